@@ -44,7 +44,7 @@ test('each package is known to the place that it belongs to', () => {
   const homes: Record<string, RegExp> = {
     nats: /^proto\/(bus\/connection|jetstream\/(jetstream-store|pull))\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
-    level: /^services\/storage\/(metadata\/database|repair\/(records|salvage))\.ts$/,
+    level: /^services\/storage\/(metadata\/database|repair\/(rebuilt-records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,
     xstate: /^services\/syncer\/(transfer|coordinator)\/(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
     semver:

@@ -65,11 +65,11 @@ async function hints(folder: DataFolder): Promise<RepairHint[]> {
 function report(answer: RepairAnswer): void {
   if (answer.kind === 'failed') throw new Refusal(answer.why);
   if (answer.kind === 'done') print(answer.text);
-  if (answer.kind === 'whole') {
+  if (answer.kind === 'intact') {
     print('The metadata are intact: nothing to repair (--force rebuilds them anyway).');
   }
   if (answer.kind === 'finished') {
-    print(`The interrupted repair is finished: ${join(answer.place, 'report.txt')} lists what is lost.`);
+    print(`The interrupted repair is finished: ${join(answer.folder, 'report.txt')} lists what is lost.`);
   }
 }
 

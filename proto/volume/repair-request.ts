@@ -28,11 +28,11 @@ export const RepairRequest = Type.Object({
 export type RepairRequest = Static<typeof RepairRequest>;
 
 export type RepairAnswer =
-  | { kind: 'whole' }
+  | { kind: 'intact' }
   /** A repair is needed. */
   | { kind: 'damaged' }
-  /** Finished an earlier repair that was interrupted at its end; `place` is its folder. */
-  | { kind: 'finished'; place: string }
+  /** Finished an earlier repair that was interrupted at its end, in `folder`. */
+  | { kind: 'finished'; folder: string }
   | { kind: 'done'; text: string }
   | { kind: 'failed'; why: string };
 

@@ -84,14 +84,14 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(noReply));
   on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
 
-  on(startUpload, (q) => ingests.startUpload(q.repository, q.by, q.hold));
-  on(claimUpload, (q) => ingests.claimUpload(q.repository, q.id, q.by));
-  on(uploadStatus, (q) => ingests.uploadStatus(q.repository, q.id));
-  on(abortUpload, (q) => ingests.abortUpload(q.repository, q.id).then(noReply));
+  on(startUpload, (q) => ingests.startUpload(q));
+  on(claimUpload, (q) => ingests.claimUpload(q));
+  on(uploadStatus, (q) => ingests.uploadStatus(q));
+  on(abortUpload, (q) => ingests.abortUpload(q).then(noReply));
   on(claimTransfer, (q) => ingests.claimTransfer(q));
-  on(renewClaim, (q) => ingests.renew(q.id, q.claim).then(noReply));
-  on(releaseClaim, (q) => ingests.release(q.id, q.claim).then(noReply));
-  on(discardIngest, (q) => ingests.discard(q.id, q.claim).then(noReply));
+  on(renewClaim, (q) => ingests.renew(q).then(noReply));
+  on(releaseClaim, (q) => ingests.release(q).then(noReply));
+  on(discardIngest, (q) => ingests.discard(q).then(noReply));
 
   on(putManifest, (q) => manifests.put(q));
   on(getManifest, (q) => manifests.get(q.repository, q.reference));
@@ -113,8 +113,8 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
 
   on(listChanges, (q) => storage.feed.list(q));
-  on(storeCursor, (q) => storage.feed.keepCursor(q.scopeHash, q.cursor).then(noReply));
-  on(getCursor, (q) => storage.feed.cursor(q.scopeHash));
+  on(storeCursor, (q) => storage.parentCursor.store(q.scopeHash, q.cursor).then(noReply));
+  on(getCursor, (q) => storage.parentCursor.get(q.scopeHash));
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));

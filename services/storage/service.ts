@@ -54,7 +54,7 @@ export async function storage({
     unwatch();
     end.abort();
     await watching;
-    storage.endUpkeep();
+    storage.abortMaintenance();
     await note('storage/stop', signal.aborted ? clip(String(signal.reason?.message), 400) : 'a failure');
   }
 }

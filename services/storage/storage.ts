@@ -18,7 +18,7 @@ import type { ContentManager, ContentStore } from './content/content-store.ts';
 import { Fence } from './content/fence.ts';
 import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
-import { SpaceGuard } from './content/space.ts';
+import { SpaceGuard } from './content/space-guard.ts';
 import { EventOutbox } from './history/event-outbox.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
@@ -30,6 +30,7 @@ import { Tags } from './repositories/tags.ts';
 import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
+import { ParentCursor } from './sync/parent-cursor.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPlaces } from './sync/webhooks.ts';
 
@@ -39,7 +40,7 @@ import { WebhookPlaces } from './sync/webhooks.ts';
  *   content/       ingest, commit and blob: bytes from the first write to deletion
  *   repositories/  manifests, tags and referrers
  *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
- *   sync/          state of synchronisation with the parent and the children
+ *   sync/          state of synchronization with the parent and the children
  *   accounts/      tokens, scope maps, children
  *   history/       outbox of events; space and age of the event stream
  *   maintenance/   garbage collection and scrub
@@ -47,6 +48,9 @@ import { WebhookPlaces } from './sync/webhooks.ts';
  *
  * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
+ *
+ * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository,
+ * and `declared` before `accounts`. The locks `children`, `cursor` and `marks` are held alone.
  */
 
 export type StorageOptions = {
@@ -62,8 +66,8 @@ export type StorageOptions = {
   running?: () => number;
 };
 
-/** In effect until the first configuration is received. */
-export const UPKEEP: Maintenance = {
+/** Settings until the first configuration is received. */
+export const DEFAULT_MAINTENANCE: Maintenance = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
   scrubRate: 20_000_000,
   reserve: RESERVE,
@@ -79,12 +83,11 @@ type StorageDeps = {
   commits: Commits;
   ingests: Ingests;
   grace: Grace;
-  /** Lock order, which prevents deadlocks: ingest, blob, repository. */
   locks: KeyedLock;
   space: SpaceGuard;
   publish: Bus['publish'];
-  /** Outbox of content events. */
-  announcements: EventOutbox;
+  /** Of content events. */
+  outbox: EventOutbox;
   audit: Audit;
   log: Log;
   /** Wall clock, in ms since 1970. */
@@ -100,6 +103,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly tags: Tags;
   readonly outgoing: Outgoing;
   readonly feed: Feed;
+  readonly parentCursor: ParentCursor;
   readonly marks: Marks;
   readonly fence: Fence;
   readonly ingests: Ingests;
@@ -113,6 +117,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly #keptHere: UnselectedOutgoing;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
+  #maintenance = DEFAULT_MAINTENANCE;
 
   /**
    * Opens the data volume and recovers from a crash; ready to serve when it resolves.
@@ -140,10 +145,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
-      const announcements = await EventOutbox.open(metadata, publish);
+      const outbox = await EventOutbox.open(metadata, publish);
       const shared = {
         metadata,
-        announcements,
+        outbox,
         store,
         commits,
         grace,
@@ -175,6 +180,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.tags = new Tags(deps);
     this.outgoing = new Outgoing(deps);
     this.feed = new Feed(deps);
+    this.parentCursor = new ParentCursor(deps);
     this.marks = new Marks(deps);
     this.fence = fence;
     this.manifests = new Manifests(deps, this.tags, this.outgoing);
@@ -183,11 +189,11 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.accounts = new Accounts(deps, deps.now);
     this.declared = new DeclaredAccounts(deps);
     this.children = new Children(deps);
-    this.garbage = new GarbageCollector(deps, data);
-    this.scrubber = new Scrubber(deps, data);
+    this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
+    this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPlaces(deps);
     this.#keptHere = new UnselectedOutgoing(deps.metadata);
-    this.keep(UPKEEP);
+    this.configure(DEFAULT_MAINTENANCE);
   }
 
   /** Rejects when storage cannot continue and must be reopened. */
@@ -196,17 +202,17 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
-  keep({ garbage, scrubRate, reserve, selected }: Maintenance): void {
+  configure(maintenance: Maintenance): void {
+    const { garbage, reserve, selected } = maintenance;
+    this.#maintenance = maintenance;
     this.#keptHere.selected = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
-    this.garbage.rules = garbage;
-    this.scrubber.rate = scrubRate;
   }
 
   /** Publishes the events that a killed storage left in the outbox. */
   resume(bus: Bus): Promise<void> {
-    return this.#deps.announcements.resume(bus, this.#deps.log);
+    return this.#deps.outbox.resume(bus, this.#deps.log);
   }
 
   /** Runs until the signal aborts. */
@@ -215,9 +221,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
-  endUpkeep(): void {
-    this.garbage.end();
-    this.scrubber.end();
+  abortMaintenance(): void {
+    this.garbage.abort();
+    this.scrubber.abort();
   }
 
   async status(): Promise<StorageStatus> {
@@ -251,7 +257,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#deps.space[Symbol.asyncDispose]();
-    this.endUpkeep();
+    this.abortMaintenance();
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }

@@ -13,7 +13,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { HistoryRoom } from '../../services/storage/history/history-room.ts';
 import type { Maintenance } from '../../services/storage/maintenance/sweep.ts';
 import { serve } from '../../services/storage/serve.ts';
-import { Storage, UPKEEP } from '../../services/storage/storage.ts';
+import { DEFAULT_MAINTENANCE, Storage } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { bytesOf, digestOf, jsonOf } from './samples.ts';
 
@@ -126,7 +126,7 @@ export class Rig implements AsyncDisposable {
   /** The clock of the wall is so much ahead of the one that only goes forward. */
   ahead = 0;
   storage!: Storage;
-  #upkeep = UPKEEP;
+  #upkeep = DEFAULT_MAINTENANCE;
   readonly #bus: Bus;
   #served: AsyncDisposable | undefined;
 
@@ -155,7 +155,7 @@ export class Rig implements AsyncDisposable {
       now: () => this.now + this.ahead,
       running: () => this.now,
     });
-    this.storage.keep(this.#upkeep);
+    this.storage.configure(this.#upkeep);
     this.#served = serve(this.#bus, this.storage, new HistoryRoom({ bus: this.#bus, log: quiet }));
     await this.#bus.flush();
   }
@@ -166,7 +166,7 @@ export class Rig implements AsyncDisposable {
     ...more
   }: Partial<Omit<Maintenance, 'garbage'>> & { garbage?: Partial<Maintenance['garbage']> }): void {
     this.#upkeep = { ...this.#upkeep, ...more, garbage: { ...this.#upkeep.garbage, ...garbage } };
-    this.storage.keep(this.#upkeep);
+    this.storage.configure(this.#upkeep);
   }
 
   /** Ends in good order. */

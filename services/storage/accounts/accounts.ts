@@ -20,16 +20,16 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import type { TokenRecord } from '../metadata/records.ts';
-import { newPassword } from './passwords.ts';
+import { newPassword } from './new-password.ts';
 import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
 
 /*
- * Accounts: who may do what in this layer, and which layers may synchronise.
+ * Accounts: who may do what in this layer, and which layers may synchronize.
  *
- *   accounts.ts, scope-maps.ts, passwords.ts       tokens and scope maps
- *   declared.ts, declared-plan.ts, secrets.ts      accounts that the configuration document declares
- *   children.ts, child-starts.ts, child-accounts.ts   the activated instance of each child
- *   starts.ts                                      the starts of this layer, for its parent
+ *   accounts.ts, scope-maps.ts, new-password.ts          tokens and scope maps
+ *   declared.ts, declared-plan.ts, secret-files.ts       accounts that the configuration document declares
+ *   children.ts, start-verdict.ts, child-accounts.ts     the activated instance of each child
+ *   own-start.ts                                         the starts of this layer, for its parent
  *
  * A token has up to two passwords, stored as hashes only, and one scope map that lists its actions. It is created by an
  * operator or declared in the document, and can only be changed there. Every change of a token or scope map holds the

@@ -13,8 +13,8 @@ import { drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import type { ChildRecord } from '../metadata/records.ts';
 import { accountsOfChildren } from './child-accounts.ts';
-import { MAX_START_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './child-starts.ts';
-import { beginStart } from './starts.ts';
+import { beginStart } from './own-start.ts';
+import { MAX_START_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './start-verdict.ts';
 
 /** Min interval between writes of `seen`, in ms. */
 const MIN_SEEN_INTERVAL_MS = 60_000;
@@ -60,7 +60,7 @@ export class Children {
         // Synced before the reply: a second instance must be refused after a power cut, too.
         if (!before || held || before.start) await this.#store(name, record);
         else if (Math.abs(at - before.seen) >= MIN_SEEN_INTERVAL_MS)
-          await metadata.note(put.child(name, { ...before, seen: at }));
+          await metadata.writeUnsynced(put.child(name, { ...before, seen: at }));
         return { made: !before, since: record.since };
       }
       await this.#decide(request, start, before, before.start);
@@ -93,7 +93,7 @@ export class Children {
           seen: at,
           start: { ...held, ...(address !== undefined && { address }) },
         };
-        return metadata.note(put.child(name, record));
+        return metadata.writeUnsynced(put.child(name, record));
       }
       case 'takes':
         return this.#store(name, { ...before, seen: at, start: succeed(held, start, address) });
@@ -103,7 +103,7 @@ export class Children {
         const retryAfter = Math.max(1, Math.ceil((lastSeen + MAX_START_SILENCE_MS - now) / 1_000));
         throw conflict(request, { ...before, seen }, { copy: true, retryAfter });
       }
-      case 'is a copy': {
+      case 'copy': {
         const updated = held.replaced?.includes(start.id) ? held : withCopy(held, start.id);
         if (updated !== held) await metadata.write(put.child(name, { ...before, start: updated }));
         throw conflict(request, { ...before, seen }, { copy: true });

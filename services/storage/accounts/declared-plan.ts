@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Change, drop, put } from '../metadata/changes.ts';
+import { type Change, drop, put } from '../metadata/batch-changes.ts';
 import type { ScopeMapRecord, TokenRecord } from '../metadata/records.ts';
 
 /** From declared accounts and existing records to the changes that make them match. Pure. */
@@ -14,7 +14,7 @@ export type WantedAccount = {
 };
 
 /** The existing records. */
-export type There = {
+export type ExistingAccounts = {
   tokens: ReadonlyMap<string, TokenRecord>;
   /** Declared ones, and those with the name of a wanted account. */
   scopeMaps: ReadonlyMap<string, ScopeMapRecord>;
@@ -22,10 +22,10 @@ export type There = {
   hasScopeMap: (name: string) => boolean;
 };
 
-/** Each complaint is about an account that is left unchanged. `made`: number of new tokens. */
-export type Plan = { changes: Change[]; complaints: string[]; made: number };
+/** Each complaint is about an account that is left unchanged. */
+export type Plan = { changes: Change[]; complaints: string[]; newTokens: number };
 
-export function planDeclared(wanted: WantedAccount[], existing: There, now: number): Plan {
+export function planDeclared(wanted: WantedAccount[], existing: ExistingAccounts, now: number): Plan {
   const complaints: string[] = [];
   const tokens = new Map<string, TokenRecord>();
   const scopeMaps = new Map<string, ScopeMapRecord>();
@@ -44,11 +44,11 @@ export function planDeclared(wanted: WantedAccount[], existing: There, now: numb
     ...undeclared(tokens, existing.tokens).flatMap(drop.token),
     ...undeclared(scopeMaps, existing.scopeMaps).flatMap((name) => withoutToken(name, existing, tokens)),
   ];
-  const made = [...tokens.keys()].filter((name) => !existing.tokens.has(name)).length;
-  return { changes, complaints, made };
+  const newTokens = [...tokens.keys()].filter((name) => !existing.tokens.has(name)).length;
+  return { changes, complaints, newTokens };
 }
 
-function whyNot({ name, scopeMap, actions }: WantedAccount, existing: There): string | undefined {
+function whyNot({ name, scopeMap, actions }: WantedAccount, existing: ExistingAccounts): string | undefined {
   const token = existing.tokens.get(name);
   if (token && !token.declared) {
     return `${name} is declared, but an undeclared token of that name exists: delete it ("terrace token delete ${name}"), or declare another name`;
@@ -66,7 +66,7 @@ function whyNot({ name, scopeMap, actions }: WantedAccount, existing: There): st
 function retain(
   name: string,
   before: TokenRecord,
-  existing: There,
+  existing: ExistingAccounts,
   tokens: Map<string, TokenRecord>,
   scopeMaps: Map<string, ScopeMapRecord>,
 ): void {
@@ -97,7 +97,11 @@ const undeclared = (
 ) => [...existing].filter(([name, { declared }]) => declared && !wanted.has(name)).map(([name]) => name);
 
 /** A scope map that another token also uses is retained, and is the operator's from now on. */
-function withoutToken(name: string, { tokens, scopeMaps }: There, wanted: ReadonlyMap<string, TokenRecord>) {
+function withoutToken(
+  name: string,
+  { tokens, scopeMaps }: ExistingAccounts,
+  wanted: ReadonlyMap<string, TokenRecord>,
+) {
   const isOperators = ([token, { declared }]: [string, TokenRecord]) => !declared && !wanted.has(token);
   const isUsed = [...tokens].filter(isOperators).some(([, { scopeMap }]) => scopeMap === name);
   const isShared = isUsed || [...wanted.values()].some(({ scopeMap }) => scopeMap === name);

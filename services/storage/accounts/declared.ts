@@ -11,9 +11,9 @@ import { byAccount } from '../audit/caller-context.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 import type { TokenRecord } from '../metadata/records.ts';
-import { planDeclared, type There, type WantedAccount } from './declared-plan.ts';
+import { type ExistingAccounts, planDeclared, type WantedAccount } from './declared-plan.ts';
 import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
-import { Secrets } from './secrets.ts';
+import { SecretFiles } from './secret-files.ts';
 
 /** Poll interval of secret files, in ms: a mounted secret sends no notification of a change. */
 const POLL_MS = 10_000;
@@ -32,7 +32,7 @@ type DeclaredDeps = {
 export class DeclaredAccounts {
   readonly #deps: DeclaredDeps;
   readonly #scopeMaps: ScopeMaps;
-  readonly #secrets = new Secrets();
+  readonly #secrets = new SecretFiles();
   /** Accounts that are not as declared, one sentence each. */
   complaints: string[] = [];
   #applied = false;
@@ -81,7 +81,7 @@ export class DeclaredAccounts {
     await locks.run('accounts', async () => {
       const plan = planDeclared(wanted, await this.#existing(wanted), now());
       for (const complaint of plan.complaints) complaints.push(complaint);
-      if (plan.made > 0) mustBeBelowMax(metadata.counters.tokens + plan.made - 1, 'tokens');
+      if (plan.newTokens > 0) mustBeBelowMax(metadata.counters.tokens + plan.newTokens - 1, 'tokens');
       if (plan.changes.length === 0) return;
       const facts = { action: 'accounts/declare', detail: declarationFacts(plan.changes) };
       await audit.change(facts, () => metadata.write(plan.changes));
@@ -128,7 +128,7 @@ export class DeclaredAccounts {
     return known;
   }
 
-  async #existing(wanted: WantedAccount[]): Promise<There> {
+  async #existing(wanted: WantedAccount[]): Promise<ExistingAccounts> {
     const { metadata } = this.#deps;
     const tokens = new Map<string, TokenRecord>();
     for await (const [name, record] of metadata.tokens()) tokens.set(name, record);

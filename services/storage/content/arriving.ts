@@ -43,7 +43,7 @@ export class ArrivingContent {
     const [blob, link, [transferred]] = await Promise.all([
       metadata.blob(digest),
       metadata.link(repository, digest),
-      metadata.transferred([digest]),
+      metadata.transferredByDigest([digest]),
     ]);
     if (blob && (link || transferred?.repository === repository)) {
       return { path: store.path(digest), size: blob.size, incomplete: false };

@@ -40,20 +40,20 @@ export class BlobStore {
   }
 
   /**
-   * Moves a file into place. Its bytes must be synced already; the move is synced when this resolves. If it throws,
+   * Moves a file into the store. Its bytes must be synced already; the move is synced when this resolves. If it throws,
    * the file is at `source` again.
    */
-  async place(source: string, digest: string): Promise<void> {
+  async moveIn(source: string, digest: string): Promise<void> {
     const target = this.file(digest);
     await mkdir(dirname(target), { recursive: true });
     await chmod(source, 0o444);
-    let placed = false;
+    let moved = false;
     try {
       await rename(source, target);
-      placed = true;
-      await this.settle(digest);
+      moved = true;
+      await this.sync(digest);
     } catch (error) {
-      if (placed) await rename(target, source);
+      if (moved) await rename(target, source);
       await chmod(source, 0o600);
       throw error;
     }
@@ -66,8 +66,8 @@ export class BlobStore {
     await chmod(path, 0o600);
   }
 
-  /** Syncs the directory entries of a placed file and of the folders above it. */
-  async settle(digest: string): Promise<void> {
+  /** Syncs the directory entries of a file and of the folders above it. */
+  async sync(digest: string): Promise<void> {
     let folder = dirname(this.file(digest));
     await syncFolder(folder);
     if (this.#durable.has(folder)) return;

@@ -14,19 +14,6 @@ import type { BlobLinker, BlobReader, CommitQuery, ContentCommitter } from './co
 import type { Grace } from './grace.ts';
 import type { Ingests } from './ingests.ts';
 
-/*
- * Content: bytes on the data volume, from the first write to deletion.
- *
- *   ingest   `Ingests`: bytes being written, not visible yet; one holder of the claim at a time writes them
- *   commit   `Commits`: size and digest are checked, the file is moved into `BlobStore`, one batch makes it visible
- *   blob     `Blobs`: read-only; readers open the file themselves, repositories link it
- *   removal  by garbage collection (../maintenance), once nothing names the blob and its `Grace` has passed
- *
- * `content-store.ts` names the roles, of which any store has to pass one contract (test/storage/content/suite.ts).
- * `recoverIngests` matches folders and records after a crash. `SpaceGuard` refuses ingests below the reserve, `Fence`
- * refuses changes of a coordinator whose term has ended, `ArrivingContent` gives children what is still in transfer.
- */
-
 /** Repositories read at a time. */
 const PAGE = 1_000;
 
@@ -44,7 +31,7 @@ type BlobsDeps = {
   now: () => number;
 };
 
-/** Committed blobs and their links. Faults: see `proto/content/blobs.ts` and `proto/content/ingests.ts`. */
+/** Committed blobs and their links. Promises and faults of the methods: see the roles in content-store.ts. */
 export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
   readonly #deps: BlobsDeps;
 
@@ -63,7 +50,7 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
   async missing(digests: string[]): Promise<string[]> {
     const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
-    const records = await metadata.blobs(digests);
+    const records = await metadata.blobsByDigest(digests);
     return digests.filter((_, i) => !records[i]);
   }
 
@@ -72,9 +59,9 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     using _ = await grace.hold(repository, ...digests);
     await locks.run(`repository ${repository}`, async () => {
       const [blobs, sources, links] = await Promise.all([
-        metadata.blobs(digests),
-        from === undefined ? undefined : metadata.links(from, digests),
-        metadata.links(repository, digests),
+        metadata.blobsByDigest(digests),
+        from === undefined ? undefined : metadata.linksByDigest(from, digests),
+        metadata.linksByDigest(repository, digests),
       ]);
       const absent = digests.find((_, i) => !blobs[i] || (sources && !sources[i]));
       if (absent !== undefined) {
@@ -97,14 +84,13 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
       let entries: [string, object][];
       [entries, more] = await page(metadata.repositories(after), PAGE);
       const names = entries.map(([name]) => name);
-      const links = await metadata.linking(names, digest);
+      const links = await metadata.linksByRepository(names, digest);
       for (const [i, name] of names.entries()) if (links[i]) linking.push(name);
       after = names.at(-1);
     }
     return linking.slice(0, limit);
   }
 
-  /** The bytes stay until garbage collection finds that nothing links them. */
   async unlink(repository: string, digest: string): Promise<void> {
     const { metadata, locks, publish } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
@@ -114,17 +100,16 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     });
   }
 
-  /** @returns the size in bytes */
   async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
     const { metadata, commits, grace, locks, ingests, publish, now } = this.#deps;
     const { digest } = wanted;
     using _ = await grace.hold(digest, ...(repository === undefined ? [] : [repository]));
     try {
-      return await ingests.commit(id, claim, async (held) => {
+      return await ingests.commit({ id, claim }, async (held) => {
         const verified = await commits.verify(held, wanted);
         const { size } = verified;
         await locks.run(`blob ${digest}`, async () => {
-          const changes = await commits.place(held, verified);
+          const changes = await commits.moveIn(held, verified);
           if (repository === undefined) {
             const transferred = put.transferred(digest, { since: now(), ...repositoryOf(held.record) });
             await metadata.write([...changes, ...transferred, ...drop.ingest(id)]);

@@ -14,7 +14,7 @@ import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
  * How content becomes visible:
  *
  *   1 verify   fsync the file, check its size and digest
- *   2 place    make it read-only, rename it into the blob store, fsync the folders
+ *   2 move     make it read-only, rename it into the blob store, fsync the folders
  *   3 batch    one synced batch writes every name of it (blob record, link, manifest, tag), deletes the ingest's record
  *   4          delete the ingest's folder, publish events
  *
@@ -68,11 +68,11 @@ export class Commits {
   }
 
   /** Step 2. Content that exists already is left as it is. @returns the changes for the blob that step 3 writes */
-  async place({ id, record }: ClaimedIngest, { digest, size, source }: VerifiedContent): Promise<Change[]> {
+  async moveIn({ id, record }: ClaimedIngest, { digest, size, source }: VerifiedContent): Promise<Change[]> {
     if (await this.#metadata.blob(digest)) return [];
     // From here on, a crash may leave the file in the blob store without its record: recovery looks for it there.
-    await this.#metadata.note(put.ingest(id, { ...record, placing: digest }));
-    await this.#blobs.place(source, digest);
+    await this.#metadata.writeUnsynced(put.ingest(id, { ...record, placing: digest }));
+    await this.#blobs.moveIn(source, digest);
     return put.blob(digest, { size });
   }
 
@@ -96,7 +96,7 @@ export class Commits {
       if (!(await this.#blobs.has(digest))) return false;
       try {
         const size = await this.#check(this.#blobs.file(digest), digest);
-        await this.#blobs.settle(digest);
+        await this.#blobs.sync(digest);
         await this.#metadata.write(put.blob(digest, { size }));
         this.#publish(blobCommitted, { digest, size });
         return true;

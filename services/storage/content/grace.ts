@@ -66,8 +66,6 @@ export class Grace {
     return this.#held.has(key) || this.#now() < since + this.#graceMs;
   }
 
-  // ── collector ───────────────────────────────────────────────────────────────────────────────────────────────
-
   /** Call before checking what names the key. @returns false if the key is protected */
   mark(key: string): boolean {
     if (this.protects(key)) return false;
@@ -102,8 +100,6 @@ export class Grace {
       resolve();
     }
   }
-
-  // ── renewals ────────────────────────────────────────────────────────────────────────────────────────────────
 
   #record(keys: string[]): void {
     const now = this.#now();

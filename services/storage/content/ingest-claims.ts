@@ -6,6 +6,7 @@ import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import { ClaimRules } from './claim-rules.ts';
 import type { ClaimedIngest } from './commit.ts';
+import type { HeldClaim } from './content-store.ts';
 import type { IngestFolders } from './ingest-folders.ts';
 import type { OpenUploads } from './open-uploads.ts';
 
@@ -46,7 +47,7 @@ export class IngestClaims {
       unclean: record.unclean || record.claim !== undefined,
       claim: { token, by, until: now + CLAIM_TTL_MS },
     };
-    await metadata.note(put.ingest(id, next));
+    await metadata.writeUnsynced(put.ingest(id, next));
     return { id, claim: token, path: folders.path(id), offset: await folders.offset(id) };
   }
 
@@ -65,23 +66,23 @@ export class IngestClaims {
     if (this.#committing.has(id)) this.#rules.busy(id, 'a commit in progress', CLAIM_TTL_MS);
   }
 
-  async renew(id: string, token: string): Promise<void> {
-    if (this.#committing.get(id) === token) return;
-    await this.run(id, async () => this.#touch(id, await this.#mustHold(id, token)));
+  async renew({ id, claim }: HeldClaim): Promise<void> {
+    if (this.#committing.get(id) === claim) return;
+    await this.run(id, async () => this.#touch(id, await this.#mustHold({ id, claim })));
   }
 
-  async release(id: string, token: string): Promise<void> {
+  async release(held: HeldClaim): Promise<void> {
     const { metadata, now } = this.#deps;
-    await this.run(id, async () => {
-      const { claim: _, ...record } = await this.#mustHold(id, token);
-      await metadata.note(put.ingest(id, { ...record, touched: now() }));
+    await this.run(held.id, async () => {
+      const { claim: _, ...record } = await this.#mustHold(held);
+      await metadata.writeUnsynced(put.ingest(held.id, { ...record, touched: now() }));
     });
   }
 
-  async discard(id: string, token: string): Promise<void> {
-    await this.run(id, async () => {
-      await this.#mustHold(id, token);
-      await this.remove(id);
+  async discard(held: HeldClaim): Promise<void> {
+    await this.run(held.id, async () => {
+      await this.#mustHold(held);
+      await this.remove(held.id);
     });
   }
 
@@ -89,11 +90,11 @@ export class IngestClaims {
    * Runs a commit. When `work` resolves, its batch has made the content visible and deleted the ingest's record. If it
    * throws, the claim is still held, and its TTL starts again.
    */
-  async commit<T>(id: string, token: string, work: (held: ClaimedIngest) => Promise<T>): Promise<T> {
+  async commit<T>({ id, claim }: HeldClaim, work: (ingest: ClaimedIngest) => Promise<T>): Promise<T> {
     const { metadata, folders, open } = this.#deps;
     return this.run(id, async () => {
-      const record = await this.#mustHold(id, token);
-      this.#committing.set(id, token);
+      const record = await this.#mustHold({ id, claim });
+      this.#committing.set(id, claim);
       try {
         const done = await work({ id, folder: folders.folder(id), record });
         open.delete(id);
@@ -134,20 +135,22 @@ export class IngestClaims {
   async remove(id: string): Promise<void> {
     const { metadata, folders, open } = this.#deps;
     await folders.remove(id);
-    await metadata.note(drop.ingest(id));
+    await metadata.writeUnsynced(drop.ingest(id));
     open.delete(id);
   }
 
   /** An expired claim is valid until it is taken over: nobody else has written. @throws Fault `claim-lost` */
-  async #mustHold(id: string, token: string): Promise<IngestRecord> {
+  async #mustHold({ id, claim }: HeldClaim): Promise<IngestRecord> {
     const record = await this.#deps.metadata.ingest(id);
-    if (record?.claim && record.claim.token === token) return record;
+    if (record?.claim && record.claim.token === claim) return record;
     throw new Fault('claim-lost', `the claim on ${id} expired or was taken over: stop writing`);
   }
 
   async #touch(id: string, record: IngestRecord): Promise<void> {
     const now = this.#deps.now();
     const claim = record.claim && { ...record.claim, until: now + CLAIM_TTL_MS };
-    await this.#deps.metadata.note(put.ingest(id, { ...record, touched: now, ...(claim && { claim }) }));
+    await this.#deps.metadata.writeUnsynced(
+      put.ingest(id, { ...record, touched: now, ...(claim && { claim }) }),
+    );
   }
 }

@@ -20,19 +20,19 @@ export async function recoverIngests({ metadata, commits, folders, open, now }: 
     const { placing, ...rest } = record;
     const { digest, account = '', repository = '' } = record;
     if (!unmatched.delete(id)) {
-      await metadata.note(drop.ingest(id));
+      await metadata.writeUnsynced(drop.ingest(id));
       continue;
     }
     if (placing !== undefined) await commits.undo(folders.folder(id), placing);
     if (digest !== undefined && (await metadata.blob(digest))) {
       await folders.remove(id);
-      await metadata.note(drop.ingest(id));
+      await metadata.writeUnsynced(drop.ingest(id));
       continue;
     }
     if (record.purpose === 'upload') open.add(id, { account, repository });
     if (placing !== undefined || afterReboot) {
       // After a reboot, both record and bytes may be older than the last writer knows.
-      await metadata.note(put.ingest(id, { ...rest, unclean: rest.unclean || afterReboot }));
+      await metadata.writeUnsynced(put.ingest(id, { ...rest, unclean: rest.unclean || afterReboot }));
     }
   }
   for (const name of unmatched) {
@@ -40,7 +40,7 @@ export async function recoverIngests({ metadata, commits, folders, open, now }: 
     // The name of a transfer's folder holds its digest, so the ingest can be restored.
     if (isDigest(digest) && !(await commits.present(digest))) {
       const transfer = { purpose: 'transfer' as const, digest, touched: now(), writers: [] };
-      await metadata.note(put.ingest(name, { ...transfer, unclean: true }));
+      await metadata.writeUnsynced(put.ingest(name, { ...transfer, unclean: true }));
     } else await folders.remove(name);
   }
 }

@@ -7,16 +7,19 @@ import type { ClaimedIngest, Commits } from './commit.ts';
 import type {
   ContentIngester,
   ExpiredIngests,
+  HeldClaim,
   IngestManager,
   ListedIngest,
+  StartQuery,
   TransferQuery,
+  UploadQuery,
 } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import { IngestClaims } from './ingest-claims.ts';
 import { IngestFolders, transferId } from './ingest-folders.ts';
 import { recoverIngests } from './ingest-recovery.ts';
 import { OpenUploads } from './open-uploads.ts';
-import type { SpaceGuard } from './space.ts';
+import type { SpaceGuard } from './space-guard.ts';
 import { Uploads } from './uploads.ts';
 
 export type IngestDeps = {
@@ -30,7 +33,7 @@ export type IngestDeps = {
 
 /**
  * Uploads and transfers, and the claims to write to them. Each has a folder and a record. Records are not synced: after
- * a power cut, one may be missing or outdated. Faults: see `proto/content/ingests.ts`.
+ * a power cut, one may be missing or outdated. Promises and faults of the methods: see the roles in content-store.ts.
  */
 export class Ingests implements ContentIngester, IngestManager {
   readonly #folders: IngestFolders;
@@ -54,20 +57,20 @@ export class Ingests implements ContentIngester, IngestManager {
     return recoverIngests({ metadata, commits, folders: this.#folders, open: this.#open, now });
   }
 
-  startUpload(repository: string, by: string, hold: boolean): Promise<Claim> {
-    return this.#uploads.start(repository, by, hold);
+  startUpload(query: StartQuery): Promise<Claim> {
+    return this.#uploads.start(query);
   }
 
-  claimUpload(repository: string, id: string, by: string): Promise<Claim> {
-    return this.#uploads.claim(repository, id, by);
+  claimUpload(query: UploadQuery & { by: string }): Promise<Claim> {
+    return this.#uploads.claim(query);
   }
 
-  uploadStatus(repository: string, id: string): Promise<{ offset: number; touched: number }> {
-    return this.#uploads.status(repository, id);
+  uploadStatus(query: UploadQuery): Promise<{ offset: number; touched: number }> {
+    return this.#uploads.status(query);
   }
 
-  abortUpload(repository: string, id: string): Promise<void> {
-    return this.#uploads.abort(repository, id);
+  abortUpload(query: UploadQuery): Promise<void> {
+    return this.#uploads.abort(query);
   }
 
   async claimTransfer({
@@ -113,27 +116,26 @@ export class Ingests implements ContentIngester, IngestManager {
     });
   }
 
-  renew(id: string, token: string): Promise<void> {
-    return this.#claims.renew(id, token);
+  renew(held: HeldClaim): Promise<void> {
+    return this.#claims.renew(held);
   }
 
-  release(id: string, token: string): Promise<void> {
-    return this.#claims.release(id, token);
+  release(held: HeldClaim): Promise<void> {
+    return this.#claims.release(held);
   }
 
-  discard(id: string, token: string): Promise<void> {
-    return this.#claims.discard(id, token);
+  discard(held: HeldClaim): Promise<void> {
+    return this.#claims.discard(held);
   }
 
   /**
    * Runs a commit. When `work` resolves, its batch has made the content visible and deleted the ingest's record. If it
    * throws, the claim is still held, and its TTL starts again.
    */
-  commit<T>(id: string, token: string, work: (held: ClaimedIngest) => Promise<T>): Promise<T> {
-    return this.#claims.commit(id, token, work);
+  commit<T>(held: HeldClaim, work: (ingest: ClaimedIngest) => Promise<T>): Promise<T> {
+    return this.#claims.commit(held, work);
   }
 
-  /** At most `limit` ingests. */
   async list(limit: number): Promise<ListedIngest[]> {
     const entries: ListedIngest[] = [];
     for await (const [id, record] of this.#deps.metadata.ingests()) {
@@ -144,12 +146,6 @@ export class Ingests implements ContentIngester, IngestManager {
     return entries;
   }
 
-  /**
-   * Deletes ingests that nobody holds and that have been idle for the time of their purpose.
-   * @param after min idle time by purpose, in ms
-   * @param dryRun counts them only
-   * @returns their number and bytes
-   */
   async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<ExpiredIngests> {
     const { metadata, now } = this.#deps;
     const total = { ingests: 0, bytes: 0 };

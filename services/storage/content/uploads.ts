@@ -3,11 +3,12 @@ import { Fault } from '#proto/contract/fault.ts';
 import { currentCaller, uploaderOf } from '../audit/caller-context.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
+import type { StartQuery, UploadQuery } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import type { IngestClaims } from './ingest-claims.ts';
 import { type IngestFolders, isUploadId, newUploadId } from './ingest-folders.ts';
 import { idleUploads, type OpenUploads, type UploadOwner } from './open-uploads.ts';
-import type { SpaceGuard } from './space.ts';
+import type { SpaceGuard } from './space-guard.ts';
 
 export type UploadStoreDeps = {
   metadata: Metadata;
@@ -27,7 +28,7 @@ export class Uploads {
     this.#deps = deps;
   }
 
-  async start(repository: string, by: string, hold: boolean): Promise<Claim> {
+  async start({ repository, by, hold }: StartQuery): Promise<Claim> {
     const { metadata, folders, claims, open, grace, space, now } = this.#deps;
     await space.mustHaveRoom();
     await grace.renew(repository);
@@ -45,7 +46,7 @@ export class Uploads {
     try {
       await folders.make(id);
       if (hold) return await claims.grant(id, record, by);
-      await metadata.note(put.ingest(id, record));
+      await metadata.writeUnsynced(put.ingest(id, record));
     } catch (error) {
       open.delete(id);
       throw error;
@@ -53,28 +54,28 @@ export class Uploads {
     return { id, claim: '', path: folders.path(id), offset: 0 };
   }
 
-  async claim(repository: string, id: string, by: string): Promise<Claim> {
+  async claim({ repository, id, by }: UploadQuery & { by: string }): Promise<Claim> {
     const { claims, grace, space } = this.#deps;
     claims.mustNotCommit(id);
     await grace.renew(repository);
     return claims.run(id, async () => {
-      const record = await this.#record(repository, id);
+      const record = await this.#record({ repository, id });
       claims.mustBeFree(id, record);
       await space.mustHaveRoom();
       return claims.grant(id, record, by);
     });
   }
 
-  async status(repository: string, id: string): Promise<{ offset: number; touched: number }> {
-    const { touched } = await this.#record(repository, id);
-    return { offset: await this.#deps.folders.offset(id), touched };
+  async status(upload: UploadQuery): Promise<{ offset: number; touched: number }> {
+    const { touched } = await this.#record(upload);
+    return { offset: await this.#deps.folders.offset(upload.id), touched };
   }
 
-  async abort(repository: string, id: string): Promise<void> {
+  async abort(upload: UploadQuery): Promise<void> {
     const { claims } = this.#deps;
-    await claims.run(id, async () => {
-      await this.#record(repository, id);
-      await claims.remove(id);
+    await claims.run(upload.id, async () => {
+      await this.#record(upload);
+      await claims.remove(upload.id);
     });
   }
 
@@ -94,7 +95,8 @@ export class Uploads {
     open.add(id, owner);
   }
 
-  async #record(repository: string, id: string): Promise<IngestRecord> {
+  /** @throws Fault `upload-unknown` */
+  async #record({ repository, id }: UploadQuery): Promise<IngestRecord> {
     const record = isUploadId(id) ? await this.#deps.metadata.ingest(id) : undefined;
     if (record?.repository === repository) return record;
     throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: start a new one`);

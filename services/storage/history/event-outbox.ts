@@ -8,12 +8,12 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
-import type { AnnouncementRecord } from '../metadata/records.ts';
+import type { OutboxRecord } from '../metadata/records.ts';
 
 /*
  * History: the stream of events on the bus, from which webhooks and other subscribers can replay.
  *
- *   event-outbox.ts   `EventOutbox`, the transactional outbox of content events
+ *   event-outbox.ts    `EventOutbox`, the transactional outbox of content events
  *   history-watch.ts   detects a stream that was lost, or replaced by an older copy
  *   history-room.ts    limits what children may add, and trims the stream before it is full
  *   history-share.ts   decides whose events are trimmed
@@ -43,7 +43,7 @@ export class EventOutbox {
 
   static async open(metadata: Metadata, publish: Bus['publish']): Promise<EventOutbox> {
     let last = 0;
-    for await (const [key] of metadata.announcements()) last = Number(key);
+    for await (const [key] of metadata.outbox()) last = Number(key);
     return new EventOutbox(metadata, publish, last + 1);
   }
 
@@ -60,7 +60,7 @@ export class EventOutbox {
     this.#next += 1;
     const data = { ...(facts as object), ...byAccount() } as Static<T>;
     return {
-      changes: put.announcement(number, { type: event.type, data, at: Date.now() }),
+      changes: put.outbox(number, { type: event.type, data, at: Date.now() }),
       publish: () => this.#publish(event, data, () => void this.#acknowledge(number)),
     };
   }
@@ -70,8 +70,8 @@ export class EventOutbox {
    * request is answered: this preserves the order of events.
    */
   async resume(bus: HistoryReader, log: Log): Promise<void> {
-    const pending: [number, AnnouncementRecord][] = [];
-    for await (const [key, record] of this.#metadata.announcements()) pending.push([Number(key), record]);
+    const pending: [number, OutboxRecord][] = [];
+    for await (const [key, record] of this.#metadata.outbox()) pending.push([Number(key), record]);
     if (pending.length === 0) return;
     const tail = await tailOf(bus).catch((err) => {
       log.warn({ err }, 'latest events could not be read; some may be published twice');
@@ -106,7 +106,7 @@ export class EventOutbox {
       while (this.#acknowledged.length > 0) {
         const numbers = this.#acknowledged;
         this.#acknowledged = [];
-        await this.#metadata.note(numbers.flatMap(drop.announcement));
+        await this.#metadata.writeUnsynced(numbers.flatMap(drop.outbox));
       }
     } catch {
       // Storage is shutting down: the next start compares them with the stream.

@@ -45,7 +45,7 @@ export async function watchHistory(
         known = undefined;
         lostId = last?.id;
       } else if (moved) {
-        await metadata.note(put.history(last));
+        await metadata.writeUnsynced(put.history(last));
         known = last;
       }
       loaded = true;

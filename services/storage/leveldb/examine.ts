@@ -1,17 +1,17 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type DatabaseManifest, readDatabaseManifest, type Table } from './database-manifest.ts';
 import { judgeLog, type WriterRules } from './log-verdict.ts';
-import { type DatabaseManifest, readDatabaseManifest, type Table } from './manifest.ts';
-import { damageOf, type TableDamage } from './table.ts';
+import { damageOf, type TableDamage } from './table-damage.ts';
 
 /**
  * Reads the files of a LevelDB without LevelDB, to find damage: LevelDB itself checks little, and silently drops
  * damaged records of a log.
  *
- * CURRENT names the manifest (manifest.ts); the manifest names the tables (table.ts) and the logs in use. Manifest and
- * logs share one record format (log-records.ts); a record of a log is a write batch (write-batch.ts). log-verdict.ts
- * decides which gaps of a log are damage. cursor.ts, crc32c.ts and snappy.ts decode bytes.
+ * CURRENT names the manifest (database-manifest.ts); it names the tables (table-damage.ts) and the logs in use.
+ * Manifest and logs share one record format (log-records.ts); a record of a log is a write batch (write-batch.ts).
+ * log-verdict.ts decides which gaps of a log are damage. byte-cursor.ts, crc32c.ts and snappy.ts decode bytes.
  *
  * `examine` checks a closed database in this order: CURRENT, manifest, tables, logs. `examineTables` checks the tables
  * of an open one. ../repair salvages a damaged database with the same readers.
@@ -49,7 +49,7 @@ export async function examine(folder: string, { mayLack, isSynced }: WriterRules
     const missing = { file: 'CURRENT', what: 'is missing' };
     return { empty: !isCreated, findings: isCreated ? [missing] : [], torn: [] };
   }
-  const manifest = await closedManifestOf(folder, files, findings);
+  const manifest = await closedDatabaseManifestOf(folder, files, findings);
   if (!manifest) return { empty: false, findings, torn: [] };
   for (const table of manifest.tables) {
     const finding = await examineTable(folder, files.tables.get(table.number), table);
@@ -72,7 +72,7 @@ export function filesOf(names: string[]): DatabaseFiles {
 /** Finds damaged tables of an open database. A table that LevelDB has deleted meanwhile is not damage. */
 export async function examineTables(folder: string): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const manifest = await manifestOf(folder, findings);
+  const manifest = await databaseManifestOf(folder, findings);
   if (!manifest) return findings;
   const files = filesOf(await readdir(folder));
   for (const table of manifest.tables) {
@@ -91,7 +91,10 @@ export const liveLogs = (
   [...logs].filter(([number]) => number >= log || number === previousLog).sort(([a], [b]) => a - b);
 
 /** Reads the manifest that CURRENT names; adds a finding if it can't be read. */
-export async function manifestOf(folder: string, findings: Finding[]): Promise<DatabaseManifest | undefined> {
+export async function databaseManifestOf(
+  folder: string,
+  findings: Finding[],
+): Promise<DatabaseManifest | undefined> {
   const current = await read(folder, 'CURRENT', findings);
   if (!current) return undefined;
   const [, name] = /^(MANIFEST-\d+)\n$/.exec(current.toString('latin1')) ?? [];
@@ -107,15 +110,15 @@ export async function manifestOf(folder: string, findings: Finding[]): Promise<D
 }
 
 /**
- * Like `manifestOf`, for a database that no process has open. A manifest that seems cut off and names missing files has
- * lost later records: LevelDB deletes a file only after a record of the manifest has removed it.
+ * Like `databaseManifestOf`, for a database that no process has open. A manifest that seems cut off and names missing
+ * files has lost later records: LevelDB deletes a file only after a record of the manifest has removed it.
  */
-export async function closedManifestOf(
+export async function closedDatabaseManifestOf(
   folder: string,
   { logs, tables }: DatabaseFiles,
   findings: Finding[],
 ): Promise<DatabaseManifest | undefined> {
-  const manifest = await manifestOf(folder, findings);
+  const manifest = await databaseManifestOf(folder, findings);
   if (!manifest?.cut) return manifest;
   const hasLog = manifest.log === 0 || logs.has(manifest.log);
   if (hasLog && manifest.tables.every(({ number }) => tables.has(number))) return manifest;

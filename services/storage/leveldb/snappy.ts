@@ -1,4 +1,4 @@
-import { ByteCursor } from './cursor.ts';
+import { ByteCursor } from './byte-cursor.ts';
 
 /**
  * Decompresses a block that LevelDB compressed with Snappy (format_description.txt of Snappy).

@@ -1,4 +1,4 @@
-import { ByteCursor } from './cursor.ts';
+import { ByteCursor } from './byte-cursor.ts';
 
 /** The changes of one record of a log (db/write_batch.cc). */
 export type WriteBatch = { sequence: number; count: number; changes: { key: string; deleted: boolean }[] };

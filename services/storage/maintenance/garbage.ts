@@ -26,15 +26,17 @@ import { sweepLinks } from './sweep-links.ts';
  * names stays, whether or not a tag points to the manifest.
  */
 export class GarbageCollector implements ContentCollector {
-  rules!: GarbageRules;
   readonly #deps: SweepDeps;
   readonly #data: string;
-  readonly #end = new AbortController();
+  readonly #rules: () => GarbageRules;
+  readonly #abort = new AbortController();
   #running = false;
 
-  constructor(deps: SweepDeps, data: string) {
+  /** @param rules the current ones, read once per collection */
+  constructor(deps: SweepDeps, data: string, rules: () => GarbageRules) {
     this.#deps = deps;
     this.#data = data;
+    this.#rules = rules;
   }
 
   /** @throws Fault `busy` if one is in progress */
@@ -55,9 +57,14 @@ export class GarbageCollector implements ContentCollector {
     const { publish, log } = this.#deps;
     const began = performance.now();
     const found: SweepResult = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
-    const dry = dryRun ? new Set<string>() : undefined;
-    const { signal } = this.#end;
-    await this.#run({ ...this.#deps, data: this.#data, rules: this.rules, found, dry, signal });
+    const run = {
+      rules: this.#rules(),
+      found,
+      dryRun,
+      droppable: new Set<string>(),
+      signal: this.#abort.signal,
+    };
+    await this.#run({ ...this.#deps, data: this.#data, ...run });
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
     log.info(garbage, dryRun ? 'garbage counted' : 'garbage collected');
     publish(garbageCollected, { ...garbage, ...byAccount() });
@@ -65,18 +72,18 @@ export class GarbageCollector implements ContentCollector {
   }
 
   /** Aborts a collection in progress, which is safe at any point. */
-  end(): void {
-    this.#end.abort(new Fault('unavailable', 'storage is shutting down: try again'));
+  abort(): void {
+    this.#abort.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }
 
   async #run(sweep: Sweep): Promise<void> {
-    const { ingests, rules, found, dry } = sweep;
-    const dropped = await ingests.giveUp({ upload: rules.uploadsMs, transfer: rules.transfersMs }, !!dry);
+    const { ingests, rules, found, dryRun } = sweep;
+    const dropped = await ingests.giveUp({ upload: rules.uploadsMs, transfer: rules.transfersMs }, dryRun);
     found.ingests += dropped.ingests;
     found.bytes += dropped.bytes;
     await sweepLinks(sweep);
     await sweepContent(sweep);
     await sweepStrays(sweep);
-    if (!dry) await emptyQuarantine(sweep);
+    if (!dryRun) await emptyQuarantine(sweep);
   }
 }

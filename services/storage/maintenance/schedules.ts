@@ -9,7 +9,7 @@ const SCHEDULER = { account: '_schedule' };
 
 /** Runs on a schedule, and receives the settings of the configuration. */
 export type Maintained = {
-  keep(upkeep: Maintenance): void;
+  configure(maintenance: Maintenance): void;
   garbage: { collect(dryRun: boolean): Promise<unknown> };
   scrubber: { scrub(): Promise<unknown> };
 };
@@ -29,7 +29,7 @@ export class Schedules implements Disposable {
   set({ garbageCollection: garbage, scrub, reserve, parent, repositories }: Configuration): void {
     const selected = parent && repositories.map(({ name }) => name);
     const { graceMs, uploadsMs, transfersMs } = garbage;
-    this.#storage.keep({
+    this.#storage.configure({
       garbage: { graceMs, uploadsMs, transfersMs },
       scrubRate: scrub.rate,
       reserve,

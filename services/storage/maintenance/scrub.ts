@@ -14,6 +14,7 @@ import type { Audit } from '../audit/audit.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { examineTables } from '../leveldb/examine.ts';
+import { kinds } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
@@ -39,27 +40,28 @@ type ScrubDeps = {
 
 /** Checks committed content against its digests, and quarantines damaged content. */
 export class Scrubber {
-  /** Bytes/s. */
-  rate!: number;
   readonly #deps: ScrubDeps;
+  readonly #rate: () => number;
   readonly #quarantine: string;
   readonly #metadata: string;
   /** Damage of the metadata found by the last scrub. Not stored: each start examines all of it. */
   damage: string[] = [];
-  readonly #end = new AbortController();
+  readonly #abort = new AbortController();
   #running = false;
 
-  constructor(deps: ScrubDeps, data: string) {
+  /** @param rate the current default rate, in bytes/s */
+  constructor(deps: ScrubDeps, data: string, rate: () => number) {
     this.#deps = deps;
+    this.#rate = rate;
     this.#quarantine = join(data, QUARANTINE);
     this.#metadata = join(data, METADATA);
   }
 
   /**
-   * @param rate bytes/s
+   * @param rate bytes/s, until the scrub ends
    * @throws Fault `busy` if one is in progress
    */
-  async scrub(rate = this.rate): Promise<Scrubbed> {
+  async scrub(rate = this.#rate()): Promise<Scrubbed> {
     if (this.#running) throw new Fault('busy', 'a scrub is already running: wait until it ends');
     this.#running = true;
     const summaryOf = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
@@ -77,7 +79,7 @@ export class Scrubber {
     const pace = async (bytes: number) => {
       totals.bytes += bytes;
       const ahead = (totals.bytes / rate) * 1_000 - (performance.now() - began);
-      const { signal } = this.#end;
+      const { signal } = this.#abort;
       // Yields even without a delay, because requests take precedence.
       await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
     };
@@ -104,8 +106,8 @@ export class Scrubber {
   }
 
   /** Aborts a scrub in progress. */
-  end(): void {
-    this.#end.abort(new Fault('unavailable', 'storage is shutting down: try again'));
+  abort(): void {
+    this.#abort.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }
 
   async listDamaged({ after, limit }: ListQuery): Promise<{ damaged: Damaged[]; more: boolean }> {
@@ -114,12 +116,12 @@ export class Scrubber {
     const named = new Map<string, Damaged>(
       entries.map(([digest, { size }]) => [digest, { digest, size, repositories: [] }]),
     );
-    for (const kind of ['l', 'm'] as const) {
+    for (const kind of [kinds.link, kinds.manifest]) {
       if (named.size === 0) break;
       for await (const [repository, digest] of metadata.named(kind)) {
         const damaged = named.get(digest);
         if (!damaged) continue;
-        if (kind === 'm') {
+        if (kind === kinds.manifest) {
           const record = await metadata.manifest(repository, digest);
           if (record) damaged.mediaType = record.mediaType;
         }

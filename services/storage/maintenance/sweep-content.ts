@@ -1,3 +1,4 @@
+import { kinds } from '../metadata/keys.ts';
 import { drop } from '../metadata/metadata.ts';
 import type { Sweep } from './sweep.ts';
 
@@ -12,7 +13,8 @@ export async function sweepContent(sweep: Sweep): Promise<void> {
   const { metadata, grace, rules, now } = sweep;
   for await (const [digest, { since }] of metadata.allTransferred()) {
     const isExpired = since + rules.transfersMs <= now();
-    if (isExpired && !sweep.dry && !grace.protects(digest)) await metadata.note(drop.transferred(digest));
+    if (isExpired && !sweep.dryRun && !grace.protects(digest))
+      await metadata.writeUnsynced(drop.transferred(digest));
   }
   const page: Page = new Map();
   const add = async (digest: string, size: number | undefined) => {
@@ -30,11 +32,11 @@ export async function sweepContent(sweep: Sweep): Promise<void> {
 
 /** Removes the blobs of the page that nothing names, and empties it. They are marked, so a request is noticed. */
 async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
-  const { metadata, grace, dry } = sweep;
-  for (const kind of ['l', 'm'] as const) {
+  const { metadata, grace, droppable } = sweep;
+  for (const kind of [kinds.link, kinds.manifest]) {
     if (page.size === 0) return;
     for await (const [repository, digest] of metadata.named(kind)) {
-      if (kind === 'l' && dry?.has(`${repository}!${digest}`)) continue;
+      if (kind === kinds.link && droppable.has(`${repository}!${digest}`)) continue;
       if (page.delete(digest)) grace.unmark(digest);
     }
   }
@@ -47,11 +49,11 @@ async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
 }
 
 async function removeContent(sweep: Sweep, digest: string, size: number | undefined): Promise<void> {
-  const { metadata, store, grace, locks, found, dry } = sweep;
+  const { metadata, store, grace, locks, found, dryRun } = sweep;
   if ((await waiting(sweep, [digest])).has(digest)) return;
   await locks.run(`blob ${digest}`, async () => {
     const isRemoved = await grace.remove([digest], async () => {
-      if (dry) return;
+      if (dryRun) return;
       // Record before file: a name without content must never exist.
       await metadata.write(drop.blob(digest));
       await store.remove(digest);
@@ -64,7 +66,7 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
 
 /** Blobs that arrived over the link and may yet be named: the rest of an image may need many windows. */
 export async function waiting({ metadata, rules, now }: Sweep, digests: string[]): Promise<Set<string>> {
-  const records = await metadata.transferred(digests);
+  const records = await metadata.transferredByDigest(digests);
   const isRetained = (since: number | undefined) => since !== undefined && now() < since + rules.transfersMs;
   return new Set(digests.filter((_, i) => isRetained(records[i]?.since)));
 }

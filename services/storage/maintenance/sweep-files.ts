@@ -14,7 +14,7 @@ export async function sweepStrays(sweep: Sweep): Promise<void> {
     for (const folder of await entries(join(data, BLOBS, algorithm))) {
       const names = await entries(join(data, BLOBS, algorithm, folder));
       const digests = names.map((name) => `${algorithm}:${name}`).filter(isDigest);
-      const records = await metadata.blobs(digests);
+      const records = await metadata.blobsByDigest(digests);
       for (const digest of digests.filter((_, i) => !records[i])) {
         const file = await fileAt(store.file(digest));
         if (file && file.changed + rules.graceMs <= now()) await removeStray(sweep, digest, file.size);
@@ -24,14 +24,14 @@ export async function sweepStrays(sweep: Sweep): Promise<void> {
 }
 
 async function removeStray(sweep: Sweep, digest: string, size: number): Promise<void> {
-  const { metadata, store, locks, found, dry } = sweep;
+  const { metadata, store, locks, found, dryRun } = sweep;
   await locks.run(`blob ${digest}`, async () => {
     if (await metadata.blob(digest)) return;
     // Left by a commit that failed between its steps: the next start moves the bytes back to the ingest.
     for await (const [, { placing }] of metadata.ingests()) if (placing === digest) return;
     found.strays += 1;
     found.bytes += size;
-    if (!dry) await store.remove(digest);
+    if (!dryRun) await store.remove(digest);
   });
 }
 

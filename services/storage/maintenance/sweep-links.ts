@@ -42,7 +42,7 @@ async function hasUpload({ metadata }: Sweep, repository: string): Promise<boole
 async function sweepRepository(sweep: Sweep, repository: string): Promise<void> {
   const { metadata, grace } = sweep;
   const page = new Set<string>();
-  for await (const [digest] of metadata.linksOf(repository)) {
+  for await (const [digest] of metadata.linksOfRepository(repository)) {
     if (!grace.protects(digest)) page.add(digest);
     if (page.size === PAGE) await dropUnnamed(sweep, repository, page);
   }
@@ -52,7 +52,7 @@ async function sweepRepository(sweep: Sweep, repository: string): Promise<void> 
 /** Drops the links of the page that no manifest of the repository names, and empties the page. */
 async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
   const { metadata, log, signal } = sweep;
-  for await (const [digest] of metadata.manifestsOf(repository)) {
+  for await (const [digest] of metadata.manifestsOfRepository(repository)) {
     if (page.size === 0) return;
     signal.throwIfAborted();
     const named = await namesIn(sweep, digest);
@@ -73,16 +73,16 @@ async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>):
 
 /** A manifest put since the mark has cleared the mark; one put from now on finds the links dropped. */
 async function dropLinks(sweep: Sweep, repository: string, digests: string[]): Promise<void> {
-  const { metadata, grace, locks, publish, found, dry } = sweep;
+  const { metadata, grace, locks, publish, found, dryRun, droppable } = sweep;
   await locks.run(`repository ${repository}`, async () => {
     const retained = await waiting(sweep, digests);
     if (!grace.marked(repository)) return;
     const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest));
     found.links += unneeded.length;
-    if (dry) {
+    if (dryRun) {
       for (const digest of unneeded) {
         grace.unmark(digest);
-        if (dry.size < MAX_DRY_LINKS) dry.add(`${repository}!${digest}`);
+        if (droppable.size < MAX_DRY_LINKS) droppable.add(`${repository}!${digest}`);
       }
       return;
     }
@@ -95,12 +95,12 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
 }
 
 async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
-  const { metadata, grace, locks, found, dry } = sweep;
+  const { metadata, grace, locks, found, dryRun, droppable } = sweep;
   await locks.run(`repository ${repository}`, async () => {
-    const empty = await metadata.empty(repository, (link) => !!dry?.has(link));
+    const empty = await metadata.empty(repository, (link) => droppable.has(link));
     if (!empty || (await hasUpload(sweep, repository)) || !grace.marked(repository)) return;
     found.repositories += 1;
-    if (!dry) await metadata.write(drop.repository(repository));
+    if (!dryRun) await metadata.write(drop.repository(repository));
   });
 }
 
@@ -113,7 +113,7 @@ async function namesIn({ store }: Sweep, digest: string): Promise<Set<string> | 
     const bytes = await readFile(store.file(digest));
     const [algorithm, hex] = splitDigest(digest);
     if (createHash(algorithm).update(bytes).digest('hex') !== hex) return undefined;
-    // Serialised again, so that no escape sequence hides a digest.
+    // Serialized again, so that no escape sequence hides a digest.
     const text = JSON.stringify(JSON.parse(bytes.toString('utf8')));
     return new Set(text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g));
   } catch {

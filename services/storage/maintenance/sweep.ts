@@ -38,8 +38,10 @@ export type Sweep = SweepDeps & {
   data: string;
   rules: GarbageRules;
   found: SweepResult;
-  /** In a dry run: links that would be dropped, as `<repository>!<digest>`. Otherwise undefined. */
-  dry: Set<string> | undefined;
+  /** Only counts. */
+  dryRun: boolean;
+  /** In a dry run: links that would be dropped, as `<repository>!<digest>`. Otherwise empty. */
+  droppable: Set<string>;
   /** Aborts when storage shuts down. */
   signal: AbortSignal;
 };

@@ -6,8 +6,8 @@ import { Level } from 'level';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Examined, examine } from '../leveldb/examine.ts';
 import type { WriteBatch } from '../leveldb/write-batch.ts';
+import { type Change, mayBeUnsynced, set } from './batch-changes.ts';
 import { bootIdOrRandom } from './boot.ts';
-import { type Change, isNoted, set } from './changes.ts';
 import { asFault, damaged, isUnreadable, metadataLost, unusable } from './database-faults.ts';
 import { keys } from './keys.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
@@ -179,4 +179,4 @@ async function openLevel(folder: string, boot: string): Promise<Level<string, un
   }
 }
 
-const isSynced = ({ changes }: WriteBatch): boolean => changes.some((change) => !isNoted(change));
+const isSynced = ({ changes }: WriteBatch): boolean => changes.some((change) => !mayBeUnsynced(change));

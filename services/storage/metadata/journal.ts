@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Change } from './changes.ts';
+import type { Change } from './batch-changes.ts';
 import { keys, kinds } from './keys.ts';
 
 /**
@@ -39,7 +39,9 @@ export function readCursor(text: string): { number: number; nonce: string } | un
   return number === undefined ? undefined : { number: Number(number), nonce: nonce as string };
 }
 
-/** Numbers the entries. Batches may land in another order: a reader sees an entry once all before it have landed. */
+/**
+ * Numbers the entries. Batches may be written in another order: a reader sees an entry once all before it are written.
+ */
 export class Journal {
   #last: number;
   #first: number;
@@ -50,15 +52,15 @@ export class Journal {
     this.#last = last;
   }
 
-  /** Number up to which every entry has landed or never will. */
+  /** Number up to which every entry is written or never will be. */
   get head(): number {
     let head = this.#last;
     for (const open of this.#open) head = Math.min(head, open - 1);
     return head;
   }
 
-  /** `entries` belong to the batch of the changes. Call `landed` when its write has succeeded or failed. */
-  add(changes: readonly Change[]): { entries: Change[]; landed: () => void } {
+  /** `entries` belong to the batch of the changes. Call `close` when its write has succeeded or failed. */
+  add(changes: readonly Change[]): { entries: Change[]; close: () => void } {
     const numbers: number[] = [];
     const entries = entriesOf(changes).map(([kind, repository, name]): Change => {
       this.#last += 1;
@@ -67,7 +69,7 @@ export class Journal {
       const value: JournalEntry = [kind, repository, name, randomBytes(4).toString('hex')];
       return { type: 'put', key: keys.entry(this.#last), value };
     });
-    return { entries, landed: () => numbers.forEach((number) => void this.#open.delete(number)) };
+    return { entries, close: () => numbers.forEach((number) => void this.#open.delete(number)) };
   }
 
   /** Deletions of the oldest entries, if there are too many. */

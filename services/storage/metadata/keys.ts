@@ -20,19 +20,19 @@
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may revert it
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
- *   h!<child>                           ChildRecord     the instance of a child that may synchronise
- *   j!<number>                          Entry           change for children: see journal.ts
+ *   h!<child>                           ChildRecord     the instance of a child that may synchronize
+ *   j!<number>                          JournalEntry    change for children: see journal.ts
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
- *   e!<number>                          AnnouncementRecord  event in the outbox: see ../history/announcements.ts
+ *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPlace    delivery position; not synced
  *   x!version                           number          version of this table
- *   x!parent                            string          parent of the bases, #, its last repair: see ../sync/parent.ts
+ *   x!parent                            string          parent of bases, #, its last repair: ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata
  *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
  *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced
  *   x!term                              number          highest term handed out: see ../content/fence.ts
  *   x!instance                          uuid            instance of this layer, for its parent
- *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/starts.ts
+ *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/own-start.ts
  *   x!declared                          DeclaredAccount[]  last declared accounts; their secret files are polled
  *   x!closed                            true            accounts may be lost: nobody is admitted until a token exists
  *   x!boot                              string          boot id of the machine at the last opening
@@ -64,7 +64,7 @@ export const keys = {
   scopeMap: (name: string) => `c!${name}`,
   child: (child: string) => `h!${child}`,
   entry: (number: number) => `j!${String(number).padStart(14, '0')}`,
-  announcement: (number: number) => `e!${String(number).padStart(16, '0')}`,
+  outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
   webhook: (webhook: string) => `y!${webhook}`,
   signing: 'k!signing',
   version: 'x!version',
@@ -102,7 +102,7 @@ export const kinds = {
   scopeMap: 'c',
   child: 'h',
   entry: 'j',
-  announcement: 'e',
+  outbox: 'e',
   webhook: 'y',
 } as const;
 export type Kind = (typeof kinds)[keyof typeof kinds];

@@ -5,7 +5,6 @@ import type { Database } from './database.ts';
 import type { JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
-  AnnouncementRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -13,6 +12,7 @@ import type {
   IngestRecord,
   ManifestRecord,
   MarkRecord,
+  OutboxRecord,
   ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
@@ -26,7 +26,14 @@ import type {
 /** Kinds of records that a repository with content has. */
 const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referrer];
 
-/** Typed reads of all records: one, many, or a range in the order of keys. */
+/**
+ * Typed reads of all records:
+ *
+ *   `tag(…)`                one record; undefined if it does not exist
+ *   `…ByDigest(…)`          one result per digest, in their order; likewise `…ByRepository`
+ *   `…OfRepository(…)`      a range in the order of keys; likewise `…OfSubject`, `…OfManifest`
+ *   `all…()`, and plurals   all records of a kind, in the order of keys
+ */
 export class MetadataReader {
   readonly #database: Database;
 
@@ -34,17 +41,17 @@ export class MetadataReader {
     this.#database = database;
   }
 
-  blobs = (digests: string[]) => this.many<BlobRecord>(digests.map((digest) => keys.blob(digest)));
-  links = (repository: string, digests: string[]) =>
+  blobsByDigest = (digests: string[]) => this.many<BlobRecord>(digests.map((digest) => keys.blob(digest)));
+  linksByDigest = (repository: string, digests: string[]) =>
     this.many<object>(digests.map((digest) => keys.link(repository, digest)));
-  manifests = (repository: string, digests: string[]) =>
+  manifestsByDigest = (repository: string, digests: string[]) =>
     this.many<ManifestRecord>(digests.map((digest) => keys.manifest(repository, digest)));
 
   /** For children of an index: the platform of each that it leaves out. */
-  leftOut = (repository: string, digests: string[], index: string) =>
+  leftOutByDigest = (repository: string, digests: string[], index: string) =>
     this.many<string>(digests.map((digest) => keys.leftOut(repository, digest, index)));
-  /** Which of these repositories link the blob. */
-  linking = (repositories: string[], digest: string) =>
+  /** The link of the blob in each of these repositories. */
+  linksByRepository = (repositories: string[], digest: string) =>
     this.many<object>(repositories.map((repository) => keys.link(repository, digest)));
 
   blob = (digest: string) => this.#one<BlobRecord>(keys.blob(digest));
@@ -58,7 +65,7 @@ export class MetadataReader {
     this.#one<WithdrawnRecord>(keys.withdrawn(repository, digest));
   session = (repository: string, digest: string) => this.#one<string>(keys.session(repository, digest));
   ingest = (id: string) => this.#one<IngestRecord>(keys.ingest(id));
-  transferred = (digests: string[]) =>
+  transferredByDigest = (digests: string[]) =>
     this.many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));
   token = (name: string) => this.#one<TokenRecord>(keys.token(name));
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(keys.scopeMap(name));
@@ -78,40 +85,44 @@ export class MetadataReader {
 
   /** The ranges below yield `[key without its prefix, value]`, in bytewise order of the key. */
   repositories = (after?: string) => this.range<object>(prefix(kinds.repository), after);
-  tags = (repository: string, after?: string) => this.range<string>(prefix(kinds.tag, repository), after);
+  tagsOfRepository = (repository: string, after?: string) =>
+    this.range<string>(prefix(kinds.tag, repository), after);
   /** By `<repository>!<tag>`. */
   allTags = (after?: string) => this.range<string>(prefix(kinds.tag), after);
   allBases = (after?: string) => this.range<string>(prefix(kinds.base), after);
-  bases = (repository: string, after?: string) => this.range<string>(prefix(kinds.base, repository), after);
-  referrers = (repository: string, subject: string, after?: string) =>
+  basesOfRepository = (repository: string, after?: string) =>
+    this.range<string>(prefix(kinds.base, repository), after);
+  referrersOfSubject = (repository: string, subject: string, after?: string) =>
     this.range<ReferrerRecord>(prefix(kinds.referrer, repository, subject), after);
   /** By `<subject>!<digest>`. */
-  referrersOf = (repository: string, after?: string) =>
+  referrersOfRepository = (repository: string, after?: string) =>
     this.range<ReferrerRecord>(prefix(kinds.referrer, repository), after);
   marks = (after?: string) => this.range<MarkRecord>(prefix(kinds.mark), after);
   ingests = () => this.range<IngestRecord>(prefix(kinds.ingest));
   allBlobs = (after?: string) => this.range<BlobRecord>(prefix(kinds.blob), after);
   allDamaged = (after?: string) => this.range<DamagedRecord>(prefix(kinds.damaged), after);
   allTransferred = () => this.range<TransferredRecord>(prefix(kinds.transferred));
-  linksOf = (repository: string) => this.range<object>(prefix(kinds.link, repository));
-  manifestsOf = (repository: string) => this.range<ManifestRecord>(prefix(kinds.manifest, repository));
+  linksOfRepository = (repository: string) => this.range<object>(prefix(kinds.link, repository));
+  manifestsOfRepository = (repository: string) =>
+    this.range<ManifestRecord>(prefix(kinds.manifest, repository));
   /** These three by `<repository>!<digest>`; parked ones also by `<repository>!<tag>`. */
   allUnsent = (after?: string) => this.range<UnsentRecord>(prefix(kinds.unsent), after);
   allWithdrawn = (after?: string) => this.range<WithdrawnRecord>(prefix(kinds.withdrawn), after);
   allParked = (after?: string) => this.range<ParkedRecord>(prefix(kinds.parked), after);
-  unsentOf = (repository: string) => this.range<UnsentRecord>(prefix(kinds.unsent, repository));
-  withdrawnOf = (repository: string) => this.range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
-  parkedOf = (repository: string) => this.range<ParkedRecord>(prefix(kinds.parked, repository));
-  sessionsOf = (repository: string) => this.range<string>(prefix(kinds.session, repository));
+  unsentOfRepository = (repository: string) => this.range<UnsentRecord>(prefix(kinds.unsent, repository));
+  withdrawnOfRepository = (repository: string) =>
+    this.range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
+  parkedOfRepository = (repository: string) => this.range<ParkedRecord>(prefix(kinds.parked, repository));
+  sessionsOfRepository = (repository: string) => this.range<string>(prefix(kinds.session, repository));
   /** Platforms by `<digest>!<index>`. */
-  leftOutOf = (repository: string, after?: string) =>
+  leftOutOfRepository = (repository: string, after?: string) =>
     this.range<string>(prefix(kinds.leftOut, repository), after);
   /** Platform of the manifest, by index that leaves it out. */
-  leavingOut = (repository: string, digest: string) =>
+  leftOutOfManifest = (repository: string, digest: string) =>
     this.range<string>(prefix(kinds.leftOut, repository, digest));
 
   tokens = (after?: string) => this.range<TokenRecord>(prefix(kinds.token), after);
-  announcements = () => this.range<AnnouncementRecord>(prefix(kinds.announcement));
+  outbox = () => this.range<OutboxRecord>(prefix(kinds.outbox));
   webhooks = () => this.range<WebhookPlace>(prefix(kinds.webhook));
   children = (after?: string) => this.range<ChildRecord>(prefix(kinds.child), after);
   scopeMaps = (after?: string) => this.range<ScopeMapRecord>(prefix(kinds.scopeMap), after);

@@ -1,5 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { type Change, set } from './changes.ts';
+import { type Change, set } from './batch-changes.ts';
 import { type Counters, RecordCounters, type RecordCounts } from './counters.ts';
 import { Database } from './database.ts';
 import { Journal, type JournalEntry } from './journal.ts';
@@ -12,7 +12,7 @@ import { allUnsent } from './migration.ts';
  *
  *   keys.ts, records.ts   all keys, and the records stored under them
  *   metadata-reader.ts    reads of records, by key and by range
- *   changes.ts            builds the changes of a batch; which of them need no sync
+ *   batch-changes.ts      builds the changes of a batch; which of them need no sync
  *   database.ts           LevelDB: checks at opening, batches, clean close (metadata-state.ts, boot.ts)
  *   journal.ts            the journal of changes for children
  *   counters.ts           counters for the status
@@ -28,7 +28,7 @@ const BEFORE_JOURNAL = 2;
 /** Version without records of outgoing changes. */
 const BEFORE_OUTGOING = 1;
 
-export { type Change, drop, put } from './changes.ts';
+export { type Change, drop, put } from './batch-changes.ts';
 
 /** Writes synced batches. */
 export interface BatchWriter {
@@ -37,7 +37,7 @@ export interface BatchWriter {
 
 /** Metadata that is written, also unsynced. */
 export interface MetadataWriter extends BatchWriter {
-  note(changes: Change[]): Promise<void>;
+  writeUnsynced(changes: Change[]): Promise<void>;
 }
 
 /** Typed access to all records: reads, ranges in the order of keys, batches. */
@@ -97,8 +97,6 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     return this.#counters.instant(now);
   }
 
-  // ── journal ─────────────────────────────────────────────────────────────────────────────────────────────────
-
   /** Entries of the journal that no unfinished batch precedes: `[number, entry]`. */
   async *journal(after: number): AsyncGenerator<[number: number, JournalEntry]> {
     const { head } = this.#journal;
@@ -119,8 +117,6 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     return undefined;
   }
 
-  // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────
-
   /**
    * Writes a batch: atomic, synced when it resolves. Without changes nothing is written.
    * @throws Fault `no-space`
@@ -132,11 +128,11 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
       changes.filter(({ key }) => RecordCounters.counts(key)).map((each) => [each.key, each]),
     );
     const before = await this.many([...counted.keys()]);
-    const { entries, landed } = this.#journal.add(changes);
+    const { entries, close } = this.#journal.add(changes);
     try {
       await this.#database.batch([...changes, ...entries, ...this.#journal.trim()], true);
     } finally {
-      landed();
+      close();
     }
     for (const [key, change] of counted) {
       this.#counters.add(key, before.shift(), -1);
@@ -145,10 +141,10 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   }
 
   /**
-   * Unsynced, for ingests, sessions and records whose loss only causes a delay (`isNoted`): survives the end of this
-   * process, but not a power cut.
+   * Not synced when it resolves: the changes survive the end of this process, but not a power cut. Only for ingests,
+   * sessions and records whose loss only causes a delay (`mayBeUnsynced`).
    */
-  async note(changes: Change[]): Promise<void> {
+  async writeUnsynced(changes: Change[]): Promise<void> {
     await this.#database.batch(changes, false);
   }
 

@@ -1,8 +1,9 @@
-import { type Change, put } from './changes.ts';
+import { type Change, put } from './batch-changes.ts';
+import { kinds } from './keys.ts';
 
 /** The part of `Metadata` that a migration uses while it is being opened. */
 type MigrationTarget = {
-  named(kind: 'l' | 'm'): AsyncIterable<[repository: string, digest: string]>;
+  named(kind: typeof kinds.link | typeof kinds.manifest): AsyncIterable<[repository: string, digest: string]>;
   /** An instant later than all before it, in ms since 1970. */
   instant(now: number): number;
   write(batch: Change[]): Promise<void>;
@@ -17,7 +18,7 @@ const BATCH = 1_000;
  */
 export async function allUnsent(metadata: MigrationTarget): Promise<void> {
   let batch: Change[] = [];
-  for await (const [repository, digest] of metadata.named('m')) {
+  for await (const [repository, digest] of metadata.named(kinds.manifest)) {
     batch.push(...put.unsent(repository, digest, { since: metadata.instant(Date.now()), found: true }));
     if (batch.length < BATCH) continue;
     await metadata.write(batch);

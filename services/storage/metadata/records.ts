@@ -89,7 +89,7 @@ export type ChildRecord = { instance: string; since: number; seen: number; start
 export type StartsRecord = { place: string; ids: string[]; ended: number };
 
 /** An event in the outbox. `at`: shortly before it happened. */
-export type AnnouncementRecord = { type: string; data: unknown; at: number };
+export type OutboxRecord = { type: string; data: unknown; at: number };
 
 export type ScopeMapRecord = {
   description?: string;

@@ -1,20 +1,24 @@
-import { set } from '../metadata/changes.ts';
+import { set } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { TokenRecord } from '../metadata/records.ts';
-import type { Records } from './records.ts';
-import { type RepairReport, say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
  * A layer without tokens admits every client. A layer that may have lost its tokens is closed instead, until it has a
  * token again.
  * @param open the operator states that the layer had no accounts
  */
-export async function checkAccounts(records: Records, open: boolean, report: RepairReport): Promise<void> {
+export async function checkAccounts(
+  records: RebuiltRecords,
+  open: boolean,
+  report: RepairReport,
+): Promise<void> {
   const { notes, lost } = report;
   for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
     // Built-in scope maps, which every layer has, start with `_`.
     if (scopeMap.startsWith('_') || (await records.has(keys.scopeMap(scopeMap)))) continue;
-    say(
+    addLine(
       lost,
       `scope map ${scopeMap}: token ${name} has no permissions until it exists ("terrace scope", "terrace token set")`,
     );

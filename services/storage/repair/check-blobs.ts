@@ -4,18 +4,22 @@ import { MAX_MANIFEST_BYTES } from '#proto/oci/manifest.ts';
 import { isDigest, splitDigest } from '#proto/oci/names.ts';
 import { algorithms, BLOBS } from '#proto/volume/layout.ts';
 import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
-import { put } from '../metadata/changes.ts';
+import { put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
-import type { Records } from './records.ts';
-import { type RepairReport, say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
  * Makes blob records and blob files agree. A file without a record is hashed, and gets a record if it matches its name.
  * A record whose file is missing or has another size is marked as damaged, so that the content is provided again.
  * @returns digests of blobs that may be manifests
  */
-export async function checkBlobs(records: Records, data: string, report: RepairReport): Promise<Set<string>> {
+export async function checkBlobs(
+  records: RebuiltRecords,
+  data: string,
+  report: RepairReport,
+): Promise<Set<string>> {
   const store = new BlobStore(data);
   const candidates = new Set<string>();
   for await (const digest of filesOf(data)) {
@@ -24,18 +28,18 @@ export async function checkBlobs(records: Records, data: string, report: RepairR
     if (size === undefined || (record && record.size !== size)) continue;
     if (!record) {
       if (!(await isIntact(store.file(digest), digest))) {
-        say(report.lost, `content ${digest}: its file does not match the digest`);
+        addLine(report.lost, `content ${digest}: its file does not match the digest`);
         continue;
       }
       await records.write(put.blob(digest, { size }));
-      say(report.restored, `content ${digest}, ${size} bytes`);
+      addLine(report.restored, `content ${digest}, ${size} bytes`);
     }
     if (size <= MAX_MANIFEST_BYTES && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
   }
   for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
     if ((await sizeOf(store.file(digest))) === size) continue;
     await records.write(put.damaged(digest, { size, since: Date.now() }));
-    say(report.lost, `content ${digest}, ${size} bytes: until the parent or a client supplies it again`);
+    addLine(report.lost, `content ${digest}, ${size} bytes: until the parent or a client supplies it again`);
   }
   return candidates;
 }

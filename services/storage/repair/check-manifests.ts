@@ -1,11 +1,11 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
-import { drop, put } from '../metadata/changes.ts';
+import { drop, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
 import { manifestBytes, type Sources } from './manifest-file.ts';
-import type { Records } from './records.ts';
-import { say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine } from './repair-report.ts';
 
 /**
  * Makes every manifest record match its manifest and links the blobs that the manifest refers to. Missing content is
@@ -40,7 +40,7 @@ async function checkManifest(
   const bytes = await manifestBytes(sources, digest);
   if (!bytes && size <= MAX_MANIFEST_BYTES) {
     await markDamaged(records, digest, record.size);
-    return say(
+    return addLine(
       report.lost,
       `manifest ${repository}@${digest}: until the parent or a client supplies it again`,
     );
@@ -48,7 +48,7 @@ async function checkManifest(
   const manifest = bytes && read(bytes, record.mediaType);
   if (!manifest) {
     await records.write(drop.manifest(repository, digest));
-    return say(report.lost, `manifest ${repository}@${digest}: its content is not a manifest`);
+    return addLine(report.lost, `manifest ${repository}@${digest}: its content is not a manifest`);
   }
   const { blobs, subject, mediaType, artifactType, annotations } = manifest;
   const referrer = {
@@ -65,7 +65,7 @@ async function checkManifest(
   for (const blob of blobs) {
     if (await records.has(keys.blob(blob.digest))) continue;
     if (await markDamaged(records, blob.digest, blob.size)) {
-      say(
+      addLine(
         report.lost,
         `content ${blob.digest} of ${repository}@${digest}: until the parent or a client supplies it again`,
       );
@@ -83,13 +83,13 @@ function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
 }
 
 /** Records content as damaged. @returns false if it was recorded before */
-async function markDamaged(records: Records, digest: string, size: number): Promise<boolean> {
+async function markDamaged(records: RebuiltRecords, digest: string, size: number): Promise<boolean> {
   if (await records.has(keys.damaged(digest))) return false;
   await records.write(put.damaged(digest, { size, since: Date.now() }));
   return true;
 }
 
-async function addRepositories(records: Records, kind: string): Promise<void> {
+async function addRepositories(records: RebuiltRecords, kind: string): Promise<void> {
   let last = '';
   for await (const [key] of records.entries(kind)) {
     const repository = key.split('!')[0] as string;
@@ -104,7 +104,11 @@ async function addRepositories(records: Records, kind: string): Promise<void> {
 type Parts = [string, string, string];
 
 /** Deletes the records of a kind for which none of the records in `needs` exists. */
-async function dropOrphans(records: Records, kind: string, needs: (parts: Parts) => string[]): Promise<void> {
+async function dropOrphans(
+  records: RebuiltRecords,
+  kind: string,
+  needs: (parts: Parts) => string[],
+): Promise<void> {
   for await (const [suffix] of records.entries(kind)) {
     const present = await Promise.all(needs(suffix.split('!') as Parts).map((key) => records.has(key)));
     if (!present.includes(true)) await records.write([{ type: 'del', key: kind + suffix }]);

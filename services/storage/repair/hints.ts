@@ -1,11 +1,13 @@
-import { isDeepStrictEqual } from 'node:util';
 import { isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { hintOf, type RepairHint } from '#proto/volume/repair-request.ts';
 import { kinds, prefix } from '../metadata/keys.ts';
-import type { AnnouncementRecord } from '../metadata/records.ts';
+import type { OutboxRecord } from '../metadata/records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { kindOfKey, partsOfKey } from './record-rules.ts';
-import type { Records } from './records.ts';
 import type { Remnant } from './remnants.ts';
+
+/** Max digests remembered per tag. */
+const MAX_MOVES = 100;
 
 /** The net effect of hints: manifests that were not deleted, and the digests that each tag pointed to, in order. */
 export type Hints = {
@@ -30,15 +32,13 @@ export function effective(hints: RepairHint[]): Hints {
   return { manifests: [...manifests.values()], tags };
 }
 
-/** `serial`: number of the announcement. Announcements are numbered in the order of the changes. */
-export type Announced = { serial: number; hint: RepairHint };
+/** `serial`: number of the record in the outbox. Records are numbered in the order of the changes. */
+export type OutboxHint = { serial: number; hint: RepairHint };
 
 /** Hints from the outbox: changes whose events are not known to be in a stream. */
-export async function announced(records: Records): Promise<Announced[]> {
-  const hints: Announced[] = [];
-  for await (const [serial, { type, data }] of records.entries<AnnouncementRecord>(
-    prefix(kinds.announcement),
-  )) {
+export async function outboxHints(records: RebuiltRecords): Promise<OutboxHint[]> {
+  const hints: OutboxHint[] = [];
+  for await (const [serial, { type, data }] of records.entries<OutboxRecord>(prefix(kinds.outbox))) {
     const hint = hintOf(type, data);
     if (hint) hints.push({ serial: Number(serial), hint });
   }
@@ -47,11 +47,11 @@ export async function announced(records: Records): Promise<Announced[]> {
 
 /**
  * All hints in the order in which they became true, as far as it is known. The outbox is newer than all events, and so
- * are damaged bytes with a later announcement than the oldest one in the outbox. Pure.
+ * are damaged bytes with a later record of the outbox than its oldest one. Pure.
  * @param damaged hints from damaged bytes
  * @param outbox hints from the outbox, oldest first
  */
-export function inOrder(damaged: RemnantHints[], events: RepairHint[], outbox: Announced[]): RepairHint[] {
+export function inOrder(damaged: RemnantHints[], events: RepairHint[], outbox: OutboxHint[]): RepairHint[] {
   const oldest = outbox[0]?.serial ?? Number.POSITIVE_INFINITY;
   const isNewer = ({ serial = 0 }: RemnantHints) => serial > oldest;
   const newer = [
@@ -65,7 +65,7 @@ export function inOrder(damaged: RemnantHints[], events: RepairHint[], outbox: A
 /** Hints from one range of damaged bytes. */
 export type RemnantHints = {
   hints: RepairHint[];
-  /** Number of the last announcement among the entries. */
+  /** Number of the last record of the outbox among the entries. */
   serial: number | undefined;
   /** Entries that may be reported to an operator by name. */
   named: Remnant[];
@@ -74,10 +74,17 @@ export type RemnantHints = {
 };
 
 /** Kinds of records whose repository name can be checked against other records of the same batch. */
-const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
+const NAMING: ReadonlySet<string> = new Set([
+  kinds.tag,
+  kinds.base,
+  kinds.manifest,
+  kinds.unsent,
+  kinds.withdrawn,
+  kinds.referrer,
+]);
 
 /** Kinds of records whose deletion revokes earlier hints from the same bytes. */
-const DELETING = new Set(['t', 'm']);
+const DELETING: ReadonlySet<string> = new Set([kinds.tag, kinds.manifest]);
 
 /**
  * Hints from damaged bytes. A name is trusted if two entries have it: the record itself, and the event or the journal
@@ -114,7 +121,7 @@ export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boo
 function lastSerial(remnants: Remnant[]): number | undefined {
   let last: number | undefined;
   for (const { key } of remnants) {
-    const serial = kindOfKey(key) === 'e' ? Number(partsOfKey(key)[0]) : Number.NaN;
+    const serial = kindOfKey(key) === kinds.outbox ? Number(partsOfKey(key)[0]) : Number.NaN;
     if (serial > (last ?? -1)) last = serial;
   }
   return last;
@@ -124,16 +131,16 @@ function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
   if (deleted) return undefined;
   const [repository = '', second = '', third = ''] = partsOfKey(key);
   switch (kindOfKey(key)) {
-    case 't':
+    case kinds.tag:
       return isRepository(repository) && isTag(second) && typeof value === 'string' && isDigest(value)
         ? { repository, tag: second, digest: value }
         : undefined;
-    case 'm':
-    case 'u':
+    case kinds.manifest:
+    case kinds.unsent:
       return isRepository(repository) && isDigest(second) ? { repository, digest: second } : undefined;
-    case 'f':
+    case kinds.referrer:
       return isRepository(repository) && isDigest(third) ? { repository, digest: third } : undefined;
-    case 'e': {
+    case kinds.outbox: {
       const hint = eventIn(value);
       return hint?.deleted ? undefined : hint;
     }
@@ -145,52 +152,17 @@ function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
 /** `<repository>!<tag or digest>` of an entry. */
 function nameIn({ key, value }: Remnant): string | undefined {
   const kind = kindOfKey(key);
-  if (kind === 'e') {
+  if (kind === kinds.outbox) {
     const hint = eventIn(value);
     return hint && `${hint.repository}!${hint.tag ?? hint.digest}`;
   }
-  if (kind === 'j') return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
+  if (kind === kinds.entry) return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
   if (!NAMING.has(kind)) return undefined;
   const [repository = '', second = '', third = ''] = partsOfKey(key);
-  return `${repository}!${kind === 'f' ? third : second}`;
+  return `${repository}!${kind === kinds.referrer ? third : second}`;
 }
 
 function eventIn(value: unknown): RepairHint | undefined {
-  const { type, data } = (value ?? {}) as Partial<AnnouncementRecord>;
+  const { type, data } = (value ?? {}) as Partial<OutboxRecord>;
   return typeof type === 'string' ? hintOf(type, data) : undefined;
-}
-
-/** Max digests remembered per tag. */
-const MAX_MOVES = 100;
-
-const NAMES: Record<string, string> = {
-  a: 'token',
-  c: 'scope map',
-  h: 'child',
-  m: 'manifest',
-  r: 'repository',
-  t: 'tag',
-};
-
-/**
- * Describes for an operator the loss of an entry in damaged bytes. Pure.
- * @param current value of the record in the repaired metadata
- * @returns undefined if nothing was lost, or if records of this kind have no name that operators know
- */
-export function lossNotice({ key, deleted, value }: Remnant, current: unknown): string | undefined {
-  const name = nameOf(key);
-  if (!name) return undefined;
-  if (deleted) return current === undefined ? undefined : `the deletion of ${name}: it exists again`;
-  if (current === undefined) return name;
-  // These records are rebuilt from content.
-  if (kindOfKey(key) === 'm' || kindOfKey(key) === 'r') return undefined;
-  return isDeepStrictEqual(current, value)
-    ? undefined
-    : `the last change of ${name}: it has its previous value`;
-}
-
-function nameOf(key: string): string | undefined {
-  const kind = NAMES[kindOfKey(key)];
-  const separator = kindOfKey(key) === 't' ? ':' : '@';
-  return kind && `${kind} ${partsOfKey(key).join(separator)}`;
 }

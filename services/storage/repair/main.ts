@@ -5,9 +5,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type RepairAnswer, RepairRequest } from '#proto/volume/repair-request.ts';
 import { Audit } from '../audit/audit.ts';
 import { runAs } from '../audit/caller-context.ts';
-import { repairMetadata } from './repair.ts';
 import { isInterrupted } from './repair-folder.ts';
-import { reportText } from './report.ts';
+import { repairMetadata } from './repair-metadata.ts';
+import { reportText } from './repair-report.ts';
 
 /**
  * The process of `terrace repair`. Reads a `RepairRequest` as JSON from stdin and writes a `RepairAnswer` as JSON to
@@ -30,7 +30,7 @@ try {
   const request = check(RepairRequest, JSON.parse(text));
   const data = resolve(request.data);
   const work = () => repairMetadata({ ...request, data, now: new Date() });
-  // With `look`, something changes only if an interrupted repair is finished.
+  // With `checkOnly`, something changes only if an interrupted repair is finished.
   const isReading = request.checkOnly && !(await isInterrupted(data));
   const repaired = isReading ? await work() : await audited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: reportText(repaired.report) } : repaired;

@@ -4,15 +4,15 @@ import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import type { BlobStore } from '../content/blob-store.ts';
-import { put } from '../metadata/changes.ts';
+import { put } from '../metadata/batch-changes.ts';
 import { keys } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import { isReadError, type Read, readFully } from './copy.ts';
-import type { Records } from './records.ts';
-import { type RepairReport, say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 export type ManifestFile = { manifest: Manifest; size: number };
-export type Sources = { records: Records; store: BlobStore; report: RepairReport; read: Read };
+export type Sources = { records: RebuiltRecords; store: BlobStore; report: RepairReport; read: Read };
 
 /** Reads a blob as a manifest; undefined if the blob is missing or not a manifest. */
 export async function manifestIn(sources: Sources, digest: string): Promise<ManifestFile | undefined> {
@@ -42,7 +42,7 @@ export async function manifestBytes(
   const bytes = await contentOf(store.file(digest), blob.size, read);
   if (bytes && hashOf(bytes, digest) === digest) return bytes;
   await records.write(put.damaged(digest, { size: blob.size, since: Date.now() }));
-  say(
+  addLine(
     report.lost,
     `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client supplies it again`,
   );

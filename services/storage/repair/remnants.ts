@@ -1,4 +1,4 @@
-import { ByteCursor } from '../leveldb/cursor.ts';
+import { ByteCursor } from '../leveldb/byte-cursor.ts';
 import { HEADER } from '../leveldb/log-records.ts';
 
 /** A LevelDB entry found in damaged bytes; `value` if it can be parsed. */

@@ -13,11 +13,11 @@ import { namesOf } from './salvage.ts';
  *   <data>/repair/<time>/rebuilt/     the new metadata, until it replaces the old metadata
  */
 const REBUILT = 'rebuilt';
-export const rebuiltIn = (place: string): string => join(place, REBUILT);
+export const rebuiltIn = (repairFolder: string): string => join(repairFolder, REBUILT);
 
 /** Creates the folder of a repair. Its name and its parent folder's are synced: the only metadata is moved there. */
-export async function createRepairFolder(data: string, place: string): Promise<void> {
-  await mkdir(place, { recursive: true, mode: 0o700 });
+export async function createRepairFolder(data: string, repairFolder: string): Promise<void> {
+  await mkdir(repairFolder, { recursive: true, mode: 0o700 });
   await syncFolder(join(data, REPAIRS));
   await syncFolder(data);
 }
@@ -43,29 +43,29 @@ export async function requireUnchanged(folder: string, before: string): Promise<
   );
 }
 
-export async function syncPlace(place: string): Promise<void> {
-  const rebuilt = rebuiltIn(place);
+export async function syncRepairFolder(repairFolder: string): Promise<void> {
+  const rebuilt = rebuiltIn(repairFolder);
   for (const name of await readdir(rebuilt)) {
     await using file = await open(join(rebuilt, name), 'r');
     await file.sync();
   }
   await syncFolder(rebuilt);
-  await syncFolder(place);
+  await syncFolder(repairFolder);
 }
 
 /** Moves the old metadata out and the new metadata in. Each step is synced before the next one. */
-export async function replaceMetadata(folder: string, place: string): Promise<void> {
-  const old = join(place, METADATA);
+export async function replaceMetadata(folder: string, repairFolder: string): Promise<void> {
+  const old = join(repairFolder, METADATA);
   if (await exists(folder)) await rename(folder, old);
   else await mkdir(old);
   if (await exists(`${folder}.json`)) await cp(`${folder}.json`, `${old}.json`);
-  await syncFolder(place);
-  await putInPlace(folder, place);
+  await syncFolder(repairFolder);
+  await putInPlace(folder, repairFolder);
 }
 
-async function putInPlace(folder: string, place: string): Promise<void> {
+async function putInPlace(folder: string, repairFolder: string): Promise<void> {
   await writeState(folder, { boot: await bootIdOrRandom(), closed: true, made: true });
-  await rename(rebuiltIn(place), folder);
+  await rename(rebuiltIn(repairFolder), folder);
   await syncFolder(join(folder, '..'));
 }
 
@@ -84,25 +84,25 @@ export async function isInterrupted(data: string): Promise<boolean> {
  */
 export async function finishInterrupted(data: string, folder: string): Promise<string | undefined> {
   let finished: string | undefined;
-  for await (const { place, isComplete } of unfinished(data)) {
+  for await (const { repairFolder, isComplete } of unfinished(data)) {
     if (isComplete && !finished && !(await exists(folder))) {
-      await putInPlace(folder, place);
-      finished = place;
-    } else await rm(isComplete ? rebuiltIn(place) : place, { recursive: true });
+      await putInPlace(folder, repairFolder);
+      finished = repairFolder;
+    } else await rm(isComplete ? rebuiltIn(repairFolder) : repairFolder, { recursive: true });
   }
   return finished;
 }
 
-async function* unfinished(data: string): AsyncGenerator<{ place: string; isComplete: boolean }> {
+async function* unfinished(data: string): AsyncGenerator<{ repairFolder: string; isComplete: boolean }> {
   const repairs = join(data, REPAIRS);
   const names = await readdir(repairs).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
     throw error;
   });
   for (const name of names) {
-    const place = join(repairs, name);
-    if (!(await exists(rebuiltIn(place)))) continue;
-    yield { place, isComplete: await exists(join(place, METADATA)) };
+    const repairFolder = join(repairs, name);
+    if (!(await exists(rebuiltIn(repairFolder)))) continue;
+    yield { repairFolder, isComplete: await exists(join(repairFolder, METADATA)) };
   }
 }
 

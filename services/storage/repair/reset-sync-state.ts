@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { put, set } from '../metadata/changes.ts';
+import { put, set } from '../metadata/batch-changes.ts';
 import type { JournalEntry } from '../metadata/journal.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
-import type { Records } from './records.ts';
-import type { RepairReport } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import type { RepairReport } from './repair-report.ts';
 import { LOST_AND_FOUND } from './restore-manifests.ts';
 
 /**
  * Discards everything that was agreed with the parent or published to the layers below: a record that was lost or
  * reverted to an older value must never look like a deletion. The layer compares everything with its parent again, as
- * with a new parent (../sync/parent.ts): equal content becomes the base, content of one side goes to the other, and the
- * conflict policy resolves differences.
+ * with a new parent (../sync/parent-record.ts): equal content becomes the base, content of one side goes to the other,
+ * and the conflict policy resolves differences.
  */
-export async function resetSyncState(records: Records, report: RepairReport): Promise<void> {
+export async function resetSyncState(records: RebuiltRecords, report: RepairReport): Promise<void> {
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
   if (withdrawn > 0) {
     report.notes.push(

@@ -1,12 +1,12 @@
 import { clip } from '#proto/contract/clip.ts';
 import { type Descriptor, isManifestType, type Manifest } from '#proto/oci/manifest.ts';
-import { type Change, put } from '../metadata/changes.ts';
+import { type Change, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { isIndex } from '../repositories/sparse.ts';
 import type { Hints } from './hints.ts';
 import { type ManifestFile, manifestIn, type Sources } from './manifest-file.ts';
-import type { Records } from './records.ts';
-import { say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine } from './repair-report.ts';
 
 /** Repository for manifests whose own repository is unknown. Nothing in it is sent to the parent. */
 export const LOST_AND_FOUND = 'lost-and-found';
@@ -45,14 +45,14 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
         parsed.manifest.blobs.map((blob) => keys.blob(blob.digest)),
       ))
     ) {
-      say(
+      addLine(
         report.lost,
         `manifest ${digest} (${describe(parsed)}): its repository is unknown, and some of its content is missing`,
       );
       continue;
     }
     await records.write(recordsOf(LOST_AND_FOUND, digest, parsed));
-    say(
+    addLine(
       report.restored,
       `manifest ${digest} (${describe(parsed)}), whose repository is unknown: restored as ${LOST_AND_FOUND}@${digest}`,
     );
@@ -65,7 +65,7 @@ async function restore(deps: Sources, repository: string, digest: string): Promi
   const parsed = await manifestIn(deps, digest);
   if (!parsed) return false;
   await records.write(recordsOf(repository, digest, parsed));
-  say(report.restored, `manifest ${repository}@${digest} (${describe(parsed)})`);
+  addLine(report.restored, `manifest ${repository}@${digest} (${describe(parsed)})`);
   return true;
 }
 
@@ -75,7 +75,10 @@ function recordsOf(repository: string, digest: string, { manifest, size }: Manif
 }
 
 /** Repositories of each manifest, by digest, according to records and hints. */
-async function repositoriesByDigest(records: Records, hints: Hints): Promise<Map<string, Set<string>>> {
+async function repositoriesByDigest(
+  records: RebuiltRecords,
+  hints: Hints,
+): Promise<Map<string, Set<string>>> {
   const repositories = new Map<string, Set<string>>();
   const add = (digest: string, repository: string) => {
     repositories.set(digest, (repositories.get(digest) ?? new Set()).add(repository));
@@ -97,7 +100,7 @@ async function repositoriesByDigest(records: Records, hints: Hints): Promise<Map
 
 /** Repositories that have everything that the manifest refers to. */
 async function repositoriesWith(
-  records: Records,
+  records: RebuiltRecords,
   repositories: string[],
   manifest: Manifest,
 ): Promise<string[]> {
@@ -115,7 +118,7 @@ async function repositoriesWith(
   return matches;
 }
 
-async function hasAll(records: Records, keys: string[]): Promise<boolean> {
+async function hasAll(records: RebuiltRecords, keys: string[]): Promise<boolean> {
   for (const key of keys) if (!(await records.has(key))) return false;
   return true;
 }
@@ -138,7 +141,7 @@ async function restoreChildren(deps: Sources): Promise<void> {
         continue;
       }
       await records.write(put.leftOut(repository, digest, index, platformOf(child)));
-      say(
+      addLine(
         report.lost,
         `manifest ${repository}@${digest}, of the index ${index}: "terrace sync --full" asks the parent for it`,
       );
@@ -149,13 +152,13 @@ async function restoreChildren(deps: Sources): Promise<void> {
 const platformOf = ({ platform: { os, architecture, variant } = {} }: Descriptor): string =>
   [os, architecture, variant].filter(Boolean).join('/') || 'unknown';
 
-async function knownOf(records: Records): Promise<Set<string>> {
+async function knownOf(records: RebuiltRecords): Promise<Set<string>> {
   const known = new Set<string>();
   for await (const [key] of records.entries(prefix(kinds.manifest))) known.add(key.split('!')[1] as string);
   return known;
 }
 
-async function keysOf(records: Records, prefix: string): Promise<string[]> {
+async function keysOf(records: RebuiltRecords, prefix: string): Promise<string[]> {
   const keys: string[] = [];
   for await (const [key] of records.entries(prefix)) keys.push(key);
   return keys;

@@ -2,17 +2,17 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { Fault } from '#proto/contract/fault.ts';
+import type { DatabaseManifest } from '../leveldb/database-manifest.ts';
 import {
-  closedManifestOf,
+  closedDatabaseManifestOf,
   type DatabaseFiles,
+  databaseManifestOf,
   type Finding,
   filesOf,
   liveLogs,
-  manifestOf,
 } from '../leveldb/examine.ts';
 import { logOf, logParts } from '../leveldb/log-records.ts';
-import type { DatabaseManifest } from '../leveldb/manifest.ts';
-import { damageOf, typeAt } from '../leveldb/table.ts';
+import { damageOf, typeAt } from '../leveldb/table-damage.ts';
 import { copyReadable, isReadError, type Range, type Read } from './copy.ts';
 import { MAX_REMNANTS, type Remnants, remnantsIn } from './remnants.ts';
 import { notTakenOver } from './repair-log.ts';
@@ -39,7 +39,8 @@ export async function salvage(folder: string, work: string, read: Read): Promise
   await mkdir(work, { recursive: true, mode: 0o700 });
   const names = await namesOf(folder);
   const files = filesOf(names);
-  const manifest = names.length > 0 ? await closedManifestOf(folder, files, salvaged.findings) : undefined;
+  const manifest =
+    names.length > 0 ? await closedDatabaseManifestOf(folder, files, salvaged.findings) : undefined;
   // LevelDB's repair reads neither CURRENT nor a manifest, and writes its own.
   for (const name of names.filter((each) => LOG_OR_TABLE.test(each))) {
     if (manifest && !isLive(name, files, manifest)) continue;
@@ -66,7 +67,7 @@ async function repairCopy(work: string): Promise<void> {
   const damaged = new Set<number>();
   for (const [number, name] of tables) if (damageOf(await readFile(join(work, name)))) damaged.add(number);
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(work);
-  const retained = new Set((await manifestOf(work, []))?.tables.map(({ number }) => number));
+  const retained = new Set((await databaseManifestOf(work, []))?.tables.map(({ number }) => number));
   const log = await readFile(join(work, 'LOG'), 'utf8').catch(unlessMissing(''));
   const [first] = notTakenOver(
     log,

@@ -1,18 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
-import {
-  type ExcludedManifest,
-  MAX_ANNOTATION_KEY_LENGTH,
-  MAX_ANNOTATIONS,
-  type ManifestPlace,
-} from '#proto/content/manifests.ts';
-import { clip } from '#proto/contract/clip.ts';
+import type { ExcludedManifest, ManifestPlace } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { packedSize } from '#proto/contract/packed-size.ts';
-import { isForbiddenKey } from '#proto/contract/plain-data.ts';
-import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
-import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { sizeOf } from '../content/blob-store.ts';
@@ -25,7 +16,8 @@ import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { ListQuery } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
-import { deleteSynchronized } from './clean.ts';
+import { deleteSynchronized } from './delete-synchronized.ts';
+import { referrersPage } from './referrers.ts';
 import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts';
 
@@ -34,9 +26,10 @@ import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts
  *
  * A put verifies the ingest, checks that every child is in the repository or is left out on purpose (sparse.ts), and
  * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
- * alone (tags.ts); a tag's base is its target when parent and layer last agreed, off-base.ts finds the tags that
- * differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes. clean.ts deletes
- * everything that a repository received from the parent. All changes hold the repository's lock.
+ * alone (tags.ts); a tag's base is its target when parent and layer last agreed, repositories-differing-from-base.ts
+ * finds the tags that differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes.
+ * delete-synchronized.ts deletes everything that a repository received from the parent. All changes hold the
+ * repository's lock.
  */
 
 export type PutQuery = {
@@ -54,9 +47,6 @@ export type PutQuery = {
 };
 type Put = { digest: string; size: number; subject?: string };
 
-/** Max size of a page, in bytes: a reply must fit into one bus message (1 MiB). */
-const MAX_PAGE_BYTES = 512 * 1024;
-
 type ManifestsDeps = {
   metadata: Metadata;
   store: BlobStore;
@@ -64,7 +54,7 @@ type ManifestsDeps = {
   ingests: Ingests;
   grace: Grace;
   locks: KeyedLock;
-  announcements: EventOutbox;
+  outbox: EventOutbox;
 };
 
 /** Manifests and referrers. Faults: see `proto/content/manifests.ts`. */
@@ -84,7 +74,7 @@ export class Manifests {
     const { metadata, commits, grace, locks, ingests } = this.#deps;
     using _ = await grace.hold(digest, repository);
     try {
-      return await ingests.commit(id, claim, async (held) => {
+      return await ingests.commit({ id, claim }, async (held) => {
         // Check the size before reading: a limit that is checked after the read bounds nothing.
         const bytes = await sizeOf(ingestFiles(held.folder).data);
         if (bytes !== undefined && bytes > MAX_MANIFEST_BYTES) {
@@ -103,7 +93,7 @@ export class Manifests {
             const { leftOut } = query;
             const sparse = await childrenMustBeHere(metadata, repository, digest, manifest, leftOut);
             await this.#commitBatch(query, manifest, size, async () => [
-              ...(await commits.place(held, verified)),
+              ...(await commits.moveIn(held, verified)),
               ...sparse,
               ...drop.ingest(id),
             ]);
@@ -131,8 +121,8 @@ export class Manifests {
     const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
     const [records, blobs] = await Promise.all([
-      metadata.manifests(repository, digests),
-      metadata.blobs(digests),
+      metadata.manifestsByDigest(repository, digests),
+      metadata.blobsByDigest(digests),
     ]);
     return digests.filter((_, i) => !records[i] || !blobs[i]);
   }
@@ -142,16 +132,17 @@ export class Manifests {
    * layer deleted the tag. The bytes stay until garbage collection finds that nothing links them.
    */
   async delete(repository: string, digest: string, arrived = false): Promise<void> {
-    const { metadata, locks, announcements } = this.#deps;
+    const { metadata, locks, outbox } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, digest);
       if (!record) throw await manifestUnknown(this.#deps, repository, digest);
       const tags: string[] = [];
-      for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
+      for await (const [tag, target] of metadata.tagsOfRepository(repository))
+        if (target === digest) tags.push(tag);
       const origin = arrived ? { arrived } : {};
       const prepared = [
-        ...tags.map((tag) => announcements.prepare(tagDeleted, { repository, tag, from: digest, ...origin })),
-        announcements.prepare(manifestDeleted, { repository, digest, ...origin }),
+        ...tags.map((tag) => outbox.prepare(tagDeleted, { repository, tag, from: digest, ...origin })),
+        outbox.prepare(manifestDeleted, { repository, digest, ...origin }),
       ];
       await metadata.write([
         ...drop.manifest(repository, digest),
@@ -165,23 +156,8 @@ export class Manifests {
     });
   }
 
-  /** A page has at most `limit` descriptors, fewer if they are large. */
-  async referrers(
-    repository: string,
-    subject: string,
-    artifactType: string | undefined,
-    { after, limit }: ListQuery,
-  ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
-    const descriptors: Descriptor[] = [];
-    let room = MAX_PAGE_BYTES;
-    for await (const [digest, record] of this.#deps.metadata.referrers(repository, subject, after)) {
-      if (artifactType !== undefined && record.artifactType !== artifactType) continue;
-      const descriptor = trimmed({ ...record, digest });
-      room -= packedSize(descriptor);
-      if (descriptors.length === limit || room < 0) return { descriptors, more: true };
-      descriptors.push(descriptor);
-    }
-    return { descriptors, more: false };
+  referrers(repository: string, subject: string, artifactType: string | undefined, page: ListQuery) {
+    return referrersPage(this.#deps.metadata, { repository, subject, artifactType }, page);
   }
 
   clean(repository: string) {
@@ -192,11 +168,9 @@ export class Manifests {
     return excludedPage(this.#deps.metadata, repository, page);
   }
 
-  // ── put ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Writes the one batch, then publishes. `place` moves the content into place and returns its changes. */
-  async #commitBatch(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
-    const { metadata, announcements } = this.#deps;
+  /** Writes the one batch, then publishes. `moveIn` moves the content into the blob store and returns its changes. */
+  async #commitBatch(query: PutQuery, manifest: Manifest, size: number, moveIn: () => Promise<Change[]>) {
+    const { metadata, outbox } = this.#deps;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
@@ -213,11 +187,11 @@ export class Manifests {
     };
     const committed = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
     const prepared = [
-      ...(known?.mediaType === mediaType ? [] : [announcements.prepare(manifestCommitted, committed)]),
+      ...(known?.mediaType === mediaType ? [] : [outbox.prepare(manifestCommitted, committed)]),
       ...moves,
     ];
     await metadata.write([
-      ...(await place()),
+      ...(await moveIn()),
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
@@ -248,25 +222,3 @@ export class Manifests {
 }
 
 const childrenOf = ({ blobs, manifests }: Manifest) => [...blobs, ...manifests].map(({ digest }) => digest);
-
-/**
- * A descriptor as it can be sent: without the annotations that would not arrive unchanged, and without any if it would
- * be too large. The manifest itself has all of them.
- */
-function trimmed({ annotations, artifactType, ...rest }: Descriptor): Descriptor {
-  const sendable = Object.entries(annotations ?? {}).filter(
-    ([key, value]) =>
-      key.length > 0 &&
-      key.length <= MAX_ANNOTATION_KEY_LENGTH &&
-      !isForbiddenKey(key) &&
-      key.isWellFormed() &&
-      value.isWellFormed(),
-  );
-  const plain = {
-    ...rest,
-    ...(artifactType !== undefined && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
-  };
-  if (!annotations || sendable.length > MAX_ANNOTATIONS) return plain;
-  const descriptor = { ...plain, annotations: Object.fromEntries(sendable) };
-  return packedSize(descriptor) <= MAX_PAGE_BYTES ? descriptor : plain;
-}

@@ -27,10 +27,10 @@ export async function childrenMustBeHere(
   const children = [...blobs, ...manifests];
   const digests = children.map(({ digest }) => digest);
   const [links, records, present, before] = await Promise.all([
-    metadata.links(repository, digests),
-    metadata.manifests(repository, digests),
-    metadata.blobs(digests),
-    metadata.leftOut(repository, digests, index),
+    metadata.linksByDigest(repository, digests),
+    metadata.manifestsByDigest(repository, digests),
+    metadata.blobsByDigest(digests),
+    metadata.leftOutByDigest(repository, digests, index),
   ]);
   const requested = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
   return children.flatMap(({ digest, mediaType }, i) => {
@@ -57,7 +57,7 @@ export async function onManifestPut(
   digest: string,
 ): Promise<Change[]> {
   const changes: Change[] = [];
-  for await (const [index] of metadata.leavingOut(repository, digest)) {
+  for await (const [index] of metadata.leftOutOfManifest(repository, digest)) {
     changes.push(...drop.leftOut(repository, digest, index));
   }
   return changes;
@@ -73,7 +73,7 @@ export async function onIndexDeleted(
   index: string,
 ): Promise<Change[]> {
   const changes: Change[] = [];
-  for await (const [key] of metadata.leftOutOf(repository)) {
+  for await (const [key] of metadata.leftOutOfRepository(repository)) {
     const [digest, owner] = key.split('!') as [string, string];
     if (owner === index) changes.push(...drop.leftOut(repository, digest, owner));
   }
@@ -86,7 +86,7 @@ export async function platformOf(
   repository: string,
   digest: string,
 ): Promise<string | undefined> {
-  for await (const [, platform] of metadata.leavingOut(repository, digest)) return platform;
+  for await (const [, platform] of metadata.leftOutOfManifest(repository, digest)) return platform;
   return undefined;
 }
 
@@ -97,7 +97,7 @@ export async function excludedPage(
   repository: string,
   { after, limit }: ListQuery,
 ): Promise<{ leftOut: (ExcludedManifest & { index: string })[]; more: boolean }> {
-  const [entries, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
+  const [entries, more] = await page(metadata.leftOutOfRepository(repository, after), limit, sizeOf);
   const leftOut = entries.map(([key, platform]) => {
     const [digest, index] = key.split('!') as [string, string];
     return { digest, platform: clip(platform, MAX_PLATFORM), index };

@@ -7,7 +7,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
-import { repositoriesOffBase } from './off-base.ts';
+import { repositoriesDifferingFromBase } from './repositories-differing-from-base.ts';
 import { platformOf } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */
@@ -26,7 +26,7 @@ export type TagMove = {
 type TagsDeps = {
   metadata: Metadata;
   locks: KeyedLock;
-  announcements: EventOutbox;
+  outbox: EventOutbox;
 };
 
 /** Tags and their bases. Faults: see `proto/content/manifests.ts`. */
@@ -49,15 +49,15 @@ export class Tags {
   }
 
   /**
-   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to publish
-   * the event once the batch is written.
+   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to
+   * publish the event once the batch is written.
    * @throws Fault `conflict` if the tag does not point to `expect`
    */
   async move(
     repository: string,
     { tag, digest, mediaType, expect, base = false, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
-    const { metadata, announcements } = this.#deps;
+    const { metadata, outbox } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
@@ -69,7 +69,7 @@ export class Tags {
       ...(mediaType && { mediaType }),
       ...(from !== undefined && { from }),
     };
-    const prepared = announcements.prepare(tagMoved, { ...event, ...(arrived && { arrived }) });
+    const prepared = outbox.prepare(tagMoved, { ...event, ...(arrived && { arrived }) });
     return {
       changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
       publish: prepared.publish,
@@ -77,7 +77,7 @@ export class Tags {
   }
 
   async delete(repository: string, tag: string, expect: Expect, base: boolean): Promise<void> {
-    const { metadata, locks, announcements } = this.#deps;
+    const { metadata, locks, outbox } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const from = await metadata.tag(repository, tag);
       mustBe(repository, tag, expect, from);
@@ -85,7 +85,7 @@ export class Tags {
       if (from === undefined && expect === undefined)
         throw await manifestUnknown(this.#deps, repository, tag);
       const facts = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
-      const prepared = facts ? announcements.prepare(tagDeleted, facts) : undefined;
+      const prepared = facts ? outbox.prepare(tagDeleted, facts) : undefined;
       await metadata.write([
         ...(prepared ? [...drop.tag(repository, tag), ...prepared.changes] : []),
         ...(base ? drop.base(repository, tag) : []),
@@ -96,7 +96,7 @@ export class Tags {
 
   async list(repository: string, { after, limit }: ListQuery): Promise<{ tags: TagEntry[]; more: boolean }> {
     const { metadata } = this.#deps;
-    const [entries, more] = await page(metadata.tags(repository, after), limit);
+    const [entries, more] = await page(metadata.tagsOfRepository(repository, after), limit);
     if (entries.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
     return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
@@ -105,12 +105,12 @@ export class Tags {
     repository: string,
     { after, limit }: ListQuery,
   ): Promise<{ tags: TagEntry[]; more: boolean }> {
-    const [entries, more] = await page(this.#deps.metadata.bases(repository, after), limit);
+    const [entries, more] = await page(this.#deps.metadata.basesOfRepository(repository, after), limit);
     return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
   async listDiffering({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {
-    const [repositories, more] = await page(repositoriesOffBase(this.#deps.metadata, after), limit);
+    const [repositories, more] = await page(repositoriesDifferingFromBase(this.#deps.metadata, after), limit);
     return { repositories, more };
   }
 

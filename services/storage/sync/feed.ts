@@ -1,15 +1,10 @@
-import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Changes, ContentChange } from '#proto/sync/changes.ts';
 import { type JournalEntry, readCursor } from '../metadata/journal.ts';
 import type { Metadata } from '../metadata/metadata.ts';
-import { put } from '../metadata/metadata.ts';
 
-type FeedDeps = {
-  metadata: Metadata;
-  locks: KeyedLock;
-};
+type FeedDeps = { metadata: Metadata };
 
-/** The journal of changes that children read, and this layer's cursor in the parent's journal. No faults of its own. */
+/** The journal of changes that children read. No faults of its own. */
 export class Feed {
   readonly #deps: FeedDeps;
 
@@ -42,19 +37,6 @@ export class Feed {
       count += 1;
     }
     return { cursor: last, lost: false, changes: await this.#changesOf(entries), more: false };
-  }
-
-  async keepCursor(scope: string, cursor: string | null): Promise<void> {
-    await this.#deps.locks.run('cursor', async () => {
-      const before = await this.#deps.metadata.cursor();
-      if (before?.of === scope && before.cursor === cursor) return;
-      await this.#deps.metadata.write(put.cursor({ of: scope, cursor }));
-    });
-  }
-
-  async cursor(scope: string): Promise<{ cursor?: string }> {
-    const record = await this.#deps.metadata.cursor();
-    return record?.of === scope && record.cursor !== null ? { cursor: record.cursor } : {};
   }
 
   /** The entry itself must exist: otherwise entries after it may have been trimmed as well. */

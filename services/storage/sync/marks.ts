@@ -52,7 +52,7 @@ export class Marks {
   }
 
   async *#referrers(repository: string, after: string | undefined) {
-    for await (const [key] of this.#deps.metadata.referrersOf(repository, after)) {
+    for await (const [key] of this.#deps.metadata.referrersOfRepository(repository, after)) {
       const [subject, digest] = key.split('!') as [string, string];
       yield { subject, digest };
     }

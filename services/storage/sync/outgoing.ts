@@ -7,16 +7,18 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
-import { changeParent, type ParentRecord } from './parent.ts';
+import { changeParent, type ParentRecord } from './parent-record.ts';
 
 /*
- * State of synchronisation: outgoing changes, and positions in other layers' changes.
+ * State of synchronization: outgoing changes, and positions in other layers' changes.
  *
- *   outgoing.ts   changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
- *   parent.ts     the parent that bases and outgoing changes belong to
- *   marks.ts      reported state of the parent's repositories, so that a pass skips unchanged ones
- *   feed.ts       the journal of changes for children; this layer's cursor in the parent's journal
- *   unselected-outgoing.ts, webhooks.ts   outgoing changes that no selection covers; delivery position of each webhook
+ *   outgoing.ts              changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
+ *   unselected-outgoing.ts   those that no selection covers
+ *   parent-record.ts         the parent that bases and outgoing changes belong to
+ *   parent-cursor.ts         this layer's cursor in the parent's journal
+ *   marks.ts                 reported state of the parent's repositories, so that a pass skips unchanged ones
+ *   feed.ts                  the journal of changes for children
+ *   webhooks.ts              delivery position of each webhook
  *
  * A manifest that a client puts is unsent until a pass has sent it. One that a client deletes and that the parent may
  * have is withdrawn until a pass has settled it. A change that the parent refuses is parked.
@@ -80,7 +82,7 @@ export class Outgoing {
     const { repository, digests, until = Number.POSITIVE_INFINITY, sent = false } = query;
     const { metadata, locks, now } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
-      const here = sent ? await metadata.manifests(repository, digests) : [];
+      const here = sent ? await metadata.manifestsByDigest(repository, digests) : [];
       const changes: Change[] = [];
       for (const [i, digest] of digests.entries()) {
         const unsent = await metadata.unsent(repository, digest);
@@ -127,7 +129,7 @@ export class Outgoing {
   }
 
   async keepSession(repository: string, digest: string, location: string): Promise<void> {
-    await this.#deps.metadata.note(put.session(repository, digest, location));
+    await this.#deps.metadata.writeUnsynced(put.session(repository, digest, location));
   }
 
   async session(repository: string, digest: string): Promise<{ location?: string }> {
@@ -136,7 +138,7 @@ export class Outgoing {
   }
 
   async dropSession(repository: string, digest: string): Promise<void> {
-    await this.#deps.metadata.note(drop.session(repository, digest));
+    await this.#deps.metadata.writeUnsynced(drop.session(repository, digest));
   }
 }
 

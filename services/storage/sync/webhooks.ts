@@ -17,7 +17,7 @@ export class WebhookPlaces {
 
   /** Unsynced: after a power cut, the latest deliveries are repeated. */
   async keep(webhook: string, place: WebhookPlace): Promise<void> {
-    await this.#metadata.note(put.webhook(webhook, place));
+    await this.#metadata.writeUnsynced(put.webhook(webhook, place));
   }
 
   async retain(webhooks: readonly string[]): Promise<void> {

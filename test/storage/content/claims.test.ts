@@ -71,7 +71,7 @@ test('while it is committed an ingest is busy, and its holder need not renew', a
   const inside = Promise.withResolvers<void>();
   const failure = new Error('the commit fails');
   const begun = Promise.withResolvers<void>();
-  const commit = rig.storage.ingests.commit(id, claim, async () => {
+  const commit = rig.storage.ingests.commit({ id, claim }, async () => {
     begun.resolve();
     await inside.promise;
     throw failure;

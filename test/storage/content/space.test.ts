@@ -5,7 +5,7 @@ import { claimTransfer, claimUpload, commitBlob, startUpload } from '#proto/cont
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { SpaceGuard } from '../../../services/storage/content/space.ts';
+import { SpaceGuard } from '../../../services/storage/content/space-guard.ts';
 import { quiet } from '../../support/bus.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';

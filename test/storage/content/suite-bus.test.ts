@@ -44,20 +44,20 @@ const requestsOf = (gateway: Client, syncer: Client): ContentStore => ({
     commit: async (query) => (await gateway.call(commitBlob, query)).size,
   },
   ingests: {
-    startUpload: (repository, by, hold) => gateway.call(startUpload, { repository, by, hold }),
-    claimUpload: (repository, id, by) => gateway.call(claimUpload, { repository, id, by }),
-    uploadStatus: (repository, id) => gateway.call(uploadStatus, { repository, id }),
-    abortUpload: async (repository, id) => {
-      await gateway.call(abortUpload, { repository, id });
+    startUpload: (query) => gateway.call(startUpload, query),
+    claimUpload: (query) => gateway.call(claimUpload, query),
+    uploadStatus: (query) => gateway.call(uploadStatus, query),
+    abortUpload: async (query) => {
+      await gateway.call(abortUpload, query);
     },
     claimTransfer: (transfer) => syncer.call(claimTransfer, transfer),
-    renew: async (id, claim) => {
+    renew: async ({ id, claim }) => {
       await gateway.call(renewClaim, { id, claim });
     },
-    release: async (id, claim) => {
+    release: async ({ id, claim }) => {
       await gateway.call(releaseClaim, { id, claim });
     },
-    discard: async (id, claim) => {
+    discard: async ({ id, claim }) => {
       await syncer.call(discardIngest, { id, claim });
     },
   },

@@ -47,7 +47,7 @@ async function write(at: ContentHarness, claim: Claim, bytes: Uint8Array, positi
 
 /** A held upload with these bytes in it. */
 async function uploaded(at: ContentHarness, repository: string, bytes: Uint8Array): Promise<Claim> {
-  const claim = await at.store.ingests.startUpload(repository, by, true);
+  const claim = await at.store.ingests.startUpload({ repository, by, hold: true });
   await write(at, claim, bytes);
   return claim;
 }
@@ -102,7 +102,7 @@ function commits(make: () => Promise<ContentHarness>): void {
 
   test('an upload that nobody wrote to is empty content', async () => {
     await using at = await make();
-    const { id, claim } = await at.store.ingests.startUpload(repository, 'g', true);
+    const { id, claim } = await at.store.ingests.startUpload({ repository, by: 'g', hold: true });
     const digest = digestOf(new Uint8Array());
     assert.equal(await at.store.blobs.commit({ id, claim, digest, repository }), 0);
     assert.equal((await read(at, repository, digest)).byteLength, 0);
@@ -123,7 +123,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     await assert.rejects(commit({ size: 6 }), fault('size-invalid', { expected: 6, found: 5 }));
     await assert.rejects(blobs.locate(repository, digest), fault('name-unknown'));
     assert.deepEqual(at.events, []);
-    await ingests.renew(held.id, held.claim);
+    await ingests.renew(held);
     await write(at, held, bytes);
     assert.equal(await commit({ size: 5 }), 5);
   });
@@ -183,8 +183,8 @@ function commits(make: () => Promise<ContentHarness>): void {
     // A digest that these bytes do not have shows whether storage looked for itself.
     const digest = digestOf(bytesOf('what the writer says'));
     const first = await uploaded(at, repository, bytesOf('what it '));
-    await ingests.release(first.id, first.claim);
-    const claim = await ingests.claimUpload(repository, first.id, by);
+    await ingests.release(first);
+    const claim = await ingests.claimUpload({ repository, id: first.id, by });
     assert.equal(claim.offset, 8);
     await write(at, claim, bytesOf('wrote'), 8);
     const query = { id: claim.id, claim: claim.claim, digest, hashed: digest, repository };
@@ -196,8 +196,8 @@ function commits(make: () => Promise<ContentHarness>): void {
     const { blobs, ingests } = at.store;
     const digest = digestOf(bytesOf('what the writer says'));
     const first = await uploaded(at, repository, bytesOf('what it wrote'));
-    await ingests.release(first.id, first.claim);
-    const { id, claim } = await ingests.claimUpload(repository, first.id, 'another');
+    await ingests.release(first);
+    const { id, claim } = await ingests.claimUpload({ repository, id: first.id, by: 'another' });
     const query = { id, claim, digest, hashed: digest, repository };
     await assert.rejects(blobs.commit(query), fault('digest-invalid'));
   });
@@ -208,7 +208,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     const digest = digestOf(bytesOf('what the writer says'));
     const first = await uploaded(at, repository, bytesOf('what it wrote'));
     at.now += CLAIM_TTL_MS;
-    const { id, claim } = await ingests.claimUpload(repository, first.id, by);
+    const { id, claim } = await ingests.claimUpload({ repository, id: first.id, by });
     const query = { id, claim, digest, hashed: digest, repository };
     await assert.rejects(blobs.commit(query), fault('digest-invalid'));
   });
@@ -231,7 +231,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     await file.sync();
     const hash = createHash('sha256').update(await read(at, repository, digest));
     assert.equal(`sha256:${hash.digest('hex')}`, digest);
-    await assert.rejects(ingests.renew(old.id, old.claim), fault('claim-lost'));
+    await assert.rejects(ingests.renew(old), fault('claim-lost'));
   });
 }
 
@@ -239,12 +239,12 @@ function claims(make: () => Promise<ContentHarness>): void {
   test('an upload begun without hold is free, and one begun with hold is not', async () => {
     await using at = await make();
     const { ingests } = at.store;
-    const free = await ingests.startUpload(repository, 'a', false);
-    const claimed = await ingests.claimUpload(repository, free.id, 'a');
+    const free = await ingests.startUpload({ repository, by: 'a', hold: false });
+    const claimed = await ingests.claimUpload({ repository, id: free.id, by: 'a' });
     assert.equal(claimed.offset, 0);
-    const held = await ingests.startUpload(repository, 'a', true);
+    const held = await ingests.startUpload({ repository, by: 'a', hold: true });
     await assert.rejects(
-      ingests.claimUpload(repository, held.id, 'a'),
+      ingests.claimUpload({ repository, id: held.id, by: 'a' }),
       fault('busy', { until: at.now + CLAIM_TTL_MS }),
     );
   });
@@ -263,20 +263,20 @@ function claims(make: () => Promise<ContentHarness>): void {
     const { blobs, ingests } = at.store;
     const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
     at.now += CLAIM_TTL_MS - 1;
-    await ingests.renew(first.id, first.claim);
+    await ingests.renew(first);
     at.now += CLAIM_TTL_MS - 1;
     await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
     at.now += 1;
     const second = await ingests.claimTransfer({ ...transfer, by: 'b' });
     assert.equal(second.clean, false);
     for (const request of ['renew', 'release', 'discard'] as const) {
-      await assert.rejects(ingests[request](first.id, first.claim), fault('claim-lost'));
+      await assert.rejects(ingests[request](first), fault('claim-lost'));
     }
     await assert.rejects(
       blobs.commit({ id: first.id, claim: first.claim, digest: transfer.digest }),
       fault('claim-lost'),
     );
-    await ingests.renew(second.id, second.claim);
+    await ingests.renew(second);
   });
 
   test('a claim past its time is good until somebody takes it over', async () => {
@@ -284,7 +284,7 @@ function claims(make: () => Promise<ContentHarness>): void {
     const { ingests } = at.store;
     const claim = await ingests.claimTransfer({ ...transfer, by: 'a' });
     at.now += 10 * CLAIM_TTL_MS;
-    await ingests.renew(claim.id, claim.claim);
+    await ingests.renew(claim);
     await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
   });
 
@@ -294,7 +294,7 @@ function claims(make: () => Promise<ContentHarness>): void {
     const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
     at.now -= HOUR;
     // Its holder may still say that it lives …
-    await ingests.renew(first.id, first.claim);
+    await ingests.renew(first);
     await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
     at.now -= HOUR;
     // … and where it does not, the claim is over.
@@ -311,9 +311,12 @@ function claims(make: () => Promise<ContentHarness>): void {
       [repository, other],
       [repository, 'upload-0'],
     ] as const) {
-      await assert.rejects(ingests.uploadStatus(where, which), fault('upload-unknown'));
-      await assert.rejects(ingests.claimUpload(where, which, 'a'), fault('upload-unknown'));
-      await assert.rejects(ingests.abortUpload(where, which), fault('upload-unknown'));
+      await assert.rejects(ingests.uploadStatus({ repository: where, id: which }), fault('upload-unknown'));
+      await assert.rejects(
+        ingests.claimUpload({ repository: where, id: which, by: 'a' }),
+        fault('upload-unknown'),
+      );
+      await assert.rejects(ingests.abortUpload({ repository: where, id: which }), fault('upload-unknown'));
     }
   });
 
@@ -322,8 +325,8 @@ function claims(make: () => Promise<ContentHarness>): void {
     const { ingests } = at.store;
     const claim = await uploaded(at, repository, content);
     at.now += 1_000;
-    await ingests.renew(claim.id, claim.claim);
-    const status = await ingests.uploadStatus(repository, claim.id);
+    await ingests.renew(claim);
+    const status = await ingests.uploadStatus({ repository, id: claim.id });
     assert.deepEqual(status, { offset: content.byteLength, touched: at.now });
   });
 
@@ -345,13 +348,13 @@ function transfers(make: () => Promise<ContentHarness>): void {
     const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
     assert.equal(first.clean, true);
     await write(at, first, content.subarray(0, 4));
-    await ingests.release(first.id, first.claim);
+    await ingests.release(first);
     const second = await ingests.claimTransfer({ ...transfer, by: 'b' });
     assert.deepEqual([second.clean, second.offset, second.id], [true, 4, first.id]);
     at.now += CLAIM_TTL_MS;
     const third = await ingests.claimTransfer({ ...transfer, by: 'b' });
     assert.equal(third.clean, false);
-    await ingests.release(third.id, third.claim);
+    await ingests.release(third);
     assert.equal((await ingests.claimTransfer({ ...transfer, by: 'b' })).clean, false);
   });
 
@@ -362,7 +365,7 @@ function transfers(make: () => Promise<ContentHarness>): void {
     await at.restart();
     at.now += CLAIM_RENEW_MS;
     await assert.rejects(at.store.ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
-    await at.store.ingests.renew(claim.id, claim.claim);
+    await at.store.ingests.renew(claim);
     await write(at, claim, content);
     await at.store.blobs.commit({ id: claim.id, claim: claim.claim, digest: transfer.digest });
   });
@@ -370,16 +373,16 @@ function transfers(make: () => Promise<ContentHarness>): void {
   test('after a restart of the machine no ingest is taken for clean; after one of storage alone, it is', async () => {
     await using at = await make();
     const claim = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
-    await at.store.ingests.release(claim.id, claim.claim);
+    await at.store.ingests.release(claim);
     const upload = await uploaded(at, repository, bytesOf('not that'));
-    await at.store.ingests.release(upload.id, upload.claim);
+    await at.store.ingests.release(upload);
     await at.restart();
     const second = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
     assert.equal(second.clean, true);
-    await at.store.ingests.release(second.id, second.claim);
+    await at.store.ingests.release(second);
     await at.reboot();
     assert.equal((await at.store.ingests.claimTransfer({ ...transfer, by: 'a' })).clean, false);
-    const { id, claim: token } = await at.store.ingests.claimUpload(repository, upload.id, by);
+    const { id, claim: token } = await at.store.ingests.claimUpload({ repository, id: upload.id, by });
     const { digest } = transfer;
     await assert.rejects(
       at.store.blobs.commit({ id, claim: token, digest, hashed: digest, repository }),

@@ -16,7 +16,7 @@ let buses: Buses;
 let folder: string;
 before(async () => {
   buses = await connectAll();
-  folder = await mkdtemp(join(tmpdir(), 'terrace-announcements-'));
+  folder = await mkdtemp(join(tmpdir(), 'terrace-outbox-'));
 });
 after(async () => {
   await buses.server[Symbol.asyncDispose]();
@@ -36,7 +36,7 @@ async function tags(): Promise<string[]> {
 }
 async function left(metadata: Metadata): Promise<number> {
   let count = 0;
-  for await (const _ of metadata.announcements()) count += 1;
+  for await (const _ of metadata.outbox()) count += 1;
   return count;
 }
 
@@ -45,8 +45,8 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
   const publish = bus.publish;
   {
     await using metadata = await Metadata.open(join(folder, 'db'));
-    const announcements = await EventOutbox.open(metadata, publish);
-    const told = [announcements.prepare(tagMoved, moved('a')), announcements.prepare(tagMoved, moved('b'))];
+    const outbox = await EventOutbox.open(metadata, publish);
+    const told = [outbox.prepare(tagMoved, moved('a')), outbox.prepare(tagMoved, moved('b'))];
     await metadata.write(told.flatMap(({ changes }) => changes));
     assert.equal(await left(metadata), 2);
     for (const { publish } of told) publish();
@@ -63,12 +63,12 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
     assert.equal(await left(metadata), 3);
   }
   await using metadata = await Metadata.open(join(folder, 'db'));
-  const announcements = await EventOutbox.open(metadata, publish);
-  await announcements.resume(bus, quiet);
+  const outbox = await EventOutbox.open(metadata, publish);
+  await outbox.resume(bus, quiet);
   await until(async () => (await left(metadata)) === 0);
   assert.deepEqual(await tags(), ['a', 'b', 'c', 'd']);
   // Numbers go on behind those that were left.
-  const next = announcements.prepare(tagMoved, moved('f'));
+  const next = outbox.prepare(tagMoved, moved('f'));
   assert.match(JSON.stringify(next.changes), /e!0*14"/);
 });
 

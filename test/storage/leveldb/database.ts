@@ -5,9 +5,10 @@ import { Level } from 'level';
 import { type Examined, examine } from '../../../services/storage/leveldb/examine.ts';
 import type { MayLack } from '../../../services/storage/leveldb/log-verdict.ts';
 import type { WriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
-import { isNoted } from '../../../services/storage/metadata/changes.ts';
+import { mayBeUnsynced } from '../../../services/storage/metadata/batch-changes.ts';
 
-export const isSynced = ({ changes }: WriteBatch): boolean => changes.some((change) => !isNoted(change));
+export const isSynced = ({ changes }: WriteBatch): boolean =>
+  changes.some((change) => !mayBeUnsynced(change));
 
 export const look = (folder: string, mayLack: MayLack): Promise<Examined> =>
   examine(folder, { mayLack, isSynced });

@@ -4,8 +4,8 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { crc32c } from '../../../services/storage/leveldb/crc32c.ts';
+import { readDatabaseManifest } from '../../../services/storage/leveldb/database-manifest.ts';
 import { BLOCK, HEADER, logOf, logParts } from '../../../services/storage/leveldb/log-records.ts';
-import { readDatabaseManifest } from '../../../services/storage/leveldb/manifest.ts';
 import { readWriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
 import { type Batch, KilledDatabase, look } from './database.ts';
 

@@ -13,7 +13,7 @@ import { Blobs } from '../../../services/storage/content/blobs.ts';
 import { Commits } from '../../../services/storage/content/commit.ts';
 import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 import { Ingests } from '../../../services/storage/content/ingests.ts';
-import { SpaceGuard } from '../../../services/storage/content/space.ts';
+import { SpaceGuard } from '../../../services/storage/content/space-guard.ts';
 import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { GarbageCollector } from '../../../services/storage/maintenance/garbage.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
@@ -72,17 +72,17 @@ class World implements AsyncDisposable {
       running: () => this.now,
     };
     this.ingests = new Ingests(data, { ...some, metadata: stepwise });
-    const announcements = new EventOutbox(stepwise, publish);
-    const parts = { ...some, metadata: stepwise, ingests: this.ingests, announcements };
+    const outbox = new EventOutbox(stepwise, publish);
+    const parts = { ...some, metadata: stepwise, ingests: this.ingests, outbox };
     this.blobs = new Blobs(parts);
     this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));
-    this.garbage = new GarbageCollector(parts, data);
-    this.garbage.rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
+    const rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
+    this.garbage = new GarbageCollector(parts, data, () => rules);
   }
 
   /** An upload with these bytes in it, held. */
   async uploaded(repository: string, bytes: Uint8Array) {
-    const { id, claim, path } = await this.ingests.startUpload(repository, 'a', true);
+    const { id, claim, path } = await this.ingests.startUpload({ repository, by: 'a', hold: true });
     await mkdir(join(this.data, path), { recursive: true });
     await writeFile(join(this.data, path, 'data'), bytes);
     return { id, claim };
@@ -113,8 +113,8 @@ class World implements AsyncDisposable {
         if (['path', 'file', 'instant'].includes(String(name))) return value.bind(whole);
         return (...args: unknown[]) => {
           if (
-            ['named', 'leavingOut', 'repositories', 'tags'].includes(String(name)) ||
-            /^all|Of$/.test(String(name))
+            ['named', 'repositories'].includes(String(name)) ||
+            /^all|Of(Repository|Subject|Manifest)$/.test(String(name))
           ) {
             return (async function* () {
               await step();

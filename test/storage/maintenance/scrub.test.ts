@@ -124,7 +124,7 @@ test('one that reads a byte a second gives up when storage ends', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, random(3_000_000));
   const given = assert.rejects(rig.storage.scrubber.scrub(1), fault('unavailable'));
-  rig.storage.endUpkeep();
+  rig.storage.abortMaintenance();
   await given;
 });
 

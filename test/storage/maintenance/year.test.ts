@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { Schedules } from '../../../services/storage/maintenance/schedules.ts';
-import type { Storage } from '../../../services/storage/storage.ts';
+import { type Maintained, Schedules } from '../../../services/storage/maintenance/schedules.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { Minutes } from '../../support/time/minutes.ts';
@@ -16,11 +15,11 @@ test('garbage collection and scrub begin at each of their times, once, and at no
   t.after(() => mock.timers.reset());
   const began = { collect: [] as number[], scrub: [] as number[] };
   const note = (what: keyof typeof began) => async () => void began[what].push(Date.now());
-  const storage = {
-    keep: () => {},
+  const storage: Maintained = {
+    configure: () => {},
     garbage: { collect: note('collect') },
     scrubber: { scrub: note('scrub') },
-  } as unknown as Storage;
+  };
   using schedules = new Schedules(storage, quiet);
   const plan = { collect: '0 0 * * *', scrub: '*/45 3 29,1 * 1' };
   schedules.set(

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { Level } from 'level';
-import { put } from '../../../services/storage/metadata/changes.ts';
+import { put } from '../../../services/storage/metadata/batch-changes.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { mayLack, readState } from '../../../services/storage/metadata/metadata-state.ts';
 import { TestBus } from '../../support/bus.ts';

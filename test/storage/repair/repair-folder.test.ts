@@ -15,10 +15,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { put } from '../../../services/storage/metadata/changes.ts';
+import { put } from '../../../services/storage/metadata/batch-changes.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { readAt } from '../../../services/storage/repair/copy.ts';
-import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair.ts';
+import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { fault } from '../rig.ts';
 
 /** New metadata take the place of the old ones only where nobody used those, and nothing of the old ones is lost. */

@@ -3,8 +3,8 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Read, readAt } from '../../../services/storage/repair/copy.ts';
-import { Records } from '../../../services/storage/repair/records.ts';
-import { repairMetadata } from '../../../services/storage/repair/repair.ts';
+import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records.ts';
+import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
 /** A manifest is believed only where its bytes are those of its digest. */
@@ -53,7 +53,7 @@ for (const cause of ['has other bytes', 'can not be read']) {
     const lost = await lostIn(rig, cause === 'can not be read' ? failing(path) : undefined);
     assert.ok(lost.includes(`manifest ${app}@${digest}: until the parent or a client supplies it again`));
     {
-      await using records = await Records.open(join(rig.data, 'metadata'));
+      await using records = await RebuiltRecords.open(join(rig.data, 'metadata'));
       for (const key of [`m!${app}!${digest}`, `d!${digest}`]) assert.ok(await records.has(key), key);
       assert.equal(await records.get(`t!${app}!v1`), digest);
       assert.equal(await records.has(`b!${digest}`), false);
@@ -71,14 +71,14 @@ test('a manifest whose record is lost is not brought back from other bytes', asy
   await rig.stop();
   await forge(fileOf(rig, digest));
   {
-    await using records = await Records.open(join(rig.data, 'metadata'));
+    await using records = await RebuiltRecords.open(join(rig.data, 'metadata'));
     await records.write([{ type: 'del', key: `m!${app}!${digest}` }]);
   }
   const lost = await lostIn(rig);
   assert.ok(lost.some((line) => line.startsWith(`content ${digest}, `)));
   assert.ok(lost.some((line) => line.startsWith(`tag ${app}:v1, `)));
   {
-    await using records = await Records.open(join(rig.data, 'metadata'));
+    await using records = await RebuiltRecords.open(join(rig.data, 'metadata'));
     assert.equal(await records.has(`m!${app}!${digest}`), false);
     assert.equal(await records.has(`d!${digest}`), true);
   }

@@ -11,10 +11,10 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { listChanges } from '#proto/sync/changes.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
 import { effective, hintsIn, inOrder } from '../../../services/storage/repair/hints.ts';
-import { Records } from '../../../services/storage/repair/records.ts';
+import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records.ts';
 import type { Remnant } from '../../../services/storage/repair/remnants.ts';
-import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair.ts';
-import { type RepairReport, reportText } from '../../../services/storage/repair/report.ts';
+import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
+import { type RepairReport, reportText } from '../../../services/storage/repair/repair-report.ts';
 import { LOST_AND_FOUND } from '../../../services/storage/repair/restore-manifests.ts';
 import { random as numbers } from '../../support/time/random.ts';
 import { type Buses, connectAll, digestOf, fault, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
@@ -168,7 +168,7 @@ test('a record that can be read and is none of its kind is dropped, and listed',
   const digest = await rig.gateway.pushImage(app, 'well', { tag: 'well' });
   await rig.stop();
   {
-    await using records = await Records.open(join(rig.data, 'metadata'));
+    await using records = await RebuiltRecords.open(join(rig.data, 'metadata'));
     await records.write([
       { type: 'put', key: `t!${app}!sick`, value: 'no digest' },
       { type: 'put', key: `b!${digest.slice(0, 20)}`, value: { size: 1 } },
@@ -345,7 +345,7 @@ test('storage that runs is not touched, and neither is what is whole', async () 
   await assert.rejects(repairMetadata(options), fault('busy'));
   const digest = await rig.gateway.pushImage(app, 'whole', { tag: 'v1' });
   await rig.stop();
-  assert.deepEqual(await repairMetadata(options), { kind: 'whole' });
+  assert.deepEqual(await repairMetadata(options), { kind: 'intact' });
   const report = await repaired(rig, { force: true });
   assert.deepEqual([report.damage, report.lost, report.restored], [[], [], []]);
   await rig.start();
@@ -365,7 +365,7 @@ test('a repair that was cut off is made again, or gone on with', async () => {
   // As a power cut leaves it between its last two steps.
   await rename(join(rig.data, 'metadata'), join(oldMetadata, '../rebuilt'));
   const options = { data: rig.data, hints: [], open: false, force: false, now };
-  assert.deepEqual(await repairMetadata(options), { kind: 'finished', place: join(oldMetadata, '..') });
+  assert.deepEqual(await repairMetadata(options), { kind: 'finished', folder: join(oldMetadata, '..') });
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), digest);
 });

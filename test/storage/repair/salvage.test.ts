@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Level } from 'level';
-import { put } from '../../../services/storage/metadata/changes.ts';
+import { put } from '../../../services/storage/metadata/batch-changes.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { type Read, readAt } from '../../../services/storage/repair/copy.ts';
-import { repairMetadata } from '../../../services/storage/repair/repair.ts';
 import { notTakenOver } from '../../../services/storage/repair/repair-log.ts';
+import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { fault } from '../rig.ts';
 

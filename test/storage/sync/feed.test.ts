@@ -171,9 +171,9 @@ test('nobody sees an entry before all those with smaller numbers have landed, or
   const tag = (name: string) => [{ type: 'put', key: `t!app!${name}`, value: 'x' }] as const;
   const first = journal.add(tag('a'));
   const second = journal.add(tag('b'));
-  second.landed();
+  second.close();
   assert.equal(journal.head, 0);
-  first.landed();
+  first.close();
   assert.equal(journal.head, 2);
   assert.deepEqual(journal.trim(), []);
 });

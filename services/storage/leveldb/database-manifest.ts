@@ -1,4 +1,4 @@
-import { ByteCursor } from './cursor.ts';
+import { ByteCursor } from './byte-cursor.ts';
 import { logParts } from './log-records.ts';
 
 /** A table in the manifest. Keys are without the suffix that LevelDB adds (`userKey`). */

@@ -2,8 +2,8 @@ import type { Start } from '#proto/accounts/children.ts';
 import type { ActiveStart } from '../metadata/records.ts';
 
 /**
- * If two layers are the same instance, because one is a copy of the other, only one of them may synchronise. Each start
- * of a layer has its own id and lists the starts before it. The active start is the one that may synchronise. Pure.
+ * If two layers are the same instance, because one is a copy of the other, only one of them may synchronize. Each start
+ * of a layer has its own id and lists the starts before it. The active start is the one that may synchronize. Pure.
  */
 
 /** A start that asked while another one was active; `since`: when it first did, in ms. */
@@ -17,7 +17,7 @@ export type StartVerdict =
   /** It is not known yet whether the active start has ended. */
   | 'waits'
   /** Both are alive, or it was active before. */
-  | 'is a copy';
+  | 'copy';
 
 /**
  * Silence after which a start has ended or has no link, in ms. A layer that polls its parent's changes is seen once a
@@ -45,11 +45,11 @@ export function verdictOn({ held, asking, lastSeen, waiting, now }: StartFacts):
   const { id, before, ended } = asking;
   if (id === held.id) return 'holds';
   const copies = held.copies ?? [];
-  if (held.replaced?.includes(id) || copies.includes(id)) return 'is a copy';
+  if (held.replaced?.includes(id) || copies.includes(id)) return 'copy';
   if (before.slice(0, ended).includes(held.id)) return 'takes';
-  if (before.some((one) => copies.includes(one))) return 'is a copy';
+  if (before.some((one) => copies.includes(one))) return 'copy';
   const askedBefore = waiting?.id === id || (waiting && before.includes(waiting.id));
-  if (askedBefore && lastSeen > waiting.since) return 'is a copy';
+  if (askedBefore && lastSeen > waiting.since) return 'copy';
   return now - lastSeen >= MAX_START_SILENCE_MS ? 'takes' : 'waits';
 }
 

@@ -48,17 +48,18 @@ async function resetRepository(metadata: Metadata, repository: string, now: () =
     batch = [];
   };
   // Unsent records first, then delete the records that prove a push: a crash in between loses none.
-  for await (const [digest] of metadata.manifestsOf(repository)) {
+  for await (const [digest] of metadata.manifestsOfRepository(repository)) {
     if (await metadata.unsent(repository, digest)) continue;
     await add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
   }
-  for await (const [tag] of metadata.bases(repository)) await add(drop.base(repository, tag));
-  for await (const [digest] of metadata.withdrawnOf(repository)) {
+  for await (const [tag] of metadata.basesOfRepository(repository)) await add(drop.base(repository, tag));
+  for await (const [digest] of metadata.withdrawnOfRepository(repository)) {
     await add(drop.withdrawn(repository, digest));
   }
-  for await (const [reference] of metadata.parkedOf(repository)) {
+  for await (const [reference] of metadata.parkedOfRepository(repository)) {
     await add(drop.parked(repository, reference));
   }
-  for await (const [digest] of metadata.sessionsOf(repository)) await add(drop.session(repository, digest));
+  for await (const [digest] of metadata.sessionsOfRepository(repository))
+    await add(drop.session(repository, digest));
   await metadata.write(batch);
 }

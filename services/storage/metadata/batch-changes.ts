@@ -3,7 +3,6 @@ import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
-  AnnouncementRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -11,6 +10,7 @@ import type {
   IngestRecord,
   ManifestRecord,
   MarkRecord,
+  OutboxRecord,
   ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
@@ -28,18 +28,20 @@ export const set = (key: string, value: unknown): Change => ({ type: 'put', key,
 const del = (key: string): Change => ({ type: 'del', key });
 
 /** Kinds whose changes may be unsynced; below, kinds of which only deletions, or only puts, may be. */
-const NOTED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook]);
-const NOTED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.announcement, kinds.transferred]);
-const NOTED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
+const UNSYNCED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook]);
+const UNSYNCED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.outbox, kinds.transferred]);
+const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
 
 /**
  * Whether a batch of such changes may be written without a sync (`Metadata.note`). A batch with any other change is
  * synced, which shows what had reached the disk when a log turns out to be damaged.
  */
-export function isNoted({ key, deleted }: { key: string; deleted: boolean }): boolean {
+export function mayBeUnsynced({ key, deleted }: { key: string; deleted: boolean }): boolean {
   if (key === keys.history) return true;
   const kind = kindOf(key);
-  return kind !== undefined && (NOTED.has(kind) || (deleted ? NOTED_DELETIONS : NOTED_PUTS).has(kind));
+  return (
+    kind !== undefined && (UNSYNCED.has(kind) || (deleted ? UNSYNCED_DELETIONS : UNSYNCED_PUTS).has(kind))
+  );
 }
 
 /** Changes that write a record. */
@@ -82,7 +84,7 @@ export const put = {
   token: (name: string, record: TokenRecord) => [set(keys.token(name), record), del(keys.closed)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(keys.scopeMap(name), record)],
   child: (name: string, record: ChildRecord) => [set(keys.child(name), record)],
-  announcement: (number: number, record: AnnouncementRecord) => [set(keys.announcement(number), record)],
+  outbox: (number: number, record: OutboxRecord) => [set(keys.outbox(number), record)],
   webhook: (webhook: string, place: WebhookPlace) => [set(keys.webhook(webhook), place)],
   instance: (instance: string) => [set(keys.instance, instance)],
   starts: (record: StartsRecord) => [set(keys.starts, record)],
@@ -127,7 +129,7 @@ export const drop = {
   ingest: (id: string) => [del(keys.ingest(id))],
   token: (name: string) => [del(keys.token(name))],
   child: (name: string) => [del(keys.child(name))],
-  announcement: (number: number) => [del(keys.announcement(number))],
+  outbox: (number: number) => [del(keys.outbox(number))],
   webhook: (webhook: string) => [del(keys.webhook(webhook))],
   scopeMap: (name: string) => [del(keys.scopeMap(name))],
 };

@@ -5,8 +5,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
 import type { RepairHint } from '#proto/volume/repair-request.ts';
 import { BlobStore } from '../content/blob-store.ts';
+import { set } from '../metadata/batch-changes.ts';
 import { bootIdOrRandom } from '../metadata/boot.ts';
-import { set } from '../metadata/changes.ts';
 import { examineMetadata, isFree } from '../metadata/database.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { METADATA_VERSION } from '../metadata/metadata.ts';
@@ -16,8 +16,9 @@ import { checkManifests } from './check-manifests.ts';
 import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
-import { announced, effective, type Hints, hintsIn, inOrder, lossNotice } from './hints.ts';
-import { Records } from './records.ts';
+import { effective, type Hints, hintsIn, inOrder, outboxHints } from './hints.ts';
+import { lossNotice } from './loss-notices.ts';
+import { RebuiltRecords } from './rebuilt-records.ts';
 import {
   createRepairFolder,
   finishInterrupted,
@@ -25,9 +26,9 @@ import {
   replaceMetadata,
   requireUnchanged,
   stateOf,
-  syncPlace,
+  syncRepairFolder,
 } from './repair-folder.ts';
-import { emptyReport, type RepairReport, reportText, say } from './report.ts';
+import { addLine, emptyReport, type RepairReport, reportText } from './repair-report.ts';
 import { requireSpace } from './required-space.ts';
 import { resetSyncState } from './reset-sync-state.ts';
 import { restoreManifests } from './restore-manifests.ts';
@@ -40,8 +41,10 @@ import { namesOf, salvage } from './salvage.ts';
  *   2. check-records.ts deletes invalid records (record-rules.ts); check-blobs.ts compares records with blob files.
  *   3. restore-manifests.ts, check-manifests.ts and check-tags.ts restore the records that content and hints (hints.ts)
  *      confirm; check-accounts.ts closes a layer that may have lost its accounts.
- *   4. reset-sync-state.ts discards the state agreed with the parent, so that the layer compares everything with it again.
- *   5. repair-folder.ts replaces the old metadata, which is never changed, with the new; report.ts lists the losses.
+ *   4. reset-sync-state.ts discards the state agreed with the parent, so that the layer compares everything with it
+ *      again.
+ *   5. repair-folder.ts replaces the old metadata, which is never changed, with the new; repair-report.ts and
+ *      loss-notices.ts say what is lost.
  */
 
 export type RepairOptions = {
@@ -62,14 +65,14 @@ export type RepairOptions = {
 
 export type Repaired =
   | { kind: 'damaged' }
-  | { kind: 'whole' }
-  | { kind: 'finished'; place: string }
+  | { kind: 'intact' }
+  | { kind: 'finished'; folder: string }
   | { kind: 'done'; report: RepairReport };
 
 /**
  * Rebuilds the metadata from its readable part and from content, and replaces it. The old metadata is not changed: an
  * interrupted repair is restarted, or finished if only the replacement was left.
- * @returns `whole` if nothing is damaged; `finished` if an earlier repair had been interrupted at its end
+ * @returns `intact` if nothing is damaged; `finished` if an earlier repair had been interrupted at its end
  * @throws Fault `busy` if storage has the metadata open, or used it during the repair
  * @throws Fault `no-space` if the volume might become full; `volume-unusable` if LevelDB's own repair failed
  */
@@ -80,36 +83,36 @@ export async function repairMetadata(options: RepairOptions): Promise<Repaired> 
     throw new Fault('busy', `storage uses the metadata in ${data}: stop the layer first`);
   }
   const cutOff = await finishInterrupted(data, folder);
-  if (cutOff) return { kind: 'finished', place: cutOff };
+  if (cutOff) return { kind: 'finished', folder: cutOff };
   const { findings, missing } = await examineMetadata(folder, await bootIdOrRandom());
-  if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
+  if (findings.length === 0 && !missing && !force) return { kind: 'intact' };
   if (checkOnly) return { kind: 'damaged' };
   await requireSpace(data, folder, await namesOf(folder));
-  const place = join(data, REPAIRS, now.toISOString().replace(/[:.]/g, '-'));
-  await createRepairFolder(data, place);
+  const repairFolder = join(data, REPAIRS, now.toISOString().replace(/[:.]/g, '-'));
+  await createRepairFolder(data, repairFolder);
   let report: RepairReport;
   try {
     const before = await stateOf(folder);
-    report = await rebuild(options, folder, place, missing);
-    await syncPlace(place);
+    report = await rebuild(options, folder, repairFolder, missing);
+    await syncRepairFolder(repairFolder);
     await requireUnchanged(folder, before);
   } catch (error) {
     // The old metadata has not been moved there yet.
-    await rm(place, { recursive: true, force: true });
+    await rm(repairFolder, { recursive: true, force: true });
     throw error;
   }
-  await replaceMetadata(folder, place);
+  await replaceMetadata(folder, repairFolder);
   return { kind: 'done', report };
 }
 
 async function rebuild(
   { data, hints, open, read = readAt }: RepairOptions,
   folder: string,
-  place: string,
+  repairFolder: string,
   missing: boolean,
 ): Promise<RepairReport> {
-  const rebuilt = rebuiltIn(place);
-  const report = emptyReport(join(place, METADATA));
+  const rebuilt = rebuiltIn(repairFolder);
+  const report = emptyReport(join(repairFolder, METADATA));
   const { damaged, findings: damage } = await salvage(folder, rebuilt, read);
   const store = new BlobStore(data);
   const damagedRanges = damaged.map(({ entries, ...rest }) => ({
@@ -118,9 +121,9 @@ async function rebuild(
   }));
   report.damage = missing ? [{ file: METADATA, what: 'is missing' }] : damage;
   {
-    await using records = await Records.open(rebuilt);
+    await using records = await RebuiltRecords.open(rebuilt);
     await checkRecords(records, report);
-    const all = effective(inOrder(damagedRanges, hints, await announced(records)));
+    const all = effective(inOrder(damagedRanges, hints, await outboxHints(records)));
     const candidates = await checkBlobs(records, data, report);
     const deps = { records, store, report, read };
     await restoreManifests(deps, candidates, all);
@@ -132,17 +135,17 @@ async function rebuild(
       if (complete && !unconfirmed) continue;
       const some = named.length > 0 ? 'some of ' : '';
       const { file, what } = finding;
-      say(report.lost, `records of ${file}, which ${what}: ${some}their names can not be read`);
+      addLine(report.lost, `records of ${file}, which ${what}: ${some}their names can not be read`);
     }
     const remnants = damagedRanges.flatMap(({ named }) => named);
     for (const [key, remnant] of new Map(remnants.map((each) => [each.key, each]))) {
       const current = await records.get(key);
       const loss = isAsHinted(key, current, all) ? undefined : lossNotice(remnant, current);
-      if (loss) say(report.lost, loss);
+      if (loss) addLine(report.lost, loss);
     }
     await records.sync([set(keys.version, METADATA_VERSION)]);
   }
-  await writeSynced(join(place, 'report.txt'), `${reportText(report)}\n`);
+  await writeSynced(join(repairFolder, 'report.txt'), `${reportText(report)}\n`);
   return report;
 }
 

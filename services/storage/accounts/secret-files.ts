@@ -10,7 +10,7 @@ import {
 const MAX_BYTES = 4_096;
 
 /** Hashes of the passwords in secret files. An unchanged file is not hashed again. */
-export class Secrets {
+export class SecretFiles {
   /** By path: the hash, and the fingerprint of the file that it was made from. */
   readonly #seen = new Map<string, { fingerprint: string; hash: string }>();
 

@@ -23,7 +23,7 @@ export function emptyReport(oldMetadata: string): RepairReport {
 }
 
 /** Adds a line to a list of the report. */
-export function say(lines: Lines, line: string): void {
+export function addLine(lines: Lines, line: string): void {
   if (lines.length < MAX_LINES) lines.push(line);
 }
 

@@ -1,5 +1,5 @@
 import { Level } from 'level';
-import type { Change } from '../metadata/changes.ts';
+import type { Change } from '../metadata/batch-changes.ts';
 
 /** A method of the database in Node that `level` does not declare. */
 type Compactable = { compactRange(first: string, last: string): Promise<void> };
@@ -8,17 +8,17 @@ type Compactable = { compactRange(first: string, last: string): Promise<void> };
 const LAST_KEY = '\u{10ffff}';
 
 /** The records under repair. Reads see writes at once; `sync` brings all writes to the disk. */
-export class Records implements AsyncDisposable {
+export class RebuiltRecords implements AsyncDisposable {
   readonly #db: Level<string, unknown>;
 
-  static async open(folder: string): Promise<Records> {
+  static async open(folder: string): Promise<RebuiltRecords> {
     const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
     await db.open();
     // LevelDB's repair puts all tables at level 0 under their old numbers. A lookup there starts with the table of the
     // highest number and stops at the first hit, and an older value may have a higher number. A compaction compares
     // sequence numbers: it leaves only the newest value of each key.
     await (db as unknown as Compactable).compactRange('', LAST_KEY);
-    return new Records(db);
+    return new RebuiltRecords(db);
   }
 
   private constructor(db: Level<string, unknown>) {

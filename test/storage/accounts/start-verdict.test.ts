@@ -14,7 +14,7 @@ import {
   type StartFacts,
   type StartVerdict,
   verdictOn,
-} from '../../../services/storage/accounts/child-starts.ts';
+} from '../../../services/storage/accounts/start-verdict.ts';
 import { connectAll, fault, Rig } from '../rig.ts';
 
 /** A layer below, and copies of its data volume: one of them has the place, and a restart of it keeps the place. */
@@ -65,31 +65,31 @@ const rows: Row[] = [
     'a copy: the other one was heard after it had asked',
     { held: held('a'), asking: start('b', 'a'), waiting: waits('b', 50_000) },
     10_000,
-    'is a copy',
+    'copy',
   ],
   [
     'a copy that was started again meanwhile',
     { held: held('a'), asking: start('c', 'ba', 1), waiting: waits('b', 50_000) },
     10_000,
-    'is a copy',
+    'copy',
   ],
   [
     'one that was found to be a copy',
     { held: held('a', { copies: 'b' }), asking: start('b', 'a') },
     MAX_START_SILENCE_MS,
-    'is a copy',
+    'copy',
   ],
   [
     'started again, it still is',
     { held: held('a', { copies: 'b' }), asking: start('c', 'ba') },
     MAX_START_SILENCE_MS,
-    'is a copy',
+    'copy',
   ],
   [
     'one whose place another one took',
     { held: held('b', { replaced: 'a' }), asking: start('a') },
     MAX_START_SILENCE_MS,
-    'is a copy',
+    'copy',
   ],
   ['a backup from long ago', { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') }, 0, 'waits'],
   [

@@ -4,7 +4,10 @@ import type { MetadataReader } from '../metadata/metadata-reader.ts';
  * Repositories in which a tag does not point to its base, each once, in bytewise order. Merges the two lists, whose
  * keys have the same order.
  */
-export async function* repositoriesOffBase(metadata: MetadataReader, after?: string): AsyncGenerator<string> {
+export async function* repositoriesDifferingFromBase(
+  metadata: MetadataReader,
+  after?: string,
+): AsyncGenerator<string> {
   // `"` is the successor of `!`, which follows the name of the repository in a key.
   const from = after === undefined ? undefined : `${after}"`;
   const tags = metadata.allTags(from);

@@ -31,10 +31,10 @@ class Batches {
   }
 }
 
-type CleanDeps = {
+type DeleteDeps = {
   metadata: Metadata;
   locks: KeyedLock;
-  announcements: EventOutbox;
+  outbox: EventOutbox;
 };
 
 /**
@@ -42,7 +42,7 @@ type CleanDeps = {
  * builds on content that is about to be deleted. If interrupted, the next call continues.
  */
 export function deleteSynchronized(
-  { metadata, locks, announcements }: CleanDeps,
+  { metadata, locks, outbox }: DeleteDeps,
   repository: string,
 ): Promise<{ tags: number; manifests: number }> {
   return locks.run(`repository ${repository}`, async () => {
@@ -50,43 +50,43 @@ export function deleteSynchronized(
     const deleted = { tags: 0, manifests: 0 };
     const keptTags = new Set<string>();
     const bases = new Map<string, string>();
-    for await (const [tag, digest] of metadata.bases(repository)) bases.set(tag, digest);
-    for await (const [tag, from] of metadata.tags(repository)) {
+    for await (const [tag, digest] of metadata.basesOfRepository(repository)) bases.set(tag, digest);
+    for await (const [tag, from] of metadata.tagsOfRepository(repository)) {
       if (bases.get(tag) === from) {
         deleted.tags += 1;
         bases.delete(tag);
-        const prepared = announcements.prepare(tagDeleted, { repository, tag, from, arrived: true });
+        const prepared = outbox.prepare(tagDeleted, { repository, tag, from, arrived: true });
         const changes = [...drop.tag(repository, tag), ...drop.base(repository, tag)];
         await batches.add([...changes, ...prepared.changes], prepared.publish);
       } else keptTags.add(tag);
     }
     for (const tag of bases.keys()) await batches.add(drop.base(repository, tag));
-    for await (const [digest] of metadata.withdrawnOf(repository)) {
+    for await (const [digest] of metadata.withdrawnOfRepository(repository)) {
       await batches.add(drop.withdrawn(repository, digest));
     }
     const clientManifests = await unsentByClients(metadata, repository);
     const deletesAll = keptTags.size === 0 && clientManifests.size === 0;
-    for await (const [reference] of metadata.parkedOf(repository)) {
+    for await (const [reference] of metadata.parkedOfRepository(repository)) {
       if (!keptTags.has(reference) && !clientManifests.has(reference))
         await batches.add(drop.parked(repository, reference));
     }
     // Indexes first: an index never exists without its children.
     for (const indexes of deletesAll ? [true, false] : []) {
-      for await (const [digest, { mediaType, subject }] of metadata.manifestsOf(repository)) {
+      for await (const [digest, { mediaType, subject }] of metadata.manifestsOfRepository(repository)) {
         if (isIndex(mediaType) !== indexes) continue;
         deleted.manifests += 1;
         const referrer = subject === undefined ? [] : drop.referrer(repository, subject, digest);
         const changes = [...drop.manifest(repository, digest), ...drop.unsent(repository, digest)];
-        const prepared = announcements.prepare(manifestDeleted, { repository, digest, arrived: true });
+        const prepared = outbox.prepare(manifestDeleted, { repository, digest, arrived: true });
         await batches.add([...changes, ...referrer, ...prepared.changes], prepared.publish);
       }
     }
     if (deletesAll) {
-      for await (const [key] of metadata.leftOutOf(repository)) {
+      for await (const [key] of metadata.leftOutOfRepository(repository)) {
         const [digest, index] = key.split('!') as [string, string];
         await batches.add(drop.leftOut(repository, digest, index));
       }
-      for await (const [digest] of metadata.sessionsOf(repository)) {
+      for await (const [digest] of metadata.sessionsOfRepository(repository)) {
         await batches.add(drop.session(repository, digest));
       }
     }
@@ -98,6 +98,7 @@ export function deleteSynchronized(
 /** Manifests that a client put and that were not sent to the parent. They stay, with everything they may refer to. */
 async function unsentByClients(metadata: Metadata, repository: string): Promise<Set<string>> {
   const digests = new Set<string>();
-  for await (const [digest, { found }] of metadata.unsentOf(repository)) if (!found) digests.add(digest);
+  for await (const [digest, { found }] of metadata.unsentOfRepository(repository))
+    if (!found) digests.add(digest);
   return digests;
 }
