@@ -40,7 +40,8 @@ export async function activate(
   const isRoutine = ROUTINE.has(cause);
   const withinMs = scope ? MAX_SCOPED_AGE_MS : isRoutine && changeCursor.followed ? MAX_FOLLOWED_AGE_MS : 0;
   // A requested pass does not wait for the backoff.
-  const eager = !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
+  const skipBackoff =
+    !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
   const identity = await bus.call(layerInstance, {}, { signal });
-  await activation.confirm({ identity, withinMs, eager }, log, signal);
+  await activation.confirm({ identity, withinMs, skipBackoff }, log, signal);
 }

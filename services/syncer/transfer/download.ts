@@ -7,9 +7,9 @@ import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { BlobAnswer, BlobSource } from '../link/parent/parent.ts';
-import { type Flight, Flights } from './flights.ts';
 import { Pieces } from './piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './piece-writer.ts';
+import { type RequestInFlight, RequestsInFlight } from './requests-in-flight.ts';
 import type { Slots } from './slots.ts';
 
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
@@ -48,7 +48,7 @@ export class Download {
   readonly #deps: DownloadDeps;
   readonly #present: Extents;
   readonly #pieces: Pieces;
-  readonly #flights = new Flights();
+  readonly #flights = new RequestsInFlight();
   #failure: unknown;
   /** The parent ignores `Range`. */
   #sequential = false;
@@ -175,7 +175,12 @@ export class Download {
     }
   }
 
-  async #fetch(piece: Extent, writer: PieceWriter, flight: Flight, onRanged: () => void): Promise<void> {
+  async #fetch(
+    piece: Extent,
+    writer: PieceWriter,
+    flight: RequestInFlight,
+    onRanged: () => void,
+  ): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const { parent, slots } = this.#deps;
     const begun = performance.now();
@@ -211,7 +216,7 @@ export class Download {
   async #read(
     { body }: BlobAnswer,
     writer: PieceWriter,
-    flight: Flight,
+    flight: RequestInFlight,
     end: number,
     paid: number,
   ): Promise<void> {

@@ -1,7 +1,7 @@
 import { clip } from '#proto/contract/clip.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
-import type { DesiredState, LayerView } from './seen.ts';
+import type { DesiredState, LayerView } from './layer-view.ts';
 
 /** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };

@@ -292,7 +292,7 @@ test('connections that are idle close when the link is to rest, and new ones are
   const slow = ask('/slow');
   const open = await asked.promise;
   assert.ok(server.sockets.size >= 1);
-  server.link.rest();
+  server.link.closeIdle();
   open();
   assert.equal(await slow, 'late');
   await until(() => server.sockets.size === 0, 'every connection is closed');

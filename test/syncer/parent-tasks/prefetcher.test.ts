@@ -96,7 +96,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     }),
     bandwidth: UNLIMITED as never,
   };
-  const changeCursor = { cursor: '1.a', turned: new Promise<void>(() => {}) };
+  const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
   const volume = new Volume(layer.data);
   const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
   const prefetcher = new Prefetcher({

@@ -10,12 +10,12 @@ import {
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { MAX_WORD_BYTES, readErrorBody } from '../answers/bodies.ts';
+import { MAX_MESSAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
 import type { ParentLink } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
-import { TerraceApi } from './terrace-api.ts';
+import { refusalIn, throwIfTransient } from './terrace-api.ts';
 
 /** How long a parent that has no place to give, such as one without accounts, is not asked again, in ms. */
 const RECHECK_MS = 10 * 60_000;
@@ -46,16 +46,16 @@ export type Confirmation = {
   /** Max age of an earlier answer that is still good enough, in ms. */
   withinMs: number;
   /** Asks the parent also before the next attempt is due. */
-  eager: boolean;
+  skipBackoff: boolean;
 };
 
 /** Forgets that the parent has confirmed this instance's place. */
-export interface PlaceInvalidator {
+export interface ActivationInvalidator {
   invalidate(): void;
 }
 
 /** Remembers whether the parent has confirmed it. */
-export interface PlaceCache extends PlaceInvalidator {
+export interface ActivationCache extends ActivationInvalidator {
   confirmed(): void;
 }
 
@@ -64,7 +64,7 @@ export interface PlaceCache extends PlaceInvalidator {
  * named like the token with which this layer logs in. If the parent has no accounts, or the token lacks the
  * permission, no place is needed.
  */
-export class ParentActivation implements PlaceCache {
+export class ParentActivation implements ActivationCache {
   /** The child's name; undefined if this layer does not log in, or not as a child. */
   readonly child: string | undefined;
   readonly #link: ParentLink;
@@ -97,17 +97,21 @@ export class ParentActivation implements PlaceCache {
 
   /**
    * Requests the place, unless an earlier answer is recent enough.
-   * @throws Fault `already-activated`: another instance has it, and this one must not synchronise;
-   * `parent-unreachable`, `busy`; see also `Link.request`
+   * @throws Fault `already-activated`: another instance has it, and this one must not synchronize;
+   * `parent-unreachable`, `busy`; see also `ParentLink.request`
    */
-  async confirm({ identity, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
+  async confirm(
+    { identity, withinMs, skipBackoff }: Confirmation,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { child } = this;
     const state = this.#state;
     const now = this.#now();
     if (!child) return;
     if (state?.is === 'active' && now - state.at < withinMs) return;
-    if (state?.is === 'free' && !eager && now < state.until) return;
-    if (state?.is === 'refused' && !eager && now < state.next) throw state.fault;
+    if (state?.is === 'free' && !skipBackoff && now < state.until) return;
+    if (state?.is === 'refused' && !skipBackoff && now < state.next) throw state.fault;
     const answer = await withRetries(signal, () => this.#ask(child, identity, signal));
     if (answer === 'free') {
       this.#state = { is: 'free', until: this.#now() + RECHECK_MS };
@@ -147,7 +151,7 @@ export class ParentActivation implements PlaceCache {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const activated = readAs(Activated, await this.#link.read(answer, MAX_WORD_BYTES, path));
+      const activated = readAs(Activated, await this.#link.read(answer, MAX_MESSAGE_BYTES, path));
       return activated?.instance === instance ? { since: activated.since } : 'free';
     }
     const body = await readErrorBody(answer);
@@ -155,7 +159,7 @@ export class ParentActivation implements PlaceCache {
       this.#omitStart = true;
       return this.#ask(child, { instance }, signal);
     }
-    await TerraceApi.refused(answer, `PUT ${path}`, body);
+    throwIfTransient(await refusalIn(answer, `PUT ${path}`, body));
     return takenSince(status, body) ?? 'free';
   }
 }

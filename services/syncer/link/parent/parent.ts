@@ -13,7 +13,7 @@ import { parentPages, strings } from '../http/pages.ts';
 import { pullScope } from '../login/scopes.ts';
 
 /**
- * Clients of the parent registry, all over one `Link`. `settings.ts` creates them from the configuration, and replaces
+ * Clients of the parent registry, all over one `ParentLink`. `client-cache.ts` creates them from the configuration (`settings.ts`), and replaces
  * them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
  *
  * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions as
@@ -232,7 +232,13 @@ export class ParentRegistry implements ParentReader, BlobSource {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
     for (let isRetry = false; ; isRetry = true) {
-      const ask = { scope: pullScope(repository), headers, signal, paid: true, redirects: 'follow' as const };
+      const ask = {
+        scope: pullScope(repository),
+        headers,
+        signal,
+        bandwidthTaken: true,
+        redirects: 'follow' as const,
+      };
       const answer = await this.#link.request(path, ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {

@@ -51,7 +51,7 @@ export type PassContext = PassTools & {
   /** Changes that the parent reported; undefined if everything, or only the request's scope, is compared. */
   parentChanges: ParentChanges | undefined;
   pass: string;
-  arrivals: Pick<Arrivals, 'bring' | 'send'>;
+  arrivals: Pick<Arrivals, 'pull' | 'send'>;
   unsentChanges: UnsentChanges;
   parking: Parking;
   /** Children of indexes that the parent itself left out. */

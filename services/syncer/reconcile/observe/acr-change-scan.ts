@@ -51,10 +51,10 @@ export class AcrChangeScan {
    */
   async scan(
     deps: AcrScanDeps,
-    { of, everything }: { of: string; everything: boolean },
+    { scopeHash, full }: { scopeHash: string; full: boolean },
   ): Promise<ParentView | undefined> {
     if (this.#now() < this.#unsupportedUntil) return undefined;
-    if (of !== this.#scopeHash) await this.#loadMarks(of, deps.signal);
+    if (scopeHash !== this.#scopeHash) await this.#loadMarks(scopeHash, deps.signal);
     const names = await this.#names(deps);
     if (!names) return undefined;
     const seen = await this.#readStates(deps, names);
@@ -63,11 +63,10 @@ export class AcrChangeScan {
       return undefined;
     }
     const states = [...seen.values()];
-    if (states.length > 0 && states.every((state) => state === 'closed')) return undefined;
-    const compareAll =
-      everything || this.#marks.size === 0 || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
+    if (states.length > 0 && states.every((state) => state === 'forbidden')) return undefined;
+    const compareAll = full || this.#marks.size === 0 || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const parentChanges = compareAll ? undefined : await this.#findChanges(deps, seen);
-    return { parentChanges, settle: (good) => this.#settle(good, compareAll, seen) };
+    return { parentChanges, finish: (good) => this.#settle(good, compareAll, seen) };
   }
 
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
@@ -122,11 +121,11 @@ export class AcrChangeScan {
     const readDeps: AcrChangesDeps = { bus: this.#bus, acr, parent, signal };
     const parentChanges = new Map<Repository, RepositoryChanges>();
     // If all repositories are missing, the registry may be another one of the same name: nothing is deleted for that.
-    const anyLeft = [...seen.values()].some((state) => state !== 'gone');
+    const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     await each([...seen], MAX_PARALLEL, async ([name, state]) => {
       const mark = this.#marks.get(name);
       if (typeof state === 'object' && mark && isSame(mark, state)) return;
-      if (state === 'gone') {
+      if (state === 'missing') {
         if (mark && anyLeft) parentChanges.set(name, await deletedChanges(readDeps, name));
         return;
       }
@@ -134,7 +133,7 @@ export class AcrChangeScan {
       // The survey lists all tags of a filtered repository anyway: the selection depends on all of them.
       const filtered = selected?.tags !== undefined || selected?.referrers === false;
       if (filtered) parentChanges.set(name, { tags: new Map(), around: new Set() });
-      else if (state === 'closed') parentChanges.set(name, await changesByLists(readDeps, name));
+      else if (state === 'forbidden') parentChanges.set(name, await changesByLists(readDeps, name));
       else parentChanges.set(name, await changesSince(readDeps, name, mark, state));
     });
     return parentChanges;
@@ -146,7 +145,7 @@ export class AcrChangeScan {
     seen: ReadonlyMap<Repository, RepositoryState>,
   ): Promise<void> {
     if (!good) return;
-    const anyLeft = [...seen.values()].some((state) => state !== 'gone');
+    const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     const changed: { repository: Repository; mark: Mark | null }[] = [];
     for (const [repository, state] of seen) {
       const before = this.#marks.get(repository);

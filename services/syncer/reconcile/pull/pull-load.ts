@@ -7,12 +7,12 @@ import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { imageContexts } from './parts.ts';
-import { type Branch, blobsOf, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
+import { imageContexts } from './image-context.ts';
+import { blobsOf, type ImageNode, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {
-  branches: Branch[];
+  branches: ImageNode[];
   /** All blobs of the branches; `missing`: those that the layer lacks. */
   blobs: Descriptor[];
   missing: Descriptor[];
@@ -61,7 +61,7 @@ export async function pullLoad(
   const results = await Promise.allSettled(
     missing.map(({ digest, size }) => {
       const part = parts.get(digest);
-      return arrivals.bring({ repository, digest, size, ...(part && { part }) });
+      return arrivals.pull({ repository, digest, size, ...(part && { part }) });
     }),
   );
   const failure = results.find((result) => result.status === 'rejected');

@@ -10,7 +10,7 @@ import { choose, platformName } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
 /** A manifest that the layer lacks, and its children that are not pulled. */
-export type Branch = FetchedManifest & { manifest: Manifest; leftOut: ExcludedManifest[] };
+export type ImageNode = FetchedManifest & { manifest: Manifest; leftOut: ExcludedManifest[] };
 
 /** `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. */
 export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
@@ -45,14 +45,14 @@ export async function missingTree(
   root: Digest,
   wanted: TreeSelection,
   options: TreeOptions = {},
-): Promise<Branch[]> {
+): Promise<ImageNode[]> {
   const tree = new Tree(context, repository, root, wanted, options);
   await tree.grow();
   return tree.order;
 }
 
 class Tree {
-  readonly order: Branch[] = [];
+  readonly order: ImageNode[] = [];
   readonly #context: PassContext;
   readonly #mayFetch: (() => void) | undefined;
   readonly #repository: Repository;
@@ -181,7 +181,7 @@ const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => 
 });
 
 /** Blobs of the branches, without duplicates. */
-export function blobsOf(branches: Branch[]): Descriptor[] {
+export function blobsOf(branches: ImageNode[]): Descriptor[] {
   const all = branches.flatMap(({ manifest }) => manifest.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
 }

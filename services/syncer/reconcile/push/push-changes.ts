@@ -1,20 +1,20 @@
 import { each } from '#proto/async/each.ts';
-import { deleteTag, missingManifests, setBase } from '#proto/content/manifests.ts';
+import { missingManifests } from '#proto/content/manifests.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/sync/passes.ts';
 import { isRefusal, type Outbound } from '../context/parking.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
-import { loserTag } from '../context/plan.ts';
 import { settleSent, settleWithdrawn } from '../context/unsent-changes.ts';
 import type { TagAction } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
+import { loserTag } from '../plan.ts';
 import { ParentUsage } from './parent-usage.ts';
 import { send } from './send.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
 /**
- * Push: carries changes of a ReadWrite layer up to its parent, and records agreement.
+ * Push: carries changes of a ReadWrite layer up to its parent.
  *
  * The surveys and the unsent changes become a list of changes per repository, in stages: manifests (0), moves of tags
  * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `send.ts` pushes a manifest with
@@ -98,7 +98,7 @@ async function carryOut(context: PassContext, change: Change): Promise<void> {
     signal.throwIfAborted();
     const outcome = await change.run();
     if (outcome) stats[outcome] += 1;
-    await parking.over(change);
+    await parking.unpark(change);
   } catch (error) {
     signal.throwIfAborted();
     if (isRefusal(error)) {
@@ -240,27 +240,3 @@ function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): 
 }
 
 const commonOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
-
-/** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
-export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, unsentChanges, pass, stats, signal } = context;
-  const { repository, actions } = survey;
-  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
-  for (const { tag, views, action } of actions) {
-    try {
-      if (action.kind === 'agree') {
-        await bus.call(setBase, { repository, tag, digest: action.digest ?? null });
-        if (action.digest && unsent.has(action.digest)) await settleSent(bus, repository, [action.digest]);
-      } else if (action.kind === 'drop') {
-        await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
-        stats.dropped += 1;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      const failure = stats.fail({ repository, tag }, error);
-      if (!failure) continue;
-      const { code, reason } = failure;
-      bus.publish(imageFailed, { pass, repository, tag, code, reason });
-    }
-  }
-}

@@ -13,7 +13,7 @@ import { selectionOf } from '../select/patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
-type Branch = { digest: Digest; blobs: Descriptor[] };
+type PushNode = { digest: Digest; blobs: Descriptor[] };
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
@@ -56,7 +56,7 @@ export async function send(
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
   await sendBlobs(context, repository, missing);
   for (const branch of branches) {
-    await put(context, repository, await readBranch(context, repository, branch.digest));
+    await put(context, repository, await readNode(context, repository, branch.digest));
     if (!isTarget(branch.digest)) await settleSent(bus, repository, [branch.digest]);
   }
   if (move) {
@@ -73,8 +73,8 @@ async function findMissing(
   repository: Repository,
   root: Digest,
   limits: TreeLimits | undefined,
-): Promise<{ branches: Branch[]; present: Digest[] }> {
-  const branches: Branch[] = [];
+): Promise<{ branches: PushNode[]; present: Digest[] }> {
+  const branches: PushNode[] = [];
   const present: Digest[] = [];
   const seen = new Set<Digest>();
   const budget = new TreeBudget(`${root} of ${repository}`, limits);
@@ -82,7 +82,7 @@ async function findMissing(
     if (depth > MAX_DEPTH)
       throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     context.signal.throwIfAborted();
-    const branch = await readBranch(context, repository, digest).catch((error) => {
+    const branch = await readNode(context, repository, digest).catch((error) => {
       // Left out of a sparse index: the parent decides whether it accepts the index without it.
       if (depth > 0 && Fault.is(error, 'manifest-unknown') && error.detail?.leftOut) return undefined;
       throw error;
@@ -109,7 +109,7 @@ async function findMissing(
   return { branches, present };
 }
 
-async function readBranch(
+async function readNode(
   { bus, volume }: PassContext,
   repository: Repository,
   digest: Digest,
@@ -127,7 +127,7 @@ async function readBranch(
 }
 
 /** Blobs of the branches, without duplicates, small ones first. */
-function blobsOf(branches: Branch[]): Descriptor[] {
+function blobsOf(branches: PushNode[]): Descriptor[] {
   const all = branches.flatMap((branch) => branch.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()].sort((a, b) => a.size - b.size);
 }
@@ -148,14 +148,14 @@ async function sendBlobs(
   context: PassContext,
   repository: Repository,
   blobs: Descriptor[],
-  again = false,
+  { resend = false } = {},
 ): Promise<void> {
   const wanted = await Promise.all(
     blobs.map(async ({ digest, size }) => ({
       repository,
       digest,
       size,
-      ...(again ? { resend: true } : { from: await mountable(context, repository, digest) }),
+      ...(resend ? { resend } : { from: await mountable(context, repository, digest) }),
     })),
   );
   const results = await Promise.allSettled(wanted.map((one) => context.arrivals.send(one)));
@@ -186,7 +186,7 @@ async function put(
   const { subject } = await attempt().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
     // The parent claimed to have the blobs, but its refusal of the manifest counts.
-    await sendBlobs(context, repository, manifest.blobs, true);
+    await sendBlobs(context, repository, manifest.blobs, { resend: true });
     return attempt();
   });
   if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, branch);
@@ -202,7 +202,7 @@ async function restoreReferrers(
   digests: Digest[],
 ): Promise<void> {
   for (const digest of digests) {
-    const branch = await readBranch(context, repository, digest).catch((error) => {
+    const branch = await readNode(context, repository, digest).catch((error) => {
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
     });
@@ -226,7 +226,7 @@ async function moveTag(
     if (current !== expect) {
       throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
     }
-    const content = await readBranch(context, repository, digest);
+    const content = await readNode(context, repository, digest);
     await pushClient.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
       // The answer to an earlier attempt may have been lost.
       const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;

@@ -204,7 +204,7 @@ async function brought(
     volume,
     parent: above.client,
     signal,
-    arrivals: { bring: async () => {} },
+    arrivals: { pull: async () => {} },
     unsentChanges: { isDeleted: () => false },
     skippedByParent: new Set(),
     oversized,

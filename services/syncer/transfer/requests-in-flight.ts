@@ -3,7 +3,7 @@ const MAX_SILENT_MS = 5_000;
 /** The same in multiples of the time to the first byte. The longer one applies. */
 const MAX_SILENT_ANSWERS = 4;
 
-export type Flight = Disposable & {
+export type RequestInFlight = Disposable & {
   /** Aborts with the transfer, or when the remaining bytes are requested on another connection. */
   signal: AbortSignal;
   /** Whether it was aborted for being silent. */
@@ -16,7 +16,7 @@ export type Flight = Disposable & {
  * The active requests of one transfer. When nothing else is left to request, the transfer would wait for a connection
  * that lost packets as long as TCP does: its remaining bytes arrive sooner over another one.
  */
-export class Flights {
+export class RequestsInFlight {
   readonly #flights = new Set<{ lastByteAt: number; abort: AbortController }>();
   readonly #now: () => number;
   /** Factor on the max silence. Doubles each time that it is exceeded, for a link that is down. */
@@ -26,7 +26,7 @@ export class Flights {
     this.#now = now;
   }
 
-  begin(signal: AbortSignal): Flight {
+  begin(signal: AbortSignal): RequestInFlight {
     const flight = { lastByteAt: this.#now(), abort: new AbortController() };
     this.#flights.add(flight);
     return {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Flights } from '../../../services/syncer/transfer/flights.ts';
+import { RequestsInFlight } from '../../../services/syncer/transfer/requests-in-flight.ts';
 
 test('one that is silent is ended, one that is heard is not; the next may be silent for longer', () => {
   let now = 0;
-  const flights = new Flights(() => now);
+  const flights = new RequestsInFlight(() => now);
   const { signal } = new AbortController();
   const silent = flights.begin(signal);
   const heard = flights.begin(signal);
@@ -28,7 +28,7 @@ test('one that is silent is ended, one that is heard is not; the next may be sil
 
 test('on a link that answers slowly all may be silent for longer', () => {
   let now = 0;
-  const flights = new Flights(() => now);
+  const flights = new RequestsInFlight(() => now);
   const flight = flights.begin(new AbortController().signal);
   now = 7_000;
   flights.abortStalled(2_000);
