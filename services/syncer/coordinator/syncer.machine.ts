@@ -1,8 +1,8 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
-import { missing, present } from '../machine.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
+import { missing, present } from '../transfer/machine-states.ts';
 import {
   begin,
   type CurrentPass,

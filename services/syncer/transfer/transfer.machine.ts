@@ -1,8 +1,8 @@
 import { assign, fromPromise, setup } from 'xstate';
 import { fromWire, toWire, type WireFault } from '#proto/contract/fault.ts';
 import { retryDelay } from '../link/answers/answers.ts';
-import { missing, present } from '../machine.ts';
 import type { WantedBlob } from './download.ts';
+import { missing, present } from './machine-states.ts';
 
 /**
  * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each

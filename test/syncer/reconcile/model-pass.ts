@@ -4,9 +4,9 @@ import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
+import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
 import { type Selected, type Survey, survey } from '../../../services/syncer/reconcile/observe/survey.ts';
-import { loserTag } from '../../../services/syncer/reconcile/plan.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';
