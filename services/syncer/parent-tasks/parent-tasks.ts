@@ -20,10 +20,10 @@ import { Prefetcher } from './prefetcher.ts';
  * Tasks of the coordinator between passes. They start with its term and end with it.
  *
  * `follower.ts` keeps a long poll open at the parent's change feed and requests a pass when something changed there.
- * `prefetcher.ts` pulls content that the parent is still receiving. `history-reporter.ts` sends the events and the status of
- * this layer and the layers below to the parent. `await-parent.ts` pings a parent, of any kind, that a pass could not
- * reach. Each task backs off after failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and uses the
- * link only in its window. Webhooks (`notify/`) run here, too, with a parent or without.
+ * `prefetcher.ts` pulls content that the parent is still receiving. `history-reporter.ts` sends the events and the
+ * status of this layer and the layers below to the parent. `await-parent.ts` pings a parent, of any kind, that a pass
+ * could not reach. Each task backs off after failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and
+ * uses the link only in its window. Webhooks (`notify/`) run here, too, with a parent or without.
  */
 
 export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {

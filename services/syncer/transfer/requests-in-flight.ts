@@ -17,7 +17,7 @@ export type RequestInFlight = Disposable & {
  * that lost packets as long as TCP does: its remaining bytes arrive sooner over another one.
  */
 export class RequestsInFlight {
-  readonly #flights = new Set<{ lastByteAt: number; abort: AbortController }>();
+  readonly #requests = new Set<{ lastByteAt: number; abort: AbortController }>();
   readonly #now: () => number;
   /** Factor on the max silence. Doubles each time that it is exceeded, for a link that is down. */
   #patience = 1;
@@ -27,24 +27,24 @@ export class RequestsInFlight {
   }
 
   begin(signal: AbortSignal): RequestInFlight {
-    const flight = { lastByteAt: this.#now(), abort: new AbortController() };
-    this.#flights.add(flight);
+    const request = { lastByteAt: this.#now(), abort: new AbortController() };
+    this.#requests.add(request);
     return {
-      signal: AbortSignal.any([signal, flight.abort.signal]),
+      signal: AbortSignal.any([signal, request.abort.signal]),
       get isSuperseded() {
-        return flight.abort.signal.aborted;
+        return request.abort.signal.aborted;
       },
       onBytes: () => {
-        flight.lastByteAt = this.#now();
+        request.lastByteAt = this.#now();
       },
-      [Symbol.dispose]: () => this.#flights.delete(flight),
+      [Symbol.dispose]: () => this.#requests.delete(request),
     };
   }
 
   /** Aborts the requests that are silent for too long. */
   abortStalled(firstByteMs = 0): void {
     const maxMs = Math.max(MAX_SILENT_MS, MAX_SILENT_ANSWERS * firstByteMs) * this.#patience;
-    const silent = [...this.#flights].filter(({ lastByteAt }) => this.#now() - lastByteAt >= maxMs);
+    const silent = [...this.#requests].filter(({ lastByteAt }) => this.#now() - lastByteAt >= maxMs);
     if (silent.length > 0) this.#patience *= 2;
     for (const { abort } of silent) abort.abort();
   }

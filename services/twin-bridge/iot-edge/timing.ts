@@ -1,4 +1,5 @@
 import { backoffMs } from '#proto/async/backoff.ts';
+import { ANSWER_MS } from '../methods/method.ts';
 
 /** Times of the connection to edgeHub. */
 export type Timing = {
@@ -14,7 +15,7 @@ export type Timing = {
   resyncMs: number;
   /** Debounce: patches within this time cause one read of the twin. */
   debounceMs: number;
-  /** Max time of a direct method. The caller's default timeout is 30 s; the module does not learn of another one. */
+  /** Max time of a direct method that does not keep to `ANSWER_MS` itself. */
   methodMs: number;
   /** Backoff between attempts: doubles from `minBackoffMs` to `maxBackoffMs`, with jitter. */
   minBackoffMs: number;
@@ -29,7 +30,7 @@ export const TIMING: Timing = {
   replyMs: 120_000,
   resyncMs: 300_000,
   debounceMs: 100,
-  methodMs: 25_000,
+  methodMs: ANSWER_MS + 2_000,
   minBackoffMs: 500,
   maxBackoffMs: 30_000,
 };

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ACTIVATION_RETRY, ParentActivation } from '../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../support/bus.ts';
 

@@ -8,7 +8,7 @@ import {
   retryDelay,
 } from '../../../services/syncer/link/answers/answers.ts';
 import { nextIn } from '../../../services/syncer/link/answers/link-header.ts';
-import { readChallenge } from '../../../services/syncer/link/login/challenge.ts';
+import { readChallenge } from '../../../services/syncer/link/login/parent-challenge.ts';
 
 test('Retry-After is read as seconds and as a date', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');

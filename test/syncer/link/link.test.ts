@@ -13,7 +13,7 @@ import {
   readErrorBody,
 } from '../../../services/syncer/link/answers/bodies.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/http/sending.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';

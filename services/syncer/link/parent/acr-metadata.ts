@@ -2,8 +2,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, isDigest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import { isStatus } from '../answers/retry.ts';
-import type { ParentLink } from '../http/link.ts';
 import { parentPages } from '../http/pages.ts';
+import type { ParentLink } from '../http/parent-link.ts';
 
 /** Max repositories in the scope of one token: registries with permissions by repository accept no wildcard. */
 const MAX_BATCH = 20;

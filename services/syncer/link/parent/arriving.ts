@@ -7,8 +7,8 @@ import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Body, MAX_PAGE_BYTES, one } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { readAs } from '../answers/read-as.ts';
-import type { ParentLink } from '../http/link.ts';
-import { pullScope } from '../login/scopes.ts';
+import type { ParentLink } from '../http/parent-link.ts';
+import { pullScope } from '../login/token-scopes.ts';
 import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
 /** How long a parent that lacks this API is not asked again, in ms: it may be a newer Terrace by then. */

@@ -1,16 +1,16 @@
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
-import { ParentLink } from '../http/link.ts';
-import type { Login } from '../login/credentials.ts';
-import { identityOf } from '../login/identity.ts';
+import { ParentLink } from '../http/parent-link.ts';
+import type { ParentLogin } from '../login/credentials.ts';
+import { identityOf } from '../login/entra-identity.ts';
 import { AcrMetadata } from './acr-metadata.ts';
 import { ParentActivation } from './activation.ts';
 import { ParentArriving } from './arriving.ts';
-import { ParentFeed } from './feed.ts';
-import { ParentRegistry } from './parent.ts';
+import { ParentFeed } from './parent-feed.ts';
+import { ParentRegistry } from './parent-registry.ts';
+import { ParentReports } from './parent-reports.ts';
 import { PushClient } from './push-client.ts';
-import { ParentReports } from './reports.ts';
 
 /** The clients of one parent and one login, over one link. */
 export type ParentClients = {
@@ -31,7 +31,7 @@ export type ParentClients = {
 /** What the clients depend on: the parent as configured, the name of the layer, and the content of the files. */
 export type ClientOptions = NonNullable<Configuration['parent']> & {
   name: string;
-  login: Login | undefined;
+  login: ParentLogin | undefined;
   /** Secret of a Microsoft Entra identity. */
   secret: string | undefined;
   /** Certificates (PEM). */

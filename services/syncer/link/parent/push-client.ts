@@ -3,11 +3,11 @@ import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import type { ParentLink, RequestOptions } from '../http/link.ts';
+import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
 import { type Sent, sent } from '../http/sending.ts';
-import { deleteScope, pullScope, pushScope } from '../login/scopes.ts';
-import { type FetchedManifest, refusedAnswer } from './parent.ts';
+import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
+import { type FetchedManifest, refusedAnswer } from './parent-registry.ts';
 import { locationOf, sessionIn, type UploadSession } from './session.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */

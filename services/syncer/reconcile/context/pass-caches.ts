@@ -1,5 +1,5 @@
 import type { Digest } from '#proto/oci/names.ts';
-import type { ParentReader } from '../../link/parent/parent.ts';
+import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import { Oversized } from './oversized.ts';
 
 const MAX_SKIPPED = 100_000;

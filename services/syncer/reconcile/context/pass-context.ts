@@ -4,7 +4,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import type { ParentReader } from '../../link/parent/parent.ts';
+import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { Arrivals } from './arrivals.ts';

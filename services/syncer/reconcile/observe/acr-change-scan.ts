@@ -3,13 +3,14 @@ import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent.ts';
+import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent-registry.ts';
 import { listEntries } from '../context/lists.ts';
 import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
-import { matchesPattern, named, needsCatalog, selectionOf } from '../select/patterns.ts';
+import { named, needsCatalog, selectionOf } from '../select/patterns.ts';
 import { type AcrChangesDeps, changesByLists, changesSince, deletedChanges } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */

@@ -8,7 +8,7 @@ import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, TagLister } from '../../link/parent/parent.ts';
+import type { ManifestReader, TagLister } from '../../link/parent/parent-registry.ts';
 import { bases, listEntries } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 

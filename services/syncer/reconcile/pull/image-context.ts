@@ -15,19 +15,19 @@ const MAX_TAGS = 20;
 
 /** @returns empty without a tag that will point to the image: only a layer that holds the entire repository wants it */
 export function imageContexts(
-  branches: Pick<ImageNode, 'digest' | 'manifest'>[],
+  nodes: Pick<ImageNode, 'digest' | 'manifest'>[],
   tags: Tag[],
 ): Map<Digest, ImageContext> {
   const contexts = new Map<Digest, ImageContext>();
   if (tags.length === 0) return contexts;
   const platforms = new Map<Digest, string>();
-  for (const { manifest } of branches) {
+  for (const { manifest } of nodes) {
     for (const child of manifest.manifests) {
       const name = platformName(child);
       if (name) platforms.set(child.digest, name);
     }
   }
-  for (const { digest, manifest } of branches) {
+  for (const { digest, manifest } of nodes) {
     const platform = platforms.get(digest);
     for (const blob of manifest.blobs) {
       const before = contexts.get(blob.digest);

@@ -3,7 +3,7 @@ import { type ExcludedManifest, getManifest, missingManifests } from '#proto/con
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import type { FetchedManifest } from '../../link/parent/parent.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose, platformName } from '../select/platforms.ts';
@@ -180,9 +180,9 @@ const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => 
   ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
 });
 
-/** Blobs of the branches, without duplicates. */
-export function blobsOf(branches: ImageNode[]): Descriptor[] {
-  const all = branches.flatMap(({ manifest }) => manifest.blobs);
+/** Blobs of the nodes, without duplicates. */
+export function blobsOf(nodes: ImageNode[]): Descriptor[] {
+  const all = nodes.flatMap(({ manifest }) => manifest.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
 }
 

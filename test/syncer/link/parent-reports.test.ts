@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import type { LayersReport } from '#proto/status/layers-below.ts';
 import { readBody } from '../../../services/gateway/http/read-body.ts';
-import type { ParentLink, RequestOptions } from '../../../services/syncer/link/http/link.ts';
-import { isTooSlow, ParentReports } from '../../../services/syncer/link/parent/reports.ts';
+import type { ParentLink, RequestOptions } from '../../../services/syncer/link/http/parent-link.ts';
+import { isTooSlow, ParentReports } from '../../../services/syncer/link/parent/parent-reports.ts';
 
 /** What a parent's answer to a report means: something passing, something in it, or that it takes none. */
 

@@ -6,7 +6,7 @@ import { type LayersReport, ReportAck, reportPath, type StreamPosition } from '#
 import { MAX_MESSAGE_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
-import type { ParentLink } from '../http/link.ts';
+import type { ParentLink } from '../http/parent-link.ts';
 import { sent } from '../http/sending.ts';
 import { type ActivationInvalidator, activationRefused, takenSince } from './activation.ts';
 import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';

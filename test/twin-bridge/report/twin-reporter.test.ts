@@ -6,8 +6,8 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { LINK_KEY, type LinkStatus, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import type { DesiredState } from '../../../services/twin-bridge/report/layer-view.ts';
-import { TwinReporter } from '../../../services/twin-bridge/report/report.ts';
 import type { Reported } from '../../../services/twin-bridge/report/reported.ts';
+import { TwinReporter } from '../../../services/twin-bridge/report/twin-reporter.ts';
 import { type Buses, connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';

@@ -19,8 +19,8 @@ import { type Reported, reportedOf } from './reported.ts';
 /**
  * The properties that a layer reports to its module twin.
  *
- * layer-view.ts collects the state of the layer from the bus, details.ts derives its problems, reported.ts builds the report,
- * and fit.ts shrinks it to the limit of a twin.
+ * layer-view.ts collects the state of the layer from the bus, details.ts derives its problems, reported.ts builds the
+ * report, and fit.ts shrinks it to the limit of a twin.
  *
  * `TwinReporter` builds a report after each change, debounced, and at a poll interval in case a change was missed. It
  * sends a report that differs from the last one, at a limited rate. A report in which only volatile fields differ

@@ -3,7 +3,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
-import type { ParentLink } from '../http/link.ts';
+import type { ParentLink } from '../http/parent-link.ts';
 import { type ActivationCache, activationRefused, takenSince } from './activation.ts';
 import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 

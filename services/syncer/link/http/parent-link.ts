@@ -4,9 +4,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Answer, MAX_MESSAGE_BYTES, readAll, readErrorBody, unreachable } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { type Granted, type Login, ParentCredentials } from '../login/credentials.ts';
+import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
-import type { AzureIdentity } from '../login/identity.ts';
 import { grantedIn, jsonFields } from '../login/token-answer.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
@@ -14,14 +14,14 @@ import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './
 import { SendWatch, type Sent, sent } from './sending.ts';
 
 /**
- * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a `ParentLink`,
- * `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
+ * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
+ * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
- * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
- * and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists are read page
- * by page (`pages.ts`). When the synchronization window closes, `closeIdle` closes the connections; the next request opens
- * new ones.
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent
+ * (`agent.ts`), only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the
+ * parent is met and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists
+ * are read page by page (`pages.ts`). When the synchronization window closes, `closeIdle` closes the connections; the
+ * next request opens new ones.
  */
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -44,7 +44,7 @@ export type RequestOptions = {
 
 export type LinkOptions = {
   url: string;
-  login?: Login | undefined;
+  login?: ParentLogin | undefined;
   /** Set if the parent is an Azure Container Registry. `identity`: this layer's identity there if it has no login. */
   azure?: { identity?: AzureIdentity | undefined } | undefined;
   /** A connection without progress for this time fails, in ms. */
