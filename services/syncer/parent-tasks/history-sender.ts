@@ -106,7 +106,7 @@ export class HistorySender {
     try {
       this.#refused.add(event, refusal);
     } catch (error) {
-      this.#to?.rest();
+      this.#to?.suspend();
       throw error;
     }
   }

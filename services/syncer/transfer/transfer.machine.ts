@@ -12,7 +12,7 @@ import { missing, present } from './machine-states.ts';
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
  * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
  * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at
- * the parent, under the lease of `upload-lease.ts`.
+ * the parent, under the lease of `upload-lease.ts`. `steps.ts` has what both share.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │

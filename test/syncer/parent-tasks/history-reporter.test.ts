@@ -34,7 +34,7 @@ class Parent {
     this.place = { made, sequence: sequence - count, id: `storage-test-${sequence - count}` };
   }
 
-  rest = () => {
+  suspend = () => {
     this.rests += 1;
   };
 

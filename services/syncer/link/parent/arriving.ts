@@ -59,7 +59,7 @@ export class ParentArriving {
     } else {
       throwIfTransient(await refusalIn(answer, `GET ${ARRIVING_PATH}`));
     }
-    this.#api.rest();
+    this.#api.suspend();
     return undefined;
   }
 

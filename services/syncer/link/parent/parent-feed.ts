@@ -92,7 +92,7 @@ export class ParentFeed implements ChangeSource {
       }
       throwIfTransient(await refusalIn(answer, `GET ${CHANGES_PATH}`, body));
     }
-    this.#api.rest();
+    this.#api.suspend();
     return undefined;
   }
 }

@@ -265,8 +265,8 @@ const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor
 });
 
 /**
- * Max length of a listed media type, in characters: 127 for each of type and subtype (RFC 6838, 4.2). Of a longer one,
- * which a manifest may have, the list is kept without it.
+ * Max length of a listed media type, in characters: 127 for each of type and subtype (RFC 6838, 4.2). Longer ones
+ * are omitted.
  */
 const MAX_LISTED_MEDIA_TYPE = 255;
 

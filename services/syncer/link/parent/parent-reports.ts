@@ -32,7 +32,7 @@ export const isTooSlow = (error: unknown): boolean =>
 /** Sends reports to the parent. */
 export interface ReportSender {
   send: ParentReports['send'];
-  rest: ParentReports['rest'];
+  suspend: ParentReports['suspend'];
 }
 
 /** Sends the status of this layer, and of the layers below it, to a Terrace above. */
@@ -89,12 +89,12 @@ export class ParentReports implements ReportSender {
       const hasContent = report.events.length > 0 || report.layers !== undefined;
       if (hasContent && CONTENT_REJECTED.includes(status)) return { refused: fault };
     }
-    this.rest();
+    this.suspend();
     return undefined;
   }
 
   /** Sends no more reports to the parent for `RECHECK_MS`. */
-  rest(): void {
-    this.#api.rest();
+  suspend(): void {
+    this.#api.suspend();
   }
 }

@@ -22,7 +22,7 @@ export class TerraceApi {
   }
 
   /** Records that the parent does not have this API: no request for `retryMs`. */
-  rest(): void {
+  suspend(): void {
     this.#retryAt = Math.max(this.#retryAt, Date.now() + this.#retryMs);
   }
 }
