@@ -22,3 +22,21 @@ export type Archive = {
 
 /** Where reading starts; `time` in ms since the epoch. */
 export type From = { sequence: number } | { time: number };
+
+/**
+ * Whether the event is in the stream, or has expired from it. A restored stream may have another event there.
+ * @param position `made`: creation time of the stream that had the event; absent if that does not matter
+ * @param bounds of the stream now; read if absent
+ */
+export async function isInStream(
+  archive: Archive,
+  { made, sequence, id }: { made?: string; sequence: number; id: string },
+  bounds?: Kept,
+): Promise<boolean> {
+  const { made: current, first, last } = bounds ?? (await archive.kept());
+  if ((made !== undefined && made !== current) || sequence > last) return false;
+  if (sequence < first) return true;
+  const storedId = await archive.idAt(sequence);
+  // Inside the stream, only trimmed events are missing.
+  return storedId === undefined || storedId === id;
+}

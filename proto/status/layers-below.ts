@@ -13,12 +13,12 @@ import { LinkStatus } from './status.ts';
  */
 
 /** A place in a child's stream: `id` of the event there; `made` distinguishes the stream from one created later. */
-export const StreamPlace = Type.Object({
+export const StreamPosition = Type.Object({
   made: line(64),
   sequence: Type.Integer({ minimum: 1 }),
   id: Type.String({ maxLength: 300 }),
 });
-export type StreamPlace = Static<typeof StreamPlace>;
+export type StreamPosition = Static<typeof StreamPosition>;
 
 /** Max events per report. */
 export const MAX_EVENTS = 500;
@@ -58,7 +58,7 @@ export const LayersReport = Type.Object({
   /** Of the layer: a copy of its data volume has another one. */
   start: Type.Optional(StartId),
   /** The child's stream. */
-  made: StreamPlace.properties.made,
+  made: StreamPosition.properties.made,
   /** Sequence that the parent last acknowledged. Absent if the child only asks for that. */
   after: Type.Optional(Type.Integer({ minimum: 0 })),
   /** The place that the parent named is not, or no longer, in the stream: these events begin at its first one. */
@@ -71,7 +71,7 @@ export const LayersReport = Type.Object({
 export type LayersReport = Static<typeof LayersReport>;
 
 /** The answer: 200, or 409 if the parent is at another place than `after`, and has stored none of these events. */
-export const ReportAck = Type.Object({ place: Type.Optional(StreamPlace) });
+export const ReportAck = Type.Object({ place: Type.Optional(StreamPosition) });
 export type ReportAck = Static<typeof ReportAck>;
 
 /** HTTP path where a child reports, by POST; needs `gateway/<child>/message/write`. */
@@ -94,7 +94,7 @@ export const MAX_MARKS = 1_000;
  * `marks`: the last event of each source, by the number at the end of its id.
  */
 export const ReportProgress = Type.Composite([
-  StreamPlace,
+  StreamPosition,
   Type.Object({
     stored: Type.Integer({ minimum: 0 }),
     tail: Type.String({ maxLength: 300 }),

@@ -1,3 +1,4 @@
+import type { StateWatcher } from '#proto/bus/roles.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { workloadOf } from '#proto/iot-edge/workload.ts';
 import { passFinished } from '#proto/sync/passes.ts';
@@ -5,7 +6,7 @@ import { type Direction, transferBlob } from '#proto/sync/transfers.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
-import { type Coordinator, coordinate } from './coordinator/coordinator.ts';
+import { coordinate } from './coordinator/coordinator.ts';
 import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
 import { ParentSettings } from './link/parent/settings.ts';
@@ -37,8 +38,6 @@ export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
   // Before the first configuration arrives, too.
   context.serves();
-  let reserve = RESERVE;
-  const volume = new Volume(data, () => reserve);
   const workload = workloadOf(env);
   await using settings = new ParentSettings(
     new SharedBandwidth(bus, instance, log),
@@ -47,30 +46,16 @@ export async function syncer(context: Context): Promise<void> {
   );
   await using down = new WorkerPool(log);
   await using up = new WorkerPool(log);
-  let passSettings = '';
-  let coordinator: Coordinator | undefined;
-  const { promise: configured, resolve } = Promise.withResolvers<void>();
-  const onChange: (() => void)[] = [];
-  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
-    if (!value) return;
-    settings.set(value);
-    reserve = value.reserve;
-    down.maxConnections = up.maxConnections = value.connections;
-    coordinator?.renotify();
-    const { parent, repositories, mode, schedule, windowMs } = value;
-    const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
-    if (passSettings !== next) for (const notify of onChange) notify();
-    passSettings = next;
-    resolve();
-  });
-  await Promise.race([configured, ended(signal)]);
-  if (signal.aborted) return unwatch();
+  const inForce = followConfiguration(bus, settings, [down, up]);
+  const volume = new Volume(data, inForce.reserve);
+  await Promise.race([inForce.received, ended(signal)]);
+  if (signal.aborted) return inForce.unwatch();
 
   // Outside the window no connection stays open, not even after a pass that was requested with `now`.
   let linkUsed = true;
   using windowAlarm = new Alarm((now) => {
     const link = settings.hasParent ? linkAt(settings.get(), now) : undefined;
-    if (link && !link.usable && linkUsed) settings.rest();
+    if (link && !link.usable && linkUsed) settings.closeIdle();
     linkUsed = link?.usable ?? true;
     return link?.until;
   });
@@ -80,12 +65,13 @@ export async function syncer(context: Context): Promise<void> {
   });
   using cancellation = new PassCancellation(bus);
   await using activity = new SyncerActivity(bus, instance, log);
-  const newCoordinator = coordinate(context, volume, settings, activity);
-  onChange.push(() => {
+  const coordinator = coordinate(context, volume, settings, activity);
+  inForce.onChange((isForPasses) => {
+    coordinator.renotify();
+    if (!isForPasses) return;
     windowAlarm.check();
-    newCoordinator.reconfigured();
+    coordinator.reconfigured();
   });
-  coordinator = newCoordinator;
   const { bandwidth } = settings;
   const deps = {
     bus,
@@ -110,7 +96,44 @@ export async function syncer(context: Context): Promise<void> {
     );
   }
   await ended(signal);
-  await newCoordinator.ended;
+  await coordinator.ended;
   unlisten();
-  unwatch();
+  inForce.unwatch();
+}
+
+type InForce = {
+  /** Resolves with the first configuration. */
+  received: Promise<void>;
+  /** Bytes to keep free on the data volume. */
+  reserve(): number;
+  /** Sets the callback for further ones. `isForPasses`: fields have changed on which the passes depend. */
+  onChange(changed: (isForPasses: boolean) => void): void;
+  unwatch(): void;
+};
+
+/** Applies each configuration to the settings and the pools. */
+function followConfiguration(bus: StateWatcher, settings: ParentSettings, pools: WorkerPool[]): InForce {
+  const { promise: received, resolve } = Promise.withResolvers<void>();
+  let reserve = RESERVE;
+  let before = '';
+  let changed = (_isForPasses: boolean) => {};
+  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (!value) return;
+    settings.set(value);
+    reserve = value.reserve;
+    for (const pool of pools) pool.maxConnections = value.connections;
+    const { parent, repositories, mode, schedule, windowMs } = value;
+    const forPasses = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
+    changed(forPasses !== before);
+    before = forPasses;
+    resolve();
+  });
+  return {
+    received,
+    reserve: () => reserve,
+    onChange(call) {
+      changed = call;
+    },
+    unwatch,
+  };
 }

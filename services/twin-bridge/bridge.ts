@@ -6,7 +6,7 @@ import { type Overrides, type Resolved, resolveDocument } from '#proto/document/
 import { bridgeStatus, type TwinSession } from '#proto/status/status.ts';
 import { Declarer } from './declare.ts';
 import { Publisher } from './publish.ts';
-import type { DesiredState } from './report/seen.ts';
+import type { DesiredState } from './report/layer-view.ts';
 import type { DocumentSource, SourceState } from './source/source.ts';
 
 /**

@@ -4,8 +4,7 @@ import { type BridgeOptions, bridge } from './bridge.ts';
 import type { ModuleTwin } from './iot-edge/module-twin.ts';
 import type { DirectMethod } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
-import { type ReportOptions, TwinReporter } from './report/report.ts';
-import type { Reported } from './report/reported.ts';
+import { type ReportOptions, TwinReporter } from './report/twin-reporter.ts';
 import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
 import type { DocumentSource } from './source/source.ts';
 import { withLowerLayers } from './source/with-lower-layers.ts';
@@ -27,8 +26,8 @@ export type ModuleOptions = {
 /** Runs the bridge of a layer that is an IoT Edge module, until the signal aborts. */
 export async function runModule({ bus, log, signal, ...options }: ModuleOptions): Promise<void> {
   const { version, bridgeOptions, file, start, pace, serves } = options;
-  let status = async (): Promise<Reported> => ({});
-  await using twin = start(directMethods(bus, log, () => status()));
+  const { promise: started, resolve } = Promise.withResolvers<TwinReporter>();
+  await using twin = start(directMethods(bus, log, async () => (await started).now()));
   const twinSource = bridgeOptions.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
   const source = file ? withLowerLayers(twinSource, file) : twinSource;
   using running = bridge(bus, log, source, { ...bridgeOptions, late: true, session: () => twin.session });
@@ -40,7 +39,7 @@ export async function runModule({ bus, log, signal, ...options }: ModuleOptions)
     report: (reported) => twin.report(reported),
     ...(pace && { pace }),
   });
-  status = () => reporter.now();
+  resolve(reporter);
   running.onChange(reporter.changed);
   serves?.();
   await ended(signal);

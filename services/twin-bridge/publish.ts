@@ -55,7 +55,7 @@ export class Publisher implements Disposable {
     for (let failures = 0; this.#isPending && !this.#isEnded; ) {
       this.#isPending = false;
       try {
-        await this.#compare();
+        if (this.#wanted) await this.#putIfDifferent(this.#wanted);
         failures = 0;
       } catch (err) {
         failures += 1;
@@ -67,13 +67,7 @@ export class Publisher implements Disposable {
     this.#isRunning = false;
   }
 
-  async #compare(): Promise<void> {
-    const wanted = this.#wanted;
-    if (!wanted) return;
-    await this.#put(wanted);
-  }
-
-  async #put(wanted: Configuration): Promise<void> {
+  async #putIfDifferent(wanted: Configuration): Promise<void> {
     // A value that an earlier version of Terrace wrote, and that can't be read any more, is overwritten.
     const current = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
     if (isDeepStrictEqual(current, wanted)) return;

@@ -8,7 +8,7 @@ import { collectGarbage } from '#proto/content/maintenance.ts';
 import { Fault, faultCodes } from '#proto/contract/fault.ts';
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
-import { emptyResult } from '../../services/syncer/coordinator/run-pass.ts';
+import { emptyResult } from '../../services/syncer/reconcile/context/pass-stats.ts';
 import { gcMethod } from '../../services/twin-bridge/methods/gc.ts';
 import type { DirectMethod } from '../../services/twin-bridge/methods/method.ts';
 import { directMethods } from '../../services/twin-bridge/methods/methods.ts';

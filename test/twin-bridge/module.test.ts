@@ -57,7 +57,7 @@ test('desired properties take effect, what is wrong with them changes nothing an
       },
     },
     start: (methods) => Object.assign(twin, { methods }),
-    pace: { settle: 10, minIntervalMs: 10 },
+    pace: { debounceMs: 10, minIntervalMs: 10 },
   });
   const inForce = async () => (await operator.get(configuration, CONFIGURATION_KEY))?.value;
   const until = (is: () => unknown) =>

@@ -5,6 +5,7 @@ import type { BusCaller, EventRelay, HistoryReader, StateReader, StateWriter } f
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
+import { isInStream } from '#proto/jetstream/archive.ts';
 import { kept } from '#proto/status/layer-reports.ts';
 import {
   type Layers,
@@ -13,7 +14,7 @@ import {
   MAX_MARKS,
   type ReportProgress,
   reportProgress,
-  type StreamPlace,
+  type StreamPosition,
 } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 
@@ -36,14 +37,14 @@ const MAX_MARK_BYTES = 96 * 1024;
 
 /** How far a child's events have been taken. Before its first event: `NO_PROGRESS`, and no marks. */
 type Progress = {
-  place: StreamPlace | undefined;
+  place: StreamPosition | undefined;
   stored: number;
   tail: string;
   marks: Map<string, number>;
   revision: number;
 };
 const NO_PROGRESS = { place: undefined, stored: 0, tail: '' };
-export type ReportOutcome = { taken: boolean; place: StreamPlace | undefined };
+export type ReportOutcome = { taken: boolean; place: StreamPosition | undefined };
 
 type ChildReportsBus = StateReader & StateWriter & EventRelay & HistoryReader & BusCaller;
 
@@ -140,20 +141,14 @@ export class ChildReports {
   /** Whether the last event that the state covers is still in the stream, or has been removed to make room. */
   async #isValid({ stored, tail }: ReportProgress): Promise<boolean> {
     if (stored === 0) return true;
-    const { archive } = this.#bus;
-    const { first, last } = await archive.kept();
-    if (stored > last) return false;
-    if (stored < first) return true;
-    const id = await archive.idAt(stored);
-    // Within the bounds of the stream, only events removed to make room are missing.
-    return id === undefined || id === tail;
+    return isInStream(this.#bus.archive, { sequence: stored, id: tail });
   }
 
   /** If another process stored its state first, the child gets the current place when it reports again. */
   async #store(child: string, progress: Progress, account: boolean): Promise<void> {
     const { place, stored, tail, marks, revision } = progress;
     const value = {
-      ...(place as StreamPlace),
+      ...(place as StreamPosition),
       stored,
       tail,
       marks: Object.fromEntries(latestOf(marks)),

@@ -4,6 +4,7 @@ import type { StoredEvent } from '#proto/bus/events.ts';
 import { historyLost } from '#proto/bus/history.ts';
 import type { EventPublisher, HistoryReader } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
+import { isInStream } from '#proto/jetstream/archive.ts';
 import { type MetadataWriter, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 
@@ -38,7 +39,11 @@ export async function watchHistory(
       const stored = bus.stored();
       const last = stored?.id === lostId ? undefined : stored;
       const moved = last !== undefined && last.id !== known?.id;
-      if (known && (moved || !loaded || tick % CHECK_TICKS === 0) && (await isLost(bus, known))) {
+      if (
+        known &&
+        (moved || !loaded || tick % CHECK_TICKS === 0) &&
+        !(await isInStream(bus.archive, known))
+      ) {
         log.warn(known, 'the bus lost part of the event history');
         // The first lost event is not known: the copy may be of any age.
         bus.publish(historyLost, { from: Math.min(known.sequence, await endOf(bus)), reason: 'lost' });
@@ -54,15 +59,6 @@ export async function watchHistory(
     }
     await sleep(tickMs, undefined, { signal, ref: false }).catch(() => {});
   }
-}
-
-async function isLost(bus: WatchDeps['bus'], { sequence, id }: StoredEvent): Promise<boolean> {
-  const { first, last } = await bus.archive.kept();
-  // An event that is no longer retained proves nothing, if the stream continues after it.
-  if (sequence < first) return last < sequence;
-  const storedId = await bus.archive.idAt(sequence);
-  // Within the stream, only trimmed events are missing.
-  return sequence > last || (storedId !== undefined && storedId !== id);
 }
 
 const endOf = async (bus: WatchDeps['bus']): Promise<number> => (await bus.archive.kept()).last + 1;

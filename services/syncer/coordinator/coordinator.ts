@@ -12,7 +12,7 @@ import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
 import { PassClock } from './pass-clock.ts';
 import { type PassInput, PassRunner } from './pass-runner.ts';
-import { syncerMachine } from './syncer.machine.ts';
+import { isFollowing, requestedPass, syncerMachine } from './syncer.machine.ts';
 import { type TermState, TermTasks, takeTermState } from './term-tasks.ts';
 import { subscribeTriggers } from './triggers.ts';
 
@@ -22,9 +22,9 @@ import { subscribeTriggers } from './triggers.ts';
  * `coordinate` runs one coordinator machine (`syncer.machine.ts`) per process, and connects it with what acts for it.
  * The machine holds the term, the schedule and the requests for passes, in two lanes (`lanes.ts`). It takes a term from
  * storage once the lease is held (`term-tasks.ts`, which also runs what lasts as long as the term), and then makes
- * passes: on gaining the lease, by the clock (`pass-clock.ts`), after events in the layer (`triggers.ts`), after a change
- * of the configuration, after changes at the parent, and on request. `pass-runner.ts` gives each pass its scope;
- * `run-pass.ts` makes it for the term and turns an error into its result; `stall.ts` detects one that makes no progress.
+ * passes: on gaining the lease, by the clock (`pass-clock.ts`), after events in the layer (`triggers.ts`), after a
+ * change of the configuration, after changes at the parent, and on request. `pass-runner.ts` gives each pass its scope,
+ * makes it for the term and turns an error into its result; `stall.ts` detects one that makes no progress.
  * `link-report.ts` publishes the state of the link, which `link-state.ts` derives from the results. Losing the lease
  * aborts the running passes and everything else that began with the term.
  */
@@ -65,18 +65,19 @@ export function coordinate(
   const clock = new PassClock({
     times,
     tick: (cause) => requestPass(newRequest(cause)),
-    isFollowing: () => actor.getSnapshot().context.term?.changeCursor.followed === true,
+    isFollowing: () => isFollowing(actor.getSnapshot()),
     onCheck: () => void linkReport.refresh(),
     log,
   });
-  const requestedPass = () => {
-    const { current, next } = actor.getSnapshot().context.main;
-    return (next ?? current?.request)?.id;
-  };
   const shared = { context, volume, settings, link, linkReport };
-  const termTasks = new TermTasks({ ...shared, activity, requestPass, requestedPass });
+  const termTasks = new TermTasks({
+    ...shared,
+    activity,
+    requestPass,
+    requestedPass: () => requestedPass(actor.getSnapshot()),
+  });
   const onEnded = (ok?: boolean) => {
-    termTasks.parentTasks?.passed();
+    termTasks.parentTasks?.passEnded();
     if (ok !== undefined) clock.passed(ok);
   };
   const passes = new PassRunner({ ...shared, onEnded });
@@ -97,7 +98,7 @@ export function coordinate(
   const actor = createActor(machine, { input: { times: plainTimes(times()) } });
   actor.on('lease.taken', ({ link: at }) => {
     void linkReport.takeOver();
-    if (at && !at.usable) void linkReport.outsideWindow(at.until);
+    if (at && !at.usable) void linkReport.reportOutsideWindow(at.until);
   });
   actor.on('pass.skipped', ({ pass }) => passes.skip(pass));
   actor.on('passes.interrupted', () => passes.interrupt());

@@ -6,7 +6,7 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
 import { ABANDONED, hoursOf, type LinkState, stateAfter } from './link-state.ts';
 
-export type ReportDeps = {
+export type LinkReportDeps = {
   bus: StateReader & StateWriter & EventPublisher;
   log: Log;
   /** This process. */
@@ -22,13 +22,13 @@ type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passe
 /** A running pass, until `ended` is called or it is disposed of. */
 export type PassReport = Disposable & {
   /** The pass is announced. The link is `Syncing` until the last announced pass ends. */
-  syncing(): void;
+  reportSyncing(): void;
   ended(result: PassResult, about: { complete: boolean; announced: boolean }): Promise<void>;
 };
 
 /** Publishes the state of the link, as a state and as events, while this process is the coordinator. */
 export class LinkReport {
-  readonly #deps: ReportDeps;
+  readonly #deps: LinkReportDeps;
   /** Last state outside a running pass. */
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
@@ -38,7 +38,7 @@ export class LinkReport {
   /** Reports are written one at a time, in order. */
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(deps: ReportDeps) {
+  constructor(deps: LinkReportDeps) {
     this.#deps = deps;
   }
 
@@ -56,7 +56,7 @@ export class LinkReport {
   }
 
   /** No pass begins now because the window is closed: a `Syncing` left by an earlier coordinator is corrected. */
-  outsideWindow(opens: number | undefined): Promise<void> {
+  reportOutsideWindow(opens: number | undefined): Promise<void> {
     return this.#report(() => {
       if (this.#last && this.#last.state !== 'Syncing') return this.#last;
       const from = opens === undefined ? '' : ` until ${new Date(opens).toISOString()}`;
@@ -74,7 +74,7 @@ export class LinkReport {
     const pass = { announced: false };
     this.#active.add(pass);
     return {
-      syncing: () => {
+      reportSyncing: () => {
         pass.announced = true;
         void this.#report(() => ({ state: 'Syncing' }));
       },
@@ -89,17 +89,17 @@ export class LinkReport {
   }
 
   /** Resolves when all reports so far are written. */
-  written(): Promise<void> {
+  flushed(): Promise<void> {
     return this.#queue;
   }
 
   /** A stalled pass makes progress again. */
-  moving(): Promise<void> {
+  reportMoving(): Promise<void> {
     return this.#report(() => (this.#isSyncing ? { state: 'Syncing' } : this.#last));
   }
 
   /** The parent does not answer the change feed's requests. Ignored during a pass, which reports this itself. */
-  unreachable(reason: string): Promise<void> {
+  reportUnreachable(reason: string): Promise<void> {
     return this.#report(() => {
       if (this.#active.size > 0) return undefined;
       this.#settled = { state: 'Offline', detail: reason, code: 'parent-unreachable' };
@@ -108,12 +108,12 @@ export class LinkReport {
   }
 
   /** A pass is running and makes no progress. */
-  stalled(reason: string): Promise<void> {
+  reportStalled(reason: string): Promise<void> {
     return this.#report(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
   }
 
   /** The last attempt did not reach the parent. */
-  get isAway(): boolean {
+  get isUnreachable(): boolean {
     return this.#settled?.code === 'parent-unreachable';
   }
 

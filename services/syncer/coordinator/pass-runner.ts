@@ -1,15 +1,16 @@
-import { Fault } from '#proto/contract/fault.ts';
-import { passFinished } from '#proto/sync/passes.ts';
+import { Fault, toWire } from '#proto/contract/fault.ts';
+import { type PassResult, passFinished } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import type { ParentSettings } from '../link/parent/settings.ts';
-import { abortAtClose } from '../parent-tasks/abort-at-close.ts';
-import { PassAnnouncements } from '../reconcile/context/announcement.ts';
+import { announcing, type PassAnnouncement, PassAnnouncements } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
+import { emptyResult } from '../reconcile/context/pass-stats.ts';
+import { makePass } from '../reconcile/pass.ts';
+import { abortAtClose } from '../schedule/abort-at-close.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { CurrentPass } from './lanes.ts';
 import type { LinkReport } from './link-report.ts';
-import { emptyResult, runPass } from './run-pass.ts';
 import { Stall } from './stall.ts';
 import type { TermState } from './term-tasks.ts';
 
@@ -30,7 +31,7 @@ export type PassRunnerDeps = {
   onEnded: (ok?: boolean) => void;
 };
 
-/** Makes passes, each in a scope of its own: its deadline, its stalls, its announcement, its part of the link's state. */
+/** Makes passes, each in a scope of its own: deadline, stalls, announcement, and its part of the link's state. */
 export class PassRunner {
   readonly #deps: PassRunnerDeps;
   readonly #announcements: PassAnnouncements;
@@ -43,32 +44,24 @@ export class PassRunner {
   }
 
   /** Makes one pass. @param stopped aborts when this process is no longer the coordinator: no result is reported */
-  async run({ request, term: { term, ...observed }, until }: PassInput, stopped: AbortSignal): Promise<void> {
-    const { context, volume, settings, link, linkReport, onEnded } = this.#deps;
+  async run(input: PassInput, stopped: AbortSignal): Promise<void> {
+    const { context, link, linkReport, onEnded } = this.#deps;
+    const { request, until } = input;
+    const { term } = input.term;
     const { bus, log, signal } = context;
     const end = new AbortController();
     this.#active.add(end);
     using _closing = abortAtClose(until, link, end);
     using _stall = new Stall(
       bus,
-      (reason) => void (reason ? linkReport.stalled(reason) : linkReport.moving()),
+      (reason) => void (reason ? linkReport.reportStalled(reason) : linkReport.reportMoving()),
     );
     using running = linkReport.begin();
-    using announcement = this.#announcements.begin(request, () => running.syncing());
+    using announcement = this.#announcements.begin(request, () => running.reportSyncing());
     try {
-      await linkReport.written();
+      await linkReport.flushed();
       const either = AbortSignal.any([signal, term.signal, stopped, end.signal]);
-      const deps = {
-        context,
-        volume,
-        settings,
-        term,
-        ...observed,
-        announcement,
-        signal: either,
-        ...(until !== undefined && { until }),
-      };
-      const result = await runPass(deps, request);
+      const result = await this.#make(input, announcement, either);
       if (signal.aborted || term.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...summary } = result;
       const finish = announcement.ended(result);
@@ -79,6 +72,47 @@ export class PassRunner {
       onEnded(request.scope || result.ended ? undefined : result.failed === 0);
     } finally {
       this.#active.delete(end);
+    }
+  }
+
+  /**
+   * Makes the pass. An error becomes a failed result.
+   * @throws the reason of `signal` if it aborted, unless the reason is a Fault other than `claim-lost`
+   */
+  async #make(
+    { request, term: { term, ...observed }, until }: PassInput,
+    announcement: PassAnnouncement,
+    signal: AbortSignal,
+  ): Promise<PassResult> {
+    const { context, volume, settings } = this.#deps;
+    const { log, instance, layer } = context;
+    try {
+      const { parent, pushClient, feed, activation, acr } = await settings.clients();
+      const deps = {
+        ...observed,
+        bus: announcing(term.bus, announcement),
+        announcement,
+        volume,
+        log,
+        parent,
+        pushClient: term.fenced(pushClient),
+        feed,
+        activation,
+        acr,
+        configuration: settings.get(),
+        by: instance,
+        layer,
+        signal,
+        ...(until !== undefined && { until }),
+      };
+      return await makePass(deps, request);
+    } catch (err) {
+      // After a takeover, the new coordinator makes the pass and publishes its result.
+      const hasResult = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');
+      if (signal.aborted && !hasResult) throw signal.reason;
+      const { code, message } = toWire(err);
+      log.error({ err, pass: request.id }, 'a pass failed');
+      return { ...emptyResult(request), failed: 1, failures: [{ code, reason: message }] };
     }
   }
 

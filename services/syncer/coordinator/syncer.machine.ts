@@ -2,6 +2,7 @@ import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
+import { missing, present } from '../transfer/machine-states.ts';
 import {
   begin,
   type CurrentPass,
@@ -61,21 +62,23 @@ export type SyncerContext = Lanes & {
   term: TermState | undefined;
 };
 
-const linkNow = ({ times }: SyncerContext): LinkUse | undefined => times && linkAt(times, Date.now());
+type SyncerState = { context: SyncerContext };
 
-/** What a state has by the transition that entered it. */
-function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the state was entered without its value');
-  return value;
-}
+/** Whether the parent's change feed is followed: then the clock makes fewer passes. */
+export const isFollowing = ({ context: { term } }: SyncerState): boolean =>
+  term?.changeCursor.followed === true;
+
+/** Id of the unscoped pass that answers the last request; undefined if none is running or queued. */
+export const requestedPass = ({ context: { main } }: SyncerState): string | undefined =>
+  (main.next ?? main.current?.request)?.id;
+
+const linkNow = ({ times }: SyncerContext): LinkUse | undefined => times && linkAt(times, Date.now());
 
 const passInput = (context: SyncerContext, name: LaneName): PassInput => {
   const { request, link } = present(context[name].current);
   const until = request.now ? undefined : link?.until;
   return { request, term: present(context.term), ...(until !== undefined && { until }) };
 };
-
-const missing = () => Promise.reject(new Error('no such step was given'));
 
 const lane = <N extends LaneName>(name: N) =>
   ({

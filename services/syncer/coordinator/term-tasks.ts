@@ -5,17 +5,23 @@ import type { Context } from '../../process/run.ts';
 import { CoordinatorTerm, newTerm } from '../leadership/coordinator-term.ts';
 import type { CoordinatorLease } from '../leadership/lease.ts';
 import type { ParentSettings } from '../link/parent/settings.ts';
-import { windowClosed } from '../parent-tasks/abort-at-close.ts';
 import { type ParentTasks, startParentTasks } from '../parent-tasks/parent-tasks.ts';
+import { PassCaches } from '../reconcile/context/pass-caches.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
 import { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
+import { windowClosed } from '../schedule/abort-at-close.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import type { LinkReport } from './link-report.ts';
 
 /** State of one term. What this process knows of the parent is discarded with it. */
-export type TermState = { term: CoordinatorTerm; changeCursor: ChangeCursor; acrChanges: AcrChangeScan };
+export type TermState = {
+  term: CoordinatorTerm;
+  changeCursor: ChangeCursor;
+  acrChanges: AcrChangeScan;
+  caches: PassCaches;
+};
 
 /** Takes a term from storage. @throws the reason of `stopped` */
 export async function takeTermState(
@@ -30,7 +36,12 @@ export async function takeTermState(
     log.info({ term: number, reason: message }, 'lost leadership; another coordinator continues');
     lease.invalidate();
   });
-  return { term, changeCursor: new ChangeCursor(term.bus), acrChanges: new AcrChangeScan(term.bus) };
+  return {
+    term,
+    changeCursor: new ChangeCursor(term.bus),
+    acrChanges: new AcrChangeScan(term.bus),
+    caches: new PassCaches(),
+  };
 }
 
 export type TermTasksDeps = {
@@ -77,10 +88,12 @@ export class TermTasks {
       changeCursor,
       link,
       activity,
-      requestPass: () => requestPass(newRequest('parent')),
-      unchanged: () => requestPass(newRequest('schedule')),
-      unreachable: (reason: string) => void linkReport.unreachable(reason),
-      isAway: () => linkReport.isAway,
+      coordinator: {
+        requestPass: () => requestPass(newRequest('parent')),
+        unchanged: () => requestPass(newRequest('schedule')),
+        reportUnreachable: (reason: string) => void linkReport.reportUnreachable(reason),
+        isUnreachable: () => linkReport.isUnreachable,
+      },
     };
     this.#parentTasks = startParentTasks(deps, AbortSignal.any([signal, term.signal]));
     const unserve = this.#serveStartPass();

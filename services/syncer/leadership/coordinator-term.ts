@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
+import { type Term, takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Context } from '../../process/run.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
-import type { FencedBus } from './fenced-bus.ts';
+import { type FencedBus, fencedBus } from './fenced-bus.ts';
 import type { LeaseHolder } from './lease.ts';
 
 /**
  * Leadership: one syncer of the layer makes the passes at a time.
  *
- * `kv-lease.ts` is a lease: an entry of a key-value bucket that expires unless it is renewed. `lease.ts` holds the one of
- * the coordinator with it; uploads have theirs (`transfer/upload-lease.ts`). A process that gains the coordinator lease
- * takes a new term from storage (`newTerm`); storage then refuses fenced requests with an earlier term. A
+ * `kv-lease.ts` is a lease: an entry of a key-value bucket that expires unless it is renewed. `lease.ts` holds the one
+ * of the coordinator with it; uploads have theirs (`transfer/upload-lease.ts`). A process that gains the coordinator
+ * lease takes a new term from storage (`newTerm`); storage then refuses fenced requests with an earlier term. A
  * `CoordinatorTerm` lasts from there to the loss of the lease. It adds the term to each fenced request of a pass
  * (`FencedBus`), guards the requests that change the parent, and aborts its signal when another process has taken over.
  * Time on a lease is measured by two clocks (`elapsed.ts`).
@@ -42,16 +42,7 @@ export class CoordinatorTerm {
   /** @param lost called once, when another process turns out to be the coordinator */
   constructor(bus: Bus, term: Term, lease: LeaseHolder, lost: (fault: Fault) => void) {
     this.term = term;
-    this.bus = {
-      call: (contract, query, options) =>
-        bus
-          .call(contract, isFenced(contract) ? { ...(query as object), term } : query, options)
-          .catch((error) => this.#refused(error)),
-      publish: bus.publish,
-      listen: bus.listen,
-      submit: bus.submit,
-      backlog: (consumer) => bus.backlog(consumer),
-    };
+    this.bus = fencedBus(bus, term, (error) => this.#refused(error));
     this.#lease = lease;
     this.#lost = lost;
   }

@@ -12,7 +12,7 @@ import {
 } from '#proto/content/content-events.ts';
 import { configurationChanged } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
-import type { Kept } from '#proto/jetstream/archive.ts';
+import { isInStream, type Kept } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { lossOf, noticeOf, type WebhookNotice } from './notice.ts';
 import type { NoticeSender } from './post.ts';
@@ -110,11 +110,11 @@ class Delivery {
       signal.throwIfAborted();
       progress.behind(waiting.length - index, more);
       const verdict = await this.#deps.post.send(notice, signal);
-      if (verdict.kind !== 'taken') return { waitMs: this.#failed(verdict) };
+      if (verdict.kind !== 'accepted') return { waitMs: this.#failed(verdict) };
       this.#failures = 0;
       this.#place = reached;
       await this.#store();
-      progress.taken(waiting.length - index - 1, more);
+      progress.accepted(waiting.length - index - 1, more);
     }
     this.#place = end;
     await this.#store();
@@ -122,11 +122,11 @@ class Delivery {
     return more ? 'more' : waiting.length > 0 ? 'all' : 'nothing';
   }
 
-  #failed(verdict: Exclude<Awaited<ReturnType<NoticeSender['send']>>, { kind: 'taken' }>): number {
+  #failed(verdict: Exclude<Awaited<ReturnType<NoticeSender['send']>>, { kind: 'accepted' }>): number {
     const { log, to, progress, times = TIMES } = this.#deps;
     this.#failures += 1;
     const { kind, reason } = verdict;
-    const isParked = kind === 'gone';
+    const isParked = kind === 'removed';
     const waitMs = isParked ? times.parkedMs : times.deliveryWait(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
     progress.failed(isParked ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
@@ -180,7 +180,7 @@ class Delivery {
       end = { made, sequence, id: '' };
       waiting.push({ notice: lossOf(gap, made, layer), place: end });
     };
-    if (!(await this.#holds(place, stream))) {
+    if (!(await isInStream(this.#deps.bus.archive, place, stream))) {
       addGap({ from: place.sequence + 1, reason: 'lost' }, stream.first - 1);
     }
     for await (const past of bus.history({ since: end.sequence + 1, signal })) {
@@ -201,15 +201,6 @@ class Delivery {
       if (waiting.length >= MAX_BATCH) return { waiting, end, more: past.sequence < stream.last };
     }
     return { waiting, end, more: false };
-  }
-
-  /** Whether the event of this place is in the stream, or has expired from it. */
-  async #holds({ made, sequence, id }: WebhookPlace, stream: Kept): Promise<boolean> {
-    if (made !== stream.made || sequence > stream.last) return false;
-    if (sequence < stream.first) return true;
-    const storedId = await this.#deps.bus.archive.idAt(sequence);
-    // Inside the stream, only trimmed events are missing.
-    return storedId === undefined || storedId === id;
   }
 }
 

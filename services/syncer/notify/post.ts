@@ -57,7 +57,7 @@ export class WebhookPost implements NoticeSender, AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted();
       const timedOut = `no answer in ${this.#answerMs / 1_000} s`;
-      return { kind: 'again', reason: timeout.aborted ? timedOut : clip(reasonOf(error), MAX_REASON_LENGTH) };
+      return { kind: 'retry', reason: timeout.aborted ? timedOut : clip(reasonOf(error), MAX_REASON_LENGTH) };
     }
   }
 

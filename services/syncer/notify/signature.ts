@@ -16,14 +16,14 @@ export function signaturesOf(secrets: string, { id, timestamp, body }: Signed): 
     .replace(/^\uFEFF/, '')
     .split(/\r?\n/)
     .filter(Boolean)
-    .map(keyOf);
+    .map(secretBytes);
   const text = `${id}.${timestamp}.${body}`;
   const all = keys.map((key) => `v1,${createHmac('sha256', key).update(text).digest('base64')}`);
   return all.length > 0 ? all.join(' ') : undefined;
 }
 
 const PREFIX = 'whsec_';
-const keyOf = (secret: string): Buffer =>
+const secretBytes = (secret: string): Buffer =>
   secret.startsWith(PREFIX)
     ? Buffer.from(secret.slice(PREFIX.length), 'base64')
     : Buffer.from(secret, 'utf8');

@@ -5,9 +5,9 @@ import { retryAfter } from '../link/answers/answers.ts';
 
 /** `afterMs`: the wait that it requested (Retry-After). */
 export type DeliveryVerdict =
-  | { kind: 'taken' }
-  | { kind: 'again'; reason: string; afterMs?: number }
-  | { kind: 'gone'; reason: string };
+  | { kind: 'accepted' }
+  | { kind: 'retry'; reason: string; afterMs?: number }
+  | { kind: 'removed'; reason: string };
 
 const RETRY = { firstMs: 1_000, maxMs: 5 * 60_000 };
 /** Max wait that a receiver may request, in ms. */
@@ -18,12 +18,12 @@ export function verdictOf(
   headers: Record<string, string | string[] | undefined>,
   now = Date.now(),
 ): DeliveryVerdict {
-  if (status >= 200 && status < 300) return { kind: 'taken' };
-  if (status === 410) return { kind: 'gone', reason: 'answered 410 (Gone)' };
+  if (status >= 200 && status < 300) return { kind: 'accepted' };
+  if (status === 410) return { kind: 'removed', reason: 'answered 410 (Gone)' };
   const redirects = status >= 300 && status < 400 ? ': redirects are not followed' : '';
   const afterMs = retryAfter(headers['retry-after'], now);
   return {
-    kind: 'again',
+    kind: 'retry',
     reason: `answered ${status}${redirects}`,
     ...(afterMs !== undefined && { afterMs }),
   };

@@ -45,7 +45,7 @@ export class WebhookProgress {
   }
 
   /** It accepted an event; `behind` events are left. */
-  taken(behind: number, more: boolean): void {
+  accepted(behind: number, more: boolean): void {
     this.#enter('Online');
     const { failure: _failure, ...status } = this.#status;
     this.#status = { ...status, acceptedAt: Date.now(), behind, more };

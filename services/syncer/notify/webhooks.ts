@@ -60,7 +60,7 @@ export class WebhookTasks {
 
   #apply(fresh: boolean): void {
     if (this.#signal.aborted) return;
-    const wanted = new Map(this.#deps.receivers().map((to) => [keyOf(to), to]));
+    const wanted = new Map(this.#deps.receivers().map((to) => [receiverKey(to), to]));
     for (const [key, { end }] of this.#tasks) {
       if (!wanted.has(key)) end.abort(new Error('the webhook is no longer configured'));
     }
@@ -110,5 +110,5 @@ export class WebhookTasks {
   }
 }
 
-export const keyOf = ({ name, url }: Receiver): string =>
+export const receiverKey = ({ name, url }: Receiver): string =>
   createHash('sha256').update(`${name}\n${url}`).digest('hex').slice(0, 32);

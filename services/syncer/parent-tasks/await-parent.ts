@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
-import type { ParentProbe } from '../link/parent/parent.ts';
+import type { ParentProbe } from '../link/parent/parent-registry.ts';
 import type { CursorReader } from '../reconcile/observe/change-cursor.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import { waitAfter } from './wait-after.ts';
@@ -14,7 +14,7 @@ export type AwaitDeps = {
   /** Undefined if no parent is configured. */
   link: () => LinkUse | undefined;
   /** The last pass could not reach the parent. */
-  isAway: () => boolean;
+  isUnreachable: () => boolean;
   parent: () => Promise<ParentProbe>;
   /** Calls back at the end of each pass. Returns a function that ends the subscription. */
   onPass: (listener: () => void) => () => void;
@@ -33,8 +33,8 @@ export type AwaitDeps = {
  * successful ping doubles the wait, until one does.
  */
 export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise<void> {
-  const { changeCursor, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = deps;
-  const isAwaited = () => isAway() && changeCursor.cursor === undefined && link()?.live === true;
+  const { changeCursor, link, isUnreachable, log, firstWaitMs = FIRST_WAIT_MS } = deps;
+  const isAwaited = () => isUnreachable() && changeCursor.cursor === undefined && link()?.live === true;
   let passed = Promise.withResolvers<void>();
   let failedPings = 0;
   let failedPasses = 0;

@@ -3,13 +3,13 @@ import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
-import type { ChangeSource } from '../link/parent/feed.ts';
+import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
 import type { ArrivalFollower } from './prefetcher.ts';
-import { isAway, waitAfter } from './wait-after.ts';
+import { isUnreachableFault, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or no pass has read a cursor, in ms. */
 const POLL_MS = 5_000;
@@ -31,7 +31,7 @@ export type FollowDeps = {
   /** Called when the parent reported no changes: a pass that begins now need not ask again. */
   unchanged: () => void;
   /** Called when the parent does not answer. */
-  unreachable: (reason: string) => void;
+  reportUnreachable: (reason: string) => void;
   log: Log;
   pace?: PollPace;
 };
@@ -50,7 +50,7 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
     if (cursor === undefined || !deps.link()?.live) {
       changeCursor.unfollow();
       failures = 0;
-      await Promise.race([changeCursor.turned, pause(jittered(POLL_MS))]);
+      await Promise.race([changeCursor.passEnded, pause(jittered(POLL_MS))]);
       continue;
     }
     try {
@@ -61,10 +61,10 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && result !== 'ended';
       failures = 0;
       if (result === 'changes' || result === 'lost' || isBack) {
-        const { turned } = changeCursor;
+        const { passEnded } = changeCursor;
         deps.requestPass();
         deps.prefetcher.begin();
-        await Promise.race([turned, pause(jittered(MAX_WAIT_MS))]);
+        await Promise.race([passEnded, pause(jittered(MAX_WAIT_MS))]);
         // The cursor is unchanged if the pass could not read the changes: the retry is delayed.
         if (result !== 'unchanged' && changeCursor.cursor === cursor) await pause(jittered(POLL_MS));
       } else if (result === 'unchanged') deps.unchanged();
@@ -79,7 +79,8 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       failures += 1;
       const ms = waitAfter(err, failures);
       log.debug({ err, ms }, 'failed to poll the parent for changes; retrying');
-      if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) deps.unreachable(err.message);
+      if (failures === FAILURES_UNTIL_UNREACHABLE && isUnreachableFault(err))
+        deps.reportUnreachable(err.message);
       await pause(ms);
     }
   }

@@ -5,9 +5,9 @@ import {
   type LayerReport,
   type LayersReport,
   MAX_EVENTS,
-  type StreamPlace,
+  type StreamPosition,
 } from '#proto/status/layers-below.ts';
-import { isTooSlow, type ReportSender } from '../link/parent/reports.ts';
+import { isTooSlow, type ReportSender } from '../link/parent/parent-reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
 type Sent = LayersReport['events'];
@@ -19,7 +19,7 @@ export class HistorySender {
   readonly #refused: RefusedEvents;
   #to: ReportSender | undefined;
   /** The parent's place, once it has reported it; `place` is undefined if it has no event. */
-  ack: { place: StreamPlace | undefined } | undefined;
+  ack: { place: StreamPosition | undefined } | undefined;
   /** The next batch starts from the first event, regardless of the parent's place. */
   restart = false;
   /** Max events per report: halved by a report that took too long, and increased by each full one that did not. */
@@ -106,7 +106,7 @@ export class HistorySender {
     try {
       this.#refused.add(event, refusal);
     } catch (error) {
-      this.#to?.rest();
+      this.#to?.suspend();
       throw error;
     }
   }

@@ -12,18 +12,18 @@ import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { awaitParent } from './await-parent.ts';
 import { follow } from './follower.ts';
+import { reportHistory } from './history-reporter.ts';
 import { layerReports } from './layer-report.ts';
 import { Prefetcher } from './prefetcher.ts';
-import { report } from './reporter.ts';
 
 /**
  * Tasks of the coordinator between passes. They start with its term and end with it.
  *
  * `follower.ts` keeps a long poll open at the parent's change feed and requests a pass when something changed there.
- * `prefetcher.ts` pulls content that the parent is still receiving. `reporter.ts` sends the events and the status of
- * this layer and the layers below to the parent. `await-parent.ts` pings a parent, of any kind, that a pass could not
- * reach. Each task backs off after failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and uses the
- * link only in its window. Webhooks (`notify/`) run here, too, with a parent or without.
+ * `prefetcher.ts` pulls content that the parent is still receiving. `history-reporter.ts` sends the events and the
+ * status of this layer and the layers below to the parent. `await-parent.ts` pings a parent, of any kind, that a pass
+ * could not reach. Each task backs off after failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and
+ * uses the link only in its window. Webhooks (`notify/`) run here, too, with a parent or without.
  */
 
 export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
@@ -34,21 +34,26 @@ export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'
   changeCursor: ChangeCursor;
   link: () => LinkUse | undefined;
   activity: SyncerActivity;
+  coordinator: PassCoordinator;
+};
+
+/** What the tasks report to the coordinator, and ask it. */
+export type PassCoordinator = {
   /** Called when the parent reports changes, or answers again. */
   requestPass: () => void;
   /** Called when the parent has just reported that nothing is new. */
   unchanged: () => void;
   /** Called when the parent does not answer. */
-  unreachable: (reason: string) => void;
+  reportUnreachable: (reason: string) => void;
   /** Whether the last pass could not reach the parent. */
-  isAway: () => boolean;
+  isUnreachable: () => boolean;
 };
 
 export type ParentTasks = {
   /** To be called when the parent or the selections may have changed. */
   reconfigured(): void;
   /** To be called when a pass has ended. */
-  passed(): void;
+  passEnded(): void;
   /** To be called when the webhooks may have changed. */
   renotify(): void;
   /** Resolves when prefetching and webhooks have ended. */
@@ -57,7 +62,7 @@ export type ParentTasks = {
 
 /** Starts all tasks. They end when `signal` aborts. */
 export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): ParentTasks {
-  const { bus, log, instance, settings, changeCursor, link } = deps;
+  const { bus, log, instance, settings, changeCursor, link, coordinator } = deps;
   const feed = async () => (await settings.clients()).feed;
   const prefetcher = new Prefetcher({ ...deps, by: instance });
   // A stored cursor proves that the parent is a Terrace, also after a restart.
@@ -66,7 +71,7 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
     return changeCursor.cursor !== undefined || clients.feed.hasAnswered ? clients.reports : undefined;
   };
   const identity = () => bus.call(layerInstance, {});
-  void follow({ ...deps, feed, prefetcher, identity }, signal);
+  void follow({ ...deps, ...coordinator, feed, prefetcher, identity }, signal);
   const isReported = (event: Envelope) => {
     const { parent } = settings.get().notifications;
     const artifact = parent && artifactOf(event);
@@ -78,8 +83,9 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
     passListeners.add(listener);
     return () => void passListeners.delete(listener);
   };
-  void awaitParent({ ...deps, parent: async () => (await settings.clients()).parent, onPass }, signal);
-  void report(
+  const parent = async () => (await settings.clients()).parent;
+  void awaitParent({ ...deps, ...coordinator, parent, onPass }, signal);
+  void reportHistory(
     {
       bus,
       onPass,
@@ -88,14 +94,14 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
       identity,
       layers,
       known: () => changeCursor.known,
-      isReported: isReported,
+      isReported,
       log,
     },
     signal,
   );
   const webhooks = new WebhookTasks({ ...deps, receivers: () => settings.receivers }, signal);
   return {
-    passed: () => {
+    passEnded: () => {
       for (const listener of passListeners) listener();
     },
     reconfigured: () => prefetcher.reconfigured(),

@@ -7,9 +7,10 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
-import type { ParentClients, ParentSettings } from '../link/parent/settings.ts';
+import type { ParentClients } from '../link/parent/client-cache.ts';
+import type { ParentSettings } from '../link/parent/settings.ts';
 import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
-import { isWanted } from '../reconcile/pull/parts.ts';
+import { isImageSelected } from '../reconcile/pull/image-context.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
@@ -55,7 +56,7 @@ export interface ArrivalFollower {
 
 /**
  * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
- * several layers at the same time. It is an optimisation: the pass that needs the content finds it here, completely or
+ * several layers at the same time. It is an optimization: the pass that needs the content finds it here, completely or
  * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
  * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
  */
@@ -100,7 +101,7 @@ export class Prefetcher implements ArrivalFollower {
         const start = performance.now();
         const answer = mayAsk ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
-        if (answer === 'closed') await Promise.race([changeCursor.turned, pause(jittered(POLL_MS))]);
+        if (answer === 'closed') await Promise.race([changeCursor.passEnded, pause(jittered(POLL_MS))]);
         else if (answer === undefined) this.#goIdle(false);
         else {
           const tookMs = performance.now() - start;
@@ -179,7 +180,9 @@ export class Prefetcher implements ArrivalFollower {
       .slice(0, MAX_WAITING)
       .filter(
         ({ digest, size, repository, part }) =>
-          size >= MIN_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
+          size >= MIN_BYTES &&
+          !known.has(digest) &&
+          isImageSelected(selectionOf(repositories, repository), part),
       )
       .slice(0, capacity);
     if (fresh.length === 0) return 0;

@@ -9,7 +9,7 @@ export const PATIENT_BACKOFF = { firstMs: 2_000, maxMs: 60_000 };
 /** Max wait that the parent may request with Retry-After, in ms. */
 const MAX_ASKED_MS = 5 * 60_000;
 
-export const isAway = (error: unknown): error is Fault => Fault.is(error, 'parent-unreachable');
+export const isUnreachableFault = (error: unknown): error is Fault => Fault.is(error, 'parent-unreachable');
 
 /** Wait after failure number `failures` in a row (from 1), in ms; never shorter than the parent requested. */
 export function waitAfter(
@@ -19,7 +19,7 @@ export function waitAfter(
   random = Math.random(),
 ): number {
   const { status, retryAfterMs = 0 } = (Fault.is(error) && error.detail) || {};
-  const backoff = limits ?? (isAway(error) && status === undefined ? UNREACHABLE : ANSWERED);
+  const backoff = limits ?? (isUnreachableFault(error) && status === undefined ? UNREACHABLE : ANSWERED);
   const asked = Math.min(Number(retryAfterMs), MAX_ASKED_MS);
   return Math.max(backoffMs(failures, backoff, random), requestedWaitMs(asked, random));
 }

@@ -1,6 +1,6 @@
 import { layerInstance } from '#proto/accounts/children.ts';
 import type { ParentActivation } from '../link/parent/activation.ts';
-import type { ChangeSource } from '../link/parent/feed.ts';
+import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import type { PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
@@ -40,7 +40,8 @@ export async function activate(
   const isRoutine = ROUTINE.has(cause);
   const withinMs = scope ? MAX_SCOPED_AGE_MS : isRoutine && changeCursor.followed ? MAX_FOLLOWED_AGE_MS : 0;
   // A requested pass does not wait for the backoff.
-  const eager = !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
+  const skipBackoff =
+    !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
   const identity = await bus.call(layerInstance, {}, { signal });
-  await activation.confirm({ identity, withinMs, eager }, log, signal);
+  await activation.confirm({ identity, withinMs, skipBackoff }, log, signal);
 }

@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Digest } from '#proto/oci/names.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
 import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
 import type { ParentActivation } from '../link/parent/activation.ts';
-import type { ChangeSource } from '../link/parent/feed.ts';
-import type { ParentReader } from '../link/parent/parent.ts';
+import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
+import { recordAgreement } from './agree.ts';
 import { Arrivals } from './context/arrivals.ts';
-import { Oversized } from './context/oversized.ts';
 import type { ParentView } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
+import type { PassCaches } from './context/pass-caches.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import { PassStats } from './context/pass-stats.ts';
@@ -22,20 +21,21 @@ import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
 import { clean, repositories } from './observe/repositories.ts';
 import { bringImages } from './pull/images.ts';
-import { pullQueue, unparkObsolete } from './pull/pull-queue.ts';
-import { repairDamaged } from './pull/repair.ts';
-import { pushChanges, recordAgreement } from './push/push-changes.ts';
+import { pullQueue } from './pull/pull-queue.ts';
+import { repairDamaged } from './pull/repair-damaged.ts';
+import { pushChanges } from './push/push-changes.ts';
+import { unparkObsolete } from './push/unpark-obsolete.ts';
 import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
 /**
  * Reconciliation of a layer with its parent.
  *
  * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
- * the changes and compares both sides: one survey per repository, one action per tag, planned by `context/plan.ts`.
- * `select/` decides which repositories, tags, platforms and referrers the layer holds. `pull/` then brings images and
- * referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel. Both
- * wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
- * cursor of the parent's changes advances.
+ * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
+ * `select/` decides which repositories, tags, platforms and referrers the layer holds. `agree.ts` records agreement.
+ * `pull/` then brings images and referrers into the layer and repairs damaged content; in ReadWrite mode, `push/`
+ * carries changes up in parallel. Both wait in `context/` for the transfer jobs of their blobs. The pass ends with a
+ * `PassResult`; if it succeeded, the cursor of the parent's changes advances.
  */
 
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
@@ -45,15 +45,8 @@ export type PassDeps = PassTools & {
   changeCursor: ChangeCursor;
   acr: AcrMetadata | undefined;
   acrChanges: AcrChangeScan;
+  caches: PassCaches;
 };
-
-/**
- * Children that each parent itself left out, cached across passes. Only a full pass, one after a referrer or child was
- * added at the parent, or the next coordinator asks for them again. All other state is determined again by each pass.
- */
-const skippedBy = new WeakMap<ParentReader, Set<Digest>>();
-const MAX_SKIPPED = 100_000;
-const oversizedBy = new WeakMap<ParentReader, Oversized>();
 
 /**
  * One pass: compares parent and layer, then carries out the plan, each tag separately, so that a failure does not block
@@ -79,11 +72,8 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
     const retryAll = passRequest.full === true || cause === 'configuration';
     const parking = await Parking.load(bus, signal, retryAll);
-    const skippedByParent = (!passRequest.full && skippedBy.get(deps.parent)) || new Set<Digest>();
-    skippedBy.set(deps.parent, skippedByParent);
-    if (skippedByParent.size > MAX_SKIPPED) skippedByParent.clear();
-    const oversized = (!retryAll && oversizedBy.get(deps.parent)) || new Oversized();
-    oversizedBy.set(deps.parent, oversized);
+    const skippedByParent = deps.caches.skippedByParent(deps.parent, passRequest.full === true);
+    const oversized = deps.caches.oversized(deps.parent, retryAll);
     // The parent may now have children that it had left out.
     if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
       skippedByParent.clear();
@@ -147,13 +137,13 @@ async function findChanges(
       ]),
     )
     .digest('hex');
-  const everything = full === true || COMPARE_ALL.has(cause);
+  const compareAll = full === true || COMPARE_ALL.has(cause);
   if (acr)
     return acrChanges.scan(
       { acr, parent: client, repositories: selected, signal },
-      { of: scopeHash, everything },
+      { scopeHash, full: compareAll },
     );
-  return changeCursor.read(feed, { of: scopeHash, everything, asks: !ROUTINE.has(cause) }, signal);
+  return changeCursor.read(feed, { scopeHash, full: compareAll, mustAsk: !ROUTINE.has(cause) }, signal);
 }
 
 /** If the cursor can't be stored, the next pass reads the same changes again. */
@@ -162,7 +152,7 @@ async function finishView(
   view: ParentView | undefined,
   succeeded: boolean,
 ): Promise<void> {
-  await view?.settle(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
+  await view?.finish(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
 }
 
 /**

@@ -6,10 +6,10 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
-import type { BlobAnswer, BlobSource } from '../link/parent/parent.ts';
-import { type Flight, Flights } from './flights.ts';
+import type { BlobAnswer, BlobSource } from '../link/parent/parent-registry.ts';
 import { Pieces } from './piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './piece-writer.ts';
+import { type RequestInFlight, RequestsInFlight } from './requests-in-flight.ts';
 import type { Slots } from './slots.ts';
 
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
@@ -21,7 +21,7 @@ const POLL_MS = 1_000;
 /** How long a slot backs off, in ms, if its request gained too little while others make progress. */
 const BACKOFF_MS = 1_000;
 
-/** The blob to transfer. `part`: its part in an image, for the layers below. */
+/** The blob to transfer. `part`: its context in an image, for the layers below. */
 export type WantedBlob = { repository: string; digest: Digest; size: number; part?: ImageContext };
 /**
  * Source of a blob's bytes. `inPart`: an answer may hold fewer bytes than requested, and bandwidth is taken as
@@ -48,7 +48,7 @@ export class Download {
   readonly #deps: DownloadDeps;
   readonly #present: Extents;
   readonly #pieces: Pieces;
-  readonly #flights = new Flights();
+  readonly #requests = new RequestsInFlight();
   #failure: unknown;
   /** The parent ignores `Range`. */
   #sequential = false;
@@ -137,7 +137,7 @@ export class Download {
     const { gauge } = this.#deps.slots;
     const timer = this.#sequential
       ? undefined
-      : setInterval(() => this.#flights.abortStalled(gauge.firstByteMs), POLL_MS);
+      : setInterval(() => this.#requests.abortStalled(gauge.firstByteMs), POLL_MS);
     try {
       await Promise.race(running);
     } finally {
@@ -154,11 +154,11 @@ export class Download {
     const { bandwidth, signal, slots } = this.#deps;
     try {
       await bandwidth.take(this.#prepaid(piece) + REQUEST_BYTES, 'down', signal);
-      using flight = this.#flights.begin(signal);
+      using request = this.#requests.begin(signal);
       try {
-        await this.#fetch(piece, writer, flight, onRanged);
+        await this.#fetch(piece, writer, request, onRanged);
       } catch (error) {
-        if (!flight.isSuperseded) throw error;
+        if (!request.isSuperseded) throw error;
         await writer.end();
       }
     } catch (error) {
@@ -175,12 +175,17 @@ export class Download {
     }
   }
 
-  async #fetch(piece: Extent, writer: PieceWriter, flight: Flight, onRanged: () => void): Promise<void> {
+  async #fetch(
+    piece: Extent,
+    writer: PieceWriter,
+    request: RequestInFlight,
+    onRanged: () => void,
+  ): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const { parent, slots } = this.#deps;
     const begun = performance.now();
-    const answer = await parent.blob(repository, digest, size, piece, flight.signal);
-    flight.onBytes();
+    const answer = await parent.blob(repository, digest, size, piece, request.signal);
+    request.onBytes();
     let { end = piece.end } = answer;
     if (end > piece.start) slots.gauge.answered(performance.now() - begun);
     if (answer.ranged) onRanged();
@@ -191,7 +196,7 @@ export class Download {
       writer.at = 0;
       end = size;
     }
-    await this.#read(answer, writer, flight, end, this.#prepaid(piece));
+    await this.#read(answer, writer, request, end, this.#prepaid(piece));
     if (writer.at < end) {
       throw new Fault(
         'parent-unreachable',
@@ -211,7 +216,7 @@ export class Download {
   async #read(
     { body }: BlobAnswer,
     writer: PieceWriter,
-    flight: Flight,
+    request: RequestInFlight,
     end: number,
     paid: number,
   ): Promise<void> {
@@ -224,13 +229,13 @@ export class Download {
           const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
-        flight.onBytes();
+        request.onBytes();
         slots.gauge.moved(bytes.length);
         received += bytes.length;
         if (received > paid) await bandwidth.take(Math.min(bytes.length, received - paid), 'down', signal);
         this.#updateHash(bytes, writer.at);
         await writer.take(bytes);
-        flight.onBytes();
+        request.onBytes();
       }
     } finally {
       body.destroy();

@@ -1,7 +1,8 @@
 import { assign, fromPromise, setup } from 'xstate';
 import { fromWire, toWire, type WireFault } from '#proto/contract/fault.ts';
-import { backOff } from '../link/answers/answers.ts';
+import { retryDelay } from '../link/answers/answers.ts';
 import type { WantedBlob } from './download.ts';
+import { missing, present } from './machine-states.ts';
 
 /**
  * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each
@@ -9,9 +10,9 @@ import type { WantedBlob } from './download.ts';
  * for each job and publishes its progress.
  *
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
- * `transfer-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
- * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at the
- * parent, under the lease of `upload-lease.ts`.
+ * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
+ * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at
+ * the parent, under the lease of `upload-lease.ts`. `steps.ts` has what both share.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │
@@ -59,15 +60,6 @@ export type TransferContext = {
   result: TransferOutcome['result'];
 };
 
-/** What a state has by the transition that entered it. */
-function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the state was entered without its value');
-  return value;
-}
-
-/** Actors that `provide` has to replace. */
-const missing = () => Promise.reject(new Error('no actor was provided for this step'));
-
 const noteFault = {
   type: 'note',
   params: ({ event }: { event: { error: unknown } }) => ({ error: event.error }),
@@ -92,7 +84,7 @@ export const transferMachine = setup({
       const fault = toWire(error);
       const gained = Number(fault.detail?.gained ?? 0);
       const failures = gained > 0 ? 1 : context.failures + 1;
-      const wait = backOff(fromWire(fault), failures);
+      const wait = retryDelay(fromWire(fault), failures);
       return { fault, failures, until: wait === undefined || context.cancelled ? 0 : Date.now() + wait };
     }),
   },

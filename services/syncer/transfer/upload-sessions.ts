@@ -5,7 +5,7 @@ import { dropSession, getSession, keepSession } from '#proto/sync/outgoing.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
 import type { WantedBlob } from './download.ts';
-import { PATIENCE } from './transfer-steps.ts';
+import { PATIENCE } from './steps.ts';
 
 /** Max length of a location that is stored, in characters. */
 const MAX_LOCATION = 8_192;

@@ -12,8 +12,8 @@ import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
+import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
-import { logged, PATIENCE, withGained } from './transfer-steps.ts';
 import { Upload } from './upload.ts';
 import { UploadLease } from './upload-lease.ts';
 import { UploadSessions } from './upload-sessions.ts';
@@ -60,11 +60,11 @@ class UploadSteps {
   readonly #options: UploadOptions;
   readonly #sessions: UploadSessions;
   /** Highest offset that the parent reported in all attempts so far. */
-  #reached: number | undefined;
+  #confirmedOffset: number | undefined;
   /** Offset that the parent reported last. */
   #offset = 0;
   /** The parent rejected the complete blob once, although it is correct here. */
-  #rejected = false;
+  #wasRejected = false;
 
   constructor(deps: UpDeps, options: UploadOptions) {
     this.#deps = deps;
@@ -87,7 +87,7 @@ class UploadSteps {
         return { kind: 'present', mounted: true };
       }
       this.#offset = session.offset;
-      this.#reached ??= session.offset;
+      this.#confirmedOffset ??= session.offset;
       started(session.offset);
       return { kind: 'claimed', hold: this.#hold(wanted, lock, session) };
     } catch (error) {
@@ -99,13 +99,13 @@ class UploadSteps {
   /** The lease of the upload. `session` is where it begins, and where it is once all but the last piece is sent. */
   #hold(wanted: WantedBlob, lock: UploadLease, session: UploadSession): Hold {
     const deps = this.#deps;
-    let reached = session;
+    let confirmedOffset = session;
     const move = async () => {
-      reached = await this.#uploading(wanted, lock, (upload) => upload.run(session));
+      confirmedOffset = await this.#uploading(wanted, lock, (upload) => upload.run(session));
     };
     return {
       move: () => logged(deps, move()),
-      commit: () => logged(deps, this.#commit(wanted, lock, reached)),
+      commit: () => logged(deps, this.#commit(wanted, lock, confirmedOffset)),
       release: () => lock[Symbol.asyncDispose](),
     };
   }
@@ -143,7 +143,7 @@ class UploadSteps {
         ensureHeld: () => lock.ensureHeld(),
         signal: ending,
         late: grace.signal,
-        reached: async (session) => {
+        confirmedOffset: async (session) => {
           this.#offset = session.offset;
           if (session.location !== location) await this.#sessions.keep(wanted, session);
           location = session.location;
@@ -152,12 +152,12 @@ class UploadSteps {
       });
       return await task(upload, file);
     } catch (error) {
-      const before = this.#reached ?? 0;
+      const before = this.#confirmedOffset ?? 0;
       const gained = Math.max(0, this.#offset - before);
-      this.#reached = Math.max(before, this.#offset);
-      if (!Fault.is(error, 'upload-unknown')) throw withGained(error, gained);
+      this.#confirmedOffset = Math.max(before, this.#offset);
+      if (!Fault.is(error, 'upload-unknown')) throw withGainedBytes(error, gained);
       await this.#sessions.forget(wanted);
-      throw withGained(
+      throw withGainedBytes(
         new Fault('unavailable', `${error.message}; restarting the upload`, { cause: error }),
         gained,
       );
@@ -194,8 +194,8 @@ class UploadSteps {
     }
     await this.#sessions.forget(wanted);
     this.#offset = 0;
-    const isFirst = !this.#rejected;
-    this.#rejected = true;
+    const isFirst = !this.#wasRejected;
+    this.#wasRejected = true;
     if (isFirst) throw new Fault('unavailable', `${cause.message}; sending it again`, { cause });
     throw new Fault('parent-invalid', `the parent does not store the content as sent: ${cause.message}`, {
       cause,

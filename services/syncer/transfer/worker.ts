@@ -10,9 +10,9 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/sync/transfers.ts';
+import { downActor, type StepDeps } from './download-steps.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
-import { downActor, type StepDeps } from './transfer-steps.ts';
 import { type UpDeps, upActor } from './upload-steps.ts';
 
 type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'part'> & { syncer: string };

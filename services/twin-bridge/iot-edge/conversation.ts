@@ -60,7 +60,7 @@ export class Conversation {
 
   /** To be called after each patch of the desired properties. Several patches cause one read. */
   readonly patched = (): void => {
-    this.#readAt = Math.min(this.#readAt, this.#clock.now() + this.#timing.debounce);
+    this.#readAt = Math.min(this.#readAt, this.#clock.now() + this.#timing.debounceMs);
     this.#wake.resolve();
   };
 
@@ -107,7 +107,7 @@ export class Conversation {
   }
 
   async #read(hub: Hub): Promise<void> {
-    this.#readAt = this.#clock.now() + this.#timing.resync;
+    this.#readAt = this.#clock.now() + this.#timing.resyncMs;
     try {
       const { desired, reported } = await hub.twin();
       this.#known = twinReported(reported);

@@ -47,8 +47,8 @@ export async function connectHub(options: HubOptions): Promise<Hub> {
     clean: false,
     // Each attempt needs a new signature.
     reconnectPeriod: 0,
-    connectTimeout: timing.connect,
-    keepalive: Math.max(1, Math.round(timing.keepalive / 1_000)),
+    connectTimeout: timing.connectMs,
+    keepalive: Math.max(1, Math.round(timing.keepaliveMs / 1_000)),
     clientId: clientId(identity),
     username: userName(identity),
     password,
@@ -138,7 +138,9 @@ class HubConnection implements Hub {
     try {
       const twin: unknown = JSON.parse(payload.toString('utf8'));
       if (isMapping(twin)) return { desired: twin.desired, reported: twin.reported };
-    } catch {}
+    } catch {
+      // Not JSON: not a twin either.
+    }
     throw new Fault('unavailable', 'the answer of edgeHub is not a twin');
   }
 
@@ -173,10 +175,10 @@ class HubConnection implements Hub {
     const { signal } = this.#over;
     signal.throwIfAborted();
     const { promise, reject } = Promise.withResolvers<never>();
-    const { reply } = this.#options.timing;
+    const { replyMs } = this.#options.timing;
     const expire = () =>
-      reject(new Fault('unavailable', `edgeHub did not answer the request for ${what} within ${reply} ms`));
-    const timer = setTimeout(expire, reply);
+      reject(new Fault('unavailable', `edgeHub did not answer the request for ${what} within ${replyMs} ms`));
+    const timer = setTimeout(expire, replyMs);
     const over = () => reject(signal.reason);
     signal.addEventListener('abort', over, { once: true });
     try {
@@ -201,7 +203,7 @@ class HubConnection implements Hub {
     const { status, text } =
       this.#calls > MAX_CALLS
         ? messageAnswer(429, `${MAX_CALLS} methods are running already: retry later`)
-        : await answerCall({ name, payload }, methods, log, timing.method, this.#over.signal);
+        : await answerCall({ name, payload }, methods, log, timing.methodMs, this.#over.signal);
     this.#calls -= 1;
     if (this.#over.signal.aborted) return;
     log.info({ method: name, status }, 'a direct method was called');

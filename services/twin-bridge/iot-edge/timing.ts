@@ -1,35 +1,36 @@
 import { backoffMs } from '#proto/async/backoff.ts';
+import { ANSWER_MS } from '../methods/method.ts';
 
-/** Times of the connection to edgeHub, in ms. */
+/** Times of the connection to edgeHub. */
 export type Timing = {
   /** Lifetime of a signature of the module. */
-  token: number;
+  tokenMs: number;
   /** Time before the end of a signature at which a new session starts. */
-  margin: number;
-  connect: number;
-  keepalive: number;
+  marginMs: number;
+  connectMs: number;
+  keepaliveMs: number;
   /** Max wait for a reply. edgeHub itself waits up to 100 s for its upstream before it answers from its store. */
-  reply: number;
+  replyMs: number;
   /** Poll interval of the twin without any patch: edgeHub never sends a patch that it missed. */
-  resync: number;
+  resyncMs: number;
   /** Debounce: patches within this time cause one read of the twin. */
-  debounce: number;
-  /** Max time of a direct method. The caller's default timeout is 30 s; the module does not learn of another one. */
-  method: number;
-  /** Backoff between attempts: doubles from `leastPause` to `mostPause`, with jitter. */
+  debounceMs: number;
+  /** Max time of a direct method that does not keep to `ANSWER_MS` itself. */
+  methodMs: number;
+  /** Backoff between attempts: doubles from `minBackoffMs` to `maxBackoffMs`, with jitter. */
   minBackoffMs: number;
   maxBackoffMs: number;
 };
 
 export const TIMING: Timing = {
-  token: 3_600_000,
-  margin: 900_000,
-  connect: 20_000,
-  keepalive: 60_000,
-  reply: 120_000,
-  resync: 300_000,
-  debounce: 100,
-  method: 25_000,
+  tokenMs: 3_600_000,
+  marginMs: 900_000,
+  connectMs: 20_000,
+  keepaliveMs: 60_000,
+  replyMs: 120_000,
+  resyncMs: 300_000,
+  debounceMs: 100,
+  methodMs: ANSWER_MS + 2_000,
   minBackoffMs: 500,
   maxBackoffMs: 30_000,
 };

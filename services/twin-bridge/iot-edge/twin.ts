@@ -149,13 +149,13 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
   /** Runs one session. Never throws. @returns the reason why it ended */
   async #runSession(): Promise<string> {
     const { workload, log, methods, connect = connectHub } = this.#options;
-    const { token, margin } = this.#timing;
+    const { tokenMs, marginMs } = this.#timing;
     const over = new AbortController();
     const signal = AbortSignal.any([this.#end.signal, over.signal]);
     let renewing = false;
     try {
       const ca = await workload.trustBundle(signal);
-      const ends = this.#clock.now() + token;
+      const ends = this.#clock.now() + tokenMs;
       const until = Math.floor(ends / 1_000);
       const resource = resourceOf(workload.identity);
       const digest = await workload.sign(textToSign(resource, until), signal);
@@ -172,7 +172,7 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
       });
       conversation.onRead = () => this.#connected();
       this.#conversation = conversation;
-      const renewal = this.#clock.sleep(Math.max(0, ends - margin - this.#clock.now()), signal).then(() => {
+      const renewal = this.#clock.sleep(Math.max(0, ends - marginMs - this.#clock.now()), signal).then(() => {
         renewing = !signal.aborted;
         over.abort();
       });

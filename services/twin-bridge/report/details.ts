@@ -1,7 +1,7 @@
 import { clip } from '#proto/contract/clip.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
-import type { DesiredState, LayerView } from './seen.ts';
+import type { DesiredState, LayerView } from './layer-view.ts';
 
 /** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };
@@ -14,45 +14,45 @@ export function detailsOf(
   desired: DesiredState,
 ): Detail[] {
   const details: Detail[] = [];
-  const say = (type: string, code: string, description: string) =>
+  const add = (type: string, code: string, description: string) =>
     details.push({ type, code, description: brief(description) });
-  if (!storage) say('Service', 'StorageSilent', 'storage does not answer: see its log');
-  if (syncers?.length === 0) say('Service', 'SyncerSilent', 'no syncer answers: see its log');
+  if (!storage) add('Service', 'StorageSilent', 'storage does not answer: see its log');
+  if (syncers?.length === 0) add('Service', 'SyncerSilent', 'no syncer answers: see its log');
   if (storage?.space.low) {
-    say(
+    add(
       'Disk',
       'DiskError',
       'No space left on device: no new content is accepted until space is freed on the data volume',
     );
   }
   if (storage && storage.damaged > 0) {
-    say(
+    add(
       'Content',
       'ContentDamaged',
       `${storage.damaged} blobs are damaged until they are fetched from the parent or pushed again`,
     );
   }
-  if (link?.detail && isInactive(link)) say('Activation', 'ALREADY_ACTIVATED', link.detail);
-  else if (link?.detail && link.state === 'Unhealthy') say('Sync', 'SyncIncomplete', link.detail);
-  else if (link?.detail && link.state === 'Offline') say('Sync', 'ParentOffline', link.detail);
+  if (link?.detail && isInactive(link)) add('Activation', 'ALREADY_ACTIVATED', link.detail);
+  else if (link?.detail && link.state === 'Unhealthy') add('Sync', 'SyncIncomplete', link.detail);
+  else if (link?.detail && link.state === 'Offline') add('Sync', 'ParentOffline', link.detail);
   if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
-    say('Sync', 'ChangesRefused', `the parent refused ${storage.outgoing.parked} changes; they are retried`);
+    add('Sync', 'ChangesRefused', `the parent refused ${storage.outgoing.parked} changes; they are retried`);
   }
   if (history) {
     const { count, last } = history;
-    say('Sync', 'HistoryRefused', `the parent refused ${count} events of the history: ${last.reason}`);
+    add('Sync', 'HistoryRefused', `the parent refused ${count} events of the history: ${last.reason}`);
   }
   const [damaged] = unreadable;
   if (damaged) {
     const { bucket, key, reason } = damaged;
     const more = unreadable.length > 1 ? ` (and ${unreadable.length - 1} more)` : '';
-    say('Service', 'StateUnreadable', `the state ${bucket}.${key} can't be read${more}: ${reason}`);
+    add('Service', 'StateUnreadable', `the state ${bucket}.${key} can't be read${more}: ${reason}`);
   }
   if (desired.state === 'refused') {
-    say('Configuration', 'DesiredRefused', 'the desired properties are not valid: see desired.complaints');
+    add('Configuration', 'DesiredRefused', 'the desired properties are not valid: see desired.complaints');
   }
   const accounts = storage?.accounts ?? [];
-  for (const complaint of accounts.slice(0, MAX_ACCOUNTS)) say('Accounts', 'AccountNotAsDeclared', complaint);
+  for (const complaint of accounts.slice(0, MAX_ACCOUNTS)) add('Accounts', 'AccountNotAsDeclared', complaint);
   return details;
 }
 

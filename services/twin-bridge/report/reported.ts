@@ -1,7 +1,7 @@
 import type { Child } from '#proto/accounts/children.ts';
 import type { LayerReport } from '#proto/status/layers-below.ts';
 import { brief, type Detail, detailsOf, isInactive } from './details.ts';
-import type { DesiredState, LastPass, LayerView } from './seen.ts';
+import type { DesiredState, LastPass, LayerView } from './layer-view.ts';
 
 /**
  * Builds the properties that a layer reports to its module twin from its state. Pure. Names and values are those of the

@@ -1,7 +1,7 @@
 import type { DocumentSource, SourceState } from './source.ts';
 
 /**
- * The documents of `upper`, each with the document of `lower` beneath it. The handler is first called when both sources
+ * The documents of `upper`, each with the document of `lower` below it. The handler is first called when both sources
  * have a document; a complaint of either is passed on.
  */
 export function withLowerLayers(upper: DocumentSource, lower: DocumentSource): DocumentSource {

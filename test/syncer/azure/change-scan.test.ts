@@ -5,9 +5,9 @@ import { listBases, missingManifests } from '#proto/content/manifests.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { listMarks, listSubjects, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../../services/syncer/leadership/fenced-bus.ts';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
-import { ParentRegistry } from '../../../services/syncer/link/parent/parent.ts';
+import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
 import { AcrChangeScan } from '../../../services/syncer/reconcile/observe/acr-change-scan.ts';
 import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Authority } from '../../support/certificates.ts';
@@ -89,7 +89,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
   return {
     marks,
     clock,
-    look: (of = 'this') => changeCursor.scan(deps, { of, everything: false }),
+    look: (scopeHash = 'this') => changeCursor.scan(deps, { scopeHash, full: false }),
     restart: () => {
       changeCursor = new AcrChangeScan(bus, () => clock.now);
     },
@@ -107,7 +107,7 @@ async function settled(found: ReturnType<typeof scene>): Promise<void> {
   const look = await found.look();
   assert.ok(look && look.parentChanges === undefined);
   found.agree();
-  await look.settle(true);
+  await look.finish(true);
 }
 
 test('marks move when all was carried out, and outlive a restart', async () => {
@@ -119,12 +119,12 @@ test('marks move when all was carried out, and outlive a restart', async () => {
     const look = await found.look();
     assert.deepEqual([...(look?.parentChanges?.keys() ?? [])], ['app'], `${again}`);
     assert.ok(look?.parentChanges?.get('app')?.tags.has('v2'));
-    await look?.settle(false);
+    await look?.finish(false);
     assert.equal(found.marks.get('app'), before);
     found.restart();
   }
   found.agree();
-  await (await found.look())?.settle(true);
+  await (await found.look())?.finish(true);
   assert.equal((await found.look())?.parentChanges?.size, 0);
   found.clock.now += 24 * 3_600_000;
   assert.equal((await found.look())?.parentChanges, undefined);
@@ -161,11 +161,11 @@ test('one repository that is gone goes; where all of them are, nothing does', as
   acr.store.repositories.delete('app');
   const one = await found.look();
   assert.deepEqual([...(one?.parentChanges?.get('app')?.tags ?? [])], [['v1', null]]);
-  await one?.settle(false);
+  await one?.finish(false);
   acr.store.repositories.delete('other');
   const none = await found.look();
   assert.equal(none?.parentChanges?.size, 0);
-  await none?.settle(true);
+  await none?.finish(true);
   assert.equal(found.marks.size, 2);
 });
 

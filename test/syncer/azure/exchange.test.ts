@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import { ParentCredentials } from '../../../services/syncer/link/login/credentials.ts';
+import { faultOf } from '../../../services/syncer/link/login/entra-identity.ts';
 import { Exchange } from '../../../services/syncer/link/login/exchange.ts';
-import { faultOf } from '../../../services/syncer/link/login/identity.ts';
 import { lifeOf } from '../../../services/syncer/link/login/token-life.ts';
 import { Issuer } from '../../support/azure/acr-tokens.ts';
 

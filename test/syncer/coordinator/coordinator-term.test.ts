@@ -6,7 +6,7 @@ import { getManifest, setBase } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { quiet } from '../../support/bus.ts';

@@ -9,8 +9,8 @@ import type { PassInput } from '../../../services/syncer/coordinator/pass-runner
 import { syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
 import type { TermState } from '../../../services/syncer/coordinator/term-tasks.ts';
 import { subscribeTriggers, type TriggerDeps } from '../../../services/syncer/coordinator/triggers.ts';
-import { abortAtClose } from '../../../services/syncer/parent-tasks/abort-at-close.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import { abortAtClose } from '../../../services/syncer/schedule/abort-at-close.ts';
 import { linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
 import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';

@@ -185,7 +185,7 @@ const report = (isCoordinator = () => true) =>
 /** A pass that is announced. */
 function begun(one: LinkReport): PassReport {
   const pass = one.begin();
-  pass.syncing();
+  pass.reportSyncing();
   return pass;
 }
 
@@ -212,9 +212,9 @@ test('one that does not make the passes any more says nothing', async () => {
   const one = report(() => leads);
   await one.takeOver();
   const pass = begun(one);
-  await one.written();
+  await one.flushed();
   leads = false;
-  await one.stalled('the parent does not answer');
+  await one.reportStalled('the parent does not answer');
   await pass.ended(NOTHING, { complete: true, announced: true });
   assert.deepEqual(board.changes, [[undefined, 'Syncing']]);
   assert.equal(board.link?.state, 'Syncing');
@@ -225,7 +225,7 @@ test('what was so before a pass is known although the pass says Syncing and Offl
   await one.takeOver();
   await begun(one).ended(failing(refused), { complete: true, announced: true });
   const pass = begun(one);
-  await one.stalled('nothing moves');
+  await one.reportStalled('nothing moves');
   await pass.ended({ ...failing(away), ended: 'window' }, { complete: true, announced: true });
   assert.equal(board.link?.state, 'Unhealthy');
   assert.match(board.link?.detail ?? '', /403/);
@@ -235,10 +235,10 @@ test('a parent that does not answer is Offline at once, unless a pass is under w
   const one = report();
   await one.takeOver();
   const pass = begun(one);
-  await one.unreachable('EAI_AGAIN');
+  await one.reportUnreachable('EAI_AGAIN');
   assert.equal(board.link?.state, 'Syncing');
   await pass.ended(NOTHING, { complete: true, announced: true });
-  await one.unreachable('EAI_AGAIN');
+  await one.reportUnreachable('EAI_AGAIN');
   assert.deepEqual([board.link?.state, board.link?.detail], ['Offline', 'EAI_AGAIN']);
 });
 
@@ -314,19 +314,19 @@ test('a good pass that ended early, or looked at a little, is not the last good 
 test('the lease is gained while the window is closed: nothing is under way, and that is said', async () => {
   const one = report();
   await one.takeOver();
-  await one.outsideWindow(Date.parse('2026-03-02T04:00:00Z'));
+  await one.reportOutsideWindow(Date.parse('2026-03-02T04:00:00Z'));
   assert.equal(board.link?.state, 'Offline');
   assert.match(board.link?.detail ?? '', /2026-03-02T04:00/);
   board.link = { state: 'Syncing', since: 1, coordinator: 'another' };
   const two = report();
   await two.takeOver();
-  await two.outsideWindow(undefined);
+  await two.reportOutsideWindow(undefined);
   const { state, detail, code } = board.link as LinkStatus;
   assert.deepEqual({ state, detail, code }, ABANDONED);
   board.link = { state: 'Online', since: 1, coordinator: 'another', lastSync: 1 };
   const three = report();
   await three.takeOver();
-  await three.outsideWindow(undefined);
+  await three.reportOutsideWindow(undefined);
   assert.equal(board.link?.state, 'Online');
   assert.equal(board.link?.lastSync, 1);
 });

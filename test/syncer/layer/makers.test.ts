@@ -8,7 +8,7 @@ import { Envelope } from '#proto/contract/envelope.ts';
 import { Fault, type FaultCode, faultCodes, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
 import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
-import { LayersReport, layersBelow, reportProgress, StreamPlace } from '#proto/status/layers-below.ts';
+import { LayersReport, layersBelow, reportProgress, StreamPosition } from '#proto/status/layers-below.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { Parked } from '#proto/sync/outgoing.ts';
 import { imageFailed, imageParked, passFinished } from '#proto/sync/passes.ts';
@@ -201,8 +201,8 @@ test('passes, what they could not do, and the link', async () => {
         isCoordinator: () => true,
       });
       using pass = link.begin();
-      pass.syncing();
-      await link.stalled(wire.message);
+      pass.reportSyncing();
+      await link.reportStalled(wire.message);
       await pass.ended(result, { complete: true, announced: true });
       bus.end();
     }),
@@ -221,11 +221,11 @@ test('webhooks, whatever their receivers answer', async () => {
       async (status, header, attempts) => {
         const standing = new WebhookProgress(bus as unknown as Bus, '0'.repeat(32), 'host.example', quiet);
         const verdict = verdictOf(status, { 'retry-after': header });
-        if (verdict.kind === 'taken') standing.taken(1, false);
+        if (verdict.kind === 'accepted') standing.accepted(1, false);
         else {
           const waits = deliveryWait(attempts, 'afterMs' in verdict ? verdict.afterMs : undefined);
           const { reason } = verdict;
-          standing.failed(verdict.kind === 'gone' ? 'Parked' : 'Failing', {
+          standing.failed(verdict.kind === 'removed' ? 'Parked' : 'Failing', {
             reason,
             attempts,
             next: Date.now() + waits,
@@ -318,7 +318,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
         throw error;
       }
       const { place } = await below.take('line', taken, { account: true });
-      if (place) pack(StreamPlace, place);
+      if (place) pack(StreamPosition, place);
       bus.end();
     }),
     { numRuns: 1_500 },

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ACTIVATION_RETRY, ParentActivation } from '../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../support/bus.ts';
 
@@ -44,8 +44,8 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
     requests,
     warned,
     activation,
-    confirm: (more: { withinMs?: number; eager?: boolean } = {}) =>
-      activation.confirm({ identity: { instance }, withinMs: 0, eager: false, ...more }, log, signal),
+    confirm: (more: { withinMs?: number; skipBackoff?: boolean } = {}) =>
+      activation.confirm({ identity: { instance }, withinMs: 0, skipBackoff: false, ...more }, log, signal),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
       server.closeAllConnections();
@@ -87,7 +87,7 @@ test('while another instance has the place it asks less and less often, and goes
   await assert.rejects(parent.confirm(), refused);
   await assert.rejects(parent.confirm(), refused);
   assert.equal(parent.requests.length, 1, 'not before its time');
-  await assert.rejects(parent.confirm({ eager: true }), refused);
+  await assert.rejects(parent.confirm({ skipBackoff: true }), refused);
   assert.equal(parent.requests.length, 2, 'at once where somebody asks');
   const [first, second] = parent.warned.map(({ at }) => Date.parse(String(at)) - parent.at.now);
   assert.ok(first !== undefined && first >= 15_000 && first <= 30_000, `${first}`);
@@ -127,7 +127,7 @@ for (const [why, reply] of free) {
     assert.equal(parent.requests.length, 1);
     parent.at.now += 10 * MINUTE;
     await parent.confirm();
-    await parent.confirm({ eager: true });
+    await parent.confirm({ skipBackoff: true });
     assert.equal(parent.requests.length, 3);
   });
 }
@@ -143,7 +143,7 @@ for (const username of [undefined, '', 'ci_token', 'a.b', '-a']) {
     await using parent = await rig(taken);
     const activation = new ParentActivation(new ParentLink({ url: 'http://127.0.0.1:1' }), username);
     assert.equal(activation.child, undefined);
-    await activation.confirm({ identity: { instance }, withinMs: 0, eager: true }, quiet, signal);
+    await activation.confirm({ identity: { instance }, withinMs: 0, skipBackoff: true }, quiet, signal);
     assert.deepEqual(parent.requests, []);
   });
 }

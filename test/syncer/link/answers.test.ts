@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import {
-  backOff,
   MAX_REQUESTED_WAIT_MS,
   refusal,
   retryAfter,
+  retryDelay,
 } from '../../../services/syncer/link/answers/answers.ts';
 import { nextIn } from '../../../services/syncer/link/answers/link-header.ts';
-import { readChallenge } from '../../../services/syncer/link/login/challenge.ts';
+import { readChallenge } from '../../../services/syncer/link/login/parent-challenge.ts';
 
 test('Retry-After is read as seconds and as a date', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
@@ -42,28 +42,28 @@ test('a refusal repeats what the parent said, of an OCI error or of a page', () 
 
 test('waiting doubles from a second to half a minute, and ends after six attempts', () => {
   const fault = new Fault('parent-unreachable', 'x');
-  const waits = [1, 2, 3, 4, 5, 6, 7].map((attempt) => backOff(fault, attempt, 1));
+  const waits = [1, 2, 3, 4, 5, 6, 7].map((attempt) => retryDelay(fault, attempt, 1));
   assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, undefined]);
-  assert.equal(backOff(fault, 1, 0), 500);
+  assert.equal(retryDelay(fault, 1, 0), 500);
 });
 
 test('waiting is never shorter than the parent asks for, and not longer than a pass should be held', () => {
   const asks = (ms: number) => new Fault('busy', 'x', { detail: { retryAfterMs: ms } });
-  assert.equal(backOff(asks(20_000), 1, 0), 20_000);
-  assert.equal(backOff(asks(20_000), 1, 1), 25_000);
-  assert.equal(backOff(asks(4_000), 1, 1), 5_000);
-  assert.equal(backOff(asks(MAX_REQUESTED_WAIT_MS + 1), 1, 0), undefined);
+  assert.equal(retryDelay(asks(20_000), 1, 0), 20_000);
+  assert.equal(retryDelay(asks(20_000), 1, 1), 25_000);
+  assert.equal(retryDelay(asks(4_000), 1, 1), 5_000);
+  assert.equal(retryDelay(asks(MAX_REQUESTED_WAIT_MS + 1), 1, 0), undefined);
 });
 
 test('what does not pass by itself is not tried again', () => {
-  assert.equal(backOff(new Fault('parent-refused', 'x'), 1), undefined);
-  assert.equal(backOff(new Fault('parent-invalid', 'x'), 1), undefined);
+  assert.equal(retryDelay(new Fault('parent-refused', 'x'), 1), undefined);
+  assert.equal(retryDelay(new Fault('parent-invalid', 'x'), 1), undefined);
 });
 
 test('a full data volume is waited for as long as it takes', () => {
   const full = new Fault('no-space', 'x');
   assert.deepEqual(
-    [1, 3, 5, 500].map((attempt) => backOff(full, attempt, 1)),
+    [1, 3, 5, 500].map((attempt) => retryDelay(full, attempt, 1)),
     [1_000, 4_000, 10_000, 10_000],
   );
 });

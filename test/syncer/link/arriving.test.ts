@@ -10,7 +10,7 @@ import { ARRIVING_PATH } from '#proto/content/arriving.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';

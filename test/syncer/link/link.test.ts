@@ -13,7 +13,7 @@ import {
   readErrorBody,
 } from '../../../services/syncer/link/answers/bodies.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/http/sending.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
@@ -292,7 +292,7 @@ test('connections that are idle close when the link is to rest, and new ones are
   const slow = ask('/slow');
   const open = await asked.promise;
   assert.ok(server.sockets.size >= 1);
-  server.link.rest();
+  server.link.closeIdle();
   open();
   assert.equal(await slow, 'late');
   await until(() => server.sockets.size === 0, 'every connection is closed');

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 

@@ -65,19 +65,19 @@ test('the signature is that of the example of the specification, and one for eac
 });
 
 test('what an answer means', () => {
-  for (const status of [200, 202, 204, 299]) assert.deepEqual(verdictOf(status, {}), { kind: 'taken' });
-  assert.equal(verdictOf(410, {}).kind, 'gone');
+  for (const status of [200, 202, 204, 299]) assert.deepEqual(verdictOf(status, {}), { kind: 'accepted' });
+  assert.equal(verdictOf(410, {}).kind, 'removed');
   for (const status of [301, 307, 400, 401, 404, 408, 413, 429, 500, 503]) {
-    assert.equal(verdictOf(status, {}).kind, 'again', String(status));
+    assert.equal(verdictOf(status, {}).kind, 'retry', String(status));
   }
   assert.deepEqual(verdictOf(302, {}), {
-    kind: 'again',
+    kind: 'retry',
     reason: 'answered 302: redirects are not followed',
   });
   const again = verdictOf(429, { 'retry-after': '7' });
-  assert.deepEqual(again, { kind: 'again', reason: 'answered 429', afterMs: 7_000 });
+  assert.deepEqual(again, { kind: 'retry', reason: 'answered 429', afterMs: 7_000 });
   const date = verdictOf(503, { 'retry-after': 'Tue, 01 Jan 2030 00:01:00 GMT' }, Date.UTC(2030, 0, 1));
-  assert.deepEqual(date, { kind: 'again', reason: 'answered 503', afterMs: 60_000 });
+  assert.deepEqual(date, { kind: 'retry', reason: 'answered 503', afterMs: 60_000 });
 });
 
 test('waits double up to five minutes, and are never shorter than what was asked for, up to an hour', () => {

@@ -4,7 +4,7 @@ import type { Log } from '#proto/contract/log.ts';
 import { notificationsOf, type Webhook } from '#proto/document/notifications.ts';
 import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
 import { TIMES } from '../../../services/syncer/notify/delivery.ts';
-import { keyOf, WebhookTasks } from '../../../services/syncer/notify/webhooks.ts';
+import { receiverKey, WebhookTasks } from '../../../services/syncer/notify/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
 import { connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
@@ -64,7 +64,7 @@ export async function notifyRig(...first: Webhook[]) {
     /** Resolves when the stream has all that was said. */
     stored: () => until(() => buses.storage.stored()?.id === `storage-test-${said}`),
     status: async (index = 0): Promise<WebhookStatus | undefined> =>
-      (await syncer.get(webhookStatus, keyOf(receivers[index]!)))?.value,
+      (await syncer.get(webhookStatus, receiverKey(receivers[index]!)))?.value,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
   stack.defer(() => rig.stop());

@@ -21,7 +21,7 @@ function awaiting(more: Partial<AwaitDeps> = {}) {
     {
       changeCursor: { cursor: undefined },
       link: () => ({ usable: true, live: true }),
-      isAway: () => state.away,
+      isUnreachable: () => state.away,
       parent: async () => ({
         ping: async () => {
           say('asked');

@@ -12,7 +12,7 @@ import { quiet } from '../../support/bus.ts';
 const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');
 const unchanged = (cursor: string): Changes => ({ cursor, lost: false, changes: [], more: false });
 const bus = { call: async () => ({ cursor: '1' }) } as unknown as Bus;
-const routine = { of: 'this parent', everything: false, asks: false };
+const routine = { scopeHash: 'this parent', full: false, mustAsk: false };
 const { signal: never } = new AbortController();
 
 /** A parent whose answers the test gives, one after another. */
@@ -46,8 +46,12 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   const said: string[] = [];
   const end = stack.adopt(new AbortController(), (own) => own.abort());
   // The first pass asks for itself.
-  const first = changeCursor.read({ changes: async () => unchanged('1') }, { ...routine, asks: true }, never);
-  await (await first)?.settle(true);
+  const first = changeCursor.read(
+    { changes: async () => unchanged('1') },
+    { ...routine, mustAsk: true },
+    never,
+  );
+  await (await first)?.finish(true);
   const waiting = new Set<() => void>();
   const say = (word: string) => {
     said.push(word);
@@ -61,7 +65,7 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
     prefetcher: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
     requestPass: () => say('tell'),
     unchanged: () => say('unchanged'),
-    unreachable: (reason) => say(`unreachable: ${reason}`),
+    reportUnreachable: (reason) => say(`unreachable: ${reason}`),
     log: quiet,
     pace,
   };

@@ -18,7 +18,7 @@ function sending(failure = tooSlow) {
   const heard: number[] = [];
   const sender = new HistorySender(bus, async () => ({ instance: 'i' }), quiet);
   sender.to = {
-    rest() {},
+    suspend() {},
     send: async ({ made, events }: LayersReport) => {
       sizes.push(events.length);
       if (events.length > state.carries) throw failure();

@@ -8,7 +8,7 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse as Hours } from '../../../services/syncer/schedule/link-schedule.ts';
@@ -96,7 +96,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     }),
     bandwidth: UNLIMITED as never,
   };
-  const changeCursor = { cursor: '1.a', turned: new Promise<void>(() => {}) };
+  const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
   const volume = new Volume(layer.data);
   const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
   const prefetcher = new Prefetcher({

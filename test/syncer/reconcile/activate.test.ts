@@ -35,7 +35,11 @@ async function asked(
   return found;
 }
 
-const confirmation = (withinMs: number, eager = false) => ({ identity: { instance }, withinMs, eager });
+const confirmation = (withinMs: number, skipBackoff = false) => ({
+  identity: { instance },
+  withinMs,
+  skipBackoff,
+});
 const rows: [string, Omit<PassRequest, 'id'>, boolean, Situation, Confirmation | undefined][] = [
   ['below a Terrace, a pass asks', { cause: 'schedule' }, true, {}, confirmation(0)],
   ['so does one after news', { cause: 'parent' }, true, { followed: true }, confirmation(0)],

@@ -1,12 +1,12 @@
 import { putTag, setBase } from '#proto/content/manifests.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
+import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
-import { loserTag } from '../../../services/syncer/reconcile/context/plan.ts';
+import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
 import { type Selected, type Survey, survey } from '../../../services/syncer/reconcile/observe/survey.ts';
-import { recordAgreement } from '../../../services/syncer/reconcile/push/push-changes.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';

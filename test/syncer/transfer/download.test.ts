@@ -14,7 +14,7 @@ import {
   REQUEST_BYTES,
   UNLIMITED,
 } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import type { BlobAnswer } from '../../../services/syncer/link/parent/parent.ts';
+import type { BlobAnswer } from '../../../services/syncer/link/parent/parent-registry.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';

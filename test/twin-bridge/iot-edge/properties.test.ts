@@ -17,7 +17,7 @@ beforeEach(() => {
 test('an empty twin, of a hub that knows nothing, leaves what is in force', async () => {
   const { hub } = edge;
   hub.desire({ mode: 'ReadWrite' });
-  await using module = await edge.module({ timing: { resync: 50 } });
+  await using module = await edge.module({ timing: { resyncMs: 50 } });
   await hub.until('the document', () => module.found.length === 1);
   hub.twin.unknown = true;
   const gets = hub.gets;
@@ -42,7 +42,7 @@ test('a thousand patches cost a few looks, and the last one counts', async () =>
 
 test('a patch that was lost is found by the next look', async () => {
   const { hub } = edge;
-  await using module = await edge.module({ timing: { resync: 200 } });
+  await using module = await edge.module({ timing: { resyncMs: 200 } });
   await hub.until('a document', () => module.found.length > 0);
   hub.faults = { miss: true };
   hub.desire({ lost: true });
@@ -142,7 +142,7 @@ test('what a twin does not take is left out and said; a report that is refused w
 test('direct methods are always answered', async () => {
   const { hub } = edge;
   await using module = await edge.module({
-    timing: { method: 200 },
+    timing: { methodMs: 200 },
     methods: {
       echo: async (payload) => ({ status: 200, payload }),
       fails: async () => {

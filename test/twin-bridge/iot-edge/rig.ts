@@ -14,14 +14,14 @@ import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 const IDENTITY = { hub: 'hub.example', device: 'device', module: 'terrace' };
 /** So short that a test can wait for all of it; the order of one to another is as in a real module. */
 const FAST: Timing = {
-  token: 60_000,
-  margin: 15_000,
-  connect: 5_000,
-  keepalive: 60_000,
-  reply: 5_000,
-  resync: 60_000,
-  debounce: 20,
-  method: 5_000,
+  tokenMs: 60_000,
+  marginMs: 15_000,
+  connectMs: 5_000,
+  keepaliveMs: 60_000,
+  replyMs: 5_000,
+  resyncMs: 60_000,
+  debounceMs: 20,
+  methodMs: 5_000,
   minBackoffMs: 20,
   maxBackoffMs: 200,
 };

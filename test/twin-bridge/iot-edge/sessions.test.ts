@@ -88,7 +88,7 @@ test('a daemon that closes connections unanswered is asked again', async () => {
 test('before a signature ends there is a new session with another, with all its subscriptions', async () => {
   const { hub } = edge;
   // A signature counts in whole seconds.
-  await using module = await edge.module({ timing: { token: 3_000, margin: 2_500 } });
+  await using module = await edge.module({ timing: { tokenMs: 3_000, marginMs: 2_500 } });
   const before = hub.sessions.length;
   const signatures = new Set(edge.daemon.signed).size;
   await hub.until('four sessions', () => hub.sessions.length >= before + 4);
@@ -103,7 +103,7 @@ test('before a signature ends there is a new session with another, with all its 
 
 test('a session that the hub ends with its signature comes back', async () => {
   const { hub } = edge;
-  await using module = await edge.module({ timing: { token: 2_000, margin: -60_000 } });
+  await using module = await edge.module({ timing: { tokenMs: 2_000, marginMs: -60_000 } });
   await hub.until('a session', () => module.twin.session.connected);
   const before = hub.sessions.length;
   await hub.until('another', () => hub.sessions.length > before);
@@ -114,7 +114,7 @@ test('a session that the hub ends with its signature comes back', async () => {
 test('answers that are lost end the session, and the next one has them', async () => {
   const { hub } = edge;
   hub.faults = { swallow: ['get'] };
-  await using module = await edge.module({ timing: { reply: 150 } });
+  await using module = await edge.module({ timing: { replyMs: 150 } });
   await hub.until('a reason', () =>
     /did not answer the request for the twin/.test(module.twin.session.detail ?? ''),
   );
@@ -141,7 +141,7 @@ test('a hub that throttles is asked again on the same connection', async () => {
 
 test('silence on the wire is noticed', async () => {
   const { hub } = edge;
-  await using module = await edge.module({ timing: { keepalive: 1_000 } });
+  await using module = await edge.module({ timing: { keepaliveMs: 1_000 } });
   await hub.until('a session', () => module.twin.session.connected);
   const before = hub.sessions.length;
   hub.freeze();

@@ -148,7 +148,7 @@ test('a year: always a session soon, never past its signature, nothing lost and 
     await clock.until(clock.now() + away);
     year.up = true;
     year.signs = true;
-    await clock.until(clock.now() + TIMING.maxBackoffMs + TIMING.resync + MINUTE);
+    await clock.until(clock.now() + TIMING.maxBackoffMs + TIMING.resyncMs + MINUTE);
     assert.equal(twin.session.connected, true, `day ${day}, ${kind}: ${twin.session.detail}`);
     assert.equal(found.at(-1), day + 1, 'what was desired meanwhile has come');
     assert.deepEqual(year.reported, { day, list: [day] });
@@ -156,7 +156,7 @@ test('a year: always a session soon, never past its signature, nothing lost and 
     assert.ok(clock.count <= 3, `${clock.count} timers`);
   }
   const hours = (clock.now() - start) / HOUR;
-  const renewals = hours / ((TIMING.token - TIMING.margin) / HOUR);
+  const renewals = hours / ((TIMING.tokenMs - TIMING.marginMs) / HOUR);
   assert.ok(
     year.sessions <= renewals + 2 * disturbances + 2,
     `${year.sessions} sessions, ${renewals} renewals`,

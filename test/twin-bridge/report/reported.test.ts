@@ -5,8 +5,8 @@ import type { LinkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { activationRefused as activatedElsewhere } from '../../../services/syncer/link/parent/activation.ts';
 import { fit, MAX_BYTES } from '../../../services/twin-bridge/report/fit.ts';
+import type { LayerView } from '../../../services/twin-bridge/report/layer-view.ts';
 import { coarse, type LayerFacts, reportedOf } from '../../../services/twin-bridge/report/reported.ts';
-import type { LayerView } from '../../../services/twin-bridge/report/seen.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
 const NOW = Date.UTC(2030, 0, 1);

@@ -8,12 +8,12 @@ import { Fault } from '#proto/contract/fault.ts';
  * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list, and
  * `extents.ts` holds sets of byte ranges.
  *
- * An `Answer` arrives from `Link` with its status and an unread body. Its reader streams the body (`guarded`), reads
- * all of it up to a limit (`whole`), or reads the beginning of an error body (`text`) and throws `refusal(…)`. This
- * file is pure.
+ * An `Answer` arrives from `ParentLink` with its status and an unread body. Its reader streams the body (`guarded`),
+ * reads all of it up to a limit (`readAll`), or reads the beginning of an error body (`readErrorBody`) and throws
+ * `refusal(…)`. This file is pure.
  */
 
-/** Max wait that a parent may request within one pass, in ms. After a longer one, the pass gives up (`backOff`). */
+/** Max wait that a parent may request within one pass, in ms. After a longer one, the pass gives up (`retryDelay`). */
 export const MAX_REQUESTED_WAIT_MS = 5 * 60_000;
 
 /** Max value that is read from `Retry-After`, in ms. Larger ones are clamped: no caller waits that long. */
@@ -58,7 +58,7 @@ export function refusal(
 }
 
 /** Whether a retry of the same request may succeed: the cause passes by itself. */
-export const passing = (fault: Fault): boolean =>
+export const isTransient = (fault: Fault): boolean =>
   Fault.is(fault, 'parent-unreachable', 'unavailable', 'busy', 'claim-lost');
 
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
@@ -69,11 +69,11 @@ const FULL = { firstMs: 1_000, maxMs: 10_000 };
  * The wait after attempt number `attempt` (from 1) failed, in whole ms: exponential backoff from 1 s to 30 s with
  * jitter, and at least as long as the parent requested.
  * @returns undefined if the pass should give up: the fault does not pass by itself, attempts are exhausted, or the
- * parent requested more than `MAX_WAIT_MS`
+ * parent requested more than `MAX_REQUESTED_WAIT_MS`
  */
-export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
+export function retryDelay(fault: Fault, attempt: number, random = Math.random()): number | undefined {
   if (fault.code === 'no-space') return Math.round(backoffMs(attempt, FULL, random));
-  if (!passing(fault) || attempt > 6) return undefined;
+  if (!isTransient(fault) || attempt > 6) return undefined;
   const requested = Number(fault.detail?.retryAfterMs ?? 0);
   if (requested > MAX_REQUESTED_WAIT_MS) return undefined;
   return Math.round(Math.max(backoffMs(attempt, RETRY, random), requestedWaitMs(requested, random)));

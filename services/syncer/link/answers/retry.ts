@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
-import { backOff } from './answers.ts';
+import { retryDelay } from './answers.ts';
 
 /** Max attempts of a small request. After the last one, the pass continues without its answer. */
 const MAX_ATTEMPTS = 3;
@@ -11,7 +11,7 @@ export async function withRetries<T>(signal: AbortSignal, ask: () => Promise<T>)
     try {
       return await ask();
     } catch (error) {
-      const wait = error instanceof Fault && attempt < MAX_ATTEMPTS ? backOff(error, attempt) : undefined;
+      const wait = error instanceof Fault && attempt < MAX_ATTEMPTS ? retryDelay(error, attempt) : undefined;
       if (wait === undefined) throw error;
       await sleep(wait, undefined, { signal });
     }

@@ -5,7 +5,7 @@ import { refusal } from '../answers/answers.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { nextIn } from '../answers/link-header.ts';
 import { withRetries } from '../answers/retry.ts';
-import type { ParentLink } from './link.ts';
+import type { ParentLink } from './parent-link.ts';
 
 /** Bounds of one list of a parent. A list beyond them fails, with its path in the message, and delays nothing else. */
 export type ListLimits = { parentPages: number; entries: number; ms: number };

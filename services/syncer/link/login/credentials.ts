@@ -1,23 +1,23 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { readChallenge } from './challenge.ts';
+import { readChallenge } from './parent-challenge.ts';
 
 /**
- * Authorization at the parent. `Credentials` decides which `Authorization` header a request carries. `Link` asks it
- * before each request and passes it each 401. It begins without a header, parses the challenge (`challenge.ts`), and
- * then uses Basic, or fetches a Bearer token for each scope (`scopes.ts`, `token-answer.ts`, `token-life.ts`) and
- * renews it shortly before it expires.
+ * Authorization at the parent. `ParentCredentials` decides which `Authorization` header a request carries. `ParentLink`
+ * asks it before each request and passes it each 401. It begins without a header, parses the challenge
+ * (`parent-challenge.ts`), and then uses Basic, or fetches a Bearer token for each scope (`token-scopes.ts`,
+ * `token-answer.ts`, `token-life.ts`) and renews it shortly before it expires.
  *
  * For an Azure Container Registry without a password, `exchange.ts` is the source of tokens: it exchanges the token of
- * a Microsoft Entra identity (`identity.ts`) for a refresh token, and that for access tokens. `trust-bundle.ts` polls
- * an IoT Edge device for the certificates that it trusts.
+ * a Microsoft Entra identity (`entra-identity.ts`) for a refresh token, and that for access tokens. `trust-bundle.ts`
+ * polls an IoT Edge device for the certificates that it trusts.
  */
 
-export type Login = { username: string; password: string };
+export type ParentLogin = { username: string; password: string };
 
 /** `expiresIn` in seconds; undefined if the answer does not say. */
 export type Granted = { token: string; expiresIn: number | undefined };
 
-/** Fetches a token. Supplied by `Link`, so that this file does no I/O. */
+/** Fetches a token. Supplied by `ParentLink`, so that this file does no I/O. */
 export type AskToken = (url: URL, authorization: string | undefined) => Promise<Granted>;
 
 /** Source of tokens for a parent that is configured without user and password. */
@@ -44,7 +44,7 @@ const DEFAULT_LIFE_S = 60;
  */
 export class ParentCredentials {
   readonly #base: URL;
-  readonly #login: Login | undefined;
+  readonly #login: ParentLogin | undefined;
   readonly #ask: AskToken;
   readonly #source: TokenSource | undefined;
   readonly #now: () => number;
@@ -54,7 +54,7 @@ export class ParentCredentials {
 
   constructor(
     base: URL,
-    login: Login | undefined,
+    login: ParentLogin | undefined,
     ask: AskToken,
     { source, now = () => Date.now() }: { source?: TokenSource | undefined; now?: () => number } = {},
   ) {

@@ -2,7 +2,7 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { Granted, TokenSource } from './credentials.ts';
-import type { AzureIdentity } from './identity.ts';
+import type { AzureIdentity } from './entra-identity.ts';
 import { tokenIn } from './token-answer.ts';
 import { lifeOf } from './token-life.ts';
 

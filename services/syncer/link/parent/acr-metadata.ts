@@ -2,8 +2,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, isDigest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import { isStatus } from '../answers/retry.ts';
-import type { ParentLink } from '../http/link.ts';
 import { parentPages } from '../http/pages.ts';
+import type { ParentLink } from '../http/parent-link.ts';
 
 /** Max repositories in the scope of one token: registries with permissions by repository accept no wildcard. */
 const MAX_BATCH = 20;
@@ -14,8 +14,8 @@ const MAX_TIME = 64;
 
 export type AcrTag = { tag: Tag; digest: Digest; updated: string };
 export type AcrManifest = { digest: Digest; created: string; updated: string; tagged: boolean };
-/** `gone`: the repository does not exist; `closed`: this layer may not read its metadata. */
-export type RepositoryState = Mark | 'gone' | 'closed';
+/** `missing`: the repository does not exist; `forbidden`: this layer may not read its metadata. */
+export type RepositoryState = Mark | 'missing' | 'forbidden';
 
 /** Lists tags and manifests with their times. */
 export interface AcrLister {
@@ -57,9 +57,9 @@ export class AcrMetadata implements AcrLister {
     try {
       for await (const page of parentPages(this.#link, path, scope, signal)) return markIn(page, path);
     } catch (error) {
-      if (isStatus(error, 401, 403)) return 'closed';
+      if (isStatus(error, 401, 403)) return 'forbidden';
       if (!isStatus(error, 404)) throw error;
-      return error instanceof Fault && error.detail?.reason === 'NAME_UNKNOWN' ? 'gone' : undefined;
+      return error instanceof Fault && error.detail?.reason === 'NAME_UNKNOWN' ? 'missing' : undefined;
     }
     return undefined;
   }

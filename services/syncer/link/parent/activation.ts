@@ -10,16 +10,16 @@ import {
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { MAX_WORD_BYTES, readErrorBody } from '../answers/bodies.ts';
+import { MAX_MESSAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
-import type { ParentLink } from '../http/link.ts';
+import type { ParentLink } from '../http/parent-link.ts';
 import { sent } from '../http/sending.ts';
-import { TerraceApi } from './terrace-api.ts';
+import { refusalIn, throwIfTransient } from './terrace-api.ts';
 
-/** How long a parent that has no place to give, such as one without accounts, is not asked again, in ms. */
+/** How long a parent that activates no layers, such as one without accounts, is not asked again, in ms. */
 const RECHECK_MS = 10 * 60_000;
-/** While another instance has the place, if the parent does not say when to retry. */
+/** While another instance is activated, if the parent does not say when to retry. */
 export const ACTIVATION_RETRY = { firstMs: 30_000, maxMs: 5 * 60_000 };
 
 /** Added to the parent's `retryAfter`, in ms, for clock differences and the time of a request. */
@@ -28,7 +28,7 @@ const SLACK_MS = 1_000;
 const NAME = new RegExp(ChildName.pattern as string);
 
 /** The error body of `ALREADY_ACTIVATED`. */
-const Refusal = Type.Object({
+const ConflictBody = Type.Object({
   errors: Type.Array(Type.Object({ code: Type.String(), detail: Type.Optional(Type.Unknown()) }), {
     minItems: 1,
   }),
@@ -37,7 +37,7 @@ const Refusal = Type.Object({
 type State =
   | { is: 'active'; at: number }
   | { is: 'refused'; fault: Fault; times: number; next: number }
-  /** The parent has no place to give. */
+  /** The parent activates no layers. */
   | { is: 'free'; until: number };
 
 export type Confirmation = {
@@ -46,25 +46,25 @@ export type Confirmation = {
   /** Max age of an earlier answer that is still good enough, in ms. */
   withinMs: number;
   /** Asks the parent also before the next attempt is due. */
-  eager: boolean;
+  skipBackoff: boolean;
 };
 
-/** Forgets that the parent has confirmed this instance's place. */
-export interface PlaceInvalidator {
+/** Forgets that the parent has confirmed this instance's activation. */
+export interface ActivationInvalidator {
   invalidate(): void;
 }
 
 /** Remembers whether the parent has confirmed it. */
-export interface PlaceCache extends PlaceInvalidator {
+export interface ActivationCache extends ActivationInvalidator {
   confirmed(): void;
 }
 
 /**
- * This layer's place at a Terrace above it, which only one instance may have. It is the place of the child that is
- * named like the token with which this layer logs in. If the parent has no accounts, or the token lacks the
- * permission, no place is needed.
+ * This layer's activation at a Terrace above it, the right to synchronize, which only one instance may have. It is that
+ * of the child that is named like the token with which this layer logs in. If the parent has no accounts, or the token
+ * lacks the permission, no activation is needed.
  */
-export class ParentActivation implements PlaceCache {
+export class ParentActivation implements ActivationCache {
   /** The child's name; undefined if this layer does not log in, or not as a child. */
   readonly child: string | undefined;
   readonly #link: ParentLink;
@@ -85,29 +85,33 @@ export class ParentActivation implements PlaceCache {
     return this.#state !== undefined;
   }
 
-  /** Records that the parent confirmed this instance's place in its answer to another request. */
+  /** Records that the parent confirmed this instance's activation in its answer to another request. */
   confirmed(): void {
     if (this.#state?.is === 'active') this.#state = { is: 'active', at: this.#now() };
   }
 
-  /** Another instance may have the place by now: the next `confirm` asks the parent. */
+  /** Another instance may be activated by now: the next `confirm` asks the parent. */
   invalidate(): void {
     if (this.#state?.is === 'active') this.#state = { is: 'active', at: Number.NEGATIVE_INFINITY };
   }
 
   /**
-   * Requests the place, unless an earlier answer is recent enough.
-   * @throws Fault `already-activated`: another instance has it, and this one must not synchronise;
-   * `parent-unreachable`, `busy`; see also `Link.request`
+   * Requests activation, unless an earlier answer is recent enough.
+   * @throws Fault `already-activated`: another instance is activated, and this one must not synchronize;
+   * `parent-unreachable`, `busy`; see also `ParentLink.request`
    */
-  async confirm({ identity, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
+  async confirm(
+    { identity, withinMs, skipBackoff }: Confirmation,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { child } = this;
     const state = this.#state;
     const now = this.#now();
     if (!child) return;
     if (state?.is === 'active' && now - state.at < withinMs) return;
-    if (state?.is === 'free' && !eager && now < state.until) return;
-    if (state?.is === 'refused' && !eager && now < state.next) throw state.fault;
+    if (state?.is === 'free' && !skipBackoff && now < state.until) return;
+    if (state?.is === 'refused' && !skipBackoff && now < state.next) throw state.fault;
     const answer = await withRetries(signal, () => this.#ask(child, identity, signal));
     if (answer === 'free') {
       this.#state = { is: 'free', until: this.#now() + RECHECK_MS };
@@ -147,7 +151,7 @@ export class ParentActivation implements PlaceCache {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const activated = readAs(Activated, await this.#link.read(answer, MAX_WORD_BYTES, path));
+      const activated = readAs(Activated, await this.#link.read(answer, MAX_MESSAGE_BYTES, path));
       return activated?.instance === instance ? { since: activated.since } : 'free';
     }
     const body = await readErrorBody(answer);
@@ -155,20 +159,20 @@ export class ParentActivation implements PlaceCache {
       this.#omitStart = true;
       return this.#ask(child, { instance }, signal);
     }
-    await TerraceApi.refused(answer, `PUT ${path}`, body);
+    throwIfTransient(await refusalIn(answer, `PUT ${path}`, body));
     return takenSince(status, body) ?? 'free';
   }
 }
 
-/** Details of the instance that has the place, if the answer says that another one has it. */
+/** Details of the activated instance, if the answer says that it is another one. */
 export function takenSince(status: number, body: string): { taken: ActivationConflict } | undefined {
-  const [error] = (status === 409 && readAs(Refusal, body)?.errors) || [];
+  const [error] = (status === 409 && readAs(ConflictBody, body)?.errors) || [];
   if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
   return { taken: Value.Check(ActivationConflict, error.detail) ? error.detail : {} };
 }
 
 /**
- * The Fault `already-activated`, with the instance that has the place.
+ * The Fault `already-activated`, with the instance that is activated.
  * @param started when this start of the layer began, in ms since 1970
  */
 export function activationRefused(child: string, other: ActivationConflict, started?: number): Fault {

@@ -7,9 +7,9 @@ import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Body, MAX_PAGE_BYTES, one } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { readAs } from '../answers/read-as.ts';
-import type { ParentLink } from '../http/link.ts';
-import { pullScope } from '../login/scopes.ts';
-import { TerraceApi } from './terrace-api.ts';
+import type { ParentLink } from '../http/parent-link.ts';
+import { pullScope } from '../login/token-scopes.ts';
+import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
 /** How long a parent that lacks this API is not asked again, in ms: it may be a newer Terrace by then. */
 const RECHECK_MS = 60 * 60_000;
@@ -57,9 +57,9 @@ export class ParentArriving {
       const arriving = readAs(Arriving, bytes);
       if (arriving) return arriving;
     } else {
-      await TerraceApi.refused(answer, `GET ${ARRIVING_PATH}`);
+      throwIfTransient(await refusalIn(answer, `GET ${ARRIVING_PATH}`));
     }
-    this.#api.rest();
+    this.#api.suspend();
     return undefined;
   }
 
@@ -71,7 +71,7 @@ export class ParentArriving {
 
 /** A blob that the parent is still receiving: an answer holds the bytes that it has already, which may be none. */
 export class ArrivingSource {
-  /** See `Source`. */
+  /** See `PartialSource`. */
   readonly inPart = true;
   readonly #link: ParentLink;
   readonly #idleMs: number;
@@ -98,7 +98,7 @@ export class ArrivingSource {
         scope: pullScope(repository),
         headers: { range: `bytes=${extent.start}-${extent.end - 1}` },
         waitMs: WAIT_S * 1_000,
-        paid: true,
+        bandwidthTaken: true,
         signal,
       },
     );

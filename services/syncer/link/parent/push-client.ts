@@ -3,11 +3,11 @@ import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import type { Ask, ParentLink } from '../http/link.ts';
+import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
 import { type Sent, sent } from '../http/sending.ts';
-import { pullScope, push, remove } from '../login/scopes.ts';
-import { type FetchedManifest, refusedAnswer } from './parent.ts';
+import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
+import { type FetchedManifest, refusedAnswer } from './parent-registry.ts';
 import { locationOf, sessionIn, type UploadSession } from './session.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
@@ -49,7 +49,13 @@ export class PushClient {
   async #has(path: string, repository: Repository, signal: AbortSignal): Promise<boolean> {
     const isManifest = path.includes('/manifests/');
     const headers = { accept: isManifest ? manifestTypes.join(', ') : '*/*' };
-    const ask: Ask = { scope: pullScope(repository), method: 'HEAD', headers, signal, redirects: 'return' };
+    const ask: RequestOptions = {
+      scope: pullScope(repository),
+      method: 'HEAD',
+      headers,
+      signal,
+      redirects: 'return',
+    };
     return withRetries(signal, async () => {
       const answer = await this.#ask(path, ask);
       if (answer.statusCode === 200) return true;
@@ -73,14 +79,14 @@ export class PushClient {
     signal: AbortSignal,
   ): Promise<'mounted' | UploadSession> {
     const path = `/v2/${repository}/blobs/uploads/?${new URLSearchParams({ mount: digest, from })}`;
-    return this.#begin(path, `${push(repository)} ${pullScope(from)}`, signal);
+    return this.#begin(path, `${pushScope(repository)} ${pullScope(from)}`, signal);
   }
 
   async begin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<UploadSession> {
     // distribution-spec 1.1.1, "Pushing a blob in chunks": only for another algorithm than the canonical one.
     const query = digest.startsWith('sha512:') ? '?digest-algorithm=sha512' : '';
     const path = `/v2/${repository}/blobs/uploads/${query}`;
-    const begun = await this.#begin(path, push(repository), signal);
+    const begun = await this.#begin(path, pushScope(repository), signal);
     if (begun !== 'mounted') return begun;
     throw new Fault('parent-invalid', `POST ${path}: the parent answered 201 before any content was sent`);
   }
@@ -102,7 +108,7 @@ export class PushClient {
     signal: AbortSignal,
   ): Promise<UploadSession | undefined> {
     return withRetries(signal, async () => {
-      const answer = await this.#ask(location, { scope: push(repository), signal });
+      const answer = await this.#ask(location, { scope: pushScope(repository), signal });
       const body = await readErrorBody(answer);
       if (NO_SESSION.includes(answer.statusCode)) return undefined;
       if (answer.statusCode !== 204 && answer.statusCode !== 202) {
@@ -114,7 +120,7 @@ export class PushClient {
 
   /** Ends a session that is not needed. */
   async cancel(repository: Repository, location: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask(location, { scope: push(repository), method: 'DELETE', signal });
+    const answer = await this.#ask(location, { scope: pushScope(repository), method: 'DELETE', signal });
     await answer.body.dump();
   }
 
@@ -134,7 +140,7 @@ export class PushClient {
       'content-range': `${offset}-${offset + body.size - 1}`,
     };
     const answer = await this.#ask(location, {
-      scope: push(repository),
+      scope: pushScope(repository),
       method: 'PATCH',
       headers,
       body,
@@ -168,7 +174,7 @@ export class PushClient {
       'content-type': 'application/octet-stream',
       ...(body.size > 0 && { 'content-range': `${offset}-${offset + body.size - 1}` }),
     };
-    const ask: Ask = { scope: push(repository), method: 'PUT', headers, body, signal };
+    const ask: RequestOptions = { scope: pushScope(repository), method: 'PUT', headers, body, signal };
     const answer = await this.#ask(url.href, ask);
     const errorBody = await readErrorBody(answer);
     if (answer.statusCode === 201 || answer.statusCode === 204) return;
@@ -199,7 +205,13 @@ export class PushClient {
       }
       isRetry = true;
       const body = sent(bytes);
-      const answer = await this.#ask(path, { scope: push(repository), method: 'PUT', headers, body, signal });
+      const answer = await this.#ask(path, {
+        scope: pushScope(repository),
+        method: 'PUT',
+        headers,
+        body,
+        signal,
+      });
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
       if (answer.statusCode < 200 || answer.statusCode > 299)
@@ -208,12 +220,12 @@ export class PushClient {
     });
   }
 
-  /** @returns the digest; undefined if the tag does not exist */
+  /** @returns the digest, or `UNKNOWN_DIGEST`; undefined if the tag does not exist */
   async #pointsTo(path: string, repository: Repository, signal: AbortSignal): Promise<string | undefined> {
     const headers = { accept: manifestTypes.join(', ') };
     const answer = await this.#ask(path, { scope: pullScope(repository), method: 'HEAD', headers, signal });
     if (answer.statusCode === 404) return undefined;
-    if (answer.statusCode === 200) return one(answer.headers['docker-content-digest']) ?? 'not said';
+    if (answer.statusCode === 200) return one(answer.headers['docker-content-digest']) ?? UNKNOWN_DIGEST;
     throw refusedAnswer(answer, '', `HEAD ${path}`);
   }
 
@@ -247,7 +259,7 @@ export class PushClient {
   async #untag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
     const path = `/acr/v1/${repository}/_tags/${tag}`;
     return withRetries(signal, async () => {
-      const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', signal });
+      const answer = await this.#ask(path, { scope: deleteScope(repository), method: 'DELETE', signal });
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode >= 200 && answer.statusCode <= 299) return true;
       if (answer.statusCode !== 404) throw refusedAnswer(answer, errorBody, `DELETE ${path}`);
@@ -265,7 +277,12 @@ export class PushClient {
   ): Promise<void> {
     const path = `/v2/${repository}/manifests/${reference}`;
     await withRetries(signal, async () => {
-      const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', headers, signal });
+      const answer = await this.#ask(path, {
+        scope: deleteScope(repository),
+        method: 'DELETE',
+        headers,
+        signal,
+      });
       const errorBody = await readErrorBody(answer);
       const isMissing = answer.statusCode === 404;
       if (!isMissing && (answer.statusCode < 200 || answer.statusCode > 299))
@@ -273,7 +290,7 @@ export class PushClient {
     });
   }
 
-  #ask(path: string, ask: Ask): Promise<Answer> {
+  #ask(path: string, ask: RequestOptions): Promise<Answer> {
     const { method = 'GET' } = ask;
     const changes = method !== 'GET' && method !== 'HEAD';
     return this.#link.request(path, {
@@ -282,7 +299,7 @@ export class PushClient {
     });
   }
 
-  /** `upload-unknown` if the answer says that the session no longer exists; otherwise as `refused`. */
+  /** `upload-unknown` if the answer says that the session no longer exists; otherwise as `refusedAnswer`. */
   #sessionFault(answer: Answer, body: string, what: string): Fault {
     const fault = refusedAnswer(answer, body, what);
     const { reason } = fault.detail ?? {};
@@ -293,6 +310,9 @@ export class PushClient {
     return new Fault('upload-unknown', fault.message, { cause: fault });
   }
 }
+
+/** In place of the digest of a tag that the parent answered without one: it equals none. */
+const UNKNOWN_DIGEST = 'unknown';
 
 const moved = (repository: Repository, tag: string) =>
   new Fault('conflict', `${repository}:${tag} moved at the parent: read it again and retry`);

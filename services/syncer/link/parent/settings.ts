@@ -2,47 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { passwordIn } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
-import { ParentLink } from '../http/link.ts';
-import { identityOf } from '../login/identity.ts';
 import type { TrustSource } from '../login/trust-bundle.ts';
-import { AcrMetadata } from './acr-metadata.ts';
-import { ParentActivation } from './activation.ts';
-import { ParentArriving } from './arriving.ts';
-import { ParentFeed } from './feed.ts';
-import { ParentRegistry } from './parent.ts';
-import { PushClient } from './push-client.ts';
-import { ParentReports } from './reports.ts';
-
-/** The clients of one parent and one login, over one link. */
-export type ParentClients = {
-  parent: ParentRegistry;
-  pushClient: PushClient;
-  /** The change feed of a Terrace. */
-  feed: ParentFeed;
-  /** Sends this layer's status to a Terrace. */
-  reports: ParentReports;
-  /** This layer's place at a Terrace. */
-  activation: ParentActivation;
-  /** Content that a Terrace is still receiving itself. */
-  arriving: ParentArriving;
-  /** Metadata of an Azure Container Registry; undefined if the parent is none. */
-  acr: AcrMetadata | undefined;
-};
+import { ClientCache, type ParentClients } from './client-cache.ts';
 
 /** The configuration in force, and the clients of the parent that it names. */
 export class ParentSettings implements AsyncDisposable {
   /** The bandwidth of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
-  readonly #stallMs: number | undefined;
   readonly #trust: TrustSource | undefined;
+  readonly #clients: ClientCache;
   #configuration: Configuration | undefined;
-  #current: { fingerprint: string; link: ParentLink; clients: ParentClients } | undefined;
-  /** Links of earlier configurations, held weakly: they live while a pass or a transfer uses them. */
-  #old: WeakRef<ParentLink>[] = [];
 
   /**
    * @param stallMs a connection to the parent without progress for this time fails, in ms
@@ -51,7 +23,7 @@ export class ParentSettings implements AsyncDisposable {
   constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource) {
     this.#trust = trust;
     this.bandwidth = bandwidth;
-    this.#stallMs = stallMs;
+    this.#clients = new ClientCache(bandwidth, stallMs);
   }
 
   set(configuration: Configuration): void {
@@ -77,9 +49,9 @@ export class ParentSettings implements AsyncDisposable {
     return this.#configuration?.notifications.webhooks ?? [];
   }
 
-  /** Closes the connections to the parent, see `Link.rest`. */
-  rest(): void {
-    for (const link of this.#links()) link.rest();
+  /** Closes the connections to the parent, see `ParentLink.closeIdle`. */
+  closeIdle(): void {
+    this.#clients.closeIdle();
   }
 
   /**
@@ -89,7 +61,7 @@ export class ParentSettings implements AsyncDisposable {
    */
   async clients(): Promise<ParentClients> {
     const { parent, name } = this.get();
-    const { url, username, passwordFile, caFile, azure, allowedHosts } = parent;
+    const { username, passwordFile, caFile, azure } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const secretFile = azure?.clientSecretFile;
     const secret = secretFile && (await password(secretFile, 'parent.azure.clientSecretFile'));
@@ -97,43 +69,11 @@ export class ParentSettings implements AsyncDisposable {
       caFile === undefined ? undefined : await certificates(caFile),
       await this.#trust?.get(),
     );
-    const fingerprint = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
-    if (this.#current?.fingerprint !== fingerprint) {
-      const { bandwidth } = this;
-      const identity = azure && identityOf({ azure, secret, ca });
-      const acr = isAzure(parent) ? { identity } : undefined;
-      const link = new ParentLink({
-        url,
-        login,
-        ca,
-        bandwidth,
-        azure: acr,
-        allowedHosts,
-        ...(this.#stallMs && { stallMs: this.#stallMs }),
-      });
-      this.#old = this.#links().map((old) => new WeakRef(old));
-      const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
-      const activation = new ParentActivation(link, acr ? undefined : username);
-      const clients = {
-        parent: new ParentRegistry(link),
-        pushClient: new PushClient(link),
-        feed: new ParentFeed(link, child, activation),
-        reports: new ParentReports(link, child, activation),
-        activation,
-        arriving: new ParentArriving(link),
-        acr: acr && new AcrMetadata(link),
-      };
-      this.#current = { fingerprint, link, clients };
-    }
-    return this.#current.clients;
+    return this.#clients.get({ ...parent, name, login, secret, ca });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const link of this.#links()) await link[Symbol.asyncDispose]();
-  }
-
-  #links(): ParentLink[] {
-    return [...this.#old.map((old) => old.deref()), this.#current?.link].filter((link) => link !== undefined);
+    await this.#clients[Symbol.asyncDispose]();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Fault } from '#proto/contract/fault.ts';
-import { passing, refusal } from '../answers/answers.ts';
+import { isTransient, refusal } from '../answers/answers.ts';
 import { type Answer, readErrorBody } from '../answers/bodies.ts';
 
 /**
@@ -22,17 +22,16 @@ export class TerraceApi {
   }
 
   /** Records that the parent does not have this API: no request for `retryMs`. */
-  rest(): void {
+  suspend(): void {
     this.#retryAt = Math.max(this.#retryAt, Date.now() + this.#retryMs);
   }
+}
 
-  /**
-   * @returns why the parent refused the request
-   * @throws Fault if a retry of the same request may succeed
-   */
-  static async refused(answer: Answer, what: string, body?: string): Promise<Fault> {
-    const fault = refusal(answer.statusCode, answer.headers, body ?? (await readErrorBody(answer)), what);
-    if (passing(fault)) throw fault;
-    return fault;
-  }
+/** @returns why the parent refused the request; read from the answer unless `body` was */
+export const refusalIn = async (answer: Answer, what: string, body?: string): Promise<Fault> =>
+  refusal(answer.statusCode, answer.headers, body ?? (await readErrorBody(answer)), what);
+
+/** @throws the fault, if a retry of the same request may succeed */
+export function throwIfTransient(fault: Fault): void {
+  if (isTransient(fault)) throw fault;
 }

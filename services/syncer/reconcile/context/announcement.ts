@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EventPublisher } from '#proto/bus/roles.ts';
 import { type PassResult, passFinished, passStarted } from '#proto/sync/passes.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { PassRequest } from './pass-request.ts';
 
 /** Max time that a pass runs without being announced, in ms. */
@@ -101,4 +102,19 @@ export class PassAnnouncement implements Disposable {
     clearTimeout(this.#timer);
     this.#start(isRunning);
   }
+}
+
+/** A bus on which the pass is announced before its first event or job. */
+export function announcing(bus: FencedBus, announcement: PassAnnouncement): FencedBus {
+  return {
+    ...bus,
+    publish: (...event) => {
+      announcement.now();
+      bus.publish(...event);
+    },
+    submit: (...job) => {
+      announcement.now();
+      return bus.submit(...job);
+    },
+  };
 }

@@ -80,7 +80,7 @@ export class Arrivals implements Disposable {
   }
 
   /** Resolves when the blob is committed; several calls may wait for one blob. @throws Fault if its transfer failed */
-  async bring(wanted: Wanted): Promise<void> {
+  async pull(wanted: Wanted): Promise<void> {
     // After the abort event, nothing would end the wait.
     this.#signal.throwIfAborted();
     const known = this.#waiting.get(keyOf({ ...wanted, direction: 'down' }));
@@ -89,7 +89,7 @@ export class Arrivals implements Disposable {
         // Another repository of the parent may still have the blob.
         const isSameRepository = known.job.repository === wanted.repository;
         if (isSameRepository || !Fault.is(fault, 'blob-unknown', 'parent-refused')) throw fault;
-        return this.bring(wanted);
+        return this.pull(wanted);
       });
     }
     return this.#await({ ...wanted, direction: 'down' });
@@ -98,11 +98,11 @@ export class Arrivals implements Disposable {
   /**
    * Resolves when the parent has the blob in this repository. If a push of the blob to another repository is running,
    * this one waits for it and mounts the blob from there.
-   * @param wanted `from`: other repositories of the parent that may have it; `again`: push it although the parent
+   * @param wanted `from`: other repositories of the parent that may have it; `resend`: push it although the parent
    * claims to have it
    * @throws Fault if the transfer failed; `detail.status` if the parent refused it
    */
-  async send(wanted: Wanted & { from?: Repository[]; again?: boolean }): Promise<void> {
+  async send(wanted: Wanted & { from?: Repository[]; resend?: boolean }): Promise<void> {
     this.#signal.throwIfAborted();
     const { repository, digest, from = [] } = wanted;
     const known = this.#waiting.get(keyOf({ ...wanted, direction: 'up' }));

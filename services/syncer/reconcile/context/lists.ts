@@ -100,7 +100,7 @@ export async function localReferrers(
 export type ExcludedChild = ExcludedManifest & { index: Digest };
 
 /** Children of sparse indexes of the repository that the layer does not hold. */
-export const leftOutOf = (
+export const leftOutManifests = (
   bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,

@@ -16,6 +16,6 @@ export type ParentView = {
   parentChanges: ParentChanges | undefined;
   /** The parent answered right before the pass began, so that no ping is needed. */
   answered?: boolean;
-  /** To be called at the end of the pass; `good`: everything was carried out, so the cursor advances. */
-  settle(good: boolean): Promise<void>;
+  /** To be called at the end of the pass. `good`: everything was carried out; the cursor, or the marks, are stored. */
+  finish(good: boolean): Promise<void>;
 };

@@ -77,7 +77,7 @@ export class Parking {
   }
 
   /** Deletes the record: the change succeeded or is obsolete. */
-  async over({ repository, reference }: Omit<Outbound, 'digest'>): Promise<void> {
+  async unpark({ repository, reference }: Omit<Outbound, 'digest'>): Promise<void> {
     if (!this.#known.delete(key({ repository, reference }))) return;
     await this.#bus.call(unpark, { repository, reference });
   }

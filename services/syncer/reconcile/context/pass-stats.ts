@@ -3,6 +3,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_LISTED_FAILURES, type PassResult } from '#proto/sync/passes.ts';
+import type { PassRequest } from './pass-request.ts';
 
 /** Counters and failures of a pass. */
 export class PassStats {
@@ -76,3 +77,17 @@ export class PassStats {
     if (this.failures.length < MAX_LISTED_FAILURES) this.failures.push(failure);
   }
 }
+
+/** Result of a pass that did nothing. */
+export const emptyResult = ({ id }: PassRequest): PassResult => ({
+  pass: id,
+  ok: false,
+  taken: 0,
+  dropped: 0,
+  sent: 0,
+  withdrawn: 0,
+  failed: 0,
+  parked: 0,
+  failures: [],
+  ms: 0,
+});

@@ -3,13 +3,14 @@ import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent.ts';
+import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent-registry.ts';
 import { listEntries } from '../context/lists.ts';
 import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
-import { matchesPattern, named, needsCatalog, selectionOf } from '../select/patterns.ts';
+import { named, needsCatalog, selectionOf } from '../select/patterns.ts';
 import { type AcrChangesDeps, changesByLists, changesSince, deletedChanges } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
@@ -51,10 +52,10 @@ export class AcrChangeScan {
    */
   async scan(
     deps: AcrScanDeps,
-    { of, everything }: { of: string; everything: boolean },
+    { scopeHash, full }: { scopeHash: string; full: boolean },
   ): Promise<ParentView | undefined> {
     if (this.#now() < this.#unsupportedUntil) return undefined;
-    if (of !== this.#scopeHash) await this.#loadMarks(of, deps.signal);
+    if (scopeHash !== this.#scopeHash) await this.#loadMarks(scopeHash, deps.signal);
     const names = await this.#names(deps);
     if (!names) return undefined;
     const seen = await this.#readStates(deps, names);
@@ -63,11 +64,10 @@ export class AcrChangeScan {
       return undefined;
     }
     const states = [...seen.values()];
-    if (states.length > 0 && states.every((state) => state === 'closed')) return undefined;
-    const compareAll =
-      everything || this.#marks.size === 0 || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
+    if (states.length > 0 && states.every((state) => state === 'forbidden')) return undefined;
+    const compareAll = full || this.#marks.size === 0 || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const parentChanges = compareAll ? undefined : await this.#findChanges(deps, seen);
-    return { parentChanges, settle: (good) => this.#settle(good, compareAll, seen) };
+    return { parentChanges, finish: (good) => this.#settle(good, compareAll, seen) };
   }
 
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
@@ -122,11 +122,11 @@ export class AcrChangeScan {
     const readDeps: AcrChangesDeps = { bus: this.#bus, acr, parent, signal };
     const parentChanges = new Map<Repository, RepositoryChanges>();
     // If all repositories are missing, the registry may be another one of the same name: nothing is deleted for that.
-    const anyLeft = [...seen.values()].some((state) => state !== 'gone');
+    const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     await each([...seen], MAX_PARALLEL, async ([name, state]) => {
       const mark = this.#marks.get(name);
       if (typeof state === 'object' && mark && isSame(mark, state)) return;
-      if (state === 'gone') {
+      if (state === 'missing') {
         if (mark && anyLeft) parentChanges.set(name, await deletedChanges(readDeps, name));
         return;
       }
@@ -134,7 +134,7 @@ export class AcrChangeScan {
       // The survey lists all tags of a filtered repository anyway: the selection depends on all of them.
       const filtered = selected?.tags !== undefined || selected?.referrers === false;
       if (filtered) parentChanges.set(name, { tags: new Map(), around: new Set() });
-      else if (state === 'closed') parentChanges.set(name, await changesByLists(readDeps, name));
+      else if (state === 'forbidden') parentChanges.set(name, await changesByLists(readDeps, name));
       else parentChanges.set(name, await changesSince(readDeps, name, mark, state));
     });
     return parentChanges;
@@ -146,7 +146,7 @@ export class AcrChangeScan {
     seen: ReadonlyMap<Repository, RepositoryState>,
   ): Promise<void> {
     if (!good) return;
-    const anyLeft = [...seen.values()].some((state) => state !== 'gone');
+    const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     const changed: { repository: Repository; mark: Mark | null }[] = [];
     for (const [repository, state] of seen) {
       const before = this.#marks.get(repository);

@@ -6,9 +6,9 @@ import { parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import { passing } from '../../link/answers/answers.ts';
+import { isTransient } from '../../link/answers/answers.ts';
 import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, TagLister } from '../../link/parent/parent.ts';
+import type { ManifestReader, TagLister } from '../../link/parent/parent-registry.ts';
 import { bases, listEntries } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 
@@ -167,7 +167,7 @@ async function subjectOf(
     return parseManifest(bytes, mediaType).subject?.digest;
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof Fault) || passing(error)) throw error;
+    if (!(error instanceof Fault) || isTransient(error)) throw error;
     // Deleted meanwhile, or unreadable: no tag refers to it, so this is not a failure of the pass.
     return undefined;
   }

@@ -1,7 +1,7 @@
 import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { type ContentChange, getCursor, storeCursor } from '#proto/sync/changes.ts';
-import type { ChangeSource } from '../../link/parent/feed.ts';
+import type { ChangeSource } from '../../link/parent/parent-feed.ts';
 import type { ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
@@ -19,7 +19,7 @@ export interface CursorReader {
 
 /** Knows also when a pass has read from there. */
 export interface CursorFollower extends CursorReader {
-  readonly turned: Promise<void>;
+  readonly passEnded: Promise<void>;
 }
 
 /**
@@ -41,7 +41,7 @@ export class ChangeCursor implements CursorFollower {
   #known = false;
   /** When the parent last answered that nothing is new, by `performance.now()`. */
   #unchangedAt = Number.NEGATIVE_INFINITY;
-  #turned = Promise.withResolvers<void>();
+  #passEnded = Promise.withResolvers<void>();
 
   constructor(bus: BusCaller, now: () => number = Date.now) {
     this.#bus = bus;
@@ -65,8 +65,8 @@ export class ChangeCursor implements CursorFollower {
   }
 
   /** Resolves at the end of the next pass that reads changes from here. */
-  get turned(): Promise<void> {
-    return this.#turned.promise;
+  get passEnded(): Promise<void> {
+    return this.#passEnded.promise;
   }
 
   /** A long poll reported changes; the next pass reads them. */
@@ -93,20 +93,20 @@ export class ChangeCursor implements CursorFollower {
 
   /**
    * Reads the changes since the last pass.
-   * @param everything compare everything, regardless of reported changes
-   * @param asks ask the parent now, even if it has just answered a long poll
+   * @param full compare everything, regardless of reported changes
+   * @param mustAsk ask the parent now, even if it has just answered a long poll
    * @returns undefined if the parent has no change feed
    * @throws Fault `parent-unreachable`, …
    */
   async read(
     feed: ChangeSource,
-    { of, everything, asks }: { of: string; everything: boolean; asks: boolean },
+    { scopeHash, full, mustAsk }: { scopeHash: string; full: boolean; mustAsk: boolean },
     signal: AbortSignal,
   ): Promise<ParentView | undefined> {
-    if (of !== this.#scopeHash) await this.#load(of);
-    const compareAll = everything || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
+    if (scopeHash !== this.#scopeHash) await this.#load(scopeHash);
+    const compareAll = full || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
-    if (!compareAll && !asks && this.followed && isFresh)
+    if (!compareAll && !mustAsk && this.followed && isFresh)
       return { ...this.#compareChanges(), answered: true };
     let after = compareAll ? undefined : this.#cursor;
     for (let answers = 1; ; answers += 1) {
@@ -129,7 +129,7 @@ export class ChangeCursor implements CursorFollower {
   }
 
   async #load(scopeHash: string): Promise<void> {
-    const { cursor } = await this.#bus.call(getCursor, { scopeHash: scopeHash });
+    const { cursor } = await this.#bus.call(getCursor, { scopeHash });
     this.#scopeHash = scopeHash;
     this.#followed = false;
     this.#cursor = cursor;
@@ -141,7 +141,7 @@ export class ChangeCursor implements CursorFollower {
     if (lost) this.#cursor = undefined;
     return {
       parentChanges: undefined,
-      settle: async (good) => {
+      finish: async (good) => {
         if (good) {
           this.#comparedAllAt = this.#now();
           this.#pending.clear();
@@ -155,7 +155,7 @@ export class ChangeCursor implements CursorFollower {
   #compareChanges(): ParentView {
     return {
       parentChanges: new Map(this.#pending),
-      settle: async (good) => {
+      finish: async (good) => {
         if (good) this.#pending.clear();
         await this.#endPass(good);
       },
@@ -167,8 +167,8 @@ export class ChangeCursor implements CursorFollower {
       await this.#bus.call(storeCursor, { scopeHash: this.#scopeHash as string, cursor: this.#cursor });
       this.#stored = this.#cursor;
     }
-    this.#turned.resolve();
-    this.#turned = Promise.withResolvers();
+    this.#passEnded.resolve();
+    this.#passEnded = Promise.withResolvers();
   }
 
   #pendingCount(): number {

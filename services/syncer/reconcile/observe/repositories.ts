@@ -1,11 +1,12 @@
 import { cleanRepository, listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { differing, listEntries } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
-import { matchesPattern, named, needsCatalog } from '../select/patterns.ts';
+import { named, needsCatalog } from '../select/patterns.ts';
 
 /**
  * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the

@@ -3,11 +3,11 @@ import { putTag } from '#proto/content/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
-import type { ParentReader } from '../../link/parent/parent.ts';
-import { byBegun, byPlace, type PullOrder } from '../context/order.ts';
+import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import { byBegun, byName, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { loserTag } from '../context/plan.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
+import { loserTag } from '../observe/plan.ts';
 import type { Survey } from '../observe/survey.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
@@ -18,10 +18,10 @@ import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
  *
  * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
  * children. This file loads and pulls them in batches. For each image, `tree.ts` fetches the missing manifests within
- * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts` then submits
- * the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before parents, and moves
- * the tag last. `parts.ts` describes each blob to the layers below before its image is complete. `repair.ts` fetches
- * damaged content again.
+ * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts`
+ * then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before
+ * parents, and moves the tag last. `image-context.ts` describes each blob to the layers below before its image is
+ * complete. `repair-damaged.ts` fetches damaged content again.
  */
 
 /** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
@@ -54,7 +54,7 @@ export async function bringImages(
   images: Image[],
   { room = new MemoryBudget(), limits }: { room?: MemoryBudget; limits?: TreeLimits } = {},
 ): Promise<void> {
-  const sorted = images.toSorted(byPlace);
+  const sorted = images.toSorted(byName);
   let at = 0;
   let waiting: Image[] = [];
   const next = (): Batch | undefined => {
@@ -241,9 +241,9 @@ class Batch {
     const arrived = new Set<Digest>();
     return {
       send: (wanted) => arrivals.send(wanted),
-      bring: async (wanted) => {
+      pull: async (wanted) => {
         if (arrived.has(wanted.digest)) return;
-        await arrivals.bring(wanted);
+        await arrivals.pull(wanted);
         arrived.add(wanted.digest);
       },
     };

@@ -4,16 +4,16 @@ import { type ExcludedManifest, putManifest, putTag } from '#proto/content/manif
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
-import type { FetchedManifest } from '../../link/parent/parent.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { imageContexts } from './parts.ts';
-import { type Branch, blobsOf, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
+import { imageContexts } from './image-context.ts';
+import { blobsOf, type ImageNode, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {
-  branches: Branch[];
-  /** All blobs of the branches; `missing`: those that the layer lacks. */
+  nodes: ImageNode[];
+  /** All blobs of the nodes; `missing`: those that the layer lacks. */
   blobs: Descriptor[];
   missing: Descriptor[];
   /** Some of the blobs are here already, at least in part. */
@@ -34,15 +34,15 @@ export async function loadImage(
   partial: ReadonlySet<Digest>,
   options: TreeOptions = {},
 ): Promise<Load> {
-  const branches = await missingTree(context, repository, digest, wanted, options);
-  const blobs = blobsOf(branches).sort(bySize);
+  const nodes = await missingTree(context, repository, digest, wanted, options);
+  const blobs = blobsOf(nodes).sort(bySize);
   const missingDigests = await missingOf(
     context,
     blobs.map((blob) => blob.digest),
   );
   const missing = blobs.filter((blob) => missingDigests.has(blob.digest));
   const begun = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
-  return { branches, blobs, missing, begun };
+  return { nodes, blobs, missing, begun };
 }
 
 /**
@@ -53,15 +53,15 @@ export async function loadImage(
 export async function pullLoad(
   context: PassContext,
   repository: Repository,
-  { branches, blobs, missing }: Load,
+  { nodes, blobs, missing }: Load,
   tags: Tag[],
 ): Promise<void> {
   const { bus, arrivals } = context;
-  const parts = imageContexts(branches, tags);
+  const contexts = imageContexts(nodes, tags);
   const results = await Promise.allSettled(
     missing.map(({ digest, size }) => {
-      const part = parts.get(digest);
-      return arrivals.bring({ repository, digest, size, ...(part && { part }) });
+      const part = contexts.get(digest);
+      return arrivals.pull({ repository, digest, size, ...(part && { part }) });
     }),
   );
   const failure = results.find((result) => result.status === 'rejected');
@@ -70,7 +70,7 @@ export async function pullLoad(
     const digests = blobs.slice(at, at + PAGE).map((blob) => blob.digest);
     await bus.call(linkBlobs, { repository, digests });
   }
-  for (const branch of branches) await commitManifest(context, repository, branch, branch.leftOut);
+  for (const node of nodes) await commitManifest(context, repository, node, node.leftOut);
 }
 
 /**
@@ -84,11 +84,11 @@ export async function pullImage(
   { bus, pass }: PassContext,
   repository: Repository,
   digest: Digest,
-  { branches, missing }: Load,
+  { nodes, missing }: Load,
   content: () => Promise<void>,
   move?: PulledTag,
 ): Promise<boolean> {
-  if (branches.length === 0 && !move) return false;
+  if (nodes.length === 0 && !move) return false;
   const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, blobs: missing.length, bytes });

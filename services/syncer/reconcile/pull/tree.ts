@@ -3,14 +3,14 @@ import { type ExcludedManifest, getManifest, missingManifests } from '#proto/con
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import type { FetchedManifest } from '../../link/parent/parent.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose, platformName } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
 /** A manifest that the layer lacks, and its children that are not pulled. */
-export type Branch = FetchedManifest & { manifest: Manifest; leftOut: ExcludedManifest[] };
+export type ImageNode = FetchedManifest & { manifest: Manifest; leftOut: ExcludedManifest[] };
 
 /** `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. */
 export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
@@ -45,14 +45,14 @@ export async function missingTree(
   root: Digest,
   wanted: TreeSelection,
   options: TreeOptions = {},
-): Promise<Branch[]> {
+): Promise<ImageNode[]> {
   const tree = new Tree(context, repository, root, wanted, options);
   await tree.grow();
   return tree.order;
 }
 
 class Tree {
-  readonly order: Branch[] = [];
+  readonly order: ImageNode[] = [];
   readonly #context: PassContext;
   readonly #mayFetch: (() => void) | undefined;
   readonly #repository: Repository;
@@ -180,9 +180,9 @@ const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => 
   ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
 });
 
-/** Blobs of the branches, without duplicates. */
-export function blobsOf(branches: Branch[]): Descriptor[] {
-  const all = branches.flatMap(({ manifest }) => manifest.blobs);
+/** Blobs of the nodes, without duplicates. */
+export function blobsOf(nodes: ImageNode[]): Descriptor[] {
+  const all = nodes.flatMap(({ manifest }) => manifest.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
 }
 

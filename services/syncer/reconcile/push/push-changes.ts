@@ -1,12 +1,12 @@
 import { each } from '#proto/async/each.ts';
-import { deleteTag, missingManifests, setBase } from '#proto/content/manifests.ts';
+import { missingManifests } from '#proto/content/manifests.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/sync/passes.ts';
 import { isRefusal, type Outbound } from '../context/parking.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
-import { loserTag } from '../context/plan.ts';
 import { settleSent, settleWithdrawn } from '../context/unsent-changes.ts';
+import { loserTag } from '../observe/plan.ts';
 import type { TagAction } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { ParentUsage } from './parent-usage.ts';
@@ -14,13 +14,14 @@ import { send } from './send.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
 /**
- * Push: carries changes of a ReadWrite layer up to its parent, and records agreement.
+ * Push: carries changes of a ReadWrite layer up to its parent.
  *
  * The surveys and the unsent changes become a list of changes per repository, in stages: manifests (0), moves of tags
  * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `send.ts` pushes a manifest with
  * all that it refers to and moves its tag last; `referrers-tag.ts` maintains the list of referrers at a parent without
  * the referrers API. `withdraw.ts` deletes tags and manifests at the parent; `parent-usage.ts` determines which
- * content is still in use there. A change that the parent refuses is parked.
+ * content is still in use there. A change that the parent refuses is parked;
+ * `unpark-obsolete.ts` deletes the records of those that are obsolete.
  */
 
 /** A change to push. In a repository, a stage begins when all earlier ones have ended. */
@@ -98,7 +99,7 @@ async function carryOut(context: PassContext, change: Change): Promise<void> {
     signal.throwIfAborted();
     const outcome = await change.run();
     if (outcome) stats[outcome] += 1;
-    await parking.over(change);
+    await parking.unpark(change);
   } catch (error) {
     signal.throwIfAborted();
     if (isRefusal(error)) {
@@ -240,27 +241,3 @@ function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): 
 }
 
 const commonOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
-
-/** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
-export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, unsentChanges, pass, stats, signal } = context;
-  const { repository, actions } = survey;
-  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
-  for (const { tag, views, action } of actions) {
-    try {
-      if (action.kind === 'agree') {
-        await bus.call(setBase, { repository, tag, digest: action.digest ?? null });
-        if (action.digest && unsent.has(action.digest)) await settleSent(bus, repository, [action.digest]);
-      } else if (action.kind === 'drop') {
-        await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
-        stats.dropped += 1;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      const failure = stats.fail({ repository, tag }, error);
-      if (!failure) continue;
-      const { code, reason } = failure;
-      bus.publish(imageFailed, { pass, repository, tag, code, reason });
-    }
-  }
-}

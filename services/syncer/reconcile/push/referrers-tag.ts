@@ -2,7 +2,7 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import type { FetchedManifest } from '../../link/parent/parent.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import type { PassContext } from '../context/pass-context.ts';
 
 /** Max attempts to write the list, if another client changes it meanwhile. */

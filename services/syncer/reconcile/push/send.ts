@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
-import type { FetchedManifest } from '../../link/parent/parent.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
@@ -13,7 +13,7 @@ import { selectionOf } from '../select/patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
-type Branch = { digest: Digest; blobs: Descriptor[] };
+type PushNode = { digest: Digest; blobs: Descriptor[] };
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
@@ -38,7 +38,7 @@ export async function send(
 ): Promise<boolean> {
   const { bus, pass } = context;
   const about = { pass, repository, tag: move?.tag ?? null, digest };
-  const { branches, present } = await findMissing(context, repository, digest, limits);
+  const { nodes, present } = await findMissing(context, repository, digest, limits);
   // The target of a tag stays unsent until the base is recorded: it shows the next pass that this layer moved the tag.
   const isTarget = (one: Digest) => move !== undefined && one === digest;
   // Only unsent manifests: a child that the layer leaves out exists there, too, and must not count as deleted here.
@@ -49,15 +49,15 @@ export async function send(
     repository,
     unsent.filter((one) => !isTarget(one)),
   );
-  if (branches.length === 0 && !move) return false;
-  const blobs = blobsOf(branches);
+  if (nodes.length === 0 && !move) return false;
+  const blobs = blobsOf(nodes);
   const missing = await missingBlobs(context, repository, blobs);
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
   await sendBlobs(context, repository, missing);
-  for (const branch of branches) {
-    await put(context, repository, await readBranch(context, repository, branch.digest));
-    if (!isTarget(branch.digest)) await settleSent(bus, repository, [branch.digest]);
+  for (const node of nodes) {
+    await put(context, repository, await readNode(context, repository, node.digest));
+    if (!isTarget(node.digest)) await settleSent(bus, repository, [node.digest]);
   }
   if (move) {
     await moveTag(context, repository, digest, move);
@@ -73,8 +73,8 @@ async function findMissing(
   repository: Repository,
   root: Digest,
   limits: TreeLimits | undefined,
-): Promise<{ branches: Branch[]; present: Digest[] }> {
-  const branches: Branch[] = [];
+): Promise<{ nodes: PushNode[]; present: Digest[] }> {
+  const nodes: PushNode[] = [];
   const present: Digest[] = [];
   const seen = new Set<Digest>();
   const budget = new TreeBudget(`${root} of ${repository}`, limits);
@@ -82,17 +82,17 @@ async function findMissing(
     if (depth > MAX_DEPTH)
       throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     context.signal.throwIfAborted();
-    const branch = await readBranch(context, repository, digest).catch((error) => {
+    const node = await readNode(context, repository, digest).catch((error) => {
       // Left out of a sparse index: the parent decides whether it accepts the index without it.
       if (depth > 0 && Fault.is(error, 'manifest-unknown') && error.detail?.leftOut) return undefined;
       throw error;
     });
-    if (!branch) return;
-    const { blobs, manifests } = branch.manifest;
+    if (!node) return;
+    const { blobs, manifests } = node.manifest;
     budget.visit();
     budget.fetched(0, blobs.length);
     for (const child of await filterMissing(manifests)) await visit(child, depth + 1);
-    branches.push({ digest, blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })) });
+    nodes.push({ digest, blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })) });
   };
   /** Returns those that the parent lacks. Each manifest is checked once. */
   const filterMissing = async (manifests: { digest: Digest }[]): Promise<Digest[]> => {
@@ -106,10 +106,10 @@ async function findMissing(
     return fresh.filter((digest) => missing.has(digest));
   };
   for (const digest of await filterMissing([{ digest: root }])) await visit(digest, 0);
-  return { branches, present };
+  return { nodes, present };
 }
 
-async function readBranch(
+async function readNode(
   { bus, volume }: PassContext,
   repository: Repository,
   digest: Digest,
@@ -126,9 +126,9 @@ async function readBranch(
   }
 }
 
-/** Blobs of the branches, without duplicates, small ones first. */
-function blobsOf(branches: Branch[]): Descriptor[] {
-  const all = branches.flatMap((branch) => branch.blobs);
+/** Blobs of the nodes, without duplicates, small ones first. */
+function blobsOf(nodes: PushNode[]): Descriptor[] {
+  const all = nodes.flatMap((node) => node.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()].sort((a, b) => a.size - b.size);
 }
 
@@ -148,14 +148,14 @@ async function sendBlobs(
   context: PassContext,
   repository: Repository,
   blobs: Descriptor[],
-  again = false,
+  { resend = false } = {},
 ): Promise<void> {
   const wanted = await Promise.all(
     blobs.map(async ({ digest, size }) => ({
       repository,
       digest,
       size,
-      ...(again ? { resend: true } : { from: await mountable(context, repository, digest) }),
+      ...(resend ? { resend } : { from: await mountable(context, repository, digest) }),
     })),
   );
   const results = await Promise.allSettled(wanted.map((one) => context.arrivals.send(one)));
@@ -178,18 +178,18 @@ async function mountable(
 async function put(
   context: PassContext,
   repository: Repository,
-  branch: FetchedManifest & { manifest: Manifest },
+  node: FetchedManifest & { manifest: Manifest },
 ): Promise<void> {
   const { pushClient, signal } = context;
-  const { digest, manifest } = branch;
-  const attempt = () => pushClient.putManifest(repository, digest, branch, signal);
+  const { digest, manifest } = node;
+  const attempt = () => pushClient.putManifest(repository, digest, node, signal);
   const { subject } = await attempt().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
     // The parent claimed to have the blobs, but its refusal of the manifest counts.
-    await sendBlobs(context, repository, manifest.blobs, true);
+    await sendBlobs(context, repository, manifest.blobs, { resend: true });
     return attempt();
   });
-  if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, branch);
+  if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, node);
 }
 
 /**
@@ -202,14 +202,14 @@ async function restoreReferrers(
   digests: Digest[],
 ): Promise<void> {
   for (const digest of digests) {
-    const branch = await readBranch(context, repository, digest).catch((error) => {
+    const node = await readNode(context, repository, digest).catch((error) => {
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
     });
-    const subject = branch?.manifest.subject?.digest;
-    if (!branch || !subject) continue;
+    const subject = node?.manifest.subject?.digest;
+    if (!node || !subject) continue;
     if (await context.parent.referrers(repository, subject, context.signal)) continue;
-    await noteReferrer(context, repository, subject, branch);
+    await noteReferrer(context, repository, subject, node);
   }
 }
 
@@ -226,7 +226,7 @@ async function moveTag(
     if (current !== expect) {
       throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
     }
-    const content = await readBranch(context, repository, digest);
+    const content = await readNode(context, repository, digest);
     await pushClient.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
       // The answer to an earlier attempt may have been lost.
       const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;

@@ -8,8 +8,6 @@ import { matchesPattern } from '#proto/oci/repository-pattern.ts';
  * `unmatched.ts` finds the patterns that matched nothing, for the status of the link.
  */
 
-export { matchesPattern };
-
 /** The selection that applies to a repository: its exact name, else the longest prefix, else `*`. */
 export function selectionOf<S extends { name: string }>(
   selections: readonly S[],

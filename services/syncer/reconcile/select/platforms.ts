@@ -42,7 +42,7 @@ const isAttestation = ({ platform }: Descriptor): boolean =>
 
 function fits({ platform }: Descriptor, filters: Platform[]): boolean {
   if (!platform?.os || !platform.architecture) return true;
-  const actual = normalise(platform.os, platform.architecture, platform.variant ?? '');
+  const actual = normalize(platform.os, platform.architecture, platform.variant ?? '');
   return filters.some(
     ({ os, architecture, variant }) =>
       os === actual.os &&
@@ -55,15 +55,37 @@ function fits({ platform }: Descriptor, filters: Platform[]): boolean {
 export const platformName = ({ platform }: Descriptor): string =>
   clip([platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/'), MAX_PLATFORM);
 
-function filterOf(text: string): Platform {
-  const [os = '', architecture = '', variant] = text.split('/');
-  const filter = normalise(os, architecture, variant ?? '');
+/** Whether a child of one of these platforms (`os/architecture[/variant]`) is pulled. */
+export function isPlatformWanted(
+  names: readonly string[],
+  platforms: readonly string[] | undefined,
+): boolean {
+  const children = names.map((name, at) => {
+    const { os, architecture, variant } = parsePlatform(name);
+    return {
+      mediaType: '',
+      digest: String(at),
+      size: 0,
+      platform: { os, architecture, ...(variant && { variant }) },
+    };
+  });
+  return choose(children, platforms).wanted.length > 0;
+}
+
+function parsePlatform(name: string): Platform {
+  const [os = '', architecture = '', variant] = name.split('/');
+  return { os, architecture, variant };
+}
+
+function filterOf(name: string): Platform {
+  const { os, architecture, variant } = parsePlatform(name);
+  const filter = normalize(os, architecture, variant ?? '');
   const namesVariant = variant !== undefined || /^arm(hf|el)$/i.test(architecture);
   return namesVariant ? filter : { ...filter, variant: undefined };
 }
 
-/** Normalises as containerd's platforms package does: `x86_64` is `amd64`, `arm64/v8` is `arm64`. */
-function normalise(os: string, architecture: string, variant: string): Platform {
+/** Normalizes as containerd's platforms package does: `x86_64` is `amd64`, `arm64/v8` is `arm64`. */
+function normalize(os: string, architecture: string, variant: string): Platform {
   const kind = { os: os.toLowerCase() === 'macos' ? 'darwin' : os.toLowerCase() };
   const [arch, version] = [architecture.toLowerCase(), variant.toLowerCase()];
   switch (arch) {

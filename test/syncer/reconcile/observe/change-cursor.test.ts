@@ -7,7 +7,7 @@ import { ChangeCursor } from '../../../../services/syncer/reconcile/observe/chan
 const call = async (contract: object) => (contract === getCursor ? { cursor: '1.a' } : {});
 const bus = { call } as unknown as BusCaller;
 const { signal } = new AbortController();
-const options = { of: 'parent', everything: false, asks: true };
+const options = { scopeHash: 'parent', full: false, mustAsk: true };
 
 test('a parent that always has more to tell is compared as a whole, until that was good', async () => {
   for (const changesOfEach of [0, 1_000]) {
@@ -30,7 +30,7 @@ test('a parent that always has more to tell is compared as a whole, until that w
       assert.ok(look);
       assert.equal(look.parentChanges, undefined);
       assert.ok(asked <= 1_002, `${asked} requests`);
-      await look.settle(round === 2);
+      await look.finish(round === 2);
       assert.equal(changeCursor.cursor, round === 2 ? 'end' : undefined);
     }
   }

@@ -34,7 +34,7 @@ test('a blob that one repository does not give is asked of another one that has 
   const { bus, wished } = queue((repository) => (repository === 'a' ? 'blob-unknown' : 'done'));
   using arrivals = new Arrivals(bus, log, 'pass', new AbortController().signal);
   const results = await Promise.allSettled(
-    ['a', 'b', 'a', 'c'].map((repository) => arrivals.bring({ repository, digest, size: 1 })),
+    ['a', 'b', 'a', 'c'].map((repository) => arrivals.pull({ repository, digest, size: 1 })),
   );
   assert.deepEqual(
     results.map(({ status }) => status),
@@ -47,7 +47,7 @@ test('a link that is away is not tried again for each repository', async () => {
   const { bus, wished } = queue(() => 'parent-unreachable');
   using arrivals = new Arrivals(bus, log, 'pass', new AbortController().signal);
   const results = await Promise.allSettled(
-    ['a', 'b'].map((repository) => arrivals.bring({ repository, digest, size: 1 })),
+    ['a', 'b'].map((repository) => arrivals.pull({ repository, digest, size: 1 })),
   );
   assert.ok(results.every(({ status }) => status === 'rejected'));
   assert.deepEqual(wished, ['a']);
@@ -57,7 +57,7 @@ test('nothing is waited for once the pass was ended', async () => {
   const end = new AbortController();
   using arrivals = new Arrivals(queue(() => 'done').bus, log, 'pass', end.signal);
   end.abort(new Error('ended'));
-  await assert.rejects(arrivals.bring({ repository: 'a', digest, size: 1 }), /ended/);
+  await assert.rejects(arrivals.pull({ repository: 'a', digest, size: 1 }), /ended/);
 });
 
 const { signal } = new AbortController();
@@ -93,14 +93,14 @@ test('a transfer that pauses because the window closes is waited for no more', a
   const { bus } = queue(() => 'paused');
   using arrivals = new Arrivals(bus, log, 'pass', signal, 1_000);
   await assert.rejects(arrivals.send({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
-  await assert.rejects(arrivals.bring({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
+  await assert.rejects(arrivals.pull({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
 });
 
 test('the same blob may come and go at the same time', async () => {
   const { bus, jobs } = queue(() => 'done');
   using arrivals = new Arrivals(bus, log, 'pass', signal);
   const wanted = { repository: 'a', digest, size: 1 };
-  await Promise.all([arrivals.send(wanted), arrivals.bring(wanted)]);
+  await Promise.all([arrivals.send(wanted), arrivals.pull(wanted)]);
   assert.deepEqual(
     jobs.map(({ direction }) => direction),
     ['up', 'down'],

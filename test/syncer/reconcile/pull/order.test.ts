@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { batches } from '#proto/async/batches.ts';
-import { byBegun, byPlace, bySize } from '../../../../services/syncer/reconcile/context/order.ts';
+import { byBegun, byName, bySize } from '../../../../services/syncer/reconcile/context/order.ts';
 
 const image = (text: string) => {
   const [priority, begun, repository, tag] = text.split(' ') as [string, string, string, string?];
@@ -24,7 +24,7 @@ test('images: priority, then what was begun, then repository and tag', () => {
     order,
   );
   assert.deepEqual(
-    shuffled.toSorted(byPlace).map(({ text }) => text),
+    shuffled.toSorted(byName).map(({ text }) => text),
     ['5 new z v1', '5 new z v2', '0 new a', '0 new a v1', '0 begun b v1', '0 new b v2', '-1 begun a v1'],
   );
 });

@@ -7,7 +7,7 @@ import { missingManifests, putManifest, putTag } from '#proto/content/manifests.
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
-import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent.ts';
+import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-registry.ts';
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
@@ -204,7 +204,7 @@ async function brought(
     volume,
     parent: above.client,
     signal,
-    arrivals: { bring: async () => {} },
+    arrivals: { pull: async () => {} },
     unsentChanges: { isDeleted: () => false },
     skippedByParent: new Set(),
     oversized,

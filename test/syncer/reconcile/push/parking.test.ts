@@ -55,7 +55,7 @@ test('nothing waits where everything is to be tried; what succeeded is forgotten
   const parking = await Parking.load(bus, signal, true);
   assert.equal(parking.waiting(change), undefined);
   assert.equal((await parking.refused(change, refused)).attempts, 2);
-  await parking.over(change);
+  await parking.unpark(change);
   assert.equal(kept.size, 0);
 });
 

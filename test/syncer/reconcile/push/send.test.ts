@@ -361,7 +361,7 @@ test('what a sparse index leaves out here and the parent has is not withdrawn th
   const found = (await getManifest(cloud.url, 'sparse', 'v1'))!;
   await deleteManifest(cloud.url, 'sparse', index.digest);
   await using up = await deps();
-  const bringing = { ...up, arrivals: { ...up.arrivals, bring: async () => {} } };
+  const bringing = { ...up, arrivals: { ...up.arrivals, pull: async () => {} } };
   const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
   await commitManifest(bringing, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
   await send(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });

@@ -2,14 +2,14 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type LayersReport, ReportAck, reportPath, type StreamPlace } from '#proto/status/layers-below.ts';
-import { MAX_WORD_BYTES } from '../answers/bodies.ts';
+import { type LayersReport, ReportAck, reportPath, type StreamPosition } from '#proto/status/layers-below.ts';
+import { MAX_MESSAGE_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
-import type { ParentLink } from '../http/link.ts';
+import type { ParentLink } from '../http/parent-link.ts';
 import { sent } from '../http/sending.ts';
-import { activationRefused, type PlaceInvalidator, takenSince } from './activation.ts';
-import { TerraceApi } from './terrace-api.ts';
+import { type ActivationInvalidator, activationRefused, takenSince } from './activation.ts';
+import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
 const pack = promisify(gzip);
 
@@ -32,18 +32,18 @@ export const isTooSlow = (error: unknown): boolean =>
 /** Sends reports to the parent. */
 export interface ReportSender {
   send: ParentReports['send'];
-  rest: ParentReports['rest'];
+  suspend: ParentReports['suspend'];
 }
 
 /** Sends the status of this layer, and of the layers below it, to a Terrace above. */
 export class ParentReports implements ReportSender {
   readonly #link: ParentLink;
   readonly #child: string;
-  readonly #activation: PlaceInvalidator;
+  readonly #activation: ActivationInvalidator;
   readonly #api: TerraceApi;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: ParentLink, child: string, activation: PlaceInvalidator) {
+  constructor(link: ParentLink, child: string, activation: ActivationInvalidator) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
@@ -58,7 +58,7 @@ export class ParentReports implements ReportSender {
   async send(
     report: LayersReport,
     signal: AbortSignal,
-  ): Promise<{ taken: boolean; place: StreamPlace | undefined } | { refused: Fault } | undefined> {
+  ): Promise<{ taken: boolean; place: StreamPosition | undefined } | { refused: Fault } | undefined> {
     if (!this.#api.mayRequest) return undefined;
     const path = reportPath(this.#child);
     const body = await pack(JSON.stringify(report));
@@ -71,7 +71,7 @@ export class ParentReports implements ReportSender {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const text = (await this.#link.read(answer, MAX_WORD_BYTES, path)).toString('utf8');
+      const text = (await this.#link.read(answer, MAX_MESSAGE_BYTES, path)).toString('utf8');
       const other = takenSince(status, text);
       if (other) {
         this.#activation.invalidate();
@@ -80,7 +80,8 @@ export class ParentReports implements ReportSender {
       const ack = readAs(ReportAck, text);
       if (ack) return { taken: status === 200, place: ack.place };
     } else {
-      const fault = await TerraceApi.refused(answer, `POST ${path}`);
+      const fault = await refusalIn(answer, `POST ${path}`);
+      throwIfTransient(fault);
       // Earlier versions refuse a body that arrives too slowly in this way: its content is not at fault.
       if (status === 400 && fault.detail?.reason === 'SIZE_INVALID') {
         throw new Fault('parent-unreachable', fault.message, { detail: fault.detail });
@@ -88,12 +89,12 @@ export class ParentReports implements ReportSender {
       const hasContent = report.events.length > 0 || report.layers !== undefined;
       if (hasContent && CONTENT_REJECTED.includes(status)) return { refused: fault };
     }
-    this.rest();
+    this.suspend();
     return undefined;
   }
 
   /** Sends no more reports to the parent for `RECHECK_MS`. */
-  rest(): void {
-    this.#api.rest();
+  suspend(): void {
+    this.#api.suspend();
   }
 }

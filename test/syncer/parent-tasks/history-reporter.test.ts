@@ -6,9 +6,9 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/status/history-status.ts';
-import type { LayerReport, LayersReport, StreamPlace } from '#proto/status/layers-below.ts';
+import type { LayerReport, LayersReport, StreamPosition } from '#proto/status/layers-below.ts';
+import { reportHistory } from '../../../services/syncer/parent-tasks/history-reporter.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
-import { report } from '../../../services/syncer/parent-tasks/reporter.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
 import { until } from '../../gateway/layer.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
@@ -16,7 +16,7 @@ import { quiet, TestBus } from '../../support/bus.ts';
 /** What is told to a parent of a few lines, which believes whatever it is told. */
 
 class Parent {
-  place: StreamPlace | undefined;
+  place: StreamPosition | undefined;
   heard: number[] = [];
   reports: LayersReport[] = [];
   away = false;
@@ -34,7 +34,7 @@ class Parent {
     this.place = { made, sequence: sequence - count, id: `storage-test-${sequence - count}` };
   }
 
-  rest = () => {
+  suspend = () => {
     this.rests += 1;
   };
 
@@ -71,7 +71,7 @@ async function rig(hours: LinkUse = LIVE, isReported: (event: Envelope) => boole
   const state = { hours, layers: [own], reads: 0, failures: [] as unknown[] };
   const debug = (fields: object) => void state.failures.push((fields as { err?: unknown }).err);
   const passes = new Set<() => void>();
-  const reporting = report(
+  const reporting = reportHistory(
     {
       bus,
       onPass: (heard) => {

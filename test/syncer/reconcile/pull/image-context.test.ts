@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
-import { imageContexts, isWanted } from '../../../../services/syncer/reconcile/pull/parts.ts';
+import { imageContexts, isImageSelected } from '../../../../services/syncer/reconcile/pull/image-context.ts';
 
 const descriptor = (digest: string, platform?: Descriptor['platform']): Descriptor => ({
   mediaType: '',
@@ -56,7 +56,7 @@ test('of what no tag is to point to, nothing is told', () => {
 });
 
 const all = { referrers: true as const };
-const rows: [why: string, Parameters<typeof isWanted>[0], ImageContext | undefined, boolean][] = [
+const rows: [why: string, Parameters<typeof isImageSelected>[0], ImageContext | undefined, boolean][] = [
   ['a repository that is not selected', undefined, { tags: ['v1'] }, false],
   ['all of a repository', all, { tags: ['v1'] }, true],
   ['all of it, and nothing was told', all, undefined, true],
@@ -82,6 +82,6 @@ const rows: [why: string, Parameters<typeof isWanted>[0], ImageContext | undefin
 ];
 for (const [why, selected, part, wanted] of rows) {
   test(`${wanted ? 'wanted' : 'not wanted'} early: ${why}`, () => {
-    assert.equal(isWanted(selected, part), wanted);
+    assert.equal(isImageSelected(selected, part), wanted);
   });
 }

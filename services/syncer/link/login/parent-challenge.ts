@@ -2,7 +2,7 @@
  * A `WWW-Authenticate` challenge (RFC 9110, 11.6.1), as registries send it:
  * `Bearer realm="https://…/token",service="…",scope="repository:a/b:pull"`
  */
-export type Challenge = { scheme: 'basic' | 'bearer'; parameters: Record<string, string> };
+export type ParentChallenge = { scheme: 'basic' | 'bearer'; parameters: Record<string, string> };
 
 const SEPARATOR = /[\s,]+/y;
 const TOKEN = /[^\s",=]+/y;
@@ -10,13 +10,13 @@ const EQUALS = /\s*=\s*/y;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 
 /** The first supported challenge; Bearer is preferred to Basic. */
-export function readChallenge(header: string | string[] | undefined): Challenge | undefined {
+export function readChallenge(header: string | string[] | undefined): ParentChallenge | undefined {
   const challenges = [header ?? []].flat().flatMap(challengesIn);
   return challenges.find(({ scheme }) => scheme === 'bearer') ?? challenges[0];
 }
 
 /** A single pass over the text. It ends at the first character that is not part of a challenge. */
-function challengesIn(line: string): Challenge[] {
+function challengesIn(line: string): ParentChallenge[] {
   const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
   let at = 0;
   const take = (pattern: RegExp): RegExpExecArray | null => {

@@ -2,7 +2,7 @@ import { each } from '#proto/async/each.ts';
 import { type Damaged, listDamaged } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Failure } from '#proto/sync/passes.ts';
-import { leftOutOf } from '../context/lists.ts';
+import { leftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { commitManifest } from './pull-load.ts';
 
@@ -82,10 +82,10 @@ async function fetchAgain(
   let last: unknown = new Fault('blob-unknown', 'no repository contains it');
   for (const repository of repositories) {
     try {
-      if (mediaType === undefined) await arrivals.bring({ repository, digest, size });
+      if (mediaType === undefined) await arrivals.pull({ repository, digest, size });
       else {
         const manifest = await parent.manifest(repository, digest, signal);
-        const leftOut = await leftOutOf(bus, repository, signal);
+        const leftOut = await leftOutManifests(bus, repository, signal);
         const leftOutHere = leftOut.filter(({ index }) => index === digest);
         await commitManifest(context, repository, manifest, leftOutHere);
       }

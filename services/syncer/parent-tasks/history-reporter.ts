@@ -13,14 +13,14 @@ import type {
 } from '#proto/bus/roles.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Kept } from '#proto/jetstream/archive.ts';
+import { isInStream, type Kept } from '#proto/jetstream/archive.ts';
 import {
   type LayerReport,
   type LayersReport,
   MAX_EVENTS,
-  type StreamPlace,
+  type StreamPosition,
 } from '#proto/status/layers-below.ts';
-import type { ReportSender } from '../link/parent/reports.ts';
+import type { ReportSender } from '../link/parent/parent-reports.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import { HistorySender } from './history-sender.ts';
@@ -57,7 +57,7 @@ export type ReporterDeps = {
  * Sends the events of this layer and of those below to the parent until `signal` aborts: at any time while the link is
  * live, otherwise after each pass. The parent reports the place from which it continues.
  */
-export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
+export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
   const { bus, log, gatherMs = GATHER_MS } = deps;
   const reporter = new HistoryReporter(deps);
   let news = Promise.withResolvers<void>();
@@ -107,7 +107,7 @@ class HistoryReporter {
   /** Sequence up to which missing events have been published as `history.lost`. */
   #reportedMissing = 0;
   /** No event after the parent's place `behind`, up to this place, is for the parent: they are not read again. */
-  #skipped: StreamPlace & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
+  #skipped: StreamPosition & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
   /** When the status of all layers was last read, by `Date.now()`. */
   #readAt = Number.NEGATIVE_INFINITY;
   /** The status may have changed too soon after it was last sent or read: it is to be read again soon. */
@@ -141,13 +141,13 @@ class HistoryReporter {
         this.#clock.sent(all, now);
       }
       const { place } = sender.ack as NonNullable<typeof sender.ack>;
-      const isInStream = place !== undefined && (await this.#holds(place, stream));
-      if (place && !isInStream)
+      const isKnown = place !== undefined && (await isInStream(bus.archive, place, stream));
+      if (place && !isKnown)
         log.info(
           { place, kept: stream },
           'the history cursor of the parent is not in this history; sending all events',
         );
-      const handled = isInStream ? await this.#handledUpTo(place, stream) : undefined;
+      const handled = isKnown ? await this.#handledUpTo(place, stream) : undefined;
       if (handled === stream.last || stream.last < stream.first) return;
       if ((await this.#send(stream.made, handled, signal)) === 'all') return;
       mismatches += 1;
@@ -160,19 +160,12 @@ class HistoryReporter {
     }
   }
 
-  /** Whether the place is in the stream, or has expired from it. A restored stream may have another event there. */
-  async #holds({ made, sequence, id }: StreamPlace, stream: Kept): Promise<boolean> {
-    if (made !== stream.made || sequence > stream.last) return false;
-    if (sequence < stream.first) return true;
-    const storedId = await this.#deps.bus.archive.idAt(sequence);
-    // Inside the stream, only trimmed events are missing.
-    return storedId === undefined || storedId === id;
-  }
-
   /** Sequence up to which a parent at this place has all events that are for it. */
-  async #handledUpTo({ sequence }: StreamPlace, stream: Kept): Promise<number> {
+  async #handledUpTo({ sequence }: StreamPosition, stream: Kept): Promise<number> {
     const { behind, ...last } = this.#skipped;
-    return behind === sequence && (await this.#holds(last, stream)) ? last.sequence : sequence;
+    return behind === sequence && (await isInStream(this.#deps.bus.archive, last, stream))
+      ? last.sequence
+      : sequence;
   }
 
   /** @returns `elsewhere` if the parent's place is not the expected one, or the stream was replaced */

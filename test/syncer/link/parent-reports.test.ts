@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import type { LayersReport } from '#proto/status/layers-below.ts';
 import { readBody } from '../../../services/gateway/http/read-body.ts';
-import type { Ask, ParentLink } from '../../../services/syncer/link/http/link.ts';
-import { isTooSlow, ParentReports } from '../../../services/syncer/link/parent/reports.ts';
+import type { ParentLink, RequestOptions } from '../../../services/syncer/link/http/parent-link.ts';
+import { isTooSlow, ParentReports } from '../../../services/syncer/link/parent/parent-reports.ts';
 
 /** What a parent's answer to a report means: something passing, something in it, or that it takes none. */
 
@@ -17,7 +17,7 @@ function parentThat(status: number, code: string) {
   let slackMs: number | undefined;
   const link = {
     azure: false,
-    request: async (_path: string, { body: sent }: Ask) => {
+    request: async (_path: string, { body: sent }: RequestOptions) => {
       requests += 1;
       slackMs = sent?.slackMs;
       const body = Readable.from([Buffer.from(JSON.stringify({ errors: [{ code, message: 'no' }] }))]);

@@ -8,18 +8,20 @@ import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import type { ParentLink } from '../http/link.ts';
 import { parentPages, strings } from '../http/pages.ts';
-import { pullScope } from '../login/scopes.ts';
+import type { ParentLink } from '../http/parent-link.ts';
+import { pullScope } from '../login/token-scopes.ts';
 
 /**
- * Clients of the parent registry, all over one `Link`. `settings.ts` creates them from the configuration, and replaces
- * them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
+ * Clients of the parent registry, all over one `ParentLink`. `client-cache.ts` creates them from the configuration
+ * (`settings.ts`), and replaces them when the address, the login or the certificates change; a pass or a transfer uses
+ * one set to its end.
  *
- * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions as
- * `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other clients
- * speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` claims this layer's place, `feed.ts` follows the parent's
- * changes, `arriving.ts` reads content that the parent is still receiving, `reports.ts` sends the status of this layer.
+ * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions
+ * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other
+ * clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows
+ * the parent's changes, `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the
+ * status of this layer.
  */
 
 export type { BlobAnswer };
@@ -232,7 +234,13 @@ export class ParentRegistry implements ParentReader, BlobSource {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
     for (let isRetry = false; ; isRetry = true) {
-      const ask = { scope: pullScope(repository), headers, signal, paid: true, redirects: 'follow' as const };
+      const ask = {
+        scope: pullScope(repository),
+        headers,
+        signal,
+        bandwidthTaken: true,
+        redirects: 'follow' as const,
+      };
       const answer = await this.#link.request(path, ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
@@ -250,14 +258,17 @@ export class ParentRegistry implements ParentReader, BlobSource {
 
 /** The fields that are used of a list of referrers: annotations may make up the larger part of it. */
 const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor => ({
-  mediaType: mediaType.length <= MAX_MEDIA_TYPE ? mediaType : '',
+  mediaType: mediaType.length <= MAX_LISTED_MEDIA_TYPE ? mediaType : '',
   digest,
   size,
-  ...(artifactType && artifactType.length <= MAX_MEDIA_TYPE && { artifactType }),
+  ...(artifactType && artifactType.length <= MAX_LISTED_MEDIA_TYPE && { artifactType }),
 });
 
-/** Max length of a media type, in characters (RFC 6838, 4.2). */
-const MAX_MEDIA_TYPE = 255;
+/**
+ * Max length of a listed media type, in characters: 127 for each of type and subtype (RFC 6838, 4.2). Longer ones
+ * are omitted.
+ */
+const MAX_LISTED_MEDIA_TYPE = 255;
 
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];

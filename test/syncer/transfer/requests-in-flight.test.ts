@@ -1,39 +1,39 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Flights } from '../../../services/syncer/transfer/flights.ts';
+import { RequestsInFlight } from '../../../services/syncer/transfer/requests-in-flight.ts';
 
 test('one that is silent is ended, one that is heard is not; the next may be silent for longer', () => {
   let now = 0;
-  const flights = new Flights(() => now);
+  const requests = new RequestsInFlight(() => now);
   const { signal } = new AbortController();
-  const silent = flights.begin(signal);
-  const heard = flights.begin(signal);
+  const silent = requests.begin(signal);
+  const heard = requests.begin(signal);
   now = 4_900;
-  flights.abortStalled();
+  requests.abortStalled();
   heard.onBytes();
   assert.equal(silent.isSuperseded, false);
   now = 5_000;
-  flights.abortStalled();
+  requests.abortStalled();
   assert.deepEqual([silent.isSuperseded, heard.isSuperseded], [true, false]);
   silent[Symbol.dispose]();
   heard[Symbol.dispose]();
-  const next = flights.begin(signal);
+  const next = requests.begin(signal);
   now = 14_900;
-  flights.abortStalled();
+  requests.abortStalled();
   assert.equal(next.isSuperseded, false);
   now = 15_000;
-  flights.abortStalled();
+  requests.abortStalled();
   assert.equal(next.isSuperseded, true);
 });
 
 test('on a link that answers slowly all may be silent for longer', () => {
   let now = 0;
-  const flights = new Flights(() => now);
-  const flight = flights.begin(new AbortController().signal);
+  const requests = new RequestsInFlight(() => now);
+  const request = requests.begin(new AbortController().signal);
   now = 7_000;
-  flights.abortStalled(2_000);
-  assert.equal(flight.isSuperseded, false);
+  requests.abortStalled(2_000);
+  assert.equal(request.isSuperseded, false);
   now = 8_000;
-  flights.abortStalled(2_000);
-  assert.equal(flight.isSuperseded, true);
+  requests.abortStalled(2_000);
+  assert.equal(request.isSuperseded, true);
 });

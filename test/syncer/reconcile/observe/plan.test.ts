@@ -7,7 +7,7 @@ import {
   type PlanRules,
   planTag,
   type Views,
-} from '../../../services/syncer/reconcile/context/plan.ts';
+} from '../../../../services/syncer/reconcile/observe/plan.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const [A, B, C] = ['a', 'b', 'c'].map(digest) as [string, string, string];

@@ -5,9 +5,9 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { LINK_KEY, type LinkStatus, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
-import { TwinReporter } from '../../../services/twin-bridge/report/report.ts';
+import type { DesiredState } from '../../../services/twin-bridge/report/layer-view.ts';
 import type { Reported } from '../../../services/twin-bridge/report/reported.ts';
-import type { DesiredState } from '../../../services/twin-bridge/report/seen.ts';
+import { TwinReporter } from '../../../services/twin-bridge/report/twin-reporter.ts';
 import { type Buses, connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -54,7 +54,7 @@ test('what changes is reported, together; what changes all the time is not, on i
     version: '1',
     desired: () => desired,
     report: (reported) => told.push(reported),
-    pace: { settle: 20, minIntervalMs: 20, idle: 60_000, pollMs: 60_000 },
+    pace: { debounceMs: 20, minIntervalMs: 20, minVolatileIntervalMs: 60_000, pollMs: 60_000 },
   });
   const reaches = (is: (reported: Reported) => boolean) =>
     until(
@@ -96,7 +96,7 @@ test('some reports go at once, more of them wait', async () => {
       times.push(Date.now());
       version += 1;
     },
-    pace: { settle: 1, burst: 3, minIntervalMs: 100, idle: 60_000, pollMs: 60_000 },
+    pace: { debounceMs: 1, burst: 3, minIntervalMs: 100, minVolatileIntervalMs: 60_000, pollMs: 60_000 },
   });
   while (times.length < 5) {
     reporter.changed();

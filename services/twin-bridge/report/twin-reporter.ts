@@ -13,14 +13,14 @@ import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { detailsOf } from './details.ts';
 import { fit } from './fit.ts';
+import { type DesiredState, type LastPass, seeLayer } from './layer-view.ts';
 import { type Reported, reportedOf } from './reported.ts';
-import { type DesiredState, type LastPass, seeLayer } from './seen.ts';
 
 /**
  * The properties that a layer reports to its module twin.
  *
- * seen.ts collects the state of the layer from the bus, details.ts derives its problems, reported.ts builds the report,
- * and fit.ts shrinks it to the limit of a twin.
+ * layer-view.ts collects the state of the layer from the bus, details.ts derives its problems, reported.ts builds the
+ * report, and fit.ts shrinks it to the limit of a twin.
  *
  * `TwinReporter` builds a report after each change, debounced, and at a poll interval in case a change was missed. It
  * sends a report that differs from the last one, at a limited rate. A report in which only volatile fields differ
@@ -37,19 +37,24 @@ export type ReportOptions = {
   pace?: Partial<ReportPace>;
 };
 
-/** Times are in ms. */
 type ReportPace = {
   /** Debounce: changes within this time go into one report. */
-  settle: number;
-  /** Max reports without a pause; in the long run, one report per `least`. */
+  debounceMs: number;
+  /** Max reports without a pause; in the long run, one report per `minIntervalMs`. */
   burst: number;
   minIntervalMs: number;
   /** Min interval of reports in which only volatile fields have changed. */
-  idle: number;
+  minVolatileIntervalMs: number;
   /** Poll interval without any notification of a change. */
   pollMs: number;
 };
-const PACE: ReportPace = { settle: 1_000, burst: 4, minIntervalMs: 5_000, idle: 5 * 60_000, pollMs: 60_000 };
+const PACE: ReportPace = {
+  debounceMs: 1_000,
+  burst: 4,
+  minIntervalMs: 5_000,
+  minVolatileIntervalMs: 5 * 60_000,
+  pollMs: 60_000,
+};
 
 /** Reports the state of the layer to its twin: soon after a change, and nothing while nothing changes. */
 export class TwinReporter implements Disposable {
@@ -94,9 +99,9 @@ export class TwinReporter implements Disposable {
   readonly changed = (): void => {
     if (this.#isBuilding) this.#isStale = true;
     if (this.#isEnded || this.#timer || this.#isBuilding) return;
-    const { settle, burst, minIntervalMs } = this.#pace;
+    const { debounceMs, burst, minIntervalMs } = this.#pace;
     const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * minIntervalMs;
-    const wait = Math.max(settle, next - Date.now());
+    const wait = Math.max(debounceMs, next - Date.now());
     this.#timer = setTimeout(() => void this.#send(), wait);
     this.#timer.unref();
   };
@@ -142,7 +147,8 @@ export class TwinReporter implements Disposable {
     if (!this.#last) return true;
     if (!isDeepStrictEqual(steady(report), steady(this.#last))) return true;
     return (
-      Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.idle && !isDeepStrictEqual(report, this.#last)
+      Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.minVolatileIntervalMs &&
+      !isDeepStrictEqual(report, this.#last)
     );
   }
 }

@@ -18,6 +18,7 @@ import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
 import { ChunkLog } from './chunk-log.ts';
 import { Download, type PartialSource, type WantedBlob } from './download.ts';
 import type { Slots } from './slots.ts';
+import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
 
 export type StepDeps = {
@@ -36,9 +37,6 @@ export type StepDeps = {
   progress: (done: number) => void;
 };
 
-/** Options of calls to storage: retried for up to 30 s while the bus or storage is unavailable. */
-export const PATIENCE = { patience: 30_000 };
-
 /** The transfer machine with the actors of a download. */
 export const downActor = (deps: StepDeps) =>
   transferMachine.provide({
@@ -49,17 +47,6 @@ export const downActor = (deps: StepDeps) =>
       ),
     },
   });
-
-/** Logs an error that is not a Fault: the machine turns it into one without its reason. */
-export async function logged<T>(
-  { log, signal }: Pick<StepDeps, 'log' | 'signal'>,
-  step: Promise<T>,
-): Promise<T> {
-  return step.catch((err) => {
-    if (!(err instanceof Fault) && !signal.aborted) log.error({ err }, 'a step of a transfer failed');
-    throw err;
-  });
-}
 
 async function locate(deps: StepDeps, wanted: WantedBlob): Promise<Located> {
   const { bus, by } = deps;
@@ -133,7 +120,7 @@ async function fetch(
     try {
       return await download.run();
     } catch (error) {
-      throw withGained(error, download.gained);
+      throw withGainedBytes(error, download.gained);
     }
   });
 }
@@ -201,9 +188,3 @@ async function renewing<T>(
 }
 
 const keyOf = ({ id, claim }: Claim) => ({ id, claim });
-
-/** The fault with the bytes that the attempt gained, by which the machine resets its count of failures. */
-export function withGained(error: unknown, gained: number): unknown {
-  if (!(error instanceof Fault)) return error;
-  return new Fault(error.code, error.message, { cause: error, detail: { ...error.detail, gained } });
-}

@@ -3,9 +3,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
-import type { ParentLink } from '../http/link.ts';
-import { activationRefused, type PlaceCache, takenSince } from './activation.ts';
-import { TerraceApi } from './terrace-api.ts';
+import type { ParentLink } from '../http/parent-link.ts';
+import { type ActivationCache, activationRefused, takenSince } from './activation.ts';
+import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
 /** How long a parent without a change feed is not asked again, in ms: it may be a Terrace by then. */
 const RECHECK_MS = 60 * 60_000;
@@ -26,7 +26,7 @@ export interface ChangeSource {
 export class ParentFeed implements ChangeSource {
   readonly #link: ParentLink;
   readonly #child: string;
-  readonly #activation: PlaceCache;
+  readonly #activation: ActivationCache;
   readonly #api: TerraceApi;
   /** The parent has answered with changes: it is a Terrace. */
   hasAnswered = false;
@@ -34,7 +34,7 @@ export class ParentFeed implements ChangeSource {
   repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: ParentLink, child: string, activation: PlaceCache) {
+  constructor(link: ParentLink, child: string, activation: ActivationCache) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
@@ -90,9 +90,9 @@ export class ParentFeed implements ChangeSource {
         this.#activation.invalidate();
         throw activationRefused(this.#child, other.taken);
       }
-      await TerraceApi.refused(answer, `GET ${CHANGES_PATH}`, body);
+      throwIfTransient(await refusalIn(answer, `GET ${CHANGES_PATH}`, body));
     }
-    this.#api.rest();
+    this.#api.suspend();
     return undefined;
   }
 }

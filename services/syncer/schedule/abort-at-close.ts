@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { Alarm } from '../schedule/alarm.ts';
-import type { LinkUse } from '../schedule/link-schedule.ts';
+import { Alarm } from './alarm.ts';
+import type { LinkUse } from './link-schedule.ts';
 
 /** The Fault `window-closed`, with the time at which the window opens. */
 export const windowClosed = ({ until }: LinkUse): Fault =>

@@ -2,11 +2,11 @@ import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
-import { type Answer, MAX_WORD_BYTES, readAll, readErrorBody, unreachable } from '../answers/bodies.ts';
+import { type Answer, MAX_MESSAGE_BYTES, readAll, readErrorBody, unreachable } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { type Granted, type Login, ParentCredentials } from '../login/credentials.ts';
+import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
-import type { AzureIdentity } from '../login/identity.ts';
 import { grantedIn, jsonFields } from '../login/token-answer.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
@@ -14,18 +14,18 @@ import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './
 import { SendWatch, type Sent, sent } from './sending.ts';
 
 /**
- * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a `Link`,
- * `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
+ * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
+ * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `Link` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
- * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
- * and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists are read page
- * by page (`pages.ts`). When the synchronisation window closes, `rest` closes the connections; the next request opens
- * new ones.
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent
+ * (`agent.ts`), only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the
+ * parent is met and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists
+ * are read page by page (`pages.ts`). When the synchronization window closes, `closeIdle` closes the connections; the
+ * next request opens new ones.
  */
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-export type Ask = {
+export type RequestOptions = {
   /** Scope for the parent's token service, such as `repository:<name>:pull`; several are separated by spaces. */
   scope: string;
   headers?: Record<string, string>;
@@ -35,7 +35,7 @@ export type Ask = {
   /** Time that the parent may wait before it answers, in addition to the stall time, in ms. */
   waitMs?: number;
   /** The caller has taken the bandwidth already, for the request and its answer. */
-  paid?: boolean;
+  bandwidthTaken?: boolean;
   /** Called right before the request is sent, each time. If it throws, the request is not sent. */
   before?: () => void;
   /** How a redirect is handled; default `refuse`. */
@@ -44,7 +44,7 @@ export type Ask = {
 
 export type LinkOptions = {
   url: string;
-  login?: Login | undefined;
+  login?: ParentLogin | undefined;
   /** Set if the parent is an Azure Container Registry. `identity`: this layer's identity there if it has no login. */
   azure?: { identity?: AzureIdentity | undefined } | undefined;
   /** A connection without progress for this time fails, in ms. */
@@ -83,7 +83,7 @@ export class ParentLink implements AsyncDisposable {
   /** Number of answers below 500 from the parent's origin. An error of a proxy does not count. */
   answers = 0;
   /** Bytes received for which no bandwidth is taken yet. */
-  #unpaid = 0;
+  #untakenBytes = 0;
 
   constructor(options: LinkOptions) {
     const { url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED } = options;
@@ -105,7 +105,7 @@ export class ParentLink implements AsyncDisposable {
   }
 
   /** Closes idle connections now, and the others when their requests end. Active token requests fail. */
-  rest(): void {
+  closeIdle(): void {
     this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link was closed'));
     this.#tokenRequests = new AbortController();
     const old = this.#agent;
@@ -119,7 +119,7 @@ export class ParentLink implements AsyncDisposable {
    * @throws Fault `parent-unreachable`; `parent-invalid` for a redirect or an address that is not allowed; from the
    * token service also `parent-refused` and `busy`
    */
-  async request(path: string, ask: Ask): Promise<Answer> {
+  async request(path: string, ask: RequestOptions): Promise<Answer> {
     // Several requests may share one token request: a request that is aborted stops waiting and does not abort it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
@@ -137,7 +137,7 @@ export class ParentLink implements AsyncDisposable {
 
   async #follow(
     first: URL,
-    ask: Ask,
+    ask: RequestOptions,
     authorization: string | undefined,
   ): Promise<{ answer: Answer; isParent: boolean }> {
     const { method = 'GET', redirects = 'refuse' } = ask;
@@ -168,25 +168,25 @@ export class ParentLink implements AsyncDisposable {
     );
   }
 
-  /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `whole` */
+  /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `readAll` */
   async read(answer: Answer, limit: number, what: string): Promise<Buffer> {
     const bytes = await readAll(answer, limit, what);
-    this.#unpaid += bytes.length;
+    this.#untakenBytes += bytes.length;
     return bytes;
   }
 
-  async #pay(method: HttpMethod, signal: AbortSignal): Promise<void> {
-    const unpaid = this.#unpaid;
-    this.#unpaid = 0;
+  async #takeBandwidth(method: HttpMethod, signal: AbortSignal): Promise<void> {
+    const untakenBytes = this.#untakenBytes;
+    this.#untakenBytes = 0;
     const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
-    await this.bandwidth.take(REQUEST_BYTES + unpaid, direction, signal);
+    await this.bandwidth.take(REQUEST_BYTES + untakenBytes, direction, signal);
   }
 
   async #send(
     url: URL,
-    { headers, method = 'GET', body, signal, paid, waitMs = 0, before }: Ask,
+    { headers, method = 'GET', body, signal, bandwidthTaken, waitMs = 0, before }: RequestOptions,
   ): Promise<Answer> {
-    if (!paid) await this.#pay(method, signal);
+    if (!bandwidthTaken) await this.#takeBandwidth(method, signal);
     before?.();
     const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
     const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
@@ -237,7 +237,7 @@ export class ParentLink implements AsyncDisposable {
       if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
       throw fault;
     }
-    return grantedIn(await this.read(answer, MAX_WORD_BYTES, what), what, Date.now());
+    return grantedIn(await this.read(answer, MAX_MESSAGE_BYTES, what), what, Date.now());
   }
 
   async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
@@ -251,6 +251,6 @@ export class ParentLink implements AsyncDisposable {
     });
     if (answer.statusCode !== 200)
       throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
-    return jsonFields(await this.read(answer, MAX_WORD_BYTES, what), what);
+    return jsonFields(await this.read(answer, MAX_MESSAGE_BYTES, what), what);
   }
 }
