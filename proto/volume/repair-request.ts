@@ -5,7 +5,7 @@ import { Digest, Repository, Tag } from '../oci/names.ts';
 
 /** Request of `terrace repair` to the process that repairs the metadata of a data volume, and its answer. */
 
-/** A fact from another source: the repository had this manifest, and this tag pointed to it; `gone`: no longer. */
+/** A fact from another source: the repository had this manifest, and this tag pointed to it; `deleted`: no longer. */
 export const RepairHint = Type.Object({
   repository: Repository,
   digest: Digest,
@@ -28,11 +28,11 @@ export const RepairRequest = Type.Object({
 export type RepairRequest = Static<typeof RepairRequest>;
 
 export type RepairAnswer =
-  | { kind: 'whole' }
+  | { kind: 'intact' }
   /** A repair is needed. */
   | { kind: 'damaged' }
-  /** Finished an earlier repair that was interrupted at its end; `place` is its folder. */
-  | { kind: 'finished'; place: string }
+  /** Finished an earlier repair that was interrupted at its end; `folder` is that repair's. */
+  | { kind: 'finished'; folder: string }
   | { kind: 'done'; text: string }
   | { kind: 'failed'; why: string };
 

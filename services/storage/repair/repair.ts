@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
-import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
+import { METADATA, REPAIRS, repairFiles } from '#proto/volume/layout.ts';
 import type { RepairHint } from '#proto/volume/repair-request.ts';
 import { BlobStore } from '../content/blob-store.ts';
 import { bootIdOrRandom } from '../metadata/boot.ts';
@@ -62,8 +62,8 @@ export type RepairOptions = {
 
 export type Repaired =
   | { kind: 'damaged' }
-  | { kind: 'whole' }
-  | { kind: 'finished'; place: string }
+  | { kind: 'intact' }
+  | { kind: 'finished'; folder: string }
   | { kind: 'done'; report: RepairReport };
 
 /**
@@ -80,9 +80,9 @@ export async function repairMetadata(options: RepairOptions): Promise<Repaired> 
     throw new Fault('busy', `storage uses the metadata in ${data}: stop the layer first`);
   }
   const cutOff = await finishInterrupted(data, folder);
-  if (cutOff) return { kind: 'finished', place: cutOff };
+  if (cutOff) return { kind: 'finished', folder: cutOff };
   const { findings, missing } = await examineMetadata(folder, await bootIdOrRandom());
-  if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
+  if (findings.length === 0 && !missing && !force) return { kind: 'intact' };
   if (checkOnly) return { kind: 'damaged' };
   await requireSpace(data, folder, await namesOf(folder));
   const place = join(data, REPAIRS, now.toISOString().replace(/[:.]/g, '-'));
@@ -142,7 +142,7 @@ async function rebuild(
     }
     await records.sync([set(keys.version, METADATA_VERSION)]);
   }
-  await writeSynced(join(place, 'report.txt'), `${reportText(report)}\n`);
+  await writeSynced(repairFiles(place).report, `${reportText(report)}\n`);
   return report;
 }
 

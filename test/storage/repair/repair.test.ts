@@ -345,7 +345,7 @@ test('storage that runs is not touched, and neither is what is whole', async () 
   await assert.rejects(repairMetadata(options), fault('busy'));
   const digest = await rig.gateway.pushImage(app, 'whole', { tag: 'v1' });
   await rig.stop();
-  assert.deepEqual(await repairMetadata(options), { kind: 'whole' });
+  assert.deepEqual(await repairMetadata(options), { kind: 'intact' });
   const report = await repaired(rig, { force: true });
   assert.deepEqual([report.damage, report.lost, report.restored], [[], [], []]);
   await rig.start();
@@ -365,7 +365,7 @@ test('a repair that was cut off is made again, or gone on with', async () => {
   // As a power cut leaves it between its last two steps.
   await rename(join(rig.data, 'metadata'), join(oldMetadata, '../rebuilt'));
   const options = { data: rig.data, hints: [], open: false, force: false, now };
-  assert.deepEqual(await repairMetadata(options), { kind: 'finished', place: join(oldMetadata, '..') });
+  assert.deepEqual(await repairMetadata(options), { kind: 'finished', folder: join(oldMetadata, '..') });
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), digest);
 });
