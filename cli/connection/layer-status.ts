@@ -4,7 +4,7 @@ import type { Unreadable } from '#proto/bus/states.ts';
 import { serviceNames } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
-import { type LayerReport, type Layers, layersBelow } from '#proto/status/layers-below.ts';
+import { type ChildReport, type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
 import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
 import {
   alive,
@@ -68,7 +68,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
       answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
       answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
-      bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+      bus.list(layersBelow).catch(() => new Map<string, ChildReport>()),
       bus.list(presence).catch(() => new Map<string, Presence>()),
       bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
       bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
@@ -111,7 +111,7 @@ async function servicesOf(bus: Bus): Promise<Map<string, ServiceStatus>> {
 const named = (webhooks: Map<string, WebhookStatus>) =>
   [...webhooks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 
-const flat = (below: Map<string, Layers>, presences: Map<string, Presence>) =>
+const flat = (below: Map<string, ChildReport>, presences: Map<string, Presence>) =>
   [...below].flatMap(([child, reported]) => {
     const { seen, layers } = currentLayers(reported, presences.get(child), Date.now());
     return layers.map((layer) => ({ ...layer, child, seen }));

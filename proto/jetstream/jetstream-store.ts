@@ -53,7 +53,7 @@ export class JetStreamStore implements Store {
       pull: (name, options) => this.#pull({ stream, name }, options),
       drop: (name) => this.#dropConsumer(name),
     });
-    const queue = (name: ConsumerName) => new JobQueue(name, this.#line(name), dropped, log);
+    const queue = (name: ConsumerName) => new JobQueue(name, this.#queueDeps(name), dropped, log);
     this.#queues = { down: queue('down'), up: queue('up') };
     this.archive = this.#archive();
     this.room = roomOf({
@@ -197,7 +197,7 @@ export class JetStreamStore implements Store {
     };
   }
 
-  #line(name: ConsumerName) {
+  #queueDeps(name: ConsumerName) {
     const { stream, subject } = consumers[name];
     const nc = this.#nc;
     return {

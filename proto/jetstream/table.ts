@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from '../contract/clip.ts';
 import type { Log } from '../contract/log.ts';
-import type { Write } from './store.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
 /** Max deleted consumers that the log names. */
@@ -154,10 +153,4 @@ async function all<T>(iterable: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = [];
   for await (const item of iterable) items.push(item);
   return items;
-}
-
-/** How a message on the subject of an entry changes it. */
-export function writeOf(head: { get(name: string): string } | undefined, bytes: Uint8Array): Write {
-  if (head?.get('KV-Operation')) return 'removal';
-  return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };
 }

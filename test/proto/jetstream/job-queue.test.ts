@@ -10,7 +10,7 @@ import {
   JobQueue,
   MAX_JOB_FAILURES,
   MAX_LOST,
-  type QueueTransport,
+  type JobQueueDeps,
 } from '#proto/jetstream/job-queue.ts';
 import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
@@ -26,7 +26,7 @@ function rig() {
   const dropped: Dropped[] = [];
   let deliveries = 0;
   let over = false;
-  const line: QueueTransport = {
+  const line: JobQueueDeps = {
     submit: async () => {},
     pull: async () => {
       if (over) return undefined;
