@@ -76,7 +76,7 @@ export type ActivationConflict = Static<typeof ActivationConflict>;
 
 /**
  * `made`: no instance was active before. Of several instances that ask at once, one becomes active.
- * Faults: `already-activated` (another instance is, or another start of this one; a `Conflict` in the detail).
+ * Faults: `already-activated` (another instance is, or another start of this one; an `ActivationConflict` in the detail).
  */
 export const activateChild = request(
   'storage.child.activate',
@@ -133,7 +133,7 @@ export const listChildren = request(
   Type.Object({ children: Type.Array(Child, { maxItems: 500 }), more: Type.Boolean() }),
 );
 
-/** The next instance that asks becomes active. `was` is absent if none was active. */
+/** The next instance that asks becomes active. `previous` is absent if none was active. */
 export const deactivateChild = request(
   'storage.child.deactivate',
   Type.Object({ name: ChildName }),

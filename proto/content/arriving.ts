@@ -42,7 +42,7 @@ export const listArriving = request(
 );
 
 /**
- * Location of a blob that crosses, or has crossed, the link for this repository. `coming`: it is incomplete, and `path`
+ * Location of a blob that crosses, or has crossed, the link for this repository. `incomplete`: it is incomplete, and `path`
  * is the ingest's folder; otherwise `path` is the committed content, whether or not the repository links it yet.
  * Faults: `blob-unknown`.
  */

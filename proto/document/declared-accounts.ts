@@ -66,7 +66,7 @@ export const DeclaredToken = Type.Object(
   {
     name: field(
       TokenName,
-      'Name of the token, for the login. A token and a child can not have the same name.',
+      "Name of the token, for the login. A token and a child can't have the same name.",
       'use letters, digits and . _ - between them, 64 characters at most',
     ),
     enabled,

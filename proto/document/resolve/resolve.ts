@@ -18,7 +18,7 @@ import { type Fields, merge, type Overrides } from './merge.ts';
  *
  * `resolveDocument` parses the YAML, resolves relative paths, merges the document with other sources (`merge.ts`),
  * validates the result (`../validation/document.ts`) and applies the defaults. In order of precedence, the sources are:
- * command-line options (`overrides`), the document, the document `beneath` it, and the environment (`defaults`:
+ * command-line options (`overrides`), the document, the document below it (`lower`), and the environment (`defaults`:
  * `module-environment.ts`, with the login from `connection-string.ts`). If a step has complaints, it returns them and
  * nothing else; otherwise it returns the configuration and the declared accounts.
  */

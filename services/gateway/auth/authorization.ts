@@ -12,7 +12,7 @@ export class AccessRules {
   /** All actions as one sorted text: equal for equal rules. */
   readonly text: string;
 
-  /** @param actions in the form of `scopeAction`; actions on anything else are ignored */
+  /** @param actions in the form that `parseAction` returns; actions on anything else are ignored */
   constructor(actions: Iterable<string>) {
     const all = [...actions];
     this.text = all.toSorted().join('\n');

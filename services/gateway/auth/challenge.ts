@@ -8,7 +8,7 @@ import type { Needs } from './needs.ts';
 /** Why a Bearer token is insufficient (RFC 6750, 3.1). */
 export type BearerError = 'invalid_token' | 'insufficient_scope';
 
-/** Requested right: an action on the repository or child `whom`, the catalog, or only a login. */
+/** Requested right: an action on the repository or child `target`, the catalog, or only a login. */
 export type NeededRight = { needs: Needs; target: string };
 
 /** Value of `WWW-Authenticate`: how to log in (RFC 9110, 11.6.1; "Docker Registry v2 authentication"). */

@@ -13,7 +13,7 @@ import { isIPv6 } from 'node:net';
  * Refused attempts are not counted. Counts expire after a quiet period, and the maps are bounded.
  */
 
-/** After `free` failures, each wait doubles, from `firstMs` to `mostMs`. */
+/** After `free` failures, each wait doubles, from `firstMs` to `maxMs`. */
 type Limit = { free: number; firstMs: number; maxMs: number };
 export const limits = {
   pair: { free: 5, firstMs: 1_000, maxMs: 60_000 },

@@ -15,7 +15,7 @@ export const MAX_GIVE_WAY = 20;
 
 /** Min interval between searches for idle uploads, per account, in ms. */
 const MIN_SEARCH_INTERVAL_MS = 1_000;
-/** Max accounts subject last search is remembered. */
+/** Max accounts whose last search is remembered. */
 const MAX_SEARCHES = 1_000;
 
 /** When a refused client may retry, in s. */

@@ -14,7 +14,7 @@ const MAX_INDEX_BYTES = 256 * 1024 * 1024;
 
 export type Block = { offset: number; size: number };
 
-/** Blocks with a wrong checksum; `whole`: the table can't be read at all, as its index or footer is damaged. */
+/** Blocks with a wrong checksum; `unreadable`: the table can't be read at all, as its index or footer is damaged. */
 export type TableDamage = { unreadable: true } | { unreadable: false; blocks: Block[] };
 
 /** @returns undefined if the table is intact */

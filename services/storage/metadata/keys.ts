@@ -21,9 +21,9 @@
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
  *   h!<child>                           ChildRecord     the instance of a child that may synchronise
- *   j!<number>                          Entry           change for children: see journal.ts
+ *   j!<number>                          JournalEntry    change for children: see journal.ts
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
- *   e!<number>                          AnnouncementRecord  event in the outbox: see ../history/announcements.ts
+ *   e!<number>                          AnnouncementRecord  event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPlace    delivery position; not synced
  *   x!version                           number          version of this table
  *   x!parent                            string          parent of the bases, #, its last repair: see ../sync/parent.ts

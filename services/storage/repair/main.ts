@@ -30,7 +30,7 @@ try {
   const request = check(RepairRequest, JSON.parse(text));
   const data = resolve(request.data);
   const work = () => repairMetadata({ ...request, data, now: new Date() });
-  // With `look`, something changes only if an interrupted repair is finished.
+  // With `checkOnly`, something changes only if an interrupted repair is finished.
   const isReading = request.checkOnly && !(await isInterrupted(data));
   const repaired = isReading ? await work() : await audited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: reportText(repaired.report) } : repaired;

@@ -16,7 +16,7 @@ export type Timing = {
   debounce: number;
   /** Max time of a direct method. The caller's default timeout is 30 s; the module does not learn of another one. */
   method: number;
-  /** Backoff between attempts: doubles from `leastPause` to `mostPause`, with jitter. */
+  /** Backoff between attempts: doubles from `minBackoffMs` to `maxBackoffMs`, with jitter. */
   minBackoffMs: number;
   maxBackoffMs: number;
 };

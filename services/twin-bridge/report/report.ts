@@ -41,7 +41,7 @@ export type ReportOptions = {
 type ReportPace = {
   /** Debounce: changes within this time go into one report. */
   settle: number;
-  /** Max reports without a pause; in the long run, one report per `least`. */
+  /** Max reports without a pause; in the long run, one report per `minIntervalMs`. */
   burst: number;
   minIntervalMs: number;
   /** Min interval of reports in which only volatile fields have changed. */

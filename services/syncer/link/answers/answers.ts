@@ -8,8 +8,8 @@ import { Fault } from '#proto/contract/fault.ts';
  * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list, and
  * `extents.ts` holds sets of byte ranges.
  *
- * An `Answer` arrives from `Link` with its status and an unread body. Its reader streams the body (`guarded`), reads
- * all of it up to a limit (`whole`), or reads the beginning of an error body (`text`) and throws `refusal(…)`. This
+ * An `Answer` arrives from `ParentLink` with its status and an unread body. Its reader streams the body (`guarded`), reads
+ * all of it up to a limit (`readAll`), or the beginning of an error body (`readErrorBody`) and throws `refusal(…)`. This
  * file is pure.
  */
 
@@ -69,7 +69,7 @@ const FULL = { firstMs: 1_000, maxMs: 10_000 };
  * The wait after attempt number `attempt` (from 1) failed, in whole ms: exponential backoff from 1 s to 30 s with
  * jitter, and at least as long as the parent requested.
  * @returns undefined if the pass should give up: the fault does not pass by itself, attempts are exhausted, or the
- * parent requested more than `MAX_WAIT_MS`
+ * parent requested more than `MAX_REQUESTED_WAIT_MS`
  */
 export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
   if (fault.code === 'no-space') return Math.round(backoffMs(attempt, FULL, random));

@@ -14,10 +14,10 @@ import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './
 import { SendWatch, type Sent, sent } from './sending.ts';
 
 /**
- * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a `Link`,
+ * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a `ParentLink`,
  * `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `Link` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
  * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
  * and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists are read page
  * by page (`pages.ts`). When the synchronisation window closes, `rest` closes the connections; the next request opens
@@ -168,7 +168,7 @@ export class ParentLink implements AsyncDisposable {
     );
   }
 
-  /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `whole` */
+  /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `readAll` */
   async read(answer: Answer, limit: number, what: string): Promise<Buffer> {
     const bytes = await readAll(answer, limit, what);
     this.#unpaid += bytes.length;

@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { readChallenge } from './challenge.ts';
 
 /**
- * Authorization at the parent. `Credentials` decides which `Authorization` header a request carries. `Link` asks it
+ * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink` asks it
  * before each request and passes it each 401. It begins without a header, parses the challenge (`challenge.ts`), and
  * then uses Basic, or fetches a Bearer token for each scope (`scopes.ts`, `token-answer.ts`, `token-life.ts`) and
  * renews it shortly before it expires.
@@ -17,7 +17,7 @@ export type Login = { username: string; password: string };
 /** `expiresIn` in seconds; undefined if the answer does not say. */
 export type Granted = { token: string; expiresIn: number | undefined };
 
-/** Fetches a token. Supplied by `Link`, so that this file does no I/O. */
+/** Fetches a token. Supplied by `ParentLink`, so that this file does no I/O. */
 export type AskToken = (url: URL, authorization: string | undefined) => Promise<Granted>;
 
 /** Source of tokens for a parent that is configured without user and password. */
@@ -39,7 +39,7 @@ const MAX_TOKENS = 1_000;
 const DEFAULT_LIFE_S = 60;
 
 /**
- * Chooses the `Authorization` header, learned from the parent's challenges: none, Basic, or a Bearer token for each
+ * Chooses the Authorization header, learned from the parent's challenges: none, Basic, or a Bearer token for each
  * scope (distribution's token authentication specification). Tokens are renewed shortly before they expire.
  */
 export class ParentCredentials {

@@ -98,7 +98,7 @@ export class ParentActivation implements PlaceCache {
   /**
    * Requests the place, unless an earlier answer is recent enough.
    * @throws Fault `already-activated`: another instance has it, and this one must not synchronise;
-   * `parent-unreachable`, `busy`; see also `Link.request`
+   * `parent-unreachable`, `busy`; see also `ParentLink.request`
    */
   async confirm({ identity, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
     const { child } = this;

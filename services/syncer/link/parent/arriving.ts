@@ -71,7 +71,7 @@ export class ParentArriving {
 
 /** A blob that the parent is still receiving: an answer holds the bytes that it has already, which may be none. */
 export class ArrivingSource {
-  /** See `Source`. */
+  /** See `PartialSource`. */
   readonly inPart = true;
   readonly #link: ParentLink;
   readonly #idleMs: number;

@@ -13,7 +13,7 @@ import { parentPages, strings } from '../http/pages.ts';
 import { pullScope } from '../login/scopes.ts';
 
 /**
- * Clients of the parent registry, all over one `Link`. `settings.ts` creates them from the configuration, and replaces
+ * Clients of the parent registry, all over one `ParentLink`. `settings.ts` creates them from the configuration, and replaces
  * them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
  *
  * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions as

@@ -282,7 +282,7 @@ export class PushClient {
     });
   }
 
-  /** `upload-unknown` if the answer says that the session no longer exists; otherwise as `refused`. */
+  /** `upload-unknown` if the answer says that the session no longer exists; otherwise as `refusedAnswer`. */
   #sessionFault(answer: Answer, body: string, what: string): Fault {
     const fault = refusedAnswer(answer, body, what);
     const { reason } = fault.detail ?? {};

@@ -77,7 +77,7 @@ export class ParentSettings implements AsyncDisposable {
     return this.#configuration?.notifications.webhooks ?? [];
   }
 
-  /** Closes the connections to the parent, see `Link.rest`. */
+  /** Closes the connections to the parent, see `ParentLink.rest`. */
   rest(): void {
     for (const link of this.#links()) link.rest();
   }

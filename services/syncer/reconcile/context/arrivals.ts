@@ -98,11 +98,11 @@ export class Arrivals implements Disposable {
   /**
    * Resolves when the parent has the blob in this repository. If a push of the blob to another repository is running,
    * this one waits for it and mounts the blob from there.
-   * @param wanted `from`: other repositories of the parent that may have it; `again`: push it although the parent
+   * @param wanted `from`: other repositories of the parent that may have it; `resend`: push it although the parent
    * claims to have it
    * @throws Fault if the transfer failed; `detail.status` if the parent refused it
    */
-  async send(wanted: Wanted & { from?: Repository[]; again?: boolean }): Promise<void> {
+  async send(wanted: Wanted & { from?: Repository[]; resend?: boolean }): Promise<void> {
     this.#signal.throwIfAborted();
     const { repository, digest, from = [] } = wanted;
     const known = this.#waiting.get(keyOf({ ...wanted, direction: 'up' }));

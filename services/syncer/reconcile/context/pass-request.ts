@@ -40,7 +40,7 @@ export function mergeRequests(first: PassRequest | undefined, second: PassReques
   };
 }
 
-/** Undefined (everything) if one of the scopes is, or if both together exceed `MAX_ENTRIES`. */
+/** Undefined (everything) if one of the scopes is, or if both together exceed `MAX_SCOPE_ENTRIES`. */
 function mergeScopes(one: Scope | undefined, other: Scope | undefined): Scope | undefined {
   if (!one || !other) return undefined;
   const all = new Map(one);
