@@ -7,9 +7,9 @@ import { clip } from '../contract/clip.ts';
 import { described, event, type Job, pack, unpack } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
+import { Count, Reason } from '../contract/scalars.ts';
 import type { JobOutcome, Queue, Taken } from '../jetstream/store.ts';
 import { type ConsumerName, consumers } from '../jetstream/streams.ts';
-import { Count, Reason } from '../oci/names.ts';
 
 /** `retryMs`: redeliver the job after this many ms. */
 export type JobVerdict = 'done' | { retryMs: number };

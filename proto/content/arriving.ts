@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
-import { Bytes, Digest, Repository, Tag } from '../oci/names.ts';
+import { Bytes } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
 import { BlobPlace } from './blobs.ts';
 
 /**

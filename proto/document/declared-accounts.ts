@@ -4,7 +4,7 @@ import { ChildName } from '../accounts/children.ts';
 import { HASH_PATTERN } from '../accounts/password-hash.ts';
 import { actionsOfChild, actionsOfWords } from '../accounts/permission-words.ts';
 import { request } from '../contract/contract.ts';
-import { FilePath, Instant, Reason } from '../oci/names.ts';
+import { FilePath, Instant, Reason } from '../contract/scalars.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { field, optional, orDefault } from './fields.ts';

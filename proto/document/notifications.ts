@@ -3,7 +3,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../content/content-events.ts';
 import { check } from '../contract/contract.ts';
 import type { Envelope } from '../contract/envelope.ts';
-import { FilePath } from '../oci/names.ts';
+import { FilePath } from '../contract/scalars.ts';
 import { field, mapping, optional, orDefault } from './fields.ts';
 import type { Artifact } from './notification-patterns.ts';
 

@@ -3,10 +3,13 @@ import { clip } from '../contract/clip.ts';
 import type { Log } from '../contract/log.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
+/**
+ * Applies the table of streams (streams.ts) to the server: creates what is missing, sets the limits of what exists, and
+ * deletes what is not in the table. JetStream's API takes durations in nanoseconds, but TTLs of buckets in ms.
+ */
+
 /** Max deleted consumers that the log names. */
 const MAX_NAMED = 20;
-
-/** The table of streams in the form of JetStream's API: durations in nanoseconds, TTLs of buckets in ms. */
 
 export const nanos = (ms: number): number => ms * 1_000_000;
 

@@ -2,7 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { parseJson } from '../contract/bounded-json.ts';
 import { check } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
-import { Bytes, Digest } from './names.ts';
+import { Bytes } from '../contract/scalars.ts';
+import { Digest } from './names.ts';
 
 /**
  * Names and documents of the OCI specifications: names, tags and digests with their schemas (names.ts), manifests (this

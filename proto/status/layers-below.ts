@@ -2,8 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { ChildName, InstanceId, StartId } from '../accounts/children.ts';
 import { state } from '../contract/contract.ts';
 import { Envelope, MAX_SOURCE_LENGTH, singleLineText } from '../contract/envelope.ts';
+import { Bytes, Count, Instant } from '../contract/scalars.ts';
 import { Mode } from '../oci/mode.ts';
-import { Bytes, Count, Instant } from '../oci/names.ts';
 import { LinkStatus } from './status.ts';
 
 /**

@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
-import { After, Digest, Repository } from '../oci/names.ts';
+import { After } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
 
 /**
  * Marks are for a registry without a change feed that reports when a repository last changed and how much it holds. The

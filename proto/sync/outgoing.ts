@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
-import { After, Code, Digest, Instant, Reason, Repository, Tag } from '../oci/names.ts';
+import { After, Code, Instant, Reason } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepairId } from './changes.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request } from '../contract/contract.ts';
-import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository, Tag } from '../oci/names.ts';
+import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { Direction } from './transfers.ts';
 

@@ -8,9 +8,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import {
   type Dropped,
   JobQueue,
+  type JobQueueDeps,
   MAX_JOB_FAILURES,
   MAX_LOST,
-  type JobQueueDeps,
 } from '#proto/jetstream/job-queue.ts';
 import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
