@@ -26,7 +26,7 @@ const NAME = new RegExp(ChildName.pattern as string);
 const PATTERN = new RegExp(RepositoryPattern.pattern as string);
 
 /** `terrace child`: the layers below this one. */
-export function child(program: Command): void {
+export function addChildCommand(program: Command): void {
   const group = program.command('child').description('manage the layers below this one');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');

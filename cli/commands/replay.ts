@@ -4,11 +4,11 @@ import { dataOption } from '../data/data-option.ts';
 import { bytes, duration, plural, short, table } from '../terminal/figures.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { gapText } from '../text/event-text.ts';
-import { emptyReplay, isOver, type Replay, type ReplayedTransfer, take } from '../text/replay-state.ts';
+import { apply, emptyReplay, isOver, type Replay, type ReplayedTransfer } from '../text/replay-state.ts';
 
 type Options = { data: string; until?: number; json?: boolean };
 
-export function replay(program: Command): void {
+export function addReplayCommand(program: Command): void {
   program
     .command('replay')
     .description('show the state of each transfer, rebuilt from events alone')
@@ -20,7 +20,7 @@ export function replay(program: Command): void {
       const rebuilt = emptyReplay();
       for await (const past of bus.history({ since: 1 })) {
         if ('event' in past && past.sequence > until) break;
-        take(rebuilt, past);
+        apply(rebuilt, past);
       }
       if (json) printJson(jsonOf(rebuilt));
       else print(describeReplay(rebuilt, Date.now()));

@@ -14,7 +14,7 @@ import { print, printJson } from '../terminal/terminal.ts';
 type Common = { data: string; json?: boolean };
 type PutOptions = Common & PermissionOptions & { description?: string };
 
-export function scope(program: Command): void {
+export function addScopeCommand(program: Command): void {
   const group = program.command('scope').description('manage scope maps: permissions that tokens share');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');

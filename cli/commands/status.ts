@@ -17,7 +17,7 @@ import { ACCOUNTS_LOST } from '../text/welcome.ts';
 /** Max ingests (uploads and transfers) listed one by one. */
 const MAX_INGESTS = 20;
 
-export function status(program: Command): void {
+export function addStatusCommand(program: Command): void {
   program
     .command('status')
     .description('show the status of a running layer')

@@ -10,7 +10,7 @@ import { Refusal } from '../terminal/refusal.ts';
 import { print, singleLine, singleLines } from '../terminal/terminal.ts';
 import { barView, lineView, type View } from '../text/progress.ts';
 
-export function sync(program: Command): void {
+export function addSyncCommand(program: Command): void {
   program
     .command('sync')
     .description('synchronise with the parent now, and show the progress; Ctrl-C leaves the pass running')

@@ -15,7 +15,7 @@ import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 import { welcome } from '../text/welcome.ts';
 
-export function up(program: Command): void {
+export function addUpCommand(program: Command): void {
   program
     .command('up')
     .description('start a layer, and keep it running until Ctrl-C')

@@ -1,10 +1,5 @@
 import type { Command } from 'commander';
-import {
-  collectGarbage,
-  type Garbage,
-  type Scrubbed,
-  scrub as scrubRequest,
-} from '#proto/content/maintenance.ts';
+import { collectGarbage, type Garbage, type Scrubbed, scrub } from '#proto/content/maintenance.ts';
 import { bytesOf } from '#proto/document/quantities.ts';
 import { dataOption } from '../data/data-option.ts';
 import { withStorage } from '../layer/with-storage.ts';
@@ -20,7 +15,7 @@ const NOT_NOW =
 
 type Common = { data: string; json?: boolean };
 
-export function gc(program: Command): void {
+export function addGcCommand(program: Command): void {
   program
     .command('gc')
     .description('delete unreferenced content')
@@ -37,7 +32,7 @@ export function gc(program: Command): void {
     });
 }
 
-export function scrub(program: Command): void {
+export function addScrubCommand(program: Command): void {
   program
     .command('scrub')
     .description('read and hash all content; damaged blobs are quarantined, to be fetched again')
@@ -51,7 +46,7 @@ export function scrub(program: Command): void {
       }
       const query = rate === undefined ? {} : { rate };
       const result = await withStorage(data, ({ bus, signal }) =>
-        bus.call(scrubRequest, query, { signal, patience: 15_000 }),
+        bus.call(scrub, query, { signal, patience: 15_000 }),
       );
       if (json) printJson(JSON.stringify(result, null, 2));
       else print(describeScrub(result));

@@ -20,7 +20,7 @@ export type JoinOptions = {
   /** URL of the bus, and file with its password; default: those in the data volume. */
   bus?: string | undefined;
   credentials?: string | undefined;
-  say: (text: string) => void;
+  print: (text: string) => void;
 };
 
 /** Backoff between attempts to join. */
@@ -53,7 +53,7 @@ export async function joinLayer(
       return await orAborted(signal, tryToJoin(joining));
     } catch (error) {
       if (!(error instanceof NotYet)) throw error;
-      if (error.message !== reported) joining.say(`${error.message}: waiting …`);
+      if (error.message !== reported) joining.print(`${error.message}: waiting …`);
       reported = error.message;
     }
     await sleep(backoffMs(failures, RETRY), undefined, { signal }).catch(() => {});

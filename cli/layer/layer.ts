@@ -23,7 +23,7 @@ import { Supervisor } from './supervisor.ts';
  * `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and releases the pid
  * file.
  *
- * Without a layer, with-storage.ts starts bus and storage for one command, and repair-hints.ts reads the stored events.
+ * Without a layer, with-storage.ts starts bus (bus-alone.ts) and storage for one command, and repair-hints.ts reads the stored events.
  * join.ts adds syncers to a layer that runs elsewhere.
  */
 
@@ -129,10 +129,10 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     );
   }
   const supervisor = new Supervisor(({ program, pid, level, message }) => {
-    log.say(program, level, message, { pid });
+    log.write(program, level, message, { pid });
   });
   try {
-    if (copied) log.say('layer', 'warn', COPIED);
+    if (copied) log.write('layer', 'warn', COPIED);
     await stopOrphans(folder);
     await mustBeFree(configuration.listen, claim.stale && !copied ? MAX_ORPHAN_MS : 0);
     const port = await busPort(folder);
@@ -143,10 +143,10 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     if (!(await waitForPort(bus, BUS_START_MS))) {
       throw new Refusal(`nats-server (${natsServer}) did not start: see ${folder.log}`);
     }
-    const place = { folder, name: configuration.name, busUrl, env };
-    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);
+    const settings = { folder, name: configuration.name, busUrl, env };
+    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(settings, configuration, log);
     const { programs = servicePrograms } = options;
-    for (const program of programs({ ...options, ...place }, log)) supervisor.add(program);
+    for (const program of programs({ ...options, ...settings }, log)) supervisor.add(program);
     return new Layer(folder, urlOf(configuration), busUrl, supervisor, log);
   } catch (error) {
     await supervisor.stop();
