@@ -13,7 +13,7 @@ import { barView, lineView, type View } from '../text/progress.ts';
 export function addSyncCommand(program: Command): void {
   program
     .command('sync')
-    .description('synchronise with the parent now, and show the progress; Ctrl-C leaves the pass running')
+    .description('synchronize with the parent now, and show the progress; Ctrl-C leaves the pass running')
     .addOption(dataOption())
     .option(
       '--full',

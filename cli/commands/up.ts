@@ -42,8 +42,8 @@ export function addUpCommand(program: Command): void {
     .option('--parent-username <name>', 'user name of this layer at the parent')
     .option('--parent-password-file <file>', 'file with the password for the parent')
     .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
-    .option('--repository <pattern...>', 'repositories to synchronise: a name, prefix/* or * (default: *)')
-    .option('--schedule <cron>', 'when to synchronise: cron, five fields, UTC (default: every minute)')
+    .option('--repository <pattern...>', 'repositories to synchronize: a name, prefix/* or * (default: *)')
+    .option('--schedule <cron>', 'when to synchronize: cron, five fields, UTC (default: every minute)')
     .option(
       '--window <duration>',
       'how long the link may be used after each of these times, such as PT2H (default: no limit)',

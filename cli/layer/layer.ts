@@ -52,7 +52,7 @@ export type LayerOptions = {
 /** Max time for processes of a killed supervisor to end, in ms. */
 const MAX_ORPHAN_MS = 15_000;
 const COPIED =
-  'data folder was copied or moved; replacing the credentials of its bus; below a Terrace, only one of the copies may synchronise';
+  'data folder was copied or moved; replacing the credentials of its bus; below a Terrace, only one of the copies may synchronize';
 
 /** A running layer: a nats-server and the services, as child processes of this one. */
 export class Layer implements AsyncDisposable {

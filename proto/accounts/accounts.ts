@@ -173,7 +173,7 @@ export const listScopeMaps = request(
   Type.Object({ scopeMaps: Type.Array(ScopeMap, { maxItems: 20 }), more: Type.Boolean() }),
 );
 
-/** Data by which the gateway authenticates and authorises a client. */
+/** Data by which the gateway authenticates and authorizes a client. */
 export const Account = Type.Object({
   name: TokenName,
   enabled: Type.Boolean(),

@@ -3,7 +3,7 @@ import { request } from '../contract/contract.ts';
 import { After, Bytes, Instant } from '../contract/scalars.ts';
 
 /**
- * Children: layers below that log in with a token of their own name, and the instance of each that may synchronise. An
+ * Children: layers below that log in with a token of their own name, and the instance of each that may synchronize. An
  * instance is one data volume, identified by a random id from its first start. The first instance that asks is active
  * until `deactivateChild`.
  */

@@ -61,17 +61,17 @@ export class States {
     key: string,
     { bytes, revision }: { bytes: Uint8Array; revision: number },
   ): { is: Static<T> } | undefined {
-    const place = `${bucket}.${key}`;
+    const entryKey = `${bucket}.${key}`;
     try {
       const is = unpack(schema, bytes);
-      this.#unreadable.delete(place);
+      this.#unreadable.delete(entryKey);
       return { is };
     } catch (err) {
       const { message: reason } = err as Error;
-      if (this.#unreadable.get(place)?.revision !== revision) {
+      if (this.#unreadable.get(entryKey)?.revision !== revision) {
         this.#log.warn({ bucket, key, reason }, 'cannot read a state entry; skipped');
       }
-      this.#unreadable.set(place, { bucket, key, reason, revision });
+      this.#unreadable.set(entryKey, { bucket, key, reason, revision });
       return undefined;
     }
   }
@@ -120,8 +120,8 @@ export class States {
       after = page.entries.at(-1)?.key;
       more = page.more && after !== undefined;
     }
-    for (const [place, { bucket, key }] of this.#unreadable) {
-      if (bucket === state.bucket && !keys.has(key)) this.#unreadable.delete(place);
+    for (const [entryKey, { bucket, key }] of this.#unreadable) {
+      if (bucket === state.bucket && !keys.has(key)) this.#unreadable.delete(entryKey);
     }
     return values;
   }
@@ -174,12 +174,12 @@ export class States {
 
   /** Shares one read between all watches that read the same entry in one turn of the event loop. */
   #getOnce(bucket: string, key: string): ReturnType<Bucket['get']> {
-    const place = `${bucket}.${key}`;
-    const started = this.#reads.get(place);
+    const entryKey = `${bucket}.${key}`;
+    const started = this.#reads.get(entryKey);
     if (started) return started;
     const reading = this.#deps.bucket(bucket).get(key);
-    this.#reads.set(place, reading);
-    queueMicrotask(() => this.#reads.delete(place));
+    this.#reads.set(entryKey, reading);
+    queueMicrotask(() => this.#reads.delete(entryKey));
     return reading;
   }
 

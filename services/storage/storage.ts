@@ -39,7 +39,7 @@ import { WebhookPlaces } from './sync/webhooks.ts';
  *   content/       ingest, commit and blob: bytes from the first write to deletion
  *   repositories/  manifests, tags and referrers
  *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
- *   sync/          state of synchronisation with the parent and the children
+ *   sync/          state of synchronization with the parent and the children
  *   accounts/      tokens, scope maps, children
  *   history/       outbox of events; space and age of the event stream
  *   maintenance/   garbage collection and scrub

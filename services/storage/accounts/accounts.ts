@@ -24,7 +24,7 @@ import { newPassword } from './passwords.ts';
 import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
 
 /*
- * Accounts: who may do what in this layer, and which layers may synchronise.
+ * Accounts: who may do what in this layer, and which layers may synchronize.
  *
  *   accounts.ts, scope-maps.ts, passwords.ts       tokens and scope maps
  *   declared.ts, declared-plan.ts, secrets.ts      accounts that the configuration document declares

@@ -2,8 +2,8 @@ import type { Start } from '#proto/accounts/children.ts';
 import type { ActiveStart } from '../metadata/records.ts';
 
 /**
- * If two layers are the same instance, because one is a copy of the other, only one of them may synchronise. Each start
- * of a layer has its own id and lists the starts before it. The active start is the one that may synchronise. Pure.
+ * If two layers are the same instance, because one is a copy of the other, only one of them may synchronize. Each start
+ * of a layer has its own id and lists the starts before it. The active start is the one that may synchronize. Pure.
  */
 
 /** A start that asked while another one was active; `since`: when it first did, in ms. */

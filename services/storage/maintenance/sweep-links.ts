@@ -113,7 +113,7 @@ async function namesIn({ store }: Sweep, digest: string): Promise<Set<string> | 
     const bytes = await readFile(store.file(digest));
     const [algorithm, hex] = splitDigest(digest);
     if (createHash(algorithm).update(bytes).digest('hex') !== hex) return undefined;
-    // Serialised again, so that no escape sequence hides a digest.
+    // Serialized again, so that no escape sequence hides a digest.
     const text = JSON.stringify(JSON.parse(bytes.toString('utf8')));
     return new Set(text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g));
   } catch {

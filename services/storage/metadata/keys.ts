@@ -20,7 +20,7 @@
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may revert it
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
- *   h!<child>                           ChildRecord     the instance of a child that may synchronise
+ *   h!<child>                           ChildRecord     the instance of a child that may synchronize
  *   j!<number>                          JournalEntry    change for children: see journal.ts
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
  *   e!<number>                          AnnouncementRecord  event in the outbox: see ../history/event-outbox.ts

@@ -10,7 +10,7 @@ import type { UnsentRecord } from '../metadata/records.ts';
 import { changeParent, type ParentRecord } from './parent.ts';
 
 /*
- * State of synchronisation: outgoing changes, and positions in other layers' changes.
+ * State of synchronization: outgoing changes, and positions in other layers' changes.
  *
  *   outgoing.ts   changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
  *   parent.ts     the parent that bases and outgoing changes belong to

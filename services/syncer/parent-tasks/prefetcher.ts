@@ -55,7 +55,7 @@ export interface ArrivalFollower {
 
 /**
  * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
- * several layers at the same time. It is an optimisation: the pass that needs the content finds it here, completely or
+ * several layers at the same time. It is an optimization: the pass that needs the content finds it here, completely or
  * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
  * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
  */

@@ -20,7 +20,7 @@ import { SendWatch, type Sent, sent } from './sending.ts';
  * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
  * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
  * and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists are read page
- * by page (`pages.ts`). When the synchronisation window closes, `rest` closes the connections; the next request opens
+ * by page (`pages.ts`). When the synchronization window closes, `rest` closes the connections; the next request opens
  * new ones.
  */
 

@@ -97,7 +97,7 @@ export class ParentActivation implements PlaceCache {
 
   /**
    * Requests the place, unless an earlier answer is recent enough.
-   * @throws Fault `already-activated`: another instance has it, and this one must not synchronise;
+   * @throws Fault `already-activated`: another instance has it, and this one must not synchronize;
    * `parent-unreachable`, `busy`; see also `ParentLink.request`
    */
   async confirm({ identity, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
@@ -181,9 +181,9 @@ export function activationRefused(child: string, other: ActivationConflict, star
     instant('last seen', other.seen),
   ]);
   const text = !copy
-    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${otherStart && ` (${otherStart})`}, and only one may synchronise: ${remedy}`
+    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${otherStart && ` (${otherStart})`}, and only one may synchronize: ${remedy}`
     : retryAfter === undefined
-      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one: ${thisStart}), and only one may synchronise: ${remedy}`
+      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one: ${thisStart}), and only one may synchronize: ${remedy}`
       : `another start of this layer is active as ${child} at the parent (${otherStart}; this one: ${thisStart}): if that one has ended, this one replaces it within ${retryAfter} s; if it still runs, one of them uses a copy of the other's data volume: stop one of them`;
   return new Fault('already-activated', text, { detail: { child, ...other } });
 }

@@ -8,7 +8,7 @@ export const EMPTY_DIGEST: Digest = `sha256:${createHash('sha256').update(EMPTY)
 
 /**
  * Placeholder manifest, to delete a tag at a parent that deletes by digest only: the tag is moved to the placeholder
- * and deleted with it. Its digest depends only on repository and tag, so that any pass recognises a leftover one.
+ * and deleted with it. Its digest depends only on repository and tag, so that any pass recognizes a leftover one.
  */
 export function placeholder(
   repository: Repository,

@@ -42,7 +42,7 @@ const isAttestation = ({ platform }: Descriptor): boolean =>
 
 function fits({ platform }: Descriptor, filters: Platform[]): boolean {
   if (!platform?.os || !platform.architecture) return true;
-  const actual = normalise(platform.os, platform.architecture, platform.variant ?? '');
+  const actual = normalize(platform.os, platform.architecture, platform.variant ?? '');
   return filters.some(
     ({ os, architecture, variant }) =>
       os === actual.os &&
@@ -57,13 +57,13 @@ export const platformName = ({ platform }: Descriptor): string =>
 
 function filterOf(text: string): Platform {
   const [os = '', architecture = '', variant] = text.split('/');
-  const filter = normalise(os, architecture, variant ?? '');
+  const filter = normalize(os, architecture, variant ?? '');
   const namesVariant = variant !== undefined || /^arm(hf|el)$/i.test(architecture);
   return namesVariant ? filter : { ...filter, variant: undefined };
 }
 
-/** Normalises as containerd's platforms package does: `x86_64` is `amd64`, `arm64/v8` is `arm64`. */
-function normalise(os: string, architecture: string, variant: string): Platform {
+/** Normalizes as containerd's platforms package does: `x86_64` is `amd64`, `arm64/v8` is `arm64`. */
+function normalize(os: string, architecture: string, variant: string): Platform {
   const kind = { os: os.toLowerCase() === 'macos' ? 'darwin' : os.toLowerCase() };
   const [arch, version] = [architecture.toLowerCase(), variant.toLowerCase()];
   switch (arch) {
