@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { product, textOf } from './support/imports.ts';
 
-/** Identifiers, file names and comments of the product, by docs/design/style.md: its word lists, and names that exist. */
+/**
+ * Identifiers, file names and comments of the product, by docs/design/style.md: its word lists, and names that exist.
+ */
 
 const [, everywhere = '', inNames = ''] = textOf('docs/design/style.md').split(/^### .*$/m);
 const wordsOf = (table: string): string[] =>

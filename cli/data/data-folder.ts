@@ -15,9 +15,9 @@ import { releaseBallast } from './disk-space.ts';
  * Life of a data folder: --data names it (data-option.ts). On a full volume, space is released first (disk-space.ts);
  * `makeFolders` creates the folders; the supervisor claims the pid file (pid-file.ts). `writeBus` creates the
  * credentials at the first start and writes the configuration of the nats-server (bus-configuration.ts) on a free port
- * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus (while-held.ts).
- * At the stop, the pid files are deleted. A copied or moved folder is recognized by `bus/place` and gets new
- * credentials.
+ * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus
+ * (while-held.ts). At the stop, the pid files are deleted. A copied or moved folder is recognized by `bus/place` and
+ * gets new credentials.
  *
  * node.ts has the flags that Node runs with, current-user.ts the user who runs the command.
  */

@@ -3,11 +3,11 @@ import { piecesOf } from './iotedge-options.ts';
 /**
  * Deployment manifests of IoT Edge. Pure: nothing in this folder connects to a hub or a device.
  *
- * Life of a manifest: `terrace iotedge manifest` builds it for one layer with `deploymentManifest`: edgeAgent, edgeHub, the API
- * proxy and, in a layer with a registry, Terrace with its connection string and twin. The create options of each
- * container are cut into pieces that a twin takes (iotedge-options.ts). The manifest is validated (iotedge-check.ts),
- * printed, and applied to a device by its operator. `terrace iotedge check` validates a manifest that was edited by
- * hand.
+ * Life of a manifest: `terrace iotedge manifest` builds it for one layer with `deploymentManifest`: edgeAgent, edgeHub,
+ * the API proxy and, in a layer with a registry, Terrace with its connection string and twin. The create options of
+ * each container are cut into pieces that a twin takes (iotedge-options.ts). The manifest is validated
+ * (iotedge-check.ts), printed, and applied to a device by its operator. `terrace iotedge check` validates a manifest
+ * that was edited by hand.
  */
 
 export const layerKinds = ['top', 'nested', 'pass-through'] as const;

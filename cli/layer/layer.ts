@@ -19,12 +19,12 @@ import { Supervisor } from './supervisor.ts';
  *
  * Life of a layer: `startLayer` creates the data folder, claims its pid file, stops orphaned nats-servers and checks
  * that the address is free. It starts a nats-server, checks the accounts rule, and starts the services (programs.ts)
- * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts, repeated-lines.ts).
- * `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and releases the pid
- * file.
+ * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts,
+ * repeated-lines.ts). `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and
+ * releases the pid file.
  *
- * Without a layer, with-storage.ts starts bus (bus-alone.ts) and storage for one command, and repair-hints.ts reads the stored events.
- * join.ts adds syncers to a layer that runs elsewhere.
+ * Without a layer, with-storage.ts starts bus (bus-alone.ts) and storage for one command, and repair-hints.ts reads the
+ * stored events. join.ts adds syncers to a layer that runs elsewhere.
  */
 
 export type LayerOptions = {

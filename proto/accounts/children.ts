@@ -76,7 +76,8 @@ export type ActivationConflict = Static<typeof ActivationConflict>;
 
 /**
  * `made`: no instance was active before. Of several instances that ask at once, one becomes active.
- * Faults: `already-activated` (another instance is, or another start of this one; an `ActivationConflict` in the detail).
+ * Faults: `already-activated` (another instance is, or another start of this one; an `ActivationConflict` in the
+ * detail).
  */
 export const activateChild = request(
   'storage.child.activate',

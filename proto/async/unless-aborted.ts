@@ -12,8 +12,8 @@ export async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): P
 }
 
 /**
- * The same without an error: resolves with `undefined` when `signal` aborts. Removes its listener from the signal, which
- * may outlive many tasks.
+ * The same without an error: resolves with `undefined` when `signal` aborts. Removes its listener from the signal,
+ * which may outlive many tasks.
  */
 export async function orAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T | undefined> {
   task.catch(() => {});

@@ -50,8 +50,8 @@ export class Calls<M extends { data: Uint8Array }> {
   /**
    * Registers a request and sends it.
    * @param ask sends the request under this id
-   * @throws Fault `unavailable` after the silence, if `ask` throws, on `close`, or on `onDisconnect` if `brittle`; `denied` on
-   * `refuse`; the reason of `signal` when it aborts
+   * @throws Fault `unavailable` after the silence, if `ask` throws, on `close`, or on `onDisconnect` if `brittle`;
+   * `denied` on `refuse`; the reason of `signal` when it aborts
    */
   open(
     subject: string,

@@ -43,8 +43,8 @@ export const listArriving = request(
 );
 
 /**
- * Location of a blob that crosses, or has crossed, the link for this repository. `incomplete`: it is incomplete, and `path`
- * is the ingest's folder; otherwise `path` is the committed content, whether or not the repository links it yet.
+ * Location of a blob that crosses, or has crossed, the link for this repository. `incomplete`: it is incomplete, and
+ * `path` is the ingest's folder; otherwise `path` is the committed content, whether or not the repository links it yet.
  * Faults: `blob-unknown`.
  */
 export const locateArriving = request(

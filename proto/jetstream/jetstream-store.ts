@@ -19,8 +19,8 @@ import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from '
  * Storage has one `JetStreamStore` per connection. `ensure` runs after each connect: it deletes streams and consumers
  * that are not in the table and creates those that are missing. Then buckets are read and written by key, jobs are
  * pulled one at a time (`job-queue.ts`), events are appended and read in pages by reused consumers
- * (`event-readers.ts`), and old events are trimmed (`stream-room.ts`). `onDisconnect` fails the open pulls when the connection
- * breaks; `ensure` follows the reconnect. All that is stored here may be lost.
+ * (`event-readers.ts`), and old events are trimmed (`stream-room.ts`). `onDisconnect` fails the open pulls when the
+ * connection breaks; `ensure` follows the reconnect. All that is stored here may be lost.
  */
 
 const TIMEOUT_MS = 5_000;

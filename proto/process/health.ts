@@ -12,8 +12,8 @@ export const healthFolder = (data: string): string => join(data, HEALTH, hostnam
 
 /**
  * The answer of a healthy service, which identifies the data folder by device and inode: files in a copy of the folder
- * name ports of the services of the original. cli/health compares the line as a whole: a bare `ok` would be the answer of
- * any other program that listens on a port of a copied or old file.
+ * name ports of the services of the original. cli/health compares the line as a whole: a bare `ok` would be the answer
+ * of any other program that listens on a port of a copied or old file.
  */
 export async function healthyAnswer(data: string): Promise<string> {
   const { dev, ino } = await stat(data);

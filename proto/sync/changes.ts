@@ -46,8 +46,8 @@ export const listChanges = request(
 );
 
 /**
- * Stores the cursor in the parent's journal up to which both agree. `scopeHash` identifies the parent and every setting that
- * decides what is pulled from it.
+ * Stores the cursor in the parent's journal up to which both agree. `scopeHash` identifies the parent and every setting
+ * that decides what is pulled from it.
  */
 export const storeCursor = request(
   'storage.cursor.keep',

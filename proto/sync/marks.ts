@@ -7,8 +7,8 @@ import { Digest, Repository } from '../oci/names.ts';
 /**
  * Marks are for a registry without a change feed that reports when a repository last changed and how much it holds. The
  * mark of a repository is such a report, stored when all changes up to it had been carried out here. If the registry
- * reports the same again, nothing is new. `scopeHash` identifies the registry and every setting that decides what is pulled
- * from it; marks with any other `scopeHash` do not count.
+ * reports the same again, nothing is new. `scopeHash` identifies the registry and every setting that decides what is
+ * pulled from it; marks with any other `scopeHash` do not count.
  */
 export const Mark = Type.Object({
   /** Time of the last change, in the registry's format. */

@@ -14,8 +14,8 @@ import { RepairId } from './changes.ts';
 const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
 /**
- * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `unknownOrigin`: it is
- * unknown whether a client put it; the parent may have it.
+ * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `unknownOrigin`:
+ * it is unknown whether a client put it; the parent may have it.
  */
 const Pending = Type.Object({
   repository: Repository,

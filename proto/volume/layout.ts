@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { UserName } from '../contract/users.ts';
 
 /*
- * Paths on the data volume, relative to it. All code takes them from here; only cli/health, a shell script, repeats two.
+ * Paths on the data volume, relative to it. All code takes them from here, but for the shell script cli/health.
  *
  *   metadata/                     LevelDB, opened by storage only; metadata.json next to it: see metadata-state.ts
  *   repair/<time>/                what a repair replaced (metadata/), the new metadata until then (rebuilt/), and its

@@ -18,12 +18,12 @@ import type { Needs } from './needs.ts';
  * Authentication and authorization of requests. `Access` is the entry: routes call `check` before a request is served,
  * `recheck` after a body or wait that took time; what else the caller may do is asked of `caller.ts`.
  *
- * `Authentication` says who it is. A request without credentials is anonymous. Basic credentials go to `LogIn`, which asks `AccountCache` for the
- * account, compares hashes in `Passwords` and slows down guessing with `Throttle`. A Bearer token is verified by
- * `Bearer` and gives its grant (`docker-scopes.ts`); its account is looked up as well, so that a disabled account or a
- * changed password ends it. `authorization.ts` then decides on grant and account, and `challenge.ts` says how to log
- * in. `open-layer.ts` protects a layer without accounts against web pages; `access-at-start.ts` refuses to start one
- * that other machines can reach.
+ * `Authentication` says who it is. A request without credentials is anonymous. Basic credentials go to `LogIn`, which
+ * asks `AccountCache` for the account, compares hashes in `Passwords` and slows down guessing with `Throttle`. A Bearer
+ * token is verified by `Bearer` and gives its grant (`docker-scopes.ts`); its account is looked up as well, so that a
+ * disabled account or a changed password ends it. `authorization.ts` then decides on grant and account, and
+ * `challenge.ts` says how to log in. `open-layer.ts` protects a layer without accounts against web pages;
+ * `access-at-start.ts` refuses to start one that other machines can reach.
  */
 
 /** Authenticates and authorizes requests: the only place that does. */

@@ -40,7 +40,8 @@ import { namesOf, salvage } from './salvage.ts';
  *   2. check-records.ts deletes invalid records (record-rules.ts); check-blobs.ts compares records with blob files.
  *   3. restore-manifests.ts, check-manifests.ts and check-tags.ts restore the records that content and hints (hints.ts)
  *      confirm; check-accounts.ts closes a layer that may have lost its accounts.
- *   4. reset-sync-state.ts discards the state agreed with the parent, so that the layer compares everything with it again.
+ *   4. reset-sync-state.ts discards the state agreed with the parent, so that the layer compares everything with it
+ *      again.
  *   5. repair-folder.ts replaces the old metadata, which is never changed, with the new; report.ts lists the losses.
  */
 

@@ -49,8 +49,8 @@ export class Tags {
   }
 
   /**
-   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to publish
-   * the event once the batch is written.
+   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to
+   * publish the event once the batch is written.
    * @throws Fault `conflict` if the tag does not point to `expect`
    */
   async move(

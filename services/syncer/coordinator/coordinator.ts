@@ -22,11 +22,11 @@ import { subscribeTriggers } from './triggers.ts';
  * `coordinate` runs one coordinator machine (`syncer.machine.ts`) per process, and connects it with what acts for it.
  * The machine holds the term, the schedule and the requests for passes, in two lanes (`lanes.ts`). It takes a term from
  * storage once the lease is held (`term-tasks.ts`, which also runs what lasts as long as the term), and then makes
- * passes: on gaining the lease, by the clock (`pass-clock.ts`), after events in the layer (`triggers.ts`), after a change
- * of the configuration, after changes at the parent, and on request. `pass-runner.ts` gives each pass its scope;
- * `run-pass.ts` makes it for the term and turns an error into its result; `stall.ts` detects one that makes no progress.
- * `link-report.ts` publishes the state of the link, which `link-state.ts` derives from the results. Losing the lease
- * aborts the running passes and everything else that began with the term.
+ * passes: on gaining the lease, by the clock (`pass-clock.ts`), after events in the layer (`triggers.ts`), after a
+ * change of the configuration, after changes at the parent, and on request. `pass-runner.ts` gives each pass its scope;
+ * `run-pass.ts` makes it for the term and turns an error into its result; `stall.ts` detects one that makes no
+ * progress. `link-report.ts` publishes the state of the link, which `link-state.ts` derives from the results. Losing
+ * the lease aborts the running passes and everything else that began with the term.
  */
 
 export type Coordinator = {

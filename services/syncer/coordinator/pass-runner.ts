@@ -30,7 +30,9 @@ export type PassRunnerDeps = {
   onEnded: (ok?: boolean) => void;
 };
 
-/** Makes passes, each in a scope of its own: its deadline, its stalls, its announcement, its part of the link's state. */
+/**
+ * Makes passes, each in a scope of its own: its deadline, its stalls, its announcement, its part of the link's state.
+ */
 export class PassRunner {
   readonly #deps: PassRunnerDeps;
   readonly #announcements: PassAnnouncements;

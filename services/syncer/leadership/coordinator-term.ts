@@ -11,9 +11,9 @@ import type { LeaseHolder } from './lease.ts';
 /**
  * Leadership: one syncer of the layer makes the passes at a time.
  *
- * `kv-lease.ts` is a lease: an entry of a key-value bucket that expires unless it is renewed. `lease.ts` holds the one of
- * the coordinator with it; uploads have theirs (`transfer/upload-lease.ts`). A process that gains the coordinator lease
- * takes a new term from storage (`newTerm`); storage then refuses fenced requests with an earlier term. A
+ * `kv-lease.ts` is a lease: an entry of a key-value bucket that expires unless it is renewed. `lease.ts` holds the one
+ * of the coordinator with it; uploads have theirs (`transfer/upload-lease.ts`). A process that gains the coordinator
+ * lease takes a new term from storage (`newTerm`); storage then refuses fenced requests with an earlier term. A
  * `CoordinatorTerm` lasts from there to the loss of the lease. It adds the term to each fenced request of a pass
  * (`FencedBus`), guards the requests that change the parent, and aborts its signal when another process has taken over.
  * Time on a lease is measured by two clocks (`elapsed.ts`).

@@ -6,8 +6,8 @@ import { type Clocks, Elapsed } from './elapsed.ts';
 const MARGIN_MS = 1_000;
 
 /**
- * A lease: an entry of a key-value bucket on the bus, which expires `LEASE_MS` after its last write. Its holder writes it
- * again in time, and gives it up by its own clock if no write succeeded for that long. No answer of the bus is not a
+ * A lease: an entry of a key-value bucket on the bus, which expires `LEASE_MS` after its last write. Its holder writes
+ * it again in time, and gives it up by its own clock if no write succeeded for that long. No answer of the bus is not a
  * loss. After a pause, two holders may both believe for a moment that they have it.
  */
 export class KvLease {

@@ -10,8 +10,8 @@ import type { WantedBlob } from './download.ts';
  *
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
  * `transfer-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
- * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at the
- * parent, under the lease of `upload-lease.ts`.
+ * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at
+ * the parent, under the lease of `upload-lease.ts`.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │

@@ -10,7 +10,7 @@ import { table } from '../../../cli/terminal/figures.ts';
 import { safeJson, singleLine, singleLines } from '../../../cli/terminal/terminal.ts';
 import { eventText, jsonOf } from '../../../cli/text/event-text.ts';
 import { lineView } from '../../../cli/text/progress.ts';
-import { emptyReplay, apply } from '../../../cli/text/replay-state.ts';
+import { apply, emptyReplay } from '../../../cli/text/replay-state.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
 /** Texts of clients, of the parent and of layers below reach a terminal as text, and forge no line of it. */

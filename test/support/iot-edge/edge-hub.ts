@@ -163,7 +163,9 @@ export class EdgeHub implements AsyncDisposable {
     return answer;
   }
 
-  /** Resolves when it holds; looked at whenever something came here, and now and then. @throws with what was waited for */
+  /**
+   * Resolves when it holds; looked at whenever something came here, and now and then. @throws with what was waited for
+   */
   async until(what: string, holds: () => boolean): Promise<void> {
     const end = patienceSignal();
     while (!holds()) {

@@ -8,9 +8,9 @@ import { Fault } from '#proto/contract/fault.ts';
  * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list, and
  * `extents.ts` holds sets of byte ranges.
  *
- * An `Answer` arrives from `ParentLink` with its status and an unread body. Its reader streams the body (`guarded`), reads
- * all of it up to a limit (`readAll`), or the beginning of an error body (`readErrorBody`) and throws `refusal(…)`. This
- * file is pure.
+ * An `Answer` arrives from `ParentLink` with its status and an unread body. Its reader streams the body (`guarded`),
+ * reads all of it up to a limit (`readAll`), or the beginning of an error body (`readErrorBody`) and throws
+ * `refusal(…)`. This file is pure.
  */
 
 /** Max wait that a parent may request within one pass, in ms. After a longer one, the pass gives up (`backOff`). */

@@ -14,14 +14,14 @@ import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './
 import { SendWatch, type Sent, sent } from './sending.ts';
 
 /**
- * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a `ParentLink`,
- * `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
+ * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
+ * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
- * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
- * and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists are read page
- * by page (`pages.ts`). When the synchronization window closes, `rest` closes the connections; the next request opens
- * new ones.
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent
+ * (`agent.ts`), only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the
+ * parent is met and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists
+ * are read page by page (`pages.ts`). When the synchronization window closes, `rest` closes the connections; the next
+ * request opens new ones.
  */
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

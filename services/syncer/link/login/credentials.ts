@@ -2,10 +2,10 @@ import { Fault } from '#proto/contract/fault.ts';
 import { readChallenge } from './challenge.ts';
 
 /**
- * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink` asks it
- * before each request and passes it each 401. It begins without a header, parses the challenge (`challenge.ts`), and
- * then uses Basic, or fetches a Bearer token for each scope (`scopes.ts`, `token-answer.ts`, `token-life.ts`) and
- * renews it shortly before it expires.
+ * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink`
+ * asks it before each request and passes it each 401. It begins without a header, parses the challenge
+ * (`challenge.ts`), and then uses Basic, or fetches a Bearer token for each scope (`scopes.ts`, `token-answer.ts`,
+ * `token-life.ts`) and renews it shortly before it expires.
  *
  * For an Azure Container Registry without a password, `exchange.ts` is the source of tokens: it exchanges the token of
  * a Microsoft Entra identity (`identity.ts`) for a refresh token, and that for access tokens. `trust-bundle.ts` polls

@@ -13,13 +13,14 @@ import { parentPages, strings } from '../http/pages.ts';
 import { pullScope } from '../login/scopes.ts';
 
 /**
- * Clients of the parent registry, all over one `ParentLink`. `settings.ts` creates them from the configuration, and replaces
- * them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
+ * Clients of the parent registry, all over one `ParentLink`. `settings.ts` creates them from the configuration, and
+ * replaces them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
  *
- * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions as
- * `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other clients
- * speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` claims this layer's place, `feed.ts` follows the parent's
- * changes, `arriving.ts` reads content that the parent is still receiving, `reports.ts` sends the status of this layer.
+ * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions
+ * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other
+ * clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` claims this layer's place, `feed.ts` follows the
+ * parent's changes, `arriving.ts` reads content that the parent is still receiving, `reports.ts` sends the status of
+ * this layer.
  */
 
 export type { BlobAnswer };

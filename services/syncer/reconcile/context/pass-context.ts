@@ -19,11 +19,12 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * State of one pass, shared by `observe/`, `pull/` and `push/`.
  *
  * A `PassRequest` (`pass-request.ts`) starts the pass; `announcement.ts` decides whether events report it. From the
- * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`), `observe/`
- * collects three views per tag, and `plan.ts` decides the action. During execution, `arrivals.ts` submits transfer jobs
- * and waits for them, `order.ts` sorts images and blobs, `tree-budget.ts` bounds one image and `oversized.ts` remembers
- * images beyond it, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
- * replaces a tag at a parent without deletion of tags. `pass-stats.ts` counts, and returns the result at the end.
+ * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`),
+ * `observe/` collects three views per tag, and `plan.ts` decides the action. During execution, `arrivals.ts` submits
+ * transfer jobs and waits for them, `order.ts` sorts images and blobs, `tree-budget.ts` bounds one image and
+ * `oversized.ts` remembers images beyond it, `parking.ts` records changes that the parent refused, and `placeholder.ts`
+ * builds the manifest that replaces a tag at a parent without deletion of tags. `pass-stats.ts` counts, and returns the
+ * result at the end.
  */
 
 /** Dependencies and settings of a pass. */

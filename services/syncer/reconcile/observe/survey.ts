@@ -21,10 +21,10 @@ import {
  *
  * The parent's changes come from its feed (`change-cursor.ts`) or, at an Azure Container Registry, from its metadata
  * (`acr-change-scan.ts`, `acr-changes.ts`); without either, everything is compared. `repositories.ts` lists the
- * repositories to look at, and `compare.ts` surveys each. A survey (this file) reads the targets of each tag in the base,
- * the layer and the parent (`parent-tags.ts`); `plan-repository.ts`, a pure function, decides which tags are compared,
- * and plans the actions. The survey serves `pull/` and `push/` for the rest of the pass. Once the pass has succeeded,
- * the cursor or the marks are stored.
+ * repositories to look at, and `compare.ts` surveys each. A survey (this file) reads the targets of each tag in the
+ * base, the layer and the parent (`parent-tags.ts`); `plan-repository.ts`, a pure function, decides which tags are
+ * compared, and plans the actions. The survey serves `pull/` and `push/` for the rest of the pass. Once the pass has
+ * succeeded, the cursor or the marks are stored.
  */
 
 export type Selected = Configuration['repositories'][number];

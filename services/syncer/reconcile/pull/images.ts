@@ -18,10 +18,10 @@ import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
  *
  * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
  * children. This file loads and pulls them in batches. For each image, `tree.ts` fetches the missing manifests within
- * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts` then submits
- * the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before parents, and moves
- * the tag last. `parts.ts` describes each blob to the layers below before its image is complete. `repair.ts` fetches
- * damaged content again.
+ * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts`
+ * then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before
+ * parents, and moves the tag last. `parts.ts` describes each blob to the layers below before its image is complete.
+ * `repair.ts` fetches damaged content again.
  */
 
 /** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
