@@ -5,8 +5,9 @@ import { flushed, outputFailure, watchOutput } from '../terminal/output-end.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
- * The commands of `terrace`, each in a file of its name; `gc` and `scrub` share upkeep.ts, and hash.ts is the action of
- * `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its action.
+ * The commands of `terrace`, each in a file of its name; `gc` and `scrub` share maintenance.ts, and hash.ts is the
+ * action of `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its
+ * action.
  *
  * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
  * input, connects to the layer or starts processes, and prints a result. Anything thrown on the way becomes a
@@ -26,8 +27,8 @@ const commands: Record<string, () => Promise<Define>> = {
   token: async () => (await import('./token.ts')).addTokenCommand,
   scope: async () => (await import('./scope.ts')).addScopeCommand,
   child: async () => (await import('./child.ts')).addChildCommand,
-  gc: async () => (await import('./upkeep.ts')).addGcCommand,
-  scrub: async () => (await import('./upkeep.ts')).addScrubCommand,
+  gc: async () => (await import('./maintenance.ts')).addGcCommand,
+  scrub: async () => (await import('./maintenance.ts')).addScrubCommand,
   repair: async () => (await import('./repair.ts')).addRepairCommand,
   init: async () => (await import('./init.ts')).addInitCommand,
   health: async () => (await import('./health.ts')).addHealthCommand,

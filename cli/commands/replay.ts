@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
-import { bytes, duration, plural, short, table } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest, table } from '../terminal/figures.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { gapText } from '../text/event-text.ts';
 import { apply, emptyReplay, isOver, type Replay, type ReplayedTransfer } from '../text/replay-state.ts';
@@ -41,9 +41,9 @@ export function describeReplay({ transfers, gaps, last }: Replay, now: number): 
   const open = all.filter(({ state }) => state !== 'finished');
   const rows = open.map((one) => [
     one.direction,
-    `${one.repository}@${short(one.digest)}`,
+    `${one.repository}@${shortDigest(one.digest)}`,
     stateOf(one, now),
-    `${bytes(one.done)} of ${bytes(one.size)}`,
+    `${formatBytes(one.done)} of ${formatBytes(one.size)}`,
     one.syncer,
     one.unknown ? `unknown: ${one.unknown}` : (one.reason ?? ''),
   ]);
@@ -57,5 +57,7 @@ export function describeReplay({ transfers, gaps, last }: Replay, now: number): 
 }
 
 function stateOf({ state, until }: ReplayedTransfer, now: number): string {
-  return state === 'waiting' && until !== undefined && until > now ? `waits ${duration(until - now)}` : state;
+  return state === 'waiting' && until !== undefined && until > now
+    ? `waits ${formatDuration(until - now)}`
+    : state;
 }

@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
-import { describeActions, type PermissionOptions, requestedActions } from '../input/permissions.ts';
+import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
 import { allScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { plural, table } from '../terminal/figures.ts';

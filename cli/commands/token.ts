@@ -15,7 +15,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
 import { instantOf } from '../input/expiry.ts';
-import { describeActions, type PermissionOptions, requestedActions } from '../input/permissions.ts';
+import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
 import { allTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { table } from '../terminal/figures.ts';

@@ -6,7 +6,7 @@ import { type StorageStatus, storageStatus } from '#proto/status/storage-status.
 import { connectOperator } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
-import { environmentOf, withoutSecrets } from '../input/environment.ts';
+import { environmentOf, withoutSecrets } from '../input/environment-defaults.ts';
 import { configurationOf, overridesOf, type UpOptions } from '../input/options.ts';
 import { mayGetTokensLater, mustHaveDataToListen } from '../layer/accounts-rule.ts';
 import { type Layer, startLayer } from '../layer/layer.ts';

@@ -3,7 +3,7 @@ import { type UserName, userNames } from '#proto/contract/users.ts';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isElsewhere, identityOf } from '#proto/volume/folder-identity.ts';
+import { isElsewhere, folderIdentity } from '#proto/volume/folder-identity.ts';
 import { BUS, BUS_ALONE, commandFiles, LOGS, RUN } from '#proto/volume/layout.ts';
 import { busConfiguration } from './bus-configuration.ts';
 import { mkdirRefusal } from '../terminal/failure.ts';
@@ -66,7 +66,7 @@ export async function writeBus(folder: DataFolder, { host, port, url }: BusAddre
   for (const user of userNames) passwords[user] = await passwordOf(folder, user);
   const text = busConfiguration({ host, port, store: folder.jetstream, passwords });
   await replaceFile(folder.busConfiguration, text, 0o600);
-  await replaceFile(folder.busIdentity, `${identityOf(folder.bus)}\n`, 0o644);
+  await replaceFile(folder.busIdentity, `${folderIdentity(folder.bus)}\n`, 0o644);
   await replaceFile(folder.busUrl, `${url}\n`, 0o644);
 }
 

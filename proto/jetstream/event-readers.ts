@@ -1,7 +1,7 @@
 import { Fault } from '../contract/fault.ts';
 import type { From, Stored } from './archive.ts';
 import type { Pulled, PullOptions } from './pull.ts';
-import { nanos } from './table.ts';
+import { nanos } from './stream-table.ts';
 
 /**
  * Pages of the stream of events. Each query names its position. An idle JetStream consumer at that position is used

@@ -8,13 +8,13 @@ import { type PullOptions, pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
 import { MAX_STATE_ENTRIES, PAGE_BYTES } from './store-requests.ts';
 import { type Room, roomOf } from './stream-room.ts';
+import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './stream-table.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
-import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './table.ts';
 
 /**
  * JetStream, as the bus uses it: the stream of events, the job queues and the key-value buckets of a layer. `store.ts`
- * and `archive.ts` are its interfaces, `streams.ts` is the table of all that is stored, and `table.ts` creates it on
- * the server. `store-requests.ts` declares the requests by which other processes than storage use it.
+ * and `archive.ts` are its interfaces, `streams.ts` is the table of all that is stored, and `stream-table.ts` creates
+ * it on the server. `store-requests.ts` declares the requests by which other processes than storage use it.
  *
  * Storage has one `JetStreamStore` per connection. `ensure` runs after each connect: it deletes streams and consumers
  * that are not in the table and creates those that are missing. Then buckets are read and written by key, jobs are

@@ -8,7 +8,7 @@ const UNKNOWN_BOOT = '-';
  * original, but has another identity. Device numbers change at a reboot and between machines; inodes stay, also on a
  * network file system.
  */
-export function identityOf(folder: string): string {
+export function folderIdentity(folder: string): string {
   const { dev, ino } = statSync(folder, { bigint: true });
   return `${bootId() ?? UNKNOWN_BOOT} ${dev}:${ino}`;
 }
@@ -19,7 +19,7 @@ export function identityOf(folder: string): string {
  */
 export function isElsewhere(recordPath: string, folder: string): boolean {
   try {
-    return isOtherFolder(readFileSync(recordPath, 'utf8').trim(), identityOf(folder));
+    return isOtherFolder(readFileSync(recordPath, 'utf8').trim(), folderIdentity(folder));
   } catch {
     return false;
   }

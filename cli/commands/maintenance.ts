@@ -3,7 +3,7 @@ import { collectGarbage, type Garbage, type Scrubbed, scrub } from '#proto/conte
 import { bytesOf } from '#proto/document/quantities.ts';
 import { dataOption } from '../data/data-option.ts';
 import { withStorage } from '../layer/with-storage.ts';
-import { bytes, duration, plural } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 
@@ -62,14 +62,14 @@ export function describeGarbage(garbage: Garbage): string {
     garbage.repositories && plural(garbage.repositories, 'empty repository', 'empty repositories'),
     garbage.strays && plural(garbage.strays, 'stray file'),
   ].filter(Boolean);
-  const took = `in ${duration(garbage.ms)}`;
+  const took = `in ${formatDuration(garbage.ms)}`;
   if (parts.length === 0) return `Nothing to delete (checked ${took}).`;
-  const what = `${parts.join(', ')}: ${bytes(garbage.bytes)}`;
+  const what = `${parts.join(', ')}: ${formatBytes(garbage.bytes)}`;
   return garbage.dryRun ? `Would delete ${what} (checked ${took}).` : `Deleted ${what}, ${took}.`;
 }
 
 export function describeScrub({ checked, bytes: read, damaged, metadata = [], ms }: Scrubbed): string {
-  const head = `Checked ${plural(checked, 'blob')}, ${bytes(read)}, in ${duration(ms)}: `;
+  const head = `Checked ${plural(checked, 'blob')}, ${formatBytes(read)}, in ${formatDuration(ms)}: `;
   const content =
     damaged.length === 0
       ? [`${head}all intact.`]
