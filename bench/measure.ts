@@ -54,7 +54,9 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** A table for people: medians with their extremes, and how each contender of Terrace compares to each of the others. */
+/**
+ * A table for people: medians with their extremes, and how each contender of Terrace compares to each of the others.
+ */
 export function format({ subject, unit, better, values, ratios = true, notes = [] }: Comparison): string {
   const contenders = Object.entries(values);
   const own = contenders.filter(([contender]) => contender.startsWith('terrace'));

@@ -26,7 +26,7 @@ const NAME = new RegExp(ChildName.pattern as string);
 const PATTERN = new RegExp(RepositoryPattern.pattern as string);
 
 /** `terrace child`: the layers below this one. */
-export function child(program: Command): void {
+export function addChildCommand(program: Command): void {
   const group = program.command('child').description('manage the layers below this one');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');
@@ -88,7 +88,7 @@ async function list({ data, json }: Common): Promise<void> {
 
 async function deactivate(given: string, { data, json }: Common): Promise<void> {
   const name = childName(given);
-  const was = await withStorage(data, async (deps) => {
+  const deactivated = await withStorage(data, async (deps) => {
     const { bus, signal } = deps;
     const { previous } = await bus.call(deactivateChild, { name }, { signal });
     if (previous) return previous;
@@ -96,9 +96,9 @@ async function deactivate(given: string, { data, json }: Common): Promise<void> 
     if (known.some((one) => one.name === name)) return undefined;
     throw new Refusal(`child ${name} does not exist: list the children with "terrace child list"`);
   });
-  if (json) return printJson(JSON.stringify({ name, ...(was && { was }) }, null, 2));
+  if (json) return printJson(JSON.stringify({ name, ...(deactivated && { was: deactivated }) }, null, 2));
   print(
-    was
+    deactivated
       ? `Child ${name} is deactivated: the next instance that connects is activated. Its token is unchanged.`
       : `Child ${name} was not activated.`,
   );

@@ -1,12 +1,13 @@
 import { inspect } from 'node:util';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { refusalOf } from '../terminal/failure.ts';
-import { outputFailure, watchOutput, written } from '../terminal/output-end.ts';
+import { flushed, outputFailure, watchOutput } from '../terminal/output-end.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
- * The commands of `terrace`, each in a file of its name. The function that a file exports declares the command on
- * commander, with its options and its action.
+ * The commands of `terrace`, each in a file of its name; `gc` and `scrub` share maintenance.ts, and hash.ts is the
+ * action of `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its
+ * action.
  *
  * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
  * input, connects to the layer or starts processes, and prints a result. Anything thrown on the way becomes a
@@ -17,21 +18,21 @@ type Define = (program: Command) => void;
 
 /** In the order of the help. Loaded on demand, as loading takes the largest part of a start. */
 const commands: Record<string, () => Promise<Define>> = {
-  up: async () => (await import('./up.ts')).up,
-  status: async () => (await import('./status.ts')).status,
-  sync: async () => (await import('./sync.ts')).sync,
-  syncer: async () => (await import('./syncer.ts')).syncer,
-  events: async () => (await import('./events.ts')).events,
-  replay: async () => (await import('./replay.ts')).replay,
-  token: async () => (await import('./token.ts')).token,
-  scope: async () => (await import('./scope.ts')).scope,
-  child: async () => (await import('./child.ts')).child,
-  gc: async () => (await import('./upkeep.ts')).gc,
-  scrub: async () => (await import('./upkeep.ts')).scrub,
+  up: async () => (await import('./up.ts')).addUpCommand,
+  status: async () => (await import('./status.ts')).addStatusCommand,
+  sync: async () => (await import('./sync.ts')).addSyncCommand,
+  syncer: async () => (await import('./syncer.ts')).addSyncerCommand,
+  events: async () => (await import('./events.ts')).addEventsCommand,
+  replay: async () => (await import('./replay.ts')).addReplayCommand,
+  token: async () => (await import('./token.ts')).addTokenCommand,
+  scope: async () => (await import('./scope.ts')).addScopeCommand,
+  child: async () => (await import('./child.ts')).addChildCommand,
+  gc: async () => (await import('./maintenance.ts')).addGcCommand,
+  scrub: async () => (await import('./maintenance.ts')).addScrubCommand,
   repair: async () => (await import('./repair.ts')).addRepairCommand,
-  init: async () => (await import('./init.ts')).init,
-  health: async () => (await import('./health.ts')).health,
-  iotedge: async () => (await import('./iotedge.ts')).iotedge,
+  init: async () => (await import('./init.ts')).addInitCommand,
+  health: async () => (await import('./health.ts')).addHealthCommand,
+  iotedge: async () => (await import('./iotedge.ts')).addIotedgeCommand,
 };
 
 /** `terrace` with the named command; with all of them for the help, and for an unknown name. */
@@ -69,7 +70,7 @@ export async function main(parameters: string[]): Promise<never> {
 
 /** Exits after the output is flushed: its reader may be slower than this command. */
 async function end(exitCode?: number): Promise<never> {
-  await written();
+  await flushed();
   process.exit(exitCode ?? process.exitCode);
 }
 

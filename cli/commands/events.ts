@@ -15,7 +15,7 @@ type Options = {
   json?: boolean;
 };
 
-export function events(program: Command): void {
+export function addEventsCommand(program: Command): void {
   program
     .command('events')
     .description('show the stored events')

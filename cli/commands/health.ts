@@ -17,34 +17,34 @@ const ANSWER_MS = 3_000;
  * The same check as the script `cli/health`, which container engines poll every few seconds and which needs no Node.
  * That script leaves to this command what it can't decide.
  */
-export function health(program: Command): void {
+export function addHealthCommand(program: Command): void {
   program
     .command('health')
     .description('exit with 0 if the services on this machine or in this container are healthy, else with 1')
     .addOption(dataOption())
     .addOption(new Option('--service <name>', 'check only this service').choices(serviceNames))
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
-      const well = await wellServices(resolve(data)).catch(() => new Set<string>());
+      const healthy = await healthyServices(resolve(data)).catch(() => new Set<string>());
       // If none is healthy, no layer may run at all: connecting then throws a Refusal.
-      if (well.size === 0)
+      if (healthy.size === 0)
         await (await connectOperator(data, 'terrace', { wait: false }))[Symbol.asyncDispose]();
-      const unwell = (service ? [service] : serviceNames).filter((name) => !well.has(name));
-      if (unwell.length > 0) throw new Refusal(`not healthy: ${unwell.join(', ')}`);
+      const others = (service ? [service] : serviceNames).filter((name) => !healthy.has(name));
+      if (others.length > 0) throw new Refusal(`not healthy: ${others.join(', ')}`);
     });
 }
 
-/** The services of which at least one process reports on this machine that it is well. */
-async function wellServices(data: string): Promise<Set<string>> {
+/** The services of which at least one process reports on this machine that it is healthy. */
+async function healthyServices(data: string): Promise<Set<string>> {
   const folder = healthFolder(data);
-  const word = await healthyAnswer(data);
-  const well = new Set<string>();
+  const expected = await healthyAnswer(data);
+  const healthy = new Set<string>();
   await Promise.all(
     (await readdir(folder)).map(async (name) => {
       const port = Number(await readFile(join(folder, name), 'utf8'));
-      if ((await answerOf(port).catch(() => '')) === word) well.add(name.replace(/-\d+$/, ''));
+      if ((await answerOf(port).catch(() => '')) === expected) healthy.add(name.replace(/-\d+$/, ''));
     }),
   );
-  return well;
+  return healthy;
 }
 
 async function answerOf(port: number): Promise<string> {

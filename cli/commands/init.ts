@@ -6,7 +6,7 @@ import { parseAddress } from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print } from '../terminal/terminal.ts';
 
-export function init(program: Command): void {
+export function addInitCommand(program: Command): void {
   program
     .command('init')
     .description('prepare a data folder for services in separate containers')

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
-import { deploymentManifest, type LayerKind, layers } from '../iotedge/iotedge-manifest.ts';
+import { deploymentManifest, type LayerKind, layerKinds } from '../iotedge/iotedge-manifest.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 
@@ -22,12 +22,12 @@ type Options = {
 
 const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
 
-export function iotedge(program: Command): void {
+export function addIotedgeCommand(program: Command): void {
   const group = program.command('iotedge').description('create and check deployment manifests of IoT Edge');
   group
     .command('manifest')
     .description('print the deployment manifest of a layer')
-    .addArgument(new Argument('<layer>', 'kind of layer on the device').choices(layers))
+    .addArgument(new Argument('<layer>', 'kind of layer on the device').choices(layerKinds))
     .option('--image <image>', 'image of Terrace (default: terrace:1 from the registry above)')
     .option('--parent <host>', 'registry above the top layer, such as contoso.azurecr.io')
     .option('--name <name>', 'name of the layer', 'terrace')

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { BLOBS, METADATA, METADATA_STATE } from '#proto/volume/layout.ts';
+import { BLOBS, METADATA, METADATA_STATE, repairFiles } from '#proto/volume/layout.ts';
 import type { RepairAnswer, RepairHint, RepairRequest } from '#proto/volume/repair-request.ts';
 import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, makeFolders } from '../data/data-folder.ts';
@@ -69,7 +69,7 @@ function report(answer: RepairAnswer): void {
     print('The metadata are intact: nothing to repair (--force rebuilds them anyway).');
   }
   if (answer.kind === 'finished') {
-    print(`The interrupted repair is finished: ${join(answer.folder, 'report.txt')} lists what is lost.`);
+    print(`The interrupted repair is finished: ${repairFiles(answer.folder).report} lists what is lost.`);
   }
 }
 

@@ -1,14 +1,14 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
-import { bytes, duration, plural, short, table } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest, table } from '../terminal/figures.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { gapText } from '../text/event-text.ts';
-import { emptyReplay, isOver, type Replay, type ReplayedTransfer, take } from '../text/replay-state.ts';
+import { apply, emptyReplay, isOver, type Replay, type ReplayedTransfer } from '../text/replay-state.ts';
 
 type Options = { data: string; until?: number; json?: boolean };
 
-export function replay(program: Command): void {
+export function addReplayCommand(program: Command): void {
   program
     .command('replay')
     .description('show the state of each transfer, rebuilt from events alone')
@@ -20,7 +20,7 @@ export function replay(program: Command): void {
       const rebuilt = emptyReplay();
       for await (const past of bus.history({ since: 1 })) {
         if ('event' in past && past.sequence > until) break;
-        take(rebuilt, past);
+        apply(rebuilt, past);
       }
       if (json) printJson(jsonOf(rebuilt));
       else print(describeReplay(rebuilt, Date.now()));
@@ -41,9 +41,9 @@ export function describeReplay({ transfers, gaps, last }: Replay, now: number): 
   const open = all.filter(({ state }) => state !== 'finished');
   const rows = open.map((one) => [
     one.direction,
-    `${one.repository}@${short(one.digest)}`,
+    `${one.repository}@${shortDigest(one.digest)}`,
     stateOf(one, now),
-    `${bytes(one.done)} of ${bytes(one.size)}`,
+    `${formatBytes(one.done)} of ${formatBytes(one.size)}`,
     one.syncer,
     one.unknown ? `unknown: ${one.unknown}` : (one.reason ?? ''),
   ]);
@@ -57,5 +57,7 @@ export function describeReplay({ transfers, gaps, last }: Replay, now: number): 
 }
 
 function stateOf({ state, until }: ReplayedTransfer, now: number): string {
-  return state === 'waiting' && until !== undefined && until > now ? `waits ${duration(until - now)}` : state;
+  return state === 'waiting' && until !== undefined && until > now
+    ? `waits ${formatDuration(until - now)}`
+    : state;
 }

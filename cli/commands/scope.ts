@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
-import { describeActions, type PermissionOptions, requestedActions } from '../input/permissions.ts';
+import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
 import { allScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { plural, table } from '../terminal/figures.ts';
@@ -14,7 +14,7 @@ import { print, printJson } from '../terminal/terminal.ts';
 type Common = { data: string; json?: boolean };
 type PutOptions = Common & PermissionOptions & { description?: string };
 
-export function scope(program: Command): void {
+export function addScopeCommand(program: Command): void {
   const group = program.command('scope').description('manage scope maps: permissions that tokens share');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');

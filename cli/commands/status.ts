@@ -6,7 +6,7 @@ import { type LayerStatus, layerStatus } from '../connection/layer-status.ts';
 import { natsServerText } from '../connection/nats-advisories.ts';
 import { dataOption } from '../data/data-option.ts';
 import { urlOf } from '../data/ports.ts';
-import { bytes, duration, plural, short, table } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest, table } from '../terminal/figures.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { belowText } from '../text/below-text.ts';
 import { linkText } from '../text/link-text.ts';
@@ -17,7 +17,7 @@ import { ACCOUNTS_LOST } from '../text/welcome.ts';
 /** Max ingests (uploads and transfers) listed one by one. */
 const MAX_INGESTS = 20;
 
-export function status(program: Command): void {
+export function addStatusCommand(program: Command): void {
   program
     .command('status')
     .description('show the status of a running layer')
@@ -67,7 +67,7 @@ function source({ bridge, configuration }: LayerStatus, now: number): string {
   const reached = connected ? 'connected' : `not connected${detail ? ` (${detail})` : ''}`;
   const known = version === undefined ? 'none received yet' : `version ${version}`;
   const last = !connected && configuration ? '; its last configuration stays in force' : '';
-  return `Configured by ${source}: ${known}; ${reached} for ${duration(now - since)}${last}`;
+  return `Configured by ${source}: ${known}; ${reached} for ${formatDuration(now - since)}${last}`;
 }
 
 function complaints({ bridge }: LayerStatus): string {
@@ -83,16 +83,16 @@ function storage({ storage: held }: LayerStatus, now: number): string {
   if (!held) return 'Storage does not answer.';
   const lines = held.ingests.slice(0, MAX_INGESTS).map((ingest) => {
     const by = ingest.account === undefined ? '' : ` of ${ingest.account}`;
-    const what = ingest.digest ? short(ingest.digest) : `${ingest.id}${by}`;
-    const size = ingest.size === undefined ? '' : ` of ${bytes(ingest.size)}`;
+    const what = ingest.digest ? shortDigest(ingest.digest) : `${ingest.id}${by}`;
+    const size = ingest.size === undefined ? '' : ` of ${formatBytes(ingest.size)}`;
     const holder = ingest.holder ? `, written by ${ingest.holder}` : '';
-    return `  ${ingest.purpose} ${what}${size}${holder}, touched ${duration(now - ingest.touched)} ago`;
+    return `  ${ingest.purpose} ${what}${size}${holder}, touched ${formatDuration(now - ingest.touched)} ago`;
   });
   const counts = [
     plural(held.repositories, 'repository', 'repositories'),
     plural(held.tags, 'tag'),
     plural(held.blobs, 'blob'),
-    bytes(held.bytes),
+    formatBytes(held.bytes),
   ].join(', ');
   return [
     `Holds ${counts}; ${plural(held.ingests.length, 'ingest')} in progress`,
@@ -106,7 +106,7 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     accountsText(held),
     ...(held.audit
       ? [
-          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${duration(now - held.audit.since)} ago: ${held.audit.reason}`,
+          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${formatDuration(now - held.audit.since)} ago: ${held.audit.reason}`,
         ]
       : []),
   ].join('\n');
@@ -118,7 +118,7 @@ const more = (count: number): string[] =>
 function space({ space: { free, reserve, inodes, low } }: StorageStatus): string {
   // Inodes only while space is low: people think in bytes.
   const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
-  const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}${files}`;
+  const figures = `Free: ${formatBytes(free)}; reserve ${formatBytes(reserve)}${files}`;
   return low ? `${figures}. TOO LITTLE: new content is rejected until space is freed` : figures;
 }
 
@@ -150,8 +150,8 @@ function services({ services: running, silent }: LayerStatus, now: number): stri
   const rows = running.map((status, index) => [
     status.service,
     String(status.pid),
-    isFirst(status, index) ? bytes(status.memory) : 'shared',
-    duration(now - status.started),
+    isFirst(status, index) ? formatBytes(status.memory) : 'shared',
+    formatDuration(now - status.started),
     status.instance,
   ]);
   const missing = silent.map((service) => `\n${service} does not answer.`).join('');

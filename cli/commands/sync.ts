@@ -4,16 +4,16 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import { connectOperator } from '../connection/connect.ts';
 import { followPass } from '../connection/follow-pass.ts';
 import { dataOption } from '../data/data-option.ts';
-import { duration, plural } from '../terminal/figures.ts';
+import { formatDuration, plural } from '../terminal/figures.ts';
 import { outputEnd } from '../terminal/output-end.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, singleLine, singleLines } from '../terminal/terminal.ts';
 import { barView, lineView, type View } from '../text/progress.ts';
 
-export function sync(program: Command): void {
+export function addSyncCommand(program: Command): void {
   program
     .command('sync')
-    .description('synchronise with the parent now, and show the progress; Ctrl-C leaves the pass running')
+    .description('synchronize with the parent now, and show the progress; Ctrl-C leaves the pass running')
     .addOption(dataOption())
     .option(
       '--full',
@@ -61,7 +61,7 @@ export function summary(result: PassResult): string {
     ...(failed ? [`${failed} failed`] : []),
     ...(parked ? [`${parked} parked`] : []),
   ].join(', ');
-  return [...lines, `${outcome(ok, ended)}: ${counts} in ${duration(ms)}.`].join('\n');
+  return [...lines, `${outcome(ok, ended)}: ${counts} in ${formatDuration(ms)}.`].join('\n');
 }
 
 function outcome(ok: boolean, ended: PassResult['ended']): string {

@@ -14,7 +14,7 @@ const MAX_SYNCERS = 64;
 
 type Options = { data: string; bus?: string; credentials?: string; syncers: number; logJson?: boolean };
 
-export function syncer(program: Command): void {
+export function addSyncerCommand(program: Command): void {
   program
     .command('syncer')
     .description('add syncers to a layer, from this host or another one that mounts its data volume')
@@ -49,7 +49,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
     data: resolve(data),
     bus,
     credentials: credentials && resolve(credentials),
-    say: outlets.screen,
+    print: outlets.screen,
   };
   while (!end.signal.aborted) await joined(joining, syncers, outlets, end.signal);
 }
@@ -61,16 +61,18 @@ async function joined(
   outlets: Outlets,
   signal: AbortSignal,
 ): Promise<void> {
-  const place = await joinLayer(joining, signal);
-  if (!place) return;
-  const log = new LayerLog(place.name, outlets);
+  const settings = await joinLayer(joining, signal);
+  if (!settings) return;
+  const log = new LayerLog(settings.name, outlets);
   const supervisor = new Supervisor(({ program, pid, level, message }) =>
-    log.say(program, level, message, { pid }),
+    log.write(program, level, message, { pid }),
   );
   try {
-    for (const program of syncerPrograms(syncers, place, log)) supervisor.add(program);
-    outlets.screen(`Joined layer "${place.name}" at ${place.busUrl} with ${plural(syncers, 'syncer')}.`);
-    await untilMoved(joining, place.busUrl, signal);
+    for (const program of syncerPrograms(syncers, settings, log)) supervisor.add(program);
+    outlets.screen(
+      `Joined layer "${settings.name}" at ${settings.busUrl} with ${plural(syncers, 'syncer')}.`,
+    );
+    await untilMoved(joining, settings.busUrl, signal);
   } finally {
     outlets.screen('Stopping …');
     await supervisor.stop();

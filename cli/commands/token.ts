@@ -15,7 +15,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
 import { instantOf } from '../input/expiry.ts';
-import { describeActions, type PermissionOptions, requestedActions } from '../input/permissions.ts';
+import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
 import { allTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { table } from '../terminal/figures.ts';
@@ -27,7 +27,7 @@ import { printHash } from './hash.ts';
 type Common = { data: string; json?: boolean };
 type Issued = { token: Token; name: PasswordName; password: string };
 
-export function token(program: Command): void {
+export function addTokenCommand(program: Command): void {
   const group = program
     .command('token')
     .description('manage the tokens of clients: names, passwords, permissions');
@@ -60,8 +60,8 @@ export function token(program: Command): void {
   command('set <name>', 'change the scope map of a token')
     .requiredOption('--scope-map <name>', 'scope map with its new permissions')
     .action(set);
-  command('disable <name>', 'reject logins with a token until it is enabled again').action(enabled(false));
-  command('enable <name>', 'accept logins with a token again').action(enabled(true));
+  command('disable <name>', 'reject logins with a token until it is enabled again').action(setEnabled(false));
+  command('enable <name>', 'accept logins with a token again').action(setEnabled(true));
   command('delete <name>', 'delete a token, and the scope map that was created with it').action(remove);
 }
 
@@ -162,7 +162,7 @@ async function set(given: string, { data, scopeMap }: Common & { scopeMap: strin
   print(`Token ${query.name} has scope map ${query.scopeMap}.`);
 }
 
-function enabled(enabled: boolean) {
+function setEnabled(enabled: boolean) {
   return async (given: string, { data }: Common): Promise<void> => {
     const name = accountName(given);
     await withStorage(data, ({ bus, signal }) => bus.call(changeToken, { name, enabled }, { signal }));

@@ -6,7 +6,7 @@ import { type StorageStatus, storageStatus } from '#proto/status/storage-status.
 import { connectOperator } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
-import { environmentOf, withoutSecrets } from '../input/environment.ts';
+import { environmentOf, withoutSecrets } from '../input/environment-defaults.ts';
 import { configurationOf, overridesOf, type UpOptions } from '../input/options.ts';
 import { mayGetTokensLater, mustHaveDataToListen } from '../layer/accounts-rule.ts';
 import { type Layer, startLayer } from '../layer/layer.ts';
@@ -15,7 +15,7 @@ import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 import { welcome } from '../text/welcome.ts';
 
-export function up(program: Command): void {
+export function addUpCommand(program: Command): void {
   program
     .command('up')
     .description('start a layer, and keep it running until Ctrl-C')
@@ -42,8 +42,8 @@ export function up(program: Command): void {
     .option('--parent-username <name>', 'user name of this layer at the parent')
     .option('--parent-password-file <file>', 'file with the password for the parent')
     .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
-    .option('--repository <pattern...>', 'repositories to synchronise: a name, prefix/* or * (default: *)')
-    .option('--schedule <cron>', 'when to synchronise: cron, five fields, UTC (default: every minute)')
+    .option('--repository <pattern...>', 'repositories to synchronize: a name, prefix/* or * (default: *)')
+    .option('--schedule <cron>', 'when to synchronize: cron, five fields, UTC (default: every minute)')
     .option(
       '--window <duration>',
       'how long the link may be used after each of these times, such as PT2H (default: no limit)',

@@ -35,78 +35,133 @@ export type FollowOptions = {
  * @throws Fault `unavailable` if no pass ended; `window-closed`, `config-invalid`
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
-  const { full, now, signal, onEvent, patience = 30_000, quietMs = 5_000, maxRequests = 5 } = options;
-  const request = { ...(full && { full }), ...(now && { now }) };
+  const { signal, patience = 30_000, quietMs = 5_000, maxRequests = 5 } = options;
+  using seen = new PassEvents(bus, options);
+  await bus.flush();
   const requested = new Set<string>();
-  const results = new Map<string, PassResult>();
-  let last = Date.now();
-  /** Coordinator of each pass, in the order in which the passes began. */
-  const coordinators = new Map<string, string>();
-  let wake = () => {};
-  const subscriptions = [
-    bus.listen(anyEvent, (received) => {
-      // Events of the layer's clients say nothing about the pass.
-      if (/^terrace\.(pass|image|transfer)\./.test(received.type)) last = Date.now();
-      onEvent?.(received);
-    }),
-    bus.listen(passStarted, ({ data }) => {
-      coordinators.set(data.pass, data.coordinator);
-      wake();
-    }),
-    bus.listen(passFinished, ({ data }) => {
-      results.set(data.pass, data);
-      wake();
-    }),
-  ];
-  const abort = () => wake();
-  signal?.addEventListener('abort', abort);
-  try {
-    await bus.flush();
-    for (let requests = 0; requests < maxRequests; requests += 1) {
-      const since = Date.now();
-      const answer = await bus
-        .call(startPass, request, { patience, ...(signal && { signal }) })
-        .catch((error) => {
-          // The coordinator died with the request: another one takes over soon.
-          const died = Fault.is(error, 'unavailable') && Date.now() - since < patience;
-          if (died && requests < maxRequests - 1) return undefined;
-          throw error;
-        });
-      if (!answer) {
-        await sleep(RETRY_MS, undefined, signal ? { signal } : {});
-        continue;
-      }
-      const { pass } = answer;
-      requested.add(pass);
-      last = Date.now();
-      for (;;) {
-        const result = [...requested].map((id) => results.get(id)).find((one) => one !== undefined);
-        if (result && (result.ended !== 'configuration' || requests === maxRequests - 1)) return result;
-        if (result) {
-          requested.delete(result.pass);
-          break;
-        }
-        signal?.throwIfAborted();
-        const owner = coordinators.get(pass);
-        const coordinator = [...coordinators.values()].at(-1);
-        if (owner && owner !== coordinator) break;
-        const silence = Date.now() - last;
-        if (silence >= quietMs) {
-          if (!(await isActive(bus, coordinator))) break;
-          last = Date.now();
-        }
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          const timer = setTimeout(resolve, Math.max(50, quietMs - silence));
-          timer.unref();
-        });
-      }
+  for (let requests = 1; requests <= maxRequests; requests += 1) {
+    const isLast = requests === maxRequests;
+    const pass = await requestPass(bus, options, patience, isLast);
+    if (pass === undefined) {
+      await sleep(RETRY_MS, undefined, signal ? { signal } : {});
+      continue;
     }
-    throw new Fault('unavailable', `none of ${maxRequests} passes completed: see the log of the syncers`);
-  } finally {
-    signal?.removeEventListener('abort', abort);
-    for (const unsubscribe of subscriptions) unsubscribe();
+    requested.add(pass);
+    const result = await waitForResult(bus, seen, pass, requested, quietMs, signal);
+    if (result === 'lost') continue;
+    if (result.ended !== 'configuration' || isLast) return result;
+    requested.delete(result.pass);
   }
+  throw new Fault('unavailable', `none of ${maxRequests} passes completed: see the log of the syncers`);
+}
+
+/** @returns its id; undefined if the coordinator died with the request: another one takes over soon. @throws Fault */
+async function requestPass(
+  bus: Bus,
+  { full, now, signal }: FollowOptions,
+  patience: number,
+  isLast: boolean,
+): Promise<string | undefined> {
+  const since = Date.now();
+  try {
+    const request = { ...(full && { full }), ...(now && { now }) };
+    return (await bus.call(startPass, request, { patience, ...(signal && { signal }) })).pass;
+  } catch (error) {
+    const died = Fault.is(error, 'unavailable') && Date.now() - since < patience;
+    if (died && !isLast) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Waits for the result of `pass`, or of one that was requested before it.
+ * @returns `lost` if no coordinator works on the pass any more
+ * @throws the reason of the signal
+ */
+async function waitForResult(
+  bus: Bus,
+  seen: PassEvents,
+  pass: string,
+  requested: ReadonlySet<string>,
+  quietMs: number,
+  signal: AbortSignal | undefined,
+): Promise<PassResult | 'lost'> {
+  for (seen.lastAt = Date.now(); ; ) {
+    const result = seen.firstResult(requested);
+    if (result) return result;
+    signal?.throwIfAborted();
+    if (seen.isTakenOver(pass)) return 'lost';
+    const silence = Date.now() - seen.lastAt;
+    if (silence >= quietMs) {
+      if (!(await isActive(bus, seen.coordinator))) return 'lost';
+      seen.lastAt = Date.now();
+    }
+    await seen.next(Math.max(50, quietMs - silence));
+  }
+}
+
+/** The passes of a layer, as far as their events were received. */
+class PassEvents implements Disposable {
+  /** Last event of a pass; the caller sets it when it knows that the pass is running. */
+  lastAt = Date.now();
+  readonly #results = new Map<string, PassResult>();
+  /** Coordinator of each pass, in the order in which the passes began. */
+  readonly #coordinators = new Map<string, string>();
+  readonly #subscriptions: (() => void)[];
+  readonly #signal: AbortSignal | undefined;
+  #wake = () => {};
+
+  /** Ends its waits when `signal` aborts. */
+  constructor(bus: Bus, { signal, onEvent }: Pick<FollowOptions, 'signal' | 'onEvent'>) {
+    this.#signal = signal;
+    this.#subscriptions = [
+      bus.listen(anyEvent, (received) => {
+        // Events of the layer's clients say nothing about the pass.
+        if (/^terrace\.(pass|image|transfer)\./.test(received.type)) this.lastAt = Date.now();
+        onEvent?.(received);
+      }),
+      bus.listen(passStarted, ({ data }) => {
+        this.#coordinators.set(data.pass, data.coordinator);
+        this.#wake();
+      }),
+      bus.listen(passFinished, ({ data }) => {
+        this.#results.set(data.pass, data);
+        this.#wake();
+      }),
+    ];
+    signal?.addEventListener('abort', this.#onAbort);
+  }
+
+  /** Result of the first of these passes that has one. */
+  firstResult(passes: ReadonlySet<string>): PassResult | undefined {
+    return [...passes].map((id) => this.#results.get(id)).find((one) => one !== undefined);
+  }
+
+  /** Coordinator of the last pass that began. */
+  get coordinator(): string | undefined {
+    return [...this.#coordinators.values()].at(-1);
+  }
+
+  /** Whether a pass of another coordinator began after this one. */
+  isTakenOver(pass: string): boolean {
+    const owner = this.#coordinators.get(pass);
+    return owner !== undefined && owner !== this.coordinator;
+  }
+
+  /** Resolves when a pass begins or ends, or after `ms`. */
+  next(ms: number): Promise<void> {
+    return new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, ms).unref();
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
+  }
+
+  readonly #onAbort = () => this.#wake();
 }
 
 /** Whether the coordinator of the pass still holds the lease, and reports that it is syncing. */

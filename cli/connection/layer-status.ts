@@ -5,7 +5,7 @@ import { serviceNames } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { isAlive } from '#proto/process/process-stat.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
-import { type LayerReport, type Layers, layersBelow } from '#proto/status/layers-below.ts';
+import { type ChildReport, type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
 import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
 import {
   alive,
@@ -68,28 +68,28 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
       answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
       answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
-      bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+      bus.list(layersBelow).catch(() => new Map<string, ChildReport>()),
       bus.list(presence).catch(() => new Map<string, Presence>()),
       bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
       bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
     ]);
-  const answered = new Set(present(services).map(({ service }) => service));
+  const answered = new Set(withoutDead(services).map(({ service }) => service));
   for (const name of serviceNames) if (!answered.has(name) && !silent.includes(name)) silent.push(name);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   const unreadable = bus.unreadable();
   return {
-    services: present(services),
-    syncers: present(syncers),
+    services: withoutDead(services),
+    syncers: withoutDead(syncers),
     ...(inForce && { configuration: inForce.value }),
     ...(bridge && { bridge }),
     ...(link && inForce?.value.parent && { link: link.value }),
     ...(holder && { coordinator: holder.value.holder }),
     ...(storage && { storage }),
     ...(parked && { parked }),
-    ...(below.size > 0 && { below: flat(below, presences) }),
+    ...(below.size > 0 && { below: flattenReports(below, presences) }),
     ...(history && inForce?.value.parent && { history: history.value }),
     ...(unreadable.length > 0 && { unreadable }),
-    ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
+    ...(webhooks.size > 0 && { webhooks: sortWebhooks(webhooks) }),
     natsServer: natsServer(bus.serverVersion()),
     silent,
   };
@@ -108,10 +108,10 @@ async function servicesOf(bus: Bus): Promise<Map<string, ServiceStatus>> {
   }
 }
 
-const named = (webhooks: Map<string, WebhookStatus>) =>
+const sortWebhooks = (webhooks: Map<string, WebhookStatus>) =>
   [...webhooks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 
-const flat = (below: Map<string, Layers>, presences: Map<string, Presence>) =>
+const flattenReports = (below: Map<string, ChildReport>, presences: Map<string, Presence>) =>
   [...below].flatMap(([child, reported]) => {
     const { seen, layers } = currentLayers(reported, presences.get(child), Date.now());
     return layers.map((layer) => ({ ...layer, child, seen }));
@@ -132,7 +132,7 @@ async function parkedOf(bus: Bus): Promise<Parked[]> {
 type Entry = { instance: string; host: string; pid: number };
 
 /** Sorted by instance, without dead processes of this host: the entry of a killed process stays until it expires. */
-const present = <E extends Entry>(entries: Map<string, E>): E[] =>
-  [...entries.values()].filter(lives).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+const withoutDead = <E extends Entry>(entries: Map<string, E>): E[] =>
+  [...entries.values()].filter(mayBeAlive).sort((a, b) => (a.instance < b.instance ? -1 : 1));
 
-const lives = ({ host, pid }: Entry) => host !== hostname() || isAlive(pid);
+const mayBeAlive = ({ host, pid }: Entry) => host !== hostname() || isAlive(pid);

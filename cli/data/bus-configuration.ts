@@ -1,5 +1,5 @@
-import { type UserName, userNames } from '#proto/contract/users.ts';
 import { permissionsOf } from '#proto/bus/permissions.ts';
+import { type UserName, userNames } from '#proto/contract/users.ts';
 
 export type BusSettings = {
   host: string;

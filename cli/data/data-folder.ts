@@ -1,11 +1,12 @@
-import { isLoopback } from '#proto/document/networks.ts';
-import { type UserName, userNames } from '#proto/contract/users.ts';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isElsewhere, placeOf } from '#proto/volume/folder-identity.ts';
-import { busConfiguration } from './bus-configuration.ts';
+import { type UserName, userNames } from '#proto/contract/users.ts';
+import { isLoopback } from '#proto/document/networks.ts';
+import { folderIdentity, isElsewhere } from '#proto/volume/folder-identity.ts';
+import { BUS, BUS_ALONE, commandFiles, LOGS, RUN } from '#proto/volume/layout.ts';
 import { mkdirRefusal } from '../terminal/failure.ts';
+import { busConfiguration } from './bus-configuration.ts';
 import { releaseBallast } from './disk-space.ts';
 
 /**
@@ -14,56 +15,30 @@ import { releaseBallast } from './disk-space.ts';
  * Life of a data folder: --data names it (data-option.ts). On a full volume, space is released first (disk-space.ts);
  * `makeFolders` creates the folders; the supervisor claims the pid file (pid-file.ts). `writeBus` creates the
  * credentials at the first start and writes the configuration of the nats-server (bus-configuration.ts) on a free port
- * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus (while-held.ts).
- * At the stop, the pid files are deleted. A copied or moved folder is recognized by `bus/place` and gets new
- * credentials.
+ * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus
+ * (while-held.ts). At the stop, the pid files are deleted. A copied or moved folder is recognized by `bus/place` and
+ * gets new credentials.
  *
  * node.ts has the flags that Node runs with, current-user.ts the user who runs the command.
  */
 
-/**
- * Files of the command in a layer's data folder; content and metadata belong to storage:
- *
- *   bus/url               nats://host:port, where the services find the bus
- *   bus/place             identity of the folder that `bus` was written for: a copy has another identity
- *   bus/nats.conf         configuration of the layer's nats-server; contains all passwords
- *   bus/<user>.password   one for each service, the operator and the monitors
- *   bus/jetstream/        store of the nats-server
- *   run/terrace.pid       the supervisor
- *   run/nats.pid          the nats-server
- *   run/alone/            the same files as in `bus/`, for the bus of a command that works while no layer runs
- *   log/terrace.log       log of all processes, JSON lines
- *   log/audit.log         audit log, JSON lines; written by storage
- */
-export function dataFolder(data: string, bus = 'bus') {
-  return {
-    root: data,
-    bus: join(data, bus),
-    busUrl: join(data, bus, 'url'),
-    busPlace: join(data, bus, 'place'),
-    busConfiguration: join(data, bus, 'nats.conf'),
-    password: (user: UserName) => join(data, bus, `${user}.password`),
-    jetstream: join(data, bus, 'jetstream'),
-    pid: join(data, 'run/terrace.pid'),
-    busPid: join(data, 'run/nats.pid'),
-    log: join(data, 'log/terrace.log'),
-  };
+/** A layer's data folder and the files of the command in it; content and metadata belong to storage. */
+export function dataFolder(data: string, bus = BUS) {
+  return { root: data, ...commandFiles(data, bus) };
 }
 export type DataFolder = ReturnType<typeof dataFolder>;
 
 /** The same for a command that works while no layer runs: the layer's own `bus/` is not touched. */
-const ALONE = 'run/alone';
-export const aloneFolder = (data: string): DataFolder => dataFolder(data, ALONE);
-export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolders(data, ALONE);
+export const aloneFolder = (data: string): DataFolder => dataFolder(data, BUS_ALONE);
+export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolders(data, BUS_ALONE);
 
 /** Creates the folders; only their owner may read `bus`, `run` and `log`. @throws Refusal */
-export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
+export async function makeFolders(data: string, bus = BUS): Promise<DataFolder> {
   // An unusable folder is reported by the calls below.
   await releaseBallast(data).catch(() => {});
   try {
     await mkdir(data, { recursive: true });
-    for (const folder of [bus, 'run', 'log'])
-      await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
+    for (const folder of [bus, RUN, LOGS]) await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
   } catch (error) {
     throw await mkdirRefusal(data, error as NodeJS.ErrnoException);
   }
@@ -76,7 +51,7 @@ export type BusAddress = { host: string; port: number; url: string };
  * Whether this is a copy of another data folder, or was moved here from another file system. Its `bus` then belongs
  * to the other folder, whose layer may be running.
  */
-export const isCopy = (folder: DataFolder): boolean => isElsewhere(folder.busPlace, folder.bus);
+export const isCopy = (folder: DataFolder): boolean => isElsewhere(folder.busIdentity, folder.bus);
 
 /**
  * Creates missing credentials, and writes the bus configuration for this folder. A copy gets new credentials, unless
@@ -90,7 +65,7 @@ export async function writeBus(folder: DataFolder, { host, port, url }: BusAddre
   for (const user of userNames) passwords[user] = await passwordOf(folder, user);
   const text = busConfiguration({ host, port, store: folder.jetstream, passwords });
   await replaceFile(folder.busConfiguration, text, 0o600);
-  await replaceFile(folder.busPlace, `${placeOf(folder.bus)}\n`, 0o644);
+  await replaceFile(folder.busIdentity, `${folderIdentity(folder.bus)}\n`, 0o644);
   await replaceFile(folder.busUrl, `${url}\n`, 0o644);
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 export const NODE_FLAGS = [
   // Services retain little and stream much: a small young generation saves 10 MB each.
   '--max-semi-space-size=2',
-  // WebAssembly (undici's parser, the type stripper) without the optimising compiler: saves 10 MB, and starts sooner.
+  // WebAssembly (undici's parser, the type stripper) without the optimizing compiler: saves 10 MB, and starts sooner.
   '--liftoff-only',
   // services/process/run.ts collects once the process is idle, to release the memory that only the start needed.
   '--expose-gc',

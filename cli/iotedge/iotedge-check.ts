@@ -1,3 +1,4 @@
+import { isMapping } from '#proto/contract/plain-data.ts';
 import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
 import { pieceComplaints } from './iotedge-options.ts';
 
@@ -7,10 +8,8 @@ import { pieceComplaints } from './iotedge-options.ts';
  */
 
 type Fields = Record<string, unknown>;
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const words: Record<string, string[]> = {
+const allowedValues: Record<string, string[]> = {
   type: ['docker'],
   status: ['running', 'stopped'],
   restartPolicy: ['always', 'on-failure', 'on-unhealthy', 'never'],
@@ -30,19 +29,19 @@ const AGENT = ['schemaVersion', 'runtime', 'systemModules', 'modules'];
 const HUB = ['schemaVersion', 'routes', 'storeAndForwardConfiguration'];
 
 export function manifestComplaints(manifest: unknown): string[] {
-  const content = isFields(manifest) ? manifest.modulesContent : undefined;
-  if (!isFields(content))
+  const content = isMapping(manifest) ? manifest.modulesContent : undefined;
+  if (!isMapping(content))
     return ['modulesContent is missing: a manifest starts with {"modulesContent": {"$edgeAgent": …'];
   const complaints: string[] = [];
   for (const [name, twin] of Object.entries(content)) {
-    const desired = isFields(twin) ? twin['properties.desired'] : undefined;
-    if (!isFields(desired))
+    const desired = isMapping(twin) ? twin['properties.desired'] : undefined;
+    if (!isMapping(desired))
       complaints.push(`${name} has no "properties.desired": write it, or leave ${name} out`);
     else for (const complaint of twinComplaints(desired, name)) complaints.push(complaint);
   }
   const desiredOf = (name: string) => {
     const twin = content[name];
-    return isFields(twin) && isFields(twin['properties.desired']) ? twin['properties.desired'] : {};
+    return isMapping(twin) && isMapping(twin['properties.desired']) ? twin['properties.desired'] : {};
   };
   const [agent, hub] = [desiredOf('$edgeAgent'), desiredOf('$edgeHub')];
   for (const complaint of unknown(agent, AGENT, '$edgeAgent')) complaints.push(complaint);
@@ -53,10 +52,10 @@ export function manifestComplaints(manifest: unknown): string[] {
   if (!['1.0', '1.1', '1.2'].includes(String(hub.schemaVersion))) {
     complaints.push('$edgeHub.schemaVersion is not valid: write "1.2"');
   }
-  const modules: Fields = isFields(agent.modules) ? agent.modules : {};
-  const system: Fields = isFields(agent.systemModules) ? agent.systemModules : {};
+  const modules: Fields = isMapping(agent.modules) ? agent.modules : {};
+  const system: Fields = isMapping(agent.systemModules) ? agent.systemModules : {};
   for (const name of ['edgeAgent', 'edgeHub']) {
-    if (!isFields(system[name])) complaints.push(`$edgeAgent.systemModules.${name} is missing: write it`);
+    if (!isMapping(system[name])) complaints.push(`$edgeAgent.systemModules.${name} is missing: write it`);
   }
   for (const [name, module] of Object.entries({ ...system, ...modules })) {
     for (const complaint of moduleComplaints(name, module)) complaints.push(complaint);
@@ -70,21 +69,21 @@ export function manifestComplaints(manifest: unknown): string[] {
 
 function moduleComplaints(name: string, module: unknown): string[] {
   const path = `module ${name}`;
-  if (!isFields(module)) return [`${path} is not a mapping: write its type, settings and so on`];
+  if (!isMapping(module)) return [`${path} is not a mapping: write its type, settings and so on`];
   const complaints = unknown(module, MODULE, path);
   if (!/^[A-Za-z0-9_-]+$/.test(name))
     complaints.push(`${path}: the name is not valid: use letters, digits, _ and -`);
-  for (const [field, allowed] of Object.entries(words)) {
+  for (const [field, allowed] of Object.entries(allowedValues)) {
     const value = module[field];
     if (value !== undefined && !allowed.includes(String(value))) {
       complaints.push(`${path}: ${field} "${value}" is not valid: write ${allowed.join(' or ')}`);
     }
   }
-  for (const variable of Object.keys(isFields(module.env) ? module.env : {})) {
+  for (const variable of Object.keys(isMapping(module.env) ? module.env : {})) {
     if (/[+#$.\s]/.test(variable))
       complaints.push(`${path}: env "${variable}" has + # $ . or a blank in its name: rename it`);
   }
-  const settings = isFields(module.settings) ? module.settings : {};
+  const settings = isMapping(module.settings) ? module.settings : {};
   if (typeof settings.image !== 'string' || settings.image === '')
     complaints.push(`${path}: settings.image is missing: name the image`);
   else
@@ -94,12 +93,12 @@ function moduleComplaints(name: string, module: unknown): string[] {
 }
 
 function credentialComplaints(agent: Fields): string[] {
-  const runtime = isFields(agent.runtime) ? agent.runtime : {};
-  const settings = isFields(runtime.settings) ? runtime.settings : {};
-  const all = isFields(settings.registryCredentials) ? settings.registryCredentials : {};
+  const runtime = isMapping(agent.runtime) ? agent.runtime : {};
+  const settings = isMapping(runtime.settings) ? runtime.settings : {};
+  const all = isMapping(settings.registryCredentials) ? settings.registryCredentials : {};
   return Object.entries(all).flatMap(([name, one]) => {
     const path = `registryCredentials.${name}`;
-    if (!isFields(one)) return [`${path} is not a mapping: write address, username and password`];
+    if (!isMapping(one)) return [`${path} is not a mapping: write address, username and password`];
     const missing = ['address', 'username', 'password'].filter((field) => !one[field]);
     if (missing.length > 0) return [`${path} lacks ${missing.join(', ')}: add the missing fields`];
     return upstreamComplaints(String(one.address), `${path}.address`);

@@ -3,15 +3,15 @@ import { piecesOf } from './iotedge-options.ts';
 /**
  * Deployment manifests of IoT Edge. Pure: nothing in this folder connects to a hub or a device.
  *
- * Life of a manifest: `terrace iotedge manifest` builds it for one layer with `manifestOf`: edgeAgent, edgeHub, the API
- * proxy and, in a layer with a registry, Terrace with its connection string and twin. The create options of each
- * container are cut into pieces that a twin takes (iotedge-options.ts). The manifest is validated (iotedge-check.ts),
- * printed, and applied to a device by its operator. `terrace iotedge check` validates a manifest that was edited by
- * hand.
+ * Life of a manifest: `terrace iotedge manifest` builds it for one layer with `deploymentManifest`: edgeAgent, edgeHub,
+ * the API proxy and, in a layer with a registry, Terrace with its connection string and twin. The create options of
+ * each container are cut into pieces that a twin takes (iotedge-options.ts). The manifest is validated
+ * (iotedge-check.ts), printed, and applied to a device by its operator. `terrace iotedge check` validates a manifest
+ * that was edited by hand.
  */
 
-export const layers = ['top', 'nested', 'pass-through'] as const;
-export type LayerKind = (typeof layers)[number];
+export const layerKinds = ['top', 'nested', 'pass-through'] as const;
+export type LayerKind = (typeof layerKinds)[number];
 
 export type ManifestOptions = {
   /** `top`: the parent is a registry; `nested`: it is the device above; `pass-through`: only the proxy, no registry. */
@@ -54,7 +54,7 @@ export function deploymentManifest(options: ManifestOptions): object {
           systemModules: {
             edgeAgent: {
               type: 'docker',
-              settings: settings(microsoft(options, `azureiotedge-agent:${edge}`), {
+              settings: moduleSettings(microsoftImage(options, `azureiotedge-agent:${edge}`), {
                 HostConfig: { LogConfig },
               }),
             },
@@ -69,18 +69,18 @@ export function deploymentManifest(options: ManifestOptions): object {
                 ConnectivityCheckFrequencySecs: '60',
                 OptimizeForPerformance: 'false',
               }),
-              settings: settings(microsoft(options, `azureiotedge-hub:${edge}`), {
+              settings: moduleSettings(microsoftImage(options, `azureiotedge-hub:${edge}`), {
                 HostConfig: {
                   Binds: [`${folder}/edgehub:/iotedge/storage`],
-                  PortBindings: ports(options.port === 443 ? [5671, 8883] : [443, 5671, 8883]),
+                  PortBindings: portBindings(options.port === 443 ? [5671, 8883] : [443, 5671, 8883]),
                   LogConfig,
                 },
               }),
             },
           },
           modules: {
-            ...(hasRegistry && { [MODULE]: registry(options) }),
-            [PROXY]: proxy(options),
+            ...(hasRegistry && { [MODULE]: registryModule(options) }),
+            [PROXY]: proxyModule(options),
           },
         },
       },
@@ -96,7 +96,7 @@ export function deploymentManifest(options: ManifestOptions): object {
   };
 }
 
-function registry(options: ManifestOptions): object {
+function registryModule(options: ManifestOptions): object {
   const { layer, image, name, token, password, port, folder, user, parent } = options;
   const above = layer === 'top' ? parent : `$IOTEDGE_PARENTHOSTNAME:${port}`;
   return {
@@ -108,7 +108,7 @@ function registry(options: ManifestOptions): object {
     env: environment({
       ACR_REGISTRY_CONNECTION_STRING: `ConnectedRegistryName=${name};SyncTokenName=${token};SyncTokenPassword=${password};ParentGatewayEndpoint=${above};ParentEndpointProtocol=https`,
     }),
-    settings: settings(image, {
+    settings: moduleSettings(image, {
       Cmd: ['up', '--log-json'],
       User: user,
       Healthcheck: { Test: ['CMD', 'terrace', 'health'], Interval: 30e9, Timeout: 10e9, StartPeriod: 30e9 },
@@ -124,7 +124,7 @@ function registry(options: ManifestOptions): object {
   };
 }
 
-function proxy(options: ManifestOptions): object {
+function proxyModule(options: ManifestOptions): object {
   const { layer, port } = options;
   return {
     version: '1.0',
@@ -138,9 +138,9 @@ function proxy(options: ManifestOptions): object {
       NGINX_DEFAULT_TLS: 'TLSv1.2 TLSv1.3',
       ...(layer !== 'pass-through' && { CONNECTED_ACR_ROUTE_ADDRESS: `${MODULE}:8080` }),
     }),
-    settings: settings(microsoft(options, 'azureiotedge-api-proxy:1.1'), {
+    settings: moduleSettings(microsoftImage(options, 'azureiotedge-api-proxy:1.1'), {
       ExposedPorts: { [`${port}/tcp`]: {} },
-      HostConfig: { PortBindings: ports([port]), LogConfig },
+      HostConfig: { PortBindings: portBindings([port]), LogConfig },
     }),
   };
 }
@@ -154,13 +154,13 @@ function credentialsOf({ layer, image, parent, token, password, port }: Manifest
   return image.startsWith(`${parent}/`) ? { parent: { address: parent, ...login } } : {};
 }
 
-const microsoft = ({ layer, port }: ManifestOptions, image: string): string =>
+const microsoftImage = ({ layer, port }: ManifestOptions, image: string): string =>
   layer === 'top' ? `mcr.microsoft.com/${image}` : `$upstream:${port}/${image}`;
 
-const settings = (image: string, options: object) => ({ image, ...piecesOf(options) });
+const moduleSettings = (image: string, options: object) => ({ image, ...piecesOf(options) });
 
 const environment = (values: Record<string, string>) =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value }]));
 
-const ports = (numbers: number[]) =>
+const portBindings = (numbers: number[]) =>
   Object.fromEntries(numbers.map((number) => [`${number}/tcp`, [{ HostPort: String(number) }]]));

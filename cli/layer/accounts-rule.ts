@@ -45,24 +45,24 @@ export function mustHaveDataToListen(data: string, configuration: Configuration)
  * @throws Refusal
  */
 export async function mustHaveAccounts(
-  place: ServiceSettings,
+  settings: ServiceSettings,
   configuration: Configuration,
   log: LayerLog,
 ): Promise<void> {
   if (!needsAccounts(configuration)) return;
   const supervisor = new Supervisor(({ program, pid, level, message }) => {
-    log.say(program, level, message, { pid });
+    log.write(program, level, message, { pid });
   });
-  supervisor.add(storageProgram(place, log));
+  supervisor.add(storageProgram(settings, log));
   try {
-    await using bus = await connectBus(place.folder, 'terrace-up');
+    await using bus = await connectBus(settings.folder, 'terrace-up');
     const request = bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
     const { tokens } = await Promise.race([request, supervisor.unrecoverable]);
     if (tokens.length > 0) return;
   } finally {
     await supervisor.stop();
   }
-  throw noAccounts(place.folder.root, configuration);
+  throw noAccounts(settings.folder.root, configuration);
 }
 
 function noAccounts(data: string, { listen }: Configuration): Refusal {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, jittered } from '#proto/async/backoff.ts';
+import { orAborted } from '#proto/async/unless-aborted.ts';
 import { Bus } from '#proto/bus/bus.ts';
 import { discardIngest, startUpload, uploadStatus } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -19,7 +20,7 @@ export type JoinOptions = {
   /** URL of the bus, and file with its password; default: those in the data volume. */
   bus?: string | undefined;
   credentials?: string | undefined;
-  say: (text: string) => void;
+  print: (text: string) => void;
 };
 
 /** Backoff between attempts to join. */
@@ -48,10 +49,11 @@ export async function joinLayer(
   let reported: string | undefined;
   for (let failures = 1; !signal.aborted; failures += 1) {
     try {
-      return await unlessAborted(tryToJoin(joining), signal);
+      // On an abort, the attempt continues until the process ends.
+      return await orAborted(signal, tryToJoin(joining));
     } catch (error) {
       if (!(error instanceof NotYet)) throw error;
-      if (error.message !== reported) joining.say(`${error.message}: waiting …`);
+      if (error.message !== reported) joining.print(`${error.message}: waiting …`);
       reported = error.message;
     }
     await sleep(backoffMs(failures, RETRY), undefined, { signal }).catch(() => {});
@@ -112,18 +114,6 @@ async function connect(url: string, password: string, given: boolean): Promise<B
   // It may still connect later: close it then.
   connecting.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
   throw new NotYet(`No bus answers at ${url}`);
-}
-
-/** @returns undefined if `signal` aborts first; the work then continues until the process ends */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const abort = () => resolve(undefined);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /**

@@ -29,9 +29,9 @@ export class LayerLog {
     this.#repeats = new RepeatedLines((line) => outlets.screen(line));
   }
 
-  say(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {
+  write(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {
     const entry = { level: levels[level], time: Date.now(), layer: this.#layer, service, ...fields, msg };
-    this.#write(JSON.stringify(entry), entry);
+    this.#writeEntry(JSON.stringify(entry), entry);
   }
 
   /** Reads the output of a process: JSON lines are logged unchanged, other lines as the message of an entry. */
@@ -39,7 +39,7 @@ export class LayerLog {
     if (!stream) return;
     createInterface({ input: stream }).on('line', (line) => {
       const entry = line.startsWith('{') ? parse(line) : undefined;
-      if (entry) this.#write(line, entry);
+      if (entry) this.#writeEntry(line, entry);
       else if (line.trim()) this.#writeText(service, line);
     });
   }
@@ -49,18 +49,18 @@ export class LayerLog {
    */
   #writeText(service: string, line: string): void {
     const [, severity, message] = /^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$/.exec(line) ?? [];
-    if (message === undefined) this.say(service, 'warn', line);
+    if (message === undefined) this.write(service, 'warn', line);
     // The passwords are random, and only the owner can read their file.
     else if (message.trim() === '' || message.startsWith('Plaintext passwords')) return;
     else
-      this.say(
+      this.write(
         service,
         severity === 'WRN' ? 'warn' : /^(ERR|FTL)$/.test(severity ?? '') ? 'error' : 'info',
         message,
       );
   }
 
-  #write(line: string, entry: Fields): void {
+  #writeEntry(line: string, entry: Fields): void {
     this.#outlets.line(line);
     if (Number(entry.level) < WARN && entry.notice !== true) return;
     const { service, msg, code, state } = entry;

@@ -19,12 +19,12 @@ import { Supervisor } from './supervisor.ts';
  *
  * Life of a layer: `startLayer` creates the data folder, claims its pid file, stops orphaned nats-servers and checks
  * that the address is free. It starts a nats-server, checks the accounts rule, and starts the services (programs.ts)
- * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts, repeated-lines.ts).
- * `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and releases the pid
- * file.
+ * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts,
+ * repeated-lines.ts). `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and
+ * releases the pid file.
  *
- * Without a layer, with-storage.ts starts bus and storage for one command, and repair-hints.ts reads the stored events.
- * join.ts adds syncers to a layer that runs elsewhere.
+ * Without a layer, with-storage.ts starts bus (bus-alone.ts) and storage for one command, and repair-hints.ts reads the
+ * stored events. join.ts adds syncers to a layer that runs elsewhere.
  */
 
 export type LayerOptions = {
@@ -52,7 +52,7 @@ export type LayerOptions = {
 /** Max time for processes of a killed supervisor to end, in ms. */
 const MAX_ORPHAN_MS = 15_000;
 const COPIED =
-  'data folder was copied or moved; replacing the credentials of its bus; below a Terrace, only one of the copies may synchronise';
+  'data folder was copied or moved; replacing the credentials of its bus; below a Terrace, only one of the copies may synchronize';
 
 /** A running layer: a nats-server and the services, as child processes of this one. */
 export class Layer implements AsyncDisposable {
@@ -129,10 +129,10 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     );
   }
   const supervisor = new Supervisor(({ program, pid, level, message }) => {
-    log.say(program, level, message, { pid });
+    log.write(program, level, message, { pid });
   });
   try {
-    if (copied) log.say('layer', 'warn', COPIED);
+    if (copied) log.write('layer', 'warn', COPIED);
     await stopOrphans(folder);
     await mustBeFree(configuration.listen, claim.stale && !copied ? MAX_ORPHAN_MS : 0);
     const port = await busPort(folder);
@@ -143,10 +143,10 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     if (!(await waitForPort(bus, BUS_START_MS))) {
       throw new Refusal(`nats-server (${natsServer}) did not start: see ${folder.log}`);
     }
-    const place = { folder, name: configuration.name, busUrl, env };
-    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);
+    const settings = { folder, name: configuration.name, busUrl, env };
+    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(settings, configuration, log);
     const { programs = servicePrograms } = options;
-    for (const program of programs({ ...options, ...place }, log)) supervisor.add(program);
+    for (const program of programs({ ...options, ...settings }, log)) supervisor.add(program);
     return new Layer(folder, urlOf(configuration), busUrl, supervisor, log);
   } catch (error) {
     await supervisor.stop();

@@ -12,7 +12,7 @@ import { canInstallDebian, installDebian } from './debian.ts';
 export const BUS_START_MS = 30_000;
 
 /** The path of the nats-server program; installs the Debian package if it is missing. @throws Refusal */
-export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => void): string {
+export function findNatsServer(env: NodeJS.ProcessEnv, print: (line: string) => void): string {
   const named = env.TERRACE_NATS_SERVER;
   if (named) {
     if (isProgram(named)) return named;
@@ -30,7 +30,7 @@ export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => vo
       'nats-server is not installed: install it (Debian: apt-get install nats-server), or set TERRACE_NATS_SERVER to its path',
     );
   }
-  say('Installing nats-server (Debian package) …');
+  print('Installing nats-server (Debian package) …');
   const failure = installDebian(['nats-server']);
   const installed = find();
   if (installed) return installed;

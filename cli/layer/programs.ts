@@ -76,12 +76,14 @@ export function servicePrograms(settings: ProgramSettings, log: LayerLog): Progr
   ];
 }
 
-export function storageProgram(place: ServiceSettings, log: LayerLog): Program {
-  return service('storage', 'storage/main.ts', STORAGE, {}, place, log);
+export function storageProgram(settings: ServiceSettings, log: LayerLog): Program {
+  return service('storage', 'storage/main.ts', STORAGE, {}, settings, log);
 }
 
-export function syncerPrograms(count: number, place: ServiceSettings, log: LayerLog): Program[] {
-  return numbered('syncer', count).map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, place, log));
+export function syncerPrograms(count: number, settings: ServiceSettings, log: LayerLog): Program[] {
+  return numbered('syncer', count).map((name) =>
+    service(name, 'syncer/main.ts', LISTENERS, {}, settings, log),
+  );
 }
 
 const numbered = (kind: string, count: number) =>
@@ -129,7 +131,7 @@ function service(
   main: string,
   rank: number,
   extra: NodeJS.ProcessEnv,
-  place: ServiceSettings,
+  settings: ServiceSettings,
   log: LayerLog,
 ): Program {
   const path = join(import.meta.dirname, '../../services', main);
@@ -138,7 +140,7 @@ function service(
     rank,
     spawn: () => {
       const child = spawn(process.execPath, [...NODE_FLAGS, path], {
-        env: environmentOf(place, extra),
+        env: environmentOf(settings, extra),
         // The IPC channel closes when the supervisor ends, and the service ends with it. Its own process group keeps
         // the terminal's Ctrl-C away from it: the supervisor decides the order of the stop.
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

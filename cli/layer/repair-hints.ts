@@ -1,15 +1,14 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { Bus } from '#proto/bus/bus.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import { hintOf, MAX_HINTS, type RepairHint } from '#proto/volume/repair-request.ts';
 import { isBus, quiet } from '../connection/connect.ts';
-import { type DataFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
-import { freePort, waitForPort } from '../data/ports.ts';
+import { type DataFolder, makeAloneFolders } from '../data/data-folder.ts';
 import { printError } from '../terminal/terminal.ts';
 import { typeOf } from '../text/event-text.ts';
+import { startBusAlone, stopBusAlone } from './bus-alone.ts';
 import { LayerLog } from './layer-log.ts';
-import { BUS_START_MS, findNatsServer } from './nats-server.ts';
-import { busProgram } from './programs.ts';
+import { findNatsServer } from './nats-server.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Max time to read all stored events, in ms. */
@@ -41,16 +40,11 @@ async function hintsOfStore({ root, jetstream }: DataFolder, env = process.env):
   const supervisor = new Supervisor(() => {});
   const folder = { ...(await makeAloneFolders(root)), jetstream };
   try {
-    const place = { host: '127.0.0.1', port: await freePort() };
-    const url = `nats://127.0.0.1:${place.port}`;
-    await writeBus(folder, { ...place, url });
-    supervisor.add(busProgram(findNatsServer(env, printError), folder, log));
-    if (!(await waitForPort(place, BUS_START_MS))) throw new Error('the bus did not start');
+    const url = await startBusAlone(findNatsServer(env, printError), folder, supervisor, log);
+    if (url === undefined) throw new Error('the bus did not start');
     return await hintsAt(folder, url);
   } finally {
-    await supervisor.stop();
-    await rm(folder.busPid, { force: true });
-    await rm(folder.bus, { recursive: true, force: true });
+    await stopBusAlone(folder, supervisor);
   }
 }
 

@@ -1,15 +1,14 @@
-import { readFile, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import type { Bus } from '#proto/bus/bus.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { connectBus } from '../connection/connect.ts';
-import { aloneFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
-import { freePort, waitForPort } from '../data/ports.ts';
+import { aloneFolder, makeAloneFolders } from '../data/data-folder.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { printError } from '../terminal/terminal.ts';
+import { startBusAlone, stopBusAlone } from './bus-alone.ts';
 import { LayerLog } from './layer-log.ts';
-import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
-import { BUS_PROGRAM, busProgram, STORAGE_START_MS, storageProgram } from './programs.ts';
+import { findNatsServer, stopOrphans } from './nats-server.ts';
+import { BUS_PROGRAM, STORAGE_START_MS, storageProgram } from './programs.ts';
 import { Supervisor } from './supervisor.ts';
 
 export type StorageAlone = AsyncDisposable & { bus: Bus };
@@ -21,20 +20,13 @@ export async function startStorageAlone(data: string, env = process.env): Promis
   const log = new LayerLog('layer', { line: (line) => noteFailure(failures, line), screen() {} });
   const natsServer = findNatsServer(env, printError);
   const folder = aloneFolder(data);
-  const supervisor = new Supervisor(({ program, level, message }) => log.say(program, level, message));
-  const stop = async () => {
-    await supervisor.stop();
-    await rm(folder.busPid, { force: true });
-    await rm(dirname(folder.busConfiguration), { recursive: true, force: true });
-  };
+  const supervisor = new Supervisor(({ program, level, message }) => log.write(program, level, message));
+  const stop = () => stopBusAlone(folder, supervisor);
   try {
     await stopOrphans(folder);
     await makeAloneFolders(data);
-    const place = { host: '127.0.0.1', port: await freePort() };
-    const busUrl = `nats://127.0.0.1:${place.port}`;
-    await writeBus(folder, { ...place, url: busUrl });
-    supervisor.add(busProgram(natsServer, folder, log));
-    if (!(await waitForPort(place, BUS_START_MS))) {
+    const busUrl = await startBusAlone(natsServer, folder, supervisor, log);
+    if (busUrl === undefined) {
       throw new Refusal(
         `nats-server (${natsServer}) did not start: ${failures.get(BUS_PROGRAM) ?? 'it reported no reason'}`,
       );

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { backoffMs } from '#proto/async/backoff.ts';
+import { within } from '#proto/async/within.ts';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/process/stuck-loop.ts';
 import { EXIT_UNUSABLE, isUnrecoverable, stopMsOf } from '#proto/process/supervision.ts';
@@ -209,15 +210,4 @@ function watchLoop(
       return stuckMs;
     },
   };
-}
-
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    work,
-    new Promise((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, ms));
-    }),
-  ]);
-  clearTimeout(timer);
 }

@@ -5,7 +5,7 @@ import { singleLine } from './terminal.ts';
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 /** `1.5 GB`: powers of 1000, like container tools. */
-export function bytes(count: number): string {
+export function formatBytes(count: number): string {
   let value = count;
   let unit = 0;
   for (; value >= 999.5 && unit < units.length - 1; unit += 1) value /= 1_000;
@@ -13,7 +13,7 @@ export function bytes(count: number): string {
 }
 
 /** `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h` */
-export function duration(ms: number): string {
+export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
@@ -43,4 +43,4 @@ export function table(given: string[][]): string {
 }
 
 /** `sha256:0123456789ab…` */
-export const short = (digest: string): string => `${digest.slice(0, digest.indexOf(':') + 13)}`;
+export const shortDigest = (digest: string): string => `${digest.slice(0, digest.indexOf(':') + 13)}`;

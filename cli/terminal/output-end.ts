@@ -27,9 +27,9 @@ export function outputFailure(): Refusal | undefined {
 }
 
 /** Resolves when stdout and stderr are flushed, or can't be written any more. */
-export async function written(): Promise<void> {
-  const flushed = [process.stdout, process.stderr].map(
+export async function flushed(): Promise<void> {
+  const flushes = [process.stdout, process.stderr].map(
     (stream) => new Promise<void>((resolve) => stream.write('', () => resolve())),
   );
-  await Promise.all(flushed);
+  await Promise.all(flushes);
 }

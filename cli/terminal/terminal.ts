@@ -3,12 +3,12 @@ import { safeJson, singleLine } from '#proto/contract/terminal-text.ts';
 export { safeJson, singleLine, singleLines } from '#proto/contract/terminal-text.ts';
 
 /**
- * The command's output. Only this file writes to stdout and stderr, apart from the progress bars (text/progress.ts).
+ * The command's output. Only this file prints to stdout and stderr, apart from the progress bars (text/progress.ts).
  *
  * A command formats its result with figures.ts and text/. `print`, `printError` and `printJson` remove what could
  * control the terminal and write the rest. An error becomes a `Refusal` (refusal.ts, failure.ts): cause and remedy, on
  * stderr. When the reader closes the pipe, `outputEnd` aborts (output-end.ts); at the end, the process exits after
- * `written` has flushed the output.
+ * `flushed` has written out the output.
  */
 
 /** Lines for a person, on stdout. */

@@ -1,6 +1,6 @@
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
-import { duration, plural, table } from '../terminal/figures.ts';
+import { formatDuration, plural, table } from '../terminal/figures.ts';
 
 /** The layers below as of their last reports, as a table. */
 export function belowText({ below = [] }: LayerStatus, now: number): string {
@@ -11,7 +11,7 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
     link?.state ?? 'no parent',
     lastSync(link, at),
     // `at` is by the clock of the reporting layer; `seen` is when the report arrived, by the clock of this one.
-    `${duration(now - seen)} ago`,
+    `${formatDuration(now - seen)} ago`,
     held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
     [link?.detail ?? '', leftOut > 0 ? `${plural(leftOut, 'layer')} below it not reported` : '']
       .filter(Boolean)
@@ -23,5 +23,5 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
 /** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */
 function lastSync(link: LinkStatus | undefined, at: number): string {
   if (link?.live && link.state === 'Online') return 'continuous';
-  return link?.lastSync === undefined ? 'never' : `${duration(at - link.lastSync)} before`;
+  return link?.lastSync === undefined ? 'never' : `${formatDuration(at - link.lastSync)} before`;
 }

@@ -5,7 +5,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { parseAddress } from '../data/ports.ts';
-import { duration, table } from '../terminal/figures.ts';
+import { formatDuration, table } from '../terminal/figures.ts';
 import { instant } from './token-text.ts';
 
 /** Layers below: their permissions, configuration files and state. Pure. */
@@ -102,7 +102,7 @@ export function describeChildren(children: KnownChild[], now: number): string {
     name,
     mode ? `${mode}${enabled ? '' : ', disabled'}` : 'no token',
     since === undefined ? 'never' : instant(since),
-    seen === undefined ? '' : `${duration(now - seen)} ago${address ? ` from ${address}` : ''}`,
+    seen === undefined ? '' : `${formatDuration(now - seen)} ago${address ? ` from ${address}` : ''}`,
     repositories.join(', '),
   ]);
   return table([['NAME', 'MODE', 'ACTIVE SINCE', 'LAST SEEN', 'REPOSITORIES'], ...rows]);

@@ -1,6 +1,6 @@
 import type { Gap } from '#proto/bus/history.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
-import { bytes, short } from '../terminal/figures.ts';
+import { formatBytes, shortDigest } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
 
 /** Events as lines of text or JSON. Pure. */
@@ -53,14 +53,14 @@ export function gapText({ from, to, reason }: Gap): string {
 function detail(data: Record<string, unknown>): string[] {
   const { repository, tag, digest, done, size, rate, ...rest } = data;
   const name = [text(repository), text(tag)].filter(Boolean).join(':');
-  const subject = [name, typeof digest === 'string' ? `@${short(digest)}` : ''].join('');
+  const subject = [name, typeof digest === 'string' ? `@${shortDigest(digest)}` : ''].join('');
   const progress =
     typeof size !== 'number'
       ? ''
       : typeof done === 'number'
-        ? `${bytes(done)} of ${bytes(size)}`
-        : bytes(size);
-  const speed = typeof rate === 'number' ? `${bytes(rate)}/s` : '';
+        ? `${formatBytes(done)} of ${formatBytes(size)}`
+        : formatBytes(size);
+  const speed = typeof rate === 'number' ? `${formatBytes(rate)}/s` : '';
   const others = Object.entries(rest).flatMap(([name, value]) => {
     const shown = text(value);
     // The line of `manifest.committed` already shows the media type.
@@ -72,6 +72,6 @@ function detail(data: Record<string, unknown>): string[] {
 
 /** Lists and nested values are only in `--json`. */
 function text(value: unknown): string {
-  if (typeof value === 'string') return value.startsWith('sha256:') ? short(value) : value;
+  if (typeof value === 'string') return value.startsWith('sha256:') ? shortDigest(value) : value;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
 }

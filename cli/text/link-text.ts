@@ -2,7 +2,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
-import { duration, plural, short } from '../terminal/figures.ts';
+import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
 /** The link to the parent and the changes that wait to be pushed, for people. */
 
@@ -13,7 +13,7 @@ export function linkText(layer: LayerStatus, now: number): string {
   const { configuration, link, coordinator } = layer;
   if (!configuration?.parent) return 'No parent.';
   const { parent, repositories, schedule } = configuration;
-  const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
+  const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');
   return [
     `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
     `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
@@ -34,7 +34,7 @@ function passes(link: LinkStatus | undefined, now: number): string {
   const last =
     announced === undefined
       ? 'none with changes'
-      : `the last one with changes ${duration(now - announced)} ago`;
+      : `the last one with changes ${formatDuration(now - announced)} ago`;
   return `; ${plural(count, 'pass', 'passes')}, ${last}`;
 }
 
@@ -45,7 +45,7 @@ function stateText({ link, syncers }: LayerStatus): string {
 }
 
 function when(link: LinkStatus | undefined, now: number): string[] {
-  const at = (instant: number) => `${clock(instant)} (in ${duration(instant - now)})`;
+  const at = (instant: number) => `${clock(instant)} (in ${formatDuration(instant - now)})`;
   const parts = [
     ...(link?.window
       ? [`window ${link.window.open ? 'open' : 'closed'} until ${at(link.window.until)}`]
@@ -99,10 +99,10 @@ function parked(
   now: number,
 ) {
   const isDigest = reference.includes(':');
-  const name = isDigest ? `${repository}@${short(reference)}` : `${repository}:${reference}`;
-  const next = retry > now ? `in ${duration(retry - now)}` : 'with the next pass';
+  const name = isDigest ? `${repository}@${shortDigest(reference)}` : `${repository}:${reference}`;
+  const next = retry > now ? `in ${formatDuration(retry - now)}` : 'with the next pass';
   const what = digest ? '' : ' (its deletion)';
-  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')}, first ${duration(now - since)} ago; next attempt ${next}`;
+  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')}, first ${formatDuration(now - since)} ago; next attempt ${next}`;
 }
 
 /** Events of this layer and of those below are reported to the parent; those that it refuses for good are skipped. */
@@ -110,7 +110,7 @@ function history({ history: refused }: LayerStatus, now: number): string[] {
   if (!refused) return [];
   const { count, last, since } = refused;
   return [
-    `  the parent refused ${plural(count, 'event')} of the history, first ${duration(now - since)} ago; they are skipped; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
+    `  the parent refused ${plural(count, 'event')} of the history, first ${formatDuration(now - since)} ago; they are skipped; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
   ];
 }
 

@@ -1,7 +1,7 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
-import { bytes, duration, short } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, shortDigest } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
 
 /** Shows the progress of a pass from its events. */
@@ -34,7 +34,7 @@ type Facts = {
 const factsOf = ({ data }: ReceivedEvent<unknown>): Facts => singleLines(data as Facts);
 
 const imageName = ({ repository, tag, digest }: Facts) =>
-  `${repository}${tag ? `:${tag}` : `@${short(digest ?? '')}`}`;
+  `${repository}${tag ? `:${tag}` : `@${shortDigest(digest ?? '')}`}`;
 
 const isUp = ({ direction }: Facts) => direction === 'up';
 /** A blob may have several transfers at a time: one per direction and repository. */
@@ -54,21 +54,21 @@ function describeStep(type: string, facts: Facts): string | undefined {
     case 'terrace.pass.planned':
       return `actions planned: ${facts.actions}`;
     case 'terrace.image.started':
-      return `${imageName(facts)}: ${facts.blobs} blobs, ${bytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'push' : 'pull'}`;
+      return `${imageName(facts)}: ${facts.blobs} blobs, ${formatBytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'push' : 'pull'}`;
     case 'terrace.image.finished':
       return `${imageName(facts)}: ${isUp(facts) ? 'pushed' : 'pulled'}`;
     case 'terrace.image.failed':
       return `${imageName(facts)}: failed: ${facts.reason}`;
     case 'terrace.image.parked':
-      return `${imageName(facts)}: refused by the parent: ${facts.reason}; next attempt in ${duration((facts.retry ?? 0) - Date.now())}`;
+      return `${imageName(facts)}: refused by the parent: ${facts.reason}; next attempt in ${formatDuration((facts.retry ?? 0) - Date.now())}`;
     case 'terrace.image.conflict':
-      return `${imageName(facts)}: changed on both sides: ${short(facts.winner ?? '')} has the tag, ${short(facts.loser ?? '')} stays as ${facts.loserTag}`;
+      return `${imageName(facts)}: changed on both sides: ${shortDigest(facts.winner ?? '')} has the tag, ${shortDigest(facts.loser ?? '')} stays as ${facts.loserTag}`;
     case 'terrace.transfer.paused':
-      return `${short(facts.digest ?? '')}: paused until the next window`;
+      return `${shortDigest(facts.digest ?? '')}: paused until the next window`;
     case 'terrace.transfer.delayed':
-      return `${short(facts.digest ?? '')}: waits ${duration((facts.until ?? 0) - Date.now())}: ${facts.reason}`;
+      return `${shortDigest(facts.digest ?? '')}: waits ${formatDuration((facts.until ?? 0) - Date.now())}: ${facts.reason}`;
     case 'terrace.transfer.failed':
-      return `${short(facts.digest ?? '')}: failed: ${facts.reason}`;
+      return `${shortDigest(facts.digest ?? '')}: failed: ${facts.reason}`;
     default:
       return undefined;
   }
@@ -95,7 +95,7 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
     if (!transfer) {
       transfer = {
         bar: bars.create(size, done, {
-          digest: `${isUp(facts) ? '↑' : '↓'} ${short(digest)}`,
+          digest: `${isUp(facts) ? '↑' : '↓'} ${shortDigest(digest)}`,
           amount: '',
           rate: '',
           left: '',
@@ -106,9 +106,9 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
     }
     const rate = transfer.rate.at(done, Date.now());
     transfer.bar.update(done, {
-      amount: `${bytes(done)} of ${bytes(size)}`,
-      rate: rate ? `${bytes(rate)}/s` : '',
-      left: rate ? `${duration(((size - done) / rate) * 1_000)} left` : '',
+      amount: `${formatBytes(done)} of ${formatBytes(size)}`,
+      rate: rate ? `${formatBytes(rate)}/s` : '',
+      left: rate ? `${formatDuration(((size - done) / rate) * 1_000)} left` : '',
     });
   };
   const close = (facts: Facts) => {

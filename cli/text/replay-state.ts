@@ -49,7 +49,7 @@ export const emptyReplay = (): Replay => ({ transfers: new Map(), gaps: [], last
  * Applies one event or one gap. Events of layers below are skipped: they say nothing about transfers of this layer.
  * After a gap, the progress of all unfinished transfers is unknown.
  */
-export function take(replay: Replay, past: Past): void {
+export function apply(replay: Replay, past: Past): void {
   if ('gap' in past) {
     miss(replay, past.gap);
     return;

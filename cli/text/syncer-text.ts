@@ -1,6 +1,6 @@
 import type { SyncerStatus } from '#proto/status/status.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
-import { bytes, duration, plural, short } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
 /** The syncers of a layer with their transfers, for people. */
 
@@ -25,7 +25,8 @@ function transfer(
   now: number,
 ): string {
   const share = size > 0 ? ` (${Math.floor((100 * (done ?? 0)) / size)} %)` : '';
-  const figures = done === undefined ? bytes(size) : `${bytes(done)} of ${bytes(size)}${share}`;
-  const next = waits === undefined ? '' : `, next attempt in ${duration(waits - now)}`;
-  return `${direction} ${short(digest)} ${figures}${next}`;
+  const figures =
+    done === undefined ? formatBytes(size) : `${formatBytes(done)} of ${formatBytes(size)}${share}`;
+  const next = waits === undefined ? '' : `, next attempt in ${formatDuration(waits - now)}`;
+  return `${direction} ${shortDigest(digest)} ${figures}${next}`;
 }

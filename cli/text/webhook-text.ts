@@ -1,6 +1,6 @@
 import type { WebhookStatus } from '#proto/status/webhooks.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
-import { duration, plural, table } from '../terminal/figures.ts';
+import { formatDuration, plural, table } from '../terminal/figures.ts';
 
 /** Delivery to each webhook, as a table. */
 export function webhookText({ webhooks = [] }: LayerStatus, now: number): string {
@@ -8,7 +8,7 @@ export function webhookText({ webhooks = [] }: LayerStatus, now: number): string
   const rows = webhooks.map((one) => [
     one.name,
     one.state,
-    one.acceptedAt === undefined ? 'never' : `${duration(now - one.acceptedAt)} ago`,
+    one.acceptedAt === undefined ? 'never' : `${formatDuration(now - one.acceptedAt)} ago`,
     one.behind === 0 && !one.more ? 'nothing' : `${plural(one.behind, 'event')}${one.more ? ' or more' : ''}`,
     failure(one, now),
   ]);
@@ -18,5 +18,5 @@ export function webhookText({ webhooks = [] }: LayerStatus, now: number): string
 function failure({ failure: last }: WebhookStatus, now: number): string {
   if (!last) return '';
   const { reason, attempts, next } = last;
-  return `${reason}; ${plural(attempts, 'attempt')}, next ${next > now ? `in ${duration(next - now)}` : 'now'}`;
+  return `${reason}; ${plural(attempts, 'attempt')}, next ${next > now ? `in ${formatDuration(next - now)}` : 'now'}`;
 }

@@ -7,16 +7,6 @@ import { parseAddress, urlOf } from '../data/ports.ts';
 import { plural } from '../terminal/figures.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
 
-/**
- * What the command says to people: each file formats one topic, as lines or as a table, and prints nothing.
- *
- * A `LayerStatus` becomes the sections of `terrace status` (link-text, below-text, webhook-text, syncer-text). Stored
- * events become lines (event-text) or states of transfers (replay-state); the events of a running pass become progress
- * bars (progress). Accounts and children become tables (token-text, child-text). This file has the first text that a
- * person sees: the one that `terrace up` prints once the layer serves. A command passes the text to terminal/ to print
- * it.
- */
-
 export type Greeting = {
   /** As typed on the command line. */
   data: string;

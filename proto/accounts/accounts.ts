@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request } from '../contract/contract.ts';
-import { After, Count, Instant } from '../oci/names.ts';
+import { After, Count, Instant } from '../contract/scalars.ts';
 
 /**
  * Accounts: who may use the registry. A token has a name, one scope map that lists what it may do (scopes.ts), and up
@@ -173,7 +173,7 @@ export const listScopeMaps = request(
   Type.Object({ scopeMaps: Type.Array(ScopeMap, { maxItems: 20 }), more: Type.Boolean() }),
 );
 
-/** Data by which the gateway authenticates and authorises a client. */
+/** Data by which the gateway authenticates and authorizes a client. */
 export const Account = Type.Object({
   name: TokenName,
   enabled: Type.Boolean(),

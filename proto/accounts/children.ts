@@ -1,9 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
-import { After, Bytes, Instant } from '../oci/names.ts';
+import { After, Bytes, Instant } from '../contract/scalars.ts';
 
 /**
- * Children: layers below that log in with a token of their own name, and the instance of each that may synchronise. An
+ * Children: layers below that log in with a token of their own name, and the instance of each that may synchronize. An
  * instance is one data volume, identified by a random id from its first start. The first instance that asks is active
  * until `deactivateChild`.
  */
@@ -76,7 +76,8 @@ export type ActivationConflict = Static<typeof ActivationConflict>;
 
 /**
  * `made`: no instance was active before. Of several instances that ask at once, one becomes active.
- * Faults: `already-activated` (another instance is, or another start of this one; a `Conflict` in the detail).
+ * Faults: `already-activated` (another instance is, or another start of this one; an `ActivationConflict` in the
+ * detail).
  */
 export const activateChild = request(
   'storage.child.activate',
@@ -133,7 +134,7 @@ export const listChildren = request(
   Type.Object({ children: Type.Array(Child, { maxItems: 500 }), more: Type.Boolean() }),
 );
 
-/** The next instance that asks becomes active. `was` is absent if none was active. */
+/** The next instance that asks becomes active. `previous` is absent if none was active. */
 export const deactivateChild = request(
   'storage.child.deactivate',
   Type.Object({ name: ChildName }),

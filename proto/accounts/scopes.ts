@@ -1,5 +1,5 @@
 import { Fault } from '../contract/fault.ts';
-import { isRepository } from '../oci/names.ts';
+import { isRepositoryPattern } from '../oci/repository-pattern.ts';
 
 /**
  * Permissions of a token: the action strings of scope maps of Azure Container Registry,
@@ -38,7 +38,8 @@ export const systemScopeMaps: Record<string, string[]> = {
 /** @returns the action as stored (a child's name in lower case) @throws Fault `malformed`, with the remedy */
 export function parseAction(text: string): string {
   const [, kind, target = '', action = ''] = FORM.exec(text) ?? [];
-  if (kind === 'repositories' && isPattern(target) && includes(repositoryActions, action)) return text;
+  if (kind === 'repositories' && isRepositoryPattern(target) && includes(repositoryActions, action))
+    return text;
   const child = target.toLowerCase();
   if (kind === 'gateway' && CHILD.test(child) && includes(gatewayActions, action)) {
     return `gateway/${child}/${action}`;
@@ -65,9 +66,5 @@ export function allowsGateway(actions: readonly string[], child: string, action:
 
 /** Whether this is a valid name of a child. */
 export const isChild = (text: string): boolean => CHILD.test(text);
-
-function isPattern(text: string): boolean {
-  return text === '*' || isRepository(text.endsWith('/*') ? text.slice(0, -2) : text);
-}
 
 const includes = (list: readonly string[], one: string) => list.includes(one);

@@ -3,12 +3,12 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { storageStarted } from '../content/content-events.ts';
 import type { Request } from '../contract/contract.ts';
 import type { Log } from '../contract/log.ts';
+import type { UserName } from '../contract/users.ts';
 import type { Archive } from '../jetstream/archive.ts';
 import { JetStreamStore } from '../jetstream/jetstream-store.ts';
 import type { Store } from '../jetstream/store.ts';
 import type { Room } from '../jetstream/stream-room.ts';
 import type { ConsumerName } from '../jetstream/streams.ts';
-import { writeOf } from '../jetstream/table.ts';
 import { layersBelow } from '../status/layers-below.ts';
 import type { RequestSender } from './caller.ts';
 import type { CallOptions } from './calls.ts';
@@ -21,20 +21,21 @@ import { Relay } from './relay.ts';
 import { Requester } from './requester.ts';
 import { Responder } from './responder.ts';
 import type { BusRoles } from './roles.ts';
-import { REFRESH_MS, States } from './states.ts';
+import { REFRESH_MS, States, writeOf } from './states.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
 
 /**
  * The bus: how the processes of a layer communicate over NATS, by the four kinds of message that `contract.ts`
- * declares: requests (`requester.ts`, `responder.ts`), jobs (`jobs.ts`), events (`events.ts`, `history.ts`, `relay.ts`) and
- * states (`states.ts`). `roles.ts` names what a part of a service does with it; `permissions.ts` says which subjects each user may use.
+ * declares: requests (`requester.ts`, `calls.ts`, `responder.ts`), jobs (`jobs.ts`), events (`events.ts`, `history.ts`,
+ * `relay.ts`) and states (`states.ts`). `roles.ts` names what a part of a service does with it; `permissions.ts` says
+ * which subjects each user may use.
  *
- * A process has one `Bus` on one `Connection`. `connect` waits for the server; the connection then reconnects by itself. Storage alone uses
- * JetStream: it creates the streams and serves them (`store-server.ts`) to the other users, whose `Bus` sends requests
- * to storage (`store-client.ts`). On a disconnect, caches are invalidated and brittle requests fail; on a reconnect,
- * the watched states are read again. Disposal sends the queued events, drains the subscriptions and closes the
- * connection.
+ * A process has one `Bus` on one `Connection`. `connect` waits for the server; the connection then reconnects by
+ * itself. Storage alone uses JetStream: it creates the streams and serves them (`store-server.ts`) to the other users,
+ * whose `Bus` sends requests to storage (`store-client.ts`). On a disconnect, caches are invalidated and brittle
+ * requests fail; on a reconnect, the watched states are read again. Disposal sends the queued events, drains the
+ * subscriptions and closes the connection.
  */
 
 export type { JobVerdict, Log, Worker };
@@ -47,6 +48,30 @@ export type BusOptions = ConnectionOptions & {
   person?: string | undefined;
   /** Overrides the limits of `calls.ts`; for tests. */
   limits?: { signOfLifeMs: number; silenceMs: number };
+};
+
+/** What depends on the user of a connection. */
+type Traits = {
+  /** Direct: reaches JetStream itself and serves it. Otherwise: sends requests to storage. */
+  store: 'direct' | 'by storage';
+  /** How long such a request is retried while storage does not answer, in ms. */
+  patienceMs: number;
+  /** Takes jobs: its request for one stays open for up to `TAKE_MS`, and no restarted storage answers it. */
+  takesJobs: boolean;
+};
+
+/** Services wait for each other to start; an operator must learn soon that storage is unavailable. */
+const PATIENCE_MS = { service: 5_000, person: 1_000 };
+
+const client: Traits = { store: 'by storage', patienceMs: PATIENCE_MS.service, takesJobs: false };
+
+const traits: Record<UserName, Traits> = {
+  storage: { ...client, store: 'direct' },
+  syncer: { ...client, takesJobs: true },
+  gateway: client,
+  'twin-bridge': client,
+  operator: { ...client, patienceMs: PATIENCE_MS.person },
+  monitor: client,
 };
 
 /** One connection to the bus, authenticated as one of its users. */
@@ -90,6 +115,7 @@ export class Bus implements BusRoles, AsyncDisposable {
   }
 
   private constructor(connection: Connection, options: BusOptions) {
+    const { store, patienceMs, takesJobs } = traits[options.user];
     this.#connection = connection;
     this.#options = options;
     this.#requester = new Requester(connection, options.person, options.limits?.silenceMs);
@@ -112,12 +138,10 @@ export class Bus implements BusRoles, AsyncDisposable {
     this.onInvalidation = this.#invalidations.onInvalidation.bind(this.#invalidations);
     this.onGap = this.#invalidations.onGap.bind(this.#invalidations);
     this.#jetStream =
-      options.user === 'storage'
+      store === 'direct'
         ? new JetStreamStore(connection.nc, (dropped) => this.publish(jobDropped, dropped), options.log)
         : undefined;
-    // Services wait for each other to start; an operator must learn soon that storage is unavailable.
-    const patience = options.user === 'operator' ? 1_000 : 5_000;
-    this.#store = this.#jetStream ?? storeBy(this.#requester.call.bind(this.#requester), patience);
+    this.#store = this.#jetStream ?? storeBy(this.#requester.call.bind(this.#requester), patienceMs);
     const send = (subject: string, id: string, bytes: Uint8Array) => this.#store.append(subject, id, bytes);
     this.#events = new Events(options, {
       send,
@@ -133,8 +157,7 @@ export class Bus implements BusRoles, AsyncDisposable {
     const jobs = new Jobs({ queue: (name) => this.#store.queue(name), closed: closed.signal }, options.log);
     this.submit = jobs.submit.bind(jobs);
     this.work = jobs.work.bind(jobs);
-    // A syncer's request for a job stays open for up to `TAKE_MS`: it is never answered if storage is killed meanwhile.
-    if (options.user === 'syncer') this.listen(storageStarted, () => calls.restarted());
+    if (takesJobs) this.listen(storageStarted, () => calls.restarted());
     this.#states = new States(
       {
         bucket: (name) => this.#store.bucket(name),

@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { Static, TSchema } from '@sinclair/typebox';
-import { pack, type Request, unpack } from '../contract/contract.ts';
-import { Fault, toWire, WireFault } from '../contract/fault.ts';
+import { Fault } from '../contract/fault.ts';
+
+/**
+ * The caller's side of a request: a request waits here for its answer, and fails when its responder is silent. The
+ * responder's side is `responder.ts`.
+ */
 
 /** Interval of a responder's signs of life while it handles a request, in ms. */
 export const SIGN_OF_LIFE_MS = 1_000;
@@ -47,8 +50,8 @@ export class Calls<M extends { data: Uint8Array }> {
   /**
    * Registers a request and sends it.
    * @param ask sends the request under this id
-   * @throws Fault `unavailable` after the silence, if `ask` throws, on `close`, or on `broke` if `brittle`; `denied` on
-   * `refuse`; the reason of `signal` when it aborts
+   * @throws Fault `unavailable` after the silence, if `ask` throws, on `close`, or on `onDisconnect` if `brittle`;
+   * `denied` on `refuse`; the reason of `signal` when it aborts
    */
   open(
     subject: string,
@@ -153,65 +156,6 @@ export class Calls<M extends { data: Uint8Array }> {
   }
 }
 
-export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
-
-/**
- * @param header returns the headers of an answer of this kind
- * @param confirm returns the subject on which the server reports that the answer reached nobody; undefined: not wanted
- * @returns a function that answers the message
- */
-export function replyTo(
-  message: { reply?: string; respond(bytes: Uint8Array, options: object): unknown },
-  header: (kind: string) => object,
-  confirm: () => string | undefined = () => undefined,
-): Reply {
-  return (bytes, kind) => {
-    if (!message.reply) return;
-    try {
-      const reply = kind ? undefined : confirm();
-      message.respond(bytes, { ...(kind && { headers: header(kind) }), ...(reply && { reply }) });
-    } catch {
-      // The connection is closed: the caller times out.
-    }
-  };
-}
-
-/**
- * Answers one request with the packed answer that `work` returns or the fault that it throws, and sends signs of life
- * until then, if `signOfLifeMs` is above 0.
- * @param failed is called with errors for the log: `internal` and `no-space`
- */
-export async function answer(
-  reply: Reply,
-  work: () => Promise<Uint8Array>,
-  failed: (error: unknown) => void,
-  signOfLifeMs = SIGN_OF_LIFE_MS,
-): Promise<void> {
-  const alive =
-    signOfLifeMs > 0
-      ? setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref()
-      : undefined;
-  try {
-    reply(await work());
-  } catch (error) {
-    const wire = toWire(error);
-    if (wire.code === 'internal' || wire.code === 'no-space') failed(error);
-    reply(packFault(wire), 'fault');
-  } finally {
-    clearInterval(alive);
-  }
-}
-
-/** Omits a detail that can't be packed, rather than failing to answer. */
-function packFault(wire: WireFault): Uint8Array {
-  try {
-    return pack(WireFault, wire);
-  } catch {
-    const { code, message } = wire;
-    return pack(WireFault, { code, message });
-  }
-}
-
 /**
  * Packs or unpacks an answer. One that violates its schema is the responder's error, so it fails with `internal`:
  * `malformed` would blame the caller.
@@ -224,14 +168,4 @@ export function asAnswer<T>(subject: string, work: () => T): T {
     const { message } = cause as Error;
     throw new Fault('internal', `the answer to ${subject} does not match its schema: ${message}`, { cause });
   }
-}
-
-/** Unpacks a query, runs the handler and packs its answer. @throws Fault */
-export async function respond<Q extends TSchema, R extends TSchema>(
-  { subject, query, reply }: Request<Q, R>,
-  question: Uint8Array,
-  handler: (query: Static<Q>) => Promise<Static<R>>,
-): Promise<Uint8Array> {
-  const result = await handler(unpack(query, question));
-  return asAnswer(subject, () => pack(reply, result));
 }

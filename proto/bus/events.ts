@@ -9,7 +9,7 @@ import { Outbox } from './outbox.ts';
 /** Process that publishes the events. */
 export type EventOrigin = { layer: string; instance: string; log: Log };
 
-export type Channel = {
+export type EventsDeps = {
   /** Stores an event, once per `id`. @returns its sequence */
   send(subject: string, id: string, bytes: Uint8Array): Promise<number>;
   publish: Invalidations['publish'];
@@ -23,7 +23,7 @@ export type StoredEvent = { sequence: number; id: string };
 /** Publishes events and delivers them to listeners. */
 export class Events {
   readonly #origin: EventOrigin;
-  readonly #channel: Channel;
+  readonly #deps: EventsDeps;
   readonly #outbox: Outbox<{
     subject: string;
     id: string;
@@ -34,13 +34,13 @@ export class Events {
   /** Last event that was stored. */
   stored: StoredEvent | undefined;
 
-  constructor(origin: EventOrigin, channel: Channel) {
+  constructor(origin: EventOrigin, deps: EventsDeps) {
     this.#origin = origin;
-    this.#channel = channel;
+    this.#deps = deps;
     this.#outbox = new Outbox(
       async ({ subject, id, bytes, stored }) => {
         try {
-          this.stored = { sequence: await channel.send(subject, id, bytes), id };
+          this.stored = { sequence: await deps.send(subject, id, bytes), id };
         } catch (err) {
           // A retry would fail too, and would hold up the events behind it.
           if (!Fault.is(err, 'malformed', 'too-large', 'denied')) throw err;
@@ -73,7 +73,7 @@ export class Events {
     let bytes: Uint8Array;
     try {
       // An invalidation carries the data alone: packing them has checked them.
-      if (event.atOnce) this.#channel.publish(event, data);
+      if (event.atOnce) this.#deps.publish(event, data);
       else check(event.data, data);
       bytes = pack(Envelope, envelope);
     } catch (err) {
@@ -93,7 +93,7 @@ export class Events {
     event: Event<T>,
     handler: (received: ReceivedEvent<Static<T>>) => void,
   ): () => void {
-    return this.#channel.subscribe(`events.${event.type}`, (bytes) => {
+    return this.#deps.subscribe(`events.${event.type}`, (bytes) => {
       try {
         const envelope = unpack(Envelope, bytes);
         handler({ ...envelope, data: check(event.data, envelope.data) });

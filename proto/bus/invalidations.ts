@@ -1,13 +1,13 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type Event, pack, unpack } from '../contract/contract.ts';
-import type { Reply } from './calls.ts';
+import type { Reply } from './responder.ts';
 
 /** Prefix of the subjects of immediate events, and the subject which reports that some may have been missed. */
 const NOW = 'now';
 const MISSED = `${NOW}.missed`;
 
 /** One connection: its messages are received in the order in which they were published, unless it breaks. */
-export type InvalidationTransport = {
+export type InvalidationsDeps = {
   publish(subject: string, bytes?: Uint8Array): void;
   /** @returns a function that unsubscribes */
   subscribe(subject: string, handler: (bytes: Uint8Array) => void): () => void;
@@ -22,13 +22,13 @@ export type InvalidationTransport = {
  * are reported as missed, before any answer that could depend on them.
  */
 export class Invalidations {
-  readonly #line: InvalidationTransport;
+  readonly #deps: InvalidationsDeps;
   readonly #gapHandlers = new Set<() => void>();
   #hasPublished = false;
   #breaks = 0;
 
-  constructor(line: InvalidationTransport) {
-    this.#line = line;
+  constructor(deps: InvalidationsDeps) {
+    this.#deps = deps;
   }
 
   /**
@@ -50,7 +50,7 @@ export class Invalidations {
   /** Subscribes to an immediate event, received without its envelope. @returns a function that unsubscribes */
   onInvalidation<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
     if (!event.atOnce) throw new Error(`${event.type} is not an immediate event`);
-    return this.#line.subscribe(`${NOW}.${event.type}`, (bytes) => {
+    return this.#deps.subscribe(`${NOW}.${event.type}`, (bytes) => {
       let data: Static<T>;
       try {
         data = unpack(event.data, bytes);
@@ -63,7 +63,7 @@ export class Invalidations {
 
   /** Calls the handler when an immediate event may have been missed: everything cached may be stale. */
   onGap(handler: () => void): void {
-    if (this.#gapHandlers.size === 0) this.#line.subscribe(MISSED, () => this.#notify());
+    if (this.#gapHandlers.size === 0) this.#deps.subscribe(MISSED, () => this.#notify());
     this.#gapHandlers.add(handler);
   }
 
@@ -92,7 +92,7 @@ export class Invalidations {
 
   #publish(subject: string, bytes?: Uint8Array): void {
     try {
-      this.#line.publish(subject, bytes);
+      this.#deps.publish(subject, bytes);
     } catch {
       // The connection is closed: no answer is sent on it either.
     }

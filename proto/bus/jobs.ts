@@ -2,19 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { backoffMs } from '../async/backoff.ts';
 import { KeyedLock } from '../async/keyed-lock.ts';
+import { orAborted } from '../async/unless-aborted.ts';
 import { clip } from '../contract/clip.ts';
 import { described, event, type Job, pack, unpack } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
+import { Count, Reason } from '../contract/scalars.ts';
 import type { JobOutcome, Queue, Taken } from '../jetstream/store.ts';
 import { type ConsumerName, consumers } from '../jetstream/streams.ts';
-import { Count, Reason } from '../oci/names.ts';
 
-/** `again`: redeliver the job after this many ms. */
+/** `retryMs`: redeliver the job after this many ms. */
 export type JobVerdict = 'done' | { retryMs: number };
 export type Worker<T> = (body: T, attempt: number) => Promise<JobVerdict>;
 
-export type Queues = {
+export type JobsDeps = {
   queue(name: ConsumerName): Queue;
   /** Aborts when the connection is closed, so that no more jobs arrive. */
   closed: AbortSignal;
@@ -35,12 +36,12 @@ export const jobDropped = event(
 
 /** Submits and handles jobs. Of the workers of a process, one at a time waits for the next job of a queue. */
 export class Jobs {
-  readonly #queues: Queues;
+  readonly #deps: JobsDeps;
   readonly #log: Log;
   readonly #locks = new KeyedLock();
 
-  constructor(queues: Queues, log: Log) {
-    this.#queues = queues;
+  constructor(deps: JobsDeps, log: Log) {
+    this.#deps = deps;
     this.#log = log;
   }
 
@@ -48,7 +49,7 @@ export class Jobs {
   async submit<T extends TSchema>(job: Job<T>, body: Static<T>): Promise<void> {
     const bytes = pack(job.body, body);
     try {
-      await this.#queues.queue(nameOf(job)).submit(bytes);
+      await this.#deps.queue(nameOf(job)).submit(bytes);
     } catch (cause) {
       throw new Fault('unavailable', `the queue did not accept ${job.subject}`, { cause });
     }
@@ -64,9 +65,9 @@ export class Jobs {
     signal: AbortSignal,
     handler: Worker<Static<T>>,
   ): Promise<void> {
-    const queues = this.#queues;
-    const stop = AbortSignal.any([signal, queues.closed]);
-    const queue = queues.queue(consumer);
+    const deps = this.#deps;
+    const stop = AbortSignal.any([signal, deps.closed]);
+    const queue = deps.queue(consumer);
     const take = async () => (stop.aborted ? undefined : queue.take());
     await takeJobs({
       name: consumer,
@@ -103,10 +104,10 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
     try {
       while (!signal.aborted) {
         const next = work.take();
-        const taken = await unlessStopped(next, signal);
+        const taken = await orAborted(signal, next);
         failures = 0;
-        if (taken === 'stopped') giveBack(work.queue, next);
-        else if (taken) await handle(taken, work);
+        if (taken) await handle(taken, work);
+        else if (signal.aborted) giveBack(work.queue, next);
       }
     } catch (err) {
       if (signal.aborted) return;
@@ -115,19 +116,6 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
       log.warn({ err, queue: name, ms }, 'queue does not answer; retrying');
       await sleep(ms, undefined, { signal }).catch(() => {});
     }
-  }
-}
-
-/** Removes its listener from the signal, which outlives every poll of the queue. */
-async function unlessStopped<T>(next: Promise<T>, signal: AbortSignal): Promise<T | 'stopped'> {
-  if (signal.aborted) return 'stopped';
-  const { promise, resolve } = Promise.withResolvers<'stopped'>();
-  const end = () => resolve('stopped');
-  signal.addEventListener('abort', end, { once: true });
-  try {
-    return await Promise.race([next, promise]);
-  } finally {
-    signal.removeEventListener('abort', end);
   }
 }
 

@@ -1,11 +1,12 @@
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { Request } from '../contract/contract.ts';
+import { pack, type Request, unpack } from '../contract/contract.ts';
+import { toWire, WireFault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import { callerOf, type RequestSender } from './caller.ts';
-import { answer, type Calls, type Reply, replyTo, respond } from './calls.ts';
+import { asAnswer, type Calls, SIGN_OF_LIFE_MS } from './calls.ts';
 import { mayAsk } from './permissions.ts';
 
-/** Requests of other users, and the answers to them. */
+/** The responder's side of a request: accepts the requests of other users, and answers them. */
 
 export type IncomingRequest = {
   caller: RequestSender;
@@ -20,6 +21,9 @@ export type RequestHandler<Q extends TSchema, R extends TSchema> = (
   question: IncomingRequest,
 ) => Promise<Static<R>>;
 
+/** Sends the answer to one request, or a sign of life. */
+export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
+
 type Message = {
   subject: string;
   data: Uint8Array;
@@ -28,8 +32,7 @@ type Message = {
   respond(bytes: Uint8Array, options: object): unknown;
 };
 
-/** Receives and sends messages. */
-export type Wire = {
+export type ResponderDeps = {
   subscribe(subject: string, handler: (message: Message) => void): { drain(): Promise<void> };
   /** Subject below which this connection receives answers. */
   inbox: string;
@@ -46,12 +49,12 @@ const LOG_REFUSED_MS = 10_000;
 
 /** Serves the requests of other users on one connection. */
 export class Responder {
-  readonly #wire: Wire;
+  readonly #deps: ResponderDeps;
   #refused = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(wire: Wire) {
-    this.#wire = wire;
+  constructor(deps: ResponderDeps) {
+    this.#deps = deps;
   }
 
   /**
@@ -64,7 +67,7 @@ export class Responder {
     handler: RequestHandler<Q, R>,
     quiet = false,
   ): { drain(): Promise<void> } {
-    const { subscribe, header, after, log, signOfLifeMs } = this.#wire;
+    const { subscribe, header, after, log, signOfLifeMs } = this.#deps;
     const { subject } = contract;
     const failed = (err: unknown) => log.error({ err, subject }, 'request failed');
     return subscribe(subject, (message) => {
@@ -84,7 +87,7 @@ export class Responder {
 
   /** @returns the subject on which the server reports that an answer reached nobody */
   #confirm(lost: () => void): string {
-    const { calls, inbox } = this.#wire;
+    const { calls, inbox } = this.#deps;
     let id = '';
     const report = calls.open('', undefined, (requestId) => {
       id = requestId;
@@ -99,7 +102,74 @@ export class Responder {
     if (now - this.#loggedAt < LOG_REFUSED_MS) return;
     this.#loggedAt = now;
     const text = 'request rejected: the owner of its reply inbox has no permission to send it';
-    this.#wire.log.warn({ subject, count: this.#refused }, text);
+    this.#deps.log.warn({ subject, count: this.#refused }, text);
     this.#refused = 0;
   }
+}
+
+/**
+ * @param header returns the headers of an answer of this kind
+ * @param confirm returns the subject on which the server reports that the answer reached nobody; undefined: not wanted
+ * @returns a function that answers the message
+ */
+function replyTo(
+  message: { reply?: string; respond(bytes: Uint8Array, options: object): unknown },
+  header: (kind: string) => object,
+  confirm: () => string | undefined = () => undefined,
+): Reply {
+  return (bytes, kind) => {
+    if (!message.reply) return;
+    try {
+      const reply = kind ? undefined : confirm();
+      message.respond(bytes, { ...(kind && { headers: header(kind) }), ...(reply && { reply }) });
+    } catch {
+      // The connection is closed: the caller times out.
+    }
+  };
+}
+
+/**
+ * Answers one request with the packed answer that `work` returns or the fault that it throws, and sends signs of life
+ * until then, if `signOfLifeMs` is above 0.
+ * @param failed is called with errors for the log: `internal` and `no-space`
+ */
+async function answer(
+  reply: Reply,
+  work: () => Promise<Uint8Array>,
+  failed: (error: unknown) => void,
+  signOfLifeMs = SIGN_OF_LIFE_MS,
+): Promise<void> {
+  const alive =
+    signOfLifeMs > 0
+      ? setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref()
+      : undefined;
+  try {
+    reply(await work());
+  } catch (error) {
+    const wire = toWire(error);
+    if (wire.code === 'internal' || wire.code === 'no-space') failed(error);
+    reply(packFault(wire), 'fault');
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+/** Omits a detail that can't be packed, rather than failing to answer. */
+function packFault(wire: WireFault): Uint8Array {
+  try {
+    return pack(WireFault, wire);
+  } catch {
+    const { code, message } = wire;
+    return pack(WireFault, { code, message });
+  }
+}
+
+/** Unpacks a query, runs the handler and packs its answer. @throws Fault */
+async function respond<Q extends TSchema, R extends TSchema>(
+  { subject, query, reply }: Request<Q, R>,
+  question: Uint8Array,
+  handler: (query: Static<Q>) => Promise<Static<R>>,
+): Promise<Uint8Array> {
+  const result = await handler(unpack(query, question));
+  return asAnswer(subject, () => pack(reply, result));
 }

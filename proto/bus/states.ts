@@ -17,7 +17,7 @@ const READ_AFTER_MS = [20, 500];
 /** Backoff after a failed read. */
 const RETRY = { firstMs: 250, maxMs: 4_000 };
 
-export type Buckets = {
+export type StatesDeps = {
   bucket(name: string): Bucket;
   /** Subscribes to the writes of an entry. @returns a function that unsubscribes */
   subscribe(bucket: string, key: string, handler: (write: Write) => void): () => void;
@@ -28,20 +28,20 @@ export type Unreadable = { bucket: string; key: string; reason: string };
 
 /** Last values, by key. An unreadable entry counts as missing: its owner writes it again. */
 export class States {
-  readonly #buckets: Buckets;
+  readonly #deps: StatesDeps;
   readonly #log: Log;
   readonly #watches = new Set<() => void>();
   readonly #unreadable = new Map<string, Unreadable & { revision: number }>();
   /** Reads started in this turn of the event loop, by bucket and key. */
   readonly #reads = new Map<string, ReturnType<Bucket['get']>>();
 
-  constructor(buckets: Buckets, log: Log) {
-    this.#buckets = buckets;
+  constructor(deps: StatesDeps, log: Log) {
+    this.#deps = deps;
     this.#log = log;
   }
 
   async get<T extends TSchema>(state: State<T>, key: string): Promise<StateEntry<Static<T>> | undefined> {
-    const entry = await this.#buckets.bucket(state.bucket).get(key);
+    const entry = await this.#deps.bucket(state.bucket).get(key);
     if (!entry) {
       this.#unreadable.delete(`${state.bucket}.${key}`);
       return undefined;
@@ -61,24 +61,24 @@ export class States {
     key: string,
     { bytes, revision }: { bytes: Uint8Array; revision: number },
   ): { is: Static<T> } | undefined {
-    const place = `${bucket}.${key}`;
+    const entryKey = `${bucket}.${key}`;
     try {
       const is = unpack(schema, bytes);
-      this.#unreadable.delete(place);
+      this.#unreadable.delete(entryKey);
       return { is };
     } catch (err) {
       const { message: reason } = err as Error;
-      if (this.#unreadable.get(place)?.revision !== revision) {
+      if (this.#unreadable.get(entryKey)?.revision !== revision) {
         this.#log.warn({ bucket, key, reason }, 'cannot read a state entry; skipped');
       }
-      this.#unreadable.set(place, { bucket, key, reason, revision });
+      this.#unreadable.set(entryKey, { bucket, key, reason, revision });
       return undefined;
     }
   }
 
   /** @throws Fault `malformed`, naming the field */
   async put<T extends TSchema>(state: State<T>, key: string, value: Static<T>): Promise<void> {
-    await this.#buckets.bucket(state.bucket).put(key, pack(state.value, value));
+    await this.#deps.bucket(state.bucket).put(key, pack(state.value, value));
   }
 
   /**
@@ -92,7 +92,7 @@ export class States {
     revision: number,
   ): Promise<number | undefined> {
     const bytes = pack(state.value, value);
-    const bucket = this.#buckets.bucket(state.bucket);
+    const bucket = this.#deps.bucket(state.bucket);
     const written = await bucket.swap(key, bytes, revision);
     if (written !== undefined || revision !== 0) return written;
     const existing = await bucket.get(key);
@@ -101,12 +101,12 @@ export class States {
   }
 
   async remove<T extends TSchema>(state: State<T>, key: string): Promise<void> {
-    await this.#buckets.bucket(state.bucket).remove(key);
+    await this.#deps.bucket(state.bucket).remove(key);
   }
 
   /** All readable entries of a state, by key. @throws Fault `unavailable` */
   async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
-    const bucket = this.#buckets.bucket(state.bucket);
+    const bucket = this.#deps.bucket(state.bucket);
     const values = new Map<string, Static<T>>();
     const keys = new Set<string>();
     let after: string | undefined;
@@ -120,8 +120,8 @@ export class States {
       after = page.entries.at(-1)?.key;
       more = page.more && after !== undefined;
     }
-    for (const [place, { bucket, key }] of this.#unreadable) {
-      if (bucket === state.bucket && !keys.has(key)) this.#unreadable.delete(place);
+    for (const [entryKey, { bucket, key }] of this.#unreadable) {
+      if (bucket === state.bucket && !keys.has(key)) this.#unreadable.delete(entryKey);
     }
     return values;
   }
@@ -158,7 +158,7 @@ export class States {
       });
     };
     const reread = () => refresh();
-    const unsubscribe = this.#buckets.subscribe(state.bucket, key, (write) => {
+    const unsubscribe = this.#deps.subscribe(state.bucket, key, (write) => {
       if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(reread, ms).unref();
       else watch.update(write === 'removal' ? undefined : write.bytes);
     });
@@ -174,12 +174,12 @@ export class States {
 
   /** Shares one read between all watches that read the same entry in one turn of the event loop. */
   #getOnce(bucket: string, key: string): ReturnType<Bucket['get']> {
-    const place = `${bucket}.${key}`;
-    const started = this.#reads.get(place);
+    const entryKey = `${bucket}.${key}`;
+    const started = this.#reads.get(entryKey);
     if (started) return started;
-    const reading = this.#buckets.bucket(bucket).get(key);
-    this.#reads.set(place, reading);
-    queueMicrotask(() => this.#reads.delete(place));
+    const reading = this.#deps.bucket(bucket).get(key);
+    this.#reads.set(entryKey, reading);
+    queueMicrotask(() => this.#reads.delete(entryKey));
     return reading;
   }
 
@@ -187,4 +187,10 @@ export class States {
   refresh(): void {
     for (const refresh of this.#watches) refresh();
   }
+}
+
+/** How a message on the subject of an entry changes it. */
+export function writeOf(head: { get(name: string): string } | undefined, bytes: Uint8Array): Write {
+  if (head?.get('KV-Operation')) return 'removal';
+  return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };
 }

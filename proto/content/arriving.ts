@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
-import { Bytes, Digest, Repository, Tag } from '../oci/names.ts';
+import { Bytes } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
 import { BlobPlace } from './blobs.ts';
 
 /**
@@ -42,8 +43,8 @@ export const listArriving = request(
 );
 
 /**
- * Location of a blob that crosses, or has crossed, the link for this repository. `coming`: it is incomplete, and `path`
- * is the ingest's folder; otherwise `path` is the committed content, whether or not the repository links it yet.
+ * Location of a blob that crosses, or has crossed, the link for this repository. `incomplete`: it is incomplete, and
+ * `path` is the ingest's folder; otherwise `path` is the committed content, whether or not the repository links it yet.
  * Faults: `blob-unknown`.
  */
 export const locateArriving = request(

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
-import { Bytes, Digest, FilePath, Repository } from '../oci/names.ts';
+import { Bytes, FilePath } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
 import { Fenced } from './terms.ts';
 
 /**

@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
 import { described, event } from '../contract/contract.ts';
-import { Bytes, Digest, MediaType, Repository, Tag } from '../oci/names.ts';
+import { Bytes } from '../contract/scalars.ts';
+import { Digest, MediaType, Repository, Tag } from '../oci/names.ts';
 
 /**
  * Events of storage about its content. Those that invalidate a cache are published at once: they are on their way

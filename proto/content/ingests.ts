@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
-import { Bytes, Digest, FilePath, Instant, Party, Repository } from '../oci/names.ts';
+import { Bytes, FilePath, Instant, Party } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
 import { ImageContext } from './arriving.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
-import { After, Bytes, Digest, FilePath, MediaType, Reference, Repository, Tag } from '../oci/names.ts';
+import { After, Bytes, FilePath } from '../contract/scalars.ts';
+import { Digest, MediaType, Reference, Repository, Tag } from '../oci/names.ts';
 import { Fenced } from './terms.ts';
 
 /** Manifests, tags and referrers. Lists are paged: `after` is the last entry of the previous page. */

@@ -7,7 +7,7 @@ export const MAX_LAYER_LENGTH = 1_024;
 export const MAX_SOURCE_LENGTH = MAX_LAYER_LENGTH + 256;
 
 /** One line without control characters: it is put into headers and shown on terminals. */
-export const line = (maxLength: number, description?: string) =>
+export const singleLineText = (maxLength: number, description?: string) =>
   Type.String({
     pattern: '^[^\\u0000-\\u001f\\u007f]+$',
     maxLength,
@@ -17,15 +17,18 @@ export const line = (maxLength: number, description?: string) =>
 /** An event as stored and delivered: CloudEvents 1.0 in structured mode, msgpack instead of JSON. */
 export const Envelope = Type.Object({
   specversion: Type.Literal('1.0', { description: 'Version of CloudEvents.' }),
-  id: line(256, 'Unique per source.'),
-  source: line(MAX_SOURCE_LENGTH, 'Process that published it: `/layers/<layer>/<instance>`.'),
-  type: line(128, '`terrace.` and the type, such as `terrace.tag.moved`.'),
-  time: line(64, 'RFC 3339, UTC, milliseconds.'),
+  id: singleLineText(256, 'Unique per source.'),
+  source: singleLineText(MAX_SOURCE_LENGTH, 'Process that published it: `/layers/<layer>/<instance>`.'),
+  type: singleLineText(128, '`terrace.` and the type, such as `terrace.tag.moved`.'),
+  time: singleLineText(64, 'RFC 3339, UTC, milliseconds.'),
   layer: Type.Optional(
-    line(MAX_LAYER_LENGTH, 'Name of the layer in which it happened. An extension attribute, like `origin`.'),
+    singleLineText(
+      MAX_LAYER_LENGTH,
+      'Name of the layer in which it happened. An extension attribute, like `origin`.',
+    ),
   ),
   origin: Type.Optional(
-    line(
+    singleLineText(
       128,
       'Of an event from a layer below: its place in the stream there, `<creation time of that stream>/<sequence>`.',
     ),

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event, state } from '../contract/contract.ts';
+import { FilePath, Reason } from '../contract/scalars.ts';
 import { Mode } from '../oci/mode.ts';
-import { FilePath, Reason } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { ChallengeScheme, Document, THIS_MACHINE, Tls } from './document.ts';

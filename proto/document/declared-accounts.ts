@@ -2,12 +2,11 @@ import { type Static, Type } from '@sinclair/typebox';
 import { ScopeMapName, StoredActions, TokenName } from '../accounts/accounts.ts';
 import { ChildName } from '../accounts/children.ts';
 import { HASH_PATTERN } from '../accounts/password-hash.ts';
-import { actionsOfChild, actionsOfWords } from '../accounts/permission-words.ts';
 import { request } from '../contract/contract.ts';
-import { FilePath, Instant, Reason } from '../oci/names.ts';
+import { FilePath, Instant, Reason } from '../contract/scalars.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
-import { field, optional, orDefault } from './fields.ts';
+import { field, optional } from './fields.ts';
 
 /**
  * Accounts declared in the configuration document: tokens of clients, and layers below. The document contains their
@@ -23,7 +22,7 @@ const Expires = Type.String({
 const Hash = Type.String({ pattern: HASH_PATTERN, maxLength: 512 });
 
 /** A hash alone, or a mapping with either `hash` or `secretFile`. */
-const DeclaredPassword = Type.Union([
+export const DeclaredPassword = Type.Union([
   Hash,
   Type.Object(
     {
@@ -47,7 +46,7 @@ const DeclaredPassword = Type.Union([
     { additionalProperties: false },
   ),
 ]);
-type DeclaredPassword = Static<typeof DeclaredPassword>;
+export type DeclaredPassword = Static<typeof DeclaredPassword>;
 
 const Passwords = field(
   Type.Array(DeclaredPassword, { minItems: 1, maxItems: 2 }),
@@ -66,7 +65,7 @@ export const DeclaredToken = Type.Object(
   {
     name: field(
       TokenName,
-      'Name of the token, for the login. A token and a child can not have the same name.',
+      "Name of the token, for the login. A token and a child can't have the same name.",
       'use letters, digits and . _ - between them, 64 characters at most',
     ),
     enabled,
@@ -154,51 +153,3 @@ export const declareAccounts = request(
   Type.Object({ accounts: Type.Array(DeclaredAccount, { maxItems: 700 }) }),
   Type.Object({ complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }) }),
 );
-
-type Declaring = { tokens?: DeclaredToken[]; children?: DeclaredChild[] };
-
-/** Accounts of a document, as sent to storage. The paths of secret files in it must be absolute. */
-export function declaredAccounts({ tokens = [], children = [] }: Declaring): DeclaredAccount[] {
-  return [
-    ...tokens.map((token) => ({
-      name: token.name,
-      enabled: orDefault(token.enabled, enabled),
-      ...(token.scopeMap !== undefined ? { scopeMap: token.scopeMap } : { actions: actionsOfToken(token) }),
-      passwords: token.passwords.map(passwordOf),
-    })),
-    ...children.map((child) => ({
-      name: child.name,
-      enabled: orDefault(child.enabled, enabled),
-      actions: actionsOfChild(
-        child.name,
-        writes(child.mode) ? 'ReadWrite' : 'ReadOnly',
-        listOf(child.repositories),
-      ),
-      passwords: child.passwords.map(passwordOf),
-    })),
-  ];
-}
-
-export function actionsOfToken({ actions = [], pull, push, delete: remove }: DeclaredToken): string[] {
-  const words = { pull: some(pull), push: some(push), delete: some(remove) };
-  return [...new Set([...actions, ...actionsOfWords(words)])];
-}
-
-export const writes = (mode: string | undefined): boolean => mode === 'ReadWrite' || mode === 'Registry';
-
-const some = (patterns: string | string[] | undefined): string[] =>
-  patterns === undefined ? [] : listOf(patterns);
-const listOf = (patterns: string | string[]): string[] =>
-  typeof patterns === 'string' ? [patterns] : patterns;
-
-function passwordOf(password: DeclaredPassword): DeclaredAccount['passwords'][number] {
-  if (typeof password === 'string') return { hash: password };
-  const { hash, secretFile, expires } = password;
-  return {
-    ...(hash !== undefined && { hash }),
-    ...(secretFile !== undefined && {
-      secretFile,
-    }),
-    ...(expires !== undefined && { expires: Date.parse(expires) }),
-  };
-}

@@ -50,7 +50,9 @@ export const mapping = <T extends TProperties>(properties: T, description: strin
 
 const listed = (names: string[]): string => `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 
-/** Schemas of all fields, by path without the indexes of lists: `repositories.tags.match`. In the order of the schema. */
+/**
+ * Schemas of all fields, by path without the indexes of lists: `repositories.tags.match`. In the order of the schema.
+ */
 export function fieldsOf(schema: TSchema): Map<string, TSchema> {
   const fields = new Map<string, TSchema>();
   const visit = ({ properties = {}, items, anyOf = [] }: TSchema, owner: string): void => {

@@ -1,3 +1,7 @@
+import type { TSchema } from '@sinclair/typebox';
+import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../content/content-events.ts';
+import { check } from '../contract/contract.ts';
+import type { Envelope } from '../contract/envelope.ts';
 import { isDigest, isTag } from '../oci/names.ts';
 import { isRepositoryPattern } from '../oci/repository-pattern.ts';
 
@@ -63,3 +67,25 @@ function fits({ name, tag, digest, action }: NotificationPattern, artifact: Arti
 }
 
 const isOrAny = (wanted: string, actual: string): boolean => wanted === '*' || wanted === actual;
+
+const contents = new Map(
+  [tagMoved, tagDeleted, manifestCommitted, manifestDeleted].map((event) => [`terrace.${event.type}`, event]),
+);
+
+/** Artifact that an event of content is about; undefined for any other event, and for one that can't be read. */
+export function artifactOf({ type, data }: Pick<Envelope, 'type' | 'data'>): Artifact | undefined {
+  const event = contents.get(type);
+  if (!event || !isOf(event.data, data)) return undefined;
+  const { repository, tag, digest = '', from = '' } = data as Record<string, string>;
+  const action = event === tagMoved || event === manifestCommitted ? 'push' : 'delete';
+  return { name: repository as string, tag, digest: event === tagDeleted ? from : digest, action };
+}
+
+function isOf(schema: TSchema, data: unknown): boolean {
+  try {
+    check(schema, data);
+    return true;
+  } catch {
+    return false;
+  }
+}

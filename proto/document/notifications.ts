@@ -1,11 +1,6 @@
-import { isAbsolute, join } from 'node:path';
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
-import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../content/content-events.ts';
-import { check } from '../contract/contract.ts';
-import type { Envelope } from '../contract/envelope.ts';
-import { FilePath } from '../oci/names.ts';
+import { type Static, Type } from '@sinclair/typebox';
+import { FilePath } from '../contract/scalars.ts';
 import { field, mapping, optional, orDefault } from './fields.ts';
-import type { Artifact } from './notification-patterns.ts';
 
 /** Field `notifications` of a configuration document: which receiver is notified of which events of content. */
 
@@ -106,37 +101,4 @@ export function notificationsOf({ parent, webhooks = [] }: NotificationsDocument
       name: webhookName(one),
     })),
   };
-}
-
-/** Resolves relative paths against a folder, in place, in a document that is not validated yet. */
-export function placeFiles(notifications: unknown, folder: string): void {
-  const { webhooks } = (notifications ?? {}) as { webhooks?: unknown };
-  for (const one of Array.isArray(webhooks) ? webhooks : []) {
-    for (const file of ['secretFile', 'caFile']) {
-      const path = one?.[file];
-      if (typeof path === 'string' && path !== '' && !isAbsolute(path)) one[file] = join(folder, path);
-    }
-  }
-}
-
-const contents = new Map(
-  [tagMoved, tagDeleted, manifestCommitted, manifestDeleted].map((event) => [`terrace.${event.type}`, event]),
-);
-
-/** Artifact that an event of content is about; undefined for any other event, and for one that can't be read. */
-export function artifactOf({ type, data }: Pick<Envelope, 'type' | 'data'>): Artifact | undefined {
-  const event = contents.get(type);
-  if (!event || !isOf(event.data, data)) return undefined;
-  const { repository, tag, digest = '', from = '' } = data as Record<string, string>;
-  const action = event === tagMoved || event === manifestCommitted ? 'push' : 'delete';
-  return { name: repository as string, tag, digest: event === tagDeleted ? from : digest, action };
-}
-
-function isOf(schema: TSchema, data: unknown): boolean {
-  try {
-    check(schema, data);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { FilePath } from '../oci/names.ts';
+import { FilePath } from '../contract/scalars.ts';
 import { AzureLogin } from './azure.ts';
 import { field, mapping, optional } from './fields.ts';
 

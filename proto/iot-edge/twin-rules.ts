@@ -12,7 +12,7 @@ const MAX_KEY = 1024;
 const MAX_DEPTH = 10;
 const MAX_INTEGER = 2 ** 52;
 
-type Place = { path: string; depth: number; inArray: boolean };
+type Position = { path: string; depth: number; inArray: boolean };
 
 /** @returns one sentence per complaint, each naming the path */
 export function twinComplaints(properties: unknown, path: string): string[] {
@@ -24,8 +24,8 @@ export function twinComplaints(properties: unknown, path: string): string[] {
   return complaints;
 }
 
-function weigh(value: unknown, place: Place, complaints: string[]): number {
-  const { path, depth, inArray } = place;
+function weigh(value: unknown, position: Position, complaints: string[]): number {
+  const { path, depth, inArray } = position;
   if (depth > MAX_DEPTH) {
     complaints.push(`${path} is nested deeper than ${MAX_DEPTH} levels: flatten it`);
     return 0;

@@ -1,7 +1,7 @@
 import { Fault } from '../contract/fault.ts';
 import type { From, Stored } from './archive.ts';
 import type { Pulled, PullOptions } from './pull.ts';
-import { nanos } from './table.ts';
+import { nanos } from './stream-table.ts';
 
 /**
  * Pages of the stream of events. Each query names its position. An idle JetStream consumer at that position is used
@@ -25,7 +25,7 @@ export type HistoryQuery = {
 };
 
 /** Operations on consumers of the stream of events. */
-export type Consumers = {
+export type EventReadersDeps = {
   make(from: From, subject: string | undefined): Promise<string>;
   pull(name: string, options: PullOptions): Promise<Pulled[]>;
   drop(name: string): void;
@@ -36,14 +36,14 @@ type Reader = { name: string; delivered: number; used: number };
 
 /** Reads pages, and owns the idle consumers. */
 export class EventReaders {
-  readonly #consumers: Consumers;
+  readonly #deps: EventReadersDeps;
   /** By position and subject, the longest idle first. */
   readonly #idle = new Map<string, Reader>();
   /** Pages being read, by user. */
   readonly #reading = new Map<string, number>();
 
-  constructor(consumers: Consumers) {
-    this.#consumers = consumers;
+  constructor(deps: EventReadersDeps) {
+    this.#deps = deps;
   }
 
   /** @throws Fault `too-many` */
@@ -61,14 +61,14 @@ export class EventReaders {
           return await this.#read(idle, query);
         } catch {
           // Deleted by the server, or out of sync: a new consumer starts at the same position.
-          this.#consumers.drop(idle.name);
+          this.#deps.drop(idle.name);
         }
       }
-      const name = await this.#consumers.make(query.from, query.subject);
+      const name = await this.#deps.make(query.from, query.subject);
       try {
         return await this.#read({ name, delivered: 0, used: 0 }, query);
       } catch (error) {
-        this.#consumers.drop(name);
+        this.#deps.drop(name);
         throw error;
       }
     } finally {
@@ -79,7 +79,7 @@ export class EventReaders {
   }
 
   async #read(reader: Reader, { from, subject, limit, maxBytes, waitMs }: HistoryQuery): Promise<Stored[]> {
-    const pull = (options: PullOptions) => this.#consumers.pull(reader.name, options);
+    const pull = (options: PullOptions) => this.#deps.pull(reader.name, options);
     let messages = await pull({ batch: limit, maxBytes, waitMs: 0 });
     if (messages.length === 0) {
       // An event that is larger than a page is pulled alone.
@@ -106,7 +106,7 @@ export class EventReaders {
     const reader = this.#idle.get(key);
     this.#idle.delete(key);
     if (!reader || performance.now() - reader.used < KNOWN_MS) return reader;
-    this.#consumers.drop(reader.name);
+    this.#deps.drop(reader.name);
     return undefined;
   }
 
@@ -118,13 +118,13 @@ export class EventReaders {
   #addIdle(key: string, reader: Reader): void {
     reader.used = performance.now();
     const other = this.#idle.get(key);
-    if (other) this.#consumers.drop(other.name);
+    if (other) this.#deps.drop(other.name);
     this.#idle.delete(key);
     this.#idle.set(key, reader);
     for (const [oldest, { name }] of this.#idle) {
       if (this.#idle.size <= MAX_IDLE) break;
       this.#idle.delete(oldest);
-      this.#consumers.drop(name);
+      this.#deps.drop(name);
     }
   }
 }

@@ -8,19 +8,19 @@ import { type PullOptions, pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
 import { MAX_STATE_ENTRIES, PAGE_BYTES } from './store-requests.ts';
 import { type Room, roomOf } from './stream-room.ts';
+import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './stream-table.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
-import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './table.ts';
 
 /**
  * JetStream, as the bus uses it: the stream of events, the job queues and the key-value buckets of a layer. `store.ts`
- * and `archive.ts` are its interfaces, `streams.ts` is the table of all that is stored, and `table.ts` creates it on
- * the server. `store-requests.ts` declares the requests by which other processes than storage use it.
+ * and `archive.ts` are its interfaces, `streams.ts` is the table of all that is stored, and `stream-table.ts` creates
+ * it on the server. `store-requests.ts` declares the requests by which other processes than storage use it.
  *
  * Storage has one `JetStreamStore` per connection. `ensure` runs after each connect: it deletes streams and consumers
  * that are not in the table and creates those that are missing. Then buckets are read and written by key, jobs are
  * pulled one at a time (`job-queue.ts`), events are appended and read in pages by reused consumers
- * (`event-readers.ts`), and old events are trimmed (`stream-room.ts`). `broke` fails the open pulls when the connection
- * breaks; `ensure` follows the reconnect. All that is stored here may be lost.
+ * (`event-readers.ts`), and old events are trimmed (`stream-room.ts`). `onDisconnect` fails the open pulls when the
+ * connection breaks; `ensure` follows the reconnect. All that is stored here may be lost.
  */
 
 const TIMEOUT_MS = 5_000;
@@ -53,7 +53,7 @@ export class JetStreamStore implements Store {
       pull: (name, options) => this.#pull({ stream, name }, options),
       drop: (name) => this.#dropConsumer(name),
     });
-    const queue = (name: ConsumerName) => new JobQueue(name, this.#line(name), dropped, log);
+    const queue = (name: ConsumerName) => new JobQueue(name, this.#queueDeps(name), dropped, log);
     this.#queues = { down: queue('down'), up: queue('up') };
     this.archive = this.#archive();
     this.room = roomOf({
@@ -197,7 +197,7 @@ export class JetStreamStore implements Store {
     };
   }
 
-  #line(name: ConsumerName) {
+  #queueDeps(name: ConsumerName) {
     const { stream, subject } = consumers[name];
     const nc = this.#nc;
     return {

@@ -19,7 +19,7 @@ const TOKEN =
   /^\$JS\.ACK\.(?:[^.\s]+\.[^.\s]+\.)?JOBS\.(?:down|up)\.\d+\.(\d+)\.\d+\.(\d+)\.\d+(?:\.[^.\s]+)?$/;
 
 /** Operations on a queue of JetStream. */
-export type QueueTransport = {
+export type JobQueueDeps = {
   submit(bytes: Uint8Array): Promise<void>;
   pull(waitMs: number): Promise<Pulled | undefined>;
   /** Acknowledges a job; resolves when the server has received it. */
@@ -35,26 +35,26 @@ export type Dropped = { queue: ConsumerName; attempts: number; reason: string };
 /** Redelivers jobs until they are done. A job that no worker can do is dropped, and the drop is reported. */
 export class JobQueue implements Queue {
   readonly #name: ConsumerName;
-  readonly #line: QueueTransport;
+  readonly #deps: JobQueueDeps;
   readonly #dropped: (dropped: Dropped) => void;
   readonly #log: Log;
   readonly #attempts = new Map<string, Attempts>();
 
-  constructor(name: ConsumerName, line: QueueTransport, dropped: (dropped: Dropped) => void, log: Log) {
+  constructor(name: ConsumerName, deps: JobQueueDeps, dropped: (dropped: Dropped) => void, log: Log) {
     this.#name = name;
-    this.#line = line;
+    this.#deps = deps;
     this.#dropped = dropped;
     this.#log = log;
   }
 
   submit(bytes: Uint8Array): Promise<void> {
-    return this.#line.submit(bytes);
+    return this.#deps.submit(bytes);
   }
 
   async take(): Promise<Taken | undefined> {
     for (const end = Date.now() + TAKE_MS; ; ) {
       const waitMs = end - Date.now();
-      const pulled = waitMs > 0 ? await this.#line.pull(waitMs) : undefined;
+      const pulled = waitMs > 0 ? await this.#deps.pull(waitMs) : undefined;
       if (!pulled) return undefined;
       const { token, deliveries, data } = pulled;
       const { first, returned, failures } = this.#attemptsOf(keyOf(token), deliveries);
@@ -69,9 +69,9 @@ export class JobQueue implements Queue {
     switch (outcome.kind) {
       case 'done':
         this.#attempts.delete(key);
-        return this.#line.confirm(token);
+        return this.#deps.confirm(token);
       case 'working':
-        return this.#line.publish(token, '+WPI');
+        return this.#deps.publish(token, '+WPI');
       case 'again':
         this.#attemptsOf(key).returned += 1;
         return this.#redeliver(token, outcome.ms);
@@ -88,16 +88,16 @@ export class JobQueue implements Queue {
   }
 
   backlog(): Promise<number> {
-    return this.#line.count();
+    return this.#deps.count();
   }
 
   /** Rounds to whole milliseconds: the server treats any other delay as none. */
   #redeliver(token: string, ms: number): void {
-    this.#line.publish(token, `-NAK ${JSON.stringify({ delay: Math.round(ms) * 1_000_000 })}`);
+    this.#deps.publish(token, `-NAK ${JSON.stringify({ delay: Math.round(ms) * 1_000_000 })}`);
   }
 
   #drop(token: string, attempts: number, reason: string): void {
-    this.#line.publish(token, '+TERM');
+    this.#deps.publish(token, '+TERM');
     this.#attempts.delete(keyOf(token));
     this.#log.error({ queue: this.#name, attempts, reason }, 'job dropped');
     this.#dropped({ queue: this.#name, attempts, reason });

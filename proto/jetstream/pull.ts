@@ -1,6 +1,6 @@
 import { createInbox, type Msg, type NatsConnection } from 'nats';
 import { inboxOf, type UserName } from '../contract/users.ts';
-import { nanos } from './table.ts';
+import { nanos } from './stream-table.ts';
 
 /** Fetches messages of a pull consumer, a page at a time. */
 

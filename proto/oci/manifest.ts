@@ -2,7 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { parseJson } from '../contract/bounded-json.ts';
 import { check } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
-import { Bytes, Digest } from './names.ts';
+import { Bytes } from '../contract/scalars.ts';
+import { Digest } from './names.ts';
 
 /**
  * Names and documents of the OCI specifications: names, tags and digests with their schemas (names.ts), manifests (this
@@ -10,7 +11,7 @@ import { Bytes, Digest } from './names.ts';
  * expressions of tags (tag-glob.ts, tag-regex.ts), the mode of a layer (mode.ts).
  *
  * A manifest (OCI image-spec 1.1, or Docker schema 2) is stored byte for byte, as its digest is that of its bytes.
- * `readManifest` checks size, media type, JSON and fields, and returns its references: blobs, manifests of an index,
+ * `parseManifest` checks size, media type, JSON and fields, and returns its references: blobs, manifests of an index,
  * and a subject. Storage commits the manifest if these blobs and manifests are in the repository.
  */
 

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Fault, MAX_REASON_LENGTH } from '../contract/fault.ts';
+import { Fault } from '../contract/fault.ts';
 
 /** Grammar of repositories, tags and digests (OCI distribution-spec 1.1, "Pulling manifests"). */
 const REPOSITORY = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*';
@@ -28,36 +28,6 @@ export type Digest = Static<typeof Digest>;
 export const Reference = Type.Union([Tag, Digest]);
 export type Reference = Static<typeof Reference>;
 
-export const Bytes = Type.Integer({
-  minimum: 0,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'A size or an offset, in bytes.',
-});
-
-export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-
-export const Party = Type.String({
-  maxLength: 256,
-  description: 'Name of the process or machine that holds or requests something.',
-});
-
-/** Position in a paged list: the last entry of the previous page. */
-export const After = Type.String({ maxLength: 512 });
-
-export const PassId = Type.String({ maxLength: 64, description: 'Id of the pass.' });
-
-export const Code = Type.String({
-  maxLength: 64,
-  description: 'Code of a fault, or of an error in an answer of the parent.',
-});
-
-export const Reason = Type.String({
-  maxLength: MAX_REASON_LENGTH,
-  description: 'One sentence for a person; it may quote another machine.',
-});
-
-export const FilePath = Type.String({ maxLength: 4_096 });
-
 /**
  * Max length of the media type or artifact type of a manifest, in characters. RFC 6838, 4.2: two names of at most 127
  * characters, and parameters.
@@ -66,13 +36,6 @@ export const MAX_MEDIA_TYPE = 512;
 export const MediaType = Type.String({
   maxLength: MAX_MEDIA_TYPE,
   description: 'Media type of the manifest.',
-});
-
-/** Up to the last valid date (ECMA-262, "Time Values and Time Range"). */
-export const Instant = Type.Integer({
-  minimum: 0,
-  maximum: 8_640_000_000_000_000,
-  description: 'Milliseconds since 1970-01-01 UTC.',
 });
 
 const repositoryForm = new RegExp(`^${REPOSITORY}$`);

@@ -7,6 +7,7 @@ export const RepositoryPattern = Type.String({
   maxLength: 255,
 });
 
+/** The same as a function that checks the whole name. */
 export const isRepositoryPattern = (pattern: string): boolean =>
   pattern === '*' || isRepository(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);
 

@@ -1,15 +1,15 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event, state } from '../contract/contract.ts';
-import { line } from '../contract/envelope.ts';
-import { Code, Count, Instant, Reason } from '../oci/names.ts';
+import { singleLineText } from '../contract/envelope.ts';
+import { Code, Count, Instant, Reason } from '../contract/scalars.ts';
 
 /** Events of this layer's history that the parent refuses. */
 
 /** An event that the parent refused permanently. It is in the history of this layer, and in none above. */
 export const RefusedEvent = Type.Object({
   sequence: Type.Integer({ minimum: 1, description: 'Its sequence in the stream of this layer.' }),
-  id: line(256, 'Its id.'),
-  type: line(128, 'Its type.'),
+  id: singleLineText(256, 'Its id.'),
+  type: singleLineText(128, 'Its type.'),
   code: Code,
   reason: Reason,
   at: described(Instant, 'When it was refused, in ms since 1970-01-01 UTC.'),

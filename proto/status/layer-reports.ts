@@ -62,8 +62,8 @@ function roundRobin(layers: readonly LayerReport[]): LayerReport[] {
   const ranks = new Map<string, number>();
   return layers
     .filter(({ path }) => {
-      const place = path.join('/');
-      return !seen.has(place) && seen.add(place);
+      const key = path.join('/');
+      return !seen.has(key) && seen.add(key);
     })
     .sort((a, b) => a.path.length - b.path.length)
     .map((layer) => {

@@ -1,9 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ChildName, InstanceId, StartId } from '../accounts/children.ts';
 import { state } from '../contract/contract.ts';
-import { Envelope, line, MAX_SOURCE_LENGTH } from '../contract/envelope.ts';
+import { Envelope, MAX_SOURCE_LENGTH, singleLineText } from '../contract/envelope.ts';
+import { Bytes, Count, Instant } from '../contract/scalars.ts';
 import { Mode } from '../oci/mode.ts';
-import { Bytes, Count, Instant } from '../oci/names.ts';
 import { LinkStatus } from './status.ts';
 
 /**
@@ -14,7 +14,7 @@ import { LinkStatus } from './status.ts';
 
 /** A place in a child's stream: `id` of the event there; `made` distinguishes the stream from one created later. */
 export const StreamPosition = Type.Object({
-  made: line(64),
+  made: singleLineText(64),
   sequence: Type.Integer({ minimum: 1 }),
   id: Type.String({ maxLength: 300 }),
 });
@@ -30,7 +30,7 @@ export const MAX_LAYERS = 256;
 
 const reportFields = {
   path: Type.Array(ChildName, { maxItems: MAX_DEPTH }),
-  name: line(128),
+  name: singleLineText(128),
   mode: Mode,
   /** By the layer's own clock. */
   at: Instant,
@@ -110,10 +110,10 @@ export type ReportProgress = Static<typeof ReportProgress>;
 export const reportProgress = state('heard', ReportProgress);
 
 /** The last report of a child on itself and the layers below it. Key: the child. */
-export const Layers = Type.Object({
+export const ChildReport = Type.Object({
   seen: Instant,
   layers: Type.Array(LayerReport, { maxItems: MAX_LAYERS }),
   account: ReportProgress.properties.account,
 });
-export type Layers = Static<typeof Layers>;
-export const layersBelow = state('layers', Layers);
+export type ChildReport = Static<typeof ChildReport>;
+export const layersBelow = state('layers', ChildReport);

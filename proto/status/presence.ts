@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { state } from '../contract/contract.ts';
-import { Instant } from '../oci/names.ts';
-import type { LayerReport, Layers } from './layers-below.ts';
+import { Instant } from '../contract/scalars.ts';
+import type { ChildReport, LayerReport } from './layers-below.ts';
 
 /**
  * Presence of the layers below. A layer that always keeps a request open at this one (`live` in the state of its link)
@@ -20,7 +20,7 @@ export const NOT_SEEN = 'not-heard';
 
 /** Current status of the layers that a child reported. Pure. */
 export function currentLayers(
-  { seen, layers }: Layers,
+  { seen, layers }: ChildReport,
   present: Presence | undefined,
   now: number,
 ): { seen: number; layers: LayerReport[] } {

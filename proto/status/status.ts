@@ -1,8 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request, state } from '../contract/contract.ts';
+import { Bytes, Count, FilePath, Instant, Party, Reason } from '../contract/scalars.ts';
 import type { ServiceName } from '../contract/users.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
-import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } from '../oci/names.ts';
+import { Digest, Repository } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { Direction } from '../sync/transfers.ts';
 

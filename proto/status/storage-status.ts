@@ -2,8 +2,9 @@ import { type Static, Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
 import { MetadataDamage, Space } from '../content/maintenance.ts';
 import { request } from '../contract/contract.ts';
+import { Bytes, Instant, Party, Reason } from '../contract/scalars.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
-import { Bytes, Digest, Instant, Party, Reason } from '../oci/names.ts';
+import { Digest } from '../oci/names.ts';
 
 /** Content and condition of storage. */
 export const StorageStatus = Type.Object({

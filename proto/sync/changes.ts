@@ -46,8 +46,8 @@ export const listChanges = request(
 );
 
 /**
- * Stores the cursor in the parent's journal up to which both agree. `of` identifies the parent and every setting that
- * decides what is pulled from it.
+ * Stores the cursor in the parent's journal up to which both agree. `scopeHash` identifies the parent and every setting
+ * that decides what is pulled from it.
  */
 export const storeCursor = request(
   'storage.cursor.keep',
@@ -59,7 +59,7 @@ export const storeCursor = request(
   Type.Object({}),
 );
 
-/** `cursor` is absent if none is stored for exactly this `of`. */
+/** `cursor` is absent if none is stored for exactly this `scopeHash`. */
 export const getCursor = request(
   'storage.cursor.get',
   Type.Object({ scopeHash: Type.String({ maxLength: 128 }) }),

@@ -1,13 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
-import { After, Digest, Repository } from '../oci/names.ts';
+import { After } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
 
 /**
  * Marks are for a registry without a change feed that reports when a repository last changed and how much it holds. The
  * mark of a repository is such a report, stored when all changes up to it had been carried out here. If the registry
- * reports the same again, nothing is new. `of` identifies the registry and every setting that decides what is pulled
- * from it; marks with any other `of` do not count.
+ * reports the same again, nothing is new. `scopeHash` identifies the registry and every setting that decides what is
+ * pulled from it; marks with any other `scopeHash` do not count.
  */
 export const Mark = Type.Object({
   /** Time of the last change, in the registry's format. */
@@ -30,7 +31,7 @@ export const listMarks = request(
   }),
 );
 
-/** `null`: the repository is deleted, and so is its mark. Marks with any other `of` are deleted, too. */
+/** `null`: the repository is deleted, and so is its mark. Marks with any other `scopeHash` are deleted, too. */
 export const storeMarks = request(
   'storage.mark.keep',
   Type.Object({

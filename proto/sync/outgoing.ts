@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
-import { After, Code, Digest, Instant, Reason, Repository, Tag } from '../oci/names.ts';
+import { After, Code, Instant, Reason } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepairId } from './changes.ts';
 
 /**
@@ -13,8 +14,8 @@ import { RepairId } from './changes.ts';
 const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
 /**
- * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `found`: it is
- * unknown whether a client put it; the parent may have it.
+ * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `unknownOrigin`:
+ * it is unknown whether a client put it; the parent may have it.
  */
 const Pending = Type.Object({
   repository: Repository,

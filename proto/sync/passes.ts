@@ -1,11 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request } from '../contract/contract.ts';
-import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository, Tag } from '../oci/names.ts';
+import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { Direction } from './transfers.ts';
 
 /**
- * Synchronisation of a layer with its parent: the messages of passes, transfers and pending changes.
+ * Synchronization of a layer with its parent: the messages of passes, transfers and pending changes.
  *
  * A pass is one run of reconciliation. The coordinator begins it by the schedule, after a change, or on request
  * (`startPass`). It reads the changes at the parent, by cursor (changes.ts) or by marks (marks.ts), and the changes of

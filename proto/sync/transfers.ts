@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ImageContext } from '../content/arriving.ts';
 import { described, event, job } from '../contract/contract.ts';
-import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository } from '../oci/names.ts';
+import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
 
 /** Transfers: one blob crosses the link, in either direction. */
 

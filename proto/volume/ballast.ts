@@ -2,6 +2,7 @@ import { randomFillSync } from 'node:crypto';
 import { access, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Space } from '../content/maintenance.ts';
+import { BALLAST, BALLAST_INODES } from './layout.ts';
 
 /** Free bytes that metadata needs to be opened and to process some deletions. */
 const MIN_FREE = 4 * 1024 * 1024;
@@ -26,8 +27,8 @@ export class Ballast {
   #taking = false;
 
   constructor(data: string) {
-    this.#bytes = join(data, 'ballast');
-    this.#inodes = join(data, 'ballast-inodes');
+    this.#bytes = join(data, BALLAST);
+    this.#inodes = join(data, BALLAST_INODES);
   }
 
   /** Releases the bytes, the inodes or both if almost none are free. @returns whether it released any */

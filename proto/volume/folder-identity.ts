@@ -8,7 +8,7 @@ const UNKNOWN_BOOT = '-';
  * original, but has another identity. Device numbers change at a reboot and between machines; inodes stay, also on a
  * network file system.
  */
-export function placeOf(folder: string): string {
+export function folderIdentity(folder: string): string {
   const { dev, ino } = statSync(folder, { bigint: true });
   return `${bootId() ?? UNKNOWN_BOOT} ${dev}:${ino}`;
 }
@@ -19,21 +19,21 @@ export function placeOf(folder: string): string {
  */
 export function isElsewhere(recordPath: string, folder: string): boolean {
   try {
-    return isOtherPlace(readFileSync(recordPath, 'utf8').trim(), placeOf(folder));
+    return isOtherFolder(readFileSync(recordPath, 'utf8').trim(), folderIdentity(folder));
   } catch {
     return false;
   }
 }
 
 /** Whether the inode differs, or the device within the same boot. False if a text is invalid. Pure. */
-export function isOtherPlace(recorded: string, now: string): boolean {
+export function isOtherFolder(recorded: string, now: string): boolean {
   const [before, after] = [recorded, now].map(parse);
   if (!before || !after) return false;
   return before.inode !== after.inode || (before.boot === after.boot && before.device !== after.device);
 }
 
 /** Whether it is the same folder, and the machine was not rebooted since it was recorded. Pure. */
-export function isSamePlace(recorded: string, now: string): boolean {
+export function isSameIdentity(recorded: string, now: string): boolean {
   const before = parse(recorded);
   return before !== undefined && before.boot !== UNKNOWN_BOOT && recorded === now;
 }

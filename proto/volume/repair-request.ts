@@ -5,7 +5,7 @@ import { Digest, Repository, Tag } from '../oci/names.ts';
 
 /** Request of `terrace repair` to the process that repairs the metadata of a data volume, and its answer. */
 
-/** A fact from another source: the repository had this manifest, and this tag pointed to it; `gone`: no longer. */
+/** A fact from another source: the repository had this manifest, and this tag pointed to it; `deleted`: no longer. */
 export const RepairHint = Type.Object({
   repository: Repository,
   digest: Digest,

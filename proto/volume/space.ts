@@ -5,7 +5,7 @@ import { Fault } from '../contract/fault.ts';
 /** Reserve of free space until a configuration sets one, in bytes. */
 export const RESERVE = 512 * 1024 * 1024;
 
-/** Reserve of free inodes: `most`, or this share of all inodes if that is fewer. */
+/** Reserve of free inodes: `max`, or this share of all inodes if that is fewer. */
 export const INODE_RESERVE = { max: 1_000, share: 1 / 20 };
 
 /** Free space (bytes) and inodes of the data volume, and whether one of them is below its reserve. */

@@ -42,9 +42,9 @@ export class Volume {
    * Opens committed content. It never changes, and stays readable while it is open, even after its deletion.
    * @returns undefined if it was deleted already: ask storage again
    */
-  async openBlob(place: { path: string }): Promise<BlobFile | undefined> {
+  async openBlob(location: { path: string }): Promise<BlobFile | undefined> {
     try {
-      return new BlobFile(await open(join(this.#root, place.path), 'r'));
+      return new BlobFile(await open(join(this.#root, location.path), 'r'));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;

@@ -12,6 +12,7 @@ import type { ServiceName } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supervision.ts';
 import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status/status.ts';
+import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
 
@@ -143,7 +144,7 @@ export async function runService(
   const data = resolve(required(env, 'TERRACE_DATA'));
   const url = required(env, 'TERRACE_BUS');
   const password =
-    env.TERRACE_BUS_PASSWORD ?? (await readFile(join(data, 'bus', `${service}.password`), 'utf8')).trim();
+    env.TERRACE_BUS_PASSWORD ?? (await readFile(join(data, busPassword(service)), 'utf8')).trim();
   const connecting = Bus.connect({ url, user: service, password, layer, instance, log });
   const connected = await Promise.race([connecting, ended(signal)]);
   if (!(connected instanceof Bus)) return 'never connected';

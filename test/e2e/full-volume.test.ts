@@ -41,7 +41,8 @@ test('a volume that fills up under pushes: 507, nothing lost, reads and deletes 
   await using volume = await smallVolume(96);
   if (!volume) return t.skip(WHY);
   const data = join(volume.path, 'data');
-  // Filled before the layer starts: with less than it wants beside its reserve, it takes no ballast while this measures.
+  // Filled before the layer starts: with less than it wants beside its reserve, it takes no ballast while this
+  // measures.
   const room = 20 * MIB;
   const empty = await volume.fill(RESERVE + room);
   await using layer = await testLayer({ data, configFile, compact: 'hosted' });
@@ -60,7 +61,8 @@ test('a volume that fills up under pushes: 507, nothing lost, reads and deletes 
     }
   };
   await Promise.all(Array.from({ length: 8 }, pusher));
-  // What is on its way when the room ends is refused, and metadata and history take some: the rest of the room was used.
+  // What is on its way when the room ends is refused, and metadata and history take some: the rest of the room was
+  // used.
   const bytesKept = kept.values().reduce((sum, bytes) => sum + bytes.length, 0);
   assert.ok(bytesKept >= room / 2, `${bytesKept} bytes kept, ${refused.length} refused`);
   for (const text of refused) {

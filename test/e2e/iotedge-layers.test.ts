@@ -14,8 +14,8 @@ import { Clients } from '../support/registry/clients.ts';
 import { pushImage, sameContent } from '../support/registry/image.ts';
 
 /**
- * Three devices in a row, each with IoT Edge's API proxy on its one port, whose certificate is the daemon's: the top one
- * with a registry, one without, and below it one with a registry, which trusts the device above as its daemon says.
+ * Three devices in a row, each with IoT Edge's API proxy on its one port, whose certificate is the daemon's: the top
+ * one with a registry, one without, and below it one with a registry, which trusts the device above as its daemon says.
  */
 
 const stack = new AsyncDisposableStack();

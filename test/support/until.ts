@@ -3,12 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /**
  * How long a test waits. The rules for every test:
  * - Wait for what is awaited (an event, a line, a state) with `until`, `layer.event()`, `says()` …, never for a time.
- * - A limit only turns a test that hangs into a message. It is never what is asserted: leave it out, and where there has
- *   to be one, take `patience()`, which grows with the slowness of the machine.
- * - Where a limit of the product has to be reached, inject a short one and have the other side never answer. Where it must
- *   not be reached, leave it as it is or inject `patience()`. Nothing may lie between "slow" and "stalled".
+ * - A limit only turns a test that hangs into a message. It is never what is asserted: leave it out, and where there
+ *   has to be one, take `patience()`, which grows with the slowness of the machine.
+ * - Where a limit of the product has to be reached, inject a short one and have the other side never answer. Where it
+ *   must not be reached, leave it as it is or inject `patience()`. Nothing may lie between "slow" and "stalled".
  * - That something does not happen is seen by what has to come after it, not by sleeping and looking.
- * - Assert order, shares and sums of what happened, or times of an injected clock; no counts within a time, no durations.
+ * - Assert order, shares and sums of what happened, or times of an injected clock; no counts within a time, no
+ *   durations.
  * - A schedule (kills, cuts) goes by what has happened, and ends when each kind has happened often enough.
  */
 

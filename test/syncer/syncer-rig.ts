@@ -9,7 +9,10 @@ import { syncer } from '../../services/syncer/service.ts';
 import { TestLayer, until } from '../gateway/layer.ts';
 import { configurationWith } from '../support/configuration.ts';
 
-/** A layer whose two syncers run in this process, and whose configuration is put in force as it is: no document checks it. */
+/**
+ * A layer whose two syncers run in this process, and whose configuration is put in force as it is: no document checks
+ * it.
+ */
 export class SyncerRig implements AsyncDisposable {
   readonly layer: TestLayer;
   readonly passes: PassResult[] = [];

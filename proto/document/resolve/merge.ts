@@ -99,3 +99,14 @@ function fitting(owner: Owner, below: Fields, above: Fields): Fields {
 function originOf(url: unknown): unknown {
   return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : Symbol('none');
 }
+
+/** Resolves relative paths of webhooks against a folder, in place, in a document that is not validated yet. */
+export function resolveWebhookPaths(notifications: unknown, folder: string): void {
+  const { webhooks } = (notifications ?? {}) as { webhooks?: unknown };
+  for (const one of Array.isArray(webhooks) ? webhooks : []) {
+    for (const file of ['secretFile', 'caFile']) {
+      const path = one?.[file];
+      if (typeof path === 'string' && path !== '' && !isAbsolute(path)) one[file] = join(folder, path);
+    }
+  }
+}

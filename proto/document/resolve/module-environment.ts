@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PARENT_PASSWORD } from '../../volume/layout.ts';
 import { THIS_MACHINE } from '../document.ts';
 import { parseConnectionString } from './connection-string.ts';
 import type { Overrides } from './resolve.ts';
@@ -54,7 +55,7 @@ export function environmentFields(
     return { fields: { ...common, name, parent: { url, azure } } };
   }
   const { username, password } = login;
-  const passwordFile = join(data, 'parent.password');
+  const passwordFile = join(data, PARENT_PASSWORD);
   return { fields: { ...common, name, parent: { url, username, passwordFile } }, password };
 }
 

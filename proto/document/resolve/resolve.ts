@@ -3,22 +3,23 @@ import { parseDocument } from 'yaml';
 import { isMapping } from '../../contract/plain-data.ts';
 import { loginServerOf } from '../azure.ts';
 import type { Configuration } from '../configuration.ts';
-import { type DeclaredAccount, declaredAccounts } from '../declared-accounts.ts';
+import { declaredAccounts } from '../convert-accounts.ts';
+import type { DeclaredAccount } from '../declared-accounts.ts';
 import { Document, logLevels } from '../document.ts';
 import { orDefault } from '../fields.ts';
 import type { DocumentFiles } from '../files.ts';
-import { notificationsOf, placeFiles } from '../notifications.ts';
+import { notificationsOf } from '../notifications.ts';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from '../quantities.ts';
 import { Selection } from '../selection.ts';
 import { complaintsOf } from '../validation/document.ts';
-import { type Fields, merge, type Overrides } from './merge.ts';
+import { type Fields, merge, type Overrides, resolveWebhookPaths } from './merge.ts';
 
 /**
  * From a configuration document as a person writes it to the configuration in force. Pure.
  *
  * `resolveDocument` parses the YAML, resolves relative paths, merges the document with other sources (`merge.ts`),
  * validates the result (`../validation/document.ts`) and applies the defaults. In order of precedence, the sources are:
- * command-line options (`overrides`), the document, the document `beneath` it, and the environment (`defaults`:
+ * command-line options (`overrides`), the document, the document below it (`lower`), and the environment (`defaults`:
  * `module-environment.ts`, with the login from `connection-string.ts`). If a step has complaints, it returns them and
  * nothing else; otherwise it returns the configuration and the declared accounts.
  */
@@ -54,7 +55,7 @@ export function resolveDocument(source: DocumentInput): Resolved {
   if ('complaints' in parsed) return parsed;
   const tooLate = late ? startFields.filter((field) => field in parsed.fields) : [];
   if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
-  placeFiles(parsed.fields.notifications, folder);
+  resolveWebhookPaths(parsed.fields.notifications, folder);
   const lowerDocument = parse(lower?.text ?? '');
   if ('complaints' in lowerDocument) return lowerDocument;
   const base = merge(lowerDocument.fields, {}, defaults, lower?.folder ?? '.');

@@ -1,6 +1,6 @@
 import { parseAction } from '../../accounts/scopes.ts';
 import { Fault } from '../../contract/fault.ts';
-import { actionsOfToken, declaredAccounts, writes } from '../declared-accounts.ts';
+import { actionsOfToken, declaredAccounts, writes } from '../convert-accounts.ts';
 import type { Document } from '../document.ts';
 import { notValid } from './remedies.ts';
 

@@ -14,9 +14,9 @@ import { selectionComplaints } from './selection.ts';
  * Validation of a configuration document. Each complaint is one sentence that names the field and the remedy.
  *
  * `complaintsOf` first checks the form of the fields against the schema of `Document`. Only if that has no complaints,
- * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`), repositories (`selection.ts`),
- * accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here. `remedies.ts` finds the
- * remedy of a field in the schema. No complaint contains a password or a hash (`secrets.ts`).
+ * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`), repositories
+ * (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here.
+ * `remedies.ts` finds the remedy of a field in the schema. No complaint contains a password or a hash (`secrets.ts`).
  */
 
 const form = TypeCompiler.Compile(Document);

@@ -1,9 +1,9 @@
 import { Cron } from 'croner';
-import { azureComplaints } from '../azure.ts';
 import type { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';
+import { azureComplaints } from './azure.ts';
 import { notValid, quote } from './remedies.ts';
 
 /** Complaints about the link: the parent, the schedule and window, the retention of events, and the bandwidth. */

@@ -4,7 +4,7 @@ import {
   type RepositoryAction,
   repositoryActions,
 } from '#proto/accounts/scopes.ts';
-import { isRepository } from '#proto/oci/names.ts';
+import { isRepositoryPattern } from '#proto/oci/repository-pattern.ts';
 import { AccessRules, type Grant } from './authorization.ts';
 
 /**
@@ -63,7 +63,7 @@ export function narrow(scopes: string[], rules: AccessRules): AccessEntry[] {
         entries.set(`gateway:${child}`, new Set([...before, ...allowed.map(gatewayName)]));
       continue;
     }
-    if (type !== 'repository' || !isPattern(name)) continue;
+    if (type !== 'repository' || !isRepositoryPattern(name)) continue;
     const key = `repository:${name}`;
     const granted = entries.get(key) ?? new Set();
     for (const action of actions.flatMap((each) => actionsOf.get(each) ?? [])) {
@@ -112,6 +112,3 @@ function split(key: string): { type: string; name: string } {
   const colon = key.indexOf(':');
   return { type: key.slice(0, colon), name: key.slice(colon + 1) };
 }
-
-const isPattern = (name: string): boolean =>
-  name === '*' || isRepository(name.endsWith('/*') ? name.slice(0, -2) : name);

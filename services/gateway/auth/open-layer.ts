@@ -48,7 +48,7 @@ function pageOfAnotherSite({ headers, host: forwarded }: FastifyRequest): Fault 
   );
 }
 
-/** The `Host` of the connection counts as well: a page can send any `X-Forwarded-Host` to its own name. */
+/** The Host of the connection counts as well: a page can send any X-Forwarded-Host to its own name. */
 const namesIn = ({ headers, host }: FastifyRequest): string[] =>
   [headers.host ?? '', host].map((name) => withoutPort(name.toLowerCase()));
 

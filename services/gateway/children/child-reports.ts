@@ -8,7 +8,7 @@ import { packedSize } from '#proto/contract/packed-size.ts';
 import { isInStream } from '#proto/jetstream/archive.ts';
 import { kept } from '#proto/status/layer-reports.ts';
 import {
-  type Layers,
+  type ChildReport,
   type LayersReport,
   layersBelow,
   MAX_MARKS,
@@ -94,7 +94,7 @@ export class ChildReports {
     const progress = await this.#progressOf(child);
     const { place } = progress;
     if (layers) {
-      const reported: Layers = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
+      const reported: ChildReport = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
       await this.#bus.put(layersBelow, child, reported).catch(unavailable);
     }
     if (after === undefined && !restart) return { taken: events.length === 0, place };

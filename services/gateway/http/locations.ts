@@ -12,7 +12,7 @@ export const blobUrl = (repository: string, digest: string): string => `/v2/${re
 export const manifestUrl = (repository: string, digest: string): string =>
   `/v2/${repository}/manifests/${digest}`;
 
-/** The value of a `Link` header to the next page (RFC 8288). */
+/** The value of a Link header to the next page (RFC 8288). */
 export const nextLink = (path: string, query: Record<string, string>): string =>
   `<${path}?${new URLSearchParams(query)}>; rel="next"`;
 

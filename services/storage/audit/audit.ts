@@ -5,6 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { safeJson } from '#proto/contract/terminal-text.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
+import { AUDIT_LOG } from '#proto/volume/layout.ts';
 import { AuditFile } from './audit-file.ts';
 import { currentCaller } from './caller-context.ts';
 
@@ -40,7 +41,7 @@ export class Audit implements AsyncDisposable {
 
   constructor(options: AuditOptions) {
     this.#options = options;
-    this.#file = new AuditFile(join(options.data, 'log', 'audit.log'));
+    this.#file = new AuditFile(join(options.data, AUDIT_LOG));
   }
 
   /** Records an action of storage, by itself or on request. Synced when it resolves, unless it cannot be written. */

@@ -2,7 +2,8 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
 import { ChildName, InstanceId } from '#proto/accounts/children.ts';
-import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { Bytes } from '#proto/contract/scalars.ts';
+import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { WebhookKey, WebhookPlace } from '#proto/status/webhooks.ts';
 
 /**

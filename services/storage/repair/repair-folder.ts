@@ -1,7 +1,7 @@
 import { cp, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
-import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
+import { METADATA, REPAIRS, repairFiles } from '#proto/volume/layout.ts';
 import { bootIdOrRandom } from '../metadata/boot.ts';
 import { isFree } from '../metadata/database.ts';
 import { openingOf, syncFolder, writeState } from '../metadata/metadata-state.ts';
@@ -12,8 +12,7 @@ import { namesOf } from './salvage.ts';
  *   <data>/repair/<time>/report.txt   lost and restored records
  *   <data>/repair/<time>/rebuilt/     the new metadata, until it replaces the old metadata
  */
-const REBUILT = 'rebuilt';
-export const rebuiltIn = (repairFolder: string): string => join(repairFolder, REBUILT);
+export const rebuiltIn = (repairFolder: string): string => repairFiles(repairFolder).rebuilt;
 
 /** Creates the folder of a repair. Its name and its parent folder's are synced: the only metadata is moved there. */
 export async function createRepairFolder(data: string, repairFolder: string): Promise<void> {

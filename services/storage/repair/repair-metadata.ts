@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
-import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
+import { METADATA, REPAIRS, repairFiles } from '#proto/volume/layout.ts';
 import type { RepairHint } from '#proto/volume/repair-request.ts';
 import { BlobStore } from '../content/blob-store.ts';
 import { set } from '../metadata/batch-changes.ts';
@@ -145,7 +145,7 @@ async function rebuild(
     }
     await records.sync([set(keys.version, METADATA_VERSION)]);
   }
-  await writeSynced(join(repairFolder, 'report.txt'), `${reportText(report)}\n`);
+  await writeSynced(repairFiles(repairFolder).report, `${reportText(report)}\n`);
   return report;
 }
 

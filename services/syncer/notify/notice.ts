@@ -1,7 +1,7 @@
 import { type Gap, historyLost, type Past } from '#proto/bus/history.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
-import { selects } from '#proto/document/notification-patterns.ts';
-import { artifactOf, type Receiver } from '#proto/document/notifications.ts';
+import { artifactOf, selects } from '#proto/document/notification-patterns.ts';
+import type { Receiver } from '#proto/document/notifications.ts';
 
 /** Notices: events in the form in which a webhook receives them. Pure. */
 

@@ -1,7 +1,6 @@
 import { layerInstance } from '#proto/accounts/children.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
-import { selects } from '#proto/document/notification-patterns.ts';
-import { artifactOf } from '#proto/document/notifications.ts';
+import { artifactOf, selects } from '#proto/document/notification-patterns.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';

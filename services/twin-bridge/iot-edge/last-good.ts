@@ -2,12 +2,13 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { LAST_TWIN } from '#proto/volume/layout.ts';
 import type { Desired } from './desired.ts';
 
 /** The last desired properties in force: a layer starts with them while its hub is unreachable. */
 const Stored = Type.Object({ version: Type.Integer(), text: Type.String() });
 
-export const lastGoodFile = (dataFolder: string): string => join(dataFolder, 'twin.json');
+export const lastGoodFile = (dataFolder: string): string => join(dataFolder, LAST_TWIN);
 
 /** @returns undefined if the file is missing or damaged */
 export async function readLastGood(dataFolder: string): Promise<Desired | undefined> {

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
+import { within } from '#proto/async/within.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { collectGarbage } from '#proto/content/maintenance.ts';
 import { type DirectMethod, method } from './method.ts';
-import { within } from './within.ts';
 
 /** Max wait for the result, in ms. */
 const WAIT_MS = 20_000;

@@ -11,7 +11,8 @@ import { syncMethod } from './sync.ts';
  *
  * ../iot-edge/answer.ts calls a method and encodes its answer. `method` (method.ts) validates the payload, limits the
  * time, and turns a fault into an answer; statuses.ts maps fault codes to status codes. Work that takes longer than the
- * caller waits continues after the answer (within.ts). The methods are in sync.ts, gc.ts, accounts.ts and events.ts.
+ * caller waits continues after the answer (proto/async/within.ts). The methods are in sync.ts, gc.ts, accounts.ts and
+ * events.ts.
  */
 
 /** The direct methods by name. @param status builds the current report of the layer */

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
+import { within } from '#proto/async/within.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller, EventListener, RoundTrip } from '#proto/bus/roles.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type DirectMethod, type MethodAnswer, method } from './method.ts';
-import { within } from './within.ts';
 
 type SyncBus = BusCaller & EventListener & RoundTrip;
 

@@ -3,7 +3,7 @@ import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
 import type { Unreadable } from '#proto/bus/states.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
-import { type Layers, layersBelow } from '#proto/status/layers-below.ts';
+import { type ChildReport, layersBelow } from '#proto/status/layers-below.ts';
 import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
 import {
   LINK_KEY,
@@ -23,7 +23,7 @@ export type LayerView = {
   storage?: StorageStatus;
   /** Activated layers below, at most 500. */
   children?: Child[];
-  below: ReadonlyMap<string, Layers>;
+  below: ReadonlyMap<string, ChildReport>;
   history?: HistoryStatus;
   /** Entries of states that can't be read. */
   unreadable: Unreadable[];
@@ -57,7 +57,7 @@ export async function seeLayer(bus: StateReader & StateLister & BusCaller): Prom
     bus.list(syncerStatus).catch(() => undefined),
     bus.call(storageStatus, {}, PATIENCE).catch(() => undefined),
     bus.call(listChildren, { limit: 500 }, PATIENCE).catch(() => undefined),
-    bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+    bus.list(layersBelow).catch(() => new Map<string, ChildReport>()),
     bus.list(presence).catch(() => new Map<string, Presence>()),
     bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
   ]);

@@ -4,7 +4,7 @@ import { cp, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { isOtherPlace } from '#proto/volume/folder-identity.ts';
+import { isOtherFolder } from '#proto/volume/folder-identity.ts';
 import { dataFolder, isCopy } from '../../../cli/data/data-folder.ts';
 import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
@@ -96,5 +96,5 @@ const places: [name: string, recorded: string, now: string, other: boolean][] = 
   ['nothing that was recorded', 'nonsense', 'boot-1 64:77', false],
 ];
 for (const [name, recorded, now, other] of places) {
-  test(`place of a folder: ${name}`, () => assert.equal(isOtherPlace(recorded, now), other));
+  test(`place of a folder: ${name}`, () => assert.equal(isOtherFolder(recorded, now), other));
 }

@@ -21,7 +21,7 @@ test('syncers for a layer of which they learn nothing, as of another version, wa
       said.push(text);
       over.abort();
     };
-    await joinLayer({ data, say }, over.signal);
+    await joinLayer({ data, print: say }, over.signal);
     clearTimeout(late);
     assert.match(said[0] ?? '', /^The layer at .* or runs another version of Terrace .*: waiting …$/);
   } finally {

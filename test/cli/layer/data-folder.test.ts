@@ -11,7 +11,7 @@ test('what others read of the bus while it is written anew is never half of it',
     const folder = await makeFolders(data);
     const bus = { host: '127.0.0.1', port: 4222, url: 'nats://127.0.0.1:4222' };
     await writeBus(folder, bus);
-    const paths = [folder.busUrl, folder.busPlace, folder.busConfiguration];
+    const paths = [folder.busUrl, folder.busIdentity, folder.busConfiguration];
     const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
     let writing = true;
     const writer = (async () => {

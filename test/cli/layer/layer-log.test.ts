@@ -15,13 +15,13 @@ afterEach(() => mock.timers.reset());
 test('a trouble is shown with what it is about and why, and its end where that is marked', () => {
   const log = logOf();
   const failure = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
-  log.say('syncer-1', 'warn', 'part of a pass failed', failure);
-  log.say('syncer-1', 'warn', 'the link to the parent has a problem', {
+  log.write('syncer-1', 'warn', 'part of a pass failed', failure);
+  log.write('syncer-1', 'warn', 'the link to the parent has a problem', {
     state: 'Offline',
     detail: 'EAI_AGAIN',
   });
-  log.say('syncer-1', 'info', 'pass ended', { ok: true });
-  log.say('syncer-1', 'info', 'the link to the parent has recovered', { notice: true });
+  log.write('syncer-1', 'info', 'pass ended', { ok: true });
+  log.write('syncer-1', 'info', 'the link to the parent has recovered', { notice: true });
   deepEqual(shown(), [
     'syncer-1: part of a pass failed; app:v1; the parent answered 403',
     'syncer-1: the link to the parent has a problem; Offline; EAI_AGAIN',
@@ -32,9 +32,9 @@ test('a trouble is shown with what it is about and why, and its end where that i
 test('what is said over and over is shown once, then counted, and in the end that it is over', () => {
   const log = logOf();
   const fails = (tag: string) =>
-    log.say('syncer', 'warn', 'failed', { tag, code: 'no-space', reason: 'full' });
+    log.write('syncer', 'warn', 'failed', { tag, code: 'no-space', reason: 'full' });
   for (let n = 0; n < 100; n += 1) fails(`v${n}`);
-  log.say('syncer', 'warn', 'failed', { tag: 'other', code: 'parent-refused', reason: '403' });
+  log.write('syncer', 'warn', 'failed', { tag: 'other', code: 'parent-refused', reason: '403' });
   deepEqual(shown(), ['syncer: failed; v0; full', 'syncer: failed; other; 403']);
   mock.timers.tick(10_000);
   deepEqual(shown(), ['syncer: failed; v99; full (99 more times)']);
@@ -50,7 +50,7 @@ test('what is said over and over is shown once, then counted, and in the end tha
 test('what comes each minute is told at longer and longer times, and at the end of the log', () => {
   const log = logOf();
   for (let minute = 0; minute < 20; minute += 1) {
-    log.say('syncer', 'warn', 'away', { code: 'parent-unreachable' });
+    log.write('syncer', 'warn', 'away', { code: 'parent-unreachable' });
     mock.timers.tick(60_000);
   }
   log.end();
@@ -68,7 +68,7 @@ test('words of others say nothing to the terminal, and stand in the file as they
     screen: (text) => screen.push(text),
   });
   const said = 'no\n12:00:00 gateway: all is well\u001b[2J\u009b2J';
-  log.say('syncer', 'warn', 'the parent refused', { err: { message: said } });
+  log.write('syncer', 'warn', 'the parent refused', { err: { message: said } });
   equal(screen.length, 1);
   equal(screen[0]?.slice(9), 'syncer: the parent refused; no 12:00:00 gateway: all is well [2J 2J');
   deepEqual(JSON.parse(lines[0] ?? '').err, { message: said });

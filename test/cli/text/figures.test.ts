@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bytes, duration, plural, short, table } from '../../../cli/terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest, table } from '../../../cli/terminal/figures.ts';
 import { Rate } from '../../../cli/text/progress.ts';
 
 test('bytes', () => {
@@ -14,7 +14,7 @@ test('bytes', () => {
     [123_456_789_012, '123 GB'],
     [5e15, '5000 TB'],
   ];
-  for (const [count, text] of rows) assert.equal(bytes(count), text);
+  for (const [count, text] of rows) assert.equal(formatBytes(count), text);
 });
 
 test('durations', () => {
@@ -28,13 +28,13 @@ test('durations', () => {
     [12_000_000, '3 h 20 min'],
     [180_000_000, '2 d 2 h'],
   ];
-  for (const [ms, text] of rows) assert.equal(duration(ms), text);
+  for (const [ms, text] of rows) assert.equal(formatDuration(ms), text);
 });
 
 test('words and tables', () => {
   assert.equal(plural(1, 'tag'), '1 tag');
   assert.equal(plural(0, 'repository', 'repositories'), '0 repositories');
-  assert.equal(short(`sha256:${'ab'.repeat(32)}`), 'sha256:abababababab');
+  assert.equal(shortDigest(`sha256:${'ab'.repeat(32)}`), 'sha256:abababababab');
   assert.equal(
     table([
       ['A', 'B'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Past } from '#proto/bus/history.ts';
 import { describeReplay } from '../../../cli/commands/replay.ts';
-import { emptyReplay, type ReplayedTransfer, take } from '../../../cli/text/replay-state.ts';
+import { apply, emptyReplay, type ReplayedTransfer } from '../../../cli/text/replay-state.ts';
 
 /** Each event, after each state of a transfer: what is known then. */
 
@@ -31,13 +31,13 @@ const committed = () => past('blob.committed', {}, { digest, size: 100 });
 
 test('transfers of layers below are not of this one', () => {
   const replay = emptyReplay();
-  take(replay, { ...past('transfer.started', { present: 0 }), child: 'line' } as Past);
+  apply(replay, { ...past('transfer.started', { present: 0 }), child: 'line' } as Past);
   assert.equal(replay.transfers.size, 0);
 });
 
 function after(...steps: Past[]): Pick<ReplayedTransfer, 'state' | 'done'> & Partial<ReplayedTransfer> {
   const replay = emptyReplay();
-  for (const step of steps) take(replay, step);
+  for (const step of steps) apply(replay, step);
   const [one] = replay.transfers.values();
   if (!one) throw new Error('no transfer is known');
   const { state, done, reason, until, unknown } = one;
@@ -83,7 +83,7 @@ test('what goes up is one transfer for each repository; what comes here is one f
   const replay = emptyReplay();
   for (const direction of ['up', 'down']) {
     for (const repository of ['a', 'b'])
-      take(replay, past('transfer.started', { direction, repository, present: 0 }));
+      apply(replay, past('transfer.started', { direction, repository, present: 0 }));
   }
   const found = [...replay.transfers.values()].map(
     ({ direction, repository }) => `${direction} ${repository}`,
@@ -93,8 +93,8 @@ test('what goes up is one transfer for each repository; what comes here is one f
 
 test('for a person: what is open with its reason, how much is finished, and what nobody knows', () => {
   const replay = emptyReplay();
-  for (const step of [started(), progressed(), delayed()]) take(replay, step);
-  take(replay, { gap: { from: 70, reason: 'lost' } });
+  for (const step of [started(), progressed(), delayed()]) apply(replay, step);
+  apply(replay, { gap: { from: 70, reason: 'lost' } });
   const text = describeReplay(replay, 4_000);
   assert.match(text, /down +app@sha256:abababababab +waits 5 s +40 B of 100 B +s1 +unknown: its progress/);
   assert.match(

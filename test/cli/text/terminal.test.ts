@@ -10,7 +10,7 @@ import { table } from '../../../cli/terminal/figures.ts';
 import { safeJson, singleLine, singleLines } from '../../../cli/terminal/terminal.ts';
 import { eventText, jsonOf } from '../../../cli/text/event-text.ts';
 import { lineView } from '../../../cli/text/progress.ts';
-import { emptyReplay, take } from '../../../cli/text/replay-state.ts';
+import { apply, emptyReplay } from '../../../cli/text/replay-state.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
 /** Texts of clients, of the parent and of layers below reach a terminal as text, and forge no line of it. */
@@ -81,7 +81,7 @@ test('events, a replay, and a pass that is followed', () => {
     ['started', { ...transfer, present: 0 }],
     ['failed', { ...transfer, code: 'internal', reason: HOSTILE }],
   ] as const) {
-    take(replay, { sequence: 1, event: { ...event, type: `terrace.transfer.${type}`, data } });
+    apply(replay, { sequence: 1, event: { ...event, type: `terrace.transfer.${type}`, data } });
   }
   isSafe(describeReplay(replay, 0));
 

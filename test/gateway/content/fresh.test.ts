@@ -71,7 +71,9 @@ const remove = async (url: string, path: string) => {
 };
 for (const body of images) await put(here, sha256(body), body);
 
-/** Moves tags from one to the next and looks after each move, as soon as it is answered, while others look all the time. */
+/**
+ * Moves tags from one to the next and looks after each move, as soon as it is answered, while others look all the time.
+ */
 async function chase(url: string, tags: number, moves: number): Promise<void> {
   let ended = false;
   const look = async (tag: string) => {

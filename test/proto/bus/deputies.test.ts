@@ -14,7 +14,10 @@ import { quiet, TestBus } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { patience, until } from '../../support/until.ts';
 
-/** Nobody has somebody else send something for him: what is asked is answered to those who may ask it, and to nobody else. */
+/**
+ * Nobody has somebody else send something for him: what is asked is answered to those who may ask it, and to nobody
+ * else.
+ */
 
 const raw = (server: TestBus, user: UserName) =>
   connect({ servers: server.url, user, pass: `secret-of-${user}`, inboxPrefix: inboxOf(user) });

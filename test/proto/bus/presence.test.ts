@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Layers } from '#proto/status/layers-below.ts';
+import type { ChildReport } from '#proto/status/layers-below.ts';
 import { currentLayers, MAX_CONTACT_GAP_MS, NOT_SEEN } from '#proto/status/presence.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 
@@ -13,7 +13,7 @@ const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
   live: true,
   ...more,
 });
-const told = (more: Partial<LinkStatus> = {}): Layers => ({
+const told = (more: Partial<LinkStatus> = {}): ChildReport => ({
   seen: SEEN,
   layers: [
     { path: [], name: 'line', mode: 'ReadOnly', at: 0, link: link(more) },
@@ -21,7 +21,7 @@ const told = (more: Partial<LinkStatus> = {}): Layers => ({
     { path: ['alone'], name: 'alone', mode: 'ReadWrite', at: 0 },
   ],
 });
-const states = (layers: Layers, seen: number | undefined, now: number) =>
+const states = (layers: ChildReport, seen: number | undefined, now: number) =>
   currentLayers(layers, seen === undefined ? undefined : { seen }, now).layers.map(
     (layer) => layer.link?.state,
   );
@@ -49,7 +49,7 @@ test('one that does not any more is cut off, and so are those below it', () => {
 test('one that speaks at its times, or whose window is over, is not expected to be heard', () => {
   const late = SEEN + 86_400_000;
   const { live: _live, ...hourly } = link();
-  const [own, ...others] = told().layers as [Layers['layers'][0], ...Layers['layers']];
+  const [own, ...others] = told().layers as [ChildReport['layers'][0], ...ChildReport['layers']];
   assert.deepEqual(states({ seen: SEEN, layers: [{ ...own, link: hourly }, ...others] }, undefined, late), [
     'Online',
     'Online',

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { Instant } from '#proto/contract/scalars.ts';
 import {
-  Instant,
   isDigest,
   isRepository,
   isTag,

@@ -10,7 +10,7 @@ import {
 } from '#proto/document/resolve/module-environment.ts';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { dataOf } from '../../../cli/data/data-option.ts';
-import { environmentOf, withoutSecrets } from '../../../cli/input/environment.ts';
+import { environmentOf, withoutSecrets } from '../../../cli/input/environment-defaults.ts';
 import { Refusal } from '../../../cli/terminal/refusal.ts';
 
 const connection =

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { artifactOf } from '#proto/document/notifications.ts';
+import { artifactOf } from '#proto/document/notification-patterns.ts';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const resolve = (text: string, readable = true) =>

@@ -8,9 +8,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import {
   type Dropped,
   JobQueue,
+  type JobQueueDeps,
   MAX_JOB_FAILURES,
   MAX_LOST,
-  type QueueTransport,
 } from '#proto/jetstream/job-queue.ts';
 import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
@@ -26,7 +26,7 @@ function rig() {
   const dropped: Dropped[] = [];
   let deliveries = 0;
   let over = false;
-  const line: QueueTransport = {
+  const line: JobQueueDeps = {
     submit: async () => {},
     pull: async () => {
       if (over) return undefined;

@@ -87,7 +87,7 @@ export class EdgeHub implements AsyncDisposable {
         if (until === undefined || this.faults.refuse) {
           this.refused += 1;
           this.#tell();
-          return done(Object.assign(new Error('not authorised'), { returnCode: 5 }), false);
+          return done(Object.assign(new Error('not authorized'), { returnCode: 5 }), false);
         }
         this.sessions.push(until);
         const ends = setTimeout(() => client.close(), Math.max(0, until * 1_000 - Date.now())).unref();
@@ -163,7 +163,9 @@ export class EdgeHub implements AsyncDisposable {
     return answer;
   }
 
-  /** Resolves when it holds; looked at whenever something came here, and now and then. @throws with what was waited for */
+  /**
+   * Resolves when it holds; looked at whenever something came here, and now and then. @throws with what was waited for
+   */
   async until(what: string, holds: () => boolean): Promise<void> {
     const end = patienceSignal();
     while (!holds()) {

@@ -52,8 +52,8 @@ const hopByHop = new Set([
 ]);
 
 /**
- * Resolves when every connection in the system's accept queue has been accepted. The queue is ordered: a probe connection
- * is accepted last. After a stall of this process, Node runs timers before it accepts.
+ * Resolves when every connection in the system's accept queue has been accepted. The queue is ordered: a probe
+ * connection is accepted last. After a stall of this process, Node runs timers before it accepts.
  */
 async function acceptAll(server: Server): Promise<void> {
   if (!server.listening) return;
@@ -126,7 +126,9 @@ export class FaultProxy implements AsyncDisposable {
     return this.#access?.issued ?? 0;
   }
 
-  /** Open connections, idle ones too. Connections made before this call are accepted first, and their requests recorded. */
+  /**
+   * Open connections, idle ones too. Connections made before this call are accepted first, and their requests recorded.
+   */
   async connections(): Promise<number> {
     const counts = Object.values(this.#servers).map(async (server) => {
       await acceptAll(server);

@@ -8,7 +8,9 @@ import { ask } from './registry.ts';
 /** Where clients act: a layer, or the cloud, which knows neither conditions nor the deletion of a tag. */
 export type Place = { name: string; host: string; isLayer: boolean };
 
-/** A registry said 201: the tag points to the digest; or it has the manifest, which has no tag, but may have a subject. */
+/**
+ * A registry said 201: the tag points to the digest; or it has the manifest, which has no tag, but may have a subject.
+ */
 export type Told = { place: string; repository: string; tag?: string; digest: string; subject?: string };
 
 export type TrafficOptions = {

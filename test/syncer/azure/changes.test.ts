@@ -15,7 +15,10 @@ import {
 } from '../../support/registry/image.ts';
 import { random } from '../../support/time/random.ts';
 
-/** What a ReadOnly layer asks of an Azure Container Registry, and that it misses nothing. Each test has a repository of its own. */
+/**
+ * What a ReadOnly layer asks of an Azure Container Registry, and that it misses nothing. Each test has a repository of
+ * its own.
+ */
 
 const stack = new AsyncDisposableStack();
 const ROUNDS = process.env.TERRACE_FULL ? 60 : 4;

@@ -12,7 +12,10 @@ import { Authority } from '../../support/certificates.ts';
 import { pushImage } from '../../support/registry/image.ts';
 import { patienceSignal } from '../../support/until.ts';
 
-/** Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own. */
+/**
+ * Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their
+ * own.
+ */
 
 const { signal } = new AbortController();
 const stack = new AsyncDisposableStack();

@@ -13,7 +13,10 @@ const full = process.env.TERRACE_FULL === '1';
 /** So low that a slow machine can keep it; in bytes a second. */
 const RATE = 4_000_000 / slowness;
 const [WINDOW_MS, WITHIN] = [patience(full ? 5_000 : 1_500), full ? 0.05 : 0.15];
-/** A machine that is busy lets some turns pass; were the directions or the syncers to have shares of their own, it is half. */
+/**
+ * A machine that is busy lets some turns pass; were the directions or the syncers to have shares of their own, it is
+ * half.
+ */
 const MIN_SHARE = 0.7;
 /** Of both images: more than the window takes. */
 const SIZE = (RATE * (WINDOW_MS + 4_000)) / 1_000;

@@ -1,5 +1,5 @@
 /**
- * The target of the link with `rel="next"` in a `Link` header (RFC 8288), such as
+ * The target of the link with `rel="next"` in a Link header (RFC 8288), such as
  * `</v2/_catalog?last=b&n=2>; rel="next"`. A single pass over the text, for any input that a parent sends. Pure.
  */
 export function nextIn(header: string): string | undefined {

@@ -39,7 +39,7 @@ const MAX_TOKENS = 1_000;
 const DEFAULT_LIFE_S = 60;
 
 /**
- * Chooses the `Authorization` header, learned from the parent's challenges: none, Basic, or a Bearer token for each
+ * Chooses the Authorization header, learned from the parent's challenges: none, Basic, or a Bearer token for each
  * scope (distribution's token authentication specification). Tokens are renewed shortly before they expire.
  */
 export class ParentCredentials {

@@ -185,9 +185,9 @@ export function activationRefused(child: string, other: ActivationConflict, star
     instant('last seen', other.seen),
   ]);
   const text = !copy
-    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${otherStart && ` (${otherStart})`}, and only one may synchronise: ${remedy}`
+    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${otherStart && ` (${otherStart})`}, and only one may synchronize: ${remedy}`
     : retryAfter === undefined
-      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one: ${thisStart}), and only one may synchronise: ${remedy}`
+      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one: ${thisStart}), and only one may synchronize: ${remedy}`
       : `another start of this layer is active as ${child} at the parent (${otherStart}; this one: ${thisStart}): if that one has ended, this one replaces it within ${retryAfter} s; if it still runs, one of them uses a copy of the other's data volume: stop one of them`;
   return new Fault('already-activated', text, { detail: { child, ...other } });
 }

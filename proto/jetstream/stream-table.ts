@@ -1,13 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from '../contract/clip.ts';
 import type { Log } from '../contract/log.ts';
-import type { Write } from './store.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
+
+/**
+ * Applies the table of streams (streams.ts) to the server: creates what is missing, sets the limits of what exists, and
+ * deletes what is not in the table. JetStream's API takes durations in nanoseconds, but TTLs of buckets in ms.
+ */
 
 /** Max deleted consumers that the log names. */
 const MAX_NAMED = 20;
-
-/** The table of streams in the form of JetStream's API: durations in nanoseconds, TTLs of buckets in ms. */
 
 export const nanos = (ms: number): number => ms * 1_000_000;
 
@@ -154,10 +156,4 @@ async function all<T>(iterable: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = [];
   for await (const item of iterable) items.push(item);
   return items;
-}
-
-/** How a message on the subject of an entry changes it. */
-export function writeOf(head: { get(name: string): string } | undefined, bytes: Uint8Array): Write {
-  if (head?.get('KV-Operation')) return 'removal';
-  return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };
 }

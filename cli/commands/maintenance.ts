@@ -1,14 +1,9 @@
 import type { Command } from 'commander';
-import {
-  collectGarbage,
-  type Garbage,
-  type Scrubbed,
-  scrub as scrubRequest,
-} from '#proto/content/maintenance.ts';
+import { collectGarbage, type Garbage, type Scrubbed, scrub } from '#proto/content/maintenance.ts';
 import { bytesOf } from '#proto/document/quantities.ts';
 import { dataOption } from '../data/data-option.ts';
 import { withStorage } from '../layer/with-storage.ts';
-import { bytes, duration, plural } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 
@@ -20,7 +15,7 @@ const NOT_NOW =
 
 type Common = { data: string; json?: boolean };
 
-export function gc(program: Command): void {
+export function addGcCommand(program: Command): void {
   program
     .command('gc')
     .description('delete unreferenced content')
@@ -37,7 +32,7 @@ export function gc(program: Command): void {
     });
 }
 
-export function scrub(program: Command): void {
+export function addScrubCommand(program: Command): void {
   program
     .command('scrub')
     .description('read and hash all content; damaged blobs are quarantined, to be fetched again')
@@ -51,7 +46,7 @@ export function scrub(program: Command): void {
       }
       const query = rate === undefined ? {} : { rate };
       const result = await withStorage(data, ({ bus, signal }) =>
-        bus.call(scrubRequest, query, { signal, patience: 15_000 }),
+        bus.call(scrub, query, { signal, patience: 15_000 }),
       );
       if (json) printJson(JSON.stringify(result, null, 2));
       else print(describeScrub(result));
@@ -67,14 +62,14 @@ export function describeGarbage(garbage: Garbage): string {
     garbage.repositories && plural(garbage.repositories, 'empty repository', 'empty repositories'),
     garbage.strays && plural(garbage.strays, 'stray file'),
   ].filter(Boolean);
-  const took = `in ${duration(garbage.ms)}`;
+  const took = `in ${formatDuration(garbage.ms)}`;
   if (parts.length === 0) return `Nothing to delete (checked ${took}).`;
-  const what = `${parts.join(', ')}: ${bytes(garbage.bytes)}`;
+  const what = `${parts.join(', ')}: ${formatBytes(garbage.bytes)}`;
   return garbage.dryRun ? `Would delete ${what} (checked ${took}).` : `Deleted ${what}, ${took}.`;
 }
 
 export function describeScrub({ checked, bytes: read, damaged, metadata = [], ms }: Scrubbed): string {
-  const head = `Checked ${plural(checked, 'blob')}, ${bytes(read)}, in ${duration(ms)}: `;
+  const head = `Checked ${plural(checked, 'blob')}, ${formatBytes(read)}, in ${formatDuration(ms)}: `;
   const content =
     damaged.length === 0
       ? [`${head}all intact.`]
