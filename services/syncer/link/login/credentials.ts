@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { readChallenge } from './parent-challenge.ts';
 
 /**
- * Authorization at the parent. `ParentCredentials` decides which `Authorization` header a request carries. `ParentLink`
+ * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink`
  * asks it before each request and passes it each 401. It begins without a header, parses the challenge
  * (`parent-challenge.ts`), and then uses Basic, or fetches a Bearer token for each scope (`token-scopes.ts`,
  * `token-answer.ts`, `token-life.ts`) and renews it shortly before it expires.
