@@ -1,13 +1,16 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { described, event, state } from '../contract/contract.ts';
 import { FilePath, Reason } from '../contract/scalars.ts';
 import { Mode } from '../oci/mode.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
+import { loginServerOf } from './azure.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
-import { ChallengeScheme, Document, THIS_MACHINE, Tls } from './document.ts';
-import { Notifications } from './notifications.ts';
+import { ChallengeScheme, Document, logLevels, THIS_MACHINE, Tls } from './document.ts';
+import { orDefault } from './fields.ts';
+import { Notifications, notificationsOf } from './notifications.ts';
 import { ParentDocument } from './parent.ts';
-import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, TagFilter } from './selection.ts';
+import { bitRateOf, bytesOf, durationOf, minuteOf } from './quantities.ts';
+import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagFilter } from './selection.ts';
 import { Cron } from './upkeep.ts';
 
 /**
@@ -81,6 +84,80 @@ export const Configuration = Type.Object({
   logLevel: Type.String({ maxLength: 16 }),
 });
 export type Configuration = Static<typeof Configuration>;
+
+const fields = Document.properties;
+const collection = fields.garbageCollection.properties;
+
+/**
+ * The configuration of a valid document: its values in the units of `Configuration`, and the defaults of all others. By
+ * default, a layer with a parent is a read-only copy of all of its repositories. Pure.
+ */
+export function configurationOf(document: Document): Configuration {
+  const { window = document.syncWindow } = document;
+  const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
+  return {
+    name: orDefault(document.name, fields.name),
+    listen: orDefault(document.listen, fields.listen),
+    gateways: orDefault(document.gateways, fields.gateways),
+    ...(document.loginServer && { loginServer: document.loginServer.toLowerCase() }),
+    ...(document.tls && { tls: document.tls }),
+    trustedProxies: orDefault(document.trustedProxies, fields.trustedProxies),
+    challenge: orDefault(document.challenge, fields.challenge),
+    anonymousPull: orDefault(document.anonymousPull, fields.anonymousPull),
+    mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,
+    ...(parent && { parent: { ...parent, url: loginServerOf(parent.url.replace(/\/$/, '')) } }),
+    repositories: (document.repositories ?? (parent ? ['*'] : [])).map(selectionOf(document)),
+    schedule: orDefault(document.schedule, fields.schedule),
+    ...(window && { windowMs: durationOf(window) as number }),
+    eventTtlMs: duration(document.eventTtl ?? document.messageTtl, fields.eventTtl),
+    bandwidth: limits(document.bandwidth),
+    notifications: notificationsOf(document.notifications),
+    reserve: amount(document.reserve, fields.reserve),
+    garbageCollection: {
+      enabled: orDefault(garbage.enabled, collection.enabled),
+      schedule: orDefault(garbage.schedule, collection.schedule),
+      graceMs: duration(garbage.grace, collection.grace),
+      uploadsMs: duration(garbage.uploads, collection.uploads),
+      transfersMs: duration(garbage.transfers, collection.transfers),
+    },
+    scrub: {
+      ...(document.scrub?.schedule && { schedule: document.scrub.schedule }),
+      rate: amount(document.scrub?.rate, fields.scrub.properties.rate),
+    },
+    syncers: orDefault(document.syncers, fields.syncers),
+    connections: orDefault(document.connections, fields.connections),
+    logLevel: logLevels[orDefault(document.logLevel, fields.logLevel)],
+  };
+}
+
+const selectionOf =
+  ({ conflict }: Document) =>
+  (given: string | Selection): Configuration['repositories'][number] => {
+    const selection: Selection = typeof given === 'string' ? { name: given } : given;
+    const { referrers, priority } = Selection.properties;
+    return {
+      ...selection,
+      referrers: orDefault(selection.referrers, referrers),
+      priority: orDefault(selection.priority, priority),
+      conflict: orDefault(selection.conflict ?? conflict, fields.conflict),
+    };
+  };
+
+function amount(value: string | number | undefined, field: TSchema): number {
+  const given = orDefault(value, field);
+  return typeof given === 'number' ? given : (bytesOf(given) as number);
+}
+const duration = (value: string | undefined, field: TSchema): number =>
+  durationOf(orDefault(value, field)) as number;
+
+function limits(bandwidth: Document['bandwidth'] = []): Configuration['bandwidth'] {
+  const list = typeof bandwidth === 'string' ? [{ limit: bandwidth }] : bandwidth;
+  return list.map(({ limit, from, to }: (typeof list)[number] & { from?: string; to?: string }) => ({
+    ...(from && { from: minuteOf(from) }),
+    ...(to && { to: minuteOf(to) }),
+    limit: bitRateOf(limit) as number,
+  }));
+}
 
 /** Key: `layer`. */
 export const configuration = state('configuration', Configuration);

@@ -1,16 +1,10 @@
-import type { TSchema } from '@sinclair/typebox';
 import { parseDocument } from 'yaml';
 import { isMapping } from '../../contract/plain-data.ts';
-import { loginServerOf } from '../azure.ts';
-import type { Configuration } from '../configuration.ts';
+import { type Configuration, configurationOf } from '../configuration.ts';
 import { declaredAccounts } from '../convert-accounts.ts';
 import type { DeclaredAccount } from '../declared-accounts.ts';
-import { Document, logLevels } from '../document.ts';
-import { orDefault } from '../fields.ts';
+import { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
-import { notificationsOf } from '../notifications.ts';
-import { bitRateOf, bytesOf, durationOf, minuteOf } from '../quantities.ts';
-import { Selection } from '../selection.ts';
 import { complaintsOf } from '../validation/document.ts';
 import { type Fields, merge, type Overrides, resolveWebhookPaths } from './merge.ts';
 
@@ -18,7 +12,7 @@ import { type Fields, merge, type Overrides, resolveWebhookPaths } from './merge
  * From a configuration document as a person writes it to the configuration in force. Pure.
  *
  * `resolveDocument` parses the YAML, resolves relative paths, merges the document with other sources (`merge.ts`),
- * validates the result (`../validation/document.ts`) and applies the defaults. In order of precedence, the sources are:
+ * validates the result (`../validation/document.ts`) and applies the defaults (`configurationOf`). In order of precedence, the sources are:
  * command-line options (`overrides`), the document, the document below it (`lower`), and the environment (`defaults`:
  * `module-environment.ts`, with the login from `connection-string.ts`). If a step has complaints, it returns them and
  * nothing else; otherwise it returns the configuration and the declared accounts.
@@ -63,85 +57,16 @@ export function resolveDocument(source: DocumentInput): Resolved {
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };
   const document = fields as Document;
-  return { configuration: withDefaults(document), accounts: declaredAccounts(document) };
+  return { configuration: configurationOf(document), accounts: declaredAccounts(document) };
 }
 
-const fields = Document.properties;
-const collection = fields.garbageCollection.properties;
-
 /** Fields that take effect only when the processes of a layer are started. */
-const startFields = Object.entries(fields).flatMap(([name, { atStart }]) => (atStart ? [name] : []));
+const startFields = Object.entries(Document.properties).flatMap(([name, { atStart }]) =>
+  atStart ? [name] : [],
+);
 
 const lateComplaint = (field: string): string =>
   `${field} takes effect at the start, before this document is read: remove it, and set it as an option of "terrace up" or in its file`;
-
-/** By default, a layer with a parent is a read-only copy of all of its repositories. */
-function withDefaults(document: Document): Configuration {
-  const { window = document.syncWindow } = document;
-  const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
-  return {
-    name: orDefault(document.name, fields.name),
-    listen: orDefault(document.listen, fields.listen),
-    gateways: orDefault(document.gateways, fields.gateways),
-    ...(document.loginServer && { loginServer: document.loginServer.toLowerCase() }),
-    ...(document.tls && { tls: document.tls }),
-    trustedProxies: orDefault(document.trustedProxies, fields.trustedProxies),
-    challenge: orDefault(document.challenge, fields.challenge),
-    anonymousPull: orDefault(document.anonymousPull, fields.anonymousPull),
-    mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,
-    ...(parent && { parent: { ...parent, url: loginServerOf(parent.url.replace(/\/$/, '')) } }),
-    repositories: (document.repositories ?? (parent ? ['*'] : [])).map(selectionOf(document)),
-    schedule: orDefault(document.schedule, fields.schedule),
-    ...(window && { windowMs: durationOf(window) as number }),
-    eventTtlMs: duration(document.eventTtl ?? document.messageTtl, fields.eventTtl),
-    bandwidth: limits(document.bandwidth),
-    notifications: notificationsOf(document.notifications),
-    reserve: amount(document.reserve, fields.reserve),
-    garbageCollection: {
-      enabled: orDefault(garbage.enabled, collection.enabled),
-      schedule: orDefault(garbage.schedule, collection.schedule),
-      graceMs: duration(garbage.grace, collection.grace),
-      uploadsMs: duration(garbage.uploads, collection.uploads),
-      transfersMs: duration(garbage.transfers, collection.transfers),
-    },
-    scrub: {
-      ...(document.scrub?.schedule && { schedule: document.scrub.schedule }),
-      rate: amount(document.scrub?.rate, fields.scrub.properties.rate),
-    },
-    syncers: orDefault(document.syncers, fields.syncers),
-    connections: orDefault(document.connections, fields.connections),
-    logLevel: logLevels[orDefault(document.logLevel, fields.logLevel)],
-  };
-}
-
-const selectionOf =
-  ({ conflict }: Document) =>
-  (given: string | Selection): Configuration['repositories'][number] => {
-    const selection: Selection = typeof given === 'string' ? { name: given } : given;
-    const { referrers, priority } = Selection.properties;
-    return {
-      ...selection,
-      referrers: orDefault(selection.referrers, referrers),
-      priority: orDefault(selection.priority, priority),
-      conflict: orDefault(selection.conflict ?? conflict, fields.conflict),
-    };
-  };
-
-function amount(value: string | number | undefined, field: TSchema): number {
-  const given = orDefault(value, field);
-  return typeof given === 'number' ? given : (bytesOf(given) as number);
-}
-const duration = (value: string | undefined, field: TSchema): number =>
-  durationOf(orDefault(value, field)) as number;
-
-function limits(bandwidth: Document['bandwidth'] = []): Configuration['bandwidth'] {
-  const list = typeof bandwidth === 'string' ? [{ limit: bandwidth }] : bandwidth;
-  return list.map(({ limit, from, to }: (typeof list)[number] & { from?: string; to?: string }) => ({
-    ...(from && { from: minuteOf(from) }),
-    ...(to && { to: minuteOf(to) }),
-    limit: bitRateOf(limit) as number,
-  }));
-}
 
 function parse(text: string): { fields: Fields } | { complaints: string[] } {
   const yaml = parseDocument(text, { prettyErrors: true });
