@@ -208,5 +208,5 @@ export const accountsStatus = request(
 export const accountsChanged = event(
   'account.changed',
   Type.Object({ account: Type.Optional(described(AccountName, 'Who changed it.')) }),
-  { atOnce: true },
+  { immediate: true },
 );

@@ -73,7 +73,7 @@ export class Events {
     let bytes: Uint8Array;
     try {
       // An invalidation carries the data alone: packing them has checked them.
-      if (event.atOnce) this.#deps.publish(event, data);
+      if (event.immediate) this.#deps.publish(event, data);
       else check(event.data, data);
       bytes = pack(Envelope, envelope);
     } catch (err) {

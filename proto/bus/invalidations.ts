@@ -49,7 +49,7 @@ export class Invalidations {
 
   /** Subscribes to an immediate event, received without its envelope. @returns a function that unsubscribes */
   onInvalidation<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
-    if (!event.atOnce) throw new Error(`${event.type} is not an immediate event`);
+    if (!event.immediate) throw new Error(`${event.type} is not an immediate event`);
     return this.#deps.subscribe(`${NOW}.${event.type}`, (bytes) => {
       let data: Static<T>;
       try {

@@ -9,7 +9,7 @@ import { Digest, MediaType, Repository, Tag } from '../oci/names.ts';
  * before the request that caused them is answered. One may be lost when storage is killed; `storage.started` is then
  * published before any request is answered, and caches of content are cleared.
  */
-const atOnce = { atOnce: true };
+const immediate = { immediate: true };
 
 const arrived = Type.Optional(
   Type.Boolean({ description: 'The change is from the parent, so it is not pushed to the parent.' }),
@@ -22,7 +22,7 @@ const account = Type.Optional(
 );
 
 /** Storage begins to serve, from the state on the disk. */
-export const storageStarted = event('storage.started', Type.Object({}), atOnce);
+export const storageStarted = event('storage.started', Type.Object({}), immediate);
 
 /** The layer has a new blob. */
 export const blobCommitted = event(
@@ -34,7 +34,7 @@ export const blobCommitted = event(
 export const blobUnlinked = event(
   'blob.unlinked',
   Type.Object({ repository: Repository, digest: Digest, account }),
-  atOnce,
+  immediate,
 );
 
 /** A repository has a new manifest. */
@@ -48,13 +48,13 @@ export const manifestCommitted = event(
     arrived,
     account,
   }),
-  atOnce,
+  immediate,
 );
 /** A manifest was deleted from a repository. */
 export const manifestDeleted = event(
   'manifest.deleted',
   Type.Object({ repository: Repository, digest: Digest, arrived, account }),
-  atOnce,
+  immediate,
 );
 /** A tag is new, or points to another manifest. */
 export const tagMoved = event(
@@ -68,7 +68,7 @@ export const tagMoved = event(
     arrived,
     account,
   }),
-  atOnce,
+  immediate,
 );
 /** A tag was deleted. */
 export const tagDeleted = event(
@@ -80,5 +80,5 @@ export const tagDeleted = event(
     arrived,
     account,
   }),
-  atOnce,
+  immediate,
 );

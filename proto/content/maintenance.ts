@@ -87,7 +87,7 @@ export const blobDamaged = event(
   'blob.damaged',
   Type.Object({ digest: Digest, size: described(Bytes, 'Its size, in bytes.') }),
   {
-    atOnce: true,
+    immediate: true,
   },
 );
 

@@ -39,7 +39,7 @@ export type Event<T extends TSchema = TSchema> = {
   readonly type: string;
   readonly data: T;
   /** Also sent as an invalidation, before the request that made the change is answered: see `Invalidations`. */
-  readonly atOnce: boolean;
+  readonly immediate: boolean;
 };
 export type State<T extends TSchema = TSchema> = {
   readonly kind: 'state';
@@ -64,8 +64,8 @@ export function request<Q extends TSchema, R extends TSchema>(
 export function job<T extends TSchema>(subject: string, body: T): Job<T> {
   return { kind: 'job', subject, body };
 }
-export function event<T extends TSchema>(type: string, data: T, { atOnce = false } = {}): Event<T> {
-  return { kind: 'event', type, data, atOnce };
+export function event<T extends TSchema>(type: string, data: T, { immediate = false } = {}): Event<T> {
+  return { kind: 'event', type, data, immediate };
 }
 export function state<T extends TSchema>(bucket: string, value: T): State<T> {
   return { kind: 'state', bucket, value };

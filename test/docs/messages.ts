@@ -75,12 +75,12 @@ const jobRow = ({ message: { subject, body } }: Message<Job>): string[] => [
 ];
 
 const eventRow = (event: Message<Event>): string[] => {
-  const { type, data, atOnce } = event.message;
+  const { type, data, immediate } = event.message;
   return [
     code(`events.${type}`),
     publishersOf(event).join(', '),
     users(hearersOf(`events.${type}`)),
-    atOnce ? users(hearersOf(`now.${type}`)) : '',
+    immediate ? users(hearersOf(`now.${type}`)) : '',
     shape(shapeOf(data, 0)),
   ];
 };

@@ -276,7 +276,7 @@ const system = [
   '_INBOX.x',
   '_R_.x',
 ];
-const now = events.filter(({ atOnce }) => atOnce).map(({ type }) => `now.${type}`);
+const now = events.filter(({ immediate }) => immediate).map(({ type }) => `now.${type}`);
 
 /** Whose questions each service answers. */
 const ANSWERS: Partial<Record<UserName, UserName[]>> = {

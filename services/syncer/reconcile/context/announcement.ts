@@ -67,14 +67,14 @@ export class PassAnnouncement implements Disposable {
 
   /** @param finish returns a function that publishes the end; undefined if the pass is not announced */
   constructor(
-    atOnce: boolean,
+    immediate: boolean,
     start: (isRunning: boolean) => void,
     finish: (result: PassResult, announced: boolean) => (() => void) | undefined,
   ) {
     this.#start = start;
     this.#finish = finish;
     this.#timer = setTimeout(this.now, MAX_SILENT_MS).unref();
-    if (atOnce) this.now();
+    if (immediate) this.now();
   }
 
   get announced(): boolean {
