@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { circlesIn, files, graphOf, type Import, imports, product, textOf } from './support/imports.ts';
 
-/** Who may import whom, and what lies where. These rules keep the picture in the README true. */
+/** Who may import whom, and what lies where. These rules keep docs/design/ARCHITECTURE.md true. */
 
 const list = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
 const productImports = imports.filter(({ from }) => product.includes(from));
