@@ -42,10 +42,8 @@ export async function pull(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const inbox = createInbox(inboxOf(user));
   const late = () => reject(new Error(`${stream} ${name} does not answer`));
-  // Does not delay the exit of the process.
-  const timer = setTimeout(late, waitMs + LATE_MS).unref();
   const onAbort = () => reject(connected.reason);
-  connected.addEventListener('abort', onAbort, { once: true });
+  // First: it throws on a closed connection, when nothing may be left that rejects a promise that is not awaited.
   const subscription = nc.subscribe(inbox, {
     callback: (error, message) => {
       if (error) return reject(error);
@@ -57,6 +55,9 @@ export async function pull(
       else reject(new Error(`${stream} ${name}: ${status} ${message.headers?.description ?? ''}`));
     },
   });
+  // Does not delay the exit of the process.
+  const timer = setTimeout(late, waitMs + LATE_MS).unref();
+  connected.addEventListener('abort', onAbort, { once: true });
   try {
     const wait = waitMs > 0 ? { expires: nanos(waitMs) } : { no_wait: true };
     const request = { batch, ...(maxBytes !== undefined && { max_bytes: maxBytes }), ...wait };
