@@ -48,11 +48,11 @@ export function bridge(
   { session, ...options }: BridgeOptions = {},
   recheckMs = RECHECK_MS,
 ): Bridge {
-  const publisher = new Publisher(bus, log);
-  const declarer = new Declarer(bus, log);
   let last: SourceState | undefined;
   let complaints: string[] = [];
   let changed = () => {};
+  const publisher = new Publisher(bus, log, () => changed());
+  const declarer = new Declarer(bus, log, () => changed());
   const apply = (document: SourceState) => {
     last = document;
     const resolved = resolve(document, options);
@@ -71,9 +71,14 @@ export function bridge(
     changed();
     return complaints.length === 0;
   };
+  const state = (): DesiredState['state'] => {
+    if (!last) return 'unknown';
+    if (complaints.length > 0) return 'refused';
+    return publisher.isSettled && declarer.isSettled ? 'applied' : 'pending';
+  };
   const desired = (): DesiredState => ({
     ...(last?.version !== undefined && { version: last.version }),
-    state: !last ? 'unknown' : complaints.length > 0 ? 'refused' : 'applied',
+    state: state(),
     complaints,
   });
   const watching = source.watch(apply);

@@ -21,14 +21,24 @@ export class Declarer implements Disposable {
   readonly #log: Log;
   readonly #end = new AbortController();
   readonly #unlisten: () => void;
+  readonly #onSettled: () => void;
   #wanted: DeclaredAccount[] | undefined;
+  /** What storage accepted last. */
+  #declared: DeclaredAccount[] | undefined;
   #isRunning = false;
   #isPending = false;
 
-  constructor(bus: DeclarerBus, log: Log) {
+  /** @param onSettled called when storage has accepted the wanted accounts */
+  constructor(bus: DeclarerBus, log: Log, onSettled: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
+    this.#onSettled = onSettled;
     this.#unlisten = bus.listen(storageStarted, () => void this.#send());
+  }
+
+  /** Whether storage has accepted the wanted accounts. */
+  get isSettled(): boolean {
+    return this.#wanted !== undefined && this.#declared === this.#wanted;
   }
 
   want(accounts: DeclaredAccount[]): void {
@@ -54,6 +64,10 @@ export class Declarer implements Disposable {
       try {
         await this.#bus.call(declareAccounts, { accounts }, { signal, patience: PATIENCE_MS });
         failures = 0;
+        if (this.#declared !== accounts) {
+          this.#declared = accounts;
+          this.#onSettled();
+        }
       } catch (err) {
         if (signal.aborted) break;
         this.#isPending = true;

@@ -26,15 +26,25 @@ export class Publisher implements Disposable {
   readonly #bus: PublisherBus;
   readonly #log: Log;
   readonly #unwatch: () => void;
+  readonly #onSettled: () => void;
   #wanted: Configuration | undefined;
+  /** The configuration last read from the bus, or written to it. */
+  #inForce: Configuration | undefined;
   #isRunning = false;
   #isPending = false;
   #isEnded = false;
 
-  constructor(bus: PublisherBus, log: Log) {
+  /** @param onSettled called when the wanted configuration is in force */
+  constructor(bus: PublisherBus, log: Log, onSettled: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
+    this.#onSettled = onSettled;
     this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#reconcile());
+  }
+
+  /** Whether the wanted configuration is in force. */
+  get isSettled(): boolean {
+    return this.#wanted !== undefined && this.#inForce === this.#wanted;
   }
 
   want(wanted: Configuration): void {
@@ -55,7 +65,7 @@ export class Publisher implements Disposable {
     for (let failures = 0; this.#isPending && !this.#isEnded; ) {
       this.#isPending = false;
       try {
-        if (this.#wanted) await this.#putIfDifferent(this.#wanted);
+        if (this.#wanted) await this.#settle(this.#wanted);
         failures = 0;
       } catch (err) {
         failures += 1;
@@ -65,6 +75,13 @@ export class Publisher implements Disposable {
       }
     }
     this.#isRunning = false;
+  }
+
+  async #settle(wanted: Configuration): Promise<void> {
+    await this.#putIfDifferent(wanted);
+    if (this.#inForce === wanted) return;
+    this.#inForce = wanted;
+    this.#onSettled();
   }
 
   async #putIfDifferent(wanted: Configuration): Promise<void> {

@@ -10,6 +10,7 @@ import {
   configurationChanged,
   configurationRefused,
 } from '#proto/document/configuration.ts';
+import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
@@ -58,6 +59,7 @@ async function rig(text: string, overrides: Overrides = {}) {
     source,
     operator,
     bus,
+    running,
     values,
     events,
     inForce: (holds: (value: Configuration | undefined) => boolean) =>
@@ -125,4 +127,26 @@ test('a password file that comes later is found without a change of the document
   await on.inForce((value) => value?.parent?.passwordFile === password);
   assert.equal(on.events.filter((event) => /can't/.test(String(event))).length, 1, 'told once');
   await rm(folder, { recursive: true });
+});
+
+test('a document is applied when it is in force and storage has its accounts, and pending before', async () => {
+  await using on = await rig('name: one');
+  const state = () => on.running.desired().state;
+  assert.equal(state(), 'pending');
+  await on.inForce((value) => value?.name === 'one');
+  assert.equal(state(), 'pending', 'storage has not accepted the accounts');
+  let changes = 0;
+  on.running.onChange(() => {
+    changes += 1;
+  });
+  const storage = await on.server.connect('storage');
+  storage.serve(declareAccounts, async () => ({ complaints: [] }));
+  await until(() => state() === 'applied');
+  assert.ok(changes > 0, 'the reporter is called');
+  on.source.write('name: two');
+  assert.equal(state(), 'pending');
+  await until(() => state() === 'applied');
+  assert.equal((await on.operator.get(configuration, CONFIGURATION_KEY))?.value.name, 'two');
+  on.source.write('name: Two');
+  assert.equal(state(), 'refused');
 });

@@ -43,8 +43,8 @@ export type LastPass = {
 /** State of the last document. */
 export type DesiredState = {
   version?: number;
-  /** `unknown`: no document yet. */
-  state: 'applied' | 'refused' | 'unknown';
+  /** `unknown`: no document yet. `pending`: valid, but it or its accounts are not in force yet. */
+  state: 'applied' | 'pending' | 'refused' | 'unknown';
   complaints: string[];
 };
 
