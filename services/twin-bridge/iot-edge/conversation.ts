@@ -86,7 +86,7 @@ export class Conversation {
         const patch = this.#known && now >= this.#reportAt ? this.#patch(this.#known) : undefined;
         if (now >= this.#readAt) await this.#read(hub);
         else if (patch) await this.#report(hub, patch);
-        else await this.#idle(signal);
+        else await this.#idle(now, signal);
       }
       return over ?? 'ended';
     } finally {
@@ -94,8 +94,8 @@ export class Conversation {
     }
   }
 
-  async #idle(signal: AbortSignal): Promise<void> {
-    const now = this.#clock.now();
+  /** @param now at which nothing was due. With a later time, what became due since would be delayed. */
+  async #idle(now: number, signal: AbortSignal): Promise<void> {
     const next = this.#reportAt > now ? Math.min(this.#readAt, this.#reportAt) : this.#readAt;
     const over = new AbortController();
     await Promise.race([
