@@ -111,7 +111,10 @@ test('deactivated, the second one takes the place, with all that it has; then th
 test('a copy of its data volume is refused, and told apart; the layer goes on, and starts again at once', async () => {
   const data = join(await mkdtemp(join(tmpdir(), 'terrace-clone-')), 'data');
   stack.defer(() => rm(data, { recursive: true, force: true }));
+  await second.stop();
   await cp(second.data, data, { recursive: true, preserveTimestamps: true });
+  await second.start();
+  assert.deepEqual((await second.sync()).failures, []);
   const copy = await below({ data });
   const { failures } = await copy.sync();
   assert.equal(failures[0]?.code, 'already-activated');

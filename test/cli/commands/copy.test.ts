@@ -8,6 +8,7 @@ import { isOtherFolder } from '#proto/volume/folder-identity.ts';
 import { dataFolder, isCopy } from '../../../cli/data/data-folder.ts';
 import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { copyLive } from '../../support/live-copy.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
 import { run } from '../../support/terrace.ts';
 
@@ -21,7 +22,7 @@ before(async () => {
   await pushImage(layer.host, 'app', 'v1');
   folder = await mkdtemp(join(tmpdir(), 'terrace-copy-'));
   copy = join(folder, 'copy');
-  await cp(layer.data, copy, { recursive: true, preserveTimestamps: true });
+  await copyLive(layer.data, copy);
 });
 after(async () => {
   await layer?.[Symbol.asyncDispose]();
@@ -71,7 +72,7 @@ test('a data folder that was renamed is the same one', async () => {
 
 test('a pid file holds in the folder that it was written in, and in no copy of it', async () => {
   const [one, two] = [join(folder, 'one'), join(folder, 'two')];
-  await cp(join(layer.data, 'log'), one, { recursive: true });
+  await copyLive(join(layer.data, 'log'), one);
   const child = spawn('/bin/sleep', ['60']);
   writePid(join(one, 'pid'), child.pid as number);
   await cp(one, two, { recursive: true, preserveTimestamps: true });

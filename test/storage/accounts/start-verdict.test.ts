@@ -15,6 +15,7 @@ import {
   type StartVerdict,
   verdictOn,
 } from '../../../services/storage/accounts/start-verdict.ts';
+import { copyLive } from '../../support/live-copy.ts';
 import { connectAll, fault, Rig } from '../rig.ts';
 
 /** A layer below, and copies of its data volume: one of them has the place, and a restart of it keeps the place. */
@@ -123,7 +124,7 @@ class Below implements AsyncDisposable {
 
   async copy(): Promise<Below> {
     const data = `${this.rig.data}-copy-${randomUUID()}`;
-    await cp(this.rig.data, data, { recursive: true, preserveTimestamps: true });
+    await copyLive(this.rig.data, data);
     return new Below(await Rig.open(buses, data), this.parent);
   }
 
