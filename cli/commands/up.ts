@@ -78,7 +78,7 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
   const outlets = await outletsOf(data, options.logJson ?? false);
-  const started = Date.now();
+  const started = performance.now();
   const settings = {
     data,
     configuration,
@@ -91,7 +91,7 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   };
   const layer = await startLayer({ ...settings, outlets, env: withoutSecrets(process.env) });
   const greeting = (accounts: Accounts) =>
-    welcome({ data: options.data, configuration, ...accounts, ms: Date.now() - started });
+    welcome({ data: options.data, configuration, ...accounts, ms: performance.now() - started });
   try {
     await serve(layer, end.signal, outlets, greeting);
   } finally {

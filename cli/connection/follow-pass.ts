@@ -62,12 +62,12 @@ async function requestPass(
   patience: number,
   isLast: boolean,
 ): Promise<string | undefined> {
-  const since = Date.now();
+  const since = performance.now();
   try {
     const request = { ...(full && { full }), ...(now && { now }) };
     return (await bus.call(startPass, request, { patience, ...(signal && { signal }) })).pass;
   } catch (error) {
-    const died = Fault.is(error, 'unavailable') && Date.now() - since < patience;
+    const died = Fault.is(error, 'unavailable') && performance.now() - since < patience;
     if (died && !isLast) return undefined;
     throw error;
   }
@@ -86,15 +86,15 @@ async function waitForResult(
   quietMs: number,
   signal: AbortSignal | undefined,
 ): Promise<PassResult | 'lost'> {
-  for (seen.lastAt = Date.now(); ; ) {
+  for (seen.lastAt = performance.now(); ; ) {
     const result = seen.firstResult(requested);
     if (result) return result;
     signal?.throwIfAborted();
     if (seen.isTakenOver(pass)) return 'lost';
-    const silence = Date.now() - seen.lastAt;
+    const silence = performance.now() - seen.lastAt;
     if (silence >= quietMs) {
       if (!(await isActive(bus, seen.coordinator))) return 'lost';
-      seen.lastAt = Date.now();
+      seen.lastAt = performance.now();
     }
     await seen.next(Math.max(50, quietMs - silence));
   }
@@ -103,7 +103,7 @@ async function waitForResult(
 /** The passes of a layer, as far as their events were received. */
 class PassEvents implements Disposable {
   /** Last event of a pass; the caller sets it when it knows that the pass is running. */
-  lastAt = Date.now();
+  lastAt = performance.now();
   readonly #results = new Map<string, PassResult>();
   /** Coordinator of each pass, in the order in which the passes began. */
   readonly #coordinators = new Map<string, string>();
@@ -117,7 +117,7 @@ class PassEvents implements Disposable {
     this.#subscriptions = [
       bus.listen(anyEvent, (received) => {
         // Events of the layer's clients say nothing about the pass.
-        if (/^terrace\.(pass|image|transfer)\./.test(received.type)) this.lastAt = Date.now();
+        if (/^terrace\.(pass|image|transfer)\./.test(received.type)) this.lastAt = performance.now();
         onEvent?.(received);
       }),
       bus.listen(passStarted, ({ data }) => {

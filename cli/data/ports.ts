@@ -68,7 +68,7 @@ export async function accepts({ host, port }: ListenAddress): Promise<boolean> {
 
 /** Waits until the address accepts connections. @returns false after a timeout */
 export async function waitForPort(address: ListenAddress, withinMs: number): Promise<boolean> {
-  for (const end = Date.now() + withinMs; Date.now() < end; await sleep(20)) {
+  for (const end = performance.now() + withinMs; performance.now() < end; await sleep(20)) {
     if (await accepts(address)) return true;
   }
   return false;

@@ -167,10 +167,10 @@ async function busPort(folder: DataFolder): Promise<number> {
 }
 
 async function mustBeFree(listen: string, patience: number): Promise<void> {
-  for (const end = Date.now() + patience; ; await sleep(100)) {
+  for (const end = performance.now() + patience; ; await sleep(100)) {
     const why = await listenErrorCode(parseAddress(listen));
     if (!why) return;
-    if (Date.now() < end) continue;
+    if (performance.now() < end) continue;
     const reason =
       why === 'EADDRINUSE'
         ? 'is in use by another program'

@@ -63,7 +63,7 @@ async function stopProcess(pid: number): Promise<void> {
     } catch {
       return;
     }
-    for (const end = Date.now() + ms; isAlive(pid) && Date.now() < end; ) await sleep(20);
+    for (const end = performance.now() + ms; isAlive(pid) && performance.now() < end; ) await sleep(20);
     if (!isAlive(pid)) return;
   }
 }

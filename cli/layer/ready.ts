@@ -29,11 +29,11 @@ export async function whenReady(
   );
   await using bus = await connectOperator(layer.data, 'terrace-up');
   const serving = new Set<string>();
-  for (let reported = Date.now(); ; await sleep(POLL_MS, undefined, { signal })) {
+  for (let reported = performance.now(); ; await sleep(POLL_MS, undefined, { signal })) {
     const missing = expected.filter((name) => !serving.has(name));
     if (missing.length === 0) return;
-    if (Date.now() - reported > REPORT_MS) {
-      reported = Date.now();
+    if (performance.now() - reported > REPORT_MS) {
+      reported = performance.now();
       waiting(missing);
     }
     for (const name of missing) if (await serves(name, layer, bus)) serving.add(name);

@@ -23,7 +23,7 @@ export class RepeatedLines {
   /** @param key equal for lines with the same message, even if their details differ */
   line(key: string, line: string): void {
     const known = this.#known.get(key);
-    const lastAt = Date.now();
+    const lastAt = performance.now();
     if (known) {
       Object.assign(known, { last: line, lastAt, more: known.more + 1 });
       return;
@@ -51,7 +51,7 @@ export class RepeatedLines {
     const known = this.#known.get(key);
     if (!known) return;
     this.#count(known);
-    const quietMs = Date.now() - known.lastAt;
+    const quietMs = performance.now() - known.lastAt;
     if (quietMs < OVER_MS) {
       known.timer = this.#later(key, Math.min(MAX_MS, ms * 2));
       return;

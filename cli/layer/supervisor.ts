@@ -80,11 +80,11 @@ export class Supervisor {
   async #stop(): Promise<void> {
     for (const keeper of this.#keepers) keeper.giveUp();
     const ranks = [...new Set(this.#keepers.map(({ program }) => program.rank))].sort((a, b) => a - b);
-    const end = Date.now() + this.#stopMs;
+    const end = performance.now() + this.#stopMs;
     for (const [index, rank] of ranks.entries()) {
       const members = this.#keepers.filter(({ program }) => program.rank === rank);
       for (const member of members) member.signal('SIGTERM');
-      const share = (end - Date.now()) / (ranks.length - index);
+      const share = (end - performance.now()) / (ranks.length - index);
       await within(Promise.all(members.map((member) => member.ended())), share);
     }
     const left = this.#keepers.filter(({ pid }) => pid !== undefined);
@@ -129,7 +129,7 @@ class Keeper {
   }
 
   start(): void {
-    const started = Date.now();
+    const started = performance.now();
     const child = this.program.spawn();
     this.#child = child;
     let hasEnded = false;
@@ -148,7 +148,7 @@ class Keeper {
       if (code === EXIT_UNUSABLE) return this.#fail(child.pid, why, reason);
       const { stuckMs } = watch;
       // Its cause may persist: a stuck loop is a failure in a row, however long the program ran.
-      const ranMs = stuckMs === undefined ? Date.now() - started : 0;
+      const ranMs = stuckMs === undefined ? performance.now() - started : 0;
       const cause =
         stuckMs === undefined ? why : `killed: event loop stuck for ${Math.round(stuckMs / 1_000)} s`;
       this.#restart(child.pid, cause, ranMs);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../async/backoff.ts';
 
 const RETRY = { firstMs: 400, maxMs: 10_000 };
@@ -12,7 +13,7 @@ export class Outbox<T> {
   readonly #limit: number;
   #queue: T[] = [];
   #running: Promise<void> | undefined;
-  #closing = false;
+  readonly #closing = new AbortController();
 
   /**
    * @param dropped is called with the number of items dropped, and the cause
@@ -37,9 +38,9 @@ export class Outbox<T> {
     this.#running ??= this.#drain();
   }
 
-  /** Resolves when the queue is empty. Nothing is retried from here on: a failure drops all that is queued. */
+  /** Resolves when the queue is empty. A retry that waits is made at once; a failure from here on drops all that is queued. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#closing.abort();
     await this.#running;
   }
 
@@ -51,13 +52,13 @@ export class Outbox<T> {
         await this.#send(item);
         failures = 0;
       } catch (cause) {
-        if (this.#closing) {
+        if (this.#closing.signal.aborted) {
           this.#dropped(this.#queue.length, cause);
           this.#queue = [];
           break;
         }
         failures += 1;
-        await pause(backoffMs(failures, RETRY));
+        await pause(backoffMs(failures, RETRY), this.#closing.signal);
         continue;
       }
       if (this.#queue[0] === item) this.#queue.shift();
@@ -67,4 +68,4 @@ export class Outbox<T> {
   }
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
+const pause = (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal, ref: false }).catch(() => {});

@@ -41,7 +41,7 @@ export class Requester {
   ): Promise<Static<R>> {
     const connection = this.#connection;
     const bytes = pack(contract.query, query);
-    const deadline = Date.now() + patience;
+    const deadline = performance.now() + patience;
     const head = behalf ? { headers: header(ON_BEHALF, behalf) } : {};
     for (;;) {
       signal?.throwIfAborted();
@@ -57,7 +57,7 @@ export class Requester {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
         return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
-      if (Date.now() >= deadline) throw new Fault('unavailable', `no service answers ${contract.subject}`);
+      if (performance.now() >= deadline) throw new Fault('unavailable', `no service answers ${contract.subject}`);
       const wait = sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
       await wait.catch(() => signal?.throwIfAborted());
     }

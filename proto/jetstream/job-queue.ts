@@ -52,8 +52,8 @@ export class JobQueue implements Queue {
   }
 
   async take(): Promise<Taken | undefined> {
-    for (const end = Date.now() + TAKE_MS; ; ) {
-      const waitMs = end - Date.now();
+    for (const end = performance.now() + TAKE_MS; ; ) {
+      const waitMs = Math.ceil(end - performance.now());
       const pulled = waitMs > 0 ? await this.#deps.pull(waitMs) : undefined;
       if (!pulled) return undefined;
       const { token, deliveries, data } = pulled;

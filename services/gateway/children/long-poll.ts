@@ -68,7 +68,7 @@ export class Waiters {
 
   /** Whether a request has to be answered at `end`, in ms since 1970, or as its connection or the server closes. */
   isOver(request: FastifyRequest, end: number): boolean {
-    return Date.now() >= end || this.#isClosed(request);
+    return performance.now() >= end || this.#isClosed(request);
   }
 
   /**
@@ -88,7 +88,7 @@ export class Waiters {
       this.#waiting.add(wake);
       try {
         const { answer, isReady, more = false } = await check();
-        const leftMs = end - Date.now();
+        const leftMs = end - performance.now();
         if (isReady || (leftMs <= 0 && !more) || this.#isClosed(request)) return answer;
         if (more) continue;
         if (!slot.take()) throw tooManyLongPolls();

@@ -33,7 +33,7 @@ export class RunningHashes {
     return entry?.offset === offset ? { algorithm: entry.algorithm, hash: entry.hash } : undefined;
   }
 
-  put(id: string, offset: number, { algorithm, hash }: RunningHash, now = Date.now()): void {
+  put(id: string, offset: number, { algorithm, hash }: RunningHash, now = performance.now()): void {
     this.#entries.delete(id);
     // Oldest first.
     for (const [oldest, entry] of this.#entries) {

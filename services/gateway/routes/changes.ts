@@ -36,7 +36,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
   bus.onGap(wakeAll);
 
   const changes: RouteHandler = async (request, reply) => {
-    const end = Date.now() + waitOf(request) * 1_000;
+    const end = performance.now() + waitOf(request) * 1_000;
     const rights = rightsOf(request);
     const wantsArriving = parameter(request, 'arriving') === '1';
     using slot = gateway.longPolls.slotFor(request, CHANGES_PATH);

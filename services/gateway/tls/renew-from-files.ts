@@ -43,7 +43,7 @@ export async function renewFromFiles(
     const seen = 'pair' in read ? textOf(read.pair) : read.why;
     const isStable = seen === last;
     last = seen;
-    if (now() - checkedEnd > DAY_MS) checkedEnd = warnBeforeEnd(log, ends, now());
+    if (Math.abs(now() - checkedEnd) > DAY_MS) checkedEnd = warnBeforeEnd(log, ends, now());
     if (!isStable) continue;
     if (seen === current) {
       complaint = '';

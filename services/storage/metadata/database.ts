@@ -37,7 +37,7 @@ export class Database {
       // Another process may open it between the check and this opening.
       const level = (await isFree(folder)) && (await openLevel(folder, boot));
       if (level) return new Database(folder, level, boot);
-      if (Date.now() >= deadline) {
+      if (performance.now() >= deadline) {
         throw new Error(
           `another storage service uses this data volume (${folder} is locked): stop it, or use another data volume`,
         );

@@ -53,7 +53,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
    * @throws Fault `volume-unusable`; an Error if another process still has it open
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
-    const database = await Database.open(folder, Date.now() + patienceMs);
+    const database = await Database.open(folder, performance.now() + patienceMs);
     const [version, before] = await database.level.getMany([keys.version, keys.boot]);
     if (![undefined, METADATA_VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
       await database.abandon();

@@ -32,6 +32,8 @@ export class LinkReport {
   /** Last state outside a running pass. */
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
+  /** The last status could not be written: it is written again even if it is the same. */
+  #unwritten = false;
   readonly #active = new Set<{ announced: boolean }>();
   /** State and code of the problem that was logged last; empty if none. */
   #loggedTrouble = '';
@@ -183,11 +185,15 @@ export class LinkReport {
       ...(unmatched.length > 0 && { unmatched }),
       ...(schedule && hoursOf(schedule, now)),
     };
-    if (isDeepStrictEqual(link, before)) return;
+    if (isDeepStrictEqual(link, before) && !this.#unwritten) return;
     this.#last = link;
-    await bus
-      .put(linkStatus, LINK_KEY, link)
-      .catch((err) => log.debug({ err }, 'failed to write the link state'));
+    try {
+      await bus.put(linkStatus, LINK_KEY, link);
+      this.#unwritten = false;
+    } catch (err) {
+      this.#unwritten = true;
+      log.debug({ err }, 'failed to write the link state');
+    }
     if (before?.state === state) return;
     this.#log(state, detail, code);
     bus.publish(linkChanged, {

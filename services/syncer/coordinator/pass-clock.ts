@@ -87,6 +87,8 @@ export class PassClock {
       this.#retry = undefined;
       if (due.cause !== 'retry') this.#failures = 0;
     }
+    // The clock may have been set back.
+    if (this.#retry !== undefined) this.#retry = Math.min(this.#retry, now + PASS_RETRY.maxMs);
     this.#due = nextPass(current, now, this.#retry);
     // Last, because `tick` may re-enter this method. A window that passed while the machine slept has no pass.
     if (due && now >= due.at && link.usable && !isFollowing?.()) tick(due.cause);

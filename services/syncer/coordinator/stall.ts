@@ -12,7 +12,7 @@ export const STALL_MS = 30_000;
 export class Stall implements Disposable {
   readonly #report: (reason: string | undefined) => void;
   readonly #cleanups: (() => void)[];
-  #lastProgress = Date.now();
+  #lastProgress = performance.now();
   #reason: string | undefined;
   #reported = false;
   #timer: NodeJS.Timeout | undefined;
@@ -38,7 +38,7 @@ export class Stall implements Disposable {
   #progress(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#lastProgress = Date.now();
+    this.#lastProgress = performance.now();
     if (!this.#reported) return;
     this.#reported = false;
     this.#report(undefined);
@@ -47,7 +47,7 @@ export class Stall implements Disposable {
   #delay(reason: string): void {
     this.#reason = reason;
     if (this.#reported || this.#timer) return;
-    const remainingMs = this.#lastProgress + STALL_MS - Date.now();
+    const remainingMs = this.#lastProgress + STALL_MS - performance.now();
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;

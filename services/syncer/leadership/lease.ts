@@ -57,9 +57,11 @@ export class CoordinatorLease implements LeaseHolder {
   /** Acquires and renews the lease until `signal` aborts, then releases it. */
   async keep(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // Set before the request: an invalidation during it causes another one at once.
+      const wake = new AbortController();
+      this.#wake = wake;
       await this.renew();
-      this.#wake = new AbortController();
-      const either = AbortSignal.any([signal, this.#wake.signal]);
+      const either = AbortSignal.any([signal, wake.signal]);
       await sleep(RENEW_MS * (0.95 + Math.random() * 0.1), undefined, { signal: either }).catch(() => {});
     }
     if (!this.#held) return;

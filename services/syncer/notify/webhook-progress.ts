@@ -13,8 +13,10 @@ export class WebhookProgress {
   readonly #log: Log;
   #status: WebhookStatus;
   #written: WebhookStatus | undefined;
-  #writtenAt = 0;
+  /** By `performance.now()`. */
+  #writtenAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(
     bus: StateWriter & EventPublisher,
@@ -60,6 +62,7 @@ export class WebhookProgress {
 
   /** Writes a pending status at once. */
   end(): void {
+    this.#ended = true;
     if (this.#timer) this.#write();
   }
 
@@ -70,20 +73,21 @@ export class WebhookProgress {
   }
 
   #schedule(): void {
-    const ms = Math.max(0, this.#writtenAt + MIN_INTERVAL_MS - Date.now());
+    const ms = Math.max(0, this.#writtenAt + MIN_INTERVAL_MS - performance.now());
     this.#timer ??= setTimeout(() => this.#write(), ms).unref();
   }
 
   #write(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#writtenAt = Date.now();
+    this.#writtenAt = performance.now();
     if (isDeepStrictEqual(this.#status, this.#written)) return;
     const status = this.#status;
     this.#written = status;
     this.#bus.put(webhookStatus, this.#key, status).catch((err) => {
       this.#written = undefined;
       this.#log.debug({ err }, 'failed to write the webhook status');
+      if (!this.#ended) this.#schedule();
     });
   }
 }

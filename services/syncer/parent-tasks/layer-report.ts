@@ -46,7 +46,8 @@ export class ReportClock {
 
   /** @param known the parent knows by other requests that this layer is present */
   isDue(layers: LayerReport[], now: number, known: boolean): boolean {
-    const age = now - this.#at;
+    // The clock may have been set back.
+    const age = Math.abs(now - this.#at);
     if (age >= MAX_INTERVAL_MS && !known) return true;
     return age >= MIN_INTERVAL_MS && this.differs(layers);
   }

@@ -77,7 +77,7 @@ export class RefusedEvents {
     if (last) {
       const count = this.#skipped + this.#unconfirmed.length;
       await this.#put({ since: this.#status?.since ?? last.at, count, last });
-    } else if (this.#status && this.#now() - this.#status.last.at > STATUS_MS) {
+    } else if (this.#status && Math.abs(this.#now() - this.#status.last.at) > STATUS_MS) {
       this.#skipped = 0;
       await this.#put(undefined);
     }

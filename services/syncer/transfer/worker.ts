@@ -10,6 +10,7 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/sync/transfers.ts';
+import { Alarm } from '../schedule/alarm.ts';
 import { downActor, type StepDeps } from './download-steps.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
@@ -21,8 +22,6 @@ type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'part'> & { syncer:
 const PROGRESS_MS = 1_000;
 /** The same, per connection: of many transfers each reports less often, so as not to fill the event history. */
 const PROGRESS_SHARE_MS = 250;
-/** Max delay of Node's timers, in ms. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Min delay of a job whose blob another syncer holds; jitter of up to the same is added. The queue takes whole ms. */
 const HELD_MS = 1_500;
 
@@ -39,17 +38,15 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobV
   const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
-  const closing =
-    until === undefined
-      ? undefined
-      : setTimeout(
-          () => closed.abort(new Fault('window-closed', 'the window closed')),
-          Math.min(MAX_TIMER_MS, until - Date.now()),
-        );
+  using _closing = new Alarm((now) => {
+    if (until === undefined || now < until) return until;
+    closed.abort(new Fault('window-closed', 'the window closed'));
+    return undefined;
+  });
   const signal = AbortSignal.any([deps.signal, closed.signal]);
   using active = deps.activity.take(blob);
   const about: About = { ...blob, pass, syncer: by };
-  let publishedAt = Date.now();
+  let publishedAt = performance.now();
   let publishedBytes = 0;
   let lastState = 'locating';
   const jobDeps = {
@@ -57,14 +54,14 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobV
     signal,
     started: (present: number) => {
       publishedBytes = present;
-      publishedAt = Date.now();
+      publishedAt = performance.now();
       active.reached(present);
       bus.publish(transferStarted, { ...about, present });
     },
     progress: (done: number) => {
       active.reached(done);
       const intervalMs = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * deps.slots.count);
-      const now = Date.now();
+      const now = performance.now();
       if (now - publishedAt < intervalMs) return;
       const rate = Math.max(0, Math.round(((done - publishedBytes) * 1_000) / (now - publishedAt)));
       publishedAt = now;
@@ -98,7 +95,6 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobV
     }
     return conclude(deps, about, outcome);
   } finally {
-    clearTimeout(closing);
     signal.removeEventListener('abort', cancel);
   }
 }

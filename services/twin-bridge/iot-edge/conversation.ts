@@ -8,12 +8,15 @@ import { pauseAfter, type Timing } from './timing.ts';
 
 export type TwinClock = {
   now(): number;
+  /** Monotonic, in ms: for what is due after a while. */
+  running(): number;
   /** Resolves early, without an error, when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 };
 
 export const systemClock: TwinClock = {
   now: Date.now,
+  running: () => performance.now(),
   sleep: async (ms, signal) => {
     await systemSleep(ms, undefined, { signal, ref: false }).catch(() => {});
   },
@@ -55,12 +58,12 @@ export class Conversation {
     this.#log = log;
     this.#timing = timing;
     this.#clock = clock;
-    this.#readAt = clock.now();
+    this.#readAt = clock.running();
   }
 
   /** To be called after each patch of the desired properties. Several patches cause one read. */
   readonly patched = (): void => {
-    this.#readAt = Math.min(this.#readAt, this.#clock.now() + this.#timing.debounceMs);
+    this.#readAt = Math.min(this.#readAt, this.#clock.running() + this.#timing.debounceMs);
     this.#wake.resolve();
   };
 
@@ -82,7 +85,7 @@ export class Conversation {
     signal.addEventListener('abort', aborted);
     try {
       while (over === undefined && !signal.aborted) {
-        const now = this.#clock.now();
+        const now = this.#clock.running();
         const patch = this.#known && now >= this.#reportAt ? this.#patch(this.#known) : undefined;
         if (now >= this.#readAt) await this.#read(hub);
         else if (patch) await this.#report(hub, patch);
@@ -107,7 +110,7 @@ export class Conversation {
   }
 
   async #read(hub: Hub): Promise<void> {
-    this.#readAt = this.#clock.now() + this.#timing.resyncMs;
+    this.#readAt = this.#clock.running() + this.#timing.resyncMs;
     try {
       const { desired, reported } = await hub.twin();
       this.#known = twinReported(reported);
@@ -123,7 +126,7 @@ export class Conversation {
       this.#isUnknown = document === undefined;
       this.onRead();
     } catch (error) {
-      this.#readAt = this.#clock.now() + this.#backoff(error, 'failed to read the twin');
+      this.#readAt = this.#clock.running() + this.#backoff(error, 'failed to read the twin');
     }
   }
 
@@ -141,7 +144,7 @@ export class Conversation {
         );
         return;
       }
-      this.#reportAt = this.#clock.now() + this.#backoff(error, 'failed to write the reported properties');
+      this.#reportAt = this.#clock.running() + this.#backoff(error, 'failed to write the reported properties');
     }
   }
 

@@ -121,7 +121,7 @@ class HubConnection implements Hub {
 
   async subscribe(): Promise<void> {
     const granted = await this.#within(
-      this.#client.subscribeAsync(SUBSCRIPTIONS, { qos: 0 }),
+      () => this.#client.subscribeAsync(SUBSCRIPTIONS, { qos: 0 }),
       'the subscriptions',
     );
     const refused = granted.filter(({ qos }) => Number(qos) === 128);
@@ -159,8 +159,8 @@ class HubConnection implements Hub {
     const { promise, resolve } = Promise.withResolvers<Reply>();
     this.#pending.set(id, resolve);
     try {
-      await this.#within(this.#client.publishAsync(topic(id), payload, { qos: 0 }), what);
-      const reply = await this.#within(promise, what);
+      await this.#within(() => this.#client.publishAsync(topic(id), payload, { qos: 0 }), what);
+      const reply = await this.#within(() => promise, what);
       if (reply.status >= 200 && reply.status < 300) return reply;
       throw new Fault('unavailable', `edgeHub answered ${reply.status} for ${what}`, {
         detail: { status: reply.status },
@@ -170,8 +170,8 @@ class HubConnection implements Hub {
     }
   }
 
-  /** Limits the wait for a reply: at QoS 0, a reply may be lost. */
-  async #within<T>(task: Promise<T>, what: string): Promise<T> {
+  /** Limits the wait for a reply: at QoS 0, a reply may be lost. `begin` is not called once the connection has ended. */
+  async #within<T>(begin: () => Promise<T>, what: string): Promise<T> {
     const { signal } = this.#over;
     signal.throwIfAborted();
     const { promise, reject } = Promise.withResolvers<never>();
@@ -182,7 +182,7 @@ class HubConnection implements Hub {
     const over = () => reject(signal.reason);
     signal.addEventListener('abort', over, { once: true });
     try {
-      return await Promise.race([task, promise]);
+      return await Promise.race([begin(), promise]);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', over);

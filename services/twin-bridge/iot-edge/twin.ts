@@ -131,10 +131,10 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     } else log.info({}, 'waiting for the first desired properties');
     const { signal } = this.#end;
     for (let failures = 0; !signal.aborted; ) {
-      const started = this.#clock.now();
+      const started = this.#clock.running();
       const why = await this.#runSession();
       if (signal.aborted) break;
-      const isStable = this.#session.connected && this.#clock.now() - started >= this.#timing.maxBackoffMs;
+      const isStable = this.#session.connected && this.#clock.running() - started >= this.#timing.maxBackoffMs;
       failures = why === RENEWAL || isStable ? 0 : failures + 1;
       if (why !== RENEWAL)
         this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON_LENGTH) };

@@ -30,9 +30,9 @@ export function syncMethod(bus: SyncBus, log: Log, full: boolean, waitMs = WAIT_
     const request = { ...(full && { full }), ...(now && { now }) };
     using passes = new Passes(bus);
     await bus.flush();
-    for (const end = Date.now() + waitMs; ; ) {
+    for (const end = performance.now() + waitMs; ; ) {
       const { pass } = await bus.call(startPass, request, { signal });
-      const result = wait ? await within(passes.end(pass), end - Date.now(), signal) : undefined;
+      const result = wait ? await within(passes.end(pass), end - performance.now(), signal) : undefined;
       if (!result) return { status: 202, payload: { pass, state: 'Syncing' } };
       // A pass that was superseded by a new configuration has done nothing of the request.
       if (result.ended !== 'configuration') return answerOf(result);

@@ -101,7 +101,7 @@ export class TwinReporter implements Disposable {
     if (this.#isEnded || this.#timer || this.#isBuilding) return;
     const { debounceMs, burst, minIntervalMs } = this.#pace;
     const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * minIntervalMs;
-    const wait = Math.max(debounceMs, next - Date.now());
+    const wait = Math.max(debounceMs, next - performance.now());
     this.#timer = setTimeout(() => void this.#send(), wait);
     this.#timer.unref();
   };
@@ -130,7 +130,7 @@ export class TwinReporter implements Disposable {
       const report = await this.now();
       if (!this.#isEnded && this.#needsReport(report)) {
         this.#last = report;
-        this.#times = [...this.#times, Date.now()].slice(-this.#pace.burst);
+        this.#times = [...this.#times, performance.now()].slice(-this.#pace.burst);
         this.#options.report(report);
       }
     } catch (err) {
@@ -147,7 +147,7 @@ export class TwinReporter implements Disposable {
     if (!this.#last) return true;
     if (!isDeepStrictEqual(steady(report), steady(this.#last))) return true;
     return (
-      Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.minVolatileIntervalMs &&
+      performance.now() - (this.#times.at(-1) ?? 0) >= this.#pace.minVolatileIntervalMs &&
       !isDeepStrictEqual(report, this.#last)
     );
   }

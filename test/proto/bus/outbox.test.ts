@@ -56,6 +56,28 @@ test('what is added while the last one ends goes, too', async () => {
   }
 });
 
+test('what waits to be tried again is tried once more at the end, at once', async () => {
+  const sent: number[] = [];
+  const failed = Promise.withResolvers<void>();
+  let away = true;
+  const outbox = new Outbox<number>(
+    async (item) => {
+      if (!away) return void sent.push(item);
+      failed.resolve();
+      throw new Error('away');
+    },
+    () => assert.fail('nothing is to be dropped'),
+  );
+  for (const item of [1, 2]) outbox.add(item);
+  await failed.promise;
+  // It has begun to wait.
+  await setImmediate();
+  away = false;
+  void outbox.close();
+  for (let turn = 0; turn < 20; turn += 1) await setImmediate();
+  assert.deepEqual(sent, [1, 2]);
+});
+
 test('past the limit the oldest are dropped, and counted', async () => {
   const gate = Promise.withResolvers<void>();
   const sent: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Time that goes by when a test says so, a year in a moment: timers run by a clock of their own, and what `Date.now()`
- * says can be set, as on a machine. There is one at a time.
+ * Time that goes by when a test says so, a year in a moment: timers and `performance.now()` go by a clock of their own,
+ * and what `Date.now()` says can be set, as on a machine. There is one at a time.
  */
 export class SimulatedTime implements Disposable {
   /** Of timers, in ms. */
@@ -13,6 +13,7 @@ export class SimulatedTime implements Disposable {
     setTimeout: globalThis.setTimeout,
     clearTimeout: globalThis.clearTimeout,
     now: Date.now,
+    running: performance.now,
   };
 
   /** @param late how late a timer is, in ms; one that is -1 rings too early, as those of Node may */
@@ -20,6 +21,7 @@ export class SimulatedTime implements Disposable {
     this.#offset = now;
     this.#late = late;
     Date.now = () => this.now;
+    performance.now = () => this.elapsed;
     globalThis.setTimeout = ((run: () => void, ms = 1) => {
       this.#serial += 1;
       const serial = this.#serial;
@@ -63,8 +65,9 @@ export class SimulatedTime implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    const { setTimeout, clearTimeout, now } = this.#real;
+    const { setTimeout, clearTimeout, now, running } = this.#real;
     Object.assign(globalThis, { setTimeout, clearTimeout });
     Date.now = now;
+    performance.now = running;
   }
 }

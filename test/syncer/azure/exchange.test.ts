@@ -15,7 +15,7 @@ const SCOPES = ['repository:app:pull', 'repository:line/one:pull,push,delete', '
 
 /** A registry of a few lines whose clock is the test's. */
 function scene() {
-  const at = { now: Date.UTC(2026, 0, 1) };
+  const at = { now: Date.UTC(2026, 0, 1), setBack: 0 };
   const issuer = new Issuer(() => at.now);
   const asked = { identity: 0, exchange: 0, token: 0, scopes: [] as string[][] };
   const fail: { with?: Fault | undefined } = {};
@@ -38,7 +38,7 @@ function scene() {
     if (!good('refresh_token')) throw new Fault('parent-refused', 'POST: 401', { detail: { status: 401 } });
     return { access_token: issuer.issue({}, 4_500) };
   };
-  const clock = { now: () => at.now, random: () => 0.5 };
+  const clock = { now: () => at.now, wall: () => at.now - at.setBack, random: () => 0.5 };
   const source = new Exchange(BASE, identity, post, clock);
   return { at, issuer, asked, fail, source, clock };
 }
@@ -99,6 +99,17 @@ test('an identity that fails is left alone for longer and longer, and forgiven w
   fail.with = undefined;
   await assert.rejects(ask(), { code: 'busy' });
   at.now += 2_000;
+  assert.ok((await ask()).token);
+});
+
+test('an identity that failed is left alone no longer where the clock of the day is set back', async () => {
+  const { at, fail, source } = scene();
+  const ask = () => source.token(REALM, 'registry.example', ['repository:app:pull']);
+  fail.with = new Fault('parent-unreachable', 'the directory is away');
+  await assert.rejects(ask());
+  fail.with = undefined;
+  at.setBack = 24 * HOUR;
+  at.now += 5_000;
   assert.ok((await ask()).token);
 });
 

@@ -99,6 +99,27 @@ test('it ends by the clock where the bus is away', async () => {
   assert.deepEqual(told, [true, false, true]);
 });
 
+test('what is doubted while it is asked for is asked for once more, at once', async () => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  let asks = 0;
+  const { swap } = entry.bus;
+  const slow = async (...args: Parameters<typeof swap>) => {
+    asks += 1;
+    asked.resolve();
+    await answer.promise;
+    return swap(...args);
+  };
+  Object.assign(entry.bus, { swap: slow });
+  // So that whoever keeps it asks now.
+  lease.invalidate();
+  await asked.promise;
+  lease.invalidate();
+  answer.resolve();
+  await settled();
+  assert.equal(asks, 2);
+});
+
 test('in doubt it is lost until the bus has answered: to another one, or not at all', async () => {
   lease.invalidate();
   assert.deepEqual([lease.holds, ...told], [false, true, false]);

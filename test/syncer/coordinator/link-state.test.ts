@@ -10,7 +10,6 @@ import {
   type LinkState,
   stateAfter,
 } from '../../../services/syncer/coordinator/link-state.ts';
-import { STALL_MS, Stall } from '../../../services/syncer/coordinator/stall.ts';
 import { quiet } from '../../support/bus.ts';
 
 const NOTHING: PassResult = {
@@ -145,11 +144,13 @@ test('what is told of window and schedule', () => {
 /** A bus of one state, and of events that are said here. */
 class Board {
   link: LinkStatus | undefined;
+  away = false;
   readonly changes: [string | undefined, string][] = [];
   readonly #heard = new Map<string, (heard: { data: unknown }) => void>();
   readonly bus = {
     get: async () => this.link && { value: this.link, revision: 1 },
     put: async (_state: unknown, _key: string, value: LinkStatus) => {
+      if (this.away) throw new Error('the bus is away');
       this.link = value;
     },
     publish: (_event: typeof linkChanged, { from, state }: { from?: string; state: string }) => {
@@ -205,6 +206,20 @@ test('each change of the state is one event, and the state says since when', asy
   assert.equal(board.link?.since, Date.now() - 1_000);
   assert.equal(board.link?.lastSync, Date.now() - 1_000);
   assert.equal(board.link?.coordinator, 'one');
+});
+
+test('what could not be written is written with the next look, though nothing else has changed', async () => {
+  const one = report();
+  await one.takeOver();
+  const pass = begun(one);
+  await one.flushed();
+  board.away = true;
+  await pass.ended(NOTHING, { complete: true, announced: true });
+  assert.equal(board.link?.state, 'Syncing');
+  board.away = false;
+  await one.refresh();
+  assert.equal(board.link?.state, 'Online');
+  assert.equal(board.changes.length, 2, 'the change is told once');
 });
 
 test('one that does not make the passes any more says nothing', async () => {
@@ -329,28 +344,4 @@ test('the lease is gained while the window is closed: nothing is under way, and 
   await three.reportOutsideWindow(undefined);
   assert.equal(board.link?.state, 'Online');
   assert.equal(board.link?.lastSync, 1);
-});
-
-test('nothing moves for 30 s while the parent is away: told, once, until something moves again', () => {
-  const told: (string | undefined)[] = [];
-  using _stall = new Stall(board.bus, (reason) => told.push(reason));
-  const delay = (code = 'parent-unreachable', reason = 'ECONNREFUSED') =>
-    board.say('transfer.delayed', { code, reason });
-  delay();
-  mock.timers.tick(STALL_MS - 1);
-  assert.deepEqual(told, []);
-  board.say('transfer.progressed');
-  mock.timers.tick(STALL_MS * 2);
-  assert.deepEqual(told, [], 'what moved has made good what was delayed');
-  delay('no-space');
-  mock.timers.tick(STALL_MS);
-  assert.deepEqual(told, [], 'a full volume is not the link');
-  delay();
-  mock.timers.tick(1);
-  delay();
-  mock.timers.tick(STALL_MS);
-  assert.deepEqual(told, ['ECONNREFUSED']);
-  board.say('image.finished');
-  board.say('transfer.finished');
-  assert.deepEqual(told, ['ECONNREFUSED', undefined]);
 });

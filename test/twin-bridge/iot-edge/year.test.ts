@@ -27,6 +27,10 @@ class Sleepers implements TwinClock {
     return this.time;
   }
 
+  running(): number {
+    return this.time;
+  }
+
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {

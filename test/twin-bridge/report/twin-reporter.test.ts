@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, mock, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
@@ -105,4 +105,27 @@ test('some reports go at once, more of them wait', async () => {
   const [first = 0, second = 0, , fourth = 0, fifth = 0] = times;
   assert.ok(fourth - first >= 300, `${times}`);
   assert.ok(fifth - second >= 300, `${times}`);
+});
+
+test('a clock of the day that is set back keeps no report back', async () => {
+  let version = 0;
+  using reporter = new TwinReporter({
+    bus,
+    log: quiet,
+    version: '1',
+    desired: () => ({ version, state: 'applied', complaints: [] }),
+    report: () => {
+      version += 1;
+    },
+    pace: { debounceMs: 1, burst: 1, minIntervalMs: 50, minVolatileIntervalMs: 60_000, pollMs: 60_000 },
+  });
+  await until(() => version === 1);
+  const { now } = Date;
+  const day = mock.method(Date, 'now', () => now() - 24 * 3_600_000);
+  try {
+    reporter.changed();
+    await until(() => version === 2);
+  } finally {
+    day.mock.restore();
+  }
 });

@@ -21,7 +21,8 @@ const FRESH_MS = 10_000;
 const RETRY = { firstMs: 2_000, maxMs: 5 * 60_000 };
 
 type Refresh = { token: string; since: number; until: number };
-type Clock = { now: () => number; random: () => number };
+/** `now` is monotonic; `wall` is the time of day, in ms since 1970. */
+type Clock = { now: () => number; wall: () => number; random: () => number };
 
 /**
  * Tokens of Azure Container Registry for an identity: the identity's token is exchanged for a refresh token, and that
@@ -42,7 +43,7 @@ export class Exchange implements TokenSource {
     base: URL,
     identity: AzureIdentity,
     post: TokenPost,
-    clock: Clock = { now: () => Date.now(), random: Math.random },
+    clock: Clock = { now: () => performance.now(), wall: () => Date.now(), random: Math.random },
   ) {
     this.#base = base;
     this.#identity = identity;
@@ -87,7 +88,7 @@ export class Exchange implements TokenSource {
       throw error;
     });
     const token = tokenIn(answer.access_token, `POST ${realm.origin}${realm.pathname}`);
-    return { token, expiresIn: lifeOf(token, this.#clock.now()) };
+    return { token, expiresIn: lifeOf(token, this.#clock.wall()) };
   }
 
   /** At most one exchange at a time. Its failure fails all requests that wait for it. */
@@ -115,7 +116,7 @@ export class Exchange implements TokenSource {
     const answer = await this.#post(url, form);
     const token = tokenIn(answer.refresh_token, `POST ${url.origin}${url.pathname}`);
     const since = this.#clock.now();
-    const life = (lifeOf(token, since) ?? DEFAULT_LIFE_S) * 1_000;
+    const life = (lifeOf(token, this.#clock.wall()) ?? DEFAULT_LIFE_S) * 1_000;
     return { token, since, until: since + Math.max(life - RENEW_BEFORE_MS, life / 2) };
   }
 

@@ -73,7 +73,7 @@ export class ParentActivation implements ActivationCache {
   /** The parent is of a version that does not know `start`. */
   #omitStart = false;
 
-  constructor(link: ParentLink, username: string | undefined, now: () => number = Date.now) {
+  constructor(link: ParentLink, username: string | undefined, now: () => number = () => performance.now()) {
     const name = username?.toLowerCase() ?? '';
     this.child = NAME.test(name) ? name : undefined;
     this.#link = link;
@@ -122,15 +122,10 @@ export class ParentActivation implements ActivationCache {
     } else {
       const times = state?.is === 'refused' ? state.times + 1 : 1;
       const { retryAfter } = answer.taken;
-      const next =
-        this.#now() +
-        (retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS);
+      const ms = retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS;
       const fault = activationRefused(child, answer.taken, identity.start?.at);
-      this.#state = { is: 'refused', fault, times, next };
-      log.warn(
-        { child, times, at: new Date(next).toISOString() },
-        'another instance is activated at the parent; retrying',
-      );
+      this.#state = { is: 'refused', fault, times, next: this.#now() + ms };
+      log.warn({ child, times, ms: Math.round(ms) }, 'another instance is activated at the parent; retrying');
       throw fault;
     }
   }

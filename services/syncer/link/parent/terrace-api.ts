@@ -18,12 +18,12 @@ export class TerraceApi {
 
   /** Whether to send a request now. */
   get mayRequest(): boolean {
-    return Date.now() >= this.#retryAt;
+    return performance.now() >= this.#retryAt;
   }
 
   /** Records that the parent does not have this API: no request for `retryMs`. */
   suspend(): void {
-    this.#retryAt = Math.max(this.#retryAt, Date.now() + this.#retryMs);
+    this.#retryAt = Math.max(this.#retryAt, performance.now() + this.#retryMs);
   }
 }
 

@@ -15,9 +15,9 @@ export function retryAt(attempts: number, now: number, random = Math.random()): 
 /** A change for the parent: of a tag, or of a manifest without one. `digest` is absent for a deletion. */
 export type Outbound = { repository: Repository; reference: string; digest: Digest | undefined };
 
-/** Whether a parked change still waits: its retry is not due, and the change is still the same. */
+/** Whether a parked change still waits: it is the same change, and its retry is not due, nor was the clock set back. */
 export const waits = (parked: Parked, digest: Digest | undefined, now: number): boolean =>
-  parked.digest === digest && parked.retry > now;
+  parked.digest === digest && parked.retry > now && parked.retry <= now + RETRY.maxMs;
 
 /** Whether the parent refused the change itself, so that an immediate retry is useless. */
 export const isRefusal = (error: unknown): error is Fault => Fault.is(error, 'parent-refused');

@@ -19,7 +19,7 @@ export class PassStats {
   closed = false;
   readonly failures: Failure[] = [];
   readonly #log: Log;
-  readonly #start = Date.now();
+  readonly #start = performance.now();
 
   constructor(log: Log) {
     this.#log = log;
@@ -56,7 +56,7 @@ export class PassStats {
     const ended = cause ?? (this.closed ? 'window' : undefined);
     const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
     const ok = failed === 0 && parked === 0 && !ended;
-    const ms = Date.now() - this.#start;
+    const ms = Math.round(performance.now() - this.#start);
     return {
       pass,
       ok,

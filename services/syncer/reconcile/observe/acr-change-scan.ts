@@ -38,9 +38,9 @@ export class AcrChangeScan {
   #scopeHash: string | undefined;
   #marks = new Map<Repository, Mark>();
   #comparedAllAt: number;
-  #unsupportedUntil = 0;
+  #unsupportedUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(bus: FencedBus, now: () => number = Date.now) {
+  constructor(bus: FencedBus, now: () => number = () => performance.now()) {
     this.#bus = bus;
     this.#now = now;
     this.#comparedAllAt = now();

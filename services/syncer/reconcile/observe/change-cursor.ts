@@ -43,7 +43,7 @@ export class ChangeCursor implements CursorFollower {
   #unchangedAt = Number.NEGATIVE_INFINITY;
   #passEnded = Promise.withResolvers<void>();
 
-  constructor(bus: BusCaller, now: () => number = Date.now) {
+  constructor(bus: BusCaller, now: () => number = () => performance.now()) {
     this.#bus = bus;
     this.#now = now;
     this.#comparedAllAt = now();

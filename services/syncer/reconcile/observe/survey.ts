@@ -74,7 +74,7 @@ export async function survey(
   const local = { layer, base };
   const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
   const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
-  const at = Date.now();
+  const at = performance.now();
   const coverage = coverageOf(local, mode, part, canFollow);
   const reported = part && 'tags' in part && coverage.kind === 'reported' ? part : undefined;
   const parentTags = new ParentTags(context, repository);

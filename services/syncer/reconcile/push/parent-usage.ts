@@ -33,7 +33,7 @@ export class ParentUsage {
   #snapshot: Promise<Snapshot>;
   readonly #now: () => number;
 
-  constructor(context: PassContext, survey: Survey, now = Date.now) {
+  constructor(context: PassContext, survey: Survey, now: () => number = () => performance.now()) {
     this.#context = context;
     this.#survey = survey;
     this.#now = now;
