@@ -4,28 +4,27 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-/** What takes a while is measured by `performance.now()`: the clock of the day may be set meanwhile, by years. */
+/** Durations are measured with `performance.now()`: the time of day may be set meanwhile, by years. */
 
 const root = join(import.meta.dirname, '..');
 const RECKONING = /Date\.now(\(\))?\s*[-+<>]|[-+<>]=?\s*Date\.now/;
 
-/** Where a date is compared that somebody else gave, or one is told; and where what waits for it looks at the clock again and again. */
+/** Lines that compare or compute instants: those of others (expiry, window), and those that are published. */
 const DATES: Record<string, number> = {
-  'cli/progress.ts': 2,
-  'proto/workload.ts': 1,
-  'services/gateway/accounts.ts': 1,
-  'services/health.ts': 1,
-  'services/syncer/alarm.ts': 1,
-  'services/syncer/clock.ts': 1,
-  'services/syncer/link/activation.ts': 1,
-  'services/syncer/notify/teller.ts': 1,
-  'services/syncer/transfer/transfer-steps.ts': 1,
+  'cli/text/progress.ts': 2,
+  'proto/iot-edge/workload.ts': 1,
+  'services/gateway/auth/account-cache.ts': 1,
+  'services/process/health.ts': 1,
+  'services/syncer/coordinator/pass-clock.ts': 1,
+  'services/syncer/notify/delivery.ts': 1,
+  'services/syncer/schedule/alarm.ts': 1,
+  'services/syncer/transfer/download-steps.ts': 1,
   'services/syncer/transfer/transfer.machine.ts': 1,
   'services/syncer/transfer/upload-steps.ts': 1,
   'services/syncer/transfer/worker.ts': 2,
 };
 
-test('nothing that takes a while is measured by the clock of the day', () => {
+test('no duration is measured by the time of day', () => {
   const files = execFileSync('git', ['ls-files', 'cli', 'proto', 'services'], {
     cwd: root,
     encoding: 'utf8',

@@ -57,7 +57,8 @@ export class Requester {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
         return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
-      if (performance.now() >= deadline) throw new Fault('unavailable', `no service answers ${contract.subject}`);
+      if (performance.now() >= deadline)
+        throw new Fault('unavailable', `no service answers ${contract.subject}`);
       const wait = sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
       await wait.catch(() => signal?.throwIfAborted());
     }

@@ -144,7 +144,8 @@ export class Conversation {
         );
         return;
       }
-      this.#reportAt = this.#clock.running() + this.#backoff(error, 'failed to write the reported properties');
+      this.#reportAt =
+        this.#clock.running() + this.#backoff(error, 'failed to write the reported properties');
     }
   }
 

@@ -134,7 +134,8 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
       const started = this.#clock.running();
       const why = await this.#runSession();
       if (signal.aborted) break;
-      const isStable = this.#session.connected && this.#clock.running() - started >= this.#timing.maxBackoffMs;
+      const isStable =
+        this.#session.connected && this.#clock.running() - started >= this.#timing.maxBackoffMs;
       failures = why === RENEWAL || isStable ? 0 : failures + 1;
       if (why !== RENEWAL)
         this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON_LENGTH) };

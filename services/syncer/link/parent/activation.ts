@@ -122,7 +122,8 @@ export class ParentActivation implements ActivationCache {
     } else {
       const times = state?.is === 'refused' ? state.times + 1 : 1;
       const { retryAfter } = answer.taken;
-      const ms = retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS;
+      const ms =
+        retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS;
       const fault = activationRefused(child, answer.taken, identity.start?.at);
       this.#state = { is: 'refused', fault, times, next: this.#now() + ms };
       log.warn({ child, times, ms: Math.round(ms) }, 'another instance is activated at the parent; retrying');
