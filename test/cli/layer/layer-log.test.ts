@@ -9,8 +9,12 @@ const shown = () => screen.splice(0);
 beforeEach(() => {
   screen = [];
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 });
+  mock.method(performance, 'now', () => Date.now());
 });
-afterEach(() => mock.timers.reset());
+afterEach(() => {
+  mock.timers.reset();
+  mock.restoreAll();
+});
 
 test('a trouble is shown with what it is about and why, and its end where that is marked', () => {
   const log = logOf();
