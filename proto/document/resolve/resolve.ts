@@ -52,7 +52,9 @@ export function resolveDocument(source: DocumentInput): Resolved {
   resolveWebhookPaths(parsed.fields.notifications, folder);
   const lowerDocument = parse(lower?.text ?? '');
   if ('complaints' in lowerDocument) return lowerDocument;
-  const base = merge(lowerDocument.fields, {}, defaults, lower?.folder ?? '.');
+  const lowerFolder = lower?.folder ?? '.';
+  resolveWebhookPaths(lowerDocument.fields.notifications, lowerFolder);
+  const base = merge(lowerDocument.fields, {}, defaults, lowerFolder);
   const fields = merge(parsed.fields, overrides, base, folder);
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };

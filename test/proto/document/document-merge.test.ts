@@ -66,6 +66,7 @@ test('a whole document may lie beneath another: paths of each start from its own
         'mode: ReadOnly',
         'parent: { url: "https://file.example", username: f, passwordFile: p }',
         'tokens: [{ name: ci, pull: "*", passwords: [{ secretFile: s }] }]',
+        'notifications: { webhooks: [{ url: "https://hook.example", secretFile: h }] }',
       ].join('\n'),
       folder: '/etc',
     },
@@ -82,4 +83,5 @@ test('a whole document may lie beneath another: paths of each start from its own
     caFile: '/data/ca',
   });
   assert.deepEqual(resolved.accounts[0]?.passwords, [{ secretFile: '/etc/s' }]);
+  assert.equal(resolved.configuration.notifications.webhooks[0]?.secretFile, '/etc/h');
 });

@@ -62,7 +62,7 @@ test('it is heard of once a minute at most; freed, the next instance takes the p
   );
   const was = { name: 'line-1', instance: one, since, seen: since + 60_000 };
   assert.deepEqual(await list(), [was]);
-  assert.deepEqual(await operator.call(deactivateChild, { name: 'line-1' }), { was });
+  assert.deepEqual(await operator.call(deactivateChild, { name: 'line-1' }), { previous: was });
   assert.deepEqual(await operator.call(deactivateChild, { name: 'line-1' }), {});
   assert.deepEqual(await list(), []);
   assert.equal((await call(activateChild, { name: 'line-1', instance: two })).made, true);
