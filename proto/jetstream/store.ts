@@ -46,7 +46,7 @@ export type Taken = { token: string; attempt: number; bytes: Uint8Array };
 
 /**
  * `working`: still in progress, which restarts the ack wait. `again`: redeliver after `ms`. `failed`: the worker could
- * not do it; the job is dropped if `final`, or after `MAX_FAILURES`.
+ * not do it; the job is dropped if `final`, or after `MAX_JOB_FAILURES`.
  */
 export type JobOutcome =
   | { kind: 'done' }

@@ -33,8 +33,8 @@ const UNSYNCED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.outbox, kinds.trans
 const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
 
 /**
- * Whether a batch of such changes may be written without a sync (`Metadata.note`). A batch with any other change is
- * synced, which shows what had reached the disk when a log turns out to be damaged.
+ * Whether a batch of such changes may be written without a sync (`Metadata.writeUnsynced`). A batch with any other
+ * change is synced, which shows what had reached the disk when a log turns out to be damaged.
  */
 export function mayBeUnsynced({ key, deleted }: { key: string; deleted: boolean }): boolean {
   if (key === keys.history) return true;

@@ -75,8 +75,8 @@ export interface ParentReader
 }
 
 /**
- * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `passing` in
- * `answers.ts` says which of them pass by themselves.
+ * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `isTransient`
+ * in `answers.ts` says which of them pass by themselves.
  */
 export class ParentRegistry implements ParentReader, BlobSource {
   readonly #link: ParentLink;
