@@ -3,7 +3,7 @@ import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type LayersReport, ReportAck, reportPath, type StreamPosition } from '#proto/status/layers-below.ts';
-import { MAX_MESSAGE_BYTES } from '../answers/bodies.ts';
+import { MAX_SMALL_ANSWER_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -71,7 +71,7 @@ export class ParentReports implements ReportSender {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const text = (await this.#link.read(answer, MAX_MESSAGE_BYTES, path)).toString('utf8');
+      const text = (await this.#link.read(answer, MAX_SMALL_ANSWER_BYTES, path)).toString('utf8');
       const other = takenSince(status, text);
       if (other) {
         this.#activation.invalidate();
