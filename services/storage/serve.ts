@@ -107,7 +107,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(listDiffering, (q) => tags.listDiffering(q));
   on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(noReply));
   on(listRepositories, (q) => tags.listRepositories(q));
-  on(cleanRepository, (q) => manifests.clean(q.repository));
+  on(cleanRepository, (q) => manifests.deleteSynchronized(q.repository));
   on(storageStatus, () => storage.status());
 
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
