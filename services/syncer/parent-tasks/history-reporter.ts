@@ -205,7 +205,7 @@ class HistoryReporter {
       if (!(await flush())) return 'elsewhere';
     }
     if (!(await flush())) return 'elsewhere';
-    await sender.settle();
+    await sender.reportRefused();
     if (last.id) this.#skipped = { made, ...last, behind: sender.ack?.place?.sequence ?? 0 };
     return 'all';
   }

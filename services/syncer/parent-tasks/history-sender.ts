@@ -93,12 +93,12 @@ export class HistorySender {
     }
     this.restart = false;
     this.ack = answer;
-    if (answer?.taken) await this.#refused.settle();
+    if (answer?.taken) await this.#refused.confirm();
     return answer?.taken ?? false;
   }
 
   /** To be called when all events have been sent. */
-  settle(): Promise<void> {
+  reportRefused(): Promise<void> {
     return this.#refused.report();
   }
 

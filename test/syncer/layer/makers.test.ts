@@ -334,7 +334,7 @@ test('events that the parent refuses, and those that make room', async () => {
       const event = { id: 'a-1', type: 'terrace.tag.moved' } as Envelope;
       events.add({ sequence: 1, event }, error);
       await events.report();
-      await events.settle();
+      await events.confirm();
       bus.end();
     }),
     RUNS,
