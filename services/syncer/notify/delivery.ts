@@ -12,7 +12,7 @@ import {
 } from '#proto/content/content-events.ts';
 import { configurationChanged } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
-import { isInStream, type Kept } from '#proto/jetstream/archive.ts';
+import { isInStream, type StreamBounds } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { lossOf, noticeOf, type WebhookNotice } from './notice.ts';
 import type { NoticeSender } from './post.ts';
@@ -102,7 +102,7 @@ class Delivery {
   /** @throws Fault if the bus or storage does not answer */
   async round(signal: AbortSignal): Promise<'nothing' | 'all' | 'more' | { waitMs: number }> {
     const { bus, progress } = this.#deps;
-    const stream = await bus.archive.kept();
+    const stream = await bus.archive.bounds();
     const place = await this.#currentPlace(stream);
     await this.#store();
     const { waiting, end, more } = await this.#read(place, stream, signal);
@@ -135,7 +135,7 @@ class Delivery {
   }
 
   /** The place up to which events were handled; if none is stored, the start. */
-  async #currentPlace(stream: Kept): Promise<WebhookPlace> {
+  async #currentPlace(stream: StreamBounds): Promise<WebhookPlace> {
     const { places } = this.#deps;
     if (this.#place) return this.#place;
     this.#place = this.#stored = await places.get();
@@ -147,7 +147,7 @@ class Delivery {
    * Where a webhook without a stored place starts: now if it has just been configured, else at the last start of
    * storage or change of the configuration, whichever is later, as far as the stream has one.
    */
-  async #start({ made, last }: Kept): Promise<WebhookPlace> {
+  async #start({ made, last }: StreamBounds): Promise<WebhookPlace> {
     const { bus, fresh } = this.#deps;
     let sequence = last;
     if (!fresh) {
@@ -169,7 +169,7 @@ class Delivery {
   /** Notices after the place, at most `MAX_BATCH`; `end`: the place up to which events were read. */
   async #read(
     place: WebhookPlace,
-    stream: Kept,
+    stream: StreamBounds,
     signal: AbortSignal,
   ): Promise<{ waiting: Waiting[]; end: WebhookPlace; more: boolean }> {
     const { bus, to, layer } = this.#deps;

@@ -13,7 +13,7 @@ import type {
 } from '#proto/bus/roles.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { isInStream, type Kept } from '#proto/jetstream/archive.ts';
+import { isInStream, type StreamBounds } from '#proto/jetstream/archive.ts';
 import {
   type LayerReport,
   type LayersReport,
@@ -134,7 +134,7 @@ class HistoryReporter {
     this.pending = !due && (!all || this.#clock.differs(all));
     let mismatches = 0;
     for (let first = due === true; !signal.aborted; first = false) {
-      const stream = await bus.archive.kept();
+      const stream = await bus.archive.bounds();
       if (!sender.ack || first) {
         all ??= await layers();
         if (!(await sender.ask(stream.made, all, signal))) return;
@@ -144,7 +144,7 @@ class HistoryReporter {
       const isKnown = place !== undefined && (await isInStream(bus.archive, place, stream));
       if (place && !isKnown)
         log.info(
-          { place, kept: stream },
+          { place, stream },
           'the history cursor of the parent is not in this history; sending all events',
         );
       const handled = isKnown ? await this.#handledUpTo(place, stream) : undefined;
@@ -161,7 +161,7 @@ class HistoryReporter {
   }
 
   /** Sequence up to which a parent at this place has all events that are for it. */
-  async #handledUpTo({ sequence }: StreamPosition, stream: Kept): Promise<number> {
+  async #handledUpTo({ sequence }: StreamPosition, stream: StreamBounds): Promise<number> {
     const { behind, ...last } = this.#skipped;
     return behind === sequence && (await isInStream(this.#deps.bus.archive, last, stream))
       ? last.sequence

@@ -306,7 +306,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
     },
     since: async function* () {},
   };
-  const archive = { kept: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
+  const archive = { bounds: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
   const below = new ChildReports({ ...bus, relay, archive } as never);
   await fc.assert(
     fc.asyncProperty(report, async (told) => {
