@@ -6,7 +6,7 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
 import { isInStream } from '#proto/jetstream/archive.ts';
-import { kept } from '#proto/status/layer-reports.ts';
+import { layersToStore } from '#proto/status/layer-reports.ts';
 import {
   type ChildReport,
   type LayersReport,
@@ -94,7 +94,11 @@ export class ChildReports {
     const progress = await this.#progressOf(child);
     const { place } = progress;
     if (layers) {
-      const reported: ChildReport = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
+      const reported: ChildReport = {
+        seen: Date.now(),
+        layers: layersToStore(layers),
+        ...(account && { account }),
+      };
       await this.#bus.put(layersBelow, child, reported).catch(unavailable);
     }
     if (after === undefined && !restart) return { taken: events.length === 0, place };
