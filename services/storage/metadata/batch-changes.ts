@@ -1,6 +1,6 @@
 import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
-import type { WebhookPlace } from '#proto/status/webhooks.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
 import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
   BlobRecord,
@@ -85,7 +85,7 @@ export const put = {
   scopeMap: (name: string, record: ScopeMapRecord) => [set(keys.scopeMap(name), record)],
   child: (name: string, record: ChildRecord) => [set(keys.child(name), record)],
   outbox: (number: number, record: OutboxRecord) => [set(keys.outbox(number), record)],
-  webhook: (webhook: string, place: WebhookPlace) => [set(keys.webhook(webhook), place)],
+  webhook: (webhook: string, position: WebhookPosition) => [set(keys.webhook(webhook), position)],
   instance: (instance: string) => [set(keys.instance, instance)],
   starts: (record: StartsRecord) => [set(keys.starts, record)],
   parent: (parent: string) => [set(keys.parent, parent)],
