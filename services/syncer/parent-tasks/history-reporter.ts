@@ -55,7 +55,7 @@ export type ReporterDeps = {
 
 /**
  * Sends the events of this layer and of those below to the parent until `signal` aborts: at any time while the link is
- * live, otherwise after each pass. The parent reports the place from which it continues.
+ * live, otherwise after each pass. The parent reports the position from which it continues.
  */
 export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
   const { bus, log, gatherMs = GATHER_MS } = deps;
@@ -106,7 +106,7 @@ class HistoryReporter {
   readonly #sender: HistorySender;
   /** Sequence up to which missing events have been published as `history.lost`. */
   #reportedMissing = 0;
-  /** No event after the parent's place `behind`, up to this place, is for the parent: they are not read again. */
+  /** No event after the parent's position `behind`, up to this one, is for the parent: they are not read again. */
   #skipped: StreamPosition & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
   /** When the status of all layers was last read, by `Date.now()`. */
   #readAt = Number.NEGATIVE_INFINITY;
@@ -151,7 +151,7 @@ class HistoryReporter {
       if (handled === stream.last || stream.last < stream.first) return;
       if ((await this.#send(stream.made, handled, signal)) === 'all') return;
       mismatches += 1;
-      // One immediate retry from the place that the parent reports; then the caller backs off.
+      // One immediate retry from the position that the parent reports; then the caller backs off.
       if (mismatches > 1)
         throw new Fault(
           'parent-invalid',
@@ -160,7 +160,7 @@ class HistoryReporter {
     }
   }
 
-  /** Sequence up to which a parent at this place has all events that are for it. */
+  /** Sequence up to which a parent at this position has all events that are for it. */
   async #handledUpTo({ sequence }: StreamPosition, stream: StreamBounds): Promise<number> {
     const { behind, ...last } = this.#skipped;
     return behind === sequence && (await isInStream(this.#deps.bus.archive, last, stream))
@@ -168,7 +168,7 @@ class HistoryReporter {
       : sequence;
   }
 
-  /** @returns `elsewhere` if the parent's place is not the expected one, or the stream was replaced */
+  /** @returns `elsewhere` if the parent's position is not the expected one, or the stream was replaced */
   async #send(made: string, after: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
     const sender = this.#sender;
     sender.restart = after === undefined && sender.ack?.place !== undefined;

@@ -51,8 +51,9 @@ export class ParentReports implements ReportSender {
   }
 
   /**
-   * @returns the parent's place in the stream, and whether it stored the report (`taken`); `refused` if it permanently
-   * rejects the content of this report; undefined if it accepts no reports: it is no Terrace, or denies access
+   * @returns the parent's position in the stream, and whether it stored the report (`taken`); `refused` if it
+   * permanently rejects the content of this report; undefined if it accepts no reports: it is no Terrace, or denies
+   * access
    * @throws Fault `parent-unreachable`, `busy`, `parent-refused`, `already-activated`
    */
   async send(
