@@ -21,7 +21,7 @@ import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
 import { repositories } from './observe/repositories.ts';
-import { bringImages } from './pull/images.ts';
+import { pullImages } from './pull/images.ts';
 import { pullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
 import { pushChanges } from './push/push-changes.ts';
@@ -101,7 +101,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     if (everything && !up) await deleteUncovered(context, uncovered);
     for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
-      bringImages(context, await pullQueue(context, surveys)),
+      pullImages(context, await pullQueue(context, surveys)),
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
