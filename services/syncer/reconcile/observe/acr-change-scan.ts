@@ -73,7 +73,7 @@ export class AcrChangeScan {
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
     const marks = new Map<Repository, Mark>();
     const stored = listEntries(
-      (page) => this.#bus.call(listMarks, { scopeHash: scopeHash, ...page }, { signal }),
+      (page) => this.#bus.call(listMarks, { scopeHash, ...page }, { signal }),
       (page) => page.marks,
       ({ repository }) => repository,
       MAX_MARKS_PER_PAGE,
