@@ -19,6 +19,20 @@ import { sync } from './sync.ts';
 import { syncers } from './syncers.ts';
 import { tags } from './tags.ts';
 
+/*
+ * Benchmarks: a layer beside docker-registry, nginx and skopeo on the same machine. docs/design/benchmarks.md has what
+ * each subject measures, and the figures.
+ *
+ * This file runs the chosen subjects one after the other. A subject is a file that exports a `Subject`: it starts the
+ * contenders and returns comparisons.
+ *
+ *   measure.ts                  rounds in turn, medians, the table of a comparison
+ *   stage.ts                    the folder of a subject
+ *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
+ *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
+ *   resident.ts, processor.ts   memory and processor time of processes
+ */
+
 const subjects: Record<string, Subject> = {
   pull,
   push,

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { product, textOf } from './support/imports.ts';
+import { files, product, textOf } from './support/imports.ts';
 
 /**
- * Identifiers, file names and comments of the product, by docs/design/style.md: its word lists, and names that exist.
+ * Identifiers, file names and comments of the product, by docs/design/style.md: its word lists, and names and files that
+ * exist.
  */
 
 const [, everywhere = '', inNames = ''] = textOf('docs/design/style.md').split(/^### .*$/m);
@@ -64,21 +66,65 @@ test('identifiers, file names and comments use the words of the field', () => {
 });
 
 /** Names in comments that belong to others: IoT Edge, nats-server, JetStream, LevelDB, Microsoft Entra, ISO 8601. */
-const FOREIGN =
+const FOREIGN = new Set(
   `ChunkedProperty createOptions01 chown allow_responses $JS ACK LogAndApply Recover AADSTS90033 _catalog
-  P90D PT90M P1DT12H`.split(/\s+/);
+  doc/log_format.md doc/table_format.md P90D PT90M P1DT12H`.split(/\s+/),
+);
 
-test('a name in backticks in a comment exists in the product', () => {
-  const known = new Set(FOREIGN);
-  for (const { file, tokens } of parsed) {
-    for (const word of file.split(/[/.]/)) known.add(word);
-    for (const { name, text } of tokens) known.add(name ?? text ?? '');
-  }
-  const wrong = parsed.flatMap(({ file, tokens }) =>
-    tokens
-      .flatMap(({ comment }) => [...(comment ?? '').matchAll(/`([A-Za-z_$#][\w$#.]*)(?:\(\))?`/g)])
-      .filter(([, path = '']) => path.split(/[.#]+/).some((word) => !known.has(word)))
-      .map(([word]) => `${file}: ${word}`),
+/** Names, texts and words of the path, by file. */
+const namesIn = parsed.map(({ file, tokens }) => ({
+  file,
+  names: new Set([...file.split(/[/.]/), ...tokens.flatMap(({ name, text }) => name ?? text ?? [])]),
+}));
+const isNamed = (...words: string[]) =>
+  namesIn.some(({ names }) => words.every((word) => FOREIGN.has(word) || names.has(word)));
+
+/** What comments have in backticks and could be a name: `A.b` and `A#b`, too, without the parentheses of a call. */
+const quoted = parsed.flatMap(({ file, tokens }) =>
+  tokens
+    .flatMap(({ comment }) => [...(comment ?? '').matchAll(/`([A-Za-z_$#][\w$#.]*)(?:\(\))?`/g)])
+    .map(([, path = '']) => ({ file, path, words: path.split(/[.#]+/).filter((word) => /\D/.test(word)) })),
+);
+const linesOf = (wrong: { file: string; path: string }[]) =>
+  wrong.map(({ file, path }) => `${file}: ${path}`);
+
+test('a name in backticks in a comment exists in the product, and one file has all parts of a dotted name', () => {
+  const wrong = quoted.filter(({ path, words }) => !isNamed(path) && !isNamed(...words));
+  assert.deepEqual(linesOf(wrong), []);
+});
+
+test('a constant that a comment names is in the same file, or is exported', () => {
+  const constants = (pattern: RegExp) =>
+    new Set(product.flatMap((file) => [...textOf(file).matchAll(pattern)].map(([, name]) => name)));
+  const exported = constants(/^export const ([A-Z][A-Z\d]*_[A-Z\d_]*)\b/gm);
+  const declared = constants(/^const ([A-Z][A-Z\d]*_[A-Z\d_]*)\b/gm);
+  const own = new Map(namesIn.map(({ file, names }) => [file, names]));
+  const wrong = quoted.filter(
+    ({ file, path }) => declared.has(path) && !exported.has(path) && !own.get(file)?.has(path),
+  );
+  assert.deepEqual(linesOf(wrong), []);
+});
+
+test('a file that a comment names is there, in the folder of the comment, or in one above or below', () => {
+  const wrong = parsed.flatMap(({ file, tokens }) => {
+    const folder = dirname(file);
+    const folders = files.map(dirname).filter((below) => dirname(below) === folder);
+    const from = new Set(['.', folder, dirname(folder), ...folders]);
+    return tokens
+      .flatMap(({ comment }) => [...(comment ?? '').matchAll(/(?<![\w./:-])[\w./-]*\w\.(?:ts|md)\b/g)])
+      .filter(([name]) => !FOREIGN.has(name) && ![...from].some((base) => files.includes(join(base, name))))
+      .map(([name]) => `${file}: ${name}`);
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test('no line of a comment has more than 120 columns, apart from examples, which are indented', () => {
+  const wrong = product.flatMap((file) =>
+    textOf(file)
+      .split('\n')
+      .flatMap((line, at) =>
+        line.length > 120 && /^\s*(?:\/\*|\*(?! {3})|\/\/)/.test(line) ? `${file}:${at + 1}` : [],
+      ),
   );
   assert.deepEqual(wrong, []);
 });

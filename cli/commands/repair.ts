@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { BLOBS, METADATA, METADATA_STATE, repairFiles } from '#proto/volume/layout.ts';
 import type { RepairAnswer, RepairHint, RepairRequest } from '#proto/volume/repair-request.ts';
 import { currentUser } from '../data/current-user.ts';
-import { type DataFolder, dataFolder, makeFolders } from '../data/data-folder.ts';
+import { type DataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
 import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
-import { claimPid } from '../data/pid-file.ts';
+import { claimFolder } from '../data/pid-file.ts';
 import { stopOrphans } from '../layer/nats-server.ts';
 import { hintsOfEvents } from '../layer/repair-hints.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -34,19 +33,16 @@ export function addRepairCommand(program: Command): void {
         throw new Refusal(`${root} contains no data of a layer: name the data folder with --data`);
       }
       const folder = await makeFolders(root);
-      const claim = claimPid(folder.pid);
+      const claim = claimFolder(folder);
       if ('held' in claim) {
         throw new Refusal(`a Terrace (process ${claim.held}) runs on ${root}: stop it first`);
       }
-      try {
-        await stopOrphans(folder);
-        const request = { data: root, hints: [], open, force };
-        const checked = await repaired({ ...request, checkOnly: true });
-        if (checked.kind !== 'damaged') return report(checked);
-        report(await repaired({ ...request, hints: await hints(folder) }));
-      } finally {
-        await rm(dataFolder(root).pid, { force: true });
-      }
+      using _claim = claim;
+      await stopOrphans(folder);
+      const request = { data: root, hints: [], open, force };
+      const checked = await repaired({ ...request, checkOnly: true });
+      if (checked.kind !== 'damaged') return report(checked);
+      report(await repaired({ ...request, hints: await hints(folder) }));
     });
 }
 

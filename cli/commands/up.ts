@@ -7,7 +7,7 @@ import { connectOperator } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
 import { environmentOf, withoutSecrets } from '../input/environment-defaults.ts';
-import { configurationOf, overridesOf, type UpOptions } from '../input/options.ts';
+import { overridesOf, resolveConfiguration, type UpOptions } from '../input/options.ts';
 import { mayGetTokensLater, mustHaveDataToListen } from '../layer/accounts-rule.ts';
 import { type Layer, startLayer } from '../layer/layer.ts';
 import { LogFile, type Outlets } from '../layer/layer-log.ts';
@@ -65,7 +65,8 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   const defaults = environmentOf(process.env, data, files.readable);
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
-  const resolved = configurationOf(options, overrides, configFile && readConfig(configFile), files, defaults);
+  const text = configFile && readConfig(configFile);
+  const resolved = resolveConfiguration(options, overrides, text, files, defaults);
   const { configuration } = resolved;
 
   const { compact, insecureListen } = options;

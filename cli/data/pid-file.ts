@@ -37,6 +37,15 @@ export function claimPid(path: string): { held: number } | { stale: boolean } {
   }
 }
 
+/** A data folder that this process holds until the disposal. `stale`: a dead process held it before. */
+export type FolderClaim = Disposable & { stale: boolean };
+
+/** Claims the data folder with this pid file, or returns the pid of the living process that holds it. */
+export function claimFolder({ pid }: { pid: string }): FolderClaim | { held: number } {
+  const claim = claimPid(pid);
+  return 'held' in claim ? claim : { ...claim, [Symbol.dispose]: () => rmSync(pid, { force: true }) };
+}
+
 /**
  * Removes a stale file. If another process has replaced it meanwhile, that file is put back.
  * @returns the pid of that process

@@ -10,10 +10,10 @@ import { Refusal } from '../terminal/refusal.ts';
  * a `Refusal`.
  *
  * `terrace up`: commander parses the command line to `UpOptions`; `overridesOf` maps them to fields of the
- * configuration document; environment.ts reads further fields from the environment. `configurationOf` merges all with
- * the document (the command line wins over the document, the document over the environment), validates the result and
- * applies the defaults. The other commands use permissions.ts (--pull, --push, --delete, --action), account-name.ts and
- * expiry.ts (--expires).
+ * configuration document; environment-defaults.ts reads further fields from the environment. `resolveConfiguration`
+ * merges all with the document (the command line wins over the document, the document over the environment), validates
+ * the result and applies the defaults. The other commands use permission-options.ts (--pull, --push, --delete,
+ * --action), account-name.ts and expiry.ts (--expires).
  */
 
 /** The options of `terrace up` as parsed by commander. */
@@ -92,7 +92,7 @@ export type ResolvedConfiguration = { configuration: Configuration; accounts: De
  * @param text the configuration document, YAML
  * @throws Refusal with every complaint, one a line
  */
-export function configurationOf(
+export function resolveConfiguration(
   options: UpOptions,
   overrides: Overrides,
   text: string | undefined,

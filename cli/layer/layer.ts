@@ -4,7 +4,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
 import { requireSpaceToStart } from '../data/disk-space.ts';
-import { claimPid } from '../data/pid-file.ts';
+import { claimFolder, type FolderClaim } from '../data/pid-file.ts';
 import { freePort, listenErrorCode, parseAddress, urlOf, waitForPort } from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
@@ -61,15 +61,24 @@ export class Layer implements AsyncDisposable {
   readonly url: string;
   readonly busUrl: string;
   readonly #folder: DataFolder;
+  readonly #claim: FolderClaim;
   readonly #supervisor: Supervisor;
   readonly #log: LayerLog;
   #stopped: Promise<void> | undefined;
 
-  constructor(folder: DataFolder, url: string, busUrl: string, supervisor: Supervisor, log: LayerLog) {
+  constructor(
+    folder: DataFolder,
+    claim: FolderClaim,
+    url: string,
+    busUrl: string,
+    supervisor: Supervisor,
+    log: LayerLog,
+  ) {
     this.data = folder.root;
     this.url = url;
     this.busUrl = busUrl;
     this.#folder = folder;
+    this.#claim = claim;
     this.#supervisor = supervisor;
     this.#log = log;
   }
@@ -96,7 +105,7 @@ export class Layer implements AsyncDisposable {
   stop(): Promise<void> {
     this.#stopped ??= this.#supervisor.stop().then(() => {
       this.#log.end();
-      return release(this.#folder);
+      return release(this.#folder, this.#claim);
     });
     return this.#stopped;
   }
@@ -122,7 +131,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
   const folder = await makeFolders(data);
   await requireSpaceToStart(data);
   const copied = isCopy(folder);
-  const claim = claimPid(folder.pid);
+  const claim = claimFolder(folder);
   if ('held' in claim) {
     throw new Refusal(
       `a Terrace (process ${claim.held}) runs on ${data} already: stop it, or name another folder with --data`,
@@ -147,17 +156,17 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(settings, configuration, log);
     const { programs = servicePrograms } = options;
     for (const program of programs({ ...options, ...settings }, log)) supervisor.add(program);
-    return new Layer(folder, urlOf(configuration), busUrl, supervisor, log);
+    return new Layer(folder, claim, urlOf(configuration), busUrl, supervisor, log);
   } catch (error) {
     await supervisor.stop();
-    await release(folder);
+    await release(folder, claim);
     throw error;
   }
 }
 
-async function release(folder: DataFolder): Promise<void> {
+async function release(folder: DataFolder, claim: FolderClaim): Promise<void> {
   await rm(folder.busPid, { force: true });
-  await rm(folder.pid, { force: true });
+  claim[Symbol.dispose]();
 }
 
 async function busPort(folder: DataFolder): Promise<number> {

@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { Bus } from '#proto/bus/bus.ts';
+import { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { METADATA } from '#proto/volume/layout.ts';
 import { findLayer } from '../connection/connect.ts';
-import { dataFolder, makeFolders } from '../data/data-folder.ts';
-import { claimPid } from '../data/pid-file.ts';
+import { makeFolders } from '../data/data-folder.ts';
+import { claimFolder } from '../data/pid-file.ts';
 import { whileHeld } from '../data/while-held.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { singleLine } from '../terminal/terminal.ts';
@@ -55,18 +54,9 @@ export async function withStorage<T>(
 
 async function storageOf(root: string, signal: AbortSignal): Promise<Connection> {
   const folder = await makeFolders(root);
-  const { layer } = await whileHeld(
-    root,
-    async () => {
-      const bus = await findLayer(folder);
-      if (bus) return { layer: bus };
-      const claim = claimPid(folder.pid);
-      return 'held' in claim ? claim : { layer: undefined };
-    },
-    signal,
-  );
-  if (layer) return storageOfLayer(layer, signal);
-  const release = () => rm(dataFolder(root).pid, { force: true });
+  const found = await whileHeld(root, async () => (await findLayer(folder)) ?? claimFolder(folder), signal);
+  if (found instanceof Bus) return storageOfLayer(found, signal);
+  const release = () => found[Symbol.dispose]();
   try {
     const alone = await startStorageAlone(root);
     return {
@@ -74,11 +64,11 @@ async function storageOf(root: string, signal: AbortSignal): Promise<Connection>
       alone: true,
       async [Symbol.asyncDispose]() {
         await alone[Symbol.asyncDispose]();
-        await release();
+        release();
       },
     };
   } catch (error) {
-    await release();
+    release();
     throw error;
   }
 }

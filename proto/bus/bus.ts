@@ -26,10 +26,10 @@ import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
 
 /**
- * The bus: how the processes of a layer communicate over NATS, by the four kinds of message that `contract.ts`
- * declares: requests (`requester.ts`, `calls.ts`, `responder.ts`), jobs (`jobs.ts`), events (`events.ts`, `history.ts`,
- * `relay.ts`) and states (`states.ts`). `roles.ts` names what a part of a service does with it; `permissions.ts` says
- * which subjects each user may use.
+ * The bus: how the processes of a layer communicate over NATS, by the four kinds of message that
+ * `../contract/contract.ts` declares: requests (`requester.ts`, `calls.ts`, `responder.ts`), jobs (`jobs.ts`), events
+ * (`events.ts`, `history.ts`, `relay.ts`) and states (`states.ts`). `roles.ts` names what a part of a service does with
+ * it; `permissions.ts` says which subjects each user may use.
  *
  * A process has one `Bus` on one `Connection`. `connect` waits for the server; the connection then reconnects by
  * itself. Storage alone uses JetStream: it creates the streams and serves them (`store-server.ts`) to the other users,

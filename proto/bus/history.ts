@@ -6,7 +6,7 @@ import { described, event } from '../contract/contract.ts';
 import { type Envelope, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
-import type { Archive, From, Kept } from '../jetstream/archive.ts';
+import type { Archive, From, StreamBounds } from '../jetstream/archive.ts';
 import { childOfSubject } from './relay.ts';
 
 /** Sequences whose events are not in the stream any more, or never were, and can't be recovered. */
@@ -69,7 +69,7 @@ export async function* readHistory(
   let end = Number.POSITIVE_INFINITY;
   for (let failures = 0; !signal?.aborted; ) {
     try {
-      const stream = await archive.kept();
+      const stream = await archive.bounds();
       if (created === undefined && !follow) end = stream.last;
       const gap = missing(next, stream, created);
       created = stream.made;
@@ -87,7 +87,7 @@ export async function* readHistory(
           if (sequence > end) return;
           if (typeof next === 'number' && sequence > next) {
             // Expiry deletes from the start of the stream: behind its first event, missing ones were trimmed.
-            first ??= (await archive.kept()).first;
+            first ??= (await archive.bounds()).first;
             yield { gap: { from: next, to: sequence - 1, reason: first < sequence ? 'trimmed' : 'expired' } };
           }
           next = sequence + 1;
@@ -100,7 +100,7 @@ export async function* readHistory(
         if (page.length > 0) continue;
         if (!follow && typeof next !== 'number') return;
         // The stream may have been created again meanwhile.
-        const now = await archive.kept();
+        const now = await archive.bounds();
         isSame = now.made === created && (typeof next !== 'number' || now.last < next);
       }
     } catch (cause) {
@@ -117,7 +117,7 @@ export async function* readHistory(
 
 function missing(
   next: number | Date | undefined,
-  stream: Kept,
+  stream: StreamBounds,
   created: string | undefined,
 ): Gap | undefined {
   if (typeof next !== 'number') return undefined;

@@ -38,7 +38,7 @@ export class Outbox<T> {
     this.#running ??= this.#drain();
   }
 
-  /** Resolves when the queue is empty. A retry that waits is made at once; a failure from here on drops all that is queued. */
+  /** Resolves when the queue is empty. A retry that waits is made at once; a failure from here on drops all of it. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#running;

@@ -4,7 +4,7 @@ import { inboxOf, serviceNames, type UserName, userNames } from '../contract/use
 
 export type BusPermissions = { publish: string[]; subscribe: string[] };
 
-/** States are read and written, and events stored, by requests to storage: see `store-requests.ts`. */
+/** States are read and written, and events stored, by requests to storage: `../jetstream/store-requests.ts`. */
 const reads = (...buckets: string[]) =>
   buckets.flatMap((bucket) => ['get', 'list'].map((verb) => `storage.state.${bucket}.${verb}`));
 /** With `get`: an entry is read again after a conditional write was refused because another writer was first. */
@@ -62,7 +62,7 @@ const content = [
 
 /**
  * Only storage may publish on subjects that JetStream answers or stores, so JetStream sends messages on behalf of
- * storage alone: see `store.ts`.
+ * storage alone: see `../jetstream/store.ts`.
  */
 const may: Record<UserName, BusPermissions> = {
   gateway: {

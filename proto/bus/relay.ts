@@ -45,7 +45,7 @@ export function attributed(child: string, event: Envelope): Envelope {
   };
 }
 
-/** The event, with data above `MAX_EVENT_BYTES` replaced by their size. */
+/** The event, with data above `MAX_RELAYED_BYTES` replaced by their size. */
 export function withinLimits(event: Envelope): Envelope {
   const size = packedSize(event.data);
   return size > MAX_RELAYED_BYTES ? { ...event, data: { leftOutBytes: size } } : event;

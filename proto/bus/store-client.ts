@@ -83,7 +83,7 @@ function queueBy(ask: Call, queue: ConsumerName): Queue {
 
 function archiveBy(ask: Call): Archive {
   return {
-    kept: () => ask(showHistory, {}),
+    bounds: () => ask(showHistory, {}),
     last: async (subject) => (await ask(lastEvent, { subject })).sequence,
     idAt: async (sequence) => (await ask(eventId, { sequence })).id,
     read: async ({ from, subject, limit, waitMs }) =>

@@ -87,7 +87,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
   on(countJobs, async ({ queue }) => ({ count: await store.queue(queue).backlog() }), soon);
 
   const { archive } = store;
-  on(showHistory, () => archive.kept(), soon);
+  on(showHistory, () => archive.bounds(), soon);
   on(
     lastEvent,
     async ({ subject }) => {

@@ -16,9 +16,9 @@ import { notPlain } from './plain-data.ts';
  * One declaration gives the subject, the schema, the static type and the check at the receiving edge. `pack` checks and
  * encodes a value, the bus carries it as msgpack, `unpack` decodes and checks it again.
  *
- * This folder imports no other: faults (fault.ts), the envelope of events (envelope.ts), bounds on data from outside
- * (bounded-json.ts, packed-size.ts, plain-data.ts, clip.ts, terminal-text.ts), users of the bus (users.ts), the log
- * interface (log.ts).
+ * This folder imports no other: faults (fault.ts), the envelope of events (envelope.ts), schemas of single values
+ * (scalars.ts), bounds on data from outside (bounded-json.ts, packed-size.ts, plain-data.ts, clip.ts,
+ * terminal-text.ts), users of the bus (users.ts), the log interface (log.ts).
  */
 export type Request<Q extends TSchema = TSchema, R extends TSchema = TSchema> = {
   readonly kind: 'request';

@@ -20,9 +20,13 @@ import { Cron } from './upkeep.ts';
  *
  * twin-bridge puts a valid document on the bus as one state, `configuration`. Every service watches it, and a change
  * takes effect without a restart except where a field says so. An invalid document changes nothing: the previous
- * configuration stays in force, and the complaints are reported. `document.ts` declares the document, with parts in the
- * other files of this folder (`parent.ts`, `selection.ts`, `link.ts`, `notifications.ts`, `upkeep.ts`, `azure.ts`,
- * `declared-accounts.ts`), each field with its description and its remedy (`fields.ts`).
+ * configuration stays in force, and the complaints are reported (`complaints.ts` bounds them).
+ *
+ * `document.ts` declares the document, with parts in `parent.ts`, `azure.ts`, `selection.ts`, `link.ts`,
+ * `notifications.ts`, `upkeep.ts` and `declared-accounts.ts`, each field with its description and its remedy
+ * (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of fields;
+ * `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared accounts what storage
+ * applies.
  */
 
 export { Document, ParentDocument, RepositoryPattern, THIS_MACHINE, Tls };

@@ -2,13 +2,13 @@
 export type Stored = { sequence: number; subject: string; data: Uint8Array };
 
 /** Sequences that the stream holds now: none if `last` < `first`. `made`: its creation time; a loss changes it. */
-export type Kept = { first: number; last: number; made: string };
+export type StreamBounds = { first: number; last: number; made: string };
 
 export type ArchiveQuery = { from: From; subject: string | undefined; limit: number; waitMs: number };
 
 /** The stream of events. */
 export type Archive = {
-  kept(): Promise<Kept>;
+  bounds(): Promise<StreamBounds>;
   /** Sequence of the last event of a subject, which may have wildcards. */
   last(subject: string): Promise<number | undefined>;
   /** Id of the event at this sequence; undefined if it is not retained. */
@@ -31,9 +31,9 @@ export type From = { sequence: number } | { time: number };
 export async function isInStream(
   archive: Archive,
   { made, sequence, id }: { made?: string; sequence: number; id: string },
-  bounds?: Kept,
+  bounds?: StreamBounds,
 ): Promise<boolean> {
-  const { made: current, first, last } = bounds ?? (await archive.kept());
+  const { made: current, first, last } = bounds ?? (await archive.bounds());
   if ((made !== undefined && made !== current) || sequence > last) return false;
   if (sequence < first) return true;
   const storedId = await archive.idAt(sequence);

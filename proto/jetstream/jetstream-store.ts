@@ -182,7 +182,7 @@ export class JetStreamStore implements Store {
       }
     };
     return {
-      kept: async () => {
+      bounds: async () => {
         const { created, state } = await (await this.#manager()).streams.info(name);
         // A stream that never held an event reports 0.
         return { first: Math.max(1, state.first_seq), last: state.last_seq, made: created };

@@ -58,7 +58,7 @@ export const onStates = Object.fromEntries(
   Object.keys(buckets).map((bucket) => [bucket, stateRequests(bucket)]),
 ) as Record<BucketName, ReturnType<typeof stateRequests>>;
 
-/** Prefix before the subject of an event to store: `storage.append.events.tag.moved`. */
+/** Prefix before the subject of an event to store, such as events.tag.moved. */
 export const APPEND = 'storage.append.';
 export const appendTo = (subject: string) =>
   request(

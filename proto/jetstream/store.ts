@@ -3,7 +3,7 @@ import type { ConsumerName } from './streams.ts';
 
 /**
  * What JetStream stores for a layer, as the bus uses it. Storage reaches JetStream directly (`jetstream-store.ts`), all
- * other users by requests to storage (`store-client.ts`).
+ * other users by requests to storage (`../bus/store-client.ts`).
  *
  * Only storage may publish on subjects that JetStream answers or stores: JetStream sends its answer to any reply
  * subject that a request names, even to one on which the sender of the request may not publish. Such an answer could be
@@ -46,7 +46,7 @@ export type Taken = { token: string; attempt: number; bytes: Uint8Array };
 
 /**
  * `working`: still in progress, which restarts the ack wait. `again`: redeliver after `ms`. `failed`: the worker could
- * not do it; the job is dropped if `final`, or after `MAX_FAILURES`.
+ * not do it; the job is dropped if `final`, or after `MAX_JOB_FAILURES`.
  */
 export type JobOutcome =
   | { kind: 'done' }

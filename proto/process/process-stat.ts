@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Whether a process of this machine runs. A zombie, which has ended but was not reaped by its parent yet, is not alive. */
+/** Whether a process of this machine runs. A zombie, which has ended but was not reaped yet, is not alive. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -7,7 +7,7 @@ import { Value } from '@sinclair/typebox/value';
  * A running process answers health checks (health.ts) and reports to its supervisor that its event loop turns. A
  * process whose loop is stuck (stuck-loop.ts, cpu-time.ts) is killed. A process that ends is started again, unless it
  * exits with `EXIT_UNUSABLE`; `Unrecoverable` then carries the cause. A process that is asked to stop has `stopMsOf` to
- * end in good order.
+ * end in good order. process-stat.ts says whether a process is alive; environment.ts lists the environment variables.
  */
 
 /**

@@ -45,7 +45,7 @@ export function fitReport(self: LayerReport, others: readonly LayerReport[]): La
 }
 
 /** A child's report of itself and the layers below it, as stored. Empty if the child did not report itself. */
-export function kept(received: readonly ReceivedLayer[]): LayerReport[] {
+export function layersToStore(received: readonly ReceivedLayer[]): LayerReport[] {
   const self = received.find(({ path }) => path.length === 0);
   return self ? fitReport(shorten(self), received.filter(({ path }) => path.length > 0).map(shorten)) : [];
 }

@@ -12,7 +12,7 @@ import { LinkStatus } from './status.ts';
  * them, so acknowledged events are not sent again, and events that the parent lost are.
  */
 
-/** A place in a child's stream: `id` of the event there; `made` distinguishes the stream from one created later. */
+/** A position in a child's stream: `id` of the event there; `made` distinguishes it from a stream created later. */
 export const StreamPosition = Type.Object({
   made: singleLineText(64),
   sequence: Type.Integer({ minimum: 1 }),
@@ -61,7 +61,7 @@ export const LayersReport = Type.Object({
   made: StreamPosition.properties.made,
   /** Sequence that the parent last acknowledged. Absent if the child only asks for that. */
   after: Type.Optional(Type.Integer({ minimum: 0 })),
-  /** The place that the parent named is not, or no longer, in the stream: these events begin at its first one. */
+  /** The position that the parent named is not, or no longer, in the stream: these events begin at its first one. */
   restart: Type.Optional(Type.Boolean()),
   events: Type.Array(Type.Object({ sequence: Type.Integer({ minimum: 1 }), event: Envelope }), {
     maxItems: MAX_EVENTS,
@@ -70,7 +70,7 @@ export const LayersReport = Type.Object({
 });
 export type LayersReport = Static<typeof LayersReport>;
 
-/** The answer: 200, or 409 if the parent is at another place than `after`, and has stored none of these events. */
+/** The answer: 200, or 409 if the parent is at another position than `after`, and has stored none of these events. */
 export const ReportAck = Type.Object({ place: Type.Optional(StreamPosition) });
 export type ReportAck = Static<typeof ReportAck>;
 

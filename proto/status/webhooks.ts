@@ -9,29 +9,29 @@ import { Instant, Reason } from '../contract/scalars.ts';
  */
 
 /** `id` of the event there, empty if none is; `made` distinguishes the stream from one created later. */
-export const WebhookPlace = Type.Object({
+export const WebhookPosition = Type.Object({
   made: Type.String({ maxLength: 64 }),
   sequence: Type.Integer({ minimum: 0 }),
   id: Type.String({ maxLength: 300 }),
 });
-export type WebhookPlace = Static<typeof WebhookPlace>;
+export type WebhookPosition = Static<typeof WebhookPosition>;
 
-/** Hash of name and URL: a webhook with another name or URL has its own place. */
+/** Hash of name and URL: a webhook with another name or URL has its own position. */
 export const WebhookKey = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32 });
 
-export const getWebhookPlace = request(
+export const getWebhookPosition = request(
   'storage.webhook.get',
   Type.Object({ webhook: WebhookKey }),
-  Type.Object({ place: Type.Optional(WebhookPlace) }),
+  Type.Object({ place: Type.Optional(WebhookPosition) }),
 );
 
-export const storeWebhookPlace = request(
+export const storeWebhookPosition = request(
   'storage.webhook.keep',
-  Type.Object({ webhook: WebhookKey, place: WebhookPlace, ...Fenced }),
+  Type.Object({ webhook: WebhookKey, place: WebhookPosition, ...Fenced }),
   Type.Object({}),
 );
 
-/** Deletes the places of all others. */
+/** Deletes the positions of all others. */
 export const retainWebhooks = request(
   'storage.webhook.retain',
   Type.Object({ webhooks: Type.Array(WebhookKey, { maxItems: 16 }), ...Fenced }),

@@ -4,18 +4,21 @@ import type { UserName } from '../contract/users.ts';
 /*
  * Paths on the data volume, relative to it. All code takes them from here, but for the shell script cli/health.
  *
- *   metadata/                     LevelDB, opened by storage only; metadata.json next to it: see metadata-state.ts
+ *   metadata/                     LevelDB, opened by storage only; metadata.json next to it: see
+ *                                 services/storage/metadata/metadata-state.ts
  *   repair/<time>/                what a repair replaced (metadata/), the new metadata until then (rebuilt/), and its
- *                                 report (report.txt): see repair-folder.ts
- *   blobs/<algorithm>/<2 digits>/<hex>   committed content: see blob-store.ts
- *   ingest/<id>/                  content being written: see ingest-folders.ts
+ *                                 report (report.txt): see services/storage/repair/repair-folder.ts
+ *   blobs/<algorithm>/<2 digits>/<hex>   committed content: see services/storage/content/blob-store.ts
+ *   ingest/<id>/                  content being written: see services/storage/content/ingest-folders.ts
  *     data                        the bytes; the file's size is the offset
  *     chunks                      chunk log, of a transfer only (chunk-log.ts)
  *     copy                        private copy, while an unclean ingest is committed
  *   quarantine/                   damaged content
  *   ballast, ballast-inodes/      space held back: see ballast.ts
- *   parent.password               password of the parent, from a connection string: see module-environment.ts
- *   twin.json                     last desired properties of an IoT Edge module: see last-good.ts
+ *   parent.password               password of the parent, from a connection string: see
+ *                                 proto/document/resolve/module-environment.ts
+ *   twin.json                     last desired properties of an IoT Edge module: see
+ *                                 services/twin-bridge/iot-edge/last-good.ts
  *
  *   bus/url                       nats://host:port, where the services find the bus
  *   bus/place                     identity of the folder that `bus` was written for: a copy has another identity

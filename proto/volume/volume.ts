@@ -9,8 +9,8 @@ import { noSpace, RESERVE, spaceOf } from './space.ts';
 /**
  * The data volume: the folder with the bytes of a layer, shared by all its services. `layout.ts` spells the paths on
  * it, `space.ts` measures free space against the reserve, `ballast.ts` holds space back for a full volume,
- * `chunk-log.ts` is the format of the record of a transfer's chunks, `folder-identity.ts` detects a copied folder, and
- * `repair-request.ts` declares the messages of `terrace repair`.
+ * `chunk-log.ts` is the format of the record of a transfer's chunks, `folder-identity.ts` detects a copied folder,
+ * `boot-id.ts` a restart of the machine, and `repair-request.ts` declares the messages of `terrace repair`.
  *
  * Storage opens an ingest and hands out a claim on it. The holder of the claim opens the ingest here and writes its
  * bytes, and for a transfer its chunk log; others may read it meanwhile. Storage then commits the ingest: from there on

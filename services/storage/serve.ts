@@ -44,7 +44,7 @@ import {
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { addAudit } from '#proto/status/audit.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { getWebhookPlace, retainWebhooks, storeWebhookPlace } from '#proto/status/webhooks.ts';
+import { getWebhookPosition, retainWebhooks, storeWebhookPosition } from '#proto/status/webhooks.ts';
 import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { currentCaller, runAs } from './audit/caller-context.ts';
 import type { ReportAdmission } from './history/history-room.ts';
@@ -107,7 +107,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(listDiffering, (q) => tags.listDiffering(q));
   on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(noReply));
   on(listRepositories, (q) => tags.listRepositories(q));
-  on(cleanRepository, (q) => manifests.clean(q.repository));
+  on(cleanRepository, (q) => manifests.deleteSynchronized(q.repository));
   on(storageStatus, () => storage.status());
 
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
@@ -139,8 +139,8 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 
   const { webhooks } = storage;
-  on(getWebhookPlace, (q) => webhooks.get(q.webhook));
-  on(storeWebhookPlace, (q) => webhooks.keep(q.webhook, q.place).then(noReply));
+  on(getWebhookPosition, (q) => webhooks.get(q.webhook));
+  on(storeWebhookPosition, (q) => webhooks.keep(q.webhook, q.place).then(noReply));
   on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(noReply));
 
   serveOutgoing(on, storage);

@@ -26,11 +26,11 @@ export async function storage({
 }: Context): Promise<void> {
   await using storage = await Storage.open({ data, layer, publish: bus.publish.bind(bus), log });
   const person = personName(env.TERRACE_PERSON ?? '');
-  const note = (action: string, reason?: string) =>
+  const record = (action: string, reason?: string) =>
     runAs(person ? { user: 'operator', account: '_operator', person } : {}, () =>
-      storage.audit.note({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
+      storage.audit.record({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
     );
-  await note('storage/start');
+  await record('storage/start');
   // Before the first reply: publish the events that a killed storage left in the outbox.
   bus.publish(storageStarted, {});
   await storage.resume(bus);
@@ -55,6 +55,6 @@ export async function storage({
     end.abort();
     await watching;
     storage.abortMaintenance();
-    await note('storage/stop', signal.aborted ? clip(String(signal.reason?.message), 400) : 'a failure');
+    await record('storage/stop', signal.aborted ? clip(String(signal.reason?.message), 400) : 'a failure');
   }
 }

@@ -32,7 +32,7 @@ import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { ParentCursor } from './sync/parent-cursor.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
-import { WebhookPlaces } from './sync/webhooks.ts';
+import { WebhookPositions } from './sync/webhooks.ts';
 
 /*
  * Storage: the only process that names, commits, links and deletes content on a data volume.
@@ -113,7 +113,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
-  readonly webhooks: WebhookPlaces;
+  readonly webhooks: WebhookPositions;
   readonly #keptHere: UnselectedOutgoing;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
@@ -191,7 +191,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.children = new Children(deps);
     this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
     this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
-    this.webhooks = new WebhookPlaces(deps);
+    this.webhooks = new WebhookPositions(deps);
     this.#keptHere = new UnselectedOutgoing(deps.metadata);
     this.configure(DEFAULT_MAINTENANCE);
   }

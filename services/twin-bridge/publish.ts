@@ -65,7 +65,7 @@ export class Publisher implements Disposable {
     for (let failures = 0; this.#isPending && !this.#isEnded; ) {
       this.#isPending = false;
       try {
-        if (this.#wanted) await this.#settle(this.#wanted);
+        if (this.#wanted) await this.#putInForce(this.#wanted);
         failures = 0;
       } catch (err) {
         failures += 1;
@@ -77,7 +77,7 @@ export class Publisher implements Disposable {
     this.#isRunning = false;
   }
 
-  async #settle(wanted: Configuration): Promise<void> {
+  async #putInForce(wanted: Configuration): Promise<void> {
     await this.#putIfDifferent(wanted);
     if (this.#inForce === wanted) return;
     this.#inForce = wanted;

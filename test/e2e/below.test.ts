@@ -55,7 +55,7 @@ async function arrived(size: number): Promise<void> {
   }
   const last = own.at(-1) as string;
   const isThere = async () => {
-    const newest = Math.max(1, (await top.bus().archive.kept()).last - 1_000);
+    const newest = Math.max(1, (await top.bus().archive.bounds()).last - 1_000);
     return (await idsAt(top, 'bottom', newest)).includes(last);
   };
   await until(isThere, `event ${last} at the top`, 30_000 + 10 * EVENTS);

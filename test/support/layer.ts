@@ -9,7 +9,7 @@ import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { connectOperator } from '../../cli/connection/connect.ts';
 import { anyEvent, type FollowOptions, followPass } from '../../cli/connection/follow-pass.ts';
-import { configurationOf } from '../../cli/input/options.ts';
+import { resolveConfiguration } from '../../cli/input/options.ts';
 import { type Layer, startLayer } from '../../cli/layer/layer.ts';
 import { freePort } from './ports.ts';
 import { patience, patienceSignal, until } from './until.ts';
@@ -86,7 +86,7 @@ export class TestLayer implements AsyncDisposable {
       ...(parent && { parent: typeof parent === 'string' ? { url: parent } : parent }),
     };
     const text = configFile && (await readFile(configFile, 'utf8'));
-    const { configuration, accounts } = configurationOf(
+    const { configuration, accounts } = resolveConfiguration(
       { data: this.data, ...(configFile && { config: configFile }) },
       overrides,
       text,

@@ -96,7 +96,7 @@ test('a pass that failed is tried again, after the longest time at most', async 
   const times = () => ({ schedule: '0 4 * * *' });
   const clock = new PassClock({ times, tick: (cause) => ticks.push(cause), onCheck() {}, log: quiet });
   clock.start();
-  clock.passed(false);
+  clock.passEnded(false);
   setBack(2 * HOUR);
   await pass(PASS_RETRY.maxMs + 2 * MINUTE);
   clock.stop();

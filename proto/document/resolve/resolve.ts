@@ -12,10 +12,10 @@ import { type Fields, merge, type Overrides, resolveWebhookPaths } from './merge
  * From a configuration document as a person writes it to the configuration in force. Pure.
  *
  * `resolveDocument` parses the YAML, resolves relative paths, merges the document with other sources (`merge.ts`),
- * validates the result (`../validation/document.ts`) and applies the defaults (`configurationOf`). In order of precedence, the sources are:
- * command-line options (`overrides`), the document, the document below it (`lower`), and the environment (`defaults`:
- * `module-environment.ts`, with the login from `connection-string.ts`). If a step has complaints, it returns them and
- * nothing else; otherwise it returns the configuration and the declared accounts.
+ * validates the result (`../validation/document.ts`) and applies the defaults (`configurationOf`). In order of
+ * precedence, the sources are: command-line options (`overrides`), the document, the document below it (`lower`), and
+ * the environment (`defaults`: `module-environment.ts`, with the login from `connection-string.ts`). If a step has
+ * complaints, it returns them and nothing else; otherwise it returns the configuration and the declared accounts.
  */
 
 export type { Overrides } from './merge.ts';

@@ -60,7 +60,7 @@ export function auditRequests(
     batch = [];
   };
   const record = (fields: Fields, outcome: 'written' | 'refused', gathered: Partial<AuditEntry> = {}) => {
-    log.info({ auditRequests: true, ...fields, ...gathered }, outcome);
+    log.info({ audit: true, ...fields, ...gathered }, outcome);
     const { token: account, ...rest } = fields;
     const entry = { at: Date.now(), outcome, ...rest, ...gathered, ...(account && { account }) };
     batch.push(defined(entry));

@@ -2,7 +2,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
 import { isLoopback } from '#proto/document/networks.ts';
-import { HEALTH } from '../http/login-server.ts';
+import { HEALTH_PATH } from '../http/login-server.ts';
 
 /**
  * While a layer has no accounts, every client that reaches it may do everything, and a browser on this machine reaches
@@ -26,7 +26,7 @@ export type OpenLayer = {
 /** @throws Fault `denied` for a page of another site; `misdirected` for another machine's name; `unavailable` */
 export async function checkOrigin(request: FastifyRequest, layer: OpenLayer): Promise<void> {
   const page = pageOfAnotherSite(request);
-  const names = layer.ownNamesOnly && request.url !== HEALTH ? namesIn(request) : [];
+  const names = layer.ownNamesOnly && request.url !== HEALTH_PATH ? namesIn(request) : [];
   // Nearly all clients of an open layer use a loopback name; any other needs a lookup of this machine's addresses.
   if (!page && names.every(isLoopbackName)) return;
   const open = layer.isOpen();

@@ -6,7 +6,7 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
 import { isInStream } from '#proto/jetstream/archive.ts';
-import { kept } from '#proto/status/layer-reports.ts';
+import { layersToStore } from '#proto/status/layer-reports.ts';
 import {
   type ChildReport,
   type LayersReport,
@@ -21,9 +21,9 @@ import { presence } from '#proto/status/presence.ts';
 /**
  * Requests of the layers below: their reports and their long polls.
  *
- * `ChildReports` takes a report. It admits one report of a child at a time, compares the place after which the child
- * reports with the place stored here, asks storage for room, stores each new event in this layer's stream and then
- * moves the place. A child whose place differs gets the stored place in the answer and reports from there.
+ * `ChildReports` takes a report. It admits one report of a child at a time, compares the position after which the child
+ * reports with the position stored here, asks storage for room, stores each new event in this layer's stream and then
+ * advances the position. A child whose position differs gets the stored one in the answer and reports from there.
  * `ReportTurns` bounds the reports in memory. A request that waits for changes takes a slot of `LongPolls` and waits in
  * `Waiters`; `recordPresence` takes it as a sign of the child. `forgetDeletedChildren` deletes the state of a child
  * after its account.
@@ -94,7 +94,11 @@ export class ChildReports {
     const progress = await this.#progressOf(child);
     const { place } = progress;
     if (layers) {
-      const reported: ChildReport = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
+      const reported: ChildReport = {
+        seen: Date.now(),
+        layers: layersToStore(layers),
+        ...(account && { account }),
+      };
       await this.#bus.put(layersBelow, child, reported).catch(unavailable);
     }
     if (after === undefined && !restart) return { taken: events.length === 0, place };
@@ -144,7 +148,7 @@ export class ChildReports {
     return isInStream(this.#bus.archive, { sequence: stored, id: tail });
   }
 
-  /** If another process stored its state first, the child gets the current place when it reports again. */
+  /** If another process stored its state first, the child gets the current position when it reports again. */
   async #store(child: string, progress: Progress, account: boolean): Promise<void> {
     const { place, stored, tail, marks, revision } = progress;
     const value = {
@@ -187,7 +191,7 @@ function markStored(marks: Map<string, number>, { source, id }: Envelope): void 
   marks.set(source, Math.max(last, serial));
 }
 
-/** Undefined for an event of a source other than Terrace: only its place identifies it. */
+/** Undefined for an event of a source other than Terrace: only its position identifies it. */
 function serialOf(id: string): number | undefined {
   const text = /-(\d{1,15})$/.exec(id)?.[1];
   return text === undefined ? undefined : Number(text);

@@ -66,7 +66,7 @@ export class Waiters {
     for (const wake of this.#waiting) wake();
   };
 
-  /** Whether a request has to be answered at `end`, in ms since 1970, or as its connection or the server closes. */
+  /** Whether to answer a request: at `end`, by `performance.now()`, or as its connection or the server closes. */
   isOver(request: FastifyRequest, end: number): boolean {
     return performance.now() >= end || this.#isClosed(request);
   }
@@ -74,7 +74,8 @@ export class Waiters {
   /**
    * Calls `check` at once, after each wake-up and every `POLL_MS`, until it is ready or the poll is over. A request
    * takes its slot before its first wait.
-   * @param end ms since 1970 @returns the answer of the last check
+   * @param end by `performance.now()`
+   * @returns the answer of the last check
    * @throws Fault `too-many` if the request would have to wait and there is no slot for it; what `check` throws
    */
   async pollUntil<T>(

@@ -3,7 +3,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { hostOf } from './locations.ts';
 
 /** Path of the health check. Monitors request it by the address of the process, not by the login server. */
-export const HEALTH = '/healthz';
+export const HEALTH_PATH = '/healthz';
 
 /**
  * If a login server is configured, only requests to that name are served, as in the connected registry: a client that
@@ -12,7 +12,7 @@ export const HEALTH = '/healthz';
  */
 export function checkLoginServer(request: FastifyRequest, loginServer: string | undefined): void {
   const host = hostOf(request);
-  if (loginServer === undefined || request.url === HEALTH) return;
+  if (loginServer === undefined || request.url === HEALTH_PATH) return;
   if (withoutDefaultPort(host) === withoutDefaultPort(loginServer.toLowerCase())) return;
   throw new Fault(
     'misdirected',

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { missingBlobs } from '#proto/content/blobs.ts';
+import { HEALTH_PATH } from '../http/login-server.ts';
 import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -20,5 +21,5 @@ export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.type('application/json').send('{}');
   };
   const check = { needs: 'nothing', handler: health, answer: '200 while storage answers, else 503' } as const;
-  resource(app, gateway, '/healthz', { GET: check, HEAD: check });
+  resource(app, gateway, HEALTH_PATH, { GET: check, HEAD: check });
 }

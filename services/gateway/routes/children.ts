@@ -21,7 +21,7 @@ const REMEDY = 'write { "instance": "<UUID in lower case>" }';
 export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
 
-  /** The first instance of a child that activates holds its place until it is deactivated. */
+  /** The first instance of a child that activates is the active one until it is deactivated. */
   const activate: RouteHandler = async (request, reply) => {
     const child = childParameter(request);
     const reading = { what: 'activation', limit: MAX_ACTIVATION_BYTES, withinMs: times.idleMs };

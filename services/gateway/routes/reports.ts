@@ -25,7 +25,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
   const reports = new ChildReports(bus);
   const turns = new ReportTurns();
-  const forgetting = forgetDeletedChildren({ bus, reports: reports, log: gateway.log });
+  const forgetting = forgetDeletedChildren({ bus, reports, log: gateway.log });
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */

@@ -83,7 +83,7 @@ export class Children {
     const lastSeen = this.#lastSeen.get(name) ?? this.#opened;
     const seen = Math.round(at - (now - lastSeen));
     const waiting = this.#waiting.get(name);
-    switch (verdictOn({ held, asking: start, lastSeen: lastSeen, waiting, now })) {
+    switch (verdictOn({ held, asking: start, lastSeen, waiting, now })) {
       case 'holds': {
         this.#lastSeen.set(name, now);
         const moved = address !== undefined && address !== held.address;

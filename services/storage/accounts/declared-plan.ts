@@ -30,11 +30,11 @@ export function planDeclared(wanted: WantedAccount[], existing: ExistingAccounts
   const tokens = new Map<string, TokenRecord>();
   const scopeMaps = new Map<string, ScopeMapRecord>();
   for (const one of wanted) {
-    const why = whyNot(one, existing);
-    if (why) complaints.push(why);
+    const complaint = complaintAbout(one, existing);
+    if (complaint) complaints.push(complaint);
     const before = existing.tokens.get(one.name);
-    if (why && before?.declared) retain(one.name, before, existing, tokens, scopeMaps);
-    if (why) continue;
+    if (complaint && before?.declared) retain(one.name, before, existing, tokens, scopeMaps);
+    if (complaint) continue;
     tokens.set(one.name, recordOf(one, before, now));
     if (one.actions) scopeMaps.set(one.name, { actions: one.actions, own: true, declared: true });
   }
@@ -48,7 +48,10 @@ export function planDeclared(wanted: WantedAccount[], existing: ExistingAccounts
   return { changes, complaints, newTokens };
 }
 
-function whyNot({ name, scopeMap, actions }: WantedAccount, existing: ExistingAccounts): string | undefined {
+function complaintAbout(
+  { name, scopeMap, actions }: WantedAccount,
+  existing: ExistingAccounts,
+): string | undefined {
   const token = existing.tokens.get(name);
   if (token && !token.declared) {
     return `${name} is declared, but an undeclared token of that name exists: delete it ("terrace token delete ${name}"), or declare another name`;

@@ -15,10 +15,10 @@ export async function beginStart(
 ): Promise<Start> {
   const last = (await metadata.starts()) ?? { place: '', ids: [], ended: 0 };
   const id = randomBytes(16).toString('hex');
-  const place = folderIdentity(data);
+  const identity = folderIdentity(data);
   const before = last.ids.slice(0, MAX_STARTS);
   // On one volume, one start runs at a time. Of a copy, earlier starts may still run on the original volume.
-  const ended = isSameIdentity(last.place, place) ? Math.min(last.ended + 1, before.length) : 0;
-  await metadata.write(put.starts({ place, ids: [id, ...before].slice(0, MAX_STARTS), ended }));
+  const ended = isSameIdentity(last.place, identity) ? Math.min(last.ended + 1, before.length) : 0;
+  await metadata.write(put.starts({ place: identity, ids: [id, ...before].slice(0, MAX_STARTS), ended }));
   return { id, at: now, before, ended };
 }

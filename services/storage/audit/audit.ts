@@ -12,10 +12,10 @@ import { currentCaller } from './caller-context.ts';
 /*
  * Audit: who did what in this layer, as lines of JSON in `log/audit.log` of the data volume.
  *
- *   caller-context.ts        caller of the current request
- *   audit.ts         entries of storage itself, and entries that the gateway and twin-bridge add
- *   audit-facts.ts   details of entries about accounts, without secrets
- *   audit-file.ts    the file and its rotation
+ *   caller-context.ts   caller of the current request
+ *   audit.ts            entries of storage itself, and entries that the gateway and twin-bridge add
+ *   audit-facts.ts      details of entries about accounts, without secrets
+ *   audit-file.ts       the file and its rotation
  *
  * A change of storage has two synced entries: one before it begins, one when it is done or has failed. An entry that
  * cannot be written blocks nothing: it is logged, and counted in the status.
@@ -45,7 +45,7 @@ export class Audit implements AsyncDisposable {
   }
 
   /** Records an action of storage, by itself or on request. Synced when it resolves, unless it cannot be written. */
-  async note(facts: AuditFacts): Promise<void> {
+  async record(facts: AuditFacts): Promise<void> {
     const { user, account = user === undefined ? SELF_ACCOUNT : undefined, person } = currentCaller();
     const who = { ...(account !== undefined && { account }), ...(person !== undefined && { person }) };
     const entry = { at: this.#options.now(), ...who, ...facts };
@@ -59,16 +59,16 @@ export class Audit implements AsyncDisposable {
     work: () => Promise<T>,
     resultOf: (done: T) => NonNullable<AuditFacts['detail']> = () => ({}),
   ): Promise<T> {
-    await this.note({ ...facts, outcome: 'begun' });
+    await this.record({ ...facts, outcome: 'begun' });
     try {
       const done = await work();
       const detail = { ...facts.detail, ...resultOf(done) };
       const more = Object.keys(detail).length > 0 ? { detail } : {};
-      await this.note({ ...facts, ...more, outcome: 'done' });
+      await this.record({ ...facts, ...more, outcome: 'done' });
       return done;
     } catch (error) {
       const reason = error instanceof Fault ? error.message : 'internal error: see the log of the service';
-      await this.note({ ...facts, outcome: 'failed', reason: clip(reason, MAX_REASON) });
+      await this.record({ ...facts, outcome: 'failed', reason: clip(reason, MAX_REASON) });
       throw error;
     }
   }

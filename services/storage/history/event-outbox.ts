@@ -118,7 +118,7 @@ export class EventOutbox {
 
 /** The last events of this layer, in order. */
 async function tailOf(bus: HistoryReader): Promise<Envelope[]> {
-  const { first, last } = await bus.archive.kept();
+  const { first, last } = await bus.archive.bounds();
   const tail: Envelope[] = [];
   for await (const past of bus.history({ since: Math.max(first, last - MAX_TAIL) })) {
     if ('event' in past && past.child === undefined) tail.push(past.event);

@@ -61,4 +61,4 @@ export async function watchHistory(
   }
 }
 
-const endOf = async (bus: WatchDeps['bus']): Promise<number> => (await bus.archive.kept()).last + 1;
+const endOf = async (bus: WatchDeps['bus']): Promise<number> => (await bus.archive.bounds()).last + 1;

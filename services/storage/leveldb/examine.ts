@@ -194,7 +194,7 @@ async function read(folder: string, name: string, findings: Finding[]): Promise<
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT' && code !== 'EIO') throw error;
-    findings.push({ file: name, what: code === 'ENOENT' ? 'is missing' : 'can not be read (EIO)' });
+    findings.push({ file: name, what: code === 'ENOENT' ? 'is missing' : 'cannot be read (EIO)' });
   }
   return undefined;
 }

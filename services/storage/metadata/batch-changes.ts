@@ -1,6 +1,6 @@
 import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
-import type { WebhookPlace } from '#proto/status/webhooks.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
 import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
   BlobRecord,
@@ -33,8 +33,8 @@ const UNSYNCED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.outbox, kinds.trans
 const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
 
 /**
- * Whether a batch of such changes may be written without a sync (`Metadata.note`). A batch with any other change is
- * synced, which shows what had reached the disk when a log turns out to be damaged.
+ * Whether a batch of such changes may be written without a sync (`Metadata.writeUnsynced`). A batch with any other
+ * change is synced, which shows what had reached the disk when a log turns out to be damaged.
  */
 export function mayBeUnsynced({ key, deleted }: { key: string; deleted: boolean }): boolean {
   if (key === keys.history) return true;
@@ -85,7 +85,7 @@ export const put = {
   scopeMap: (name: string, record: ScopeMapRecord) => [set(keys.scopeMap(name), record)],
   child: (name: string, record: ChildRecord) => [set(keys.child(name), record)],
   outbox: (number: number, record: OutboxRecord) => [set(keys.outbox(number), record)],
-  webhook: (webhook: string, place: WebhookPlace) => [set(keys.webhook(webhook), place)],
+  webhook: (webhook: string, position: WebhookPosition) => [set(keys.webhook(webhook), position)],
   instance: (instance: string) => [set(keys.instance, instance)],
   starts: (record: StartsRecord) => [set(keys.starts, record)],
   parent: (parent: string) => [set(keys.parent, parent)],

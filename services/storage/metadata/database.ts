@@ -28,7 +28,7 @@ export class Database {
   #closing = false;
 
   /**
-   * @param deadline until when to wait for another process that has the folder open, in ms since 1970
+   * @param deadline until when to wait for another process that has the folder open, by `performance.now()`
    * @throws Fault `volume-unusable` if a retry would not help; an Error if the folder is still locked at the deadline
    */
   static async open(folder: string, deadline: number): Promise<Database> {

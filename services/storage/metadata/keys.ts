@@ -24,7 +24,7 @@
  *   j!<number>                          JournalEntry    change for children: see journal.ts
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
- *   y!<webhook>                         WebhookPlace    delivery position; not synced
+ *   y!<webhook>                         WebhookPosition delivery position; not synced
  *   x!version                           number          version of this table
  *   x!parent                            string          parent of bases, #, its last repair: ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata

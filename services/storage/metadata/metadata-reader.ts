@@ -1,6 +1,6 @@
 import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
-import type { WebhookPlace } from '#proto/status/webhooks.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
 import type { Database } from './database.ts';
 import type { JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
@@ -69,7 +69,7 @@ export class MetadataReader {
     this.many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));
   token = (name: string) => this.#one<TokenRecord>(keys.token(name));
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(keys.scopeMap(name));
-  webhook = (webhook: string) => this.#one<WebhookPlace>(keys.webhook(webhook));
+  webhook = (webhook: string) => this.#one<WebhookPosition>(keys.webhook(webhook));
   child = (name: string) => this.#one<ChildRecord>(keys.child(name));
   instance = () => this.#one<string>(keys.instance);
   starts = () => this.#one<StartsRecord>(keys.starts);
@@ -123,7 +123,7 @@ export class MetadataReader {
 
   tokens = (after?: string) => this.range<TokenRecord>(prefix(kinds.token), after);
   outbox = () => this.range<OutboxRecord>(prefix(kinds.outbox));
-  webhooks = () => this.range<WebhookPlace>(prefix(kinds.webhook));
+  webhooks = () => this.range<WebhookPosition>(prefix(kinds.webhook));
   children = (after?: string) => this.range<ChildRecord>(prefix(kinds.child), after);
   scopeMaps = (after?: string) => this.range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
 

@@ -5,7 +5,7 @@ import { Database } from './database.ts';
 import { Journal, type JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
-import { allUnsent } from './migration.ts';
+import { markAllUnsent } from './migration.ts';
 
 /*
  * Metadata: the records of storage, in LevelDB. Together with the files of committed blobs they are the truth.
@@ -66,7 +66,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     const metadata = new Metadata(database, before !== boot);
     await metadata.#count();
     // The version last: a migration that a crash interrupts runs again.
-    if (version === BEFORE_OUTGOING) await allUnsent(metadata);
+    if (version === BEFORE_OUTGOING) await markAllUnsent(metadata);
     if (before !== boot || version !== METADATA_VERSION) {
       await metadata.write([set(keys.version, METADATA_VERSION), set(keys.boot, boot)]);
     }

@@ -16,7 +16,7 @@ const BATCH = 1_000;
  * Migrates metadata of a version without records of outgoing changes: marks every manifest as possibly unsent. No push
  * is lost, and one check at the parent per manifest shows whether it has it. If interrupted, it runs again.
  */
-export async function allUnsent(metadata: MigrationTarget): Promise<void> {
+export async function markAllUnsent(metadata: MigrationTarget): Promise<void> {
   let batch: Change[] = [];
   for await (const [repository, digest] of metadata.named(kinds.manifest)) {
     batch.push(...put.unsent(repository, digest, { since: metadata.instant(Date.now()), found: true }));

@@ -32,7 +32,7 @@ export async function checkAccounts(
   }
   if (hasTokens)
     notes.push(
-      'Lost accounts can not be listed by name: compare "terrace token list" with the accounts that should exist',
+      'Lost accounts cannot be listed by name: compare "terrace token list" with the accounts that should exist',
     );
   if (!(await records.has(keys.instance))) {
     notes.push(

@@ -4,7 +4,7 @@ import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.
 import { ChildName, InstanceId } from '#proto/accounts/children.ts';
 import { Bytes } from '#proto/contract/scalars.ts';
 import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
-import { WebhookKey, WebhookPlace } from '#proto/status/webhooks.ts';
+import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
 
 /**
  * The rule of each kind of record: the table of keys in ../metadata/keys.ts, in a form that can be checked. Unknown
@@ -57,7 +57,7 @@ const rules: Record<string, Rule> = {
   h: rule([form(ChildName)], Type.Object({ instance: InstanceId, since: Instant, seen: Instant })),
   k: rule([(text) => text === 'signing'], Type.String({ minLength: 1 })),
   e: rule([number], Type.Object({ type: Type.String(), data: Type.Unknown(), at: Instant })),
-  y: rule([form(WebhookKey)], WebhookPlace),
+  y: rule([form(WebhookKey)], WebhookPosition),
 };
 
 export const kindOfKey = (key: string): string => key.slice(0, key.indexOf('!'));

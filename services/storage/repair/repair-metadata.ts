@@ -135,7 +135,7 @@ async function rebuild(
       if (complete && !unconfirmed) continue;
       const some = named.length > 0 ? 'some of ' : '';
       const { file, what } = finding;
-      addLine(report.lost, `records of ${file}, which ${what}: ${some}their names can not be read`);
+      addLine(report.lost, `records of ${file}, which ${what}: ${some}their names cannot be read`);
     }
     const remnants = damagedRanges.flatMap(({ named }) => named);
     for (const [key, remnant] of new Map(remnants.map((each) => [each.key, each]))) {

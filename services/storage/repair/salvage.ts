@@ -100,7 +100,7 @@ async function copy(
   { findings, damaged }: Salvaged,
 ): Promise<boolean> {
   const add = (where: string) => {
-    const finding = { file: name, what: `can not be read (EIO)${where}` };
+    const finding = { file: name, what: `cannot be read (EIO)${where}` };
     findings.push(finding);
     damaged.push({ finding, entries: [], complete: false });
   };

@@ -160,7 +160,7 @@ export class Manifests {
     return referrersPage(this.#deps.metadata, { repository, subject, artifactType }, page);
   }
 
-  clean(repository: string) {
+  deleteSynchronized(repository: string) {
     return deleteSynchronized(this.#deps, repository);
   }
 

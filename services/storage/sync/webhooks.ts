@@ -1,23 +1,23 @@
-import type { WebhookPlace } from '#proto/status/webhooks.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { drop, put } from '../metadata/metadata.ts';
 
 /** Delivery position of each webhook. No faults of its own. */
-export class WebhookPlaces {
+export class WebhookPositions {
   readonly #metadata: Metadata;
 
   constructor({ metadata }: { metadata: Metadata }) {
     this.#metadata = metadata;
   }
 
-  async get(webhook: string): Promise<{ place?: WebhookPlace }> {
-    const place = await this.#metadata.webhook(webhook);
-    return place ? { place } : {};
+  async get(webhook: string): Promise<{ place?: WebhookPosition }> {
+    const position = await this.#metadata.webhook(webhook);
+    return position ? { place: position } : {};
   }
 
   /** Unsynced: after a power cut, the latest deliveries are repeated. */
-  async keep(webhook: string, place: WebhookPlace): Promise<void> {
-    await this.#metadata.writeUnsynced(put.webhook(webhook, place));
+  async keep(webhook: string, position: WebhookPosition): Promise<void> {
+    await this.#metadata.writeUnsynced(put.webhook(webhook, position));
   }
 
   async retain(webhooks: readonly string[]): Promise<void> {

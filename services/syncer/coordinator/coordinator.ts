@@ -78,7 +78,7 @@ export function coordinate(
   });
   const onEnded = (ok?: boolean) => {
     termTasks.parentTasks?.passEnded();
-    if (ok !== undefined) clock.passed(ok);
+    if (ok !== undefined) clock.passEnded(ok);
   };
   const passes = new PassRunner({ ...shared, onEnded });
 

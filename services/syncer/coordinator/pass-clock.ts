@@ -50,7 +50,7 @@ export class PassClock {
   }
 
   /** A pass has ended. A failed one is retried (`PASS_RETRY`) if the next scheduled one is later than that. */
-  passed(ok: boolean): void {
+  passEnded(ok: boolean): void {
     if (!this.#alarm) return;
     // A tick that became due during the pass comes first.
     this.#alarm.check();

@@ -12,8 +12,8 @@ import {
 } from '#proto/content/content-events.ts';
 import { configurationChanged } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
-import { isInStream, type Kept } from '#proto/jetstream/archive.ts';
-import type { WebhookPlace } from '#proto/status/webhooks.ts';
+import { isInStream, type StreamBounds } from '#proto/jetstream/archive.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
 import { lossOf, noticeOf, type WebhookNotice } from './notice.ts';
 import type { NoticeSender } from './post.ts';
 import { deliveryWait } from './verdict.ts';
@@ -36,7 +36,7 @@ const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
 export type DeliveryDeps = {
   bus: HistoryReader & EventListener & NewsListener;
-  places: { get(): Promise<WebhookPlace | undefined>; keep(place: WebhookPlace): Promise<void> };
+  positions: { get(): Promise<WebhookPosition | undefined>; keep(position: WebhookPosition): Promise<void> };
   to: Receiver;
   post: NoticeSender;
   progress: WebhookProgress;
@@ -48,10 +48,10 @@ export type DeliveryDeps = {
   times?: typeof TIMES;
 };
 
-type Waiting = { notice: WebhookNotice; place: WebhookPlace };
+type Waiting = { notice: WebhookNotice; position: WebhookPosition };
 
 /**
- * Delivers events to one receiver, in order and one at a time, until `signal` aborts. The place is stored after each
+ * Delivers events to one receiver, in order and one at a time, until `signal` aborts. The position is stored after each
  * delivery, so a killed process causes at most one duplicate: the event that was in flight.
  */
 export async function deliverEvents(deps: DeliveryDeps, signal: AbortSignal): Promise<void> {
@@ -91,8 +91,8 @@ export async function deliverEvents(deps: DeliveryDeps, signal: AbortSignal): Pr
 
 class Delivery {
   readonly #deps: DeliveryDeps;
-  #place: WebhookPlace | undefined;
-  #stored: WebhookPlace | undefined;
+  #position: WebhookPosition | undefined;
+  #stored: WebhookPosition | undefined;
   #failures = 0;
 
   constructor(deps: DeliveryDeps) {
@@ -102,21 +102,21 @@ class Delivery {
   /** @throws Fault if the bus or storage does not answer */
   async round(signal: AbortSignal): Promise<'nothing' | 'all' | 'more' | { waitMs: number }> {
     const { bus, progress } = this.#deps;
-    const stream = await bus.archive.kept();
-    const place = await this.#currentPlace(stream);
+    const stream = await bus.archive.bounds();
+    const position = await this.#currentPosition(stream);
     await this.#store();
-    const { waiting, end, more } = await this.#read(place, stream, signal);
-    for (const [index, { notice, place: reached }] of waiting.entries()) {
+    const { waiting, end, more } = await this.#read(position, stream, signal);
+    for (const [index, { notice, position: reached }] of waiting.entries()) {
       signal.throwIfAborted();
       progress.behind(waiting.length - index, more);
       const verdict = await this.#deps.post.send(notice, signal);
       if (verdict.kind !== 'accepted') return { waitMs: this.#failed(verdict) };
       this.#failures = 0;
-      this.#place = reached;
+      this.#position = reached;
       await this.#store();
       progress.accepted(waiting.length - index - 1, more);
     }
-    this.#place = end;
+    this.#position = end;
     await this.#store();
     if (waiting.length === 0 && !more) progress.behind(0, false);
     return more ? 'more' : waiting.length > 0 ? 'all' : 'nothing';
@@ -134,20 +134,20 @@ class Delivery {
     return waitMs;
   }
 
-  /** The place up to which events were handled; if none is stored, the start. */
-  async #currentPlace(stream: Kept): Promise<WebhookPlace> {
-    const { places } = this.#deps;
-    if (this.#place) return this.#place;
-    this.#place = this.#stored = await places.get();
-    this.#place ??= await this.#start(stream);
-    return this.#place;
+  /** The position up to which events were handled; if none is stored, the start. */
+  async #currentPosition(stream: StreamBounds): Promise<WebhookPosition> {
+    const { positions } = this.#deps;
+    if (this.#position) return this.#position;
+    this.#position = this.#stored = await positions.get();
+    this.#position ??= await this.#start(stream);
+    return this.#position;
   }
 
   /**
-   * Where a webhook without a stored place starts: now if it has just been configured, else at the last start of
+   * Where a webhook without a stored position starts: now if it has just been configured, else at the last start of
    * storage or change of the configuration, whichever is later, as far as the stream has one.
    */
-  async #start({ made, last }: Kept): Promise<WebhookPlace> {
+  async #start({ made, last }: StreamBounds): Promise<WebhookPosition> {
     const { bus, fresh } = this.#deps;
     let sequence = last;
     if (!fresh) {
@@ -155,33 +155,33 @@ class Delivery {
       const starts = await Promise.all(types.map((subject) => bus.archive.last(subject)));
       sequence = starts.reduce<number>((max, start) => Math.max(max, start ?? 0), 0) || last;
     }
-    // If the bus does not answer, the next round asks again: a place without the id of its event would count as lost.
+    // If the bus does not answer, the next round asks again: a position without the id of an event would count as lost.
     return { made, sequence, id: (await bus.archive.idAt(sequence || 1)) ?? '' };
   }
 
   async #store(): Promise<void> {
-    const place = this.#place;
-    if (!place || place === this.#stored) return;
-    await this.#deps.places.keep(place);
-    this.#stored = place;
+    const position = this.#position;
+    if (!position || position === this.#stored) return;
+    await this.#deps.positions.keep(position);
+    this.#stored = position;
   }
 
-  /** Notices after the place, at most `MAX_BATCH`; `end`: the place up to which events were read. */
+  /** Notices after the position, at most `MAX_BATCH`; `end`: the position up to which events were read. */
   async #read(
-    place: WebhookPlace,
-    stream: Kept,
+    position: WebhookPosition,
+    stream: StreamBounds,
     signal: AbortSignal,
-  ): Promise<{ waiting: Waiting[]; end: WebhookPlace; more: boolean }> {
+  ): Promise<{ waiting: Waiting[]; end: WebhookPosition; more: boolean }> {
     const { bus, to, layer } = this.#deps;
     const { made } = stream;
     const waiting: Waiting[] = [];
-    let end = place;
+    let end = position;
     const addGap = (gap: Gap, sequence: number) => {
       end = { made, sequence, id: '' };
-      waiting.push({ notice: lossOf(gap, made, layer), place: end });
+      waiting.push({ notice: lossOf(gap, made, layer), position: end });
     };
-    if (!(await isInStream(this.#deps.bus.archive, place, stream))) {
-      addGap({ from: place.sequence + 1, reason: 'lost' }, stream.first - 1);
+    if (!(await isInStream(this.#deps.bus.archive, position, stream))) {
+      addGap({ from: position.sequence + 1, reason: 'lost' }, stream.first - 1);
     }
     for await (const past of bus.history({ since: end.sequence + 1, signal })) {
       if ('gap' in past) {
@@ -197,7 +197,7 @@ class Delivery {
       }
       end = { made, sequence: past.sequence, id: past.event.id };
       const notice = noticeOf(past, to);
-      if (notice) waiting.push({ notice, place: end });
+      if (notice) waiting.push({ notice, position: end });
       if (waiting.length >= MAX_BATCH) return { waiting, end, more: past.sequence < stream.last };
     }
     return { waiting, end, more: false };

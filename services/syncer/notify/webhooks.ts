@@ -3,7 +3,12 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
-import { getWebhookPlace, retainWebhooks, storeWebhookPlace, webhookStatus } from '#proto/status/webhooks.ts';
+import {
+  getWebhookPosition,
+  retainWebhooks,
+  storeWebhookPosition,
+  webhookStatus,
+} from '#proto/status/webhooks.ts';
 import { type DeliveryDeps, deliverEvents } from './delivery.ts';
 import { WebhookPost } from './post.ts';
 import { WebhookProgress } from './webhook-progress.ts';
@@ -12,8 +17,8 @@ import { WebhookProgress } from './webhook-progress.ts';
  * Delivery of events to webhooks. Runs in the coordinator only.
  *
  * Each configured webhook has a task of its own, which lasts until its settings change or the term ends. The task
- * (`delivery.ts`) reads the event history from the webhook's place, turns each selected event into a CloudEvent
- * (`notice.ts`), signs and posts it (`post.ts`, `signature.ts`), and stores the new place at storage once it was
+ * (`delivery.ts`) reads the event history from the webhook's position, turns each selected event into a CloudEvent
+ * (`notice.ts`), signs and posts it (`post.ts`, `signature.ts`), and stores the new position at storage once it was
  * accepted. Otherwise `verdict.ts` decides when the same event is sent again: no later event overtakes it.
  * `webhook-progress.ts` publishes the status of the webhook.
  */
@@ -88,14 +93,14 @@ export class WebhookTasks {
     if (signal.aborted) return;
     const progress = new WebhookProgress(bus, key, to.name, log, before?.value);
     await using post = new WebhookPost(to, answerMs);
-    const places = {
-      get: async () => (await fencedBus.call(getWebhookPlace, { webhook: key }, { signal })).place,
-      keep: async (place: Parameters<DeliveryDeps['places']['keep']>[0]) => {
-        await fencedBus.call(storeWebhookPlace, { webhook: key, place });
+    const positions = {
+      get: async () => (await fencedBus.call(getWebhookPosition, { webhook: key }, { signal })).place,
+      keep: async (position: Parameters<DeliveryDeps['positions']['keep']>[0]) => {
+        await fencedBus.call(storeWebhookPosition, { webhook: key, place: position });
       },
     };
     await deliverEvents(
-      { bus, places, to, post, progress, layer, fresh, log, ...(times && { times }) },
+      { bus, positions, to, post, progress, layer, fresh, log, ...(times && { times }) },
       signal,
     );
     progress.end();

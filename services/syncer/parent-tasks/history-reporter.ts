@@ -13,7 +13,7 @@ import type {
 } from '#proto/bus/roles.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { isInStream, type Kept } from '#proto/jetstream/archive.ts';
+import { isInStream, type StreamBounds } from '#proto/jetstream/archive.ts';
 import {
   type LayerReport,
   type LayersReport,
@@ -55,7 +55,7 @@ export type ReporterDeps = {
 
 /**
  * Sends the events of this layer and of those below to the parent until `signal` aborts: at any time while the link is
- * live, otherwise after each pass. The parent reports the place from which it continues.
+ * live, otherwise after each pass. The parent reports the position from which it continues.
  */
 export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
   const { bus, log, gatherMs = GATHER_MS } = deps;
@@ -106,7 +106,7 @@ class HistoryReporter {
   readonly #sender: HistorySender;
   /** Sequence up to which missing events have been published as `history.lost`. */
   #reportedMissing = 0;
-  /** No event after the parent's place `behind`, up to this place, is for the parent: they are not read again. */
+  /** No event after the parent's position `behind`, up to this one, is for the parent: they are not read again. */
   #skipped: StreamPosition & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
   /** When the status of all layers was last read, by `Date.now()`. */
   #readAt = Number.NEGATIVE_INFINITY;
@@ -134,7 +134,7 @@ class HistoryReporter {
     this.pending = !due && (!all || this.#clock.differs(all));
     let mismatches = 0;
     for (let first = due === true; !signal.aborted; first = false) {
-      const stream = await bus.archive.kept();
+      const stream = await bus.archive.bounds();
       if (!sender.ack || first) {
         all ??= await layers();
         if (!(await sender.ask(stream.made, all, signal))) return;
@@ -144,14 +144,14 @@ class HistoryReporter {
       const isKnown = place !== undefined && (await isInStream(bus.archive, place, stream));
       if (place && !isKnown)
         log.info(
-          { place, kept: stream },
+          { place, stream },
           'the history cursor of the parent is not in this history; sending all events',
         );
       const handled = isKnown ? await this.#handledUpTo(place, stream) : undefined;
       if (handled === stream.last || stream.last < stream.first) return;
       if ((await this.#send(stream.made, handled, signal)) === 'all') return;
       mismatches += 1;
-      // One immediate retry from the place that the parent reports; then the caller backs off.
+      // One immediate retry from the position that the parent reports; then the caller backs off.
       if (mismatches > 1)
         throw new Fault(
           'parent-invalid',
@@ -160,15 +160,15 @@ class HistoryReporter {
     }
   }
 
-  /** Sequence up to which a parent at this place has all events that are for it. */
-  async #handledUpTo({ sequence }: StreamPosition, stream: Kept): Promise<number> {
+  /** Sequence up to which a parent at this position has all events that are for it. */
+  async #handledUpTo({ sequence }: StreamPosition, stream: StreamBounds): Promise<number> {
     const { behind, ...last } = this.#skipped;
     return behind === sequence && (await isInStream(this.#deps.bus.archive, last, stream))
       ? last.sequence
       : sequence;
   }
 
-  /** @returns `elsewhere` if the parent's place is not the expected one, or the stream was replaced */
+  /** @returns `elsewhere` if the parent's position is not the expected one, or the stream was replaced */
   async #send(made: string, after: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
     const sender = this.#sender;
     sender.restart = after === undefined && sender.ack?.place !== undefined;
@@ -205,7 +205,7 @@ class HistoryReporter {
       if (!(await flush())) return 'elsewhere';
     }
     if (!(await flush())) return 'elsewhere';
-    await sender.settle();
+    await sender.reportRefused();
     if (last.id) this.#skipped = { made, ...last, behind: sender.ack?.place?.sequence ?? 0 };
     return 'all';
   }

@@ -12,15 +12,15 @@ import { RefusedEvents } from './refused-events.ts';
 
 type Sent = LayersReport['events'];
 
-/** Sends events to a parent, from the place that it reports. Events that it refuses for good are skipped. */
+/** Sends events to a parent, from the position that it reports. Events that it refuses for good are skipped. */
 export class HistorySender {
   readonly #identity: () => Promise<LayerIdentity>;
   readonly #log: Log;
   readonly #refused: RefusedEvents;
   #to: ReportSender | undefined;
-  /** The parent's place, once it has reported it; `place` is undefined if it has no event. */
+  /** The parent's position, once it has reported it; `place` is undefined if it has no event. */
   ack: { place: StreamPosition | undefined } | undefined;
-  /** The next batch starts from the first event, regardless of the parent's place. */
+  /** The next batch starts from the first event, regardless of the parent's position. */
   restart = false;
   /** Max events per report: halved by a report that took too long, and increased by each full one that did not. */
   #maxEvents = MAX_EVENTS;
@@ -41,8 +41,8 @@ export class HistorySender {
   }
 
   /**
-   * Sends the status of the layers, and asks for the parent's place.
-   * @returns whether the parent reported its place
+   * Sends the status of the layers, and asks for the parent's position.
+   * @returns whether the parent reported its position
    * @throws Fault if it does not answer
    */
   async ask(made: string, layers: LayerReport[], signal: AbortSignal): Promise<boolean> {
@@ -55,7 +55,7 @@ export class HistorySender {
   }
 
   /**
-   * @returns whether the parent's place is now that of the last event
+   * @returns whether the parent's position is now that of the last event
    * @throws Fault if it does not answer
    */
   async send(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
@@ -93,12 +93,12 @@ export class HistorySender {
     }
     this.restart = false;
     this.ack = answer;
-    if (answer?.taken) await this.#refused.settle();
+    if (answer?.taken) await this.#refused.confirm();
     return answer?.taken ?? false;
   }
 
   /** To be called when all events have been sent. */
-  settle(): Promise<void> {
+  reportRefused(): Promise<void> {
     return this.#refused.report();
   }
 

@@ -205,13 +205,13 @@ export class Prefetcher implements ArrivalFollower {
       if (!next) await Promise.race([ended, this.#queued.promise]);
       else if (!this.#running.has(next.digest)) {
         this.#running.add(next.digest);
-        await this.#pool.job(() => this.#bring(next, signal));
+        await this.#pool.job(() => this.#pull(next, signal));
         this.#running.delete(next.digest);
       }
     }
   }
 
-  async #bring({ attempt: _, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
+  async #pull({ attempt: _, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
     const { settings, log } = this.#deps;
     const at = this.#deps.link();
     if (!at?.live) return;

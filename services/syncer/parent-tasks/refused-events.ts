@@ -54,7 +54,7 @@ export class RefusedEvents {
   }
 
   /** The parent accepted a later event: the refused ones are skipped for good. */
-  async settle(): Promise<void> {
+  async confirm(): Promise<void> {
     const refused = this.#unconfirmed;
     await this.report();
     this.#unconfirmed = [];

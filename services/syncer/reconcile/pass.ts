@@ -16,11 +16,12 @@ import type { PassContext, PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import { PassStats } from './context/pass-stats.ts';
 import { UnsentChanges } from './context/unsent-changes.ts';
+import { deleteUncovered } from './delete-uncovered.ts';
 import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
-import { clean, repositories } from './observe/repositories.ts';
-import { bringImages } from './pull/images.ts';
+import { repositories } from './observe/repositories.ts';
+import { pullImages } from './pull/images.ts';
 import { pullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
 import { pushChanges } from './push/push-changes.ts';
@@ -32,10 +33,11 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
  *
  * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
  * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
- * `select/` decides which repositories, tags, platforms and referrers the layer holds. `agree.ts` records agreement.
- * `pull/` then brings images and referrers into the layer and repairs damaged content; in ReadWrite mode, `push/`
- * carries changes up in parallel. Both wait in `context/` for the transfer jobs of their blobs. The pass ends with a
- * `PassResult`; if it succeeded, the cursor of the parent's changes advances.
+ * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode,
+ * `delete-uncovered.ts` deletes the content of the others. `agree.ts` records agreement. `pull/` then brings images and
+ * referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel. Both
+ * wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
+ * cursor of the parent's changes advances.
  */
 
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
@@ -96,10 +98,10 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       ? { unmatched: unmatchedPatterns(patterns, surveys, stats.failures).slice(0, MAX_PATTERNS) }
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
     if (everything) await unparkObsolete(context, surveys, covered);
-    if (everything && !up) await clean(context, uncovered);
+    if (everything && !up) await deleteUncovered(context, uncovered);
     for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
-      bringImages(context, await pullQueue(context, surveys)),
+      pullImages(context, await pullQueue(context, surveys)),
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);

@@ -5,9 +5,9 @@ import { isContinuous, nextTime, type ScheduleTimes, windowAt } from './window.t
  * configuration. All instants are in ms since 1970, all times in UTC.
  *
  * `window.ts` computes windows and times of a schedule. This file derives from them the current use of the link
- * (`linkAt`) and the next pass (`nextPass`). Both files depend on nothing but the given time; `window.ts` caches its last
- * results. `alarm.ts` calls a check again when its result may change, also after the clock was set. `abort-at-close.ts`
- * and `link-gate.ts` end work when the window closes.
+ * (`linkAt`) and the next pass (`nextPass`). Both files depend on nothing but the given time; `window.ts` caches its
+ * last results. `alarm.ts` calls a check again when its result may change, also after the clock was set.
+ * `abort-at-close.ts` and `link-gate.ts` end work when the window closes.
  */
 
 export type LinkUse = {

@@ -99,13 +99,13 @@ class UploadSteps {
   /** The lease of the upload. `session` is where it begins, and where it is once all but the last piece is sent. */
   #hold(wanted: WantedBlob, lock: UploadLease, session: UploadSession): Hold {
     const deps = this.#deps;
-    let confirmedOffset = session;
+    let reached = session;
     const move = async () => {
-      confirmedOffset = await this.#uploading(wanted, lock, (upload) => upload.run(session));
+      reached = await this.#uploading(wanted, lock, (upload) => upload.run(session));
     };
     return {
       move: () => logged(deps, move()),
-      commit: () => logged(deps, this.#commit(wanted, lock, confirmedOffset)),
+      commit: () => logged(deps, this.#commit(wanted, lock, reached)),
       release: () => lock[Symbol.asyncDispose](),
     };
   }
@@ -143,7 +143,7 @@ class UploadSteps {
         ensureHeld: () => lock.ensureHeld(),
         signal: ending,
         late: grace.signal,
-        confirmedOffset: async (session) => {
+        onSession: async (session) => {
           this.#offset = session.offset;
           if (session.location !== location) await this.#sessions.keep(wanted, session);
           location = session.location;

@@ -27,7 +27,7 @@ export type UploadDeps = {
   /** Aborts the active requests, later than `signal`. */
   late: AbortSignal;
   /** Called with the session of each answer of the parent, before the next request. */
-  confirmedOffset: (session: UploadSession) => Promise<void>;
+  onSession: (session: UploadSession) => Promise<void>;
 };
 
 /** Sends a blob piece by piece: one request at a time, each from the offset that the parent reported last. */
@@ -46,7 +46,7 @@ export class Upload {
    */
   async run(begun: UploadSession): Promise<UploadSession> {
     const { repository, digest, size } = this.#wanted;
-    const { pushClient, confirmedOffset, late } = this.#deps;
+    const { pushClient, onSession, late } = this.#deps;
     let session = begun;
     for (;;) {
       const left = size - session.offset;
@@ -64,7 +64,7 @@ export class Upload {
           `the parent reports ${session.offset} bytes of ${digest}, which has ${size}`,
         );
       }
-      await confirmedOffset(session);
+      await onSession(session);
       // It may retain less than it was sent, but each request has to make progress.
       if (session.offset <= offset) {
         throw new Fault(

@@ -170,7 +170,7 @@ class HubConnection implements Hub {
     }
   }
 
-  /** Limits the wait for a reply: at QoS 0, a reply may be lost. `begin` is not called once the connection has ended. */
+  /** Limits the wait for a reply: at QoS 0, one may be lost. `begin` is not called once the connection has ended. */
   async #within<T>(begin: () => Promise<T>, what: string): Promise<T> {
     const { signal } = this.#over;
     signal.throwIfAborted();

@@ -71,7 +71,7 @@ export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
 }
 
 async function recentStart(bus: HistoryReader): Promise<number> {
-  const { first, last } = await bus.archive.kept();
+  const { first, last } = await bus.archive.bounds();
   return Math.max(first, last - MAX_SCANNED);
 }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { configurationOf, overridesOf, type UpOptions } from '../../../cli/input/options.ts';
+import { overridesOf, resolveConfiguration, type UpOptions } from '../../../cli/input/options.ts';
 import { Refusal } from '../../../cli/terminal/refusal.ts';
 
 const settings = (options: Partial<UpOptions>, text?: string) => {
   const all = { data: 'data', ...options };
-  return configurationOf(all, overridesOf(all), text, { readable: () => true }).configuration;
+  return resolveConfiguration(all, overridesOf(all), text, { readable: () => true }).configuration;
 };
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof Refusal && error.exitCode === 2 && pattern.test(error.message);

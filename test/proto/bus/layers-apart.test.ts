@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { attributed } from '#proto/bus/relay.ts';
 import { check, pack } from '#proto/contract/contract.ts';
 import { Envelope, MAX_LAYER_LENGTH } from '#proto/contract/envelope.ts';
-import { fitReport, kept, prefixPaths } from '#proto/status/layer-reports.ts';
+import { fitReport, layersToStore, prefixPaths } from '#proto/status/layer-reports.ts';
 import { type LayerReport, LayersReport, MAX_DEPTH, MAX_LAYERS } from '#proto/status/layers-below.ts';
 
 /** What goes up through many layers, each of which keeps and tells what it was told. */
@@ -20,7 +20,7 @@ const layer = (name: string, detail?: string): LayerReport => ({
 function up(own: LayerReport, children: Record<string, LayerReport[]>): LayerReport[] {
   const told = fitReport(own, prefixPaths(Object.entries(children)));
   check(LayersReport, { made: 'm', events: [], layers: JSON.parse(JSON.stringify(told)) });
-  return kept(told);
+  return layersToStore(told);
 }
 
 const counted = (layers: LayerReport[]) => layers.reduce((sum, { leftOut = 0 }) => sum + 1 + leftOut, 0);

@@ -5,7 +5,7 @@ import { type Archive, isInStream } from '#proto/jetstream/archive.ts';
 const bounds = { first: 10, last: 20, made: 'now' };
 /** Trimmed at 15. */
 const archive = {
-  kept: async () => bounds,
+  bounds: async () => bounds,
   idAt: async (sequence: number) => (sequence === 15 ? undefined : `id-${sequence}`),
 } as unknown as Archive;
 

@@ -117,7 +117,7 @@ test('of a tag, what its own damaged record can not tell is told by the event be
   const { lost, restored } = await repaired(rig);
   assert.deepEqual(
     lost.map((line) => line.replace(/at byte.*:/, '…')),
-    ['records of 000003.log, which is damaged … some of their names can not be read'],
+    ['records of 000003.log, which is damaged … some of their names cannot be read'],
   );
   assert.ok(restored.includes(`tag ${app}:digit, which pointed to ${image}`));
   await rig.start();
@@ -141,7 +141,7 @@ test('a name that only the damaged record has is not believed', async () => {
   log[event] = (log[event] as number) ^ 0x01;
   await writeFile(path, log);
   const { lost } = await repaired(rig);
-  assert.match(lost[0] ?? '', /some of their names can not be read$/);
+  assert.match(lost[0] ?? '', /some of their names cannot be read$/);
   await rig.start();
   assert.deepEqual(await tagsOf(rig, app), [{ tag: 'v8', digest: older }]);
 });

@@ -140,9 +140,9 @@ for (const ending of ['.log', '.ldb']) {
     assert.ok(size > 40_000);
     const done = await repairMetadata({ ...options(volume.data), read: unreadableAt(path, 20_000) });
     const { lost, damage } = (done as { report: { lost: string[]; damage: { what: string }[] } }).report;
-    assert.ok(damage.some(({ what }) => what === 'can not be read (EIO) at byte 16384, 4096 bytes'));
+    assert.ok(damage.some(({ what }) => what === 'cannot be read (EIO) at byte 16384, 4096 bytes'));
     assert.ok(
-      lost.some((line) => /which can not be read \(EIO\) at byte 16384, 4096 bytes: their names/.test(line)),
+      lost.some((line) => /which cannot be read \(EIO\) at byte 16384, 4096 bytes: their names/.test(line)),
     );
     const db = new Level(folder);
     const count = (await db.keys({ gt: 'z!', lt: 'z"' }).all()).length;

@@ -151,7 +151,7 @@ for (const seed of seeds)
         failedInRow += 1;
         retryFrom = time.elapsed;
       } else failedInRow = 0;
-      clock.passed(ok);
+      clock.passEnded(ok);
     };
     const actor = createActor(
       syncerMachine.provide({

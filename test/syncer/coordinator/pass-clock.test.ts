@@ -112,7 +112,7 @@ test('once a night, and the parent is away: tried again after 1, 2, 4 … 30 min
   pass(2 * HOUR);
   assert.equal(ticks.length, 1);
   for (const most of [1, 2, 4, 8, 16, 30, 30]) {
-    clock.passed(false);
+    clock.passEnded(false);
     const failed = Date.now();
     const known: number = ticks.length;
     while (ticks.length === known) mock.timers.tick(1_000);
@@ -121,7 +121,7 @@ test('once a night, and the parent is away: tried again after 1, 2, 4 … 30 min
     const waited = (time - failed) / MINUTE;
     assert.ok(waited >= most * 0.5 && waited <= most, `${waited} min instead of ${most}`);
   }
-  clock.passed(true);
+  clock.passEnded(true);
   const known = ticks.length;
   pass(12 * HOUR);
   assert.equal(ticks.length, known);
@@ -132,11 +132,11 @@ test('retries end at the next time of the schedule, and begin anew there', () =>
   clock.start();
   pass(HOUR);
   for (let round = 0; round < 5; round += 1) {
-    clock.passed(false);
+    clock.passEnded(false);
     const known: number = ticks.length;
     while (ticks.length === known) mock.timers.tick(1_000);
   }
-  clock.passed(false);
+  clock.passEnded(false);
   pass(HOUR);
   const scheduled = ticks.filter(({ cause }) => cause === 'schedule');
   assert.deepEqual(
@@ -144,7 +144,7 @@ test('retries end at the next time of the schedule, and begin anew there', () =>
     scheduled.map(() => 0),
   );
   const known = ticks.length;
-  clock.passed(false);
+  clock.passEnded(false);
   pass(MINUTE);
   assert.equal(ticks.length, known + 1, 'the first retry comes within a minute again');
 });
@@ -153,7 +153,7 @@ test('continuous and in a window, a pass that failed is tried again at the next 
   for (const one of [{ schedule: '* * * * *' }, { schedule: '0 0 * * *', windowMs: DAY }]) {
     times = one;
     clock.start();
-    clock.passed(false);
+    clock.passEnded(false);
     const known = ticks.length;
     pass(29_000);
     assert.equal(ticks.length, known);
@@ -167,7 +167,7 @@ test('a failed pass begins nothing outside the window', () => {
   times = { schedule: '0 3 * * *', windowMs: 2 * MINUTE };
   clock.start();
   pass(3 * HOUR + MINUTE);
-  clock.passed(false);
+  clock.passEnded(false);
   const known = ticks.length;
   pass(20 * HOUR);
   assert.equal(ticks.length, known);

@@ -306,7 +306,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
     },
     since: async function* () {},
   };
-  const archive = { kept: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
+  const archive = { bounds: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
   const below = new ChildReports({ ...bus, relay, archive } as never);
   await fc.assert(
     fc.asyncProperty(report, async (told) => {
@@ -334,7 +334,7 @@ test('events that the parent refuses, and those that make room', async () => {
       const event = { id: 'a-1', type: 'terrace.tag.moved' } as Envelope;
       events.add({ sequence: 1, event }, error);
       await events.report();
-      await events.settle();
+      await events.confirm();
       bus.end();
     }),
     RUNS,

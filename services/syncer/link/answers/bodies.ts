@@ -14,7 +14,7 @@ const MIN_BYTES = 1_024;
 /** Max size of an answer other than a blob, such as a page of a list, in bytes. */
 export const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** Max size of a token answer, or of a short message about this layer, in bytes. */
-export const MAX_MESSAGE_BYTES = 256 * 1024;
+export const MAX_SMALL_ANSWER_BYTES = 256 * 1024;
 /** Max bytes that are read of an error body. */
 const MAX_ERROR_BYTES = 64 * 1024;
 /** Max time to read any of these, in ms. The slowest link that can be configured carries 1.8 MB in it. */

@@ -2,7 +2,13 @@ import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
-import { type Answer, MAX_MESSAGE_BYTES, readAll, readErrorBody, unreachable } from '../answers/bodies.ts';
+import {
+  type Answer,
+  MAX_SMALL_ANSWER_BYTES,
+  readAll,
+  readErrorBody,
+  unreachable,
+} from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
 import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
@@ -237,7 +243,7 @@ export class ParentLink implements AsyncDisposable {
       if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
       throw fault;
     }
-    return grantedIn(await this.read(answer, MAX_MESSAGE_BYTES, what), what, Date.now());
+    return grantedIn(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what, Date.now());
   }
 
   async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
@@ -251,6 +257,6 @@ export class ParentLink implements AsyncDisposable {
     });
     if (answer.statusCode !== 200)
       throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
-    return jsonFields(await this.read(answer, MAX_MESSAGE_BYTES, what), what);
+    return jsonFields(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what);
   }
 }

@@ -10,7 +10,7 @@ import {
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { MAX_MESSAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
+import { MAX_SMALL_ANSWER_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -147,7 +147,7 @@ export class ParentActivation implements ActivationCache {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const activated = readAs(Activated, await this.#link.read(answer, MAX_MESSAGE_BYTES, path));
+      const activated = readAs(Activated, await this.#link.read(answer, MAX_SMALL_ANSWER_BYTES, path));
       return activated?.instance === instance ? { since: activated.since } : 'free';
     }
     const body = await readErrorBody(answer);

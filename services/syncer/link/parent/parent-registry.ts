@@ -63,7 +63,7 @@ export interface BlobSource {
   blob: ParentRegistry['blob'];
 }
 
-/** What a pass reads with. Every answer is checked; for faults, see `refusal` in `answers.ts`. */
+/** What a pass reads with. Every answer is checked; for faults, see `refusal` in `../answers/answers.ts`. */
 export interface ParentReader
   extends ParentProbe,
     RepositoryLister,
@@ -75,8 +75,8 @@ export interface ParentReader
 }
 
 /**
- * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `passing` in
- * `answers.ts` says which of them pass by themselves.
+ * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `isTransient`
+ * in `../answers/answers.ts` says which of them pass by themselves.
  */
 export class ParentRegistry implements ParentReader, BlobSource {
   readonly #link: ParentLink;

@@ -3,7 +3,7 @@ import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type LayersReport, ReportAck, reportPath, type StreamPosition } from '#proto/status/layers-below.ts';
-import { MAX_MESSAGE_BYTES } from '../answers/bodies.ts';
+import { MAX_SMALL_ANSWER_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -51,8 +51,9 @@ export class ParentReports implements ReportSender {
   }
 
   /**
-   * @returns the parent's place in the stream, and whether it stored the report (`taken`); `refused` if it permanently
-   * rejects the content of this report; undefined if it accepts no reports: it is no Terrace, or denies access
+   * @returns the parent's position in the stream, and whether it stored the report (`taken`); `refused` if it
+   * permanently rejects the content of this report; undefined if it accepts no reports: it is no Terrace, or denies
+   * access
    * @throws Fault `parent-unreachable`, `busy`, `parent-refused`, `already-activated`
    */
   async send(
@@ -71,7 +72,7 @@ export class ParentReports implements ReportSender {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const text = (await this.#link.read(answer, MAX_MESSAGE_BYTES, path)).toString('utf8');
+      const text = (await this.#link.read(answer, MAX_SMALL_ANSWER_BYTES, path)).toString('utf8');
       const other = takenSince(status, text);
       if (other) {
         this.#activation.invalidate();

@@ -5,8 +5,9 @@ import { type Answer, one } from '../answers/bodies.ts';
 export type UploadSession = { location: string; offset: number };
 
 /**
- * The place at which an upload continues, by the Location of an answer. A path below `/v2/` is always requested of
- * the parent and the host ignored: behind a proxy, the parent may not know the name by which it is reached.
+ * The location at which an upload continues, by the header Location of an answer. A path below `/v2/` is always
+ * requested of the parent, and the host ignored: behind a proxy, the parent may not know the name by which it is
+ * reached.
  * @param before the location in use, for an answer that names none
  * @returns a path at the parent, or the URL of another host
  * @throws Fault `parent-invalid`

@@ -67,13 +67,13 @@ export class AcrChangeScan {
     if (states.length > 0 && states.every((state) => state === 'forbidden')) return undefined;
     const compareAll = full || this.#marks.size === 0 || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const parentChanges = compareAll ? undefined : await this.#findChanges(deps, seen);
-    return { parentChanges, finish: (good) => this.#settle(good, compareAll, seen) };
+    return { parentChanges, finish: (good) => this.#storeMarks(good, compareAll, seen) };
   }
 
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
     const marks = new Map<Repository, Mark>();
     const stored = listEntries(
-      (page) => this.#bus.call(listMarks, { scopeHash: scopeHash, ...page }, { signal }),
+      (page) => this.#bus.call(listMarks, { scopeHash, ...page }, { signal }),
       (page) => page.marks,
       ({ repository }) => repository,
       MAX_MARKS_PER_PAGE,
@@ -140,7 +140,7 @@ export class AcrChangeScan {
     return parentChanges;
   }
 
-  async #settle(
+  async #storeMarks(
     good: boolean,
     compareAll: boolean,
     seen: ReadonlyMap<Repository, RepositoryState>,

@@ -1,4 +1,4 @@
-import { cleanRepository, listRepositories } from '#proto/content/manifests.ts';
+import { listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
@@ -60,23 +60,4 @@ export async function repositories({
     else uncovered.push(name);
   }
   return { covered: [...names].sort(), uncovered };
-}
-
-/** Deletes pulled content from repositories that no selection covers any more. For ReadOnly layers. */
-export async function clean(
-  { bus, stats, log, signal }: PassContext,
-  uncovered: Repository[],
-): Promise<void> {
-  for (const repository of uncovered) {
-    signal.throwIfAborted();
-    try {
-      const { tags, manifests } = await bus.call(cleanRepository, { repository });
-      stats.dropped += tags;
-      if (tags + manifests > 0)
-        log.info({ repository, tags, manifests }, 'repository no longer selected; content deleted');
-    } catch (error) {
-      signal.throwIfAborted();
-      stats.fail({ repository }, error);
-    }
-  }
 }

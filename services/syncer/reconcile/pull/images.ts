@@ -49,7 +49,7 @@ const MAX_PARALLEL_PULLS = 8;
  * is known once its tree is loaded, so the next batch is loaded while this one is pulled. An image for which there is
  * not enough memory is deferred to a later batch, whose first image is loaded in any case.
  */
-export async function bringImages(
+export async function pullImages(
   context: PassContext,
   images: Image[],
   { room = new MemoryBudget(), limits }: { room?: MemoryBudget; limits?: TreeLimits } = {},
@@ -67,7 +67,7 @@ export async function bringImages(
     waiting = [...batch.waiting, ...waiting];
     const following = next();
     following?.begin();
-    await batch.bring();
+    await batch.pull();
     batch = following;
   }
 }
@@ -102,10 +102,10 @@ class Batch {
     return this.#loads;
   }
 
-  async bring(): Promise<void> {
+  async pull(): Promise<void> {
     const loaded = await this.begin();
     try {
-      await each(loaded.toSorted(byBegun), MAX_PARALLEL_PULLS, (image) => this.#pull(image));
+      await each(loaded.toSorted(byBegun), MAX_PARALLEL_PULLS, (image) => this.#pullOne(image));
     } finally {
       this.#cache.clear();
       this.#loads = Promise.resolve([]);
@@ -170,7 +170,7 @@ class Batch {
     return load;
   }
 
-  async #pull(image: LoadedImage): Promise<void> {
+  async #pullOne(image: LoadedImage): Promise<void> {
     const { bus, pass, stats, signal } = this.#context;
     const { repository, tag, digest, load } = image;
     try {

@@ -11,7 +11,7 @@ import type { FetchedManifest } from '../../../../services/syncer/link/parent/pa
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
-import { bringImages, type Image } from '../../../../services/syncer/reconcile/pull/images.ts';
+import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
 import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
 import { missingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
 
@@ -213,7 +213,7 @@ async function brought(
     by: 'b',
     layer: 'l',
   };
-  await bringImages(deps as unknown as PassContext, images, { room, ...(limits && { limits }) });
+  await pullImages(deps as unknown as PassContext, images, { room, ...(limits && { limits }) });
   assert.equal(held, 0);
   return { tags, most, failed, fetched: above.fetched };
 }
