@@ -12,7 +12,7 @@ import { Publisher } from '../../services/twin-bridge/publish.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 
-test('a bus that can not keep events for so long gets the configuration all the same', async () => {
+test('a configuration is published even if the bus can not retain events for that long', async () => {
   const wanted = configurationWith({ eventTtl: 'P90D' });
   const { promise, resolve } = Promise.withResolvers<unknown>();
   const bus = {
@@ -30,12 +30,12 @@ test('a bus that can not keep events for so long gets the configuration all the 
   assert.deepEqual(await promise, wanted);
 });
 
-test('a configuration that an earlier Terrace wrote, and that can not be read now, is written over', async () => {
+test('an unreadable configuration of an earlier version is overwritten', async () => {
   const wanted = configurationWith();
   const { promise, resolve } = Promise.withResolvers<unknown>();
   const bus = {
     watch: () => () => {},
-    // Which counts as none.
+    // A value that can't be read counts as none.
     get: async () => undefined,
     put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
     publish: () => {},

@@ -8,8 +8,8 @@ import { configurationWith } from '../../support/configuration.ts';
 
 const closed = new Fault('window-closed', 'the window is closed');
 
-/** A pass whose window closes while the parent is asked, which has answered so often since it began. */
-async function ended(answers: number) {
+/** A pass whose window closes while it reads the change feed. @param answers answers of the parent before that */
+async function passAtClose(answers: number) {
   const end = new AbortController();
   const parent = { answers: 7 };
   const changeCursor = {
@@ -26,9 +26,9 @@ async function ended(answers: number) {
   return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
 }
 
-test('a pass that its window ends before the parent has answered says that it was not heard', async () => {
-  const unheard = await ended(0);
-  assert.deepEqual([unheard.ok, unheard.ended, unheard.unanswered], [false, 'window', true]);
-  const parentChanges = await ended(1);
-  assert.deepEqual([parentChanges.ended, parentChanges.unanswered], ['window', undefined]);
+test('a pass whose window closes before the parent has answered is marked as unanswered', async () => {
+  const unanswered = await passAtClose(0);
+  assert.deepEqual([unanswered.ok, unanswered.ended, unanswered.unanswered], [false, 'window', true]);
+  const answered = await passAtClose(1);
+  assert.deepEqual([answered.ended, answered.unanswered], ['window', undefined]);
 });

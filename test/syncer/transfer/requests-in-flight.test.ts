@@ -2,21 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RequestsInFlight } from '../../../services/syncer/transfer/requests-in-flight.ts';
 
-test('one that is silent is ended, one that is heard is not; the next may be silent for longer', () => {
+test('a silent request is aborted, an active one is not, and the next may be silent for longer', () => {
   let now = 0;
   const requests = new RequestsInFlight(() => now);
   const { signal } = new AbortController();
   const silent = requests.begin(signal);
-  const heard = requests.begin(signal);
+  const active = requests.begin(signal);
   now = 4_900;
   requests.abortStalled();
-  heard.onBytes();
+  active.onBytes();
   assert.equal(silent.isSuperseded, false);
   now = 5_000;
   requests.abortStalled();
-  assert.deepEqual([silent.isSuperseded, heard.isSuperseded], [true, false]);
+  assert.deepEqual([silent.isSuperseded, active.isSuperseded], [true, false]);
   silent[Symbol.dispose]();
-  heard[Symbol.dispose]();
+  active[Symbol.dispose]();
   const next = requests.begin(signal);
   now = 14_900;
   requests.abortStalled();
@@ -26,7 +26,7 @@ test('one that is silent is ended, one that is heard is not; the next may be sil
   assert.equal(next.isSuperseded, true);
 });
 
-test('on a link that answers slowly all may be silent for longer', () => {
+test('on a link with slow answers, requests may be silent for longer', () => {
   let now = 0;
   const requests = new RequestsInFlight(() => now);
   const request = requests.begin(new AbortController().signal);

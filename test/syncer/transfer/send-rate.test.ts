@@ -6,7 +6,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-test('the first piece is small, those after it take about eight seconds, 4 MiB at most', () => {
+test('the first piece is small, later ones take about eight seconds and have 4 MiB at most', () => {
   const pace = new SendRate();
   assert.equal(pace.piece(GIB, undefined), 64 * KIB);
   pace.sent(64 * KIB, 640);
@@ -15,7 +15,7 @@ test('the first piece is small, those after it take about eight seconds, 4 MiB a
   assert.equal(pace.piece(GIB, undefined), 4 * MIB);
 });
 
-test('a request that broke makes the next piece smaller, down to 64 KiB', () => {
+test('a request that breaks makes the next piece smaller, down to 64 KiB', () => {
   const pace = new SendRate();
   pace.sent(100 * KIB, 1_000);
   pace.failed();
@@ -24,9 +24,9 @@ test('a request that broke makes the next piece smaller, down to 64 KiB', () => 
   assert.equal(pace.piece(GIB, undefined), 64 * KIB);
 });
 
-test('before a window closes, a piece is begun only if it ends in time', () => {
+test('before the window closes, a piece is sent only if it ends in time', () => {
   const pace = new SendRate();
-  assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'nothing is known of the link');
+  assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'the link is not measured yet');
   assert.equal(pace.piece(GIB, 60_000, 0), 64 * KIB);
   pace.sent(100 * KIB, 1_000);
   for (const left of [60_000, 8_000, 3_000, 2_000]) {
@@ -38,7 +38,7 @@ test('before a window closes, a piece is begun only if it ends in time', () => {
   assert.equal(pace.piece(GIB, -1, 0), undefined);
 });
 
-test('what is little may still go when a usual piece would not end in time', () => {
+test('a small remainder is sent even if a usual piece would not end in time', () => {
   const pace = new SendRate();
   assert.equal(pace.piece(200, 1_000, 0), 200);
   assert.equal(pace.piece(200, 400, 0), undefined);
@@ -47,15 +47,15 @@ test('what is little may still go when a usual piece would not end in time', () 
   assert.equal(pace.piece(0, 600, 0), 0);
 });
 
-test('a small first piece that took long keeps no usual one out of a window', () => {
+test('a small first piece that took long does not keep a usual one out of a window', () => {
   const pace = new SendRate();
   pace.sent(163, 1_000);
   assert.equal(pace.piece(GIB, 10_000, 0), 64 * KIB);
   pace.sent(10 * KIB, 100);
-  assert.equal(pace.piece(GIB, undefined), 800 * KIB, 'it is at least as fast as that');
+  assert.equal(pace.piece(GIB, undefined), 800 * KIB, 'the rate of a small piece is a lower bound');
 });
 
-test('an old estimate by which nothing would end in time is tried anew: what is never sent corrects none', () => {
+test('a stale estimate by which no piece fits does not prevent a first piece', () => {
   let now = 0;
   const pace = new SendRate(() => now);
   pace.sent(64 * KIB, 60_000);
@@ -64,14 +64,14 @@ test('an old estimate by which nothing would end in time is tried anew: what is 
   assert.equal(pace.piece(GIB, 20_000, 0), undefined);
   now += 1;
   assert.equal(pace.piece(GIB, 20_000, 0), 64 * KIB);
-  assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'too late for a first one');
+  assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'too late for a first piece');
   pace.failed();
-  assert.equal(pace.piece(GIB, 20_000, 0), undefined, 'tried just now');
+  assert.equal(pace.piece(GIB, 20_000, 0), undefined, 'tested just now');
   now += 30_000;
   assert.equal(pace.piece(GIB, 20_000, 0), 64 * KIB);
 });
 
-test('however often a request breaks, the next one is waited for no longer than where nothing is known', () => {
+test('repeated failures do not raise the expected time above that of an unknown link', () => {
   const pace = new SendRate();
   const unknown = pace.ms(64 * KIB);
   pace.sent(MIB, 1_000);
@@ -81,5 +81,5 @@ test('however often a request breaks, the next one is waited for no longer than 
   slow.sent(64 * KIB, 60_000);
   const measured = slow.ms(64 * KIB);
   slow.failed();
-  assert.equal(slow.ms(64 * KIB), measured, 'a link that is slower than that is believed');
+  assert.equal(slow.ms(64 * KIB), measured, 'a measured rate below that is retained');
 });

@@ -19,13 +19,13 @@ const repository = 'app';
 const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 const isLost = (error: unknown) => Fault.is(error, 'claim-lost');
 
-/** Ends the hold as its time does. */
-const end = (digest: string) => {
+/** Removes the lease, as its expiry does. */
+const expire = (digest: string) => {
   const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
   return bus.remove(lease, `upload.${name.slice(0, 40)}`);
 };
 
-test('one that was paused for longer than its hold asks before it sends anything', async () => {
+test('a transfer that was paused for longer than its lease checks the lease before it sends', async () => {
   const digest = digestOf('taken over');
   let now = 0;
   const clocks = { day: () => now, running: () => 0 };
@@ -33,7 +33,7 @@ test('one that was paused for longer than its hold asks before it sends anything
   assert.ok(first);
   assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
   await first.ensureHeld();
-  await end(digest);
+  await expire(digest);
   await using second = await UploadLease.take(bus, 'two', repository, digest);
   assert.ok(second);
   now += LEASE_MS;
@@ -42,13 +42,13 @@ test('one that was paused for longer than its hold asks before it sends anything
   await second.ensureHeld();
 });
 
-test('one that nobody else has taken meanwhile is good again', async () => {
+test('an expired lease that no other transfer has taken is renewed', async () => {
   const digest = digestOf('not taken');
   let now = 0;
   const clocks = { day: () => 0, running: () => now };
-  await using hold = await UploadLease.take(bus, 'one', repository, digest, clocks);
+  await using held = await UploadLease.take(bus, 'one', repository, digest, clocks);
   now += LEASE_MS;
-  await end(digest);
-  await hold?.ensureHeld();
+  await expire(digest);
+  await held?.ensureHeld();
   assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
 });

@@ -12,7 +12,7 @@ import { pushBlob, pushImage, sameContent } from '../../support/registry/image.t
 import { sender } from '../../support/sender.ts';
 import { patience, slowed } from '../../support/until.ts';
 
-/** Uploads that are cut, towards a Terrace. Pieces are 4 MiB at most. */
+/** Interrupted uploads to a Terrace. Pieces have 4 MiB at most. */
 const MIB = 1024 * 1024;
 const PIECE = 4 * MIB;
 let parent: TestLayer;
@@ -35,13 +35,13 @@ after(async () => {
   await parent?.[Symbol.asyncDispose]();
 });
 
-/** Bytes of content that the parent was sent. */
+/** Bytes of content that the parent received. */
 const received = (through: FaultProxy, repository: string) =>
   through.requests
     .filter(({ path }) => path.startsWith(`/v2/${repository}/blobs/uploads/`))
     .reduce((sum, seen) => sum + seen.received, 0);
 
-test('a cut in the middle of a piece: the upload goes on at the very byte', async () => {
+test('an upload that is cut within a piece continues at the next byte', async () => {
   const SIZE = 16 * MIB;
   proxy.bandwidth = { total: slowed(8 * MIB) };
   const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
@@ -58,11 +58,11 @@ test('a cut in the middle of a piece: the upload goes on at the very byte', asyn
   proxy.bandwidth = {};
   assert.equal(await sameContent(layer.url, parent.url, ['cut']), undefined);
   const extra = received(proxy, 'cut') - SIZE;
-  // What is on its way to the parent when the link is cut is lost; all else is kept.
+  // Only bytes in flight when the link is cut are lost.
   assert.ok(extra < cuts * MIB, `${extra} bytes above the size after ${cuts} cuts`);
 });
 
-test('a syncer that is killed in the middle: what the parent has is not sent again', async () => {
+test('after a syncer is killed during an upload, bytes that the parent has are not sent again', async () => {
   const SIZE = 20 * MIB;
   proxy.bandwidth = { total: slowed(4 * MIB) };
   const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
@@ -77,7 +77,7 @@ test('a syncer that is killed in the middle: what the parent has is not sent aga
   assert.ok(received(proxy, 'killed') <= SIZE + PIECE);
 });
 
-test('an upload stops when the window closes, and the next one goes on', async () => {
+test('an upload stops when the window closes, and the next one continues it', async () => {
   const SIZE = 28 * MIB;
   const { digest, layers } = await pushImage(layer.url, 'window', 'v1', { layers: [SIZE] });
   const windowMs = patience(2_500);
@@ -94,13 +94,13 @@ test('an upload stops when the window closes, and the next one goes on', async (
   await using up = await sender(layer, { url: proxy.url });
   await send(up, 'window', digest, { tag: 'v1', expect: undefined });
   assert.equal(await sameContent(layer.url, parent.url, ['window']), undefined);
-  assert.ok(received(proxy, 'window') <= SIZE + MIB, 'what had arrived was sent again');
+  assert.ok(received(proxy, 'window') <= SIZE + MIB, 'received bytes were sent again');
 });
 
-test('a parent that took something else for it is sent it anew, once', async () => {
+test('a blob that the parent received with another digest is sent again once', async () => {
   const wrong = { status: 400, body: '{"errors":[{"code":"DIGEST_INVALID","message":"other content"}]}' };
   for (const [repository, times] of [
-    ['anew', 1],
+    ['again', 1],
     ['never', 9],
   ] as const) {
     let left: number = times;
@@ -120,11 +120,11 @@ test('a parent that took something else for it is sent it anew, once', async () 
   proxy.fault();
 });
 
-test('a blob that is damaged here is not taken for the fault of the parent', async () => {
+test('a blob that is damaged here is not reported as a fault of the parent', async () => {
   const { digest, layers } = await pushImage(layer.url, 'damaged', 'v1', { layers: [100_000] });
   await using up = await sender(layer, { url: proxy.url });
-  const place = await up.bus.call(locateBlob, { repository: 'damaged', digest: layers[0]!.digest });
-  const file = join(layer.data, place.path);
+  const located = await up.bus.call(locateBlob, { repository: 'damaged', digest: layers[0]!.digest });
+  const file = join(layer.data, located.path);
   const bytes = await readFile(file);
   bytes[50_000]! ^= 1;
   await chmod(file, 0o600);
@@ -132,7 +132,7 @@ test('a blob that is damaged here is not taken for the fault of the parent', asy
   await assert.rejects(send(up, 'damaged', digest), { code: 'digest-invalid', message: /damaged here/ });
 });
 
-test('content of sha512 goes up', async () => {
+test('content with sha512 digests is pushed', async () => {
   const blob = await pushBlob(layer.url, 'sha512', Buffer.from('content'));
   const config = await pushBlob(layer.url, 'sha512', Buffer.from('{}'));
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
@@ -147,7 +147,7 @@ test('content of sha512 goes up', async () => {
   assert.equal((await fetch(`${parent.url}${path}`)).status, 200);
 });
 
-test('an empty blob goes up', async () => {
+test('an empty blob is pushed', async () => {
   const { digest, layers } = await pushImage(layer.url, 'empty', 'v1', { layers: [Buffer.alloc(0)] });
   await using up = await sender(layer, { url: proxy.url });
   await send(up, 'empty', digest, { tag: 'v1', expect: undefined });

@@ -15,7 +15,7 @@ const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass
 
 const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
 
-test('a job whose blob another syncer holds rests for a whole number of ms', async () => {
+test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {
     if (subject === claimTransfer.subject) throw new Fault('busy', 'another one holds it');
     return { digests: [digest] };
@@ -24,8 +24,8 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
     {
       bus: { call } as unknown as Bus,
       volume: new Volume('/'),
-      parent: () => Promise.reject(new Error('not asked')),
-      pushClient: () => Promise.reject(new Error('not asked')),
+      parent: () => Promise.reject(new Error('unexpected request')),
+      pushClient: () => Promise.reject(new Error('unexpected request')),
       pace: new SendRate(),
       slots: new Slots(1),
       bandwidth: UNLIMITED,
@@ -40,14 +40,14 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
   assert.ok(Number.isInteger(verdict.retryMs));
 });
 
-test('a job that is taken after its window has closed is forgotten, and nobody is asked', async () => {
+test('a job that is taken after its window has closed is dropped without a request', async () => {
   for (const direction of ['up', 'down'] as const) {
-    const nobody = () => Promise.reject(new Error('not asked'));
+    const reject = () => Promise.reject(new Error('unexpected request'));
     const deps = {
-      bus: { call: nobody } as unknown as Bus,
+      bus: { call: reject } as unknown as Bus,
       volume: new Volume('/'),
-      parent: nobody,
-      pushClient: nobody,
+      parent: reject,
+      pushClient: reject,
       pace: new SendRate(),
       slots: new Slots(1),
       bandwidth: UNLIMITED,

@@ -7,7 +7,7 @@ import type { Hub } from '../../../services/twin-bridge/iot-edge/hub.ts';
 import { TIMING } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { quiet } from '../../support/bus.ts';
 
-test('a report that becomes due during the decision that nothing is due is not delayed', async () => {
+test('a report that becomes due during the check for due work is not delayed', async () => {
   const over = new AbortController();
   const reports: Properties[] = [];
   const hub: Hub = {
@@ -24,7 +24,7 @@ test('a report that becomes due during the decision that nothing is due is not d
   let time = 0;
   const slept: number[] = [];
   const clock = {
-    // The clock of the day stands still, or is set back all the time.
+    // The wall clock does not count: it stands still.
     now: () => 0,
     running: () => {
       time += 1;
@@ -35,9 +35,9 @@ test('a report that becomes due during the decision that nothing is due is not d
       time += ms;
     },
   };
-  const standing = { take: async () => {}, wanted: { a: 1 } };
+  const delegate = { take: async () => {}, wanted: { a: 1 } };
   const timing = { ...TIMING, minBackoffMs: 2 };
-  await new Conversation(standing, quiet, timing, clock).run(hub, over.signal);
+  await new Conversation(delegate, quiet, timing, clock).run(hub, over.signal);
   assert.equal(reports.length, 2);
   assert.ok(Math.max(0, ...slept) <= 2, `slept for ${slept} ms`);
 });

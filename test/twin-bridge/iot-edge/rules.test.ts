@@ -13,7 +13,7 @@ import {
 import { admissible, difference } from '../../../services/twin-bridge/iot-edge/reported-rules.ts';
 import { topicOf } from '../../../services/twin-bridge/iot-edge/topics.ts';
 
-test('without its version it is not known what is desired', () => {
+test('desired properties without a version are unknown', () => {
   for (const unknown of [undefined, null, {}, [], 'x', { mode: 'ReadOnly' }, { $version: '3' }]) {
     assert.equal(desiredOf(unknown), undefined, JSON.stringify(unknown));
   }
@@ -23,7 +23,7 @@ test('without its version it is not known what is desired', () => {
   assert.deepEqual(twinReported({ $version: 9, a: 1, b: null }), { a: 1 });
 });
 
-test('what a twin takes, and what not', () => {
+test('only fields that are valid in a twin are admissible', () => {
   let deep: unknown = 1;
   for (let depth = 0; depth < 9; depth += 1) deep = { d: deep };
   const good = {
@@ -66,7 +66,7 @@ test('what a twin takes, and what not', () => {
   assert.match(admissible(much).complaints.join(), /limit of 16384 bytes/);
 });
 
-test('the difference makes of what is known what is wanted, whatever both are', () => {
+test('the difference, merged into the known properties, gives the wanted ones', () => {
   const leaf = fc.oneof(fc.integer(), fc.string(), fc.boolean(), fc.array(fc.integer(), { maxLength: 3 }));
   const { tree } = fc.letrec<{ tree: Properties }>((tie) => ({
     tree: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.oneof({ depthSize: 'small' }, leaf, tie('tree')), {
@@ -95,7 +95,7 @@ test('the difference makes of what is known what is wanted, whatever both are', 
   assert.deepEqual(difference({ a: [1, 2, 3] }, { a: [9] }), { a: [9] });
 });
 
-test('topics are told apart, and others are none', () => {
+test('topics of the twin are distinguished, and other topics are ignored', () => {
   assert.deepEqual(topicOf('$iothub/twin/res/204/?$rid=7&$version=5'), {
     kind: 'reply',
     status: 204,
@@ -108,7 +108,7 @@ test('topics are told apart, and others are none', () => {
   }
 });
 
-test('the last good document is kept whole, for its owner only', async () => {
+test('the last good document is stored completely, and only its owner may read it', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-last-'));
   try {
     assert.equal(await readLastGood(folder), undefined);

@@ -51,7 +51,7 @@ const reported = (more: Partial<LayerFacts> = {}) =>
     ...more,
   });
 
-test('a layer that is well', () => {
+test('a layer without problems is Online, and reports its figures', () => {
   assert.deepEqual(reported(), {
     version: '1.2.3',
     connectionState: 'Online',
@@ -76,13 +76,13 @@ test('a layer that is well', () => {
   });
 });
 
-test('the states of the connected registry: what is connected and not well is unhealthy', () => {
+test('states are those of the connected registry, and a connected layer with a problem is Unhealthy', () => {
   const stateOf = (more: Partial<LayerView>) => reported({ seen: seen(more) }).connectionState;
   assert.equal(stateOf({}), 'Online');
   assert.equal(stateOf({ link: link({ state: 'Syncing' }) }), 'Syncing');
   assert.equal(stateOf({ link: link({ state: 'Offline', detail: 'away' }) }), 'Offline');
   assert.equal(stateOf({ storage: { ...storage, space: { free: 0, reserve: 1, low: true } } }), 'Unhealthy');
-  assert.equal(stateOf({ syncers: [] }), 'Offline', 'nobody is there who would say otherwise');
+  assert.equal(stateOf({ syncers: [] }), 'Offline', 'no syncer updates the state');
   const { link: _link, ...untried } = seen();
   assert.equal(reported({ seen: untried }).connectionState, 'Offline');
   assert.equal(
@@ -91,7 +91,7 @@ test('the states of the connected registry: what is connected and not well is un
   );
 });
 
-test('what is not well is said by type, code and since when', () => {
+test('problems are reported with type, code and start time', () => {
   const details = (more: Partial<LayerView>, rest: Partial<LayerFacts> = {}) =>
     (reported({ seen: seen(more), ...rest }).statusDetails as { code: string }[]).map(({ code }) => code);
   const low = { ...storage, space: { free: 0, reserve: 1, low: true } };
@@ -109,12 +109,16 @@ test('what is not well is said by type, code and since when', () => {
   );
   assert.deepEqual(details({ storage: { ...storage, damaged: 1 } }), ['ContentDamaged']);
   assert.deepEqual(details({ syncers: [] }), ['SyncerSilent']);
-  // Whoever is there, storage is asked for it.
+  // States of syncers and children come from storage, too: its silence is the only problem that is reported.
   const silent = seen({ link: link({ state: 'Unhealthy' }) });
   for (const field of ['storage', 'syncers', 'children'] as const) delete silent[field];
-  const told = reported({ seen: silent });
+  const silentReport = reported({ seen: silent });
   assert.deepEqual(
-    [(told.statusDetails as { code: string }[]).map(({ code }) => code), told.children, told.syncers],
+    [
+      (silentReport.statusDetails as { code: string }[]).map(({ code }) => code),
+      silentReport.children,
+      silentReport.syncers,
+    ],
     [['StorageSilent'], undefined, undefined],
   );
   assert.deepEqual(details({ link: link({ state: 'Unhealthy', detail: 'a:1: gone' }) }), ['SyncIncomplete']);
@@ -122,7 +126,7 @@ test('what is not well is said by type, code and since when', () => {
   assert.deepEqual(details({ storage: { ...storage, accounts: ['x'] } }), ['AccountNotAsDeclared']);
   const refused = { desired: { version: 5, state: 'refused' as const, complaints: ['mode: no'] } };
   assert.deepEqual(details({}, refused), ['DesiredRefused']);
-  const taken = reported({
+  const inactive = reported({
     seen: seen({
       link: link({
         state: 'Unhealthy',
@@ -131,13 +135,13 @@ test('what is not well is said by type, code and since when', () => {
       }),
     }),
   });
-  assert.deepEqual(taken.activation, { status: 'Inactive' });
-  // By its code alone: the same sentence may be the reason of something else.
+  assert.deepEqual(inactive.activation, { status: 'Inactive' });
+  // Only the code counts: the same sentence may be the reason of another fault.
   const quoted = reported({ seen: seen({ link: link({ state: 'Unhealthy', detail: ALREADY_ACTIVATED }) }) });
   assert.deepEqual(quoted.activation, { status: 'Active' });
 });
 
-test('the last pass, and what of it failed', () => {
+test('the last pass is reported with its failures', () => {
   const result: PassResult = {
     pass: 'p',
     ok: false,
@@ -160,7 +164,7 @@ test('the last pass, and what of it failed', () => {
   assert.equal(syncing.syncState, 'Syncing');
 });
 
-test('layers below: how many, and how each stands', () => {
+test('layers below are reported with their number and states', () => {
   const child = (name: string, at = NOW) => ({ name, instance: 'i', since: 0, seen: at });
   const report = {
     path: [],
@@ -177,7 +181,7 @@ test('layers below: how many, and how each stands', () => {
   });
 });
 
-test('however much there is to say, a twin takes it, and no secret is in it', () => {
+test('a report of any size is cut to the limit of a twin, and holds no secret', () => {
   const long = 'ä'.repeat(5_000);
   const name = (at: number) => `child-with-a-long-name-of-${at}`.padEnd(63, 'x');
   const children = Array.from({ length: 500 }, (_, at) => ({
@@ -196,23 +200,23 @@ test('however much there is to say, a twin takes it, and no secret is in it', ()
     }),
     desired: { version: 1, state: 'refused', complaints },
   });
-  for (const most of [MAX_BYTES, 6_000, 4_000]) {
-    const some = fit(all, most);
-    assert.ok(Buffer.byteLength(JSON.stringify(some)) <= most);
-    assert.equal(some.truncated, most < MAX_BYTES ? true : undefined);
+  for (const max of [MAX_BYTES, 6_000, 4_000]) {
+    const some = fit(all, max);
+    assert.ok(Buffer.byteLength(JSON.stringify(some)) <= max);
+    assert.equal(some.truncated, max < MAX_BYTES ? true : undefined);
   }
-  const most = fit(all);
-  assert.doesNotMatch(JSON.stringify(most), /someone|secret/);
+  const complete = fit(all);
+  assert.doesNotMatch(JSON.stringify(complete), /someone|secret/);
   assert.equal(fit(reported()).truncated, undefined);
-  const keys = JSON.stringify(most).match(/"([^"]+)":/g) ?? [];
+  const keys = JSON.stringify(complete).match(/"([^"]+)":/g) ?? [];
   assert.ok(keys.every((key) => !/[.#$\s]/.test(key)));
 });
 
-test('figures change by steps', () => {
+test('figures are rounded to two significant digits', () => {
   assert.deepEqual([0, 7, 99, 101, 123_456, 999_999].map(coarse), [0, 7, 99, 100, 120_000, 1_000_000]);
 });
 
-test('what the parent refuses to be told, and what can not be read, is no secret', () => {
+test('a refused history and unreadable states are reported as problems', () => {
   const last = {
     sequence: 7,
     id: 'a-7',

@@ -37,54 +37,54 @@ const link = (state: LinkStatus['state'], lastSync: number): LinkStatus => ({
   coordinator: 'syncer-test',
 });
 
-/** A syncer that is there. */
-async function says(status: LinkStatus): Promise<void> {
+/** Publishes the status of the link, and of the syncer that coordinates. */
+async function publishLink(status: LinkStatus): Promise<void> {
   const instance = status.coordinator;
   const one = { instance, host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
   await syncer.put(syncerStatus, instance, one);
   await syncer.put(linkStatus, LINK_KEY, status);
 }
 
-test('what changes is reported, together; what changes all the time is not, on its own', async () => {
-  const told: Reported[] = [];
+test('changes are reported together, and volatile fields alone are not reported', async () => {
+  const reports: Reported[] = [];
   let desired: DesiredState = { state: 'unknown', complaints: [] };
   using reporter = new TwinReporter({
     bus,
     log: quiet,
     version: '1',
     desired: () => desired,
-    report: (reported) => told.push(reported),
+    report: (reported) => reports.push(reported),
     pace: { debounceMs: 20, minIntervalMs: 20, minVolatileIntervalMs: 60_000, pollMs: 60_000 },
   });
   const reaches = (is: (reported: Reported) => boolean) =>
     until(
-      () => told.some(is),
-      () => JSON.stringify(told),
+      () => reports.some(is),
+      () => JSON.stringify(reports),
     );
   await reaches(({ connectionState }) => connectionState === 'Offline');
-  await says(link('Syncing', 1_000));
+  await publishLink(link('Syncing', 1_000));
   await reaches(({ connectionState }) => connectionState === 'Syncing');
   syncer.publish(passStarted, { pass: 'p', coordinator: 'c', cause: 'request' });
   const result = { pass: 'p', ok: true, taken: 1, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 };
   syncer.publish(passFinished, { ...result, failures: [], ms: 1 });
   await reaches(({ registrySyncResult }) => JSON.stringify(registrySyncResult ?? '').includes('"taken":1'));
 
-  const before = told.length;
-  await says(link('Syncing', 2_000));
+  const before = reports.length;
+  await publishLink(link('Syncing', 2_000));
   desired = { version: 7, state: 'refused', complaints: ['mode "x" is not valid'] };
   reporter.changed();
-  await reaches(({ desired: asked }) => (asked as DesiredState).version === 7);
-  const { lastSyncTime } = told.at(-1) ?? {};
+  await reaches(({ desired: actual }) => (actual as DesiredState).version === 7);
+  const { lastSyncTime } = reports.at(-1) ?? {};
   assert.equal(lastSyncTime, new Date(2_000).toISOString());
-  const count = told.length;
+  const count = reports.length;
   assert.ok(count - before <= 2);
-  await says(link('Syncing', 3_000));
+  await publishLink(link('Syncing', 3_000));
   const seenBy = async () => (await reporter.now()).lastSyncTime;
   await until(async () => (await seenBy()) === new Date(3_000).toISOString());
-  assert.equal(told.length, count, 'a good pass more is no news');
+  assert.equal(reports.length, count, 'another successful pass causes no report');
 });
 
-test('some reports go at once, more of them wait', async () => {
+test('a burst of reports is sent at once, and further ones wait', async () => {
   const times: number[] = [];
   let version = 0;
   using reporter = new TwinReporter({
@@ -107,7 +107,7 @@ test('some reports go at once, more of them wait', async () => {
   assert.ok(fifth - second >= 300, `${times}`);
 });
 
-test('a clock of the day that is set back keeps no report back', async () => {
+test('a wall clock that is set back delays no report', async () => {
   let version = 0;
   using reporter = new TwinReporter({
     bus,

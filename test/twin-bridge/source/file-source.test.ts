@@ -7,37 +7,37 @@ import { fileSource } from '../../../services/twin-bridge/source/file-source.ts'
 import type { SourceState } from '../../../services/twin-bridge/source/source.ts';
 import { until } from '../../support/until.ts';
 
-/** A file being watched; `next` is what it was found to be, one after another. */
-async function watched(pollMs?: number) {
+/** A watched file. `next` returns the states that the source passed on, one after another. */
+async function watchFile(pollMs?: number) {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-source-'));
   const path = join(folder, 'terrace.yaml');
-  const found: SourceState[] = [];
+  const states: SourceState[] = [];
   let read = 0;
   let watching: Disposable | undefined;
   return {
     path,
     start: () => {
-      watching = fileSource(path, pollMs).watch((one) => void found.push(one));
+      watching = fileSource(path, pollMs).watch((state) => void states.push(state));
     },
     next: async () => {
-      await until(() => found.length > read);
+      await until(() => states.length > read);
       read += 1;
-      return found[read - 1];
+      return states[read - 1];
     },
-    rest: () => found.slice(read),
+    rest: () => states.slice(read),
     [Symbol.asyncDispose]: async () => {
       watching?.[Symbol.dispose]();
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
-const text = (found: SourceState | undefined) => (found && 'text' in found ? found.text : undefined);
-const complaint = (found: SourceState | undefined) =>
-  found && 'complaint' in found ? found.complaint : undefined;
+const text = (state: SourceState | undefined) => (state && 'text' in state ? state.text : undefined);
+const complaint = (state: SourceState | undefined) =>
+  state && 'complaint' in state ? state.complaint : undefined;
 
-test('a file is read at once, when it is written to, and when another takes its place', async () => {
-  // Only the watch may tell.
-  await using source = await watched(3_600_000);
+test('a file is read at the start, after a write and after it is replaced', async () => {
+  // No poll in time: only the watch reports changes.
+  await using source = await watchFile(3_600_000);
   await writeFile(source.path, 'one');
   source.start();
   assert.equal(text(await source.next()), 'one');
@@ -46,17 +46,17 @@ test('a file is read at once, when it is written to, and when another takes its 
   await writeFile(`${source.path}.new`, 'three');
   await rename(`${source.path}.new`, source.path);
   assert.equal(text(await source.next()), 'three');
-  // The file of before is not followed.
+  // The watch follows the path, not the replaced file.
   await writeFile(source.path, 'four');
   assert.equal(text(await source.next()), 'four');
 });
 
-test('a file that is emptied, or half written, puts nothing else in force', async () => {
-  await using source = await watched(3_600_000);
+test('an emptied or half-written file puts no other document in force', async () => {
+  await using source = await watchFile(3_600_000);
   await writeFile(source.path, 'mode: ReadOnly');
   source.start();
   assert.equal(text(await source.next()), 'mode: ReadOnly');
-  // Within the time in which an editor writes.
+  // Two writes within the debounce.
   await writeFile(source.path, 'mo');
   await writeFile(source.path, 'mode: ReadWrite');
   assert.equal(text(await source.next()), 'mode: ReadWrite');
@@ -67,8 +67,8 @@ test('a file that is emptied, or half written, puts nothing else in force', asyn
   assert.deepEqual(source.rest(), []);
 });
 
-test('a file that is not there is a complaint until it comes', async () => {
-  await using source = await watched(3_600_000);
+test('a missing file is a complaint until it is created', async () => {
+  await using source = await watchFile(3_600_000);
   source.start();
   assert.match(complaint(await source.next()) ?? '', /terrace\.yaml does not exist: create it/);
   await writeFile(source.path, 'here');
@@ -77,10 +77,10 @@ test('a file that is not there is a complaint until it comes', async () => {
   assert.match(complaint(await source.next()) ?? '', /does not exist/);
 });
 
-test('where the file system tells of no change, a look now and then finds it, and the same text is not told twice', async () => {
-  await using source = await watched(10);
+test('without file system events, a poll finds changes, and an equal text is not passed on twice', async () => {
+  await using source = await watchFile(10);
   await rm(join(source.path, '..'), { recursive: true });
-  // There is no folder to watch: only the look is left.
+  // There is no folder to watch: only the poll is left.
   source.start();
   assert.match(complaint(await source.next()) ?? '', /does not exist/);
   const { mkdir } = await import('node:fs/promises');

@@ -5,41 +5,42 @@ import type { DocumentSource, SourceState } from '../../../services/twin-bridge/
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
-function silent() {
-  let tell: ((found: SourceState) => unknown) | undefined;
+function manualSource() {
+  let emit: ((document: SourceState) => unknown) | undefined;
   const source: DocumentSource = {
     name: 'twin',
     watch(handler) {
-      tell = handler;
+      emit = handler;
       return { [Symbol.dispose]() {} };
     },
   };
-  return { source, tell: (text: string) => tell?.({ text, folder: '/' }) };
+  return { source, emit: (text: string) => emit?.({ text, folder: '/' }) };
 }
 
-const texts = (found: SourceState[]) => found.map((one) => ('text' in one ? one.text : 'complaint'));
+const texts = (documents: SourceState[]) =>
+  documents.map((document) => ('text' in document ? document.text : 'complaint'));
 
-test('a source that finds nothing in time stands for an empty document, and is heard all the same', (t) => {
+test('a source without a document in time gives an empty one, and its later documents still apply', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const found: SourceState[] = [];
-  const { source, tell } = silent();
-  using _watching = orEmpty(source, 1_000, log).watch((one) => void found.push(one));
+  const documents: SourceState[] = [];
+  const { source, emit } = manualSource();
+  using _watching = orEmpty(source, 1_000, log).watch((document) => void documents.push(document));
   t.mock.timers.tick(999);
-  assert.deepEqual(found, []);
+  assert.deepEqual(documents, []);
   t.mock.timers.tick(1);
-  tell('mode: ReadWrite');
-  assert.deepEqual(texts(found), ['', 'mode: ReadWrite']);
+  emit('mode: ReadWrite');
+  assert.deepEqual(texts(documents), ['', 'mode: ReadWrite']);
 });
 
-test('one that finds something in time, or is no longer watched, never does', (t) => {
+test('a source with a document in time, or one that is no longer watched, gives no empty one', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const found: SourceState[] = [];
-  const { source, tell } = silent();
-  using _watching = orEmpty(source, 1_000, log).watch((one) => void found.push(one));
-  tell('mode: ReadOnly');
-  orEmpty(silent().source, 1_000, log)
-    .watch((one) => void found.push(one))
+  const documents: SourceState[] = [];
+  const { source, emit } = manualSource();
+  using _watching = orEmpty(source, 1_000, log).watch((document) => void documents.push(document));
+  emit('mode: ReadOnly');
+  orEmpty(manualSource().source, 1_000, log)
+    .watch((document) => void documents.push(document))
     [Symbol.dispose]();
   t.mock.timers.tick(5_000);
-  assert.deepEqual(texts(found), ['mode: ReadOnly']);
+  assert.deepEqual(texts(documents), ['mode: ReadOnly']);
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { DocumentSource, SourceState } from '../../../services/twin-bridge/source/source.ts';
 import { withLowerLayers } from '../../../services/twin-bridge/source/with-lower-layers.ts';
 
-function script(name: string): DocumentSource & { write(found: SourceState): void; watched: number } {
+function scriptedSource(name: string): DocumentSource & { write(found: SourceState): void; watched: number } {
   let handler: ((found: SourceState) => void) | undefined;
   return {
     name,
@@ -21,19 +21,19 @@ function script(name: string): DocumentSource & { write(found: SourceState): voi
   };
 }
 
-test('a document stands over the one beneath it, whichever of them changes', () => {
-  const [twin, file] = [script('the module twin'), script('/etc/t.yaml')];
+test('a document is passed on with the one below it, whichever of them changes', () => {
+  const [twin, file] = [scriptedSource('the module twin'), scriptedSource('/etc/t.yaml')];
   const found: SourceState[] = [];
   const watching = withLowerLayers(twin, file).watch((one) => void found.push(one));
   file.write({ text: 'name: a', folder: '/etc' });
-  assert.deepEqual(found, [], 'nothing before both are known');
+  assert.deepEqual(found, [], 'nothing is passed on before both are known');
   twin.write({ text: '{}', folder: '/data', version: 3 });
-  file.write({ complaint: 'it is gone' });
+  file.write({ complaint: 'it is missing' });
   file.write({ text: 'name: b', folder: '/etc' });
   twin.write({ complaint: 'no twin', version: 4 });
   assert.deepEqual(found, [
     { text: '{}', folder: '/data', version: 3, lower: { text: 'name: a', folder: '/etc' } },
-    { complaint: 'it is gone', version: 3 },
+    { complaint: 'it is missing', version: 3 },
     { text: '{}', folder: '/data', version: 3, lower: { text: 'name: b', folder: '/etc' } },
     { complaint: 'no twin', version: 4 },
   ]);

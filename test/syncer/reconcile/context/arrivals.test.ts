@@ -8,30 +8,30 @@ import { Arrivals } from '../../../../services/syncer/reconcile/context/arrivals
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 
-/** A queue whose jobs end at once as `outcome` says of each repository. */
+/** A queue whose jobs end at once, with the outcome of their repository. */
 function queue(outcome: (repository: string) => string) {
-  const wished: string[] = [];
+  const repositories: string[] = [];
   const jobs: Partial<TransferJob>[] = [];
-  const parentChanges = new Map<string, (event: unknown) => void>();
+  const handlers = new Map<string, (event: unknown) => void>();
   const bus = {
     listen: ({ type }: { type: string }, handler: (event: unknown) => void) => {
-      parentChanges.set(type, handler);
+      handlers.set(type, handler);
       return () => {};
     },
     submit: async (_: unknown, body: TransferJob) => {
-      wished.push(body.repository);
+      repositories.push(body.repository);
       jobs.push(body);
       const code = outcome(body.repository);
       const data = { ...body, code, reason: body.repository, status: 413 };
       const type = { done: 'finished', paused: 'paused' }[code] ?? 'failed';
-      setImmediate(() => parentChanges.get(`transfer.${type}`)?.({ data }));
+      setImmediate(() => handlers.get(`transfer.${type}`)?.({ data }));
     },
   };
-  return { bus: bus as unknown as Bus, wished, jobs };
+  return { bus: bus as unknown as Bus, repositories, jobs };
 }
 
-test('a blob that one repository does not give is asked of another one that has it', async () => {
-  const { bus, wished } = queue((repository) => (repository === 'a' ? 'blob-unknown' : 'done'));
+test('a blob that one repository of the parent lacks is pulled from another', async () => {
+  const { bus, repositories } = queue((repository) => (repository === 'a' ? 'blob-unknown' : 'done'));
   using arrivals = new Arrivals(bus, log, 'pass', new AbortController().signal);
   const results = await Promise.allSettled(
     ['a', 'b', 'a', 'c'].map((repository) => arrivals.pull({ repository, digest, size: 1 })),
@@ -40,20 +40,20 @@ test('a blob that one repository does not give is asked of another one that has 
     results.map(({ status }) => status),
     ['rejected', 'fulfilled', 'rejected', 'fulfilled'],
   );
-  assert.deepEqual(wished, ['a', 'b']);
+  assert.deepEqual(repositories, ['a', 'b']);
 });
 
-test('a link that is away is not tried again for each repository', async () => {
-  const { bus, wished } = queue(() => 'parent-unreachable');
+test('while the parent is unreachable, a blob is not requested again from another repository', async () => {
+  const { bus, repositories } = queue(() => 'parent-unreachable');
   using arrivals = new Arrivals(bus, log, 'pass', new AbortController().signal);
   const results = await Promise.allSettled(
     ['a', 'b'].map((repository) => arrivals.pull({ repository, digest, size: 1 })),
   );
   assert.ok(results.every(({ status }) => status === 'rejected'));
-  assert.deepEqual(wished, ['a']);
+  assert.deepEqual(repositories, ['a']);
 });
 
-test('nothing is waited for once the pass was ended', async () => {
+test('a pull after the end of the pass fails at once', async () => {
   const end = new AbortController();
   using arrivals = new Arrivals(queue(() => 'done').bus, log, 'pass', end.signal);
   end.abort(new Error('ended'));
@@ -62,7 +62,7 @@ test('nothing is waited for once the pass was ended', async () => {
 
 const { signal } = new AbortController();
 
-test('a blob for several repositories of the parent goes up once, and is mounted in the others', async () => {
+test('a blob for several repositories of the parent is uploaded to one and mounted in the others', async () => {
   const { bus, jobs } = queue(() => 'done');
   using arrivals = new Arrivals(bus, log, 'pass', signal, 1_000);
   await Promise.all(
@@ -78,7 +78,7 @@ test('a blob for several repositories of the parent goes up once, and is mounted
   );
 });
 
-test('one that is refused in one repository is sent to the next as if nothing had been', async () => {
+test('a blob that the parent refused in one repository is pushed to the next one without a mount', async () => {
   const { bus, jobs } = queue((repository) => (repository === 'a' ? 'parent-refused' : 'done'));
   using arrivals = new Arrivals(bus, log, 'pass', signal);
   const [first, second] = await Promise.allSettled(
@@ -89,14 +89,14 @@ test('one that is refused in one repository is sent to the next as if nothing ha
   assert.deepEqual(jobs[1]?.from, []);
 });
 
-test('a transfer that pauses because the window closes is waited for no more', async () => {
+test('a transfer that pauses when the window closes fails with window-closed', async () => {
   const { bus } = queue(() => 'paused');
   using arrivals = new Arrivals(bus, log, 'pass', signal, 1_000);
   await assert.rejects(arrivals.send({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
   await assert.rejects(arrivals.pull({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
 });
 
-test('the same blob may come and go at the same time', async () => {
+test('one blob may be pulled and pushed at the same time', async () => {
   const { bus, jobs } = queue(() => 'done');
   using arrivals = new Arrivals(bus, log, 'pass', signal);
   const wanted = { repository: 'a', digest, size: 1 };

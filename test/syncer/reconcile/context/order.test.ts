@@ -8,7 +8,7 @@ const image = (text: string) => {
   return { priority: Number(priority), begun: begun === 'begun', repository, tag: tag ?? null, text };
 };
 
-test('images: priority, then what was begun, then repository and tag', () => {
+test('images are ordered by priority, then partly pulled ones first, then by repository and tag', () => {
   const order = [
     '5 new z v1',
     '5 new z v2',
@@ -29,7 +29,7 @@ test('images: priority, then what was begun, then repository and tag', () => {
   );
 });
 
-test('blobs: small before large', () => {
+test('blobs are ordered by size, then by digest', () => {
   const blobs = [
     { size: 3, digest: 'a' },
     { size: 1, digest: 'c' },
@@ -41,7 +41,7 @@ test('blobs: small before large', () => {
   );
 });
 
-test('what is many is taken in parts, in order', () => {
+test('a list is split into batches in its order', () => {
   assert.deepEqual([...batches([1, 2, 3, 4, 5], 2)], [[1, 2], [3, 4], [5]]);
   assert.deepEqual([...batches([], 2)], []);
 });

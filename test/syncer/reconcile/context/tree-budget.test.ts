@@ -19,7 +19,7 @@ const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(by
 const EMPTY = { mediaType: 'application/x', digest: digestOf(Buffer.from('')), size: 0 };
 
 /** A parent in memory. */
-class Above {
+class MemoryParent {
   readonly manifests = new Map<string, FetchedManifest>();
   readonly referrersOf = new Map<string, Descriptor[]>();
   fetched = 0;
@@ -58,7 +58,7 @@ class Above {
   };
 }
 
-/** A layer that has nothing. */
+/** Storage of an empty layer. */
 const bus = {
   call: async (contract: object, query: { digests?: string[]; tag?: string }) => {
     if (contract === missingManifests) return { digests: query.digests };
@@ -77,30 +77,30 @@ const all: TreeSelection = {
   isList: false,
 };
 
-const grow = (
-  above: Above,
+const loadTree = (
+  parent: MemoryParent,
   root: Descriptor,
   limits: Partial<TreeLimits> = {},
-  wanted: Partial<TreeSelection> = {},
+  selection: Partial<TreeSelection> = {},
 ) => {
-  const deps = { bus, volume, parent: above.client, signal };
+  const deps = { bus, volume, parent: parent.client, signal };
   return missingTree(
     deps as unknown as PassContext,
     'app',
     root.digest,
-    { ...all, ...wanted },
+    { ...all, ...selection },
     {
       limits: { ...TREE_LIMITS, ...limits },
     },
   );
 };
 
-test('an image that needs too much fails by its name, and says what of', async () => {
-  const above = new Above();
+test('an image beyond a limit fails by name, and its fault names the limit', async () => {
+  const parent = new MemoryParent();
   const children = Array.from({ length: 160 }, (_, at) =>
-    above.image(`m${at}`, { padding: 10_000, layers: 3 }),
+    parent.image(`m${at}`, { padding: 10_000, layers: 3 }),
   );
-  const index = above.index(children);
+  const index = parent.index(children);
   const named = new RegExp(`^${index.digest} of app .*exceeds the limits`);
   const rows: [Partial<TreeLimits>, RegExp][] = [
     [{ bytes: 500_000 }, /more than 500000 bytes of manifests/],
@@ -109,38 +109,38 @@ test('an image that needs too much fails by its name, and says what of', async (
     [{ ms: 0 }, /longer than 0 min/],
   ];
   for (const [limits, why] of rows) {
-    above.fetched = 0;
-    const grown = grow(above, index, limits);
-    await assert.rejects(grown, { code: 'too-large', message: named });
-    await assert.rejects(grown, { message: why });
-    assert.ok(above.fetched < 130, `${above.fetched} manifests were fetched all the same`);
+    parent.fetched = 0;
+    const loading = loadTree(parent, index, limits);
+    await assert.rejects(loading, { code: 'too-large', message: named });
+    await assert.rejects(loading, { message: why });
+    assert.ok(parent.fetched < 130, `${parent.fetched} manifests were fetched`);
   }
-  assert.equal((await grow(above, index)).length, 161);
+  assert.equal((await loadTree(parent, index)).length, 161);
 });
 
-test('referrers without end are an image that needs too much', async () => {
-  const above = new Above();
-  const image = above.image('image');
+test('an endless chain of referrers exceeds the limits of an image', async () => {
+  const parent = new MemoryParent();
+  const image = parent.image('image');
   let subject = image;
   for (let at = 0; at < 30; at += 1) {
-    const referrer = above.image(`r${at}`, { subject });
-    above.referrersOf.set(subject.digest, [referrer]);
+    const referrer = parent.image(`r${at}`, { subject });
+    parent.referrersOf.set(subject.digest, [referrer]);
     subject = referrer;
   }
-  await assert.rejects(grow(above, image, { manifests: 12 }), { code: 'too-large' });
-  await assert.rejects(grow(above, image), { code: 'manifest-invalid', message: /nested too deeply/ });
+  await assert.rejects(loadTree(parent, image, { manifests: 12 }), { code: 'too-large' });
+  await assert.rejects(loadTree(parent, image), { code: 'manifest-invalid', message: /nested too deeply/ });
 });
 
-test('what is held of a manifest is what is asked for, and what storage is told of it is bounded', async () => {
-  const above = new Above();
+test('a tree holds only the manifest fields in use, and what it reports to storage is bounded', async () => {
+  const parent = new MemoryParent();
   const child = {
-    ...above.image('a', { padding: 100_000 }),
+    ...parent.image('a', { padding: 100_000 }),
     platform: { os: 'x'.repeat(100_000), architecture: 'y' },
   };
-  const [first, second] = await grow(above, above.index([child]), {}, { platforms: ['linux/amd64'] });
+  const [first, second] = await loadTree(parent, parent.index([child]), {}, { platforms: ['linux/amd64'] });
   assert.equal(second, undefined);
   assert.deepEqual(first?.leftOut, [{ digest: child.digest, platform: `${'x'.repeat(99)}…` }]);
-  const [image] = await grow(above, child);
+  const [image] = await loadTree(parent, child);
   assert.deepEqual(image?.manifest, {
     mediaType: mediaTypes.ociManifest,
     blobs: [{ ...EMPTY, mediaType: '' }],
@@ -151,28 +151,31 @@ test('what is held of a manifest is what is asked for, and what storage is told 
     digest: `sha256:${String(at).padStart(64, '0')}`,
     platform: { os: 'linux', architecture: 's390x' },
   }));
-  await assert.rejects(grow(above, above.index(many), {}, { platforms: ['linux/amd64'] }), {
+  await assert.rejects(loadTree(parent, parent.index(many), {}, { platforms: ['linux/amd64'] }), {
     code: 'too-large',
     message: /leaves out more than 4000 manifests/,
   });
 });
 
-/** Brings images of one manifest each. @returns in which order their tags moved, and what was held at most */
-async function brought(
+/**
+ * Pulls images of one manifest each. @returns the tags in the order in which they moved, the max bytes held, and the
+ * numbers of failed images and of fetched manifests
+ */
+async function pullImages(
   sizes: number[],
   room: MemoryBudget,
   oversized = new Oversized(),
   limits?: TreeLimits,
-): Promise<{ tags: string[]; most: number; failed: number; fetched: number }> {
-  const above = new Above();
+): Promise<{ tags: string[]; maxHeld: number; failed: number; fetched: number }> {
+  const parent = new MemoryParent();
   const tags: string[] = [];
-  let [most, failed] = [0, 0];
+  let [maxHeld, failed] = [0, 0];
   const hold = room.hold.bind(room);
   let held = 0;
   room.hold = (bytes) => {
     hold(bytes);
     held += bytes;
-    most = Math.max(most, held);
+    maxHeld = Math.max(maxHeld, held);
   };
   const release = room.release.bind(room);
   room.release = (bytes) => {
@@ -184,7 +187,7 @@ async function brought(
     const tag = `t${String(at).padStart(4, '0')}`;
     return {
       tag,
-      digest: above.image(tag, { padding }).digest,
+      digest: parent.image(tag, { padding }).digest,
       repository: 'app',
       priority: 0,
       survey,
@@ -202,7 +205,7 @@ async function brought(
       },
     },
     volume,
-    parent: above.client,
+    parent: parent.client,
     signal,
     arrivals: { pull: async () => {} },
     unsentChanges: { isDeleted: () => false },
@@ -215,32 +218,32 @@ async function brought(
   };
   await pullImages(deps as unknown as PassContext, images, { room, ...(limits && { limits }) });
   assert.equal(held, 0);
-  return { tags, most, failed, fetched: above.fetched };
+  return { tags, maxHeld, failed, fetched: parent.fetched };
 }
 
-test('images whose manifests find no room wait for those before them, and all come in their order', async () => {
+test('images beyond the memory budget wait for those before them, and all are pulled', async () => {
   const sizes = Array.from({ length: 450 }, () => 50_000);
-  const { tags, most, failed } = await brought(sizes, new MemoryBudget(1_000_000));
+  const { tags, maxHeld, failed } = await pullImages(sizes, new MemoryBudget(1_000_000));
   assert.equal(failed, 0);
   assert.deepEqual(
     tags.toSorted(),
     Array.from(sizes, (_, at) => `t${String(at).padStart(4, '0')}`),
   );
-  // What was on its way when there was no room any more is held too: 16 at most, and the first of a batch.
-  assert.ok(most < 1_000_000 + 18 * 101_000, `${most} bytes`);
+  // Manifests in flight when the budget was full are held, too: 16 at most, and the first of a batch.
+  assert.ok(maxHeld < 1_000_000 + 18 * 101_000, `${maxHeld} bytes`);
 });
 
-test('an image that needs more than all the room comes all the same', async () => {
-  const { tags, failed } = await brought([1_000, 900_000, 800_000, 1_000], new MemoryBudget(100_000));
+test('an image larger than the memory budget is pulled', async () => {
+  const { tags, failed } = await pullImages([1_000, 900_000, 800_000, 1_000], new MemoryBudget(100_000));
   assert.equal(failed, 0);
   assert.deepEqual(tags.toSorted(), ['t0000', 't0001', 't0002', 't0003']);
 });
 
-test('an image that needs too much is not fetched again by the next pass', async () => {
+test('an oversized image is not fetched again by the next pass', async () => {
   const oversized = new Oversized();
   const limits = { ...TREE_LIMITS, bytes: 10_000 };
-  const first = await brought([1_000, 50_000], new MemoryBudget(), oversized, limits);
-  const next = await brought([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  const first = await pullImages([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  const next = await pullImages([1_000, 50_000], new MemoryBudget(), oversized, limits);
   assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
   assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
 });

@@ -9,28 +9,28 @@ const bus = { call } as unknown as BusCaller;
 const { signal } = new AbortController();
 const options = { scopeHash: 'parent', full: false, mustAsk: true };
 
-test('a parent that always has more to tell is compared as a whole, until that was good', async () => {
+test('with an endless change feed, everything is compared until a pass succeeds', async () => {
   for (const changesOfEach of [0, 1_000]) {
-    let asked = 0;
+    let requests = 0;
     const feed = {
       changes: async (after: string | undefined) => {
-        asked += 1;
+        requests += 1;
         if (after === undefined) return { cursor: 'end', lost: false, changes: [], more: false };
         const changes = Array.from({ length: changesOfEach }, (_, at) => ({
           repository: 'app',
-          tag: `v${asked}-${at}`,
+          tag: `v${requests}-${at}`,
           digest: null,
         }));
-        return { cursor: `${asked}.a`, lost: false, changes, more: true };
+        return { cursor: `${requests}.a`, lost: false, changes, more: true };
       },
     };
     const changeCursor = new ChangeCursor(bus);
     for (let round = 1; round <= 2; round += 1) {
-      const look = await changeCursor.read(feed, options, signal);
-      assert.ok(look);
-      assert.equal(look.parentChanges, undefined);
-      assert.ok(asked <= 1_002, `${asked} requests`);
-      await look.finish(round === 2);
+      const view = await changeCursor.read(feed, options, signal);
+      assert.ok(view);
+      assert.equal(view.parentChanges, undefined);
+      assert.ok(requests <= 1_002, `${requests} requests`);
+      await view.finish(round === 2);
       assert.equal(changeCursor.cursor, round === 2 ? 'end' : undefined);
     }
   }

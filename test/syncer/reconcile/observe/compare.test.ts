@@ -7,13 +7,13 @@ import { quiet } from '../../../support/bus.ts';
 
 const digest = `sha256:${'0'.repeat(64)}`;
 
-/** Compares a layer that has nothing with a parent that has so many tags in each repository. */
-async function compared(tags: Record<string, number>, maxTags: number) {
+/** Compares an empty layer with a parent that has these numbers of tags per repository. */
+async function compareWith(tags: Record<string, number>, maxTags: number) {
   const stats = new PassStats(quiet);
-  const planned: object[] = [];
+  const published: object[] = [];
   const bus = {
     call: async () => ({ tags: [], bases: [], more: false }),
-    publish: (_event: object, data: object) => void planned.push(data),
+    publish: (_event: object, data: object) => void published.push(data),
   };
   const parent = {
     tags: async (repository: string) => Array.from({ length: tags[repository] ?? 0 }, (_, at) => `v${at}`),
@@ -32,11 +32,11 @@ async function compared(tags: Record<string, number>, maxTags: number) {
     stats,
   };
   const surveys = await compare(deps as unknown as PassContext, Object.keys(tags), maxTags);
-  return { surveys: surveys.map(({ repository }) => repository), failures: stats.failures, planned };
+  return { surveys: surveys.map(({ repository }) => repository), failures: stats.failures, published };
 }
 
-test('repositories that a pass has no room for fail by their names, and smaller ones find theirs', async () => {
-  const { surveys, failures, planned } = await compared({ a: 6, b: 7, c: 3, d: 2, e: 1 }, 10);
+test('repositories beyond the tag limit of a pass fail by name, and smaller ones are still compared', async () => {
+  const { surveys, failures, published } = await compareWith({ a: 6, b: 7, c: 3, d: 2, e: 1 }, 10);
   assert.deepEqual(surveys, ['a', 'c', 'e']);
   const reason = 'a pass compares 10 tags at most: select fewer repositories';
   assert.deepEqual(
@@ -46,5 +46,5 @@ test('repositories that a pass has no room for fail by their names, and smaller 
       ['d', 'too-large', reason],
     ],
   );
-  assert.deepEqual(planned, [{ pass: 'p', repositories: 3, tags: 10, actions: 10 }]);
+  assert.deepEqual(published, [{ pass: 'p', repositories: 3, tags: 10, actions: 10 }]);
 });

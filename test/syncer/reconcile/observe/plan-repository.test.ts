@@ -12,13 +12,13 @@ const [A, B, C] = ['a', 'b', 'c'].map((letter) => `sha256:${letter.repeat(64)}`)
 const _ = undefined;
 const TAG: Tag = 'v1';
 
-/** How the parent shows the tag. */
+/** What the parent reports about the tag. */
 const views = {
   /** Selected, and resolved. */
   listed: { listed: [TAG], wanted: [TAG], resolved: [TAG] },
-  /** Left out by the filter, and not asked for. */
+  /** Excluded by the filter, and not resolved. */
   excluded: { listed: [TAG], wanted: [], resolved: [] },
-  /** The list of the parent lacks it; it was asked for by its name. */
+  /** The parent's list lacks it; it was resolved by name. */
   unlisted: { listed: ['other'], wanted: ['other'], resolved: [TAG, 'other'] },
   /** It points at the placeholder of a withdrawal. */
   placeholder: { listed: [TAG], wanted: [TAG], resolved: [TAG], placeholders: [TAG] },
@@ -65,7 +65,7 @@ function observe(
   };
 }
 
-/** What is done about the tag, and whether both sides have it: `settled`. */
+/** The action for the tag, and `settled` if both sides agree on it. */
 function show(observation: Observation, mode: 'ReadWrite' | 'ReadOnly'): string {
   const { actions, settled } = planRepository(observation, { mode, conflict: 'parent-wins' });
   const [one] = actions.filter(({ tag }) => tag === TAG);
@@ -99,7 +99,7 @@ const tables: [keyof typeof coverages, View, 'ReadWrite' | 'ReadOnly', Row[]][] 
       [A, A, _, 'nothing'],
       [_, _, _, 'nothing'],
       [A, B, A, 'push b'],
-      // Agreed, but not selected: it has no referrers that are to come.
+      // Agreed, but not selected: its referrers are not pulled.
       [A, A, A, 'nothing'],
     ],
   ],
@@ -251,13 +251,13 @@ const local = {
 };
 const changes = { tags: new Map([['theirs', B]]), around: new Set<Digest>() };
 
-test('without a part, everything is compared; with a scope, its tags', () => {
+test('without a scope and reported changes, all tags are compared; with a scope, its tags', () => {
   assert.deepEqual(coverageOf(local, 'ReadWrite', undefined, true), { kind: 'all' });
   const scope = new Set(['v1', A]);
   assert.deepEqual(coverageOf(local, 'ReadWrite', scope, false), { kind: 'scope', tags: ['v1'] });
 });
 
-test('what the parent reported is compared with what was changed here, unless all tags matter', () => {
+test('tags that the parent reported and tags changed here are compared, unless all tags are needed', () => {
   const reported = new Set(['theirs']);
   assert.deepEqual(coverageOf(local, 'ReadWrite', changes, true), {
     kind: 'reported',

@@ -21,7 +21,7 @@ const show = (action: PlannedAction | undefined) =>
         .join(' ')
     : 'nothing';
 
-/** Every way in which three views can agree and differ: A is the base, B and C are changes. */
+/** All combinations of equal and different views: A is the base, B and C are changes. */
 const tables: Record<string, { rules: PlanRules; rows: Row[] }> = {
   'ReadWrite, parent wins': {
     rules: { mode: 'ReadWrite', conflict: 'parent-wins' },
@@ -104,7 +104,7 @@ const tables: Record<string, { rules: PlanRules; rows: Row[] }> = {
       [A, B, C, 'nothing'],
     ],
   },
-  'ReadWrite, a tag that the parent does not show may be there': {
+  'ReadWrite, a tag that is missing at the parent may exist there': {
     rules: { mode: 'ReadWrite', conflict: 'parent-wins', unsure: true },
     rows: [
       [_, _, B, 'take b'],
@@ -117,7 +117,7 @@ const tables: Record<string, { rules: PlanRules; rows: Row[] }> = {
       [A, B, C, 'take c loser b'],
     ],
   },
-  'ReadOnly, a tag that the parent does not show may be there': {
+  'ReadOnly, a tag that is missing at the parent may exist there': {
     rules: { mode: 'ReadOnly', conflict: 'parent-wins', unsure: true },
     rows: [
       [_, B, _, 'nothing'],
@@ -131,8 +131,8 @@ const tables: Record<string, { rules: PlanRules; rows: Row[] }> = {
 
 for (const [name, { rules, rows }] of Object.entries(tables)) {
   for (const [base, layer, parent, expected] of rows) {
-    const said = [base, layer, parent].map((one) => one?.slice(7, 8) ?? '-').join(' ');
-    test(`${name}: base, layer, parent = ${said}: ${expected}`, () => {
+    const shown = [base, layer, parent].map((one) => one?.slice(7, 8) ?? '-').join(' ');
+    test(`${name}: base, layer, parent = ${shown}: ${expected}`, () => {
       assert.equal(show(planTag({ base, layer, parent }, rules)), expected);
     });
   }
@@ -145,7 +145,7 @@ const anyRules: fc.Arbitrary<PlanRules> = fc.record({
   conflict: fc.constantFrom('parent-wins' as const, 'layer-wins' as const),
 });
 
-test('once carried out, an action leaves nothing to do', () => {
+test('after an action is carried out, no action is planned', () => {
   fc.assert(
     fc.property(views, anyRules, (before, rules) => {
       const action = planTag(before, rules);
@@ -156,14 +156,14 @@ test('once carried out, an action leaves nothing to do', () => {
   );
 });
 
-test('content that only one side has is never lost: it stays, or is the loser', () => {
+test('content that only one side has is retained, as the target of the tag or as the loser', () => {
   fc.assert(
     fc.property(views, anyRules, (before, rules) => {
       const action = planTag(before, rules);
       if (!action) return;
       for (const own of [before.layer, before.parent]) {
         if (own === undefined || own === before.base) continue;
-        assert.ok(own === action.digest || own === action.loser, `${own} is gone`);
+        assert.ok(own === action.digest || own === action.loser, `${own} is lost`);
       }
     }),
   );
@@ -178,7 +178,7 @@ test('a ReadOnly layer never changes its parent', () => {
   );
 });
 
-test('of an excluded tag nothing is taken that does not replace what a client has here', () => {
+test('an excluded tag is taken only if the layer has content for it, which becomes the loser', () => {
   fc.assert(
     fc.property(views, anyRules, (before, rules) => {
       const action = planTag(before, { ...rules, excluded: true });
@@ -187,7 +187,7 @@ test('of an excluded tag nothing is taken that does not replace what a client ha
   );
 });
 
-test('where the parent may have what it does not show, nothing goes for that', () => {
+test('the only action for a missing tag that may exist at the parent is a push', () => {
   fc.assert(
     fc.property(views, anyRules, (before, rules) => {
       const kind = planTag({ ...before, parent: undefined }, { ...rules, unsure: true })?.kind;
@@ -196,7 +196,7 @@ test('where the parent may have what it does not show, nothing goes for that', (
   );
 });
 
-test('the tag of a loser names layer and content, and is never too long', () => {
+test('a conflict tag names the layer and the content, and has 128 characters at most', () => {
   assert.equal(loserTag('1.0', 'line-3', A), '1.0.conflict-line-3-aaaaaaaaaaaa');
   assert.equal(loserTag('1.0.conflict-line-3-aaaaaaaaaaaa', 'site', B), '1.0.conflict-site-bbbbbbbbbbbb');
   assert.equal(loserTag('t'.repeat(128), 'line-3', A).length, 128);

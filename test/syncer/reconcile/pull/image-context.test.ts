@@ -26,46 +26,46 @@ const index = (digest: string, ...manifests: Descriptor[]) => ({
 const amd = { os: 'linux', architecture: 'amd64' };
 const arm = { os: 'linux', architecture: 'arm', variant: 'v7' };
 
-test('a blob belongs to the platforms whose manifests name it; one without a platform, to all', () => {
-  const branches = [
+test('a blob belongs to the platforms of the manifests that name it, or to all if one has no platform', () => {
+  const nodes = [
     image('a', ['only-amd', 'both', 'all']),
     image('b', ['only-arm', 'both', 'all']),
     image('c', ['all']),
     index('i', descriptor('a', amd), descriptor('b', arm), descriptor('c')),
   ];
-  for (const order of [branches, branches.toReversed()]) {
-    const parts = imageContexts(order, ['v1']);
-    assert.deepEqual(parts.get('only-amd'), { tags: ['v1'], platforms: ['linux/amd64'] });
-    assert.deepEqual(parts.get('only-arm'), { tags: ['v1'], platforms: ['linux/arm/v7'] });
-    assert.deepEqual(parts.get('both')?.platforms?.toSorted(), ['linux/amd64', 'linux/arm/v7']);
-    assert.deepEqual(parts.get('all'), { tags: ['v1'] });
+  for (const order of [nodes, nodes.toReversed()]) {
+    const contexts = imageContexts(order, ['v1']);
+    assert.deepEqual(contexts.get('only-amd'), { tags: ['v1'], platforms: ['linux/amd64'] });
+    assert.deepEqual(contexts.get('only-arm'), { tags: ['v1'], platforms: ['linux/arm/v7'] });
+    assert.deepEqual(contexts.get('both')?.platforms?.toSorted(), ['linux/amd64', 'linux/arm/v7']);
+    assert.deepEqual(contexts.get('all'), { tags: ['v1'] });
   }
 });
 
-test('what only referrers name comes as one', () => {
-  const branches = [image('a', ['layer', 'shared']), image('s', ['bill', 'shared'], 'a')];
-  for (const order of [branches, branches.toReversed()]) {
-    const parts = imageContexts(order, ['v1', 'v2']);
-    assert.deepEqual(parts.get('bill'), { tags: ['v1', 'v2'], referrer: true });
-    assert.deepEqual(parts.get('shared'), { tags: ['v1', 'v2'] });
+test('a blob that only referrers name is marked as content of a referrer', () => {
+  const nodes = [image('a', ['layer', 'shared']), image('s', ['bill', 'shared'], 'a')];
+  for (const order of [nodes, nodes.toReversed()]) {
+    const contexts = imageContexts(order, ['v1', 'v2']);
+    assert.deepEqual(contexts.get('bill'), { tags: ['v1', 'v2'], referrer: true });
+    assert.deepEqual(contexts.get('shared'), { tags: ['v1', 'v2'] });
   }
 });
 
-test('of what no tag is to point to, nothing is told', () => {
+test('an image without a tag has no contexts', () => {
   assert.equal(imageContexts([image('a', ['layer'])], []).size, 0);
 });
 
 const all = { referrers: true as const };
 const rows: [why: string, Parameters<typeof isImageSelected>[0], ImageContext | undefined, boolean][] = [
   ['a repository that is not selected', undefined, { tags: ['v1'] }, false],
-  ['all of a repository', all, { tags: ['v1'] }, true],
-  ['all of it, and nothing was told', all, undefined, true],
-  ['a tag filter, and nothing was told', { ...all, tags: { match: ['v1*'] } }, undefined, false],
-  ['a tag that a filter selects', { ...all, tags: { match: ['v1*'] } }, { tags: ['x', 'v1.2'] }, true],
-  ['a tag that it leaves out', { ...all, tags: { match: ['v1*'] } }, { tags: ['v2'] }, false],
-  ['a filter that only all tags together decide', { ...all, tags: { latest: 2 } }, { tags: ['v2'] }, false],
+  ['a repository without filters', all, { tags: ['v1'] }, true],
+  ['a repository without filters, a blob without context', all, undefined, true],
+  ['a tag filter, a blob without context', { ...all, tags: { match: ['v1*'] } }, undefined, false],
+  ['a tag that the filter selects', { ...all, tags: { match: ['v1*'] } }, { tags: ['x', 'v1.2'] }, true],
+  ['a tag that the filter excludes', { ...all, tags: { match: ['v1*'] } }, { tags: ['v2'] }, false],
+  ['a filter that depends on all tags', { ...all, tags: { latest: 2 } }, { tags: ['v2'] }, false],
   [
-    'its platform',
+    'a platform of the selection',
     { ...all, platforms: ['linux/arm'] },
     { tags: ['v1'], platforms: ['linux/amd64', 'linux/arm/v7'] },
     true,
@@ -76,12 +76,17 @@ const rows: [why: string, Parameters<typeof isImageSelected>[0], ImageContext | 
     { tags: ['v1'], platforms: ['linux/amd64'] },
     false,
   ],
-  ['what belongs to all platforms', { ...all, platforms: ['linux/arm'] }, { tags: ['v1'] }, true],
-  ['a referrer where none is wanted', { referrers: false }, { tags: ['v1'], referrer: true }, false],
-  ['an image where no referrer is wanted', { referrers: false }, { tags: ['v1'] }, true],
+  ['a blob of all platforms', { ...all, platforms: ['linux/arm'] }, { tags: ['v1'] }, true],
+  [
+    'a referrer, while referrers are not selected',
+    { referrers: false },
+    { tags: ['v1'], referrer: true },
+    false,
+  ],
+  ['an image, while referrers are not selected', { referrers: false }, { tags: ['v1'] }, true],
 ];
-for (const [why, selected, part, wanted] of rows) {
-  test(`${wanted ? 'wanted' : 'not wanted'} early: ${why}`, () => {
-    assert.equal(isImageSelected(selected, part), wanted);
+for (const [why, selected, context, isSelected] of rows) {
+  test(`${isSelected ? 'prefetched' : 'not prefetched'}: ${why}`, () => {
+    assert.equal(isImageSelected(selected, context), isSelected);
   });
 }

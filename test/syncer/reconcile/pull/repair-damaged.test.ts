@@ -9,7 +9,7 @@ import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../../support/registry/image.ts';
 import { ask } from '../../../support/registry/registry.ts';
 
-/** Each test has repositories of its own, and leaves nothing damaged. */
+/** Each test has its own repositories, and leaves no damaged content. */
 const stack = new AsyncDisposableStack();
 let cloud: Cloud;
 let layer: TestLayer;
@@ -27,7 +27,7 @@ async function damage(file: string): Promise<void> {
   await writeFile(file, 'damaged');
 }
 
-test('content that a scrub finds damaged comes again from the parent, without anybody asking', async () => {
+test('content that a scrub finds damaged is fetched from the parent without a request', async () => {
   const image = await pushImage(cloud.url, 'all/app', 'v1', { layers: [{ seed: 'a', size: 300_000 }] });
   await pushImage(cloud.url, 'all/other', 'v1', { layers: [{ seed: 'b', size: 5_000 }] });
   assert.deepEqual((await layer.sync()).failures, []);
@@ -44,7 +44,7 @@ test('content that a scrub finds damaged comes again from the parent, without an
   assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, []);
 });
 
-test('what was deleted after it was found damaged fails no pass', async () => {
+test('damaged content that a client deleted does not fail a pass', async () => {
   const image = await pushImage(layer.url, 'deleted', 'v1', { layers: [{ seed: 'deleted', size: 9_000 }] });
   await damage(fileOf(layer.data, image.digest));
   assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, [image.digest]);
@@ -54,14 +54,14 @@ test('what was deleted after it was found damaged fails no pass', async () => {
   assert.deepEqual((await layer.sync()).failures, []);
 });
 
-test('what the parent does not have either is said as a failure of the pass, until it is pushed again', async () => {
+test('damaged content that the parent lacks fails each pass until a client pushes it again', async () => {
   const own = { layers: [{ seed: 'own', size: 9_000 }] };
   const image = await pushImage(layer.url, 'own', 'v1', own);
   await damage(fileOf(layer.data, image.layers[0]!.digest));
   await layer.bus().call(scrub, { rate: 1e9 });
   const { ok, failures } = await layer.sync();
   assert.equal(ok, false);
-  // It can be fetched no more than sent.
+  // It can be neither fetched nor pushed.
   assert.ok(failures.every(({ repository, code }) => repository === 'own' && code === 'blob-unknown'));
   assert.equal(failures.filter(({ reason }) => /damaged here/.test(reason)).length, 1);
   await pushImage(layer.url, 'own', 'v1', own);

@@ -13,18 +13,18 @@ const [A, B, I, J] = ['a', 'b', 'c', 'd'].map((letter) => `sha256:${letter.repea
   Digest,
 ];
 
-/** A parent with these tags, and these indexes; `here` are manifests of the layer. */
-function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, here: Digest[] = []) {
-  const asked: string[] = [];
+/** A parent with these tags and indexes. @param local manifests of the layer */
+function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, local: Digest[] = []) {
+  const requests: string[] = [];
   const deps = {
     bus: {
       call: async (_: unknown, { digests }: { digests: Digest[] }) => ({
-        digests: digests.filter((digest) => !here.includes(digest)),
+        digests: digests.filter((digest) => !local.includes(digest)),
       }),
     },
     parent: {
       tags: async () => {
-        asked.push('tags');
+        requests.push('tags');
         return [...tags.keys()];
       },
       resolve: async (_: string, tag: Tag) => tags.get(tag),
@@ -41,21 +41,21 @@ function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, h
     },
     signal: new AbortController().signal,
   } as unknown as PassContext;
-  const surveyed = (going: [Tag, Digest][] = []): Survey =>
+  const surveyed = (withdrawn: [Tag, Digest][] = []): Survey =>
     ({
       repository: 'app',
       at: 0,
       parentTargets: new Map(tags),
-      actions: going.map(([tag, parent]) => ({
+      actions: withdrawn.map(([tag, parent]) => ({
         tag,
         views: { base: parent, layer: undefined, parent },
         action: { kind: 'withdraw', digest: undefined },
       })),
     }) as unknown as Survey;
-  return { deps, surveyed, asked };
+  return { deps, surveyed, requests };
 }
 
-test('content is needed as long as a tag points to it that is not to go', async () => {
+test('content is needed while a tag that is not withdrawn points to it', async () => {
   const { deps, surveyed } = scene(
     new Map([
       ['v1', A],
@@ -63,33 +63,33 @@ test('content is needed as long as a tag points to it that is not to go', async 
       ['v3', B],
     ]),
   );
-  const standing = new ParentUsage(deps, surveyed([['v2', A]]), () => 0);
-  assert.equal(await standing.needs(A), true);
-  assert.equal(await standing.needs(A, 'v1'), false);
-  assert.equal(await standing.needs(B, 'v1'), true);
+  const usage = new ParentUsage(deps, surveyed([['v2', A]]), () => 0);
+  assert.equal(await usage.needs(A), true);
+  assert.equal(await usage.needs(A, 'v1'), false);
+  assert.equal(await usage.needs(B, 'v1'), true);
 });
 
-test('content is needed by an index that the layer does not have, also by one inside of another', async () => {
+test('content is needed by an index that the layer lacks, also by a nested one', async () => {
   const tags = new Map([['v1', I]]);
   const indexes = { [I]: [J], [J]: [A] };
   const { deps, surveyed } = scene(tags, indexes);
-  const standing = new ParentUsage(deps, surveyed(), () => 0);
-  assert.deepEqual([await standing.needs(A), await standing.needs(B)], [true, false]);
-  const known = scene(tags, indexes, [I, J]);
-  assert.equal(await new ParentUsage(known.deps, known.surveyed(), () => 0).needs(A), false);
+  const usage = new ParentUsage(deps, surveyed(), () => 0);
+  assert.deepEqual([await usage.needs(A), await usage.needs(B)], [true, false]);
+  const both = scene(tags, indexes, [I, J]);
+  assert.equal(await new ParentUsage(both.deps, both.surveyed(), () => 0).needs(A), false);
 });
 
-test('what was surveyed a while ago is looked at again, once for all who ask', async () => {
+test('a stale snapshot of the tags is refreshed once for all concurrent calls', async () => {
   const tags = new Map([['v1', A]]);
-  const { deps, surveyed, asked } = scene(tags, {}, [A, B]);
+  const { deps, surveyed, requests } = scene(tags, {}, [A, B]);
   let now = 0;
-  const standing = new ParentUsage(deps, surveyed([['v1', A]]), () => now);
-  assert.equal(await standing.needs(A), false);
-  assert.deepEqual(asked, []);
+  const usage = new ParentUsage(deps, surveyed([['v1', A]]), () => now);
+  assert.equal(await usage.needs(A), false);
+  assert.deepEqual(requests, []);
   tags.set('v2', A);
   tags.set('v1', B);
   now = 60_000;
-  const found = await Promise.all([A, A, B].map((digest) => standing.needs(digest)));
+  const found = await Promise.all([A, A, B].map((digest) => usage.needs(digest)));
   assert.deepEqual(found, [true, true, true]);
-  assert.deepEqual(asked, ['tags']);
+  assert.deepEqual(requests, ['tags']);
 });

@@ -24,7 +24,7 @@ import {
 import { sender } from '../../../support/sender.ts';
 import { patience, slowed } from '../../../support/until.ts';
 
-/** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
+/** Pushes from a layer to a docker-registry that requires tokens. Each test has its own repositories. */
 const account = { username: 'layer', password: 'a secret of the layer' };
 const MIB = 1024 * 1024;
 let folder: string;
@@ -50,22 +50,22 @@ after(async () => {
 });
 
 const deps = (options = {}) => sender(layer, { url: proxy.url, login: account }, options);
-const undisturbed = () => {
+const resetProxy = () => {
   proxy.fault();
   proxy.forget();
 };
 /** Requests that carry content of blobs. */
-const sent = (repository: string) =>
+const contentRequests = (repository: string) =>
   proxy.requests.filter(
     ({ method, path }) => /^P(ATCH|UT)$/.test(method) && path.startsWith(`/v2/${repository}/blobs/uploads/`),
   );
-const puts = (repository: string) =>
+const putReferences = (repository: string) =>
   proxy.requests
     .filter(({ method, path }) => method === 'PUT' && path.startsWith(`/v2/${repository}/manifests/`))
     .map(({ path }) => path.split('/').at(-1));
 
-test('an index goes up: blobs, then manifests, children first, the tag last; and once only', async () => {
-  undisturbed();
+test('an index is pushed once: its blobs, then manifests with children first, then the tag', async () => {
+  resetProxy();
   const amd = await pushImage(layer.url, 'a/index', undefined, { layers: [3_000, 9 * MIB] });
   const arm = await pushImage(layer.url, 'a/index', undefined, {
     layers: [4_000],
@@ -76,7 +76,7 @@ test('an index goes up: blobs, then manifests, children first, the tag last; and
   const move = { tag: 'v1', expect: undefined };
   assert.equal(await send(up, 'a/index', index.digest, move), true);
   assert.equal(await sameContent(layer.url, cloud.url, ['a/index']), undefined);
-  assert.deepEqual(puts('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
+  assert.deepEqual(putReferences('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
   const { tags } = await up.bus.call(listBases, { repository: 'a/index', limit: 10 });
   assert.deepEqual(tags, [{ tag: 'v1', digest: index.digest }]);
   const { manifests } = await up.bus.call(listUnsent, { limit: 1000 });
@@ -87,15 +87,15 @@ test('an index goes up: blobs, then manifests, children first, the tag last; and
 
   proxy.forget();
   assert.equal(await send(up, 'a/index', index.digest), false);
-  const asked = proxy.requests.filter(({ path }) => path.includes('a/index'));
+  const requests = proxy.requests.filter(({ path }) => path.includes('a/index'));
   assert.deepEqual(
-    asked.map(({ method }) => method),
+    requests.map(({ method }) => method),
     ['HEAD'],
   );
 });
 
-test('what another repository of the parent has is mounted, also what is only on its way there', async () => {
-  undisturbed();
+test('a blob is mounted from another repository of the parent, also while its push to there runs', async () => {
+  resetProxy();
   const shared = { seed: 'shared', size: 5 * MIB };
   const images = await Promise.all(
     ['m/one', 'm/two', 'm/three'].map((name) => pushImage(layer.url, name, 'v1', { layers: [shared] })),
@@ -105,7 +105,7 @@ test('what another repository of the parent has is mounted, also what is only on
     ['m/one', 'm/two', 'm/three'].map((name, index) => send(up, name, images[index]!.digest)),
   );
   const large = ['m/one', 'm/two', 'm/three'].filter(
-    (name) => sent(name).reduce((sum, { received }) => sum + received, 0) > MIB,
+    (name) => contentRequests(name).reduce((sum, { received }) => sum + received, 0) > MIB,
   );
   assert.equal(large.length, 1);
   const mounted = layer.events.filter(
@@ -118,12 +118,12 @@ test('what another repository of the parent has is mounted, also what is only on
   const later = await pushImage(layer.url, 'm/four', 'v1', { layers: [shared] });
   proxy.forget();
   await send(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
-  assert.ok(sent('m/four').every(({ received }) => received < MIB));
+  assert.ok(contentRequests('m/four').every(({ received }) => received < MIB));
   assert.equal(await sameContent(layer.url, cloud.url, ['m/four']), undefined);
 });
 
 test('a repository that is not selected is not named to the parent', async () => {
-  undisturbed();
+  resetProxy();
   const shared = { seed: 'hidden', size: 50_000 };
   await pushImage(layer.url, 'hidden/one', 'v1', { layers: [shared] });
   const { digest } = await pushImage(layer.url, 'seen/one', 'v1', { layers: [shared] });
@@ -133,8 +133,8 @@ test('a repository that is not selected is not named to the parent', async () =>
   assert.deepEqual(named, []);
 });
 
-/** Faults after which the same send goes on and ends well. */
-const passing: [string, 'PATCH' | 'PUT' | 'POST', RegExp, Action][] = [
+/** Faults after which the same push continues and succeeds. */
+const transientFaults: [string, 'PATCH' | 'PUT' | 'POST', RegExp, Action][] = [
   [
     '429 with Retry-After to a piece',
     'PATCH',
@@ -146,11 +146,11 @@ const passing: [string, 'PATCH' | 'PUT' | 'POST', RegExp, Action][] = [
   ['503 to the end of an upload', 'PUT', /uploads/, { answer: { status: 503 } }],
   ['502 to the beginning of an upload', 'POST', /uploads/, { answer: { status: 502 } }],
   ['500 to a manifest', 'PUT', /manifests/, { answer: { status: 500 } }],
-  ['an upload that the parent forgot', 'PATCH', /uploads/, { answer: { status: 404 } }],
+  ['an upload session that the parent has lost', 'PATCH', /uploads/, { answer: { status: 404 } }],
 ];
-for (const [index, [name, method, path, action]] of passing.entries()) {
-  test(`${name}: it goes on`, async () => {
-    undisturbed();
+for (const [index, [name, method, path, action]] of transientFaults.entries()) {
+  test(`a push continues after ${name}`, async () => {
+    resetProxy();
     const repository = `passing/${index}`;
     const { digest } = await pushImage(layer.url, repository, 'v1', { layers: [6 * MIB] });
     let left = 1;
@@ -167,8 +167,8 @@ for (const [index, [name, method, path, action]] of passing.entries()) {
   });
 }
 
-test('a token that ends in the middle of an upload is renewed', async () => {
-  undisturbed();
+test('a token that expires during an upload is renewed', async () => {
+  resetProxy();
   const { digest } = await pushImage(layer.url, 'tokens', 'v1', { layers: [10 * MIB] });
   proxy.fault(({ method, path, nth }) => {
     if (method === 'PATCH' && path.includes('tokens') && nth === 1) proxy.expireTokens();
@@ -181,19 +181,20 @@ test('a token that ends in the middle of an upload is renewed', async () => {
   assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
 });
 
-test('an upload goes on after a link that was away between two pieces, and begins anew after a torn one', async () => {
+test('an upload continues after an outage between two pieces, and restarts after a torn piece', async () => {
   const SIZE = 10 * MIB;
-  undisturbed();
+  resetProxy();
   const paused = await pushImage(layer.url, 'paused', 'v1', { layers: [SIZE] });
   const torn = await pushImage(layer.url, 'torn', 'v1', { layers: [SIZE + 1] });
-  const bytes = (repository: string) => sent(repository).reduce((sum, { received }) => sum + received, 0);
+  const bytes = (repository: string) =>
+    contentRequests(repository).reduce((sum, { received }) => sum + received, 0);
   await using up = await deps();
   proxy.fault(({ method, nth, path }) =>
     method === 'PATCH' && path.includes('/paused/') && nth === 1 ? { drop: true } : undefined,
   );
   await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
   assert.equal(await sameContent(layer.url, cloud.url, ['paused']), undefined);
-  assert.ok(sent('paused').some(({ method, nth }) => method === 'PATCH' && nth === 1));
+  assert.ok(contentRequests('paused').some(({ method, nth }) => method === 'PATCH' && nth === 1));
   assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
 
   proxy.fault();
@@ -205,17 +206,17 @@ test('an upload goes on after a link that was away between two pieces, and begin
   proxy.bandwidth = {};
   await sending;
   assert.equal(await sameContent(layer.url, cloud.url, ['torn']), undefined);
-  const begun = proxy.requests.filter(
+  const started = proxy.requests.filter(
     ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
   );
-  assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
+  assert.ok(started.length >= 3, 'config, layer, and the layer again');
 });
 
-test('a syncer that ends in good order in the middle tears no piece', async () => {
+test('a syncer that is stopped during an upload tears no piece', async () => {
   const SIZE = 14 * MIB;
-  undisturbed();
+  resetProxy();
   const { digest } = await pushImage(layer.url, 'ended', 'v1', { layers: [SIZE] });
-  const bytes = () => sent('ended').reduce((sum, { received }) => sum + received, 0);
+  const bytes = () => contentRequests('ended').reduce((sum, { received }) => sum + received, 0);
   proxy.bandwidth = { total: slowed(6 * MIB) };
   await using up = await deps();
   const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
@@ -227,8 +228,8 @@ test('a syncer that ends in good order in the middle tears no piece', async () =
   assert.ok(bytes() < SIZE + MIB, `${bytes()} bytes`);
 });
 
-test('what the parent refuses is told with its status', async () => {
-  undisturbed();
+test('a refusal of the parent is reported with its status', async () => {
+  resetProxy();
   const { digest, layers } = await pushImage(layer.url, 'refused', 'v1', { layers: [2 * MIB] });
   proxy.fault(({ method, path }) =>
     method !== 'POST' && path.startsWith('/v2/refused/blobs/uploads/')
@@ -252,8 +253,8 @@ test('what the parent refuses is told with its status', async () => {
   });
 });
 
-test('a blob that the parent says it has, and has not, is sent when it refuses the manifest', async () => {
-  undisturbed();
+test('a blob that the parent falsely claims to have is pushed once it refuses the manifest', async () => {
+  resetProxy();
   const { digest, layers } = await pushImage(layer.url, 'phantom', 'v1', { layers: [70_000] });
   const blob = `/v2/phantom/blobs/${layers[0]!.digest}`;
   proxy.fault(({ method, path }) =>
@@ -266,7 +267,7 @@ test('a blob that the parent says it has, and has not, is sent when it refuses t
 });
 
 test('a tag that moved at the parent is not overwritten', async () => {
-  undisturbed();
+  resetProxy();
   const theirs = await pushImage(cloud.url, 'moved', 'v1', { layers: [1_000] });
   const { digest } = await pushImage(layer.url, 'moved', 'v1', { layers: [2_000] });
   await using up = await deps();
@@ -276,20 +277,20 @@ test('a tag that moved at the parent is not overwritten', async () => {
   assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, digest);
 });
 
-test('another tag of content that is there costs no upload', async () => {
-  undisturbed();
+test('another tag of content that the parent has is pushed without an upload', async () => {
+  resetProxy();
   const image = await pushImage(layer.url, 'tags', 'v1', { layers: [1_000] });
   await using up = await deps();
   await send(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
   await tagImage(layer.url, 'tags', image, 'v2');
   proxy.forget();
   await send(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
-  assert.deepEqual(puts('tags'), ['v2']);
-  assert.deepEqual(sent('tags'), []);
+  assert.deepEqual(putReferences('tags'), ['v2']);
+  assert.deepEqual(contentRequests('tags'), []);
 });
 
-test('what refers to an image is entered into the list that a parent without referrers API has', async () => {
-  undisturbed();
+test('referrers are added to the referrers tag of a parent without the referrers API', async () => {
+  resetProxy();
   const subject = await pushImage(layer.url, 'signed', 'v1');
   const one = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'one' } });
   const two = await pushArtifact(layer.url, 'signed', {
@@ -313,8 +314,8 @@ test('what refers to an image is entered into the list that a parent without ref
   );
 });
 
-test('all that refers to one image is entered into that list, also what goes up at once', async () => {
-  undisturbed();
+test('all referrers of an image are added to its referrers tag, also when pushed in parallel', async () => {
+  resetProxy();
   const subject = await pushImage(layer.url, 'many', 'v1');
   const names = ['one', 'two', 'three', 'four', 'five'];
   const notes = await Promise.all(
@@ -331,8 +332,8 @@ test('all that refers to one image is entered into that list, also what goes up 
   );
 });
 
-test('what was sent and not entered into that list is entered by the next pass', async () => {
-  undisturbed();
+test('a pushed referrer that is missing in the referrers tag is added by the next pass', async () => {
+  resetProxy();
   const subject = await pushImage(layer.url, 'unlisted', 'v1');
   const one = await pushArtifact(layer.url, 'unlisted', { subject });
   await using up = await deps();
@@ -342,7 +343,7 @@ test('what was sent and not entered into that list is entered by the next pass',
     method === 'PUT' && path.endsWith(list) ? { answer: { status: 403 } } : undefined,
   );
   await assert.rejects(send(up, 'unlisted', one.digest), { code: 'parent-refused' });
-  undisturbed();
+  resetProxy();
   await send(up, 'unlisted', one.digest);
   const { manifests } = JSON.parse((await getManifest(cloud.url, 'unlisted', list))!.bytes.toString());
   assert.deepEqual(
@@ -351,8 +352,8 @@ test('what was sent and not entered into that list is entered by the next pass',
   );
 });
 
-test('what a sparse index leaves out here and the parent has is not withdrawn there', async () => {
-  undisturbed();
+test('a child that a sparse index leaves out here is not withdrawn at the parent', async () => {
+  resetProxy();
   const platform = { os: 'linux', architecture: 'arm64' };
   const amd = await pushImage(cloud.url, 'sparse', 'amd');
   await pushImage(layer.url, 'sparse', 'amd');
@@ -361,17 +362,17 @@ test('what a sparse index leaves out here and the parent has is not withdrawn th
   const found = (await getManifest(cloud.url, 'sparse', 'v1'))!;
   await deleteManifest(cloud.url, 'sparse', index.digest);
   await using up = await deps();
-  const bringing = { ...up, arrivals: { ...up.arrivals, pull: async () => {} } };
+  const pulling = { ...up, arrivals: { ...up.arrivals, pull: async () => {} } };
   const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
-  await commitManifest(bringing, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
+  await commitManifest(pulling, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
   await send(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });
   assert.equal((await getManifest(cloud.url, 'sparse', 'v2'))?.digest, index.digest);
   const { manifests } = await up.bus.call(listWithdrawn, { limit: 1000 });
   assert.deepEqual(manifests, []);
 });
 
-test('an image that needs too much does not go up, and fails by its name', async () => {
-  undisturbed();
+test('an oversized image is not pushed, and fails by name', async () => {
+  resetProxy();
   const image = await pushImage(layer.url, 'w/large', undefined, { layers: [1_000, 2_000] });
   const { digest } = await pushIndex(layer.url, 'w/large', 'v1', [image]);
   await using up = await deps();
@@ -379,12 +380,12 @@ test('an image that needs too much does not go up, and fails by its name', async
     const sending = send(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
     await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
   }
-  assert.deepEqual([...sent('w/large'), ...puts('w/large')], []);
+  assert.deepEqual([...contentRequests('w/large'), ...putReferences('w/large')], []);
 });
 
-test('a manifest that is not here any more can not be sent', async () => {
-  undisturbed();
+test('a push of a manifest that the layer lacks fails with manifest-unknown', async () => {
+  resetProxy();
   await using up = await deps();
-  const gone = `sha256:${'0'.repeat(64)}`;
-  await assert.rejects(send(up, 'tags', gone), { code: 'manifest-unknown' });
+  const missing = `sha256:${'0'.repeat(64)}`;
+  await assert.rejects(send(up, 'tags', missing), { code: 'manifest-unknown' });
 });

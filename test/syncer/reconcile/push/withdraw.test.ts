@@ -17,7 +17,7 @@ import {
 } from '../../../support/registry/image.ts';
 import { sender } from '../../../support/sender.ts';
 
-/** What goes at a docker-registry, which deletes by digest only, and at a Terrace, which deletes tags. */
+/** Withdrawals at a docker-registry, which deletes by digest only, and at a Terrace, which deletes tags by name. */
 let cloud: Cloud;
 let top: TestLayer;
 let layer: TestLayer;
@@ -37,26 +37,26 @@ after(async () => {
   await cloud?.[Symbol.asyncDispose]();
 });
 
-const there = async (url: string, repository: string, reference: string) =>
+const digestAt = async (url: string, repository: string, reference: string) =>
   (await getManifest(url, repository, reference))?.digest;
 
-test('of two tags with the same content one goes, and the other one stays', async () => {
+test('the withdrawal of one of two tags with the same content retains the other', async () => {
   const image = await pushImage(cloud.url, 'two', 'v1');
   await tagImage(cloud.url, 'two', image, 'v2');
   await using up = await sender(layer, { url: cloud.url });
   await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
-  assert.equal(await there(cloud.url, 'two', 'v2'), image.digest);
-  // The last one goes with its content.
+  assert.equal(await digestAt(cloud.url, 'two', 'v2'), image.digest);
+  // The last tag is deleted with its content.
   await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), []);
-  assert.equal(await there(cloud.url, 'two', image.digest), undefined);
+  assert.equal(await digestAt(cloud.url, 'two', image.digest), undefined);
 });
 
-test('a withdrawal that was killed between its two steps is finished by the next one', async () => {
+test('a withdrawal that was interrupted between its two steps is finished by the next one', async () => {
   const image = await pushImage(cloud.url, 'half', 'v1');
   await using up = await sender(layer, { url: proxy.url });
-  const stand = placeholder('half', 'v1');
+  const marker = placeholder('half', 'v1');
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 403 } } : undefined));
   await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
     code: 'parent-refused',
@@ -70,13 +70,13 @@ test('a withdrawal that was killed between its two steps is finished by the next
   await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
     code: 'parent-refused',
   });
-  assert.equal(await there(cloud.url, 'half', 'v1'), stand.digest);
+  assert.equal(await digestAt(cloud.url, 'half', 'v1'), marker.digest);
   proxy.fault();
   await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'half'), []);
 });
 
-test('a parent that deletes nothing keeps the tag as it is', async () => {
+test('a parent that refuses all deletions retains the tag as it is', async () => {
   const image = await pushImage(cloud.url, 'kept', 'v1');
   await using up = await sender(layer, { url: proxy.url });
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 405 } } : undefined));
@@ -87,12 +87,12 @@ test('a parent that deletes nothing keeps the tag as it is', async () => {
         code: 'parent-refused',
       },
     );
-    assert.equal(await there(cloud.url, 'kept', 'v1'), image.digest);
+    assert.equal(await digestAt(cloud.url, 'kept', 'v1'), image.digest);
   }
   proxy.fault();
 });
 
-test('a tag that moved at the parent does not go', async () => {
+test('a tag that moved at the parent is not withdrawn', async () => {
   for (const { url } of [cloud, top]) {
     const image = await pushImage(url, 'moved', 'v1');
     await using up = await sender(layer, { url });
@@ -100,35 +100,35 @@ test('a tag that moved at the parent does not go', async () => {
     await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: async () => false }), {
       code: 'conflict',
     });
-    assert.equal(await there(url, 'moved', 'v1'), image.digest);
+    assert.equal(await digestAt(url, 'moved', 'v1'), image.digest);
     await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
-    assert.equal(await there(url, 'moved', 'v1'), undefined);
-    // Again: there is nothing to do.
+    assert.equal(await digestAt(url, 'moved', 'v1'), undefined);
+    // A second withdrawal has nothing to do.
     await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
   }
 });
 
-test('a Terrace takes a tag away by its name, and keeps its content', async () => {
+test('a Terrace deletes a tag by name, and retains its content', async () => {
   const image = await pushImage(top.url, 'named', 'v1');
   await using up = await sender(layer, { url: top.url });
   await up.bus.call(setBase, { repository: 'named', tag: 'v1', digest: image.digest });
   await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(top.url, 'named'), []);
-  assert.equal(await there(top.url, 'named', image.digest), image.digest);
+  assert.equal(await digestAt(top.url, 'named', image.digest), image.digest);
 });
 
-test('a manifest is deleted at the parent, and from the list of what refers to its subject', async () => {
+test('a withdrawn manifest is deleted at the parent and from the referrers tag of its subject', async () => {
   const subject = await pushImage(layer.url, 'signed', 'v1');
   const one = await pushArtifact(layer.url, 'signed', { subject });
   const two = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'two' } });
   await using up = await sender(layer, { url: cloud.url });
   for (const { digest } of [subject, one, two]) await send(up, 'signed', digest);
   await deleteManifest(layer.url, 'signed', one.digest);
-  // One that was never asked what it knows of referrers.
+  // A client that has not yet detected that the parent lacks the referrers API.
   await using later = await sender(layer, { url: cloud.url });
   await withdrawManifest(later, 'signed', one.digest);
   await withdrawManifest(later, 'signed', one.digest);
-  assert.equal(await there(cloud.url, 'signed', one.digest), undefined);
+  assert.equal(await digestAt(cloud.url, 'signed', one.digest), undefined);
   const list = await getManifest(cloud.url, 'signed', subject.digest.replace(':', '-'));
   const { manifests } = JSON.parse(list!.bytes.toString()) as { manifests: { digest: string }[] };
   assert.deepEqual(
@@ -137,7 +137,7 @@ test('a manifest is deleted at the parent, and from the list of what refers to i
   );
 });
 
-test('a placeholder is the same wherever it is made, and another one for each tag', async () => {
+test('a placeholder depends only on its repository and its tag', async () => {
   assert.deepEqual(placeholder('a', 'v1'), placeholder('a', 'v1'));
   assert.notEqual(placeholder('a', 'v1').digest, placeholder('a', 'v2').digest);
   assert.notEqual(placeholder('a', 'v1').digest, placeholder('b', 'v1').digest);

@@ -6,7 +6,7 @@ import { named, needsCatalog, selectionOf } from '../../../../services/syncer/re
 
 const selections = ['*', 'a/*', 'a/b/*', 'a/b', 'c'].map((name) => ({ name }));
 
-test('the most exact entry counts: the own name, the longest prefix, all', () => {
+test('the most exact selection applies: the exact name, then the longest prefix, then *', () => {
   const rows = [
     ['a/b', 'a/b'],
     ['a/b/c', 'a/b/*'],
@@ -24,7 +24,7 @@ test('the most exact entry counts: the own name, the longest prefix, all', () =>
   assert.equal(selectionOf([], 'a'), undefined);
 });
 
-test('the order of the entries says nothing, and there is one wherever a pattern fits', () => {
+test('in any order of the selections, a repository has one if and only if a pattern matches', () => {
   const repositories = fc.stringMatching(/^[ab](\/[ab]){0,3}$/);
   const names = fc.oneof(
     repositories,

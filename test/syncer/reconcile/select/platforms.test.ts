@@ -18,12 +18,12 @@ function child(platform?: string, about?: Descriptor): Descriptor {
 const isWanted = (platform: string, filter: string) =>
   choose([child(platform)], [filter]).wanted.length === 1;
 
-test('without a filter all are wanted', () => {
+test('without a filter, all children are wanted', () => {
   const children = [child('linux/amd64'), child()];
   assert.deepEqual(choose(children, undefined), { wanted: children, leftOut: [] });
 });
 
-test('what fits no platform is left out, by the name that the index gives it', () => {
+test('a child that matches no platform is left out, with the platform name from the index', () => {
   const [amd, arm, windows] = [child('linux/amd64'), child('linux/arm64/v8'), child('windows/amd64')];
   assert.deepEqual(choose([amd, arm, windows], ['linux/amd64']), {
     wanted: [amd],
@@ -62,17 +62,17 @@ const rows: [platform: string, filter: string, wanted: boolean][] = [
   ['linux/arm', 'linux/arm64', false],
 ];
 for (const [platform, filter, wanted] of rows) {
-  test(`${filter} ${wanted ? 'takes' : 'leaves out'} ${platform}`, () =>
+  test(`${filter} ${wanted ? 'selects' : 'excludes'} ${platform}`, () =>
     assert.equal(isWanted(platform, filter), wanted));
 }
 
-test('children of no platform, or of half of one, are wanted', () => {
+test('children with no platform or an incomplete one are wanted', () => {
   const half = { ...child(), platform: { os: 'linux' } };
   const children = [child(), half, { ...child(), platform: {} }];
   assert.deepEqual(choose(children, ['linux/amd64']), { wanted: children, leftOut: [] });
 });
 
-test('attestations come with the child that they are about, or by themselves where they name none', () => {
+test('attestations follow the child that they are about, and are wanted if the index lacks it', () => {
   const [amd, arm] = [child('linux/amd64'), child('linux/arm64')];
   const [ofAmd, ofArm] = [child('unknown/unknown', amd), child('unknown/unknown', arm)];
   const [ofNone, ofOther] = [child('unknown/unknown'), child('unknown/unknown', child())];
@@ -84,7 +84,7 @@ test('attestations come with the child that they are about, or by themselves whe
   ]);
 });
 
-test('a manifest that stands for several platforms is wanted for any of them, and left out once', () => {
+test('a manifest that is listed for several platforms is wanted for any of them, and left out once', () => {
   const one = child('linux/arm64');
   const same = { ...one, platform: { os: 'linux', architecture: 'amd64' } };
   for (const children of [

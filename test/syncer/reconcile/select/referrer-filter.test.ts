@@ -11,7 +11,7 @@ const descriptor = (artifactType?: string): Descriptor => ({
   ...(artifactType && { artifactType }),
 });
 
-test('all referrers, none, or those of the types that are named', () => {
+test('the filter selects all referrers, none, or those of the listed artifact types', () => {
   const [signature, plain] = [descriptor('application/vnd.example.signature'), descriptor()];
   assert.deepEqual([wantsReferrer(true, signature), wantsReferrer(true, plain)], [true, true]);
   assert.deepEqual([wantsReferrer(false, signature), wantsReferrer(false, plain)], [false, false]);
@@ -20,7 +20,7 @@ test('all referrers, none, or those of the types that are named', () => {
   assert.equal(wantsReferrer(types, descriptor('application/vnd.example')), false);
 });
 
-test('a tag that is about a manifest tells which', () => {
+test('a referrers tag, also one with a suffix, names its subject', () => {
   for (const suffix of ['', '.sig', '.att', '.sbom', '.my-own_1.x']) {
     assert.equal(subjectOfTag(`sha256-${hex}${suffix}`), `sha256:${hex}`, suffix);
   }

@@ -54,15 +54,16 @@ const rows: [TagFilter, string[]][] = [
   [{ match: ['v*'], regex: '.*9', semver: '>1.0' }, ['v1.9.9']],
 ];
 for (const [filter, expected] of rows) {
-  test(`of all tags, ${JSON.stringify(filter)}`, () => assert.deepEqual(chosen(filter), expected));
+  test(`${JSON.stringify(filter)} selects ${expected.join(', ') || 'no tag'}`, () =>
+    assert.deepEqual(chosen(filter), expected));
 }
 
-test('a pattern of an earlier version that can not be read is named', () => {
+test('a pattern of an earlier version that can not be parsed is named in the fault', () => {
   assert.throws(() => chosen({ regex: '(?!rc).*' }), /regex "\(\?!rc\)\.\*" can't be used: .*Perl syntax/);
   assert.throws(() => chosen({ match: ['!latest'] }), { code: 'config-invalid' });
 });
 
-test('a tag made for it does not hold up an expression or a glob, however many ways there are to read it', () => {
+test('a crafted tag does not cause catastrophic backtracking in a regex or a glob', () => {
   const digits = `v${'1'.repeat(60)}x`;
   const letters = 'a'.repeat(128);
   assert.deepEqual(chosen({ regex: 'v(\\d+\\.?)+' }, [digits, 'v1.2']), ['v1.2']);
@@ -71,7 +72,7 @@ test('a tag made for it does not hold up an expression or a glob, however many w
     chosen({ match: [`${'*a'.repeat(30)}*b`, '+(a|aa)b', '+(+(a|aa)|*(aaa|a))b'] }, [letters]),
     [],
   );
-  // Each level would try every way of those within it.
+  // With backtracking, each level would try all alternatives of the levels inside it.
   assert.deepEqual(chosen({ match: [`${'+('.repeat(20)}a${')'.repeat(20)}b`] }, [letters]), []);
 });
 
@@ -79,7 +80,7 @@ test('an alternative in a regex is anchored on both sides', () => {
   assert.deepEqual(chosen({ regex: 'a|b' }, ['a', 'b', 'ab', 'xb', 'ax']), ['a', 'b']);
 });
 
-test('tags of one version are in one order, whatever the order they come in', () => {
+test('tags of the same version have a fixed order, regardless of the order of the list', () => {
   for (const tags of [
     ['v1.2.0', '1.2.0', '1.2'],
     ['1.2', '1.2.0', 'v1.2.0'],
@@ -103,7 +104,7 @@ const tag = fc.oneof(
 );
 const anyTags = fc.uniqueArray(tag, { maxLength: 30 });
 
-test('latest N: at most N, the same whatever the order, and one more N only adds', () => {
+test('latest N selects N tags at most, regardless of their order, and N + 1 only adds tags', () => {
   fc.assert(
     fc.property(anyTags, fc.integer({ min: 1, max: 10 }), (tags, latest) => {
       const some = tagsOf({ latest }, tags);
@@ -115,7 +116,7 @@ test('latest N: at most N, the same whatever the order, and one more N only adds
   );
 });
 
-test('what all conditions select is what each of them selects', () => {
+test('a filter with several conditions selects the tags that meet each of them', () => {
   const filters = { match: ['v*', '1*'], regex: '.*[0-9]', semver: '>=1.2' };
   fc.assert(
     fc.property(anyTags, (tags) => {
@@ -126,11 +127,11 @@ test('what all conditions select is what each of them selects', () => {
   );
 });
 
-test('whatever filter a document is taken with can be used', () => {
+test('every filter of an accepted document can be evaluated', () => {
   const glob = fc.stringMatching(/^[ab.*?[\]{}(),|@+!^-]{1,10}$/);
   const regex = fc.stringMatching(/^[ab.*?[\]{}()|\\^$dw-]{1,10}$/);
   const semver = fc.stringMatching(/^[<>=~^|x*0-9. -]{1,10}$/);
-  let taken = 0;
+  let accepted = 0;
   fc.assert(
     fc.property(
       fc.oneof(fc.record({ match: fc.array(glob) }), fc.record({ regex }), fc.record({ semver })),
@@ -138,16 +139,16 @@ test('whatever filter a document is taken with can be used', () => {
         const repositories = [{ name: 'a', tags }];
         const resolved = resolveDocument({ overrides: { repositories }, readable: () => true });
         if (!('configuration' in resolved)) return;
-        taken += 1;
+        accepted += 1;
         for (const tag of tagsOf(tags, TAGS)) assert.ok(TAGS.includes(tag));
       },
     ),
     { numRuns: 1_000 },
   );
-  assert.ok(taken > 50, `${taken} taken`);
+  assert.ok(accepted > 50, `${accepted} accepted`);
 });
 
-test('a long list is looked at in parts, and selects the same', async () => {
+test('a long list is filtered in batches with turns of the event loop, and the result is the same', async () => {
   const tags = Array.from({ length: 5_000 }, (_, at) => `v1.${(at * 7_919) % 5_000}.0`);
   for (const filter of [undefined, { latest: 3 }, { match: ['v1.4*'], latest: 2 }, { semver: '<1.9' }]) {
     assert.deepEqual(await selectedTags(filter, tags), tagsOf(filter, tags));
