@@ -10,14 +10,13 @@ import { TestLayer, until } from '../gateway/layer.ts';
 import { configurationWith } from '../support/configuration.ts';
 
 /**
- * A layer whose two syncers run in this process, and whose configuration is put in force as it is: no document checks
- * it.
+ * A layer with two syncers that run in this process. Its configuration is written without the checks of a document.
  */
 export class SyncerRig implements AsyncDisposable {
   readonly layer: TestLayer;
   readonly passes: PassResult[] = [];
-  /** Those that began a transfer. */
-  readonly busy = new Set<string>();
+  /** The syncers that started a transfer. */
+  readonly activeSyncers = new Set<string>();
   readonly #parent: string;
   readonly #end = new AbortController();
   #bus!: Bus;
@@ -32,7 +31,7 @@ export class SyncerRig implements AsyncDisposable {
     rig.#bridge = await testBus.connect('twin-bridge');
     rig.#operator = await testBus.connect('operator');
     rig.#bus.listen(passFinished, ({ data: result }) => rig.passes.push(result));
-    rig.#bus.listen(transferStarted, ({ data: { syncer } }) => rig.busy.add(syncer));
+    rig.#bus.listen(transferStarted, ({ data: { syncer } }) => rig.activeSyncers.add(syncer));
     await rig.configure(fields);
     for (const instance of ['one', 'two']) {
       const bus = await testBus.connect('syncer', instance);
@@ -58,13 +57,13 @@ export class SyncerRig implements AsyncDisposable {
     await this.#bridge.put(configuration, CONFIGURATION_KEY, { ...defaults, ...fields });
   }
 
-  ask(query: Static<typeof startPass.query>): Promise<{ pass: string }> {
+  requestPass(query: Static<typeof startPass.query>): Promise<{ pass: string }> {
     return this.#operator.call(startPass, query);
   }
 
-  async finished(is: (result: PassResult) => boolean): Promise<PassResult> {
-    await until(() => this.passes.some(is));
-    return this.passes.find(is) as PassResult;
+  async finished(matches: (result: PassResult) => boolean): Promise<PassResult> {
+    await until(() => this.passes.some(matches));
+    return this.passes.find(matches) as PassResult;
   }
 
   async link(): Promise<LinkStatus | undefined> {

@@ -13,15 +13,15 @@ import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Authority } from '../../support/certificates.ts';
 import { pushImage } from '../../support/registry/image.ts';
 
-/** What is heard of an Azure Container Registry by accounts that may see more or less of it. */
+/** The change scan of an Azure Container Registry, with accounts of different permissions. */
 
 const { signal } = new AbortController();
 const stack = new AsyncDisposableStack();
-const some = ['pull', 'metadata_read'];
+const readActions = ['pull', 'metadata_read'];
 const accounts = {
   all: ALL,
-  scoped: { app: some, other: some },
-  half: { app: some, other: ['pull'] },
+  scoped: { app: readActions, other: readActions },
+  half: { app: readActions, other: ['pull'] },
 };
 let acr: Acr;
 let ca: string;
@@ -48,8 +48,8 @@ type Query = {
   marks?: { repository: string; mark: Mark | null }[];
 };
 
-/** A storage of a few lines: both sides agree on what is in `bases`. */
-function scene(username: keyof typeof accounts, names: string[]) {
+/** A scan with a test storage. Layer and parent agree on the tags in `bases`. */
+function fixture(username: keyof typeof accounts, names: string[]) {
   const marks = new Map<string, Mark>();
   const bases = new Map<string, Map<string, Digest>>();
   const call = async (contract: unknown, query: Query): Promise<unknown> => {
@@ -69,7 +69,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
     }
     if (contract === missingManifests) return { digests: query.digests };
     if (contract === listSubjects) return { referrers: [], more: false };
-    return assert.fail('this is not asked for');
+    return assert.fail('unexpected request');
   };
   const link = new ParentLink({ url: acr.url, ca, azure: {}, login: { username, password: 'p' } });
   const deps = {
@@ -85,16 +85,16 @@ function scene(username: keyof typeof accounts, names: string[]) {
   };
   const bus = { call } as unknown as FencedBus;
   const clock = { now: 0 };
-  let changeCursor = new AcrChangeScan(bus, () => clock.now);
+  let changeScan = new AcrChangeScan(bus, () => clock.now);
   return {
     marks,
     clock,
-    look: (scopeHash = 'this') => changeCursor.scan(deps, { scopeHash, full: false }),
+    scan: (scopeHash = 'this') => changeScan.scan(deps, { scopeHash, full: false }),
     restart: () => {
-      changeCursor = new AcrChangeScan(bus, () => clock.now);
+      changeScan = new AcrChangeScan(bus, () => clock.now);
     },
-    /** As a pass leaves it that carried out everything. */
-    agree: () => {
+    /** Stores the bases as a pass does that carried out everything. */
+    setBases: () => {
       for (const [name, { tags }] of acr.store.repositories) {
         bases.set(name, new Map([...tags].map(([tag, { digest }]) => [tag, digest as Digest])));
       }
@@ -103,83 +103,84 @@ function scene(username: keyof typeof accounts, names: string[]) {
   };
 }
 
-async function settled(found: ReturnType<typeof scene>): Promise<void> {
-  const look = await found.look();
-  assert.ok(look && look.parentChanges === undefined);
-  found.agree();
-  await look.finish(true);
+/** Runs the first scan, which compares everything. */
+async function settle(layer: ReturnType<typeof fixture>): Promise<void> {
+  const view = await layer.scan();
+  assert.ok(view && view.parentChanges === undefined);
+  layer.setBases();
+  await view.finish(true);
 }
 
-test('marks move when all was carried out, and outlive a restart', async () => {
-  await using found = scene('all', ['*']);
-  await settled(found);
-  const before = found.marks.get('app');
+test('marks move once all changes were carried out, and survive a restart', async () => {
+  await using layer = fixture('all', ['*']);
+  await settle(layer);
+  const before = layer.marks.get('app');
   await pushImage(acr.back, 'app', 'v2');
-  for (const again of [1, 2]) {
-    const look = await found.look();
-    assert.deepEqual([...(look?.parentChanges?.keys() ?? [])], ['app'], `${again}`);
-    assert.ok(look?.parentChanges?.get('app')?.tags.has('v2'));
-    await look?.finish(false);
-    assert.equal(found.marks.get('app'), before);
-    found.restart();
+  for (const attempt of [1, 2]) {
+    const view = await layer.scan();
+    assert.deepEqual([...(view?.parentChanges?.keys() ?? [])], ['app'], `${attempt}`);
+    assert.ok(view?.parentChanges?.get('app')?.tags.has('v2'));
+    await view?.finish(false);
+    assert.equal(layer.marks.get('app'), before);
+    layer.restart();
   }
-  found.agree();
-  await (await found.look())?.finish(true);
-  assert.equal((await found.look())?.parentChanges?.size, 0);
-  found.clock.now += 24 * 3_600_000;
-  assert.equal((await found.look())?.parentChanges, undefined);
-  assert.ok(await found.look('other things'));
+  layer.setBases();
+  await (await layer.scan())?.finish(true);
+  assert.equal((await layer.scan())?.parentChanges?.size, 0);
+  layer.clock.now += 24 * 3_600_000;
+  assert.equal((await layer.scan())?.parentChanges, undefined);
+  assert.ok(await layer.scan('other'));
 });
 
-test('a repository-scoped token has no catalog: repositories are named, by one token for many', async () => {
-  await using found = scene('scoped', ['app', 'other']);
-  await settled(found);
+test('with a repository-scoped token, named repositories are scanned with one token for all, without the catalog', async () => {
+  await using layer = fixture('scoped', ['app', 'other']);
+  await settle(layer);
   const tokens = acr.requests.filter(({ path }) => path === '/oauth2/token');
   assert.equal(tokens.length, 1);
   assert.equal(tokens[0]?.query.getAll('scope').length, 2);
   acr.forget();
-  assert.equal((await found.look())?.parentChanges?.size, 0);
+  assert.equal((await layer.scan())?.parentChanges?.size, 0);
   assert.deepEqual(acr.asked().sort(), ['GET /acr/v1/app', 'GET /acr/v1/other']);
-  await using patterns = scene('scoped', ['*']);
-  assert.equal(await patterns.look(), undefined);
+  await using patterns = fixture('scoped', ['*']);
+  assert.equal(await patterns.scan(), undefined);
 });
 
-test('what an account may pull and not see is compared by lists', async () => {
-  await using found = scene('half', ['app', 'other']);
-  await settled(found);
+test('a repository without the permission for its metadata is compared by lists', async () => {
+  await using layer = fixture('half', ['app', 'other']);
+  await settle(layer);
   await pushImage(acr.back, 'other', 'v2');
   acr.forget();
-  const parentChanges = (await found.look())?.parentChanges;
+  const parentChanges = (await layer.scan())?.parentChanges;
   assert.deepEqual([...(parentChanges?.keys() ?? [])], ['other']);
   assert.deepEqual([...(parentChanges?.get('other')?.tags.keys() ?? [])].sort(), ['v1', 'v2']);
   assert.ok(acr.asked().includes('GET /v2/other/tags/list'));
 });
 
-test('one repository that is gone goes; where all of them are, nothing does', async () => {
-  await using found = scene('all', ['app', 'other']);
-  await settled(found);
+test('a missing repository is deleted, but not if all repositories are missing', async () => {
+  await using layer = fixture('all', ['app', 'other']);
+  await settle(layer);
   acr.store.repositories.delete('app');
-  const one = await found.look();
-  assert.deepEqual([...(one?.parentChanges?.get('app')?.tags ?? [])], [['v1', null]]);
-  await one?.finish(false);
+  const first = await layer.scan();
+  assert.deepEqual([...(first?.parentChanges?.get('app')?.tags ?? [])], [['v1', null]]);
+  await first?.finish(false);
   acr.store.repositories.delete('other');
-  const none = await found.look();
-  assert.equal(none?.parentChanges?.size, 0);
-  await none?.finish(true);
-  assert.equal(found.marks.size, 2);
+  const second = await layer.scan();
+  assert.equal(second?.parentChanges?.size, 0);
+  await second?.finish(true);
+  assert.equal(layer.marks.size, 2);
 });
 
-test('a registry without the interface is asked for it once an hour', async () => {
-  await using found = scene('all', ['app']);
+test('a registry without this API is asked for it once an hour', async () => {
+  await using layer = fixture('all', ['app']);
   acr.plain = true;
   try {
-    assert.equal(await found.look(), undefined);
+    assert.equal(await layer.scan(), undefined);
     acr.forget();
-    assert.equal(await found.look(), undefined);
+    assert.equal(await layer.scan(), undefined);
     assert.deepEqual(acr.asked(), []);
   } finally {
     acr.plain = false;
   }
-  found.clock.now += 3_600_000;
-  assert.ok(await found.look());
+  layer.clock.now += 3_600_000;
+  assert.ok(await layer.scan());
 });

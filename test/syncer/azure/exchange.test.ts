@@ -13,15 +13,15 @@ const CHALLENGE = `Bearer realm="${REALM}",service="registry.example",scope="rep
 const HOUR = 3_600_000;
 const SCOPES = ['repository:app:pull', 'repository:line/one:pull,push,delete', 'registry:catalog:*'];
 
-/** A registry of a few lines whose clock is the test's. */
-function scene() {
+/** A test registry with the clock of the test. */
+function fixture() {
   const at = { now: Date.UTC(2026, 0, 1), setBack: 0 };
   const issuer = new Issuer(() => at.now);
-  const asked = { identity: 0, exchange: 0, token: 0, scopes: [] as string[][] };
+  const requests = { identity: 0, exchange: 0, token: 0, scopes: [] as string[][] };
   const fail: { with?: Fault | undefined } = {};
   const identity = {
     token: async () => {
-      asked.identity += 1;
+      requests.identity += 1;
       if (fail.with) throw fail.with;
       return { token: issuer.issue({}, 3_600), tenant: 't' };
     },
@@ -29,22 +29,22 @@ function scene() {
   const post = async (url: URL, form: URLSearchParams): Promise<Record<string, unknown>> => {
     const good = (name: string) => issuer.read(form.get(name) ?? '') !== undefined;
     if (url.pathname === '/oauth2/exchange') {
-      asked.exchange += 1;
+      requests.exchange += 1;
       assert.ok(good('access_token'));
       return { refresh_token: issuer.issue({}, 3 * 3_600) };
     }
-    asked.token += 1;
-    asked.scopes.push(form.getAll('scope'));
+    requests.token += 1;
+    requests.scopes.push(form.getAll('scope'));
     if (!good('refresh_token')) throw new Fault('parent-refused', 'POST: 401', { detail: { status: 401 } });
     return { access_token: issuer.issue({}, 4_500) };
   };
   const clock = { now: () => at.now, wall: () => at.now - at.setBack, random: () => 0.5 };
   const source = new Exchange(BASE, identity, post, clock);
-  return { at, issuer, asked, fail, source, clock };
+  return { at, issuer, requests, fail, source, clock };
 }
 
-test('a year of renewals: every token that is sent is good, and none is asked for too early', async () => {
-  const { at, issuer, asked, source, clock } = scene();
+test('over a year, each token that is sent is valid, and none is renewed too early', async () => {
+  const { at, issuer, requests, source, clock } = fixture();
   const credentials = new ParentCredentials(BASE, undefined, () => assert.fail(), { source, now: clock.now });
   await credentials.challenged(CHALLENGE, SCOPES[0] as string, undefined);
   const year = 365 * 24 * HOUR;
@@ -57,77 +57,79 @@ test('a year of renewals: every token that is sent is good, and none is asked fo
       assert.ok((ends.get(token) as number) > at.now);
     }
   }
-  // Access tokens are renewed after 74 min 50 s, a step late at most; the refresh token with one of them, once it is
-  // older than 2 h 55 min.
-  const least = (every: number) => year / (every + 20 * 60_000);
-  assert.ok(asked.exchange <= year / (175 * 60_000) + 1 && asked.exchange >= least((175 + 75) * 60_000));
-  const each = asked.token / SCOPES.length;
-  assert.ok(each <= year / (74 * 60_000) + 1 && each >= least(75 * 60_000), String(each));
-  assert.equal(asked.identity, asked.exchange);
+  // Access tokens are renewed after 74 min 50 s, at most one step late. The refresh token is renewed together with one
+  // of them, once it is older than 2 h 55 min.
+  const minCount = (intervalMs: number) => year / (intervalMs + 20 * 60_000);
+  assert.ok(
+    requests.exchange <= year / (175 * 60_000) + 1 && requests.exchange >= minCount((175 + 75) * 60_000),
+  );
+  const perScope = requests.token / SCOPES.length;
+  assert.ok(perScope <= year / (74 * 60_000) + 1 && perScope >= minCount(75 * 60_000), String(perScope));
+  assert.equal(requests.identity, requests.exchange);
 });
 
-test('many who ask at once are one exchange, and one request for each scope', async () => {
-  const { asked, source } = scene();
+test('concurrent requests share one exchange, and one token request for each scope', async () => {
+  const { requests, source } = fixture();
   const credentials = new ParentCredentials(BASE, undefined, () => assert.fail(), { source });
   await Promise.all(
     Array.from({ length: 20 }, () => credentials.challenged(CHALLENGE, 'repository:app:pull', undefined)),
   );
   const joint = 'repository:a:metadata_read repository:b:metadata_read';
   await Promise.all(Array.from({ length: 20 }, () => credentials.header(joint)));
-  assert.deepEqual([asked.exchange, asked.token], [1, 2]);
-  assert.deepEqual(asked.scopes[1], joint.split(' '));
+  assert.deepEqual([requests.exchange, requests.token], [1, 2]);
+  assert.deepEqual(requests.scopes[1], joint.split(' '));
 });
 
-test('an identity that fails is left alone for longer and longer, and forgiven when it is back', async () => {
-  const { at, asked, fail, source } = scene();
+test('a failing identity is requested with a backoff, which a success resets', async () => {
+  const { at, requests, fail, source } = fixture();
   fail.with = new Fault('parent-refused', 'AADSTS7000222: the secret has expired');
-  const ask = () => source.token(REALM, 'registry.example', ['repository:app:pull']);
-  const tries: number[] = [];
+  const request = () => source.token(REALM, 'registry.example', ['repository:app:pull']);
+  const attempts: number[] = [];
   for (const begin = at.now; at.now < begin + 24 * HOUR; at.now += 10_000) {
-    const before = asked.identity;
-    await assert.rejects(ask(), { code: 'parent-refused', message: /AADSTS7000222/ });
-    if (asked.identity > before) tries.push(at.now);
+    const before = requests.identity;
+    await assert.rejects(request(), { code: 'parent-refused', message: /AADSTS7000222/ });
+    if (requests.identity > before) attempts.push(at.now);
   }
-  assert.ok(tries.length > 24 * 12 && tries.length < 24 * 18, String(tries.length));
+  assert.ok(attempts.length > 24 * 12 && attempts.length < 24 * 18, String(attempts.length));
   fail.with = undefined;
   at.now += HOUR;
-  assert.ok((await ask()).token);
+  assert.ok((await request()).token);
   fail.with = new Fault('busy', '429', { detail: { status: 429, retryAfterMs: 90_000 } });
   at.now += 4 * HOUR;
-  await assert.rejects(ask(), { code: 'busy' });
+  await assert.rejects(request(), { code: 'busy' });
   at.now += 89_000;
   fail.with = undefined;
-  await assert.rejects(ask(), { code: 'busy' });
+  await assert.rejects(request(), { code: 'busy' });
   at.now += 2_000;
-  assert.ok((await ask()).token);
+  assert.ok((await request()).token);
 });
 
-test('an identity that failed is left alone no longer where the clock of the day is set back', async () => {
-  const { at, fail, source } = scene();
-  const ask = () => source.token(REALM, 'registry.example', ['repository:app:pull']);
-  fail.with = new Fault('parent-unreachable', 'the directory is away');
-  await assert.rejects(ask());
+test('the backoff after a failed identity is not extended when the wall clock is set back', async () => {
+  const { at, fail, source } = fixture();
+  const request = () => source.token(REALM, 'registry.example', ['repository:app:pull']);
+  fail.with = new Fault('parent-unreachable', 'the directory is unavailable');
+  await assert.rejects(request());
   fail.with = undefined;
   at.setBack = 24 * HOUR;
   at.now += 5_000;
-  assert.ok((await ask()).token);
+  assert.ok((await request()).token);
 });
 
-test('the token of an identity goes to the parent alone', async () => {
-  const { asked, source } = scene();
+test('the token of an identity is sent to the parent only', async () => {
+  const { requests, source } = fixture();
   const elsewhere = new URL('https://elsewhere.example/oauth2/token');
   await assert.rejects(source.token(elsewhere, 'x', []), { code: 'parent-invalid', message: /elsewhere/ });
-  assert.equal(asked.identity, 0);
+  assert.equal(requests.identity, 0);
 });
 
-test('a token is good from when it came, whatever the clock of this machine says', () => {
+test('the lifetime of a token does not depend on the clock of this machine', () => {
   const issuer = new Issuer(() => 5_000_000);
   assert.equal(lifeOf(issuer.issue({}, 4_500), 0), 4_500);
   assert.equal(lifeOf('opaque', 0), undefined);
   assert.equal(lifeOf('a.b.c', 0), undefined);
 });
 
-test('failures of an identity: what passes, what does not, and what is not said', () => {
+test('failures of an identity are mapped to faults, without secrets, tokens and pages', () => {
   const refused = faultOf(
     Object.assign(new Error('invalid_client: AADSTS7000215: Invalid s3cret. Trace ID: 1'), {
       statusCode: 401,

@@ -13,7 +13,7 @@ import { pushImage } from '../../support/registry/image.ts';
 import { patienceSignal } from '../../support/until.ts';
 
 /**
- * Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their
+ * The logins to an Azure Container Registry, against stand-ins of the registry and of Microsoft Entra, with a CA of their
  * own.
  */
 
@@ -66,7 +66,7 @@ const linkOf = (azure: AzureLogin, secret?: string) =>
 const principal = (secret = 's3cret') =>
   linkOf({ credential: 'service-principal', clientId: PRINCIPAL, tenantId: TENANT }, secret);
 
-test('a service principal gets in, and its secret goes to Entra alone', async () => {
+test('a service principal logs in, and its secret is sent to Entra only', async () => {
   await using link = principal();
   const parent = new ParentRegistry(link);
   assert.deepEqual(await parent.tags('app', signal), ['v1']);
@@ -84,7 +84,7 @@ test('a service principal gets in, and its secret goes to Entra alone', async ()
   }
 });
 
-test('a managed identity of the machine gets in, by its client id and without', async () => {
+test('a managed identity of the machine logs in, with and without its client id', async () => {
   Object.assign(process.env, entra.env);
   for (const azure of [{ clientId: MACHINE }, {}]) {
     await using link = linkOf({ credential: 'managed-identity', ...azure });
@@ -92,7 +92,7 @@ test('a managed identity of the machine gets in, by its client id and without', 
   }
 });
 
-test('a workload identity gets in with the token of its cluster, and only where it may', async () => {
+test('a workload identity logs in with the token of its cluster, and reads only what it may', async () => {
   const tokenFile = join(authority.folder, 'token');
   await writeFile(tokenFile, 'of the cluster\n');
   await using link = linkOf({
@@ -106,7 +106,7 @@ test('a workload identity gets in with the token of its cluster, and only where 
   await assert.rejects(parent.tags('other', signal), { code: 'parent-refused', message: /401/ });
 });
 
-test('a repository-scoped token and the admin user log in by user and password', async () => {
+test('a repository-scoped token and the admin user log in with username and password', async () => {
   await using scoped = new ParentLink({
     url: acr.url,
     ca,
@@ -116,7 +116,7 @@ test('a repository-scoped token and the admin user log in by user and password',
   const parent = new ParentRegistry(scoped);
   assert.ok(await parent.resolve('app', 'v1', signal));
   assert.equal(acr.asked().filter((request) => request === 'GET /oauth2/token').length, 1);
-  // It does not say for how long it is good but by its `exp`.
+  // Only the `exp` claim of the token states its lifetime.
   acr.forget();
   assert.ok(await parent.resolve('app', 'v1', signal));
   assert.deepEqual(acr.asked(), ['HEAD /v2/app/manifests/v1']);
@@ -130,7 +130,7 @@ test('a repository-scoped token and the admin user log in by user and password',
   assert.equal((await Array.fromAsync(new ParentRegistry(admin).repositories(signal))).length, 2);
 });
 
-test('a redirect to the data endpoint takes no token along', async () => {
+test('a redirect to the data endpoint carries no token', async () => {
   const image = await pushImage(acr.back, 'app', 'v2');
   await using link = principal();
   const { digest, size } = image.config;
@@ -141,7 +141,7 @@ test('a redirect to the data endpoint takes no token along', async () => {
   assert.equal(acr.data[0]?.headers['x-meta-source-client'], undefined);
 });
 
-test('a registry that changes to permissions by repository is logged in to once more', async () => {
+test('after the registry changes to permissions by repository, the layer logs in once more', async () => {
   await using abac = await Acr.start({
     authority,
     identify: entra.identify,
@@ -169,7 +169,7 @@ test('a registry that changes to permissions by repository is logged in to once 
   abac.switchToAbac();
   abac.forget();
   const now = Date.now;
-  // A refresh token that has just come would not be doubted.
+  // A refresh token that was just granted would be retained.
   Date.now = () => now() + 60_000;
   try {
     assert.ok(await parent.resolve('app', 'v1', signal));
@@ -179,16 +179,16 @@ test('a registry that changes to permissions by repository is logged in to once 
   assert.equal(abac.asked().filter((request) => request.endsWith('/exchange')).length, 1);
 });
 
-test('429 of the token service is waited for', async () => {
+test('an answer 429 of the token service is retried', async () => {
   await using link = principal();
   acr.busy = [{ path: /oauth2/, times: 1, after: 1 }];
   assert.deepEqual(await new ParentRegistry(link).tags('other', signal), ['v1']);
 });
 
-test('what Entra says of a wrong secret is passed on, without the secret, and it is not asked again at once', async () => {
+test('the error of Entra for a wrong secret is reported without the secret, and is not retried at once', async () => {
   await using link = principal('wrong-one');
   const parent = new ParentRegistry(link);
-  const said = async (): Promise<string> => {
+  const refusal = async (): Promise<string> => {
     const error = await parent.tags('app', signal).then(
       () => undefined,
       (fault) => fault,
@@ -196,15 +196,15 @@ test('what Entra says of a wrong secret is passed on, without the secret, and it
     assert.equal(error?.code, 'parent-refused');
     return error.message;
   };
-  const first = await said();
+  const first = await refusal();
   assert.match(first, /AADSTS7000215: Invalid client secret provided/);
   assert.doesNotMatch(first, /wrong-one|Trace ID|s3cret/);
   const before = entra.requests.length;
-  assert.equal(await said(), first);
+  assert.equal(await refusal(), first);
   assert.equal(entra.requests.length, before);
 });
 
-test('an authority that is not there is a link that is down', async () => {
+test('an unreachable authority is the fault parent-unreachable', async () => {
   await entra.down();
   await using link = principal();
   await assert.rejects(new ParentRegistry(link).ping(patienceSignal()), {

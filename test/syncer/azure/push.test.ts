@@ -12,7 +12,7 @@ import {
   tagsOf,
 } from '../../support/registry/image.ts';
 
-/** What a ReadWrite layer changes in an Azure Container Registry with permissions by repository. */
+/** The changes of a ReadWrite layer at an Azure Container Registry with permissions by repository. */
 
 const stack = new AsyncDisposableStack();
 let acr: Acr;
@@ -38,7 +38,7 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-test('a push goes up, a referrer too, and is no news when it is there', async () => {
+test('an image and its referrer are pushed, and the next pass finds no change', async () => {
   const image = await pushImage(layer.host, 'app', 'mine', { layers: [200_000] });
   const note = await pushArtifact(layer.host, 'app', { subject: image });
   assert.deepEqual((await layer.sync()).failures, []);
@@ -50,7 +50,7 @@ test('a push goes up, a referrer too, and is no news when it is there', async ()
   assert.deepEqual(await tagsOf(layer.host, 'app'), ['mine', 'v1']);
 });
 
-test('a tag that goes here is untagged there, and what it pointed to stays', async () => {
+test('a tag that is deleted here is deleted at the registry, and its manifest stays there', async () => {
   const image = await pushImage(layer.host, 'other', 'v1');
   await pushImage(layer.host, 'other', 'v2');
   assert.deepEqual((await layer.sync()).failures, []);
@@ -65,14 +65,14 @@ test('a tag that goes here is untagged there, and what it pointed to stays', asy
   assert.equal(await getManifest(acr.back, 'other', image.digest), undefined);
 });
 
-test('what is locked there, or not permitted, is parked', async () => {
+test('changes that are locked at the registry, or not permitted, are parked', async () => {
   acr.store.repositories.get('app')?.locked.add('v1');
   await deleteManifest(layer.host, 'app', 'v1');
   await pushImage(layer.host, 'closed', 'v1');
   const { parked, failures } = await layer.sync();
   assert.equal(parked, 2);
-  const said = failures.map(({ repository, tag, reason }) => `${repository}:${tag} ${reason}`).join('\n');
-  assert.match(said, /app:v1 .*405.*disallowed/);
-  assert.match(said, /closed:v1 .*401/);
+  const reasons = failures.map(({ repository, tag, reason }) => `${repository}:${tag} ${reason}`).join('\n');
+  assert.match(reasons, /app:v1 .*405.*disallowed/);
+  assert.match(reasons, /closed:v1 .*401/);
   assert.deepEqual(await tagsOf(acr.back, 'app'), ['mine', 'v1']);
 });

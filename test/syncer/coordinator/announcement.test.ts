@@ -16,65 +16,67 @@ const failing = (code: string, reason: string): PassResult => ({
   failures: [{ code, reason }],
 });
 
-let said: string[];
+let published: string[];
 let announcements: PassAnnouncements;
-const bus = { publish: ({ type }: { type: string }) => void said.push(type) } as unknown as Bus;
+const bus = { publish: ({ type }: { type: string }) => void published.push(type) } as unknown as Bus;
 beforeEach(() => {
   mock.timers.enable({ apis: ['setTimeout'] });
-  said = [];
+  published = [];
   announcements = new PassAnnouncements(bus, 'one');
 });
 afterEach(() => mock.timers.reset());
 
-/** What is said of a pass that comes out so. */
+/** @returns what is published about a pass with this request and result */
 function pass(
-  wish: Partial<PassRequest>,
+  request: Partial<PassRequest>,
   result: PassResult,
   during: (announce: () => void) => void = () => {},
 ) {
-  said = [];
-  using one = announcements.begin({ id: 'p', cause: 'schedule', ...wish }, () => said.push('syncing'));
-  during(one.now);
-  one.ended(result)?.();
-  return said.join(' ');
+  published = [];
+  using announcement = announcements.begin({ id: 'p', cause: 'schedule', ...request }, () =>
+    published.push('syncing'),
+  );
+  during(announcement.now);
+  announcement.ended(result)?.();
+  return published.join(' ');
 }
 
-const FOLLOWED = 'syncing pass.started pass.finished';
-const AFTERWARDS = 'pass.started pass.finished';
+const ALL = 'syncing pass.started pass.finished';
+const AT_THE_END = 'pass.started pass.finished';
 
-test('a pass by the clock that found nothing is told of nowhere', () => {
+test('a scheduled pass that changes nothing is not announced', () => {
   assert.equal(pass({}, NOTHING), '');
   assert.equal(pass({ cause: 'parent' }, NOTHING), '');
   assert.equal(pass({ cause: 'window' }, { ...NOTHING, ok: false, ended: 'window' }), '');
 });
 
-test('what somebody asked for, or may follow, is told of from its beginning', () => {
-  assert.equal(pass({ asked: true }, NOTHING), FOLLOWED);
-  for (const cause of ['start', 'configuration', 'change']) assert.equal(pass({ cause }, NOTHING), FOLLOWED);
+test('a pass that a person requested, or may follow, is announced when it begins', () => {
+  assert.equal(pass({ asked: true }, NOTHING), ALL);
+  for (const cause of ['start', 'configuration', 'change']) assert.equal(pass({ cause }, NOTHING), ALL);
 });
 
-test('so is one that does something, from there on, and one that takes long', () => {
+test('a pass is announced at its first change, when it takes long, or at its end if it changed something', () => {
   assert.equal(
     pass({}, { ...NOTHING, taken: 1 }, (announce) => announce()),
-    FOLLOWED,
+    ALL,
   );
-  assert.equal(pass({}, { ...NOTHING, dropped: 1 }), AFTERWARDS);
+  assert.equal(pass({}, { ...NOTHING, dropped: 1 }), AT_THE_END);
   assert.equal(
     pass({}, NOTHING, () => mock.timers.tick(2_000)),
-    FOLLOWED,
+    ALL,
   );
 });
 
-test('a failure is told of once, whatever its words are, and so is its end', () => {
-  assert.equal(pass({}, failing('parent-unreachable', 'ECONNREFUSED after 3 ms')), AFTERWARDS);
+test('a failure is announced once, whatever its reason says, and so is the recovery from it', () => {
+  assert.equal(pass({}, failing('parent-unreachable', 'ECONNREFUSED after 3 ms')), AT_THE_END);
   assert.equal(pass({}, failing('parent-unreachable', 'ECONNREFUSED after 4 ms')), '');
-  assert.equal(pass({}, failing('parent-refused', 'answered 403')), AFTERWARDS);
-  assert.equal(pass({ scope: new Map() }, NOTHING), AFTERWARDS);
+  assert.equal(pass({}, failing('parent-refused', 'answered 403')), AT_THE_END);
+  assert.equal(pass({ scope: new Map() }, NOTHING), AT_THE_END);
   assert.equal(
     pass({}, failing('parent-refused', 'answered 403')),
     '',
-    'one that looked at a little ended nothing',
+    'a scoped pass does not end a failure',
   );
-  assert.equal(pass({}, NOTHING), AFTERWARDS);
+  assert.equal(pass({}, NOTHING), AT_THE_END);
   assert.equal(pass({}, NOTHING), '');
 });

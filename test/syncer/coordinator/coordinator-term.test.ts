@@ -19,44 +19,44 @@ const repository = 'app';
 const digest = `sha256:${'a'.repeat(64)}`;
 const isLost = (error: unknown) => Fault.is(error, 'claim-lost');
 
-/** A bus that answers by a function, and what it was asked. */
+/** A bus that answers by a function, and the calls that it received. */
 function busOf(answer: (subject: string) => unknown) {
-  const asked: [subject: string, term: unknown][] = [];
+  const calls: [subject: string, term: unknown][] = [];
   const call = async ({ subject }: { subject: string }, query: { term?: number }) => {
-    asked.push([subject, query.term]);
+    calls.push([subject, query.term]);
     return answer(subject);
   };
-  return { asked, bus: { call } as unknown as Bus };
+  return { calls, bus: { call } as unknown as Bus };
 }
 
-test('what changes storage carries the term, and what only asks has none', async () => {
-  const { bus, asked } = busOf(() => ({}));
-  const lead = new CoordinatorTerm(bus, 7, { holds: true }, () => {});
-  await lead.bus.call(setBase, { repository, tag: 'v', digest });
-  await lead.bus.call(getManifest, { repository, reference: 'v' });
-  assert.deepEqual(asked, [
+test('calls that change storage carry the term, and calls that only read do not', async () => {
+  const { bus, calls } = busOf(() => ({}));
+  const term = new CoordinatorTerm(bus, 7, { holds: true }, () => {});
+  await term.bus.call(setBase, { repository, tag: 'v', digest });
+  await term.bus.call(getManifest, { repository, reference: 'v' });
+  assert.deepEqual(calls, [
     [setBase.subject, 7],
     [getManifest.subject, undefined],
   ]);
 });
 
-test('a term that has ended ends the lead, once; a claim on an ingest that is lost does not', async () => {
+test("the coordinator's term ends once when storage refuses it, and not when a claim on an ingest is lost", async () => {
   const lost: string[] = [];
   const { bus } = busOf((subject) => {
     const detail = subject === releaseClaim.subject ? {} : { term: 8 };
     throw new Fault('claim-lost', 'lost', { detail });
   });
-  const lead = new CoordinatorTerm(bus, 7, { holds: true }, ({ code }) => lost.push(code));
-  await assert.rejects(lead.bus.call(releaseClaim, { id: 'a', claim: 'b' }), isLost);
-  assert.ok(!lead.signal.aborted);
+  const term = new CoordinatorTerm(bus, 7, { holds: true }, ({ code }) => lost.push(code));
+  await assert.rejects(term.bus.call(releaseClaim, { id: 'a', claim: 'b' }), isLost);
+  assert.ok(!term.signal.aborted);
   for (let i = 0; i < 2; i += 1) {
-    await assert.rejects(lead.bus.call(setBase, { repository, tag: 'v', digest }), isLost);
-    assert.ok(isLost(lead.signal.reason));
+    await assert.rejects(term.bus.call(setBase, { repository, tag: 'v', digest }), isLost);
+    assert.ok(isLost(term.signal.reason));
   }
   assert.deepEqual(lost, ['claim-lost']);
 });
 
-test('nothing is changed at the parent while the lease may have ended, not even by another attempt', async () => {
+test('nothing is changed at the parent while the lease may have expired, not even by a retry', async () => {
   await using cloud = await startCloud();
   await using proxy = await startProxy(cloud.url);
   const image = await pushImage(cloud.url, repository, 'v1');
@@ -64,46 +64,46 @@ test('nothing is changed at the parent while the lease may have ended, not even 
   const { bus } = busOf(() => ({}));
   await using link = new ParentLink({ url: proxy.url });
   const begin = () => new CoordinatorTerm(bus, 7, lease, () => {});
-  const upward = begin().fenced(new PushClient(link));
-  await upward.putManifest(repository, 'v2', image, signal);
+  const pushClient = begin().fenced(new PushClient(link));
+  await pushClient.putManifest(repository, 'v2', image, signal);
 
   proxy.fault(({ method }) => {
     if (method !== 'PUT') return undefined;
     lease.holds = false;
     return { answer: { status: 503 } };
   });
-  await assert.rejects(upward.putManifest(repository, 'v3', image, signal), isLost);
+  await assert.rejects(pushClient.putManifest(repository, 'v3', image, signal), isLost);
   const changes = () => proxy.requests.filter(({ method }) => method !== 'GET' && method !== 'HEAD').length;
   assert.equal(changes(), 2);
   const session = { location: `${proxy.url}/v2/${repository}/blobs/uploads/1`, offset: 0 };
   for (const change of [
-    () => upward.putManifest(repository, 'v4', image, signal),
-    () => upward.deleteManifest(repository, image.digest, signal),
-    () => upward.deleteTag(repository, 'v1', { expect: image.digest }, signal),
-    () => upward.begin(repository, digest, signal),
-    () => upward.finish(repository, digest, session, sent(Buffer.from('{}')), signal),
+    () => pushClient.putManifest(repository, 'v4', image, signal),
+    () => pushClient.deleteManifest(repository, image.digest, signal),
+    () => pushClient.deleteTag(repository, 'v1', { expect: image.digest }, signal),
+    () => pushClient.begin(repository, digest, signal),
+    () => pushClient.finish(repository, digest, session, sent(Buffer.from('{}')), signal),
   ]) {
     await assert.rejects(change(), isLost, String(change));
   }
   assert.equal(changes(), 2);
-  assert.ok(await upward.hasManifest(repository, image.digest, signal));
+  assert.ok(await pushClient.hasManifest(repository, image.digest, signal));
 });
 
-test('a term is asked for while the lease is held, until storage gives one', async () => {
+test('a term is requested while the lease is held, until storage grants one', async () => {
   let attempts = 0;
   const lease = { holds: false };
-  const { bus, asked } = busOf(() => {
+  const { bus, calls } = busOf(() => {
     attempts += 1;
-    if (attempts === 1) throw new Fault('unavailable', 'storage is away');
+    if (attempts === 1) throw new Fault('unavailable', 'storage is unavailable');
     return { term: 9 };
   });
   const taking = newTerm({ bus, instance: 'one', log: quiet } as never, lease, signal);
   await new Promise(setImmediate);
-  assert.equal(asked.length, 0);
+  assert.equal(calls.length, 0);
   lease.holds = true;
   assert.equal(await taking, 9);
   assert.deepEqual(
-    asked.map(([subject]) => subject),
+    calls.map(([subject]) => subject),
     [takeTerm.subject, takeTerm.subject],
   );
 });

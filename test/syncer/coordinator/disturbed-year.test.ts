@@ -20,22 +20,22 @@ import { SimulatedTime } from '../../support/time/simulated-time.ts';
 
 /**
  * A year in which passes take hours and fail, clients push, the schedule changes, the clock is set and the machine
- * sleeps. What the clock, the machine, the windows' ends and the triggers of the syncer make of it is compared with
- * what is reckoned minute by minute.
+ * sleeps. The behavior of the syncer's clock, machine, window ends and triggers is compared with a computation minute by
+ * minute (`Minutes`).
  */
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const START = Date.parse('2027-12-31T23:57:00Z');
 const END = Date.parse('2029-01-01T00:03:00Z');
-/** How exactly things happen, in ms: timers are late by a little. */
-const EXACT = 10;
-/** After the clock was set it takes so long at most until that is seen. */
-const SEEN = MINUTE + EXACT;
-/** What triggers gather. */
-const SOON = 1_000;
+/** Tolerance, in ms: timers are slightly late. */
+const TOLERANCE_MS = 10;
+/** Max time until a set clock is noticed. */
+const MAX_NOTICE_MS = MINUTE + TOLERANCE_MS;
+/** Time in which triggers are batched. */
+const BATCH_MS = 1_000;
 
-const all: ScheduleTimes[] = [
+const schedules: ScheduleTimes[] = [
   { schedule: '0 2 * * *', windowMs: 2 * HOUR },
   { schedule: '30 22 31 * *', windowMs: 4 * HOUR },
   { schedule: '0 0 29 2 *', windowMs: DAY },
@@ -47,9 +47,9 @@ const all: ScheduleTimes[] = [
   { schedule: '* * * * *' },
 ];
 
-type Pass = { asked: PassRequest; at: number; elapsed: number };
+type Pass = { request: PassRequest; at: number; elapsed: number };
 
-/** One in which everything comes about, and others. */
+/** The first covers all cases. */
 const seeds = process.env.TERRACE_SEED
   ? [Number(process.env.TERRACE_SEED)]
   : [
@@ -60,37 +60,40 @@ const seeds = process.env.TERRACE_SEED
     ];
 
 for (const seed of seeds)
-  test(`nothing outside a window, none missed, no two at once, none beyond the end (TERRACE_SEED=${seed})`, async (t) => {
+  test(`passes run only in windows, one at a time, and none is missed (TERRACE_SEED=${seed})`, async (t) => {
     const next = random(seed);
     t.mock.method(Math, 'random', random(seed + 1));
-    const some = (most: number) => Math.floor(next() * most);
-    using time = new SimulatedTime(START, () => some(4) - 1);
+    const below = (limit: number) => Math.floor(next() * limit);
+    using time = new SimulatedTime(START, () => below(4) - 1);
     const real = { flush: () => setImmediate() };
 
-    // What is reckoned.
+    // The computation.
     const minutes = new Map(
-      all.map((one) => [one, new Minutes(one.schedule, one.windowMs, START - 30 * DAY, END + 30 * DAY)]),
+      schedules.map((entry) => [
+        entry,
+        new Minutes(entry.schedule, entry.windowMs, START - 30 * DAY, END + 30 * DAY),
+      ]),
     );
-    let times = all[0] as ScheduleTimes;
+    let times = schedules[0] as ScheduleTimes;
     const plan = () => minutes.get(times) as Minutes;
     let disturbed = 0;
-    const calm = () => time.elapsed - disturbed > SEEN;
+    const isCalm = () => time.elapsed - disturbed > MAX_NOTICE_MS;
     const wrong: string[] = [];
-    const amiss = (what: string) =>
-      wrong.push(`${what} at ${new Date(time.now).toISOString()} (${times.schedule}, ${times.windowMs})`);
+    const report = (problem: string) =>
+      wrong.push(`${problem} at ${new Date(time.now).toISOString()} (${times.schedule}, ${times.windowMs})`);
 
-    // What is looked at.
-    const counts = { passes: 0, scoped: 0, failed: 0, retries: 0, cut: 0, pushes: 0 };
+    // The observations.
+    const counts = { passes: 0, scoped: 0, failed: 0, retries: 0, closed: 0, pushes: 0 };
     const running = new Set<Pass>();
     let busy = false;
     let failing = 0;
     let failedInRow = 0;
     let retryFrom: number | undefined;
-    /** The last minute, of the clock, for which a tick came. */
+    /** The last minute, by the clock, for which a tick came. */
     let ticked = 0;
-    /** And all since the last look. */
+    /** All such minutes since the last check. */
     const ticks = new Set<number>();
-    let whole: { end: (why: 'config' | 'window') => void } | undefined;
+    let unscoped: { end: (why: 'config' | 'window') => void } | undefined;
 
     const clock = new PassClock({
       times: () => times,
@@ -99,13 +102,14 @@ for (const seed of seeds)
         if (cause === 'retry') {
           counts.retries += 1;
           const waited = (time.elapsed - (retryFrom ?? Number.NaN)) / MINUTE;
-          const most = Math.min(30, 2 ** (failedInRow - 1));
-          // Where the clock was set meanwhile, it is another wait.
+          const maxMinutes = Math.min(30, 2 ** (failedInRow - 1));
+          // After the clock was set, the wait differs.
           const moved = retryFrom !== undefined && disturbed >= retryFrom;
-          if (calm() && !moved && !(waited >= most * 0.5 && waited <= most + 0.01))
-            amiss(`a retry after ${waited} min`);
+          if (isCalm() && !moved && !(waited >= maxMinutes * 0.5 && waited <= maxMinutes + 0.01))
+            report(`a retry after ${waited} min`);
         } else {
-          if (calm() && !(plan().due(at) && time.now - at < EXACT)) amiss('a pass that no schedule says');
+          if (isCalm() && !(plan().due(at) && time.now - at < TOLERANCE_MS))
+            report('a pass outside the schedule');
           failedInRow = 0;
         }
         ticked = at;
@@ -115,34 +119,34 @@ for (const seed of seeds)
       onCheck: () => {},
       log: quiet,
     });
-    const pass = async (asked: PassRequest, stopped: AbortSignal): Promise<void> => {
+    const pass = async (request: PassRequest, stopped: AbortSignal): Promise<void> => {
       busy = true;
       const at = linkAt(times, time.now);
-      const own: Pass = { asked, at: time.now, elapsed: time.elapsed };
-      if (!plan().usable(time.now)) amiss('a pass outside the window');
-      const same = [...running].filter(({ asked: other }) => !other.scope === !asked.scope);
-      if (same.length > 0) amiss('two passes at once');
+      const own: Pass = { request, at: time.now, elapsed: time.elapsed };
+      if (!plan().usable(time.now)) report('a pass outside the window');
+      const same = [...running].filter(({ request: other }) => !other.scope === !request.scope);
+      if (same.length > 0) report('two passes at once');
       running.add(own);
-      counts[asked.scope ? 'scoped' : 'passes'] += 1;
+      counts[request.scope ? 'scoped' : 'passes'] += 1;
       const end = new AbortController();
       using _closing = abortAtClose(at.until, () => linkAt(times, time.now), end);
       const { promise, resolve } = Promise.withResolvers<string>();
-      const over = (why: string) => {
+      const finish = (why: string) => {
         busy = true;
         resolve(why);
       };
-      end.signal.addEventListener('abort', () => over('window'));
-      stopped.addEventListener('abort', () => over('stopped'));
-      if (!asked.scope) whole = { end: over };
-      const long = asked.scope ? some(5_000) : next() < 0.02 ? some(5 * HOUR) : some(20_000);
-      const timer = setTimeout(() => over('done'), long);
+      end.signal.addEventListener('abort', () => finish('window'));
+      stopped.addEventListener('abort', () => finish('stopped'));
+      if (!request.scope) unscoped = { end: finish };
+      const durationMs = request.scope ? below(5_000) : next() < 0.02 ? below(5 * HOUR) : below(20_000);
+      const timer = setTimeout(() => finish('done'), durationMs);
       const ended = await promise;
       clearTimeout(timer);
       busy = true;
       running.delete(own);
-      if (asked.scope) return;
-      whole = undefined;
-      if (ended === 'window') counts.cut += 1;
+      if (request.scope) return;
+      unscoped = undefined;
+      if (ended === 'window') counts.closed += 1;
       if (ended !== 'done') return;
       const ok = failing <= 0;
       failing -= 1;
@@ -181,62 +185,62 @@ for (const seed of seeds)
     actor.send({ type: 'lease.gained', pass: { id: 'start', cause: 'start' } });
     await real.flush();
 
-    let looked = START;
-    /** Each minute is looked at when it has begun, and what uses the link whenever time goes on. */
-    const look = () => {
-      for (const { asked } of running) {
-        if (!calm() || plan().usable(time.now) || plan().usable(time.now - EXACT)) continue;
-        amiss(`a pass (${asked.cause}) that uses the link beyond the end`);
+    let checked = START;
+    /** Checks each minute after it has begun, and the running passes whenever the time advances. */
+    const check = () => {
+      for (const { request } of running) {
+        if (!isCalm() || plan().usable(time.now) || plan().usable(time.now - TOLERANCE_MS)) continue;
+        report(`a pass (${request.cause}) that uses the link after the window closed`);
       }
-      const minute = Math.floor((time.now - EXACT) / MINUTE) * MINUTE;
-      for (let at = looked + MINUTE; at <= minute && calm(); at += MINUTE) {
-        if (plan().due(at) && !ticks.has(at)) amiss(`no pass for ${new Date(at).toISOString()}`);
+      const minute = Math.floor((time.now - TOLERANCE_MS) / MINUTE) * MINUTE;
+      for (let at = checked + MINUTE; at <= minute && isCalm(); at += MINUTE) {
+        if (plan().due(at) && !ticks.has(at)) report(`no pass for ${new Date(at).toISOString()}`);
       }
-      if (minute === looked) return;
-      looked = minute;
+      if (minute === checked) return;
+      checked = minute;
       ticks.clear();
       ticks.add(ticked);
     };
-    const rung = () => {
-      look();
+    const onTimer = () => {
+      check();
       if (!busy) return undefined;
       busy = false;
       return real.flush();
     };
-    const goOn = (ms: number) => time.goOn(ms, rung).then(rung);
+    const goOn = (ms: number) => time.goOn(ms, onTimer).then(onTimer);
 
     while (time.now < END) {
-      await goOn(some(3 * DAY) + 1);
-      const what = some(7);
-      if (what === 0) {
-        times = all[some(all.length)] as ScheduleTimes;
-        // As the coordinator does it.
-        const before = whole;
+      await goOn(below(3 * DAY) + 1);
+      const action = below(7);
+      if (action === 0) {
+        times = schedules[below(schedules.length)] as ScheduleTimes;
+        // In the order of the coordinator.
+        const before = unscoped;
         actor.send({ type: 'times.changed', times });
         clock.changed();
         failedInRow = 0;
         requestPass({ id: 'configuration', cause: 'configuration' });
         before?.end('config');
         disturbed = time.elapsed;
-      } else if (what === 1) {
-        time.set(time.now + some(5 * DAY));
+      } else if (action === 1) {
+        time.set(time.now + below(5 * DAY));
         disturbed = time.elapsed;
-      } else if (what === 2) {
-        time.set(time.now + some(3 * HOUR) - HOUR);
+      } else if (action === 2) {
+        time.set(time.now + below(3 * HOUR) - HOUR);
         disturbed = time.elapsed;
-      } else if (what === 3) {
-        failing = 1 + some(12);
+      } else if (action === 3) {
+        failing = 1 + below(12);
       } else {
-        // Where the link may be used, it goes up within moments, and else it begins nothing.
+        // While the link may be used, the change is pushed at once. Otherwise it begins no pass.
         const before = counts.scoped;
-        const begins = live() && plan().usable(time.now + 2 * SOON) && calm();
+        const begins = live() && plan().usable(time.now + 2 * BATCH_MS) && isCalm();
         handlers.get(tagMoved.type)?.({ data: { repository: 'app', tag: 'v1' } });
         counts.pushes += 1;
-        await goOn(2 * SOON + 6_000);
-        if (begins && counts.scoped === before) amiss('a push that does not go up');
-        if (!begins && !live() && calm() && counts.scoped !== before) amiss('a push that goes up');
+        await goOn(2 * BATCH_MS + 6_000);
+        if (begins && counts.scoped === before) report('a change that is not pushed');
+        if (!begins && !live() && isCalm() && counts.scoped !== before) report('a change that is pushed');
       }
-      await rung();
+      await onTimer();
     }
     unsubscribe();
     actor.stop();

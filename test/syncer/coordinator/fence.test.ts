@@ -32,7 +32,7 @@ const push = (layer: TestLayer, repository: string, seed: string) =>
   pushImage(layer.url, repository, TAG, { layers: [{ seed, size: 2_000 }] });
 const passes = (layer: TestLayer, { type }: typeof passStarted | typeof passFinished) =>
   layer.events
-    .filter((heard) => heard.type === `terrace.${type}`)
+    .filter((event) => event.type === `terrace.${type}`)
     .map(({ data }) => (data as { pass: string }).pass);
 const target = async (url: string, repository: string) => (await getManifest(url, repository, TAG))?.digest;
 
@@ -51,28 +51,28 @@ async function basesOf(layer: TestLayer, repositories: string[]): Promise<(strin
 }
 
 /**
- * Keeps back answers that a pass waits for before it goes on: that the tag of one repository was put, which is noted
- * in storage then; and where the tag of the other one points to, which is moved then.
+ * Holds back two answers that a pass waits for: that of the PUT of the tag of `NOTED`, after which the pass stores the
+ * base; and that of the HEAD of the tag of `MOVED`, after which the pass moves the tag.
  */
 function holdPass(proxy: FaultProxy, repositories: string[], hold: Promise<unknown>): () => boolean {
   const held = new Set<string>();
-  const once = (what: string) => {
-    if (held.has(what)) return undefined;
-    held.add(what);
+  const once = (repository: string) => {
+    if (held.has(repository)) return undefined;
+    held.add(repository);
     return { hold };
   };
-  const sent = ({ method, path }: Seen) => method === 'PUT' && path.includes(`/${MOVED}/manifests/`);
+  const isPut = ({ method, path }: Seen) => method === 'PUT' && path.includes(`/${MOVED}/manifests/`);
   proxy.fault(({ method, path }) => {
     if (!OF_TAG.test(path)) return undefined;
     if (method === 'PUT' && path.includes(NOTED)) return once(NOTED);
-    return method === 'HEAD' && path.includes(MOVED) && proxy.requests.some(sent) ? once(MOVED) : undefined;
+    return method === 'HEAD' && path.includes(MOVED) && proxy.requests.some(isPut) ? once(MOVED) : undefined;
   });
   return () => held.size === repositories.length;
 }
 
 /**
- * One that knows what time it is stops before anything else. One whose clocks stood still goes on as if nothing were,
- * and storage refuses it: what it does at the parent in this moment, nobody can keep it from.
+ * A coordinator whose clocks went on stops before anything else. One whose clocks stood still continues, and storage
+ * refuses its requests; nothing can prevent its requests to the parent in this moment.
  */
 const clocks = {
   'and its clocks stood still': {
@@ -85,7 +85,7 @@ const clocks = {
 };
 
 for (const [name, { repositories, env }] of Object.entries(clocks)) {
-  test(`a coordinator that was paused in the middle of a pass, ${name}, damages nothing`, async () => {
+  test(`a coordinator that was paused during a pass, ${name}, damages nothing`, async () => {
     await using cloud = await startCloud();
     await using proxy = await startProxy(cloud.url);
     await using layer = await testLayer({
@@ -93,13 +93,13 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
       repositories: ['*'],
       mode: 'ReadWrite',
       syncers: 2,
-      // What clients change goes up at once.
+      // Changes by clients are pushed at once.
       schedule: '* * * * *',
       env: { TERRACE_STALL_MS: '120000', ...env },
     });
     assert.deepEqual((await layer.sync()).failures, []);
-    const answers = Promise.withResolvers<void>();
-    const held = holdPass(proxy, repositories, answers.promise);
+    const release = Promise.withResolvers<void>();
+    const held = holdPass(proxy, repositories, release.promise);
     const pushAll = async (seed: string) => {
       const pushed: PushedImage[] = [];
       for (const repository of repositories)
@@ -118,15 +118,15 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
       const bases = () => basesOf(layer, repositories);
       await until(async () => String(await bases()) === String(newer));
 
-      // What it waits for is there before it runs: it goes on with that before it looks at any clock.
-      answers.resolve();
+      // The answers arrive before the process continues: it handles them before it reads any clock.
+      release.resolve();
       await proxy.until(() => proxy.requests.every(({ ended, path }) => ended || !OF_TAG.test(path)));
       process.kill(pidOf(first), 'SIGCONT');
-      const said = () =>
+      const hasLogged = () =>
         layer.lines.some(
           (line) => line.includes(`"pid":${pidOf(first)}`) && line.includes('no longer the coord'),
         );
-      await until(async () => said());
+      await until(async () => hasLogged());
 
       assert.notEqual(await coordinator(layer), first);
       assert.deepEqual(await bases(), newer);
@@ -134,20 +134,17 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
         assert.equal(await target(layer.url, repository), newer[index]);
         assert.equal(await target(cloud.url, repository), newer[index]);
       }
-      assert.ok(
-        !passes(layer, passFinished).includes(begun),
-        'the pass that was paused tells how it came out',
-      );
+      assert.ok(!passes(layer, passFinished).includes(begun), 'the paused pass published its result');
       const { taken, sent, failures } = await layer.sync();
       assert.deepEqual({ taken, sent, failures }, { taken: 0, sent: 0, failures: [] });
       assert.equal((await layer.bus().get(linkStatus, LINK_KEY))?.value.state, 'Online');
-      // With the base of the one before, this would be taken for what the layer changed last.
+      // With the base of the paused pass, this would count as a change of the layer.
       await tagImage(cloud.url, NOTED, old!, TAG);
       assert.deepEqual((await layer.sync()).failures, []);
       assert.equal(await target(layer.url, NOTED), old!.digest);
       assert.equal(await sameContent(cloud.url, layer.url, repositories), undefined);
     } finally {
-      answers.resolve();
+      release.resolve();
       process.kill(pidOf(first), 'SIGCONT');
     }
   });

@@ -16,7 +16,7 @@ const NOTHING: PassResult = {
   ...{ pass: 'p', ok: true, taken: 0, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 },
   ...{ failures: [], ms: 1 },
 };
-const away = { code: 'parent-unreachable', reason: 'GET /v2/: ECONNREFUSED' };
+const unreachable = { code: 'parent-unreachable', reason: 'GET /v2/: ECONNREFUSED' };
 const refused = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
 const failing = (...failures: PassResult['failures']): PassResult => ({
   ...NOTHING,
@@ -26,50 +26,58 @@ const failing = (...failures: PassResult['failures']): PassResult => ({
 });
 const moved = { repository: 'app', tag: 'v1', code: 'conflict', reason: 'it moved' };
 const online: LinkState = { state: 'Online' };
-const offline: LinkState = { state: 'Offline', detail: 'away' };
+const offline: LinkState = { state: 'Offline', detail: 'unreachable' };
 const unhealthy: LinkState = { state: 'Unhealthy', detail: 'something' };
 
 const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
-  ['a good pass', offline, NOTHING, online],
-  ['nobody answers', online, failing(away), { state: 'Offline', detail: away.reason, code: away.code }],
+  ['after a good pass', offline, NOTHING, online],
   [
-    'the link went in the middle of a pass',
+    'when the parent does not answer',
     online,
-    failing({ ...away, repository: 'app', tag: 'v1' }, { ...away, repository: 'app', tag: 'v2' }),
-    { state: 'Offline', detail: `app:v1: ${away.reason} (and 1 more)`, code: away.code },
+    failing(unreachable),
+    { state: 'Offline', detail: unreachable.reason, code: unreachable.code },
   ],
   [
-    'the parent refuses something, and then the link goes',
+    'when the link fails during a pass',
     online,
-    failing(refused, away),
+    failing(
+      { ...unreachable, repository: 'app', tag: 'v1' },
+      { ...unreachable, repository: 'app', tag: 'v2' },
+    ),
+    { state: 'Offline', detail: `app:v1: ${unreachable.reason} (and 1 more)`, code: unreachable.code },
+  ],
+  [
+    'when the parent refuses a change, and then the link fails',
+    online,
+    failing(refused, unreachable),
     { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 1 more)', code: refused.code },
   ],
   [
-    'more failures than are told of',
+    'after more failures than are listed',
     online,
     { ...failing(refused), failed: 30 },
     { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 29 more)', code: refused.code },
   ],
   [
-    'a tag moved meanwhile',
+    'after one conflict',
     online,
     failing(moved),
     { state: 'Online', detail: 'app:v1: it moved', code: moved.code },
   ],
   [
-    'a tag moved meanwhile, again',
+    'after a second conflict in a row',
     { state: 'Online', detail: 'app:v1: it moved', code: moved.code },
     failing(moved),
     { state: 'Unhealthy', detail: 'app:v1: it moved', code: moved.code },
   ],
   [
-    'a change is parked',
+    'with a parked change',
     online,
     { ...NOTHING, ok: false, parked: 1, failures: [refused] },
     { state: 'Unhealthy', detail: 'app:v1: the parent answered 403; 1 parked', code: refused.code },
   ],
   [
-    'something failed, changes are parked',
+    'after a failure, with parked changes',
     online,
     { ...failing({ ...refused, tag: 'v2' }), parked: 2, failures: [refused, refused, refused] },
     {
@@ -79,21 +87,21 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
     },
   ],
   [
-    'the link went, changes are parked',
+    'when the link fails, with parked changes',
     online,
-    { ...failing(away), parked: 1, failures: [refused, away] },
-    { state: 'Offline', detail: `${away.reason} (and 1 more); 1 parked`, code: away.code },
+    { ...failing(unreachable), parked: 1, failures: [refused, unreachable] },
+    { state: 'Offline', detail: `${unreachable.reason} (and 1 more); 1 parked`, code: unreachable.code },
   ],
-  ['the window closed, nothing failed', offline, { ...NOTHING, ok: false, ended: 'window' }, online],
-  ['the window closed, something failed', offline, { ...failing(refused), ended: 'window' }, offline],
+  ['when the window closed and nothing failed', offline, { ...NOTHING, ok: false, ended: 'window' }, online],
+  ['when the window closed after a failure', offline, { ...failing(refused), ended: 'window' }, offline],
   [
-    'the window closed before the parent had answered',
+    'when the window closed before the parent answered',
     offline,
     { ...NOTHING, ok: false, ended: 'window', unanswered: true },
     offline,
   ],
   [
-    'the window closed on the first pass of all before the parent had answered',
+    'when the window closed during the very first pass before the parent answered',
     undefined,
     { ...NOTHING, ok: false, ended: 'window', unanswered: true },
     {
@@ -102,31 +110,37 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
       code: 'parent-unreachable',
     },
   ],
-  ['a new configuration, something failed', online, { ...failing(away), ended: 'configuration' }, online],
   [
-    'the window closed on the first pass of all, and something had failed',
-    undefined,
-    { ...failing(away), ended: 'window' },
-    { state: 'Offline', detail: away.reason, code: away.code },
+    'when a new configuration ended the pass after a failure',
+    online,
+    { ...failing(unreachable), ended: 'configuration' },
+    online,
   ],
   [
-    'changes are parked, and none of them is told',
+    'when the window closed during the very first pass after a failure',
+    undefined,
+    { ...failing(unreachable), ended: 'window' },
+    { state: 'Offline', detail: unreachable.reason, code: unreachable.code },
+  ],
+  [
+    'with parked changes of which none is listed',
     online,
     { ...NOTHING, ok: false, parked: 2 },
     { state: 'Unhealthy', detail: '2 parked', code: 'changes-parked' },
   ],
 ];
 for (const [name, before, result, expected] of rows) {
-  test(`${name}: ${expected.state}`, () => assert.deepEqual(stateAfter(before, result, true), expected));
+  test(`${name}, the link is ${expected.state}`, () =>
+    assert.deepEqual(stateAfter(before, result, true), expected));
 }
 
-test('a pass that looked at a little mends nothing that a whole one left undone, and shows that the parent answers', () => {
+test('a good scoped pass ends Offline, but not the Unhealthy that an unscoped pass left', () => {
   assert.deepEqual(stateAfter(unhealthy, NOTHING, false), unhealthy);
   assert.deepEqual(stateAfter(offline, NOTHING, false), online);
   assert.equal(stateAfter(online, failing(refused), false).state, 'Unhealthy');
 });
 
-test('what is told of window and schedule', () => {
+test('the status has the window, the next time of the schedule, and whether changes are pushed at once', () => {
   const now = Date.parse('2026-03-02T02:30:00Z');
   const at = (text: string) => Date.parse(`2026-03-${text}Z`);
   assert.deepEqual(hoursOf({ schedule: '0 4 * * *' }, now), { next: at('02T04:00') });
@@ -141,207 +155,215 @@ test('what is told of window and schedule', () => {
   });
 });
 
-/** A bus of one state, and of events that are said here. */
-class Board {
+/** A bus with one state and the events that a test publishes. */
+class FakeBus {
   link: LinkStatus | undefined;
-  away = false;
+  unavailable = false;
   readonly changes: [string | undefined, string][] = [];
-  readonly #heard = new Map<string, (heard: { data: unknown }) => void>();
+  readonly #listeners = new Map<string, (event: { data: unknown }) => void>();
   readonly bus = {
     get: async () => this.link && { value: this.link, revision: 1 },
     put: async (_state: unknown, _key: string, value: LinkStatus) => {
-      if (this.away) throw new Error('the bus is away');
+      if (this.unavailable) throw new Error('the bus is unavailable');
       this.link = value;
     },
     publish: (_event: typeof linkChanged, { from, state }: { from?: string; state: string }) => {
       this.changes.push([from, state]);
     },
-    listen: ({ type }: { type: string }, handler: (heard: { data: unknown }) => void) => {
-      this.#heard.set(type, handler);
-      return () => this.#heard.delete(type);
+    listen: ({ type }: { type: string }, handler: (event: { data: unknown }) => void) => {
+      this.#listeners.set(type, handler);
+      return () => this.#listeners.delete(type);
     },
   } as unknown as Bus;
 
-  say(type: string, data: unknown = {}): void {
-    this.#heard.get(type)?.({ data });
+  emit(type: string, data: unknown = {}): void {
+    this.#listeners.get(type)?.({ data });
   }
 }
 
-let board: Board;
+let fake: FakeBus;
 beforeEach(() => {
-  board = new Board();
+  fake = new FakeBus();
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.parse('2026-03-02T02:30:00Z') });
 });
 afterEach(() => mock.timers.reset());
 
-const report = (isCoordinator = () => true) =>
+const newReport = (isCoordinator = () => true) =>
   new LinkReport({
-    bus: board.bus,
+    bus: fake.bus,
     log: quiet,
     by: 'one',
     times: () => ({ schedule: '0 4 * * *' }),
     isCoordinator,
   });
 
-/** A pass that is announced. */
-function begun(one: LinkReport): PassReport {
-  const pass = one.begin();
+/** Begins a pass that is announced. */
+function begun(linkReport: LinkReport): PassReport {
+  const pass = linkReport.begin();
   pass.reportSyncing();
   return pass;
 }
 
-test('each change of the state is one event, and the state says since when', async () => {
-  const one = report();
-  await one.takeOver();
-  const pass = begun(one);
+test('each change of the state publishes one event, and the status has the time of the change', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  const pass = begun(linkReport);
   mock.timers.tick(1_000);
-  await one.refresh();
+  await linkReport.refresh();
   await pass.ended(NOTHING, { complete: true, announced: true });
   mock.timers.tick(1_000);
-  await one.refresh();
-  assert.deepEqual(board.changes, [
+  await linkReport.refresh();
+  assert.deepEqual(fake.changes, [
     [undefined, 'Syncing'],
     ['Syncing', 'Online'],
   ]);
-  assert.equal(board.link?.since, Date.now() - 1_000);
-  assert.equal(board.link?.lastSync, Date.now() - 1_000);
-  assert.equal(board.link?.coordinator, 'one');
+  assert.equal(fake.link?.since, Date.now() - 1_000);
+  assert.equal(fake.link?.lastSync, Date.now() - 1_000);
+  assert.equal(fake.link?.coordinator, 'one');
 });
 
-test('what could not be written is written with the next look, though nothing else has changed', async () => {
-  const one = report();
-  await one.takeOver();
-  const pass = begun(one);
-  await one.flushed();
-  board.away = true;
+test('a status that could not be written is written at the next refresh, although nothing else has changed', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  const pass = begun(linkReport);
+  await linkReport.flushed();
+  fake.unavailable = true;
   await pass.ended(NOTHING, { complete: true, announced: true });
-  assert.equal(board.link?.state, 'Syncing');
-  board.away = false;
-  await one.refresh();
-  assert.equal(board.link?.state, 'Online');
-  assert.equal(board.changes.length, 2, 'the change is told once');
+  assert.equal(fake.link?.state, 'Syncing');
+  fake.unavailable = false;
+  await linkReport.refresh();
+  assert.equal(fake.link?.state, 'Online');
+  assert.equal(fake.changes.length, 2, 'the change is published once');
 });
 
-test('one that does not make the passes any more says nothing', async () => {
-  let leads = true;
-  const one = report(() => leads);
-  await one.takeOver();
-  const pass = begun(one);
-  await one.flushed();
-  leads = false;
-  await one.reportStalled('the parent does not answer');
+test('a syncer that is no longer the coordinator publishes nothing', async () => {
+  let isCoordinator = true;
+  const linkReport = newReport(() => isCoordinator);
+  await linkReport.takeOver();
+  const pass = begun(linkReport);
+  await linkReport.flushed();
+  isCoordinator = false;
+  await linkReport.reportStalled('the parent does not answer');
   await pass.ended(NOTHING, { complete: true, announced: true });
-  assert.deepEqual(board.changes, [[undefined, 'Syncing']]);
-  assert.equal(board.link?.state, 'Syncing');
+  assert.deepEqual(fake.changes, [[undefined, 'Syncing']]);
+  assert.equal(fake.link?.state, 'Syncing');
 });
 
-test('what was so before a pass is known although the pass says Syncing and Offline in between', async () => {
-  const one = report();
-  await one.takeOver();
-  await begun(one).ended(failing(refused), { complete: true, announced: true });
-  const pass = begun(one);
-  await one.reportStalled('nothing moves');
-  await pass.ended({ ...failing(away), ended: 'window' }, { complete: true, announced: true });
-  assert.equal(board.link?.state, 'Unhealthy');
-  assert.match(board.link?.detail ?? '', /403/);
+test('an interrupted pass restores the state before it, although it reported Syncing and Offline meanwhile', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  await begun(linkReport).ended(failing(refused), { complete: true, announced: true });
+  const pass = begun(linkReport);
+  await linkReport.reportStalled('nothing moves');
+  await pass.ended({ ...failing(unreachable), ended: 'window' }, { complete: true, announced: true });
+  assert.equal(fake.link?.state, 'Unhealthy');
+  assert.match(fake.link?.detail ?? '', /403/);
 });
 
-test('a parent that does not answer is Offline at once, unless a pass is under way that will say so', async () => {
-  const one = report();
-  await one.takeOver();
-  const pass = begun(one);
-  await one.reportUnreachable('EAI_AGAIN');
-  assert.equal(board.link?.state, 'Syncing');
+test('an unreachable parent makes the link Offline at once, unless a pass is running, which reports it itself', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  const pass = begun(linkReport);
+  await linkReport.reportUnreachable('EAI_AGAIN');
+  assert.equal(fake.link?.state, 'Syncing');
   await pass.ended(NOTHING, { complete: true, announced: true });
-  await one.reportUnreachable('EAI_AGAIN');
-  assert.deepEqual([board.link?.state, board.link?.detail], ['Offline', 'EAI_AGAIN']);
+  await linkReport.reportUnreachable('EAI_AGAIN');
+  assert.deepEqual([fake.link?.state, fake.link?.detail], ['Offline', 'EAI_AGAIN']);
 });
 
-test('of two passes, the state is Syncing until the last one has ended', async () => {
-  const one = report();
-  await one.takeOver();
-  const whole = begun(one);
-  const scoped = begun(one);
+test('the state is Syncing until the last of two passes has ended', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  const unscoped = begun(linkReport);
+  const scoped = begun(linkReport);
   await scoped.ended(NOTHING, { complete: false, announced: true });
-  assert.equal(board.link?.state, 'Syncing');
-  await whole.ended(failing(refused), { complete: true, announced: true });
-  assert.equal(board.link?.state, 'Unhealthy');
+  assert.equal(fake.link?.state, 'Syncing');
+  await unscoped.ended(failing(refused), { complete: true, announced: true });
+  assert.equal(fake.link?.state, 'Unhealthy');
 });
 
-test('the log says once that the link is not well, and that it is well again', async () => {
-  const said: string[] = [];
-  const say = (fields: object, message: string) =>
-    void said.push(`${message} ${(fields as { code?: string }).code ?? ''}`.trim());
-  const log = { ...quiet, warn: say, info: say };
+test('a problem of the link is logged once, and so is the recovery', async () => {
+  const lines: string[] = [];
+  const record = (fields: object, message: string) =>
+    void lines.push(`${message} ${(fields as { code?: string }).code ?? ''}`.trim());
+  const log = { ...quiet, warn: record, info: record };
   const times = () => ({ schedule: '* * * * *' });
-  const one = new LinkReport({ bus: board.bus, log, by: 'one', times, isCoordinator: () => true });
-  await one.takeOver();
-  const ends = async (result: PassResult) => begun(one).ended(result, { complete: true, announced: true });
-  for (const result of [NOTHING, failing(away), failing(away), failing(refused), NOTHING, NOTHING]) {
-    await ends(result);
+  const linkReport = new LinkReport({ bus: fake.bus, log, by: 'one', times, isCoordinator: () => true });
+  await linkReport.takeOver();
+  const runPass = async (result: PassResult) =>
+    begun(linkReport).ended(result, { complete: true, announced: true });
+  for (const result of [
+    NOTHING,
+    failing(unreachable),
+    failing(unreachable),
+    failing(refused),
+    NOTHING,
+    NOTHING,
+  ]) {
+    await runPass(result);
   }
-  assert.deepEqual(said, [
+  assert.deepEqual(lines, [
     'the link to the parent has a problem parent-unreachable',
     'the link to the parent has a problem parent-refused',
     'the link to the parent has recovered',
   ]);
 });
 
-test('selections that match nothing are said until one of them does', async () => {
-  const one = report();
-  await one.takeOver();
-  const ends = (more: Partial<PassResult>) =>
-    begun(one).ended({ ...NOTHING, ...more }, { complete: true, announced: true });
-  await ends({ unmatched: ['none/*', 'gone'] });
-  assert.deepEqual(board.link?.unmatched, ['none/*', 'gone']);
-  await ends({ matched: ['gone'] });
-  await one.refresh();
-  assert.deepEqual(board.link?.unmatched, ['none/*']);
-  await ends({ unmatched: [] });
-  assert.equal(board.link?.unmatched, undefined);
+test('selections that match nothing are listed in the status until they match', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  const runPass = (more: Partial<PassResult>) =>
+    begun(linkReport).ended({ ...NOTHING, ...more }, { complete: true, announced: true });
+  await runPass({ unmatched: ['none/*', 'old'] });
+  assert.deepEqual(fake.link?.unmatched, ['none/*', 'old']);
+  await runPass({ matched: ['old'] });
+  await linkReport.refresh();
+  assert.deepEqual(fake.link?.unmatched, ['none/*']);
+  await runPass({ unmatched: [] });
+  assert.equal(fake.link?.unmatched, undefined);
 });
 
-test('a pass that nobody is told of is a figure, and the state stays as it was', async () => {
-  const one = report();
-  await one.takeOver();
-  await begun(one).ended(NOTHING, { complete: true, announced: true });
+test('a pass that is not announced is only counted, and the state does not change', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  await begun(linkReport).ended(NOTHING, { complete: true, announced: true });
   const announced = Date.now();
   mock.timers.tick(60_000);
-  const { length } = board.changes;
-  const pass = one.begin();
-  await one.refresh();
-  assert.equal(board.link?.state, 'Online');
+  const { length } = fake.changes;
+  const pass = linkReport.begin();
+  await linkReport.refresh();
+  assert.equal(fake.link?.state, 'Online');
   await pass.ended(NOTHING, { complete: true, announced: false });
-  assert.deepEqual(board.link?.passes, { count: 2, last: Date.now(), announced });
-  assert.equal(board.link?.lastSync, Date.now());
-  assert.equal(board.changes.length, length);
+  assert.deepEqual(fake.link?.passes, { count: 2, last: Date.now(), announced });
+  assert.equal(fake.link?.lastSync, Date.now());
+  assert.equal(fake.changes.length, length);
 });
 
-test('a good pass that ended early, or looked at a little, is not the last good pass', async () => {
-  const one = report();
-  await one.takeOver();
-  await begun(one).ended({ ...NOTHING, ended: 'window' }, { complete: true, announced: true });
-  await begun(one).ended(NOTHING, { complete: false, announced: true });
-  assert.equal(board.link?.state, 'Online');
-  assert.equal(board.link?.lastSync, undefined);
+test('a good pass that ended early, or was scoped, does not set the time of the last sync', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  await begun(linkReport).ended({ ...NOTHING, ended: 'window' }, { complete: true, announced: true });
+  await begun(linkReport).ended(NOTHING, { complete: false, announced: true });
+  assert.equal(fake.link?.state, 'Online');
+  assert.equal(fake.link?.lastSync, undefined);
 });
 
-test('the lease is gained while the window is closed: nothing is under way, and that is said', async () => {
-  const one = report();
-  await one.takeOver();
-  await one.reportOutsideWindow(Date.parse('2026-03-02T04:00:00Z'));
-  assert.equal(board.link?.state, 'Offline');
-  assert.match(board.link?.detail ?? '', /2026-03-02T04:00/);
-  board.link = { state: 'Syncing', since: 1, coordinator: 'another' };
-  const two = report();
-  await two.takeOver();
-  await two.reportOutsideWindow(undefined);
-  const { state, detail, code } = board.link as LinkStatus;
+test('a new coordinator outside the window replaces a Syncing that an earlier one left, and keeps Online', async () => {
+  const linkReport = newReport();
+  await linkReport.takeOver();
+  await linkReport.reportOutsideWindow(Date.parse('2026-03-02T04:00:00Z'));
+  assert.equal(fake.link?.state, 'Offline');
+  assert.match(fake.link?.detail ?? '', /2026-03-02T04:00/);
+  fake.link = { state: 'Syncing', since: 1, coordinator: 'another' };
+  const second = newReport();
+  await second.takeOver();
+  await second.reportOutsideWindow(undefined);
+  const { state, detail, code } = fake.link as LinkStatus;
   assert.deepEqual({ state, detail, code }, ABANDONED);
-  board.link = { state: 'Online', since: 1, coordinator: 'another', lastSync: 1 };
-  const three = report();
-  await three.takeOver();
-  await three.reportOutsideWindow(undefined);
-  assert.equal(board.link?.state, 'Online');
-  assert.equal(board.link?.lastSync, 1);
+  fake.link = { state: 'Online', since: 1, coordinator: 'another', lastSync: 1 };
+  const third = newReport();
+  await third.takeOver();
+  await third.reportOutsideWindow(undefined);
+  assert.equal(fake.link?.state, 'Online');
+  assert.equal(fake.link?.lastSync, 1);
 });

@@ -6,7 +6,7 @@ import { PASS_RETRY } from '../../../services/syncer/schedule/link-schedule.ts';
 import { type ScheduleTimes, windowAt } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 
-/** When passes are due, in simulated time: weeks pass in a moment. */
+/** When passes are due, in simulated time. */
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -16,21 +16,21 @@ let now = 0;
 let clock: PassClock;
 let times: ScheduleTimes | undefined;
 let ticks: { at: number; cause: string }[];
-let looks: number;
+let checks: number;
 let following: boolean;
 
 beforeEach(() => {
   now = at('02T00:00:30');
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now });
   ticks = [];
-  looks = 0;
+  checks = 0;
   following = false;
   clock = new PassClock({
     times: () => times,
     tick: (cause) => ticks.push({ at: Date.now(), cause }),
     isFollowing: () => following,
     onCheck: () => {
-      looks += 1;
+      checks += 1;
     },
     log: quiet,
   });
@@ -40,23 +40,23 @@ afterEach(() => {
   mock.timers.reset();
 });
 
-/** Time goes by, in steps that end at whole minutes: a timer sees the end of the step in which it fires. */
+/** Advances the time in steps that end at whole minutes: a timer sees the end of the step in which it fires. */
 function pass(ms: number, step = MINUTE / 2): void {
   for (let left = ms; left > 0; left -= step) mock.timers.tick(Math.min(left, step));
 }
-const clocks = () => ticks.map(({ at: time }) => new Date(time).toISOString().slice(8, 16));
+const tickTimes = () => ticks.map(({ at: time }) => new Date(time).toISOString().slice(8, 16));
 const minutes = (from: string, count: number) =>
   Array.from({ length: count }, (_, index) => new Date(at(from) + index * MINUTE).toISOString().slice(8, 16));
 
-test('continuous: a pass each minute, and none at the start', () => {
+test('a continuous schedule begins a pass each minute, and none at the start', () => {
   times = { schedule: '* * * * *' };
   clock.start();
   assert.deepEqual(ticks, []);
   pass(HOUR);
-  assert.deepEqual(clocks(), minutes('02T00:01', 60));
+  assert.deepEqual(tickTimes(), minutes('02T00:01', 60));
 });
 
-test('while a request rests at the parent no pass is due, and as soon as none does one is at its time', () => {
+test('the clock begins no pass while a long poll is active at the parent, and continues when it ends', () => {
   times = { schedule: '* * * * *' };
   clock.start();
   following = true;
@@ -64,38 +64,38 @@ test('while a request rests at the parent no pass is due, and as soon as none do
   assert.deepEqual(ticks, []);
   following = false;
   pass(MINUTE);
-  assert.deepEqual(clocks(), minutes('02T01:01', 1));
+  assert.deepEqual(tickTimes(), minutes('02T01:01', 1));
 });
 
-test('a week of windows: a pass as each opens, one each minute in it, none outside', () => {
+test('a pass begins when a window opens and each minute while it is open, and none outside', () => {
   times = { schedule: '30 2 * * 1-5', windowMs: 2 * HOUR };
   clock.start();
   pass(7 * DAY);
   const expected = ['02', '03', '04', '05', '06'].flatMap((day) => minutes(`${day}T02:30`, 120));
-  assert.deepEqual(clocks(), expected);
+  assert.deepEqual(tickTimes(), expected);
   assert.deepEqual(
     ticks.filter(({ cause }) => cause === 'window').map(({ at: time }) => new Date(time).toISOString()),
     ['02', '03', '04', '05', '06'].map((day) => `2026-03-${day}T02:30:00.000Z`),
   );
   assert.ok(ticks.every(({ at: time }) => windowAt(times as ScheduleTimes, time)?.open));
-  assert.ok(looks >= 7 * 24 * 60);
+  assert.ok(checks >= 7 * 24 * 60);
 });
 
-test('windows that touch leave no minute out', () => {
+test('adjacent windows leave no minute out', () => {
   times = { schedule: '0 * * * *', windowMs: HOUR };
   clock.start();
   pass(3 * HOUR);
-  assert.deepEqual(clocks(), minutes('02T00:01', 180));
+  assert.deepEqual(tickTimes(), minutes('02T00:01', 180));
 });
 
 test('a window of a minute has one pass', () => {
   times = { schedule: '0 3 * * *', windowMs: MINUTE };
   clock.start();
   pass(2 * DAY);
-  assert.deepEqual(clocks(), ['02T03:00', '03T03:00']);
+  assert.deepEqual(tickTimes(), ['02T03:00', '03T03:00']);
 });
 
-test('schedule only: its times, also where the next is further away than a timer reaches', () => {
+test('a schedule without a window begins passes at its times, also beyond the range of a timer', () => {
   times = { schedule: '0 4 1 * *' };
   clock.start();
   pass(HOUR - MINUTE / 2, HOUR);
@@ -106,35 +106,35 @@ test('schedule only: its times, also where the next is further away than a timer
   );
 });
 
-test('once a night, and the parent is away: tried again after 1, 2, 4 … 30 minutes until it succeeds', () => {
+test('a failed pass of a nightly schedule is retried after 1, 2, 4 … 30 minutes until it succeeds', () => {
   times = { schedule: '0 2 * * *' };
   clock.start();
   pass(2 * HOUR);
   assert.equal(ticks.length, 1);
-  for (const most of [1, 2, 4, 8, 16, 30, 30]) {
+  for (const maxMinutes of [1, 2, 4, 8, 16, 30, 30]) {
     clock.passEnded(false);
     const failed = Date.now();
-    const known: number = ticks.length;
-    while (ticks.length === known) mock.timers.tick(1_000);
+    const before: number = ticks.length;
+    while (ticks.length === before) mock.timers.tick(1_000);
     const { at: time, cause } = ticks.at(-1)!;
     assert.equal(cause, 'retry');
     const waited = (time - failed) / MINUTE;
-    assert.ok(waited >= most * 0.5 && waited <= most, `${waited} min instead of ${most}`);
+    assert.ok(waited >= maxMinutes * 0.5 && waited <= maxMinutes, `${waited} min instead of ${maxMinutes}`);
   }
   clock.passEnded(true);
-  const known = ticks.length;
+  const before = ticks.length;
   pass(12 * HOUR);
-  assert.equal(ticks.length, known);
+  assert.equal(ticks.length, before);
 });
 
-test('retries end at the next time of the schedule, and begin anew there', () => {
+test('retries end at the next time of the schedule, and the backoff restarts there', () => {
   times = { schedule: '0 * * * *' };
   clock.start();
   pass(HOUR);
   for (let round = 0; round < 5; round += 1) {
     clock.passEnded(false);
-    const known: number = ticks.length;
-    while (ticks.length === known) mock.timers.tick(1_000);
+    const before: number = ticks.length;
+    while (ticks.length === before) mock.timers.tick(1_000);
   }
   clock.passEnded(false);
   pass(HOUR);
@@ -143,37 +143,37 @@ test('retries end at the next time of the schedule, and begin anew there', () =>
     scheduled.map(({ at: time }) => new Date(time).getUTCMinutes()),
     scheduled.map(() => 0),
   );
-  const known = ticks.length;
+  const before = ticks.length;
   clock.passEnded(false);
   pass(MINUTE);
-  assert.equal(ticks.length, known + 1, 'the first retry comes within a minute again');
+  assert.equal(ticks.length, before + 1, 'the first retry comes within a minute again');
 });
 
-test('continuous and in a window, a pass that failed is tried again at the next minute, not sooner', () => {
-  for (const one of [{ schedule: '* * * * *' }, { schedule: '0 0 * * *', windowMs: DAY }]) {
-    times = one;
+test('with a continuous schedule and in a window, a failed pass is retried at the next minute, not sooner', () => {
+  for (const current of [{ schedule: '* * * * *' }, { schedule: '0 0 * * *', windowMs: DAY }]) {
+    times = current;
     clock.start();
     clock.passEnded(false);
-    const known = ticks.length;
+    const before = ticks.length;
     pass(29_000);
-    assert.equal(ticks.length, known);
+    assert.equal(ticks.length, before);
     pass(1_000);
-    assert.equal(ticks.length, known + 1);
+    assert.equal(ticks.length, before + 1);
     pass(30_000);
   }
 });
 
-test('a failed pass begins nothing outside the window', () => {
+test('a failed pass is not retried outside the window', () => {
   times = { schedule: '0 3 * * *', windowMs: 2 * MINUTE };
   clock.start();
   pass(3 * HOUR + MINUTE);
   clock.passEnded(false);
-  const known = ticks.length;
+  const before = ticks.length;
   pass(20 * HOUR);
-  assert.equal(ticks.length, known);
+  assert.equal(ticks.length, before);
 });
 
-test('a clock that is set right after the start: recomputed within a minute', () => {
+test('the next pass is recomputed within a minute after the clock is set', () => {
   times = { schedule: '0 2 * * *', windowMs: HOUR };
   mock.timers.setTime(Date.parse('1970-01-01T00:00:10Z'));
   clock.start();
@@ -183,7 +183,7 @@ test('a clock that is set right after the start: recomputed within a minute', ()
   assert.ok(ticks.every(({ at: time }) => windowAt(times as ScheduleTimes, time)?.open));
 });
 
-test('a machine that slept through a window makes no pass after it', () => {
+test('a machine that slept through a window begins no pass after it', () => {
   times = { schedule: '0 2 * * *', windowMs: HOUR };
   clock.start();
   mock.timers.setTime(at('02T09:00:00'));
@@ -191,7 +191,7 @@ test('a machine that slept through a window makes no pass after it', () => {
   assert.deepEqual(ticks, []);
 });
 
-test('other times count at once', () => {
+test('a new schedule and window are in force at once', () => {
   times = { schedule: '* * * * *' };
   clock.start();
   times = { schedule: '0 3 * * *', windowMs: HOUR };
@@ -204,9 +204,9 @@ test('other times count at once', () => {
   assert.deepEqual(ticks, []);
 });
 
-test('the wait after a failure', () => {
-  for (const [failures, most] of [1, 2, 4, 8, 16, 30, 30].entries()) {
-    assert.equal(backoffMs(failures + 1, PASS_RETRY, 1), most * MINUTE);
-    assert.equal(backoffMs(failures + 1, PASS_RETRY, 0), (most * MINUTE) / 2);
+test('the backoff doubles with each failure up to 30 minutes, with jitter down to half of it', () => {
+  for (const [failures, maxMinutes] of [1, 2, 4, 8, 16, 30, 30].entries()) {
+    assert.equal(backoffMs(failures + 1, PASS_RETRY, 1), maxMinutes * MINUTE);
+    assert.equal(backoffMs(failures + 1, PASS_RETRY, 0), (maxMinutes * MINUTE) / 2);
   }
 });

@@ -12,41 +12,51 @@ const scope = (entries: Record<string, string[]>) =>
   new Map(Object.entries(entries).map(([repository, references]) => [repository, new Set(references)]));
 
 const rows: [string, PassRequest | undefined, PassRequest, PassRequest][] = [
-  ['the only wish is itself', undefined, second, second],
-  ['the first one keeps its name', first, second, first],
+  ['a single request stays as it is', undefined, second, second],
+  ['two requests merge into one with the id of the first', first, second, first],
   [
-    'a new configuration stays the cause',
+    'a new configuration takes precedence as the cause',
     first,
     { ...second, cause: 'configuration' },
     { ...first, cause: 'configuration' },
   ],
   [
-    'full and now of either',
+    'a merged request is full, and may run now, if one of the two is',
     { ...first, full: true },
     { ...second, now: true },
     { ...first, full: true, now: true },
   ],
-  ['everything swallows a scope', first, { ...second, scope: scope({ a: ['1'] }) }, first],
-  ['a scope is swallowed by everything', { ...first, scope: scope({ a: ['1'] }) }, second, first],
   [
-    'scopes are united',
+    'an unscoped and a scoped request merge into an unscoped one',
+    first,
+    { ...second, scope: scope({ a: ['1'] }) },
+    first,
+  ],
+  [
+    'a scoped and an unscoped request merge into an unscoped one',
+    { ...first, scope: scope({ a: ['1'] }) },
+    second,
+    first,
+  ],
+  [
+    'the scopes of two scoped requests are united',
     { ...first, scope: scope({ a: ['1'], b: ['1'] }) },
     { ...second, scope: scope({ a: ['1', '2'], c: ['3'] }) },
     { ...first, scope: scope({ a: ['1', '2'], b: ['1'], c: ['3'] }) },
   ],
 ];
-for (const [name, one, other, expected] of rows) {
-  test(name, () => assert.deepEqual(mergeRequests(one, other), expected));
+for (const [name, earlier, later, expected] of rows) {
+  test(name, () => assert.deepEqual(mergeRequests(earlier, later), expected));
 }
 
-test('a scope that grows too large is everything', () => {
+test('requests whose scopes are too large together merge into an unscoped one', () => {
   const many = Array.from({ length: MAX_SCOPE_ENTRIES }, (_, index) => `v${index}`);
   const large = { ...first, scope: scope({ a: many }) };
   assert.ok(mergeRequests(large, { ...second, scope: scope({ a: ['v0'] }) }).scope);
   assert.equal(mergeRequests(large, { ...second, scope: scope({ b: ['v0'] }) }).scope, undefined);
 });
 
-test('what was merged is as it was', () => {
+test('a merge does not change the merged requests', () => {
   const one = { ...first, scope: scope({ a: ['1'] }) };
   mergeRequests(one, { ...second, scope: scope({ a: ['2'] }) });
   assert.deepEqual(one.scope, scope({ a: ['1'] }));

@@ -40,7 +40,7 @@ const states = {
 type State = keyof typeof states;
 
 const wanted = (pass: PassRequest) => ({ type: 'pass.wanted', pass });
-const happenings = {
+const events = {
   gained: { type: 'lease.gained', pass: one },
   lost: { type: 'lease.lost' },
   term: { type: 'xstate.done.actor.0.syncer.claiming', output: term },
@@ -55,9 +55,9 @@ const happenings = {
   scopedDone: { type: 'xstate.done.actor.0.syncer.leading.scoped.passing' },
   scopedFailed: { type: 'xstate.error.actor.0.syncer.leading.scoped.passing' },
 } as const;
-type Happening = keyof typeof happenings;
+type EventName = keyof typeof events;
 
-/** A pass of each lane that is running, and what is queued behind it. */
+/** Per lane, the running pass and the queued one. */
 type Given = { main?: PassRequest; mainNext?: PassRequest; scoped?: PassRequest; scopedNext?: PassRequest };
 const inLanes = ({ main, mainNext, scoped, scopedNext }: Given, link: LinkUse | undefined = open): Lanes => ({
   main: { ...(main && { current: { request: main, link } }), ...(mainNext && { next: mainNext }) },
@@ -65,8 +65,8 @@ const inLanes = ({ main, mainNext, scoped, scopedNext }: Given, link: LinkUse | 
 });
 
 type Step = Parameters<typeof transition<typeof syncerMachine>>;
-/** What the machine does in a state: the state after it, the lanes, and what it emits and invokes. */
-function step(state: State, given: Given, happening: Happening, link: keyof typeof links = 'open') {
+/** Sends an event to the machine in a state. @returns the next state, the lanes, and what is emitted and invoked */
+function step(state: State, given: Given, event: EventName, link: keyof typeof links = 'open') {
   const isLeading = state !== 'following' && state !== 'claiming';
   const context: SyncerContext = {
     ...inLanes(given),
@@ -76,11 +76,11 @@ function step(state: State, given: Given, happening: Happening, link: keyof type
   const before = syncerMachine.resolveState({ value: states[state], context } as Parameters<
     typeof syncerMachine.resolveState
   >[0]);
-  const [after, actions] = transition(syncerMachine, before, happenings[happening] as Step[2]);
+  const [after, actions] = transition(syncerMachine, before, events[event] as Step[2]);
   const value = JSON.stringify(after.value);
   const { main, scoped } = after.context;
   return {
-    state: Object.entries(states).find(([, one]) => JSON.stringify(one) === value)?.[0] ?? value,
+    state: Object.entries(states).find(([, candidate]) => JSON.stringify(candidate) === value)?.[0] ?? value,
     lanes: { main, scoped },
     context: after.context,
     emitted: actions.flatMap(({ type, params }) =>
@@ -101,8 +101,8 @@ const running: Record<State, Given> = {
   both: { main: two, scoped: other },
 };
 
-/** Complete by type: a new state or happening does not compile until this says what it does. */
-const table: Record<State, Record<Happening, State>> = {
+/** Complete by type: a new state or event compiles only with its transitions. */
+const table: Record<State, Record<EventName, State>> = {
   following: { ...every('following'), gained: 'claiming' },
   claiming: { ...every('claiming'), lost: 'following', term: 'idle' },
   idle: {
@@ -141,14 +141,14 @@ const table: Record<State, Record<Happening, State>> = {
   },
 };
 
-function every(state: State): Record<Happening, State> {
-  return Object.fromEntries(Object.keys(happenings).map((name) => [name, state])) as Record<Happening, State>;
+function every(state: State): Record<EventName, State> {
+  return Object.fromEntries(Object.keys(events).map((name) => [name, state])) as Record<EventName, State>;
 }
 
-for (const [state, row] of Object.entries(table) as [State, Record<Happening, State>][]) {
-  for (const [happening, expected] of Object.entries(row) as [Happening, State][]) {
-    test(`${state}, ${happening}: ${expected}`, () => {
-      const after = step(state, running[state], happening);
+for (const [state, row] of Object.entries(table) as [State, Record<EventName, State>][]) {
+  for (const [event, expected] of Object.entries(row) as [EventName, State][]) {
+    test(`in state ${state}, the event ${event} leads to ${expected}`, () => {
+      const after = step(state, running[state], event);
       assert.equal(after.state, expected);
       if (expected === 'following') assert.deepEqual(after.lanes, inLanes({}));
       assert.equal(
@@ -159,8 +159,8 @@ for (const [state, row] of Object.entries(table) as [State, Record<Happening, St
   }
 }
 
-/** What is queued and what runs afterwards, while the link may be used. */
-const rows: [State, Given, Happening, State, Given][] = [
+/** The queued and the running passes after an event, while the link may be used. */
+const rows: [State, Given, EventName, State, Given][] = [
   ['following', {}, 'gained', 'claiming', { mainNext: one }],
   ['following', {}, 'wanted', 'following', {}],
   ['claiming', { mainNext: one }, 'wanted', 'claiming', { mainNext: one }],
@@ -201,7 +201,7 @@ const rows: [State, Given, Happening, State, Given][] = [
     'both',
     { main: one, mainNext: { id: 'small', cause: 'change' }, scoped: other },
   ],
-  // What was requested of the passes that a new configuration interrupts is requested of the one that replaces them.
+  // A pass for a new configuration keeps the options of the requests that it replaces.
   ['main', { main: one }, 'replaced', 'main', { main: one, mainNext: configured }],
   [
     'main',
@@ -222,15 +222,15 @@ const rows: [State, Given, Happening, State, Given][] = [
     },
   ],
 ];
-for (const [state, given, happening, expected, after] of rows) {
-  test(`${state} ${JSON.stringify(given)}, ${happening}: ${expected} ${JSON.stringify(after)}`, () => {
-    const found = step(state, given, happening);
-    assert.deepEqual([found.state, found.lanes], [expected, inLanes(after)]);
+for (const [state, given, event, expected, after] of rows) {
+  test(`in ${state} ${JSON.stringify(given)}, ${event} leads to ${expected} ${JSON.stringify(after)}`, () => {
+    const result = step(state, given, event);
+    assert.deepEqual([result.state, result.lanes], [expected, inLanes(after)]);
   });
 }
 
-/** What is queued by the state of the link. */
-const requests: [Happening, State, Record<keyof typeof links, boolean>][] = [
+/** Whether a request is queued, by the state of the link. */
+const requests: [EventName, State, Record<keyof typeof links, boolean>][] = [
   ['gained', 'following', { open: true, closed: false, none: false }],
   ['wanted', 'claiming', { open: true, closed: false, none: false }],
   ['wanted', 'main', { open: true, closed: false, none: false }],
@@ -238,16 +238,16 @@ const requests: [Happening, State, Record<keyof typeof links, boolean>][] = [
   ['replaced', 'claiming', { open: true, closed: false, none: false }],
   ['replaced', 'main', { open: true, closed: false, none: false }],
 ];
-for (const [happening, state, row] of requests) {
+for (const [event, state, row] of requests) {
   for (const [link, isQueued] of Object.entries(row) as [keyof typeof links, boolean][]) {
-    test(`${state}, ${happening}, link ${link}: ${isQueued ? 'queued' : 'dropped'}`, () => {
-      const { lanes } = step(state, running[state], happening, link);
+    test(`in ${state} with the link ${link}, the request of ${event} is ${isQueued ? 'queued' : 'dropped'}`, () => {
+      const { lanes } = step(state, running[state], event, link);
       assert.equal(lanes.main.next !== undefined, isQueued);
     });
   }
 }
 
-test('a queued pass whose window closed does not begin, and that is emitted', () => {
+test('a queued pass whose window closed is skipped, and an event is emitted', () => {
   const asked = { ...two, asked: true };
   const after = step('main', { main: one, mainNext: asked }, 'done', 'closed');
   assert.deepEqual([after.state, after.lanes], ['idle', inLanes({})]);
@@ -263,25 +263,25 @@ test('a pass that was requested with `now` begins outside the window, and has no
   assert.deepEqual(after.inputs[0]?.input, { request: now, term });
 });
 
-test('a pass has the term, and the end of its window as its deadline', () => {
+test('a pass receives the term, and the end of its window as its deadline', () => {
   const after = step('claiming', { mainNext: one }, 'term');
   const [termTasks, , makePass] = after.inputs;
   assert.deepEqual(termTasks?.input, { term });
   assert.deepEqual(makePass?.input, { request: one, term, until: NOON + HOUR_MS });
 });
 
-test('a lease is announced with the link as it is', () => {
+test('a gained lease is emitted with the current use of the link', () => {
   const { emitted } = step('following', {}, 'gained', 'closed');
   assert.deepEqual(emitted, [{ type: 'lease.taken', link: linkAt(CLOSED, NOON) }]);
 });
 
-test('running passes are interrupted by what replaces them, whatever the link is', () => {
+test('replaced passes are interrupted, in an open and in a closed window', () => {
   for (const link of ['open', 'closed'] as const) {
     assert.deepEqual(step('both', running.both, 'replaced', link).emitted, [{ type: 'passes.interrupted' }]);
   }
 });
 
-test('a new schedule counts from the next request on', () => {
+test('a new schedule applies from the next request on', () => {
   const { context } = step('main', running.main, 'closes');
   assert.deepEqual(context.times, CLOSED);
 });

@@ -15,25 +15,25 @@ import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushArtifact, pushImage, sameContent, tagImage, tagsOf } from '../../support/registry/image.ts';
 import { slowed } from '../../support/until.ts';
 
-describe('which events ask for a pass', () => {
-  const heard = new Map<string, (heard: { data: unknown }) => void>();
+describe('events that request a pass', () => {
+  const listeners = new Map<string, (event: { data: unknown }) => void>();
   const bus = {
-    listen: ({ type }: { type: string }, handler: (heard: { data: unknown }) => void) => {
-      heard.set(type, handler);
-      return () => heard.delete(type);
+    listen: ({ type }: { type: string }, handler: (event: { data: unknown }) => void) => {
+      listeners.set(type, handler);
+      return () => listeners.delete(type);
     },
   } as unknown as Bus;
-  const say = (type: string, data: object) => heard.get(type)?.({ data });
-  let wishes: PassRequest[];
+  const publish = (type: string, data: object) => listeners.get(type)?.({ data });
+  let requests: PassRequest[];
   let end: () => void;
   let live: boolean;
 
   beforeEach(() => {
     mock.timers.enable({ apis: ['setTimeout', 'Date'] });
-    wishes = [];
+    requests = [];
     live = true;
     const isPushedAtOnce = (repository: string) => live && repository !== 'other';
-    end = subscribeTriggers({ bus, isPushedAtOnce, requestPass: (wish) => wishes.push(wish) });
+    end = subscribeTriggers({ bus, isPushedAtOnce, requestPass: (request) => requests.push(request) });
   });
   afterEach(() => {
     end();
@@ -41,15 +41,15 @@ describe('which events ask for a pass', () => {
   });
 
   const scopes = () =>
-    wishes.map(({ scope }) => scope && [...scope].map(([name, entries]) => [name, ...entries]));
+    requests.map(({ scope }) => scope && [...scope].map(([name, entries]) => [name, ...entries]));
 
-  test('changes of a second are one wish, with all that changed', () => {
-    say('manifest.committed', { repository: 'app', digest: 'sha256:1' });
+  test('changes within one second become one request, whose scope has all of them', () => {
+    publish('manifest.committed', { repository: 'app', digest: 'sha256:1' });
     mock.timers.tick(900);
-    say('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
-    say('tag.deleted', { repository: 'base', tag: 'old', from: 'sha256:0' });
-    say('manifest.deleted', { repository: 'base', digest: 'sha256:0' });
-    assert.deepEqual(wishes, []);
+    publish('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
+    publish('tag.deleted', { repository: 'base', tag: 'old', from: 'sha256:0' });
+    publish('manifest.deleted', { repository: 'base', digest: 'sha256:0' });
+    assert.deepEqual(requests, []);
     mock.timers.tick(100);
     assert.deepEqual(scopes(), [
       [
@@ -57,48 +57,48 @@ describe('which events ask for a pass', () => {
         ['base', 'old', 'sha256:0'],
       ],
     ]);
-    say('tag.moved', { repository: 'app', tag: 'v2', digest: 'sha256:1' });
+    publish('tag.moved', { repository: 'app', tag: 'v2', digest: 'sha256:1' });
     mock.timers.tick(1_000);
     assert.deepEqual(scopes()[1], [['app', 'v2']]);
   });
 
-  test('what came from the parent, or goes nowhere, asks for nothing', () => {
-    say('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1', arrived: true });
-    say('manifest.deleted', { repository: 'app', digest: 'sha256:1', arrived: true });
-    say('tag.moved', { repository: 'other', tag: 'v1', digest: 'sha256:1' });
-    say('space.changed', { low: true });
+  test('changes that came from the parent, or are not pushed at once, request no pass', () => {
+    publish('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1', arrived: true });
+    publish('manifest.deleted', { repository: 'app', digest: 'sha256:1', arrived: true });
+    publish('tag.moved', { repository: 'other', tag: 'v1', digest: 'sha256:1' });
+    publish('space.changed', { low: true });
     live = false;
-    say('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
+    publish('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
     mock.timers.tick(5_000);
-    assert.deepEqual(wishes, []);
+    assert.deepEqual(requests, []);
   });
 
-  test('damage and space ask for everything, also along with changes', () => {
-    say('blob.damaged', { digest: 'sha256:1', size: 1 });
+  test('damage and free space request an unscoped pass, also together with changes', () => {
+    publish('blob.damaged', { digest: 'sha256:1', size: 1 });
     mock.timers.tick(1_000);
-    say('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
-    say('space.changed', { low: false });
+    publish('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
+    publish('space.changed', { low: false });
     mock.timers.tick(1_000);
     assert.deepEqual(scopes(), [undefined, undefined]);
   });
 
-  test('very many changes ask for everything', () => {
+  test('more changes than a scope can hold request an unscoped pass', () => {
     for (let tag = 0; tag <= MAX_SCOPE_ENTRIES; tag += 1) {
-      say('tag.moved', { repository: 'app', tag: `v${tag}`, digest: 'sha256:1' });
+      publish('tag.moved', { repository: 'app', tag: `v${tag}`, digest: 'sha256:1' });
     }
     mock.timers.tick(1_000);
     assert.deepEqual(scopes(), [undefined]);
   });
 
-  test('after its end it wants nothing', () => {
-    say('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
+  test('an ended subscription requests no pass', () => {
+    publish('tag.moved', { repository: 'app', tag: 'v1', digest: 'sha256:1' });
     end();
     mock.timers.tick(5_000);
-    assert.deepEqual(wishes, []);
+    assert.deepEqual(requests, []);
   });
 });
 
-describe('a ReadWrite layer below docker-registry, all the time', () => {
+describe('a ReadWrite layer with a continuous schedule below docker-registry', () => {
   let cloud: Cloud;
   let layer: TestLayer;
   before(async () => {
@@ -116,7 +116,7 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
     await cloud?.[Symbol.asyncDispose]();
   });
 
-  const above = async (repository: string, reference: string) =>
+  const digestAtParent = async (repository: string, reference: string) =>
     (
       await fetch(`${cloud.url}/v2/${repository}/manifests/${reference}`, {
         method: 'HEAD',
@@ -129,25 +129,25 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
         type === `terrace.${passStarted.type}` && (data as { cause: string }).cause === 'change',
     ).length;
 
-  test('what clients push, tag and untag is in the cloud within seconds', async () => {
+  test('images, tags and deletions by clients reach the parent at once', async () => {
     const image = await pushImage(layer.url, 'line/app', 'v1', { layers: [200_000] });
-    await until(async () => (await above('line/app', 'v1')) === image.digest);
+    await until(async () => (await digestAtParent('line/app', 'v1')) === image.digest);
     await tagImage(layer.url, 'line/app', image, 'v2');
-    await until(async () => (await above('line/app', 'v2')) === image.digest);
+    await until(async () => (await digestAtParent('line/app', 'v2')) === image.digest);
     const note = await pushArtifact(layer.url, 'line/app', { subject: image });
-    await until(async () => (await above('line/app', note.digest)) === note.digest);
+    await until(async () => (await digestAtParent('line/app', note.digest)) === note.digest);
     const next = await pushImage(layer.url, 'line/app', 'v1', { layers: [1_000] });
-    await until(async () => (await above('line/app', 'v1')) === next.digest);
+    await until(async () => (await digestAtParent('line/app', 'v1')) === next.digest);
     await fetch(`${layer.url}/v2/line/app/manifests/v2`, { method: 'DELETE' });
-    await until(async () => (await above('line/app', 'v2')) === null);
+    await until(async () => (await digestAtParent('line/app', 'v2')) === null);
     assert.ok(changes() >= 1);
     assert.deepEqual(await tagsOf(layer.url, 'line/app'), ['v1']);
-    // The list of referrers under a tag, which only the parent needs, comes down with the next whole pass.
+    // The next unscoped pass pulls the list of referrers under a tag, which only the parent needs.
     assert.deepEqual((await layer.sync()).failures, []);
     assert.equal(await sameContent(layer.url, cloud.url, ['line/app']), undefined);
   });
 
-  test('what comes from the cloud, or is not selected, starts no pass of its own', async () => {
+  test('changes that were pulled, or are not selected, start no scoped pass', async () => {
     const known = changes();
     await pushImage(cloud.url, 'line/down', 'v1', { layers: [1_000] });
     assert.deepEqual((await layer.sync()).failures, []);
@@ -156,7 +156,7 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
     assert.equal(changes(), known);
   });
 
-  test('a change goes up while much comes down', async () => {
+  test('a change is pushed while a long pull is running', async () => {
     await using link = await startProxy(cloud.url, { bandwidth: { total: slowed(1_000_000) } });
     await using other = await testLayer({
       parent: link.url,
@@ -169,11 +169,11 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
     const pass = other.sync();
     await link.until(() => link.bytesOf(/big\/blobs/) > 500_000);
     const small = await pushImage(other.url, 'small', 'v1', { layers: [1_000] });
-    await until(async () => (await above('small', 'v1')) === small.digest);
-    assert.deepEqual(await tagsOf(other.url, 'big').catch(() => []), [], 'the other pass is still under way');
+    await until(async () => (await digestAtParent('small', 'v1')) === small.digest);
+    assert.deepEqual(await tagsOf(other.url, 'big').catch(() => []), [], 'the other pass is still running');
     link.bandwidth = {};
     await pass;
     assert.deepEqual(await tagsOf(other.url, 'big'), ['v1']);
-    assert.equal(await above('big', 'v1'), big.digest);
+    assert.equal(await digestAtParent('big', 'v1'), big.digest);
   });
 });

@@ -7,33 +7,33 @@ import { Minutes } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';
 import { SimulatedTime } from '../../support/time/simulated-time.ts';
 
-/** A leap year of schedules and windows, by the clock of the syncer, and reckoned minute by minute. */
+/** A leap year of schedules and windows: `PassClock` is compared with a computation minute by minute (`Minutes`). */
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const START = Date.parse('2027-12-31T23:57:00Z');
 const END = Date.parse('2029-01-01T00:03:00Z');
-/** How exactly passes begin, in ms: timers are late by a little. */
-const EXACT = 10;
+/** Tolerance, in ms: timers are slightly late. */
+const TOLERANCE_MS = 10;
 
 const schedules: Record<string, ScheduleTimes> = {
-  'once a night for two hours': { schedule: '0 2 * * *', windowMs: 2 * HOUR },
-  'on the last of long months, into the next one': { schedule: '30 22 31 * *', windowMs: 4 * HOUR },
+  'each night for two hours': { schedule: '0 2 * * *', windowMs: 2 * HOUR },
+  'on the 31st, into the next month': { schedule: '30 22 31 * *', windowMs: 4 * HOUR },
   'on leap days': { schedule: '0 0 29 2 *', windowMs: DAY },
-  'windows that overlap': { schedule: '*/20 6-9 * * *', windowMs: 30 * MINUTE },
-  'windows that touch for a week': { schedule: '0 0 * * 0', windowMs: 7 * DAY },
-  'on working days, no window': { schedule: '0 6 * * 1-5', windowMs: undefined },
-  'days of the month or of the week': { schedule: '15 4 1,15 * 5', windowMs: undefined },
-  'the whole time': { schedule: '* * * * *', windowMs: undefined },
+  'overlapping windows': { schedule: '*/20 6-9 * * *', windowMs: 30 * MINUTE },
+  'adjacent windows of a week': { schedule: '0 0 * * 0', windowMs: 7 * DAY },
+  'on working days, without a window': { schedule: '0 6 * * 1-5', windowMs: undefined },
+  'days of the month or the week': { schedule: '15 4 1,15 * 5', windowMs: undefined },
+  continuous: { schedule: '* * * * *', windowMs: undefined },
 };
 
-/** Each takes nearly half a second. */
-const short = ['on leap days', 'windows that overlap', 'days of the month or of the week', 'the whole time'];
-const chosen = process.env.TERRACE_FULL === '1' ? Object.keys(schedules) : short;
+/** Each schedule takes nearly half a second. */
+const quick = ['on leap days', 'overlapping windows', 'days of the month or the week', 'continuous'];
+const chosen = process.env.TERRACE_FULL === '1' ? Object.keys(schedules) : quick;
 
 for (const name of chosen) {
   const times = schedules[name] as ScheduleTimes;
-  test(`a year of passes: ${name}`, async () => {
+  test(`passes of a year begin exactly when they are due: ${name}`, async () => {
     const next = random(1);
     using time = new SimulatedTime(START, () => Math.floor(next() * 4) - 1);
     const wrong: string[] = [];
@@ -48,7 +48,7 @@ for (const name of chosen) {
           if (expected.due(due)) wrong.push(`none at ${new Date(due).toISOString()}`);
         }
         count += 1;
-        if (due === at && expected.due(at) && time.now - at < EXACT) return;
+        if (due === at && expected.due(at) && time.now - at < TOLERANCE_MS) return;
         wrong.push(`one at ${new Date(time.now).toISOString()}`);
       },
       onCheck: () => {},

@@ -11,7 +11,7 @@ import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
 import { patience } from '../../support/until.ts';
 
-/** A parent that misbehaves, between a layer and a real registry. Each test has a repository of its own. */
+/** Faults of the parent, injected between a layer and a real registry. Each test has a repository of its own. */
 const account = { username: 'layer', password: 'a secret of the layer' };
 const MIB = 1024 * 1024;
 const LARGE = 10 * MIB;
@@ -42,7 +42,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** An image in a repository of its own; its second layer takes several chunks, or one. */
+/** Pushes an image to a repository of its own. Its second layer takes several chunks, or one. */
 async function image(repository: string, size = LARGE): Promise<{ digest: string; blobs: RegExp }> {
   proxy.fault();
   proxy.forget();
@@ -50,17 +50,17 @@ async function image(repository: string, size = LARGE): Promise<{ digest: string
   return { digest: layers[1]!.digest, blobs: new RegExp(`^/v2/${repository}/blobs/${layers[1]!.digest}$`) };
 }
 
-async function arrives(repository: string): Promise<void> {
+async function assertPulled(repository: string): Promise<void> {
   const { failures } = await layer.sync();
   assert.deepEqual(failures, []);
   assert.equal(await sameContent(cloud.url, layer.url, [repository]), undefined);
 }
 
-/** Faults after which the same pass goes on and ends well, and what the blob may cost beyond its size. */
-const passing: [string, Action, number][] = [
-  ['a connection that breaks in the middle of a chunk', { cutAfter: 3 * MIB }, 0.5 * MIB],
+/** Faults after which the same pass continues and succeeds, and the max bytes beyond the size of the blob. */
+const transient: [string, Action, number][] = [
+  ['a connection that breaks during a chunk', { cutAfter: 3 * MIB }, 0.5 * MIB],
   ['a connection that stalls without closing', { stallAfter: 2 * MIB }, 0.5 * MIB],
-  ['an answer that ends too early in good order', { truncateAfter: 1 * MIB }, 0.5 * MIB],
+  ['an answer that ends too early without an error', { truncateAfter: 1 * MIB }, 0.5 * MIB],
   ['429 with Retry-After', { answer: { status: 429, headers: { 'retry-after': '1' } } }, 0],
   ['500', { answer: { status: 500, body: 'oops' } }, 0],
   [
@@ -70,17 +70,17 @@ const passing: [string, Action, number][] = [
   ],
 ];
 if (process.env.TERRACE_FULL === '1') {
-  passing.push(
+  transient.push(
     ["502 with a proxy's page", { answer: { status: 502, body: '<html>Bad Gateway</html>' } }, 0],
     ['a connection closed without an answer', { drop: true }, 0],
   );
 }
-for (const [index, [name, action, extra]] of passing.entries()) {
-  test(`${name}: the pass ends well`, async () => {
-    const repository = `passing/${index}`;
+for (const [index, [name, action, extra]] of transient.entries()) {
+  test(`the pass succeeds after ${name}`, async () => {
+    const repository = `transient/${index}`;
     const { blobs, digest } = await image(repository);
     proxy.fault(first(index === 4 ? 2 : 1, blobs, action));
-    await arrives(repository);
+    await assertPulled(repository);
     const bytes = proxy.bytesOf(blobs);
     assert.ok(bytes <= 10 * MIB + extra, `${bytes} bytes for ${10 * MIB}`);
     assert.ok(repeatedBytes(proxy.requests, blobs) <= extra);
@@ -93,13 +93,13 @@ for (const [index, [name, action, extra]] of passing.entries()) {
   });
 }
 
-test('429 with Retry-After: nothing is asked for before that time', async () => {
+test('after a 429 with Retry-After, nothing is requested before that time', async () => {
   const { blobs, digest } = await image('patient');
   proxy.fault(first(1, blobs, { answer: { status: 429, headers: { 'retry-after': '2' } } }));
-  const began = Date.now();
+  const start = Date.now();
   const pass = layer.sync();
   const { until } = await layer.event(transferDelayed, (data) => data.digest === digest);
-  assert.ok(until - began >= 2_000);
+  assert.ok(until - start >= 2_000);
   await proxy.until(({ requests }) =>
     requests.some(({ path, status }) => blobs.test(path) && status === 206),
   );
@@ -107,25 +107,25 @@ test('429 with Retry-After: nothing is asked for before that time', async () => 
   await pass;
 });
 
-test('a parent that ignores Range is read in sequence, and what is here is kept', async () => {
+test('a parent that ignores Range is read in sequence, without repeated bytes', async () => {
   const { blobs } = await image('unranged');
   proxy.fault(({ path }) => (blobs.test(path) ? { ignoreRange: true } : undefined));
-  await arrives('unranged');
+  await assertPulled('unranged');
   assert.ok(proxy.bytesOf(blobs) < 11 * MIB);
 });
 
-test('a parent that stops honouring Range after a cut: the blob is right', async () => {
+test('a blob is correct if the parent stops honouring Range after a broken connection', async () => {
   const { blobs } = await image('unranged-later');
   proxy.fault(({ path, nth }) => {
     if (!blobs.test(path)) return undefined;
     return nth === 0 ? { cutAfter: 1 * MIB } : { ignoreRange: true };
   });
-  await arrives('unranged-later');
+  await assertPulled('unranged-later');
 });
 
-test('a catalog that is refused keeps back only what it alone tells', async () => {
+test('a refused catalog does not delay the repositories that are already in the layer', async () => {
   await image('known', SMALL);
-  await arrives('known');
+  await assertPulled('known');
   const { digest } = await pushImage(cloud.url, 'known', 'v2', { layers: [3_000] });
   proxy.fault(({ path }) => (path === '/v2/_catalog' ? { answer: { status: 403 } } : undefined));
   const { failures } = await layer.sync();
@@ -137,22 +137,22 @@ test('a catalog that is refused keeps back only what it alone tells', async () =
   assert.equal(served.headers.get('docker-content-digest'), digest);
 });
 
-/** Faults that nobody can mend in this pass: a clear event, nothing stored; the next pass heals. */
-const final: [string, Action, string, RegExp][] = [
+/** Faults that last for this pass: an event reports them, nothing is stored, and the next pass succeeds. */
+const lasting: [string, Action, string, RegExp][] = [
   ['a wrong byte', { corruptAt: 100_000 }, 'parent-invalid', /content that is not sha256:/],
   ['a wrong Content-Range', { contentRange: 'bytes 5-9/10' }, 'parent-invalid', /bytes 5-9\/10/],
-  ['a blob that is refused', { answer: { status: 403, body: 'no' } }, 'parent-refused', /403: no/],
-  ['a blob that is not there', { answer: { status: 404 } }, 'blob-unknown', /has no blob/],
+  ['a refused blob', { answer: { status: 403, body: 'no' } }, 'parent-refused', /403: no/],
+  ['a missing blob', { answer: { status: 404 } }, 'blob-unknown', /has no blob/],
   [
-    'a redirect to nowhere',
+    'a redirect to another protocol',
     { answer: { status: 307, headers: { location: 'ftp://x/' } } },
     'parent-invalid',
     /redirects to/,
   ],
 ];
-for (const [index, [name, action, code, reason]] of final.entries()) {
-  test(`${name}: a clear event, and the next pass heals it`, async () => {
-    const repository = `final/${index}`;
+for (const [index, [name, action, code, reason]] of lasting.entries()) {
+  test(`${name} is reported by an event, and the next pass succeeds`, async () => {
+    const repository = `lasting/${index}`;
     const { blobs, digest } = await image(repository, SMALL);
     proxy.fault(({ path }) => (blobs.test(path) ? action : undefined));
     const { ok, failures } = await layer.sync();
@@ -166,26 +166,26 @@ for (const [index, [name, action, code, reason]] of final.entries()) {
     const served = await fetch(`${layer.url}/v2/${repository}/manifests/v1`);
     assert.equal(served.status, 404);
     proxy.fault();
-    await arrives(repository);
+    await assertPulled(repository);
   });
 }
 
-test('a manifest that is not what its digest says: a clear failure, nothing stored, the next pass heals it', async () => {
-  await image('lie', SMALL);
+test('a manifest that does not match its digest is a failure of the pass, and the next pass succeeds', async () => {
+  await image('mismatch', SMALL);
   proxy.fault(({ path, method }) =>
-    method === 'GET' && /^\/v2\/lie\/manifests\/sha256:/.test(path) ? { corruptAt: 20 } : undefined,
+    method === 'GET' && /^\/v2\/mismatch\/manifests\/sha256:/.test(path) ? { corruptAt: 20 } : undefined,
   );
   const { failures } = await layer.sync();
   assert.deepEqual(
     failures.map(({ code, repository }) => [code, repository]),
-    [['parent-invalid', 'lie']],
+    [['parent-invalid', 'mismatch']],
   );
   proxy.fault();
-  await arrives('lie');
+  await assertPulled('mismatch');
 });
 
 const lists = ['/v2/', '/v2/_catalog', '/v2/lists/tags/list', '/v2/lists/manifests/v1'];
-test('429, 500 and closed connections while parent and layer are compared: the same pass goes on', async () => {
+test('a pass continues after 429, 500 and closed connections during the comparison', async () => {
   await image('lists', SMALL);
   const actions: Action[] = [
     { answer: { status: 429, headers: { 'retry-after': '1' } } },
@@ -194,12 +194,12 @@ test('429, 500 and closed connections while parent and layer are compared: the s
     { drop: true },
   ];
   proxy.fault(({ path, nth }) => (nth === 0 ? actions[lists.indexOf(path)] : undefined));
-  await arrives('lists');
+  await assertPulled('lists');
 });
 
-test('an answer that holds no list of tags takes no tag away', async () => {
+test('an answer without a list of tags deletes no tag', async () => {
   await image('listless', SMALL);
-  await arrives('listless');
+  await assertPulled('listless');
   proxy.fault(({ path }) =>
     path === '/v2/listless/tags/list' ? { answer: { status: 200, body: '{}' } } : undefined,
   );
@@ -209,12 +209,12 @@ test('an answer that holds no list of tags takes no tag away', async () => {
     [['parent-invalid', 'listless']],
   );
   proxy.fault();
-  await arrives('listless');
+  await assertPulled('listless');
 });
 
-test('a tag that is listed while its manifest answers 404 does not go', async () => {
+test('a listed tag whose manifest is answered 404 is not deleted', async () => {
   await image('half', SMALL);
-  await arrives('half');
+  await assertPulled('half');
   proxy.fault(({ path }) =>
     /^\/v2\/half\/manifests\//.test(path) ? { answer: { status: 404 } } : undefined,
   );
@@ -223,39 +223,39 @@ test('a tag that is listed while its manifest answers 404 does not go', async ()
   assert.equal(await sameContent(cloud.url, layer.url, ['half']), undefined);
 });
 
-test('a redirect to another host is followed, and the token does not follow', async () => {
+test('a redirect to another host is followed without the token', async () => {
   const { blobs } = await image('elsewhere');
   proxy.fault(({ path, listener }) =>
     listener === 'registry' && blobs.test(path) ? { redirect: true } : undefined,
   );
-  await arrives('elsewhere');
-  const moved = proxy.requests.filter(({ listener }) => listener === 'blobs');
-  assert.ok(moved.length >= 3);
+  await assertPulled('elsewhere');
+  const redirected = proxy.requests.filter(({ listener }) => listener === 'blobs');
+  assert.ok(redirected.length >= 3);
   assert.deepEqual(
-    moved.filter(({ authorization }) => authorization !== undefined),
+    redirected.filter(({ authorization }) => authorization !== undefined),
     [],
   );
-  const asked = proxy.requests.filter(({ listener, path }) => listener === 'registry' && blobs.test(path));
-  assert.ok(asked.every(({ authorization }) => authorization?.startsWith('Bearer ')));
+  const direct = proxy.requests.filter(({ listener, path }) => listener === 'registry' && blobs.test(path));
+  assert.ok(direct.every(({ authorization }) => authorization?.startsWith('Bearer ')));
 });
 
-test('an address of a redirect that ends in the middle is asked for anew', async () => {
+test('a redirect URL that expires during a transfer is requested again', async () => {
   const { blobs } = await image('expiring');
   proxy.fault(({ path, listener }) =>
     listener === 'registry' && blobs.test(path) ? { redirect: { uses: 1 } } : undefined,
   );
-  await arrives('expiring');
+  await assertPulled('expiring');
 });
 
-test('addresses that end before they are used are asked for anew at once, and nothing comes twice', async () => {
-  const { blobs, digest } = await image('ended');
+test('redirect URLs that expire before their use are requested again at once, without repeated bytes', async () => {
+  const { blobs, digest } = await image('expired');
   proxy.fault(({ path, listener, nth }) => {
     if (!blobs.test(path)) return undefined;
     if (listener === 'registry') return { redirect: true };
     if (nth === 1) proxy.expireUrls();
     return undefined;
   });
-  await arrives('ended');
+  await assertPulled('expired');
   assert.ok(proxy.requests.some(({ listener, status }) => listener === 'blobs' && status === 403));
   assert.equal(repeatedBytes(proxy.requests, blobs), 0);
   assert.ok(
@@ -266,16 +266,16 @@ test('addresses that end before they are used are asked for anew at once, and no
   );
 });
 
-test('tokens that end in the middle are asked for anew', async () => {
+test('tokens that expire during a transfer are requested again', async () => {
   const { blobs } = await image('tokens');
   proxy.fault(({ path, nth }) => {
     if (blobs.test(path) && nth === 1) proxy.expireTokens();
     return undefined;
   });
-  await arrives('tokens');
+  await assertPulled('tokens');
 });
 
-test('one tag that fails keeps no other back', async () => {
+test('a tag that fails delays no other tag', async () => {
   const { blobs } = await image('mixed/bad', SMALL);
   await pushImage(cloud.url, 'mixed/good', 'v1', { layers: [5_000] });
   proxy.fault(({ path }) => (blobs.test(path) ? { answer: { status: 403 } } : undefined));
@@ -283,15 +283,15 @@ test('one tag that fails keeps no other back', async () => {
   assert.equal(ok, false);
   assert.equal(await sameContent(cloud.url, layer.url, ['mixed/good']), undefined);
   proxy.fault();
-  await arrives('mixed/bad');
+  await assertPulled('mixed/bad');
 });
 
-test('a parent that is not there: the pass fails in words, and the next one heals it', async () => {
-  await image('away', SMALL);
+test('an unreachable parent fails the pass with parent-unreachable, and the next pass succeeds', async () => {
+  await image('unreachable', SMALL);
   await cloud.kill();
   const { ok, failures } = await layer.sync();
   assert.equal(ok, false);
   assert.equal(failures[0]!.code, 'parent-unreachable');
   await cloud.restart();
-  await arrives('away');
+  await assertPulled('unreachable');
 });

@@ -26,21 +26,21 @@ import { transfer } from '../../../services/syncer/transfer/worker.ts';
 import { quiet } from '../../support/bus.ts';
 
 /**
- * Whatever comes from outside, what is made of it can be packed, and read again by whoever gets it: each maker of an
- * event or a state is given whatever it may be given, by a bus that packs and reads as the real one.
+ * For any input from outside, each event and each state that is made of it can be packed and unpacked. Each producer runs
+ * with arbitrary inputs on a bus that packs and unpacks as the real one.
  */
 
-/** Packs what it is given; what it packed is in `made`, by type of event or bucket. */
+/** Packs events and states. `packed` holds their types and buckets. */
 class PackingBus {
-  readonly made = new Set<string>();
+  readonly packed = new Set<string>();
   readonly states = new Map<string, { bytes: Uint8Array; revision: number }>();
-  /** The first that could not be packed, as the real one only logs that. */
+  /** The first error: the real bus only logs it. */
   failure: unknown;
 
   publish = <T extends TSchema>(event: Event<T>, data: Static<T>): void => {
     try {
       unpack(event.data, pack(event.data, data));
-      this.made.add(event.type);
+      this.packed.add(event.type);
     } catch (error) {
       this.failure ??= error;
     }
@@ -51,7 +51,7 @@ class PackingBus {
       unpack(state.value, bytes);
       const revision = (this.states.get(`${state.bucket}.${key}`)?.revision ?? 0) + 1;
       this.states.set(`${state.bucket}.${key}`, { bytes, revision });
-      this.made.add(state.bucket);
+      this.packed.add(state.bucket);
     } catch (error) {
       this.failure ??= error;
       throw error;
@@ -70,16 +70,17 @@ class PackingBus {
   };
   call = async (): Promise<object> => ({});
 
-  end(...made: string[]): void {
+  /** @param expected types and buckets that have to be packed by now */
+  end(...expected: string[]): void {
     if (this.failure) throw this.failure;
-    for (const one of made) assert.ok(this.made.has(one), `${one} was not made`);
+    for (const name of expected) assert.ok(this.packed.has(name), `${name} was not packed`);
   }
 }
 
-/** What machines far away say: anything, of any length. */
-const said = fc.oneof(
+/** Text of other machines: any characters, of any length. */
+const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 40 }),
-  fc.string({ unit: 'binary' }).map((text) => text.repeat(500)),
+  fc.string({ unit: 'binary' }).map((part) => part.repeat(500)),
   // Half of a surrogate pair.
   fc.constant(`${'x'.repeat(1_998)}\u{1f600}${'\ud800'.repeat(20)}`),
 );
@@ -87,26 +88,26 @@ const retryAfter = fc.oneof(
   fc.integer({ min: 0, max: 1_000 }).map(String),
   fc.constant('9'.repeat(400)),
   fc.constant('Wed, 21 Oct 2099 07:28:00 GMT'),
-  said,
+  text,
 );
 const errorBody = fc
-  .record({ code: said, message: said })
+  .record({ code: text, message: text })
   .map((error) => JSON.stringify({ errors: [error] }));
-/** A parent's refusal, as whoever asks makes it of the answer. */
+/** A refusal by the parent, made of its answer. */
 const refused = fc
-  .tuple(fc.constantFrom(400, 404, 408, 413, 429, 500, 503), retryAfter, fc.oneof(errorBody, said), said)
+  .tuple(fc.constantFrom(400, 404, 408, 413, 429, 500, 503), retryAfter, fc.oneof(errorBody, text), text)
   .map(([status, header, body, what]) => refusal(status, { 'retry-after': header }, body, what));
 const fault = fc.oneof(
   refused,
   fc
-    .tuple(fc.constantFrom(...(faultCodes as readonly FaultCode[])), said)
-    .map(([code, text]) => new Fault(code, text)),
-  said.map((text) => new Error(text)),
+    .tuple(fc.constantFrom(...(faultCodes as readonly FaultCode[])), text)
+    .map(([code, message]) => new Fault(code, message)),
+  text.map((message) => new Error(message)),
 );
 const digest = `sha256:${'0'.repeat(64)}`;
 const RUNS = { numRuns: 150 };
 
-test('faults', () => {
+test('faults can be packed', () => {
   fc.assert(
     fc.property(fault, (error) => {
       const wire = toWire(error);
@@ -116,22 +117,22 @@ test('faults', () => {
   );
 });
 
-test('a transfer that the parent, the bus or storage keeps from going on', async () => {
+test('events of a transfer that fails or is delayed can be packed', async () => {
   const bus = new PackingBus();
-  let asked: unknown;
+  let failure: unknown;
   await fc.assert(
     fc.asyncProperty(fault, async (error) => {
       const end = new AbortController();
-      asked = error;
+      failure = error;
       const deps = {
         bus: {
           publish: <T extends TSchema>(event: Event<T>, data: Static<T>) => {
             bus.publish(event, data);
-            // Nobody waits for the next attempt.
-            if (event.type === 'transfer.delayed') end.abort(new Error('over'));
+            // The next attempt is not awaited.
+            if (event.type === 'transfer.delayed') end.abort(new Error('the test is over'));
           },
           call: async () => {
-            throw asked;
+            throw failure;
           },
         },
         by: 'syncer-x',
@@ -150,13 +151,13 @@ test('a transfer that the parent, the bus or storage keeps from going on', async
   bus.end('transfer.delayed', 'transfer.failed');
 });
 
-test('what a syncer has in hand', async () => {
+test('the state of the active transfers of a syncer can be packed', async () => {
   const bus = new PackingBus();
   await fc.assert(
     fc.asyncProperty(refused, fc.integer({ min: 1, max: 6 }), async (error, failures) => {
       const activity = new SyncerActivity(bus as unknown as Bus, 'x', quiet);
-      using hand = activity.take({ repository: 'a', digest, size: 1, direction: 'down' });
-      hand.waits(Date.now() + deliveryWait(failures, Number(error.detail?.retryAfterMs ?? 0)));
+      using active = activity.take({ repository: 'a', digest, size: 1, direction: 'down' });
+      active.waits(Date.now() + deliveryWait(failures, Number(error.detail?.retryAfterMs ?? 0)));
       await new Promise((resolve) => setTimeout(resolve, 1));
       await activity[Symbol.asyncDispose]();
       bus.end();
@@ -166,7 +167,7 @@ test('what a syncer has in hand', async () => {
   bus.end('syncers');
 });
 
-test('passes, what they could not do, and the link', async () => {
+test('results and failures of passes, parked changes and the link status can be packed', async () => {
   const bus = new PackingBus();
   const where = fc.record({ repository: fc.constant('a/b'), tag: fc.constantFrom('v1', digest) });
   const failures = fc.array(fc.tuple(where, fault), { maxLength: 30 });
@@ -211,7 +212,7 @@ test('passes, what they could not do, and the link', async () => {
   bus.end('image.failed', 'image.parked', 'pass.finished', 'link', 'link.changed');
 });
 
-test('webhooks, whatever their receivers answer', async () => {
+test('the status of a webhook can be packed for any answer of its receiver', async () => {
   const bus = new PackingBus();
   await fc.assert(
     fc.asyncProperty(
@@ -219,19 +220,19 @@ test('webhooks, whatever their receivers answer', async () => {
       retryAfter,
       fc.integer({ min: 1, max: 40 }),
       async (status, header, attempts) => {
-        const standing = new WebhookProgress(bus as unknown as Bus, '0'.repeat(32), 'host.example', quiet);
+        const progress = new WebhookProgress(bus as unknown as Bus, '0'.repeat(32), 'host.example', quiet);
         const verdict = verdictOf(status, { 'retry-after': header });
-        if (verdict.kind === 'accepted') standing.accepted(1, false);
+        if (verdict.kind === 'accepted') progress.accepted(1, false);
         else {
           const waits = deliveryWait(attempts, 'afterMs' in verdict ? verdict.afterMs : undefined);
           const { reason } = verdict;
-          standing.failed(verdict.kind === 'removed' ? 'Parked' : 'Failing', {
+          progress.failed(verdict.kind === 'removed' ? 'Parked' : 'Failing', {
             reason,
             attempts,
             next: Date.now() + waits,
           });
         }
-        standing.end();
+        progress.end();
         await new Promise((resolve) => setImmediate(resolve));
         bus.end();
       },
@@ -241,11 +242,11 @@ test('webhooks, whatever their receivers answer', async () => {
   bus.end('webhooks', 'webhook.changed');
 });
 
-test('what is wrong with a document', () => {
+test('complaints about a document can be packed', () => {
   const bus = new PackingBus();
   const many = fc.constant(Array.from({ length: 1_000 }, () => '\u2713'.repeat(5_000)));
   fc.assert(
-    fc.property(fc.oneof(fc.array(said, { maxLength: 300 }), many), (all) => {
+    fc.property(fc.oneof(fc.array(text, { maxLength: 300 }), many), (all) => {
       const complaints = limitComplaints(all);
       bus.publish(configurationRefused, { source: '/etc/terrace.yaml', complaints });
       pack(bridgeStatus.reply, { source: '/etc/terrace.yaml', complaints });
@@ -255,7 +256,7 @@ test('what is wrong with a document', () => {
   );
 });
 
-test('what layers below tell: it is refused, or kept so that it can be read again', async () => {
+test('a report of a layer below is refused, or stored so that it can be unpacked', async () => {
   const bus = new PackingBus();
   const key = fc.oneof(
     fc.string({ unit: 'binary' }),
@@ -264,44 +265,44 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
   const data = fc.oneof(
     fc.jsonValue({ maxDepth: 5 }),
     fc.dictionary(key, fc.anything({ maxDepth: 1 })),
-    said,
+    text,
   );
   const mostly = (usual: string, ...others: fc.Arbitrary<string>[]) =>
     fc.oneof({ weight: 12, arbitrary: fc.constant(usual) }, ...others);
   const event = fc.record({
     specversion: fc.constant('1.0'),
-    id: mostly('a-1', said),
-    source: mostly('/layers/line/a', key, said),
-    type: mostly('terrace.tag.moved', said),
-    time: mostly('2030', said),
-    layer: mostly('line', key, said),
-    origin: mostly('m/1', said),
+    id: mostly('a-1', text),
+    source: mostly('/layers/line/a', key, text),
+    type: mostly('terrace.tag.moved', text),
+    time: mostly('2030', text),
+    layer: mostly('line', key, text),
+    origin: mostly('m/1', text),
     data,
   });
   const layer = fc.record({
     path: fc.array(mostly('a', fc.constantFrom('b-1', '__proto__', 'A')), { maxLength: 20 }),
-    name: mostly('line', said),
+    name: mostly('line', text),
     mode: fc.constantFrom('ReadOnly', 'ReadWrite'),
     at: fc.constantFrom(1, 1, 1, 0.5, 1e300),
     link: fc.record({
       state: fc.constant('Offline'),
       since: fc.constant(1),
       coordinator: fc.constant('c'),
-      detail: said,
+      detail: text,
     }),
   });
   const report = fc.record({
     made: fc.constant('m'),
-    anew: fc.constant(true),
+    restart: fc.constant(true),
     events: fc
       .array(event, { maxLength: 3 })
-      .map((all) => all.map((one, at) => ({ sequence: at + 1, event: one }))),
+      .map((all) => all.map((envelope, at) => ({ sequence: at + 1, event: envelope }))),
     layers: fc.array(layer, { maxLength: 4 }).map((all) => [{ ...all[0], path: [] }, ...all]),
   });
   const relay = {
-    store: async (_child: string, { sequence }: { sequence: number }, one: Envelope) => {
-      unpack(Envelope, pack(Envelope, one));
-      bus.made.add('below');
+    store: async (_child: string, { sequence }: { sequence: number }, envelope: Envelope) => {
+      unpack(Envelope, pack(Envelope, envelope));
+      bus.packed.add('below');
       return sequence;
     },
     since: async function* () {},
@@ -309,15 +310,15 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
   const archive = { bounds: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
   const below = new ChildReports({ ...bus, relay, archive } as never);
   await fc.assert(
-    fc.asyncProperty(report, async (told) => {
-      let taken: LayersReport;
+    fc.asyncProperty(report, async (sent) => {
+      let received: LayersReport;
       try {
-        taken = parse(LayersReport, JSON.stringify(told));
+        received = parse(LayersReport, JSON.stringify(sent));
       } catch (error) {
         if (Fault.is(error, 'malformed')) return;
         throw error;
       }
-      const { place } = await below.take('line', taken, { account: true });
+      const { place } = await below.take('line', received, { account: true });
       if (place) pack(StreamPosition, place);
       bus.end();
     }),
@@ -326,7 +327,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
   bus.end(layersBelow.bucket, reportProgress.bucket, 'below');
 });
 
-test('events that the parent refuses, and those that make room', async () => {
+test('refused events and trimmed history can be packed', async () => {
   const bus = new PackingBus();
   await fc.assert(
     fc.asyncProperty(refused, async (error) => {
@@ -339,12 +340,12 @@ test('events that the parent refuses, and those that make room', async () => {
     }),
     RUNS,
   );
-  const told = fc.array(fc.constantFrom('events.a.b', 'below.line.a', 'below.cell.a'), {
+  const subjectLists = fc.array(fc.constantFrom('events.a.b', 'below.line.a', 'below.cell.a'), {
     minLength: 20,
     maxLength: 60,
   });
   await fc.assert(
-    fc.asyncProperty(told, async (subjects) => {
+    fc.asyncProperty(subjectLists, async (subjects) => {
       const room = {
         size: async () => ({ bytes: 1_000, limit: 1_000 }),
         has: async () => true,

@@ -23,7 +23,7 @@ after(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
-test('a ReadWrite layer under another parent loses nothing that this one does not have, and sends it', async () => {
+test('a ReadWrite layer with another parent keeps content that this parent lacks, and pushes it', async () => {
   const image = (seed: string) => ({ layers: [{ seed, size: 2_000 }] });
   {
     await using layer = await testLayer({ compact: 'hosted', data, parent: old.url, mode: 'ReadWrite' });
@@ -42,9 +42,9 @@ test('a ReadWrite layer under another parent loses nothing that this one does no
   assert.equal((await getManifest(other.url, 'app', untagged.digest))?.digest, untagged.digest);
 });
 
-test('what no selection covers is kept here only, which is said, and goes up when one does', async () => {
-  const kept = await mkdtemp(join(tmpdir(), 'terrace-kept-here-'));
-  const options = { compact: 'hosted', data: kept, parent: other.url, mode: 'ReadWrite' } as const;
+test('content without a selection stays in this layer with a warning, and is pushed once selected', async () => {
+  const ownData = await mkdtemp(join(tmpdir(), 'terrace-kept-here-'));
+  const options = { compact: 'hosted', data: ownData, parent: other.url, mode: 'ReadWrite' } as const;
   const image = { layers: [{ seed: 'kept', size: 2_000 }] };
   const outgoing = async (layer: TestLayer) => (await layer.bus().call(storageStatus, {})).outgoing;
   try {
@@ -72,6 +72,6 @@ test('what no selection covers is kept here only, which is said, and goes up whe
     assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0 });
     assert.equal((await layer.bus().get(linkStatus, LINK_KEY))?.value.unmatched, undefined);
   } finally {
-    await rm(kept, { recursive: true, force: true });
+    await rm(ownData, { recursive: true, force: true });
   }
 });

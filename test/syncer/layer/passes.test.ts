@@ -16,7 +16,7 @@ import {
   tagsOf,
 } from '../../support/registry/image.ts';
 
-/** What a pass does, with a ReadWrite layer whose configuration is a file. Each test has repositories of its own. */
+/** Passes of a ReadWrite layer with a configuration file. Each test has repositories of its own. */
 const account = { username: 'layer', password: 'first' };
 let folder: string;
 let config: string;
@@ -53,46 +53,46 @@ async function pass(): Promise<void> {
   assert.deepEqual(failures, []);
 }
 
-test('only what the patterns select comes', async () => {
+test('only repositories that the patterns select are pulled', async () => {
   for (const repository of ['one', 'one/below', 'all', 'all/a', 'all/a/b', 'other']) {
     await push(cloud.login, repository, 'v1', repository);
   }
   await pass();
   const repositories = await repositoriesOf(layer.url);
-  for (const there of ['one', 'all/a', 'all/a/b']) assert.ok(repositories.includes(there), there);
+  for (const present of ['one', 'all/a', 'all/a/b']) assert.ok(repositories.includes(present), present);
   for (const absent of ['one/below', 'all', 'other']) assert.ok(!repositories.includes(absent), absent);
 });
 
-test('a tag that moves, one that goes and one that comes arrive; what stays is not asked for again', async () => {
+test('a moved, a deleted and a new tag at the parent are carried out in the layer', async () => {
   const moving = await push(cloud.login, 'all/tags', 'moves', 'old');
-  const going = await push(cloud.login, 'all/tags', 'goes', 'going');
+  const deleted = await push(cloud.login, 'all/tags', 'deleted', 'deleted');
   await pass();
-  assert.deepEqual((await tagsOf(layer.url, 'all/tags')).sort(), ['goes', 'moves']);
+  assert.deepEqual((await tagsOf(layer.url, 'all/tags')).sort(), ['deleted', 'moves']);
   const moved = await push(cloud.login, 'all/tags', 'moves', 'new');
-  await push(cloud.login, 'all/tags', 'comes', 'coming');
-  await deleteManifest(cloud.login, 'all/tags', going.digest);
+  await push(cloud.login, 'all/tags', 'added', 'added');
+  await deleteManifest(cloud.login, 'all/tags', deleted.digest);
   await pass();
-  assert.deepEqual((await tagsOf(layer.url, 'all/tags')).sort(), ['comes', 'moves']);
+  assert.deepEqual((await tagsOf(layer.url, 'all/tags')).sort(), ['added', 'moves']);
   assert.equal(await sameContent(cloud.login, layer.url, ['all/tags']), undefined);
   const event = await layer.event(tagMoved, ({ tag, digest }) => tag === 'moves' && digest === moved.digest);
   assert.equal(event.from, moving.digest);
 });
 
-test('a tag that both sides changed: the parent wins, and what the layer had stays under a tag of its own', async () => {
+test('if both sides changed a tag, the parent wins, and the content of the layer gets a conflict tag', async () => {
   await push(cloud.login, 'all/conflict', 'v1', 'base');
   await pass();
-  const above = await push(cloud.login, 'all/conflict', 'v1', 'above');
+  const fromParent = await push(cloud.login, 'all/conflict', 'v1', 'above');
   const own = await push(layer.url, 'all/conflict', 'v1', 'own');
   await pass();
   const loser = `v1.conflict-line-3-${own.digest.slice(7, 19)}`;
   assert.deepEqual((await tagsOf(layer.url, 'all/conflict')).sort(), ['v1', loser]);
   const digestOf = async (tag: string) =>
     (await fetch(`${layer.url}/v2/all/conflict/manifests/${tag}`)).headers.get('docker-content-digest');
-  assert.equal(await digestOf('v1'), above.digest);
+  assert.equal(await digestOf('v1'), fromParent.digest);
   assert.equal(await digestOf(loser), own.digest);
 });
 
-test('what a ReadWrite layer has of its own stays, and goes up', async () => {
+test('the own content of a ReadWrite layer stays, and is pushed', async () => {
   const own = await push(layer.url, 'all/own', 'mine', 'mine');
   await push(cloud.login, 'all/own', 'theirs', 'theirs');
   await pass();
@@ -103,16 +103,16 @@ test('what a ReadWrite layer has of its own stays, and goes up', async () => {
   assert.deepEqual((await tagsOf(cloud.login, 'all/own')).sort(), ['mine', 'theirs']);
 });
 
-test('a repository that the parent does not know any more keeps what is here', async () => {
-  const { digest } = await push(layer.url, 'all/gone', 'v1', 'gone');
+test('a repository that no longer exists at the parent stays in the layer', async () => {
+  const { digest } = await push(layer.url, 'all/missing', 'v1', 'missing');
   await pass();
-  await rm(join(cloud.folder, 'registry/docker/registry/v2/repositories/all/gone'), { recursive: true });
+  await rm(join(cloud.folder, 'registry/docker/registry/v2/repositories/all/missing'), { recursive: true });
   await pass();
-  assert.deepEqual(await tagsOf(layer.url, 'all/gone'), ['v1']);
-  assert.equal((await fetch(`${layer.url}/v2/all/gone/manifests/${digest}`)).status, 200);
+  assert.deepEqual(await tagsOf(layer.url, 'all/missing'), ['v1']);
+  assert.equal((await fetch(`${layer.url}/v2/all/missing/manifests/${digest}`)).status, 200);
 });
 
-test('two tags of one manifest: it comes once, both tags are there', async () => {
+test('two tags of one manifest are both pulled', async () => {
   const image = await push(cloud.login, 'all/twice', 'a', 'twice');
   await tagImage(cloud.login, 'all/twice', image, 'b');
   await pass();
@@ -120,7 +120,7 @@ test('two tags of one manifest: it comes once, both tags are there', async () =>
   assert.equal(await sameContent(cloud.login, layer.url, ['all/twice']), undefined);
 });
 
-test('a repository added to the configuration file comes without a restart, and without being asked for', async () => {
+test('a repository added to the configuration file is pulled without a restart or a request', async () => {
   await push(cloud.login, 'later', 'v1', 'later');
   const pids = layer.pids();
   await writeFile(config, document(['all/*', 'one', 'later']));
@@ -128,7 +128,7 @@ test('a repository added to the configuration file comes without a restart, and 
   assert.deepEqual(layer.pids(), pids);
 });
 
-test('a password file that is not there is said in words, as the end of the pass', async () => {
+test('a missing password file fails the pass with config-invalid', async () => {
   await rm(join(folder, 'password'));
   const { ok, failures } = await layer.sync({ maxRequests: 1 });
   assert.equal(ok, false);
@@ -139,7 +139,7 @@ test('a password file that is not there is said in words, as the end of the pass
   await writeFile(join(folder, 'password'), account.password);
 });
 
-test('a password that is wrong is said in words; a new one in the file is used at the next pass', async () => {
+test('a wrong password fails the pass with parent-refused, and a new one is used at the next pass', async () => {
   await writeFile(join(folder, 'password'), 'wrong');
   const { ok, failures } = await layer.sync();
   assert.equal(ok, false);

@@ -18,7 +18,7 @@ import {
 } from '../../support/registry/image.ts';
 import { ask } from '../../support/registry/registry.ts';
 
-/** What goes up from a ReadWrite layer below a registry that is not ours. Each test has a repository of its own. */
+/** Pushes of a ReadWrite layer to a registry that is no Terrace. Each test has a repository of its own. */
 let cloud: Cloud;
 let proxy: FaultProxy;
 let layer: TestLayer;
@@ -33,7 +33,7 @@ before(async () => {
     compact: 'hosted',
     repositories: ['*', { name: 'wins/*', conflict: 'layer-wins' }],
   });
-  // The pass of the start would take up what the first test pushes, and the test counts what its own pass does.
+  // Otherwise, the first pass might push the content of the first test, which counts the changes of its own pass.
   await layer.event(passFinished);
 });
 
@@ -66,7 +66,7 @@ const untag = async (repository: string, tag: string) =>
     202,
   );
 
-test('an index and its images go up, and what agrees costs no request that changes anything', async () => {
+test('an index and its images are pushed, and content in agreement causes no changing request', async () => {
   const children = [
     await push(layer.url, 'app', undefined, 'one'),
     await push(layer.url, 'app', undefined, 'two'),
@@ -85,7 +85,7 @@ test('an index and its images go up, and what agrees costs no request that chang
   );
 });
 
-test('what a tag pointed to while the link was away goes up as well: the tag moves once, to the last', async () => {
+test('after an outage, all manifests of a tag are pushed, and the tag moves once, to the last', async () => {
   await push(layer.url, 'moves', 'v1', 'first');
   await pass();
   await proxy.down();
@@ -103,7 +103,7 @@ test('what a tag pointed to while the link was away goes up as well: the tag mov
   assert.equal(moves.length, 1);
 });
 
-test('a second tag, and a tag taken away: the other tag and the manifest stay', async () => {
+test('a deleted tag is deleted at the parent, where another tag and the manifest stay', async () => {
   const image = await push(layer.url, 'retag', 'a', 'retag');
   await tagImage(layer.url, 'retag', image, 'b');
   await push(layer.url, 'retag', 'c', 'other');
@@ -119,7 +119,7 @@ test('a second tag, and a tag taken away: the other tag and the manifest stay', 
   assert.deepEqual(await tagsOf(layer.url, 'retag'), ['b']);
 });
 
-test('a manifest deleted here goes there, and does not come back', async () => {
+test('a manifest deleted here is deleted at the parent, and is not pulled again', async () => {
   const image = await push(layer.url, 'deleted', 'v1', 'deleted');
   await push(layer.url, 'deleted', 'v2', 'stays');
   await pass();
@@ -131,7 +131,7 @@ test('a manifest deleted here goes there, and does not come back', async () => {
   assert.equal(await digestAt(layer.url, 'deleted', image.digest), undefined);
 });
 
-test('a manifest deleted here to which another tag of the parent points stays there, and comes again', async () => {
+test('a manifest deleted here stays at the parent if another tag points to it, and is pulled again', async () => {
   const image = await push(layer.url, 'kept', 'v1', 'kept');
   await pass();
   await tagImage(cloud.url, 'kept', image, 'v2');
@@ -142,7 +142,7 @@ test('a manifest deleted here to which another tag of the parent points stays th
   assert.deepEqual(await tagsOf(layer.url, 'kept'), ['v2']);
 });
 
-test('what refers to an image goes up without a tag; the parent without a referrers list gets one', async () => {
+test('a referrer is pushed without a tag, and a parent without the referrers API gets a list of them', async () => {
   const image = await push(layer.url, 'signed', 'v1', 'signed');
   const note = await pushArtifact(layer.url, 'signed', { subject: image });
   await pass();
@@ -156,12 +156,12 @@ for (const [repository, winner] of [
   ['loses', 'parent'],
   ['wins/app', 'layer'],
 ] as const) {
-  test(`both changed a tag and the ${winner} wins: the other content stays on both sides, under a tag of its own`, async () => {
+  test(`if both changed a tag and the ${winner} wins, the other content has a conflict tag on both sides`, async () => {
     await push(layer.url, repository, 'v1', 'base');
     await pass();
-    const above = await push(cloud.url, repository, 'v1', `above ${winner}`);
+    const fromParent = await push(cloud.url, repository, 'v1', `above ${winner}`);
     const own = await push(layer.url, repository, 'v1', `own ${winner}`);
-    const [won, lost] = winner === 'parent' ? [above, own] : [own, above];
+    const [won, lost] = winner === 'parent' ? [fromParent, own] : [own, fromParent];
     for (let round = 0; round < 2; round += 1) await pass();
     const loserTag = `v1.conflict-line-3-${lost.digest.slice(7, 19)}`;
     for (const host of [cloud.url, layer.url]) {
@@ -169,14 +169,17 @@ for (const [repository, winner] of [
       assert.equal(await digestAt(host, repository, 'v1'), won.digest);
       assert.equal(await digestAt(host, repository, loserTag), lost.digest);
     }
-    const told = await layer.event(imageConflict, (data) => data.repository === repository);
-    assert.deepEqual([told.winner, told.loser, told.loserTag], [won.digest, lost.digest, loserTag]);
+    const conflict = await layer.event(imageConflict, (data) => data.repository === repository);
+    assert.deepEqual(
+      [conflict.winner, conflict.loser, conflict.loserTag],
+      [won.digest, lost.digest, loserTag],
+    );
     const { taken, sent } = await pass();
     assert.equal(taken + sent, 0);
   });
 }
 
-test('a tag that the parent refuses waits with its reason, and its content is there; a full pass tries it again', async () => {
+test('a tag that the parent refuses is parked with its reason, and a full pass retries it', async () => {
   const refused = /^\/v2\/refused\/manifests\/v1$/;
   proxy.fault(({ method, path }) =>
     method === 'PUT' && refused.test(path)
@@ -207,13 +210,13 @@ test('a tag that the parent refuses waits with its reason, and its content is th
   assert.deepEqual((await layer.bus().call(listParked, { limit: 10 })).parked, []);
 });
 
-test('a refused change that is taken back here is forgotten', async () => {
+test('a parked change that is reverted here is no longer parked', async () => {
   proxy.fault(({ method, path }) =>
-    method === 'PUT' && path === '/v2/moot/manifests/v1' ? { answer: { status: 403 } } : undefined,
+    method === 'PUT' && path === '/v2/reverted/manifests/v1' ? { answer: { status: 403 } } : undefined,
   );
-  await push(layer.url, 'moot', 'v1', 'moot');
+  await push(layer.url, 'reverted', 'v1', 'reverted');
   assert.equal((await layer.sync()).parked, 1);
-  await untag('moot', 'v1');
+  await untag('reverted', 'v1');
   await pass();
   assert.deepEqual((await layer.bus().call(listParked, { limit: 10 })).parked, []);
 });

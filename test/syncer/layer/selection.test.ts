@@ -20,7 +20,7 @@ import {
 } from '../../support/registry/image.ts';
 import { ask } from '../../support/registry/registry.ts';
 
-/** What a ReadOnly layer brings, as its selections say. Each test has repositories and a configuration of its own. */
+/** The content that a ReadOnly layer pulls by its selections. Each test has its own repositories and configuration. */
 let folder: string;
 let config: string;
 let cloud: Cloud;
@@ -30,7 +30,7 @@ let layer: TestLayer;
 const document = (repositories: unknown[], parent = proxy.url) =>
   JSON.stringify({ parent: { url: parent }, mode: 'ReadOnly', connections: 1, repositories });
 
-/** Passes of a changed configuration begin by themselves: what is asked for here comes after. */
+/** Writes the configuration. Its own pass begins by itself; the requested pass follows it. */
 async function select(...repositories: unknown[]): Promise<void> {
   layer.events.length = 0;
   await writeFile(config, document(repositories));
@@ -68,7 +68,7 @@ async function pass(options: { full?: boolean } = {}) {
 const status = async (host: string, repository: string, reference: string): Promise<number> =>
   (await ask(host, `/v2/${repository}/manifests/${reference}`, { method: 'HEAD' })).status;
 
-test('of a repository only the tags that the filter selects are asked for; when it changes, others come and go', async () => {
+test('only the tags that the filter selects are requested, and a changed filter adds and deletes tags', async () => {
   for (const tag of ['1.0.0', '1.1.0', '2.0.0', 'latest']) await push(cloud.url, 'filtered', tag);
   await select({ name: 'filtered', tags: { semver: '1.x' } });
   assert.deepEqual((await tagsOf(layer.url, 'filtered')).sort(), ['1.0.0', '1.1.0']);
@@ -83,20 +83,23 @@ test('of a repository only the tags that the filter selects are asked for; when 
   assert.deepEqual((await tagsOf(layer.url, 'filtered')).sort(), ['2.0.0', '3.0.0']);
 });
 
-test('tags about a manifest follow it', async () => {
-  const wanted = await push(cloud.url, 'about', 'v1');
+test('tags that refer to a manifest by its digest are selected together with it', async () => {
+  const selected = await push(cloud.url, 'about', 'v1');
   const other = await push(cloud.url, 'about', 'x1');
   const tagOf = ({ digest }: { digest: string }) => `${digest.replace(':', '-')}.sig`;
-  const signature = await push(cloud.url, 'about', tagOf(wanted));
+  const signature = await push(cloud.url, 'about', tagOf(selected));
   await push(cloud.url, 'about', tagOf(other));
   await tagImage(cloud.url, 'about', signature, tagOf(signature));
   await select({ name: 'about', tags: { match: ['v*'] } });
-  assert.deepEqual((await tagsOf(layer.url, 'about')).sort(), [tagOf(wanted), tagOf(signature), 'v1'].sort());
+  assert.deepEqual(
+    (await tagsOf(layer.url, 'about')).sort(),
+    [tagOf(selected), tagOf(signature), 'v1'].sort(),
+  );
   await select({ name: 'about', tags: { match: ['v*'] }, referrers: false });
   assert.deepEqual(await tagsOf(layer.url, 'about'), ['v1']);
 });
 
-test('a list of referrers under a tag comes with the types that are wanted, and without what was deleted', async () => {
+test('a referrers tag is pulled with the selected types, and without deleted referrers', async () => {
   const image = await push(cloud.url, 'listed', 'v1');
   const of = (kind: string) =>
     pushArtifact(cloud.url, 'listed', { subject: image, artifactType: `application/vnd.example.${kind}` });
@@ -110,7 +113,7 @@ test('a list of referrers under a tag comes with the types that are wanted, and 
   await pass({ full: true });
 });
 
-test('an index comes without the platforms that are not wanted, and gets them when they are', async () => {
+test('an index is pulled with the selected platforms only, and the others follow once selected', async () => {
   const at = (architecture: string) =>
     push(cloud.url, 'multi', undefined, {
       layers: [{ seed: architecture, size: 2_000 }],
@@ -133,7 +136,7 @@ test('an index comes without the platforms that are not wanted, and gets them wh
   assert.equal(await status(layer.url, 'multi', amd64.digest), 200);
 });
 
-test('on the wire: the higher priority first, within an image small before large', async () => {
+test('higher priorities are pulled first, and small blobs of an image before large ones', async () => {
   const sizes = [300_000, 2_000, 40_000];
   const layers = (name: string) => sizes.map((size) => ({ seed: name, size }));
   const names = ['order/a', 'order/b', 'order/c'];
@@ -149,7 +152,7 @@ test('on the wire: the higher priority first, within an image small before large
   for (const path of large) assert.ok(proxy.bytesOf(new RegExp(`^${path}$`)) >= 300_000, path);
 });
 
-test('an image of which a part is here comes before others of its priority', async () => {
+test('an image that is partly present is pulled before others of its priority', async () => {
   const shared = { seed: 'shared', size: 5_000 };
   await push(cloud.url, 'begun/a', 'v1');
   await push(cloud.url, 'begun/z', 'base', { layers: [shared] });
@@ -164,26 +167,28 @@ test('an image of which a part is here comes before others of its priority', asy
   );
 });
 
-test('two tags of one image: its manifest is asked for once', async () => {
+test('the manifest of an image with two tags is requested once', async () => {
   const image = await push(cloud.url, 'twice', 'a');
   await tagImage(cloud.url, 'twice', image, 'b');
   await select('twice');
-  const got = proxy.requests.filter(({ method, path }) => method === 'GET' && path.endsWith(image.digest));
-  assert.equal(got.length, 1);
+  const requests = proxy.requests.filter(
+    ({ method, path }) => method === 'GET' && path.endsWith(image.digest),
+  );
+  assert.equal(requests.length, 1);
   assert.deepEqual((await tagsOf(layer.url, 'twice')).sort(), ['a', 'b']);
 });
 
-test('a repository that is taken off the list goes', async () => {
-  await push(cloud.url, 'leaves', 'v1');
-  await push(cloud.url, 'remains', 'v1');
-  await select('leaves', 'remains');
-  assert.deepEqual(await tagsOf(layer.url, 'leaves'), ['v1']);
-  await select('remains');
-  assert.equal(await status(layer.url, 'leaves', 'v1'), 404);
-  assert.deepEqual(await tagsOf(layer.url, 'remains'), ['v1']);
+test('a repository that is no longer selected is deleted', async () => {
+  await push(cloud.url, 'deselected', 'v1');
+  await push(cloud.url, 'selected', 'v1');
+  await select('deselected', 'selected');
+  assert.deepEqual(await tagsOf(layer.url, 'deselected'), ['v1']);
+  await select('selected');
+  assert.equal(await status(layer.url, 'deselected', 'v1'), 404);
+  assert.deepEqual(await tagsOf(layer.url, 'selected'), ['v1']);
 });
 
-test('referrers: of the types that are wanted; one that goes at the parent goes here', async () => {
+test('only referrers of the selected types are pulled, and one deleted at the parent is deleted here', async () => {
   await using parent = await testLayer({ mode: 'ReadWrite', compact: 'hosted' });
   const image = await push(parent.url, 'signed', 'v1');
   const [signature, sbom] = [
@@ -220,7 +225,7 @@ test('referrers: of the types that are wanted; one that goes at the parent goes 
   assert.equal(await status(parent.url, 'signed', signature.digest), 404);
 });
 
-test('what the parent left out itself is not asked for again, but by a full pass', async () => {
+test('a platform that the parent left out is requested again only by a full pass', async () => {
   const at = (architecture: string) =>
     push(cloud.url, 'sparse', undefined, {
       layers: [{ seed: architecture, size: 2_000 }],
@@ -240,11 +245,11 @@ test('what the parent left out itself is not asked for again, but by a full pass
   await sync();
   assert.equal((await getManifest(child.url, 'sparse', 'v1'))?.digest, index.digest);
   assert.equal(await status(child.url, 'sparse', arm64.digest), 200);
-  const asked = () =>
+  const requestCount = () =>
     between.requests.filter(({ path }) => path.endsWith(`/manifests/${amd64.digest}`)).length;
-  assert.equal(asked(), 1);
+  assert.equal(requestCount(), 1);
   await sync();
-  assert.equal(asked(), 1);
+  assert.equal(requestCount(), 1);
   await select({ name: 'sparse' });
   await sync({ full: true });
   assert.equal(await status(child.url, 'sparse', amd64.digest), 200);

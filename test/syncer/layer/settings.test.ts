@@ -14,10 +14,10 @@ import { Authority } from '../../support/certificates.ts';
 
 const { signal } = new AbortController();
 
-test('the CA of the parent is read again when its file changes; a file that is none is said to be', async () => {
+test('the CA file of the parent is read again when it changes, and a missing or invalid one is config-invalid', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-settings-'));
   await using authority = await Authority.create();
-  await using stranger = await Authority.create();
+  await using otherAuthority = await Authority.create();
   const { certificateFile, keyFile } = await authority.issue('parent');
   const tls = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
   const server = createServer(tls, (_, response) => response.end('{}'));
@@ -34,7 +34,7 @@ test('the CA of the parent is read again when its file changes; a file that is n
     });
     await writeFile(caFile, 'no certificate');
     await assert.rejects(parent(), { code: 'config-invalid', message: /parent\.caFile/ });
-    await writeFile(caFile, await readFile(stranger.certificate));
+    await writeFile(caFile, await readFile(otherAuthority.certificate));
     const before = await parent();
     await assert.rejects(before.ping(signal), {
       code: 'parent-unreachable',

@@ -21,7 +21,7 @@ before(async () => {
 after(() => cloud[Symbol.asyncDispose]());
 
 for (const syncers of process.env.TERRACE_FULL === '1' ? [2, 4] : [3]) {
-  test(`${syncers} syncers share the work, and no blob comes twice`, async () => {
+  test(`${syncers} syncers share the transfers, and no blob is pulled twice`, async () => {
     await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowed(2 * MIB) } });
     let size = 0;
     for (let image = 0; image < 4; image += 1) {
@@ -41,16 +41,16 @@ for (const syncers of process.env.TERRACE_FULL === '1' ? [2, 4] : [3]) {
       undefined,
     );
     assert.equal(proxy.bytesOf(BLOBS), size);
-    const busy = new Set(
+    const activeSyncers = new Set(
       layer.events
         .filter(({ type }) => type === `terrace.${transferFinished.type}`)
         .map(({ data }) => (data as { syncer: string }).syncer),
     );
-    assert.equal(busy.size, syncers);
+    assert.equal(activeSyncers.size, syncers);
   });
 }
 
-test('a syncer killed in the middle: another goes on with its blob where it was', async () => {
+test('after a syncer is killed during a transfer, another syncer resumes its blob', async () => {
   await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowed(12 * MIB) } });
   const { layers } = await pushImage(cloud.url, 'taken/over', 'v1', { layers: [28 * MIB] });
   const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
@@ -58,14 +58,14 @@ test('a syncer killed in the middle: another goes on with its blob where it was'
   const { syncer } = await layer.event(transferStarted, ({ digest }) => digest === layers[0]!.digest);
   await proxy.until(() => proxy.bytesOf(blob) > 14 * MIB);
   const pid = Number(/^syncer-.*-(\d+)-[0-9a-f]+$/.exec(syncer)?.[1]);
-  const program = Object.entries(layer.pids()).find(([, one]) => one === pid)?.[0];
+  const program = Object.entries(layer.pids()).find(([, other]) => other === pid)?.[0];
   assert.ok(program, `${syncer} does not run`);
   layer.killNow(program);
   const resumed = await layer.event(
     transferStarted,
     (data) => data.digest === layers[0]!.digest && data.syncer !== syncer,
   );
-  assert.ok(resumed.present > 4 * MIB, `${resumed.present} bytes were kept`);
+  assert.ok(resumed.present > 4 * MIB, `${resumed.present} bytes were present`);
   let result = await layer.sync();
   for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
@@ -74,7 +74,7 @@ test('a syncer killed in the middle: another goes on with its blob where it was'
   assert.ok(repeatedBytes(proxy.requests, blob) <= 4 * MAX_REQUEST_BYTES);
 });
 
-test('a coordinator that takes over keeps when the last good pass was', async () => {
+test('a coordinator that takes over keeps the time of the last good pass', async () => {
   await using layer = await testLayer({ parent: cloud.url, repositories: ['none'], syncers: 2 });
   assert.deepEqual((await layer.sync()).failures, []);
   const before = (await layer.bus().get(linkStatus, LINK_KEY))?.value.lastSync;

@@ -9,7 +9,7 @@ import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ACTIVATION_RETRY, ParentActivation } from '../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../support/bus.ts';
 
-/** The place of a layer at its parent: when it is asked for, and what the answers mean. */
+/** Activation of a layer at its parent: when it is requested, and the meaning of the answers. */
 
 const { signal } = new AbortController();
 const instance = randomUUID();
@@ -18,13 +18,13 @@ const MINUTE = 60_000;
 
 type Reply = { status: number; body?: unknown };
 
-const place = { status: 200, body: { child: 'line-1', instance, since } };
+const activated = { status: 200, body: { child: 'line-1', instance, since } };
 const taken = {
   status: 409,
   body: { errors: [{ code: 'ALREADY_ACTIVATED', message: ALREADY_ACTIVATED, detail: { since } }] },
 };
 
-/** A parent that answers as it is told, and an instance that logs in there. */
+/** A parent that answers with `reply`, and an instance that logs in there. */
 async function rig(reply: Reply, username: string | undefined = 'line-1') {
   const requests: { method?: string | undefined; url?: string | undefined; body: string }[] = [];
   const at = { reply, now: since };
@@ -37,12 +37,12 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
   const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
   const link = new ParentLink({ url });
   const activation = new ParentActivation(link, username, () => at.now);
-  const warned: Record<string, unknown>[] = [];
-  const log = { ...quiet, warn: (fields: object) => void warned.push({ ...fields }) };
+  const warnings: Record<string, unknown>[] = [];
+  const log = { ...quiet, warn: (fields: object) => void warnings.push({ ...fields }) };
   return {
     at,
     requests,
-    warned,
+    warnings,
     activation,
     confirm: (more: { withinMs?: number; skipBackoff?: boolean } = {}) =>
       activation.confirm({ identity: { instance }, withinMs: 0, skipBackoff: false, ...more }, log, signal),
@@ -60,8 +60,8 @@ async function textOf(request: IncomingMessage): Promise<string> {
   return text;
 }
 
-test('an instance asks under the name of its token, and again when the last answer is too old', async () => {
-  await using parent = await rig(place, 'Line-1');
+test('an instance requests activation under the name of its token, and again when the answer is too old', async () => {
+  await using parent = await rig(activated, 'Line-1');
   assert.equal(parent.activation.tried, false);
   await parent.confirm();
   assert.equal(parent.activation.tried, true);
@@ -77,7 +77,7 @@ test('an instance asks under the name of its token, and again when the last answ
   assert.equal(parent.requests.length, 3);
 });
 
-test('while another instance has the place it asks less and less often, and goes on by itself', async () => {
+test('while another instance is activated, requests back off, and resume by themselves once it is not', async () => {
   await using parent = await rig(taken);
   const refused = {
     code: 'already-activated',
@@ -86,23 +86,23 @@ test('while another instance has the place it asks less and less often, and goes
   };
   await assert.rejects(parent.confirm(), refused);
   await assert.rejects(parent.confirm(), refused);
-  assert.equal(parent.requests.length, 1, 'not before its time');
+  assert.equal(parent.requests.length, 1, 'not before the retry is due');
   await assert.rejects(parent.confirm({ skipBackoff: true }), refused);
-  assert.equal(parent.requests.length, 2, 'at once where somebody asks');
-  const [first, second] = parent.warned.map(({ ms }) => Number(ms));
+  assert.equal(parent.requests.length, 2, 'at once with `skipBackoff`');
+  const [first, second] = parent.warnings.map(({ ms }) => Number(ms));
   assert.ok(first !== undefined && first >= 15_000 && first <= 30_000, `${first}`);
   assert.ok(second !== undefined && second >= 30_000 && second <= MINUTE, `${second}`);
-  parent.at.reply = place;
+  parent.at.reply = activated;
   parent.at.now += MINUTE;
   await parent.confirm();
   assert.equal(parent.requests.length, 3);
-  // The next refusal is a first one.
+  // The next refusal counts as the first one.
   parent.at.reply = taken;
   await assert.rejects(parent.confirm(), refused);
-  assert.equal(parent.warned.at(-1)?.times, 1);
+  assert.equal(parent.warnings.at(-1)?.times, 1);
 });
 
-test('the times between are those of a doubling with jitter, up to five minutes', () => {
+test('the backoff of activation doubles with jitter, up to five minutes', () => {
   assert.deepEqual(
     [1, 2, 3, 4, 5, 50].map((times) => backoffMs(times, ACTIVATION_RETRY, 1) / 1_000),
     [30, 60, 120, 240, 300, 300],
@@ -110,17 +110,20 @@ test('the times between are those of a doubling with jitter, up to five minutes'
   assert.equal(backoffMs(2, ACTIVATION_RETRY, 0), 30_000);
 });
 
-const free: [why: string, reply: Reply][] = [
-  ['the token is not right', { status: 401 }],
-  ['the token has no such right, or there are no accounts', { status: 403 }],
-  ['the parent knows no children', { status: 404 }],
-  ['something else answers', { status: 200, body: '<html>log in</html>' }],
-  ['somebody else is meant', { status: 200, body: { ...place.body, instance: randomUUID() } }],
-  ['another conflict', { status: 409, body: { errors: [{ code: 'DENIED' }] } }],
-  ['a conflict of whatever stands between', { status: 409, body: 'conflict' }],
+const unsupported: [why: string, reply: Reply][] = [
+  ['the token is wrong', { status: 401 }],
+  ['the token lacks the permission, or there are no accounts', { status: 403 }],
+  ['the parent has no children', { status: 404 }],
+  ['another server answers', { status: 200, body: '<html>log in</html>' }],
+  [
+    'the answer is for another instance',
+    { status: 200, body: { ...activated.body, instance: randomUUID() } },
+  ],
+  ['there is another conflict', { status: 409, body: { errors: [{ code: 'DENIED' }] } }],
+  ['an intermediary answers a conflict', { status: 409, body: 'conflict' }],
 ];
-for (const [why, reply] of free) {
-  test(`there is no place to have where ${why}: ${reply.status} is no failure`, async () => {
+for (const [why, reply] of unsupported) {
+  test(`activation is not needed if ${why} (${reply.status})`, async () => {
     await using parent = await rig(reply);
     await parent.confirm();
     await parent.confirm();
@@ -132,14 +135,14 @@ for (const [why, reply] of free) {
   });
 }
 
-test('a parent that fails has not answered: the pass fails as it does without a link', async () => {
+test('a parent that answers 503 is unreachable, and the request does not count as tried', async () => {
   await using parent = await rig({ status: 503 });
   await assert.rejects(parent.confirm(), { code: 'parent-unreachable' });
   assert.equal(parent.activation.tried, false);
 });
 
 for (const username of [undefined, '', 'ci_token', 'a.b', '-a']) {
-  test(`who logs in as ${username ?? 'nobody'} is no child, and asks for nothing`, async () => {
+  test(`a layer with the username ${username ?? '(none)'} is no child, and requests no activation`, async () => {
     await using parent = await rig(taken);
     const activation = new ParentActivation(new ParentLink({ url: 'http://127.0.0.1:1' }), username);
     assert.equal(activation.child, undefined);

@@ -30,37 +30,38 @@ const codes: [number, string][] = [
   [400, 'parent-refused'],
 ];
 for (const [status, code] of codes) {
-  test(`an answer ${status} is ${code}`, () => assert.equal(refusal(status, {}, '', 'GET /x').code, code));
+  test(`an answer ${status} is the fault ${code}`, () =>
+    assert.equal(refusal(status, {}, '', 'GET /x').code, code));
 }
 
-test('a refusal repeats what the parent said, of an OCI error or of a page', () => {
+test('a refusal repeats the message of an OCI error or of a page', () => {
   const oci = '{"errors":[{"code":"DENIED","message":"not yours"}]}';
   assert.match(refusal(403, {}, oci, 'GET /x').message, /answered 403: DENIED not yours$/);
   const page = '<html>\n<h1>502 Bad\nGateway</h1></html>';
   assert.match(refusal(502, {}, page, 'GET /x').message, /answered 502: 502 Bad Gateway$/);
 });
 
-test('waiting doubles from a second to half a minute, and ends after six attempts', () => {
+test('the retry delay doubles from 1 s to 30 s, and ends after six attempts', () => {
   const fault = new Fault('parent-unreachable', 'x');
   const waits = [1, 2, 3, 4, 5, 6, 7].map((attempt) => retryDelay(fault, attempt, 1));
   assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, undefined]);
   assert.equal(retryDelay(fault, 1, 0), 500);
 });
 
-test('waiting is never shorter than the parent asks for, and not longer than a pass should be held', () => {
-  const asks = (ms: number) => new Fault('busy', 'x', { detail: { retryAfterMs: ms } });
-  assert.equal(retryDelay(asks(20_000), 1, 0), 20_000);
-  assert.equal(retryDelay(asks(20_000), 1, 1), 25_000);
-  assert.equal(retryDelay(asks(4_000), 1, 1), 5_000);
-  assert.equal(retryDelay(asks(MAX_REQUESTED_WAIT_MS + 1), 1, 0), undefined);
+test('the retry delay is at least as long as the parent requests, and a wait that is too long ends the retries', () => {
+  const requested = (ms: number) => new Fault('busy', 'x', { detail: { retryAfterMs: ms } });
+  assert.equal(retryDelay(requested(20_000), 1, 0), 20_000);
+  assert.equal(retryDelay(requested(20_000), 1, 1), 25_000);
+  assert.equal(retryDelay(requested(4_000), 1, 1), 5_000);
+  assert.equal(retryDelay(requested(MAX_REQUESTED_WAIT_MS + 1), 1, 0), undefined);
 });
 
-test('what does not pass by itself is not tried again', () => {
+test('faults that do not pass by themselves are not retried', () => {
   assert.equal(retryDelay(new Fault('parent-refused', 'x'), 1), undefined);
   assert.equal(retryDelay(new Fault('parent-invalid', 'x'), 1), undefined);
 });
 
-test('a full data volume is waited for as long as it takes', () => {
+test('a full data volume is retried without a limit of attempts', () => {
   const full = new Fault('no-space', 'x');
   assert.deepEqual(
     [1, 3, 5, 500].map((attempt) => retryDelay(full, attempt, 1)),
@@ -77,7 +78,7 @@ test('a Bearer challenge is read with its quotes, commas and blanks', () => {
   });
 });
 
-test('a header made for it is read in one run', () => {
+test('a hostile header is parsed in linear time', () => {
   const long = 1_000_000;
   for (const text of ['a', 'a ', ',', 'a=', 'a="', '\\"', 'Bearer ', ' ']) {
     assert.equal(readChallenge(text.repeat(long))?.parameters.realm, undefined);
@@ -89,7 +90,7 @@ test('a header made for it is read in one run', () => {
   assert.equal(nextIn(`${'<a>; rel="prev", '.repeat(long / 10)}<b>; rel="next"`), 'b');
 });
 
-test('the next page is where a Link header says so, however it is written', () => {
+test('the next page is read from a Link header in each of its notations', () => {
   assert.equal(nextIn('</v2/_catalog?last=b&n=2>; rel="next"'), '/v2/_catalog?last=b&n=2');
   assert.equal(nextIn('<a>;rel=prev,<b>;rel=next'), 'b');
   assert.equal(nextIn('<a>; title="x"; rel="last next"'), 'a');
@@ -97,7 +98,7 @@ test('the next page is where a Link header says so, however it is written', () =
   assert.equal(nextIn('<a'), undefined);
 });
 
-test('of several challenges Bearer comes first, in one header or in two', () => {
+test('of several challenges, in one header or in two, Bearer is preferred', () => {
   assert.equal(readChallenge('Basic realm="x", Bearer realm="y"')?.parameters.realm, 'y');
   assert.equal(readChallenge(['Basic realm="x"', 'Bearer realm="y"'])?.scheme, 'bearer');
   assert.equal(readChallenge('basic realm=x')?.scheme, 'basic');

@@ -19,7 +19,7 @@ import { Slots } from '../../../services/syncer/transfer/slots.ts';
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const { signal } = new AbortController();
 
-/** A Terrace of a few lines, and what asks it. */
+/** A test server as a Terrace parent, and a client for it. */
 async function serving(listener: RequestListener, idleMs?: number) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -34,22 +34,22 @@ async function serving(listener: RequestListener, idleMs?: number) {
   };
 }
 
-/** A blob of which more is there with each request. */
+/** A blob of which the parent has more at each request. */
 function growing(content: Buffer, step: number) {
-  const seen = { there: 0, nothing: 0, some: 0 };
+  const counts = { present: 0, empty: 0, partial: 0 };
   const listener: RequestListener = ({ headers }: IncomingMessage, response) => {
     const [, first = 0, last = 0] = (/bytes=(\d+)-(\d+)/.exec(headers.range ?? '') ?? []).map(Number);
-    const end = Math.min(last + 1, seen.there);
-    seen.there += step;
+    const end = Math.min(last + 1, counts.present);
+    counts.present += step;
     if (end <= first) {
-      seen.nothing += 1;
+      counts.empty += 1;
       return response.writeHead(204).end();
     }
-    seen.some += 1;
+    counts.partial += 1;
     const range = `bytes ${first}-${end - 1}/${content.length}`;
     return response.writeHead(206, { 'content-range': range }).end(content.subarray(first, end));
   };
-  return { seen, listener };
+  return { counts, listener };
 }
 
 async function download(content: Buffer, arriving: ParentArriving, bandwidth = UNLIMITED) {
@@ -61,63 +61,63 @@ async function download(content: Buffer, arriving: ParentArriving, bandwidth = U
     await using file = await volume.openIngest(claim);
     await using log = await ChunkLog.open(await volume.openLog(claim));
     const slots = new Slots(3);
-    const wanted = { repository: 'app', digest, size: content.length };
+    const blob = { repository: 'app', digest, size: content.length };
     const deps = { parent: arriving.source(), file, log, slots, bandwidth, signal, progress() {} };
-    await new Download(wanted, deps).run();
-    const came = Buffer.alloc(content.length);
-    await file.read(came, 0);
-    assert.ok(came.equals(content), 'the content differs');
+    await new Download(blob, deps).run();
+    const received = Buffer.alloc(content.length);
+    await file.read(received, 0);
+    assert.ok(received.equals(content), 'the content differs');
     return slots.gauge.read();
   } finally {
     await rm(root, { recursive: true });
   }
 }
 
-test('what is not there yet is asked for again, which is no failure of the link', async () => {
+test('bytes that the parent does not have yet are requested again, which does not count as a failure', async () => {
   const content = randomBytes(3_000_000);
-  const { seen, listener } = growing(content, 250_000);
+  const { counts, listener } = growing(content, 250_000);
   await using parent = await serving(listener);
   const reading = await download(content, parent.arriving);
-  assert.ok(seen.nothing > 0);
+  assert.ok(counts.empty > 0);
   assert.deepEqual(reading, { bytes: content.length, failures: 0, refusals: 0 });
 });
 
-test('under a limit, what comes is paid for, and not what was asked for', async () => {
+test('under a limit, bandwidth is taken for the bytes that arrive, not for the bytes requested', async () => {
   const content = randomBytes(1_000_000);
-  const { seen, listener } = growing(content, 100_000);
+  const { counts, listener } = growing(content, 100_000);
   await using parent = await serving(listener);
-  let paid = 0;
+  let taken = 0;
   const take = async (bytes: number) => {
-    paid += bytes;
+    taken += bytes;
   };
   await download(content, parent.arriving, { take, piece: undefined });
-  assert.equal(paid, content.length + (seen.nothing + seen.some) * REQUEST_BYTES);
+  assert.equal(taken, content.length + (counts.empty + counts.partial) * REQUEST_BYTES);
 });
 
-test('an attempt ends when nothing comes for long, or nobody brings it any more', async () => {
+test('an attempt ends when no bytes arrive for long, or the parent no longer receives the blob', async () => {
   await using idle = await serving((_, response) => response.writeHead(204).end(), 10);
   await assert.rejects(download(randomBytes(1_000), idle.arriving), { code: 'unavailable' });
-  await using gone = await serving((_, response) => response.writeHead(404).end());
-  await assert.rejects(download(randomBytes(1_000), gone.arriving), { code: 'blob-unknown' });
+  await using without = await serving((_, response) => response.writeHead(404).end());
+  await assert.rejects(download(randomBytes(1_000), without.arriving), { code: 'blob-unknown' });
 });
 
-test('a parent that answers otherwise does not tell what comes, and is not asked again', async () => {
+test('a parent without a list of arriving blobs is not asked again', async () => {
   for (const [status, body] of [
     [404, '{}'],
     [401, ''],
     [200, '<html>'],
     [200, '{"blobs":1}'],
   ] as const) {
-    let asked = 0;
+    let requests = 0;
     await using parent = await serving(({ url }, response) => {
       assert.ok(url?.startsWith(ARRIVING_PATH));
-      asked += 1;
+      requests += 1;
       response.writeHead(status).end(body);
     });
     for (let time = 0; time < 2; time += 1) {
       assert.equal(await parent.arriving.list(undefined, 0, signal), undefined);
     }
-    assert.equal(asked, 1);
+    assert.equal(requests, 1);
   }
   await using busy = await serving((_, response) => response.writeHead(503).end());
   await assert.rejects(busy.arriving.list(undefined, 0, signal), { code: 'parent-unreachable' });

@@ -8,7 +8,7 @@ import { patience } from '../../support/until.ts';
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const { signal } = new AbortController();
 
-/** Two processes on one bus of which the test decides who serves. */
+/** Two processes on one bus. The test decides which of them is the coordinator. */
 function pair() {
   const handlers = new Set<(query: unknown) => Promise<unknown>>();
   let calls = 0;
@@ -20,7 +20,7 @@ function pair() {
     call: async (_contract: unknown, query: unknown) => {
       calls += 1;
       const [handler] = handlers;
-      if (!handler) throw new Fault('unavailable', 'nobody answers');
+      if (!handler) throw new Fault('unavailable', 'no answer');
       return handler(query);
     },
   } as unknown as BusCaller & RequestServer;
@@ -28,16 +28,16 @@ function pair() {
   return { one: one!, other: other!, calls: () => calls };
 }
 
-test('without a limit nobody is asked, and a piece may be of any size', async () => {
+test('without a limit no grant is requested, and a piece may have any size', async () => {
   const { one, calls } = pair();
   await one.take(10 ** 9, 'down', signal);
   assert.equal(calls(), 0);
   assert.equal(one.piece, undefined);
 });
 
-test('the coordinator grants to itself without the bus, and to others over it', async () => {
+test('the coordinator grants to itself without the bus, and to other syncers over the bus', async () => {
   const { one, other, calls } = pair();
-  for (const each of [one, other]) each.set([{ limit: 1_000_000 }]);
+  for (const syncer of [one, other]) syncer.set([{ limit: 1_000_000 }]);
   assert.equal(one.piece, 250_000);
   const end = one.serveGrants();
   await one.take(1_000, 'down', signal);
@@ -47,12 +47,14 @@ test('the coordinator grants to itself without the bus, and to others over it', 
   end();
 });
 
-test('whoever waits while the coordinator changes asks the next one', { timeout: patience() }, async () => {
+test('syncers that wait while the coordinator changes request again from the new one', {
+  timeout: patience(),
+}, async () => {
   const { one, other, calls } = pair();
-  for (const each of [one, other]) each.set([{ limit: 1_000 }]);
+  for (const syncer of [one, other]) syncer.set([{ limit: 1_000 }]);
   const end = one.serveGrants();
   await one.take(1_000_000, 'down', signal);
-  // Both have a quarter of an hour to wait.
+  // Both would have to wait a quarter of an hour.
   const waiting = Promise.all([one.take(1, 'down', signal), other.take(1, 'up', signal)]);
   await new Promise((resolve) => setImmediate(resolve));
   end();
@@ -62,32 +64,32 @@ test('whoever waits while the coordinator changes asks the next one', { timeout:
   endOther();
 });
 
-test('what a process asks for and then leaves costs the others one question at most', async (t) => {
+test('aborted requests of a syncer cost at most one grant', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const { one, other, calls } = pair();
-  for (const each of [one, other]) each.set([{ limit: 1_000_000 }]);
+  for (const syncer of [one, other]) syncer.set([{ limit: 1_000_000 }]);
   const end = one.serveGrants();
   await one.take(100_000, 'down', signal);
-  const leaving = new AbortController();
-  const waiting = Array.from({ length: 8 }, () => other.take(100_000, 'down', leaving.signal));
+  const aborting = new AbortController();
+  const waiting = Array.from({ length: 8 }, () => other.take(100_000, 'down', aborting.signal));
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(calls(), 1);
-  leaving.abort(new Error('leaves'));
-  await Promise.all(waiting.slice(1).map((one) => assert.rejects(one, /leaves/)));
-  let over = false;
+  aborting.abort(new Error('aborted by the test'));
+  await Promise.all(waiting.slice(1).map((request) => assert.rejects(request, /aborted by the test/)));
+  let granted = false;
   const last = other.take(1, 'down', signal).then(() => {
-    over = true;
+    granted = true;
   });
-  // What was granted and one question more; the others would take 0.7 s besides.
+  // The grant in progress and one more request. The aborted requests would take another 0.7 s.
   t.mock.timers.tick(250);
   await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(over, 'this waited for what nobody wants');
+  assert.ok(granted, 'the request waited for aborted ones');
   await last;
   await Promise.allSettled(waiting);
   end();
 });
 
-test('a limit that is taken away is no limit for those who wait for a coordinator', {
+test('a removed limit ends the wait for a coordinator', {
   timeout: patience(),
 }, async () => {
   const { one } = pair();
@@ -97,13 +99,13 @@ test('a limit that is taken away is no limit for those who wait for a coordinato
   await waiting;
 });
 
-test('a wait ends with its signal', async () => {
+test('a wait ends when its signal aborts', async () => {
   const { one } = pair();
   one.set([{ limit: 1 }]);
-  const leaving = new AbortController();
-  const waiting = one.take(1_000, 'down', leaving.signal);
-  // It rests before it asks again.
+  const aborting = new AbortController();
+  const waiting = one.take(1_000, 'down', aborting.signal);
+  // It waits before the next request.
   await new Promise((resolve) => setImmediate(resolve));
-  leaving.abort(new Error('leaves'));
-  await assert.rejects(waiting, /leaves/);
+  aborting.abort(new Error('aborted by the test'));
+  await assert.rejects(waiting, /aborted by the test/);
 });

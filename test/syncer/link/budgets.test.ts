@@ -8,7 +8,7 @@ import { ParentCredentials } from '../../../services/syncer/link/login/credentia
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
 import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
 
-/** What a parent answers is bounded: in bytes, values, depth, entries and pages. */
+/** Answers of a parent are bounded: in bytes, values, depth, entries and pages. */
 const { signal } = new AbortController();
 
 async function serving(listener: RequestListener) {
@@ -29,13 +29,13 @@ async function serving(listener: RequestListener) {
 
 const tagList = (tags: string[]) => JSON.stringify({ name: 'a', tags });
 
-test('130,000 tags on one page are a list like any other', async () => {
+test('a list may have 130,000 tags on one page', async () => {
   const tags = Array.from({ length: 130_000 }, (_, at) => `v1.${at}`);
   await using registry = await serving((_, response) => void response.end(tagList(tags)));
   assert.deepEqual(await registry.parent.tags('a', signal), tags);
 });
 
-test('a list that always has another page ends, and one of too many entries', async () => {
+test('a list with too many pages or entries, or that takes too long, is refused', async () => {
   let page = 0;
   await using registry = await serving((_, response) => {
     page += 1;
@@ -54,7 +54,7 @@ test('a list that always has another page ends, and one of too many entries', as
   await assert.rejects(list({ ms: 0 }), { code: 'parent-invalid', message: /did not end within/ });
 });
 
-test('a list that would take many times the memory of its text is refused before it is read', async () => {
+test('a list that would take many times the memory of its text is refused before it is parsed', async () => {
   let body = '';
   await using registry = await serving((_, response) => void response.end(body));
   const rows: [string, RegExp][] = [
@@ -63,13 +63,13 @@ test('a list that would take many times the memory of its text is refused before
     [tagList(Array.from({ length: 250_001 }, (_, at) => `v${at}`)), /more than 250000 entries/],
     [tagList(['v1']).padEnd(17 * 1024 * 1024), /larger than 16777216 bytes/],
   ];
-  for (const [text, why] of rows) {
+  for (const [text, message] of rows) {
     body = text;
-    await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-invalid', message: why });
+    await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-invalid', message });
   }
 });
 
-test('of a page that explains an error only the beginning is read', async () => {
+test('only the beginning of an error body is read', async () => {
   const closed = Promise.withResolvers<void>();
   const endless = (response: ServerResponse) => {
     response.once('close', closed.resolve);
@@ -84,7 +84,7 @@ test('of a page that explains an error only the beginning is read', async () => 
   await closed.promise;
 });
 
-test('what is held of an entry that Azure tells is bounded, too', async () => {
+test('entries of an Azure Container Registry with an oversized field are left out or refused', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
   const times = ['2030-01-01T00:00:00.1234567Z', '2'.repeat(1_000_000)];
   await using registry = await serving(({ url }, response) => {
@@ -103,7 +103,7 @@ test('what is held of an entry that Azure tells is bounded, too', async () => {
   });
 });
 
-test('a token is one that a header can carry', async () => {
+test('a token is accepted only if a header can carry it', async () => {
   let answer: unknown;
   await using registry = await serving(({ url, headers }, response) => {
     if (url?.startsWith('/token')) return void response.end(JSON.stringify(answer));
@@ -121,10 +121,10 @@ test('a token is one that a header can carry', async () => {
   assert.deepEqual(await registry.parent.tags('a', signal), ['one']);
 });
 
-test('tokens are kept for so many repositories, and asked for again for more', async () => {
-  const asked: string[] = [];
+test('tokens are cached for 1,000 repositories, and requested again beyond that', async () => {
+  const requests: string[] = [];
   const ask = async (url: URL) => {
-    asked.push(url.searchParams.get('scope') ?? '');
+    requests.push(url.searchParams.get('scope') ?? '');
     return { token: 't', expiresIn: 300 };
   };
   const credentials = new ParentCredentials(new URL('https://parent.example'), undefined, ask);
@@ -134,14 +134,14 @@ test('tokens are kept for so many repositories, and asked for again for more', a
     undefined,
   );
   for (let at = 0; at < 1_001; at += 1) await credentials.header(`repository:r${at}:pull`);
-  assert.equal(asked.length, 1_001);
+  assert.equal(requests.length, 1_001);
   await credentials.header('repository:r1000:pull');
-  assert.equal(asked.length, 1_001);
+  assert.equal(requests.length, 1_001);
   await credentials.header('repository:r0:pull');
-  assert.equal(asked.length, 1_002);
+  assert.equal(requests.length, 1_002);
 });
 
-test('a wait that a parent asks for is a number that can be told', async () => {
+test('a requested wait beyond all numbers is read as a safe integer', async () => {
   await using registry = await serving((_, response) => {
     response.writeHead(503, { 'retry-after': '9'.repeat(400) }).end();
   });

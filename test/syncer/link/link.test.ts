@@ -22,11 +22,11 @@ import { until } from '../../support/until.ts';
 const { signal } = new AbortController();
 const MIB = 1024 * 1024;
 
-type Listening = { listen(port: number, host: string): unknown; close(): void; on: unknown };
+type Listenable = { listen(port: number, host: string): unknown; close(): void; on: unknown };
 
-/** A server of a few lines, and a link to it. */
+/** A test server and a link to it. */
 async function serving(
-  server: Listening & { address(): unknown; closeAllConnections?(): void },
+  server: Listenable & { address(): unknown; closeAllConnections?(): void },
   options: Partial<LinkOptions> = {},
   protocol = 'http',
 ) {
@@ -51,7 +51,7 @@ async function serving(
   };
 }
 
-/** A request that its client gives up is over, and nothing more. */
+/** An error of the listener after the client aborted its request is ignored. */
 const plain = (
   listener: (...parameters: Parameters<RequestListener>) => unknown,
   options?: Partial<LinkOptions>,
@@ -69,13 +69,13 @@ const plain = (
 
 const upload = { scope: 'repository:a:pull,push', method: 'PATCH' as const, signal };
 
-test('a body is sent again after a challenge, and by then with a token', async () => {
+test('a body is sent again after a challenge, with a token', async () => {
   const seen: [string | undefined, string][] = [];
   await using server = await plain(
     async (request, response) => {
       if (request.url?.startsWith('/token')) {
-        const asked = new URL(request.url, 'http://x').searchParams.getAll('scope');
-        seen.push(['token', asked.join(' ')]);
+        const scopes = new URL(request.url, 'http://x').searchParams.getAll('scope');
+        seen.push(['token', scopes.join(' ')]);
         return response.end('{"token":"good"}');
       }
       let body = '';
@@ -97,30 +97,30 @@ test('a body is sent again after a challenge, and by then with a token', async (
   ]);
 });
 
-test('an upload that goes on slowly takes longer than a stall, one that stops does not', async (t) => {
+test('a slow upload may take longer than the stall time, and a stopped one fails after it', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let slow = true;
-  let took = 0;
+  let durationMs = 0;
   const stopped = Promise.withResolvers<void>();
   await using server = await plain(
     async (request, response) => {
-      let taken = 0;
+      let received = 0;
       for await (const part of request) {
-        taken += part.length;
-        if (!slow && taken > MIB) return stopped.resolve();
-        // 64 KiB take 2 ms: what the socket's buffers hold takes less than a stall, all of it more.
+        received += part.length;
+        if (!slow && received > MIB) return stopped.resolve();
+        // 64 KiB take 2 ms: the socket's buffers take less than the stall time, the complete body more.
         const ms = part.length / (32 * 1024);
-        took += ms;
+        durationMs += ms;
         t.mock.timers.tick(ms);
       }
-      response.writeHead(202).end(String(taken));
+      response.writeHead(202).end(String(received));
     },
     { stallMs: 500 },
   );
   const bytes = Buffer.alloc(24 * MIB);
   const answer = await server.link.request('/v2/x', { ...upload, body: sent(bytes) });
   assert.equal(await readErrorBody(answer), String(bytes.length));
-  assert.ok(took > 500, 'this was too fast to show anything');
+  assert.ok(durationMs > 500, 'the upload did not take longer than the stall time');
 
   slow = false;
   const stuck = server.link.request('/v2/x', { ...upload, body: sent(bytes) });
@@ -129,15 +129,15 @@ test('an upload that goes on slowly takes longer than a stall, one that stops do
     message: /accepted no bytes for 0\.5 s/,
   });
   await stopped.promise;
-  const over = ended.then(() => true);
-  // The buffers of the socket fill up before it takes nothing.
-  while (!(await Promise.race([over, new Promise((resolve) => setImmediate(resolve, false))]))) {
+  const done = ended.then(() => true);
+  // The socket accepts bytes until its buffers are full.
+  while (!(await Promise.race([done, new Promise((resolve) => setImmediate(resolve, false))]))) {
     t.mock.timers.tick(50);
   }
   await ended;
 });
 
-/** An answer whose body comes in parts, each after `ms` on the clock of this test. */
+/** An answer whose body arrives in parts, each after `ms` on the clock of this test. */
 function answering(t: TestContext, stallMs: number, parts: Buffer[], ms: number) {
   const clock = { now: 0 };
   t.mock.method(performance, 'now', () => clock.now);
@@ -150,7 +150,7 @@ function answering(t: TestContext, stallMs: number, parts: Buffer[], ms: number)
   return { clock, answer: { body: body(), stallMs } as unknown as Answer };
 }
 
-test('a body that only drips has stalled, one that is slow has not', async (t) => {
+test('a body below the min rate counts as stalled, and one that is merely slow does not', async (t) => {
   const parts = (size: number) => Array.from({ length: 8 }, () => Buffer.alloc(size));
   const slow = answering(t, 400, parts(1_500), 100);
   assert.equal((await readAll(slow.answer, MIB, 'slow')).length, 8 * 1_500);
@@ -162,17 +162,17 @@ test('a body that only drips has stalled, one that is slow has not', async (t) =
   });
 });
 
-test('a body that a slow reader keeps back has not stalled', async (t) => {
+test('a body with a slow reader does not count as stalled', async (t) => {
   const { clock, answer } = answering(t, 100, [Buffer.from('a'), Buffer.from('b')], 10);
-  let came = 0;
+  let received = 0;
   for await (const part of guarded(answer)) {
-    came += part.length;
+    received += part.length;
     clock.now += 200;
   }
-  assert.equal(came, 2);
+  assert.equal(received, 2);
 });
 
-test('a token is waited for as long as the bandwidth makes everybody wait', async (t) => {
+test('the wait for bandwidth does not count as a stall of a token request', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const waits = [0, 500];
   await using server = await plain(
@@ -190,22 +190,22 @@ test('a token is waited for as long as the bandwidth makes everybody wait', asyn
   assert.deepEqual(waits, []);
 });
 
-test('a connection that has a small share of a slow link has not stalled', async (t) => {
+test('a connection with a small share of a slow link does not count as stalled', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const watch = new SendWatch(150);
   const body = watch.body(sent(Buffer.alloc(64 * 1024)), UNLIMITED, signal);
-  let taken = 0;
+  let accepted = 0;
   for await (const part of body) {
-    // As a socket that takes 200 bytes in a ms.
+    // As a socket that accepts 200 bytes per ms.
     t.mock.timers.tick(part.length / 200);
-    taken += part.length;
+    accepted += part.length;
   }
   watch.end();
-  assert.equal(taken, 64 * 1024);
+  assert.equal(accepted, 64 * 1024);
   assert.ok(!watch.signal.aborted);
 });
 
-test('an answer that does not come after the last byte is waited for as long as was agreed', async (t) => {
+test('after the last byte, the answer is awaited for the stall time plus `slackMs`', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   await using server = await plain(
     async (request, response) => {
@@ -225,7 +225,7 @@ test('an answer that does not come after the last byte is waited for as long as 
   assert.equal(answer.statusCode, 202);
 });
 
-test('a time in which nothing is read from disk, or bandwidth is waited for, is no stall', async (t) => {
+test('the time for reading from disk and the wait for bandwidth do not count as a stall', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   await using server = await plain(
     (request, response) => request.resume().on('end', () => response.writeHead(202).end()),
@@ -247,10 +247,10 @@ test('a time in which nothing is read from disk, or bandwidth is waited for, is 
   assert.equal(answer.statusCode, 202);
 });
 
-test('connections that are reset or never answer, and names that nobody knows, are an unreachable parent', async () => {
+test('a reset or unanswered connection and an unknown name are the fault parent-unreachable', async () => {
   const reset = createPort((socket) => socket.once('data', () => socket.resetAndDestroy()));
-  const mute = createPort((socket) => socket.resume());
-  for (const port of [reset, mute]) {
+  const silent = createPort((socket) => socket.resume());
+  for (const port of [reset, silent]) {
     await using server = await serving(port, { stallMs: 300 });
     const body = sent(Buffer.alloc(MIB));
     await assert.rejects(server.link.request('/v2/x', { ...upload, body }), { code: 'parent-unreachable' });
@@ -260,43 +260,44 @@ test('connections that are reset or never answer, and names that nobody knows, a
   await assert.rejects(nowhere.request('/v2/', { scope: '', signal }), { code: 'parent-unreachable' });
 });
 
-test('an answer that comes before the whole body is the answer', async () => {
+test('an answer that arrives before the body is complete is returned', async () => {
   await using server = await plain((_, response) => response.writeHead(413).end('too large'));
   const answer = await server.link.request('/v2/x', { ...upload, body: sent(Buffer.alloc(32 * MIB)) });
   assert.equal(answer.statusCode, 413);
 });
 
-test('a request that is ended says why', async () => {
+test('an aborted request rejects with the reason of its signal', async () => {
   await using server = await plain((request) => request.resume());
   const end = new AbortController();
   const bytes = function* () {
     yield Buffer.alloc(1_000);
-    end.abort(new Error('ended'));
+    end.abort(new Error('aborted by the test'));
     yield Buffer.alloc(1_000);
   };
   const body = { size: 2_000, bytes };
   await assert.rejects(
     server.link.request('/v2/x', { ...upload, signal: end.signal, body }),
-    /^Error: ended$/,
+    /^Error: aborted by the test$/,
   );
 });
 
-test('connections that are idle close when the link is to rest, and new ones are made later', async () => {
-  const asked = Promise.withResolvers<() => void>();
+test('`closeIdle` closes idle connections, and the next request opens a new one', async () => {
+  const requested = Promise.withResolvers<() => void>();
   await using server = await plain((request, response) => {
-    if (request.url === '/slow') asked.resolve(() => response.end('late'));
+    if (request.url === '/slow') requested.resolve(() => response.end('late'));
     else response.end('ok');
   });
-  const ask = async (path: string) => readErrorBody(await server.link.request(path, { scope: '', signal }));
-  assert.equal(await ask('/v2/'), 'ok');
-  const slow = ask('/slow');
-  const open = await asked.promise;
+  const request = async (path: string) =>
+    readErrorBody(await server.link.request(path, { scope: '', signal }));
+  assert.equal(await request('/v2/'), 'ok');
+  const slow = request('/slow');
+  const answer = await requested.promise;
   assert.ok(server.sockets.size >= 1);
   server.link.closeIdle();
-  open();
+  answer();
   assert.equal(await slow, 'late');
   await until(() => server.sockets.size === 0, 'every connection is closed');
-  assert.equal(await ask('/v2/'), 'ok');
+  assert.equal(await request('/v2/'), 'ok');
 });
 
 test('a parent, its token service and its blob host may have certificates of a private CA', async () => {
@@ -324,8 +325,8 @@ test('a parent, its token service and its blob host may have certificates of a p
     (await link.read(await link.request('/v2/x', ask), 100, 'it')).toString('utf8');
   assert.equal(await content(parent.link), 'content');
 
-  await using stranger = new ParentLink({ url: parent.url });
-  await assert.rejects(stranger.request('/v2/x', { scope: '', signal }), {
+  await using untrusting = new ParentLink({ url: parent.url });
+  await assert.rejects(untrusting.request('/v2/x', { scope: '', signal }), {
     code: 'parent-unreachable',
     message: /certificate is not trusted.*parent\.caFile/,
   });
@@ -339,8 +340,8 @@ test('a parent, its token service and its blob host may have certificates of a p
       [...new Set(proxy.asked)].sort(),
       [parent, tokens, blobs].map(({ url }) => new URL(url).host).sort(),
     );
-    await using untrusting = new ParentLink({ url: parent.url });
-    await assert.rejects(untrusting.request('/v2/x', { scope: '', signal }), { code: 'parent-unreachable' });
+    await using proxied = new ParentLink({ url: parent.url });
+    await assert.rejects(proxied.request('/v2/x', { scope: '', signal }), { code: 'parent-unreachable' });
     process.env.NO_PROXY = '127.0.0.1';
     await using direct = new ParentLink({ url: parent.url, ca });
     const before = proxy.asked.length;

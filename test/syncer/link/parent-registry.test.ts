@@ -8,7 +8,7 @@ import { ParentRegistry } from '../../../services/syncer/link/parent/parent-regi
 
 const { signal } = new AbortController();
 
-/** A registry of a few lines. */
+/** A test registry and a client for it. */
 async function serving(listener: RequestListener) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -25,7 +25,7 @@ async function serving(listener: RequestListener) {
   };
 }
 
-test('a list goes on at the parent, whatever host its next page names', async () => {
+test('a list continues at the parent, whatever host its next page names', async () => {
   await using registry = await serving(({ url }, response) => {
     if (!url?.includes('last=')) {
       response.setHeader('link', '<http://registry.internal:5000/v2/a/tags/list?last=one>; rel="next"');
@@ -35,7 +35,7 @@ test('a list goes on at the parent, whatever host its next page names', async ()
   assert.deepEqual(await registry.parent.tags('a', signal), ['one', 'two']);
 });
 
-test('a list whose pages lead in a circle is no list', async () => {
+test('a list whose pages form a cycle is refused', async () => {
   await using registry = await serving((_, response) => {
     response.setHeader('link', '</v2/a/tags/list?last=one>; rel="next"');
     response.end('{"tags":["one"]}');
@@ -43,7 +43,7 @@ test('a list whose pages lead in a circle is no list', async () => {
   await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-invalid' });
 });
 
-test('a token may be long, and one that is cut is asked for again', async () => {
+test('a token may be long, and a token answer that was cut is requested again', async () => {
   const token = 'x'.repeat(6_000);
   let cuts = 0;
   await using registry = await serving(({ url, headers }, response) => {
@@ -60,7 +60,7 @@ test('a token may be long, and one that is cut is asked for again', async () => 
   assert.deepEqual(await registry.parent.tags('a', signal), ['one']);
 });
 
-test('requests that meet the same challenge ask for one token, and learn of one that failed together', async () => {
+test('requests with the same challenge share one token request, and its failure', async () => {
   let tokens = 0;
   let failures = 0;
   let valid = '1';
@@ -89,35 +89,35 @@ test('requests that meet the same challenge ask for one token, and learn of one 
   assert.deepEqual([await statuses(), tokens], [['fulfilled'], 3]);
 });
 
-test('a realm that is out of reach is looked for at the parent itself, where it lies below /v2/', async () => {
-  for (const [path, found] of [
+test('an unreachable realm is requested from the parent itself, but only if it lies below /v2/', async () => {
+  for (const [path, isFound] of [
     ['/v2/token', true],
     ['/token', false],
   ] as const) {
-    const asked: string[] = [];
+    const urls: string[] = [];
     await using registry = await serving(({ url, headers }, response) => {
-      asked.push(url ?? '');
+      urls.push(url ?? '');
       if (url?.startsWith(path)) return response.end(JSON.stringify({ token: 'good', expires_in: 300 }));
       if (headers.authorization === 'Bearer good') return response.end('{"tags":["one"]}');
       const challenge = `Bearer realm="http://127.0.0.1:1${path}",service="r"`;
       return response.writeHead(401, { 'www-authenticate': challenge }).end();
     });
     const tags = registry.parent.tags('a', signal);
-    if (found) assert.deepEqual(await tags, ['one']);
+    if (isFound) assert.deepEqual(await tags, ['one']);
     else await assert.rejects(tags, { code: 'parent-unreachable' });
     const token = '/v2/token?service=r&scope=repository%3Aa%3Apull';
     assert.deepEqual(
-      asked.filter((url) => url.includes('token')),
-      found ? [token] : [],
+      urls.filter((url) => url.includes('token')),
+      isFound ? [token] : [],
     );
   }
 });
 
-test('a host that the parent redirects to is not asked for tokens', async () => {
+test('no token is requested for a host that the parent redirects to', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
-  const asked: string[] = [];
+  const urls: string[] = [];
   await using other = await serving(({ url }, response) => {
-    asked.push(url ?? '');
+    urls.push(url ?? '');
     response.writeHead(401, { 'www-authenticate': `Bearer realm="${other.url}/token"` }).end();
   });
   await using registry = await serving((_, response) => {
@@ -125,19 +125,19 @@ test('a host that the parent redirects to is not asked for tokens', async () => 
   });
   const blob = registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
   await assert.rejects(blob, { code: 'parent-unreachable', detail: { status: 401 } });
-  assert.deepEqual(asked, ['/blob', '/blob']);
+  assert.deepEqual(urls, ['/blob', '/blob']);
 });
 
-test('a request that is ended does not wait for a token that does not come', async () => {
+test('an aborted request does not wait for its token', async () => {
   const end = new AbortController();
   await using registry = await serving(({ url }, response) => {
-    if (url?.startsWith('/token')) end.abort(new Error('ended'));
+    if (url?.startsWith('/token')) end.abort(new Error('aborted by the test'));
     else response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
   });
-  await assert.rejects(registry.parent.tags('a', end.signal), /^Error: ended$/);
+  await assert.rejects(registry.parent.tags('a', end.signal), /^Error: aborted by the test$/);
 });
 
-test('a parent whose token service grants no catalog is there all the same', async () => {
+test('a parent whose token service denies the catalog counts as reachable', async () => {
   await using registry = await serving(({ url }, response) => {
     if (url?.startsWith('/token')) response.writeHead(403).end();
     else response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
@@ -145,37 +145,37 @@ test('a parent whose token service grants no catalog is there all the same', asy
   await registry.parent.ping(signal);
 });
 
-test('what a host of blobs refuses is asked of the registry again, and is no word of the parent', async () => {
+test('a refusal by a blob host is retried at the registry, and does not count as one of the parent', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
   for (const status of [400, 401, 403, 404, 410]) {
-    let asked = 0;
+    let requests = 0;
     await using blobs = await serving((_, response) =>
       response.writeHead(status).end('<Error>expired</Error>'),
     );
     await using registry = await serving((_, response) => {
-      asked += 1;
+      requests += 1;
       response.writeHead(307, { location: `${blobs.url}/blob?signature=1` }).end();
     });
     const blob = registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
     await assert.rejects(blob, { code: 'parent-unreachable' });
-    assert.equal(asked, 2);
+    assert.equal(requests, 2);
   }
 });
 
-test('what the parent itself refuses is not asked for again', async () => {
+test('a refusal by the parent itself is not retried', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
-  let asked = 0;
+  let requests = 0;
   await using registry = await serving((_, response) => {
-    asked += 1;
-    response.writeHead(asked === 1 ? 404 : 403).end();
+    requests += 1;
+    response.writeHead(requests === 1 ? 404 : 403).end();
   });
   const blob = () => registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
   await assert.rejects(blob(), { code: 'blob-unknown' });
   await assert.rejects(blob(), { code: 'parent-refused', detail: { status: 403 } });
-  assert.equal(asked, 2);
+  assert.equal(requests, 2);
 });
 
-test('a child that the parent left out of a sparse index says for which platform it is', async () => {
+test('the fault for a manifest that the parent left out of a sparse index names its platform', async () => {
   await using registry = await serving(({ url }, response) => {
     const detail = url?.endsWith('b') ? undefined : { leftOut: 'linux/arm64' };
     response.writeHead(404).end(JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN', detail }] }));

@@ -12,23 +12,23 @@ import { ParentRegistry } from '../../../services/syncer/link/parent/parent-regi
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { Authority } from '../../support/certificates.ts';
 
-/** Where a parent may send a layer to: by a redirect, for a token, for an upload. */
+/** Addresses to which a parent may send a layer: by a redirect, for a token, for an upload. */
 const { signal } = new AbortController();
 const DIGEST = `sha256:${'a'.repeat(64)}`;
-const SECRET = 'what nobody but this host should say';
+const SECRET = 'a secret of this host';
 
 async function listening(listener: RequestListener, tls?: { cert: Buffer; key: Buffer }) {
-  const asked: { url: string; authorization: string | undefined }[] = [];
-  const noting: RequestListener = (request, response) => {
-    asked.push({ url: request.url ?? '', authorization: request.headers.authorization });
+  const requests: { url: string; authorization: string | undefined }[] = [];
+  const recording: RequestListener = (request, response) => {
+    requests.push({ url: request.url ?? '', authorization: request.headers.authorization });
     listener(request, response);
   };
-  const server = (tls ? createTlsServer(tls, noting) : createServer(noting)).listen(0, '127.0.0.1');
+  const server = (tls ? createTlsServer(tls, recording) : createServer(recording)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
   return {
     port,
-    asked,
+    requests,
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
@@ -42,7 +42,7 @@ function clients(options: LinkOptions) {
   const parent = new ParentRegistry(link);
   return {
     link,
-    upward: new PushClient(link),
+    pushClient: new PushClient(link),
     parent,
     blob: async () => {
       const answer = await parent.blob('a', DIGEST, 7, { start: 0, end: 7 }, signal);
@@ -52,7 +52,7 @@ function clients(options: LinkOptions) {
   };
 }
 
-test("addresses are public, or of a network that is somebody's own", () => {
+test('addresses are classified as public or private, and by the network of the parent', () => {
   const rows: [boolean, string[]][] = [
     [true, ['8.8.8.8', '2606:4700::1111', '64:ff9b::808:808', '2002:808:808::1', '::ffff:8.8.8.8']],
     [false, ['127.0.0.1', '::1', '0.0.0.0', '::', '10.0.0.1', '172.16.0.1', '192.168.1.1', '100.64.0.1']],
@@ -67,7 +67,7 @@ test("addresses are public, or of a network that is somebody's own", () => {
   assert.ok(!isInNetworkOf('10.1.3.3', ['10.1.2.3']) && !isInNetworkOf('127.0.0.1', ['10.1.2.3', 'fd00::1']));
 });
 
-test('names and addresses pass that an operator has named', async () => {
+test('names and addresses in `allowedHosts` are allowed', async () => {
   const resolve = async () => ['10.9.9.9'];
   const reaches = (hosts: string[], url: string) =>
     new Reach(new URL('https://parent.example'), hosts, resolve).check(new URL(url));
@@ -89,7 +89,7 @@ test('names and addresses pass that an operator has named', async () => {
   }
 });
 
-test('a blob is fetched from another host, without credentials, also where that leads back', async () => {
+test('a blob is fetched from another host without credentials, also if that host redirects back', async () => {
   await using registry = await listening(({ url, headers }, response) => {
     if (url === '/other') return void response.end('content');
     if (headers.authorization) return void response.writeHead(307, { location: `${blobs.url}/blob` }).end();
@@ -100,39 +100,39 @@ test('a blob is fetched from another host, without credentials, also where that 
   );
   await using own = clients({ url: registry.url });
   assert.equal(await own.blob(), 'content');
-  assert.equal(blobs.asked[0]?.authorization, undefined);
-  assert.deepEqual(registry.asked.at(-1), { url: '/other', authorization: undefined });
+  assert.equal(blobs.requests[0]?.authorization, undefined);
+  assert.deepEqual(registry.requests.at(-1), { url: '/other', authorization: undefined });
 });
 
-test('nothing but a blob is fetched from elsewhere', async () => {
+test('only blobs are fetched from another host', async () => {
   await using elsewhere = await listening((_, response) => void response.end('{"tags":["stolen"]}'));
   await using registry = await listening((_, response) =>
     response.writeHead(307, { location: `${elsewhere.url}/x` }).end(),
   );
   await using own = clients({ url: registry.url });
-  const { parent, upward } = own;
+  const { parent, pushClient } = own;
   const manifest = { digest: DIGEST, mediaType: 'm', bytes: Buffer.from('{}') };
-  const asks: (() => Promise<unknown>)[] = [
+  const requests: (() => Promise<unknown>)[] = [
     () => parent.tags('a', signal),
     () => parent.ping(signal),
     () => parent.resolve('a', 'v1', signal),
     () => parent.manifest('a', 'v1', signal),
     () => Array.fromAsync(parent.repositories(signal)),
-    () => upward.begin('a', DIGEST, signal),
-    () => upward.putManifest('a', 'v1', manifest, signal),
-    () => upward.deleteManifest('a', DIGEST, signal),
-    () => upward.hasManifest('a', DIGEST, signal),
+    () => pushClient.begin('a', DIGEST, signal),
+    () => pushClient.putManifest('a', 'v1', manifest, signal),
+    () => pushClient.deleteManifest('a', DIGEST, signal),
+    () => pushClient.hasManifest('a', DIGEST, signal),
   ];
-  for (const ask of asks)
-    await assert.rejects(ask, { code: 'parent-invalid', message: /only blobs are fetched/ });
-  assert.deepEqual(elsewhere.asked, []);
+  for (const request of requests)
+    await assert.rejects(request, { code: 'parent-invalid', message: /only blobs are fetched/ });
+  assert.deepEqual(elsewhere.requests, []);
 });
 
-test('a redirect leads to no other private network, and the number of hops is bounded', async () => {
+test('a redirect into another private network is refused, and the number of hops is bounded', async () => {
   let location = '';
   await using registry = await listening((_, response) => response.writeHead(307, { location }).end());
   await using own = clients({ url: registry.url });
-  const to = async (address: string) => {
+  const redirectTo = async (address: string) => {
     location = address;
     await own.blob();
   };
@@ -144,21 +144,24 @@ test('a redirect leads to no other private network, and the number of hops is bo
     '[::ffff:10.0.0.1]',
     '0x0a010203',
   ]) {
-    await assert.rejects(to(`http://${host}/blob?secret`), (error: Error & { code?: string }) => {
+    await assert.rejects(redirectTo(`http://${host}/blob?secret`), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'parent-invalid');
       assert.match(error.message, /private network other than the parent's: .* parent\.allowedHosts/);
       assert.doesNotMatch(error.message, /secret/);
       return true;
     });
   }
-  registry.asked.length = 0;
-  await assert.rejects(to(`${registry.url}/again`), { code: 'parent-invalid', message: /more than 5 times/ });
-  assert.equal(registry.asked.length, 6);
+  registry.requests.length = 0;
+  await assert.rejects(redirectTo(`${registry.url}/again`), {
+    code: 'parent-invalid',
+    message: /more than 5 times/,
+  });
+  assert.equal(registry.requests.length, 6);
   for (const bad of ['ftp://x/', 'http://', 'javascript:1'])
-    await assert.rejects(to(bad), { code: 'parent-invalid' });
+    await assert.rejects(redirectTo(bad), { code: 'parent-invalid' });
 });
 
-test('what was asked for by TLS does not go on without', async () => {
+test('a request by TLS is not redirected to a host without TLS', async () => {
   await using authority = await Authority.create();
   const { certificateFile, keyFile } = await authority.issue('parent');
   const tls = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
@@ -170,11 +173,11 @@ test('what was asked for by TLS does not go on without', async () => {
   await using own = clients({ url: registry.url, ca: await readFile(authority.certificate, 'utf8') });
   await assert.rejects(own.blob(), { code: 'parent-invalid', message: /without TLS/ });
   const session = { location: `${plain.url}/upload`, offset: 0 };
-  await assert.rejects(own.upward.offset('a', session.location, signal), { message: /without TLS/ });
-  assert.deepEqual(plain.asked, []);
+  await assert.rejects(own.pushClient.offset('a', session.location, signal), { message: /without TLS/ });
+  assert.deepEqual(plain.requests, []);
 });
 
-test('a name is resolved once: what was looked at is what is connected to', async () => {
+test('a name is resolved once: the checked address is the one connected to', async () => {
   const names: Record<string, string[][]> = {
     'parent.test': [['127.0.0.1']],
     'flips.test': [['127.0.0.1'], ['10.1.2.3']],
@@ -197,7 +200,7 @@ test('a name is resolved once: what was looked at is what is connected to', asyn
   for (const name of ['flips.test', 'mixed.test']) {
     host = name;
     assert.equal(await own.blob(), 'content');
-    assert.equal(resolved.filter((one) => one === name).length, 1);
+    assert.equal(resolved.filter((other) => other === name).length, 1);
   }
   host = 'inside.test';
   await assert.rejects(own.blob(), {
@@ -214,7 +217,7 @@ test('a name is resolved once: what was looked at is what is connected to', asyn
   assert.equal(await allowing.blob(), 'content');
 });
 
-test('a token service, and the address of an upload, are no way into another network', async () => {
+test('a token service or an upload location in another private network is refused', async () => {
   let realm = 'http://169.254.169.254/token';
   await using registry = await listening(({ url, headers }, response) => {
     if (url?.startsWith('/token')) return void response.end('{"token":"good"}');
@@ -233,11 +236,11 @@ test('a token service, and the address of an upload, are no way into another net
     response.writeHead(202, { location: 'http://10.1.2.3/upload' }).end(),
   );
   await using sending = clients({ url: uploads.url });
-  const session = await sending.upward.begin('a', DIGEST, signal);
-  await assert.rejects(sending.upward.offset('a', session.location, signal), { code: 'parent-invalid' });
+  const session = await sending.pushClient.begin('a', DIGEST, signal);
+  await assert.rejects(sending.pushClient.offset('a', session.location, signal), { code: 'parent-invalid' });
 });
 
-test("what another host says is nobody's word: neither of a blob, nor of a token, nor of a range", async () => {
+test('faults do not repeat what another host answered, or its URL', async () => {
   let status = 500;
   await using elsewhere = await listening((_, response) => {
     const headers = status === 206 ? { 'content-range': SECRET } : { 'content-type': 'application/json' };
@@ -250,16 +253,16 @@ test("what another host says is nobody's word: neither of a blob, nor of a token
   });
   let tokens = '';
   await using own = clients({ url: registry.url, login: undefined });
-  const silent = (error: Error & { detail?: object }) => {
-    assert.doesNotMatch(`${error.message} ${JSON.stringify(error.detail)}`, /nobody|%20/);
+  const hidesSecret = (error: Error & { detail?: object }) => {
+    assert.doesNotMatch(`${error.message} ${JSON.stringify(error.detail)}`, /secret of|%20/);
     return true;
   };
-  for (status of [500, 403, 404, 416, 429, 206, 301]) await assert.rejects(own.blob(), silent);
+  for (status of [500, 403, 404, 416, 429, 206, 301]) await assert.rejects(own.blob(), hidesSecret);
   tokens = `${elsewhere.url}/token/${encodeURIComponent(SECRET)}`;
-  for (status of [403, 404, 200]) await assert.rejects(own.parent.tags('a', signal), silent);
+  for (status of [403, 404, 200]) await assert.rejects(own.parent.tags('a', signal), hidesSecret);
 });
 
-test('what the parent itself says is on one line, and no longer than a line', async () => {
+test('a message of the parent is cut and on one line, without control characters', async () => {
   await using registry = await listening((_, response) => {
     const error = { code: 'DENIED', message: `\u001b]52;c;x\u0007not\r\n\u202efor you${'.'.repeat(5_000)}` };
     response.writeHead(403).end(
@@ -286,21 +289,21 @@ test('allowed hosts are names, patterns of names, addresses and networks', () =>
     'configuration' in read('[s3.plant.example, "*.plant.example", 10.0.0.7, 10.0.0.0/8, "fd00::/8"]'),
   );
   for (const bad of ['["http://a"]', '["a b"]', '["*"]', '["10.0.0.0/99"]', '[""]', 'all']) {
-    const found = read(bad);
+    const result = read(bad);
     assert.match(
-      'complaints' in found ? found.complaints.join() : '',
+      'complaints' in result ? result.complaints.join() : '',
       /^parent\.allowedHosts.*write a list/,
       bad,
     );
   }
 });
 
-test("a parent's name that can not be resolved for a moment does not make a redirect into its network a refusal", async () => {
+test("while the parent's name can't be resolved, a redirect into its network is unreachable, not invalid", async () => {
   const failing = (code: string) => Object.assign(new Error(`getaddrinfo ${code}`), { code });
   let answer: Error | string[] = failing('EAI_AGAIN');
-  let asked = 0;
+  let resolutions = 0;
   const resolve = async () => {
-    asked += 1;
+    resolutions += 1;
     if (answer instanceof Error) throw answer;
     return answer;
   };
@@ -310,15 +313,15 @@ test("a parent's name that can not be resolved for a moment does not make a redi
     code: 'parent-unreachable',
     message: /parent\.test can't be resolved \(EAI_AGAIN\).*add 10\.1\.2\.4 to parent\.allowedHosts/,
   });
-  // Where nothing depends on it, it is not asked for.
+  // It is resolved only if the result depends on it.
   await check('10.2.3.4');
   await check('8.8.8.8');
-  assert.equal(asked, 1);
-  // Behind a proxy there may be no such name here.
+  assert.equal(resolutions, 1);
+  // Behind a proxy, the name may not exist here.
   answer = failing('ENOTFOUND');
   await assert.rejects(check('10.1.2.4'), { code: 'parent-invalid', message: /allowedHosts/ });
   answer = ['10.1.2.3'];
   await check('10.1.2.4');
   await check('10.1.2.5');
-  assert.equal(asked, 3);
+  assert.equal(resolutions, 3);
 });

@@ -12,7 +12,7 @@ import { quiet } from '../../support/bus.ts';
 export const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 const FAST = { ...TIMES, gatherMs: 10, pollMs: 1_000, soonMs: 50, parkedMs: 400, deliveryWait: () => 30 };
 
-/** Webhooks of one layer: a real bus, real storage that keeps their places, and events of content that never was. */
+/** The webhooks of one layer, with a real bus, real storage for their places, and events without content. */
 export async function notifyRig(...first: Webhook[]) {
   const stack = new AsyncDisposableStack();
   const buses = await connectAll();
@@ -22,9 +22,9 @@ export async function notifyRig(...first: Webhook[]) {
   const line = (fields: object, text: string) => void lines.push(`${JSON.stringify(fields)} ${text}`);
   const log: Log = { ...quiet, info: line, warn: line, error: line };
   let receivers = notificationsOf({ webhooks: first }).webhooks;
-  // As storage says it at its start.
+  // As storage does at its start.
   buses.storage.publish(storageStarted, {});
-  let said = 1;
+  let published = 1;
   let running: { webhooks: WebhookTasks; end: AbortController } | undefined;
   const { syncer } = buses;
   const rig = {
@@ -39,7 +39,7 @@ export async function notifyRig(...first: Webhook[]) {
       running = { webhooks: new WebhookTasks({ ...deps, ...more }, end.signal), end };
     },
     async stop() {
-      running?.end.abort(new Error('over'));
+      running?.end.abort(new Error('the test is over'));
       await running?.webhooks.ended();
       running = undefined;
     },
@@ -49,20 +49,20 @@ export async function notifyRig(...first: Webhook[]) {
     },
     async push(...tags: string[]) {
       for (const tag of tags) {
-        said += 1;
+        published += 1;
         buses.storage.publish(tagMoved, { repository: 'app', tag, digest: digestOf(tag) });
       }
       await this.stored();
     },
-    async forget(...tags: string[]) {
+    async deleteManifests(...tags: string[]) {
       for (const tag of tags) {
-        said += 1;
+        published += 1;
         buses.storage.publish(manifestDeleted, { repository: 'app', digest: digestOf(tag) });
       }
       await this.stored();
     },
-    /** Resolves when the stream has all that was said. */
-    stored: () => until(() => buses.storage.stored()?.id === `storage-test-${said}`),
+    /** Resolves when the stream has all published events. */
+    stored: () => until(() => buses.storage.stored()?.id === `storage-test-${published}`),
     status: async (index = 0): Promise<WebhookStatus | undefined> =>
       (await syncer.get(webhookStatus, receiverKey(receivers[index]!)))?.value,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -15,11 +15,11 @@ import { type Answer, TestReceiver } from '../../support/receiver.ts';
 import { patience } from '../../support/until.ts';
 import { notifyRig } from './rig.ts';
 
-/** What receivers of a few lines are told, whatever they answer. */
+/** Deliveries to `TestReceiver`, with any answer. */
 
 let folder: string;
 let secretFile: string;
-const SECRET = 'a secret that nobody says';
+const SECRET = 'a secret of this test';
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'terrace-webhooks-'));
   secretFile = join(folder, 'secret');
@@ -30,12 +30,12 @@ after(() => rm(folder, { recursive: true }));
 const tags = (count: number, from = 1) => Array.from({ length: count }, (_, index) => `t${from + index}`);
 const subjects = (...names: string[]) => names.map((name) => `app:${name}`);
 
-test('what the patterns select is told in order, as CloudEvents that are signed', async () => {
+test('the selected events are delivered in order, as signed CloudEvents', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url, secretFile, match: ['app:*:push', '*@*:delete'] });
   rig.start();
   await rig.push('a', 'b');
-  await rig.forget('a');
+  await rig.deleteManifests('a');
   await rig.push('c');
   await receiver.takes(4);
   assert.deepEqual(
@@ -55,7 +55,7 @@ test('what the patterns select is told in order, as CloudEvents that are signed'
   }
 });
 
-test('whatever fails is told again with the same id, before anything else; a slow one holds up no other', async () => {
+test('a failed delivery is retried with the same id before later events, and a slow webhook delays no other', async () => {
   await using receiver = await TestReceiver.start();
   await using slow = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url }, { url: slow.url });
@@ -67,15 +67,15 @@ test('whatever fails is told again with the same id, before anything else; a slo
     { status: 307, headers: { location: `${receiver.url}&moved` } },
     404,
   ];
-  const left = [...answers];
-  receiver.answer = ({ event }) => (event.subject === 'app:b' ? (left.shift() ?? 200) : 202);
+  const remaining = [...answers];
+  receiver.answer = ({ event }) => (event.subject === 'app:b' ? (remaining.shift() ?? 200) : 202);
   const held = Promise.withResolvers<Answer>();
   slow.answer = () => held.promise;
   rig.start({ answerMs: patience() });
   await rig.push('a');
   await receiver.takes(1);
   await rig.stop();
-  // So soon that the one that hangs is told again soon, too.
+  // Short, so that the delivery without an answer is retried soon.
   rig.start({ answerMs: patience(150) });
   await rig.push('b', 'c');
   await receiver.takes(3);
@@ -87,10 +87,10 @@ test('whatever fails is told again with the same id, before anything else; a slo
   assert.equal(slow.taken.length, 0);
   slow.answer = () => 200;
   held.resolve(200);
-  await slow.until(() => new Set(slow.subjects).size === 3, 'all of it told to the slow one');
+  await slow.until(() => new Set(slow.subjects).size === 3, 'all events at the slow receiver');
 });
 
-test('a receiver is away, and so are those who tell it: all is told in order and once when they are back', async () => {
+test('after the receiver and the syncer were stopped, all events are delivered once and in order', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
@@ -113,15 +113,15 @@ test('a receiver is away, and so are those who tell it: all is told in order and
   const status = await rig.status();
   assert.equal(status?.state, 'Online');
   assert.equal(status?.failure, undefined);
-  // Neither query nor secret are anybody's business.
-  assert.doesNotMatch(JSON.stringify([status, failing, rig.lines]), /of=test|whsec|nobody says/);
+  // Neither the query nor the secret is published or logged.
+  assert.doesNotMatch(JSON.stringify([status, failing, rig.lines]), /of=test|whsec|secret of this test/);
 });
 
-test('one that is gone is parked, which is said, and asked again later', async () => {
+test('a webhook whose receiver answers 410 is parked, is logged and published, and is retried later', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url, name: 'line' });
-  const said: string[] = [];
-  rig.buses.syncer.listen(webhookChanged, ({ data }) => void said.push(`${data.name} ${data.state}`));
+  const changes: string[] = [];
+  rig.buses.syncer.listen(webhookChanged, ({ data }) => void changes.push(`${data.name} ${data.state}`));
   receiver.answer = () => 410;
   rig.start();
   await until(async () => (await rig.status())?.state === 'Untried');
@@ -132,11 +132,11 @@ test('one that is gone is parked, which is said, and asked again later', async (
   receiver.answer = () => 200;
   await receiver.takes(2);
   assert.deepEqual(receiver.subjects, subjects('a', 'b'));
-  await until(() => said.length === 2);
-  assert.deepEqual(said, ['line Parked', 'line Online']);
+  await until(() => changes.length === 2);
+  assert.deepEqual(changes, ['line Parked', 'line Online']);
 });
 
-test('the bus comes back without its store: the receiver is told that some are lost, and then what happens', async () => {
+test('after the bus lost its store, the receiver receives a loss and then the new events', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
@@ -152,7 +152,7 @@ test('the bus comes back without its store: the receiver is told that some are l
   assert.equal(next?.event.subject, 'app:c');
 });
 
-test('a question that nobody answered is no loss', async () => {
+test('an unanswered query of the stream does not count as a loss', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   const { archive } = rig.buses.syncer;
@@ -169,7 +169,7 @@ test('a question that nobody answered is no loss', async () => {
   assert.deepEqual([receiver.subjects, failed], [subjects('a'), true]);
 });
 
-test('a new one is told from now on, a removed one nothing, one that matches other things goes on at its place', async () => {
+test('a new webhook starts now, a removed one ends, and one with new patterns continues at its place', async () => {
   await using receiver = await TestReceiver.start();
   await using other = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
@@ -188,7 +188,7 @@ test('a new one is told from now on, a removed one nothing, one that matches oth
   assert.deepEqual(other.subjects, subjects('b', 'c'));
 });
 
-test('a certificate of a private authority is believed where it is named, and only there', async () => {
+test('a certificate of a private authority is trusted only by the webhook that names the authority', async () => {
   await using authority = await Authority.create();
   const { certificateFile, keyFile } = await authority.issue('receiver');
   const pair = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
@@ -205,7 +205,7 @@ test('a certificate of a private authority is believed where it is named, and on
   assert.equal(receiver.came.length, 1);
 });
 
-test('what is not kept any more when a receiver is back is told as lost, once, and then what is there', async () => {
+test('a receiver that returns after events expired receives one loss and then the remaining events', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
@@ -234,7 +234,7 @@ test('what is not kept any more when a receiver is back is told as lost, once, a
   assert.equal(next?.event.subject, 'app:d');
 });
 
-test('a proxy that the environment names is used, and not for those that it leaves out', async () => {
+test('deliveries use the proxy of the environment, but not for hosts in `no_proxy`', async () => {
   await using authority = await Authority.create();
   const { certificateFile, keyFile } = await authority.issue('receiver');
   const pair = { cert: await readFile(certificateFile), key: await readFile(keyFile) };

@@ -4,35 +4,35 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type AwaitDeps, awaitParent } from '../../../services/syncer/parent-tasks/await-parent.ts';
 import { quiet } from '../../support/bus.ts';
 
-const gone = new Fault('parent-unreachable', 'GET /v2/: connect ECONNREFUSED');
+const unreachable = new Fault('parent-unreachable', 'GET /v2/: connect ECONNREFUSED');
 
-/** A layer whose passes end as the test says, and a parent that answers as it says. */
+/** Runs `awaitParent`. The test decides how the passes end and whether the parent answers. */
 function awaiting(more: Partial<AwaitDeps> = {}) {
   const end = new AbortController();
   const passes = new Set<() => void>();
-  const said: string[] = [];
+  const steps: string[] = [];
   const waiting = new Set<() => void>();
-  const say = (word: string) => {
-    said.push(word);
+  const record = (step: string) => {
+    steps.push(step);
     for (const wake of waiting) wake();
   };
-  const state = { away: false, answers: false };
+  const state = { isUnreachable: false, answers: false };
   const ended = awaitParent(
     {
       changeCursor: { cursor: undefined },
       link: () => ({ usable: true, live: true }),
-      isUnreachable: () => state.away,
+      isUnreachable: () => state.isUnreachable,
       parent: async () => ({
         ping: async () => {
-          say('asked');
-          if (!state.answers) throw gone;
+          record('ping');
+          if (!state.answers) throw unreachable;
         },
       }),
-      onPass: (heard) => {
-        passes.add(heard);
-        return () => void passes.delete(heard);
+      onPass: (listener) => {
+        passes.add(listener);
+        return () => void passes.delete(listener);
       },
-      requestPass: () => say('told'),
+      requestPass: () => record('pass'),
       log: quiet,
       firstWaitMs: 1,
       ...more,
@@ -40,14 +40,14 @@ function awaiting(more: Partial<AwaitDeps> = {}) {
     end.signal,
   );
   return {
-    said,
+    steps,
     state,
-    pass(away: boolean) {
-      state.away = away;
-      for (const heard of passes) heard();
+    endPass(isUnreachable: boolean) {
+      state.isUnreachable = isUnreachable;
+      for (const listener of passes) listener();
     },
-    async hears(word: string, times = 1): Promise<void> {
-      const count = () => said.filter((one) => one === word).length;
+    async until(step: string, times = 1): Promise<void> {
+      const count = () => steps.filter((other) => other === step).length;
       while (count() < times) await new Promise<void>((resolve) => waiting.add(resolve));
     },
     async [Symbol.asyncDispose]() {
@@ -58,76 +58,76 @@ function awaiting(more: Partial<AwaitDeps> = {}) {
   };
 }
 
-test('a parent that a pass could not reach is asked until it answers: then a pass begins, and nobody asks any more', async () => {
-  await using one = awaiting();
-  one.pass(true);
-  await one.hears('asked', 2);
-  one.state.answers = true;
-  await one.hears('told');
-  one.pass(false);
+test('a parent that a pass could not reach is pinged until it answers; then a pass is requested and the pings end', async () => {
+  await using awaited = awaiting();
+  awaited.endPass(true);
+  await awaited.until('ping', 2);
+  awaited.state.answers = true;
+  await awaited.until('pass');
+  awaited.endPass(false);
   await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual(one.said, ['asked', 'asked', 'asked', 'told']);
-  // Each time anew.
-  one.pass(true);
-  await one.hears('told', 2);
+  assert.deepEqual(awaited.steps, ['ping', 'ping', 'ping', 'pass']);
+  // Also after the next pass that could not reach it.
+  awaited.endPass(true);
+  await awaited.until('pass', 2);
 });
 
-test('nobody asks where a request rests at the parent, or while the link may not be used', async () => {
+test('the parent is not pinged while a long poll is active there, or while the link may not be used', async () => {
   const changeCursor: { cursor: string | undefined } = { cursor: '1' };
   let live = true;
-  await using one = awaiting({ changeCursor, link: () => ({ usable: true, live }), firstWaitMs: 0 });
-  one.state.answers = true;
-  const pass = async () => {
-    one.pass(true);
-    // Longer than it waits before it asks.
+  await using awaited = awaiting({ changeCursor, link: () => ({ usable: true, live }), firstWaitMs: 0 });
+  awaited.state.answers = true;
+  const endPass = async () => {
+    awaited.endPass(true);
+    // Longer than the wait before a ping.
     await new Promise((resolve) => setTimeout(resolve, 1));
     await new Promise((resolve) => setImmediate(resolve));
   };
-  for (let time = 0; time < 3; time += 1) await pass();
+  for (let time = 0; time < 3; time += 1) await endPass();
   [changeCursor.cursor, live] = [undefined, false];
-  for (let time = 0; time < 3; time += 1) await pass();
+  for (let time = 0; time < 3; time += 1) await endPass();
   live = true;
-  one.pass(true);
-  await one.hears('told');
-  assert.deepEqual(one.said, ['asked', 'told']);
+  awaited.endPass(true);
+  await awaited.until('pass');
+  assert.deepEqual(awaited.steps, ['ping', 'pass']);
 });
 
-/** With jitter, a pause is half to all of these. */
-function fit(pauses: (number | undefined)[], limits: number[]): void {
-  assert.equal(pauses.length, limits.length);
-  const wrong = pauses.filter((ms, at) => {
+/** Asserts that each wait is between half of its limit and the limit, because of the jitter. */
+function assertWaits(waits: (number | undefined)[], limits: number[]): void {
+  assert.equal(waits.length, limits.length);
+  const wrong = waits.filter((ms, at) => {
     const limit = limits[at] as number;
     return ms === undefined || ms < limit / 2 || ms > limit;
   });
-  assert.deepEqual(wrong, [], `${pauses}`);
+  assert.deepEqual(wrong, [], `${waits}`);
 }
 
-test('a parent that answers and fails every pass all the same is left alone for twice as long each time, until a pass reaches it', async () => {
+test('each pass that fails after a successful ping doubles the wait, until a pass reaches the parent', async () => {
   const waits: number[] = [];
   const debug = (fields: object) => void waits.push((fields as { ms: number }).ms);
-  await using one = awaiting({ log: { ...quiet, debug } });
-  one.state.answers = true;
+  await using awaited = awaiting({ log: { ...quiet, debug } });
+  awaited.state.answers = true;
   for (let time = 1; time <= 4; time += 1) {
-    one.pass(true);
-    await one.hears('told', time);
+    awaited.endPass(true);
+    await awaited.until('pass', time);
   }
-  one.pass(true);
-  await one.hears('told', 5);
-  fit(waits, [2, 4, 8, 16]);
-  one.pass(false);
+  awaited.endPass(true);
+  await awaited.until('pass', 5);
+  assertWaits(waits, [2, 4, 8, 16]);
+  awaited.endPass(false);
   await new Promise((resolve) => setImmediate(resolve));
   for (let time = 6; time <= 7; time += 1) {
-    one.pass(true);
-    await one.hears('told', time);
+    awaited.endPass(true);
+    await awaited.until('pass', time);
   }
-  fit(waits, [2, 4, 8, 16, 2]);
-  // One that does not answer in between has not reached it.
-  one.state.answers = false;
-  one.pass(true);
-  await one.hears('asked', 8);
-  one.state.answers = true;
-  await one.hears('told', 8);
-  one.pass(true);
-  await one.hears('told', 9);
-  fit([waits[5], waits.at(-1)], [4, 8]);
+  assertWaits(waits, [2, 4, 8, 16, 2]);
+  // A failed ping meanwhile does not reset the wait.
+  awaited.state.answers = false;
+  awaited.endPass(true);
+  await awaited.until('ping', 8);
+  awaited.state.answers = true;
+  await awaited.until('pass', 8);
+  awaited.endPass(true);
+  await awaited.until('pass', 9);
+  assertWaits([waits[5], waits.at(-1)], [4, 8]);
 });

@@ -9,16 +9,16 @@ import { waitAfter } from '../../../services/syncer/parent-tasks/wait-after.ts';
 import { ChangeCursor } from '../../../services/syncer/reconcile/observe/change-cursor.ts';
 import { quiet } from '../../support/bus.ts';
 
-const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');
+const unreachable = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');
 const unchanged = (cursor: string): Changes => ({ cursor, lost: false, changes: [], more: false });
 const bus = { call: async () => ({ cursor: '1' }) } as unknown as Bus;
 const routine = { scopeHash: 'this parent', full: false, mustAsk: false };
 const { signal: never } = new AbortController();
 
-/** A parent whose answers the test gives, one after another. */
+/** A parent whose answers the test gives one after another. */
 class Feed {
   readonly waits: number[] = [];
-  #asked = Promise.withResolvers<void>();
+  #requested = Promise.withResolvers<void>();
   #answer = Promise.withResolvers<Changes>();
 
   changes = async (_after: string | undefined, waitS: number, signal: AbortSignal) => {
@@ -26,14 +26,14 @@ class Feed {
     this.waits.push(waitS);
     this.#answer = Promise.withResolvers();
     signal.addEventListener('abort', () => this.#answer.reject(signal.reason), { once: true });
-    this.#asked.resolve();
+    this.#requested.resolve();
     return this.#answer.promise;
   };
 
-  /** When somebody asks. */
+  /** Resolves at the next request. */
   async next(): Promise<{ answer(changes: Changes): void; fail(fault: Fault): void }> {
-    await this.#asked.promise;
-    this.#asked = Promise.withResolvers();
+    await this.#requested.promise;
+    this.#requested = Promise.withResolvers();
     const { resolve, reject } = this.#answer;
     return { answer: resolve, fail: reject };
   }
@@ -43,9 +43,9 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   const stack = new DisposableStack();
   const feed = new Feed();
   const changeCursor = new ChangeCursor(bus);
-  const said: string[] = [];
-  const end = stack.adopt(new AbortController(), (own) => own.abort());
-  // The first pass asks for itself.
+  const calls: string[] = [];
+  const end = stack.adopt(new AbortController(), (controller) => controller.abort());
+  // The first pass asks the parent itself.
   const first = changeCursor.read(
     { changes: async () => unchanged('1') },
     { ...routine, mustAsk: true },
@@ -53,8 +53,8 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   );
   await (await first)?.finish(true);
   const waiting = new Set<() => void>();
-  const say = (word: string) => {
-    said.push(word);
+  const record = (call: string) => {
+    calls.push(call);
     for (const wake of waiting) wake();
   };
   const deps: FollowDeps = {
@@ -63,9 +63,9 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
     identity: async () => ({ instance: 'i' }),
     link: () => ({ usable: true, live: true }),
     prefetcher: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
-    requestPass: () => say('tell'),
-    unchanged: () => say('unchanged'),
-    reportUnreachable: (reason) => say(`unreachable: ${reason}`),
+    requestPass: () => record('pass'),
+    unchanged: () => record('unchanged'),
+    reportUnreachable: (reason) => record(`unreachable: ${reason}`),
     log: quiet,
     pace,
   };
@@ -73,89 +73,89 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   return {
     feed,
     changeCursor,
-    said,
-    /** Resolves when the word was said. */
-    async hears(word: string): Promise<void> {
-      while (!said.includes(word)) await new Promise<void>((resolve) => waiting.add(resolve));
+    calls,
+    /** Resolves once the call was made. */
+    async until(call: string): Promise<void> {
+      while (!calls.includes(call)) await new Promise<void>((resolve) => waiting.add(resolve));
     },
     [Symbol.dispose]: () => stack.dispose(),
   };
 }
 
-test('while nobody has answered the request that rests, a routine pass asks the parent itself', async () => {
-  using one = await following();
-  await one.feed.next();
-  const asked: (string | undefined)[] = [];
+test('a routine pass asks the parent itself while the long poll is not answered yet', async () => {
+  using follower = await following();
+  await follower.feed.next();
+  const cursors: (string | undefined)[] = [];
   const feed = {
     changes: async (after: string | undefined): Promise<Changes> => {
-      asked.push(after);
-      throw away;
+      cursors.push(after);
+      throw unreachable;
     },
   };
-  await assert.rejects(one.changeCursor.read(feed, routine, never), away);
-  assert.deepEqual(asked, ['1']);
+  await assert.rejects(follower.changeCursor.read(feed, routine, never), unreachable);
+  assert.deepEqual(cursors, ['1']);
 });
 
-test('an answer that nothing is new begins a pass, which then need not ask', async () => {
-  using one = await following();
-  (await one.feed.next()).answer(unchanged('2'));
-  await one.hears('unchanged');
-  assert.ok(one.changeCursor.followed);
-  const feed = { changes: () => assert.fail('it asked') };
-  const look = await one.changeCursor.read(feed, routine, never);
-  assert.equal(look?.answered, true);
-  assert.equal(one.changeCursor.cursor, '2');
+test('an answer without changes is reported, and the next pass does not ask the parent', async () => {
+  using follower = await following();
+  (await follower.feed.next()).answer(unchanged('2'));
+  await follower.until('unchanged');
+  assert.ok(follower.changeCursor.followed);
+  const feed = { changes: () => assert.fail('the parent was asked') };
+  const view = await follower.changeCursor.read(feed, routine, never);
+  assert.equal(view?.answered, true);
+  assert.equal(follower.changeCursor.cursor, '2');
 });
 
-test('a parent that does not answer is unreachable at once, and its return begins a pass at once', async () => {
-  using one = await following();
-  (await one.feed.next()).answer(unchanged('2'));
-  await one.hears('unchanged');
-  (await one.feed.next()).fail(away);
-  (await one.feed.next()).fail(away);
-  await one.hears(`unreachable: ${away.message}`);
-  assert.equal(one.changeCursor.followed, false);
-  const again = await one.feed.next();
-  assert.equal(one.feed.waits.at(-1), 0, 'the parent is asked for an answer at once');
+test('the second failure in a row reports the parent as unreachable, and its next answer requests a pass', async () => {
+  using follower = await following();
+  (await follower.feed.next()).answer(unchanged('2'));
+  await follower.until('unchanged');
+  (await follower.feed.next()).fail(unreachable);
+  (await follower.feed.next()).fail(unreachable);
+  await follower.until(`unreachable: ${unreachable.message}`);
+  assert.equal(follower.changeCursor.followed, false);
+  const again = await follower.feed.next();
+  assert.equal(follower.feed.waits.at(-1), 0, 'the parent is asked for an answer at once');
   again.answer(unchanged('2'));
-  await one.hears('tell');
+  await follower.until('pass');
 });
 
-test('one connection that breaks, as a proxy may break it, is no news', async () => {
-  using one = await following();
-  (await one.feed.next()).fail(away);
-  (await one.feed.next()).answer(unchanged('2'));
-  await one.hears('unchanged');
-  assert.deepEqual(one.said, ['unchanged']);
+test('a single broken connection, such as at the time-out of a proxy, is not reported', async () => {
+  using follower = await following();
+  (await follower.feed.next()).fail(unreachable);
+  (await follower.feed.next()).answer(unchanged('2'));
+  await follower.until('unchanged');
+  assert.deepEqual(follower.calls, ['unchanged']);
 });
 
-test('a parent that can not be reached is asked again within seconds, one that answers with an error later', () => {
-  const longest = (fault: Fault) =>
+test('an unreachable parent is polled again within seconds, and one that answers with an error later', () => {
+  const maxWait = (fault: Fault) =>
     Math.max(...Array.from({ length: 30 }, (_, failures) => waitAfter(fault, failures, undefined, 1)));
-  assert.equal(longest(away), 5_000);
+  assert.equal(maxWait(unreachable), 5_000);
   const answered = (detail: object) =>
     new Fault('parent-unreachable', 'answered 503', { detail: { ...detail } });
-  assert.equal(longest(answered({ status: 503 })), 60_000);
-  assert.equal(longest(answered({ status: 503, retryAfterMs: 90_000 })), 95_000);
-  assert.equal(longest(answered({ status: 503, retryAfterMs: 1e9 })), 305_000);
+  assert.equal(maxWait(answered({ status: 503 })), 60_000);
+  assert.equal(maxWait(answered({ status: 503, retryAfterMs: 90_000 })), 95_000);
+  assert.equal(maxWait(answered({ status: 503, retryAfterMs: 1e9 })), 305_000);
 });
 
-test('a parent that answers that nothing is new without waiting for it is not asked again at once', async () => {
-  const brought: string[] = [];
+test('a parent that reports no changes without a wait is not polled again at once', async () => {
+  const contents: string[] = [];
   const pace = {
-    after: (_tookMs: number, what: string) => {
-      brought.push(what);
+    after: (_tookMs: number, content: string) => {
+      contents.push(content);
       return 1_000_000;
     },
   };
-  using one = await following(pace);
-  (await one.feed.next()).answer(unchanged('2'));
-  await one.hears('unchanged');
+  using follower = await following(pace);
+  (await follower.feed.next()).answer(unchanged('2'));
+  await follower.until('unchanged');
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual([brought, one.feed.waits.length], [['nothing'], 1]);
+  assert.deepEqual([contents, follower.feed.waits.length], [['nothing'], 1]);
 });
 
-test('an answer in time, or with something new, costs no wait; empty ones at once cost twice as much each time', () => {
+test('an answer with news or after a wait causes no delay, and each immediate empty answer doubles the delay', () => {
   const pace = new AnswerPace();
   const empty = (times: number) => Array.from({ length: times }, () => pace.after(0, 'nothing'));
   assert.deepEqual(empty(8), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
@@ -163,6 +163,6 @@ test('an answer in time, or with something new, costs no wait; empty ones at onc
   assert.deepEqual(empty(2), [1_000, 2_000]);
   assert.equal(pace.after(1_000, 'nothing'), 0);
   assert.equal(pace.after(400, 'nothing'), 600);
-  // What is known already may be followed by something new soon.
+  // Known entries may be followed by new ones soon.
   assert.deepEqual([pace.after(0, 'known'), pace.after(0, 'known')], [1_000, 1_000]);
 });

@@ -11,31 +11,31 @@ import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts'
 import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
-import type { LinkUse as Hours } from '../../../services/syncer/schedule/link-schedule.ts';
+import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
 import { sha256, TestLayer, until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { patience } from '../../support/until.ts';
 
-/** What is begun early, when, and how it ends, below a parent of a few lines. */
+/** When a prefetch begins and how it ends, below a test parent. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
 const bus = await layer.testBus.connect('syncer');
 
-/** What the parent tells, and has; and who waits for something else to be told. */
+/** The arriving blobs that the parent reports, the content that it has, and the requests that wait for a change. */
 const parent = {
   cursor: 1,
   blobs: [] as ArrivingBlob[],
   content: new Map<string, Buffer>(),
-  asked: [] as string[],
+  requests: [] as string[],
   waiting: new Set<ServerResponse>(),
   /** Each answer has another cursor. */
   restless: false,
-  tell(...blobs: ArrivingBlob[]): void {
+  report(...blobs: ArrivingBlob[]): void {
     this.cursor += 1;
     this.blobs = blobs;
-    for (const one of this.waiting) this.answer(one);
+    for (const response of this.waiting) this.answer(response);
     this.waiting.clear();
   },
   answer(response: ServerResponse): void {
@@ -45,7 +45,7 @@ const parent = {
 };
 const server = createServer(({ url = '', headers }, response) => {
   const { pathname, searchParams } = new URL(url, 'http://parent');
-  parent.asked.push(pathname);
+  parent.requests.push(pathname);
   if (pathname === ARRIVING_PATH) {
     const isOther = parent.restless || searchParams.get('after') !== parent.cursor.toString(16);
     if (isOther) return parent.answer(response);
@@ -66,19 +66,19 @@ after(async () => {
   server.close();
 });
 
-let hours: Hours;
+let linkUse: LinkUse;
 beforeEach(() => {
-  hours = { usable: true, live: true };
-  parent.asked = [];
-  parent.tell();
+  linkUse = { usable: true, live: true };
+  parent.requests = [];
+  parent.report();
 });
 
-/** @param size of what is told; `there`: what the parent has of it */
-function blob(repository: string, size = 400_000, there: 'all' | 'nothing' | 'unknown' = 'all') {
+/** @param atParent how much of the content the parent has */
+function blob(repository: string, size = 400_000, atParent: 'all' | 'nothing' | 'unknown' = 'all') {
   const content = randomBytes(size);
   const digest = sha256(content);
-  if (there !== 'unknown') parent.content.set(digest, there === 'all' ? content : Buffer.alloc(0));
-  return { told: { repository, digest, size, attempt: 'a1' }, content, digest };
+  if (atParent !== 'unknown') parent.content.set(digest, atParent === 'all' ? content : Buffer.alloc(0));
+  return { entry: { repository, digest, size, attempt: 'a1' }, content, digest };
 }
 
 function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
@@ -91,7 +91,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     clients: async () => ({
       arriving,
       get pushClient(): never {
-        return assert.fail('nothing goes up');
+        return assert.fail('nothing is pushed');
       },
     }),
     bandwidth: UNLIMITED as never,
@@ -104,8 +104,8 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     volume,
     settings,
     changeCursor,
-    link: () => hours,
-    by: 'early',
+    link: () => linkUse,
+    by: 'prefetch',
     activity,
     log: quiet,
     pace,
@@ -129,95 +129,95 @@ const holderOf = async (digest: string) => {
   const { ingests } = await bus.call(storageStatus, {});
   return ingests.find((ingest) => ingest.digest === digest)?.holder;
 };
-const askedFor = (digest: string) => parent.asked.filter((path) => path.endsWith(digest)).length;
+const requestsFor = (digest: string) => parent.requests.filter((path) => path.endsWith(digest)).length;
 
-test('what is selected, large enough and not here comes; nothing else is asked for', async () => {
-  const [wanted, later] = [blob('app/a'), blob('app/b')];
+test('only blobs that are selected, large enough and missing are prefetched', async () => {
+  const [selected, later] = [blob('app/a'), blob('app/b')];
   const [other, small] = [blob('other'), blob('app/small', 1_000)];
   await using _following = follow();
-  parent.tell(other.told, small.told, wanted.told);
-  await until(() => isHere(wanted.digest));
-  parent.tell(other.told, small.told, wanted.told, later.told);
+  parent.report(other.entry, small.entry, selected.entry);
+  await until(() => isHere(selected.digest));
+  parent.report(other.entry, small.entry, selected.entry, later.entry);
   await until(() => isHere(later.digest));
   assert.deepEqual(
-    [other, small].map(({ digest }) => askedFor(digest)),
+    [other, small].map(({ digest }) => requestsFor(digest)),
     [0, 0],
   );
-  assert.equal(askedFor(wanted.digest), 1);
+  assert.equal(requestsFor(selected.digest), 1);
 });
 
-test('what failed is begun again when the parent tells something else', async () => {
-  const wanted = blob('app/a', 400_000, 'unknown');
+test('a failed prefetch is retried when the parent reports another attempt', async () => {
+  const selected = blob('app/a', 400_000, 'unknown');
   await using _following = follow();
-  parent.tell(wanted.told);
-  await until(() => askedFor(wanted.digest) > 0);
-  await until(async () => (await holderOf(wanted.digest)) === undefined);
-  parent.content.set(wanted.digest, wanted.content);
-  parent.tell({ ...wanted.told, attempt: 'b2' });
-  await until(() => isHere(wanted.digest));
+  parent.report(selected.entry);
+  await until(() => requestsFor(selected.digest) > 0);
+  await until(async () => (await holderOf(selected.digest)) === undefined);
+  parent.content.set(selected.digest, selected.content);
+  parent.report({ ...selected.entry, attempt: 'b2' });
+  await until(() => isHere(selected.digest));
 });
 
-test('when the window closes, nothing waits at the parent any more, and what came is given back', async () => {
-  hours = { usable: true, live: true, until: Date.now() + patience(750) };
-  const wanted = blob('app/a', 400_000, 'nothing');
-  parent.tell(wanted.told);
+test('when the window closes, the long poll ends and the claim is released', async () => {
+  linkUse = { usable: true, live: true, until: Date.now() + patience(750) };
+  const selected = blob('app/a', 400_000, 'nothing');
+  parent.report(selected.entry);
   await using _following = follow();
-  await until(async () => (await holderOf(wanted.digest)) === 'early');
+  await until(async () => (await holderOf(selected.digest)) === 'prefetch');
   await until(() => parent.waiting.size > 0);
   const closed = once([...parent.waiting][0] as ServerResponse, 'close');
-  hours = { usable: false, live: false };
+  linkUse = { usable: false, live: false };
   await closed;
-  await until(async () => (await holderOf(wanted.digest)) === undefined);
+  await until(async () => (await holderOf(selected.digest)) === undefined);
 });
 
-test('a new configuration ends what is under way, and gives it back', async () => {
-  const wanted = blob('app/a', 400_000, 'nothing');
+test('a new configuration ends the running prefetch and releases its claim', async () => {
+  const selected = blob('app/a', 400_000, 'nothing');
   await using following = follow();
-  parent.tell(wanted.told);
-  await until(async () => (await holderOf(wanted.digest)) === 'early');
+  parent.report(selected.entry);
+  await until(async () => (await holderOf(selected.digest)) === 'prefetch');
   parent.blobs = [];
   parent.cursor += 1;
   following.prefetcher.reconfigured();
-  await until(async () => (await holderOf(wanted.digest)) === undefined);
+  await until(async () => (await holderOf(selected.digest)) === undefined);
 });
 
-test('while nothing comes there, the parent is not asked until somebody has heard that something does', async () => {
-  const wanted = blob('app/a');
+test('an idle prefetcher sends no request until it is woken', async () => {
+  const selected = blob('app/a');
   await using following = follow();
   const { prefetcher } = following;
   await until(() => parent.waiting.size > 0);
-  let told = 0;
-  using _told = prefetcher.onIdle(() => {
-    told += 1;
+  let idleCount = 0;
+  using _listener = prefetcher.onIdle(() => {
+    idleCount += 1;
   });
   assert.equal(prefetcher.idle, false);
-  // The end of a wait in which nothing came.
-  for (const one of parent.waiting) parent.answer(one);
+  // The long poll ends without arriving blobs.
+  for (const response of parent.waiting) parent.answer(response);
   parent.waiting.clear();
   await until(() => prefetcher.idle);
-  assert.equal(told, 1);
-  const { length } = parent.asked;
-  parent.tell(wanted.told);
-  assert.equal(parent.asked.length, length);
+  assert.equal(idleCount, 1);
+  const { length } = parent.requests;
+  parent.report(selected.entry);
+  assert.equal(parent.requests.length, length);
   prefetcher.begin();
-  await until(() => isHere(wanted.digest));
+  await until(() => isHere(selected.digest));
 });
 
-test('a parent that names another place each time, and nothing that comes, is not asked as fast as it answers', async () => {
-  const brought: string[] = [];
+test('a parent whose cursor changes without new blobs is not polled as fast as it answers', async () => {
+  const contents: string[] = [];
   const pace = {
-    after: (_tookMs: number, what: string) => {
-      brought.push(what);
-      return what === 'new' ? 0 : 1_000_000;
+    after: (_tookMs: number, content: string) => {
+      contents.push(content);
+      return content === 'new' ? 0 : 1_000_000;
     },
   };
   parent.restless = true;
-  const wanted = blob('app/a');
-  parent.blobs = [wanted.told];
+  const selected = blob('app/a');
+  parent.blobs = [selected.entry];
   await using _following = follow(pace);
-  await until(() => brought.length === 2);
-  await until(() => isHere(wanted.digest));
+  await until(() => contents.length === 2);
+  await until(() => isHere(selected.digest));
   parent.restless = false;
-  assert.deepEqual(brought, ['new', 'known']);
-  assert.equal(parent.asked.filter((path) => path === ARRIVING_PATH).length, 2);
+  assert.deepEqual(contents, ['new', 'known']);
+  assert.equal(parent.requests.filter((path) => path === ARRIVING_PATH).length, 2);
 });

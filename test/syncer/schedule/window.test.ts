@@ -10,7 +10,7 @@ const at = (text: string) => Date.parse(`${text}Z`);
 /** A Tuesday. */
 const NOON = at('2030-01-01T12:00');
 
-test('open from each time of the schedule on, up to and without the end', () => {
+test('a window is open from each time of the schedule up to, but not including, its end', () => {
   const times = { schedule: '0 2 * * *', windowMs: HOUR };
   const opens = at('2030-01-02T02:00');
   assert.deepEqual(windowAt(times, NOON), { open: false, until: opens });
@@ -21,7 +21,7 @@ test('open from each time of the schedule on, up to and without the end', () => 
   assert.deepEqual(windowAt(times, opens + HOUR), { open: false, until: opens + DAY });
 });
 
-test('windows that overlap or touch are one, and the last of them ends it', () => {
+test('windows that overlap or touch are merged, up to the end of the last one', () => {
   const until = (schedule: string, windowMs: number) => windowAt({ schedule, windowMs }, NOON)?.until;
   assert.equal(until('*/30 12-13 * * *', HOUR), at('2030-01-01T14:30'));
   assert.equal(until('*/15 12 * * *', 15 * MINUTE), at('2030-01-01T13:00'));
@@ -30,7 +30,7 @@ test('windows that overlap or touch are one, and the last of them ends it', () =
   assert.equal(until('0 0 * * 0', 3 * DAY), at('2030-01-02T00:00'));
 });
 
-test('a window that never closes is open for a day at least, and quickly told', () => {
+test('a window that never closes is open for at least a day, and is computed quickly', () => {
   for (const [schedule, windowMs] of [
     ['* * * * *', MINUTE],
     ['* * * * *', HOUR],
@@ -38,16 +38,16 @@ test('a window that never closes is open for a day at least, and quickly told', 
     ['0 * * * *', HOUR],
     ['0 0 * * 1', 7 * DAY],
   ] as const) {
-    const began = process.cpuUsage();
-    const found = windowAt({ schedule, windowMs }, NOON + 123);
-    // Of processor time, in µs: minute by minute it would take much longer.
-    assert.ok(process.cpuUsage(began).user < 2_000_000, schedule);
-    assert.equal(found?.open, true);
-    assert.ok(found.until >= NOON + DAY && found.until <= NOON + 10 * DAY, schedule);
+    const start = process.cpuUsage();
+    const window = windowAt({ schedule, windowMs }, NOON + 123);
+    // Processor time in µs: a computation minute by minute would take much longer.
+    assert.ok(process.cpuUsage(start).user < 2_000_000, schedule);
+    assert.equal(window?.open, true);
+    assert.ok(window.until >= NOON + DAY && window.until <= NOON + 10 * DAY, schedule);
   }
 });
 
-test('without a window there is none, and every minute without one is the whole time', () => {
+test('without a configured window there is none, and then a schedule of each minute is continuous', () => {
   assert.equal(windowAt({ schedule: '* * * * *' }, NOON), undefined);
   assert.equal(isContinuous({ schedule: ' *  * * * * ' }), true);
   assert.equal(isContinuous({ schedule: '* * * * *', windowMs: HOUR }), false);
@@ -67,59 +67,59 @@ const dayField = fc.constantFrom('*', '1', '2-4');
 const schedules = fc
   .tuple(minuteField, hourField, dayField, dayField)
   .map(([m, h, d, w]) => `${m} ${h} ${d} * ${w}`);
-const lengths = fc.oneof(fc.integer({ min: 60, max: 7_200 }), fc.integer({ min: 60, max: 7 * 86_400 }));
+const durations = fc.oneof(fc.integer({ min: 60, max: 7_200 }), fc.integer({ min: 60, max: 7 * 86_400 }));
 
-test('minute by minute, it is open where a time of the schedule was within its length', () => {
+test('a window is open if the schedule has a time within its duration before now', () => {
   fc.assert(
-    fc.property(schedules, lengths, fc.integer({ min: 0, max: 10 * DAY }), (schedule, seconds, offset) => {
+    fc.property(schedules, durations, fc.integer({ min: 0, max: 10 * DAY }), (schedule, seconds, offset) => {
       const windowMs = seconds * 1_000;
       const times = { schedule, windowMs };
       const now = NOON + offset;
-      const found = windowAt(times, now);
-      assert.ok(found && found.until > now);
+      const window = windowAt(times, now);
+      assert.ok(window && window.until > now);
       const isOpen = (instant: number) => (nextTime(schedule, instant - windowMs) ?? Infinity) <= instant;
-      assert.equal(found.open, isOpen(now));
-      // It stays so until then, and changes then, if it is not one of those that stay open for long.
-      assert.equal(isOpen(found.until - 1), found.open);
-      const middle = now + Math.floor((found.until - now) / 2);
-      assert.equal(isOpen(middle), found.open);
-      if (!found.open || found.until < now + DAY) assert.equal(isOpen(found.until), !found.open);
+      assert.equal(window.open, isOpen(now));
+      // It stays the same until `until`, and changes then, unless it is one that stays open for more than a day.
+      assert.equal(isOpen(window.until - 1), window.open);
+      const middle = now + Math.floor((window.until - now) / 2);
+      assert.equal(isOpen(middle), window.open);
+      if (!window.open || window.until < now + DAY) assert.equal(isOpen(window.until), !window.open);
     }),
     { numRuns: 150 },
   );
 });
 
-test('asked again and again, it tells the same until that has come', () => {
+test('repeated calls return the same window until it ends', () => {
   const every = { schedule: '* * * * *', windowMs: MINUTE };
   const daily = { schedule: '*/30 12-13 * * *', windowMs: HOUR };
   let until = 0;
   for (let now = NOON; now < NOON + 5 * DAY; now += 7 * HOUR) {
-    const found = windowAt(every, now);
-    assert.ok(found?.open && found.until >= now + DAY && found.until >= until);
-    until = found.until;
+    const window = windowAt(every, now);
+    assert.ok(window?.open && window.until >= now + DAY && window.until >= until);
+    until = window.until;
   }
   for (const offset of [0, 1, MINUTE, 2 * HOUR, 2.5 * HOUR - 1]) {
     assert.deepEqual(windowAt(daily, NOON + offset), { open: true, until: NOON + 2.5 * HOUR });
   }
   assert.equal(windowAt(daily, NOON + 2.5 * HOUR)?.open, false);
-  // A clock that was set back.
+  // The clock was set back.
   assert.deepEqual(windowAt(daily, NOON - HOUR), { open: false, until: NOON });
   assert.equal(windowAt({ ...daily, windowMs: MINUTE }, NOON)?.until, NOON + MINUTE);
 });
 
-test('whoever wakes at each change sees open and closed in turn', () => {
+test('at each `until`, the window changes between open and closed', () => {
   const times = { schedule: '0 */6 * * *', windowMs: HOUR };
   let now = NOON + 1;
-  const seen: boolean[] = [];
+  const states: boolean[] = [];
   for (let turn = 0; turn < 20; turn += 1) {
-    const found = windowAt(times, now);
-    assert.ok(found && found.until > now);
-    seen.push(found.open);
-    now = found.until;
+    const window = windowAt(times, now);
+    assert.ok(window && window.until > now);
+    states.push(window.open);
+    now = window.until;
   }
   assert.deepEqual(
-    seen,
-    seen.map((_, turn) => turn % 2 === 0),
+    states,
+    states.map((_, turn) => turn % 2 === 0),
   );
   assert.equal(now, NOON + 10 * 6 * HOUR);
 });

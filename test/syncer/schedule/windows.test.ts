@@ -10,12 +10,12 @@ import { pushImage, sameContent } from '../../support/registry/image.ts';
 import { patience, slowed } from '../../support/until.ts';
 import { SyncerRig } from '../syncer-rig.ts';
 
-/** What goes over the wire when a window closes, and while it is closed. */
+/** Traffic on the wire when a window closes, and while it is closed. */
 const MIB = 1024 * 1024;
 const MINUTE = 60_000;
-/** So long after a window has closed nothing is seen any more. */
+/** How long a closed link is watched for traffic, in ms. */
 const QUIET_MS = 1_500;
-/** A window that closes in the middle of transfers: long enough for a slow machine to have begun them. */
+/** Time until a window closes during transfers: long enough for a slow machine to start them, in ms. */
 const WINDOW_MS = patience(2_000);
 const CLOSED = { schedule: '0 0 1 1 *', windowMs: MINUTE };
 
@@ -25,7 +25,7 @@ before(async () => {
 });
 after(() => cloud?.[Symbol.asyncDispose]());
 
-/** A window that opened at the beginning of this minute, and closes so long after now, to open in a year. */
+/** A window that opened at the beginning of this minute, closes `ms` after now, and opens again in a year. */
 function closingIn(ms: number) {
   const now = new Date();
   const opened = Math.floor(now.getTime() / MINUTE) * MINUTE;
@@ -33,7 +33,7 @@ function closingIn(ms: number) {
   return { schedule, windowMs: now.getTime() + ms - opened, closes: now.getTime() + ms };
 }
 
-test('a window closes in the middle of a transfer: nothing is on the wire after it; --now brings the rest', async () => {
+test('after a window closed during transfers, nothing is on the wire, and a pass with --now pulls the rest', async () => {
   const layers = Array.from({ length: 12 }, (_, index) => MIB + index);
   await pushImage(cloud.url, 'closing', 'v1', { layers });
   const blob = /\/closing\/blobs\//;
@@ -45,16 +45,16 @@ test('a window closes in the middle of a transfer: nothing is on the wire after 
   const { ended } = await rig.finished(({ ended }) => ended !== undefined);
   assert.equal(ended, 'window');
   assert.ok(Date.now() >= closes, `${closes - Date.now()} ms before the end`);
-  assert.equal(rig.busy.size, 2);
+  assert.equal(rig.activeSyncers.size, 2);
   await until(async () => (await proxy.connections()) === 0);
   const [requests, bytes] = [proxy.requests.length, proxy.bytesOf(blob)];
-  assert.ok(bytes > 1 * MIB && bytes < 12 * MIB, `${bytes} bytes came`);
+  assert.ok(bytes > 1 * MIB && bytes < 12 * MIB, `${bytes} bytes`);
 
   const link = await rig.link();
   assert.equal(link?.state, 'Online');
   assert.equal(link?.window?.open, false);
   assert.ok((link?.window?.until ?? 0) > closes + 300 * 24 * 60 * MINUTE);
-  await assert.rejects(rig.ask({}), (error: unknown) => {
+  await assert.rejects(rig.requestPass({}), (error: unknown) => {
     assert.ok(Fault.is(error, 'window-closed'));
     assert.match(error.message, /until \d{4}-.*--now/);
     return true;
@@ -66,31 +66,31 @@ test('a window closes in the middle of a transfer: nothing is on the wire after 
   assert.equal(await proxy.connections(), 0);
 
   proxy.bandwidth = {};
-  const { pass } = await rig.ask({ now: true });
-  const result = await rig.finished((one) => one.pass === pass);
+  const { pass } = await rig.requestPass({ now: true });
+  const result = await rig.finished((finished) => finished.pass === pass);
   assert.deepEqual(result.failures, []);
   assert.equal(await sameContent(cloud.url, rig.layer.url, ['closing']), undefined);
   assert.ok(repeatedBytes(proxy.requests, blob) < 1 * MIB);
   await until(async () => (await proxy.connections()) === 0);
 });
 
-test('a coordinator that begins while the window is closed makes no pass; a new configuration that lets it does', async () => {
-  await pushImage(cloud.url, 'resting', 'v1', { layers: [1_000] });
+test('a coordinator that starts in a closed window runs no pass until a configuration permits one', async () => {
+  await pushImage(cloud.url, 'idle', 'v1', { layers: [1_000] });
   await using proxy = await startProxy(cloud.url);
-  await using rig = await SyncerRig.start(proxy.url, { ...CLOSED, repositories: only('resting') });
+  await using rig = await SyncerRig.start(proxy.url, { ...CLOSED, repositories: only('idle') });
   await until(async () => (await rig.link()) !== undefined);
   assert.equal((await rig.link())?.state, 'Offline');
-  await pushImage(rig.layer.url, 'resting', 'own', { layers: [1_000] });
+  await pushImage(rig.layer.url, 'idle', 'own', { layers: [1_000] });
   await sleep(QUIET_MS);
   assert.equal(proxy.requests.length, 0);
-  await rig.configure({ schedule: '0 0 1 1 *', repositories: only('resting') });
+  await rig.configure({ schedule: '0 0 1 1 *', repositories: only('idle') });
   assert.deepEqual((await rig.finished(() => true)).failures, []);
   assert.ok(proxy.requests.length > 0);
   assert.equal((await rig.link())?.state, 'Online');
   assert.equal((await rig.link())?.window, undefined);
 });
 
-test('a configuration that closes the window ends pass and transfers at once', async () => {
+test('a configuration that closes the window ends the pass and its transfers at once', async () => {
   const { layers } = await pushImage(cloud.url, 'shut', 'v1', { layers: [12 * MIB] });
   const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
   await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowed(2 * MIB) } });

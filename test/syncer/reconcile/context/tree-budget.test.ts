@@ -161,7 +161,7 @@ test('a tree holds only the manifest fields in use, and what it reports to stora
  * Pulls images of one manifest each. @returns the tags in the order in which they moved, the max bytes held, and the
  * numbers of failed images and of fetched manifests
  */
-async function pullImages(
+async function pulled(
   sizes: number[],
   room: MemoryBudget,
   oversized = new Oversized(),
@@ -223,7 +223,7 @@ async function pullImages(
 
 test('images beyond the memory budget wait for those before them, and all are pulled', async () => {
   const sizes = Array.from({ length: 450 }, () => 50_000);
-  const { tags, maxHeld, failed } = await pullImages(sizes, new MemoryBudget(1_000_000));
+  const { tags, maxHeld, failed } = await pulled(sizes, new MemoryBudget(1_000_000));
   assert.equal(failed, 0);
   assert.deepEqual(
     tags.toSorted(),
@@ -234,7 +234,7 @@ test('images beyond the memory budget wait for those before them, and all are pu
 });
 
 test('an image larger than the memory budget is pulled', async () => {
-  const { tags, failed } = await pullImages([1_000, 900_000, 800_000, 1_000], new MemoryBudget(100_000));
+  const { tags, failed } = await pulled([1_000, 900_000, 800_000, 1_000], new MemoryBudget(100_000));
   assert.equal(failed, 0);
   assert.deepEqual(tags.toSorted(), ['t0000', 't0001', 't0002', 't0003']);
 });
@@ -242,8 +242,8 @@ test('an image larger than the memory budget is pulled', async () => {
 test('an oversized image is not fetched again by the next pass', async () => {
   const oversized = new Oversized();
   const limits = { ...TREE_LIMITS, bytes: 10_000 };
-  const first = await pullImages([1_000, 50_000], new MemoryBudget(), oversized, limits);
-  const next = await pullImages([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  const first = await pulled([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  const next = await pulled([1_000, 50_000], new MemoryBudget(), oversized, limits);
   assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
   assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
 });
