@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { circlesIn, files, graphOf, type Import, imports, product, textOf } from './support/imports.ts';
 
-/** Who may import whom, and what lies where. These rules keep docs/design/ARCHITECTURE.md true. */
+/** Which file may import which, and which folder holds what: the rules of docs/design/ARCHITECTURE.md. */
 
 const list = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
 const productImports = imports.filter(({ from }) => product.includes(from));
@@ -22,7 +22,7 @@ test('a service imports proto, services/process and itself', () => {
   assert.deepEqual(list(wrong), []);
 });
 
-test('services/compact.ts imports what a service is, and nobody imports it or a main file', () => {
+test('services/compact.ts imports only run.ts and the service files, and no file imports it or a main.ts', () => {
   const wrong = imports.filter(({ from, to }) =>
     from === 'services/compact.ts'
       ? !/^services\/(process\/run\.ts|[^/]+\/service\.ts)$/.test(to)
@@ -40,7 +40,7 @@ test('proto imports proto, and the command imports the command and proto', () =>
   assert.deepEqual(list(wrong), []);
 });
 
-test('each package is known to the place that it belongs to', () => {
+test('each package is imported only where it belongs', () => {
   const homes: Record<string, RegExp> = {
     nats: /^proto\/(bus\/connection|jetstream\/(jetstream-store|pull))\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
@@ -76,15 +76,15 @@ test('only the main file of a service reads the environment', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('the top level holds what the design names', () => {
+test('the top level holds only entries that the design names', () => {
   const allowed = new Set(
     `services proto test cli bench deploy docs package.json package-lock.json tsconfig.json biome.json
      docker-compose.yml Dockerfile README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE .ci .gitignore
      .npmrc`.split(/\s+/),
   );
-  const there = [...new Set(files.map((file) => file.split('/')[0] as string))];
+  const topLevel = [...new Set(files.map((file) => file.split('/')[0] as string))];
   assert.deepEqual(
-    there.filter((name) => !allowed.has(name)),
+    topLevel.filter((name) => !allowed.has(name)),
     [],
   );
   const services = [
@@ -93,11 +93,12 @@ test('the top level holds what the design names', () => {
   assert.deepEqual(services.sort(), ['compact.ts', 'gateway', 'process', 'storage', 'syncer', 'twin-bridge']);
 });
 
-/** Lists that a schema, or the size of a manifest, keeps short. */
-const SHORT_LISTS =
+/** Lists whose length a schema or the size of a manifest bounds. */
+const BOUNDED_LISTS =
   /^services\/storage\/(content|repositories)\/(blobs|manifests|ingests)\.ts: .*\b(renew|hold|max)\(/;
 
-test('no list of any length is spread into a call, which takes some 100,000 arguments at most', () => {
+/** A call takes about 100,000 arguments at most. */
+test('no list of unbounded length is spread into the arguments of a call', () => {
   const spread =
     /\b(?:push|unshift|splice|concat|min|max|add|hold|renew|fromCharCode)\((?:[^(){}[\]\n]*,\s*)?\.\.\.(?!put\.|drop\.|\(mark\b)/;
   const wrong = product.flatMap((file) =>
@@ -107,7 +108,7 @@ test('no list of any length is spread into a call, which takes some 100,000 argu
       .map((line) => `${file}: ${line.trim()}`),
   );
   assert.deepEqual(
-    wrong.filter((line) => !SHORT_LISTS.test(line)),
+    wrong.filter((line) => !BOUNDED_LISTS.test(line)),
     [],
   );
 });
@@ -120,23 +121,24 @@ test('folders form a graph without circles', () => {
   assert.deepEqual(circlesIn(graphOf(ownImports, dirname)), []);
 });
 
-/** Lines of a file. */
-const LONG = 300;
-const TOO_LONG = 400;
+const LONG_FILE_LINES = 300;
+const MAX_FILE_LINES = 400;
 
-test('no file of the product is too long, and none is a drawer for what has no name', (t) => {
+test('no file of the product is too long, and no file or folder has a catch-all name', (t) => {
   const lengths = product.map((file) => ({
     file,
     lines: textOf(file).split('\n').length - 1,
   }));
   const longer = (than: number) => lengths.filter(({ lines }) => lines > than).map(({ file }) => file);
-  for (const file of longer(LONG)) t.diagnostic(`${file} has more than ${LONG} lines`);
-  assert.deepEqual(longer(TOO_LONG), []);
-  const drawers = files.filter((file) => /(^|\/)(common|lib|utils?|helpers?|types)(\.ts)?(\/|$)/.test(file));
-  assert.deepEqual(drawers, []);
+  for (const file of longer(LONG_FILE_LINES)) t.diagnostic(`${file} has more than ${LONG_FILE_LINES} lines`);
+  assert.deepEqual(longer(MAX_FILE_LINES), []);
+  const catchAlls = files.filter((file) =>
+    /(^|\/)(common|lib|utils?|helpers?|types)(\.ts)?(\/|$)/.test(file),
+  );
+  assert.deepEqual(catchAlls, []);
 });
 
-test('a folder of the product holds more than one file, and about twenty at most', () => {
+test('a folder of the product holds 2 to 22 files', () => {
   const sizes = new Map<string, number>();
   for (const file of product) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
   const wrong = [...sizes].filter(([folder, size]) => folder !== 'services' && (size < 2 || size > 22));

@@ -3,19 +3,19 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { files, textOf } from './support/imports.ts';
 
-/** The documents lead only to what exists: files, headings of other documents, source files that they mention. */
+/** The documents refer only to files and headings that exist. */
 
 const pages = files.filter((file) => /^((README|CONTRIBUTING|CHANGELOG|SECURITY)|docs\/.+)\.md$/.test(file));
 const known = new Set(files);
-/** Files, and the folders that they lie in. */
-const places = new Set(files.flatMap((file) => [file, ...foldersOf(file)]));
+/** Files, and the folders that contain them. */
+const filesAndFolders = new Set(files.flatMap((file) => [file, ...foldersOf(file)]));
 
 function foldersOf(file: string): string[] {
   const folder = dirname(file);
   return folder === '.' ? [folder] : [folder, ...foldersOf(folder)];
 }
 
-/** Lines of a document with their numbers, as prose: code blocks are examples. */
+/** Lines of a document outside of its code blocks, with their numbers. */
 function prose(file: string): { line: string; at: string }[] {
   let fence = '';
   return textOf(file)
@@ -34,7 +34,7 @@ function prose(file: string): { line: string; at: string }[] {
     });
 }
 
-/** Anchors of a document as GitHub makes them of its headings: a heading that comes again gets a number. */
+/** Anchors of a document as GitHub derives them from its headings: a repeated heading gets a number. */
 function anchorsOf(file: string): Set<string> {
   const counts = new Map<string, number>();
   const anchors = prose(file).flatMap(({ line }) => {
@@ -61,7 +61,7 @@ type Link = { at: string; from: string; to: string };
 const LINKS = /!?\[(?:[^\]\\]|\\.)*\]\(<?([^)\s>]+)>?(?:\s+"[^"]*")?\)/g;
 const DEFINITION = /^\s*\[[^\]]+\]:\s+<?([^\s>]+)/;
 
-/** Links to files and headings; code in backticks holds none. */
+/** Links to files and headings. Code in backticks contains no links. */
 const links: Link[] = pages.flatMap((from) =>
   prose(from).flatMap(({ line, at }) => {
     const text = line.replace(/`[^`]*`/g, '``');
@@ -76,19 +76,19 @@ test('there are documents, and links among them', () => {
   assert.ok(pages.includes('README.md') && links.length > 0);
 });
 
-test('every link to a file leads to one of the repository, and every anchor to a heading of it', () => {
+test('every link names a file of the repository, and every anchor a heading of that file', () => {
   const wrong = links.flatMap(({ at, from, to }) => {
     const [path = '', anchor] = decodeURIComponent(to).split('#');
     const target = path === '' ? from : normalize(join(dirname(from), path)).replace(/\/$/, '');
     if (path.startsWith('/') || target.startsWith('..')) return [`${at} ${to} is outside of the repository`];
-    if (!places.has(target)) return [`${at} ${to} does not exist`];
+    if (!filesAndFolders.has(target)) return [`${at} ${to} does not exist`];
     if (anchor === undefined || (extname(target) !== '.md' && /^L\d+/.test(anchor))) return [];
-    return known.has(target) && anchorsOf(target).has(anchor) ? [] : [`${at} ${to} is no heading there`];
+    return known.has(target) && anchorsOf(target).has(anchor) ? [] : [`${at} ${to} names no heading of it`];
   });
   assert.deepEqual(wrong, []);
 });
 
-test('every file of the repository that is named in backticks exists', () => {
+test('every file that a document names in backticks exists', () => {
   const wrong = pages.flatMap((page) =>
     prose(page).flatMap(({ line, at }) =>
       [...line.matchAll(/`([^`]+)`/g)]
@@ -101,7 +101,7 @@ test('every file of the repository that is named in backticks exists', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('no line names a place outside of the repository', () => {
+test('no line names a path outside of the repository', () => {
   const LOCAL = /(?:^|[\s(`'"=:])(?:~\/|(?:file:\/\/)?\/(?:work|home|root|Users|tmp\/\w)\b|[A-Z]:\\)/;
   const wrong = pages.flatMap((page) =>
     textOf(page)

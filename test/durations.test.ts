@@ -4,13 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-/** Durations are measured with `performance.now()`: the time of day may be set meanwhile, by years. */
+/** Durations are measured with `performance.now()`: the wall clock may be set at any time. */
 
 const root = join(import.meta.dirname, '..');
-const RECKONING = /Date\.now(\(\))?\s*[-+<>]|[-+<>]=?\s*Date\.now/;
+const DATE_ARITHMETIC = /Date\.now(\(\))?\s*[-+<>]|[-+<>]=?\s*Date\.now/;
 
-/** Lines that compare or compute instants: those of others (expiry, window), and those that are published. */
-const DATES: Record<string, number> = {
+/** Lines of each file that compute or compare dates: those of others (expiry, window), and published ones. */
+const LINES_WITH_DATES: Record<string, number> = {
   'cli/text/progress.ts': 2,
   'proto/iot-edge/workload.ts': 1,
   'services/gateway/auth/account-cache.ts': 1,
@@ -24,7 +24,7 @@ const DATES: Record<string, number> = {
   'services/syncer/transfer/worker.ts': 2,
 };
 
-test('no duration is measured by the time of day', () => {
+test('no duration is measured with the wall clock', () => {
   const files = execFileSync('git', ['ls-files', 'cli', 'proto', 'services'], {
     cwd: root,
     encoding: 'utf8',
@@ -32,8 +32,8 @@ test('no duration is measured by the time of day', () => {
   const found: Record<string, number> = {};
   for (const file of files.split('\n').filter((name) => name.endsWith('.ts'))) {
     const lines = readFileSync(join(root, file), 'utf8').split('\n');
-    const count = lines.filter((line) => RECKONING.test(line.replace('=> Date.now', ''))).length;
+    const count = lines.filter((line) => DATE_ARITHMETIC.test(line.replace('=> Date.now', ''))).length;
     if (count > 0) found[file] = count;
   }
-  assert.deepEqual(found, DATES);
+  assert.deepEqual(found, LINES_WITH_DATES);
 });

@@ -9,10 +9,10 @@ import { git, graphOf, imports, reachedFrom, root, sources } from './support/imp
 
 const tests = sources.filter((file) => /^test\/(?!engine\/).*\.test\.ts$/.test(file));
 
-/** A test that starts a process, or has something started, imports what can. */
+/** Tests that can't start a process: their imports at run time don't reach `node:child_process`. */
 function unitTests(): string[] {
-  const running = graphOf(imports.filter(({ typesOnly }) => !typesOnly));
-  return tests.filter((file) => !reachedFrom(file, running).has('node:child_process'));
+  const runtimeImports = graphOf(imports.filter(({ typesOnly }) => !typesOnly));
+  return tests.filter((file) => !reachedFrom(file, runtimeImports).has('node:child_process'));
 }
 
 function changedTests(ref: string): string[] {
@@ -22,7 +22,7 @@ function changedTests(ref: string): string[] {
   ]);
   const edges = graphOf(imports);
   const isReached = (file: string) =>
-    changed.has(file) || [...reachedFrom(file, edges)].some((one) => changed.has(one));
+    changed.has(file) || [...reachedFrom(file, edges)].some((imported) => changed.has(imported));
   return tests.filter(isReached);
 }
 
@@ -35,11 +35,11 @@ if (!chosen) {
 }
 console.log(`${chosen.length} of ${tests.length} test files`);
 if (chosen.length > 0) {
-  const how = ['--test-timeout=1200000', '--import=./test/support/end.ts'];
+  const options = ['--test-timeout=1200000', '--import=./test/support/end.ts'];
   const hasReporter = rest.some((parameter) => parameter.startsWith('--test-reporter'));
-  if (tier === 'unit' && !hasReporter) how.push('--test-reporter=dot');
-  if (tier === 'changed') how.push('--test-concurrency=5', '--test-global-setup=test/support/prepare.ts');
-  const { status } = spawnSync(process.execPath, ['--test', ...how, ...rest, ...chosen], {
+  if (tier === 'unit' && !hasReporter) options.push('--test-reporter=dot');
+  if (tier === 'changed') options.push('--test-concurrency=5', '--test-global-setup=test/support/prepare.ts');
+  const { status } = spawnSync(process.execPath, ['--test', ...options, ...rest, ...chosen], {
     cwd: root,
     stdio: 'inherit',
   });

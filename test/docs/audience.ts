@@ -12,7 +12,7 @@ export const usersWho = (may: (user: UserName) => boolean): UserName[] => userNa
 
 export const sendersOf = (subject: string): UserName[] => usersWho((user) => mayAsk(user, subject));
 
-export const hearersOf = (subject: string): UserName[] =>
+export const receiversOf = (subject: string): UserName[] =>
   usersWho((user) => permissionsOf(user).subscribe.some((pattern) => matches(pattern, subject)));
 
 const folder = join(import.meta.dirname, '../../services/storage');
@@ -22,8 +22,8 @@ const storage = readdirSync(folder, { encoding: 'utf8', recursive: true })
   .join('\n');
 
 /**
- * Users that may have storage store an event. Storage, which may publish all of them, is one if its code publishes the
- * event, or if nobody else may.
+ * Users whose request storage stores as this event. Storage itself may publish every event: it counts if its code
+ * publishes this one, or if no other user may.
  */
 export function publishersOf({ message: { type }, name }: Message<Event>): UserName[] {
   const senders = sendersOf(`${APPEND}events.${type}`);

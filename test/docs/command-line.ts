@@ -7,7 +7,7 @@ import { code, codes, page, plain, sentence, table } from './markdown.ts';
 /** docs/reference/command-line.md */
 
 const cli = join(import.meta.dirname, '../../cli');
-// Loaded by their paths, as commands can start processes, and the tests that do so are found by their imports.
+// Loaded by path: commands can start processes, and test/tier.ts finds tests that do so by their static imports.
 const { programOf } = (await import(join(cli, 'commands/commands.ts'))) as typeof Commands;
 const { exitCodes } = (await import(join(cli, 'terminal/refusal.ts'))) as typeof Refusals;
 
@@ -16,7 +16,7 @@ export const program = await programOf();
 const nameOf = (command: Command): string =>
   command.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
 
-/** Some options have their default in the text, as it applies only where no document has the field. */
+/** Some options give their default in the description: it applies only where no document sets the field. */
 const DEFAULT = /\s*\(default: (.*)\)$/;
 
 function defaultOf({ long, defaultValue, mandatory, description }: Option): string {

@@ -17,7 +17,7 @@ import { boundsOf, typeOf, variantsOf } from './schemas.ts';
 /** docs/reference/configuration.md */
 
 const cli = join(import.meta.dirname, '../../cli');
-// Loaded by its path: see command-line.ts.
+// Loaded by path, see command-line.ts.
 const { overridesOf } = (await import(join(cli, 'input/options.ts'))) as typeof Options;
 
 const fields = [...fieldsOf(Document)];

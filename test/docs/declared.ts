@@ -51,11 +51,11 @@ async function messagesOf(file: string): Promise<Message[]> {
   const text = readFileSync(join(root, file), 'utf8');
   const docstrings = docstringsOf(text);
   const module = (await import(join(root, file))) as Record<string, unknown>;
-  const placeOf = (name: string) => text.indexOf(`export const ${name} `);
-  const exported = Object.entries(module).sort(([a], [b]) => placeOf(a) - placeOf(b));
+  const positionOf = (name: string) => text.indexOf(`export const ${name} `);
+  const exported = Object.entries(module).sort(([a], [b]) => positionOf(a) - positionOf(b));
   return exported.flatMap(([name, value]) => {
-    // A module may also export again what another one declares.
-    if (placeOf(name) < 0) return [];
+    // A module may re-export declarations of another one.
+    if (positionOf(name) < 0) return [];
     const docstring = docstrings.get(name) ?? '';
     const description = docstring.replace(/\s*Faults: .*$/, '');
     return declaredIn(value).map((message) => ({

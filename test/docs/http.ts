@@ -11,7 +11,7 @@ type Route = {
   config: { needs?: string; spec?: string; answer?: string };
 };
 
-/** What the gateway registers, on a stand-in of the server and of all that its routes need. */
+/** Routes that the gateway registers, on stand-ins for the server and for everything that the routes need. */
 function registered(): Route[] {
   const found: Route[] = [];
   const app = { route: (route: Route) => found.push(route), addHook() {} };
@@ -29,7 +29,7 @@ function registered(): Route[] {
 
 const pathOf = (url: string): string => url.replace(/:(\w+)/g, '<$1>');
 
-/** One row per path and answer; the methods that share them together. */
+/** One row per path, need and answer, with all methods that share them. */
 function rowsOf(some: Route[]): string[][] {
   const rows = new Map<string, { methods: string[]; route: Route }>();
   for (const route of some) {

@@ -1,4 +1,4 @@
-/** Markdown that is readable as it is: padded tables, wrapped lists. Pure. */
+/** Markdown that is readable as source: padded tables, wrapped lists. Pure. */
 
 const WIDTH = 116;
 
@@ -41,7 +41,7 @@ export function sentence(text: string): string {
   return `${trimmed[0]?.toUpperCase()}${trimmed.slice(1)}${/[.!?:]$/.test(trimmed) ? '' : '.'}`;
 }
 
-/** Text of which the words that Markdown would change are code. */
+/** Text in which words with characters of Markdown are marked as code. */
 export const plain = (text: string): string => text.replace(/[^\s,;:()]*[*_<][^\s,;:()]*/g, code);
 
 const ORIGIN = 'This page is generated from the code by `npm run docs`. A test says when it is stale.';

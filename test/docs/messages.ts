@@ -2,7 +2,7 @@ import type { Event, Job, Request, State } from '#proto/contract/contract.ts';
 import { type UserName, userNames } from '#proto/contract/users.ts';
 import { onStates, submitJob, takeJob } from '#proto/jetstream/store-requests.ts';
 import { buckets } from '#proto/jetstream/streams.ts';
-import { hearersOf, publishersOf, sendersOf } from './audience.ts';
+import { publishersOf, receiversOf, sendersOf } from './audience.ts';
 import { type Message, ofKind } from './declared.ts';
 import { code, codes, page, table } from './markdown.ts';
 import { shapeOf } from './schemas.ts';
@@ -63,7 +63,7 @@ const stateRow = ({ message: { bucket, value }, name }: Message<State>): string[
   expiry(bucket as keyof typeof buckets),
   bucketUsers(bucket, 'put'),
   bucketUsers(bucket, 'get'),
-  users(hearersOf(`$KV.${bucket}.key`)),
+  users(receiversOf(`$KV.${bucket}.key`)),
   shapeOf(value, 0),
 ];
 
@@ -79,8 +79,8 @@ const eventRow = (event: Message<Event>): string[] => {
   return [
     code(`events.${type}`),
     publishersOf(event).join(', '),
-    users(hearersOf(`events.${type}`)),
-    immediate ? users(hearersOf(`now.${type}`)) : '',
+    users(receiversOf(`events.${type}`)),
+    immediate ? users(receiversOf(`now.${type}`)) : '',
     shape(shapeOf(data, 0)),
   ];
 };

@@ -6,8 +6,8 @@ import { httpPage } from './http.ts';
 import { messagesPage } from './messages.ts';
 
 /**
- * The documents that are generated from the code, each by a file of its name. `write.ts` writes them (`npm run docs`);
- * reference.test.ts says which are stale.
+ * The documents that are generated from the code, each by a file of its name. write.ts writes them (`npm run docs`),
+ * reference.test.ts fails if one is stale.
  */
 export const pages: Record<string, () => string> = {
   'docs/reference/configuration.md': configurationPage,

@@ -24,7 +24,7 @@ function textOf(path: string): string {
 for (const [path, pageOf] of Object.entries(pages)) {
   test(`${path} is current`, () => {
     const generated = pageOf();
-    // Without both texts in full: their first difference says enough.
+    // The first difference is enough; assert.equal would print both texts.
     if (textOf(path) === generated) return;
     const lines = textOf(path).split('\n');
     const at = generated.split('\n').findIndex((line, index) => line !== lines[index]);
@@ -32,7 +32,7 @@ for (const [path, pageOf] of Object.entries(pages)) {
   });
 }
 
-test('every environment variable of the product is in the table, and no other', () => {
+test('the table of environment variables has each variable of the product, and no other', () => {
   const table = Object.values(environment).flatMap((variables) => Object.keys(variables));
   const texts = ['cli', 'proto', 'services']
     .flatMap((folder) =>
@@ -69,23 +69,25 @@ function defaultsOf({ properties = {} }: TSchema): Record<string, unknown> {
   return Object.fromEntries(entries);
 }
 
-test('a document that writes the defaults of the reference is the empty one', () => {
+test('a document with every default of the reference resolves as the empty document', () => {
   const source = { readable: () => true };
   const text = JSON.stringify(defaultsOf(Document));
   assert.match(text, /"gateways":1,.*"grace":"PT1H"/);
   assert.deepEqual(resolveDocument({ text, ...source }), resolveDocument({ text: '', ...source }));
 });
 
-test('every field of an event says what it means', () => {
-  const silent = ofKind('event').flatMap(({ message }) =>
+test('every field of an event has a description', () => {
+  const undescribed = ofKind('event').flatMap(({ message }) =>
     propertiesOf(message.data).flatMap(([name, { description }]) =>
       description ? [] : [`${message.type}: ${name}`],
     ),
   );
-  assert.deepEqual(silent, []);
+  assert.deepEqual(undescribed, []);
 });
 
 test('every event has a docstring', () => {
-  const silent = ofKind('event').flatMap(({ message, description }) => (description ? [] : [message.type]));
-  assert.deepEqual(silent, []);
+  const undescribed = ofKind('event').flatMap(({ message, description }) =>
+    description ? [] : [message.type],
+  );
+  assert.deepEqual(undescribed, []);
 });

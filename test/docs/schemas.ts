@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox';
 import { code } from './markdown.ts';
 
-/** Words for schemas. Pure. */
+/** Text for schemas. Pure. */
 
 const TYPES: Record<string, string> = {
   string: 'text',
@@ -13,19 +13,19 @@ const TYPES: Record<string, string> = {
   Uint8Array: 'bytes',
 };
 
-/** Max words of a choice that are listed in a type. */
-const MAX_WORDS = 4;
+/** Max constants of a choice that a type lists. */
+const MAX_CONSTANTS = 4;
 
 /** Variants of a union, those of the unions within it included. */
 export const variantsOf = ({ anyOf = [] }: TSchema): TSchema[] =>
   (anyOf as TSchema[]).flatMap((one) => (one.anyOf ? variantsOf(one) : [one]));
 
-/** Type as a reader writes it: `text`, `list of text`, `` `Bearer` or `Basic` ``. */
+/** Type as text: `text`, `list of text`, `` `Bearer` or `Basic` ``. */
 export function typeOf(schema: TSchema): string {
   if (schema.const !== undefined) return code(String(schema.const));
   if (schema.type === 'array') return `list of ${typeOf(schema.items)}`;
   const variants = variantsOf(schema);
-  if (variants.length > MAX_WORDS && variants.every((one) => one.const !== undefined)) {
+  if (variants.length > MAX_CONSTANTS && variants.every((one) => one.const !== undefined)) {
     return `one of ${variants.length} words`;
   }
   if (variants.length > 0) return orOf([...new Set(variants.map(typeOf))]);

@@ -7,7 +7,7 @@ import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { getManifest, pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
 
-/** Azure Container Registry → top → bottom, with stand-ins for what is in the cloud. */
+/** Azure Container Registry → top → bottom, with stand-ins for the registry and for Microsoft Entra. */
 
 const stack = new AsyncDisposableStack();
 let azure: Azure;
@@ -43,7 +43,7 @@ async function pass(...layers: TestLayer[]): Promise<void> {
   for (const layer of layers) assert.deepEqual((await layer.sync()).failures, []);
 }
 
-test('an image goes from the registry to the bottom, and one of the bottom to the registry', async () => {
+test('an image of the registry reaches the bottom, and an image pushed at the bottom reaches the registry', async () => {
   await pass(top, bottom);
   assert.equal(await sameContent(acr.back, bottom.host, ['line/app']), undefined);
   assert.ok(acr.data.length > 0);
@@ -53,8 +53,8 @@ test('an image goes from the registry to the bottom, and one of the bottom to th
   assert.equal((await getManifest(acr.back, 'line/own', 'v1'))?.digest, image.digest);
 });
 
-// Whoever makes the passes after a kill waits for the lease of before to end.
-test('a kill -9 amid a pass misses nothing', { skip: !process.env.TERRACE_FULL }, async () => {
+// Slow: the coordinator after a kill waits until the previous lease expires.
+test('a kill -9 during a pass loses no change', { skip: !process.env.TERRACE_FULL }, async () => {
   await push('line/killed', 'v1');
   await pass(top);
   await push('line/killed', 'v2', 3_000_000);
@@ -67,7 +67,7 @@ test('a kill -9 amid a pass misses nothing', { skip: !process.env.TERRACE_FULL }
   assert.deepEqual(await tagsOf(top.host, 'line/killed'), ['v2']);
 });
 
-test('tokens that end are renewed, and without the authority the link is down until it is back', async () => {
+test('expired tokens are renewed; while Entra is down the link is Offline, and Online again afterwards', async () => {
   acr.advance(4 * 3_600_000);
   acr.forget();
   await push('line/later', 'v1');
@@ -88,7 +88,7 @@ test('tokens that end are renewed, and without the authority the link is down un
   await top.event(linkChanged, ({ from, state }) => from === 'Syncing' && state === 'Online');
 });
 
-test('what Entra has against an identity is what the status of the link says', async () => {
+test('the status of the link gives the reason for which Entra refuses an identity', async () => {
   const description = 'AADSTS700016: Application was not found in the directory. Trace ID: 1';
   azure.entra.failing = {
     status: 400,

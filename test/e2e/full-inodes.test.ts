@@ -11,7 +11,7 @@ import { ask } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { run } from '../support/terrace.ts';
 
-test('a volume without an inode: the layer starts again, serves, and takes pushes once there are some', async (t) => {
+test('a layer restarts and serves reads without a free inode, and accepts pushes once some are free', async (t) => {
   await using volume = await smallVolume(128, 10_000);
   if (!volume) return t.skip('needs the right to mount');
   const folder = await mkdtemp(join(tmpdir(), 'terrace-full-inodes-'));
@@ -25,14 +25,14 @@ test('a volume without an inode: the layer starts again, serves, and takes pushe
     ({ digest } = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] }));
     await until(() => existsSync(join(data, 'ballast-inodes')), 20_000);
   }
-  const empty = await volume.fillInodes(0);
+  const freeInodes = await volume.fillInodes(0);
   await using layer = await testLayer({ data, configFile, compact: true });
   assert.equal((await ask(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
-  const begin = async () => (await ask(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
-  assert.equal(await begin(), 507);
+  const startUpload = async () => (await ask(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
+  assert.equal(await startUpload(), 507);
   const { stdout } = await run('status', '--data', data);
   assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
   assert.equal((await ask(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
-  await empty();
-  await until(async () => (await begin()) === 202, 10_000);
+  await freeInodes();
+  await until(async () => (await startUpload()) === 202, 10_000);
 });

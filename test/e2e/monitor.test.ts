@@ -18,8 +18,7 @@ let folder: string;
 
 before(async () => {
   layer = stack.use(await testLayer({ compact: 'hosted' }));
-  const made = stack.use(await monitorFolder());
-  folder = made.path;
+  ({ path: folder } = stack.use(await monitorFolder()));
 });
 after(() => stack.disposeAsync());
 
@@ -32,12 +31,12 @@ const push = async (...tags: string[]) => {
   }
 };
 
-test('a monitor is told each event once, across kill -9 of itself and of the bus', async () => {
+test('a monitor receives each event once, across kill -9 of itself and of nats-server', async () => {
   {
     await using first = new Monitor(folder, layer.data, 'events.tag.>');
     await push('a', 'b');
     await first.sees(tagged('b'));
-    // What it has in hand when it is killed comes again, and nothing that is behind it before.
+    // An event that it is handling when it is killed is delivered again, before any later one.
     first.pause();
     await push('c');
   }
@@ -49,19 +48,19 @@ test('a monitor is told each event once, across kill -9 of itself and of the bus
   await second.sees(tagged('e'));
   const seen = await second.seen();
 
-  const kept: { sequence: number; tag: string }[] = [];
+  const stored: { sequence: number; tag: string }[] = [];
   for await (const past of layer.bus().history({})) {
     if (!('event' in past) || typeOf(past.event) !== 'tag.moved') continue;
-    kept.push({ sequence: past.sequence, tag: (past.event.data as { tag: string }).tag });
+    stored.push({ sequence: past.sequence, tag: (past.event.data as { tag: string }).tag });
   }
   assert.deepEqual(
     seen.map(({ sequence, data: { tag } }) => ({ sequence, tag })),
-    kept,
+    stored,
   );
-  assert.deepEqual([...new Set(kept.map(({ tag }) => tag))], ['a', 'b', 'c', 'd', 'e']);
+  assert.deepEqual([...new Set(stored.map(({ tag }) => tag))], ['a', 'b', 'c', 'd', 'e']);
 });
 
-test('a monitor can change nothing', async () => {
+test('a monitor can publish no request, event or JetStream message', async () => {
   const read = async (file: string) => (await readFile(join(layer.data, 'bus', file), 'utf8')).trim();
   const bus = await connect({
     servers: await read('url'),

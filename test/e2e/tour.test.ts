@@ -9,16 +9,15 @@ import { freePort } from '../support/ports.ts';
 import { patienceSignal, until } from '../support/until.ts';
 
 /**
- * The README's tour, typed line by line as it is written there: each command has to print what the README says. Only
- * its ports and /tmp are replaced by free ports and a temporary folder. `…` stands for any text, and in a line of its
- * own for any lines.
+ * The README's tour, typed line by line: each command must print what the README shows. Only the ports and /tmp are
+ * replaced, by free ports and a temporary folder. `…` stands for any text, and on a line of its own for any lines.
  */
 
 const root = join(import.meta.dirname, '../..');
 const MAX_README_BYTES = 6_144;
 const CTRL_C = '^C';
 
-/** What is typed in one of the terminals, and the lines that it prints. */
+/** A command in one of the terminals, and the lines that it prints. */
 type Step = { terminal: string; typed: string; output: string[] };
 
 test('the README is short', async () => {
@@ -26,7 +25,7 @@ test('the README is short', async () => {
   assert.ok(length <= MAX_README_BYTES, `${length} bytes`);
 });
 
-test('the tour of the README does what it says', async () => {
+test('each command of the README tour prints what the README shows', async () => {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'terrace-tour-'));
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
@@ -37,7 +36,7 @@ test('the tour of the README does what it says', async () => {
 
   const readme = await readFile(join(root, 'README.md'), 'utf8');
   const terminals = new Map<string, Terminal>();
-  for (const { terminal, typed, output } of stepsOf(await movedTo(folder, tourOf(readme)))) {
+  for (const { terminal, typed, output } of stepsOf(await withFreePorts(folder, tourOf(readme)))) {
     let window = terminals.get(terminal);
     if (!window) {
       window = stack.use(new Terminal(env));
@@ -60,16 +59,18 @@ function tourOf(readme: string): string {
   return tour;
 }
 
-async function movedTo(folder: string, tour: string): Promise<string> {
+async function withFreePorts(folder: string, tour: string): Promise<string> {
   const address = /\b127\.0\.0\.1:\d+\b/g;
-  const moved = new Map<string, string>();
+  const replaced = new Map<string, string>();
   for (const [written] of tour.matchAll(address)) {
-    if (!moved.has(written)) moved.set(written, `127.0.0.1:${await freePort()}`);
+    if (!replaced.has(written)) replaced.set(written, `127.0.0.1:${await freePort()}`);
   }
-  return tour.replace(address, (written) => moved.get(written) as string).replaceAll('/tmp/', `${folder}/`);
+  return tour
+    .replace(address, (written) => replaced.get(written) as string)
+    .replaceAll('/tmp/', `${folder}/`);
 }
 
-/** The blocks begin with a comment that names the terminal; `$ ` and `^C` begin what is typed. */
+/** Each block begins with a comment that names the terminal. Commands begin with `$ ` or are `^C`. */
 function stepsOf(tour: string): Step[] {
   const steps: Step[] = [];
   for (const [, block = ''] of tour.matchAll(/^```console\n([\s\S]*?)^```$/gm)) {
@@ -81,7 +82,7 @@ function stepsOf(tour: string): Step[] {
       if (line === CTRL_C) steps.push({ terminal, typed: line, output: [] });
       else if (line.startsWith('$ ')) steps.push({ terminal, typed: line.slice(2), output: [] });
       else {
-        assert.ok(steps.length > before, `something is typed before it prints: ${line}`);
+        assert.ok(steps.length > before, `a command precedes its output: ${line}`);
         steps.at(-1)?.output.push(line);
       }
     }
@@ -103,14 +104,14 @@ const runningPatternOf = (output: string[]): RegExp => new RegExp(`(?:^|\\n)${li
 class Terminal implements AsyncDisposable {
   readonly #env: NodeJS.ProcessEnv;
   #running: ChildProcess | undefined;
-  /** What the running command has printed since it was typed, or since Ctrl-C. */
+  /** Output of the running command since it was typed, or since Ctrl-C. */
   #text = '';
 
   constructor(env: NodeJS.ProcessEnv) {
     this.#env = env;
   }
 
-  /** Types a command that keeps running, and waits until it has printed this. */
+  /** Types a command that keeps running, and waits until its output matches. */
   async start(command: string, expected: RegExp): Promise<void> {
     const child = this.#type(command);
     await until(
@@ -119,22 +120,22 @@ class Terminal implements AsyncDisposable {
         assert.equal(child.exitCode ?? child.signalCode, null, `"${command}" ended: ${this.#text}`);
         return false;
       },
-      () => `"${command}" prints ${expected}; it printed:\n${this.#text}`,
+      () => `"${command}" prints ${expected}; printed:\n${this.#text}`,
     );
   }
 
-  /** Types a command until it prints this: what it shows may take a moment to come about. */
+  /** Repeats a command until its output matches: what it reports may come about a moment later. */
   async run(command: string, expected: RegExp): Promise<void> {
     await until(
       async () => {
         await this.#end(this.#type(command));
         return expected.test(this.#text);
       },
-      () => `"${command}" prints ${expected}; it printed:\n${this.#text}`,
+      () => `"${command}" prints ${expected}; printed:\n${this.#text}`,
     );
   }
 
-  /** Types Ctrl-C. @returns what the command prints from then to its end */
+  /** Types Ctrl-C. @returns the output from then on to the end of the command */
   async interrupt(): Promise<string> {
     const child = this.#running;
     assert.ok(child?.pid, 'a command runs');

@@ -6,7 +6,7 @@ import type { Seen } from '../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../support/registry/image.ts';
 
-/** What goes over the link when an image is updated and most of its layers stay, counted request by request. */
+/** Requests and bytes on the link when an image is updated and most of its layers stay. */
 
 const SIZE = 300_000;
 const stack = new AsyncDisposableStack();
@@ -24,7 +24,7 @@ before(async () => {
 after(() => stack.disposeAsync());
 beforeEach(() => proxy.forget());
 
-/** Five layers; of those named, the content is another one. */
+/** Five layers; those whose index is in `changed` have other content. */
 const layers = (repository: string, ...changed: number[]) =>
   Array.from({ length: 5 }, (_, i) => ({
     seed: `${repository} ${i}${changed.includes(i) ? ' changed' : ''}`,
@@ -36,29 +36,29 @@ async function pass(): Promise<void> {
   assert.deepEqual(failures, []);
 }
 
-const asked = (method: string, path: RegExp): Seen[] =>
+const requestsFor = (method: string, path: RegExp): Seen[] =>
   proxy.requests.filter((seen) => seen.method === method && path.test(seen.path));
-/** `method path status`, without what differs from run to run. */
+/** `method path status`, without ids of uploads. */
 const lines = (requests: Seen[]) =>
   requests.map(
     ({ method, path, status }) => `${method} ${path.replace(/uploads\/.+/, 'uploads/…')} ${status}`,
   );
 
-test('down: of an update that changes one layer of five, one blob, the config and the manifest come', async () => {
+test('down: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
   await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down') });
   await pass();
   proxy.forget();
   const update = await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down', 3) });
   await pass();
   const blobs = proxy.requests.filter(({ path }) => path.includes('/blobs/'));
-  const wanted = [update.layers[3]!, update.config].map(({ digest }) => `/v2/down/app/blobs/${digest}`);
-  assert.deepEqual([...new Set(blobs.map(({ path }) => path))].sort(), wanted.sort());
+  const expected = [update.layers[3]!, update.config].map(({ digest }) => `/v2/down/app/blobs/${digest}`);
+  assert.deepEqual([...new Set(blobs.map(({ path }) => path))].sort(), expected.sort());
   assert.equal(proxy.bytesOf(/\/blobs\//), update.layers[3]!.size + update.config.size);
   assert.equal(proxy.bytesOf(/\/manifests\/sha256:/), update.size);
   assert.equal(await sameContent(cloud.host, layer.host, ['down/app']), undefined);
 });
 
-test('down: another repository that shares all layers costs no byte of a blob', async () => {
+test('down: another repository that shares all layers requests no blob', async () => {
   await pushImage(cloud.host, 'down/first', 'v1', { layers: layers('shared') });
   await pass();
   proxy.forget();
@@ -72,55 +72,55 @@ test('down: another repository that shares all layers costs no byte of a blob', 
   assert.equal(await sameContent(cloud.host, layer.host, ['down/second']), undefined);
 });
 
-test('down: a pass that finds nothing new asks for no blob and for no manifest that is here', async () => {
+test('down: a pass without changes requests no blob, and no manifest that the layer holds', async () => {
   await pushImage(cloud.host, 'down/idle', 'v1', { layers: layers('idle') });
   await pass();
   proxy.forget();
   await pass();
   assert.deepEqual(lines(proxy.requests.filter(({ path }) => path.includes('/blobs/'))), []);
-  assert.equal(proxy.bytesOf(/\/manifests\//), 0, lines(asked('GET', /\/manifests\//)).join('\n'));
+  assert.equal(proxy.bytesOf(/\/manifests\//), 0, lines(requestsFor('GET', /\/manifests\//)).join('\n'));
 });
 
-test('up: of an update that changes one layer of five, one blob, the config and the manifest go', async () => {
-  const whole = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up') });
+test('up: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
+  const original = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up') });
   await pass();
-  const sizes = [...whole.layers, whole.config].map(({ size }) => size);
+  const sizes = [...original.layers, original.config].map(({ size }) => size);
   assert.equal(
-    sent(),
+    sentBytes(),
     sizes.reduce((sum, size) => sum + size),
-    'at first all of it goes, once',
+    'the first push sends each blob once',
   );
   proxy.forget();
   const update = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up', 1) });
   await pass();
-  assert.equal(sent(), update.layers[1]!.size + update.config.size);
-  // What is there is only asked for, or mounted.
-  const begun = asked('POST', /\/blobs\/uploads\/$/).filter(({ status }) => status !== 201);
-  assert.equal(begun.length, 2, lines(begun).join('\n'));
-  assert.deepEqual(asked('GET', /\/blobs\/sha256:/), []);
+  assert.equal(sentBytes(), update.layers[1]!.size + update.config.size);
+  // Uploads begin only for the two blobs that are neither at the parent nor mounted.
+  const uploads = requestsFor('POST', /\/blobs\/uploads\/$/).filter(({ status }) => status !== 201);
+  assert.equal(uploads.length, 2, lines(uploads).join('\n'));
+  assert.deepEqual(requestsFor('GET', /\/blobs\/sha256:/), []);
   assert.equal(await sameContent(cloud.host, layer.host, ['up/app']), undefined);
 });
 
-test('up: in another repository all blobs are mounted, and not a byte of them goes', async () => {
+test('up: in another repository all blobs are mounted, and none of their bytes is sent', async () => {
   await pushImage(layer.host, 'up/first', 'v1', { layers: layers('mounted') });
   await pass();
   proxy.forget();
   const again = await pushImage(layer.host, 'up/second', 'v1', { layers: layers('mounted') });
   await pass();
-  const mounts = asked('POST', /^\/v2\/up\/second\/blobs\/uploads\/$/);
+  const mounts = requestsFor('POST', /^\/v2\/up\/second\/blobs\/uploads\/$/);
   const digests = [...again.layers, again.config].map(({ digest }) => digest);
   assert.deepEqual(mounts.map(({ query }) => query.get('mount')).sort(), digests.sort());
   assert.ok(
     mounts.every(({ status }) => status === 201),
     lines(mounts).join('\n'),
   );
-  assert.deepEqual(lines([...asked('PATCH', /./), ...asked('PUT', /\/blobs\//)]), []);
-  assert.equal(sent(), 0);
+  assert.deepEqual(lines([...requestsFor('PATCH', /./), ...requestsFor('PUT', /\/blobs\//)]), []);
+  assert.equal(sentBytes(), 0);
   assert.equal(await sameContent(cloud.host, layer.host, ['up/second']), undefined);
 });
 
 /** Bytes of blobs that the layer sent. */
-const sent = (): number =>
+const sentBytes = (): number =>
   proxy.requests
     .filter(({ path }) => path.includes('/blobs/uploads/'))
     .reduce((sum, { received }) => sum + received, 0);

@@ -7,7 +7,7 @@ import { until } from '../../gateway/layer.ts';
 import { testLayer } from '../../support/layer.ts';
 import { run } from '../../support/terrace.ts';
 
-test('who started and stopped a layer, changed its configuration and its accounts, stands in its audit', async (t) => {
+test('the audit log records who started and stopped a layer and changed its configuration and accounts', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-audit-'));
   t.after(() => rm(folder, { recursive: true }));
   const configFile = join(folder, 'layer.yaml');
@@ -29,18 +29,18 @@ test('who started and stopped a layer, changed its configuration and its account
     await until(async () => (await lines()).some(isChanged), 20_000);
   }
   const all = await lines();
-  const inShort = all.map(({ action, outcome, account }) => `${action} ${outcome} ${account}`);
-  for (const one of [
+  const summaries = all.map(({ action, outcome, account }) => `${action} ${outcome} ${account}`);
+  for (const expected of [
     'storage/start said _operator',
     'token/create begun _operator',
     'token/create done _operator',
     'configuration/change said _twin-bridge',
     'storage/stop said _operator',
   ]) {
-    assert.ok(inShort.includes(one), `${one}: ${inShort}`);
+    assert.ok(summaries.includes(expected), `${expected}: ${summaries}`);
   }
-  assert.equal(inShort[0], 'storage/start said _operator');
-  assert.equal(inShort.at(-1), 'storage/stop said _operator');
+  assert.equal(summaries[0], 'storage/start said _operator');
+  assert.equal(summaries.at(-1), 'storage/stop said _operator');
   for (const { layer, time, account, person } of all) {
     assert.equal(layer, 'line-7');
     assert.ok(!Number.isNaN(Date.parse(time)));

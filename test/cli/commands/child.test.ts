@@ -19,7 +19,7 @@ import {
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { run } from '../../support/terrace.ts';
 
-/** Layers below, as a person makes, lists and moves them. */
+/** Children as a person creates, lists, activates and deactivates them. */
 
 const full = process.env.TERRACE_FULL === '1';
 const now = Date.UTC(2030, 0, 2);
@@ -27,7 +27,7 @@ const gateway = ['config/read', 'config/write', 'message/read', 'message/write']
   (action) => `gateway/line-1/${action}`,
 );
 
-test('a child has what a sync token of Azure Container Registry has', () => {
+test('a child has the actions of a sync token of Azure Container Registry', () => {
   assert.deepEqual(actionsOfChild('line-1', 'ReadOnly', ['app', 'base/*']), [
     'repositories/app/content/read',
     'repositories/app/metadata/read',
@@ -45,7 +45,7 @@ test('a child has what a sync token of Azure Container Registry has', () => {
   ]);
 });
 
-test('what is printed for the child is a document that is valid there', () => {
+test('the document that is printed for the child is valid', () => {
   const repositories = ['*', 'base/*', 'app', '1', 'null'];
   const document = documentOf({ name: '1', mode: 'ReadWrite', repositories, url: 'https://above:5000' });
   const resolved = resolveDocument({ text: documentText(document), folder: '/etc', readable: () => true });
@@ -59,7 +59,7 @@ test('what is printed for the child is a document that is valid there', () => {
   );
 });
 
-test('whoever makes a child hears what keeps it, or others, from coming in', () => {
+test('notes name what keeps the child, or clients without an account, from connecting', () => {
   assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 1).length, 2);
   assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 2), [
     "This layer listens on 127.0.0.1:5000: other machines can't reach it (listen).",
@@ -69,7 +69,7 @@ test('whoever makes a child hears what keeps it, or others, from coming in', () 
   assert.deepEqual(notesOn(undefined, 2), []);
 });
 
-test('children are the tokens that may activate one of their name, and what is activated without', () => {
+test('children are tokens that may activate a child of their name, and activated children without a token', () => {
   const token = (name: string, scopeMap = name, enabled = true): Token => ({
     name,
     enabled,
@@ -91,7 +91,7 @@ test('children are the tokens that may activate one of their name, and what is a
       { name: 'line-1', instance, since: now - 86_400_000, seen: now - 60_000 },
     ],
   );
-  const want: KnownChild[] = [
+  const expected: KnownChild[] = [
     { name: 'gone', repositories: [], enabled: false, instance, since: now, seen: now },
     {
       name: 'line-1',
@@ -104,34 +104,42 @@ test('children are the tokens that may activate one of their name, and what is a
     },
     { name: 'line-2', mode: 'ReadOnly', repositories: ['base/*'], enabled: false },
   ];
-  assert.deepEqual(found, want);
+  assert.deepEqual(found, expected);
   const text = describeChildren(found, now);
   assert.match(text, /^gone +no token +2030-01-02T00:00Z +0 s ago$/m);
   assert.match(text, /^line-1 +ReadWrite +2030-01-01T00:00Z +1 min ago +app$/m);
   assert.match(text, /^line-2 +ReadOnly, disabled +never +base\/\*$/m);
 });
 
-describe('at the command line', () => {
+describe('terrace child', () => {
   let layer: TestLayer;
   before(async () => {
     layer = await testLayer({ name: 'top', mode: 'ReadWrite', compact: 'hosted' });
   });
   after(() => layer[Symbol.asyncDispose]());
-  const terrace = (...words: string[]) => run('child', ...words, '--data', layer.data);
+  const runChild = (...parameters: string[]) => run('child', ...parameters, '--data', layer.data);
 
-  test('a child is made, listed, activated and deactivated', async () => {
-    const made = await terrace('create', 'line-1', '--repository', 'base/*', 'app', '--mode', 'ReadWrite');
-    assert.equal(made.code, 0, made.text);
-    assert.match(made.stdout, /^[A-Za-z0-9]{43}\n$/);
+  test('a child is created, listed, activated and deactivated', async () => {
+    const created = await runChild(
+      'create',
+      'line-1',
+      '--repository',
+      'base/*',
+      'app',
+      '--mode',
+      'ReadWrite',
+    );
+    assert.equal(created.code, 0, created.text);
+    assert.match(created.stdout, /^[A-Za-z0-9]{43}\n$/);
     const lines = ['name: "line-1"', 'mode: ReadWrite', `url: "${layer.url}"`, '- "base/*"', '- "app"'];
-    for (const line of lines) assert.ok(made.text.includes(line), made.text);
+    for (const line of lines) assert.ok(created.text.includes(line), created.text);
     assert.match(
-      made.text,
+      created.text,
       /^It is the first account of this layer: from now on, all clients must log in\.$/m,
     );
 
     const headers = {
-      authorization: `Basic ${Buffer.from(`line-1:${made.stdout.trim()}`).toString('base64')}`,
+      authorization: `Basic ${Buffer.from(`line-1:${created.stdout.trim()}`).toString('base64')}`,
     };
     const instance = '00000000-0000-4000-8000-000000000000';
     const activate = async () => {
@@ -139,29 +147,29 @@ describe('at the command line', () => {
       return (await fetch(`${layer.url}${childPath('line-1')}`, { method: 'PUT', headers, body })).status;
     };
     assert.equal(await activate(), 201);
-    const [listed] = JSON.parse((await terrace('list', '--json')).stdout) as KnownChild[];
+    const [listed] = JSON.parse((await runChild('list', '--json')).stdout) as KnownChild[];
     const { since = 0, seen = 0, repositories, ...child } = listed as KnownChild;
     assert.deepEqual(child, { name: 'line-1', mode: 'ReadWrite', enabled: true, instance });
     assert.deepEqual(repositories.sort(), ['app', 'base/*']);
     assert.ok(Math.abs(Date.now() - since) < 30_000 && seen === since);
 
     assert.match(
-      (await terrace('deactivate', 'line-1')).text,
+      (await runChild('deactivate', 'line-1')).text,
       /^Child line-1 is deactivated: .* token stays/,
     );
-    assert.match((await terrace('deactivate', 'line-1')).text, /^Child line-1 was not activated\.$/m);
-    assert.equal(await activate(), 201, 'its token works as before');
+    assert.match((await runChild('deactivate', 'line-1')).text, /^Child line-1 was not activated\.$/m);
+    assert.equal(await activate(), 201, 'its token is still valid');
   });
 
-  test('as JSON, with all that the child needs', async () => {
-    const { stdout } = await terrace('create', 'line-2', '--repository', '*', '--json');
-    const { password, ...made } = JSON.parse(stdout);
+  test('--json prints all that the child needs', async () => {
+    const { stdout } = await runChild('create', 'line-2', '--repository', '*', '--json');
+    const { password, ...created } = JSON.parse(stdout);
     assert.match(password, /^[A-Za-z0-9]{43}$/);
     const repositories = ['*'];
     const parent = { url: layer.url, username: 'line-2', passwordFile: 'password' };
     const name = 'line-2';
     const mode = 'ReadOnly';
-    assert.deepEqual(made, {
+    assert.deepEqual(created, {
       name,
       mode,
       repositories,
@@ -169,7 +177,7 @@ describe('at the command line', () => {
     });
   });
 
-  test('what is not valid is refused by its name and with the remedy', async () => {
+  test('a parameter that is not valid is refused with its name and the remedy', async () => {
     const rows: [string[], number, RegExp][] = [
       [['create', 'a', '--mode', 'ReadOnly'], 2, /^terrace: child a: --repository is missing/],
       [['create', 'Line', '--repository', '*'], 2, /^terrace: name "Line" is not valid: use lower-case/],
@@ -185,25 +193,25 @@ describe('at the command line', () => {
         /^terrace: child nobody does not exist: list the children with "terrace child list"/,
       ],
     ];
-    for (const [words, code, pattern] of full ? rows : rows.slice(1, 3)) {
-      const found = await terrace(...words);
+    for (const [parameters, code, pattern] of full ? rows : rows.slice(1, 3)) {
+      const found = await runChild(...parameters);
       assert.match(found.text, pattern);
       assert.equal(found.code, code);
     }
   });
 });
 
-test('a ReadOnly layer has only ReadOnly children; where none runs, nobody knows', async () => {
+test('a ReadOnly layer has only ReadOnly children, and while no layer runs, its mode is unknown', async () => {
   await using layer = await testLayer({ name: 'middle', mode: 'ReadOnly', compact: 'hosted' });
-  const create = (...words: string[]) =>
-    run('child', 'create', 'line-1', '--repository', '*', ...words, '--data', layer.data);
+  const create = (...parameters: string[]) =>
+    run('child', 'create', 'line-1', '--repository', '*', ...parameters, '--data', layer.data);
   const refused = await create('--mode', 'ReadWrite');
   assert.equal(refused.code, 1);
   assert.match(
     refused.text,
     /^terrace: child line-1 can't be ReadWrite, because this layer is ReadOnly: create it with --mode ReadOnly/,
   );
-  assert.equal((await create()).code, 0, 'nothing was made before');
+  assert.equal((await create()).code, 0, 'the refused child was not created');
 
   const folder = await mkdtemp(join(tmpdir(), 'terrace-child-'));
   try {
@@ -213,8 +221,8 @@ test('a ReadOnly layer has only ReadOnly children; where none runs, nobody knows
     );
     assert.equal(unknown.code, 1);
     assert.match(unknown.text, /is known only while it runs: start the layer with "terrace up" first/);
-    const made = await run('child', 'create', 'line-1', '--repository', '*', '--data', data);
-    assert.equal(made.code, 0, made.text);
+    const created = await run('child', 'create', 'line-1', '--repository', '*', '--data', data);
+    assert.equal(created.code, 0, created.text);
     assert.ok(existsSync(join(data, 'metadata')));
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -12,7 +12,7 @@ import { copyLive } from '../../support/live-copy.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
 import { run } from '../../support/terrace.ts';
 
-/** A data folder copied while its layer runs (`cp -a`) is another one: nothing said to the copy reaches the layer. */
+/** A data folder that was copied while its layer runs (`cp -a`): no command on the copy reaches the layer. */
 
 let layer: TestLayer;
 let folder: string;
@@ -32,7 +32,7 @@ after(async () => {
 const tokensOf = async (data: string): Promise<{ name: string }[]> =>
   JSON.parse((await run('token', 'list', '--json', '--data', data)).stdout);
 
-test('status of the copy is not that of the layer', async () => {
+test('commands that need a running layer do not find one on the copy', async () => {
   for (const command of ['status', 'health', 'events', 'sync']) {
     const { code, text } = await run(command, '--data', copy);
     assert.equal(code, 1);
@@ -41,7 +41,7 @@ test('status of the copy is not that of the layer', async () => {
   assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
 });
 
-test('commands work on the copy alone', async () => {
+test('a token that is created on the copy does not exist at the layer', async () => {
   assert.equal((await run('token', 'create', 'of-the-copy', '--pull', '*', '--data', copy)).code, 0);
   assert.deepEqual(
     (await tokensOf(copy)).map(({ name }) => name),
@@ -50,52 +50,57 @@ test('commands work on the copy alone', async () => {
   assert.deepEqual(await tokensOf(layer.data), []);
 });
 
-test('the copy starts beside the layer, with a bus of its own', async () => {
+test('the copy starts while the layer runs, with a bus of its own', async () => {
   await using second = await testLayer({ compact: true, name: 'second', data: copy });
   assert.ok(second.screen.some((line) => /data folder was copied or moved/.test(line)));
   assert.match((await run('status', '--data', copy)).text, /^Layer "second"/);
   assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
-  const [ours, theirs] = await Promise.all(
+  const [original, copied] = await Promise.all(
     [layer.data, copy].map((data) => readFile(dataFolder(data).password('operator'), 'utf8')),
   );
-  assert.notEqual(ours, theirs);
+  assert.notEqual(original, copied);
   await second.stop();
-  assert.equal(isCopy(dataFolder(copy)), false, 'it is a layer of its own from now on');
+  assert.equal(isCopy(dataFolder(copy)), false, 'from now on it is a layer of its own');
   assert.ok(await getManifest(layer.host, 'app', 'v1'));
 });
 
-test('a data folder that was renamed is the same one', async () => {
+test('a data folder that was renamed is not a copy', async () => {
   const renamed = join(folder, 'renamed');
   await rename(copy, renamed);
   assert.equal(isCopy(dataFolder(renamed)), false);
 });
 
-test('a pid file holds in the folder that it was written in, and in no copy of it', async () => {
-  const [one, two] = [join(folder, 'one'), join(folder, 'two')];
-  await copyLive(join(layer.data, 'log'), one);
+test('a pid file is valid in the folder that it was written in, and in no copy of it', async () => {
+  const [original, copied] = [join(folder, 'original'), join(folder, 'copied')];
+  await copyLive(join(layer.data, 'log'), original);
   const child = spawn('/bin/sleep', ['60']);
-  writePid(join(one, 'pid'), child.pid as number);
-  await cp(one, two, { recursive: true, preserveTimestamps: true });
-  assert.equal(livingPid(join(one, 'pid')), child.pid);
-  assert.deepEqual(claimPid(join(one, 'pid')), { held: child.pid });
-  assert.equal(livingPid(join(two, 'pid')), undefined);
-  assert.deepEqual(claimPid(join(two, 'pid')), { stale: true });
-  // Renamed while it runs, it is still where the process runs.
-  await rename(one, `${one}-renamed`);
-  assert.equal(livingPid(join(`${one}-renamed`, 'pid')), child.pid);
+  writePid(join(original, 'pid'), child.pid as number);
+  await cp(original, copied, { recursive: true, preserveTimestamps: true });
+  assert.equal(livingPid(join(original, 'pid')), child.pid);
+  assert.deepEqual(claimPid(join(original, 'pid')), { held: child.pid });
+  assert.equal(livingPid(join(copied, 'pid')), undefined);
+  assert.deepEqual(claimPid(join(copied, 'pid')), { stale: true });
+  // A folder that is renamed while the process runs is still the same.
+  await rename(original, `${original}-renamed`);
+  assert.equal(livingPid(join(`${original}-renamed`, 'pid')), child.pid);
   child.kill('SIGKILL');
 });
 
-const places: [name: string, recorded: string, now: string, other: boolean][] = [
+const identities: [name: string, recorded: string, now: string, other: boolean][] = [
   ['the same folder', 'boot-1 64:77', 'boot-1 64:77', false],
-  ['after the machine started again, where devices are numbered anew', 'boot-1 64:77', 'boot-2 65:77', false],
-  ['seen by another machine over the network', 'boot-1 64:77', 'boot-9 12:77', false],
-  ['a copy beside it', 'boot-1 64:77', 'boot-1 64:78', true],
+  [
+    'the same folder after a restart of the machine, with other device numbers',
+    'boot-1 64:77',
+    'boot-2 65:77',
+    false,
+  ],
+  ['the same folder at another machine, over the network', 'boot-1 64:77', 'boot-9 12:77', false],
+  ['a copy in the same file system', 'boot-1 64:77', 'boot-1 64:78', true],
   ['a copy in another file system', 'boot-1 64:77', 'boot-1 65:1023', true],
-  ['a snapshot of the file system, mounted beside it', 'boot-1 64:77', 'boot-1 65:77', true],
+  ['a snapshot of the file system, mounted at the same time', 'boot-1 64:77', 'boot-1 65:77', true],
   ['a restored backup', 'boot-1 64:77', 'boot-2 64:78', true],
-  ['nothing that was recorded', 'nonsense', 'boot-1 64:77', false],
+  ['no valid record', 'nonsense', 'boot-1 64:77', false],
 ];
-for (const [name, recorded, now, other] of places) {
-  test(`place of a folder: ${name}`, () => assert.equal(isOtherFolder(recorded, now), other));
+for (const [name, recorded, now, other] of identities) {
+  test(`identity of a folder: ${name}`, () => assert.equal(isOtherFolder(recorded, now), other));
 }

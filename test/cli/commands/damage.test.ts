@@ -10,7 +10,7 @@ import { freePort } from '../../support/ports.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
 import { run, type } from '../../support/terrace.ts';
 
-/** A layer whose metadata are damaged does not start, and does not try for ever. */
+/** A layer with damaged metadata does not start, and does not retry. */
 
 let data: string;
 before(async () => {
@@ -20,16 +20,18 @@ before(async () => {
 });
 after(() => rm(data, { recursive: true, force: true }));
 
-const last = (text: string) => text.trim().split('\n').at(-1);
-const SAID = /^terrace: the metadata in \S+ is damaged \(CURRENT is damaged\).*: run "terrace repair --data /;
+const lastLine = (text: string) => text.trim().split('\n').at(-1);
+const REFUSAL =
+  /^terrace: the metadata in \S+ is damaged \(CURRENT is damaged\).*: run "terrace repair --data /;
 
-for (const more of [[], ['--compact'], ['--listen-to-others']]) {
-  test(`up ${more.join(' ')} ends with what is damaged and what to do, and with 65`, async () => {
-    const host = more.includes('--listen-to-others') ? '0.0.0.0' : '127.0.0.1';
-    const words = ['--listen', `${host}:${await freePort()}`, ...more.filter((word) => word === '--compact')];
-    const { code, text } = await run('up', '--data', data, ...words);
+for (const options of [[], ['--compact'], ['--listen-to-others']]) {
+  test(`up ${options.join(' ')} reports the damage and the remedy, and ends with 65`, async () => {
+    const host = options.includes('--listen-to-others') ? '0.0.0.0' : '127.0.0.1';
+    const compact = options.filter((option) => option === '--compact');
+    const listen = ['--listen', `${host}:${await freePort()}`];
+    const { code, text } = await run('up', '--data', data, ...listen, ...compact);
     assert.equal(code, 65, text);
-    assert.match(last(text) ?? '', SAID);
+    assert.match(lastLine(text) ?? '', REFUSAL);
     const log = (await readFile(join(data, 'log/terrace.log'), 'utf8')).trim().split('\n');
     const ends = log.filter((line) => /exited with code 65; not restarted/.test(line));
     assert.equal(ends.length, 1);
@@ -37,15 +39,15 @@ for (const more of [[], ['--compact'], ['--listen-to-others']]) {
   });
 }
 
-test('a command that needs storage says the same', async () => {
+test('a command that needs storage fails with the same message', async () => {
   const { code, text } = await run('token', 'list', '--data', data);
   assert.equal(code, 65);
-  assert.match(text, SAID);
+  assert.match(text, REFUSAL);
   assert.equal(text.trim().split('\n').length, 1);
 });
 
-test('repair brings back what is left, and the layer starts again', async () => {
-  // As with docker compose: whether that bus runs is not known, so its store is left alone.
+test('repair restores what is left, and the layer starts again', async () => {
+  // As with docker compose: whether that bus runs is unknown, so its store is not changed.
   const [url, configuration] = [join(data, 'bus/url'), join(data, 'bus/nats.conf')];
   await writeFile(url, 'nats://nats.invalid:4222\n');
   const before = await readFile(configuration, 'utf8');
@@ -61,7 +63,7 @@ test('repair brings back what is left, and the layer starts again', async () => 
   assert.match((await run('repair', '--data', data)).text, /^The metadata are intact/);
 });
 
-test('a repair that was cut off at its end is finished, and audited', async () => {
+test('a repair that was interrupted at its end is finished and audited', async () => {
   const entries = async () => {
     const text = await readFile(join(data, 'log/audit.log'), 'utf8');
     return text.match(/"action":"metadata\/repair","outcome":"\w+"/g) ?? [];
@@ -76,11 +78,11 @@ test('a repair that was cut off at its end is finished, and audited', async () =
   assert.deepEqual(added, ['begun', 'done']);
 });
 
-test('a repair ends with the command that began it', async () => {
+test('a repair ends with the command that started it', async () => {
   const folder = join(data, 'other');
   const current = join(folder, 'metadata/CURRENT');
   await mkdir(join(folder, 'metadata'), { recursive: true });
-  // Whoever reads it waits for the one who writes it.
+  // The reader of a FIFO waits for a writer.
   assert.equal(spawnSync('mkfifo', [current]).status, 0);
   await using command = type('repair', '--data', folder);
   await using writer = await open(current, 'w');
@@ -90,7 +92,7 @@ test('a repair ends with the command that began it', async () => {
   assert.ok(writer.fd > 0);
 });
 
-test('a tag of which only an event is left comes back; a layer that runs is not repaired', async () => {
+test('a tag of which only an event is left is restored; a running layer is not repaired', async () => {
   const layer = await testLayer({ compact: true });
   const { digest } = await pushImage(layer.host, 'line/app', 'pushed');
   await layer.event(tagMoved);

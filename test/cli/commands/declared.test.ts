@@ -9,15 +9,15 @@ import { freePort } from '../../support/ports.ts';
 import { program, run, type } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
-/** What `terrace token hash` prints for this on its stdin. */
+/** Output of `terrace token hash` with this password on stdin. */
 async function hashOf(password: string): Promise<string> {
   const child = spawn(program, ['token', 'hash'], { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.end(password);
-  const [printed, said] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  return printed.trim() || said.trim();
+  const [hash, error] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return hash.trim() || error.trim();
 }
 
-test('a layer whose file declares its accounts lets other machines in with these, from its first start on', async () => {
+test('a layer with declared accounts admits other machines with them, from its first start on', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-declared-'));
   try {
     const data = join(folder, 'data');
@@ -28,8 +28,8 @@ test('a layer whose file declares its accounts lets other machines in with these
       const authorization = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
       return (await fetch(url, name ? { headers: { authorization } } : {})).status;
     };
-    const becomes = (wanted: number, name: string, password: string) =>
-      until(async () => (await status(name, password)) === wanted, `${name} becomes ${wanted}`);
+    const becomes = (expected: number, name: string, password: string) =>
+      until(async () => (await status(name, password)) === expected, `${name} becomes ${expected}`);
     assert.match(await hashOf('short\n'), /^terrace: the password on stdin has 5 characters/);
     const hash = await hashOf('a long password\n');
     await writeFile(join(folder, 'secret'), 'a mounted secret\n');
@@ -57,9 +57,9 @@ test('a layer whose file declares its accounts lets other machines in with these
     assert.equal(await status('line-1', 'a long password'), 200);
     const { stdout } = await run('child', 'list', '--data', data);
     assert.match(stdout, /^line-1 +ReadOnly +never +line\/\*$/m);
-    const command = (...words: string[]) => run('token', ...words, '--data', data);
-    assert.match((await command('list')).stdout, /^ci +enabled, declared/m);
-    const refused = await command('rotate', 'ci');
+    const token = (...parameters: string[]) => run('token', ...parameters, '--data', data);
+    assert.match((await token('list')).stdout, /^ci +enabled, declared/m);
+    const refused = await token('rotate', 'ci');
     assert.equal(refused.code, 1);
     assert.match(refused.text, /token ci is declared in the configuration document: change it there/);
 

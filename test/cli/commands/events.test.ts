@@ -22,7 +22,7 @@ const push = async (tag: string) => {
   return digest;
 };
 
-test('events are told as lines, and as CloudEvents', async () => {
+test('events are printed as lines or as CloudEvents', async () => {
   const digest = await push('v1');
   const { stdout, code } = await run('events', '--data', layer.data, '--type', 'tag');
   assert.equal(code, 0);
@@ -38,7 +38,7 @@ test('events are told as lines, and as CloudEvents', async () => {
   assert.equal(JSON.parse(since.stdout.split('\n')[0] as string).id, event.id);
 });
 
-test('--follow goes on with what happens', async () => {
+test('--follow prints new events', async () => {
   await using following = type('events', '--data', layer.data, '--follow', '--since', '10m', '--type', 'tag');
   await push('followed');
   await following.says(/app:followed/);
@@ -46,7 +46,7 @@ test('--follow goes on with what happens', async () => {
   assert.equal(await following.ended(), 0);
 });
 
-test('a reader that has enough ends it, without a word', async () => {
+test('a closed output ends the command silently, an output that is full with the reason', async () => {
   const { stdout, stderr } = spawnSync(
     'bash',
     ['-c', `"${program}" events --json --data "${layer.data}" | true; echo "\${PIPESTATUS[0]}"`],
@@ -60,17 +60,17 @@ test('a reader that has enough ends it, without a word', async () => {
   assert.match(full.stderr, /^terrace: the output can't be written \(ENOSPC\): [^\n]+\n$/);
 });
 
-test('a time is a number, so long ago, or a date', () => {
+test('--since takes a sequence number, an age or a date', () => {
   const now = Date.UTC(2030, 0, 2);
   assert.equal(sinceOf('17', undefined, now), 17);
   assert.deepEqual(sinceOf('2h', undefined, now), new Date(now - 7_200_000));
   assert.deepEqual(sinceOf('1d', undefined, now), new Date(now - 86_400_000));
   assert.deepEqual(sinceOf('2029-05-01T12:00Z'), new Date(Date.UTC(2029, 4, 1, 12)));
-  for (const bad of ['', '2x', 'h', '-1', 'yesterday', '2029-13-01'])
-    assert.throws(() => sinceOf(bad), /write how/);
+  for (const invalid of ['', '2x', 'h', '-1', 'yesterday', '2029-13-01'])
+    assert.throws(() => sinceOf(invalid), /write how/);
 });
 
-test('a line says what, of what, and how far', () => {
+test('a line has the type, the subject and the progress of an event', () => {
   const event = (type: string, data: object): Envelope => ({
     specversion: '1.0',
     id: 'a-1',
@@ -101,7 +101,7 @@ test('a line says what, of what, and how far', () => {
   );
 });
 
-test('events of layers below are told by the way to the layer, and chosen by its name', async () => {
+test('events of layers below are printed with the path to the layer, and selected by its name', async () => {
   const below: Envelope = {
     specversion: '1.0',
     id: 'storage-1',

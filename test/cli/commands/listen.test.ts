@@ -11,66 +11,66 @@ import { Authority } from '../../support/certificates.ts';
 import { freePort } from '../../support/ports.ts';
 import { run, type, typeIn } from '../../support/terrace.ts';
 
-/** A layer lets other machines in only when it has an account, or when it is told to. */
+/** A layer accepts other machines only if it has an account, or with --insecure-listen. */
 
 const NO_ACCOUNTS =
   /^terrace: listen 0\.0\.0\.0:\d+ accepts other machines, and this layer has no accounts: create one with "terrace token create NAME --push '\*' --data .*", listen on 127\.0\.0\.1, or use --insecure-listen/m;
 
-async function place() {
+async function temporaryFolder() {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-listen-'));
   const data = join(folder, 'data');
   const port = await freePort();
   return {
     data,
     url: `http://127.0.0.1:${port}/v2/`,
-    up: (...words: string[]) => ['up', '--data', data, '--listen', `0.0.0.0:${port}`, ...words],
+    up: (...options: string[]) => ['up', '--data', data, '--listen', `0.0.0.0:${port}`, ...options],
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
 describe('listening to other machines', { concurrency: 2 }, () => {
-  test('with no data there is no account: refused, and nothing is made', async () => {
-    await using at = await place();
-    const { code, text } = await run(...at.up());
+  test('without data, and thus without an account, the start is refused and nothing is created', async () => {
+    await using folder = await temporaryFolder();
+    const { code, text } = await run(...folder.up());
     assert.equal(code, 2);
     assert.match(text, NO_ACCOUNTS);
-    assert.ok(!existsSync(at.data));
+    assert.ok(!existsSync(folder.data));
   });
 
   for (const kind of process.env.TERRACE_FULL === '1' ? [[], ['--compact']] : [['--compact']]) {
-    const title = ['without a token refused, with one not', ...kind].join(', ');
+    const title = ['the start is refused without a token, and succeeds with one', ...kind].join(', ');
     test(title, async () => {
-      await using at = await place();
-      const token = (...words: string[]) => run('token', ...words, '--data', at.data);
+      await using folder = await temporaryFolder();
+      const token = (...parameters: string[]) => run('token', ...parameters, '--data', folder.data);
       await token('create', 't', '--push', '*');
       await token('delete', 't');
-      const refused = await run(...at.up(...kind));
+      const refused = await run(...folder.up(...kind));
       assert.equal(refused.code, 2);
       assert.match(refused.text, NO_ACCOUNTS);
-      assert.deepEqual(await readdir(join(at.data, 'run')), [], 'nothing runs');
+      assert.deepEqual(await readdir(join(folder.data, 'run')), [], 'nothing runs');
 
       const { stdout } = await token('create', 't', '--push', '*');
-      await using up = type(...at.up(...kind));
+      await using up = type(...folder.up(...kind));
       const text = await up.says(/Ctrl-C stops it/);
       assert.match(text, /Clients log in: 1 token\./);
-      assert.equal((await fetch(at.url)).status, 401);
+      assert.equal((await fetch(folder.url)).status, 401);
       const authorization = `Basic ${Buffer.from(`t:${stdout.trim()}`).toString('base64')}`;
-      assert.equal((await fetch(at.url, { headers: { authorization } })).status, 200);
+      assert.equal((await fetch(folder.url, { headers: { authorization } })).status, 200);
     });
   }
 
-  test('--insecure-listen lets everybody in', async () => {
-    await using at = await place();
-    await using up = type(...at.up('--compact', '--insecure-listen'));
+  test('--insecure-listen admits everybody', async () => {
+    await using folder = await temporaryFolder();
+    await using up = type(...folder.up('--compact', '--insecure-listen'));
     assert.match(
       await up.says(/Ctrl-C stops it/),
       /No accounts: everyone who reaches the layer has full access/,
     );
-    assert.equal((await fetch(at.url)).status, 200);
+    assert.equal((await fetch(folder.url)).status, 200);
   });
 
-  test('told as another connected registry is: data, certificates and name come from the environment', async () => {
-    await using at = await place();
+  test('data, certificates and name come from the environment of the connected registry', async () => {
+    await using folder = await temporaryFolder();
     await using authority = await Authority.create();
     const { certificateFile, keyFile } = await authority.issue('edge', {
       names: ['registry.example', 'other.example'],
@@ -81,7 +81,7 @@ describe('listening to other machines', { concurrency: 2 }, () => {
     await copyFile(keyFile, join(certificates, 'tls.key'));
     const port = await freePort();
     const env = {
-      ACR_REGISTRY_DATA_VOLUME: at.data,
+      ACR_REGISTRY_DATA_VOLUME: folder.data,
       ACR_REGISTRY_CERTIFICATE_VOLUME: certificates,
       ACR_REGISTRY_LOGIN_SERVER: `registry.example:${port}`,
     };
@@ -93,19 +93,19 @@ describe('listening to other machines', { concurrency: 2 }, () => {
 
     const ca = await readFile(authority.certificate);
     const statusFor = async (host: string) => {
-      const asked = request({ host: '127.0.0.1', port, path: '/v2/', ca, headers: { host } }).end();
-      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      const outgoing = request({ host: '127.0.0.1', port, path: '/v2/', ca, headers: { host } }).end();
+      const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
       answer.resume();
       return answer.statusCode;
     };
     assert.equal(await statusFor(`registry.example:${port}`), 200);
     assert.notEqual(await statusFor('other.example'), 200);
 
-    const { stdout } = await run('status', '--json', '--data', at.data);
+    const { stdout } = await run('status', '--json', '--data', folder.data);
     const { services } = JSON.parse(stdout) as { services: { service: string }[] };
     assert.equal(services.filter(({ service }) => service === 'gateway').length, 2);
-    assert.equal((await run('health', '--data', at.data)).code, 0);
-    const status = await run('status', '--data', at.data);
+    assert.equal((await run('health', '--data', folder.data)).code, 0);
+    const status = await run('status', '--data', folder.data);
     assert.match(status.text, new RegExp(`^Layer "layer" at https://127.0.0.1:${port} `));
     up.child.kill('SIGTERM');
     assert.equal(await up.ended(), 0);

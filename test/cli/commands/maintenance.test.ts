@@ -18,24 +18,24 @@ async function push(url: string, bytes: Uint8Array): Promise<string> {
   return digest;
 }
 
-test('terrace gc and scrub, with a layer and without one', async (context) => {
+test('terrace gc and terrace scrub work with and without a running layer', async (context) => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-upkeep-'));
   context.after(() => rm(data, { recursive: true, force: true }));
-  const terrace = (...words: string[]) => run(...words, '--data', data);
-  const asked = async <T>(...words: string[]): Promise<T> => {
-    const { code, text, stdout } = await terrace(...words, '--json');
+  const terrace = (...parameters: string[]) => run(...parameters, '--data', data);
+  const json = async <T>(...parameters: string[]): Promise<T> => {
+    const { code, text, stdout } = await terrace(...parameters, '--json');
     assert.equal(code, 0, text);
     return JSON.parse(stdout) as T;
   };
-  const one = randomBytes(100_000);
+  const bytes = randomBytes(100_000);
   let digest: string;
   {
     await using layer = await testLayer({ data, compact: 'hosted' });
-    digest = await push(layer.url, one);
+    digest = await push(layer.url, bytes);
     await push(layer.url, randomBytes(1_000));
-    const gc = await asked<Garbage>('gc', '--dry-run');
-    assert.deepEqual([gc.dryRun, gc.blobs], [true, 0], 'somebody was told of them just now');
-    const scrubbed = await asked<Scrubbed>('scrub', '--rate', '20MB');
+    const gc = await json<Garbage>('gc', '--dry-run');
+    assert.deepEqual([gc.dryRun, gc.blobs], [true, 0], 'both blobs are in their grace');
+    const scrubbed = await json<Scrubbed>('scrub', '--rate', '20MB');
     assert.deepEqual([scrubbed.checked, scrubbed.bytes, scrubbed.damaged], [2, 101_000, []]);
   }
 
@@ -46,7 +46,7 @@ test('terrace gc and scrub, with a layer and without one', async (context) => {
   const hex = digest.slice('sha256:'.length);
   const file = join(data, 'blobs/sha256', hex.slice(0, 2), hex);
   await chmod(file, 0o600);
-  await writeFile(file, Buffer.concat([Buffer.from('x'), one.subarray(1)]));
+  await writeFile(file, Buffer.concat([Buffer.from('x'), bytes.subarray(1)]));
   const scrubbed = await terrace('scrub');
   assert.equal(scrubbed.code, 1, scrubbed.text);
   assert.match(scrubbed.stdout, new RegExp(`1 damaged, moved to the folder quarantine:\n  ${digest}\n$`));

@@ -15,22 +15,22 @@ import { ask } from '../../support/registry/registry.ts';
 import { run } from '../../support/terrace.ts';
 import { slowed } from '../../support/until.ts';
 
-/** What replay prints after the store of the bus was exchanged: true, or said to be unknown. */
+/** What `terrace replay` prints after the store of the bus was replaced is correct, or marked as unknown. */
 
 type Transfer = { digest: string; state: string; done: number; size: number; unknown?: string };
-type Found = { transfers: Transfer[]; gaps: object[] };
+type Output = { transfers: Transfer[]; gaps: object[] };
 
 async function killAll(layer: TestLayer): Promise<void> {
   for (const program of Object.keys(layer.pids())) layer.killNow(program);
   await layer.stop();
 }
 
-describe('the store of the bus is exchanged', { concurrency: true }, () => {
-  for (const [what, older] of [
-    ['an older copy of itself', true],
+describe('the store of the bus is replaced', { concurrency: true }, () => {
+  for (const [change, isOlder] of [
+    ['replaced by an older copy', true],
     ['deleted', false],
   ] as const) {
-    test(`everything is killed, and the store of the bus is ${what}: syncing goes on by itself`, async () => {
+    test(`all processes are killed and the store of the bus is ${change}: synchronization continues by itself`, async () => {
       await using stack = new AsyncDisposableStack();
       const cloud = stack.use(await startCloud());
       const slow = { total: slowed(700_000) };
@@ -44,10 +44,10 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
         await testLayer({ compact: true, parent: link.url, schedule: '* * * * *', data }),
       );
       const { jetstream } = dataFolder(layer.data);
-      const moves = (size: number) =>
-        layer.event(transferProgressed, (told) => told.size === size && told.done > size / 10);
+      const progresses = (size: number) =>
+        layer.event(transferProgressed, (transfer) => transfer.size === size && transfer.done > size / 10);
 
-      await moves(2_000_000);
+      await progresses(2_000_000);
       await killAll(layer);
       await cp(jetstream, copy, { recursive: true });
       link.bandwidth = {};
@@ -57,10 +57,10 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
 
       const second = await pushImage(cloud.host, 'app', 'v2', { layers: [2_500_000] });
       void layer.sync().catch(() => {});
-      await moves(2_500_000);
+      await progresses(2_500_000);
       await killAll(layer);
       await rm(jetstream, { recursive: true });
-      if (older) await cp(copy, jetstream, { recursive: true });
+      if (isOlder) await cp(copy, jetstream, { recursive: true });
       layer.events.splice(0);
       link.bandwidth = {};
       await layer.start();
@@ -69,10 +69,10 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
 
       const { stdout, code } = await run('replay', '--data', layer.data, '--json');
       assert.equal(code, 0);
-      const { transfers, gaps } = JSON.parse(stdout) as Found;
-      assert.ok(gaps.length > 0, 'what is missing is said');
+      const { transfers, gaps } = JSON.parse(stdout) as Output;
+      assert.ok(gaps.length > 0, 'the gap is reported');
       const wrong = transfers.filter(({ state, unknown }) => state !== 'finished' && !unknown);
-      assert.deepEqual(wrong, [], 'all of them are here, and nothing else is claimed');
+      assert.deepEqual(wrong, [], 'only finished transfers are reported as known');
       const large = second.layers[0]?.digest;
       const moved = transfers.find(({ digest }) => digest === large);
       assert.deepEqual([moved?.state, moved?.done], ['finished', 2_500_000]);

@@ -10,19 +10,19 @@ import { ask } from '../../support/registry/registry.ts';
 import { run } from '../../support/terrace.ts';
 import { slowed } from '../../support/until.ts';
 
-type Found = { transfers: { digest: string; state: string; done: number; size: number }[]; gaps: object[] };
+type Output = { transfers: { digest: string; state: string; done: number; size: number }[]; gaps: object[] };
 
-test('what the events tell of transfers is what storage has, after kills of syncer and nats-server', async () => {
+test('transfers that are derived from events agree with storage, after kills of syncer and nats-server', async () => {
   await using cloud = await startCloud();
   await using link = await startProxy(cloud.url, { bandwidth: { total: slowed(1_000_000) } });
   await using layer = await testLayer({ parent: link.url, name: 'replayed' });
-  const replay = async (): Promise<Found> => {
+  const replay = async (): Promise<Output> => {
     const { stdout, code } = await run('replay', '--data', layer.data, '--json');
     assert.equal(code, 0);
     return JSON.parse(stdout);
   };
   const image = await pushImage(cloud.host, 'app', 'v1', { layers: [3_000_000, 200_000, 1_000] });
-  const passing = layer.sync().catch(() => undefined);
+  const pass = layer.sync().catch(() => undefined);
   await layer.event(transferProgressed, ({ done }) => done > 200_000);
   await layer.kill('syncer-1');
   const midway = await replay();
@@ -30,7 +30,7 @@ test('what the events tell of transfers is what storage has, after kills of sync
   assert.ok(large && large.state !== 'finished', JSON.stringify(midway));
   link.bandwidth = {};
   layer.killNow('nats-server');
-  await passing;
+  await pass;
   let synced = false;
   while (!synced) synced = (await layer.sync().catch(() => undefined))?.ok === true;
 

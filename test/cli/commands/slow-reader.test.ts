@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 
-/** Whoever reads slower than a command writes gets all of its output: `terrace events --json | program`. */
+/** A reader that is slower than the command gets all of its output: `terrace events --json | program`. */
 
 const CLI = join(import.meta.dirname, '../../../cli');
 const LENGTH = 2 * 1024 * 1024;
@@ -17,11 +17,11 @@ const program = (parameters: string[]) => `
   await main(${JSON.stringify(parameters)});
 `;
 
-for (const [what, parameters, said, exitCode] of [
+for (const [what, parameters, message, exitCode] of [
   ['a command that fails', ['status', '--data', '/proc/none'], /terrace: /, 1],
   ['a command line that is not valid', ['events', '--since', 'never'], /--help lists/, 2],
 ] as const) {
-  test(`${what} ends when all that it said before is read`, async () => {
+  test(`${what} ends once all output that it wrote before is read`, async () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', program([...parameters])], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -29,22 +29,22 @@ for (const [what, parameters, said, exitCode] of [
     let error = '';
     for await (const data of child.stderr) {
       error += data;
-      if (said.test(error)) break;
+      if (message.test(error)) break;
     }
     assert.equal((await text(child.stdout)).length, LENGTH);
     assert.equal((await exited)[0], exitCode);
   });
 }
 
-test('a command that is done ends with the code that it has set, and all of its output', async () => {
-  const well = ['iotedge', 'manifest', 'pass-through', '--name', 'line-1'];
+test('a finished command ends with the exit code that it has set, after all of its output', async () => {
+  const parameters = ['iotedge', 'manifest', 'pass-through', '--name', 'line-1'];
   const child = spawn(
     process.execPath,
-    ['--input-type=module', '-e', `process.exitCode = 3; ${program(well)}`],
+    ['--input-type=module', '-e', `process.exitCode = 3; ${program(parameters)}`],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const exited = once(child, 'exit');
-  const said = await text(child.stdout);
+  const output = await text(child.stdout);
   assert.equal((await exited)[0], 3);
-  assert.ok(JSON.parse(said.slice(LENGTH)).modulesContent);
+  assert.ok(JSON.parse(output.slice(LENGTH)).modulesContent);
 });

@@ -25,30 +25,33 @@ const held: StorageStatus = {
   space: { free: 2e9, reserve: 512 * 2 ** 20, low: false },
   ingests: [],
 };
-const said = (more: Partial<StorageStatus>) =>
+const storageText = (more: Partial<StorageStatus>) =>
   describeStatus({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
 
-test('what storage holds, what is free, and whether anybody must log in', () => {
-  const text = said({});
+test('the amount of content, free space and accounts is shown', () => {
+  const text = storageText({});
   assert.match(text, /^Holds 1 repository, 2 tags, 3 blobs, 4\.0 MB; 0 ingests in progress$/m);
   assert.match(text, /^Free: 2\.0 GB; reserve 537 MB$/m);
   assert.match(text, /^No accounts: everyone who reaches the layer has full access$/m);
   assert.doesNotMatch(text, /Damaged|TOO LITTLE/);
-  assert.match(said({ tokens: 2 }), /^Clients log in: 2 tokens$/m);
+  assert.match(storageText({ tokens: 2 }), /^Clients log in: 2 tokens$/m);
 });
 
-test('too little space and damaged content are told', () => {
+test('a lack of space and damaged content are shown', () => {
   assert.match(
-    said({ space: { free: 5e6, reserve: 1e9, low: true } }),
+    storageText({ space: { free: 5e6, reserve: 1e9, low: true } }),
     /^Free: 5\.0 MB; reserve 1\.0 GB\. TOO LITTLE: new content is rejected until space is freed$/m,
   );
-  assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client provides them again$/m);
+  assert.match(
+    storageText({ damaged: 1 }),
+    /^Damaged: 1 blob, until the parent or a client provides them again$/m,
+  );
 });
 
-test('of many uploads some are shown, and by whom; inodes where they are short; entries of the audit that are lost', () => {
-  const one = { purpose: 'upload' as const, touched: now, account: 'ci' };
-  const text = said({
-    ingests: Array.from({ length: 500 }, (_, n) => ({ ...one, id: `upload-${n}` })),
+test('some of many uploads are shown with their accounts, and a lack of inodes and lost audit entries', () => {
+  const upload = { purpose: 'upload' as const, touched: now, account: 'ci' };
+  const text = storageText({
+    ingests: Array.from({ length: 500 }, (_, n) => ({ ...upload, id: `upload-${n}` })),
     space: { free: 2e9, reserve: 1e9, inodes: { free: 12, reserve: 1_000 }, low: true },
     audit: { lost: 2, since: now - 60_000, reason: "log/audit.log can't be written (ENOSPC)" },
   });
@@ -62,7 +65,7 @@ test('of many uploads some are shown, and by whom; inodes where they are short; 
   );
 });
 
-test('how far each webhook has been told, and what it waits for', () => {
+test('each webhook has a line with its state, last delivery, pending events and failure', () => {
   const since = now - 600_000;
   const text = describeStatus(
     {
@@ -88,7 +91,7 @@ test('how far each webhook has been told, and what it waits for', () => {
   assert.match(text, /^line +Failing +never +200 events or more +answered 503; 7 attempts, next in 1 min/m);
 });
 
-test('the layers below are told, each with how it was when it last spoke', () => {
+test('each layer below has a line with its last report', () => {
   const report = { name: 'cell', mode: 'ReadOnly' as const, at: now - 60_000, path: ['cell-1'] };
   const link = {
     state: 'Unhealthy' as const,
@@ -105,14 +108,14 @@ test('the layers below are told, each with how it was when it last spoke', () =>
   );
 });
 
-test('what can not be read is named', () => {
+test('states that cannot be read are named', () => {
   const unreadable = [{ bucket: 'layers', key: 'line', reason: '/seen: Expected integer' }];
   const text = describeStatus({ services: [], syncers: [], silent: [], storage: held, unreadable }, now);
   assert.match(text, /^ {2}layers\.line: \/seen: Expected integer$/m);
 });
 
 const syncer = { instance: 's', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
-const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
+const layerText = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
   describeStatus(
     {
       services: [],
@@ -131,7 +134,7 @@ const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'Re
 const MINUTE = 60_000;
 const online = { state: 'Online', since: now, lastSync: now - MINUTE, coordinator: 's' } as const;
 
-test('events that the parent refuses to be told are said', () => {
+test('events that the parent refuses are shown', () => {
   const last = {
     sequence: 7,
     id: 'a',
@@ -141,41 +144,41 @@ test('events that the parent refuses to be told are said', () => {
     at: now,
   };
   assert.match(
-    linked({ link: online, history: { since: now - MINUTE, count: 3, last } }),
+    layerText({ link: online, history: { since: now - MINUTE, count: 3, last } }),
     /^ {2}the parent refused 3 events of the history, first 1 min ago.*event 7, tag\.moved: \/x: no \(malformed\)$/m,
   );
 });
 
-test('what the link was said to be holds only while a syncer is there to say otherwise', () => {
-  assert.match(linked({ link: online }), /^Parent https:\/\/registry\.example: Online$/m);
+test('the state of the link is shown as unknown while no syncer answers', () => {
+  assert.match(layerText({ link: online }), /^Parent https:\/\/registry\.example: Online$/m);
   assert.match(
-    linked({ link: online, syncers: [] }),
+    layerText({ link: online, syncers: [] }),
     /^Parent https:\/\/registry\.example: unknown, because no syncer answers \(last: Online\)$/m,
   );
 });
 
-test('how many passes there were, and when one had news', () => {
+test('the number of passes and the time of the last one with changes are shown', () => {
   const passes = { count: 1_440, last: now, announced: now - 180 * MINUTE };
   assert.match(
-    linked({ link: { ...online, passes } }),
+    layerText({ link: { ...online, passes } }),
     /^ {2}last successful pass 1 min ago; 1440 passes, the last one with changes 3 h ago; schedule/m,
   );
 });
 
-test('whether the window is open, until when, and when the next pass begins', () => {
-  assert.doesNotMatch(linked({ link: online }), /window|next pass|pending/);
+test('the state of the window, its end and the time of the next pass are shown', () => {
+  assert.doesNotMatch(layerText({ link: online }), /window|next pass|pending/);
   assert.match(
-    linked({ link: { ...online, window: { open: true, until: now + 90 * MINUTE } } }),
+    layerText({ link: { ...online, window: { open: true, until: now + 90 * MINUTE } } }),
     /^ {2}window open until 2030-01-01 01:30 UTC \(in 1 h 30 min\)$/m,
   );
   const until = now + 120 * MINUTE;
   assert.match(
-    linked({ link: { ...online, window: { open: false, until }, next: until } }),
+    layerText({ link: { ...online, window: { open: false, until }, next: until } }),
     /^ {2}window closed until 2030-01-01 02:00 UTC \(in 2 h\); next pass 2030-01-01 02:00 UTC \(in 2 h\)$/m,
   );
 });
 
-test('what is brought of each repository', () => {
+test('the selections are shown', () => {
   const configuration = configurationWith({
     parent: { url: 'https://registry.example' },
     repositories: [
@@ -184,14 +187,14 @@ test('what is brought of each repository', () => {
     ],
   });
   assert.match(
-    linked({ configuration }),
+    layerText({ configuration }),
     /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\)$/m,
   );
 });
 
-test('what waits to go up, and each change that the parent refuses', () => {
+test('pending changes are counted, and each change that the parent refuses is shown', () => {
   const digest = `sha256:${'ab'.repeat(32)}`;
-  const one = {
+  const change = {
     repository: 'a/b',
     reference: 'v1',
     digest,
@@ -201,9 +204,9 @@ test('what waits to go up, and each change that the parent refuses', () => {
     attempts: 4,
     retry: now + 8 * MINUTE,
   };
-  const { digest: _, ...deletion } = one;
-  const parked: Parked[] = [one, { ...deletion, reference: digest, attempts: 1, retry: now - 1 }];
-  const text = linked({ storage: { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 2 } }, parked });
+  const { digest: _, ...deletion } = change;
+  const parked: Parked[] = [change, { ...deletion, reference: digest, attempts: 1, retry: now - 1 }];
+  const text = layerText({ storage: { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 2 } }, parked });
   assert.match(
     text,
     /^ {2}pending: 2 manifests to push, 1 manifest to withdraw, 2 changes refused by the parent$/m,
@@ -217,37 +220,37 @@ test('what waits to go up, and each change that the parent refuses', () => {
     /^ {4}a\/b@sha256:abababababab \(its deletion\): .* refused 1 time, first 3 h ago; next attempt with the next pass$/m,
   );
   assert.doesNotMatch(text, /more/);
-  const many = linked({ parked: Array.from({ length: 14 }, () => one) });
+  const many = layerText({ parked: Array.from({ length: 14 }, () => change) });
   assert.equal(many.match(/a\/b:v1: the tag is locked/g)?.length, 10);
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
 });
 
-test('selections by which there is nothing at the parent', () => {
+test('selections that match nothing at the parent are shown', () => {
   assert.match(
-    linked({ link: { ...online, unmatched: ['none/*', 'gone'] } }),
+    layerText({ link: { ...online, unmatched: ['none/*', 'gone'] } }),
     /^ {2}missing at the parent, or not permitted \(name-unknown\): none\/\*, gone$/m,
   );
 });
 
-test('what no selection covers is kept here, and does not wait', () => {
-  const text = linked({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
+test('manifests that no selection covers are shown as not pushed, not as pending', () => {
+  const text = layerText({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
   assert.match(text, /^ {2}not pushed: 2 manifests, because no selection covers the repository/m);
   assert.doesNotMatch(text, /pending/);
 });
 
-test('a layer that sends nothing has nothing that waits to go up', () => {
+test('a layer that pushes nothing has no pending changes', () => {
   const storage = { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 0 } };
-  assert.match(linked({ storage }), /pending: 2 manifests to push, 1 manifest to withdraw$/m);
-  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /pending/);
-  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /pending/);
+  assert.match(layerText({ storage }), /pending: 2 manifests to push, 1 manifest to withdraw$/m);
+  assert.doesNotMatch(layerText({ storage }, 'ReadOnly'), /pending/);
+  assert.doesNotMatch(layerText({ storage, configuration: configurationWith() }), /pending/);
 });
 
-test('each syncer has a line: who it is, whether it makes the passes, and what it has in hand', () => {
+test('each syncer has a line with its instance, whether it is the coordinator, and its transfers', () => {
   const digest = `sha256:${'ab'.repeat(32)}`;
-  const one = { instance: 'syncer-a-1-0f', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
+  const first = { instance: 'syncer-a-1-0f', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
   const blob = { repository: 'a/b', digest, size: 30_000_000 };
   const other = {
-    ...one,
+    ...first,
     instance: 'syncer-b-2-1e',
     host: 'b',
     coordinates: false,
@@ -258,18 +261,18 @@ test('each syncer has a line: who it is, whether it makes the passes, and what i
       { ...blob, direction: 'down' },
     ],
   } as const;
-  const text = linked({ syncers: [one, { ...other, transfers: [...other.transfers] }] });
+  const text = layerText({ syncers: [first, { ...other, transfers: [...other.transfers] }] });
   assert.match(text, /^Syncers:\n {2}syncer-a-1-0f on a, coordinator: idle$/m);
   assert.match(
     text,
     /^ {2}syncer-b-2-1e on b: 3 transfers: down sha256:abababababab 12\.0 MB of 30\.0 MB \(40 %\), up sha256:abababababab 30\.0 MB, next attempt in 5 s, down sha256:abababababab 30\.0 MB$/m,
   );
   const many = Array.from({ length: 100 }, () => ({ ...blob, direction: 'down' as const }));
-  assert.match(linked({ syncers: [{ ...one, count: 150, transfers: many }] }), / MB, … and 144 more$/m);
-  assert.doesNotMatch(linked({ syncers: [] }), /Syncers/);
+  assert.match(layerText({ syncers: [{ ...first, count: 150, transfers: many }] }), / MB, … and 144 more$/m);
+  assert.doesNotMatch(layerText({ syncers: [] }), /Syncers/);
 });
 
-test('terrace status tells what storage has parked, and --json all of it', async () => {
+test('terrace status shows some parked changes, and --json all of them', async () => {
   const parent = 'http://127.0.0.1:9';
   await using layer = await testLayer({
     parent,
@@ -306,8 +309,8 @@ test('terrace status tells what storage has parked, and --json all of it', async
   assert.match(json.natsServer?.version ?? '', /^\d+\.\d+\.\d+/);
 });
 
-test('a configuration that comes over a connection: from where, which, and whether it is there', () => {
-  const about = (bridge: NonNullable<LayerStatus['bridge']>) =>
+test('the source of the configuration, its version and its connection are shown', () => {
+  const bridgeText = (bridge: NonNullable<LayerStatus['bridge']>) =>
     describeStatus({ services: [], syncers: [], silent: [], storage: held, bridge }, now);
   const since = now - 60_000;
   const bridge = {
@@ -316,16 +319,16 @@ test('a configuration that comes over a connection: from where, which, and wheth
     version: 7,
     session: { connected: true, since },
   };
-  assert.match(about(bridge), /^Configured by the module twin: version 7; connected for 1 min$/m);
+  assert.match(bridgeText(bridge), /^Configured by the module twin: version 7; connected for 1 min$/m);
   const { version: _version, ...unknown } = bridge;
   assert.match(
-    about({ ...unknown, session: { connected: false, since, detail: 'ECONNREFUSED' } }),
+    bridgeText({ ...unknown, session: { connected: false, since, detail: 'ECONNREFUSED' } }),
     /^Configured by the module twin: none received yet; not connected \(ECONNREFUSED\) for 1 min$/m,
   );
-  assert.doesNotMatch(about({ source: 'a file', complaints: [] }), /Configured/);
+  assert.doesNotMatch(bridgeText({ source: 'a file', complaints: [] }), /Configured/);
 });
 
-test('accounts that are not as declared are told', () => {
-  const text = said({ tokens: 1, accounts: ['ci is declared, and there is a token of that name'] });
+test('accounts that differ from the declared ones are shown', () => {
+  const text = storageText({ tokens: 1, accounts: ['ci is declared, and there is a token of that name'] });
   assert.match(text, /^Different from the configuration document:\n {2}ci is declared, and there is/m);
 });

@@ -11,7 +11,7 @@ import { pushImage } from '../../support/registry/image.ts';
 import { run } from '../../support/terrace.ts';
 
 const digest = `sha256:${'ab'.repeat(32)}`;
-const heard = (type: string, data: object): ReceivedEvent<unknown> => ({
+const eventOf = (type: string, data: object): ReceivedEvent<unknown> => ({
   specversion: '1.0',
   id: '1',
   source: '/layers/a/b',
@@ -20,17 +20,17 @@ const heard = (type: string, data: object): ReceivedEvent<unknown> => ({
   data: { digest, repository: 'a/b', tag: 'v1', ...data },
 });
 const steps = [
-  heard('pass.started', {}),
-  heard('pass.planned', { actions: 1 }),
-  heard('image.started', { blobs: 3, bytes: 5_000_000 }),
-  heard('transfer.started', { size: 5_000_000, present: 1_000_000 }),
-  heard('transfer.progressed', { size: 5_000_000, done: 2_000_000 }),
-  heard('transfer.delayed', { reason: 'the parent is busy', until: Date.now() + 5_000 }),
-  heard('transfer.finished', {}),
-  heard('image.finished', {}),
+  eventOf('pass.started', {}),
+  eventOf('pass.planned', { actions: 1 }),
+  eventOf('image.started', { blobs: 3, bytes: 5_000_000 }),
+  eventOf('transfer.started', { size: 5_000_000, present: 1_000_000 }),
+  eventOf('transfer.progressed', { size: 5_000_000, done: 2_000_000 }),
+  eventOf('transfer.delayed', { reason: 'the parent is busy', until: Date.now() + 5_000 }),
+  eventOf('transfer.finished', {}),
+  eventOf('image.finished', {}),
 ];
 
-test('without a terminal, one line for each step', () => {
+test('without a terminal, each step is one line', () => {
   const lines: string[] = [];
   const view = lineView((line) => lines.push(line));
   for (const step of steps) view.onEvent(step);
@@ -43,16 +43,16 @@ test('without a terminal, one line for each step', () => {
   ]);
 });
 
-test('what goes up, what pauses, what is refused, and what was changed on both sides', () => {
+test('pushes, pauses, refusals and conflicts have lines of their own', () => {
   const lines: string[] = [];
   const view = lineView((line) => lines.push(line));
   for (const step of [
-    heard('image.conflict', { winner: digest, loser: digest, loserTag: 'v1.conflict-a-b' }),
-    heard('image.started', { direction: 'up', blobs: 2, bytes: 1_000_000 }),
-    heard('transfer.paused', { direction: 'up' }),
-    heard('image.finished', { direction: 'up' }),
-    heard('image.finished', { direction: 'down', tag: null }),
-    heard('image.parked', { reason: 'the tag is locked', retry: Date.now() + 120_000 }),
+    eventOf('image.conflict', { winner: digest, loser: digest, loserTag: 'v1.conflict-a-b' }),
+    eventOf('image.started', { direction: 'up', blobs: 2, bytes: 1_000_000 }),
+    eventOf('transfer.paused', { direction: 'up' }),
+    eventOf('image.finished', { direction: 'up' }),
+    eventOf('image.finished', { direction: 'down', tag: null }),
+    eventOf('image.parked', { reason: 'the tag is locked', retry: Date.now() + 120_000 }),
   ]) {
     view.onEvent(step);
   }
@@ -66,7 +66,7 @@ test('what goes up, what pauses, what is refused, and what was changed on both s
   ]);
 });
 
-test('on a terminal, a bar for each transfer, with rate and time left', async () => {
+test('on a terminal, each transfer has a bar with its rate and the time left', async () => {
   let text = '';
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -88,7 +88,7 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
   ) {
     done += 100_000;
     assert.ok(done < 5_000_000, text);
-    view.onEvent(heard('transfer.progressed', { size: 5_000_000, done }));
+    view.onEvent(eventOf('transfer.progressed', { size: 5_000_000, done }));
   }
   for (const step of steps.slice(6)) view.onEvent(step);
   view.end();
@@ -96,7 +96,7 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
   assert.match(text, /a\/b:v1: pulled/);
 });
 
-test('what a pass came to, in words', () => {
+test('the summary describes the result of a pass in sentences', () => {
   const result = {
     pass: 'p',
     ok: true,
@@ -125,9 +125,9 @@ test('what a pass came to, in words', () => {
     }),
     'failed: a:b: wrong bytes (parent-invalid)\n… and 1 more\nNot in sync with the parent: 2 images pulled, 3 dropped, 2 failed in 2 s.',
   );
-  const up = { ...result, taken: 0, sent: 2, withdrawn: 1, parked: 1 };
+  const pushed = { ...result, taken: 0, sent: 2, withdrawn: 1, parked: 1 };
   assert.equal(
-    summary({ ...up, ok: false }),
+    summary({ ...pushed, ok: false }),
     'The parent refuses 1 change: terrace status shows why, terrace sync --full retries.\nNot in sync with the parent: 0 images pulled, 2 pushed, 1 withdrawn, 1 parked in 2 s.',
   );
   assert.equal(
@@ -140,25 +140,25 @@ describe('terrace sync', { concurrency: true }, () => {
   test('terrace sync returns when the pass has ended, with 0, or with 1 and the reason', async () => {
     await using cloud = await startCloud();
     await using layer = await testLayer({ parent: cloud.url, compact: 'hosted' });
-    // The pass of the beginning would take the image, too.
+    // Otherwise the first pass, after the start, could take the image.
     await layer.sync();
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [100_000] });
-    const good = await run('sync', '--data', layer.data);
-    assert.equal(good.code, 0, good.text);
-    assert.match(good.text, /a\/b:v1: pulled/);
-    assert.match(good.text, /In sync with the parent: 1 image pulled in \d+ s\./);
+    const succeeded = await run('sync', '--data', layer.data);
+    assert.equal(succeeded.code, 0, succeeded.text);
+    assert.match(succeeded.text, /a\/b:v1: pulled/);
+    assert.match(succeeded.text, /In sync with the parent: 1 image pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
     const { text } = await run('status', '--data', layer.data);
     assert.match(text, /Parent http.*: Online\n {2}last successful pass \d+ s ago/);
     assert.match(text, /Holds 1 repository, 1 tag, /);
 
     await cloud.kill();
-    const bad = await run('sync', '--data', layer.data);
-    assert.equal(bad.code, 1, bad.text);
-    assert.match(bad.text, /failed: .+\nNot in sync with the parent/);
+    const failed = await run('sync', '--data', layer.data);
+    assert.equal(failed.code, 1, failed.text);
+    assert.match(failed.text, /failed: .+\nNot in sync with the parent/);
   });
 
-  test('terrace sync goes on when the coordinator dies', async () => {
+  test('terrace sync continues when the coordinator is killed', async () => {
     await using cloud = await startCloud();
     await using layer = await testLayer({ parent: cloud.url, syncers: 2 });
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000, 20_000_000] });
@@ -172,7 +172,7 @@ describe('terrace sync', { concurrency: true }, () => {
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
   });
 
-  test('terrace sync outside the window names the remedy, and goes on with it', async () => {
+  test('terrace sync outside the window names the remedy --now, and --now makes the pass', async () => {
     await using cloud = await startCloud();
     // Opens once a year, half a year away from now.
     const month = ((new Date().getUTCMonth() + 6) % 12) + 1;

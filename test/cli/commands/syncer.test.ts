@@ -29,7 +29,7 @@ after(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
-/** The processes that this one has started. */
+/** Pids of the processes that this process has started. */
 const childrenOf = (pid: number): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 const pidOf = (syncer: string) => Number(/-(\d+)-[0-9a-f]+$/.exec(syncer)?.[1]);
@@ -41,9 +41,9 @@ const isRunning = (pid: number) => {
   }
 };
 const syncersOf = async (layer: TestLayer) => (await layerStatus(layer.bus())).syncers;
-const joined = (typed: Typed) => childrenOf(typed.child.pid as number);
+const syncerPids = (typed: Typed) => childrenOf(typed.child.pid as number);
 
-test('syncers that joined before the layer ran take transfers; killed, they lose nothing; asked, they end', async () => {
+test('syncers that joined before the layer started take transfers, lose nothing when killed, and end on SIGTERM', async () => {
   await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowed(3 * MIB) } });
   const { layers } = await pushImage(cloud.url, 'joined', 'v1', {
     layers: Array(6)
@@ -64,11 +64,11 @@ test('syncers that joined before the layer ran take transfers; killed, they lose
   await first.says(/^Joined layer "line-7" at nats:.* with 1 syncer\.$/m);
   await until(async () => (await syncersOf(layer)).length === 2);
 
-  const [pid] = joined(first) as [number];
+  const [pid] = syncerPids(first) as [number];
   const pass = layer.sync();
   pass.catch(() => {});
   await layer.event(transferStarted, ({ syncer }) => pidOf(syncer) === pid);
-  // Between two blobs each of them may be at rest for a moment.
+  // Each syncer may be idle for a moment between two blobs.
   const joiners = new RegExp(
     `^  syncer-.*-${pid}-\\w+ on .*: 1 transfer: down sha256:\\S+ .* of 8\\.4 MB`,
     'm',
@@ -77,56 +77,56 @@ test('syncers that joined before the layer ran take transfers; killed, they lose
   await until(async () => {
     const status = await layerStatus(layer.bus());
     const text = describeStatus(status, Date.now());
-    const under = status.syncers.some(
-      ({ pid: its, transfers: [one] }) => its === pid && (one?.done ?? 0) > MIB,
+    const isTransferring = status.syncers.some(
+      (syncer) => syncer.pid === pid && (syncer.transfers[0]?.done ?? 0) > MIB,
     );
-    return under && joiners.test(text) && coordinators.test(text);
+    return isTransferring && joiners.test(text) && coordinators.test(text);
   });
 
-  // With all that belongs to it, in the middle of its blob.
+  // The command and its syncer, in the middle of a blob.
   process.kill(first.child.pid as number, 'SIGKILL');
   process.kill(pid, 'SIGKILL');
   await using second = type('syncer', '--data', data, '--syncers', '2');
   await second.says(/with 2 syncers\.$/m);
   let result = await pass;
-  for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
+  for (let attempt = 0; !result.ok && attempt < 5; attempt += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
   assert.equal(await sameContent(cloud.url, layer.url, ['joined']), undefined);
-  assert.ok(proxy.bytesOf(/\/blobs\//) < size + 4 * MIB, 'what had arrived came again');
-  const own = new Set(joined(second));
-  const all = layer.events.filter(({ type }) => type === `terrace.${transferFinished.type}`);
-  const busy = new Set(all.map(({ data }) => pidOf((data as { syncer: string }).syncer)));
+  assert.ok(proxy.bytesOf(/\/blobs\//) < size + 4 * MIB, 'bytes that had arrived were transferred again');
+  const joinedPids = new Set(syncerPids(second));
+  const finished = layer.events.filter(({ type }) => type === `terrace.${transferFinished.type}`);
+  const activePids = new Set(finished.map(({ data }) => pidOf((data as { syncer: string }).syncer)));
   assert.ok(
-    [...own].some((one) => busy.has(one)),
-    'a syncer that joined later has taken nothing',
+    [...joinedPids].some((joined) => activePids.has(joined)),
+    'no syncer that joined later has taken a transfer',
   );
 
   assert.match((await run('status', '--data', data)).text, /^Syncers:(\n {2}syncer-\S+ on \S.*){3}\n\n/m);
   second.child.kill('SIGTERM');
   assert.equal(await second.ended(), 0);
   assert.match(second.text, /Stopping …\nStopped\.\n$/);
-  assert.deepEqual([...own].filter(isRunning), []);
+  assert.deepEqual([...joinedPids].filter(isRunning), []);
   await until(async () => (await syncersOf(layer)).length === 1);
   const holder = (await layer.bus().get(lease, COORDINATOR_KEY))?.value.holder;
   assert.equal(pidOf(holder ?? ''), layer.pid('syncer-1'));
 });
 
-test('one that waits for a layer ends when it is asked to', async () => {
+test('a command that waits for a layer ends on SIGTERM', async () => {
   await using waiting = type('syncer', '--data', join(data, 'nothing'));
   await waiting.says(/^No layer has run on .*: waiting …$/m);
   waiting.child.kill('SIGTERM');
   assert.equal(await waiting.ended(), 0);
 });
 
-test('who names another folder, or credentials that are none, hears it, and takes nothing', async () => {
+test('another folder or wrong credentials are refused with the reason, and no transfer is taken', async () => {
   await using layer = await testLayer({ compact: 'hosted' });
   const elsewhere = await mkdtemp(join(tmpdir(), 'terrace-elsewhere-'));
   try {
     const folder = dataFolder(layer.data);
     const url = readFileSync(folder.busUrl, 'utf8').trim();
-    const secrets = folder.password('syncer');
+    const password = folder.password('syncer');
     const named = ['syncer', '--data', elsewhere, '--bus', url, '--credentials'];
-    const wrong = await run(...named, secrets);
+    const wrong = await run(...named, password);
     assert.equal(wrong.code, 1);
     assert.match(wrong.text, /^terrace: --data: .* is not the data volume of the layer at nats:/m);
     const other = await run(...named, folder.password('monitor'));
@@ -135,21 +135,21 @@ test('who names another folder, or credentials that are none, hears it, and take
     const none = await run(...named, join(elsewhere, 'none'));
     assert.equal(none.code, 2);
     assert.match(none.text, /--credentials: .* can't be read \(ENOENT\)/);
-    for (const [option, value, said] of [
+    for (const [option, value, message] of [
       ['--bus', 'nats:4222', /--bus "nats:4222" is not valid: write nats:\/\/host:port/],
       ['--syncers', '0', /write a whole number from 1 to 64/],
     ] as const) {
       const refused = await run('syncer', '--data', elsewhere, option, value);
       assert.equal(refused.code, 2);
-      assert.match(refused.text, said);
+      assert.match(refused.text, message);
     }
     assert.equal((await syncersOf(layer)).length, 1);
     assert.deepEqual((await layerStatus(layer.bus())).storage?.ingests, []);
 
-    // The volume under another name, as another host has it mounted, and the bus by its address.
+    // With the address of the bus and a file of credentials, as on another host that has mounted the volume.
     await mkdir(join(elsewhere, 'bus'));
-    await cp(secrets, join(elsewhere, 'bus/secret'));
-    await using there = type(
+    await cp(password, join(elsewhere, 'bus/secret'));
+    await using remote = type(
       'syncer',
       '--data',
       layer.data,
@@ -158,7 +158,7 @@ test('who names another folder, or credentials that are none, hears it, and take
       '--credentials',
       join(elsewhere, 'bus/secret'),
     );
-    await there.says(/^Joined layer "layer"/m);
+    await remote.says(/^Joined layer "layer"/m);
     await until(async () => (await syncersOf(layer)).length === 2);
   } finally {
     await rm(elsewhere, { recursive: true, force: true });

@@ -9,18 +9,18 @@ import { freePort } from '../../support/ports.ts';
 import { run, type } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
-/** `terrace up` as a person meets it. */
+/** `terrace up` as a person uses it. */
 
 const full = process.env.TERRACE_FULL === '1';
 
-async function place() {
+async function temporaryFolder() {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-up-'));
   const data = join(folder, 'data');
   return {
-    folder,
+    path: folder,
     data,
     listen: `127.0.0.1:${await freePort()}`,
-    /** By program. */
+    /** Pids of the processes of the layer by program. */
     pids: async (): Promise<Record<string, number>> => {
       const { text } = await run('status', '--json', '--data', data);
       const { services } = JSON.parse(text) as { services: { service: string; pid: number }[] };
@@ -31,19 +31,19 @@ async function place() {
   };
 }
 
-const left = (pids: Iterable<number>): number[] => [...pids].filter(isAlive);
+const aliveOf = (pids: Iterable<number>): number[] => [...pids].filter(isAlive);
 
 describe('terrace up', { concurrency: 2 }, () => {
-  test('it serves, says what to type next, and ends all of it at Ctrl-C', async () => {
-    await using at = await place();
-    await using up = type('up', '--data', at.data, '--listen', at.listen);
+  test('it serves, prints the next commands, and ends all processes on Ctrl-C', async () => {
+    await using folder = await temporaryFolder();
+    await using up = type('up', '--data', folder.data, '--listen', folder.listen);
     const text = await up.says(/Ctrl-C stops it/);
-    assert.match(text, new RegExp(`Terrace serves layer "layer" at http://${at.listen} \\(ReadWrite\\)`));
-    for (const word of ['push', 'pull', `npx terrace status --data ${at.data}`])
+    assert.match(text, new RegExp(`Terrace serves layer "layer" at http://${folder.listen} \\(ReadWrite\\)`));
+    for (const word of ['push', 'pull', `npx terrace status --data ${folder.data}`])
       assert.ok(text.includes(word), word);
-    assert.equal((await fetch(`http://${at.listen}/v2/`)).status, 200);
+    assert.equal((await fetch(`http://${folder.listen}/v2/`)).status, 200);
 
-    const pids = await at.pids();
+    const pids = await folder.pids();
     assert.deepEqual(Object.keys(pids).sort(), ['gateway', 'nats', 'storage', 'syncer', 'twin-bridge']);
     for (const file of [
       'bus/nats.conf',
@@ -51,19 +51,23 @@ describe('terrace up', { concurrency: 2 }, () => {
       'bus/operator.password',
       'log/terrace.log',
     ]) {
-      assert.equal((await stat(join(at.data, file))).mode & 0o077, 0, `${file} is for its owner only`);
+      assert.equal(
+        (await stat(join(folder.data, file))).mode & 0o077,
+        0,
+        `only the owner has access to ${file}`,
+      );
     }
 
-    const status = await run('status', '--data', at.data);
+    const status = await run('status', '--data', folder.data);
     assert.equal(status.code, 0);
     for (const word of ['No parent.', 'Holds 0 repositories', 'gateway', 'syncer'])
       assert.ok(status.text.includes(word), status.text);
 
-    const syncing = await run('sync', '--data', at.data);
+    const syncing = await run('sync', '--data', folder.data);
     assert.equal(syncing.code, 1);
-    assert.match(syncing.text, /^terrace: .*parent/, 'terrace sync says what is missing');
+    assert.match(syncing.text, /^terrace: .*parent/, 'terrace sync names what is missing');
 
-    const second = await run('up', '--data', at.data, '--listen', `127.0.0.1:${await freePort()}`);
+    const second = await run('up', '--data', folder.data, '--listen', `127.0.0.1:${await freePort()}`);
     assert.equal(second.code, 1);
     assert.match(
       second.text,
@@ -72,88 +76,90 @@ describe('terrace up', { concurrency: 2 }, () => {
 
     process.kill(-(up.child.pid as number), 'SIGINT');
     assert.equal(await up.ended(), 0);
-    assert.deepEqual(left(Object.values(pids)), []);
+    assert.deepEqual(aliveOf(Object.values(pids)), []);
     assert.doesNotMatch(up.text, /killed|error/i);
 
-    const stopped = await run('status', '--data', at.data);
+    const stopped = await run('status', '--data', folder.data);
     assert.equal(stopped.code, 1);
     assert.match(stopped.text, /^terrace: no Terrace runs on .*: start it with "terrace up --data /);
   });
 
-  test('a signal to the supervisor alone ends all of it, even before it serves', async () => {
-    await using at = await place();
-    await using up = type('up', '--data', at.data, '--listen', at.listen, '--log-json');
+  test('a signal to the supervisor alone ends all processes, even before the layer serves', async () => {
+    await using folder = await temporaryFolder();
+    await using up = type('up', '--data', folder.data, '--listen', folder.listen, '--log-json');
     await up.says(/"service":"storage"/);
     up.child.kill('SIGTERM');
     assert.equal(await up.ended(), 0);
     for (const line of up.text.trim().split('\n')) JSON.parse(line);
   });
 
-  test('a killed supervisor takes the services with it, and the next one starts on what is left', async () => {
-    await using at = await place();
-    const words = ['up', '--compact', '--data', at.data, '--listen', at.listen];
-    await using first = type(...words);
+  test('services end with a killed supervisor, and the next one starts with the same bus', async () => {
+    await using folder = await temporaryFolder();
+    const parameters = ['up', '--compact', '--data', folder.data, '--listen', folder.listen];
+    await using first = type(...parameters);
     await first.says(/Ctrl-C/);
-    const { nats, ...services } = await at.pids();
-    const url = await readFile(join(at.data, 'bus/url'), 'utf8');
-    const password = await readFile(join(at.data, 'bus/storage.password'), 'utf8');
+    const { nats, ...services } = await folder.pids();
+    const url = await readFile(join(folder.data, 'bus/url'), 'utf8');
+    const password = await readFile(join(folder.data, 'bus/storage.password'), 'utf8');
     first.child.kill('SIGKILL');
     assert.equal(await first.ended(), 'SIGKILL');
-    await using second = type(...words);
-    await until(() => left(Object.values(services)).length === 0);
+    await using second = type(...parameters);
+    await until(() => aliveOf(Object.values(services)).length === 0);
     await second.says(/Ctrl-C/);
-    assert.deepEqual(left([nats as number]), []);
-    assert.equal(await readFile(join(at.data, 'bus/url'), 'utf8'), url);
-    assert.equal(await readFile(join(at.data, 'bus/storage.password'), 'utf8'), password);
+    assert.deepEqual(aliveOf([nats as number]), []);
+    assert.equal(await readFile(join(folder.data, 'bus/url'), 'utf8'), url);
+    assert.equal(await readFile(join(folder.data, 'bus/storage.password'), 'utf8'), password);
   });
 
-  test('a service that dies comes back, and a person is told', async () => {
-    await using at = await place();
-    await using up = type('up', '--data', at.data, '--listen', at.listen);
+  test('a killed service is restarted, and the restart is printed', async () => {
+    await using folder = await temporaryFolder();
+    await using up = type('up', '--data', folder.data, '--listen', folder.listen);
     await up.says(/Ctrl-C/);
-    const { gateway } = await at.pids();
+    const { gateway } = await folder.pids();
     process.kill(gateway as number, 'SIGKILL');
     await up.says(/gateway: ended by SIGKILL; restarting in \d+ ms/);
-    const serves = async () => (await fetch(`http://${at.listen}/v2/`)).status === 200;
+    const serves = async () => (await fetch(`http://${folder.listen}/v2/`)).status === 200;
     await until(() => serves().catch(() => false), 'the gateway is back');
   });
 
-  test('a configuration file is read again while the layer runs, and a bad one changes nothing', async () => {
-    await using at = await place();
-    const config = join(at.folder, 'terrace.yaml');
-    await writeFile(config, `listen: ${at.listen}\nname: from-file\n`);
+  test('a configuration file is read again while the layer runs, and an invalid one changes nothing', async () => {
+    await using folder = await temporaryFolder();
+    const config = join(folder.path, 'terrace.yaml');
+    await writeFile(config, `listen: ${folder.listen}\nname: from-file\n`);
     await using up = type(
       'up',
       '--compact',
       '--data',
-      at.data,
+      folder.data,
       '--config',
       config,
       '--schedule',
       '1 1 1 1 *',
     );
     await up.says(/serves layer "from-file" at .*ReadWrite/);
-    const said = async (holds: (text: string) => boolean) => {
+    const statusBecomes = async (matches: (text: string) => boolean) => {
       let text = '';
-      const asked = async () => {
-        text = (await run('status', '--data', at.data)).text;
-        return holds(text);
+      const poll = async () => {
+        text = (await run('status', '--data', folder.data)).text;
+        return matches(text);
       };
-      await until(asked, () => text);
+      await until(poll, () => text);
     };
-    await writeFile(config, `listen: ${at.listen}\nmode: ReadOnly\n`);
-    await said((text) => text.includes('(ReadOnly)'));
+    await writeFile(config, `listen: ${folder.listen}\nmode: ReadOnly\n`);
+    await statusBecomes((text) => text.includes('(ReadOnly)'));
     await writeFile(config, 'mode: sometimes\n');
-    await said((text) => /terrace\.yaml\) is not valid.*\n {2}mode "sometimes" is not valid/.test(text));
-    await said((text) => text.includes('(ReadOnly)'));
+    await statusBecomes((text) =>
+      /terrace\.yaml\) is not valid.*\n {2}mode "sometimes" is not valid/.test(text),
+    );
+    await statusBecomes((text) => text.includes('(ReadOnly)'));
     await up.says(
       /twin-bridge: the configuration document is not valid; it is not applied; mode "sometimes"/,
     );
   });
 
-  test('what is not valid is refused with 2, and nothing is started', async () => {
-    await using at = await place();
-    const config = join(at.folder, 'terrace.yaml');
+  test('a parameter that is not valid is refused with 2, and nothing is started', async () => {
+    await using folder = await temporaryFolder();
+    const config = join(folder.path, 'terrace.yaml');
     await writeFile(config, 'colour: red\n');
     const rows: [string[], RegExp][] = [
       [['--listen', '0.0.0.0:5000'], /--insecure-listen/],
@@ -172,22 +178,22 @@ describe('terrace up', { concurrency: 2 }, () => {
       [['--no-such-option'], /unknown option/],
     ];
     for (const [parameters, pattern] of full ? rows : rows.slice(-3)) {
-      const { code, text } = await run('up', '--data', at.data, ...parameters);
+      const { code, text } = await run('up', '--data', folder.data, ...parameters);
       assert.equal(code, 2, text);
       assert.match(text, pattern);
     }
-    await assert.rejects(stat(at.data), { code: 'ENOENT' });
+    await assert.rejects(stat(folder.data), { code: 'ENOENT' });
   });
 
   test('an address that another program listens on is refused, and nothing is left running', async () => {
-    await using at = await place();
-    const [host, port] = at.listen.split(':');
+    await using folder = await temporaryFolder();
+    const [host, port] = folder.listen.split(':');
     const other = createServer().listen(Number(port), host);
     await new Promise((resolve) => other.once('listening', resolve));
-    const { code, text } = await run('up', '--data', at.data, '--listen', at.listen);
+    const { code, text } = await run('up', '--data', folder.data, '--listen', folder.listen);
     other.close();
     assert.equal(code, 1);
     assert.match(text, /is in use by another program: choose another address with --listen/);
-    await assert.rejects(stat(join(at.data, 'run/terrace.pid')), { code: 'ENOENT' });
+    await assert.rejects(stat(join(folder.data, 'run/terrace.pid')), { code: 'ENOENT' });
   });
 });

@@ -9,7 +9,7 @@ import { followPass } from '../../../cli/connection/follow-pass.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 import { patience } from '../../support/until.ts';
 
-/** What `terrace sync` waits for, with a coordinator that does as the test says. */
+/** How `terrace sync` requests a pass and waits for its end, with a scripted coordinator. */
 
 let server: TestBus;
 let syncer: Bus;
@@ -34,16 +34,16 @@ const result = (pass: string, ok = true): PassResult => ({
 });
 let serial = 0;
 
-/** Answers each request with a new pass, and does with it as the n-th script says. */
+/** Answers each request with a new pass, and runs the n-th script, or the last one, with it. */
 async function coordinator(...scripts: ((pass: string) => void)[]) {
-  let asked = 0;
+  let requests = 0;
   const passes: string[] = [];
   const end = syncer.serve(startPass, async () => {
     serial += 1;
     const pass = `pass-${serial}`;
     passes.push(pass);
-    const script = scripts[Math.min(asked, scripts.length - 1)];
-    asked += 1;
+    const script = scripts[Math.min(requests, scripts.length - 1)];
+    requests += 1;
     script?.(pass);
     return { pass };
   });
@@ -54,30 +54,30 @@ const start = (pass: string) =>
   syncer.publish(passStarted, { pass, coordinator: 'syncer-1', cause: 'request' });
 const finish = (pass: string, ok = true) => syncer.publish(passFinished, result(pass, ok));
 
-test('it returns what the pass came to, even where that is said before the answer', async () => {
+test('the result of the pass is returned, even if it is published before the answer', async () => {
   using _ = await coordinator((pass) => {
     finish('another-pass', false);
     start(pass);
     finish(pass);
   });
-  const heard: string[] = [];
-  const found = await followPass(operator, { onEvent: ({ type }) => heard.push(type) });
-  assert.equal(found.ok, true);
-  assert.ok(heard.includes('terrace.pass.finished'));
+  const received: string[] = [];
+  const followed = await followPass(operator, { onEvent: ({ type }) => received.push(type) });
+  assert.equal(followed.ok, true);
+  assert.ok(received.includes('terrace.pass.finished'));
 });
 
-test('a pass that failed is a result too', async () => {
+test('the result of a failed pass is returned', async () => {
   using _ = await coordinator((pass) => finish(pass, false));
   assert.equal((await followPass(operator)).ok, false);
 });
 
-test('a pass whose coordinator is gone is asked for again', async () => {
-  using on = await coordinator(start, finish);
-  const found = await followPass(operator, { quietMs: 100 });
-  assert.equal(found.pass, on.passes[1]);
+test('a pass whose coordinator has ended is requested again', async () => {
+  using scripted = await coordinator(start, finish);
+  const followed = await followPass(operator, { quietMs: 100 });
+  assert.equal(followed.pass, scripted.passes[1]);
 });
 
-test('a coordinator that dies with the question in hand is not the end of it', async () => {
+test('the request is repeated if the coordinator ends before it answers', async () => {
   await using impatient = await Bus.connect({
     url: server.url,
     user: 'operator',
@@ -87,75 +87,75 @@ test('a coordinator that dies with the question in hand is not the end of it', a
     log: quiet,
     limits: { signOfLifeMs: patience(20), silenceMs: patience(100) },
   });
-  const asked = Promise.withResolvers<void>();
-  const doomed = await server.connect('syncer', 'doomed');
-  doomed.serve(startPass, () => {
-    asked.resolve();
+  const requested = Promise.withResolvers<void>();
+  const ending = await server.connect('syncer', 'ending');
+  ending.serve(startPass, () => {
+    requested.resolve();
     return new Promise(() => {});
   });
-  await doomed.flush();
+  await ending.flush();
   const following = followPass(impatient);
   following.catch(() => {});
-  await asked.promise;
-  await doomed[Symbol.asyncDispose]();
-  using on = await coordinator(finish);
-  assert.equal((await following).pass, on.passes[0]);
+  await requested.promise;
+  await ending[Symbol.asyncDispose]();
+  using scripted = await coordinator(finish);
+  assert.equal((await following).pass, scripted.passes[0]);
 });
 
-test('a pass is asked for again as soon as another coordinator begins one', async () => {
+test('a pass is requested again as soon as another coordinator starts one', async () => {
   const takeover = (pass: string) => {
     start(pass);
     syncer.publish(passStarted, { pass: 'its-own', coordinator: 'syncer-2', cause: 'start' });
   };
-  using on = await coordinator(takeover, finish);
-  assert.equal((await followPass(operator, { quietMs: patience() })).pass, on.passes[1]);
+  using scripted = await coordinator(takeover, finish);
+  assert.equal((await followPass(operator, { quietMs: patience() })).pass, scripted.passes[1]);
 });
 
-test('a silent pass is waited for as long as its coordinator is at work', async () => {
-  using on = await coordinator(start, () => assert.fail('asked twice'));
+test('a pass without events is waited for while its coordinator is active', async () => {
+  using scripted = await coordinator(start, () => assert.fail('requested twice'));
   await syncer.put(lease, COORDINATOR_KEY, { holder: 'syncer-1' });
   await syncer.put(linkStatus, LINK_KEY, { state: 'Syncing', since: 1, coordinator: 'syncer-1' });
   const following = followPass(operator, { quietMs: 60 });
   await sleep(400);
-  finish(on.passes[0] as string);
-  assert.equal((await following).pass, on.passes[0]);
+  finish(scripted.passes[0] as string);
+  assert.equal((await following).pass, scripted.passes[0]);
   await syncer.remove(lease, COORDINATOR_KEY);
 });
 
-test('what is asked of the pass is said, and a pass that a new configuration ended is asked for again', async () => {
-  const asked: unknown[] = [];
+test('each request has the options, and a pass that a new configuration ended is requested again', async () => {
+  const queries: unknown[] = [];
   const end = syncer.serve(startPass, async (query) => {
-    asked.push(query);
-    const pass = `pass-of-${asked.length}`;
-    const ended = asked.length === 1 ? { ended: 'configuration' as const } : {};
+    queries.push(query);
+    const pass = `pass-of-${queries.length}`;
+    const ended = queries.length === 1 ? { ended: 'configuration' as const } : {};
     syncer.publish(passFinished, { ...result(pass), ...ended });
     return { pass };
   });
-  const found = await followPass(operator, { full: true, now: true });
+  const followed = await followPass(operator, { full: true, now: true });
   await end();
-  assert.equal(found.pass, 'pass-of-2');
-  assert.deepEqual(asked, [
+  assert.equal(followed.pass, 'pass-of-2');
+  assert.deepEqual(queries, [
     { full: true, now: true },
     { full: true, now: true },
   ]);
 });
 
-test('passes that never end are given up', async () => {
-  using on = await coordinator(start);
+test('after maxRequests passes without an end, the result is unavailable', async () => {
+  using scripted = await coordinator(start);
   await assert.rejects(followPass(operator, { quietMs: 60, maxRequests: 3 }), (error) =>
     Fault.is(error, 'unavailable'),
   );
-  assert.equal(on.passes.length, 3);
+  assert.equal(scripted.passes.length, 3);
 });
 
-test('without a coordinator it gives up when the patience is over', async () => {
+test('without a coordinator, the result is unavailable after the patience', async () => {
   await assert.rejects(followPass(operator, { patience: 300 }), (error) => Fault.is(error, 'unavailable'));
 });
 
-test('who asks may leave', async () => {
+test('an aborted signal ends the wait', async () => {
   using _ = await coordinator(start);
   const end = new AbortController();
   const following = followPass(operator, { signal: end.signal });
-  setTimeout(() => end.abort(new Error('left')), 100);
-  await assert.rejects(following, /left/);
+  setTimeout(() => end.abort(new Error('ended by the test')), 100);
+  await assert.rejects(following, /ended by the test/);
 });

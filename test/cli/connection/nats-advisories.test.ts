@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { natsServer, natsServerText } from '../../../cli/connection/nats-advisories.ts';
 
-/** What is said of the nats-server in use. */
+/** Advisories about the nats-server in use. */
 
 const idsOf = (version: string) => (natsServer(version).advisories ?? []).map(({ id }) => id);
 
-test('a nats-server with known holes is named with each of them, and with the remedy', () => {
+test('a vulnerable nats-server is reported with each advisory, and with the remedy', () => {
   assert.deepEqual(idsOf('2.9.10'), ['CVE-2025-30215', 'CVE-2026-33222', 'GHSA-q59r-vq66-pxc2']);
   assert.deepEqual(idsOf('2.10.27'), ['CVE-2026-33222', 'GHSA-q59r-vq66-pxc2']);
   assert.deepEqual(idsOf('2.11.0'), [
@@ -21,7 +21,7 @@ test('a nats-server with known holes is named with each of them, and with the re
   assert.match(text, /Remedy: install nats-server 2\.14\.3 or later/);
 });
 
-test('of one without, or whose version is no version, nothing is said', () => {
+test('a nats-server without advisories or with an unknown version is not reported', () => {
   for (const version of ['2.12.12', '2.14.3', '2.15.1', '3.0.0', 'unknown', '']) {
     assert.deepEqual(natsServer(version), { version });
     assert.equal(natsServerText(natsServer(version)), '');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeFolders, writeBus } from '../../../cli/data/data-folder.ts';
 
-test('what others read of the bus while it is written anew is never half of it', async () => {
+test('files of the bus are complete at every moment while they are rewritten', async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-data-folder-'));
   try {
     const folder = await makeFolders(data);

@@ -23,33 +23,36 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
-test('a layer that starts is waited for, with a word about it; its health is not', async () => {
+test('commands wait for a layer that starts, and print that they wait; terrace health does not wait', async () => {
   const data = join(folder, 'starting');
   await mkdir(join(data, 'metadata'), { recursive: true });
-  // A nats-server that starts when it may.
-  const slow = join(folder, 'nats-server');
-  const may = join(folder, 'may-start');
+  // A nats-server that starts once `startFile` exists.
+  const natsServer = join(folder, 'nats-server');
+  const startFile = join(folder, 'may-start');
   const program = findNatsServer(process.env, () => {});
-  await writeFile(slow, `#!/bin/sh\nwhile [ ! -e ${may} ]; do sleep 0.05; done\nexec ${program} "$@"\n`);
-  await chmod(slow, 0o755);
-  const starting = testLayer({ data, compact: true, env: { TERRACE_NATS_SERVER: slow } });
+  await writeFile(
+    natsServer,
+    `#!/bin/sh\nwhile [ ! -e ${startFile} ]; do sleep 0.05; done\nexec ${program} "$@"\n`,
+  );
+  await chmod(natsServer, 0o755);
+  const starting = testLayer({ data, compact: true, env: { TERRACE_NATS_SERVER: natsServer } });
   starting.catch(() => {});
-  // Until it has the folder, a command may take that for itself.
+  // Before the layer claims the folder, a command may claim it.
   await until(() => livingPid(dataFolder(data).pid) === process.pid);
-  const commands = [['token', 'create', 'a', '--pull', '*'], ['status']].map((words) =>
-    type(...words, '--data', data),
+  const commands = [['token', 'create', 'a', '--pull', '*'], ['status']].map((parameters) =>
+    type(...parameters, '--data', data),
   );
   const waiting = new RegExp(`^Waiting for process ${process.pid}, which starts or stops on ${data} …$`, 'm');
   for (const command of commands) await command.says(waiting);
   assert.equal((await run('health', '--data', data)).code, 1);
   const withoutNode = join(import.meta.dirname, '../../../cli/health');
   assert.equal(spawnSync(withoutNode, ['--data', data]).status, 1);
-  await writeFile(may, '');
+  await writeFile(startFile, '');
   for (const command of commands) assert.equal(await command.ended(), 0, command.text);
   await using _layer = await starting;
 });
 
-test('storage that serves long after its bus is waited for', async (t) => {
+test('a command waits for storage that serves long after its bus', async (t) => {
   await using bus = await TestBus.start();
   const data = join(folder, 'late');
   await mkdir(join(data, 'metadata'), { recursive: true });
@@ -58,9 +61,9 @@ test('storage that serves long after its bus is waited for', async (t) => {
   await writeFile(join(data, 'bus/operator.password'), 'secret-of-operator');
   const storage = await bus.connect('storage');
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
-  const working = withStorage(data, async () => {});
-  working.catch(() => {});
-  // Longer than a question waits by itself: what it is told in the end is that it has arrived.
+  const command = withStorage(data, async () => {});
+  command.catch(() => {});
+  // Longer than a request waits by default. The fault shows that the request has arrived in the end.
   for (let ms = 0; ms < 20_000; ms += 1_000) {
     await storage.flush();
     t.mock.timers.tick(1_000);
@@ -69,5 +72,5 @@ test('storage that serves long after its bus is waited for', async (t) => {
   storage.serve(storageStatus, async () => {
     throw new Fault('denied', 'arrived');
   });
-  await assert.rejects(working, /arrived/);
+  await assert.rejects(command, /arrived/);
 });

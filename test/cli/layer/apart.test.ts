@@ -13,7 +13,7 @@ import { freePort } from '../../support/ports.ts';
 import { run } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
-/** Services without a supervisor, as in containers of their own. */
+/** Services without a supervisor, as in separate containers. */
 
 const root = join(import.meta.dirname, '../../..');
 
@@ -24,7 +24,7 @@ type Compose = {
   >;
 };
 
-test('the compose file starts every service there is, and asks each for its health', () => {
+test('the compose file starts every service, each with a health check', () => {
   const { services } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), {
     merge: true,
   }) as Compose;
@@ -42,13 +42,13 @@ test('the compose file starts every service there is, and asks each for its heal
   assert.equal(services.gateway?.environment?.TERRACE_INSECURE_LISTEN, undefined, 'accounts are needed');
 });
 
-test('what terrace init prepares is enough for services that run apart', async (context) => {
+test('services in separate processes run with the files that terrace init creates', async (context) => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-apart-'));
   const port = await freePort();
   const prepared = await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
   assert.equal(prepared.code, 0, prepared.text);
   const before = readFileSync(join(data, 'bus/gateway.password'), 'utf8');
-  // As an earlier version left it: what users may do is written anew, and their passwords stay.
+  // As an earlier version left it: the permissions of users are rewritten, and their passwords stay.
   const file = join(data, 'bus/nats.conf');
   const conf = readFileSync(file, 'utf8');
   writeFileSync(file, conf.replaceAll('"storage.history.*"', '"$JS.API.>"'));
@@ -56,11 +56,15 @@ test('what terrace init prepares is enough for services that run apart', async (
   assert.equal(readFileSync(join(data, 'bus/gateway.password'), 'utf8'), before);
   assert.equal(readFileSync(file, 'utf8'), conf);
   assert.match((await run('health', '--data', data)).text, /no Terrace runs on/);
-  // What engines ask each two seconds of a service that starts is answered without Node: 64 would start it.
-  const asked = (...words: string[]) =>
-    spawnSync(join(root, 'cli/health'), ['--data', data, ...words]).status;
+  // Engines check the health of a starting service every two seconds, so that is answered without Node. 64 starts Node.
+  const healthCode = (...parameters: string[]) =>
+    spawnSync(join(root, 'cli/health'), ['--data', data, ...parameters]).status;
   assert.deepEqual(
-    [asked(), ...serviceNames.map((name) => asked('--service', name)), asked('--service', 'nobody')],
+    [
+      healthCode(),
+      ...serviceNames.map((name) => healthCode('--service', name)),
+      healthCode('--service', 'unknown'),
+    ],
     [64, ...serviceNames.map(() => 1), 64],
   );
 
@@ -87,32 +91,32 @@ test('what terrace init prepares is enough for services that run apart', async (
     for (const index of children.keys()) await stop(index);
     await rm(data, { recursive: true, force: true });
   });
-  // A gateway tells of itself before it has seen the configuration and listens.
+  // A gateway publishes its status before it has the configuration and listens.
   const serves = async () => (await fetch(`http://${env.TERRACE_LISTEN}/v2/`)).status === 200;
   await until(() => serves().catch(() => false), 'the gateway serves');
-  await until(async () => (await run('health', '--data', data)).code === 0, 'all are well');
+  await until(async () => (await run('health', '--data', data)).code === 0, 'all services are healthy');
   const bridge = children[[...serviceNames].reverse().indexOf('twin-bridge')];
   bridge?.kill('SIGSTOP');
   const stuck = await run('health', '--data', data);
   assert.deepEqual(
     [stuck.code, stuck.text.trim()],
     [1, 'terrace: not healthy: twin-bridge'],
-    'it is there only',
+    'the process exists, but is stopped',
   );
   bridge?.kill('SIGCONT');
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
-  const unwell = await run('health', '--data', data);
-  assert.deepEqual([unwell.code, unwell.text.trim()], [1, 'terrace: not healthy: storage']);
-  // The program without Node leaves some of it to this one.
+  const unhealthy = await run('health', '--data', data);
+  assert.deepEqual([unhealthy.code, unhealthy.text.trim()], [1, 'terrace: not healthy: storage']);
+  // cli/health, which runs without Node, leaves some cases to this program.
   const node = [...NODE_FLAGS, join(root, 'cli/terrace.ts'), 'health', '--data', data];
-  const said = spawnSync(process.execPath, node, { encoding: 'utf8' });
-  assert.deepEqual([said.status, said.stderr.trim()], [1, 'terrace: not healthy: storage']);
+  const health = spawnSync(process.execPath, node, { encoding: 'utf8' });
+  assert.deepEqual([health.status, health.stderr.trim()], [1, 'terrace: not healthy: storage']);
   assert.equal(spawnSync(process.execPath, [...node, '--service', 'gateway']).status, 0);
   assert.equal((await run('health', '--data', data, '--service', 'gateway')).code, 0);
 });
 
-test('terrace init refuses what is no address', async () => {
+test('terrace init refuses an address that is not valid', async () => {
   const { code, text } = await run('init', '--data', '/nonexistent', '--bus', 'nats');
   assert.equal(code, 2);
   assert.match(text, /--bus "nats" is not valid: write host:port/);

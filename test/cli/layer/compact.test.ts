@@ -18,26 +18,26 @@ import { run, type } from '../../support/terrace.ts';
 
 /** A layer whose services are one process. */
 
-/** The processes of this machine that say this text in their command line or environment, by pid. */
+/** Pids of the processes of this machine that have this text in their command line or environment. */
 function processesOf(text: string): string[] {
   return readdirSync('/proc').filter((pid) => {
     try {
-      const said = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${pid}/${file}`, 'utf8'));
-      return /^\d+$/.test(pid) && said.join('\0').includes(text);
+      const texts = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${pid}/${file}`, 'utf8'));
+      return /^\d+$/.test(pid) && texts.join('\0').includes(text);
     } catch {
       return false;
     }
   });
 }
 
-test('a compact layer is one process beside nats-server, serves, and comes back from kill -9 with its data', async () => {
+test('a compact layer is one process besides nats-server, and serves its data again after kill -9', async () => {
   await using layer = await testLayer({ compact: true });
   const { layer: pid, ...others } = layer.pids();
   assert.deepEqual(Object.keys(others), ['nats-server']);
   assert.deepEqual(processesOf(layer.data).sort(), Object.values(layer.pids()).map(String).sort());
-  const told = [...(await layer.bus().list(serviceStatus)).values()];
-  assert.deepEqual(told.map((status) => status.service).sort(), [...serviceNames].sort());
-  for (const status of told) assert.equal(status.pid, pid);
+  const statuses = [...(await layer.bus().list(serviceStatus)).values()];
+  assert.deepEqual(statuses.map((status) => status.service).sort(), [...serviceNames].sort());
+  for (const status of statuses) assert.equal(status.pid, pid);
 
   const { digest, bytes } = await pushImage(layer.host, 'compact/app', '1', { layers: [100_000, 3_000_000] });
   await readAll(layer.host, 'compact/app', '1');
@@ -46,18 +46,20 @@ test('a compact layer is one process beside nats-server, serves, and comes back 
   assert.deepEqual((await getManifest(layer.host, 'compact/app', '1'))?.bytes, bytes);
   await readAll(layer.host, 'compact/app', digest);
 
-  const left = Object.values(layer.pids());
+  const pids = Object.values(layer.pids());
   await layer.stop();
-  assert.deepEqual(left.filter(isAlive), []);
-  const said = layer.lines.map((line) => JSON.parse(line) as { service: string; level: number; msg: string });
+  assert.deepEqual(pids.filter(isAlive), []);
+  const logged = layer.lines.map(
+    (line) => JSON.parse(line) as { service: string; level: number; msg: string },
+  );
   for (const name of serviceNames) {
-    assert.equal(said.filter(({ service, msg }) => service === name && msg === 'started').length, 2, name);
+    assert.equal(logged.filter(({ service, msg }) => service === name && msg === 'started').length, 2, name);
   }
-  const wrong = said.filter(({ level, msg }) => level >= 40 && !msg.includes('SIGKILL'));
+  const wrong = logged.filter(({ level, msg }) => level >= 40 && !msg.includes('SIGKILL'));
   assert.deepEqual(wrong, []);
 });
 
-test('a compact layer brings what its parent has', async () => {
+test('a compact layer pulls the content of its parent', async () => {
   await using cloud = await startCloud();
   await pushImage(cloud.host, 'compact/app', '1', { layers: [100_000] });
   await using layer = await testLayer({ compact: true, parent: cloud.url, repositories: ['*'] });
@@ -65,7 +67,7 @@ test('a compact layer brings what its parent has', async () => {
   await readAll(layer.host, 'compact/app', '1');
 });
 
-test('where one service fails, all of its process ends, in good order', async (context) => {
+test('if one service fails, the process stops all services and ends', async (context) => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-compact-'));
   const port = await freePort();
   await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
@@ -85,11 +87,11 @@ test('where one service fails, all of its process ends, in good order', async (c
     env: { ...env, ...bus },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const said: { service: string; level: number; msg: string }[] = [];
-  createInterface({ input: layer.stdout }).on('line', (line) => said.push(JSON.parse(line)));
+  const logged: { service: string; level: number; msg: string }[] = [];
+  createInterface({ input: layer.stdout }).on('line', (line) => logged.push(JSON.parse(line)));
   const [code] = await once(layer, 'close');
   assert.equal(code, 1);
-  const fatal = said.filter(({ level }) => level >= 50);
+  const fatal = logged.filter(({ level }) => level >= 50);
   assert.deepEqual(
     fatal.map(({ service }) => service),
     ['gateway'],

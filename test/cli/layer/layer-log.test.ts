@@ -4,7 +4,7 @@ import { LayerLog } from '../../../cli/layer/layer-log.ts';
 
 let screen: string[];
 const logOf = () => new LayerLog('layer', { line() {}, screen: (text) => screen.push(text.slice(9)) });
-/** What was shown since it was last asked. */
+/** Lines that were shown since the last call. */
 const shown = () => screen.splice(0);
 beforeEach(() => {
   screen = [];
@@ -16,7 +16,7 @@ afterEach(() => {
   mock.restoreAll();
 });
 
-test('a trouble is shown with what it is about and why, and its end where that is marked', () => {
+test('a problem is shown with its subject and reason, and its end if that is marked as a notice', () => {
   const log = logOf();
   const failure = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
   log.write('syncer-1', 'warn', 'part of a pass failed', failure);
@@ -33,7 +33,7 @@ test('a trouble is shown with what it is about and why, and its end where that i
   ]);
 });
 
-test('what is said over and over is shown once, then counted, and in the end that it is over', () => {
+test('a repeated line is shown once, then with a count, and finally with its end', () => {
   const log = logOf();
   const fails = (tag: string) =>
     log.write('syncer', 'warn', 'failed', { tag, code: 'no-space', reason: 'full' });
@@ -47,11 +47,11 @@ test('what is said over and over is shown once, then counted, and in the end tha
   deepEqual(shown(), ['syncer: failed; again; full (3 more times)']);
   mock.timers.tick(620_000);
   deepEqual(shown(), ['syncer: failed; again; full (not repeated for 11 min)']);
-  fails('anew');
-  deepEqual(shown(), ['syncer: failed; anew; full']);
+  fails('later');
+  deepEqual(shown(), ['syncer: failed; later; full']);
 });
 
-test('what comes each minute is told at longer and longer times, and at the end of the log', () => {
+test('a line that is repeated each minute is shown at growing intervals, for the last time at the end of the log', () => {
   const log = logOf();
   for (let minute = 0; minute < 20; minute += 1) {
     log.write('syncer', 'warn', 'away', { code: 'parent-unreachable' });
@@ -65,15 +65,15 @@ test('what comes each minute is told at longer and longer times, and at the end 
   deepEqual(shown(), []);
 });
 
-test('words of others say nothing to the terminal, and stand in the file as they came', () => {
+test('text of others is shown without control characters, and stored in the file unchanged', () => {
   const lines: string[] = [];
   const log = new LayerLog('layer', {
     line: (json) => lines.push(json),
     screen: (text) => screen.push(text),
   });
-  const said = 'no\n12:00:00 gateway: all is well\u001b[2J\u009b2J';
-  log.write('syncer', 'warn', 'the parent refused', { err: { message: said } });
+  const message = 'no\n12:00:00 gateway: all is well\u001b[2J\u009b2J';
+  log.write('syncer', 'warn', 'the parent refused', { err: { message } });
   equal(screen.length, 1);
   equal(screen[0]?.slice(9), 'syncer: the parent refused; no 12:00:00 gateway: all is well [2J 2J');
-  deepEqual(JSON.parse(lines[0] ?? '').err, { message: said });
+  deepEqual(JSON.parse(lines[0] ?? '').err, { message });
 });

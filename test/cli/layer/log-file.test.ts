@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { LogFile } from '../../../cli/layer/layer-log.ts';
 
-const MAX = 40;
+const MAX_BYTES = 40;
 let folder: string;
 let path: string;
 beforeEach(() => {
@@ -26,19 +26,19 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const lines = (file: string) => readFileSync(file, 'utf8').trimEnd().split('\n');
 const line = (number: number) => `line ${number} of the log`;
 
-test('a log that is large enough begins anew, and the one before it stays', () => {
-  using log = new LogFile(path, MAX);
+test('a log that reaches its max size is rotated, and the previous one stays', () => {
+  using log = new LogFile(path, MAX_BYTES);
   for (let number = 1; number <= 5; number += 1) log.write(line(number));
   deepEqual(lines(`${path}.1`), [1, 2, 3].map(line));
   deepEqual(lines(path), [4, 5].map(line));
 });
 
-test('one that somebody took away is made anew, and no file of others is closed', () => {
-  using log = new LogFile(path, MAX);
+test('a log that was deleted is created again, and no other file is closed', () => {
+  using log = new LogFile(path, MAX_BYTES);
   for (let number = 1; number <= 3; number += 1) log.write(line(number));
   rmSync(path);
   log.write(line(4));
-  // Whatever is opened now may have the number that the log had.
+  // A file that is opened now may get the descriptor that the log had.
   const other = openSync(join(folder, 'other'), 'w');
   for (let number = 5; number <= 9; number += 1) log.write(line(number));
   equal(writeSync(other, 'still open'), 10);
@@ -46,8 +46,8 @@ test('one that somebody took away is made anew, and no file of others is closed'
   deepEqual(lines(path).at(-1), line(9));
 });
 
-test('one that can not be renamed goes on, and has an end all the same', () => {
-  using log = new LogFile(path, MAX);
+test('a log that cannot be renamed is emptied, and stays within its max size', () => {
+  using log = new LogFile(path, MAX_BYTES);
   mkdirSync(join(`${path}.1`, 'in-the-way'), { recursive: true });
   for (let number = 1; number <= 9; number += 1) log.write(line(number));
   deepEqual(readdirSync(folder).sort(), ['terrace.log', 'terrace.log.1']);

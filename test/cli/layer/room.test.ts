@@ -7,7 +7,7 @@ import { spaceOf } from '#proto/volume/space.ts';
 import { releaseBallast, requireSpaceToStart } from '../../../cli/data/disk-space.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 
-test('a start on a full volume gets back what is held for it, and says what to do where nothing is', async (t) => {
+test('a start on a full volume is refused with the remedy, and succeeds once the ballast is released', async (t) => {
   await using volume = await smallVolume(64, 3_000);
   if (!volume) return t.skip('needs the right to mount');
   const data = volume.path;
@@ -23,7 +23,7 @@ test('a start on a full volume gets back what is held for it, and says what to d
   assert.deepEqual(
     ['ballast', 'ballast-inodes'].map((name) => existsSync(join(data, name))),
     [true, false],
-    'bytes are not short',
+    'only inodes are missing',
   );
   await releaseBallast(join(data, 'absent'));
 });

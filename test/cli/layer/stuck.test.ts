@@ -10,7 +10,7 @@ import { NODE_FLAGS } from '../../../cli/data/node.ts';
 import { Supervisor, type SupervisorNotice } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
-/** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */
+/** Short, but not by the clock: the processor time of a loop does not depend on the load of the machine. */
 const LIMITS: LoopLimits = { everyMs: 50, polls: 6, processorMs: 300 };
 
 const start = (channel: 'ipc'[]): ChildProcess =>
@@ -23,7 +23,7 @@ const start = (channel: 'ipc'[]): ChildProcess =>
 const lines = (child: ChildProcess) => createInterface({ input: child.stdout as NodeJS.ReadableStream });
 
 describe('a process whose event loop is stuck', { concurrency: true }, () => {
-  test('is started again by its supervisor, and one that is stopped meanwhile is left alone', async (t) => {
+  test('is restarted by its supervisor, and a process that is stopped is left alone', async (t) => {
     const notices: SupervisorNotice[] = [];
     const ready: { name: string; child: ChildProcess }[] = [];
     const supervisor = new Supervisor((notice) => notices.push(notice), LIMITS);
@@ -44,7 +44,7 @@ describe('a process whose event loop is stuck', { concurrency: true }, () => {
     process.kill(pidOf('stopped'), 'SIGSTOP');
     process.kill(pidOf('stuck'), 'SIGUSR2');
     await until(() => ready.length === 3, 'the second start of one');
-    // By then the other one has been looked at as often.
+    // By then the stopped process has been polled as often.
     const found = notices.map(({ program, pid, message }) => ({
       program,
       pid,
@@ -58,17 +58,17 @@ describe('a process whose event loop is stuck', { concurrency: true }, () => {
     assert.match(found[0]?.why ?? '', why);
   });
 
-  test('ends by itself where it has no supervisor, and says why in its log', async (t) => {
+  test('ends by itself without a supervisor, and logs the reason', async (t) => {
     const child = start([]);
     t.after(() => child.kill('SIGKILL'));
-    const said: string[] = [];
-    lines(child).on('line', (line) => said.push(line));
-    await until(() => said.length === 1, 'the start');
+    const logged: string[] = [];
+    lines(child).on('line', (line) => logged.push(line));
+    await until(() => logged.length === 1, 'the start');
     child.kill('SIGUSR2');
     const [, signal] = await once(child, 'exit');
     assert.equal(signal, 'SIGKILL');
-    await until(() => said.length === 2, 'the last line');
-    const { level, layer, pid, msg } = JSON.parse(said[1] as string);
+    await until(() => logged.length === 2, 'the last line');
+    const { level, layer, pid, msg } = JSON.parse(logged[1] as string);
     assert.deepEqual([level, layer, pid], [60, 'here', child.pid]);
     assert.match(msg, /^the event loop has been stuck for \d+ s: killing the process$/);
     assert.equal(processorMsOf(child.pid as number), undefined);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { formatBytes, formatDuration, plural, shortDigest, table } from '../../../cli/terminal/figures.ts';
 import { Rate } from '../../../cli/text/progress.ts';
 
-test('bytes', () => {
+test('bytes are shown in decimal units', () => {
   const rows: [number, string][] = [
     [0, '0 B'],
     [999, '999 B'],
@@ -17,7 +17,7 @@ test('bytes', () => {
   for (const [count, text] of rows) assert.equal(formatBytes(count), text);
 });
 
-test('durations', () => {
+test('durations are shown in their two largest units at most', () => {
   const rows: [number, string][] = [
     [-5, '0 s'],
     [1_400, '1 s'],
@@ -31,7 +31,7 @@ test('durations', () => {
   for (const [ms, text] of rows) assert.equal(formatDuration(ms), text);
 });
 
-test('words and tables', () => {
+test('counts, digests and tables are formatted', () => {
   assert.equal(plural(1, 'tag'), '1 tag');
   assert.equal(plural(0, 'repository', 'repositories'), '0 repositories');
   assert.equal(shortDigest(`sha256:${'ab'.repeat(32)}`), 'sha256:abababababab');
@@ -44,10 +44,10 @@ test('words and tables', () => {
   );
 });
 
-test('a rate tells of the last while only', () => {
+test('a rate covers only the last few seconds', () => {
   const rate = new Rate();
-  assert.equal(rate.at(1_000_000, 0), undefined, 'what was there before is no rate');
-  assert.equal(rate.at(1_100_000, 100), undefined, 'too early to tell');
+  assert.equal(rate.at(1_000_000, 0), undefined, 'bytes from before do not count');
+  assert.equal(rate.at(1_100_000, 100), undefined, 'too early for a rate');
   assert.equal(rate.at(2_000_000, 1_000), 1_000_000);
   for (let second = 2; second <= 20; second += 1) rate.at(2_000_000, second * 1_000);
   assert.equal(rate.at(2_000_000, 21_000), undefined, 'stalled');

@@ -13,7 +13,7 @@ import { lineView } from '../../../cli/text/progress.ts';
 import { apply, emptyReplay } from '../../../cli/text/replay-state.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
-/** Texts of clients, of the parent and of layers below reach a terminal as text, and forge no line of it. */
+/** Text of clients, of the parent and of layers below can neither control a terminal nor forge a line of output. */
 
 const CLI = join(import.meta.dirname, '../../../cli');
 /** Sets the clipboard (OSC 52), erases the line, begins another one, and reverses what follows. */
@@ -22,20 +22,20 @@ const HOSTILE =
 const CONTROL = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 const FORGED = /^Layer "top" is well/m;
 
-function isSafe(text: string): void {
+function assertSafe(text: string): void {
   doesNotMatch(text, CONTROL);
   doesNotMatch(text, FORGED);
-  match(text, /Layer "top" is well/, 'the words themselves are shown');
+  match(text, /Layer "top" is well/, 'the text itself is shown');
 }
 
-test('a single line has nothing that a terminal carries out, and words of any script stay', () => {
+test('a single line has no control or format characters, and text of any script stays', () => {
   equal(singleLine('plant 7: Wärme, 温度, الحرارة, 🌡 €'), 'plant 7: Wärme, 温度, الحرارة, 🌡 €');
-  isSafe(singleLine(HOSTILE));
-  isSafe(table([['NAME'], [HOSTILE]]));
+  assertSafe(singleLine(HOSTILE));
+  assertSafe(table([['NAME'], [HOSTILE]]));
   deepEqual(singleLines({ 'a\nb': [{ c: 'd\u001b[2K' }, 1, null] }), { 'a b': [{ c: 'd [2K' }, 1, null] });
 });
 
-test('JSON for a program has the same value, and no character that a terminal carries out', () => {
+test('safe JSON has the same value, and no control or format characters', () => {
   const value = { text: HOSTILE, tag: '\u{e0041}', nested: [HOSTILE] };
   for (const indent of [undefined, 2]) {
     const shown = safeJson(JSON.stringify(value, null, indent));
@@ -44,7 +44,7 @@ test('JSON for a program has the same value, and no character that a terminal ca
   }
 });
 
-test('status: a detail of the link, a complaint, a holder and a layer below', () => {
+test('the status is safe with a hostile detail of the link, complaint and layer below', () => {
   const now = Date.UTC(2030, 0, 1);
   const link = { state: 'Offline', since: now, detail: HOSTILE } as never;
   const below = [{ child: 'line-7', seen: now, path: [], name: HOSTILE, mode: 'ReadOnly', at: now, link }];
@@ -60,10 +60,10 @@ test('status: a detail of the link, a complaint, a holder and a layer below', ()
     },
     now,
   );
-  isSafe(text);
+  assertSafe(text);
 });
 
-test('events, a replay, and a pass that is followed', () => {
+test('events, a replay and a followed pass are safe with hostile text', () => {
   const event = {
     specversion: '1.0' as const,
     id: '1',
@@ -72,7 +72,7 @@ test('events, a replay, and a pass that is followed', () => {
     time: '2030-01-01T00:00:00.000Z',
     data: { repository: 'app', reason: HOSTILE, [HOSTILE]: 'a' },
   };
-  isSafe(eventText(1, event));
+  assertSafe(eventText(1, event));
   equal(JSON.parse(safeJson(jsonOf(1, event))).data.reason, HOSTILE);
 
   const replay = emptyReplay();
@@ -83,17 +83,17 @@ test('events, a replay, and a pass that is followed', () => {
   ] as const) {
     apply(replay, { sequence: 1, event: { ...event, type: `terrace.transfer.${type}`, data } });
   }
-  isSafe(describeReplay(replay, 0));
+  assertSafe(describeReplay(replay, 0));
 
   const lines: string[] = [];
   const view = lineView((line) => lines.push(line));
   view.onEvent({ ...event, type: 'terrace.image.failed' });
-  isSafe(lines.join('\n'));
+  assertSafe(lines.join('\n'));
   const failures = [{ repository: 'app', tag: 'v1', code: 'parent-refused', reason: HOSTILE }];
-  isSafe(summary({ failures, failed: 1, ok: false, taken: 0, ms: 1 } as never));
+  assertSafe(summary({ failures, failed: 1, ok: false, taken: 0, ms: 1 } as never));
 });
 
-test('what the command line itself says goes through the same outlet', () => {
+test('errors of the command line are printed without control characters', () => {
   const program = join(CLI, 'terrace.ts');
   const parameters = [program, 'status\u001b[2K\u009b2J'];
   const { stderr } = spawnSync(process.execPath, parameters, { encoding: 'utf8' });
@@ -101,10 +101,10 @@ test('what the command line itself says goes through the same outlet', () => {
   doesNotMatch(stderr, CONTROL);
 });
 
-test('what a service says of others is JSON without a character that a terminal carries out', () => {
+test('log lines of a service are JSON without control characters', () => {
   const { TERRACE_DATA: _data, ...env } = process.env;
   const program = join(CLI, '../services/gateway/main.ts');
-  // Without its settings a service ends at once, and says so with the name of its layer.
+  // Without its settings a service ends at once, with a log line that names its layer.
   const options = { encoding: 'utf8', env: { ...env, TERRACE_NAME: HOSTILE } } as const;
   const { stdout } = spawnSync(process.execPath, [program], options);
   match(stdout, /service failed/);
@@ -112,7 +112,7 @@ test('what a service says of others is JSON without a character that a terminal 
   for (const line of stdout.trimEnd().split('\n')) equal(JSON.parse(line).layer, HOSTILE);
 });
 
-test('nothing else in the command writes to stdout or stderr', () => {
+test('only terminal.ts writes to stdout and stderr', () => {
   const writers = readdirSync(CLI, { encoding: 'utf8', recursive: true })
     .filter((file) => file.endsWith('.ts') && file !== join('terminal', 'terminal.ts'))
     .filter((file) => /console\.|std(out|err)\.write/.test(readFileSync(join(CLI, file), 'utf8')));

@@ -8,7 +8,7 @@ import { manifestComplaints } from '../../../cli/iotedge/iotedge-check.ts';
 import { piecesOf } from '../../../cli/iotedge/iotedge-options.ts';
 import { run } from '../../support/terrace.ts';
 
-/** Deployment manifests: what the command prints is what lies in deploy/iotedge, and what devices take. */
+/** Deployment manifests: the command prints the examples of deploy/iotedge, and devices accept them. */
 
 const folder = join(import.meta.dirname, '../../../deploy/iotedge');
 const examples = {
@@ -17,13 +17,13 @@ const examples = {
   'pass-through': ['pass-through', '--name', 'line-1'],
 };
 
-// biome-ignore lint/suspicious/noExplicitAny: documents of another system, looked into here and there
+// biome-ignore lint/suspicious/noExplicitAny: documents of another system, of which single fields are read
 type Any = any;
 const example = async (name: string): Promise<Any> =>
   JSON.parse(await readFile(join(folder, `${name}.json`), 'utf8'));
 const agentOf = (manifest: Any): Any => manifest.modulesContent.$edgeAgent['properties.desired'];
 
-/** Put together again, as edgeAgent does it. */
+/** Joins the pieces of the options of a container, as edgeAgent does. */
 function optionsOf({ settings }: Any): Any {
   const pieces = Object.keys(settings).filter((key) => key.startsWith('createOptions'));
   return JSON.parse(
@@ -34,16 +34,16 @@ function optionsOf({ settings }: Any): Any {
   );
 }
 
-test('the examples are what the command prints, and valid', async () => {
+test('the examples equal the output of the command, and are valid', async () => {
   const rows = Object.entries(examples);
-  const printed = await Promise.all(rows.map(([, words]) => run('iotedge', 'manifest', ...words)));
+  const printed = await Promise.all(rows.map(([, parameters]) => run('iotedge', 'manifest', ...parameters)));
   for (const [index, [name]] of rows.entries()) {
     assert.deepEqual(JSON.parse(printed[index]?.stdout ?? ''), await example(name));
     assert.deepEqual(manifestComplaints(await example(name)), []);
   }
 });
 
-test('the module of each layer is one that comes up as a layer', async () => {
+test('the module of each layer resolves to a valid configuration in a read-only container', async () => {
   for (const [name, url] of [
     ['top', 'https://contoso.azurecr.io'],
     ['nested', 'https://upper.example:8000'],
@@ -64,7 +64,7 @@ test('the module of each layer is one that comes up as a layer', async () => {
   }
 });
 
-test('below the top all images come from the device above, by the token of this layer', async () => {
+test('below the top, all images come from the device above, with the token of the layer', async () => {
   for (const name of ['nested', 'pass-through']) {
     const { runtime, systemModules, modules } = agentOf(await example(name));
     for (const module of [...Object.values(systemModules), ...Object.values(modules)] as Any[]) {
@@ -79,9 +79,9 @@ test('below the top all images come from the device above, by the token of this 
   }
 });
 
-test('the port 443 is either the hub’s or the proxy’s, and a twin may be left to its operators', async () => {
-  const words = ['iotedge', 'manifest', 'nested', '--port', '443', '--no-desired'];
-  const manifest = JSON.parse((await run(...words)).stdout);
+test('port 443 belongs to the hub or to the proxy, and --no-desired leaves out the twin of the module', async () => {
+  const parameters = ['iotedge', 'manifest', 'nested', '--port', '443', '--no-desired'];
+  const manifest = JSON.parse((await run(...parameters)).stdout);
   const { systemModules, modules } = agentOf(manifest);
   const bound = (module: Any) => Object.keys(optionsOf(module).HostConfig.PortBindings);
   assert.deepEqual(
@@ -91,7 +91,7 @@ test('the port 443 is either the hub’s or the proxy’s, and a twin may be lef
   assert.deepEqual(Object.keys(manifest.modulesContent), ['$edgeAgent', '$edgeHub']);
 });
 
-test('options of a container are cut into pieces that a twin takes', () => {
+test('options of a container are split into pieces that a twin accepts', () => {
   const options = { a: 'x'.repeat(1_500), b: 'ü€' };
   const pieces = piecesOf(options);
   assert.deepEqual(Object.keys(pieces), ['createOptions', 'createOptions01', 'createOptions02']);
@@ -105,7 +105,7 @@ test('options of a container are cut into pieces that a twin takes', () => {
   assert.throws(() => piecesOf({ a: 'x'.repeat(52_000) }), RangeError);
 });
 
-test('what a device would refuse is told by its place', async () => {
+test('each complaint names the place of the field that a device would refuse', async () => {
   const rows: [(manifest: Any) => void, RegExp][] = [
     [(one) => delete one.modulesContent.$edgeHub, /^\$edgeHub\.schemaVersion is not valid/],
     [
@@ -159,10 +159,10 @@ test('what a device would refuse is told by its place', async () => {
       /deeper than 10 levels/,
     ],
   ];
-  for (const [change, said] of rows) {
+  for (const [change, complaint] of rows) {
     const manifest = await example('nested');
     change(manifest);
-    assert.match(manifestComplaints(manifest).join('\n'), new RegExp(said.source, 'm'), String(change));
+    assert.match(manifestComplaints(manifest).join('\n'), new RegExp(complaint.source, 'm'), String(change));
   }
   assert.match(manifestComplaints({}).join(), /^modulesContent is missing/);
   const checked = await run('iotedge', 'check', join(folder, 'top.json'));

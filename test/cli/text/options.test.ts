@@ -10,7 +10,7 @@ const settings = (options: Partial<UpOptions>, text?: string) => {
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof Refusal && error.exitCode === 2 && pattern.test(error.message);
 
-test('every option has its field', () => {
+test('every option sets its field of the document', () => {
   const overrides = overridesOf({
     data: 'data',
     listen: '127.0.0.1:1',
@@ -57,14 +57,14 @@ test('every option has its field', () => {
   assert.deepEqual(overridesOf({ data: 'data' }), {});
 });
 
-test('the paths of files start from where the command was typed', () => {
+test('paths of files are relative to the working directory', () => {
   const { parent, tls } = overridesOf({ data: 'data', parentPasswordFile: 'p', parentCa: 'c', tlsKey: 'k' });
   assert.equal(parent?.caFile, `${process.cwd()}/c`);
   assert.equal(parent?.passwordFile, `${process.cwd()}/p`);
   assert.equal(tls?.keyFile, `${process.cwd()}/k`);
 });
 
-test('options win over the file', () => {
+test('options take precedence over the file', () => {
   const { name, syncers } = settings({ name: 'option', config: '/etc/t.yaml' }, 'name: file\nsyncers: 2');
   assert.deepEqual([name, syncers], ['option', 2]);
   const { tls } = settings(
@@ -74,7 +74,7 @@ test('options win over the file', () => {
   assert.deepEqual(tls, { certificateFile: '/etc/a.crt', keyFile: '/new.key' });
 });
 
-test('an option that is not valid is refused by its field', () => {
+test('an option that is not valid is refused with the name of its field', () => {
   assert.throws(() => settings({ syncers: 'many' }), refused(/^syncers "many" .* 1 to 64/));
   assert.throws(() => settings({ mode: 'x' }), refused(/^mode "x" .* ReadWrite or ReadOnly/));
   assert.throws(() => settings({ parentUsername: 'u' }), refused(/^parent\.url is missing/));

@@ -4,13 +4,13 @@ import type { Past } from '#proto/bus/history.ts';
 import { describeReplay } from '../../../cli/commands/replay.ts';
 import { apply, emptyReplay, type ReplayedTransfer } from '../../../cli/text/replay-state.ts';
 
-/** Each event, after each state of a transfer: what is known then. */
+/** The state of transfers as it follows from events. */
 
 const digest = `sha256:${'ab'.repeat(32)}`;
 const blob = { direction: 'down', repository: 'app', digest, size: 100, syncer: 's1', pass: 'p' };
 
 let serial = 0;
-const past = (type: string, more: object = {}, data: object = blob): Past => ({
+const entry = (type: string, more: object = {}, data: object = blob): Past => ({
   sequence: ++serial,
   event: {
     specversion: '1.0',
@@ -21,69 +21,69 @@ const past = (type: string, more: object = {}, data: object = blob): Past => ({
     data: { ...data, ...more },
   },
 });
-const started = () => past('transfer.started', { present: 10 });
-const progressed = () => past('transfer.progressed', { done: 40, rate: 5 });
-const delayed = () => past('transfer.delayed', { code: 'parent-unreachable', reason: 'away', until: 9_000 });
-const paused = () => past('transfer.paused');
-const finished = () => past('transfer.finished');
-const failed = () => past('transfer.failed', { code: 'digest-invalid', reason: 'wrong' });
-const committed = () => past('blob.committed', {}, { digest, size: 100 });
+const started = () => entry('transfer.started', { present: 10 });
+const progressed = () => entry('transfer.progressed', { done: 40, rate: 5 });
+const delayed = () => entry('transfer.delayed', { code: 'parent-unreachable', reason: 'away', until: 9_000 });
+const paused = () => entry('transfer.paused');
+const finished = () => entry('transfer.finished');
+const failed = () => entry('transfer.failed', { code: 'digest-invalid', reason: 'wrong' });
+const committed = () => entry('blob.committed', {}, { digest, size: 100 });
 
-test('transfers of layers below are not of this one', () => {
+test('transfers of layers below are ignored', () => {
   const replay = emptyReplay();
-  apply(replay, { ...past('transfer.started', { present: 0 }), child: 'line' } as Past);
+  apply(replay, { ...entry('transfer.started', { present: 0 }), child: 'line' } as Past);
   assert.equal(replay.transfers.size, 0);
 });
 
 function after(...steps: Past[]): Pick<ReplayedTransfer, 'state' | 'done'> & Partial<ReplayedTransfer> {
   const replay = emptyReplay();
   for (const step of steps) apply(replay, step);
-  const [one] = replay.transfers.values();
-  if (!one) throw new Error('no transfer is known');
-  const { state, done, reason, until, unknown } = one;
+  const [transfer] = replay.transfers.values();
+  if (!transfer) throw new Error('no transfer is known');
+  const { state, done, reason, until, unknown } = transfer;
   return { state, done, ...(reason && { reason }), ...(until && { until }), ...(unknown && { unknown }) };
 }
 
-const moved = { state: 'moving', done: 40 };
-const waits = { state: 'waiting', done: 40, reason: 'away', until: 9_000 };
-const gaveUp = { state: 'failed', done: 40, reason: 'wrong' };
-const whole = { state: 'finished', done: 100 };
+const moving = { state: 'moving', done: 40 };
+const waiting = { state: 'waiting', done: 40, reason: 'away', until: 9_000 };
+const hasFailed = { state: 'failed', done: 40, reason: 'wrong' };
+const complete = { state: 'finished', done: 100 };
 
-for (const [name, steps, want] of [
-  ['begins', [started()], { state: 'moving', done: 10 }],
-  ['moves', [started(), progressed()], moved],
-  ['waits', [started(), progressed(), delayed()], waits],
-  ['goes on after it waited', [started(), delayed(), started()], { state: 'moving', done: 10 }],
+for (const [name, steps, expected] of [
+  ['starts', [started()], { state: 'moving', done: 10 }],
+  ['progresses', [started(), progressed()], moving],
+  ['waits when it is delayed', [started(), progressed(), delayed()], waiting],
+  ['continues after a delay', [started(), delayed(), started()], { state: 'moving', done: 10 }],
   ['pauses', [started(), progressed(), paused()], { state: 'paused', done: 40 }],
-  ['is given up', [started(), progressed(), failed()], gaveUp],
-  ['is begun again after that', [started(), failed(), started()], { state: 'moving', done: 10 }],
-  ['is finished', [started(), progressed(), finished()], whole],
-  ['is committed, and nobody lived to say so', [started(), progressed(), committed()], whole],
-  ['is committed while it waited', [started(), delayed(), committed()], whole],
-  ['is finished, which a commit says no more of', [started(), finished(), committed()], whole],
-  ['is known by its end alone', [finished()], whole],
+  ['fails', [started(), progressed(), failed()], hasFailed],
+  ['starts again after a failure', [started(), failed(), started()], { state: 'moving', done: 10 }],
+  ['finishes', [started(), progressed(), finished()], complete],
+  ['is finished by a commit, without an event of its end', [started(), progressed(), committed()], complete],
+  ['is finished by a commit during a delay', [started(), delayed(), committed()], complete],
+  ['stays finished after a commit', [started(), finished(), committed()], complete],
+  ['is known from its end alone', [finished()], complete],
 ] as const) {
-  test(`a transfer ${name}`, () => assert.deepEqual(after(...steps), want));
+  test(`a transfer ${name}`, () => assert.deepEqual(after(...steps), expected));
 }
 
-test('what began before the first event is not known whole', () => {
-  assert.deepEqual(after(progressed()), { ...moved, unknown: 'it started before the first stored event' });
-  assert.deepEqual(after(progressed(), finished()), whole);
+test('a transfer that started before the first event is partly unknown', () => {
+  assert.deepEqual(after(progressed()), { ...moving, unknown: 'it started before the first stored event' });
+  assert.deepEqual(after(progressed(), finished()), complete);
 });
 
-test('a gap leaves what was under way unknown until it tells of itself, and what was over as it was', () => {
+test('after a gap, a running transfer is unknown until its next event, and a finished one is unchanged', () => {
   const gap: Past = { gap: { from: 5, to: 9, reason: 'expired' } };
   const unknown = 'its progress: events from 5 to 9 are missing';
-  assert.deepEqual(after(started(), progressed(), gap), { ...moved, unknown });
-  assert.deepEqual(after(started(), progressed(), gap, progressed()), moved);
-  assert.deepEqual(after(started(), finished(), gap), whole);
+  assert.deepEqual(after(started(), progressed(), gap), { ...moving, unknown });
+  assert.deepEqual(after(started(), progressed(), gap, progressed()), moving);
+  assert.deepEqual(after(started(), finished(), gap), complete);
 });
 
-test('what goes up is one transfer for each repository; what comes here is one for all', () => {
+test('an upload is one transfer for each repository, a download is one for all', () => {
   const replay = emptyReplay();
   for (const direction of ['up', 'down']) {
     for (const repository of ['a', 'b'])
-      apply(replay, past('transfer.started', { direction, repository, present: 0 }));
+      apply(replay, entry('transfer.started', { direction, repository, present: 0 }));
   }
   const found = [...replay.transfers.values()].map(
     ({ direction, repository }) => `${direction} ${repository}`,
@@ -91,7 +91,7 @@ test('what goes up is one transfer for each repository; what comes here is one f
   assert.deepEqual(found, ['up a', 'up b', 'down b']);
 });
 
-test('for a person: what is open with its reason, how much is finished, and what nobody knows', () => {
+test('the text has open transfers with their reason, the count of finished ones, and gaps', () => {
   const replay = emptyReplay();
   for (const step of [started(), progressed(), delayed()]) apply(replay, step);
   apply(replay, { gap: { from: 70, reason: 'lost' } });

@@ -17,7 +17,7 @@ const now = Date.UTC(2030, 0, 1);
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof Refusal && error.exitCode === 2 && pattern.test(error.message);
 
-test('a password ends after a duration or at a date', () => {
+test('a password expires after a duration or at a date', () => {
   assert.equal(instantOf('P90D', now), now + 90 * DAY);
   assert.equal(instantOf('PT1S', now), now + 1_000);
   assert.equal(instantOf('2031-01-31', now), Date.UTC(2031, 0, 31));
@@ -35,7 +35,7 @@ test('a password ends after a duration or at a date', () => {
   }
 });
 
-test('short words stand for actions, each once', () => {
+test('short options stand for actions, each of which is listed once', () => {
   assert.equal(requestedActions({}), undefined);
   assert.deepEqual(requestedActions({ pull: ['a/*'] }), [
     'repositories/a/*/content/read',
@@ -54,15 +54,15 @@ test('short words stand for actions, each once', () => {
   );
 });
 
-test('actions in words', () => {
+test('actions are described by the short options', () => {
   const all = requestedActions({
     pull: ['p', '*'],
     push: ['a/*'],
     delete: ['a/*', 'd'],
     action: ['gateway/c/config/read'],
   });
-  const one = ['repositories/o/content/read', 'repositories/repositories/x/metadata/write'];
-  assert.deepEqual(describeActions([...(all ?? []), ...one]), [
+  const others = ['repositories/o/content/read', 'repositories/repositories/x/metadata/write'];
+  assert.deepEqual(describeActions([...(all ?? []), ...others]), [
     ['p', 'pull'],
     ['*', 'pull'],
     ['a/*', 'push, delete'],
@@ -80,21 +80,21 @@ const tokenWith = (...passwords: Token['passwords']): Token => ({
   created: now,
   passwords,
 });
-const one = { name: 'password1', created: now - 2 } as const;
-const two = { name: 'password2', created: now - 1 } as const;
+const password1 = { name: 'password1', created: now - 2 } as const;
+const password2 = { name: 'password2', created: now - 1 } as const;
 
-test('the password that is made anew is one that nobody uses, else the older', () => {
+test('rotation replaces a missing or expired password, otherwise the older one', () => {
   assert.equal(passwordToRotate(tokenWith(), now), 'password1');
-  assert.equal(passwordToRotate(tokenWith(one), now), 'password2');
-  assert.equal(passwordToRotate(tokenWith(two), now), 'password1');
-  assert.equal(passwordToRotate(tokenWith(one, two), now), 'password1');
-  assert.equal(passwordToRotate(tokenWith({ ...one, created: now }, two), now), 'password2');
-  assert.equal(passwordToRotate(tokenWith(one, { ...two, expires: now }), now), 'password2');
-  assert.equal(passwordToRotate(tokenWith(one, { ...two, expires: now + 1 }), now), 'password1');
+  assert.equal(passwordToRotate(tokenWith(password1), now), 'password2');
+  assert.equal(passwordToRotate(tokenWith(password2), now), 'password1');
+  assert.equal(passwordToRotate(tokenWith(password1, password2), now), 'password1');
+  assert.equal(passwordToRotate(tokenWith({ ...password1, created: now }, password2), now), 'password2');
+  assert.equal(passwordToRotate(tokenWith(password1, { ...password2, expires: now }), now), 'password2');
+  assert.equal(passwordToRotate(tokenWith(password1, { ...password2, expires: now + 1 }), now), 'password1');
 });
 
-test('tokens in a table', () => {
-  const token = tokenWith({ ...one, expires: now - 1 }, two);
+test('tokens are shown in a table', () => {
+  const token = tokenWith({ ...password1, expires: now - 1 }, password2);
   const text = describeTokens([token, { ...tokenWith(), name: 'other', enabled: false }], now);
   assert.deepEqual(text.split('\n'), [
     'NAME   STATE     SCOPE MAP  PASSWORDS',
@@ -104,7 +104,7 @@ test('tokens in a table', () => {
   assert.equal(describeTokens([], now), 'No tokens.');
 });
 
-test('names are checked before anything is asked', () => {
+test('the name of an account is validated before any request', () => {
   for (const name of ['a', 'line-1', 'A.b_c', 'x'.repeat(64)]) assert.equal(accountName(name), name);
   for (const name of ['', '-a', 'a-', '_a', 'a b', 'ä', 'x'.repeat(65)]) {
     assert.throws(() => accountName(name), refused(/^name ".*" is not valid: use letters/), name);
@@ -118,19 +118,25 @@ function configured(document: string): Configuration {
   return check(Schema, resolved.configuration);
 }
 
-test('what to type next fits how the layer is reached', () => {
-  const greeting = (document: string, tokens = 0) =>
+test('the welcome text shows commands that fit the address and configuration of the layer', () => {
+  const welcomeText = (document: string, tokens = 0) =>
     welcome({ data: '/d', configuration: configured(document), tokens, ms: 1_234 });
-  const plain = greeting('listen: 127.0.0.1:5000');
+  const plain = welcomeText('listen: 127.0.0.1:5000');
   assert.match(plain, /at http:\/\/127\.0\.0\.1:5000 \(ReadWrite\); started in 1\.2 s/);
   assert.match(plain, /push +podman push --tls-verify=false IMAGE 127\.0\.0\.1:5000\/hello:1/);
-  const below = (...names: string[]) =>
-    greeting(`mode: ReadWrite\nparent: { url: https://up.example }\nrepositories: ${JSON.stringify(names)}`);
-  assert.match(below('app/*', 'base'), /push .*127\.0\.0\.1:5000\/app\/hello:1/, 'what goes up');
-  assert.match(below('base', '*'), /push .*127\.0\.0\.1:5000\/hello:1/);
-  assert.match(below('base'), /push .*127\.0\.0\.1:5000\/base:1/);
+  const ofChild = (...names: string[]) =>
+    welcomeText(
+      `mode: ReadWrite\nparent: { url: https://up.example }\nrepositories: ${JSON.stringify(names)}`,
+    );
+  assert.match(
+    ofChild('app/*', 'base'),
+    /push .*127\.0\.0\.1:5000\/app\/hello:1/,
+    'a repository that is pushed to the parent',
+  );
+  assert.match(ofChild('base', '*'), /push .*127\.0\.0\.1:5000\/hello:1/);
+  assert.match(ofChild('base'), /push .*127\.0\.0\.1:5000\/base:1/);
   assert.match(plain, /No accounts.*\n(?:.*\n)*.*terrace token create NAME --push '\*' --data \/d/);
-  const secure = greeting(
+  const secure = welcomeText(
     'listen: 0.0.0.0:443\nloginServer: registry.example\ntls: { certificateFile: /a, keyFile: /b }',
     2,
   );
@@ -140,14 +146,14 @@ test('what to type next fits how the layer is reached', () => {
   assert.match(secure, /pull +podman pull registry\.example\/hello:1/);
   assert.doesNotMatch(secure, /tls-verify|token create|No TLS/);
   assert.doesNotMatch(plain, /No TLS/);
-  assert.match(greeting('listen: 0.0.0.0:5000', 1), /^No TLS: passwords cross the network unencrypted/m);
+  assert.match(welcomeText('listen: 0.0.0.0:5000', 1), /^No TLS: passwords cross the network unencrypted/m);
   assert.equal(
     loginCommand('t', configured('listen: 0.0.0.0:5000')),
     'podman login --tls-verify=false HOST:5000 -u t',
   );
 });
 
-test('what was put in order, in words', () => {
+test('results of garbage collection and of a scrub are described in sentences', () => {
   const none = {
     dryRun: false,
     links: 0,
