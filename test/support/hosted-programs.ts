@@ -13,8 +13,8 @@ import { syncer } from '../../services/syncer/service.ts';
 import { twinBridge } from '../../services/twin-bridge/service.ts';
 
 /**
- * The services of a compact layer in the process of the test: nothing is loaded and compiled anew for each layer. For
- * tests in which no process of the layer is killed or measured.
+ * The services of a compact layer in the process of the test: they are loaded and compiled once, and not again for each
+ * layer. For tests that neither kill nor measure a process of the layer.
  */
 export function hostedPrograms(settings: ProgramSettings, log: LayerLog): Program[] {
   const spawn = () => new HostedServices(settings, log) as unknown as ChildProcess;
@@ -27,12 +27,12 @@ const services: Partial<Record<ServiceName, Main>> = {
   syncer,
 };
 
-/** To its supervisor it is a child process. */
+/** Stands in for the child process that a supervisor expects. */
 class HostedServices extends EventEmitter {
   readonly pid = process.pid;
-  /** Storage ends when the others have. */
   readonly #end = new AbortController();
-  readonly #last = new AbortController();
+  /** Storage ends after the others. */
+  readonly #storageEnd = new AbortController();
 
   constructor(settings: ProgramSettings, log: LayerLog) {
     super();
@@ -46,7 +46,7 @@ class HostedServices extends EventEmitter {
   }
 
   kill(signal: NodeJS.Signals): boolean {
-    if (signal !== 'SIGTERM') throw new Error('services in the process of the test can not be killed');
+    if (signal !== 'SIGTERM') throw new Error('services in the process of the test cannot be killed');
     this.#end.abort(new Error(signal));
     return true;
   }
@@ -54,7 +54,7 @@ class HostedServices extends EventEmitter {
   async #run(env: NodeJS.ProcessEnv, lines: PassThrough): Promise<number> {
     const layer = env.TERRACE_NAME ?? 'layer';
     const logger = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, pid: process.pid } }, lines);
-    const stop = (why: string) => this.#end.abort(new Error(why));
+    const stop = (reason: string) => this.#end.abort(new Error(reason));
     let code = 0;
     const start = async (service: ServiceName, main: Main, signal: AbortSignal) => {
       const log = logger.child({ service });
@@ -67,14 +67,14 @@ class HostedServices extends EventEmitter {
         stop(`${service} has failed`);
       }
     };
-    const foundation = start('storage', storage, this.#last.signal);
+    const storageEnded = start('storage', storage, this.#storageEnd.signal);
     const others = Object.entries(services).map(([service, main]) =>
       start(service as ServiceName, main, this.#end.signal),
     );
     await ended(this.#end.signal);
     await Promise.all(others);
-    this.#last.abort(this.#end.signal.reason);
-    await foundation;
+    this.#storageEnd.abort(this.#end.signal.reason);
+    await storageEnded;
     return code;
   }
 }

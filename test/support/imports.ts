@@ -2,24 +2,24 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
-/** Which file of the project imports which, as the text of the files says. */
+/** The import graph of the project, read from the text of its files. */
 
 export const root = join(import.meta.dirname, '../..');
 
 export const git = (...parameters: string[]): string[] =>
   execFileSync('git', parameters, { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean);
 
-/** All files that are, or may become, part of the repository, as paths from its root. */
+/** All files that git tracks or would add, as paths from the root of the repository. */
 export const files = git('ls-files', '--cached', '--others', '--exclude-standard').filter((file) =>
   existsSync(join(root, file)),
 );
 export const sources = files.filter((file) => file.endsWith('.ts'));
-/** What is delivered: all but tests and benchmarks. */
+/** Sources of the product: all except tests and benchmarks. */
 export const product = sources.filter((file) => !/^(test|bench)\//.test(file));
 
 export const textOf = (file: string): string => readFileSync(join(root, file), 'utf8');
 
-/** `to`: a file of the project by its path, a package by its name. */
+/** `to`: the path of a file of the project, or the name of a package. */
 export type Import = { from: string; to: string; typesOnly: boolean };
 
 const STATIC = /(?:^|\n)(import|export)(\s+type\b)?[^'";]*?['"]([^'"\n]+)['"]/g;
@@ -45,47 +45,47 @@ function resolve(from: string, name: string): string {
 
 type Edges = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** The imports as edges between what `nameOf` makes of files, such as their folders. */
-export function graphOf(some: readonly Import[], nameOf = (file: string) => file): Edges {
+/** Imports as the edges of a graph. `nameOf` maps a file to its node, such as its folder. */
+export function graphOf(selected: readonly Import[], nameOf = (file: string) => file): Edges {
   const edges = new Map<string, Set<string>>();
-  for (const { from, to } of some) {
-    const [one, other] = [nameOf(from), nameOf(to)];
-    if (one !== other) edges.set(one, (edges.get(one) ?? new Set()).add(other));
+  for (const { from, to } of selected) {
+    const [source, target] = [nameOf(from), nameOf(to)];
+    if (source !== target) edges.set(source, (edges.get(source) ?? new Set()).add(target));
   }
   return edges;
 }
 
-/** All that can be reached from a node, without the node. */
+/** All nodes that can be reached from `start`; `start` itself only as part of a cycle. */
 export function reachedFrom(start: string, edges: Edges): Set<string> {
   const reached = new Set<string>();
-  const open = [start];
-  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+  const pending = [start];
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
     for (const next of edges.get(node) ?? []) {
       if (reached.has(next)) continue;
       reached.add(next);
-      open.push(next);
+      pending.push(next);
     }
   }
   return reached;
 }
 
-/** Groups of nodes that reach each other (Tarjan's algorithm). */
+/** Cycles: groups of nodes that reach each other (Tarjan's algorithm). */
 export function circlesIn(edges: Edges): string[][] {
   const order = new Map<string, number>();
   const low = new Map<string, number>();
   const stack: string[] = [];
   const found: string[][] = [];
   const visit = (node: string): number => {
-    const own = order.size;
-    order.set(node, own);
-    low.set(node, own);
+    const index = order.size;
+    order.set(node, index);
+    low.set(node, index);
     stack.push(node);
-    const lower = (other: number) => low.set(node, Math.min(low.get(node) as number, other));
+    const lowerTo = (other: number) => low.set(node, Math.min(low.get(node) as number, other));
     for (const next of edges.get(node) ?? []) {
-      if (!order.has(next)) lower(visit(next));
-      else if (stack.includes(next)) lower(order.get(next) as number);
+      if (!order.has(next)) lowerTo(visit(next));
+      else if (stack.includes(next)) lowerTo(order.get(next) as number);
     }
-    if (low.get(node) === own) {
+    if (low.get(node) === index) {
       const group = stack.splice(stack.indexOf(node));
       if (group.length > 1) found.push(group.sort());
     }

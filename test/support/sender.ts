@@ -16,8 +16,8 @@ import type { TestLayer } from './layer.ts';
 export type SenderOptions = { until?: number; select?: string[]; signal?: AbortSignal };
 
 /**
- * What a pass has when it sends something up, on the bus and the volume of a layer that runs: the transfers are made
- * by the layer's own syncer.
+ * The context of a pass that pushes to the parent, on the bus and the volume of a running layer. The layer's own syncer
+ * carries out the transfers.
  */
 export async function sender(
   layer: TestLayer,
@@ -34,14 +34,14 @@ export async function sender(
     log: quiet,
   });
   const pass = randomUUID();
-  const up = new ParentLink(link);
+  const parentLink = new ParentLink(link);
   const arrivals = new Arrivals(bus, quiet, pass, signal, until);
   const unsentChanges = await UnsentChanges.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),
-    parent: new ParentRegistry(up),
-    pushClient: new PushClient(up),
+    parent: new ParentRegistry(parentLink),
+    pushClient: new PushClient(parentLink),
     arrivals,
     unsentChanges,
     configuration: {
@@ -54,7 +54,7 @@ export async function sender(
     [Symbol.asyncDispose]: async () => {
       arrivals[Symbol.dispose]();
       unsentChanges[Symbol.dispose]();
-      await up[Symbol.asyncDispose]();
+      await parentLink[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },
   } as unknown as PassContext & { arrivals: Arrivals } & AsyncDisposable;

@@ -4,26 +4,26 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patience } from './until.ts';
 
-/** The `terrace` command, typed as a person types it. */
+/** Path of the `terrace` command. */
 export const program = join(import.meta.dirname, '../../cli/terrace');
 
 export type Typed = {
   child: ChildProcess;
-  /** What it has written until now, both streams together. */
+  /** Output so far, stdout and stderr together. */
   readonly text: string;
-  /** The same of its standard output alone. */
+  /** Output so far, stdout only. */
   readonly stdout: string;
-  /** Resolves when it has written what the pattern says. */
+  /** Resolves with `text` when it matches the pattern. */
   says(pattern: RegExp): Promise<string>;
-  /** Resolves with its exit code, or the name of the signal that ended it. */
+  /** Resolves with the exit code, or the name of the signal that ended the process. */
   ended(): Promise<number | string>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** In a process group of its own: its pid is the group's too. */
+/** Runs the command in a process group of its own: its pid is the id of the group, too. */
 export const type = (...parameters: string[]): Typed => typeIn({}, ...parameters);
 
-/** With these in the environment besides. */
+/** As `type`, with more environment variables. */
 export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed {
   const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
   const env = { ...inherited, ...more };
@@ -41,15 +41,15 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
   const end = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
   const ms = patience();
   const within = async <T>(work: Promise<T>, what: string): Promise<T> => {
-    const late = new AbortController();
-    const timeout = sleep(ms, undefined, { signal: late.signal }).then(() => {
-      throw new Error(`terrace ${parameters.join(' ')}: ${what} took more than ${ms} ms; it said:\n${text}`);
+    const settled = new AbortController();
+    const timeout = sleep(ms, undefined, { signal: settled.signal }).then(() => {
+      throw new Error(`terrace ${parameters.join(' ')}: ${what} took more than ${ms} ms; output:\n${text}`);
     });
     timeout.catch(() => {});
     try {
       return await Promise.race([work, timeout]);
     } finally {
-      late.abort();
+      settled.abort();
     }
   };
   return {
@@ -65,23 +65,23 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
         for (;;) {
           if (pattern.test(text)) return text;
           const ended = child.exitCode ?? child.signalCode;
-          if (ended !== null) throw new Error(`it ended with ${ended}; it said:\n${text}`);
+          if (ended !== null) throw new Error(`exited with ${ended}; output:\n${text}`);
           await sleep(10);
         }
       };
-      return within(found(), `saying ${pattern}`);
+      return within(found(), `output ${pattern}`);
     },
-    ended: () => within(end, 'its end'),
+    ended: () => within(end, 'its exit'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');
-        await within(end, 'its end');
+        await within(end, 'its exit');
       }
     },
   };
 }
 
-/** Runs it to its end. */
+/** Runs the command until it exits. */
 export async function run(
   ...parameters: string[]
 ): Promise<{ code: number | string; text: string; stdout: string }> {

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Access, granted, type Holder, Issuer, type Rights } from './acr-tokens.ts';
 
-/** `/oauth2` of the stand-in of Azure Container Registry. */
+/** `/oauth2` of the stand-in for Azure Container Registry. */
 
 export type Logins = {
-  /** Who an Entra token is of; undefined: nobody. */
+  /** The client id of an Entra token; undefined if the token is not valid. */
   identify?: (token: string) => string | undefined;
-  /** By client id. */
+  /** Rights by client id. */
   identities?: Record<string, Rights>;
   /** Admin user and repository-scoped tokens. */
   holders?: Holder[];
@@ -22,7 +22,7 @@ export class AcrLogin {
   host = '';
   readonly #options: Logins;
   readonly #issuer: Issuer;
-  /** Tokens of before count no more. */
+  /** Tokens of earlier epochs are not valid. */
   #epoch = 0;
 
   constructor(options: Logins, now: () => number) {
@@ -36,32 +36,32 @@ export class AcrLogin {
     this.#epoch += 1;
   }
 
-  async exchange(form: URLSearchParams, answer: ServerResponse): Promise<void> {
-    const who = this.#options.identify?.(form.get('access_token') ?? '');
-    if (form.get('grant_type') !== 'access_token' || form.get('service') !== this.host || !who) {
-      return json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
+  async exchange(form: URLSearchParams, response: ServerResponse): Promise<void> {
+    const client = this.#options.identify?.(form.get('access_token') ?? '');
+    if (form.get('grant_type') !== 'access_token' || form.get('service') !== this.host || !client) {
+      return json(response, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
     }
-    const claims = { who, epoch: this.#epoch, ...(this.abac && { aad_identity: who }) };
-    return json(answer, 200, { refresh_token: this.#issuer.issue(claims, REFRESH_S) });
+    const claims = { client, epoch: this.#epoch, ...(this.abac && { aad_identity: client }) };
+    return json(response, 200, { refresh_token: this.#issuer.issue(claims, REFRESH_S) });
   }
 
-  async token(asked: IncomingMessage, query: URLSearchParams, answer: ServerResponse): Promise<void> {
-    const form = asked.method === 'POST' ? await formOf(asked) : query;
+  async token(incoming: IncomingMessage, query: URLSearchParams, response: ServerResponse): Promise<void> {
+    const form = incoming.method === 'POST' ? await formOf(incoming) : query;
     const rights =
-      asked.method === 'POST'
+      incoming.method === 'POST'
         ? this.#rightsOf(form.get('refresh_token') ?? '')
-        : this.#holder(asked.headers.authorization)?.rights;
+        : this.#holder(incoming.headers.authorization)?.rights;
     if (!rights) {
-      return json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
+      return json(response, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
     }
     const access = granted(form.getAll('scope'), rights, this.abac);
     const token = this.#issuer.issue({ access, epoch: this.#epoch }, ACCESS_S);
-    return json(answer, 200, { access_token: token });
+    return json(response, 200, { access_token: token });
   }
 
   #rightsOf(refresh: string): Rights | undefined {
     const claims = this.#issuer.read(refresh);
-    return claims?.epoch === this.#epoch ? this.#options.identities?.[claims.who] : undefined;
+    return claims?.epoch === this.#epoch ? this.#options.identities?.[claims.client] : undefined;
   }
 
   #holder(authorization: string | undefined): Holder | undefined {
@@ -77,9 +77,11 @@ export class AcrLogin {
   }
 }
 
-export function json(answer: ServerResponse, status: number, body: object): void {
-  answer.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(JSON.stringify(body));
+export function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(JSON.stringify(body));
 }
 
-export const bodyOf = async (asked: IncomingMessage): Promise<Buffer> => Buffer.concat(await asked.toArray());
-export const formOf = async (asked: IncomingMessage) => new URLSearchParams((await bodyOf(asked)).toString());
+export const bodyOf = async (incoming: IncomingMessage): Promise<Buffer> =>
+  Buffer.concat(await incoming.toArray());
+export const formOf = async (incoming: IncomingMessage) =>
+  new URLSearchParams((await bodyOf(incoming)).toString());

@@ -1,38 +1,38 @@
 import type { AcrStore } from './acr-store.ts';
 
-/** `/acr/v1` of the stand-in, and the lists of `/v2` that its store knows better than the registry behind it. */
+/** `/acr/v1` of the stand-in, and the lists of `/v2` that come from its store and not from the registry behind it. */
 
-type Asked = { store: AcrStore; plain: boolean; method: string; url: URL };
+type MetadataRequest = { store: AcrStore; plain: boolean; method: string; url: URL };
 type Reply = (status: number, body: object, next?: string) => void;
 
 const unknown = { errors: [{ code: 'NAME_UNKNOWN', message: 'repository name not known to registry' }] };
 
-/** @returns whether it was one of these, and is answered */
-export function metadata({ store, plain, method, url }: Asked, reply: Reply): boolean {
+/** @returns true if the request was one of these and has been answered */
+export function metadata({ store, plain, method, url }: MetadataRequest, reply: Reply): boolean {
   const path = url.pathname;
   const list = (
     field: string,
     all: object[] | undefined,
     name: (item: never) => string,
-    more: object = {},
+    extra: object = {},
   ) => {
     if (!all) return reply(404, unknown);
     const { page, next } = pageOf(all as never[], url, name);
-    return reply(200, { ...more, [field]: page }, next);
+    return reply(200, { ...extra, [field]: page }, next);
   };
   if (path === '/v2/_catalog' || (path === '/acr/v1/_catalog' && !plain)) {
     list('repositories', [...store.repositories.keys()] as never[], (name: never) => name);
     return true;
   }
-  const [, listed = ''] = /^\/v2\/(.+)\/tags\/list$/.exec(path) ?? [];
-  if (listed) {
-    const tags = store.tags(listed)?.map(({ name }) => name);
-    list('tags', tags as never, (name: never) => name, { name: listed });
+  const [, tagged = ''] = /^\/v2\/(.+)\/tags\/list$/.exec(path) ?? [];
+  if (tagged) {
+    const tags = store.tags(tagged)?.map(({ name }) => name);
+    list('tags', tags as never, (name: never) => name, { name: tagged });
     return true;
   }
-  const [, about = '', subject = ''] = /^\/v2\/(.+)\/referrers\/(.+)$/.exec(path) ?? [];
-  if (about) {
-    reply(200, store.referrers(about, subject));
+  const [, referring = '', subject = ''] = /^\/v2\/(.+)\/referrers\/(.+)$/.exec(path) ?? [];
+  if (referring) {
+    reply(200, store.referrers(referring, subject));
     return true;
   }
   const [, name = '', kind, item] =
@@ -57,7 +57,7 @@ function remove(store: AcrStore, name: string, tag: string | undefined, reply: R
   } else reply(store.untag(name, tag) ? 202 : 404, store.repositories.has(name) ? {} : unknown);
 }
 
-/** Pages go on behind the last item, in whichever order. */
+/** A page continues after the item `last`, in the requested order. */
 function pageOf<T>(all: T[], url: URL, name: (item: T) => string): { page: T[]; next?: string } {
   const order = url.searchParams.get('orderby');
   const time = (item: T) => (item as { lastUpdateTime?: string }).lastUpdateTime ?? '';

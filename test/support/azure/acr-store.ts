@@ -1,6 +1,6 @@
 import { digestOf } from '../registry/content.ts';
 
-/** What the stand-in of Azure Container Registry knows of its content beside the bytes: as `/acr/v1` tells it. */
+/** Metadata of the content of the stand-in for Azure Container Registry, as `/acr/v1` returns it. */
 
 type Times = { createdTime: string; lastUpdateTime: string };
 type Tag = Times & { digest: string };
@@ -13,19 +13,19 @@ export type Repository = Times & {
 
 export class AcrStore {
   readonly repositories = new Map<string, Repository>();
-  /** Whether a repository's time moves where only a tag of it goes: nowhere said of the real one. */
+  /** Whether deleting only a tag changes the time of the repository: Azure does not document it. */
   untagMoves = false;
-  #last = 0;
+  #lastMs = 0;
   readonly #now: () => number;
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Later than all before, as a text with seven digits of a second, as the real one has it. */
+  /** A time later than all before, with seven decimals of a second, as in Azure. */
   #time(): string {
-    this.#last = Math.max(this.#last + 1, this.#now());
-    return new Date(this.#last).toISOString().replace('Z', '0000Z');
+    this.#lastMs = Math.max(this.#lastMs + 1, this.#now());
+    return new Date(this.#lastMs).toISOString().replace('Z', '0000Z');
   }
 
   put(name: string, reference: string, mediaType: string, bytes: Buffer): { subject?: string } {
@@ -107,7 +107,7 @@ export class AcrStore {
 
   tags(name: string): ({ name: string } & Tag)[] | undefined {
     const repository = this.repositories.get(name);
-    return repository && [...repository.tags].map(([tag, about]) => ({ name: tag, ...about }));
+    return repository && [...repository.tags].map(([tag, properties]) => ({ name: tag, ...properties }));
   }
 
   manifests(name: string): ({ digest: string } & Times)[] | undefined {

@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Account } from '../registry/cloud.ts';
 
-/** Tokens of the stand-in of Azure Container Registry: JWTs that only it can make, with `exp` and without more. */
+/** Tokens of the stand-in for Azure Container Registry: JWTs, signed with its own key, with `exp`. */
 
 export type Access = { type: string; name: string; actions: string[] };
-/** By repository: `pull`, `push`, `delete`, `metadata_read`, … or `*`. `**` is every repository, and the catalog. */
+/** By repository: `pull`, `push`, `delete`, `metadata_read`, … or `*`. `**`: every repository, and the catalog. */
 export type Rights = Record<string, string[]>;
 
 const text = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -23,8 +23,8 @@ export class Issuer {
     return `${head}.${this.#sign(head)}`;
   }
 
-  /** The claims of a token that is good now. */
-  // biome-ignore lint/suspicious/noExplicitAny: claims are whatever was issued
+  /** The claims of a token that is valid now. */
+  // biome-ignore lint/suspicious/noExplicitAny: claims of any kind are issued
   read(token: string): Record<string, any> | undefined {
     const [head, payload, signature] = token.split('.');
     if (!payload || this.#sign(`${head}.${payload}`) !== signature) return undefined;
@@ -37,7 +37,7 @@ export class Issuer {
 
 export type Holder = { account?: Account; rights: Rights };
 
-/** What of the scopes that are asked for is granted: less than that is no error. */
+/** The granted part of the requested scopes: a smaller grant is no error. */
 export function granted(scopes: string[], rights: Rights, abac: boolean): Access[] {
   const all = scopes.flatMap((one) => one.split(' ')).filter(Boolean);
   return all.flatMap((scope) => {
@@ -45,18 +45,18 @@ export function granted(scopes: string[], rights: Rights, abac: boolean): Access
     const actions = (rest.pop() ?? '').split(',');
     const name = rest.join(':');
     if (type === 'registry') return rights['**'] ? [{ type, name, actions }] : [];
-    // A wildcard counts for nothing where each repository has its own permissions.
+    // A wildcard grants nothing if each repository has its own permissions.
     if (name === '*' && (abac || !rights['**'])) return [];
-    const may = rights[name] ?? rights['**'] ?? [];
-    const some = actions.filter((action) => may.includes('*') || may.includes(action));
-    return some.length > 0 ? [{ type, name, actions: some }] : [];
+    const permitted = rights[name] ?? rights['**'] ?? [];
+    const common = actions.filter((action) => permitted.includes('*') || permitted.includes(action));
+    return common.length > 0 ? [{ type, name, actions: common }] : [];
   });
 }
 
-export const allows = (access: Access[], wanted: Access): boolean =>
+export const allows = (access: Access[], required: Access): boolean =>
   access.some(
     ({ type, name, actions }) =>
-      type === wanted.type &&
-      (name === wanted.name || name === '*') &&
-      wanted.actions.every((action) => actions.includes(action) || actions.includes('*')),
+      type === required.type &&
+      (name === required.name || name === '*') &&
+      required.actions.every((action) => actions.includes(action) || actions.includes('*')),
   );

@@ -10,7 +10,7 @@ import { metadata } from './acr-metadata.ts';
 import { AcrStore } from './acr-store.ts';
 import { type Access, allows, type Rights } from './acr-tokens.ts';
 
-/** A stand-in of Azure Container Registry before a real registry: its tokens, its metadata, its data endpoint. */
+/** A stand-in for Azure Container Registry in front of a real registry: tokens, metadata and data endpoint. */
 
 export type AcrOptions = Logins & { authority: Authority };
 
@@ -23,13 +23,14 @@ export type AcrRequest = {
 export const ALL: Rights = { '**': ['*'] };
 
 export class Acr implements AsyncDisposable {
-  /** What layers are told. */
+  /** Requests of layers, in order. */
   readonly requests: AcrRequest[] = [];
+  /** Requests to the data endpoint, in order. */
   readonly data: AcrRequest[] = [];
   readonly store: AcrStore;
-  /** Answered 429, as often as they say. */
+  /** Paths that are answered 429, that many times. `after`: Retry-After, in s. */
   busy: { path: RegExp; times: number; after: number }[] = [];
-  /** No `/acr/v1`, as older or other registries. */
+  /** Without `/acr/v1`, like older or other registries. */
   plain = false;
   readonly #cloud: Cloud;
   readonly #login: AcrLogin;
@@ -41,14 +42,14 @@ export class Acr implements AsyncDisposable {
     const acr = new Acr(options, await startCloud());
     const { certificateFile, keyFile } = await options.authority.issue('acr');
     const tls = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
-    const guarded = (work: typeof acr.front) => (asked: IncomingMessage, answer: ServerResponse) =>
-      void work(asked, answer).catch(
-        (error) => answer.headersSent || answer.writeHead(502).end(String(error)),
+    const guarded = (work: typeof acr.front) => (incoming: IncomingMessage, response: ServerResponse) =>
+      void work(incoming, response).catch(
+        (error) => response.headersSent || response.writeHead(502).end(String(error)),
       );
     acr.#ports = {
       front: await acr.#listen(createTlsServer(tls, guarded(acr.front))),
       data: await acr.#listen(createTlsServer(tls, guarded(acr.blobs))),
-      back: await acr.#listen(createServer(guarded((asked, answer) => acr.serve(asked, answer)))),
+      back: await acr.#listen(createServer(guarded((incoming, response) => acr.serve(incoming, response)))),
     };
     acr.#login.host = acr.host;
     return acr;
@@ -69,12 +70,12 @@ export class Acr implements AsyncDisposable {
     return `https://${this.host}`;
   }
 
-  /** Where tests change its content, without a login and TLS. */
+  /** URL by which tests change its content, without a login and TLS. */
   get back(): string {
     return `http://127.0.0.1:${this.#ports.back}`;
   }
 
-  /** All that it issued before ends sooner. */
+  /** Advances its clock, so that issued tokens expire earlier. */
   advance(ms: number): void {
     this.#ahead += ms;
   }
@@ -88,6 +89,7 @@ export class Acr implements AsyncDisposable {
     this.data.length = 0;
   }
 
+  /** The requests of layers, as `GET /v2/`. */
   asked = (): string[] => this.requests.map(({ method, path }) => `${method} ${path}`);
 
   async untag(name: string, tag: string): Promise<void> {
@@ -101,91 +103,92 @@ export class Acr implements AsyncDisposable {
     return (server.address() as AddressInfo).port;
   }
 
-  readonly front = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
-    const { method = 'GET', headers } = asked;
-    const { pathname: path, searchParams: query } = new URL(asked.url ?? '/', this.url);
+  readonly front = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { method = 'GET', headers } = incoming;
+    const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', this.url);
     this.requests.push({ method, path, query, headers });
     const busy = this.busy.find((one) => one.times > 0 && one.path.test(path));
     if (busy) {
       busy.times -= 1;
-      answer.writeHead(429, { 'retry-after': String(busy.after) });
-      return void answer.end('{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}');
+      response.writeHead(429, { 'retry-after': String(busy.after) });
+      return void response.end('{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}');
     }
-    if (path === '/oauth2/exchange') return this.#login.exchange(await formOf(asked), answer);
-    if (path === '/oauth2/token') return this.#login.token(asked, query, answer);
-    const wanted = neededFor(method, path);
-    if (!allows(this.#login.accessOf(headers.authorization), wanted)) return this.#challenge(wanted, answer);
+    if (path === '/oauth2/exchange') return this.#login.exchange(await formOf(incoming), response);
+    if (path === '/oauth2/token') return this.#login.token(incoming, query, response);
+    const required = requiredAccess(method, path);
+    if (!allows(this.#login.accessOf(headers.authorization), required))
+      return this.#challenge(required, response);
     if (method === 'GET' && /\/blobs\/sha\d+:/.test(path)) {
       const location = `https://127.0.0.1:${this.#ports.data}${path}?sig=signed`;
-      return void answer.writeHead(307, { location }).end();
+      return void response.writeHead(307, { location }).end();
     }
-    return this.serve(asked, answer);
+    return this.serve(incoming, response);
   };
 
-  readonly blobs = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
-    const { pathname: path, searchParams: query } = new URL(asked.url ?? '/', this.url);
-    this.data.push({ method: asked.method ?? '', path, query, headers: asked.headers });
-    if (asked.headers.authorization) return void answer.writeHead(400).end('InvalidAuthenticationInfo');
-    this.#forward(asked, answer, path);
+  readonly blobs = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', this.url);
+    this.data.push({ method: incoming.method ?? '', path, query, headers: incoming.headers });
+    if (incoming.headers.authorization) return void response.writeHead(400).end('InvalidAuthenticationInfo');
+    this.#forward(incoming, response, path);
   };
 
-  #challenge({ type, name, actions }: Access, answer: ServerResponse): void {
+  #challenge({ type, name, actions }: Access, response: ServerResponse): void {
     const scope = `${type}:${name}:${actions}`;
     const challenge = `Bearer realm="${this.url}/oauth2/token",service="${this.host}",scope="${scope}"`;
     const detail = [{ Type: type, Name: name, Action: actions[0] }];
-    answer.setHeader('www-authenticate', challenge);
-    json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required', detail }] });
+    response.setHeader('www-authenticate', challenge);
+    json(response, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required', detail }] });
   }
 
-  /** What is left once it is known that the caller may. */
-  async serve(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
+  /** Answers a request that is authorized. */
+  async serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const { store, plain } = this;
-    const { method = 'GET' } = asked;
-    const url = new URL(asked.url ?? '/', this.url);
+    const { method = 'GET' } = incoming;
+    const url = new URL(incoming.url ?? '/', this.url);
     const { pathname: path } = url;
     if (
       metadata({ store, plain, method, url }, (status, body, link) => {
-        if (link) answer.setHeader('link', `<${link}>; rel="next"`);
-        json(answer, status, body);
+        if (link) response.setHeader('link', `<${link}>; rel="next"`);
+        json(response, status, body);
       })
     )
       return;
     const [, name = '', reference = ''] = /^\/v2\/(.+)\/manifests\/([^/]+)$/.exec(path) ?? [];
-    if (!name) return this.#forward(asked, answer, `${path}${url.search}`);
+    if (!name) return this.#forward(incoming, response, `${path}${url.search}`);
     const locked = store.repositories.get(name)?.locked;
     if ((method === 'PUT' || method === 'DELETE') && locked?.has(reference)) {
       const message = 'The operation is disallowed on this registry, repository or image.';
-      return json(answer, 405, { errors: [{ code: 'UNSUPPORTED', message }] });
+      return json(response, 405, { errors: [{ code: 'UNSUPPORTED', message }] });
     }
-    const body = method === 'PUT' ? await bodyOf(asked) : undefined;
+    const body = method === 'PUT' ? await bodyOf(incoming) : undefined;
     const digest = body ? reference : store.digestOf(name, reference);
-    if (!digest) return json(answer, 404, { errors: [{ code: 'MANIFEST_UNKNOWN', message: 'unknown' }] });
-    this.#forward(asked, answer, `/v2/${name}/manifests/${digest}`, body, () => {
+    if (!digest) return json(response, 404, { errors: [{ code: 'MANIFEST_UNKNOWN', message: 'unknown' }] });
+    this.#forward(incoming, response, `/v2/${name}/manifests/${digest}`, body, () => {
       if (method === 'DELETE') store.remove(name, digest);
       if (!body) return;
-      const { subject } = store.put(name, reference, asked.headers['content-type'] ?? '', body);
-      if (subject) answer.setHeader('oci-subject', subject);
+      const { subject } = store.put(name, reference, incoming.headers['content-type'] ?? '', body);
+      if (subject) response.setHeader('oci-subject', subject);
     });
   }
 
   #forward(
-    asked: IncomingMessage,
-    answer: ServerResponse,
+    incoming: IncomingMessage,
+    response: ServerResponse,
     path: string,
     body?: Buffer,
     done?: () => void,
   ): void {
-    const { authorization: _, ...headers } = asked.headers;
-    const proto = 'encrypted' in asked.socket ? 'https' : 'http';
-    const to = { host: '127.0.0.1', port: this.#cloud.port, path, method: asked.method ?? 'GET' };
-    const up = request({ ...to, headers: { ...headers, 'x-forwarded-proto': proto } }, (came) => {
-      if ((came.statusCode ?? 500) < 300) done?.();
-      answer.writeHead(came.statusCode ?? 502, came.headers);
-      came.pipe(answer);
+    const { authorization: _, ...headers } = incoming.headers;
+    const proto = 'encrypted' in incoming.socket ? 'https' : 'http';
+    const to = { host: '127.0.0.1', port: this.#cloud.port, path, method: incoming.method ?? 'GET' };
+    const outgoing = request({ ...to, headers: { ...headers, 'x-forwarded-proto': proto } }, (upstream) => {
+      if ((upstream.statusCode ?? 500) < 300) done?.();
+      response.writeHead(upstream.statusCode ?? 502, upstream.headers);
+      upstream.pipe(response);
     });
-    up.on('error', () => answer.destroy());
-    if (body) up.end(body);
-    else asked.pipe(up);
+    outgoing.on('error', () => response.destroy());
+    if (body) outgoing.end(body);
+    else incoming.pipe(outgoing);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -197,12 +200,13 @@ export class Acr implements AsyncDisposable {
   }
 }
 
-function neededFor(method: string, path: string): Access {
-  const reads = method === 'GET' || method === 'HEAD';
+function requiredAccess(method: string, path: string): Access {
+  const isRead = method === 'GET' || method === 'HEAD';
   if (/^\/(v2\/?|(v2|acr\/v1)\/_catalog)$/.test(path))
     return { type: 'registry', name: 'catalog', actions: ['*'] };
-  const [, own] = /^\/acr\/v1\/(.+?)(?:\/_(?:tags|manifests)(?:\/[^/]+)?)?$/.exec(path) ?? [];
-  if (own) return { type: 'repository', name: own, actions: [reads ? 'metadata_read' : 'delete'] };
+  const [, repository] = /^\/acr\/v1\/(.+?)(?:\/_(?:tags|manifests)(?:\/[^/]+)?)?$/.exec(path) ?? [];
+  if (repository)
+    return { type: 'repository', name: repository, actions: [isRead ? 'metadata_read' : 'delete'] };
   const [, name = ''] = /^\/v2\/(.+?)\/(?:manifests|blobs|tags|referrers)\//.exec(path) ?? [];
-  return { type: 'repository', name, actions: [reads ? 'pull' : method === 'DELETE' ? 'delete' : 'push'] };
+  return { type: 'repository', name, actions: [isRead ? 'pull' : method === 'DELETE' ? 'delete' : 'push'] };
 }

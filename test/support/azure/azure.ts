@@ -8,7 +8,7 @@ import { Entra } from './entra.ts';
 
 const [TENANT, PRINCIPAL, MACHINE, WORKLOAD] = ['tenant-1', 'principal-1', 'machine-1', 'workload-1'];
 
-/** A registry, who may do what in it, and the authority that knows them; with a certificate authority of their own. */
+/** A registry with the rights of its identities, and their authority; both have certificates of one authority. */
 export class Azure implements AsyncDisposable {
   readonly authority: Authority;
   readonly entra: Entra;
@@ -43,7 +43,7 @@ export class Azure implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  /** As a layer's configuration names it, with the identity of that kind. */
+  /** The `parent` of a layer's configuration, with an identity of that kind. */
   parent(credential: 'service-principal' | 'managed-identity' | 'workload-identity'): ParentDocument {
     const file = (name: string) => join(this.authority.folder, name);
     const { authorityHost } = this.entra;

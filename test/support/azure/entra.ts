@@ -7,15 +7,16 @@ import type { Authority } from '../certificates.ts';
 import { formOf, json } from './acr-login.ts';
 import { Issuer } from './acr-tokens.ts';
 
-/** A stand-in of the authority of Microsoft Entra, and of the endpoint that a machine has for its identity. */
+/** A stand-in for the authority of Microsoft Entra, and for the managed identity endpoint of a machine. */
 
 const RESOURCE = 'https://containerregistry.azure.net';
 
 export type EntraOptions = {
   authority: Authority;
   tenant: string;
-  /** By client id; of a workload: the token that its file holds. */
+  /** Client secrets by client id. */
   secrets?: Record<string, string>;
+  /** Tokens of workloads by client id. */
   assertions?: Record<string, string>;
   /** The client id of the machine's identity. */
   machine?: string;
@@ -23,9 +24,9 @@ export type EntraOptions = {
 
 export class Entra implements AsyncDisposable {
   readonly requests: string[] = [];
-  /** Of its tokens, in seconds; those that end in five minutes are held by no library. */
+  /** Lifetime of its tokens, in s. No library caches tokens that expire within five minutes. */
   life = 3_600;
-  /** Answered in place of all tokens. */
+  /** Answered instead of any token. */
   failing: { status: number; body: object } | undefined;
   readonly #options: EntraOptions;
   readonly #issuer = new Issuer();
@@ -51,12 +52,12 @@ export class Entra implements AsyncDisposable {
     return `https://127.0.0.1:${this.#ports.authority}`;
   }
 
-  /** With it, the machine's endpoint is found. */
+  /** Environment variables by which the managed identity endpoint is found. */
   get env(): Record<string, string> {
     return { AZURE_POD_IDENTITY_AUTHORITY_HOST: `http://127.0.0.1:${this.#ports.machine}` };
   }
 
-  /** The client id that a token is of. */
+  /** The client id of a token. */
   identify = (token: string): string | undefined => this.#issuer.read(token)?.appid;
 
   async #listen(server: Server, port = 0): Promise<number> {
@@ -66,13 +67,13 @@ export class Entra implements AsyncDisposable {
     return (server.address() as AddressInfo).port;
   }
 
-  readonly #authority = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
-    const { pathname: path } = new URL(asked.url ?? '/', this.authorityHost);
+  readonly #authority = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { pathname: path } = new URL(incoming.url ?? '/', this.authorityHost);
     this.requests.push(path);
     const { tenant } = this.#options;
     const base = `${this.authorityHost}/${tenant}`;
     if (path.endsWith('/.well-known/openid-configuration')) {
-      return json(answer, 200, {
+      return json(response, 200, {
         token_endpoint: `${base}/oauth2/v2.0/token`,
         authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
         issuer: `${base}/v2.0`,
@@ -83,47 +84,49 @@ export class Entra implements AsyncDisposable {
       const host = new URL(this.authorityHost).host;
       const metadata = [{ preferred_network: host, preferred_cache: host, aliases: [host] }];
       const endpoint = `${base}/v2.0/.well-known/openid-configuration`;
-      return json(answer, 200, { tenant_discovery_endpoint: endpoint, 'api-version': '1.1', metadata });
+      return json(response, 200, { tenant_discovery_endpoint: endpoint, 'api-version': '1.1', metadata });
     }
-    if (path !== `/${tenant}/oauth2/v2.0/token`) return json(answer, 404, {});
-    const form = await formOf(asked);
-    if (this.failing) return json(answer, this.failing.status, this.failing.body);
+    if (path !== `/${tenant}/oauth2/v2.0/token`) return json(response, 404, {});
+    const form = await formOf(incoming);
+    if (this.failing) return json(response, this.failing.status, this.failing.body);
     const client = form.get('client_id') ?? '';
     const { secrets = {}, assertions = {} } = this.#options;
     const secret = form.get('client_secret');
     const assertion = form.get('client_assertion');
-    const known =
+    const isValid =
       (secret !== null && secret === secrets[client]) ||
       (assertion !== null && assertion === assertions[client]);
-    if (!known) {
+    if (!isValid) {
       const description = `AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret value. Trace ID: 1 Correlation ID: 2 Timestamp: 3`;
-      return json(answer, 401, { error: 'invalid_client', error_description: description });
+      return json(response, 401, { error: 'invalid_client', error_description: description });
     }
-    if (form.get('scope')?.split(' ').includes(`${RESOURCE}/.default`) !== true) return json(answer, 400, {});
-    return json(answer, 200, {
+    if (form.get('scope')?.split(' ').includes(`${RESOURCE}/.default`) !== true)
+      return json(response, 400, {});
+    return json(response, 200, {
       token_type: 'Bearer',
       expires_in: this.life,
       access_token: this.#issue(client),
     });
   };
 
-  readonly #machine = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
-    const { pathname: path, searchParams: query } = new URL(asked.url ?? '/', 'http://x');
+  readonly #machine = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', 'http://x');
     this.requests.push(path);
     const { machine } = this.#options;
-    const wanted = query.get('client_id');
-    const fits = machine && (wanted === null || wanted === machine) && asked.headers.metadata === 'true';
+    const clientId = query.get('client_id');
+    const matches =
+      machine && (clientId === null || clientId === machine) && incoming.headers.metadata === 'true';
     if (
       !/^\/metadata\/identity\/oauth2\/token\/?$/.test(path) ||
-      !fits ||
+      !matches ||
       query.get('resource') !== RESOURCE
     ) {
-      return json(answer, 400, { error: 'invalid_request', error_description: 'Identity not found' });
+      return json(response, 400, { error: 'invalid_request', error_description: 'Identity not found' });
     }
-    if (this.failing) return json(answer, this.failing.status, this.failing.body);
+    if (this.failing) return json(response, this.failing.status, this.failing.body);
     const token = this.#issue(machine);
     const expires_on = String(Math.floor(Date.now() / 1_000) + this.life);
-    return json(answer, 200, {
+    return json(response, 200, {
       access_token: token,
       expires_in: String(this.life),
       expires_on,
@@ -133,7 +136,7 @@ export class Entra implements AsyncDisposable {
 
   #issue = (appid: string) => this.#issuer.issue({ appid, aud: RESOURCE, tid: this.#options.tenant }, 3_600);
 
-  /** Nobody is there any more, until `up`. */
+  /** Closes both endpoints until `up`. */
   async down(): Promise<void> {
     for (const server of this.#servers) {
       (server as ReturnType<typeof createServer>).closeAllConnections();

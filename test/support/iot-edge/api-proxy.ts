@@ -8,13 +8,13 @@ import { reachable } from '../bus.ts';
 import { freePort } from '../ports.ts';
 
 export type ApiProxyOptions = {
-  /** What it shows to clients. */
+  /** Its certificate and key. */
   tls: Tls;
-  /** `host:port` of a gateway without TLS; or the proxy of the layer above, where this one has no registry. */
+  /** `host:port` of a gateway without TLS; or the proxy of the layer above, if this layer has no registry. */
   to: { gateway: string } | { parent: string; authority: string };
 };
 
-/** nginx with the rules of IoT Edge's API proxy, for a layer with a registry of its own and for one without. */
+/** nginx with the rules of IoT Edge's API proxy, for a layer with a registry and for one without. */
 export class ApiProxy implements AsyncDisposable {
   /** `localhost:port`, as clients name it. */
   readonly host: string;
@@ -25,8 +25,8 @@ export class ApiProxy implements AsyncDisposable {
     const [folder, port] = await Promise.all([mkdtemp(join(tmpdir(), 'terrace-api-proxy-')), freePort()]);
     const rules = 'gateway' in to ? toGateway(to.gateway) : toParent(to.parent, to.authority);
     await writeFile(join(folder, 'nginx.conf'), configuration(folder, port, tls, rules));
-    const words = ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
-    const child = spawn('/usr/sbin/nginx', words, { stdio: 'ignore' });
+    const options = ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
+    const child = spawn('/usr/sbin/nginx', options, { stdio: 'ignore' });
     const end = () => child.kill('SIGTERM');
     process.once('exit', end);
     child.once('exit', () => process.off('exit', end));
@@ -44,7 +44,7 @@ export class ApiProxy implements AsyncDisposable {
     this.#process = child;
   }
 
-  /** What it was asked, as `GET /v2/ 401`, in order. */
+  /** The requests and their status, as `GET /v2/ 401`, in order. */
   async asked(): Promise<string[]> {
     return (await readFile(join(this.#folder, 'access.log'), 'utf8')).split('\n').filter(Boolean);
   }
@@ -68,7 +68,7 @@ const toGateway = (gateway: string) =>
     }`,
   );
 
-/** Only what begins as the registry API does; the proxy above is asked by its own name. */
+/** Forwards only paths of the registry API. Host is the address of the proxy above, not the name that clients use. */
 const toParent = (parent: string, authority: string) => [
   `
     if ($uri ~ ^/v2*.) {
@@ -92,8 +92,8 @@ ${process.getuid?.() === 0 ? 'user root;' : ''}
 pid ${folder}/pid;
 events {}
 http {
-  log_format asked '$request_method $request_uri $status';
-  access_log ${folder}/access.log asked;
+  log_format requests '$request_method $request_uri $status';
+  access_log ${folder}/access.log requests;
   proxy_buffers 32 160k;
   proxy_buffer_size 160k;
   proxy_read_timeout 3600;

@@ -11,18 +11,18 @@ import { patience, patienceSignal } from '../until.ts';
 import { TwinStore } from './twin-store.ts';
 
 export type MethodResult = { status: number; payload: unknown };
-/** Its types forget that it is a function. */
+/** Its types do not declare that it is a function. */
 const memory = persistence as unknown as () => unknown;
 
 type Identity = { hub: string; device: string; module: string };
 
-/** What the hub does wrong, until it is told otherwise. */
+/** Faults of the hub, until they are set again. */
 export type Faults = {
-  /** Whoever connects is not let in (CONNACK 5). */
+  /** Connections are rejected (CONNACK 5). */
   refuse?: boolean;
-  /** Answers that are lost. */
+  /** Requests whose answers are lost. */
   swallow?: ('get' | 'report')[];
-  /** The status of the next answers, so many of them. */
+  /** The status of the next `times` answers. */
   throttle?: { status: number; times: number };
   /** Patches of desired properties that are lost, as during an outage of the hub's own upstream. */
   miss?: boolean;
@@ -30,24 +30,24 @@ export type Faults = {
 
 /**
  * A stand-in for edgeHub 1.6, for one module: MQTT 3.1.1 over TLS, and of IoT Hub's contract the connection check, the
- * module twin and direct methods. It ends a session whose signature ends, and says nothing to who has not subscribed.
+ * module twin and direct methods. It closes a session whose signature expires, and publishes only to subscribers.
  */
 export class EdgeHub implements AsyncDisposable {
   readonly twin = new TwinStore();
   faults: Faults = {};
-  /** `se` of the signature of each session, in order, in seconds since 1970. */
+  /** Expiry (`se`) of the signature of each session, in s since 1970, in order. */
   readonly sessions: number[] = [];
-  /** Refused connections. */
+  /** Number of refused connections. */
   refused = 0;
   gets = 0;
-  /** Patches of reported properties that came, in order. */
+  /** Patches of reported properties that were received, in order. */
   readonly reports: unknown[] = [];
-  /** Patches under way at the same time, at most. */
+  /** Max patches in progress at the same time. */
   mostAtOnce = 0;
   port = 0;
   readonly #identity: Identity;
   readonly #key: Buffer;
-  readonly #pair: { cert: Buffer; key: Buffer };
+  readonly #tls: { cert: Buffer; key: Buffer };
   readonly #sockets = new Set<Socket>();
   readonly #calls = new Map<string, (answer: MethodResult) => void>();
   #persistence: unknown = memory();
@@ -70,36 +70,36 @@ export class EdgeHub implements AsyncDisposable {
     return hub;
   }
 
-  private constructor(pair: { cert: Buffer; key: Buffer }, key: Buffer, identity: Identity) {
-    this.#pair = pair;
+  private constructor(tls: { cert: Buffer; key: Buffer }, key: Buffer, identity: Identity) {
+    this.#tls = tls;
     this.#key = key;
     this.#identity = identity;
   }
 
-  /** Listens, on the same port as before. `forget`: the sessions of before are lost. */
+  /** Listens on the same port as before. `forget`: earlier sessions are lost. */
   async resume({ forget = false } = {}): Promise<void> {
     if (forget) this.#persistence = memory();
     const broker = await Aedes.createBroker({
       persistence: this.#persistence,
       heartbeatInterval: 60_000,
       authenticate: (client, user, password, done) => {
-        const until = this.#admits(client, user, String(password));
-        if (until === undefined || this.faults.refuse) {
+        const expiry = this.#expiryOf(client, user, String(password));
+        if (expiry === undefined || this.faults.refuse) {
           this.refused += 1;
-          this.#tell();
+          this.#notify();
           return done(Object.assign(new Error('not authorized'), { returnCode: 5 }), false);
         }
-        this.sessions.push(until);
-        const ends = setTimeout(() => client.close(), Math.max(0, until * 1_000 - Date.now())).unref();
-        client.once('disconnected' as never, () => clearTimeout(ends));
-        this.#tell();
+        this.sessions.push(expiry);
+        const timer = setTimeout(() => client.close(), Math.max(0, expiry * 1_000 - Date.now())).unref();
+        client.once('disconnected' as never, () => clearTimeout(timer));
+        this.#notify();
         done(null, true);
       },
     });
-    broker.on('publish', (packet, client) => void (client && this.#hear(packet, client)));
-    broker.on('subscribe', () => this.#tell());
+    broker.on('publish', (packet, client) => void (client && this.#onPublish(packet, client)));
+    broker.on('subscribe', () => this.#notify());
     this.#broker = broker;
-    this.#server = createServer(this.#pair, (socket) => {
+    this.#server = createServer(this.#tls, (socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       socket.on('error', () => {});
@@ -107,14 +107,14 @@ export class EdgeHub implements AsyncDisposable {
     });
     this.#server.on('tlsClientError', () => {
       this.refused += 1;
-      this.#tell();
+      this.#notify();
     });
     this.#server.listen(this.port, '127.0.0.1');
     await once(this.#server, 'listening');
     this.port = (this.#server.address() as AddressInfo).port;
   }
 
-  /** It is away: connections are cut and refused. */
+  /** Goes offline: connections are cut and refused. */
   async pause(): Promise<void> {
     const [broker, server] = [this.#broker, this.#server];
     this.#broker = undefined;
@@ -133,22 +133,22 @@ export class EdgeHub implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Connections stay, and nothing on them is heard or answered any more. */
+  /** Connections stay open, but nothing is read or answered on them any more. */
   freeze(): void {
     for (const socket of this.#sockets)
       socket.removeAllListeners('readable').removeAllListeners('data').pause();
   }
 
-  /** Other desired properties, in place of all before, or another version of them. @returns the version */
+  /** Replaces all desired properties, or sets another version. @returns the version */
   desire(desired: Record<string, unknown>, version?: number): number {
-    const told = this.twin.desire(desired, version);
+    const patch = this.twin.desire(desired, version);
     const topic = `$iothub/twin/PATCH/properties/desired/?$version=${this.twin.version}`;
     if (!this.faults.miss)
-      this.#publish(topic, '$iothub/twin/PATCH/properties/desired/#', JSON.stringify(told));
+      this.#publish(topic, '$iothub/twin/PATCH/properties/desired/#', JSON.stringify(patch));
     return this.twin.version;
   }
 
-  /** 404 where nobody has subscribed, 504 after the time-out. */
+  /** Calls a direct method. Status 404 without a subscription, 504 after the timeout. */
   async invoke(name: string, payload: string, timeoutMs = patience()): Promise<MethodResult> {
     this.#serial += 1;
     const id = String(this.#serial);
@@ -156,20 +156,20 @@ export class EdgeHub implements AsyncDisposable {
     this.#calls.set(id, resolve);
     const topic = `$iothub/methods/POST/${name}/?$rid=${id}`;
     if (!this.#publish(topic, '$iothub/methods/POST/#', payload)) return { status: 404, payload: null };
-    const late = setTimeout(() => resolve({ status: 504, payload: null }), timeoutMs);
+    const timer = setTimeout(() => resolve({ status: 504, payload: null }), timeoutMs);
     const answer = await promise;
-    clearTimeout(late);
+    clearTimeout(timer);
     this.#calls.delete(id);
     return answer;
   }
 
   /**
-   * Resolves when it holds; looked at whenever something came here, and now and then. @throws with what was waited for
+   * Resolves when `holds` returns true; it is checked on every message, and periodically. @throws after `patience()`
    */
   async until(what: string, holds: () => boolean): Promise<void> {
     const end = patienceSignal();
     while (!holds()) {
-      if (end.aborted) throw new Error(`${what}: not in time`);
+      if (end.aborted) throw new Error(`timeout: ${what}`);
       await Promise.race([this.#changed.promise, sleep(20)]);
     }
   }
@@ -178,31 +178,31 @@ export class EdgeHub implements AsyncDisposable {
     await this.pause();
   }
 
-  #tell(): void {
+  #notify(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
 
-  /** @returns when the signature ends; undefined where it is not good */
-  #admits(client: Client, user: string | undefined, password: string): number | undefined {
+  /** @returns when the signature expires, in s since 1970; undefined if it is not valid */
+  #expiryOf(client: Client, user: string | undefined, password: string): number | undefined {
     const { hub, device, module } = this.#identity;
     const fields = new URLSearchParams(password.replace(/^SharedAccessSignature /, ''));
     const resource = encodeURIComponent(`${hub}/devices/${device}/modules/${module}`);
-    const until = Number(fields.get('se'));
+    const expiry = Number(fields.get('se'));
     const signed = createHmac('sha256', this.#key)
       .update(`${resource}\n${fields.get('se')}`)
       .digest('base64');
-    const good =
+    const isValid =
       client.id === `${device}/${module}` &&
       user?.startsWith(`${hub}/${device}/${module}/?`) &&
       user.includes('api-version=') &&
       encodeURIComponent(fields.get('sr') ?? '') === resource &&
       fields.get('sig') === signed &&
-      until * 1_000 > Date.now();
-    return good ? until : undefined;
+      expiry * 1_000 > Date.now();
+    return isValid ? expiry : undefined;
   }
 
-  /** @returns whether anybody has subscribed */
+  /** @returns whether there is a subscription */
   #publish(topic: string, filter: string, payload: string): boolean {
     const { device, module } = this.#identity;
     const clients =
@@ -213,7 +213,7 @@ export class EdgeHub implements AsyncDisposable {
     return true;
   }
 
-  #hear({ topic, payload }: AedesPublishPacket, client: Client): void {
+  #onPublish({ topic, payload }: AedesPublishPacket, client: Client): void {
     const id = /\$rid=([^&]+)/.exec(topic)?.[1] ?? '';
     const text = payload.toString();
     const subscribed = '$iothub/twin/res/#' in (client as unknown as { subscriptions: object }).subscriptions;
@@ -230,17 +230,17 @@ export class EdgeHub implements AsyncDisposable {
       this.mostAtOnce = Math.max(this.mostAtOnce, this.#reporting);
       const status = this.faults.throttle ? 429 : this.twin.report(text);
       this.reports.push(JSON.parse(text));
-      // Another patch that comes before this one is answered was under way with it.
+      // A patch that arrives before this one is answered was sent concurrently.
       setImmediate(() => {
         this.#reporting -= 1;
         if (!this.faults.swallow?.includes('report')) reply(status, '');
-        this.#tell();
+        this.#notify();
       });
     } else if (topic.startsWith('$iothub/methods/res/')) {
       const status = Number(/\/res\/(\d+)\//.exec(topic)?.[1]);
       this.#calls.get(id)?.({ status, payload: text === '' ? null : JSON.parse(text) });
     }
-    this.#tell();
+    this.#notify();
   }
 
   #throttled(): number | undefined {

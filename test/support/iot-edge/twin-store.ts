@@ -1,8 +1,8 @@
 type Properties = Record<string, unknown>;
 
 /**
- * What edgeHub keeps of one module's twin (StoringTwinManager, ReportedPropertiesValidator and JsonEx.Merge of
- * Azure/iotedge). A hub without an upstream and without a store knows nothing, and answers an empty twin all the same.
+ * The twin of one module as edgeHub stores it (StoringTwinManager, ReportedPropertiesValidator and JsonEx.Merge of
+ * Azure/iotedge). A hub without an upstream and without a store answers an empty twin.
  */
 export class TwinStore {
   #desired: Properties = {};
@@ -19,14 +19,14 @@ export class TwinStore {
     return this.#versions.desired;
   }
 
-  /** In place of all before. @returns what is told to the module */
+  /** Replaces all desired properties. @returns the patch that the module receives */
   desire(desired: Properties, version = this.#versions.desired + 1): Properties {
     this.#desired = structuredClone(desired);
     this.#versions.desired = version;
     return { ...desired, $version: version };
   }
 
-  /** As the answer to a GET has it. */
+  /** The twin, as in the answer to a GET. */
   twin(): object {
     if (this.unknown) return { desired: {}, reported: {} };
     const { desired, reported } = this.#versions;
@@ -60,10 +60,10 @@ function isValid(value: unknown, depth = 1, inList = false): boolean {
   if (value === null) return !inList;
   if (typeof value === 'string') return Buffer.byteLength(value) <= 4096;
   if (typeof value === 'number') return !Number.isInteger(value) || Math.abs(value) <= 4503599627370496;
-  if (Array.isArray(value)) return value.every((each) => isValid(each, depth + 1, true));
+  if (Array.isArray(value)) return value.every((item) => isValid(item, depth + 1, true));
   if (!isMapping(value)) return true;
   return Object.entries(value).every(
-    ([key, each]) => !/[\p{Cc}.$#\s]/u.test(key) && key.length <= 1024 && isValid(each, depth + 1, inList),
+    ([key, item]) => !/[\p{Cc}.$#\s]/u.test(key) && key.length <= 1024 && isValid(item, depth + 1, inList),
   );
 }
 
@@ -71,9 +71,9 @@ function isValid(value: unknown, depth = 1, inList = false): boolean {
 function merge(before: Properties, patch: Properties): Properties {
   const merged = { ...before };
   for (const [key, value] of Object.entries(patch)) {
-    const there = merged[key];
+    const current = merged[key];
     if (value === null) delete merged[key];
-    else merged[key] = isMapping(value) && isMapping(there) ? merge(there, value) : value;
+    else merged[key] = isMapping(value) && isMapping(current) ? merge(current, value) : value;
   }
   return merged;
 }

@@ -6,28 +6,28 @@ import { join } from 'node:path';
 import type { Authority } from '../certificates.ts';
 
 /**
- * A stand-in for IoT Edge's daemon as a module sees it, the workload API on a socket: the trust bundle, signatures with
- * the module's key, and certificates for servers, each for one name.
+ * A stand-in for the workload API of IoT Edge's daemon, on a Unix socket: the trust bundle, signatures with the key of
+ * the module, and server certificates, each for one name.
  */
 export class WorkloadApi implements AsyncDisposable {
-  /** What edgeAgent gives to the module, and `IOTEDGE_PARENTHOSTNAME` where there is a device above. */
+  /** Environment that edgeAgent sets for the module, with `IOTEDGE_PARENTHOSTNAME` if there is a device above. */
   readonly env: NodeJS.ProcessEnv;
-  /** Names that certificates were asked for, in order. */
+  /** Names for which certificates were requested, in order. */
   readonly asked: string[] = [];
-  /** Everything is answered 503. */
+  /** All requests are answered 503. */
   away = false;
-  /** Signatures are answered 500. */
+  /** If false, requests for signatures are answered 500. */
   signs = true;
-  /** So many of the next requests are closed without an answer, as over ten at a time are. */
+  /** Number of next requests that are closed without an answer, as the daemon does above ten at a time. */
   closes = 0;
-  /** Nothing is answered. */
+  /** Requests are not answered. */
   hangs = false;
-  /** What is answered in place of anything. */
+  /** The answer to all requests, if set. */
   says: string | undefined;
   requests = 0;
-  /** Texts that were signed. */
+  /** Signed texts, in order. */
   readonly signed: string[] = [];
-  /** Of the module. */
+  /** Key of the module. */
   readonly key: Buffer;
   readonly #server: Server;
   readonly #folder: string;
@@ -56,7 +56,7 @@ export class WorkloadApi implements AsyncDisposable {
       ...more,
     };
     this.#server = createServer(async (request, response) => {
-      const say = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
+      const reply = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
       this.requests += 1;
       if (this.closes > 0) {
         this.closes -= 1;
@@ -65,19 +65,20 @@ export class WorkloadApi implements AsyncDisposable {
       if (this.hangs) return;
       if (this.says !== undefined) return response.end(this.says);
       const { pathname, searchParams } = new URL(request.url ?? '', 'http://workload');
-      if (this.away) return say(503, { message: 'away' });
-      if (!((searchParams.get('api-version') ?? '') >= '2018-06-28')) return say(400, { message: 'version' });
+      if (this.away) return reply(503, { message: 'away' });
+      if (!((searchParams.get('api-version') ?? '') >= '2018-06-28'))
+        return reply(400, { message: 'version' });
       if (pathname === '/trust-bundle') {
-        return say(200, { certificate: await readFile(authority.certificate, 'utf8') });
+        return reply(200, { certificate: await readFile(authority.certificate, 'utf8') });
       }
-      const [, what] = /^\/modules\/terrace\/genid\/g1\/(.+)$/.exec(pathname) ?? [];
-      if (!what) return say(403, { message: 'Forbidden' });
+      const [, operation] = /^\/modules\/terrace\/genid\/g1\/(.+)$/.exec(pathname) ?? [];
+      if (!operation) return reply(403, { message: 'Forbidden' });
       const body = (await new Response(request as never).json()) as { commonName: string; data: string };
-      if (what === 'sign') {
-        if (!this.signs) return say(500, { message: 'the keys are not there' });
+      if (operation === 'sign') {
+        if (!this.signs) return reply(500, { message: 'the keys are not there' });
         const data = Buffer.from(body.data, 'base64');
         this.signed.push(data.toString());
-        return say(200, { digest: createHmac('sha256', this.key).update(data).digest('base64') });
+        return reply(200, { digest: createHmac('sha256', this.key).update(data).digest('base64') });
       }
       const { commonName } = body;
       this.asked.push(commonName);
@@ -87,7 +88,7 @@ export class WorkloadApi implements AsyncDisposable {
         readFile(keyFile, 'utf8'),
       ]);
       const expiration = new Date(Date.now() + 30 * 86_400_000).toISOString();
-      return say(201, { privateKey: { type: 'key', bytes: key }, certificate, expiration });
+      return reply(201, { privateKey: { type: 'key', bytes: key }, certificate, expiration });
     });
   }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 
-/** An HTTP proxy that tunnels by CONNECT, and says to where. */
+/** An HTTP proxy that tunnels by CONNECT and records the targets. */
 export class ConnectProxy implements AsyncDisposable {
   /** `host:port`, in the order of the requests. */
   readonly asked: string[] = [];

@@ -27,7 +27,7 @@ after(() => registry.close());
 
 const through = (options?: ProxyOptions) => FaultProxy.start(target, options);
 
-/** A client that tells how the connection ended, which fetch hides. */
+/** A client that reports how the connection ended, which fetch hides. */
 function get(url: string, headers: Record<string, string> = {}, signal?: AbortSignal) {
   return new Promise<{
     status: number;
@@ -37,7 +37,7 @@ function get(url: string, headers: Record<string, string> = {}, signal?: AbortSi
   }>((resolve, reject) => {
     const outgoing = request(url, { headers, agent: false, ...(signal && { signal }) }, (response) => {
       const parts: Buffer[] = [];
-      const done = (error?: string) =>
+      const end = (error?: string) =>
         resolve({
           status: response.statusCode ?? 0,
           headers: response.headers,
@@ -45,18 +45,18 @@ function get(url: string, headers: Record<string, string> = {}, signal?: AbortSi
           ...(error && { error }),
         });
       response.on('data', (part: Buffer) => parts.push(part));
-      response.on('end', () => done());
-      response.on('error', (error: NodeJS.ErrnoException) => done(error.code));
+      response.on('end', () => end());
+      response.on('error', (error: NodeJS.ErrnoException) => end(error.code));
     });
     outgoing.on('error', reject);
     outgoing.end();
   });
 }
 
-test('passes what it is not told to disturb, and records it', async () => {
+test('a request without a fault is forwarded and recorded', async () => {
   await using proxy = await through();
-  const whole = await get(proxy.url + path);
-  assert.ok(whole.body.equals(content));
+  const full = await get(proxy.url + path);
+  assert.ok(full.body.equals(content));
   const part = await get(proxy.url + path, { range: 'bytes=100-299' });
   assert.equal(part.status, 206);
   assert.ok(part.body.equals(content.subarray(100, 300)));
@@ -71,7 +71,7 @@ test('passes what it is not told to disturb, and records it', async () => {
   assert.equal(proxy.bytesOf(/blobs/), content.length + 200);
 });
 
-test('cuts, truncates and stalls after exactly so many bytes', async () => {
+test('an answer is cut, truncated or stalled after the exact number of bytes', async () => {
   await using proxy = await through();
   proxy.fault(first(1, /blobs/, { cutAfter: 100_000 }));
   const cut = await get(proxy.url + path);
@@ -85,16 +85,16 @@ test('cuts, truncates and stalls after exactly so many bytes', async () => {
 
   proxy.forget();
   proxy.fault(first(1, /blobs/, { stallAfter: 5_000 }));
-  const hungUp = new AbortController();
-  const stalled = get(proxy.url + path, {}, hungUp.signal);
+  const disconnect = new AbortController();
+  const stalled = get(proxy.url + path, {}, disconnect.signal);
   await proxy.until(() => proxy.bytesOf(/blobs/) === 5_000);
   assert.equal(proxy.requests[0]?.ended, false);
-  hungUp.abort();
+  disconnect.abort();
   await stalled.catch(() => {});
   await proxy.until(() => proxy.requests[0]?.ended === true);
 });
 
-test('lies about ranges and content', async () => {
+test('faults ignore ranges, corrupt bytes, forge Content-Range, replace answers and drop connections', async () => {
   await using proxy = await through();
   const range = { range: 'bytes=1000-1999' };
   proxy.fault(() => ({ ignoreRange: true }));
@@ -114,7 +114,7 @@ test('lies about ranges and content', async () => {
   await assert.rejects(get(proxy.url + path), { code: 'ECONNRESET' });
 });
 
-test('redirects to another host, with addresses that expire', async () => {
+test('a redirect leads to another host, by a URL that expires', async () => {
   await using proxy = await through();
   proxy.fault(() => ({ redirect: true }));
   const { status, headers } = await get(proxy.url + path, { authorization: 'secret' });
@@ -133,12 +133,12 @@ test('redirects to another host, with addresses that expire', async () => {
   assert.equal((await get(location)).status, 403);
 });
 
-test('asks for an account, or for a token of the right scope', async () => {
+test('the proxy requires an account, or a token with the scope of the request', async () => {
   const account = { username: 'me', password: 'secret' };
   const basic = { authorization: `Basic ${Buffer.from('me:secret').toString('base64')}` };
-  await using closed = await through({ access: { basic: account } });
-  assert.equal((await get(closed.url + path)).status, 401);
-  assert.equal((await get(closed.url + path, basic)).status, 200);
+  await using basicProxy = await through({ access: { basic: account } });
+  assert.equal((await get(basicProxy.url + path)).status, 401);
+  assert.equal((await get(basicProxy.url + path, basic)).status, 200);
 
   await using proxy = await through({ access: { bearer: { account } } });
   const { status, headers } = await get(proxy.url + path);
@@ -158,7 +158,7 @@ test('asks for an account, or for a token of the right scope', async () => {
   assert.equal(proxy.tokens, 1);
 });
 
-test('goes down, comes back, and keeps to a rate', async () => {
+test('the proxy stops, restarts on the same port and limits the rate', async () => {
   await using proxy = await through();
   const { url } = proxy;
   await proxy.down();
@@ -172,7 +172,7 @@ test('goes down, comes back, and keeps to a rate', async () => {
   assert.ok(ms > 240, `600,000 bytes at 2,000,000 a second took ${ms} ms`);
 });
 
-test('counts bytes that went twice', () => {
+test('bytes that were sent repeatedly are counted', () => {
   const seen = (start: number, bytes: number, at = path) =>
     ({ method: 'GET', path: at, status: 206, start, bytes }) as Seen;
   assert.equal(repeatedBytes([seen(0, 100), seen(100, 100)], /./), 0);
@@ -180,7 +180,7 @@ test('counts bytes that went twice', () => {
   assert.equal(repeatedBytes([seen(0, 100), seen(10, 20), seen(10, 100), seen(0, 5, '/other')], /./), 110);
 });
 
-test('the count of open connections includes those that wait to be accepted', async () => {
+test('the count of open connections includes those in the accept queue', async () => {
   await using proxy = await through();
   const sent = new Int32Array(new SharedArrayBuffer(4));
   const client = new Worker(

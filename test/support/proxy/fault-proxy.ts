@@ -15,21 +15,21 @@ import { Access, type AccessOptions } from './proxy-access.ts';
 import { type Bandwidth, type Interruption, Pacer, pump } from './proxy-body.ts';
 import { bytesOf, type Seen } from './requests.ts';
 
-/** What to do with one request; several at once are done together. Offsets count bytes of the body. */
+/** What to do with one request; fields can be combined. Offsets count bytes of the body. */
 export type Action = Interruption & {
   /** Closes the connection without an answer. */
   drop?: boolean;
-  /** Answers this and asks nobody. */
+  /** Answers this, without a request to the registry. */
   answer?: { status: number; headers?: Record<string, string>; body?: string };
-  /** Waits so many ms before anything else. */
+  /** Delay before anything else, in ms. */
   wait?: number;
-  /** The registry is asked; its answer goes on when this resolves. */
+  /** The request is forwarded; the answer of the registry is held back until this resolves. */
   hold?: Promise<unknown>;
-  /** Asks the registry without the Range header, so that it answers 200 with everything. */
+  /** Forwards the request without its Range header, so that the registry answers 200 with the complete content. */
   ignoreRange?: boolean;
-  /** This instead of the true Content-Range. */
+  /** Replaces Content-Range. */
   contentRange?: string;
-  /** 307 to the second listener; its address is good until `expireUrls()`, or for so many uses. */
+  /** 307 to the second listener. The URL is valid until `expireUrls()`, or for this number of uses. */
   redirect?: boolean | { uses: number };
 };
 
@@ -37,7 +37,7 @@ export type Fault = (seen: Seen) => Action | undefined;
 
 export type ProxyOptions = {
   access?: AccessOptions;
-  /** Milliseconds before each answer. */
+  /** Delay before each answer, in ms. */
   latency?: number;
   bandwidth?: Bandwidth;
 };
@@ -72,7 +72,7 @@ async function acceptAll(server: Server): Promise<void> {
   await accepted;
 }
 
-/** A reverse proxy in front of a registry that records what is asked and does what its script says. */
+/** A reverse proxy in front of a registry, which records requests and injects faults. */
 export class FaultProxy implements AsyncDisposable {
   readonly #target: URL;
   readonly #access: Access | undefined;
@@ -86,10 +86,10 @@ export class FaultProxy implements AsyncDisposable {
   #serial = 0;
   latency: number;
   bandwidth: Bandwidth;
-  /** In the order in which they came. */
+  /** In order of arrival. */
   requests: Seen[] = [];
 
-  /** @param target where the registry is, `http://host:port` */
+  /** @param target URL of the registry, `http://host:port` */
   static async start(target: string, options: ProxyOptions = {}): Promise<FaultProxy> {
     const proxy = new FaultProxy(target, options);
     await proxy.up();
@@ -116,12 +116,12 @@ export class FaultProxy implements AsyncDisposable {
     return `http://${this.host}`;
   }
 
-  /** Where redirects lead. */
+  /** Target of redirects. */
   get blobHost(): string {
     return `127.0.0.1:${this.#ports.blobs}`;
   }
 
-  /** Tokens handed out so far. */
+  /** Number of tokens issued so far. */
   get tokens(): number {
     return this.#access?.issued ?? 0;
   }
@@ -139,7 +139,7 @@ export class FaultProxy implements AsyncDisposable {
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
-  /** From now on this decides about each request; without it, none is disturbed. */
+  /** Sets the fault for all further requests; without a parameter, requests are forwarded unchanged. */
   fault(fault: Fault = () => undefined): void {
     this.#fault = fault;
   }
@@ -160,23 +160,23 @@ export class FaultProxy implements AsyncDisposable {
     this.#access?.expire();
   }
 
-  /** Resolves as soon as this is true of what went through. */
+  /** Resolves when the condition is true; it is checked after each change of a request. @throws after `withinMs` */
   async until(condition: (proxy: this) => boolean, withinMs?: number): Promise<void> {
     const deadline = patienceSignal(withinMs);
     while (!condition(this)) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const late = () => reject(new Error(`not in time: ${condition}`));
-      if (deadline.aborted) late();
-      deadline.addEventListener('abort', late, { once: true });
+      const fail = () => reject(new Error(`timeout: ${condition}`));
+      if (deadline.aborted) fail();
+      deadline.addEventListener('abort', fail, { once: true });
       this.#waiting.add(resolve);
       await promise.finally(() => {
         this.#waiting.delete(resolve);
-        deadline.removeEventListener('abort', late);
+        deadline.removeEventListener('abort', fail);
       });
     }
   }
 
-  /** The link goes: every connection ends and none is taken. */
+  /** The link fails: all connections are closed and none is accepted. */
   async down(): Promise<void> {
     await Promise.all(
       Object.values(this.#servers).map(async (server) => {
@@ -189,7 +189,7 @@ export class FaultProxy implements AsyncDisposable {
     );
   }
 
-  /** The link is back, on the same ports. */
+  /** The link works again, on the same ports. */
   async up(): Promise<void> {
     for (const listener of ['registry', 'blobs'] as const) {
       const server = this.#servers[listener].listen(this.#ports[listener], '127.0.0.1');
@@ -203,7 +203,7 @@ export class FaultProxy implements AsyncDisposable {
     this.#agent.destroy();
   }
 
-  #changed(): void {
+  #notify(): void {
     for (const wake of this.#waiting) wake();
   }
 
@@ -211,11 +211,11 @@ export class FaultProxy implements AsyncDisposable {
     const { pathname: path, searchParams: query } = new URL(url, this.#target);
     const nth = this.requests.filter((seen) => seen.method === method && seen.path === path).length;
     const { range, authorization } = headers;
-    const asked = { ...(range && { range }), ...(authorization && { authorization }) };
+    const optional = { ...(range && { range }), ...(authorization && { authorization }) };
     const outcome = { status: 0, start: 0, bytes: 0, received: 0, ended: false };
-    const seen: Seen = { listener, method, path, query, headers, ...asked, nth, ...outcome };
+    const seen: Seen = { listener, method, path, query, headers, ...optional, nth, ...outcome };
     this.requests.push(seen);
-    this.#changed();
+    this.#notify();
     return seen;
   }
 
@@ -228,7 +228,7 @@ export class FaultProxy implements AsyncDisposable {
     response.on('close', () => {
       seen.status ||= response.headersSent ? response.statusCode : 0;
       seen.ended = true;
-      this.#changed();
+      this.#notify();
     });
     const action = this.#fault(seen) ?? {};
     if (this.latency + (action.wait ?? 0) > 0) await sleep(this.latency + (action.wait ?? 0));
@@ -238,9 +238,9 @@ export class FaultProxy implements AsyncDisposable {
       return void response.end(action.answer.body);
     }
     if (listener === 'registry' && this.#access?.answers(incoming, response)) return;
-    if (listener === 'blobs' && !this.#spend(seen)) return void response.writeHead(403).end('expired');
+    if (listener === 'blobs' && !this.#useUrl(seen)) return void response.writeHead(403).end('expired');
     if (action.redirect && listener === 'registry' && /^(GET|HEAD)$/.test(seen.method)) {
-      const url = this.#redirection(
+      const url = this.#signedUrl(
         seen,
         action.redirect === true ? Number.POSITIVE_INFINITY : action.redirect.uses,
       );
@@ -249,14 +249,14 @@ export class FaultProxy implements AsyncDisposable {
     await this.#forward(seen, action, incoming, response);
   }
 
-  #redirection({ path }: Seen, uses: number): string {
+  #signedUrl({ path }: Seen, uses: number): string {
     this.#serial += 1;
     const signature = String(this.#serial);
     this.#urls.set(signature, uses);
     return `http://${this.blobHost}${path}?signature=${signature}`;
   }
 
-  #spend({ query }: Seen): boolean {
+  #useUrl({ query }: Seen): boolean {
     const signature = query.get('signature') ?? '';
     const uses = this.#urls.get(signature) ?? 0;
     this.#urls.set(signature, uses - 1);
@@ -278,11 +278,11 @@ export class FaultProxy implements AsyncDisposable {
       headers: this.#headers(incoming, action),
     });
     response.on('close', () => outgoing.destroy());
-    const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
-    // A registry may answer, and even close, before it has read the whole body.
+    const responded = once(outgoing, 'response') as Promise<[IncomingMessage]>;
+    // A registry may answer, and even close, before it has read the complete body.
     this.#pump(incoming, outgoing, 'received', seen).catch(() => {});
     outgoing.on('error', () => {});
-    const [answer] = await answered;
+    const [answer] = await responded;
     await action.hold;
     const headers = answer.headers;
     seen.status = answer.statusCode ?? 0;
@@ -303,29 +303,29 @@ export class FaultProxy implements AsyncDisposable {
     seen: Seen,
     action: Interruption = {},
   ): Promise<void> {
-    const own = new Pacer();
+    const bodyPacer = new Pacer();
     return pump(
       from,
       to,
       { ...action, corruptAt: (action.corruptAt ?? -1) - seen.start },
       async (bytes) => {
         const { connection, total } = this.bandwidth;
-        await own.pass(bytes, connection);
+        await bodyPacer.pass(bytes, connection);
         await this.#total.pass(bytes, total);
       },
       (bytes) => {
         seen[count] += bytes;
-        this.#changed();
+        this.#notify();
       },
     );
   }
 
-  /** The client's headers, Host included, so that addresses in the registry's answers lead back to this proxy. */
+  /** The client's headers, including Host, so that URLs in the registry's answers point to this proxy. */
   #headers({ headers }: IncomingMessage, { ignoreRange }: Action): Record<string, string | string[]> {
-    const kept = Object.entries(headers).filter(
+    const forwarded = Object.entries(headers).filter(
       ([name, value]) => value !== undefined && !hopByHop.has(name),
     );
-    const result = Object.fromEntries(kept) as Record<string, string | string[]>;
+    const result = Object.fromEntries(forwarded) as Record<string, string | string[]>;
     if (ignoreRange) delete result.range;
     if (this.#access) delete result.authorization;
     if (headers['transfer-encoding']) result['transfer-encoding'] = 'chunked';
@@ -335,12 +335,12 @@ export class FaultProxy implements AsyncDisposable {
 
 export const startProxy = FaultProxy.start;
 
-/** The action for the first `times` requests that match, each path for itself or all together. */
+/** A fault for the first `times` requests that match, over all paths together. */
 export function first(times: number, path: RegExp, action: Action, method = 'GET'): Fault {
-  let left = times;
+  let remaining = times;
   return (seen) => {
-    if (seen.method !== method || !path.test(seen.path) || left === 0) return undefined;
-    left -= 1;
+    if (seen.method !== method || !path.test(seen.path) || remaining === 0) return undefined;
+    remaining -= 1;
     return action;
   };
 }

@@ -6,23 +6,23 @@ export type AccessOptions = { basic: Account } | { bearer: { account?: Account; 
 
 type Token = { scopes: string[]; expires: number };
 
-/** What a registry asks before it answers: Basic, or a Bearer token as the distribution token protocol has it. */
+/** Access control of a registry: Basic, or Bearer tokens (distribution token protocol). */
 export class Access {
   readonly #options: AccessOptions;
   readonly #tokens = new Map<string, Token>();
-  /** Tokens handed out. */
+  /** Number of issued tokens. */
   issued = 0;
 
   constructor(options: AccessOptions) {
     this.#options = options;
   }
 
-  /** From now on no token that was handed out is good. */
+  /** Invalidates all issued tokens. */
   expire(): void {
     this.#tokens.clear();
   }
 
-  /** @returns true where it has answered itself: a challenge, or a token */
+  /** @returns true if it has answered the request, with a challenge or a token */
   answers(request: IncomingMessage, response: ServerResponse): boolean {
     const url = new URL(request.url ?? '/', `http://${request.headers.host}`);
     if ('basic' in this.#options) {
@@ -31,13 +31,13 @@ export class Access {
     }
     if (url.pathname === '/token') return this.#token(url, request, response, this.#options.bearer);
     const scope = scopeOf(request.method ?? 'GET', url.pathname);
-    const [, word] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
-    const token = word ? this.#tokens.get(word) : undefined;
+    const [, value] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    const token = value ? this.#tokens.get(value) : undefined;
     const valid = token && token.expires > Date.now();
     if (valid && (!scope || token.scopes.some((granted) => covers(granted, scope)))) return false;
     const error = token ? `,error="${valid ? 'insufficient_scope' : 'invalid_token'}"` : '';
-    const wanted = scope ? `,scope="${scope}"` : '';
-    return challenge(response, `Bearer realm="${url.origin}/token",service="proxy"${wanted}${error}`);
+    const required = scope ? `,scope="${scope}"` : '';
+    return challenge(response, `Bearer realm="${url.origin}/token",service="proxy"${required}${error}`);
   }
 
   #token(
@@ -57,9 +57,9 @@ export class Access {
   }
 }
 
-function challenge(response: ServerResponse, wanted: string): true {
+function challenge(response: ServerResponse, header: string): true {
   const error = { code: 'UNAUTHORIZED', message: 'authentication required', detail: null };
-  response.writeHead(401, { 'Content-Type': 'application/json', 'WWW-Authenticate': wanted });
+  response.writeHead(401, { 'Content-Type': 'application/json', 'WWW-Authenticate': header });
   response.end(JSON.stringify({ errors: [error] }));
   return true;
 }
@@ -67,7 +67,7 @@ function challenge(response: ServerResponse, wanted: string): true {
 const isAccount = ({ headers }: IncomingMessage, { username, password }: Account) =>
   headers.authorization === `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
-/** `repository:a/b:pull`; undefined where any token will do. */
+/** The required scope, such as `repository:a/b:pull`; undefined if any token is enough. */
 function scopeOf(method: string, path: string): string | undefined {
   if (path.startsWith('/v2/_catalog')) return 'registry:catalog:*';
   const [, repository] = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(path) ?? [];
@@ -76,10 +76,10 @@ function scopeOf(method: string, path: string): string | undefined {
   return `repository:${repository}:${action}`;
 }
 
-function covers(granted: string, wanted: string): boolean {
-  const cut = wanted.lastIndexOf(':');
-  const at = granted.lastIndexOf(':');
-  if (granted.slice(0, at) !== wanted.slice(0, cut)) return false;
-  const actions = granted.slice(at + 1).split(',');
-  return actions.includes('*') || actions.includes(wanted.slice(cut + 1));
+function covers(granted: string, required: string): boolean {
+  const requiredEnd = required.lastIndexOf(':');
+  const grantedEnd = granted.lastIndexOf(':');
+  if (granted.slice(0, grantedEnd) !== required.slice(0, requiredEnd)) return false;
+  const actions = granted.slice(grantedEnd + 1).split(',');
+  return actions.includes('*') || actions.includes(required.slice(requiredEnd + 1));
 }

@@ -2,31 +2,31 @@ import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Bytes per second, each way. */
+/** Bytes per second, of one body and of all together. */
 export type Bandwidth = { connection?: number; total?: number };
 
-/** What befalls a body on its way. Offsets count from its first byte. */
+/** Faults in the transfer of a body. Offsets count from its first byte. */
 export type Interruption = {
-  /** Flips a bit of the byte at this offset of the content, where the body holds it. */
+  /** Flips a bit of the byte at this offset of the content, if the body contains it. */
   corruptAt?: number;
-  /** Closes the connection when so many bytes have gone, though Content-Length says more. */
+  /** Closes the connection after this many bytes, although Content-Length announces more. */
   cutAfter?: number;
-  /** Ends the answer in good order after so many bytes; it has no Content-Length. */
+  /** Ends the answer regularly after this many bytes; it has no Content-Length. */
   truncateAfter?: number;
-  /** Sends nothing more after so many bytes, and leaves the connection open. */
+  /** Sends nothing more after this many bytes, and leaves the connection open. */
   stallAfter?: number;
 };
 
-/** So small that a limited rate is even. */
+/** In bytes; small, so that a limited rate is even. */
 const PIECE = 16 * 1024;
 
-/** Writes one piece after the other, each when the one before has left this process, so that the count is true. */
+/** Writes piece by piece, each when the previous one has left this process, so that the count is exact. */
 export async function pump(
   from: IncomingMessage,
   to: ServerResponse | ClientRequest,
   { cutAfter, truncateAfter, stallAfter, corruptAt = -1 }: Interruption,
-  mayPass: (bytes: number) => Promise<void>,
-  passed: (bytes: number) => void,
+  pace: (bytes: number) => Promise<void>,
+  onWritten: (bytes: number) => void,
 ): Promise<void> {
   const limit = Math.min(...[cutAfter, truncateAfter, stallAfter].map((n) => n ?? Number.POSITIVE_INFINITY));
   const interrupt = async () => {
@@ -35,17 +35,17 @@ export async function pump(
     else to.socket?.destroy();
   };
   if (limit === 0) return interrupt();
-  let done = 0;
+  let written = 0;
   for await (const chunk of from as AsyncIterable<Buffer>) {
     for (let at = 0; at < chunk.byteLength; at += PIECE) {
-      const piece = chunk.subarray(at, Math.min(at + PIECE, at + limit - done));
-      const flip = corruptAt - done;
+      const piece = chunk.subarray(at, Math.min(at + PIECE, at + limit - written));
+      const flip = corruptAt - written;
       if (flip >= 0 && flip < piece.byteLength) piece[flip]! ^= 1;
-      await mayPass(piece.byteLength);
+      await pace(piece.byteLength);
       await write(to, piece);
-      done += piece.byteLength;
-      passed(piece.byteLength);
-      if (done >= limit) return interrupt();
+      written += piece.byteLength;
+      onWritten(piece.byteLength);
+      if (written >= limit) return interrupt();
     }
   }
   to.end();
@@ -64,7 +64,7 @@ function write(to: ServerResponse | ClientRequest, piece: Buffer): Promise<void>
   });
 }
 
-/** Lets bytes pass at a rate; a wait that took too long is made up for by the next ones. */
+/** Limits the rate of bytes. A wait that took too long is compensated by the next ones. */
 export class Pacer {
   #next = 0;
 

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** A request as a proxy saw it, and what came of it so far. */
+/** A request that the proxy recorded, with its progress so far. */
 export type Seen = {
   /** `blobs` is the host that blobs are redirected to. */
   listener: 'registry' | 'blobs';
@@ -11,28 +11,28 @@ export type Seen = {
   headers: IncomingHttpHeaders;
   range?: string;
   authorization?: string;
-  /** How many requests of this method for this path came before it. */
+  /** Number of earlier requests with this method and path. */
   nth: number;
-  /** 0 until something was answered. */
+  /** 0 until there is an answer. */
   status: number;
-  /** Where in the content the body begins. */
+  /** Offset of the body in the content. */
   start: number;
-  /** Bytes of the body that went to the client. */
+  /** Bytes of the body that were sent to the client. */
   bytes: number;
-  /** Bytes of the body that the client sent. */
+  /** Bytes of the body that were received from the client. */
   received: number;
   ended: boolean;
 };
 
 const matches = (seen: Seen, path: RegExp) => path.test(seen.path);
 
-/** Bytes of bodies that went to clients. */
+/** Bytes of bodies that were sent to clients. */
 export const bytesOf = (requests: readonly Seen[], path: RegExp): number =>
   requests.filter((seen) => matches(seen, path)).reduce((sum, seen) => sum + seen.bytes, 0);
 
 /**
- * How many bytes of content went over the link more than once: a byte that went three times counts twice. Only
- * answers that carry content count, each path for itself.
+ * Number of bytes of content that crossed the link repeatedly: a byte that was sent three times counts twice. Only
+ * answers with content count, each path separately.
  */
 export function repeatedBytes(requests: readonly Seen[], path: RegExp): number {
   const ranges = new Map<string, [start: number, end: number][]>();
@@ -52,13 +52,13 @@ export function repeatedBytes(requests: readonly Seen[], path: RegExp): number {
   return repeated;
 }
 
-/** Bytes that were asked for and did not come: at most what a cut wastes at the parent. */
+/** Requested bytes that were not sent: an upper bound of what a cut wastes at the parent. */
 export const unsentBytes = (requests: readonly Seen[], path: RegExp): number =>
   requests
     .filter((seen) => matches(seen, path))
-    .reduce((sum, seen) => sum + Math.max(0, askedBytes(seen) - seen.bytes), 0);
+    .reduce((sum, seen) => sum + Math.max(0, requestedBytes(seen) - seen.bytes), 0);
 
-function askedBytes({ range }: Seen): number {
+function requestedBytes({ range }: Seen): number {
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
   return from && to ? Number(to) - Number(from) + 1 : 0;
 }

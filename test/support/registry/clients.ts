@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execute } from './debian.ts';
 
-/** Container clients from Debian, with a store of their own that goes with them. */
+/** Container clients of Debian, with a store of their own, which is deleted with them. */
 export class Clients implements AsyncDisposable {
   readonly folder: string;
   #images = 0;
 
   static async create(): Promise<Clients> {
     const clients = new Clients(await mkdtemp(join(tmpdir(), 'terrace-clients-')));
-    await writeFile(clients.#accounts(), '{}');
+    await writeFile(clients.#authFile(), '{}');
     return clients;
   }
 
@@ -18,24 +18,24 @@ export class Clients implements AsyncDisposable {
     this.folder = folder;
   }
 
-  /** @returns what it printed */
-  buildah(...words: string[]): Promise<string> {
-    return this.#run('buildah', [...this.#store(), ...words]);
+  /** @returns its stdout */
+  buildah(...parameters: string[]): Promise<string> {
+    return this.#execute('buildah', [...this.#storeOptions(), ...parameters]);
   }
 
-  podman(...words: string[]): Promise<string> {
-    return this.#run('podman', [...this.#store(), ...words]);
+  podman(...parameters: string[]): Promise<string> {
+    return this.#execute('podman', [...this.#storeOptions(), ...parameters]);
   }
 
-  skopeo(...words: string[]): Promise<string> {
-    return this.#run('skopeo', words);
+  skopeo(...parameters: string[]): Promise<string> {
+    return this.#execute('skopeo', parameters);
   }
 
-  /** Builds an image of one small layer. @returns its name in the store */
-  async image(words: string): Promise<string> {
+  /** Builds an image of one small layer, a file with `text`. @returns its name in the store */
+  async image(text: string): Promise<string> {
     const name = `small-${this.#images++}`;
     const file = join(this.folder, name);
-    await writeFile(file, words);
+    await writeFile(file, text);
     const container = await this.buildah('from', 'scratch');
     await this.buildah('copy', container, file, '/words');
     await this.buildah('commit', '--format', 'oci', '--rm', container, name);
@@ -46,20 +46,20 @@ export class Clients implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 
-  /** Instead of the accounts of whoever runs the tests. */
-  #accounts(): string {
+  /** Used instead of the credentials of the user who runs the tests. */
+  #authFile(): string {
     return join(this.folder, 'auth.json');
   }
 
-  /** podman and buildah share it, so what one built the other can push. */
-  #store(): string[] {
+  /** podman and buildah share the store, so that one can push what the other has built. */
+  #storeOptions(): string[] {
     const folder = (name: string) => join(this.folder, name);
     return ['--root', folder('store'), '--runroot', folder('run'), '--storage-driver', 'vfs'];
   }
 
-  async #run(program: string, words: string[]): Promise<string> {
-    const own = { ...process.env, REGISTRY_AUTH_FILE: this.#accounts() };
-    const { stdout } = await execute(program, words, { env: own, maxBuffer: 16 * 1024 * 1024 });
+  async #execute(program: string, parameters: string[]): Promise<string> {
+    const env = { ...process.env, REGISTRY_AUTH_FILE: this.#authFile() };
+    const { stdout } = await execute(program, parameters, { env, maxBuffer: 16 * 1024 * 1024 });
     return stdout.trim();
   }
 }

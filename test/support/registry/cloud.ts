@@ -12,19 +12,19 @@ import { freePort } from '../ports.ts';
 export type Account = { username: string; password: string };
 
 export type CloudOptions = {
-  /** Where it keeps its content; a temporary folder of its own, removed at the end, where none is named. */
+  /** Folder of its content. Without it, a temporary folder that is deleted with the cloud. */
   folder?: string;
   port?: number;
-  /** Every request needs this account by Basic authorization. */
+  /** Every request has to authenticate as this account (Basic). */
   account?: Account;
-  /** One line in the log for each request. */
+  /** Logs each request. */
   accessLog?: boolean;
 };
 
-/** A registry that is not ours to play the cloud: Debian's docker-registry, as a process of the test's own. */
+/** The cloud: docker-registry of Debian, a registry that is no Terrace, as a child process of the test. */
 export class Cloud implements AsyncDisposable {
   readonly folder: string;
-  /** What it wrote on stdout and stderr. */
+  /** Path of its log, from stdout and stderr. */
   readonly log: string;
   readonly #options: CloudOptions;
   #port = 0;
@@ -48,7 +48,7 @@ export class Cloud implements AsyncDisposable {
     return `http://${this.host}`;
   }
 
-  /** With the account in it, as the functions of image.ts take it. */
+  /** URL with the account in it, as the functions of image.ts accept it. */
   get login(): string {
     const { account } = this.#options;
     return account
@@ -61,7 +61,7 @@ export class Cloud implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    if (this.#process) throw new Error('the cloud runs already');
+    if (this.#process) throw new Error('the cloud is already running');
     this.#port ||= this.#options.port ?? (await freePort());
     const configuration = join(this.folder, 'config.yml');
     await writeFile(configuration, stringify(await this.#configuration()));
@@ -69,7 +69,7 @@ export class Cloud implements AsyncDisposable {
     const child = spawn('docker-registry', ['serve', configuration], { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#process = child;
-    // A test that fails without disposing leaves nothing behind.
+    // A test that fails without disposing must leave no process behind.
     const end = () => child.kill('SIGKILL');
     process.once('exit', end);
     child.once('exit', () => process.off('exit', end));
@@ -77,11 +77,11 @@ export class Cloud implements AsyncDisposable {
       throw new Error(`docker-registry ended: ${(await readFile(this.log, 'utf8')).slice(-1_000)}`);
     });
     await Promise.race([reachable(this.#port), failed]);
-    // From now on its end is the business of whoever ends it.
+    // After the start, an exit is no failure.
     failed.catch(() => {});
   }
 
-  /** kill -9. */
+  /** SIGKILL. */
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
@@ -90,7 +90,7 @@ export class Cloud implements AsyncDisposable {
     await once(child, 'exit');
   }
 
-  /** Comes back on the same port with the same content. */
+  /** Restarts on the same port with the same content. */
   async restart(): Promise<void> {
     await this.kill();
     await this.start();
@@ -123,10 +123,10 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   return cloud;
 }
 
-/** docker-registry takes no other hash, and Node has none; every Debian has perl, whose crypt(3) makes it. */
+/** docker-registry accepts no other hash, and Node lacks it. Perl is part of every Debian, and its crypt(3) has it. */
 function bcrypt(password: string): string {
   const letters = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-  // 22 letters stand for 128 bits, so the last one has only two bits of its own.
+  // 22 letters encode 128 bits: the last one encodes only two of them.
   const salt = [...randomBytes(21)].map((byte) => letters[byte % 64]).join('');
   const program = 'print crypt($ARGV[0], $ARGV[1])';
   return execFileSync('perl', ['-e', program, password, `$2y$05$${salt}.`], { encoding: 'utf8' });

@@ -4,9 +4,9 @@ import { getManifest, repositoriesOf, tagsOf } from './registry.ts';
 import { blobsOf, type Place, type Traffic } from './traffic.ts';
 import { readBlob, referrersOf } from './walk.ts';
 
-const DANGLING = 'listed, but not there';
+const DANGLING = 'listed, but missing';
 
-/** `repository:tag` to digest, of all that a registry has. */
+/** All tags of a registry: `repository:tag` to digest. */
 export async function tagsAt(host: string): Promise<Map<string, string>> {
   const tags = new Map<string, string>();
   for (const repository of await repositoriesOf(host)) {
@@ -19,18 +19,18 @@ export async function tagsAt(host: string): Promise<Map<string, string>> {
 }
 
 /**
- * docker-registry deletes a manifest first and then looks for its tags. Killed in between, or while a client writes one
- * of the tags, it lists them for ever and answers 404: clients have no such tag there.
+ * docker-registry deletes a manifest before its tags. If it is killed in between, or if a client writes one of the tags
+ * meanwhile, it lists these tags forever and answers 404: for clients they do not exist.
  */
-function forgetDangling({ name, tags }: { name: string; tags: Map<string, string> }): void {
+function dropDangling({ name, tags }: { name: string; tags: Map<string, string> }): void {
   if (name !== 'cloud') return;
   for (const [tag, digest] of tags) if (digest === DANGLING) tags.delete(tag);
 }
 
-/** @returns a sentence for each tag that not all places have alike */
+/** @returns a sentence for each tag that differs between places */
 export async function differences(places: Place[]): Promise<string[]> {
   const all = await Promise.all(places.map(async ({ name, host }) => ({ name, tags: await tagsAt(host) })));
-  all.forEach(forgetDangling);
+  all.forEach(dropDangling);
   const names = [...new Set(all.flatMap(({ tags }) => [...tags.keys()]))].sort();
   return names.flatMap((name) => {
     const found = all.map((place) => `${place.name}: ${place.tags.get(name)?.slice(0, 19) ?? 'none'}`);
@@ -39,27 +39,27 @@ export async function differences(places: Place[]): Promise<string[]> {
 }
 
 export type ReportProgress = {
-  /** Acknowledged, deleted by nobody: all of these must be in the cloud. */
+  /** Acknowledged pushes that no client has undone: all of them must be in the cloud. */
   kept: number;
   tagged: number;
   underConflictTag: number;
-  /** Only by digest: it never had a tag, or a client who saw it moved the tag on. */
+  /** Reachable by digest only: it never had a tag, or a client that had read the tag moved it. */
   byDigest: number;
   /**
-   * Only by digest: it was under its tag in the cloud until another one was put there in the same moment, which a
-   * cloud without conditional requests can't tell from a change that follows.
+   * Reachable by digest only: its tag in the cloud was overwritten by a concurrent push, which a cloud without
+   * conditional requests can't distinguish from a later change.
    */
   overwritten: number;
-  /** Of these, how many refer to another manifest. */
+  /** Number of these that refer to another manifest. */
   referrers: number;
   blobs: number;
-  /** A sentence for each that is missing. */
+  /** A sentence for each missing one. */
   lost: string[];
 };
 
 /**
- * What became of every acknowledged push.
- * @param root of the cloud's files, which tell what a tag once pointed to
+ * Looks for every acknowledged push in the cloud.
+ * @param root of the cloud's files, which record what a tag has pointed to
  */
 export async function reckon(traffic: Traffic, cloud: Place, root: string): Promise<ReportProgress> {
   const tags = await tagsAt(cloud.host);
@@ -74,24 +74,29 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
   };
   const lost: string[] = [];
   const checked = new Set<string>();
-  for (const told of traffic.told) {
-    const { repository, tag, digest, place } = told;
+  for (const push of traffic.told) {
+    const { repository, tag, digest, place } = push;
     if (traffic.undone.has(`${repository}@${digest}`)) continue;
     result.kept += 1;
-    if (told.subject) result.referrers += 1;
-    const at = [...tags].filter(([name, found]) => name.startsWith(`${repository}:`) && found === digest);
-    if (at.some(([name]) => !name.includes('.conflict-'))) result.tagged += 1;
-    else if (at.length > 0) result.underConflictTag += 1;
+    if (push.subject) result.referrers += 1;
+    const pointers = [...tags].filter(
+      ([name, found]) => name.startsWith(`${repository}:`) && found === digest,
+    );
+    if (pointers.some(([name]) => !name.includes('.conflict-'))) result.tagged += 1;
+    else if (pointers.length > 0) result.underConflictTag += 1;
     else if (!tag || traffic.moved.has(`${repository}:${tag}@${digest}`)) result.byDigest += 1;
-    else if (place === cloud.name || (await wasThere(root, repository, tag, digest))) result.overwritten += 1;
+    else if (place === cloud.name || (await wasTagged(root, repository, tag, digest)))
+      result.overwritten += 1;
     else
-      lost.push(`${place} was told 201 for ${repository}:${tag ?? ''} ${digest}: no tag of the cloud has it`);
+      lost.push(
+        `${place} answered 201 for ${repository}:${tag ?? ''} ${digest}: no tag of the cloud points to it`,
+      );
     if (checked.has(`${repository}@${digest}`)) continue;
     checked.add(`${repository}@${digest}`);
     try {
       const manifest = await getManifest(cloud.host, repository, digest);
-      if (!manifest) throw new Error('the cloud does not have it');
-      const { subject } = told;
+      if (!manifest) throw new Error('the cloud has no such manifest');
+      const { subject } = push;
       if (subject && !(await referrersOf(cloud.host, repository, subject)).includes(digest))
         throw new Error(`the cloud does not list it as a referrer of ${subject}`);
       for (const blob of blobsOf(manifest.bytes)) {
@@ -102,15 +107,15 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
       }
     } catch (error) {
       lost.push(
-        `${place} was told 201 for ${repository}:${tag ?? ''} ${digest}: ${(error as Error).message}`,
+        `${place} answered 201 for ${repository}:${tag ?? ''} ${digest}: ${(error as Error).message}`,
       );
     }
   }
   return { ...result, lost };
 }
 
-/** docker-registry keeps a file for each digest that a tag had since it was last deleted. */
-async function wasThere(root: string, repository: string, tag: string, digest: string): Promise<boolean> {
+/** docker-registry stores a file for each digest that a tag has pointed to since it was last deleted. */
+async function wasTagged(root: string, repository: string, tag: string, digest: string): Promise<boolean> {
   const tags = join(root, 'registry/docker/registry/v2/repositories', repository, '_manifests/tags', tag);
   const link = join(tags, 'index', ...digest.split(':'), 'link');
   return access(link).then(

@@ -4,17 +4,17 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Files of Debian packages, for images with real content in them. */
+/** Files of Debian packages, for images with real content. */
 
 export const execute = promisify(execFile);
 export type Architecture = 'amd64' | 'arm64';
 
-/** Packages are fetched once for all tests of this user. */
+/** Packages are downloaded once for all tests of this user. */
 const CACHE = join(tmpdir(), `terrace-debian-${userInfo().uid}`);
 
 const native = (): Architecture => (process.arch === 'arm64' ? 'arm64' : 'amd64');
 
-/** Unpacks them into a folder, each as its package has it. */
+/** Downloads packages and unpacks their files into a folder. */
 export async function unpack(
   names: readonly string[],
   architecture: Architecture,
@@ -24,25 +24,25 @@ export async function unpack(
   try {
     for (const file of await download(names, architecture)) await execute('dpkg-deb', ['-x', file, into]);
   } catch (error) {
-    await withoutNetwork(names, architecture, into, error as Error);
+    await copyInstalled(names, architecture, into, error as Error);
   }
 }
 
-/** Takes what is installed here; another architecture's files can only be played. */
-async function withoutNetwork(
+/** Copies the files of the installed packages. For another architecture, it adds a file that makes them differ. */
+async function copyInstalled(
   names: readonly string[],
   architecture: Architecture,
   into: string,
   cause: Error,
 ) {
   process.emitWarning(`packages could not be downloaded, installed ones are used instead: ${cause.message}`);
-  const here = names.map((name) => `dpkg -L ${name} 2>/dev/null`).join('; ');
-  const copy = `(${here}) | while read -r f; do [ -f "$f" ] && echo ".$f"; done | tar -C / -c -T - | tar -C "$0" -x`;
+  const paths = names.map((name) => `dpkg -L ${name} 2>/dev/null`).join('; ');
+  const copy = `(${paths}) | while read -r f; do [ -f "$f" ] && echo ".$f"; done | tar -C / -c -T - | tar -C "$0" -x`;
   await execute('sh', ['-c', copy, into]);
   if (architecture !== native()) await writeFile(join(into, 'architecture'), `${architecture}\n`);
 }
 
-/** @returns paths of .deb files. The lists are private ones: nothing of the machine's own apt changes. */
+/** @returns paths of .deb files. apt gets lists and a cache of its own: those of the machine do not change. */
 async function download(names: readonly string[], architecture: Architecture): Promise<string[]> {
   await mkdir(CACHE, { recursive: true });
   const files = names.map((name) => join(CACHE, `${name}_${architecture}.deb`));
@@ -67,7 +67,7 @@ async function download(names: readonly string[], architecture: Architecture): P
     await execute('apt-get', [...options, '-qq', 'download', ...missing], { cwd: folder });
     for (const file of await readdir(folder)) {
       const [, name] = /^([^_]+)_.*\.deb$/.exec(file) ?? [];
-      // A rename, since another test may fetch the same one now.
+      // By rename, since another test may be downloading the same package.
       if (name) await rename(join(folder, file), join(CACHE, `${name}_${architecture}.deb`));
     }
   } finally {

@@ -41,9 +41,9 @@ const kinds = {
   },
 } as const;
 
-const slim = ({ mediaType, digest, size }: Descriptor) => ({ mediaType, digest, size });
+const descriptorOf = ({ mediaType, digest, size }: Descriptor) => ({ mediaType, digest, size });
 
-/** An image that any registry takes; its layers are noise, so nobody can unpack it. Without a tag, by digest. */
+/** Pushes an image that any registry accepts. Its layers are noise and can't be unpacked. Without a tag, by digest. */
 export async function pushImage(
   host: string,
   repository: string,
@@ -71,7 +71,7 @@ export async function pushImage(
   return { ...manifest, config: described, layers: pushed, platform: target };
 }
 
-/** An index of manifests that are in the repository already; indexes among them too. */
+/** Pushes an index of manifests or indexes that are already in the repository. */
 export async function pushIndex(
   host: string,
   repository: string,
@@ -81,7 +81,7 @@ export async function pushIndex(
 ): Promise<Pushed> {
   const mediaType = kinds[format].index;
   const children = manifests.map((child) => ({
-    ...slim(child),
+    ...descriptorOf(child),
     ...(child.platform && { platform: child.platform }),
   }));
   return pushManifest(host, repository, tag, mediaType, { schemaVersion: 2, mediaType, manifests: children });
@@ -96,8 +96,8 @@ export type ArtifactOptions = {
 };
 
 /**
- * An artifact, such as a signature. Where the registry does not know referrers, this keeps the list under the
- * subject's fallback tag, as a client has to (distribution-spec, "Pushing Manifests with Subject").
+ * Pushes an artifact, such as a signature. If the registry does not support referrers, it is added to the list under
+ * the subject's fallback tag, as clients have to do (distribution-spec, "Pushing Manifests with Subject").
  */
 export async function pushArtifact(
   host: string,
@@ -118,33 +118,33 @@ export async function pushArtifact(
     artifactType,
     config: empty,
     layers: pushed,
-    ...(subject && { subject: slim(subject) }),
+    ...(subject && { subject: descriptorOf(subject) }),
     ...(annotations && { annotations }),
   });
   if (subject && !artifact.linked) {
-    const entry = { ...slim(artifact), artifactType, ...(annotations && { annotations }) };
-    await noteReferrer(host, repository, subject.digest, entry);
+    const entry = { ...descriptorOf(artifact), artifactType, ...(annotations && { annotations }) };
+    await addToFallbackTag(host, repository, subject.digest, entry);
   }
   return artifact;
 }
 
 export const fallbackTag = (digest: string): string => digest.replace(':', '-');
 
-async function noteReferrer(
+async function addToFallbackTag(
   host: string,
   repository: string,
   subject: string,
   entry: Descriptor,
 ): Promise<void> {
   const tag = fallbackTag(subject);
-  const old = await getManifest(host, repository, tag);
-  const manifests = old ? JSON.parse(old.bytes.toString()).manifests : [];
+  const current = await getManifest(host, repository, tag);
+  const manifests = current ? JSON.parse(current.bytes.toString()).manifests : [];
   const mediaType = mediaTypes.ociIndex;
   const document = { schemaVersion: 2, mediaType, manifests: [...manifests, entry] };
   await pushManifest(host, repository, tag, mediaType, document);
 }
 
-/** Gives a manifest that is there another tag. */
+/** Adds a tag to a manifest that is already in the repository. */
 export async function tagImage(
   host: string,
   repository: string,
@@ -152,10 +152,10 @@ export async function tagImage(
   tag: string,
 ): Promise<void> {
   const headers = { 'Content-Type': mediaType };
-  const asked = ask(host, `/v2/${repository}/manifests/${tag}`, {
+  const pending = ask(host, `/v2/${repository}/manifests/${tag}`, {
     method: 'PUT',
     headers,
     body: bytes as Buffer<ArrayBuffer>,
   });
-  await (await expect([201], asked)).arrayBuffer();
+  await (await expect([201], pending)).arrayBuffer();
 }

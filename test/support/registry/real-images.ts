@@ -11,7 +11,7 @@ import { pushArtifact } from './image.ts';
 import { getManifest, type Pushed, pushBlob, pushManifest } from './registry.ts';
 import { pushTar } from './tar.ts';
 
-/** Images of real Debian files for the cloud, as people have them: many layers, two platforms, one huge layer. */
+/** Realistic images for the cloud, of Debian files: many layers, two platforms, one very large layer. */
 
 const full = process.env.TERRACE_FULL === '1';
 const MIB = 1024 * 1024;
@@ -32,9 +32,9 @@ const large = [
 
 export type RealImages = {
   repositories: string[];
-  /** `repository:tag`, for a client to pull on this machine. */
+  /** `repository:tag` of each image that a client can pull on this machine. */
   pullable: string[];
-  /** The index that the SBOM is about. */
+  /** The index that is the subject of the SBOM. */
   shell: Pushed;
   sbom: Pushed;
 };
@@ -48,14 +48,14 @@ export const realSizes: Required<Sizes> = {
 };
 export const fullSizes: Required<Sizes> = { layers: 60, largeLayer: 1024 * MIB, packages: large };
 
-/** Builds them all and pushes them. */
+/** Builds and pushes all images. */
 export async function pushRealImages(cloud: Cloud, sizes: Sizes = {}): Promise<RealImages> {
   const { layers, largeLayer, packages } = { ...realSizes, ...sizes };
   const folder = await mkdtemp(join(tmpdir(), 'terrace-images-'));
   try {
     await using clients = await Clients.create();
     const index = await pushShell(cloud, clients);
-    // buildah copies a root filesystem for each layer: a minute that only the long form of the tests has.
+    // buildah copies a root filesystem for each layer, which takes a minute: only with TERRACE_FULL=1.
     if (full) {
       await buildLayered(cloud, clients, 'debian/layered:1', layers, small);
       await buildLarge(cloud, clients, 'data/large:1', largeLayer);
@@ -75,7 +75,7 @@ export async function pushRealImages(cloud: Cloud, sizes: Sizes = {}): Promise<R
   }
 }
 
-/** An image for two platforms, by buildah; and that of this platform once more in Docker's format. */
+/** Pushes an image for two platforms with buildah, and its image for amd64 again in Docker's format. */
 async function pushShell(cloud: Cloud, clients: Clients): Promise<Pushed> {
   await buildShells(clients);
   const target = `docker://${cloud.host}/debian/shell`;
@@ -96,14 +96,14 @@ export async function buildShells(clients: Clients): Promise<void> {
 }
 
 /**
- * @param words become a file of the image, so that it differs from the others
+ * @param text of a file of the image, by which it differs from others
  * @returns its name in the clients' store
  */
-export async function buildShell(clients: Clients, architecture: Architecture, words = ''): Promise<string> {
+export async function buildShell(clients: Clients, architecture: Architecture, text = ''): Promise<string> {
   const name = `shell-${architecture}`;
   const root = join(clients.folder, name);
   await unpack(shell, architecture, root);
-  await writeFile(join(root, 'words'), `${architecture} ${words}\n`);
+  await writeFile(join(root, 'words'), `${architecture} ${text}\n`);
   const container = await clients.buildah('from', '--arch', architecture, 'scratch');
   await clients.buildah('copy', container, root, '/');
   await clients.buildah('config', '--arch', architecture, '--cmd', '/bin/busybox', container);
@@ -111,14 +111,14 @@ export async function buildShell(clients: Clients, architecture: Architecture, w
   return name;
 }
 
-/** Gives `repository:tag` in the cloud another image. */
-export async function moveShell(cloud: Cloud, words: string, name = 'debian/shell:1'): Promise<void> {
+/** Moves `repository:tag` in the cloud to another image. */
+export async function moveShell(cloud: Cloud, text: string, name = 'debian/shell:1'): Promise<void> {
   await using clients = await Clients.create();
-  const image = await buildShell(clients, 'amd64', words);
+  const image = await buildShell(clients, 'amd64', text);
   await clients.buildah('push', '--tls-verify=false', image, `docker://${cloud.host}/${name}`);
 }
 
-/** An image by buildah with a layer for each of `count` COPY instructions, which deal the files of packages out. */
+/** Builds and pushes an image of `count` COPY instructions, over which the files of packages are distributed. */
 async function buildLayered(
   cloud: Cloud,
   clients: Clients,
@@ -141,30 +141,30 @@ async function buildLayered(
     lines.push(`COPY ${layer}/ /`);
   }
   await writeFile(join(context, 'Containerfile'), lines.join('\n'));
-  const words = ['bud', '--layers', '--format', 'oci', '--isolation', 'chroot', '-t', 'layered'];
-  await clients.buildah(...words, '-f', join(context, 'Containerfile'), context);
+  const parameters = ['bud', '--layers', '--format', 'oci', '--isolation', 'chroot', '-t', 'layered'];
+  await clients.buildah(...parameters, '-f', join(context, 'Containerfile'), context);
   await clients.buildah('push', '--tls-verify=false', 'layered', `docker://${cloud.host}/${name}`);
 }
 
-/** An image by buildah whose one layer is noise, so that it is as large in the cloud as here. */
+/** Builds and pushes an image of one layer of noise, which does not get smaller when it is compressed. */
 async function buildLarge(cloud: Cloud, clients: Clients, name: string, size: number): Promise<void> {
   const file = join(clients.folder, 'noise');
   await execute('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', `count=${size / MIB}`, 'status=none']);
   const container = await clients.buildah('from', 'scratch');
   await clients.buildah('copy', container, file, '/srv/noise');
   await clients.buildah('commit', '--format', 'oci', '--rm', container, 'large');
-  const words = ['push', '--tls-verify=false', '--disable-compression', 'large'];
-  await clients.buildah(...words, `docker://${cloud.host}/${name}`);
+  const parameters = ['push', '--tls-verify=false', '--disable-compression', 'large'];
+  await clients.buildah(...parameters, `docker://${cloud.host}/${name}`);
 }
 
-/** Everything but folders, relative to `root`, in order. */
+/** Paths of all entries except folders, relative to `root`, sorted. */
 async function filesOf(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => !entry.isDirectory());
   return files.map((entry) => relative(root, join(entry.parentPath, entry.name))).sort();
 }
 
-/** The files of some packages, dealt out over many layers: one file after the other, so that all are about as large. */
+/** Pushes an image of packages. Their files are distributed in turn, so that all layers are about equally large. */
 export async function pushLayered(
   cloud: Cloud,
   repository: string,
@@ -183,8 +183,8 @@ export async function pushLayered(
     const list = join(folder, 'list');
     const archive = join(folder, 'layer.tar.gz');
     await writeFile(list, names.filter((_, index) => index % count === layer).join('\n'));
-    const same = ['--numeric-owner', '--owner=0', '--group=0', '--mtime=@0', '--no-recursion'];
-    await execute('tar', ['-C', root, ...same, '-I', 'gzip -n1', '-c', '-f', archive, '-T', list]);
+    const reproducible = ['--numeric-owner', '--owner=0', '--group=0', '--mtime=@0', '--no-recursion'];
+    await execute('tar', ['-C', root, ...reproducible, '-I', 'gzip -n1', '-c', '-f', archive, '-T', list]);
     const bytes = await readFile(archive);
     diffIds.push(`sha256:${createHash('sha256').update(gunzipSync(bytes)).digest('hex')}`);
     const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip';
@@ -193,7 +193,7 @@ export async function pushLayered(
   return pushUnpackable(cloud.host, repository, tag, layers, diffIds);
 }
 
-/** One layer that no compression makes smaller. */
+/** Pushes an image of one layer of noise. */
 export async function pushLarge(
   host: string,
   repository: string,
@@ -224,7 +224,7 @@ async function pushUnpackable(
   });
 }
 
-/** What an image is made of, as an SPDX document that refers to it. */
+/** Pushes an SPDX document of the packages of an image, as a referrer of it. */
 async function pushSbom(
   host: string,
   repository: string,

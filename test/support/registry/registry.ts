@@ -5,10 +5,10 @@ import { pipeline } from 'node:stream/promises';
 import { type Descriptor, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Content, digestOf, pieces } from './content.ts';
 
-/** What makes content piece by piece, from its beginning each time. */
+/** Generates content piece by piece; each call starts at its beginning. */
 export type Source = () => Iterable<Uint8Array>;
 
-/** Plain HTTP to any registry, as the distribution-spec has it; shares no code with the services. */
+/** An HTTP client for any registry (distribution-spec). It shares no code with the services. */
 
 type Init = NonNullable<Parameters<typeof fetch>[1]> & { headers?: Record<string, string> };
 
@@ -29,26 +29,26 @@ function authorization(host: string): Record<string, string> {
   return { Authorization: `Basic ${Buffer.from(account).toString('base64')}` };
 }
 
-/** @throws where the status is none of those wanted; the message has what the registry said */
-export async function expect(wanted: number[], asked: Promise<Response>): Promise<Response> {
-  const response = await asked;
-  if (wanted.includes(response.status)) return response;
+/** @throws if the response has none of these statuses, with the text of the registry */
+export async function expect(statuses: number[], pending: Promise<Response>): Promise<Response> {
+  const response = await pending;
+  if (statuses.includes(response.status)) return response;
   throw new Error(`${response.url}: ${response.status} ${(await response.text()).slice(0, 500)}`);
 }
 
-/** Uploads bytes at once, or content that is generated as a stream of unknown length. */
+/** Uploads bytes in one PUT, or generated content as a stream of unknown length. */
 export async function pushBlob(
   host: string,
   repository: string,
   blob: Uint8Array | Content | Source,
 ): Promise<Descriptor> {
   const mediaType = 'application/octet-stream';
-  const begun = await expect([202], ask(host, `/v2/${repository}/blobs/uploads/`, { method: 'POST' }));
-  await begun.arrayBuffer();
+  const started = await expect([202], ask(host, `/v2/${repository}/blobs/uploads/`, { method: 'POST' }));
+  await started.arrayBuffer();
   const type = { 'Content-Type': mediaType };
   if (blob instanceof Uint8Array) {
     const digest = digestOf(blob);
-    const end = ask(host, finish(location(begun), digest), {
+    const end = ask(host, finishUrl(location(started), digest), {
       method: 'PUT',
       body: blob as Uint8Array<ArrayBuffer>,
       headers: type,
@@ -65,20 +65,20 @@ export async function pushBlob(
       yield piece;
     }
   };
-  const patched = await stream(host, location(begun), source);
+  const patched = await stream(host, location(started), source);
   const digest = `sha256:${hash.digest('hex')}`;
-  await (await expect([201], ask(host, finish(patched, digest), { method: 'PUT' }))).arrayBuffer();
+  await (await expect([201], ask(host, finishUrl(patched, digest), { method: 'PUT' }))).arrayBuffer();
   return { mediaType, digest, size };
 }
 
-/** A PATCH of unknown length. By node:http, since fetch takes content faster than the registry reads it. */
+/** Sends a PATCH of unknown length; with node:http, since fetch buffers content faster than the registry reads it. */
 async function stream(host: string, url: string, source: Source): Promise<string> {
   const headers = { ...authorization(host), 'Content-Type': 'application/octet-stream' };
   const outgoing = request(url, { method: 'PATCH', headers });
-  const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
-  // Where the registry answers and closes before the end, its answer tells more.
+  const responded = once(outgoing, 'response') as Promise<[IncomingMessage]>;
+  // If the registry answers and closes before the end, its answer is more specific than this error.
   const sent = pipeline(source, outgoing).catch(() => {});
-  const [response] = await answered;
+  const [response] = await responded;
   const text = Buffer.concat(await response.toArray()).toString();
   if (response.statusCode !== 202) throw new Error(`${url}: ${response.statusCode} ${text.slice(0, 500)}`);
   await sent;
@@ -87,15 +87,15 @@ async function stream(host: string, url: string, source: Source): Promise<string
 
 const location = (response: Response) => new URL(response.headers.get('Location') ?? '', response.url).href;
 
-function finish(address: string, digest: string): string {
-  const url = new URL(address);
+function finishUrl(uploadUrl: string, digest: string): string {
+  const url = new URL(uploadUrl);
   url.searchParams.set('digest', digest);
   return url.href;
 }
 
 export type Pushed = Descriptor & { bytes: Buffer };
 
-/** @returns its descriptor, and whether the registry took note of the subject */
+/** @returns its descriptor. `linked`: the registry processed the subject */
 export async function pushManifest(
   host: string,
   repository: string,
@@ -114,23 +114,24 @@ export async function pushManifest(
 
 const Accept = manifestTypes.join(', ');
 
-/** @returns undefined where there is none */
+/** @returns undefined if there is none */
 export async function getManifest(
   host: string,
   repository: string,
   reference: string,
 ): Promise<Pushed | undefined> {
-  const asked = ask(host, `/v2/${repository}/manifests/${reference}`, { headers: { Accept } });
-  const response = await expect([200, 404], asked);
+  const pending = ask(host, `/v2/${repository}/manifests/${reference}`, { headers: { Accept } });
+  const response = await expect([200, 404], pending);
   const bytes = Buffer.from(await response.arrayBuffer());
   if (response.status === 404) return undefined;
   const digest = digestOf(bytes);
-  const said = response.headers.get('Docker-Content-Digest');
-  if (said !== digest) throw new Error(`${response.url}: its digest is ${digest}, the header says ${said}`);
+  const header = response.headers.get('Docker-Content-Digest');
+  if (header !== digest)
+    throw new Error(`${response.url}: its digest is ${digest}, Docker-Content-Digest is ${header}`);
   return { mediaType: response.headers.get('Content-Type') ?? '', digest, size: bytes.byteLength, bytes };
 }
 
-/** All of a list that comes in pages. */
+/** All pages of a list. */
 async function list(host: string, path: string, field: 'tags' | 'repositories'): Promise<string[]> {
   const entries: string[] = [];
   for (let next: string | undefined = path; next; ) {
@@ -143,19 +144,19 @@ async function list(host: string, path: string, field: 'tags' | 'repositories'):
   return entries.sort();
 }
 
-/** None where the repository is unknown. */
+/** Empty if the repository is unknown. */
 export const tagsOf = (host: string, repository: string): Promise<string[]> =>
   list(host, `/v2/${repository}/tags/list`, 'tags');
 
 export const repositoriesOf = (host: string): Promise<string[]> => list(host, '/v2/_catalog', 'repositories');
 
-/** Deletes what the reference names; by its digest where the registry takes no tag. */
+/** Deletes a tag or a manifest. If the registry can't delete by tag, the manifest is deleted by its digest. */
 export async function deleteManifest(host: string, repository: string, reference: string): Promise<void> {
   const remove = (name: string) => ask(host, `/v2/${repository}/manifests/${name}`, { method: 'DELETE' });
   const response = await remove(reference);
   await response.arrayBuffer();
   if (response.ok) return;
   const manifest = await getManifest(host, repository, reference);
-  if (!manifest) throw new Error(`${repository}:${reference} is not there`);
+  if (!manifest) throw new Error(`${repository}:${reference} does not exist`);
   await (await expect([202], remove(manifest.digest))).arrayBuffer();
 }

@@ -4,7 +4,7 @@ import { pushBlob } from './registry.ts';
 
 const BLOCK = 512;
 
-/** Pushes a tar archive of one file as a layer, without ever holding it. */
+/** Pushes a tar archive of one file as a layer, generated as a stream. */
 export async function pushTar(
   host: string,
   repository: string,
@@ -22,7 +22,7 @@ function* archive(name: string, content: Content): Generator<Buffer> {
   yield Buffer.alloc(2 * BLOCK);
 }
 
-/** As POSIX.1-1988 (ustar) has it. */
+/** A header of POSIX.1-1988 (ustar). */
 function header(name: string, size: number): Buffer {
   const block = Buffer.alloc(BLOCK);
   const octal = (value: number, at: number, width: number) =>

@@ -5,11 +5,11 @@ import { contentOf, digestOf } from './content.ts';
 import { execute } from './debian.ts';
 import { ask } from './registry.ts';
 
-/** Where clients act: a layer, or the cloud, which knows neither conditions nor the deletion of a tag. */
+/** A registry that clients use: a layer, or the cloud, which has neither conditional requests nor deletion by tag. */
 export type Place = { name: string; host: string; isLayer: boolean };
 
 /**
- * A registry said 201: the tag points to the digest; or it has the manifest, which has no tag, but may have a subject.
+ * An acknowledged push (201): of a manifest under a tag; or of one without a tag, which may have a subject.
  */
 export type Told = { place: string; repository: string; tag?: string; digest: string; subject?: string };
 
@@ -17,22 +17,22 @@ export type TrafficOptions = {
   next: () => number;
   repositories?: number;
   tags?: number;
-  /** Milliseconds between two operations of one client, on the average. */
+  /** Average time between two operations of a client, in ms. */
   pace?: number;
 };
 
-/** Layers that images share, and the size of the largest one. */
+/** Number of layers that images share, and max size of a layer. */
 const SHARED = 6;
 const MAX_BYTES = 60_000;
 const ANSWER_MS = patience(10_000);
-const AGAIN_MS = 600;
+const RETRY_MS = 600;
 
-/** Clients that push, tag, untag and delete in several places at the same time, and what they were told. */
+/** Clients that push, tag, untag and delete in several places at the same time, and what was acknowledged to them. */
 export class Traffic {
   readonly told: Told[] = [];
-  /** `repository@digest` that a client deleted, or took the tag from; or may have: no answer came. */
+  /** `repository@digest` that a client deleted or untagged, or may have: requests without an answer count, too. */
   readonly undone = new Set<string>();
-  /** `repository:tag@digest` that a client moved the tag away from, knowing; or may have. */
+  /** `repository:tag@digest` from which a client that had read the tag moved it, or may have. */
   readonly moved = new Set<string>();
   readonly counts = {
     pushed: 0,
@@ -48,7 +48,7 @@ export class Traffic {
   readonly tags: string[];
   readonly #next: () => number;
   readonly #pace: number;
-  /** Of manifests that were put under a tag, by digest. */
+  /** Sizes of the manifests that were pushed under a tag, by digest. */
   readonly #sizes = new Map<string, number>();
   #serial = 0;
 
@@ -59,19 +59,19 @@ export class Traffic {
     this.tags = Array.from({ length: tags }, (_, index) => `v${index}`);
   }
 
-  /** One client in each place, until so many operations have been tried all in all, and enough has happened. */
+  /** Runs one client in each place, until that many operations have been tried in total and `enough` returns true. */
   async run(places: Place[], operations: number, enough = () => true): Promise<void> {
-    let left = operations;
+    let remaining = operations;
     const client = async (place: Place) => {
-      while (left > 0 || !enough()) {
-        left -= 1;
+      while (remaining > 0 || !enough()) {
+        remaining -= 1;
         try {
           await this.#act(place);
         } catch (error) {
           if (error instanceof Unexpected) throw error;
           this.counts.unanswered += 1;
-          // What was killed is back in a moment.
-          await sleep(AGAIN_MS * this.#next());
+          // A killed service is restarted soon.
+          await sleep(RETRY_MS * this.#next());
         }
         await sleep(2 * this.#pace * this.#next());
       }
@@ -79,17 +79,17 @@ export class Traffic {
     await Promise.all(places.map(client));
   }
 
-  /** By skopeo, from one repository of a place to another one of its own. @returns whether it said that it did */
+  /** Copies an acknowledged manifest to another repository of the same place. @returns whether skopeo succeeded */
   async copy(place: Place): Promise<boolean> {
-    const from = this.told.find((one) => one.place === place.name && this.#holds(one));
+    const from = this.told.find((push) => push.place === place.name && this.#isPresent(push));
     if (!from) return false;
     this.#serial += 1;
     const [repository, tag] = [`copied/${place.name}`, `c${this.#serial}`];
     const source = `docker://${place.host}/${from.repository}@${from.digest}`;
     const insecure = ['--src-tls-verify=false', '--dest-tls-verify=false'];
-    const words = ['copy', '-q', '--preserve-digests', ...insecure, source];
+    const parameters = ['copy', '-q', '--preserve-digests', ...insecure, source];
     try {
-      await execute('skopeo', [...words, `docker://${place.host}/${repository}:${tag}`], {
+      await execute('skopeo', [...parameters, `docker://${place.host}/${repository}:${tag}`], {
         timeout: ANSWER_MS,
       });
     } catch {
@@ -100,12 +100,12 @@ export class Traffic {
     return true;
   }
 
-  #holds({ repository, digest }: Told): boolean {
+  #isPresent({ repository, digest }: Told): boolean {
     return !this.undone.has(`${repository}@${digest}`);
   }
 
   #act(place: Place): Promise<void> {
-    const repository = this.#one(this.repositories);
+    const repository = this.#pick(this.repositories);
     const dice = this.#next();
     if (dice < 0.5) return this.#push(place, repository);
     if (dice < 0.72) return this.#retag(place, repository);
@@ -114,8 +114,8 @@ export class Traffic {
 
   async #push(place: Place, repository: string): Promise<void> {
     this.#serial += 1;
-    const own = { seed: `${place.name} ${this.#serial}`, size: 1 + this.#below(MAX_BYTES) };
-    const shared = { seed: `shared ${this.#below(SHARED)}`, size: MAX_BYTES };
+    const own = { seed: `${place.name} ${this.#serial}`, size: 1 + this.#randomBelow(MAX_BYTES) };
+    const shared = { seed: `shared ${this.#randomBelow(SHARED)}`, size: MAX_BYTES };
     const layers = [shared, own].map(contentOf);
     const descriptors = [];
     for (const bytes of [Buffer.from('{}'), ...layers]) {
@@ -126,15 +126,15 @@ export class Traffic {
     const document = { schemaVersion: 2, mediaType, config, layers: rest };
     const dice = this.#next();
     if (dice < 0.1) return this.#pushTagless(place, repository, document);
-    if (dice < 0.2 && place.isLayer) return this.#refer(place, repository, document);
+    if (dice < 0.2 && place.isLayer) return this.#pushReferrer(place, repository, document);
     const bytes = Buffer.from(JSON.stringify(document));
-    if (await this.#point(place, repository, this.#one(this.tags), bytes)) this.counts.pushed += 1;
+    if (await this.#putTag(place, repository, this.#pick(this.tags), bytes)) this.counts.pushed += 1;
   }
 
-  /** To something that has a tag here. */
-  async #refer(place: Place, repository: string, document: object): Promise<void> {
-    const digest = await this.#head(place, repository, this.#one(this.tags));
-    if (!digest) return this.#nothing();
+  /** Pushes a referrer of a tagged manifest. */
+  async #pushReferrer(place: Place, repository: string, document: object): Promise<void> {
+    const digest = await this.#head(place, repository, this.#pick(this.tags));
+    if (!digest) return this.#countIdle();
     const subject = { mediaType: mediaTypes.ociManifest, digest, size: this.#sizes.get(digest) ?? 1 };
     await this.#pushTagless(place, repository, { ...document, subject }, digest);
   }
@@ -145,37 +145,42 @@ export class Traffic {
     const headers = { 'Content-Type': mediaTypes.ociManifest };
     const body = bytes as Buffer<ArrayBuffer>;
     const path = `/v2/${repository}/manifests/${digest}`;
-    await this.#ask(place, path, { method: 'PUT', headers, body }, [201]);
+    await this.#request(place, path, { method: 'PUT', headers, body }, [201]);
     this.told.push({ place: place.name, repository, digest, ...(subject && { subject }) });
     this.counts.tagless += 1;
   }
 
   async #retag(place: Place, repository: string): Promise<void> {
-    const source = await this.#list(place, repository);
-    if (source.length === 0) return this.#nothing();
-    const path = `/v2/${repository}/manifests/${this.#one(source)}`;
-    const answer = await this.#ask(place, path, { headers: { Accept: mediaTypes.ociManifest } }, [200, 404]);
-    if (answer.status === 404) return this.#nothing();
-    if (await this.#point(place, repository, this.#one(this.tags), answer.bytes)) this.counts.tagged += 1;
+    const listed = await this.#listTags(place, repository);
+    if (listed.length === 0) return this.#countIdle();
+    const path = `/v2/${repository}/manifests/${this.#pick(listed)}`;
+    const answer = await this.#request(
+      place,
+      path,
+      { headers: { Accept: mediaTypes.ociManifest } },
+      [200, 404],
+    );
+    if (answer.status === 404) return this.#countIdle();
+    if (await this.#putTag(place, repository, this.#pick(this.tags), answer.bytes)) this.counts.tagged += 1;
   }
 
-  /** @returns whether the registry said so; not where another one was faster */
-  async #point(place: Place, repository: string, tag: string, bytes: Buffer): Promise<boolean> {
+  /** @returns whether the registry accepted it; false if another client was faster */
+  async #putTag(place: Place, repository: string, tag: string, bytes: Buffer): Promise<boolean> {
     const before = await this.#head(place, repository, tag);
     const digest = digestOf(bytes);
     const condition = before ? { 'If-Match': `"${before}"` } : { 'If-None-Match': '*' };
     const headers = { 'Content-Type': mediaTypes.ociManifest, ...(place.isLayer && condition) };
-    const away = before && before !== digest && `${repository}:${tag}@${before}`;
+    const previous = before && before !== digest && `${repository}:${tag}@${before}`;
     this.#sizes.set(digest, bytes.byteLength);
     const body = bytes as Buffer<ArrayBuffer>;
     const path = `/v2/${repository}/manifests/${tag}`;
     let status: number | undefined;
     try {
-      // A blob of what is tagged again may be deleted at the same time.
-      const wanted = [201, 400, 404, 412];
-      ({ status } = await this.#ask(place, path, { method: 'PUT', headers, body }, wanted));
+      // A blob of the manifest may be deleted at the same time.
+      const statuses = [201, 400, 404, 412];
+      ({ status } = await this.#request(place, path, { method: 'PUT', headers, body }, statuses));
     } finally {
-      if (away && (status === 201 || status === undefined)) this.moved.add(away);
+      if (previous && (status === 201 || status === undefined)) this.moved.add(previous);
     }
     if (status === 201) {
       this.told.push({ place: place.name, repository, tag, digest });
@@ -185,17 +190,17 @@ export class Traffic {
     return false;
   }
 
-  /** Takes a tag away, or deletes what it points to. */
+  /** Deletes a tag, or the manifest that it points to. */
   async #remove(place: Place, repository: string, byTag: boolean): Promise<void> {
-    const listed = await this.#list(place, repository);
-    if (listed.length === 0) return this.#nothing();
-    const tag = this.#one(listed);
+    const listed = await this.#listTags(place, repository);
+    if (listed.length === 0) return this.#countIdle();
+    const tag = this.#pick(listed);
     const digest = await this.#head(place, repository, tag);
-    if (!digest) return this.#nothing();
+    if (!digest) return this.#countIdle();
     this.undone.add(`${repository}@${digest}`);
     const headers = { ...(byTag && { 'If-Match': `"${digest}"` }) };
     const path = `/v2/${repository}/manifests/${byTag ? tag : digest}`;
-    const { status } = await this.#ask(place, path, { method: 'DELETE', headers }, [202, 404, 412]);
+    const { status } = await this.#request(place, path, { method: 'DELETE', headers }, [202, 404, 412]);
     if (status !== 202) this.counts.overtaken += 1;
     else if (byTag) this.counts.untagged += 1;
     else this.counts.deleted += 1;
@@ -204,14 +209,14 @@ export class Traffic {
   async #pushBlob(place: Place, repository: string, bytes: Buffer) {
     const digest = digestOf(bytes);
     const path = `/v2/${repository}/blobs/`;
-    const there = await this.#ask(place, path + digest, { method: 'HEAD' }, [200, 404]);
-    if (there.status === 404) {
-      const { location } = await this.#ask(place, `${path}uploads/`, { method: 'POST' }, [202]);
+    const existing = await this.#request(place, path + digest, { method: 'HEAD' }, [200, 404]);
+    if (existing.status === 404) {
+      const { location } = await this.#request(place, `${path}uploads/`, { method: 'POST' }, [202]);
       const url = new URL(location, `http://${place.host}`);
       url.searchParams.set('digest', digest);
       const headers = { 'Content-Type': 'application/octet-stream' };
       const body = bytes as Buffer<ArrayBuffer>;
-      await this.#ask(place, url.pathname + url.search, { method: 'PUT', headers, body }, [201]);
+      await this.#request(place, url.pathname + url.search, { method: 'PUT', headers, body }, [201]);
     }
     return { mediaType: 'application/octet-stream', digest, size: bytes.byteLength };
   }
@@ -219,44 +224,49 @@ export class Traffic {
   async #head(place: Place, repository: string, tag: string): Promise<string | undefined> {
     const headers = { Accept: mediaTypes.ociManifest };
     const path = `/v2/${repository}/manifests/${tag}`;
-    const answer = await this.#ask(place, path, { method: 'HEAD', headers }, [200, 404]);
+    const answer = await this.#request(place, path, { method: 'HEAD', headers }, [200, 404]);
     return answer.status === 200 ? answer.digest : undefined;
   }
 
-  async #list(place: Place, repository: string): Promise<string[]> {
-    const answer = await this.#ask(place, `/v2/${repository}/tags/list`, {}, [200, 404]);
+  async #listTags(place: Place, repository: string): Promise<string[]> {
+    const answer = await this.#request(place, `/v2/${repository}/tags/list`, {}, [200, 404]);
     const tags: string[] | null = answer.status === 200 ? JSON.parse(answer.bytes.toString()).tags : [];
-    // Lists of referrers are the registries' own.
+    // Fallback tags of referrers are written by the registries.
     return (tags ?? []).filter((tag) => !tag.startsWith('sha256-'));
   }
 
-  /** @throws where no whole answer came, or one that says to come again: nothing is promised then */
-  async #ask(place: Place, path: string, init: NonNullable<Parameters<typeof ask>[2]>, wanted: number[]) {
+  /** @throws without a complete answer, and on one that requests a retry: nothing is acknowledged then */
+  async #request(
+    place: Place,
+    path: string,
+    init: NonNullable<Parameters<typeof ask>[2]>,
+    statuses: number[],
+  ) {
     const response = await ask(place.host, path, { ...init, signal: AbortSignal.timeout(ANSWER_MS) });
     const bytes = Buffer.from(await response.arrayBuffer());
     const { status, headers } = response;
-    if (!wanted.includes(status)) {
-      const said = `${place.name} ${init.method ?? 'GET'} ${path}: ${status} ${bytes.toString().slice(0, 300)}`;
-      throw status >= 500 || status === 429 || status === 404 ? new Error(said) : new Unexpected(said);
+    if (!statuses.includes(status)) {
+      const message = `${place.name} ${init.method ?? 'GET'} ${path}: ${status} ${bytes.toString().slice(0, 300)}`;
+      throw status >= 500 || status === 429 || status === 404 ? new Error(message) : new Unexpected(message);
     }
     const digest = headers.get('Docker-Content-Digest') ?? undefined;
     return { status, bytes, digest, location: headers.get('Location') ?? '' };
   }
 
-  #nothing(): void {
+  #countIdle(): void {
     this.counts.idle += 1;
   }
 
-  #one<T>(list: readonly T[]): T {
-    return list[this.#below(list.length)] as T;
+  #pick<T>(list: readonly T[]): T {
+    return list[this.#randomBelow(list.length)] as T;
   }
 
-  #below(limit: number): number {
+  #randomBelow(limit: number): number {
     return Math.floor(this.#next() * limit);
   }
 }
 
-/** An answer that no registry may give, whatever is killed. */
+/** An answer that no registry may give, even while services are killed. */
 class Unexpected extends Error {}
 
 /** Digests of the blobs that a manifest names. */

@@ -4,7 +4,7 @@ import { FaultProxy } from '../proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from './cloud.ts';
 import { pushArtifact, pushImage, pushIndex, readAll, sameContent, tagImage, walk } from './image.ts';
 
-/** A comparison is worth what it finds: the same content in two registries, and one difference at a time. */
+/** `sameContent` and `readAll`: two registries with equal content, and with one difference at a time. */
 
 let one: Cloud;
 let other: Cloud;
@@ -23,7 +23,7 @@ const image = (cloud: Cloud, tag?: string, seed = 'layer') =>
   pushImage(cloud.host, repository, tag, { layers: [{ seed, size: 20_000 }] });
 const both = () => sameContent(one.host, other.host, [repository]);
 
-test('what was pushed the same way is the same', async () => {
+test('registries with the same pushes have the same content', async () => {
   for (const { host } of [one, other]) {
     const amd = await pushImage(host, repository, undefined);
     const arm = await pushImage(host, repository, undefined, {
@@ -37,7 +37,7 @@ test('what was pushed the same way is the same', async () => {
   assert.equal([...referrers.values()].flat().length, 1);
 });
 
-test('a tag too few, a tag too many, a tag that points elsewhere', async () => {
+test('a missing tag, an additional tag and a moved tag are reported', async () => {
   const pushed = await image(one, 'a');
   assert.match(String(await both()), /only 127\.0\.0\.1:\d+ has the tag a/);
   await image(other, 'a');
@@ -49,7 +49,7 @@ test('a tag too few, a tag too many, a tag that points elsewhere', async () => {
   assert.match(String(await both()), /b: sha256:\w+ here, sha256:\w+ there/);
 });
 
-test('a referrer that only one of them knows', async () => {
+test('a referrer in only one registry is reported', async () => {
   const subject = await image(one, 'a');
   await image(other, 'a');
   const artifact = await pushArtifact(one.host, repository, { subject, tag: 'note' });
@@ -58,7 +58,7 @@ test('a referrer that only one of them knows', async () => {
   assert.ok((await walk(one.host, repository, 'a')).manifests.has(artifact.digest));
 });
 
-test('a byte that is served wrong', async () => {
+test('a corrupt blob, a corrupt manifest and a missing blob are reported', async () => {
   await image(one, 'a');
   await image(other, 'a');
   await using proxy = await FaultProxy.start(other.url);
@@ -67,7 +67,7 @@ test('a byte that is served wrong', async () => {
   proxy.fault(({ path }) => (path.includes('/blobs/') ? { corruptAt: 19 } : undefined));
   assert.match(String(await through()), /serves \d+ bytes of sha256:\w+ as sha256:/);
   proxy.fault(({ path }) => (path.includes('/manifests/') ? { corruptAt: 19 } : undefined));
-  assert.match(String(await through()), /its digest is sha256:\w+, the header says/);
+  assert.match(String(await through()), /its digest is sha256:\w+, Docker-Content-Digest is/);
   proxy.fault(({ path }) => (path.includes('/blobs/') ? { answer: { status: 404 } } : undefined));
   assert.match(String(await through()), /404/);
 });

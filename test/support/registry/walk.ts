@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { parseManifest } from '#proto/oci/manifest.ts';
 import { ask, expect, getManifest, type Pushed, repositoriesOf, tagsOf } from './registry.ts';
 
-/** Everything that can be reached from a reference: children of indexes, and who refers to what was found. */
+/** Everything that can be reached from a reference: children of indexes, and referrers of all that is found. */
 export type Reached = {
   root: string;
   manifests: Map<string, Pushed>;
-  /** Digest and size, as the manifests have them. */
+  /** Digest to size, as in the manifests. */
   blobs: Map<string, number>;
   /** For each manifest, the digests of its referrers, sorted. */
   referrers: Map<string, string[]>;
@@ -21,22 +21,23 @@ export async function walk(host: string, repository: string, reference: string):
     blobs: new Map(),
     referrers: new Map(),
   };
-  const open: string[] = [root.digest];
-  for (let digest = open.pop(); digest; digest = open.pop()) {
+  const pending: string[] = [root.digest];
+  for (let digest = pending.pop(); digest; digest = pending.pop()) {
     if (reached.manifests.has(digest)) continue;
     const manifest = await getManifest(host, repository, digest);
-    if (!manifest) throw new Error(`${host} has no ${repository} ${digest}, which ${reference} leads to`);
+    if (!manifest)
+      throw new Error(`${host} has no ${repository} ${digest}, which can be reached from ${reference}`);
     reached.manifests.set(digest, manifest);
     const { blobs, manifests } = parseManifest(manifest.bytes, manifest.mediaType);
     for (const blob of blobs) reached.blobs.set(blob.digest, blob.size);
     const referrers = await referrersOf(host, repository, digest);
     reached.referrers.set(digest, referrers);
-    open.push(...manifests.map((child) => child.digest), ...referrers);
+    pending.push(...manifests.map((child) => child.digest), ...referrers);
   }
   return reached;
 }
 
-/** By the API; where the registry has none, by the fallback tag. */
+/** By the referrers API; if the registry does not support it, by the fallback tag. */
 export async function referrersOf(host: string, repository: string, digest: string): Promise<string[]> {
   const response = await expect([200, 404], ask(host, `/v2/${repository}/referrers/${digest}`));
   const text = await response.text();
@@ -47,7 +48,7 @@ export async function referrersOf(host: string, repository: string, digest: stri
   return manifests.map((entry) => entry.digest).sort();
 }
 
-/** @returns the size of what is served; @throws where its hash is not the digest */
+/** Reads a blob. @returns its size. @throws if its hash is not the digest */
 export async function readBlob(host: string, repository: string, digest: string): Promise<number> {
   const response = await expect([200], ask(host, `/v2/${repository}/blobs/${digest}`));
   const [algorithm, hex] = digest.split(':') as [string, string];
@@ -62,19 +63,20 @@ export async function readBlob(host: string, repository: string, digest: string)
   return size;
 }
 
-/** Walks, and reads every blob. @throws where anything is missing or has another hash or size */
+/** Walks and reads every blob. @throws if anything is missing or has another hash or size */
 export async function readAll(host: string, repository: string, reference: string): Promise<Reached> {
   const reached = await walk(host, repository, reference);
   for (const [digest, size] of reached.blobs) {
     const found = await readBlob(host, repository, digest);
-    if (found !== size) throw new Error(`${host}: ${digest} has ${found} bytes, its manifest says ${size}`);
+    if (found !== size)
+      throw new Error(`${host}: ${digest} has ${found} bytes, its manifest has the size ${size}`);
   }
   return reached;
 }
 
 /**
- * Compares every tag, every manifest byte for byte, and every blob by the hash of what is served.
- * @returns the first difference in a sentence; undefined where there is none
+ * Compares every tag, every manifest byte by byte, and every blob by the hash of its bytes.
+ * @returns the first difference as a sentence; undefined if there is none
  */
 export async function sameContent(
   a: string,
@@ -83,23 +85,23 @@ export async function sameContent(
 ): Promise<string | undefined> {
   const names = repositories ?? [...new Set([...(await repositoriesOf(a)), ...(await repositoriesOf(b))])];
   for (const repository of names) {
-    const difference = await sameRepository(a, b, repository);
+    const difference = await compareRepository(a, b, repository);
     if (difference) return `${repository}: ${difference}`;
   }
   return undefined;
 }
 
-async function sameRepository(a: string, b: string, repository: string): Promise<string | undefined> {
+async function compareRepository(a: string, b: string, repository: string): Promise<string | undefined> {
   const [tagsA, tagsB] = [await tagsOf(a, repository), await tagsOf(b, repository)];
-  const odd = tagsA.find((tag) => !tagsB.includes(tag)) ?? tagsB.find((tag) => !tagsA.includes(tag));
-  if (odd !== undefined) return `only ${tagsA.includes(odd) ? a : b} has the tag ${odd}`;
+  const unmatched = tagsA.find((tag) => !tagsB.includes(tag)) ?? tagsB.find((tag) => !tagsA.includes(tag));
+  if (unmatched !== undefined) return `only ${tagsA.includes(unmatched) ? a : b} has the tag ${unmatched}`;
   const read = new Set<string>();
   for (const tag of tagsA) {
     try {
-      const [here, there] = [await walk(a, repository, tag), await walk(b, repository, tag)];
-      const difference = sameReached(here, there);
+      const [inA, inB] = [await walk(a, repository, tag), await walk(b, repository, tag)];
+      const difference = compareReached(inA, inB);
       if (difference) return `${tag}: ${difference}`;
-      for (const [digest, size] of here.blobs) {
+      for (const [digest, size] of inA.blobs) {
         if (read.has(digest)) continue;
         const found = await readBlob(b, repository, digest);
         if (found !== size) return `${tag}: ${digest} has ${found} bytes instead of ${size}`;
@@ -112,7 +114,7 @@ async function sameRepository(a: string, b: string, repository: string): Promise
   return undefined;
 }
 
-function sameReached(a: Reached, b: Reached): string | undefined {
+function compareReached(a: Reached, b: Reached): string | undefined {
   if (a.root !== b.root) return `${a.root} here, ${b.root} there`;
   for (const [digest, manifest] of a.manifests) {
     const other = b.manifests.get(digest);
@@ -120,8 +122,8 @@ function sameReached(a: Reached, b: Reached): string | undefined {
     if (!manifest.bytes.equals(other.bytes)) return `manifest ${digest} has other bytes there`;
     if (manifest.mediaType !== other.mediaType)
       return `${digest} is ${manifest.mediaType} here, ${other.mediaType} there`;
-    const [here, there] = [a.referrers.get(digest), b.referrers.get(digest)];
-    if (String(here) !== String(there)) return `${digest} has the referrers [${here}] here, [${there}] there`;
+    const [ofA, ofB] = [a.referrers.get(digest), b.referrers.get(digest)];
+    if (String(ofA) !== String(ofB)) return `${digest} has the referrers [${ofA}] here, [${ofB}] there`;
   }
   return undefined;
 }

@@ -1,23 +1,23 @@
 /**
- * A schedule and its window, reckoned minute by minute from what cron says of its five fields: each is a list of
- * numbers, ranges and steps; days of the month and of the week, where both are given, are either of them.
+ * A reference implementation of a schedule and its window, computed minute by minute from the five fields of cron. Each
+ * field is a list of numbers, ranges and steps. If days of the month and days of the week are given, either matches.
  */
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 
 type Field = { any: boolean; has: (value: number) => boolean };
 
-function fieldOf(text: string, least: number, most: number): Field {
+function fieldOf(text: string, min: number, max: number): Field {
   const values = new Set<number>();
   for (const part of text.split(',')) {
     const [range = '', step = '1'] = part.split('/');
-    const [from, to] = range === '*' ? [least, most] : range.split('-').map(Number);
+    const [from, to] = range === '*' ? [min, max] : range.split('-').map(Number);
     for (
       let value = from as number;
-      value <= (to ?? (part.includes('/') ? most : (from as number)));
+      value <= (to ?? (part.includes('/') ? max : (from as number)));
       value += Number(step)
     ) {
-      values.add(value % (most === 7 ? 7 : Number.POSITIVE_INFINITY));
+      values.add(value % (max === 7 ? 7 : Number.POSITIVE_INFINITY));
     }
   }
   return { any: text === '*', has: (value) => values.has(value) };
@@ -25,12 +25,12 @@ function fieldOf(text: string, least: number, most: number): Field {
 
 export class Minutes {
   readonly #from: number;
-  /** By minute: the schedule says it. */
+  /** For each minute: 1 if it matches the schedule. */
   readonly #times: Uint8Array;
-  /** By minute: the window is open in all of it. */
+  /** For each minute: 1 if the window is open in all of it. */
   readonly #open: Uint8Array | undefined;
 
-  /** Of the instants from `from` to `to`, whole minutes in ms since 1970. @param windowMs whole minutes, in ms */
+  /** Covers the time from `from` to `to`, full minutes in ms since 1970. @param windowMs full minutes, in ms */
   constructor(schedule: string, windowMs: number | undefined, from: number, to: number) {
     const [minute, hour, day, month, weekday] = schedule.split(' ') as [
       string,
@@ -50,17 +50,22 @@ export class Minutes {
     const count = (to - this.#from) / MINUTE;
     this.#times = new Uint8Array(count);
     const open = windowMs === undefined ? undefined : new Uint8Array(count);
-    for (let at = 0, today = false, until = 0; at < count; at += 1) {
+    for (let at = 0, dayMatches = false, until = 0; at < count; at += 1) {
       const instant = this.#from + at * MINUTE;
-      const ofDay = (instant % DAY) / MINUTE;
-      if (ofDay === 0 || at === 0) {
+      const minuteOfDay = (instant % DAY) / MINUTE;
+      if (minuteOfDay === 0 || at === 0) {
         const date = new Date(instant);
-        const byMonth = fields.day.has(date.getUTCDate());
-        const byWeek = fields.weekday.has(date.getUTCDay());
-        const either = fields.day.any || fields.weekday.any ? byMonth && byWeek : byMonth || byWeek;
-        today = fields.month.has(date.getUTCMonth() + 1) && either;
+        const isDayOfMonth = fields.day.has(date.getUTCDate());
+        const isWeekday = fields.weekday.has(date.getUTCDay());
+        const isDay =
+          fields.day.any || fields.weekday.any ? isDayOfMonth && isWeekday : isDayOfMonth || isWeekday;
+        dayMatches = fields.month.has(date.getUTCMonth() + 1) && isDay;
       }
-      if (today && fields.hour.has(Math.floor(ofDay / 60)) && fields.minute.has(ofDay % 60)) {
+      if (
+        dayMatches &&
+        fields.hour.has(Math.floor(minuteOfDay / 60)) &&
+        fields.minute.has(minuteOfDay % 60)
+      ) {
         this.#times[at] = 1;
         until = instant + (windowMs ?? 0);
       }
@@ -69,12 +74,12 @@ export class Minutes {
     this.#open = open;
   }
 
-  /** May the link be used at this instant? */
+  /** Whether the link may be used at this instant. */
   usable(instant: number): boolean {
     return this.#open === undefined || this.#open[Math.floor((instant - this.#from) / MINUTE)] === 1;
   }
 
-  /** Does a pass begin in this whole minute: by the schedule, or in each minute of an open window? */
+  /** Whether a pass begins in this full minute: by the schedule, or in each minute of an open window. */
   due(instant: number): boolean {
     return (this.#open ?? this.#times)[(instant - this.#from) / MINUTE] === 1;
   }

@@ -1,4 +1,4 @@
-/** Numbers from 0 to 1 that a seed repeats. */
+/** Pseudo-random numbers from 0 to 1, determined by the seed. */
 export function random(seed: number): () => number {
   let state = seed;
   return () => {

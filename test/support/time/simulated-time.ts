@@ -1,9 +1,9 @@
 /**
- * Time that goes by when a test says so, a year in a moment: timers and `performance.now()` go by a clock of their own,
- * and what `Date.now()` says can be set, as on a machine. There is one at a time.
+ * Time that advances only by `goOn`, a year in a moment. Timers and `performance.now()` follow a monotonic clock;
+ * `Date.now()` can be set, as on a machine. Only one instance may exist at a time.
  */
 export class SimulatedTime implements Disposable {
-  /** Of timers, in ms. */
+  /** The monotonic clock, in ms. */
   elapsed = 0;
   #offset: number;
   #serial = 0;
@@ -13,10 +13,10 @@ export class SimulatedTime implements Disposable {
     setTimeout: globalThis.setTimeout,
     clearTimeout: globalThis.clearTimeout,
     now: Date.now,
-    running: performance.now,
+    monotonicNow: performance.now,
   };
 
-  /** @param late how late a timer is, in ms; one that is -1 rings too early, as those of Node may */
+  /** @param late delay of each timer, in ms; at -1 it fires too early, as timers of Node may */
   constructor(now: number, late: () => number) {
     this.#offset = now;
     this.#late = late;
@@ -37,37 +37,37 @@ export class SimulatedTime implements Disposable {
     return this.#offset + this.elapsed;
   }
 
-  /** The clock is set, or the machine was asleep: timers hear nothing of it. */
+  /** Sets the wall clock, which also stands for a machine that slept. Timers are not affected. */
   set(now: number): void {
     this.#offset = now - this.elapsed;
   }
 
-  /** @param rung is told after each timer that rang; what it returns is waited for */
-  async goOn(ms: number, rung: () => Promise<void> | undefined): Promise<void> {
+  /** Advances time and fires timers. @param fired is called after each timer; its result is awaited */
+  async goOn(ms: number, fired: () => Promise<void> | undefined): Promise<void> {
     const end = this.elapsed + ms;
     for (;;) {
-      let first = 0;
+      let next = 0;
       let at = Number.POSITIVE_INFINITY;
       for (const [serial, timer] of this.#timers) {
         if (timer.at >= at) continue;
         at = timer.at;
-        first = serial;
+        next = serial;
       }
       if (at > end) break;
-      const timer = this.#timers.get(first);
-      this.#timers.delete(first);
+      const timer = this.#timers.get(next);
+      this.#timers.delete(next);
       this.elapsed = at;
       timer?.run();
-      const busy = rung();
-      if (busy) await busy;
+      const pending = fired();
+      if (pending) await pending;
     }
     this.elapsed = end;
   }
 
   [Symbol.dispose](): void {
-    const { setTimeout, clearTimeout, now, running } = this.#real;
+    const { setTimeout, clearTimeout, now, monotonicNow } = this.#real;
     Object.assign(globalThis, { setTimeout, clearTimeout });
     Date.now = now;
-    performance.now = running;
+    performance.now = monotonicNow;
   }
 }

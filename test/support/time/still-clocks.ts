@@ -1,23 +1,23 @@
 /**
- * Preloaded (`--import`), it has the clocks of a process stand still while it is paused, as those of a virtual machine
- * do: when it goes on nothing shows that time went by.
+ * Preloaded (`--import`), it stops the clocks of a process while the process is paused, like those of a paused virtual
+ * machine: when the process continues, no clock shows the pause.
  */
 const POLL_MS = 100;
-/** Nothing else keeps a process from looking for so long, in ms. */
-const PAUSE_MS = 4_000;
+/** Min time between polls that counts as a pause, in ms: nothing else delays a poll that long. */
+const MIN_PAUSE_MS = 4_000;
 
-const running = performance.now.bind(performance);
-const day = Date.now;
-let last = running();
+const monotonicNow = performance.now.bind(performance);
+const wallClockNow = Date.now;
+let lastPollAt = monotonicNow();
 let paused = 0;
 
-function look(): number {
-  const now = running();
-  if (now - last > PAUSE_MS) paused += now - last;
-  last = now;
+function poll(): number {
+  const now = monotonicNow();
+  if (now - lastPollAt > MIN_PAUSE_MS) paused += now - lastPollAt;
+  lastPollAt = now;
   return paused;
 }
 
-setInterval(look, POLL_MS).unref();
-performance.now = () => running() - look();
-Date.now = () => Math.round(day() - look());
+setInterval(poll, POLL_MS).unref();
+performance.now = () => monotonicNow() - poll();
+Date.now = () => Math.round(wallClockNow() - poll());

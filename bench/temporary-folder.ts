@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type Content, pieces } from '../test/support/registry/content.ts';
 
-/** A folder for one subject, that goes with it. */
-export class Folder implements AsyncDisposable {
+/** A folder for one subject, deleted with it. */
+export class TemporaryFolder implements AsyncDisposable {
   readonly path: string;
 
-  static async create(): Promise<Folder> {
-    return new Folder(await mkdtemp(join(tmpdir(), 'terrace-bench-')));
+  static async create(): Promise<TemporaryFolder> {
+    return new TemporaryFolder(await mkdtemp(join(tmpdir(), 'terrace-bench-')));
   }
 
   private constructor(path: string) {
