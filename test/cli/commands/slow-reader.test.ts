@@ -11,9 +11,9 @@ const CLI = join(import.meta.dirname, '../../../cli');
 const LENGTH = 2 * 1024 * 1024;
 
 const program = (parameters: string[]) => `
-  const { print } = await import('${CLI}/terminal.ts');
+  const { print } = await import('${CLI}/terminal/terminal.ts');
   print('x'.repeat(${LENGTH - 1}));
-  const { main } = await import('${CLI}/commands.ts');
+  const { main } = await import('${CLI}/commands/commands.ts');
   await main(${JSON.stringify(parameters)});
 `;
 
