@@ -15,11 +15,11 @@ import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { CallTimes, Gateway } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
-import { patience, until as untilSo } from '../support/until.ts';
+import { patience, until as waitUntil } from '../support/until.ts';
 
 const SERVICES = join(import.meta.dirname, '../../services');
 
-/** A real bus and a real storage in a folder of their own, and a gateway in this process, on a free port. */
+/** A nats-server and a storage process with temporary folders, and a gateway in this process on a free port. */
 export class TestLayer implements AsyncDisposable {
   readonly testBus: TestBus;
   readonly data: string;
@@ -29,7 +29,7 @@ export class TestLayer implements AsyncDisposable {
   port = 0;
   mode: Mode | undefined = 'ReadWrite';
   configuration: Configuration | undefined;
-  /** What the gateway's log got. */
+  /** Entries of the gateway's log. */
   readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
   #storage: ChildProcess | undefined;
 
@@ -83,7 +83,7 @@ export class TestLayer implements AsyncDisposable {
 
   spawn(service: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
     return spawn(process.execPath, [...NODE_FLAGS, join(SERVICES, service, 'main.ts')], {
-      // With a channel, as the supervisor has it.
+      // With an IPC channel, as the supervisor starts it.
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       env: { ...this.env(service), ...env },
     });
@@ -95,14 +95,14 @@ export class TestLayer implements AsyncDisposable {
     await this.bus.call(missingBlobs, { digests: [] }, { patience: patience() });
   }
 
-  /** kill -9 */
+  /** Kills it with SIGKILL. */
   async storageDown(): Promise<void> {
     const child = this.#storage;
     this.#storage = undefined;
     await kill(child);
   }
 
-  /** The paths that the gateway has, with their parameters. */
+  /** Paths of the gateway's routes, with their parameters. */
   get routes(): string[] {
     const stack: string[] = [];
     const tree = this.app.printRoutes({ commonPrefix: false }).split('\n').filter(Boolean);
@@ -114,7 +114,7 @@ export class TestLayer implements AsyncDisposable {
     });
   }
 
-  /** A request with a path below this gateway. */
+  /** Sends a request to this gateway. */
   fetch(
     method: string,
     path: string,
@@ -159,6 +159,6 @@ export const sha256 = (bytes: Uint8Array | string): string =>
 export const sha512 = (bytes: Uint8Array | string): string =>
   `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
 
-/** Waits until it is so. */
-export const until = (isSo: () => boolean | Promise<boolean>, withinMs?: number): Promise<void> =>
-  untilSo(isSo, String(isSo), withinMs);
+/** Waits until the condition is true. */
+export const until = (condition: () => boolean | Promise<boolean>, withinMs?: number): Promise<void> =>
+  waitUntil(condition, String(condition), withinMs);

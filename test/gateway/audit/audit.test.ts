@@ -8,7 +8,7 @@ import { configurationWith } from '../../support/configuration.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { sha256, TestLayer, until } from '../layer.ts';
 
-/** One line for each write, and for each refusal; and no line, of any level, with a secret in it. */
+/** Each write and each refusal has one log line, and no line of any level has a secret. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -29,11 +29,11 @@ before(async () => {
   secrets.push(password, second, 'hunter2', 'my-password-typed-as-a-name!');
 });
 
-/** The audit lines of these requests, without what is the same in all of them. */
+/** Audit lines of these requests, without the field that marks them. */
 async function lines(...requests: (() => Promise<Response>)[]): Promise<object[]> {
   const from = layer.logged.length;
   for (const request of requests) await (await request()).arrayBuffer();
-  // The line comes when the answer has gone out, which may be a moment after the client has it.
+  // The line is written once the answer is sent, which may be after the client has received it.
   let size = -1;
   await until(async () => {
     await new Promise((resolve) => setImmediate(resolve));
@@ -57,7 +57,7 @@ const send =
 const same = { token: 'ci', address: '192.0.2.9' };
 const write = { action: 'content/write', repository: 'a/x', ...same };
 
-test('a push is a line for each blob and manifest', async () => {
+test('a push is logged with a line for each blob and manifest', async () => {
   const found = await lines(
     send('GET', '/v2/', ci),
     send('HEAD', `/v2/a/x/blobs/${digest}`, ci),
@@ -74,10 +74,10 @@ test('a push is a line for each blob and manifest', async () => {
   ]);
 });
 
-test('the steps of an upload belong to its end, and mounts, deletions and failures have their lines', async () => {
+test('an upload is logged once, when it ends; mounts, deletions and failures are logged, too', async () => {
   const at = (await layer.fetch('POST', '/v2/a/x/blobs/uploads/', { headers: ci })).headers.get('location')!;
   const absent = sha256('absent');
-  const gone = { action: 'content/delete', repository: 'a/x', ...same };
+  const deletion = { action: 'content/delete', repository: 'a/x', ...same };
   const found = await lines(
     send('PATCH', at, ci, 'abc'),
     send('PUT', `${at}?digest=${sha256('abc')}`, ci),
@@ -90,12 +90,12 @@ test('the steps of an upload belong to its end, and mounts, deletions and failur
     { message: 'written', method: 'PUT', ...write, digest: sha256('abc'), status: 201 },
     { message: 'written', method: 'POST', ...write, repository: 'a/y', digest, status: 201 },
     { message: 'refused', method: 'PUT', ...write, reference: 'bad', status: 400 },
-    { message: 'written', method: 'DELETE', ...gone, reference: 'v1', status: 202 },
-    { message: 'refused', method: 'DELETE', ...gone, digest: absent, status: 404 },
+    { message: 'written', method: 'DELETE', ...deletion, reference: 'v1', status: 202 },
+    { message: 'refused', method: 'DELETE', ...deletion, digest: absent, status: 404 },
   ]);
 });
 
-test('a refusal of somebody is a line, once for each kind, and a client that is told how to log in is none', async () => {
+test('refusals are logged once per kind; a challenge of a read without credentials is not logged', async () => {
   const token = bearer(await tokenFor(layer, reader, 'repository:a/x:pull'));
   const by = { address: '192.0.2.9', token: 'reader' };
   const read = { action: 'content/read', method: 'GET', reference: 'v1' };
@@ -134,7 +134,7 @@ test('a refusal of somebody is a line, once for each kind, and a client that is 
   ]);
 });
 
-test('a write that the mode refuses, and one that is slowed down, are lines', async () => {
+test('a write refused by the mode, and a throttled login, are logged', async () => {
   layer.mode = 'ReadOnly';
   const byMode = await lines(send('PUT', '/v2/a/x/manifests/v1', { ...ci, ...type }, body));
   layer.mode = 'ReadWrite';
@@ -151,13 +151,13 @@ test('a write that the mode refuses, and one that is slowed down, are lines', as
   });
 });
 
-test('what anybody may read is no line', async () => {
+test('an anonymous read is not logged', async () => {
   layer.configuration = configurationWith({ anonymousPull: ['a/*'] });
   deepEqual(await lines(send('GET', '/v2/a/x/manifests/none')), []);
   layer.configuration = undefined;
 });
 
-test('no line has a password or a token in it', () => {
+test('no line contains a password or a token', () => {
   const all = layer.logged.map((line) =>
     JSON.stringify(line, (_key, value) =>
       value instanceof Error ? `${value.stack} ${JSON.stringify(value)}` : value,
@@ -170,14 +170,14 @@ test('no line has a password or a token in it', () => {
   equal(all.length > 30, true);
 });
 
-test('what is passed on as an address makes no long line', async () => {
+test('a long forwarded address is clipped in its line', async () => {
   const [line] = await lines(
     send('GET', '/v2/', { ...basic('ci', 'hunter2'), 'x-forwarded-for': 'x'.repeat(10_000) }),
   );
   equal((line as { address: string }).address, `${'x'.repeat(79)}…`);
 });
 
-test('a text of a client that is cut within a character holds no later entry up', async () => {
+test('a client text that is clipped within a character does not block later entries', async () => {
   const cut = send('GET', `/v2/?digest=${'a'.repeat(138)}%F0%9F%98%80%F0%9F%98%80`, {
     ...basic('ci', 'hunter2'),
     'x-forwarded-for': '198.51.100.1',
@@ -191,7 +191,7 @@ test('a text of a client that is cut within a character holds no later entry up'
   equal((await written()).includes(`${'a'.repeat(138)}\ufffd…`), true);
 });
 
-test('names that nobody has proven take no room of the refusals of accounts', async () => {
+test('refusals of unauthenticated names do not displace refusals of accounts', async () => {
   const many = Array.from({ length: MAX_KINDS + 1 }, (_, n) => n);
   const guesses = many.map((n) =>
     send('GET', '/v2/', { ...basic(`stranger-${n}`, 'hunter2'), 'x-forwarded-for': '198.51.100.2' }),
@@ -206,15 +206,15 @@ test('names that nobody has proven take no room of the refusals of accounts', as
   deepEqual(of(await lines(send('GET', '/v2/a/x/tags/list', own))), ['reader']);
 });
 
-test('all of it stands in the audit of the layer, where refusals push nothing out', async () => {
+test('all entries reach the audit of the layer, and refusals do not displace writes', async () => {
   await using other = await TestLayer.start({ gatherMs: 50 });
   const tokens = await Tokens.of(other);
   const headers = basic('ci', await tokens.create('ci', on('a', ...ALL)));
   const at = `/v2/a/blobs/uploads/?digest=${digest}`;
   equal((await other.fetch('POST', at, { headers, body: '{}' })).status, 201);
-  const ask = () => other.fetch('GET', `/v2/b${Math.floor(Math.random() * 1e6)}/tags/list`, { headers });
+  const list = () => other.fetch('GET', `/v2/b${Math.floor(Math.random() * 1e6)}/tags/list`, { headers });
   for (let n = 0; n < 10; n += 1) {
-    for (const { status } of await Promise.all(Array.from({ length: 50 }, ask))) equal(status, 404);
+    for (const { status } of await Promise.all(Array.from({ length: 50 }, list))) equal(status, 404);
   }
   const entries = async () => {
     const text = await readFile(join(other.data, 'log/audit.log'), 'utf8');
@@ -225,10 +225,10 @@ test('all of it stands in the audit of the layer, where refusals push nothing ou
   };
   const refused = async () => (await entries()).filter(({ outcome }) => outcome === 'refused');
   await until(async () => (await refused()).reduce((sum, { count = 1 }) => sum + count, 0) === 500);
-  const lines = await refused();
-  equal(lines.length < 100, true, `${lines.length} lines for 500 refusals`);
+  const refusals = await refused();
+  equal(refusals.length < 100, true, `${refusals.length} lines for 500 refusals`);
   deepEqual(
-    [...new Set(lines.map(({ account, action, status }) => `${account} ${action} ${status}`))],
+    [...new Set(refusals.map(({ account, action, status }) => `${account} ${action} ${status}`))],
     ['ci metadata/read 404'],
   );
   const { time, layer: name, ...written } = (await entries()).find(({ outcome }) => outcome === 'written');

@@ -28,7 +28,7 @@ function start(env: NodeJS.ProcessEnv = {}) {
   return { child, log: () => log, status };
 }
 
-test('without a token, a gateway that other machines can reach does not start, and says what to do', async () => {
+test('without a token, a gateway that other machines can reach does not start, and logs the remedy', async () => {
   const { child, log } = start();
   const [code] = await once(child, 'exit');
   equal(code, 1);
@@ -41,13 +41,13 @@ test('without a token, a gateway that other machines can reach does not start, a
   match(fatal.msg, /--insecure-listen/);
 });
 
-test('told that it may, it starts, and everybody may do everything', async () => {
+test('with TERRACE_INSECURE_LISTEN, it starts without a token and allows everything', async () => {
   const { child, status } = start({ TERRACE_INSECURE_LISTEN: '1' });
   equal(await status(), 200);
   await kill(child);
 });
 
-test('it waits for storage, which knows; with a token it starts, and nobody comes in without', async () => {
+test('it waits for storage to check for a token; with one it starts, and requests need credentials', async () => {
   await (await Tokens.of(layer)).create('ci', on('*', 'content/read'));
   await layer.storageDown();
   const { child, log, status } = start();
@@ -57,7 +57,7 @@ test('it waits for storage, which knows; with a token it starts, and nobody come
   await kill(child);
 });
 
-test('it ends while it waits', async () => {
+test('a gateway that waits for storage ends on SIGTERM', async () => {
   await layer.storageDown();
   const { child, log } = start();
   await until(() => /waiting for storage/.test(log()));

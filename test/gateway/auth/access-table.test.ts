@@ -5,7 +5,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { sha256, TestLayer } from '../layer.ts';
 
-/** Action × scope × path × mode, by Basic and by Bearer: which status is answered. */
+/** Status of each action × scope × path × mode, by Basic and by Bearer. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -20,12 +20,12 @@ const body = JSON.stringify({
 const headers = { 'content-type': mediaTypes.ociManifest };
 
 /**
- * Each route and method, the action it needs, and what is answered to whoever may: where the content is there, and
- * where there is no such repository. Nothing here changes what another row finds.
+ * Each route and method, the action that it needs, and its status for an allowed caller: where the content exists, and
+ * where the repository does not. No request changes the result of another row.
  */
 const absent = sha256('absent');
 const id = 'upload-00000000';
-type Route = [needs: RepositoryAction, method: string, path: string, there: number, elsewhere: number];
+type Route = [needs: RepositoryAction, method: string, path: string, existing: number, missing: number];
 const routes: Route[] = [
   ['content/read', 'GET', `blobs/${sha256(config)}`, 200, 404],
   ['content/read', 'HEAD', `blobs/${sha256(config)}`, 200, 404],
@@ -63,7 +63,7 @@ const scopes: Record<string, string[]> = {
   expired: on('*', ...ALL),
 };
 
-/** `yes`: what the route answers to whoever may. Columns: read, list, write, delete. */
+/** `yes`: the status of the route for an allowed caller. Columns: read, list, write, delete. */
 const table = `
                    a/x                    b/x                    b/none
   none             404  404  403  404     404  404  403  404     404  404  403  404
@@ -101,18 +101,18 @@ before(async () => {
     equal(put.status, 201);
   }
   const tokens = await Tokens.of(layer);
-  const asked = repositories.map((repository) => `repository:${repository}:*`);
+  const requested = repositories.map((repository) => `repository:${repository}:*`);
   for (const [index, [scope, actions]] of Object.entries(scopes).entries()) {
     const name = `token-${index}`;
     if (scope === 'expired') {
-      const { headers: Basic, held, over } = await tokens.expiring(name, actions, ...asked);
-      await over();
-      credentials[scope] = { Basic, Bearer: held };
+      const { headers: Basic, bearerHeaders, expired } = await tokens.expiring(name, actions, ...requested);
+      await expired();
+      credentials[scope] = { Basic, Bearer: bearerHeaders };
       continue;
     }
     const password = await tokens.create(name, actions);
     const Basic = basic(name, password);
-    credentials[scope] = { Basic, Bearer: bearer(await tokenFor(layer, Basic, ...asked)) };
+    credentials[scope] = { Basic, Bearer: bearer(await tokenFor(layer, Basic, ...requested)) };
     if (scope === 'disabled') await tokens.enable(name, false);
   }
   credentials['no credentials'] = { Basic: {}, Bearer: {} };
@@ -123,20 +123,20 @@ before(async () => {
 for (const { scope, cells } of rows) {
   for (const by of ['Basic', 'Bearer'] as const) {
     for (const mode of ['ReadWrite', 'ReadOnly'] as const) {
-      // Each wrong password costs a hash, and after a few the address is slowed down: one row of them is enough.
-      const asked =
+      // Each wrong password costs a hash, and the address is throttled after some of them: one route is enough.
+      const tested =
         scope === 'wrong password' && by === 'Basic' ? [routes[mode === 'ReadOnly' ? 0 : 9]!] : routes;
-      test(`${scope}, by ${by}, ${mode}`, async () => {
+      test(`${scope}, by ${by} in ${mode} mode, gets the statuses of its table row`, async () => {
         layer.mode = mode;
-        const found: string[] = [];
-        const wanted: string[] = [];
-        for (const [place, repository] of repositories.entries()) {
-          if (asked.length === 1 && place > 0) break;
-          for (const [needs, method, path, there, elsewhere] of asked) {
-            const cell = cells[place * columns.length + columns.indexOf(needs)] as string;
+        const actual: string[] = [];
+        const expected: string[] = [];
+        for (const [index, repository] of repositories.entries()) {
+          if (tested.length === 1 && index > 0) break;
+          for (const [needs, method, path, existing, missing] of tested) {
+            const cell = cells[index * columns.length + columns.indexOf(needs)] as string;
             const isWrite = method !== 'GET' && method !== 'HEAD';
-            const allowed = mode === 'ReadOnly' && isWrite ? 403 : place < 2 ? there : elsewhere;
-            const want = cell === 'yes' ? allowed : Number(cell);
+            const allowed = mode === 'ReadOnly' && isWrite ? 403 : index < 2 ? existing : missing;
+            const status = cell === 'yes' ? allowed : Number(cell);
             const response = await layer.fetch(method, `/v2/${repository}/${path}`, {
               headers: {
                 ...credentials[scope]![by],
@@ -144,29 +144,29 @@ for (const { scope, cells } of rows) {
               },
               ...(method === 'PUT' && path.startsWith('man') ? { body } : {}),
             });
-            const said = await response.text();
+            const answer = await response.text();
             const line = `${method} ${repository}/${path.replace(/[0-9a-f]{40,}/, '…')}`;
-            found.push(`${line} ${response.status} ${codeOf(said, method)}`);
-            wanted.push(
-              `${line} ${want} ${codeFor(cell, want, mode === 'ReadOnly' && isWrite, line, method)}`,
+            actual.push(`${line} ${response.status} ${codeOf(answer, method)}`);
+            expected.push(
+              `${line} ${status} ${codeFor(cell, status, mode === 'ReadOnly' && isWrite, line, method)}`,
             );
-            equal(response.headers.has('www-authenticate'), want === 401, line);
+            equal(response.headers.has('www-authenticate'), status === 401, line);
           }
         }
         layer.mode = 'ReadWrite';
-        deepEqual(found, wanted);
+        deepEqual(actual, expected);
       });
     }
   }
 }
 
-function codeOf(said: string, method: string): string {
-  if (method === 'HEAD' || !said.startsWith('{"errors"')) return '';
-  const { code, message } = (JSON.parse(said) as { errors: [{ code: string; message: string }] }).errors[0];
+function codeOf(answer: string, method: string): string {
+  if (method === 'HEAD' || !answer.startsWith('{"errors"')) return '';
+  const { code, message } = (JSON.parse(answer) as { errors: [{ code: string; message: string }] }).errors[0];
   return code === 'DENIED' ? `${code} ${/^This operation is/.test(message) ? 'mode' : 'account'}` : code;
 }
 
-/** What whoever may is told where the content is not there comes from storage, and is tested elsewhere. */
+/** Expected error code. Those for missing content come from storage, and are tested elsewhere. */
 function codeFor(cell: string, status: number, byMode: boolean, line: string, method: string): string {
   if (method === 'HEAD' || status < 400) return '';
   if (status === 401) return 'UNAUTHORIZED';

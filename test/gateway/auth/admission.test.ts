@@ -13,23 +13,58 @@ const module = { IOTEDGE_WORKLOADURI: 'unix:///run/workload.sock' };
 const connected = { ACR_REGISTRY_CONNECTION_STRING: 'ConnectedRegistryName=line' };
 
 const admissions: [string, NodeJS.ProcessEnv, string, Admission][] = [
-  ['on loopback: open', {}, LOCAL, { open: true, start: 'open' }],
-  ['for other machines: with a token', {}, PUBLIC, { open: false, start: 'need-token' }],
-  ['on loopback, insecure: open', insecure, LOCAL, { open: true, start: 'open' }],
-  ['for other machines, insecure: open', insecure, PUBLIC, { open: true, start: 'open' }],
-  ['on loopback, a token awaited: waits', awaiting, LOCAL, { open: false, start: 'await-token' }],
-  ['for other machines, a token awaited: waits', awaiting, PUBLIC, { open: false, start: 'await-token' }],
-  ['insecure, a token awaited: open', { ...insecure, ...awaiting }, PUBLIC, { open: true, start: 'open' }],
-  ['closed, on loopback: closed', closed, LOCAL, { open: false, start: 'closed' }],
-  ['closed, for other machines: closed', closed, PUBLIC, { open: false, start: 'closed' }],
-  ['closed, a token awaited: closed', { ...closed, ...awaiting }, LOCAL, { open: false, start: 'closed' }],
-  ['closed and insecure: insecure', { ...closed, ...insecure }, PUBLIC, { open: true, start: 'closed' }],
-  ['a connected registry: closed', connected, PUBLIC, { open: false, start: 'closed' }],
-  ['a module, on loopback: open', module, LOCAL, { open: true, start: 'open' }],
-  ['a module, for other machines: closed', module, PUBLIC, { open: false, start: 'closed' }],
-  ['a module, insecure: insecure', { ...module, ...insecure }, PUBLIC, { open: true, start: 'closed' }],
+  ['a layer on loopback is open', {}, LOCAL, { open: true, start: 'open' }],
+  ['a layer that other machines can reach needs a token', {}, PUBLIC, { open: false, start: 'need-token' }],
+  ['an insecure layer on loopback is open', insecure, LOCAL, { open: true, start: 'open' }],
   [
-    'values other than 1 set nothing',
+    'an insecure layer that other machines can reach is open',
+    insecure,
+    PUBLIC,
+    { open: true, start: 'open' },
+  ],
+  ['a layer on loopback waits for an awaited token', awaiting, LOCAL, { open: false, start: 'await-token' }],
+  [
+    'a layer that other machines can reach waits for an awaited token',
+    awaiting,
+    PUBLIC,
+    { open: false, start: 'await-token' },
+  ],
+  [
+    'an insecure layer does not wait for an awaited token',
+    { ...insecure, ...awaiting },
+    PUBLIC,
+    { open: true, start: 'open' },
+  ],
+  ['a closed layer on loopback starts closed', closed, LOCAL, { open: false, start: 'closed' }],
+  [
+    'a closed layer that other machines can reach starts closed',
+    closed,
+    PUBLIC,
+    { open: false, start: 'closed' },
+  ],
+  [
+    'a closed layer does not wait for an awaited token',
+    { ...closed, ...awaiting },
+    LOCAL,
+    { open: false, start: 'closed' },
+  ],
+  [
+    'a closed, insecure layer starts at once and is open',
+    { ...closed, ...insecure },
+    PUBLIC,
+    { open: true, start: 'closed' },
+  ],
+  ['a connected registry starts closed', connected, PUBLIC, { open: false, start: 'closed' }],
+  ['a module on loopback is open', module, LOCAL, { open: true, start: 'open' }],
+  ['a module that other machines can reach starts closed', module, PUBLIC, { open: false, start: 'closed' }],
+  [
+    'an insecure module starts at once and is open',
+    { ...module, ...insecure },
+    PUBLIC,
+    { open: true, start: 'closed' },
+  ],
+  [
+    'values other than 1 have no effect',
     { TERRACE_INSECURE_LISTEN: 'true', TERRACE_CLOSED: '0' },
     PUBLIC,
     { open: false, start: 'need-token' },
@@ -40,11 +75,11 @@ for (const [name, env, listen, admission] of admissions) {
   test(name, () => deepEqual(admissionOf(env, listen), admission));
 }
 
-test('an address without a port is refused with the form to write', () => {
+test('an address without a port is refused with the expected form', () => {
   throws(() => admissionOf({}, 'localhost'), /write host:port/);
 });
 
-for (const [host, is] of [
+for (const [host, expected] of [
   ['127.0.0.1', true],
   ['127.1.2.3', true],
   ['::1', true],
@@ -55,5 +90,5 @@ for (const [host, is] of [
   ['127.0.0.1.example', false],
   ['registry.example', false],
 ] as const) {
-  test(`${host} is ${is ? 'loopback' : 'to be reached from elsewhere'}`, () => equal(isLoopback(host), is));
+  test(`${host} is ${expected ? '' : 'not '}loopback`, () => equal(isLoopback(host), expected));
 }

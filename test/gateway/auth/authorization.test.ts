@@ -12,12 +12,12 @@ import {
 const rulesFor = (pattern: string, actions: readonly RepositoryAction[]) =>
   new AccessRules(actions.map((action) => `repositories/${pattern}/${action}`));
 
-/** What the account, or the grant, has on the repository that is asked for. */
-type Has = 'the action' | 'another action' | 'nothing';
-const has: Has[] = ['the action', 'another action', 'nothing'];
+/** What the account, or the grant, allows in the requested repository. */
+type Allowed = 'the action' | 'another action' | 'nothing';
+const allAllowed: Allowed[] = ['the action', 'another action', 'nothing'];
 
-/** Of whom: a token by Basic (no grant), a token by Bearer, or nobody, with and without an anonymous Bearer token. */
-const table: Record<RepositoryAction, Record<Has, [known: AccessVerdict, anonymous: AccessVerdict]>> = {
+/** Verdicts for a named and for an anonymous caller. Each may have a grant (Bearer) or none (Basic, no credentials). */
+const table: Record<RepositoryAction, Record<Allowed, [known: AccessVerdict, anonymous: AccessVerdict]>> = {
   'content/read': {
     'the action': ['allow', 'allow'],
     'another action': ['deny', 'challenge'],
@@ -47,26 +47,27 @@ const table: Record<RepositoryAction, Record<Has, [known: AccessVerdict, anonymo
 
 for (const action of repositoryActions) {
   const others = repositoryActions.filter((each) => each !== action);
-  const made = (what: Has, pattern: string) =>
+  const rulesWith = (what: Allowed, pattern: string) =>
     rulesFor(pattern, { 'the action': [action], 'another action': others, nothing: [] }[what]);
-  for (const accountHas of has) {
+  for (const accountHas of allAllowed) {
     for (const anonymous of [false, true]) {
       const verdict = table[action][accountHas][anonymous ? 1 : 0];
-      for (const grantHas of [undefined, ...has]) {
-        // What the account has decides first: a grant is a part of it, and never adds to it.
+      for (const grantHas of [undefined, ...allAllowed]) {
+        // The account decides first: a grant narrows its rights, and never adds to them.
         const narrowed = verdict === 'allow' && grantHas && grantHas !== 'the action';
-        const want = narrowed ? 'challenge' : verdict;
-        const who = anonymous ? 'everybody has' : 'the account has';
-        const title = `${action}: ${who} ${accountHas}, ${grantHas ? `the grant ${grantHas}` : 'no grant'}: ${want}`;
+        const expected = narrowed ? 'challenge' : verdict;
+        const who = anonymous ? 'anonymous callers have' : 'the account has';
+        const having = `${who} ${accountHas}, and ${grantHas ? `the grant ${grantHas}` : 'there is no grant'}`;
+        const title = `${action} gets the verdict ${expected} if ${having}`;
         test(title, () => {
           for (const pattern of ['a/b', 'a/*', '*']) {
-            const grant = grantHas && made(grantHas, pattern);
-            const account = { anonymous, rules: made(accountHas, pattern) };
-            equal(decide(grant, account, { repository: 'a/b', action }), want);
-            // Rules about others are no rules here.
-            const elsewhere = { anonymous, rules: rulesFor('a/b/*', repositoryActions) };
-            const nothing = table[action].nothing[anonymous ? 1 : 0];
-            equal(decide(grant, elsewhere, { repository: 'a/b', action }), nothing);
+            const grant = grantHas && rulesWith(grantHas, pattern);
+            const account = { anonymous, rules: rulesWith(accountHas, pattern) };
+            equal(decide(grant, account, { repository: 'a/b', action }), expected);
+            // Rules for other repositories do not apply.
+            const otherAccount = { anonymous, rules: rulesFor('a/b/*', repositoryActions) };
+            const withoutRights = table[action].nothing[anonymous ? 1 : 0];
+            equal(decide(grant, otherAccount, { repository: 'a/b', action }), withoutRights);
           }
         });
       }
@@ -92,7 +93,7 @@ for (const [pattern, yes, no] of matches) {
   });
 }
 
-test('rules add up, in any order, as if each were read alone', () => {
+test('an action is allowed if any of the rules allows it, in any order', () => {
   const part = fc.constantFrom('a', 'b', 'c');
   const name = fc.array(part, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
   const pattern = fc.oneof(
@@ -108,11 +109,11 @@ test('rules add up, in any order, as if each were read alone', () => {
       fc.array(fc.tuple(pattern, action), { maxLength: 6 }),
       name,
       action,
-      (list, repository, wanted) => {
+      (list, repository, requested) => {
         const rules = new AccessRules(list.map(([each, what]) => `repositories/${each}/${what}`));
         equal(
-          rules.allows(repository, wanted),
-          list.some(([each, what]) => what === wanted && covers(each, repository)),
+          rules.allows(repository, requested),
+          list.some(([each, what]) => what === requested && covers(each, repository)),
         );
         equal(
           rules.touches(repository),
@@ -123,28 +124,28 @@ test('rules add up, in any order, as if each were read alone', () => {
   );
 });
 
-test('rules that speak of no repository allow nothing', () => {
+test('rules without a repository allow nothing', () => {
   const rules = new AccessRules(['gateway/a/config/read', 'nonsense', '']);
   equal(rules.touches('a'), false);
 });
 
-const mine = new AccessRules(['gateway/a/config/write']);
-const others = new AccessRules([
+const childRules = new AccessRules(['gateway/a/config/write']);
+const otherRules = new AccessRules([
   'gateway/b/config/write',
   'gateway/a/config/read',
   'repositories/*/content/write',
 ]);
-for (const [title, account, grant, want] of [
-  ['the right to it', mine, undefined, 'allow'],
-  ['the right to it, and a grant of it', mine, mine, 'allow'],
-  ['the right to it, and a grant of something else', mine, others, 'challenge'],
-  ['other rights', others, undefined, 'deny'],
-  ['other rights, and a grant of it', others, mine, 'deny'],
+for (const [title, account, grant, expected] of [
+  ['its right', childRules, undefined, 'allow'],
+  ['its right and a grant of it', childRules, childRules, 'allow'],
+  ['its right and a grant of others', childRules, otherRules, 'challenge'],
+  ['other rights', otherRules, undefined, 'deny'],
+  ['other rights and a grant of its right', otherRules, childRules, 'deny'],
 ] as const) {
-  test(`to act as a child with ${title}: ${want}`, () => {
+  test(`acting as a child with ${title} gets the verdict ${expected}`, () => {
     const need = { child: 'a', action: 'config/write' } as const;
-    equal(decideGateway(grant, { anonymous: false, rules: account }, need), want);
-    const nobodys = want === 'deny' ? 'challenge' : want;
-    equal(decideGateway(grant, { anonymous: true, rules: account }, need), nobodys);
+    equal(decideGateway(grant, { anonymous: false, rules: account }, need), expected);
+    const anonymousVerdict = expected === 'deny' ? 'challenge' : expected;
+    equal(decideGateway(grant, { anonymous: true, rules: account }, need), anonymousVerdict);
   });
 }

@@ -15,7 +15,7 @@ const rules = new AccessRules([
 ]);
 const all = ['pull', 'metadata_read', 'push', 'metadata_write', 'delete'];
 
-const table: [asked: string, given: Record<string, string[]>][] = [
+const table: [requested: string, granted: Record<string, string[]>][] = [
   ['repository:all:pull', { all: ['pull', 'metadata_read'] }],
   ['repository:all:pull,push', { all: ['pull', 'metadata_read', 'push', 'metadata_write'] }],
   ['repository:all:push,pull', { all: ['push', 'metadata_write', 'pull', 'metadata_read'] }],
@@ -42,14 +42,18 @@ const table: [asked: string, given: Record<string, string[]>][] = [
   ['nonsense', {}],
   ['', {}],
 ];
-for (const [asked, given] of table) {
-  test(`${JSON.stringify(asked)} gives ${JSON.stringify(given)}`, () => {
-    const want = Object.entries(given).map(([name, actions]) => ({ type: 'repository', name, actions }));
-    deepEqual(narrow([asked], rules), want);
+for (const [requested, granted] of table) {
+  test(`the scope ${JSON.stringify(requested)} grants ${JSON.stringify(granted)}`, () => {
+    const expected = Object.entries(granted).map(([name, actions]) => ({
+      type: 'repository',
+      name,
+      actions,
+    }));
+    deepEqual(narrow([requested], rules), expected);
   });
 }
 
-test('the catalogue is given to whoever asks, and is no repository', () => {
+test('the catalog scope is granted to every caller, and is not a repository', () => {
   const access = narrow(['registry:catalog:*', 'repository:all:*'], rules);
   deepEqual(access, [
     { type: 'registry', name: 'catalog', actions: ['*'] },
@@ -64,7 +68,7 @@ test('the catalogue is given to whoever asks, and is no repository', () => {
   equal(grantOf(narrow(['registry:catalog:*'], rules)).rules.touches('catalog'), false);
 });
 
-test('a grant allows what it was given for, by name and by pattern, and no more', () => {
+test('a grant allows its actions in its repositories, by name and by pattern, and no more', () => {
   const { rules: one } = grantOf(narrow(['repository:all:pull'], rules));
   equal(one.allows('all', 'content/read'), true);
   equal(one.allows('all', 'metadata/read'), true);
@@ -75,35 +79,35 @@ test('a grant allows what it was given for, by name and by pattern, and no more'
   equal(grantOf([{ type: 'repository', name: 'all', actions: ['fly', ...all] }]).rules.touches('all'), true);
 });
 
-test('scopes beyond what a client needs are not looked at', () => {
+test('scopes after the first MAX_SCOPES are ignored', () => {
   const many = Array.from({ length: MAX_SCOPES }, () => 'repository:none:pull');
   deepEqual(narrow([...many, 'repository:all:pull'], rules), []);
   deepEqual(narrow([many.slice(1).join(' '), 'repository:pull:pull'], rules).length, 1);
 });
 
-test('an action that is called as something in every object is none', () => {
+test('the name of an Object.prototype property is not an action', () => {
   for (const word of ['constructor', 'toString', '__proto__']) {
     deepEqual(narrow([`repository:*:${word}`, `repository:all:${word}`], rules), []);
   }
 });
 
-test('what a client is asked to come again with gives what it needs', () => {
+test('the scope of a challenge grants the needed action', () => {
   for (const action of repositoryActions) {
     const { rules: grant } = grantOf(narrow([scopeFor(action, 'all')], rules));
     equal(grant.allows('all', action), true, action);
   }
 });
 
-test('what a layer below tells of itself has scopes of its own, no wider than its rules', () => {
+test('a layer below has gateway scopes for its own name, no wider than its rules', () => {
   const child = new AccessRules(['gateway/line-1/config/write', 'gateway/line-1/message/write']);
-  const want = { type: 'gateway', name: 'line-1', actions: ['config_write', 'message_write'] };
-  deepEqual(narrow(['gateway:LINE-1:config_write,message_write,config_read'], child), [want]);
-  deepEqual(narrow(['gateway:line-1:config_write', 'gateway:line-1:message_write'], child), [want]);
+  const expected = { type: 'gateway', name: 'line-1', actions: ['config_write', 'message_write'] };
+  deepEqual(narrow(['gateway:LINE-1:config_write,message_write,config_read'], child), [expected]);
+  deepEqual(narrow(['gateway:line-1:config_write', 'gateway:line-1:message_write'], child), [expected]);
   for (const scope of ['gateway:line-2:config_write', 'gateway:*:config_write', 'gateway:line-1:*']) {
     deepEqual(narrow([scope], child), [], scope);
   }
   deepEqual(narrow(['repository:line-1:pull'], child), []);
-  const { rules: granted } = grantOf([{ ...want, actions: ['config_write', 'pull'] }]);
+  const { rules: granted } = grantOf([{ ...expected, actions: ['config_write', 'pull'] }]);
   equal(granted.allowsGateway('line-1', 'config/write'), true);
   equal(granted.allowsGateway('line-1', 'message/write'), false);
   equal(granted.touches('line-1'), false);

@@ -15,15 +15,15 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, on, Tokens } from '../accounts.ts';
 import { sha256, TestLayer, until } from '../layer.ts';
 
-/** Events say which account did it. */
+/** Events name the account that caused them. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
-const heard: [type: string, account: string | undefined][] = [];
+const received: [type: string, account: string | undefined][] = [];
 for (const event of [blobCommitted, blobUnlinked, manifestCommitted, manifestDeleted, tagDeleted, tagMoved]) {
-  layer.bus.listen(event as typeof tagMoved, ({ type, data }) => void heard.push([type, data.account]));
+  layer.bus.listen(event as typeof tagMoved, ({ type, data }) => void received.push([type, data.account]));
 }
-layer.bus.listen(garbageCollected, ({ type, data }) => void heard.push([type, data.account]));
+layer.bus.listen(garbageCollected, ({ type, data }) => void received.push([type, data.account]));
 const changedBy: (string | undefined)[] = [];
 layer.bus.listen(accountsChanged, ({ data }) => void changedBy.push(data.account));
 await layer.bus.flush();
@@ -56,16 +56,16 @@ const EVENTS = [
   'blob.unlinked',
 ];
 
-test('without accounts, none is named', async () => {
+test('without accounts, events name no account', async () => {
   await pushAndDelete({}, 'open');
-  await until(() => heard.length >= EVENTS.length);
+  await until(() => received.length >= EVENTS.length);
   deepEqual(
-    heard.splice(0),
+    received.splice(0),
     EVENTS.map((type) => [`terrace.${type}`, undefined]),
   );
 });
 
-test('content is written and deleted by a token, and garbage collected by whoever asks for it', async () => {
+test('events of content name the token, and events of garbage collection the user that requested it', async () => {
   const tokens = await Tokens.of(layer);
   const headers = basic('ci-line.7', await tokens.create('ci-line.7', on('a/*', ...ALL)));
   await until(() => changedBy.length > 0);
@@ -73,14 +73,14 @@ test('content is written and deleted by a token, and garbage collected by whoeve
   await pushAndDelete(headers, 'closed');
   const operator = await layer.testBus.connect('operator');
   await operator.call(collectGarbage, { dryRun: true });
-  await until(() => heard.length >= EVENTS.length + 1);
-  deepEqual(heard.splice(0), [
+  await until(() => received.length >= EVENTS.length + 1);
+  deepEqual(received.splice(0), [
     ...EVENTS.map((type) => [`terrace.${type}`, 'ci-line.7']),
     ['terrace.garbage.collected', '_operator'],
   ]);
 });
 
-test('who asks is told by the inbox, and what a user says of others counts as far as it may', () => {
+test('the inbox identifies the caller; its header on behalf of others counts as far as the user may set it', () => {
   const from = (inbox: string, behalf?: string) =>
     callerOf({
       reply: `_INBOX_${inbox}.abc.1`,

@@ -8,7 +8,7 @@ import { basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
-// By the clock of the throttle next to no time goes by here: no wait ends while a slow machine checks passwords.
+// The clock of the throttle is slowed down, so that no wait ends while a slow machine checks passwords.
 const real = performance.now.bind(performance);
 const began = real();
 mock.method(performance, 'now', () => began + (real() - began) / 10_000);
@@ -29,18 +29,18 @@ const from = (address: string) => ({ 'x-forwarded-for': address });
 const attempt = (name: string, password: string, address: string) =>
   layer.fetch('GET', '/v2/', { headers: { ...basic(name, password), ...from(address) } });
 
-test('guessing is refused after a few failures, and says for how long; not so elsewhere, nor what is proven', async () => {
+test('guessing is refused after some failures, with Retry-After; verified credentials and other names are not', async () => {
   const attacker = '192.0.2.1';
-  const before = await attempt('ci', right, '192.0.2.2');
-  const held = bearer(await tokenFor(layer, { ...basic('ci', right), ...from('192.0.2.2') }));
-  equal(before.status, 200);
+  const verified = await attempt('ci', right, '192.0.2.2');
+  const bearerHeaders = bearer(await tokenFor(layer, { ...basic('ci', right), ...from('192.0.2.2') }));
+  equal(verified.status, 200);
   for (let i = 0; i < limits.pair.free; i += 1) equal((await attempt('ci', `${i}`, attacker)).status, 401);
   await check(layer, {
     send: ['GET', '/v2/'],
     headers: { ...basic('ci', 'again'), ...from(attacker) },
     status: 429,
     code: 'TOOMANYREQUESTS',
-    want: { 'retry-after': '1', 'www-authenticate': null },
+    expectedHeaders: { 'retry-after': '1', 'www-authenticate': null },
   });
   const form = { 'content-type': 'application/x-www-form-urlencoded', ...from(attacker) };
   await check(layer, {
@@ -49,13 +49,17 @@ test('guessing is refused after a few failures, and says for how long; not so el
     body: 'username=ci&password=again',
     status: 429,
   });
-  // The owner: proven before, by Bearer, and anew from where nobody guessed.
+  // The password verified before, a Bearer token, and another name.
   equal((await attempt('ci', right, attacker)).status, 200);
-  await check(layer, { send: ['GET', '/v2/'], headers: { ...held, ...from(attacker) }, status: 200 });
+  await check(layer, {
+    send: ['GET', '/v2/'],
+    headers: { ...bearerHeaders, ...from(attacker) },
+    status: 200,
+  });
   equal((await attempt('other', other, attacker)).status, 200);
 });
 
-test('a right password that was not proven before waits too, where guessing went on', async () => {
+test('a right password that was not verified before is refused, too, at the address of the guesses', async () => {
   const password = await (await Tokens.of(layer)).rotate('other');
   for (let i = 0; i < limits.pair.free; i += 1)
     equal((await attempt('other', `${i}`, '192.0.2.3')).status, 401);
@@ -64,7 +68,7 @@ test('a right password that was not proven before waits too, where guessing went
   equal((await attempt('other', password, '192.0.2.4')).status, 200);
 });
 
-test('many guesses at once are no way around', async () => {
+test('concurrent guesses do not bypass the limit', async () => {
   const guesses = Array.from({ length: 40 }, (_, i) => attempt('ci', `at-once-${i}`, '192.0.2.5'));
   const statuses = (await Promise.all(guesses)).map(({ status }) => status);
   const checked = statuses.filter((status) => status === 401).length;
@@ -72,14 +76,14 @@ test('many guesses at once are no way around', async () => {
   equal(checked, limits.pair.free);
 });
 
-test('a client that comes with a new password many times at once is one attempt, and gets in', async () => {
-  const password = await (await Tokens.of(layer)).second('ci');
+test('concurrent requests with the same new password are one attempt, and succeed', async () => {
+  const password = await (await Tokens.of(layer)).rotateSecond('ci');
   const all = await Promise.all(Array.from({ length: 40 }, () => attempt('ci', password, '192.0.2.6')));
   deepEqual([...new Set(all.map(({ status }) => status))], [200]);
 });
 
-test('a name that is not there is refused in the same words, after the same work', async () => {
-  const say = async (name: string, address: string) => {
+test('an unknown name is refused with the same answer as a known one, after similar work', async () => {
+  const measure = async (name: string, address: string) => {
     const started = process.cpuUsage();
     const response = await attempt(name, 'wrong', address);
     const text = await response.text();
@@ -88,20 +92,20 @@ test('a name that is not there is refused in the same words, after the same work
   const known: number[] = [];
   const unknown: number[] = [];
   for (let i = 0; i < 3; i += 1) {
-    const one = await say('ci', `192.0.2.${20 + i}`);
-    const two = await say('nobody', `192.0.2.${20 + i}`);
+    const one = await measure('ci', `192.0.2.${20 + i}`);
+    const two = await measure('nobody', `192.0.2.${20 + i}`);
     equal(one.status, 401);
     deepEqual([two.status, two.text], [one.status, one.text]);
     known.push(one.work);
     unknown.push(two.work);
   }
-  // Of processor time: without the work it would be a millisecond or two.
-  ok(Math.min(...unknown) > Math.min(...known) / 3, `${unknown} beside ${known}`);
+  // Processor time: without a hash it would be a millisecond or two.
+  ok(Math.min(...unknown) > Math.min(...known) / 3, `${unknown} for unknown names, ${known} for known ones`);
 });
 
 const passwordOf = (hash: string) => ({ name: 'password1' as const, hash, fingerprint: '' });
 
-test('passwords match the hashes that storage makes, and nothing else does', async () => {
+test('only the right password matches a hash as storage creates it', async () => {
   const hash = await hashPassword('right');
   equal(await verifyPassword('right', hash), true);
   equal(await verifyPassword('wrong', hash), false);
@@ -111,7 +115,7 @@ test('passwords match the hashes that storage makes, and nothing else does', asy
   }
 });
 
-test('a login holds for the hash that it was found with, and for no other', async () => {
+test('a verified login is valid for the hash that it matched, and for no other', async () => {
   const passwords = new PasswordVerifier();
   const [one, two] = [passwordOf(await hashPassword('right')), passwordOf(await hashPassword('right'))];
   const login = passwords.loginKeyOf('ci', 'right');
@@ -124,7 +128,7 @@ test('a login holds for the hash that it was found with, and for no other', asyn
   equal(passwords.findVerified(new PasswordVerifier().loginKeyOf('ci', 'right'), [one, two]), undefined);
 });
 
-test('more passwords than can be checked in some seconds are refused at once', async () => {
+test('passwords beyond MAX_WAITING are refused at once, with a time to retry', async () => {
   const passwords = new PasswordVerifier();
   const { promise: go, resolve } = Promise.withResolvers<void>();
   const wait = async () => {

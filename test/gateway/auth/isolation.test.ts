@@ -5,7 +5,7 @@ import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
-/** Who has a token for `a/*` learns nothing of `b/x`: each answer is the one that there is for `b/none`. */
+/** A token for `a/*` reveals nothing about `b/x`: each answer equals the one for `b/none`, which does not exist. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -29,7 +29,7 @@ before(async () => {
     const { status } = await layer.fetch('PUT', `/v2/${repository}/manifests/v1`, { headers: type, body });
     equal(status, 201);
   }
-  // Not in b/x only, so that what is compared is the repository, not the content.
+  // The content is not in b/x only: the tests compare repositories, not content.
   await layer.fetch('DELETE', `/v2/a/m/manifests/${manifest}`);
   await layer.fetch('DELETE', `/v2/a/m/blobs/${blob}`);
   upload = (await layer.upload('b/x')).split('/').at(-1)!;
@@ -38,11 +38,12 @@ before(async () => {
   const Basic = basic('a', await tokens.create('a', on('a/*', ...ALL)));
   const scopes = ['b/x', 'b/none', 'a/m'].map((repository) => `repository:${repository}:*`);
   const Bearer = bearer(await tokenFor(layer, Basic, ...scopes, 'registry:catalog:*'));
-  Object.assign(credentials, { Basic, Bearer, wide: bearer(await tokenFor(layer, Basic, 'repository:*:*')) });
+  const wide = bearer(await tokenFor(layer, Basic, 'repository:*:*'));
+  Object.assign(credentials, { Basic, Bearer, 'wide Bearer': wide });
 });
 
-/** All that a client sees, with the name of the repository taken out. */
-async function seen(
+/** Everything that a client can see of an answer, without the name of the repository. */
+async function visibleAnswer(
   repository: string,
   [method, path]: [string, string],
   by: string,
@@ -55,13 +56,13 @@ async function seen(
   const plain = (text: string) => text.replaceAll(repository, 'b/?');
   const headers = [...response.headers].filter(([name]) => name !== 'date' && name !== 'content-length');
   const length = Number(response.headers.get('content-length') ?? 0);
-  const said = await response.text();
-  const names = method === 'HEAD' ? 0 : said.split(repository).length - 1;
+  const answer = await response.text();
+  const names = method === 'HEAD' ? 0 : answer.split(repository).length - 1;
   return {
     status: response.status,
     headers: headers.map(([name, value]) => [name, plain(value)]),
     length: method === 'HEAD' ? length > 0 : length - names * repository.length,
-    said: plain(said),
+    text: plain(answer),
   };
 }
 
@@ -92,40 +93,40 @@ const probes: [string, string][] = [
   ['GET', 'manifests/.nonsense'],
   ['PUT', 'tags/list'],
 ];
-for (const by of ['Basic', 'Bearer', 'wide']) {
+for (const by of ['Basic', 'Bearer', 'wide Bearer']) {
   for (const [method, path] of probes) {
     const name = path.replace(/[0-9a-f]{40,}/, '…');
-    test(`${method} b/x/${name} by ${by} is ${method} b/none/${name}`, async () => {
-      const there: [string, string] = [method, path.replace('ID', upload)];
+    test(`${method} b/x/${name} by ${by} is answered as for b/none`, async () => {
+      const probe: [string, string] = [method, path.replace('ID', upload)];
       const sent = method === 'PUT' ? { headers: type, body } : {};
-      const hidden = await seen('b/x', there, by, sent);
-      deepEqual(hidden, await seen('b/none', there, by, sent));
+      const hidden = await visibleAnswer('b/x', probe, by, sent);
+      deepEqual(hidden, await visibleAnswer('b/none', probe, by, sent));
       equal(hidden.status >= 400, true);
     });
   }
 }
 
-test('a repository that is hidden is answered as one of their own that is not there', async () => {
+test('a hidden repository is answered as a missing one that the token may read', async () => {
   for (const probe of [
     ['GET', 'tags/list'],
     ['GET', 'manifests/v1'],
     ['GET', `blobs/${blob}`],
   ] as const) {
-    const own = await seen('a/none', [...probe], 'Basic');
-    deepEqual(await seen('b/x', [...probe], 'Basic'), own);
+    const own = await visibleAnswer('a/none', [...probe], 'Basic');
+    deepEqual(await visibleAnswer('b/x', [...probe], 'Basic'), own);
   }
 });
 
-test('what was not read was not touched either', async () => {
+test('refused requests leave the content and the upload of b/x unchanged', async () => {
   const admin = basic('admin', await (await Tokens.of(layer)).rotate('admin'));
   await check(layer, { send: ['GET', `/v2/b/x/blobs/${blob}`], headers: admin, status: 200, text: secret });
   await check(layer, { send: ['GET', '/v2/b/x/manifests/v1'], headers: admin, status: 200 });
   await check(layer, { send: ['GET', `/v2/b/x/blobs/uploads/${upload}`], headers: admin, status: 204 });
 });
 
-for (const by of ['Basic', 'Bearer', 'wide']) {
-  test(`by ${by}, a blob of b/x is mounted as little as one of b/none, and does not come to a/m`, async () => {
-    const told = [];
+for (const by of ['Basic', 'Bearer', 'wide Bearer']) {
+  test(`by ${by}, a mount from b/x is answered as one from b/none, and does not link the blob in a/m`, async () => {
+    const results = [];
     const start = 'POST';
     for (const from of [
       '&from=b/x',
@@ -141,29 +142,29 @@ for (const by of ['Basic', 'Bearer', 'wide']) {
       const headers = [...response.headers].filter(([name]) => name !== 'date');
       const id = response.headers.get('docker-upload-uuid') ?? '';
       notEqual(id, '');
-      told.push([response.status, await response.text(), JSON.stringify(headers).replaceAll(id, '?')]);
+      results.push([response.status, await response.text(), JSON.stringify(headers).replaceAll(id, '?')]);
     }
-    equal(told[0]?.[0], 202);
-    for (const each of told) deepEqual(each, told[0]);
+    equal(results[0]?.[0], 202);
+    for (const each of results) deepEqual(each, results[0]);
     const head: [string, string] = ['HEAD', `/v2/a/m/blobs/${blob}`];
     await check(layer, { send: head, headers: credentials[by]!, status: 404 });
   });
 }
 
-test('what may be read is mounted, from one of their own to another', async () => {
+test('a blob is mounted from one readable repository into another', async () => {
   const headers = credentials.Basic!;
   const own = sha256('own');
   const up: [string, string] = ['POST', `/v2/a/m/blobs/uploads/?digest=${own}`];
   await check(layer, { send: up, headers, body: 'own', status: 201 });
   const mount: [string, string] = ['POST', `/v2/a/n/blobs/uploads/?mount=${own}&from=a/m`];
   await check(layer, { send: mount, headers, status: 201 });
-  // The Bearer token was not had for reading there.
+  // This Bearer token has no scope to read a/m.
   const narrow = bearer(await tokenFor(layer, headers, 'repository:a/n:pull,push'));
   const again: [string, string] = ['POST', `/v2/a/n/blobs/uploads/?mount=${own}&from=a/m`];
   await check(layer, { send: again, headers: narrow, status: 202 });
 });
 
-test("an upload of b/x is not known in a/m, as one that nobody began isn't", async () => {
+test('an upload of b/x is answered in a/m as one that does not exist', async () => {
   const strip = (text: string, id: string) => text.replaceAll(id, '?');
   for (const [method, query] of [
     ['GET', ''],
@@ -171,77 +172,77 @@ test("an upload of b/x is not known in a/m, as one that nobody began isn't", asy
     ['PUT', `?digest=${blob}`],
     ['DELETE', ''],
   ]) {
-    const told = [];
+    const results = [];
     for (const id of [upload, upload.replace(/.{6}$/, '000000')]) {
       const path = `/v2/a/m/blobs/uploads/${id}${query}`;
       const response = await layer.fetch(method!, path, { headers: credentials.Basic! });
-      told.push([response.status, strip(await response.text(), id)]);
+      results.push([response.status, strip(await response.text(), id)]);
     }
-    equal(told[0]?.[0], 404);
-    deepEqual(told[0], told[1], method);
+    equal(results[0]?.[0], 404);
+    deepEqual(results[0], results[1], method);
   }
 });
 
-test('to know the digest of a blob is not to have it: its bytes must come', async () => {
+test('the digest of a blob of b/x does not give access to it: its bytes must be uploaded', async () => {
   const headers = credentials.Basic!;
-  const told = [];
-  for (const digest of [blob, sha256('nobody has this')]) {
+  const results = [];
+  for (const digest of [blob, sha256('not stored')]) {
     const answers = [];
     const post = await layer.fetch('POST', `/v2/a/m/blobs/uploads/?digest=${digest}`, { headers });
     answers.push(post.status, (await post.text()).replaceAll(digest, '?'));
-    const begun = await layer.fetch('POST', '/v2/a/m/blobs/uploads/', { headers });
-    const put = await layer.fetch('PUT', `${begun.headers.get('location')}?digest=${digest}`, {
+    const started = await layer.fetch('POST', '/v2/a/m/blobs/uploads/', { headers });
+    const put = await layer.fetch('PUT', `${started.headers.get('location')}?digest=${digest}`, {
       headers,
       body: 'x',
     });
     answers.push(put.status, (await put.text()).replaceAll(digest, '?'));
-    told.push(answers);
+    results.push(answers);
   }
-  equal(told[0]?.[0], 400);
-  deepEqual(told[0], told[1]);
+  equal(results[0]?.[0], 400);
+  deepEqual(results[0], results[1]);
 });
 
-test('a manifest that names a blob of b/x is refused as one that names a blob of nobody', async () => {
+test('a manifest that names a blob of b/x is refused as one that names a missing blob', async () => {
   const headers = { ...credentials.Basic!, ...type };
-  const told = [];
-  for (const digest of [blob, sha256('nobody has this')]) {
+  const results = [];
+  for (const digest of [blob, sha256('not stored')]) {
     const response = await layer.fetch('PUT', '/v2/a/m/manifests/v1', {
       headers,
       body: body.replace(blob, digest),
     });
-    told.push([response.status, (await response.text()).replaceAll(digest, '?')]);
+    results.push([response.status, (await response.text()).replaceAll(digest, '?')]);
   }
-  equal(told[0]?.[0], 404);
-  deepEqual(told[0], told[1]);
+  equal(results[0]?.[0], 404);
+  deepEqual(results[0], results[1]);
 });
 
-test('what refers to a manifest of b/x is not listed elsewhere', async () => {
+test('referrers of a manifest of b/x are not listed in another repository', async () => {
   const headers = credentials.Basic!;
   const read: [string, string] = ['GET', `/v2/a/m/referrers/${manifest}`];
   const empty = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] });
   await check(layer, { send: read, headers, status: 200, text: empty });
 });
 
-test('the catalogue has their own repositories and no trace of others, page by page', async () => {
+test('the catalog has the readable repositories and no trace of others, page by page', async () => {
   for (const by of ['Basic', 'Bearer']) {
     const headers = credentials[by]!;
     const all = { send: ['GET', '/v2/_catalog'] as [string, string], headers, status: 200 };
-    await check(layer, { ...all, text: '{"repositories":["a/m","a/n"]}', want: { link: null } });
+    await check(layer, { ...all, text: '{"repositories":["a/m","a/n"]}', expectedHeaders: { link: null } });
     const link = '</v2/_catalog?n=1&last=a%2Fm>; rel="next"';
     const first = {
       ...all,
       send: ['GET', '/v2/_catalog?n=1'] as [string, string],
       text: '{"repositories":["a/m"]}',
     };
-    await check(layer, { ...first, want: { link } });
-    // b/x, b/y and c/x come after it: nothing says so.
+    await check(layer, { ...first, expectedHeaders: { link } });
+    // b/x, b/y and c/x follow it: no answer reveals that.
     for (const query of ['n=1&last=a/m', 'n=2&last=a/m', 'n=100&last=a/m']) {
       const send: [string, string] = ['GET', `/v2/_catalog?${query}`];
-      await check(layer, { ...all, send, text: '{"repositories":["a/n"]}', want: { link: null } });
+      await check(layer, { ...all, send, text: '{"repositories":["a/n"]}', expectedHeaders: { link: null } });
     }
     for (const query of ['last=a/n', 'n=1&last=b/w', 'n=0', 'n=5&last=zzz']) {
       const send: [string, string] = ['GET', `/v2/_catalog?${query}`];
-      await check(layer, { ...all, send, text: '{"repositories":[]}', want: { link: null } });
+      await check(layer, { ...all, send, text: '{"repositories":[]}', expectedHeaders: { link: null } });
     }
   }
 });

@@ -14,7 +14,7 @@ import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { sha256, TestLayer, until } from '../layer.ts';
 
-/** Rights count when an answer is given, and not only when it was asked for. */
+/** Rights are checked again when an answer is sent, not only when its request arrives. */
 
 const layer = await TestLayer.start({ recheckMs: 0 });
 after(() => layer[Symbol.asyncDispose]());
@@ -30,23 +30,23 @@ async function push(repository: string, tag: string): Promise<void> {
   equal((await layer.fetch('PUT', `/v2/${repository}/manifests/${tag}`, { headers, body })).status, 201);
 }
 
-/** A transfer to the repository begins, of which nothing has come. @returns its digest */
-async function coming(repository: string): Promise<string> {
+/** Starts a transfer to the repository that has received no bytes. @returns its digest */
+async function startTransfer(repository: string): Promise<string> {
   const digest = sha256(`${repository} ${Math.random()}`);
   await syncer.call(claimTransfer, { repository, digest, size: 9, by: 'a', part: { tags: ['v1'] } });
   return digest;
 }
 
-async function ask<T>(path: string, headers: Login): Promise<T> {
+async function getJson<T>(path: string, headers: Login): Promise<T> {
   const response = await layer.fetch('GET', path, { headers });
   equal(response.status, 200, path);
   return (await response.json()) as T;
 }
 
-/** Asks on a connection of its own, and resolves when that is made. */
-async function waitFor(path: string, headers: Login) {
-  const asked = request(new URL(path, layer.url), { headers, agent: false }).end();
-  const answer = once(asked, 'response').then(async ([response]: IncomingMessage[]) => {
+/** Sends a request on a connection of its own, and resolves once the gateway has received it. */
+async function startRequest(path: string, headers: Login) {
+  const sent = request(new URL(path, layer.url), { headers, agent: false }).end();
+  const answer = once(sent, 'response').then(async ([response]: IncomingMessage[]) => {
     const { statusCode: status } = response as IncomingMessage;
     return { status, body: await text(response as IncomingMessage) };
   });
@@ -54,7 +54,7 @@ async function waitFor(path: string, headers: Login) {
   return { answer };
 }
 
-/** Is there an upload with bytes in it? */
+/** Whether an upload has received bytes. */
 async function hasBytes(): Promise<boolean> {
   const folder = join(layer.data, 'ingest');
   const sizes = (await readdir(folder)).map((name) =>
@@ -68,27 +68,27 @@ async function hasBytes(): Promise<boolean> {
 
 for (const [what, path, scope] of [
   ['the change feed', CHANGES_PATH, 'registry:catalog:*'],
-  ['the list of what is arriving', ARRIVING_PATH, 'registry:catalog:*'],
+  ['the list of arriving content', ARRIVING_PATH, 'registry:catalog:*'],
 ] as const) {
-  test(`${what}: a request that rests when its token is disabled hears nothing more`, async () => {
+  test(`${what}: a long poll is answered 401 when its token is disabled`, async () => {
     const headers = basic('child', await tokens.create('child', on('*', ...READ)));
     for (const login of [headers, bearer(await tokenFor(layer, headers, scope))]) {
       await tokens.enable('child', true);
-      const { cursor } = await ask<Changes | Arriving>(path, login);
-      const { answer } = await waitFor(`${path}?after=${cursor}&wait=58`, login);
+      const { cursor } = await getJson<Changes | Arriving>(path, login);
+      const { answer } = await startRequest(`${path}?after=${cursor}&wait=58`, login);
       await tokens.enable('child', false);
       await push('secret', `v${Math.random()}`);
-      await coming('secret');
+      await startTransfer('secret');
       equal((await answer).status, 401);
     }
     await tokens.delete('child');
   });
 }
 
-test('the change feed tells only of what may be seen by then', async () => {
+test('the change feed lists only changes that the token may see when it is answered', async () => {
   const headers = basic('narrowed', await tokens.create('narrowed', on('*', ...READ)));
-  const { cursor } = await ask<Changes>(CHANGES_PATH, headers);
-  const { answer } = await waitFor(`${CHANGES_PATH}?after=${cursor}&wait=58`, headers);
+  const { cursor } = await getJson<Changes>(CHANGES_PATH, headers);
+  const { answer } = await startRequest(`${CHANGES_PATH}?after=${cursor}&wait=58`, headers);
   await tokens.scope('narrowed', on('open', ...READ));
   await push('closed', 'v1');
   await push('open', 'v1');
@@ -96,33 +96,33 @@ test('the change feed tells only of what may be seen by then', async () => {
   deepEqual([...new Set(changes.map(({ repository }) => repository))], ['open']);
 });
 
-test('what is arriving is not given to a token that was disabled while it waited', async () => {
+test('arriving content is not sent to a token that was disabled during the wait', async () => {
   const headers = basic('puller', await tokens.create('puller', on('*', ...READ)));
-  const digest = await coming('app');
+  const digest = await startTransfer('app');
   const path = `${ARRIVING_PATH}/${digest}?repository=app&wait=1`;
-  const { answer } = await waitFor(path, headers);
+  const { answer } = await startRequest(path, headers);
   await tokens.enable('puller', false);
   equal((await answer).status, 401);
 });
 
-test('what is arriving is not given to a token whose right was taken while it waited', async () => {
+test('arriving content is not sent to a token that lost its right during the wait', async () => {
   const headers = basic('narrow', await tokens.create('narrow', on('*', ...READ)));
-  const digest = await coming('app');
-  const { answer } = await waitFor(`${ARRIVING_PATH}/${digest}?repository=app&wait=1`, headers);
+  const digest = await startTransfer('app');
+  const { answer } = await startRequest(`${ARRIVING_PATH}/${digest}?repository=app&wait=1`, headers);
   await tokens.scope('narrow', on('other', ...READ));
   equal((await answer).status, 404);
 });
 
-test('an upload whose token is disabled while its body comes is not committed', async () => {
+test('an upload is not committed if its token is disabled while the body is received', async () => {
   const headers = basic('pusher', await tokens.create('pusher', on('app', ...ALL)));
   for (const kind of ['monolithic', 'finished'] as const) {
     await tokens.enable('pusher', true);
     const digest = sha256(`first second ${kind}`);
-    const begun = await layer.fetch('POST', '/v2/app/blobs/uploads/', { headers });
-    const at = begun.headers.get('location') as string;
+    const started = await layer.fetch('POST', '/v2/app/blobs/uploads/', { headers });
+    const location = started.headers.get('location') as string;
     const [method, path] =
       kind === 'finished'
-        ? ['PUT', `${at}?digest=${digest}`]
+        ? ['PUT', `${location}?digest=${digest}`]
         : ['POST', `/v2/app/blobs/uploads/?digest=${digest}`];
     const pushing = request(new URL(path as string, layer.url), { method: method as string, headers });
     pushing.write('first ');
@@ -136,7 +136,7 @@ test('an upload whose token is disabled while its body comes is not committed', 
   }
 });
 
-test('a download is cut when its token is disabled', async () => {
+test('a download is aborted when its token is disabled', async () => {
   const headers = basic('reader', await tokens.create('reader', on('app', ...READ)));
   const size = 64 * 1024 * 1024;
   const body = Buffer.alloc(size, 'x');
@@ -144,21 +144,21 @@ test('a download is cut when its token is disabled', async () => {
   equal((await layer.fetch('POST', path, { headers: writer, body })).status, 201);
   const pulling = request(new URL(`/v2/app/blobs/${sha256(body)}`, layer.url), { headers }).end();
   const [response] = (await once(pulling, 'response')) as [IncomingMessage];
-  let came = 0;
+  let received = 0;
   await once(response, 'readable');
   await tokens.enable('reader', false);
   response.on('data', (chunk: Buffer) => {
-    came += chunk.byteLength;
+    received += chunk.byteLength;
   });
   await new Promise((resolve) => response.once('close', resolve).once('error', () => {}));
-  ok(!response.complete && came < size, `${came} bytes came`);
+  ok(!response.complete && received < size, `received ${received} bytes`);
 });
 
-test('a Bearer token that was had for nothing reads nothing that a scope guards', async () => {
+test('a Bearer token without scopes is refused by every Terrace route', async () => {
   const all = [...on('*', ...ALL), 'gateway/line/config/write', 'gateway/line/message/write'];
   const login = basic('line', await tokens.create('line', all));
-  const nothing = bearer(await tokenFor(layer, login));
-  const digest = await coming('app');
+  const unscoped = bearer(await tokenFor(layer, login));
+  const digest = await startTransfer('app');
   const instance = '00000000-0000-4000-8000-000000000000';
   const report = JSON.stringify({ made: 'm', events: [], instance });
   const arriving = `${ARRIVING_PATH}/${digest}?repository=app&wait=0`;
@@ -172,7 +172,7 @@ test('a Bearer token that was had for nothing reads nothing that a scope guards'
   ][] = [
     [CHANGES_PATH, 'GET', CHANGES_PATH, 'registry:catalog:*', [401, 200]],
     [ARRIVING_PATH, 'GET', ARRIVING_PATH, 'registry:catalog:*', [401, 200]],
-    // As if it were not on its way.
+    // The same answer as for a blob without a transfer.
     [`${ARRIVING_PATH}/:digest`, 'GET', arriving, 'repository:app:pull', [404, 204]],
     [
       childPath(':child'),
@@ -185,14 +185,10 @@ test('a Bearer token that was had for nothing reads nothing that a scope guards'
     [reportPath(':child'), 'POST', reportPath('line'), 'gateway:line:message_write', [401, 200], report],
   ];
   const known = layer.routes.filter((route) => route.startsWith('/v2/_terrace'));
-  deepEqual(
-    [...new Set(known)].sort(),
-    routes.map(([route]) => route).sort(),
-    'each route stands in the table',
-  );
+  deepEqual([...new Set(known)].sort(), routes.map(([route]) => route).sort(), 'the table has every route');
   for (const [, method, path, scope, [without, granted], body] of routes) {
     const sent = body === undefined ? {} : { body };
-    const refused = await layer.fetch(method, path, { headers: nothing, ...sent });
+    const refused = await layer.fetch(method, path, { headers: unscoped, ...sent });
     equal(refused.status, without, `${method} ${path}`);
     if (without === 401) ok(refused.headers.get('www-authenticate')?.includes(`scope="${scope}"`), path);
     const headers = bearer(await tokenFor(layer, login, scope));
@@ -200,25 +196,25 @@ test('a Bearer token that was had for nothing reads nothing that a scope guards'
   }
 });
 
-test('a report that names no instance is refused where another instance has the place', async () => {
+test('a report without an instance is refused while an instance of the child is active', async () => {
   const login = basic(
     'cell',
     await tokens.create('cell', ['gateway/cell/config/write', 'gateway/cell/message/write']),
   );
-  const tell = async (instance?: string) => {
+  const report = async (instance?: string) => {
     const body = JSON.stringify({ made: 'm', events: [], ...(instance && { instance }) });
     return (await layer.fetch('POST', reportPath('cell'), { headers: login, body })).status;
   };
-  equal(await tell(), 200, 'nobody has the place');
+  equal(await report(), 200, 'no instance is active');
   const instance = '00000000-0000-4000-8000-000000000001';
   const body = JSON.stringify({ instance });
   equal((await layer.fetch('PUT', childPath('cell'), { headers: login, body })).status, 201);
-  equal(await tell(), 409);
-  equal(await tell('00000000-0000-4000-8000-000000000002'), 409);
-  equal(await tell(instance), 200);
+  equal(await report(), 409);
+  equal(await report('00000000-0000-4000-8000-000000000002'), 409);
+  equal(await report(instance), 200);
 });
 
-test('without accounts a request rests, and ends when the first account is made', async () => {
+test('in a layer without accounts, a long poll is answered 401 when the first account is created', async () => {
   await using open = await TestLayer.start();
   const { cursor } = (await (await open.fetch('GET', CHANGES_PATH)).json()) as Changes;
   const answer = open.fetch('GET', `${CHANGES_PATH}?after=${cursor}&wait=58`);

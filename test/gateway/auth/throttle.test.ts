@@ -20,7 +20,7 @@ const delay = (throttle: Throttle, name: string, address: string, now = 0): numb
   return 'delayMs' in attempt ? attempt.delayMs : Number.NaN;
 };
 
-test('a name from an address is refused after a few failures, for longer and longer up to a bound', () => {
+test('a name from an address is refused after some failures, for a time that doubles up to a maximum', () => {
   const throttle = new Throttle();
   let now = 0;
   for (let i = 0; i < limits.pair.free; i += 1) equal(refused(throttle, 'ci', '10.0.0.1', now), 0);
@@ -29,14 +29,14 @@ test('a name from an address is refused after a few failures, for longer and lon
     equal(
       refused(throttle, 'ci', '10.0.0.1', now + seconds * 1_000 - 1),
       1,
-      'what is refused counts no further',
+      'a refused attempt is not counted',
     );
     now += seconds * 1_000;
     equal(refused(throttle, 'ci', '10.0.0.1', now), 0);
   }
 });
 
-test('the wait begins when the client is told of its failure', () => {
+test('the wait begins when the client receives the failure', () => {
   const throttle = new Throttle();
   fail(throttle, limits.pair.free, 'ci', '10.0.0.1');
   throttle.failed('ci', '10.0.0.1', 5_000);
@@ -45,7 +45,7 @@ test('the wait begins when the client is told of its failure', () => {
   equal(refused(throttle, 'nobody', '10.0.0.2', 5_000), 0);
 });
 
-test('the same name from another address, and another name from the same, are not refused', () => {
+test('the same name from another address, and another name from the same address, are not refused', () => {
   const throttle = new Throttle();
   fail(throttle, limits.pair.free, 'ci', '10.0.0.1');
   ok(refused(throttle, 'ci', '10.0.0.1') > 0);
@@ -60,7 +60,7 @@ test('an address that tries many names is refused', () => {
   equal(refused(throttle, 'another', '10.0.0.2'), 0);
 });
 
-test('a name that many addresses try is slow for all, by a bounded delay, and refused to none', () => {
+test('a name tried from many addresses is delayed for all of them, up to a maximum, and refused to none', () => {
   const throttle = new Throttle();
   for (let i = 0; i < limits.name.free; i += 1) equal(delay(throttle, 'ci', `10.0.0.${i}`), 0);
   equal(delay(throttle, 'ci', '10.0.1.1'), 100);
@@ -69,7 +69,7 @@ test('a name that many addresses try is slow for all, by a bounded delay, and re
   equal(delay(throttle, 'ci', '10.0.3.1'), limits.name.maxMs);
 });
 
-test('success takes back what was counted for it', () => {
+test('success undoes the counts of its attempt', () => {
   const throttle = new Throttle();
   for (let i = 0; i < 1_000; i += 1) {
     equal(delay(throttle, 'ci', '10.0.0.1'), 0);
@@ -78,7 +78,7 @@ test('success takes back what was counted for it', () => {
   equal(throttle.size, 0);
 });
 
-test("success with one name does not take back an address's failures with others", () => {
+test("success with one name does not undo an address's failures with other names", () => {
   const throttle = new Throttle();
   for (let i = 0; i < limits.address.free - 1; i += 1) {
     throttle.begin(`name-${i}`, '10.0.0.1', 0);
@@ -89,14 +89,14 @@ test("success with one name does not take back an address's failures with others
   ok(refused(throttle, 'mine', '10.0.0.1') > 0);
 });
 
-test('failures are forgotten after a quiet time', () => {
+test('counts expire after a quiet period', () => {
   const throttle = new Throttle();
   fail(throttle, limits.pair.free, 'ci', '10.0.0.1');
   equal(refused(throttle, 'ci', '10.0.0.1', FORGET_MS + 1), 0);
   equal(delay(throttle, 'ci', '10.0.0.1', FORGET_MS + 2), 0);
 });
 
-test('memory is bounded, and what failed last is remembered', () => {
+test('the number of counts is bounded, and the most recent failures are kept', () => {
   const throttle = new Throttle();
   fail(throttle, limits.pair.free, 'old', '10.0.0.1');
   for (let i = 0; i < 2 * MAX_COUNTS; i += 1) throttle.begin(`name-${i}`, `10.1.${i >> 8}.${i & 255}`, 0);
@@ -106,11 +106,11 @@ test('memory is bounded, and what failed last is remembered', () => {
   ok(refused(throttle, 'new', '10.0.0.2') > 0);
 });
 
-test('names that no token can have do not fill the memory', () => {
+test('names longer than any token name do not fill the memory', () => {
   const throttle = new Throttle();
   fail(throttle, 1, 'x'.repeat(60_000), '10.0.0.1');
   fail(throttle, limits.pair.free - 1, `${'x'.repeat(60_000)}y`, '10.0.0.1');
-  ok(refused(throttle, 'x'.repeat(80), '10.0.0.1') > 0, 'only the beginning of a name is kept');
+  ok(refused(throttle, 'x'.repeat(80), '10.0.0.1') > 0, 'only the beginning of a name is stored');
   throttle.succeeded('x'.repeat(60_000), '10.0.0.1');
   equal(refused(throttle, 'x'.repeat(80), '10.0.0.1'), 0);
 });

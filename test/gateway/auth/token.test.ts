@@ -21,14 +21,14 @@ before(async () => {
 });
 
 for (const path of paths) {
-  test(`GET ${path} gives a token for ten minutes`, async () => {
+  test(`GET ${path} issues a token for ten minutes`, async () => {
     const query =
       'service=registry.example&scope=repository:a/x:pull&account=ci&client_id=docker&offline_token=true';
     const response = await check(layer, {
       send: ['GET', `${path}?${query}`],
       headers: ci,
       status: 200,
-      want: { 'cache-control': 'no-store', 'content-type': /^application\/json/ },
+      expectedHeaders: { 'cache-control': 'no-store', 'content-type': /^application\/json/ },
     });
     equal(response.headers.get('www-authenticate'), null);
     const body = (await (await layer.fetch('GET', `${path}?${query}`, { headers: ci })).json()) as Record<
@@ -45,7 +45,7 @@ for (const path of paths) {
     await check(layer, { send: ['GET', '/v2/'], headers: bearer(String(body.token)), status: 200 });
   });
 
-  test(`POST ${path} gives one for a name and password in a form`, async () => {
+  test(`POST ${path} issues a token for a name and password in a form`, async () => {
     const fields = {
       grant_type: 'password',
       service: 'x',
@@ -61,7 +61,7 @@ for (const path of paths) {
   });
 }
 
-test('several scopes at once, repeated and with spaces, are each narrowed to what the account may', async () => {
+test('several scopes, repeated and separated by spaces, are each narrowed to the rights of the account', async () => {
   const token = await tokenFor(
     layer,
     ci,
@@ -78,7 +78,7 @@ test('several scopes at once, repeated and with spaces, are each narrowed to wha
   ]);
 });
 
-test('a form takes several scopes, and credentials in the header too', async () => {
+test('a form may have several scopes, and its credentials in the header', async () => {
   const body =
     'grant_type=password&scope=repository:a/x:pull&scope=repository:b/x:pull+repository:a/y:delete';
   const response = await layer.fetch('POST', '/v2/token', { headers: { ...form, ...ci }, body });
@@ -90,7 +90,7 @@ test('a form takes several scopes, and credentials in the header too', async () 
   ]);
 });
 
-test('tokens are given in a ReadOnly layer, by POST as well', async () => {
+test('a ReadOnly layer issues tokens, also by POST', async () => {
   layer.mode = 'ReadOnly';
   const body = new URLSearchParams({ username: 'ci', password }).toString();
   const { status } = await layer.fetch('POST', '/v2/token', { headers: form, body });
@@ -101,7 +101,7 @@ test('tokens are given in a ReadOnly layer, by POST as well', async () => {
 const refused: [string, [string, string], Record<string, string>, string | undefined, number][] = [
   ['no credentials', ['GET', '/v2/token'], {}, undefined, 401],
   ['a wrong password', ['GET', '/v2/token'], basic('ci', 'wrong'), undefined, 401],
-  ['a name that is not known', ['GET', '/v2/token'], basic('cd', 'wrong'), undefined, 401],
+  ['an unknown name', ['GET', '/v2/token'], basic('cd', 'wrong'), undefined, 401],
   ['a wrong password in a form', ['POST', '/v2/token'], form, 'username=ci&password=wrong', 401],
   ['a form without a password', ['POST', '/v2/token'], form, 'username=ci', 401],
   ['a form without credentials', ['POST', '/v2/token'], form, 'grant_type=password', 401],
@@ -109,7 +109,7 @@ const refused: [string, [string, string], Record<string, string>, string | undef
   ['another method', ['PUT', '/v2/token'], {}, 'x', 405],
 ];
 for (const [title, send, headers, body, status] of refused) {
-  test(`${title} answers ${status}`, async () => {
+  test(`a token request with ${title} is answered ${status}`, async () => {
     const response = await check(layer, { send, headers, ...(body && { body }), status });
     equal(response.headers.get('www-authenticate')?.split(' ')[0], status === 401 ? 'Basic' : undefined);
   });
@@ -118,25 +118,25 @@ for (const [title, send, headers, body, status] of refused) {
 for (const [title, headers, body, error] of [
   ['a refresh token', form, 'grant_type=refresh_token&refresh_token=x', 'unsupported_grant_type'],
   ['an authorization code', form, 'grant_type=authorization_code&code=x', 'unsupported_grant_type'],
-  ['JSON', { 'content-type': 'application/json' }, '{}', 'invalid_request'],
+  ['a JSON body', { 'content-type': 'application/json' }, '{}', 'invalid_request'],
 ] as const) {
-  test(`${title} is refused as OAuth has it`, async () => {
+  test(`${title} is refused with an OAuth error`, async () => {
     const response = await layer.fetch('POST', '/oauth2/token', { headers, body });
     equal(response.status, 400);
-    const said = (await response.json()) as Record<string, string>;
-    equal(said.error, error);
-    match(said.error_description!, /\w/);
+    const answer = (await response.json()) as Record<string, string>;
+    equal(answer.error, error);
+    match(answer.error_description!, /\w/);
   });
 }
 
-test('a form that does not come in time is not waited for', async () => {
+test('a form that is not received in time is answered 408', async () => {
   const head = 'POST /v2/token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 100\r\n';
   const answer = await raw(layer.port, `${head}Content-Type: ${form['content-type']}\r\n\r\nusername=`);
   match(answer, /^HTTP\/1\.1 408 /);
   errorBody(answer.slice(answer.indexOf('\r\n\r\n') + 4), 'SIZE_INVALID');
 });
 
-test('a token that nobody narrowed is no longer than a header may be', async () => {
+test('a token has at most 100 scopes, so that it fits into a header', async () => {
   const scopes = Array.from({ length: 150 }, (_, i) => `repository:a/${'x'.repeat(200)}${i}:*`);
   const body = new URLSearchParams([
     ['username', 'ci'],

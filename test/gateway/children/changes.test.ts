@@ -4,7 +4,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, sha512, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
-/** Pushes of a manifest that name several tags, and changes that depend on what is there. */
+/** Pushes of a manifest with several tags, and changes with preconditions. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -21,11 +21,11 @@ const put = (reference: string, body: string, more: Record<string, string> = {})
   headers: { ...headers, ...more },
   body,
 });
-const points = async (tag: string): Promise<string | null> =>
+const digestOfTag = async (tag: string): Promise<string | null> =>
   (await layer.fetch('HEAD', manifest(tag))).headers.get('docker-content-digest');
 
 for (const digestOf of [sha256, sha512]) {
-  test(`a push by ${digestOf.name} names its tags, twice too, and they point to it`, async () => {
+  test(`a push by ${digestOf.name} digest sets the tags of its query, also one given twice`, async () => {
     const text = image(digestOf.name);
     const digest = digestOf(text);
     const tags = Array.from({ length: 50 }, (_, n) => `${digestOf.name}-${n}`);
@@ -33,31 +33,35 @@ for (const digestOf of [sha256, sha512]) {
     await check(layer, {
       ...put(`${digest}?${query}`, text),
       status: 201,
-      want: { 'oci-tag': tags.join(', '), 'docker-content-digest': digest },
+      expectedHeaders: { 'oci-tag': tags.join(', '), 'docker-content-digest': digest },
     });
-    for (const tag of tags) equal(await points(tag), digest);
+    for (const tag of tags) equal(await digestOfTag(tag), digest);
     const moved = image(`${digestOf.name} again`);
     await check(layer, { ...put(`${digestOf(moved)}?tag=${tags[1]}`, moved), status: 201 });
-    equal(await points(tags[1]!), digestOf(moved));
-    equal(await points(tags[2]!), digest);
+    equal(await digestOfTag(tags[1]!), digestOf(moved));
+    equal(await digestOfTag(tags[2]!), digest);
   });
 }
 
-test('a push by digest with a tag that is none, or with too many, changes nothing', async () => {
+test('a push by digest with an invalid tag, or with too many tags, changes nothing', async () => {
   const text = image('refused');
   const many = Array.from({ length: 101 }, (_, n) => `tag=t${n}`).join('&');
   const bad = put(`${sha256(text)}?tag=good&tag=-bad`, text);
   await check(layer, { ...bad, status: 400, code: 'MANIFEST_INVALID' });
   await check(layer, { ...put(`${sha256(text)}?${many}`, text), status: 400, code: 'UNSUPPORTED' });
-  for (const reference of ['good', 't1', sha256(text)]) equal(await points(reference), null);
+  for (const reference of ['good', 't1', sha256(text)]) equal(await digestOfTag(reference), null);
 });
 
-test('a push by tag takes no others', async () => {
-  await check(layer, { ...put('one?tag=two', image('one')), status: 201, want: { 'oci-tag': null } });
-  equal(await points('two'), null);
+test('a push by tag ignores other tags in its query', async () => {
+  await check(layer, {
+    ...put('one?tag=two', image('one')),
+    status: 201,
+    expectedHeaders: { 'oci-tag': null },
+  });
+  equal(await digestOfTag('two'), null);
 });
 
-test('a tag is made only where there is none, and moved only from what the client knows', async () => {
+test('If-None-Match creates a tag only if it is missing, and If-Match changes it only from a known digest', async () => {
   const [first, second, third] = ['first', 'second', 'third'].map(image) as [string, string, string];
   const etag = (text: string) => `"${sha256(text)}"`;
   const refused = { status: 412, code: 'DENIED' };
@@ -65,25 +69,25 @@ test('a tag is made only where there is none, and moved only from what the clien
   await check(layer, { ...put('t', first, { 'if-none-match': '*' }), status: 201 });
   await check(layer, { ...put('t', second, { 'if-none-match': '*' }), ...refused });
   await check(layer, { ...put('t', second, { 'if-match': etag(third) }), ...refused });
-  equal(await points('t'), sha256(first));
+  equal(await digestOfTag('t'), sha256(first));
   await check(layer, { ...put('t', second, { 'if-match': etag(first) }), status: 201 });
   await check(layer, { ...put('t', third, { 'if-match': etag(first) }), ...refused });
-  equal(await points('t'), sha256(second));
+  equal(await digestOfTag('t'), sha256(second));
   await check(layer, { send: ['DELETE', manifest('t')], headers: { 'if-match': etag(first) }, ...refused });
   await check(layer, { send: ['DELETE', manifest('t')], headers: { 'if-match': etag(second) }, status: 202 });
-  equal(await points('t'), null);
+  equal(await digestOfTag('t'), null);
 });
 
-test('a refused change does not tell what is there: its client may not be one that may read', async () => {
-  const known = image('known');
-  await check(layer, { ...put('told', known), status: 201 });
-  const init = { headers: { ...headers, 'if-none-match': '*' }, body: known };
-  const response = await layer.fetch('PUT', manifest('told'), init);
+test('a refused change does not reveal the current digest, as its client may not be allowed to read it', async () => {
+  const existing = image('existing');
+  await check(layer, { ...put('existing', existing), status: 201 });
+  const init = { headers: { ...headers, 'if-none-match': '*' }, body: existing };
+  const response = await layer.fetch('PUT', manifest('existing'), init);
   equal(response.status, 412);
-  equal((await response.text()).includes(sha256(known)), false);
+  equal((await response.text()).includes(sha256(existing)), false);
 });
 
-test('of clients that change the same tag from what they know, one succeeds at a time', async () => {
+test('of concurrent conditional changes of a tag, one succeeds at a time', async () => {
   const base = image('0');
   await check(layer, { ...put('counter', base), status: 201 });
   let tries = 0;

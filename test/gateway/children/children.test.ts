@@ -10,7 +10,7 @@ import { until } from '../../support/until.ts';
 import { basic, bearer, granted, on, Tokens, tokenFor } from '../accounts.ts';
 import { TestLayer } from '../layer.ts';
 
-/** Who may activate a layer below over HTTP, and what it hears. */
+/** Activation of a layer below over HTTP: the rights that it needs, and its answers. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -33,7 +33,7 @@ const actions = (child: string) => gatewayActions.map((action) => `gateway/${chi
 
 before(async () => {
   const open = await activate(one);
-  equal(open.status, 403, 'while there are no accounts, nobody is a child');
+  equal(open.status, 403, 'without accounts, no caller can activate a child');
   equal((await first(open))?.code, 'DENIED');
   tokens = await Tokens.of(layer);
   line = basic(
@@ -46,11 +46,11 @@ beforeEach(async () => {
   await operator.call(deactivateChild, { name: 'line-1' });
 });
 
-test('the first instance is activated, again and again; another hears the words of the connected registry', async () => {
-  const made = await activate(one, line);
-  equal(made.status, 201);
-  const { since, ...said } = (await made.json()) as { since: number };
-  deepEqual(said, { child: 'line-1', instance: one });
+test("the first instance is activated, also repeatedly; another one gets the connected registry's refusal", async () => {
+  const created = await activate(one, line);
+  equal(created.status, 201);
+  const { since, ...activated } = (await created.json()) as { since: number };
+  deepEqual(activated, { child: 'line-1', instance: one });
   const again = await activate(one, line);
   equal(again.status, 200);
   equal(((await again.json()) as { since: number }).since, since);
@@ -68,13 +68,13 @@ test('the first instance is activated, again and again; another hears the words 
   equal((await activate(one, line)).status, 409);
 });
 
-test('a ReadOnly layer has children, too; the name counts in lower case', async () => {
+test('a ReadOnly layer activates children, too, and folds their names to lower case', async () => {
   layer.mode = 'ReadOnly';
   equal((await activate(one, line)).status, 201);
   equal((await activate(two, line, { child: 'LINE-1' })).status, 409);
 });
 
-test('who has not just this permission is no such child', async () => {
+test('an activation needs config/write on exactly this child', async () => {
   const reading = await tokens.create('reading', [
     'gateway/line-1/config/read',
     'gateway/line-1/message/write',
@@ -94,10 +94,10 @@ test('who has not just this permission is no such child', async () => {
     equal(response.status, status, child);
     equal((await first(response))?.code, code);
   }
-  equal((await activate(two, line)).status, 201, 'nobody took the place');
+  equal((await activate(two, line)).status, 201, 'no instance was activated');
 });
 
-test('a Bearer token needs the scope that the challenge names', async () => {
+test('an activation by Bearer token needs the scope of the challenge', async () => {
   const challenged = await activate(one);
   equal(challenged.status, 401);
   match(challenged.headers.get('www-authenticate') ?? '', /scope="gateway:line-1:config_write"/);
@@ -108,7 +108,7 @@ test('a Bearer token needs the scope that the challenge names', async () => {
   equal((await activate(one, bearer(enough))).status, 201);
 });
 
-test('what is no activation is refused with the remedy', async () => {
+test('an invalid activation is refused with the remedy', async () => {
   const bodies = [
     '',
     'x',
@@ -126,21 +126,21 @@ test('what is no activation is refused with the remedy', async () => {
   equal((await activate(undefined, line, { body: 'x'.repeat(5_000) })).status, 413);
   const got = await layer.fetch('GET', childPath('line-1'), { headers: line });
   equal(got.status, 405);
-  equal((await activate(one, line)).status, 201, 'nobody took the place');
+  equal((await activate(one, line)).status, 201, 'no instance was activated');
 });
 
-test('who is activated, and who is refused, is written down; who only says that it is there is not', async () => {
-  // An account of its own: refusals of a kind that was written down a moment ago are gathered.
+test('activations and refusals are audited, and a repeated activation is not', async () => {
+  // An account of its own: refusals of a kind that was recorded before are gathered.
   const own = basic('line-3', await tokens.create('line-3', actions('line-3')));
   for (const instance of [one, one, two]) {
     await (await activate(instance, own, { child: 'line-3' })).arrayBuffer();
   }
-  // The line of a request comes when its answer has gone out: that of another one comes behind them.
+  // The line of a request is written once its answer is sent: that of a later request follows the others.
   await (await activate(one, own, { child: 'line-9' })).arrayBuffer();
-  const written = () => layer.logged.filter(({ audit, token }) => audit && token === 'line-3');
-  await until(() => written().length >= 3);
+  const auditLines = () => layer.logged.filter(({ audit, token }) => audit && token === 'line-3');
+  await until(() => auditLines().length >= 3);
   deepEqual(
-    written().map(({ action, child, status }) => [action, child, status]),
+    auditLines().map(({ action, child, status }) => [action, child, status]),
     [
       ['config/write', 'line-3', 201],
       ['config/write', 'line-3', 409],
@@ -149,14 +149,14 @@ test('who is activated, and who is refused, is written down; who only says that 
   );
 });
 
-test('a request that waits for changes says that the child is there, and keeps its place', async () => {
+test('a long poll of a child records its presence and activates its instance', async () => {
   const poll = async (instance: string, headers: Record<string, string>, child = 'line-1') =>
     layer.fetch('GET', `${CHANGES_PATH}?${new URLSearchParams({ child, instance })}`, { headers });
-  const isKnown = async (...asked: Parameters<typeof poll>) =>
-    ((await (await poll(...asked)).json()) as Changes).known ?? false;
+  const isKnown = async (...parameters: Parameters<typeof poll>) =>
+    ((await (await poll(...parameters)).json()) as Changes).known ?? false;
   const seen = async (child: string) => (await operator.get(presence, child))?.value.seen;
 
-  equal(await isKnown(one, line), false, 'it has not told yet how it stands');
+  equal(await isKnown(one, line), false, 'it has not reported its status yet');
   ok(await seen('line-1'));
   const { children } = await operator.call(listChildren, { limit: 10 });
   equal(children.find(({ name }) => name === 'line-1')?.instance, one);
@@ -167,6 +167,6 @@ test('a request that waits for changes says that the child is there, and keeps i
   const refused = await poll(two, line);
   equal(refused.status, 409);
   equal((await first(refused))?.code, 'ALREADY_ACTIVATED');
-  equal(await isKnown(two, line, 'line-2'), false, 'nobody speaks for another child');
+  equal(await isKnown(two, line, 'line-2'), false, 'a child cannot act as another one');
   equal(await seen('line-2'), undefined);
 });

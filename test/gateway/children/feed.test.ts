@@ -6,15 +6,15 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { TestLayer } from '../layer.ts';
 
-/** What the layers below are told of changes, over HTTP. */
+/** The change feed for the layers below, over HTTP. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
 const operator = await layer.testBus.connect('operator');
 
-type Ask = { after?: string; wait?: number; login?: string };
+type Query = { after?: string; wait?: number; login?: string };
 
-async function told({ after, wait, login = '' }: Ask): Promise<Changes> {
+async function changesAfter({ after, wait, login = '' }: Query): Promise<Changes> {
   const query = new URLSearchParams({
     ...(after !== undefined && { after }),
     ...(wait && { wait: `${wait}` }),
@@ -38,31 +38,31 @@ async function push(repository: string, tag: string, login = ''): Promise<void> 
 const tags = ({ changes }: Changes) =>
   changes.map((one) => ('tag' in one ? `${one.repository}:${one.tag}` : ''));
 
-test('a request that waits is answered when something changes, and at the end of its time', async () => {
-  const { cursor } = await told({});
-  const waiting = told({ after: cursor, wait: 58 });
+test('a long poll is answered at the next change, and when its wait is over', async () => {
+  const { cursor } = await changesAfter({});
+  const waiting = changesAfter({ after: cursor, wait: 58 });
   await push('app', 'v1');
   deepEqual(tags(await waiting), ['app:v1']);
-  const { cursor: later } = await told({ after: cursor });
-  const end = await told({ after: later, wait: 1 });
+  const { cursor: later } = await changesAfter({ after: cursor });
+  const end = await changesAfter({ after: later, wait: 1 });
   deepEqual([end.changes, end.lost, end.cursor], [[], false, later]);
 });
 
-test('what changed while nobody could be told is told to whoever asks again', async () => {
-  const { cursor } = await told({});
+test('a change during an outage of storage is reported to the next request', async () => {
+  const { cursor } = await changesAfter({});
   const waiting = layer.fetch('GET', `${CHANGES_PATH}?after=${cursor}&wait=58`);
   await layer.storageDown();
   await layer.storageUp();
   await push('app', 'restarted');
-  // It has heard of it, or is told to come again.
+  // It is answered with the change, or must be repeated.
   ok([200, 503].includes((await waiting).status));
-  deepEqual(tags(await told({ after: cursor })), ['app:restarted']);
+  deepEqual(tags(await changesAfter({ after: cursor })), ['app:restarted']);
 });
 
 for (const [query, why] of [
   ['wait=59', 'longer than proxies wait'],
-  ['wait=-1', 'no time'],
-  ['wait=x', 'no number'],
+  ['wait=-1', 'a negative time'],
+  ['wait=x', 'not a number'],
 ] as const) {
   test(`${query} is refused: ${why}`, async () => {
     const response = await layer.fetch('GET', `${CHANGES_PATH}?${query}`);
@@ -71,56 +71,60 @@ for (const [query, why] of [
   });
 }
 
-test('a cursor that is none is one that is lost', async () => {
+test('an invalid cursor is answered as a lost one', async () => {
   await push('app', 'v2');
   for (const after of ['', 'x', '../..', '1.00.ffffffff', 'a'.repeat(500)]) {
-    equal((await told({ after })).lost, true, after);
+    equal((await changesAfter({ after })).lost, true, after);
   }
 });
 
 for (const path of [CHANGES_PATH, ARRIVING_PATH]) {
-  test(`of the requests that wait at ${path}, one client has eight`, async () => {
+  test(`one client may have eight waiting requests at ${path}`, async () => {
     const { cursor } = (await (await layer.fetch('GET', path)).json()) as { cursor: string };
     const end = new AbortController();
-    const ask = (wait: number) =>
+    const poll = (wait: number) =>
       fetch(new URL(`${path}?after=${cursor}&wait=${wait}`, layer.url), { signal: end.signal });
-    // Whichever comes last is answered first.
-    const waiting = Array.from({ length: 9 }, () => ask(50));
+    // The last one to arrive is answered first.
+    const waiting = Array.from({ length: 9 }, () => poll(50));
     const refused = await Promise.race(waiting);
     equal(refused.status, 429);
     const after = Number(refused.headers.get('retry-after'));
     ok(after >= 5 && after <= 15, `${after}`);
-    equal((await ask(0)).status, 200, 'one that does not wait is answered');
+    equal((await poll(0)).status, 200, 'a request that does not wait is answered');
     end.abort();
     await Promise.allSettled(waiting);
-    // Each gives its place back.
-    let further: Response;
-    do further = await fetch(new URL(`${path}?after=${cursor}&wait=1`, layer.url));
-    while (further.status === 429);
-    equal(further.status, 200);
+    // Each releases its slot.
+    let next: Response;
+    do next = await fetch(new URL(`${path}?after=${cursor}&wait=1`, layer.url));
+    while (next.status === 429);
+    equal(next.status, 200);
   });
 }
 
-test('who has an account hears of what it may see, and begins anew where that has become more', async () => {
-  const make = async (name: string, ...actions: string[]) => {
+test('an account gets the changes that it may see, and its cursor is lost when its rights change', async () => {
+  const createLogin = async (name: string, ...actions: string[]) => {
     const { password } = await operator.call(createToken, { name, actions });
     return `${name}:${password}`;
   };
-  const all = await make('all', 'repositories/*/content/read', 'repositories/*/content/write');
-  const some = await make('some', 'repositories/seen/*/metadata/read', 'repositories/seen/*/content/read');
-  const start = await told({ login: some });
+  const all = await createLogin('all', 'repositories/*/content/read', 'repositories/*/content/write');
+  const some = await createLogin(
+    'some',
+    'repositories/seen/*/metadata/read',
+    'repositories/seen/*/content/read',
+  );
+  const start = await changesAfter({ login: some });
   await push('hidden/app', 'v1', all);
-  const quiet = await told({ login: some, after: start.cursor, wait: 1 });
+  const quiet = await changesAfter({ login: some, after: start.cursor, wait: 1 });
   deepEqual(quiet.changes, []);
   notEqual(quiet.cursor, start.cursor);
-  const waiting = told({ login: some, after: start.cursor, wait: 58 });
+  const waiting = changesAfter({ login: some, after: start.cursor, wait: 58 });
   await push('seen/app', 'v1', all);
-  const news = await waiting;
-  deepEqual(tags(news), ['seen/app:v1']);
+  const received = await waiting;
+  deepEqual(tags(received), ['seen/app:v1']);
 
-  equal((await told({ login: all, after: news.cursor })).lost, true);
+  equal((await changesAfter({ login: all, after: received.cursor })).lost, true);
   const actions = ['repositories/seen/*/metadata/read', 'repositories/hidden/*/metadata/read'];
   await operator.call(putScopeMap, { name: 'some', actions });
-  equal((await told({ login: some, after: news.cursor })).lost, true);
+  equal((await changesAfter({ login: some, after: received.cursor })).lost, true);
   equal((await layer.fetch('GET', CHANGES_PATH)).status, 401);
 });

@@ -6,9 +6,9 @@ import { forgetDeletedChildren } from '../../../services/gateway/children/forget
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
 
-test('an account that goes while the accounts are looked at is looked for again', async () => {
+test('an account that is deleted during a check is found by another check', async () => {
   let changed = () => {};
-  let have = ['line'];
+  let accounts = ['line'];
   let reads = 0;
   const bus = {
     list: async (state: { bucket: string }) =>
@@ -16,10 +16,10 @@ test('an account that goes while the accounts are looked at is looked for again'
     unreadable: () => [],
     call: async () => {
       reads += 1;
-      const names = have;
-      // After the accounts were read, and before whoever asked has the answer.
+      const names = accounts;
+      // After the accounts were read, and before the caller has the answer.
       if (reads === 1) {
-        have = [];
+        accounts = [];
         changed();
       }
       return { names, open: false };
@@ -33,7 +33,7 @@ test('an account that goes while the accounts are looked at is looked for again'
   const forgotten: string[] = [];
   const reports = { forget: async (child: string) => void forgotten.push(child) };
   using _forgetting = forgetDeletedChildren({ bus, reports, log: quiet });
-  await until(() => forgotten.length > 0, 'it is forgotten');
+  await until(() => forgotten.length > 0, 'the state of the child is deleted');
   assert.deepEqual(forgotten, ['line']);
   assert.equal(reads, 2);
 });

@@ -10,28 +10,28 @@ import {
   Waiters,
 } from '../../../services/gateway/children/long-poll.ts';
 
-/** How many requests may wait for something to tell. */
+/** Limits of long polls, and what ends them. */
 
 const from = (ip: string, name = '') => ({ ip, caller: { identity: { name } } }) as never;
 
-test('one account has so many places at a route, from wherever it comes, and one again when a request ends', () => {
+test('an account has MAX_LONG_POLLS_EACH slots per route, from any address; an ended poll releases its slot', () => {
   const longPolls = new LongPolls();
-  const places = Array.from({ length: MAX_LONG_POLLS_EACH + 1 }, (_, n) =>
+  const slots = Array.from({ length: MAX_LONG_POLLS_EACH + 1 }, (_, n) =>
     longPolls.slotFor(from(`192.0.2.${n}`, 'line'), 'changes'),
   );
-  const taken = places.map((place) => place.take());
+  const taken = slots.map((slot) => slot.take());
   equal(taken.lastIndexOf(true), MAX_LONG_POLLS_EACH - 1);
   equal(taken.at(-1), false);
-  equal(places[0]?.take(), true, 'it has its place');
+  equal(slots[0]?.take(), true, 'it already has its slot');
   equal(longPolls.slotFor(from('192.0.2.1', 'line'), 'arriving').take(), true, 'another route');
   equal(longPolls.slotFor(from('192.0.2.1', 'line-2'), 'changes').take(), true, 'another account');
-  places[0]?.[Symbol.dispose]();
-  places[0]?.[Symbol.dispose]();
-  equal(places.at(-1)?.take(), true);
-  equal(places[0]?.take(), false, 'it gave back one place, and no more');
+  slots[0]?.[Symbol.dispose]();
+  slots[0]?.[Symbol.dispose]();
+  equal(slots.at(-1)?.take(), true);
+  equal(slots[0]?.take(), false, 'it released one slot only');
 });
 
-test('without accounts, one network has so many', () => {
+test('without accounts, MAX_LONG_POLLS_EACH applies to a network', () => {
   const longPolls = new LongPolls();
   const take = (ip: string) => longPolls.slotFor(from(ip), 'changes').take();
   for (let n = 0; n < MAX_LONG_POLLS_EACH; n += 1) equal(take(`2001:db8::${n}`), true);
@@ -39,26 +39,26 @@ test('without accounts, one network has so many', () => {
   equal(take('2001:db8:1::1'), true);
 });
 
-test('a request that does not wait needs no place, and all together have so many', () => {
+test('a request that does not wait takes no slot, and all accounts together have MAX_LONG_POLLS', () => {
   const longPolls = new LongPolls();
   for (let n = 0; n < 10; n += 1) longPolls.slotFor(from('192.0.2.1', 'line'), 'changes');
-  const places = Array.from({ length: MAX_LONG_POLLS }, (_, n) => {
-    const place = longPolls.slotFor(from('192.0.2.1', `line-${n}`), 'changes');
-    equal(place.take(), true);
-    return place;
+  const slots = Array.from({ length: MAX_LONG_POLLS }, (_, n) => {
+    const slot = longPolls.slotFor(from('192.0.2.1', `line-${n}`), 'changes');
+    equal(slot.take(), true);
+    return slot;
   });
   const further = longPolls.slotFor(from('192.0.2.1', 'further'), 'changes');
   equal(further.take(), false);
-  places[0]?.[Symbol.dispose]();
+  slots[0]?.[Symbol.dispose]();
   equal(further.take(), true);
 });
 
-test('who finds no place comes again after 5 to 15 s', () => {
+test('a request without a slot may retry after 5 to 15 s', () => {
   equal(tooManyLongPolls(0).detail?.retryAfter, 5);
   equal(tooManyLongPolls(0.999).detail?.retryAfter, 15);
 });
 
-/** A request at a route, and what may end its wait. */
+/** A request at a route, with the events that may end its wait. */
 function polling(waitMs = 10_000, isFree = true) {
   const socket = Object.assign(new EventEmitter(), { destroyed: false });
   const server = { listening: true };
@@ -88,7 +88,7 @@ function polling(waitMs = 10_000, isFree = true) {
   return { waiters, socket, poll, close, disconnect, taken: () => taken };
 }
 
-/** Checks that count up, and are ready at `ready`. */
+/** Checks that count their calls, and are ready at call `ready`. */
 const counting = (ready: number, each: (count: number) => void = () => {}) => {
   let count = 0;
   return async (): Promise<PollStep<number>> => {
@@ -113,7 +113,7 @@ test('a request checks again when it is woken, also by a change during its check
   equal(socket.listenerCount('close'), 0);
 });
 
-test('a request reads on while there is more, past its time and without a slot', async () => {
+test('a request reads on while there is more, also after its time and without a slot', async () => {
   const { poll, taken } = polling(0);
   let page = 0;
   const check = async () => {
@@ -124,7 +124,7 @@ test('a request reads on while there is more, past its time and without a slot',
   equal(taken(), false);
 });
 
-test('at the end of its time, of its connection or of the server, a request gets what there is', async () => {
+test('when its time, its connection or the server ends, a request gets the answer of its last check', async () => {
   equal(await polling(0).poll(counting(9)), 1);
   const [timed, lost, closed] = [polling(30), polling(), polling()];
   const answers = [timed, lost, closed].map(({ poll }) => poll(counting(9)));
@@ -135,7 +135,7 @@ test('at the end of its time, of its connection or of the server, a request gets
   deepEqual(others, [2, 2]);
 });
 
-test('a request that would have to wait without a slot is refused, and what a check throws ends it', async () => {
+test('a request that would wait without a slot is refused, and an error of its check ends it', async () => {
   await rejects(polling(10_000, false).poll(counting(2)), /too many long polls/);
   await rejects(
     polling().poll(async () => Promise.reject(new Error('no rights'))),

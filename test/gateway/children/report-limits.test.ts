@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { TestLayer } from '../layer.ts';
 
-/** What reports of the layers below may cost the layer above. */
+/** Limits of what reports of the layers below may cost the layer above. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -18,17 +18,17 @@ function post(child: string, report: unknown): Promise<Response> {
   return layer.fetch('POST', reportPath(child), { headers, body: gzipSync(JSON.stringify(report)) });
 }
 
-test('what a report has beside its events counts as well, before it is read', async () => {
+test('all of a report counts towards the allowance of its child, before it is parsed', async () => {
   const body = { made: 'm', events: [], more: 'x'.repeat(2_000_000) };
   const answers: number[] = [];
   while (answers.length < 10 && answers.at(-1) !== 429) answers.push((await post('noise', body)).status);
   deepEqual(answers.at(-1), 429);
   const refused = await post('noise', '[');
-  equal(refused.status, 400, 'a small one is read');
+  equal(refused.status, 400, 'a small one is parsed');
 });
 
-/** Begins a report whose body does not end before it is told to. */
-function begun(child: string): { end: () => void; answer: Promise<Answer> } {
+/** Starts a report whose body ends with a call of `end`. */
+function startReport(child: string): { end: () => void; answer: Promise<Answer> } {
   const sent = request(new URL(reportPath(child), layer.url), { method: 'POST' });
   const answer = once(sent, 'response').then(async ([response]: IncomingMessage[]) => {
     const { statusCode, headers } = response as IncomingMessage;
@@ -39,16 +39,16 @@ function begun(child: string): { end: () => void; answer: Promise<Answer> } {
 }
 type Answer = { status: number | undefined; retryAfter: string | undefined; text: string };
 
-test('of one child there are two reports at a time, and a further one is told when to come again', async () => {
-  const sent = ['twice', 'twice', 'twice'].map(begun);
-  // Whichever comes last is answered first.
-  const [further, answer] = await Promise.race(sent.map(async (one) => [one, await one.answer] as const));
+test('a child may have two reports in progress, and another one is refused with Retry-After', async () => {
+  const reports = ['twice', 'twice', 'twice'].map(startReport);
+  // The last one to arrive is answered first.
+  const [refused, answer] = await Promise.race(reports.map(async (one) => [one, await one.answer] as const));
   equal(answer.status, 429);
   match(answer.retryAfter ?? '', /^[1-9]$/);
   match(answer.text, /twice already has 2 reports in progress/);
-  const [first, second] = sent.filter((one) => one !== further) as [typeof further, typeof further];
-  equal((await post('beside', { made: 'm', events: [] })).status, 200, 'others are not held up');
-  // It does not hold its turn while its body comes in.
+  const [first, second] = reports.filter((one) => one !== refused) as [typeof refused, typeof refused];
+  equal((await post('another', { made: 'm', events: [] })).status, 200, 'other children are not affected');
+  // A report does not hold the turn of its child while its body is received.
   second.end();
   equal((await second.answer).status, 200);
   equal((await post('twice', { made: 'm', events: [] })).status, 200);
@@ -56,7 +56,7 @@ test('of one child there are two reports at a time, and a further one is told wh
   equal((await first.answer).status, 200);
 });
 
-test('values without an end are refused before they are made', async () => {
+test('a report with too many values is refused before they are created', async () => {
   const answer = await post('bomb', {
     made: 'm',
     events: [],
@@ -66,7 +66,7 @@ test('values without an end are refused before they are made', async () => {
   match(await answer.text(), /more than 100000 values/);
 });
 
-test('a report as large as any that Terrace sends is read', async () => {
+test('a report of the largest size that Terrace sends is accepted', async () => {
   const link = {
     ...{ state: 'Unhealthy' as const, since: 1, lastSync: 1, detail: 'x', code: 'busy', coordinator: 'c' },
     ...{

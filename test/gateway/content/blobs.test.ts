@@ -33,13 +33,18 @@ rows(
     {
       send: ['GET', path],
       status: 200,
-      want: { ...known, 'content-length': '1000000', 'content-range': null },
+      expectedHeaders: { ...known, 'content-length': '1000000', 'content-range': null },
       text: bytes,
     },
-    { send: ['HEAD', path], status: 200, want: { ...known, 'content-length': '1000000' } },
+    { send: ['HEAD', path], status: 200, expectedHeaders: { ...known, 'content-length': '1000000' } },
     { send: ['GET', `/v2/lib/app/blobs/${wide}`], status: 200, text: bytes },
-    { send: ['GET', `/v2/lib/app/blobs/${empty}`], status: 200, want: { 'content-length': '0' }, text: '' },
-    { send: ['HEAD', `/v2/lib/app/blobs/${empty}`], status: 200, want: { 'content-length': '0' } },
+    {
+      send: ['GET', `/v2/lib/app/blobs/${empty}`],
+      status: 200,
+      expectedHeaders: { 'content-length': '0' },
+      text: '',
+    },
+    { send: ['HEAD', `/v2/lib/app/blobs/${empty}`], status: 200, expectedHeaders: { 'content-length': '0' } },
     { send: ['GET', `/v2/lib/app/blobs/${unknown}`], status: 404, code: 'BLOB_UNKNOWN' },
     { send: ['HEAD', `/v2/lib/app/blobs/${unknown}`], status: 404 },
     { send: ['GET', `/v2/lib/other/blobs/${digest}`], status: 404 },
@@ -48,19 +53,19 @@ rows(
       send: ['GET', path],
       headers: { range: 'bytes=10-299999' },
       status: 206,
-      want: { ...known, 'content-range': 'bytes 10-299999/1000000', 'content-length': '299990' },
+      expectedHeaders: { ...known, 'content-range': 'bytes 10-299999/1000000', 'content-length': '299990' },
       text: bytes.subarray(10, 300_000),
     },
     {
-      title: 'GET with an open range answers the rest',
+      title: 'GET with an open range answers 206 and the rest',
       send: ['GET', path],
       headers: { range: 'bytes=999990-' },
       status: 206,
-      want: { 'content-range': 'bytes 999990-999999/1000000' },
+      expectedHeaders: { 'content-range': 'bytes 999990-999999/1000000' },
       text: bytes.subarray(999_990),
     },
     {
-      title: 'GET with a suffix range answers the end',
+      title: 'GET with a suffix range answers 206 and the end',
       send: ['GET', path],
       headers: { range: 'bytes=-5' },
       status: 206,
@@ -72,17 +77,17 @@ rows(
       headers: { range: 'bytes=1000000-' },
       status: 416,
       code: 'SIZE_INVALID',
-      want: { 'content-range': 'bytes */1000000' },
+      expectedHeaders: { 'content-range': 'bytes */1000000' },
     },
     {
-      title: 'GET with a range that is none answers all',
+      title: 'GET with an invalid range answers the full blob',
       send: ['GET', path],
       headers: { range: 'bytes=x' },
       status: 200,
       text: bytes,
     },
     {
-      title: 'GET with If-Range of other content answers all',
+      title: 'GET with If-Range of other content answers the full blob',
       send: ['GET', path],
       headers: { range: 'bytes=0-1', 'if-range': '"other"' },
       status: 200,
@@ -93,7 +98,7 @@ rows(
       send: ['GET', path],
       headers: { 'if-none-match': `"${digest}"` },
       status: 304,
-      want: { etag: `"${digest}"`, 'docker-content-digest': digest },
+      expectedHeaders: { etag: `"${digest}"`, 'docker-content-digest': digest },
     },
     {
       title: 'HEAD with If-None-Match answers 304',
@@ -104,7 +109,7 @@ rows(
     { send: ['DELETE', `/v2/lib/app/blobs/${unknown}`], status: 404, code: 'BLOB_UNKNOWN' },
     { send: ['DELETE', `/v2/lib/app/blobs/${empty}`], status: 202 },
     {
-      title: 'a deleted blob is gone',
+      title: 'GET of a deleted blob answers 404',
       send: ['GET', `/v2/lib/app/blobs/${empty}`],
       status: 404,
       code: 'BLOB_UNKNOWN',
@@ -113,13 +118,13 @@ rows(
 );
 
 test('GET with many ranges answers each of them as multipart/byteranges', async () => {
-  const wanted = Array.from({ length: 500 }, (_, index) => [
+  const ranges = Array.from({ length: 500 }, (_, index) => [
     index * 1_900 + 3,
     index * 1_900 + (index % 7 ? 40 : 1_500),
   ]);
-  wanted.push([100, 400_000]);
+  ranges.push([100, 400_000]);
   const response = await layer.fetch('GET', path, {
-    headers: { range: `bytes=${wanted.map(([first, last]) => `${first}-${last}`).join(',')}` },
+    headers: { range: `bytes=${ranges.map(([first, last]) => `${first}-${last}`).join(',')}` },
   });
   equal(response.status, 206);
   const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(
@@ -127,7 +132,7 @@ test('GET with many ranges answers each of them as multipart/byteranges', async 
   )?.[1];
   const body = Buffer.from(await response.arrayBuffer());
   equal(Number(response.headers.get('content-length')), body.byteLength);
-  const expected = wanted.map(([first, last], index) =>
+  const expected = ranges.map(([first, last], index) =>
     Buffer.concat([
       Buffer.from(
         `${index ? '\r\n' : ''}--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes ${first}-${last}/1000000\r\n\r\n`,
@@ -141,7 +146,7 @@ test('GET with many ranges answers each of them as multipart/byteranges', async 
 const big = randomBytes(24_000_000);
 const request = (method: string, target: string) => `${method} ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 
-test('a reader that goes away in the middle costs nothing', async () => {
+test('a reader that disconnects during a download leaves no file open', async () => {
   const target = `/v2/lib/app/blobs/${await layer.blob('lib/app', big)}`;
   for (let round = 0; round < 5; round += 1) {
     const connection = await RawConnection.open(layer.port);
@@ -153,7 +158,7 @@ test('a reader that goes away in the middle costs nothing', async () => {
   equal((await layer.fetch('GET', '/v2/')).status, 200);
 });
 
-test('a reader that takes nothing is let go, and one that pauses is not', async () => {
+test('a reader that stops reading is disconnected, and the next one gets the full blob', async () => {
   const target = `/v2/lib/app/blobs/${sha256(big)}`;
   const stuck = await RawConnection.open(layer.port);
   stuck.send(request('GET', target));
@@ -161,11 +166,11 @@ test('a reader that takes nothing is let go, and one that pauses is not', async 
   stuck.socket.pause();
   await until(async () => (await openFiles()) === 0);
   stuck.socket.destroy();
-  const whole = await layer.fetch('GET', target);
-  equal(sha256(new Uint8Array(await whole.arrayBuffer())), sha256(big));
+  const response = await layer.fetch('GET', target);
+  equal(sha256(new Uint8Array(await response.arrayBuffer())), sha256(big));
 });
 
-test('requests sent together are answered in their order', async () => {
+test('pipelined requests are answered in order', async () => {
   const connection = await RawConnection.open(layer.port);
   const close = request('GET', '/v2/').replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n');
   connection.send(

@@ -4,40 +4,40 @@ import { BufferPool, bufferSizeFor } from '../../../services/gateway/content/buf
 
 const KIB = 1024;
 
-test('the more streams there are, the smaller their pieces', () => {
+test('the more streams there are, the smaller their buffers', () => {
   equal(bufferSizeFor(1), 512 * KIB);
   equal(bufferSizeFor(32), 512 * KIB);
   equal(bufferSizeFor(64), 256 * KIB);
   equal(bufferSizeFor(10_000), 64 * KIB);
 });
 
-test('a stream that has ended leaves its buffers to the next one, and never to two', () => {
-  const pieces = new BufferPool();
-  const size = pieces.begin();
-  const first = [pieces.take(size, size), pieces.take(size, size)];
+test('the buffers of an ended stream are reused by the next one, and never by two', () => {
+  const pool = new BufferPool();
+  const size = pool.begin();
+  const first = [pool.take(size, size), pool.take(size, size)];
   notEqual(first[0], first[1]);
-  pieces.end(first);
-  equal(pieces.idle, 2);
-  pieces.begin();
-  pieces.begin();
-  const next = [pieces.take(size, 10), pieces.take(size, 10), pieces.take(size, 10)];
+  pool.end(first);
+  equal(pool.idle, 2);
+  pool.begin();
+  pool.begin();
+  const next = [pool.take(size, 10), pool.take(size, 10), pool.take(size, 10)];
   equal(new Set(next).size, 3);
   equal(
     first.every((buffer) => next.includes(buffer)),
     true,
   );
-  equal(pieces.idle, 0);
-  // One whose reader went away gives none back.
-  pieces.end([]);
-  equal(pieces.idle, 0);
+  equal(pool.idle, 0);
+  // A stream whose reader disconnected returns none.
+  pool.end([]);
+  equal(pool.idle, 0);
 });
 
-test('few are kept, however many streams there were', () => {
-  const pieces = new BufferPool();
+test('the number of idle buffers is bounded, for any number of streams', () => {
+  const pool = new BufferPool();
   const buffers = Array.from({ length: 100 }, () => {
-    const size = pieces.begin();
-    return pieces.take(size, size);
+    const size = pool.begin();
+    return pool.take(size, size);
   });
-  for (const buffer of buffers) pieces.end([buffer]);
-  equal(pieces.idle, 16);
+  for (const buffer of buffers) pool.end([buffer]);
+  equal(pool.idle, 16);
 });

@@ -18,51 +18,51 @@ import { sha256 } from '../layer.ts';
 const [one, two, blob] = [sha256('one'), sha256('two'), sha256('blob')];
 const mediaType = 'application/vnd.oci.image.manifest.v1+json';
 
-/** A bus on which nothing is said but what a test says; what storage is asked is counted. */
+/** A stand-in for the bus, which publishes the events of a test, and records requests to storage and flushes. */
 function rig({ alone = false } = {}) {
-  const heeded = new Map<string, (data: never) => void>();
-  let missed = () => {};
-  let asked: string[] = [];
+  const handlers = new Map<string, (data: never) => void>();
+  let gapHandler = () => {};
+  let requests: string[] = [];
   let flushes = 0;
   const bus = {
-    onInvalidation: (event: Event, handler: (data: never) => void) => heeded.set(event.type, handler),
+    onInvalidation: (event: Event, handler: (data: never) => void) => handlers.set(event.type, handler),
     onGap: (handler: () => void) => {
-      missed = handler;
+      gapHandler = handler;
     },
     flush: async () => {
       flushes += 1;
     },
     call: async (_contract: unknown, { reference, digest }: { reference?: string; digest?: string }) => {
-      asked.push(reference ?? digest!);
+      requests.push(reference ?? digest!);
       const manifest = { digest: reference === 'two' ? two : one, mediaType, size: 3, path: 'somewhere' };
       return reference ? manifest : { path: 'elsewhere', size: 4 };
     },
   };
   const cache = new ContentCache(bus as unknown as Bus, 0, alone);
-  /** @returns what storage was asked */
-  const look = async () => {
-    asked = [];
+  /** Reads everything. @returns the requests to storage */
+  const readAll = async () => {
+    requests = [];
     for (const repository of ['a', 'b']) {
       for (const reference of ['one', 'two', one]) await cache.manifest(repository, reference);
       await cache.blob(repository, blob);
     }
     await cache.bytes(one, async () => {
-      asked.push('bytes');
+      requests.push('bytes');
       return Buffer.from('one');
     });
-    return asked;
+    return requests;
   };
-  const say = (event: Event, data: object) => heeded.get(event.type)?.(data as never);
-  return { cache, look, say, miss: () => missed(), flushes: () => flushes };
+  const publish = (event: Event, data: object) => handlers.get(event.type)?.(data as never);
+  return { cache, readAll, publish, gap: () => gapHandler(), flushes: () => flushes };
 }
 
 const all = ['one', 'two', one, blob, 'one', 'two', one, blob, 'bytes'];
-const changes: [what: Event, data: object, forgotten: string[]][] = [
+const changes: [event: Event, data: object, requestedAgain: string[]][] = [
   [tagMoved, { repository: 'a', tag: 'one', digest: two, from: one }, ['one']],
   [tagDeleted, { repository: 'a', tag: 'two', from: two }, ['two']],
   [manifestDeleted, { repository: 'a', digest: one }, [one]],
   [blobUnlinked, { repository: 'b', digest: blob }, [blob]],
-  // What points to it may have another media type now.
+  // Its references may have another media type now.
   [manifestCommitted, { repository: 'a', digest: one, mediaType, size: 3 }, ['one', one, 'one', one]],
   [manifestCommitted, { repository: 'a', digest: sha256('new'), mediaType, size: 3 }, []],
   [tagMoved, { repository: 'c', tag: 'one', digest: two }, []],
@@ -71,42 +71,42 @@ const changes: [what: Event, data: object, forgotten: string[]][] = [
   [storageStarted, {}, all],
 ];
 
-for (const [what, data, forgotten] of changes) {
-  test(`after ${what.type} ${JSON.stringify(data).slice(0, 60)}, ${forgotten.length} are asked for again`, async () => {
-    const { look, say } = rig();
-    deepEqual(await look(), all);
-    deepEqual(await look(), []);
-    say(what, data);
-    deepEqual(await look(), forgotten);
-    deepEqual(await look(), []);
+for (const [event, data, requestedAgain] of changes) {
+  test(`after ${event.type} ${JSON.stringify(data).slice(0, 60)}, ${requestedAgain.length} entries are requested again`, async () => {
+    const { readAll, publish } = rig();
+    deepEqual(await readAll(), all);
+    deepEqual(await readAll(), []);
+    publish(event, data);
+    deepEqual(await readAll(), requestedAgain);
+    deepEqual(await readAll(), []);
   });
 }
 
-test('when something may have been missed, nothing is remembered', async () => {
-  const { cache, look, miss } = rig();
-  await look();
+test('a gap of the bus clears the cache', async () => {
+  const { cache, readAll, gap } = rig();
+  await readAll();
   deepEqual(cache.size, { places: 8, contents: 1, bytes: 3 });
-  miss();
+  gap();
   deepEqual(cache.size, { places: 0, contents: 0, bytes: 0 });
-  deepEqual(await look(), all);
+  deepEqual(await readAll(), all);
 });
 
-test('only where there may be another gateway the bus is asked for what was said', async () => {
+test('a hit flushes the bus only if another gateway may exist', async () => {
   for (const alone of [true, false]) {
-    const { look, say, flushes } = rig({ alone });
-    await look();
+    const { readAll, publish, flushes } = rig({ alone });
+    await readAll();
     equal(flushes(), 0);
-    await look();
+    await readAll();
     equal(flushes() > 0, !alone);
-    say(tagMoved, { repository: 'a', tag: 'one', digest: two });
-    deepEqual(await look(), ['one']);
+    publish(tagMoved, { repository: 'a', tag: 'one', digest: two });
+    deepEqual(await readAll(), ['one']);
   }
 });
 
-test('what is not where it was remembered is asked for again', async () => {
-  const { cache, look } = rig();
-  await look();
+test('an invalidated place is requested again', async () => {
+  const { cache, readAll } = rig();
+  await readAll();
   cache.invalidate('a', 'one');
   cache.invalidate('b', blob);
-  deepEqual(await look(), ['one', blob]);
+  deepEqual(await readAll(), ['one', blob]);
 });

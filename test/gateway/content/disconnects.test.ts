@@ -21,8 +21,8 @@ layer.bus.call = (contract, query, options) => {
 const bytes = randomBytes(700_000);
 const digest = sha256(bytes);
 const settled = () => until(() => layer.gateway.pending.size === 0);
-const offset = async (at: string) =>
-  Number((await layer.fetch('GET', at)).headers.get('range')?.split('-')[1] ?? -1) + 1;
+const offset = async (location: string) =>
+  Number((await layer.fetch('GET', location)).headers.get('range')?.split('-')[1] ?? -1) + 1;
 
 async function begin(method: string, path: string, part: Uint8Array): Promise<RawConnection> {
   const connection = await RawConnection.open(layer.port);
@@ -33,37 +33,42 @@ async function begin(method: string, path: string, part: Uint8Array): Promise<Ra
   return connection;
 }
 
-for (const [how, leave] of [
+for (const [how, disconnect] of [
   ['reset', (connection: RawConnection) => connection.socket.resetAndDestroy()],
   ['closed', (connection: RawConnection) => connection.socket.end()],
 ] as const) {
-  test(`a PATCH whose connection is ${how} keeps what came, and the upload goes on`, async () => {
-    const at = await layer.upload(how);
-    const connection = await begin('PATCH', at, bytes.subarray(0, 300_000));
-    await until(async () => (await offset(at)) === 300_000);
-    leave(connection);
+  test(`a PATCH whose connection is ${how} stores the received bytes, and the upload continues`, async () => {
+    const location = await layer.upload(how);
+    const connection = await begin('PATCH', location, bytes.subarray(0, 300_000));
+    await until(async () => (await offset(location)) === 300_000);
+    disconnect(connection);
     await settled();
-    await check(layer, { send: ['GET', at], status: 204, want: { range: '0-299999' } });
+    await check(layer, { send: ['GET', location], status: 204, expectedHeaders: { range: '0-299999' } });
     const rest = { headers: { 'content-range': '300000-699999' }, body: bytes.subarray(300_000) };
-    await check(layer, { send: ['PATCH', at], ...rest, status: 202, want: { range: '0-699999' } });
-    await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+    await check(layer, {
+      send: ['PATCH', location],
+      ...rest,
+      status: 202,
+      expectedHeaders: { range: '0-699999' },
+    });
+    await check(layer, { send: ['PUT', `${location}?digest=${digest}`], status: 201 });
     await check(layer, { send: ['GET', `/v2/${how}/blobs/${digest}`], status: 200, text: bytes });
   });
 
-  test(`a PUT whose connection is ${how} stores nothing, and can be repeated`, async () => {
+  test(`a PUT whose connection is ${how} commits nothing, and can be repeated`, async () => {
     const part = bytes.subarray(0, 300_000);
-    const at = await layer.upload(`put-${how}`);
-    // Even where the part that came has this very digest.
-    const connection = await begin('PUT', `${at}?digest=${sha256(part)}`, part);
-    await until(async () => (await offset(at)) === 300_000);
-    leave(connection);
+    const location = await layer.upload(`put-${how}`);
+    // Even if the received part has the digest of the request.
+    const connection = await begin('PUT', `${location}?digest=${sha256(part)}`, part);
+    await until(async () => (await offset(location)) === 300_000);
+    disconnect(connection);
     await settled();
     await check(layer, { send: ['HEAD', `/v2/put-${how}/blobs/${sha256(part)}`], status: 404 });
     const body = bytes.subarray(300_000);
-    await check(layer, { send: ['PUT', `${at}?digest=${digest}`], body, status: 201 });
+    await check(layer, { send: ['PUT', `${location}?digest=${digest}`], body, status: 201 });
   });
 
-  test(`a POST with the whole blob whose connection is ${how} leaves nothing`, async () => {
+  test(`a monolithic POST whose connection is ${how} leaves no ingest`, async () => {
     const before = (await layer.bus.call(storageStatus, {})).ingests.length;
     const connection = await begin(
       'POST',
@@ -71,24 +76,24 @@ for (const [how, leave] of [
       bytes.subarray(0, 300_000),
     );
     await until(async () => (await layer.bus.call(storageStatus, {})).ingests.length > before);
-    leave(connection);
+    disconnect(connection);
     await settled();
     equal((await layer.bus.call(storageStatus, {})).ingests.length, before);
   });
 
-  test(`a manifest whose connection is ${how} leaves nothing`, async () => {
+  test(`a PUT of a manifest whose connection is ${how} leaves no ingest`, async () => {
     const before = (await layer.bus.call(storageStatus, {})).ingests.length;
     const connection = await begin('PUT', '/v2/post/manifests/x', bytes.subarray(0, 1_000));
     await until(async () => (await layer.bus.call(storageStatus, {})).ingests.length > before);
-    leave(connection);
+    disconnect(connection);
     await settled();
     equal((await layer.bus.call(storageStatus, {})).ingests.length, before);
   });
 }
 
-test('a slow client keeps its claim', async () => {
-  const at = await layer.upload('slow');
-  const connection = await begin('PATCH', at, bytes.subarray(0, 1));
+test('the claim of a slow client is renewed', async () => {
+  const location = await layer.upload('slow');
+  const connection = await begin('PATCH', location, bytes.subarray(0, 1));
   for (let sent = 1; sent < 6; sent += 1) {
     const seen = renewals;
     await until(() => renewals > seen);
@@ -98,37 +103,37 @@ test('a slow client keeps its claim', async () => {
   await until(() => connection.text.includes('\r\n\r\n'));
   match(connection.text, /^HTTP\/1\.1 202 /);
   connection.socket.destroy();
-  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  await check(layer, { send: ['PUT', `${location}?digest=${digest}`], status: 201 });
 });
 
-test('a client that sends nothing more is answered 400 and cut off, and its upload is free', async () => {
-  const at = await layer.upload('idle');
-  const connection = await begin('PATCH', at, bytes.subarray(0, 1_000));
+test('an idle client is answered 400 and disconnected, and its upload is released', async () => {
+  const location = await layer.upload('idle');
+  const connection = await begin('PATCH', location, bytes.subarray(0, 1_000));
   match(await connection.closed, /^HTTP\/1\.1 400 [\s\S]*BLOB_UPLOAD_INVALID/);
   await check(layer, {
-    send: ['PATCH', at],
+    send: ['PATCH', location],
     body: bytes.subarray(1_000),
     status: 202,
-    want: { range: '0-699999' },
+    expectedHeaders: { range: '0-699999' },
   });
 });
 
-test('an upload that is given up while it is being written ends its writer', async () => {
-  const known = layer.gateway.hashes.size;
-  const at = await layer.upload('gone');
-  const connection = await begin('PATCH', at, bytes.subarray(0, 1_000));
-  await until(async () => (await offset(at)) === 1_000);
-  await check(layer, { send: ['DELETE', at], status: 204 });
+test('a PATCH of an upload that is deleted meanwhile is answered 503 and disconnected', async () => {
+  const hashes = layer.gateway.hashes.size;
+  const location = await layer.upload('deleted');
+  const connection = await begin('PATCH', location, bytes.subarray(0, 1_000));
+  await until(async () => (await offset(location)) === 1_000);
+  await check(layer, { send: ['DELETE', location], status: 204 });
   match(await connection.closed, /^HTTP\/1\.1 503 [\s\S]*UNAVAILABLE/);
-  equal(layer.gateway.hashes.size, known);
+  equal(layer.gateway.hashes.size, hashes);
 });
 
-test('a body that nobody wants is answered at once, and cut off when it does not end', async () => {
+test('a refused body is answered at once, and its connection is closed if it does not end', async () => {
   const connection = await begin('PATCH', '/v2/a/blobs/uploads/upload-none', bytes.subarray(0, 1_000));
   match(await connection.closed, /^HTTP\/1\.1 404 [\s\S]*BLOB_UPLOAD_UNKNOWN/);
 });
 
-test('a body that nobody wants may end, and the connection goes on', async () => {
+test('a refused body may be sent to its end, and its connection stays usable', async () => {
   const connection = await begin('PATCH', '/v2/a/blobs/uploads/upload-none', bytes);
   connection.send('GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   match(await connection.closed, /^HTTP\/1\.1 404 [\s\S]*HTTP\/1\.1 200 /);

@@ -10,15 +10,14 @@ import { quiet } from '../../support/bus.ts';
 import { kill, sha256, TestLayer, until } from '../layer.ts';
 
 /*
- * Two gateways over one storage, each of which remembers what is asked for often. What one of them has answered, the
- * other must never contradict.
+ * Two gateways with one storage, each with a cache. Neither may contradict what the other has answered before.
  */
 const full = process.env.TERRACE_FULL === '1';
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
 
-/** Another gateway, as a process of its own. @returns its URL */
-async function another(env: NodeJS.ProcessEnv = {}): Promise<string> {
+/** Starts another gateway process. @returns its URL */
+async function startGateway(env: NodeJS.ProcessEnv = {}): Promise<string> {
   const settings = { TERRACE_LISTEN: '127.0.0.1:0', TERRACE_LOG: 'info', TERRACE_MODE: 'ReadWrite', ...env };
   const child = layer.spawn('gateway', settings);
   after(() => kill(child));
@@ -31,8 +30,8 @@ async function another(env: NodeJS.ProcessEnv = {}): Promise<string> {
   return url()!;
 }
 
-const here = layer.url;
-const there = await another();
+const local = layer.url;
+const other = await startGateway();
 
 const config = '{"architecture":"amd64","os":"linux"}';
 await layer.blob('app', config);
@@ -51,15 +50,15 @@ const image = (n: number) =>
 const images = Array.from({ length: 5 }, (_, n) => image(n));
 const digests = images.map(sha256);
 
-const at = (reference: string) => `/v2/app/manifests/${reference}`;
+const manifestPath = (reference: string) => `/v2/app/manifests/${reference}`;
 async function put(url: string, reference: string, body: string): Promise<void> {
   const headers = { 'content-type': mediaTypes.ociManifest };
-  const response = await fetch(url + at(reference), { method: 'PUT', headers, body });
+  const response = await fetch(url + manifestPath(reference), { method: 'PUT', headers, body });
   await response.arrayBuffer();
   equal(response.status, 201);
 }
 async function get(url: string, reference: string, method = 'GET'): Promise<string> {
-  const response = await fetch(url + at(reference), { method });
+  const response = await fetch(url + manifestPath(reference), { method });
   const text = await response.text();
   const digest = response.headers.get('docker-content-digest');
   if (response.status !== 200) return String(response.status);
@@ -69,123 +68,123 @@ async function get(url: string, reference: string, method = 'GET'): Promise<stri
 const remove = async (url: string, path: string) => {
   equal((await fetch(url + path, { method: 'DELETE' })).status, 202);
 };
-for (const body of images) await put(here, sha256(body), body);
+for (const body of images) await put(local, sha256(body), body);
 
 /**
- * Moves tags from one to the next and looks after each move, as soon as it is answered, while others look all the time.
+ * Moves tags and reads each of them as soon as its move is answered, while other readers poll them.
  */
-async function chase(url: string, tags: number, moves: number): Promise<void> {
+async function moveAndRead(url: string, tags: number, moves: number): Promise<void> {
   let ended = false;
-  const look = async (tag: string) => {
+  const poll = async (tag: string) => {
     while (!ended) await get(url, tag);
   };
-  const chased = async (tag: string) => {
+  const move = async (tag: string) => {
     for (let n = 0; n < moves; n += 1) {
       const digest = digests[n % digests.length]!;
       await layer.bus.call(putTag, { repository: 'app', tag, digest });
       equal(await get(url, tag, n % 2 ? 'HEAD' : 'GET'), digest, `${tag} after ${n} moves`);
     }
   };
-  const names = Array.from({ length: tags }, (_, n) => `chased-${n}`);
-  const lookers: Promise<void>[] = [];
-  const moved = Promise.all(names.map(chased)).finally(() => {
+  const names = Array.from({ length: tags }, (_, n) => `moved-${n}`);
+  const readers: Promise<void>[] = [];
+  const moved = Promise.all(names.map(move)).finally(() => {
     ended = true;
   });
   await until(async () => (await Promise.all(names.map((name) => get(url, name)))).every((x) => x !== '404'));
-  lookers.push(...names.map(look));
+  readers.push(...names.map(poll));
   await moved;
-  await Promise.all(lookers);
+  await Promise.all(readers);
 }
 
-test('a tag that was moved is seen at once in another process, time after time', () =>
-  chase(there, 8, full ? 5_000 : 60));
+test('a moved tag is visible at once in another process, at every move', () =>
+  moveAndRead(other, 8, full ? 5_000 : 60));
 
-test('the same where what the bus says comes late to the other process', async () => {
+test('a moved tag is visible at once in a process that receives messages of the bus late', async () => {
   await using slow = await SlowBus.start(layer.testBus.port);
-  const late = await another({ TERRACE_BUS: slow.url });
-  await chase(late, 4, 25);
+  const delayed = await startGateway({ TERRACE_BUS: slow.url });
+  await moveAndRead(delayed, 4, 25);
 });
 
-test('a push through one process is seen at once through the other', async () => {
+test('a push through one process is visible at once in the other', async () => {
   for (let n = 0; n < 30; n += 1) {
-    const [from, to] = n % 2 ? [here, there] : [there, here];
+    const [from, to] = n % 2 ? [local, other] : [other, local];
     await put(from, 'pushed', images[n % images.length]!);
     equal(await get(to, 'pushed'), digests[n % images.length]);
     equal(await get(from, 'pushed'), digests[n % images.length]);
   }
 });
 
-test('one that knows that it is alone sees its own writes at once', async () => {
-  const alone = await another({ TERRACE_GATEWAYS: '1' });
+test('a gateway that is the only one reads its own writes at once', async () => {
+  const alone = await startGateway({ TERRACE_GATEWAYS: '1' });
   for (let n = 0; n < 30; n += 1) {
     await put(alone, 'alone', images[n % images.length]!);
     for (const method of ['GET', 'HEAD'])
       equal(await get(alone, 'alone', method), digests[n % images.length]);
   }
-  await remove(alone, at('alone'));
+  await remove(alone, manifestPath('alone'));
   equal(await get(alone, 'alone'), '404');
 });
 
-test('a deleted tag, manifest or blob is gone at once in the other process', async () => {
+test('a deletion of a tag, manifest or blob is visible at once in the other process', async () => {
   for (let n = 0; n < 5; n += 1) {
     const body = image(1_000 + n);
     const digest = sha256(body);
-    await put(here, 'gone', body);
-    await put(here, 'stays', body);
-    for (const reference of ['gone', 'stays', digest]) equal(await get(there, reference), digest);
-    await remove(here, at('gone'));
-    equal(await get(there, 'gone'), '404');
-    equal(await get(there, digest), digest);
-    await remove(here, at(digest));
-    equal(await get(there, digest), '404');
-    equal(await get(there, 'stays'), '404');
+    await put(local, 'deleted', body);
+    await put(local, 'stays', body);
+    for (const reference of ['deleted', 'stays', digest]) equal(await get(other, reference), digest);
+    await remove(local, manifestPath('deleted'));
+    equal(await get(other, 'deleted'), '404');
+    equal(await get(other, digest), digest);
+    await remove(local, manifestPath(digest));
+    equal(await get(other, digest), '404');
+    equal(await get(other, 'stays'), '404');
     const blob = await layer.blob('app', `blob ${n}`);
     const path = `/v2/app/blobs/${blob}`;
-    for (let times = 0; times < 3; times += 1) equal(await (await fetch(there + path)).text(), `blob ${n}`);
-    await remove(here, path);
-    equal((await fetch(there + path)).status, 404);
+    for (let times = 0; times < 3; times += 1) equal(await (await fetch(other + path)).text(), `blob ${n}`);
+    await remove(local, path);
+    equal((await fetch(other + path)).status, 404);
   }
 });
 
-test('the same manifest put again as another media type is that one at once', async () => {
+test('a manifest pushed again with another media type is served with that one at once', async () => {
   const { mediaType: _, ...rest } = JSON.parse(image(2_000));
   const body = JSON.stringify(rest);
   for (const mediaType of [mediaTypes.ociManifest, mediaTypes.dockerManifest, mediaTypes.ociManifest]) {
     const headers = { 'content-type': mediaType };
-    equal((await fetch(here + at('typed'), { method: 'PUT', headers, body })).status, 201);
+    equal((await fetch(local + manifestPath('typed'), { method: 'PUT', headers, body })).status, 201);
     for (const reference of ['typed', sha256(body)]) {
-      const response = await fetch(there + at(reference));
+      const response = await fetch(other + manifestPath(reference));
       await response.arrayBuffer();
       equal(response.headers.get('content-type'), mediaType);
     }
   }
 });
 
-test('what a storage did that died before it said so is seen when the next one serves', async () => {
-  await put(here, 'unsaid', images[0]!);
-  equal(await get(there, 'unsaid'), digests[0]);
+test('a change by a storage process that died before it published it is visible once the next one serves', async () => {
+  await put(local, 'unpublished', images[0]!);
+  equal(await get(other, 'unpublished'), digests[0]);
   await layer.storageDown();
-  equal(await get(there, 'unsaid'), digests[0], 'it is remembered while storage is away');
+  equal(await get(other, 'unpublished'), digests[0], 'it is cached while storage is down');
   {
-    await using mute = await Storage.open({ data: layer.data, publish: () => {}, log: quiet });
-    await mute.tags.put('app', { tag: 'unsaid', digest: digests[1]! });
+    await using silent = await Storage.open({ data: layer.data, publish: () => {}, log: quiet });
+    await silent.tags.put('app', { tag: 'unpublished', digest: digests[1]! });
   }
   await layer.storageUp();
-  equal(await get(there, 'unsaid'), digests[1]);
+  equal(await get(other, 'unpublished'), digests[1]);
 });
 
-test('a gateway that loses the bus remembers nothing, and goes on when it is back', async () => {
+test('a gateway that loses the bus clears its cache, and continues once it is connected again', async () => {
   const { cache } = layer.gateway;
-  for (const reference of digests) await get(here, reference);
+  for (const reference of digests) await get(local, reference);
   equal(cache.size.places >= digests.length, true);
   equal(cache.size.bytes > 0 && cache.size.bytes < 100_000, true);
   await layer.testBus.kill();
   await until(() => cache.size.places === 0 && cache.size.contents === 0);
   await layer.testBus.up();
-  await until(async () => (await get(here, digests[0]!)) === digests[0]);
+  await until(async () => (await get(local, digests[0]!)) === digests[0]);
 });
 
-/** Before a nats-server: what that says takes a while. */
+/** A proxy of a nats-server that delays the server's messages. */
 class SlowBus implements AsyncDisposable {
   readonly url: string;
   readonly #sockets = new Set<Socket>();

@@ -7,7 +7,7 @@ import { putManifest } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, TestLayer } from '../layer.ts';
 
-/** An index of which one platform is not brought from the parent. */
+/** A sparse index, of which the layer leaves out one platform. */
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
 
@@ -33,17 +33,17 @@ await layer.bus.call(putManifest, {
   leftOut: [{ digest: absent, platform: 'linux/arm64' }],
 });
 
-const told = () => layer.logged.filter(({ platform }) => platform !== undefined);
+const platformLines = () => layer.logged.filter(({ platform }) => platform !== undefined);
 
-test('the index is served as it is', async () => {
+test('a sparse index is served unchanged', async () => {
   const response = await layer.fetch('GET', `/v2/${repository}/manifests/v1`);
   equal(response.status, 200);
   equal(await response.text(), index);
-  deepEqual(told(), []);
+  deepEqual(platformLines(), []);
 });
 
 for (const method of ['GET', 'HEAD']) {
-  test(`${method} of what was left out: 404 with the platform, which the log says too`, async () => {
+  test(`${method} of a left-out manifest is answered 404 with its platform, which is logged, too`, async () => {
     layer.logged.length = 0;
     const response = await layer.fetch(method, `/v2/${repository}/manifests/${absent}`);
     equal(response.status, 404);
@@ -54,16 +54,16 @@ for (const method of ['GET', 'HEAD']) {
       equal(detail.leftOut, 'linux/arm64');
     }
     deepEqual(
-      told().map(({ message: _message, ...fields }) => fields),
+      platformLines().map(({ message: _message, ...fields }) => fields),
       [{ repository, digest: absent, platform: 'linux/arm64' }],
     );
   });
 }
 
-test('of a manifest that nobody knows, nothing is said of platforms', async () => {
+test('for an unknown manifest, no platform is logged', async () => {
   layer.logged.length = 0;
   const response = await layer.fetch('GET', `/v2/${repository}/manifests/${sha256('unknown')}`);
   equal(response.status, 404);
   equal(JSON.parse(await response.text()).errors[0].code, 'MANIFEST_UNKNOWN');
-  deepEqual(told(), []);
+  deepEqual(platformLines(), []);
 });

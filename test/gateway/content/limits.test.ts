@@ -5,7 +5,7 @@ import { MAX_MANIFEST_BYTES, mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
-/** The largest and oddest that a client may send and still gets what it asks for. */
+/** The largest and most unusual requests that are still served. */
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -14,25 +14,33 @@ const bytes = randomBytes(200_000);
 const path = `/v2/a/blobs/${await layer.blob('a', bytes)}`;
 const headers = { 'content-type': mediaTypes.ociManifest };
 
-/** An image of so many bytes. */
+/** An image manifest of `size` bytes. */
 function image(size: number): string {
   const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: sha256('{}'), size: 2 };
   const of = (a: string) => JSON.stringify({ schemaVersion: 2, config, layers: [], annotations: { a } });
   return of('x'.repeat(size - of('').length));
 }
 
-test('a manifest of exactly 4 MiB comes and goes, one of a byte more does not', async () => {
+test('a manifest of exactly 4 MiB is stored and served, and one of a byte more is refused', async () => {
   await layer.blob('a', '{}');
-  const most = image(MAX_MANIFEST_BYTES);
-  await check(layer, { send: ['PUT', '/v2/a/manifests/most'], headers, body: most, status: 201 });
-  const want = { 'content-length': String(MAX_MANIFEST_BYTES), 'docker-content-digest': sha256(most) };
-  await check(layer, { send: ['HEAD', '/v2/a/manifests/most'], status: 200, want });
-  await check(layer, { send: ['GET', '/v2/a/manifests/most'], status: 200, want, text: Buffer.from(most) });
+  const largest = image(MAX_MANIFEST_BYTES);
+  await check(layer, { send: ['PUT', '/v2/a/manifests/largest'], headers, body: largest, status: 201 });
+  const expectedHeaders = {
+    'content-length': String(MAX_MANIFEST_BYTES),
+    'docker-content-digest': sha256(largest),
+  };
+  await check(layer, { send: ['HEAD', '/v2/a/manifests/largest'], status: 200, expectedHeaders });
+  await check(layer, {
+    send: ['GET', '/v2/a/manifests/largest'],
+    status: 200,
+    expectedHeaders,
+    text: Buffer.from(largest),
+  });
   const more = { headers, body: image(MAX_MANIFEST_BYTES + 1), status: 413, code: 'SIZE_INVALID' };
-  await check(layer, { send: ['PUT', '/v2/a/manifests/more'], ...more });
+  await check(layer, { send: ['PUT', '/v2/a/manifests/larger'], ...more });
 });
 
-test('the longest name, tag and digest work together, and one character more does not', async () => {
+test('the longest name, tag and digest work together, and a name of one character more is refused', async () => {
   const name = `${'a'.repeat(127)}/${'b'.repeat(127)}`;
   const tag = 'T'.repeat(128);
   await layer.blob(name, '{}');
@@ -65,7 +73,7 @@ function partsOf(body: Buffer, type: string): Part[] {
 const last = bytes.byteLength - 1;
 const mixes: [title: string, ranges: string, parts: [first: number, last: number][]][] = [
   [
-    'ranges that overlap',
+    'overlapping ranges',
     '0-99,50-149',
     [
       [0, 99],
@@ -81,7 +89,7 @@ const mixes: [title: string, ranges: string, parts: [first: number, last: number
     ],
   ],
   [
-    'ranges that go backwards',
+    'ranges in descending order',
     '1000-1999,0-99',
     [
       [1000, 1999],
@@ -89,7 +97,7 @@ const mixes: [title: string, ranges: string, parts: [first: number, last: number
     ],
   ],
   [
-    'some that are past the end',
+    'ranges of which some are past the end',
     `0-9,${last + 1}-,-10,${last - 1}-${last + 50}`,
     [
       [0, 9],
@@ -98,7 +106,7 @@ const mixes: [title: string, ranges: string, parts: [first: number, last: number
     ],
   ],
   [
-    'one that ends before it begins, and blanks',
+    'ranges with blanks, of which one ends before it begins',
     ' 0-9 ,, 9-3, 20-29 ',
     [
       [0, 9],
@@ -106,13 +114,13 @@ const mixes: [title: string, ranges: string, parts: [first: number, last: number
     ],
   ],
   [
-    '2,000 of them',
+    '2,000 ranges',
     Array.from({ length: 2_000 }, (_, n) => `${n * 100}-${n * 100 + 9}`).join(','),
     Array.from({ length: 2_000 }, (_, n): [number, number] => [n * 100, n * 100 + 9]),
   ],
 ];
 for (const [title, ranges, parts] of mixes) {
-  test(`${title}: each comes as it was asked for`, async () => {
+  test(`${title}: each valid range is sent, in the order of the request`, async () => {
     const response = await layer.fetch('GET', path, { headers: { range: `bytes=${ranges}` } });
     equal(response.status, 206);
     const found = partsOf(Buffer.from(await response.bytes()), response.headers.get('content-type') ?? '');
@@ -126,29 +134,29 @@ for (const [title, ranges, parts] of mixes) {
   });
 }
 
-test('one range that is left of several is sent as one', async () => {
+test('the only valid range of several is sent as a single range', async () => {
   const response = await check(layer, {
     send: ['GET', path],
     headers: { range: `bytes=5-9,${last + 1}-` },
     status: 206,
-    want: { 'content-range': `bytes 5-9/${bytes.byteLength}`, 'content-length': '5' },
+    expectedHeaders: { 'content-range': `bytes 5-9/${bytes.byteLength}`, 'content-length': '5' },
     text: bytes.subarray(5, 10),
   });
   equal(response.headers.get('content-type'), 'application/octet-stream');
 });
 
-test('ranges of which the blob has none answer 416; more than 4,096 of them, or more than all, answer everything', async () => {
-  const none = { status: 416, want: { 'content-range': `bytes */${bytes.byteLength}` } };
+test('only invalid ranges answer 416; more than 4,096 ranges, or more bytes than the blob, answer the full blob', async () => {
+  const none = { status: 416, expectedHeaders: { 'content-range': `bytes */${bytes.byteLength}` } };
   await check(layer, { send: ['GET', path], headers: { range: `bytes=9-3,${last + 1}-,-0` }, ...none });
-  const whole = { status: 200, text: bytes, want: { 'content-length': String(bytes.byteLength) } };
+  const full = { status: 200, text: bytes, expectedHeaders: { 'content-length': String(bytes.byteLength) } };
   for (const range of [`bytes=${'0-1,'.repeat(4_097)}`, 'bytes=0-,0-,1-']) {
-    await check(layer, { send: ['GET', path], headers: { range }, ...whole });
+    await check(layer, { send: ['GET', path], headers: { range }, ...full });
   }
   await check(layer, { send: ['HEAD', path], headers: { range: 'bytes=0-1' }, status: 200 });
 });
 
 for (const type of [';', 'a/b;', 'text', '', 'application/json; x', 'text/plain; charset="']) {
-  test(`the bytes of an upload may be called ${JSON.stringify(type)}`, async () => {
+  test(`an upload may have the Content-Type ${JSON.stringify(type)}`, async () => {
     const typed = { 'content-type': type };
     const digest = sha256(type);
     const at = await layer.upload('typed');

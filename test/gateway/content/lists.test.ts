@@ -34,27 +34,37 @@ rows(
       send: ['GET', '/v2/a/b/tags/list'],
       status: 200,
       text: list(...tags),
-      want: { link: null, 'content-type': /^application\/json/ },
+      expectedHeaders: { link: null, 'content-type': /^application\/json/ },
     },
     {
       send: ['HEAD', '/v2/a/b/tags/list'],
       status: 200,
-      want: { 'content-length': String(list(...tags).length) },
+      expectedHeaders: { 'content-length': String(list(...tags).length) },
     },
     {
       send: ['GET', '/v2/a/b/tags/list?n=2'],
       status: 200,
       text: list('Zeta', '_x'),
-      want: { link: '</v2/a/b/tags/list?n=2&last=_x>; rel="next"' },
+      expectedHeaders: { link: '</v2/a/b/tags/list?n=2&last=_x>; rel="next"' },
     },
-    { send: ['GET', '/v2/a/b/tags/list?n=9'], status: 200, text: list(...tags), want: { link: null } },
+    {
+      send: ['GET', '/v2/a/b/tags/list?n=9'],
+      status: 200,
+      text: list(...tags),
+      expectedHeaders: { link: null },
+    },
     { send: ['GET', `/v2/a/b/tags/list?n=${'9'.repeat(30)}`], status: 200, text: list(...tags) },
     { send: ['GET', '/v2/a/b/tags/list?n=100000'], status: 200, text: list(...tags) },
-    { send: ['GET', '/v2/a/b/tags/list?last=v10'], status: 200, text: list('v2'), want: { link: null } },
+    {
+      send: ['GET', '/v2/a/b/tags/list?last=v10'],
+      status: 200,
+      text: list('v2'),
+      expectedHeaders: { link: null },
+    },
     { send: ['GET', '/v2/a/b/tags/list?last=v2'], status: 200, text: list() },
     { send: ['GET', '/v2/a/b/tags/list?last=b&n=1'], status: 200, text: list('b-1') },
     { send: ['GET', '/v2/a/b/tags/list?last=%F0%9F%90%88'], status: 200, text: list() },
-    { send: ['GET', '/v2/a/b/tags/list?n=0'], status: 200, text: list(), want: { link: null } },
+    { send: ['GET', '/v2/a/b/tags/list?n=0'], status: 200, text: list(), expectedHeaders: { link: null } },
     { send: ['GET', '/v2/a/b/tags/list?n=-1'], status: 400, code: 'UNSUPPORTED' },
     { send: ['GET', '/v2/a/b/tags/list?n=x'], status: 400, code: 'UNSUPPORTED' },
     { send: ['GET', '/v2/none/tags/list'], status: 404, code: 'NAME_UNKNOWN' },
@@ -63,26 +73,26 @@ rows(
       send: ['GET', '/v2/_catalog'],
       status: 200,
       text: json({ repositories: sorted }),
-      want: { link: null },
+      expectedHeaders: { link: null },
     },
     {
       send: ['GET', '/v2/_catalog?n=2'],
       status: 200,
       text: json({ repositories: sorted.slice(0, 2) }),
-      want: { link: `</v2/_catalog?n=2&last=${encodeURIComponent(sorted[1]!)}>; rel="next"` },
+      expectedHeaders: { link: `</v2/_catalog?n=2&last=${encodeURIComponent(sorted[1]!)}>; rel="next"` },
     },
     {
       send: ['GET', '/v2/_catalog?n=0'],
       status: 200,
       text: json({ repositories: [] }),
-      want: { link: null },
+      expectedHeaders: { link: null },
     },
     { send: ['GET', '/v2/_catalog?n=1.5'], status: 400 },
   ],
 );
 
 for (const path of ['/v2/a/b/tags/list', '/v2/_catalog']) {
-  test(`${path} by pages is ${path} at once`, async () => {
+  test(`the pages of ${path} have all entries of the list, in order`, async () => {
     const found: string[] = [];
     let next: string | undefined = `${path}?n=2`;
     while (next) {

@@ -4,134 +4,134 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { InvalidationBarrier } from '../../../services/gateway/content/invalidation-barrier.ts';
 import { LruCache } from '../../../services/gateway/content/lru-cache.ts';
 
-/** Answers one after the other, each when the test says so. */
-function oracle() {
-  const asked: PromiseWithResolvers<string>[] = [];
-  const ask = () => {
-    const question = Promise.withResolvers<string>();
-    asked.push(question);
-    return question.promise;
+/** A source of values, each of which the test resolves. */
+function source() {
+  const fetches: PromiseWithResolvers<string>[] = [];
+  const fetch = () => {
+    const value = Promise.withResolvers<string>();
+    fetches.push(value);
+    return value.promise;
   };
-  return { asked, ask };
+  return { fetches, fetch };
 }
-const fail = () => Promise.reject(new Error('nobody was to be asked'));
+const fail = () => Promise.reject(new Error('unexpected fetch'));
 
-test('many who ask at once ask once, and what was answered is remembered', async () => {
-  const memory = new LruCache<string>({ maxEntries: 10 });
-  const { asked, ask } = oracle();
-  const answers = Array.from({ length: 100 }, () => memory.get('a', ask));
+test('concurrent calls for a key share one fetch, and its value is cached', async () => {
+  const cache = new LruCache<string>({ maxEntries: 10 });
+  const { fetches, fetch } = source();
+  const answers = Array.from({ length: 100 }, () => cache.get('a', fetch));
   await turn();
-  equal(asked.length, 1);
-  asked[0]!.resolve('one');
+  equal(fetches.length, 1);
+  fetches[0]!.resolve('one');
   deepEqual(new Set(await Promise.all(answers)), new Set(['one']));
-  equal(await memory.get('a', fail), 'one');
+  equal(await cache.get('a', fail), 'one');
 });
 
-test('what was asked before a change and answered after it is not kept', async () => {
-  const memory = new LruCache<string>({ maxEntries: 10 });
-  const { asked, ask } = oracle();
+test('a value whose fetch began before a change is not cached', async () => {
+  const cache = new LruCache<string>({ maxEntries: 10 });
+  const { fetches, fetch } = source();
   for (const change of [
-    () => memory.forget('a'),
-    () => memory.forgetWhere(() => false),
-    () => memory.forgetAll(),
+    () => cache.forget('a'),
+    () => cache.forgetWhere(() => false),
+    () => cache.forgetAll(),
   ]) {
-    asked.length = 0;
-    const before = memory.get('a', ask);
+    fetches.length = 0;
+    const before = cache.get('a', fetch);
     change();
-    const after = memory.get('a', ask);
+    const after = cache.get('a', fetch);
     await turn();
-    equal(asked.length, 2, 'whoever asks after the change does not wait for the answer from before it');
-    asked[1]!.resolve('new');
+    equal(fetches.length, 2, 'a call after the change does not share the fetch from before it');
+    fetches[1]!.resolve('new');
     equal(await after, 'new');
-    asked[0]!.resolve('old');
+    fetches[0]!.resolve('old');
     equal(await before, 'old');
-    equal(await memory.get('a', fail), 'new');
-    memory.forgetAll();
+    equal(await cache.get('a', fail), 'new');
+    cache.forgetAll();
   }
 });
 
-test('a change that was said before the request is heard before its answer', async () => {
+test('a change published before a call is received before its value is returned', async () => {
   let change: (() => void) | undefined;
-  // What was said is heard while the reader waits.
+  // Published changes are received while the reader waits.
   const barrier = async () => {
     await turn();
     change?.();
     return true;
   };
-  const memory = new LruCache<string>({ maxEntries: 10, barrier });
-  const { asked, ask } = oracle();
-  const first = memory.get('a', ask);
-  asked[0]!.resolve('old');
+  const cache = new LruCache<string>({ maxEntries: 10, barrier });
+  const { fetches, fetch } = source();
+  const first = cache.get('a', fetch);
+  fetches[0]!.resolve('old');
   await first;
-  change = () => memory.forget('a');
-  const second = memory.get('a', async () => 'new');
+  change = () => cache.forget('a');
+  const second = cache.get('a', async () => 'new');
   equal(await second, 'new');
-  // The same for an answer that is on its way.
-  memory.forgetAll();
-  const coming = memory.get('a', ask);
-  const joined = memory.get('a', async () => 'newer');
+  // The same for a fetch that is running.
+  cache.forgetAll();
+  const running = cache.get('a', fetch);
+  const joined = cache.get('a', async () => 'newer');
   equal(await joined, 'newer');
-  asked[1]!.resolve('old');
-  equal(await coming, 'old');
+  fetches[1]!.resolve('old');
+  equal(await running, 'old');
 });
 
-test('while nobody can say what changed, each request asks', async () => {
-  const memory = new LruCache<string>({ maxEntries: 10, barrier: async () => false });
+test('while the barrier fails, each call fetches', async () => {
+  const cache = new LruCache<string>({ maxEntries: 10, barrier: async () => false });
   let count = 0;
-  const ask = async () => String(++count);
-  equal(await memory.get('a', ask), '1');
-  equal(await memory.get('a', ask), '2');
+  const fetch = async () => String(++count);
+  equal(await cache.get('a', fetch), '1');
+  equal(await cache.get('a', fetch), '2');
 });
 
-test('failures are not remembered, and everyone who waited gets them', async () => {
-  const memory = new LruCache<string>({ maxEntries: 10 });
-  const { asked, ask } = oracle();
-  const answers = [memory.get('a', ask), memory.get('a', ask)];
+test('failures are not cached, and all waiting callers get them', async () => {
+  const cache = new LruCache<string>({ maxEntries: 10 });
+  const { fetches, fetch } = source();
+  const answers = [cache.get('a', fetch), cache.get('a', fetch)];
   await turn();
-  asked[0]!.reject(new Error('away'));
-  for (const answer of answers) await rejects(answer, /away/);
-  equal(await memory.get('a', async () => 'there'), 'there');
+  fetches[0]!.reject(new Error('unavailable'));
+  for (const answer of answers) await rejects(answer, /unavailable/);
+  equal(await cache.get('a', async () => 'value'), 'value');
 });
 
-test('the least lately used goes first, by number and by cost', async () => {
-  const memory = new LruCache<string>({ maxEntries: 3, maxCost: 10, cost: (value) => value.length });
-  const keep = (key: string, value = 'x') => memory.get(key, async () => value);
+test('the least recently used values are removed first, by number and by cost', async () => {
+  const cache = new LruCache<string>({ maxEntries: 3, maxCost: 10, cost: (value) => value.length });
+  const keep = (key: string, value = 'x') => cache.get(key, async () => value);
   for (const key of ['a', 'b', 'c', 'a', 'd']) await keep(key);
-  equal(memory.size, 3);
-  equal(await memory.get('a', fail), 'x');
-  await rejects(memory.get('b', fail));
+  equal(cache.size, 3);
+  equal(await cache.get('a', fail), 'x');
+  await rejects(cache.get('b', fail));
   await keep('long', 'x'.repeat(9));
-  deepEqual([memory.size, memory.cost], [2, 10]);
+  deepEqual([cache.size, cache.cost], [2, 10]);
   await keep('too long', 'x'.repeat(11));
-  await rejects(memory.get('too long', fail));
+  await rejects(cache.get('too long', fail));
   for (let n = 0; n < 1_000; n += 1) await keep(`key ${n}`, 'x'.repeat(n % 12));
-  equal(memory.size <= 3 && memory.cost <= 10, true);
+  equal(cache.size <= 3 && cache.cost <= 10, true);
 });
 
-test('nothing is believed for longer than its time', async () => {
-  const memory = new LruCache<string>({ maxEntries: 3, lifetimeMs: 0 });
-  await memory.get('a', async () => 'one');
-  equal(await memory.get('a', async () => 'two'), 'two');
+test('a value is not returned after its lifetime', async () => {
+  const cache = new LruCache<string>({ maxEntries: 3, lifetimeMs: 0 });
+  await cache.get('a', async () => 'one');
+  equal(await cache.get('a', async () => 'two'), 'two');
 });
 
-test('all who wait in one turn share a question to the bus, asked after the last of them', async () => {
-  const asked: PromiseWithResolvers<void>[] = [];
-  const ahead = new InvalidationBarrier({
+test('all waits of one turn share one flush of the bus, sent after the last of them', async () => {
+  const flushes: PromiseWithResolvers<void>[] = [];
+  const barrier = new InvalidationBarrier({
     flush: () => {
-      const question = Promise.withResolvers<void>();
-      asked.push(question);
-      return question.promise;
+      const answer = Promise.withResolvers<void>();
+      flushes.push(answer);
+      return answer.promise;
     },
   });
-  const first = [ahead.wait(), ahead.wait()];
-  equal(asked.length, 0);
+  const first = [barrier.wait(), barrier.wait()];
+  equal(flushes.length, 0);
   await turn();
-  equal(asked.length, 1);
-  const second = ahead.wait();
+  equal(flushes.length, 1);
+  const second = barrier.wait();
   await turn();
-  equal(asked.length, 2, 'who comes after the question needs another');
-  asked[0]!.resolve();
+  equal(flushes.length, 2, 'a wait after the flush needs another one');
+  flushes[0]!.resolve();
   deepEqual(await Promise.all(first), [true, true]);
-  asked[1]!.reject(new Error('broken'));
+  flushes[1]!.reject(new Error('broken'));
   equal(await second, false);
 });

@@ -31,13 +31,17 @@ const put = (reference: string, body: string, type?: string) => ({
 const oci = image();
 const digest = sha256(oci);
 
-test('PUT by tag, then GET and HEAD by tag and digest', async () => {
+test('a manifest pushed by tag is served by GET and HEAD of its tag and digest', async () => {
   await check(layer, {
     ...put('v1', oci, mediaTypes.ociManifest),
     status: 201,
-    want: { location: `/v2/app/manifests/${digest}`, 'docker-content-digest': digest, 'oci-subject': null },
+    expectedHeaders: {
+      location: `/v2/app/manifests/${digest}`,
+      'docker-content-digest': digest,
+      'oci-subject': null,
+    },
   });
-  const want = {
+  const expectedHeaders = {
     'content-type': mediaTypes.ociManifest,
     'docker-content-digest': digest,
     etag: `"${digest}"`,
@@ -45,45 +49,60 @@ test('PUT by tag, then GET and HEAD by tag and digest', async () => {
   };
   for (const reference of ['v1', digest]) {
     const path = `/v2/app/manifests/${reference}`;
-    await check(layer, { send: ['GET', path], status: 200, want, text: oci });
-    await check(layer, { send: ['HEAD', path], status: 200, want });
+    await check(layer, { send: ['GET', path], status: 200, expectedHeaders, text: oci });
+    await check(layer, { send: ['HEAD', path], status: 200, expectedHeaders });
     const headers = { 'if-none-match': `"${digest}"` };
-    await check(layer, { send: ['GET', path], headers, status: 304, want: { etag: `"${digest}"` } });
+    await check(layer, {
+      send: ['GET', path],
+      headers,
+      status: 304,
+      expectedHeaders: { etag: `"${digest}"` },
+    });
     await check(layer, { send: ['HEAD', path], headers, status: 304 });
   }
 });
 
 for (const [name, mediaType] of Object.entries(mediaTypes)) {
-  test(`PUT and GET of a ${name} by digest`, async () => {
+  test(`a manifest of the type ${name} is stored and served by digest`, async () => {
     const list = { schemaVersion: 2, mediaType, manifests: [{ ...of(mediaTypes.ociManifest, oci) }] };
     const text = name === 'ociIndex' || name === 'dockerList' ? JSON.stringify(list) : image(mediaType);
     await check(layer, { ...put(sha256(text), text, `${mediaType}; charset=utf-8`), status: 201 });
-    const want = { 'content-type': mediaType };
-    await check(layer, { send: ['GET', `/v2/app/manifests/${sha256(text)}`], status: 200, want, text });
+    const expectedHeaders = { 'content-type': mediaType };
+    await check(layer, {
+      send: ['GET', `/v2/app/manifests/${sha256(text)}`],
+      status: 200,
+      expectedHeaders,
+      text,
+    });
   });
 }
 
 test('PUT without a Content-Type takes the media type from the manifest', async () => {
-  const text = image(mediaTypes.ociManifest, { annotations: { a: 'untold' } });
-  await check(layer, { ...put('untold', text), status: 201 });
-  const want = { 'content-type': mediaTypes.ociManifest };
-  await check(layer, { send: ['HEAD', '/v2/app/manifests/untold'], status: 200, want });
+  const text = image(mediaTypes.ociManifest, { annotations: { a: 'untyped' } });
+  await check(layer, { ...put('untyped', text), status: 201 });
+  const expectedHeaders = { 'content-type': mediaTypes.ociManifest };
+  await check(layer, { send: ['HEAD', '/v2/app/manifests/untyped'], status: 200, expectedHeaders });
 });
 
-test('a manifest named by sha512', async () => {
+test('a manifest is stored and served by its sha512 digest', async () => {
   const text = image(mediaTypes.ociManifest, { annotations: { a: 'wide' } });
-  const want = { 'docker-content-digest': sha512(text) };
-  await check(layer, { ...put(sha512(text), text, mediaTypes.ociManifest), status: 201, want });
-  await check(layer, { send: ['GET', `/v2/app/manifests/${sha512(text)}`], status: 200, want, text });
+  const expectedHeaders = { 'docker-content-digest': sha512(text) };
+  await check(layer, { ...put(sha512(text), text, mediaTypes.ociManifest), status: 201, expectedHeaders });
+  await check(layer, {
+    send: ['GET', `/v2/app/manifests/${sha512(text)}`],
+    status: 200,
+    expectedHeaders,
+    text,
+  });
 });
 
-test('PUT of a manifest with a subject says so', async () => {
+test('PUT of a manifest with a subject answers with OCI-Subject', async () => {
   const subject = of(mediaTypes.ociManifest, oci);
   const text = image(mediaTypes.ociManifest, { subject });
   await check(layer, {
     ...put('signed', text, mediaTypes.ociManifest),
     status: 201,
-    want: { 'oci-subject': digest },
+    expectedHeaders: { 'oci-subject': digest },
   });
 });
 
@@ -97,39 +116,68 @@ rows(
   () => layer,
   [
     {
-      title: 'a manifest without its blobs',
+      title: 'a manifest without its blobs answers 404',
       ...put('x', absent, type),
       status: 404,
       code: 'MANIFEST_BLOB_UNKNOWN',
     },
-    { title: 'an index without its manifests', ...put('x', list, mediaTypes.ociIndex), status: 404 },
-    { title: 'a manifest of almost 4 MiB', ...put('big', fits, type), status: 201 },
-    { title: 'it comes back', send: ['GET', '/v2/app/manifests/big'], status: 200, text: Buffer.from(fits) },
-    { title: 'a manifest of more than 4 MiB', ...put('x', big, type), status: 413, code: 'SIZE_INVALID' },
-    { title: 'what is not JSON', ...put('x', '{', type), status: 400, code: 'MANIFEST_INVALID' },
-    { title: 'nothing', ...put('x', '', type), status: 400, code: 'MANIFEST_INVALID' },
-    { title: 'another media type', ...put('x', oci, 'text/plain'), status: 400, code: 'MANIFEST_INVALID' },
     {
-      title: 'a media type that is not the manifest’s',
+      title: 'an index without its manifests answers 404',
+      ...put('x', list, mediaTypes.ociIndex),
+      status: 404,
+    },
+    { title: 'a manifest of almost 4 MiB is stored', ...put('big', fits, type), status: 201 },
+    {
+      title: 'a manifest of almost 4 MiB is served',
+      send: ['GET', '/v2/app/manifests/big'],
+      status: 200,
+      text: Buffer.from(fits),
+    },
+    {
+      title: 'a manifest of more than 4 MiB answers 413',
+      ...put('x', big, type),
+      status: 413,
+      code: 'SIZE_INVALID',
+    },
+    {
+      title: 'a manifest that is not JSON answers 400',
+      ...put('x', '{', type),
+      status: 400,
+      code: 'MANIFEST_INVALID',
+    },
+    { title: 'an empty manifest answers 400', ...put('x', '', type), status: 400, code: 'MANIFEST_INVALID' },
+    {
+      title: 'an unsupported media type answers 400',
+      ...put('x', oci, 'text/plain'),
+      status: 400,
+      code: 'MANIFEST_INVALID',
+    },
+    {
+      title: 'a media type other than that of the manifest answers 400',
       ...put('x', oci, mediaTypes.dockerManifest),
       status: 400,
     },
     {
-      title: 'a digest that is not the manifest’s',
+      title: 'a digest other than that of the manifest answers 400',
       ...put(sha256('x'), oci, type),
       status: 400,
       code: 'DIGEST_INVALID',
     },
-    { title: 'a digest that is none', ...put('sha256:x', oci, type), status: 400, code: 'DIGEST_INVALID' },
-    { title: 'a tag that is none', ...put('-x', oci, type), status: 400, code: 'MANIFEST_INVALID' },
     {
-      title: 'a tag of 129 characters',
+      title: 'an invalid digest answers 400',
+      ...put('sha256:x', oci, type),
+      status: 400,
+      code: 'DIGEST_INVALID',
+    },
+    { title: 'an invalid tag answers 400', ...put('-x', oci, type), status: 400, code: 'MANIFEST_INVALID' },
+    {
+      title: 'a tag of 129 characters answers 400',
       ...put('x'.repeat(129), oci, type),
       status: 400,
       code: 'MANIFEST_INVALID',
     },
     {
-      title: 'none of these left a tag',
+      title: 'none of the refused manifests has a tag',
       send: ['GET', '/v2/app/manifests/x'],
       status: 404,
       code: 'MANIFEST_UNKNOWN',
@@ -144,7 +192,7 @@ rows(
   ],
 );
 
-test('a body of more than 4 MiB that does not say its size answers 413', async () => {
+test('a body of more than 4 MiB without a Content-Length answers 413', async () => {
   const body = new ReadableStream({
     pull(controller) {
       controller.enqueue(new Uint8Array(1024 * 1024));
@@ -159,7 +207,7 @@ test('a body of more than 4 MiB that does not say its size answers 413', async (
   equal(response.status, 413);
 });
 
-test('DELETE of a tag takes the tag only, DELETE of a digest the manifest and its tags', async () => {
+test('DELETE of a tag deletes the tag only, DELETE of a digest the manifest and its tags', async () => {
   const text = image(mediaTypes.ociManifest, { annotations: { a: 'deleted' } });
   for (const tag of ['one', 'two', 'three']) await check(layer, { ...put(tag, text, type), status: 201 });
   await check(layer, { send: ['DELETE', '/v2/app/manifests/one'], status: 202 });
@@ -170,7 +218,7 @@ test('DELETE of a tag takes the tag only, DELETE of a digest the manifest and it
   await check(layer, { send: ['GET', `/v2/app/manifests/${sha256(text)}`], status: 404 });
 });
 
-test('referrers of a manifest, all of them and of one type', async () => {
+test('the referrers of a manifest are listed, all of them or those of one type', async () => {
   const subject = of(mediaTypes.ociManifest, oci);
   const path = `/v2/app/referrers/${digest}`;
   for (const artifactType of ['application/sbom', 'application/signature']) {
@@ -179,14 +227,22 @@ test('referrers of a manifest, all of them and of one type', async () => {
       subject,
       annotations: { kind: artifactType },
     });
-    await check(layer, { ...put(sha256(text), text, type), status: 201, want: { 'oci-subject': digest } });
+    await check(layer, {
+      ...put(sha256(text), text, type),
+      status: 201,
+      expectedHeaders: { 'oci-subject': digest },
+    });
   }
-  const want = { 'content-type': mediaTypes.ociIndex, 'oci-filters-applied': null };
-  await check(layer, { send: ['GET', path], status: 200, want });
+  const expectedHeaders = { 'content-type': mediaTypes.ociIndex, 'oci-filters-applied': null };
+  await check(layer, { send: ['GET', path], status: 200, expectedHeaders });
   const all = await index(path);
   equal(all.manifests.length, 3);
   const filter = `${path}?artifactType=${encodeURIComponent('application/sbom')}`;
-  await check(layer, { send: ['GET', filter], status: 200, want: { 'oci-filters-applied': 'artifactType' } });
+  await check(layer, {
+    send: ['GET', filter],
+    status: 200,
+    expectedHeaders: { 'oci-filters-applied': 'artifactType' },
+  });
   const [only, ...rest] = (await index(filter)).manifests;
   deepEqual(rest, []);
   equal(only?.artifactType, 'application/sbom');
@@ -194,10 +250,14 @@ test('referrers of a manifest, all of them and of one type', async () => {
   deepEqual((await index(`/v2/app/referrers/${sha256('none')}`)).manifests, []);
   deepEqual((await index(`/v2/never/referrers/${digest}`)).manifests, []);
   await check(layer, { send: ['GET', '/v2/app/referrers/sha256:x'], status: 400, code: 'DIGEST_INVALID' });
-  await check(layer, { send: ['HEAD', path], status: 200, want: { 'content-type': mediaTypes.ociIndex } });
+  await check(layer, {
+    send: ['HEAD', path],
+    status: 200,
+    expectedHeaders: { 'content-type': mediaTypes.ociIndex },
+  });
 });
 
-test('many referrers come in pages', async () => {
+test('many referrers are listed in pages', async () => {
   const text = image(mediaTypes.ociManifest, { annotations: { a: 'many' } });
   await check(layer, { ...put('many', text, type), status: 201 });
   const subject = of(mediaTypes.ociManifest, text);

@@ -19,7 +19,7 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function target() {
+async function newFile() {
   const path = join(folder, String(opened.length));
   const file = new IngestFile(await open(path, 'w+'));
   opened.push(file);
@@ -36,23 +36,23 @@ const options = (more: Partial<ReceiveOptions> = {}): ReceiveOptions => ({
 });
 const digestOf = (hash?: { hash: { digest(form: 'hex'): string } }) => `sha256:${hash?.hash.digest('hex')}`;
 
-test('a body arrives whole and hashed, whatever the sizes of its chunks', async () => {
+test('a body is written completely and hashed, for any sizes of its chunks', async () => {
   const chunks = [0, 1, 100, 65_536, 3_000_000, 7, 65_536, 65_536].map((size) => randomBytes(size));
-  const whole = Buffer.concat(chunks);
-  const { path, file } = await target();
+  const content = Buffer.concat(chunks);
+  const { path, file } = await newFile();
   const received = await receive(
     Readable.from(chunks),
     file,
     options({ hash: RunningHashes.begin('sha256') }),
   );
   equal(received.failure, undefined);
-  equal(received.end, whole.byteLength);
-  equal(digestOf(received.hash), sha256(whole));
-  deepEqual(await readFile(path), whole);
+  equal(received.end, content.byteLength);
+  equal(digestOf(received.hash), sha256(content));
+  deepEqual(await readFile(path), content);
 });
 
-test('a body goes on where the one before it ended, and so does the hash', async () => {
-  const { path, file } = await target();
+test('a body continues where the one before it ended, and so does the hash', async () => {
+  const { path, file } = await newFile();
   const first = await receive(
     Readable.from([Buffer.from('one ')]),
     file,
@@ -67,8 +67,8 @@ test('a body goes on where the one before it ended, and so does the hash', async
   equal(await readFile(path, 'utf8'), 'one two');
 });
 
-test('a body that breaks off leaves what came, hashed', async () => {
-  const { path, file } = await target();
+test('the received bytes of an interrupted body are written and hashed', async () => {
+  const { path, file } = await newFile();
   const body = new PassThrough();
   const receiving = receive(body, file, options({ hash: RunningHashes.begin('sha256') }));
   body.once('data', () => body.destroy());
@@ -80,16 +80,16 @@ test('a body that breaks off leaves what came, hashed', async () => {
   equal(await readFile(path, 'utf8'), 'some');
 });
 
-test('a body that has more than was announced ends there', async () => {
-  const { file } = await target();
+test('a body that exceeds its limit is ended before the bytes beyond it', async () => {
+  const { file } = await newFile();
   const body = Readable.from([Buffer.from('1234'), Buffer.from('5678')]);
   const received = await receive(body, file, options({ limit: 6, excess: 'size-invalid' }));
   equal(received.failure?.code, 'size-invalid');
   equal(received.end, 4);
 });
 
-test('a body that brings nothing for long ends', async () => {
-  const { file } = await target();
+test('an idle body is ended', async () => {
+  const { file } = await newFile();
   const body = new PassThrough();
   body.write('x');
   const received = await receive(body, file, options({ idleMs: 30 }));
@@ -97,8 +97,8 @@ test('a body that brings nothing for long ends', async () => {
   equal(received.end, 1);
 });
 
-test('a lost claim ends the writing, and what was hashed is forgotten', async () => {
-  const { file } = await target();
+test('a lost claim ends the writing, and the hash is discarded', async () => {
+  const { file } = await newFile();
   const lost = new AbortController();
   const body = new PassThrough();
   body.write('x');
@@ -107,14 +107,14 @@ test('a lost claim ends the writing, and what was hashed is forgotten', async ()
     file,
     options({ hash: RunningHashes.begin('sha256'), signal: lost.signal }),
   );
-  lost.abort(new Fault('claim-lost', 'gone'));
+  lost.abort(new Fault('claim-lost', 'lost'));
   const received = await receiving;
   equal(received.failure?.code, 'claim-lost');
   equal(received.hash, undefined);
 });
 
-test('a disk that fails is a fault, and nothing more is asked of the body', async () => {
-  const { file } = await target();
+test('a failed write is returned as a Fault, and the body is paused', async () => {
+  const { file } = await newFile();
   file.write = async () => {
     throw Object.assign(new Error('full'), { code: 'ENOSPC' });
   };
@@ -127,31 +127,31 @@ test('a disk that fails is a fault, and nothing more is asked of the body', asyn
   ok(body.isPaused());
 });
 
-test('a body faster than the disk waits', async () => {
-  const { file } = await target();
-  const { promise: disk, resolve: goOn } = Promise.withResolvers<void>();
+test('a body that is faster than the disk is paused', async () => {
+  const { file } = await newFile();
+  const { promise: disk, resolve: release } = Promise.withResolvers<void>();
   const write = file.write.bind(file);
   file.write = async (buffers, position) => {
     await disk;
     return write(buffers, position);
   };
-  let asked = 0;
+  let reads = 0;
   const body = new Readable({
     highWaterMark: 65_536,
     read() {
-      asked += 1;
-      this.push(asked > 200 ? null : Buffer.alloc(65_536));
+      reads += 1;
+      this.push(reads > 200 ? null : Buffer.alloc(65_536));
     },
   });
   const receiving = receive(body, file, options());
   await new Promise((resolve) => body.once('pause', resolve));
-  // One batch waits, one is being written, and the stream itself holds some.
-  ok(asked < 40, `${asked} chunks were taken`);
-  goOn();
+  // One batch waits, one is being written, and the stream buffers some.
+  ok(reads < 40, `${reads} chunks were read`);
+  release();
   equal((await receiving).end, 200 * 65_536);
 });
 
-test('running hashes are given to who goes on at their offset, and are bounded', () => {
+test('a running hash is returned for its own offset only, and the number of hashes is bounded', () => {
   const hashes = new RunningHashes();
   const hash = RunningHashes.begin('sha256');
   hash.hash.update('abc');
@@ -160,20 +160,20 @@ test('running hashes are given to who goes on at their offset, and are bounded',
   equal(hashes.digest('u', 3, 'sha512'), undefined);
   equal(hashes.digest('u', 4, 'sha256'), undefined);
   equal(hashes.take('u', 4), undefined);
-  equal(hashes.take('u', 3), undefined, 'an offset that does not fit ends it');
+  equal(hashes.take('u', 3), undefined, 'a wrong offset discards it');
   for (let index = 0; index < 1_100; index += 1)
     hashes.put(`u${index}`, 0, RunningHashes.begin('sha256'), 1_000);
   equal(hashes.size, 1_000);
   equal(hashes.take('u0', 0), undefined);
   ok(hashes.take('u1099', 0));
   hashes.put('late', 0, RunningHashes.begin('sha256'), 10_000_000);
-  equal(hashes.size, 1, 'old ones went');
+  equal(hashes.size, 1, 'old ones were removed');
   hashes.forget('late');
   equal(hashes.size, 0);
 });
 
-test('a body that brings a byte now and then ends, and what came of it is kept', async () => {
-  const { path, file } = await target();
+test('a body below the minimum rate is ended, and its received bytes are written', async () => {
+  const { path, file } = await newFile();
   const body = new PassThrough();
   const dripping = setInterval(() => body.write('x'), 1);
   const minimumRate = { bytesPerSecond: 1e9, windowMs: 50 };
@@ -184,7 +184,7 @@ test('a body that brings a byte now and then ends, and what came of it is kept',
   equal((await readFile(path, 'utf8')).length, received.end);
 });
 
-/** For each minute: so many bytes came, the client being waited for but for `stalledMs`. */
+/** Results of minutes in which `bytes` were received, and the client was awaited except for `stalledMs`. */
 function minutes(...all: [bytes: number, stalledMs?: number][]): (number | undefined)[] {
   let now = 5_000;
   const meter = new RateMeter(MINIMUM_RATE, now);
@@ -199,7 +199,7 @@ function minutes(...all: [bytes: number, stalledMs?: number][]): (number | undef
   });
 }
 
-test('a minute with too few bytes counts where the client was waited for, and not where the disk was', () => {
+test('a minute with too few bytes counts if the client was awaited, and not if the disk was', () => {
   deepEqual(minutes([1_920], [1]), [undefined, 1]);
   deepEqual(minutes([0]), [0]);
   deepEqual(minutes([1], [100, 30_000], [1_919, 1_000]), [1, undefined, 1_919]);

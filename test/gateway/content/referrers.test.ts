@@ -33,7 +33,7 @@ async function push(reference: string, body: string, mediaType: string = ociMani
   });
 }
 
-/** Every page of the list. */
+/** Reads every page of the list. */
 async function referrers(subject: string, query = ''): Promise<{ found: Listed[]; pages: number }> {
   const found: Listed[] = [];
   let pages = 0;
@@ -53,7 +53,7 @@ async function referrers(subject: string, query = ''): Promise<{ found: Listed[]
 }
 
 for (const digestOf of [sha256, sha512]) {
-  test(`a subject named by ${digestOf.name} that comes after its referrers, which are an image and an index`, async () => {
+  test(`images and indexes are listed as referrers of a ${digestOf.name} subject, also before it is pushed`, async () => {
     const text = image({ annotations: { name: digestOf.name } });
     const subject = { mediaType: ociManifest, digest: digestOf(text), size: text.length };
     const annotations = { 'org.example.kind': 'a' };
@@ -61,18 +61,26 @@ for (const digestOf of [sha256, sha512]) {
       {
         text: image({ subject, annotations }),
         type: ociManifest,
-        want: { artifactType: empty.mediaType, annotations },
+        expectedFields: { artifactType: empty.mediaType, annotations },
       },
-      { text: image({ subject, artifactType: sbom }), type: ociManifest, want: { artifactType: sbom } },
-      { text: index({ subject }), type: ociIndex, want: {} },
-      { text: index({ subject, artifactType: sbom }), type: ociIndex, want: { artifactType: sbom } },
+      {
+        text: image({ subject, artifactType: sbom }),
+        type: ociManifest,
+        expectedFields: { artifactType: sbom },
+      },
+      { text: index({ subject }), type: ociIndex, expectedFields: {} },
+      {
+        text: index({ subject, artifactType: sbom }),
+        type: ociIndex,
+        expectedFields: { artifactType: sbom },
+      },
     ];
     const expected: Listed[] = [];
-    for (const { text: body, type, want } of referring) {
+    for (const { text: body, type, expectedFields } of referring) {
       const digest = digestOf(body);
       const answer = await push(digest, body, type);
       equal(answer.headers.get('oci-subject'), subject.digest);
-      expected.push({ mediaType: type, digest, size: body.length, ...want });
+      expected.push({ mediaType: type, digest, size: body.length, ...expectedFields });
     }
     const byDigest = (a: Listed, b: Listed) => (a.digest < b.digest ? -1 : 1);
     expected.sort(byDigest);
@@ -92,22 +100,22 @@ for (const digestOf of [sha256, sha512]) {
   });
 }
 
-test('a filter holds on every page', async () => {
+test('a filter applies to every page', async () => {
   const subject = { mediaType: ociManifest, digest: sha256('paged'), size: 5 };
-  const wanted: string[] = [];
+  const expected: string[] = [];
   const texts = Array.from({ length: 230 }, (_, n) => {
     const artifactType = n % 12 === 0 ? 'application/other' : sbom;
     const text = image({ subject, artifactType, annotations: { n: String(n) } });
-    if (artifactType === sbom) wanted.push(sha256(text));
+    if (artifactType === sbom) expected.push(sha256(text));
     return text;
   });
   await Promise.all(texts.map((text) => push(sha256(text), text)));
   const { found, pages } = await referrers(subject.digest, `?artifactType=${encodeURIComponent(sbom)}`);
   equal(pages, 2);
-  deepEqual(found.map(({ digest }) => digest).sort(), wanted.sort());
+  deepEqual(found.map(({ digest }) => digest).sort(), expected.sort());
 });
 
-test('large annotations make more pages, not a larger one', async () => {
+test('large annotations lead to more pages, not to a larger one', async () => {
   const subject = { mediaType: ociManifest, digest: sha256('large'), size: 5 };
   const texts = Array.from({ length: 8 }, (_, n) =>
     image({ subject, annotations: { n: String(n), a: 'x'.repeat(200_000) } }),
@@ -118,7 +126,7 @@ test('large annotations make more pages, not a larger one', async () => {
   equal(pages, 4);
 });
 
-test('a client may keep the list of referrers under a tag, as for registries that have none', async () => {
+test('a client may store a list of referrers under a tag, as for registries without the referrers API', async () => {
   const subject = image({ annotations: { name: 'fallback' } });
   await push(sha256(subject), subject);
   const text = image({ artifactType: sbom });
@@ -128,7 +136,7 @@ test('a client may keep the list of referrers under a tag, as for registries tha
   const tag = sha256(subject).replace(':', '-');
   await push(tag, list, ociIndex);
   await check(layer, { send: ['GET', `/v2/app/manifests/${tag}`], status: 200, text: list });
-  // It says nothing of the manifest that is listed: that one has no subject.
+  // The listed manifest is no referrer by that: it has no subject.
   deepEqual((await referrers(sha256(subject))).found, []);
   await push(tag, index({ mediaType: ociIndex }), ociIndex);
   await check(layer, { send: ['DELETE', `/v2/app/manifests/${tag}`], status: 202 });

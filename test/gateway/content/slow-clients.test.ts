@@ -8,7 +8,7 @@ import { gatewayProcess } from '../gateway-process.ts';
 import { RawConnection } from '../http.ts';
 import { sha256, TestLayer, until } from '../layer.ts';
 
-/** How many are there of each kind; a client that is served shares one gateway process with all of them. */
+/** Number of idle clients, and of slow ones of each kind. They share one gateway process with an ordinary client. */
 const [IDLE, SLOW] = [1_000, 50];
 
 const layer = await TestLayer.start();
@@ -25,59 +25,59 @@ after(() =>
     .forEach(({ socket }) => void socket.destroy()),
 );
 const uploads: string[] = [];
-let ended = 0;
+let closed = 0;
 
 async function open(kind: string, text: string | Uint8Array): Promise<RawConnection> {
   const connection = await RawConnection.open(gateway.port);
   connection.socket.once('close', () => {
-    ended += 1;
+    closed += 1;
   });
   if (text.length > 0) connection.send(text);
   kinds[kind]!.push(connection);
   return connection;
 }
 
-const ask = (path: string, init: object = {}) =>
+const request = (path: string, init: object = {}) =>
   fetch(`http://127.0.0.1:${gateway.port}${path}`, { signal: patienceSignal(), ...init });
 const resident = async () =>
   Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${gateway.child.pid}/status`, 'utf8'))?.[1]) / 1024;
 
-/** What an ordinary client does. */
-async function serve(name: string): Promise<void> {
+/** Requests of an ordinary client. */
+async function pullAndPush(name: string): Promise<void> {
   for (let n = 0; n < 20; n += 1) {
-    equal(await (await ask(`/v2/a/blobs/${small}`)).text(), 'small');
+    equal(await (await request(`/v2/a/blobs/${small}`)).text(), 'small');
     const text = `${name} ${n}`;
     const path = `/v2/b/blobs/uploads/?digest=${sha256(text)}`;
-    equal((await ask(path, { method: 'POST', body: text })).status, 201);
+    equal((await request(path, { method: 'POST', body: text })).status, 201);
   }
 }
 
-before(() => serve('first'));
+before(() => pullAndPush('first'));
 
-test('clients that say nothing, or are slow in what they say and read, do not hold up others', async (t) => {
+test('idle clients, and clients that send or read slowly, do not block others', async (t) => {
   const memory = await resident();
   for (let n = 0; n < IDLE; n += 1) await open('idle', '');
   for (let n = 0; n < SLOW; n += 1) {
     await open('headers', 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');
-    const at = (await ask('/v2/c/blobs/uploads/', { method: 'POST' })).headers.get('location')!;
-    uploads.push(at);
-    await open('bodies', `PATCH ${at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n`);
+    const location = (await request('/v2/c/blobs/uploads/', { method: 'POST' })).headers.get('location')!;
+    uploads.push(location);
+    await open('bodies', `PATCH ${location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n`);
     const reader = await open('readers', `GET /v2/a/blobs/${big} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     await once(reader.socket, 'data');
     reader.socket.pause();
   }
-  // They go on, a byte at a time, as long as the others are served.
+  // They send a byte at a time while the ordinary client is served.
   const drip = setInterval(() => {
     for (const { socket } of [...kinds.headers!, ...kinds.bodies!]) socket.write('x');
   }, 100);
-  await serve('crowded').finally(() => clearInterval(drip));
-  equal(ended, 0, 'a slow client was cut off before the others were served');
+  await pullAndPush('crowded').finally(() => clearInterval(drip));
+  equal(closed, 0, 'a slow client was disconnected before the others were served');
   const grown = (await resident()) - memory;
-  t.diagnostic(`they take ${grown.toFixed()} MiB`);
+  t.diagnostic(`slow clients take ${grown.toFixed()} MiB`);
   ok(grown < 160, `${grown} MiB more are resident`);
 });
 
-test('the slow ones get what they asked for', async () => {
+test('slow clients get their answers', async () => {
   const [body] = kinds.bodies!;
   const sent = body!.socket.bytesWritten;
   const header = `PATCH ${uploads[0]} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n`.length;
@@ -98,7 +98,7 @@ test('the slow ones get what they asked for', async () => {
   equal(sha256(Buffer.from(reader!.text.slice(-bytes.byteLength), 'latin1')), big);
 });
 
-test('who does not end its headers is answered 408 and cut off', {
+test('a client that does not complete its headers is answered 408 and disconnected', {
   skip: !process.env.TERRACE_FULL,
 }, async () => {
   const [, ...rest] = kinds.headers!;

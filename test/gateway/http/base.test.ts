@@ -13,7 +13,12 @@ const long = 'x'.repeat(300);
 rows(
   () => layer,
   [
-    { send: ['GET', '/v2/'], status: 200, text: '{}', want: { 'content-type': /^application\/json/ } },
+    {
+      send: ['GET', '/v2/'],
+      status: 200,
+      text: '{}',
+      expectedHeaders: { 'content-type': /^application\/json/ },
+    },
     { send: ['HEAD', '/v2/'], status: 200 },
     { send: ['GET', '/v2'], status: 200, text: '{}' },
     { send: ['GET', '/healthz'], status: 200 },
@@ -22,9 +27,9 @@ rows(
     { send: ['POST', '/v2/nothing/of/this'], body: 'x', status: 404 },
     { send: ['GET', '/v2/a/blobs'], status: 404 },
     { send: ['GET', '/v2/_terrace/a/tags/list'], status: 404 },
-    { send: ['POST', '/v2/'], status: 405, code: 'UNSUPPORTED', want: { allow: 'GET, HEAD' } },
-    { send: ['PUT', `/v2/a/blobs/${digest}`], status: 405, want: { allow: 'GET, HEAD, DELETE' } },
-    { send: ['GET', '/v2/a/blobs/uploads/'], status: 405, want: { allow: 'POST' } },
+    { send: ['POST', '/v2/'], status: 405, code: 'UNSUPPORTED', expectedHeaders: { allow: 'GET, HEAD' } },
+    { send: ['PUT', `/v2/a/blobs/${digest}`], status: 405, expectedHeaders: { allow: 'GET, HEAD, DELETE' } },
+    { send: ['GET', '/v2/a/blobs/uploads/'], status: 405, expectedHeaders: { allow: 'POST' } },
     { send: ['DELETE', '/v2/a/tags/list'], status: 405 },
     { send: ['POST', '/v2/_catalog'], status: 405 },
     { send: ['PROPFIND', '/v2/'], status: 404 },
@@ -37,14 +42,14 @@ rows(
     { send: ['GET', '/v2/a/blobs/sha256:abc'], status: 400, code: 'DIGEST_INVALID' },
     { send: ['HEAD', `/v2/a/blobs/sha1:${'0'.repeat(40)}`], status: 400 },
     {
-      title: 'a path of 16 KB gets an error, not a failure',
+      title: 'a path of 16 KB is answered 414',
       send: ['GET', `/v2/${'a/'.repeat(8_000)}tags/list`],
       status: 414,
     },
   ],
 );
 
-test('a name of 255 characters is taken', async () => {
+test('a repository name of 255 characters is accepted', async () => {
   const name = `${'a'.repeat(200)}/${'b'.repeat(54)}`;
   const { status } = await layer.fetch('POST', `/v2/${name}/blobs/uploads/`);
   equal(status, 202);
@@ -76,20 +81,24 @@ for (const send of writes) {
   });
 }
 
-test('reading goes on in a ReadOnly layer', async () => {
+test('a ReadOnly layer serves reads', async () => {
   layer.mode = 'ReadOnly';
   await check(layer, { send: ['GET', '/v2/_catalog'], status: 200 });
   layer.mode = 'ReadWrite';
 });
 
-test('a write to a layer without a configuration is to be tried again', async () => {
+test('a write to a layer without a configuration is answered 503 with Retry-After', async () => {
   layer.mode = undefined;
-  await check(layer, { send: ['POST', '/v2/a/blobs/uploads/'], status: 503, want: { 'retry-after': '1' } });
+  await check(layer, {
+    send: ['POST', '/v2/a/blobs/uploads/'],
+    status: 503,
+    expectedHeaders: { 'retry-after': '1' },
+  });
   layer.mode = 'ReadWrite';
 });
 
 const raws: [title: string, request: string, status: number][] = [
-  ['what is not HTTP', 'hello\r\n\r\n', 400],
+  ['text that is not HTTP', 'hello\r\n\r\n', 400],
   ['a header of 200 KB', `GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: ${'y'.repeat(200_000)}\r\n\r\n`, 431],
   [
     'a body on a GET',
@@ -99,12 +108,12 @@ const raws: [title: string, request: string, status: number][] = [
   ['an absolute URL', 'GET http://a:1/v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 200],
   ['HTTP/1.0', 'GET /v2/ HTTP/1.0\r\n\r\n', 200],
   [
-    'a length that is no number',
+    'a Content-Length that is not a number',
     'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: a\r\n\r\n',
     400,
   ],
   [
-    'a media type that is none',
+    'an invalid media type',
     'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: ;\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx',
     400,
   ],
@@ -115,7 +124,7 @@ const raws: [title: string, request: string, status: number][] = [
   ],
 ];
 for (const [title, request, status] of raws) {
-  test(`${title} answers ${status}`, async () => {
+  test(`${title} is answered ${status}`, async () => {
     const answer = await raw(layer.port, request);
     equal(Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]), status, answer.slice(0, 200));
     if (status >= 400) errorBody(answer.slice(answer.indexOf('\r\n\r\n') + 4));

@@ -38,31 +38,31 @@ const LISTED = [
 ];
 
 for (const code of faultCodes) {
-  const { status, code: said, retryAfter } = httpErrors[code];
-  test(`the fault ${code} answers ${status} ${said}`, async () => {
-    if (status < 500) ok(LISTED.includes(said));
-    match(said, /^[A-Z_]+$/);
+  const { status, code: errorCode, retryAfter } = httpErrors[code];
+  test(`the fault ${code} is answered ${status} ${errorCode}`, async () => {
+    if (status < 500) ok(LISTED.includes(errorCode));
+    match(errorCode, /^[A-Z_]+$/);
     const response = await answer(new Fault(code, 'a sentence', { detail: { offset: 5 } }));
     equal(response.statusCode, status);
-    const told =
+    const expected =
       code === 'busy'
         ? { message: 'another request holds it: try again' }
         : { message: 'a sentence', detail: { offset: 5 } };
-    equal(response.body, JSON.stringify({ errors: [{ code: said, ...told }] }));
+    equal(response.body, JSON.stringify({ errors: [{ code: errorCode, ...expected }] }));
     equal(response.headers['retry-after'], retryAfter === undefined ? undefined : String(retryAfter));
     match(String(response.headers['content-type']), /^application\/json/);
   });
 }
 
-test('what is not a fault is logged, and a client learns nothing of it', async () => {
+test('an error that is not a Fault is logged, and the client gets no details of it', async () => {
   const response = await answer(new Error('secret /data/path'));
   equal(response.statusCode, 500);
   equal(response.body, '{"errors":[{"code":"UNKNOWN","message":"the registry failed: see its log"}]}');
   equal(response.logged.length, 1);
 });
 
-test('a HEAD gets the status and no body', async () => {
-  const response = await answer(new Fault('blob-unknown', 'gone'), 'HEAD');
+test('a failed HEAD is answered with the status and no body', async () => {
+  const response = await answer(new Fault('blob-unknown', 'unknown'), 'HEAD');
   equal(response.statusCode, 404);
   equal(response.rawPayload.byteLength, 0);
 });

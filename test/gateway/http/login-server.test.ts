@@ -27,14 +27,14 @@ const headers = (host: string, forwarded?: string) => ({
   ...(forwarded && { 'x-forwarded-host': forwarded }),
 });
 
-test('without a login server any name of this machine is served, and what is no host is not', async () => {
+test('without a login server, any name of this machine is served, and an invalid host is refused', async () => {
   await serves('localhost:1');
   const { status, body } = await get(layer.port, '/v2/', { host: 'a"b' });
   equal(status, 400);
   errorBody(body, 'UNSUPPORTED');
 });
 
-test('with one, requests made to that name are served and no others, from the next request on', async () => {
+test('with a login server, only requests to that name are served, from the next request on', async () => {
   configuration = configurationWith({ loginServer: 'Registry.example' });
   for (const host of [
     'registry.example',
@@ -58,7 +58,7 @@ test('with one, requests made to that name are served and no others, from the ne
   await serves('localhost');
 });
 
-test('the name that counts is the one that a trusted proxy was asked by', async () => {
+test('behind a trusted proxy, the forwarded host is compared with the login server', async () => {
   const loginServer = 'registry.example:8000';
   configuration = configurationWith({ loginServer });
   await serves('localhost:8080', loginServer);

@@ -7,7 +7,7 @@ import { allows, etagOf, isFresh, rangeFor } from '../../../services/gateway/htt
 import { parseContentRange, parseRange, uploadRange } from '../../../services/gateway/http/ranges.ts';
 import { foldName } from '../../../services/gateway/http/repository-name.ts';
 
-test('a repository name becomes one segment of the path', () => {
+test('a repository name is folded into one segment of the path', () => {
   const table: [string, string][] = [
     ['/v2/', '/v2/'],
     ['/v2/_catalog?n=1', '/v2/_catalog?n=1'],
@@ -35,7 +35,7 @@ test('a repository name becomes one segment of the path', () => {
   }
 });
 
-test('every valid name comes back out of its segment', () => {
+test('every valid repository name can be decoded from its segment', () => {
   const name = fc.stringMatching(
     /^[a-z0-9]{1,6}([._-][a-z0-9]{1,4})?(\/(blobs|manifests|tags|[a-z0-9]{1,5})){0,4}$/,
   );
@@ -53,7 +53,7 @@ test('every valid name comes back out of its segment', () => {
   );
 });
 
-test('ranges of a GET', () => {
+test('the Range header of a GET is parsed', () => {
   const table: [string | undefined, number, [number, number][] | 'all'][] = [
     [undefined, 10, 'all'],
     ['', 10, 'all'],
@@ -101,12 +101,12 @@ test('ranges of a GET', () => {
     [`bytes=0-${'9'.repeat(400)}`, 10, [[0, 9]]],
   ];
   for (const [header, size, ranges] of table) {
-    const want = ranges === 'all' ? 'all' : ranges.map(([first, last]) => ({ first, last }));
-    deepEqual(parseRange(header, size), want, `${header} of ${size}`);
+    const expected = ranges === 'all' ? 'all' : ranges.map(([first, last]) => ({ first, last }));
+    deepEqual(parseRange(header, size), expected, `${header} of ${size}`);
   }
 });
 
-test('ranges always lie within the content', () => {
+test('parsed ranges always lie within the content', () => {
   const part = fc
     .tuple(fc.option(fc.nat(300)), fc.option(fc.nat(300)))
     .map(([a, b]) => `${a ?? ''}-${b ?? ''}`);
@@ -119,7 +119,7 @@ test('ranges always lie within the content', () => {
   );
 });
 
-test('Content-Range of a chunk', () => {
+test('the Content-Range of a chunk is parsed, and an invalid one is refused', () => {
   deepEqual(parseContentRange('0-1023'), { first: 0, last: 1023 });
   deepEqual(parseContentRange('bytes 5-5/100'), { first: 5, last: 5 });
   deepEqual(parseContentRange('bytes=5-6'), { first: 5, last: 6 });
@@ -129,7 +129,7 @@ test('Content-Range of a chunk', () => {
   deepEqual([0, 1, 10].map(uploadRange), ['0-0', '0-0', '0-9']);
 });
 
-test('preconditions', () => {
+test('If-None-Match and If-Range of a read are evaluated', () => {
   const etag = etagOf('sha256:aa');
   equal(isFresh({}, 'sha256:aa'), false);
   equal(isFresh({ 'if-none-match': etag }, 'sha256:aa'), true);
@@ -142,23 +142,23 @@ test('preconditions', () => {
   equal(rangeFor({ range: 'bytes=0-1', 'if-range': '"other"' }, 'sha256:aa'), undefined);
 });
 
-test('preconditions of a change', () => {
-  const [here, other] = [etagOf('sha256:aa'), '"other"'];
+test('a write is allowed or refused by its preconditions', () => {
+  const [current, other] = [etagOf('sha256:aa'), '"other"'];
   const table: [IncomingHttpHeaders, found: string | undefined, allowed: boolean][] = [
     [{}, undefined, true],
     [{}, 'sha256:aa', true],
-    [{ 'if-match': here }, 'sha256:aa', true],
-    [{ 'if-match': `${other}, ${here}` }, 'sha256:aa', true],
-    [{ 'if-match': `W/${here}` }, 'sha256:aa', false],
+    [{ 'if-match': current }, 'sha256:aa', true],
+    [{ 'if-match': `${other}, ${current}` }, 'sha256:aa', true],
+    [{ 'if-match': `W/${current}` }, 'sha256:aa', false],
     [{ 'if-match': other }, 'sha256:aa', false],
-    [{ 'if-match': here }, undefined, false],
+    [{ 'if-match': current }, undefined, false],
     [{ 'if-match': '*' }, 'sha256:aa', true],
     [{ 'if-match': '*' }, undefined, false],
     [{ 'if-none-match': '*' }, 'sha256:aa', false],
     [{ 'if-none-match': '*' }, undefined, true],
-    [{ 'if-none-match': here }, 'sha256:aa', false],
+    [{ 'if-none-match': current }, 'sha256:aa', false],
     [{ 'if-none-match': other }, 'sha256:aa', true],
-    [{ 'if-match': here, 'if-none-match': here }, 'sha256:aa', false],
+    [{ 'if-match': current, 'if-none-match': current }, 'sha256:aa', false],
   ];
   for (const [headers, found, allowed] of table) {
     equal(allows(headers, found), allowed, `${JSON.stringify(headers)} of ${found}`);

@@ -23,12 +23,12 @@ const digest = sha256(bytes);
 
 const patch = (path: string) =>
   `PATCH ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${bytes.byteLength}\r\n\r\n`;
-const range = async (at: string) => (await layer.fetch('GET', at)).headers.get('range');
+const range = async (location: string) => (await layer.fetch('GET', location)).headers.get('range');
 
-test('without storage everything answers 503 and to try again, and with it everything goes on', async () => {
+test('without storage, requests for content are answered 503 with Retry-After; with it, they succeed again', async () => {
   await layer.blob('a', bytes);
   await layer.storageDown();
-  const unavailable = { status: 503, code: 'UNAVAILABLE', want: { 'retry-after': '1' } };
+  const unavailable = { status: 503, code: 'UNAVAILABLE', expectedHeaders: { 'retry-after': '1' } };
   await check(layer, { send: ['GET', '/healthz'], ...unavailable });
   await check(layer, { send: ['GET', `/v2/a/blobs/${digest}`], ...unavailable });
   await check(layer, { send: ['POST', '/v2/a/blobs/uploads/'], ...unavailable });
@@ -39,28 +39,28 @@ test('without storage everything answers 503 and to try again, and with it every
   await check(layer, { send: ['GET', `/v2/a/blobs/${digest}`], status: 200, text: bytes });
 });
 
-test('a storage that dies and comes back in the middle of a PATCH costs nothing', async () => {
-  const at = await layer.upload('b');
+test('a restart of storage during a PATCH loses nothing of the upload', async () => {
+  const location = await layer.upload('b');
   const connection = await RawConnection.open(layer.port);
-  connection.send(patch(at));
+  connection.send(patch(location));
   connection.send(bytes.subarray(0, 1_000_000));
-  await until(async () => (await range(at)) === '0-999999');
+  await until(async () => (await range(location)) === '0-999999');
   await layer.storageDown();
   await layer.storageUp();
   connection.send(bytes.subarray(1_000_000));
   await until(() => connection.text.includes('\r\n\r\n'));
   match(connection.text, /^HTTP\/1\.1 202 /);
   connection.socket.destroy();
-  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  await check(layer, { send: ['PUT', `${location}?digest=${digest}`], status: 201 });
   await check(layer, { send: ['GET', `/v2/b/blobs/${digest}`], status: 200, text: bytes });
 });
 
-test('the bus that dies and comes back in the middle of a PATCH costs nothing', async () => {
-  const at = await layer.upload('c');
+test('a restart of the bus during a PATCH loses nothing of the upload', async () => {
+  const location = await layer.upload('c');
   const connection = await RawConnection.open(layer.port);
-  connection.send(patch(at));
+  connection.send(patch(location));
   connection.send(bytes.subarray(0, 1_000_000));
-  await until(async () => (await range(at)) === '0-999999');
+  await until(async () => (await range(location)) === '0-999999');
   await layer.testBus.kill();
   await layer.testBus.up();
   await until(() =>
@@ -73,24 +73,24 @@ test('the bus that dies and comes back in the middle of a PATCH costs nothing', 
   await until(() => connection.text.includes('\r\n\r\n'));
   match(connection.text, /^HTTP\/1\.1 202 /);
   connection.socket.destroy();
-  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  await check(layer, { send: ['PUT', `${location}?digest=${digest}`], status: 201 });
 });
 
-test('a gateway that ends gives its claims back: another goes on at once', async () => {
+test('a gateway that ends releases its claims: another one continues the upload at once', async () => {
   const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite' });
-  const at = await layer.upload('d');
+  const location = await layer.upload('d');
   const connection = await RawConnection.open(port);
-  connection.send(patch(at));
+  connection.send(patch(location));
   connection.send(bytes.subarray(0, 500_000));
-  await until(async () => (await range(at)) === '0-499999');
+  await until(async () => (await range(location)) === '0-499999');
   child.kill('SIGTERM');
   await once(child, 'exit');
   equal(child.exitCode, 0);
-  await check(layer, { send: ['PATCH', at], body: bytes.subarray(500_000), status: 202 });
-  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  await check(layer, { send: ['PATCH', location], body: bytes.subarray(500_000), status: 202 });
+  await check(layer, { send: ['PUT', `${location}?digest=${digest}`], status: 201 });
 });
 
-test('the mode is the configuration’s, and a change takes effect without a restart', async () => {
+test('the mode is that of the configuration, and a change takes effect without a restart', async () => {
   const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadOnly' });
   const bridge = await layer.testBus.connect('twin-bridge');
   const post = async () =>
@@ -108,11 +108,11 @@ test('the mode is the configuration’s, and a change takes effect without a res
   await once(child, 'exit');
 });
 
-test('an address that cannot be listened on is said in a sentence', async () => {
+test('a gateway that cannot listen on its address exits with a message that names the remedy', async () => {
   await using server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
-  const refusals: [listen: string, said: RegExp][] = [
+  const refusals: [listen: string, message: RegExp][] = [
     [
       `127.0.0.1:${port}`,
       /cannot listen on 127\.0\.0\.1:\d+: the address is in use; stop the other process, or choose another/,
@@ -120,40 +120,45 @@ test('an address that cannot be listened on is said in a sentence', async () => 
     ['nowhere', /cannot listen on nowhere: write host:port, as in 127\.0\.0\.1:5000/],
   ];
   await Promise.all(
-    refusals.map(async ([listen, said]) => {
+    refusals.map(async ([listen, message]) => {
       const child = layer.spawn('gateway', { TERRACE_LISTEN: listen, TERRACE_MODE: 'ReadOnly' });
       const [log] = await Promise.all([text(child.stdout!), once(child, 'exit')]);
       equal(child.exitCode, 1);
-      match(log, said);
+      match(log, message);
     }),
   );
 });
 
-// The last: from here on storage is in this process, where its clock can be moved.
-test('a gateway killed in the middle of a PATCH leaves an upload that another goes on with', async () => {
+// The last test: from here on storage runs in this process, so that its clock can be moved.
+test('after a gateway was killed during a PATCH, another one continues the upload', async () => {
   const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite' });
   await layer.storageDown();
-  let later = 0;
+  let offsetMs = 0;
   const bus = await layer.testBus.connect('storage');
   await using storage = await Storage.open({
     data: layer.data,
     publish: bus.publish.bind(bus),
     log: quiet,
-    now: () => Date.now() + later,
+    now: () => Date.now() + offsetMs,
   });
   await using _served = serve(bus, storage, new HistoryRoom({ bus, log: quiet }));
   await until(async () => (await layer.fetch('GET', '/healthz')).status === 200);
-  const at = await layer.upload('f');
+  const location = await layer.upload('f');
   const connection = await RawConnection.open(port);
-  connection.send(patch(at));
+  connection.send(patch(location));
   connection.send(bytes.subarray(0, 1_500_000));
-  await until(async () => (await range(at)) === '0-1499999');
+  await until(async () => (await range(location)) === '0-1499999');
   await kill(child);
-  equal(await range(at), '0-1499999');
-  const rest = { send: ['PATCH', at] as [string, string], body: bytes.subarray(1_500_000) };
-  await check(layer, { ...rest, status: 429, code: 'TOOMANYREQUESTS', want: { 'retry-after': '1' } });
-  later = 60_000;
-  await check(layer, { ...rest, status: 202, want: { range: '0-1999999' } });
-  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  equal(await range(location), '0-1499999');
+  const rest = { send: ['PATCH', location] as [string, string], body: bytes.subarray(1_500_000) };
+  await check(layer, {
+    ...rest,
+    status: 429,
+    code: 'TOOMANYREQUESTS',
+    expectedHeaders: { 'retry-after': '1' },
+  });
+  offsetMs = 60_000;
+  await check(layer, { ...rest, status: 202, expectedHeaders: { range: '0-1999999' } });
+  await check(layer, { send: ['PUT', `${location}?digest=${digest}`], status: 201 });
   await check(layer, { send: ['GET', `/v2/f/blobs/${digest}`], status: 200, text: bytes });
 });

@@ -22,31 +22,31 @@ async function openFiles(): Promise<number> {
   return links.filter((link) => link.startsWith(layer.data)).length;
 }
 
-for (const [how, leave] of [
-  ['goes away', (connection: RawConnection) => connection.socket.resetAndDestroy()],
-  ['ends', (connection: RawConnection) => connection.socket.destroy()],
+for (const [how, disconnect] of [
+  ['resets', (connection: RawConnection) => connection.socket.resetAndDestroy()],
+  ['closes', (connection: RawConnection) => connection.socket.destroy()],
 ] as const) {
-  test(`a client that ${how} before the answers to its later requests leaves no file open`, async () => {
+  test(`a client that ${how} its connection before the answers to its later requests leaves no file open`, async () => {
     const connection = await RawConnection.open(layer.port);
     connection.send(get.repeat(20));
     await once(connection.socket, 'data');
     connection.socket.pause();
     await until(async () => (await openFiles()) > 1);
-    leave(connection);
+    disconnect(connection);
     await until(async () => (await openFiles()) === 0);
     equal((await layer.fetch('GET', '/v2/')).status, 200);
     deepEqual(warnings, []);
   });
 }
 
-test('a client that asks for a tunnel before its answers have come leaves no file open', async () => {
+test('a client that sends CONNECT before it has its answers leaves no file open', async () => {
   const connection = await RawConnection.open(layer.port);
   connection.send(`${get.repeat(3)}CONNECT x:1 HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   await connection.closed;
   await until(async () => (await openFiles()) === 0);
 });
 
-test('answers to requests sent together come whole and in their order', async () => {
+test('the answers to pipelined requests are complete and in order', async () => {
   const connection = await RawConnection.open(layer.port);
   const close = 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
   connection.send(get.repeat(12) + close);

@@ -5,22 +5,22 @@ import { hostOf, protocolOf, realmUrl } from '../../../services/gateway/http/loc
 import { TrustedProxies } from '../../../services/gateway/http/trusted-proxies.ts';
 import { get } from '../http.ts';
 
-/** What is said of a request is read as the gateway reads it, by a server that tells it. */
+/** A server that answers with what the gateway derives from a request: host, protocol and client address. */
 
 let networks: readonly string[] = [];
-const seen = (request: FastifyRequest) => ({
+const derived = (request: FastifyRequest) => ({
   realm: realmUrl(request),
   host: hostOf(request),
   protocol: protocolOf(request),
   ip: request.ip,
 });
 const app = fastify({ trustProxy: new TrustedProxies(() => networks).trusts });
-app.get('/', async (request) => seen(request));
+app.get('/', async (request) => derived(request));
 await app.listen({ host: '127.0.0.1', port: 0 });
 const { port } = app.server.address() as { port: number };
 after(() => app.close());
 
-const told = async (headers: Record<string, string>): Promise<ReturnType<typeof seen>> =>
+const derivedFor = async (headers: Record<string, string>): Promise<ReturnType<typeof derived>> =>
   JSON.parse((await get(port, '/', headers)).body);
 
 const forwarded = {
@@ -30,28 +30,28 @@ const forwarded = {
   'x-forwarded-for': '203.0.113.7',
 };
 
-test('a trusted proxy says how the client named the registry, by which protocol, and who it is', async () => {
+test('the host, protocol and client address that a trusted proxy forwards are used', async () => {
   for (const trusted of [['127.0.0.1'], ['127.0.0.0/8'], ['10.0.0.0/8', '127.0.0.0/30', 'fd00::/8']]) {
     networks = trusted;
-    const { realm, ip } = await told(forwarded);
+    const { realm, ip } = await derivedFor(forwarded);
     equal(realm, 'https://registry.example:8000/v2/token');
     equal(ip, '203.0.113.7');
   }
 });
 
-test('what anybody else says of itself is not believed, from the next request on', async () => {
+test('forwarded headers of other clients are ignored, from the next request after a change on', async () => {
   for (const trusted of [['127.0.0.1'], [], ['10.0.0.0/8'], ['127.0.0.2/32', '::1/128']]) {
     networks = trusted;
-    const { realm, ip } = await told(forwarded);
+    const { realm, ip } = await derivedFor(forwarded);
     if (trusted[0] === '127.0.0.1') continue;
     equal(realm, 'http://gateway:8080/v2/token');
     equal(ip, '127.0.0.1');
   }
 });
 
-test('of several proxies, only those trusted are looked through', async () => {
+test('in a chain of proxies, only the headers that trusted ones added are used', async () => {
   networks = ['127.0.0.0/8', '10.0.0.0/8'];
-  const { ip, realm } = await told({
+  const { ip, realm } = await derivedFor({
     ...forwarded,
     'x-forwarded-for': '198.51.100.1, 203.0.113.7, 10.0.0.4',
     'x-forwarded-host': 'spoofed.example, registry.example',
@@ -61,7 +61,7 @@ test('of several proxies, only those trusted are looked through', async () => {
   equal(realm, 'https://registry.example/v2/token');
 });
 
-test('an IPv4 client of a socket for both families is the same client', () => {
+test('an IPv4-mapped address counts as its IPv4 address', () => {
   const { trusts } = new TrustedProxies(() => ['192.0.2.0/24', '2001:db8::/32']);
   const answers: [string | undefined, boolean][] = [
     ['192.0.2.9', true],
@@ -72,10 +72,10 @@ test('an IPv4 client of a socket for both families is the same client', () => {
     ['not an address', false],
     [undefined, false],
   ];
-  for (const [address, wanted] of answers) equal(trusts(address), wanted, address);
+  for (const [address, expected] of answers) equal(trusts(address), expected, address);
 });
 
-test('nothing but a host gets into a URL', async () => {
+test('only a valid host is used in a URL', async () => {
   networks = ['127.0.0.1'];
   const hosts = [
     'registry.example',
@@ -85,7 +85,7 @@ test('nothing but a host gets into a URL', async () => {
     '[::1]',
     '192.0.2.1',
   ];
-  for (const host of hosts) equal((await told({ host })).host, host);
+  for (const host of hosts) equal((await derivedFor({ host })).host, host);
   const refused = [
     'a"b',
     'a/b',
@@ -102,7 +102,7 @@ test('nothing but a host gets into a URL', async () => {
   ];
   for (const host of refused) {
     match(
-      JSON.stringify(await told({ host: 'x', 'x-forwarded-host': host })),
+      JSON.stringify(await derivedFor({ host: 'x', 'x-forwarded-host': host })),
       /send a host name with an optional port/,
       host,
     );

@@ -11,9 +11,9 @@ after(() => layer[Symbol.asyncDispose]());
 const bytes = randomBytes(300_000);
 const mode = { TERRACE_MODE: 'ReadWrite' };
 
-test('uploads go on where they were when gateway and storage are killed between their chunks', async () => {
+test('uploads continue at their offset after gateway and storage were killed between two chunks', async () => {
   let gateway = await gatewayProcess(layer, mode);
-  const ask = async (method: string, path: string, chunk?: [first: number, end: number]) => {
+  const send = async (method: string, path: string, chunk?: [first: number, end: number]) => {
     const init = chunk && {
       body: bytes.subarray(...chunk),
       headers: { 'content-range': `${chunk[0]}-${chunk[1] - 1}` },
@@ -23,31 +23,35 @@ test('uploads go on where they were when gateway and storage are killed between 
   };
   const restart = async () => {
     await Promise.all([kill(gateway.child), layer.storageDown()]);
-    const [again] = await Promise.all([gatewayProcess(layer, mode), layer.storageUp()]);
-    gateway = again;
+    const [restarted] = await Promise.all([gatewayProcess(layer, mode), layer.storageUp()]);
+    gateway = restarted;
   };
 
   const uploads = await Promise.all(
     [sha256(bytes), sha512(bytes)].map(async (digest) => {
       const algorithm = digest.split(':')[0];
       const path = `/v2/${algorithm}/blobs/uploads/?digest-algorithm=${algorithm}`;
-      return { digest, at: (await ask('POST', path)).location, blob: `/v2/${algorithm}/blobs/${digest}` };
+      return {
+        digest,
+        location: (await send('POST', path)).location,
+        blob: `/v2/${algorithm}/blobs/${digest}`,
+      };
     }),
   );
-  for (const { at } of uploads) equal((await ask('PATCH', at, [0, 100_000])).status, 202);
+  for (const { location } of uploads) equal((await send('PATCH', location, [0, 100_000])).status, 202);
   await restart();
-  for (const { at } of uploads) {
-    const known = { range: '0-99999', location: at };
-    equal(await ask('GET', at), { status: 204, ...known });
-    equal(await ask('PATCH', at, [100_001, 200_000]), { status: 416, ...known });
-    equal((await ask('PATCH', at, [100_000, 200_000])).range, '0-199999');
+  for (const { location } of uploads) {
+    const unchanged = { range: '0-99999', location };
+    equal(await send('GET', location), { status: 204, ...unchanged });
+    equal(await send('PATCH', location, [100_001, 200_000]), { status: 416, ...unchanged });
+    equal((await send('PATCH', location, [100_000, 200_000])).range, '0-199999');
   }
   await restart();
-  for (const { at, digest, blob } of uploads) {
-    const done = `${at}?digest=${digest}`;
-    equal(await ask('GET', at), { status: 204, range: '0-199999', location: at });
-    equal((await ask('PUT', done, [200_001, 300_000])).status, 416);
-    equal(await ask('PUT', done, [200_000, 300_000]), { status: 201, range: null, location: blob });
+  for (const { location, digest, blob } of uploads) {
+    const done = `${location}?digest=${digest}`;
+    equal(await send('GET', location), { status: 204, range: '0-199999', location });
+    equal((await send('PUT', done, [200_001, 300_000])).status, 416);
+    equal(await send('PUT', done, [200_000, 300_000]), { status: 201, range: null, location: blob });
     await check(layer, { send: ['GET', blob], status: 200, text: bytes });
   }
 });

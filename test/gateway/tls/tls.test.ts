@@ -35,23 +35,23 @@ async function handshake(port: number, options: ConnectionOptions = {}): Promise
   return socket;
 }
 
-/** Which certificate a new connection gets. */
-async function served(port: number): Promise<string> {
+/** Common name of the certificate that a new connection gets. */
+async function servedName(port: number): Promise<string> {
   const socket = await handshake(port);
   const { subject } = socket.getPeerCertificate();
   socket.destroy();
   return String(subject.CN);
 }
 
-/** Folders of pairs, and a link to the one that counts, which is moved as Kubernetes moves those of secrets. */
-async function folders(...pairs: [name: string, certificateFile: string, keyFile: string][]) {
+/** Folders with pairs, and a link to the current one, which is replaced as Kubernetes replaces those of secrets. */
+async function secretFolders(...pairs: [name: string, certificateFile: string, keyFile: string][]) {
   const at = await mkdtemp(join(folder, 'secret-'));
   for (const [name, certificateFile, keyFile] of pairs) {
     await mkdir(join(at, name));
     await copyFile(certificateFile, join(at, name, 'tls.crt'));
     await copyFile(keyFile, join(at, name, 'tls.key'));
   }
-  const show = async (name: string) => {
+  const select = async (name: string) => {
     await symlink(name, join(at, '..next'));
     await rename(join(at, '..next'), join(at, '..data'));
   };
@@ -59,14 +59,14 @@ async function folders(...pairs: [name: string, certificateFile: string, keyFile
     certificateFile: join(at, '..data/tls.crt'),
     keyFile: join(at, '..data/tls.key'),
   };
-  return { files, show };
+  return { files, select };
 }
 
-/** A gateway in this process that speaks TLS with a pair, and looks at the files all the time. */
+/** A gateway in this process with a certificate from files, which it polls all the time. */
 async function gateway(files: Tls, now = Date.now) {
-  const said: string[] = [];
-  const say = (_fields: object, message: string) => void said.push(message);
-  const log = { debug() {}, info: say, warn: say, error: say };
+  const messages: string[] = [];
+  const record = (_fields: object, message: string) => void messages.push(message);
+  const log = { debug() {}, info: record, warn: record, error: record };
   const pair = await readPair(files);
   const { app, gateway } = buildApp({
     bus: layer.bus,
@@ -84,7 +84,7 @@ async function gateway(files: Tls, now = Date.now) {
     now,
   });
   return {
-    said,
+    messages,
     port: (app.server.address() as { port: number }).port,
     async [Symbol.asyncDispose]() {
       end.abort();
@@ -94,7 +94,7 @@ async function gateway(files: Tls, now = Date.now) {
   };
 }
 
-test('clients speak TLS 1.2 or newer, and HTTP/1.1 in it', async () => {
+test('clients connect with TLS 1.2 or newer, and HTTP/1.1 in it', async () => {
   await using secure = await gateway(first);
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     const socket = await handshake(secure.port, {
@@ -119,14 +119,14 @@ test('clients speak TLS 1.2 or newer, and HTTP/1.1 in it', async () => {
   match(String(error), /alert protocol version|unsupported protocol/i);
 });
 
-test('a pair that is swapped is in force for the next connection, and those that are open stay', async () => {
-  const { files, show } = await folders(
+test('a replaced pair is used for the next connection, and open connections stay', async () => {
+  const { files, select } = await secretFolders(
     ['one', first.certificateFile, first.keyFile],
     ['two', second.certificateFile, second.keyFile],
   );
-  await show('one');
+  await select('one');
   await using secure = await gateway(files);
-  equal(await served(secure.port), 'first');
+  equal(await servedName(secure.port), 'first');
 
   const bytes = randomBytes(300_000);
   const push = request({
@@ -138,77 +138,77 @@ test('a pair that is swapped is in force for the next connection, and those that
     path: '/v2/tls/blobs/uploads/',
     headers: { 'content-length': 0 },
   }).end();
-  const [begun] = await once(push, 'response');
-  begun.resume();
-  equal(begun.statusCode, 202);
+  const [started] = await once(push, 'response');
+  started.resume();
+  equal(started.statusCode, 202);
   const patch = request({
     host: '127.0.0.1',
     port: secure.port,
     ca,
     agent: false,
     method: 'PATCH',
-    path: begun.headers.location,
+    path: started.headers.location,
     headers: { 'content-length': bytes.byteLength },
   });
   patch.write(bytes.subarray(0, 100_000));
   await once(patch, 'socket');
 
-  await show('two');
-  await until(async () => (await served(secure.port)) === 'second');
+  await select('two');
+  await until(async () => (await servedName(secure.port)) === 'second');
   patch.end(bytes.subarray(100_000));
   const [answer] = await once(patch, 'response');
   equal(answer.statusCode, 202);
   equal(answer.headers.range, '0-299999');
   answer.resume();
 
-  await show('one');
-  await until(async () => (await served(secure.port)) === 'first');
-  equal(secure.said.filter((message) => /^installed a new certificate/.test(message)).length, 2);
+  await select('one');
+  await until(async () => (await servedName(secure.port)) === 'first');
+  equal(secure.messages.filter((message) => /^installed a new certificate/.test(message)).length, 2);
 });
 
-test('a pair that does not belong together, or is not whole, leaves the one before it in force', async () => {
-  const { files, show } = await folders(
+test('a pair that does not match, or is incomplete, leaves the one before it in use', async () => {
+  const { files, select } = await secretFolders(
     ['one', first.certificateFile, first.keyFile],
     ['mixed', second.certificateFile, first.keyFile],
     ['two', second.certificateFile, second.keyFile],
   );
-  await show('one');
+  await select('one');
   await using secure = await gateway(files);
-  await show('mixed');
+  await select('mixed');
   await until(() =>
-    secure.said.some((message) =>
+    secure.messages.some((message) =>
       /^cannot install the new certificate; keeping the one in use: tls\.keyFile/.test(message),
     ),
   );
-  equal(await served(secure.port), 'first');
+  equal(await servedName(secure.port), 'first');
 
   const chain = await readFile(second.certificateFile, 'utf8');
   await writeFile(files.certificateFile, `${chain}${chain.slice(0, 200)}`);
   await until(() =>
-    secure.said.some((message) =>
+    secure.messages.some((message) =>
       /keeping the one in use: tls\.certificateFile .* is incomplete/.test(message),
     ),
   );
-  equal(await served(secure.port), 'first');
+  equal(await servedName(secure.port), 'first');
 
-  await show('two');
-  await until(async () => (await served(secure.port)) === 'second');
+  await select('two');
+  await until(async () => (await servedName(secure.port)) === 'second');
   await rm(files.keyFile);
   await until(() =>
-    secure.said.some((message) =>
+    secure.messages.some((message) =>
       /keeping the one in use: tls\.keyFile .* can't be read \(ENOENT\)/.test(message),
     ),
   );
-  equal(await served(secure.port), 'second');
-  const complaints = secure.said.filter((message) => message.includes('keeping'));
-  equal(complaints.length, new Set(complaints).size, 'each is told once');
+  equal(await servedName(secure.port), 'second');
+  const complaints = secure.messages.filter((message) => message.includes('keeping'));
+  equal(complaints.length, new Set(complaints).size, 'each is logged once');
 });
 
-test('a certificate that ends soon is told of, each day', async () => {
+test('a certificate that expires soon is logged each day', async () => {
   let days = 60;
   const now = () => Date.now() + days * 24 * 60 * 60 * 1_000;
   await using secure = await gateway(first, now);
-  const warnings = () => secure.said.filter((message) => /renew it/.test(message));
+  const warnings = () => secure.messages.filter((message) => /renew it/.test(message));
   deepEqual(warnings(), []);
   days = 80;
   await until(() => warnings().length === 1);
@@ -218,13 +218,13 @@ test('a certificate that ends soon is told of, each day', async () => {
   match(warnings()[1] ?? '', /^the certificate expired on .* and clients reject it: renew it/);
 });
 
-test('what is wrong with a pair names the field and the remedy', async () => {
+test('an invalid pair is refused with the field and the remedy', async () => {
   const good = await readPair(first);
   const other = await readPair(second);
   const locked = '-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n';
   const half = good.cert.slice(0, 300);
   const damaged = good.cert.replace(/\n[A-Za-z0-9+/]{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
-  const wrong: [cert: string, key: string, said: RegExp][] = [
+  const wrong: [cert: string, key: string, message: RegExp][] = [
     ['', good.key, /tls\.certificateFile ".*" contains no certificate: write the certificate and its chain/],
     [half, good.key, /tls\.certificateFile ".*" is incomplete/],
     [damaged, good.key, /tls\.certificateFile ".*" is damaged/],
@@ -233,7 +233,7 @@ test('what is wrong with a pair names the field and the remedy', async () => {
     [good.cert, other.key, /tls\.keyFile ".*" does not match the first certificate/],
     [`${good.cert}${damaged}`, good.key, /tls\.certificateFile ".*" can't be used with its key/],
   ];
-  for (const [cert, key, said] of wrong) throws(() => checkPair({ cert, key }, first), said);
+  for (const [cert, key, message] of wrong) throws(() => checkPair({ cert, key }, first), message);
   const ends = checkPair({ cert: good.cert + other.cert, key: good.key }, first);
   equal(Math.round((ends.getTime() - Date.now()) / 86_400_000), 90);
 });
@@ -248,7 +248,7 @@ test('the environment names both files, or neither', () => {
   throws(() => tlsOf({ TERRACE_TLS_CERTIFICATE: '/a' }), /set both, or neither/);
 });
 
-/** A gateway process of the layer, and what it says. */
+/** Starts a gateway process of the layer. `logs` waits for a pattern in its log, and resolves with its first group. */
 function start(env: NodeJS.ProcessEnv) {
   const child = layer.spawn('gateway', { TERRACE_LISTEN: '127.0.0.1:0', TERRACE_LOG: 'info', ...env });
   after(() => kill(child));
@@ -258,52 +258,52 @@ function start(env: NodeJS.ProcessEnv) {
   });
   return {
     child,
-    says: async (pattern: RegExp) => {
+    logs: async (pattern: RegExp) => {
       await until(() => pattern.test(log));
       return pattern.exec(log)?.[1] ?? '';
     },
   };
 }
 
-test('a gateway that was not told how to speak waits for the configuration, and then speaks TLS', async () => {
-  const { child, says } = start({});
-  await says(/(waiting for the configuration)/);
+test('a gateway without a TLS setting waits for the configuration, and then listens with TLS', async () => {
+  const { child, logs } = start({});
+  await logs(/(waiting for the configuration)/);
   const bridge = await layer.testBus.connect('twin-bridge');
   await bridge.put(configuration, CONFIGURATION_KEY, configurationWith({ tls: first }));
-  const port = Number(await says(/listening on https:\/\/127\.0\.0\.1:(\d+)/));
-  equal(await served(port), 'first');
+  const port = Number(await logs(/listening on https:\/\/127\.0\.0\.1:(\d+)/));
+  equal(await servedName(port), 'first');
   child.kill('SIGTERM');
   await once(child, 'exit');
   equal(child.exitCode, 0);
 });
 
-test('one that listens without TLS before it hears of any ends, to be started with it', async () => {
+test('a gateway that listens without TLS exits once TLS is configured, to be restarted with it', async () => {
   const bridge = await layer.testBus.connect('twin-bridge');
   await bridge.remove(configuration, CONFIGURATION_KEY);
-  const { child, says } = start({ TERRACE_MODE: 'ReadOnly' });
-  await says(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
+  const { child, logs } = start({ TERRACE_MODE: 'ReadOnly' });
+  await logs(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
   await bridge.put(configuration, CONFIGURATION_KEY, configurationWith({ tls: first }));
   await once(child, 'exit');
   equal(child.exitCode, 1);
-  await says(/(tls is configured, and this process listens without it)/);
+  await logs(/(tls is configured, and this process listens without it)/);
 });
 
-test('a bad pair at the start is fatal, and says why', async () => {
-  const { child, says } = start({
+test('an invalid pair at the start is fatal, and its cause is logged', async () => {
+  const { child, logs } = start({
     TERRACE_TLS_CERTIFICATE: first.certificateFile,
     TERRACE_TLS_KEY: second.keyFile,
   });
   await once(child, 'exit');
   equal(child.exitCode, 1);
-  await says(/(tls\.keyFile .* does not match the first certificate)/);
+  await logs(/(tls\.keyFile .* does not match the first certificate)/);
 });
 
-test('a module may have its certificates from the daemon of its device, by name and by address', async () => {
+test('a module may get its certificates from the daemon of its device, by name and by address', async () => {
   await using api = await WorkloadApi.start(authority);
   const names = { TERRACE_TLS: 'workload', TERRACE_TLS_NAMES: 'localhost,127.0.0.1' };
-  const { says } = start({ ...api.env, ...names, TERRACE_MODE: 'ReadOnly' });
-  const port = Number(await says(/listening on https:\/\/127\.0\.0\.1:(\d+)/));
-  equal(await served(port), '127.0.0.1');
+  const { logs } = start({ ...api.env, ...names, TERRACE_MODE: 'ReadOnly' });
+  const port = Number(await logs(/listening on https:\/\/127\.0\.0\.1:(\d+)/));
+  equal(await servedName(port), '127.0.0.1');
   const socket = await handshake(port, { servername: 'localhost' });
   equal(socket.getPeerCertificate().subject.CN, 'localhost');
   socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');

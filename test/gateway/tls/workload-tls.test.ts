@@ -13,7 +13,7 @@ import { Authority } from '../../support/certificates.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 import { until } from '../../support/until.ts';
 
-/** Certificates of the device's daemon: which one a client is shown, and how they are renewed. */
+/** Certificates of the device's daemon: which one a client gets, and how they are renewed. */
 
 let authority: Authority;
 let ca: string;
@@ -32,14 +32,14 @@ async function handshake(port: number, servername?: string): Promise<TLSSocket> 
   return socket;
 }
 
-async function shown(port: number, servername?: string): Promise<{ name: string; serial: string }> {
+async function certificateFor(port: number, servername?: string): Promise<{ name: string; serial: string }> {
   const socket = await handshake(port, servername);
   const { subject, serialNumber } = socket.getPeerCertificate();
   socket.destroy();
   return { name: String(subject.CN), serial: serialNumber };
 }
 
-test('each name has its own certificate, an address the default one; new ones come into force live', async () => {
+test('each name has its own certificate, an address the default one; renewed ones need no restart', async () => {
   await using api = await WorkloadApi.start(authority);
   const workload = workloadOf(api.env, { attempts: 1 });
   assert.ok(workload);
@@ -47,9 +47,9 @@ test('each name has its own certificate, an address the default one; new ones co
   let days = 0;
   const now = () => Date.now() + days * 86_400_000;
   const names = ['localhost', '127.0.0.1', 'line.example'];
-  const warned: string[] = [];
-  const heard = { ...log, warn: (_fields: object, message: string) => void warned.push(message) };
-  const tls = new WorkloadTls(workload, names, heard, end.signal, now);
+  const warnings: string[] = [];
+  const warningLog = { ...log, warn: (_fields: object, message: string) => void warnings.push(message) };
+  const tls = new WorkloadTls(workload, names, warningLog, end.signal, now);
   const pair = await tls.start(end.signal);
   assert.deepEqual(api.asked, names);
   const server = createServer({
@@ -62,23 +62,27 @@ test('each name has its own certificate, an address the default one; new ones co
   const { port } = server.address() as AddressInfo;
   const renewing = tls.renew(server, end.signal, 5);
   try {
-    assert.equal((await shown(port, 'localhost')).name, 'localhost');
-    assert.equal((await shown(port, 'LINE.example')).name, 'line.example');
-    assert.equal((await shown(port)).name, '127.0.0.1', 'who comes by an address sends no name');
-    const other = await shown(port, 'other.example');
+    assert.equal((await certificateFor(port, 'localhost')).name, 'localhost');
+    assert.equal((await certificateFor(port, 'LINE.example')).name, 'line.example');
+    assert.equal(
+      (await certificateFor(port)).name,
+      '127.0.0.1',
+      'a client that connects to an address sends no name',
+    );
+    const other = await certificateFor(port, 'other.example');
     assert.equal(other.name, '127.0.0.1');
-    const before = await shown(port, 'localhost');
+    const before = await certificateFor(port, 'localhost');
     const open = await handshake(port, 'localhost');
 
     api.away = true;
     days = 21;
-    await until(() => warned.length > 0);
-    assert.equal((await shown(port, 'localhost')).serial, before.serial, 'the old one stays');
+    await until(() => warnings.length > 0);
+    assert.equal((await certificateFor(port, 'localhost')).serial, before.serial, 'the old one stays');
     api.away = false;
     days = 22;
-    await until(async () => (await shown(port, 'localhost')).serial !== before.serial);
-    await until(async () => (await shown(port)).serial !== other.serial);
-    assert.equal(open.destroyed, false, 'who was connected stays so');
+    await until(async () => (await certificateFor(port, 'localhost')).serial !== before.serial);
+    await until(async () => (await certificateFor(port)).serial !== other.serial);
+    assert.equal(open.destroyed, false, 'open connections stay');
     open.destroy();
   } finally {
     end.abort();
@@ -88,18 +92,18 @@ test('each name has its own certificate, an address the default one; new ones co
   }
 });
 
-test('the daemon is waited for at the start, and the name of the device is the default', async () => {
+test('the start waits for the daemon, and the default name is that of the device', async () => {
   await using api = await WorkloadApi.start(authority, { IOTEDGE_GATEWAYHOSTNAME: 'device.example' });
   api.away = true;
   const workload = workloadOf(api.env, { attempts: 1 });
   assert.ok(workload);
   const end = new AbortController();
-  const warned: string[] = [];
-  const heard = { ...log, warn: (_fields: object, message: string) => void warned.push(message) };
-  const starting = new WorkloadTls(workload, [], heard, end.signal).start(end.signal);
-  await until(() => warned.length > 0);
+  const warnings: string[] = [];
+  const warningLog = { ...log, warn: (_fields: object, message: string) => void warnings.push(message) };
+  const starting = new WorkloadTls(workload, [], warningLog, end.signal).start(end.signal);
+  await until(() => warnings.length > 0);
   assert.match(
-    warned[0] ?? '',
+    warnings[0] ?? '',
     /cannot renew the certificate for device\.example; not listening until it has one: /,
   );
   api.away = false;
@@ -107,7 +111,7 @@ test('the daemon is waited for at the start, and the name of the device is the d
   assert.deepEqual(api.asked, ['device.example']);
 });
 
-test('the environment says whether certificates come from the daemon, and for which names', () => {
+test('the environment selects the certificates of the daemon, and their names', () => {
   const uri = { IOTEDGE_WORKLOADURI: 'unix:///x' };
   assert.equal(workloadNames(uri), undefined);
   assert.deepEqual(workloadNames({ ...uri, TERRACE_TLS: 'workload' }), []);
@@ -121,7 +125,7 @@ test('the environment says whether certificates come from the daemon, and for wh
   assert.throws(() => workloadNames({ TERRACE_TLS: 'on' }), /write workload, or leave it out/);
 });
 
-test('what the device trusts is asked for now and then, and counts while its daemon is away', async () => {
+test('the trust bundle of the device is requested at intervals, and stays in use while its daemon is down', async () => {
   await using api = await WorkloadApi.start(authority);
   const workload = workloadOf(api.env, { attempts: 1 });
   assert.ok(workload);
@@ -130,7 +134,7 @@ test('what the device trusts is asked for now and then, and counts while its dae
   const trust = new TrustBundle(workload, log, () => now);
   assert.equal(await trust.get(), undefined);
   api.away = false;
-  assert.equal(await trust.get(), undefined, 'not asked at each use');
+  assert.equal(await trust.get(), undefined, 'it is not requested at each use');
   now += 30_000;
   assert.deepEqual(await Promise.all([trust.get(), trust.get()]), [ca, ca]);
   api.away = true;
