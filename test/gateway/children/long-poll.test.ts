@@ -76,7 +76,7 @@ function polling(waitMs = 10_000, isFree = true) {
     [Symbol.dispose]() {},
   };
   const poll = (check: () => Promise<PollStep<number>>) =>
-    waiters.pollUntil({ raw: { socket } } as never, { end: Date.now() + waitMs, slot }, check);
+    waiters.pollUntil({ raw: { socket } } as never, { end: performance.now() + waitMs, slot }, check);
   const close = async () => {
     server.listening = false;
     for (const hook of hooks) await hook();
