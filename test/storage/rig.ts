@@ -19,7 +19,7 @@ import { bytesOf, digestOf, jsonOf } from './samples.ts';
 
 export { bytesOf, digestOf, fault, jsonOf, random } from './samples.ts';
 
-/** What another service does with storage, over the bus and the data volume. */
+/** Another service as a client of storage, over the bus and the data volume. */
 export class Client {
   readonly bus: Bus;
   readonly data: string;
@@ -120,17 +120,17 @@ export class Rig implements AsyncDisposable {
   readonly data: string;
   readonly gateway: Client;
   readonly syncer: Client;
-  /** What was published, in order: `[type, data]`. */
+  /** Published events, in order: `[type, data]`. */
   readonly events: [string, unknown][] = [];
   now = Date.UTC(2030, 0, 1);
-  /** The clock of the wall is so much ahead of the one that only goes forward. */
+  /** How far the wall clock is ahead of the monotonic clock, in ms. */
   ahead = 0;
   storage!: Storage;
-  #upkeep = DEFAULT_MAINTENANCE;
+  #maintenance = DEFAULT_MAINTENANCE;
   readonly #bus: Bus;
   #served: AsyncDisposable | undefined;
 
-  /** @param data the data volume, if not a temporary folder; it goes with the rig */
+  /** @param data the data volume, if not a temporary folder; it is deleted with the rig */
   static async open(buses: Buses, data?: string): Promise<Rig> {
     const rig = new Rig(data ?? (await mkdtemp(join(tmpdir(), 'terrace-storage-'))), buses);
     await rig.start();
@@ -155,21 +155,25 @@ export class Rig implements AsyncDisposable {
       now: () => this.now + this.ahead,
       running: () => this.now,
     });
-    this.storage.configure(this.#upkeep);
+    this.storage.configure(this.#maintenance);
     this.#served = serve(this.#bus, this.storage, new HistoryRoom({ bus: this.#bus, log: quiet }));
     await this.#bus.flush();
   }
 
-  /** As a configuration would; other fields stay as they are. */
-  keep({
+  /** Applies a configuration of maintenance; absent fields keep their values. */
+  configure({
     garbage,
     ...more
   }: Partial<Omit<Maintenance, 'garbage'>> & { garbage?: Partial<Maintenance['garbage']> }): void {
-    this.#upkeep = { ...this.#upkeep, ...more, garbage: { ...this.#upkeep.garbage, ...garbage } };
-    this.storage.configure(this.#upkeep);
+    this.#maintenance = {
+      ...this.#maintenance,
+      ...more,
+      garbage: { ...this.#maintenance.garbage, ...garbage },
+    };
+    this.storage.configure(this.#maintenance);
   }
 
-  /** Ends in good order. */
+  /** Stops storage gracefully. */
   async stop(): Promise<void> {
     await this.#served?.[Symbol.asyncDispose]();
     await this.storage[Symbol.asyncDispose]();
@@ -183,7 +187,7 @@ export class Rig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    // A look at the free space that has begun may end a file after this.
+    // A measurement of the free space that is in progress may finish a file after this.
     await rm(this.data, { recursive: true, force: true, maxRetries: 10 });
   }
 }

@@ -9,7 +9,7 @@ export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(te
 export const jsonOf = (value: unknown): Uint8Array => bytesOf(JSON.stringify(value));
 export const random = (size: number): Uint8Array => randomBytes(size);
 
-/** For `assert.rejects`: a fault with this code, and with these facts where they are named. */
+/** For `assert.rejects`: a fault with this code, and with these fields in its detail. */
 export const fault =
   (code: FaultCode, detail?: Record<string, unknown>) =>
   (error: unknown): boolean => {

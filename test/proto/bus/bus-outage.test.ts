@@ -11,11 +11,11 @@ import { quiet, TestBus } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { until } from '../../support/until.ts';
 
-/** What holds when the nats-server, or somebody on the bus, dies. */
+/** The bus while the nats-server, or a process on the bus, dies. */
 
 const counted = event('blob.counted', Type.Object({ n: Type.Integer() }));
 
-/** The configuration of a stream as the server has it. */
+/** The configuration of a stream on the server. */
 async function streamOf(server: TestBus, name: string, change?: Partial<StreamConfig>) {
   const nc = await connect({
     servers: server.url,
@@ -32,7 +32,7 @@ async function streamOf(server: TestBus, name: string, change?: Partial<StreamCo
 const ageOfEvents = async (server: TestBus) =>
   (await streamOf(server, streams.events.name)).max_age / 1_000_000;
 
-/** What the stream of events holds, in its order. */
+/** The events in the stream, in their order. */
 async function history(server: TestBus, count: number): Promise<number[]> {
   const nc = await connect({
     servers: server.url,
@@ -53,24 +53,24 @@ async function history(server: TestBus, count: number): Promise<number[]> {
 }
 
 describe('outages', { concurrency: true }, () => {
-  test('events said while the nats-server is killed are stored once each, in order', async () => {
+  test('events published while the nats-server is killed are stored once each, in order', async () => {
     await using server = await TestBus.start();
     const storage = await server.connect('storage');
     const gateway = await server.connect('gateway');
-    const heard: number[] = [];
-    gateway.listen(counted, ({ data }) => heard.push(data.n));
+    const received: number[] = [];
+    gateway.listen(counted, ({ data }) => received.push(data.n));
     await gateway.flush();
     for (let n = 0; n < 200; n += 1) storage.publish(counted, { n });
-    await until(() => heard.length > 20, 'some events');
+    await until(() => received.length > 20, 'some events');
     await server.kill();
     for (let n = 200; n < 300; n += 1) storage.publish(counted, { n });
     await server.up();
-    await until(() => heard.at(-1) === 299, 'the last event');
+    await until(() => received.at(-1) === 299, 'the last event');
     const stored = await history(server, 300);
     assert.deepEqual(stored, [...Array(300).keys()]);
   });
 
-  test('a job goes to another worker when its own dies, and is gone when it is done', async () => {
+  test('a job is redelivered to another worker when its own dies, and leaves the queue once it is done', async () => {
     await using server = await TestBus.start();
     const [first, second, coordinator] = await Promise.all([
       server.connect('syncer', 'syncer-1'),
@@ -86,8 +86,8 @@ describe('outages', { concurrency: true }, () => {
     };
     const end = new AbortController();
     const taken = Promise.withResolvers<void>();
-    // Dies with the job in its hands: its connection goes, and so do its signs of life.
-    const dead = first.work('down', transferBlob.down, end.signal, async () => {
+    // It dies with the job in progress: its connection ends, and with it its signs of life.
+    const abandoned = first.work('down', transferBlob.down, end.signal, async () => {
       taken.resolve();
       return new Promise(() => {});
     });
@@ -104,10 +104,10 @@ describe('outages', { concurrency: true }, () => {
     await until(async () => (await coordinator.backlog('down')) === 0);
     end.abort();
     await working;
-    void dead;
+    void abandoned;
   });
 
-  test('nobody waits for what was asked over a connection that broke', async () => {
+  test('a pending pull for a job fails when its connection breaks', async () => {
     await using server = await TestBus.start();
     const reasons: unknown[] = [];
     const warn = (fields: object) => void reasons.push((fields as { err?: Error }).err?.message);
@@ -127,7 +127,7 @@ describe('outages', { concurrency: true }, () => {
     await working;
   });
 
-  test('a worker ends when it is told to, and goes on when the nats-server comes back empty', async () => {
+  test('a worker continues after the nats-server lost its store, and ends when aborted', async () => {
     await using server = await TestBus.start();
     const syncer = await server.connect('syncer');
     const end = new AbortController();
@@ -155,7 +155,7 @@ describe('outages', { concurrency: true }, () => {
     await working;
   });
 
-  test('a watched state outlives the nats-server and the loss of its store', async () => {
+  test('a watch survives a restart of the nats-server and the loss of its store', async () => {
     await using server = await TestBus.start();
     const bridge = await server.connect('twin-bridge');
     const gateway = await server.connect('gateway');
@@ -169,7 +169,7 @@ describe('outages', { concurrency: true }, () => {
         );
         return seen.at(-1) === name;
       }, name);
-      // One that is tried again would write what the loss took.
+      // A pending retry would write the lost value again.
       await Promise.all(writing);
     };
     await write('one');
@@ -186,7 +186,7 @@ describe('outages', { concurrency: true }, () => {
     );
   });
 
-  test('events are kept as long as was asked, whoever comes, and by a nats-server that comes back empty', async () => {
+  test('the retention of events stays as set, over new connections and the loss of the store', async () => {
     await using server = await TestBus.start();
     const storage = await server.connect('storage');
     assert.equal(await ageOfEvents(server), streams.events.maxAgeMs);
@@ -202,7 +202,7 @@ describe('outages', { concurrency: true }, () => {
     await until(async () => (await ageOfEvents(server).catch(() => undefined)) === week / 7);
   });
 
-  test('a stream whose limits are not those of the table gets them, and keeps its kind', async () => {
+  test('a stream with other limits gets those of the table and keeps its kind', async () => {
     await using server = await TestBus.start();
     await server.connect('syncer');
     const before = await streamOf(server, streams.jobs.name);

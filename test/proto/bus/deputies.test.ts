@@ -15,8 +15,8 @@ import { configurationWith } from '../../support/configuration.ts';
 import { patience, until } from '../../support/until.ts';
 
 /**
- * Nobody has somebody else send something for him: what is asked is answered to those who may ask it, and to nobody
- * else.
+ * No user can make another user send a message for it (a confused deputy): a request is answered only in the inbox of a
+ * user that may send it.
  */
 
 const raw = (server: TestBus, user: UserName) =>
@@ -37,9 +37,9 @@ async function namesOf(storage: NatsConnection): Promise<string[]> {
   for await (const name of (await storage.jetstreamManager()).streams.names()) names.push(name);
   return names.sort();
 }
-const ours = [
+const expectedNames = [
   ...Object.values(streams).map(({ name }) => name),
-  ...Object.keys(buckets).map((one) => `KV_${one}`),
+  ...Object.keys(buckets).map((name) => `KV_${name}`),
 ];
 
 const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => !!name);
@@ -58,7 +58,7 @@ for (const program of programs) {
       await server[Symbol.asyncDispose]();
     });
 
-    test('an answer that would be a question of another user is not given', async () => {
+    test('no answer is published on a subject that would make it a message of another user', async () => {
       const scrubs: unknown[] = [];
       storage.serve(scrub, async (query) => {
         scrubs.push(query);
@@ -80,7 +80,7 @@ for (const program of programs) {
       const config = encode({ name: 'COPY', subjects: ['_INBOX_operator.>'] });
       for (const user of ['monitor', 'syncer', 'gateway', 'operator'] as const) {
         const nc = await raw(server, user);
-        const questions: [string, unknown][] = [
+        const queries: [string, unknown][] = [
           ['storage.history.show', {}],
           ['storage.history.read', { from: { sequence: 1 } }],
           ...(user === 'syncer'
@@ -93,33 +93,33 @@ for (const program of programs) {
             : []),
         ];
         for (const reply of targets) {
-          for (const [subject, query] of questions) {
+          for (const [subject, query] of queries) {
             nc.publish(subject, encode(query), { reply });
-            // Newer servers tell on such a subject which way a message went.
+            // Newer servers publish the route of a message on this subject.
             const trace = headers();
             trace.set('Nats-Trace-Dest', reply);
             nc.publish(subject, encode(query), { headers: trace });
           }
         }
         await nc.flush();
-        // Questions of one connection are taken in order: the earlier ones are over when this is answered.
+        // Requests of one connection are handled in order: the earlier ones are finished when this one is answered.
         await nc.request('storage.history.show', encode({}), { timeout: patience(10_000) });
         await nc.close();
       }
       await storage.flush();
       assert.deepEqual(scrubs, []);
-      assert.deepEqual(await namesOf(owner), ours.sort());
+      assert.deepEqual(await namesOf(owner), expectedNames.sort());
       assert.equal((await bridge.get(configuration, CONFIGURATION_KEY))?.value.name, 'mine');
       const manager = await owner.jetstreamManager();
       assert.equal((await manager.streams.info('JOBS')).state.messages, 0);
       assert.equal((await manager.streams.info('EVENTS')).state.messages, 0);
     });
 
-    test('what has no address for its answer, or one of nobody who may ask, is not even looked at', async () => {
-      const ask = request('storage.token.ask', Type.Object({}), Type.Object({}));
-      let asked = 0;
-      storage.serve(ask, async () => {
-        asked += 1;
+    test('a request whose reply subject is not an inbox of a permitted user is not handled', async () => {
+      const contract = request('storage.token.ask', Type.Object({}), Type.Object({}));
+      let handled = 0;
+      storage.serve(contract, async () => {
+        handled += 1;
         return {};
       });
       const operator = await raw(server, 'operator');
@@ -130,14 +130,14 @@ for (const program of programs) {
         `${inboxOf('gateway')}.x`,
         '$JS.ACK.EVENTS.x',
       ]) {
-        operator.publish(ask.subject, encode({}), reply ? { reply } : {});
+        operator.publish(contract.subject, encode({}), reply ? { reply } : {});
       }
-      await operator.request(ask.subject, encode({}), { timeout: patience(10_000) });
-      assert.equal(asked, 1);
+      await operator.request(contract.subject, encode({}), { timeout: patience(10_000) });
+      assert.equal(handled, 1);
       await operator.close();
     });
 
-    test('however many read the history, few consumers are made for it', async () => {
+    test('the number of consumers that read the history is bounded', async () => {
       const monitor = await raw(server, 'monitor');
       const { consumers } = await owner.jetstreamManager();
       const read = async (sequence: number) => {
@@ -156,7 +156,7 @@ for (const program of programs) {
       await monitor.close();
     });
 
-    test('an event keeps the fields of an envelope, and its type is that of its subject', async () => {
+    test('an event is stored with the fields of an envelope only, and its type has to match its subject', async () => {
       const syncer = await raw(server, 'syncer');
       const append = async (type: string, event: object) => {
         const query = { id: createInbox(), bytes: encode(event) };
@@ -175,7 +175,7 @@ for (const program of programs) {
       await syncer.close();
     });
 
-    test('streams and consumers that an earlier version let others make are ended', async () => {
+    test('streams and consumers that other users created under an earlier version are deleted', async () => {
       const manager = await owner.jetstreamManager();
       await manager.streams.add({ name: 'COPY', subjects: ['_INBOX_operator.>'] });
       for (let index = 0; index < 30; index += 1) {
@@ -186,27 +186,26 @@ for (const program of programs) {
         };
         await manager.consumers.add('EVENTS', push as never);
       }
-      const said: { stream?: string; consumers?: string[]; count?: number }[] = [];
-      await server.connect('storage', 'storage-next', { ...quiet, warn: (fields) => void said.push(fields) });
-      assert.deepEqual(await namesOf(owner), ours.sort());
+      const warnings: { stream?: string; consumers?: string[]; count?: number }[] = [];
+      await server.connect('storage', 'storage-next', {
+        ...quiet,
+        warn: (fields) => void warnings.push(fields),
+      });
+      assert.deepEqual(await namesOf(owner), expectedNames.sort());
       const left: string[] = [];
       for await (const { name } of manager.consumers.list('EVENTS')) left.push(name);
       assert.deepEqual(
         left.filter((name) => name.startsWith('push')),
         [],
       );
-      assert.ok(said.some(({ stream }) => stream === 'COPY'));
-      const ended = said.find(({ stream }) => stream === 'EVENTS');
-      assert.equal(ended?.count, 30, 'readers of storage itself are none of them');
-      assert.equal(
-        ended.consumers?.length,
-        20,
-        'whose programs hear nothing any more is named, up to a bound',
-      );
-      assert.ok(ended.consumers.every((name) => name.startsWith('push-')));
+      assert.ok(warnings.some(({ stream }) => stream === 'COPY'));
+      const deletion = warnings.find(({ stream }) => stream === 'EVENTS');
+      assert.equal(deletion?.count, 30, "storage's own readers are not counted");
+      assert.equal(deletion.consumers?.length, 20, 'the deleted consumers are named, up to a limit');
+      assert.ok(deletion.consumers.every((name) => name.startsWith('push-')));
     });
 
-    test('a bucket that an earlier version made has the limits of the table', async () => {
+    test('a bucket of an earlier version gets the limits of the table', async () => {
       const manager = await owner.jetstreamManager();
       const { config } = await manager.streams.info('KV_services');
       await manager.streams.update('KV_services', {
@@ -223,7 +222,7 @@ for (const program of programs) {
   });
 }
 
-test('who may not ask hears that', async () => {
+test('a request that the user may not send fails with the reason', async () => {
   await using server = await TestBus.start();
   const monitor: Bus = await server.connect('monitor');
   await assert.rejects(
@@ -232,7 +231,7 @@ test('who may not ask hears that', async () => {
   );
 });
 
-test('a job that a worker took and did not live to hear of goes to another one', async () => {
+test('a job requested by a worker that died meanwhile goes to another worker', async () => {
   await using server = await TestBus.start();
   const { transferBlob } = await import('#proto/sync/transfers.ts');
   const [dead, alive] = [await raw(server, 'syncer'), await server.connect('syncer')];
@@ -259,5 +258,5 @@ test('a job that a worker took and did not live to hear of goes to another one',
   await done.promise;
   end.abort();
   await working;
-  await until(async () => (await alive.backlog('down')) === 0, 'the job is gone');
+  await until(async () => (await alive.backlog('down')) === 0, 'the job is acknowledged');
 });

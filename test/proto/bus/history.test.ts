@@ -6,25 +6,25 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import { TestBus } from '../../support/bus.ts';
 import { patienceSignal } from '../../support/until.ts';
 
-/** The history of events, read back from the stream. */
+/** Reading the history of events from the stream. */
 
 const digest = `sha256:${'0'.repeat(64)}`;
 
-/** They are stored in order, as soon as the server takes them. */
-function say(bus: Bus, sizes: number[]): void {
+/** The events are stored in order, as soon as the server accepts them. */
+function publish(bus: Bus, sizes: number[]): void {
   for (const size of sizes) bus.publish(blobCommitted, { digest, size });
 }
 
-const told = (past: Past) => ('gap' in past ? past.gap : (past.event.data as { size: number }).size);
+const gapOrSize = (past: Past) => ('gap' in past ? past.gap : (past.event.data as { size: number }).size);
 
-/** As many as are wanted, then no more. */
+/** Reads at most `count` events and gaps. */
 async function read(history: AsyncGenerator<Past>, count: number): Promise<unknown[]> {
-  const found: unknown[] = [];
+  const events: unknown[] = [];
   for await (const past of history) {
-    found.push(told(past));
-    if (found.length === count) break;
+    events.push(gapOrSize(past));
+    if (events.length === count) break;
   }
-  return found;
+  return events;
 }
 
 async function rig() {
@@ -45,12 +45,12 @@ async function rig() {
 
 const all = async (history: AsyncGenerator<Past>) => read(history, Number.POSITIVE_INFINITY);
 
-test('all that is kept is told in order, from the beginning, a number or a time on', async () => {
+test('the history is read in order, from its beginning, from a sequence or from a time', async () => {
   await using r = await rig();
-  say(r.storage, [1, 2, 3]);
+  publish(r.storage, [1, 2, 3]);
   assert.deepEqual(await read(r.operator.history({ follow: true, signal: r.signal }), 3), [1, 2, 3]);
   const between = new Date();
-  say(r.storage, [4]);
+  publish(r.storage, [4]);
   assert.deepEqual(await read(r.operator.history({ follow: true, since: 4, signal: r.signal }), 1), [4]);
   assert.deepEqual(await all(r.operator.history({})), [1, 2, 3, 4]);
   assert.deepEqual(await all(r.operator.history({ since: 3 })), [3, 4]);
@@ -58,63 +58,66 @@ test('all that is kept is told in order, from the beginning, a number or a time 
   assert.deepEqual(await all(r.operator.history({ since: new Date(Date.now() + 60_000) })), []);
 });
 
-test('following goes on over kill -9 of the server, each event once', async () => {
+test('following continues after the server is killed, with each event once', async () => {
   await using r = await rig();
-  say(r.storage, [1, 2]);
+  publish(r.storage, [1, 2]);
   const history = r.operator.history({ follow: true, signal: r.signal });
-  assert.deepEqual([told((await history.next()).value), told((await history.next()).value)], [1, 2]);
+  assert.deepEqual(
+    [gapOrSize((await history.next()).value), gapOrSize((await history.next()).value)],
+    [1, 2],
+  );
   const next = history.next();
   await r.server.kill();
   await r.server.up();
-  say(r.storage, [3, 4]);
-  assert.deepEqual([told((await next).value), told((await history.next()).value)], [3, 4]);
+  publish(r.storage, [3, 4]);
+  assert.deepEqual([gapOrSize((await next).value), gapOrSize((await history.next()).value)], [3, 4]);
   await history.return(undefined);
 });
 
-test('a store that was lost is told as a gap, and what comes after it is told', async () => {
+test('a lost store is reported as a gap, and later events follow', async () => {
   await using r = await rig();
-  say(r.storage, [1, 2, 3]);
+  publish(r.storage, [1, 2, 3]);
   const history = r.operator.history({ follow: true, signal: r.signal });
-  for (const size of [1, 2, 3]) assert.equal(told((await history.next()).value), size);
+  for (const size of [1, 2, 3]) assert.equal(gapOrSize((await history.next()).value), size);
   const next = history.next();
   await r.server.kill({ forget: true });
   await r.server.up();
-  say(r.storage, [7]);
-  assert.deepEqual(told((await next).value), { from: 4, reason: 'lost' });
-  assert.equal(told((await history.next()).value), 7);
+  publish(r.storage, [7]);
+  assert.deepEqual(gapOrSize((await next).value), { from: 4, reason: 'lost' });
+  assert.equal(gapOrSize((await history.next()).value), 7);
   await history.return(undefined);
 });
 
-test('what is asked for and not there yet is a gap where nobody follows', async () => {
+test('without following, a sequence beyond the next one is a gap', async () => {
   await using r = await rig();
-  say(r.storage, [1]);
+  publish(r.storage, [1]);
   await read(r.operator.history({ follow: true, signal: r.signal }), 1);
   assert.deepEqual(await all(r.operator.history({ since: 2 })), []);
   assert.deepEqual(await all(r.operator.history({ since: 9 })), [{ from: 9, reason: 'lost' }, 1]);
 });
 
-test('an end that comes while nothing happens ends it', async () => {
+test('an abort while no event arrives ends following', async () => {
   await using r = await rig();
-  say(r.storage, [1]);
+  publish(r.storage, [1]);
   const end = new AbortController();
   const history = r.operator.history({ follow: true, signal: end.signal });
-  assert.equal(told((await history.next()).value), 1);
+  assert.equal(gapOrSize((await history.next()).value), 1);
   const next = history.next();
   end.abort();
   assert.equal((await next).done, true);
 });
 
-test('who is busy for longer than a page of events lasts misses none of them', async () => {
+test('a reader that is blocked for longer than a wait for a page misses no event', async () => {
   await using r = await rig();
   const sizes = Array.from({ length: 3_000 }, (_, index) => index + 1);
-  say(r.storage, sizes);
-  const found: unknown[] = [];
+  publish(r.storage, sizes);
+  const events: unknown[] = [];
   for await (const past of r.operator.history({ follow: true, signal: r.signal })) {
-    found.push(told(past));
-    if (found.length === sizes.length) break;
-    if (found.length % 700 !== 10) continue;
-    // As a process does that gets no time: nothing of it goes on meanwhile.
+    events.push(gapOrSize(past));
+    if (events.length === sizes.length) break;
+    if (events.length % 700 !== 10) continue;
+    // Blocks the thread, as in a process that gets no CPU time.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_300);
   }
-  assert.deepEqual(found, sizes);
+  assert.deepEqual(events, sizes);
 });

@@ -11,13 +11,13 @@ after(() => server[Symbol.asyncDispose]());
 const digest = `sha256:${'0'.repeat(64)}` as const;
 const move = (tag: string) => ({ repository: 'a', tag, digest });
 
-test('whoever hears the answer, or asks for a sign of life after it, has heard the change', async () => {
-  const storage = await server.connect('storage', 'speaker');
+test('a process that receives the answer, or flushes after it, has received the invalidation', async () => {
+  const storage = await server.connect('storage', 'publisher');
   const caller = await server.connect('gateway', 'caller');
   const other = await server.connect('gateway', 'other');
-  const heard: string[][] = [[], []];
+  const received: string[][] = [[], []];
   for (const [i, bus] of [caller, other].entries())
-    bus.onInvalidation(tagMoved, ({ tag }) => heard[i]!.push(tag));
+    bus.onInvalidation(tagMoved, ({ tag }) => received[i]!.push(tag));
   await Promise.all([caller.flush(), other.flush()]);
   storage.serve(putTag, async ({ tag }) => {
     storage.publish(tagMoved, move(tag));
@@ -26,44 +26,44 @@ test('whoever hears the answer, or asks for a sign of life after it, has heard t
   await storage.flush();
   for (let n = 0; n < 500; n += 1) {
     await caller.call(putTag, move(`t${n}`));
-    equal(heard[0]!.length, n + 1);
+    equal(received[0]!.length, n + 1);
     await other.flush();
-    equal(heard[1]!.length, n + 1);
+    equal(received[1]!.length, n + 1);
   }
   deepEqual(
-    heard[1],
+    received[1],
     [...Array(500).keys()].map((n) => `t${n}`),
   );
 });
 
-test('a bus that breaks is told on both sides: something may have been missed', async () => {
-  const storage = await server.connect('storage', 'speaker 2');
-  const gateway = await server.connect('gateway', 'listener');
-  let missed = 0;
+test('a broken connection of the publisher or of the subscriber is reported as a gap', async () => {
+  const storage = await server.connect('storage', 'publisher 2');
+  const gateway = await server.connect('gateway', 'subscriber');
+  let gaps = 0;
   gateway.onGap(() => {
-    missed += 1;
+    gaps += 1;
   });
   storage.publish(tagMoved, move('x'));
   await Promise.all([storage.flush(), gateway.flush()]);
-  equal(missed, 0);
+  equal(gaps, 0);
   await server.kill();
-  await until(() => missed >= 1);
+  await until(() => gaps >= 1);
   await server.up();
-  // Its own break, and then the word of the speaker, in whichever order they come back.
-  const again = async () =>
+  // Its own disconnect, then the report of the publisher; the two reconnect in any order.
+  const isReconnected = async () =>
     gateway.flush().then(
       () => true,
       () => false,
     );
-  await until(again);
+  await until(isReconnected);
   storage.publish(tagMoved, move('y'));
 });
 
-test('an answer that outlived its connection comes after the word that something was missed', () => {
-  const said: string[] = [];
-  const line = { publish: (subject: string) => void said.push(subject), subscribe: () => () => {} };
-  const invalidations = new Invalidations(line);
-  const reply = () => void said.push('answer');
+test('an answer that is sent after its connection broke follows the report of missed events', () => {
+  const published: string[] = [];
+  const deps = { publish: (subject: string) => void published.push(subject), subscribe: () => () => {} };
+  const invalidations = new Invalidations(deps);
+  const reply = () => void published.push('answer');
   invalidations.guardReply(reply)(new Uint8Array());
   const late = invalidations.guardReply(reply);
   invalidations.publish(tagMoved, move('x'));
@@ -71,10 +71,10 @@ test('an answer that outlived its connection comes after the word that something
   late(new Uint8Array());
   invalidations.onReconnect();
   invalidations.guardReply(reply)(new Uint8Array());
-  deepEqual(said, ['answer', 'now.tag.moved', 'now.missed', 'answer', 'now.missed', 'answer']);
+  deepEqual(published, ['answer', 'now.tag.moved', 'now.missed', 'answer', 'now.missed', 'answer']);
 });
 
-test('who has said nothing has nothing to make good, and who is closed says nothing', () => {
+test('no gap is reported before the first event, and a closed connection publishes nothing', () => {
   const closed = () => {
     throw new Error('closed');
   };

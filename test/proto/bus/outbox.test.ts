@@ -3,16 +3,16 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Outbox } from '#proto/bus/outbox.ts';
 
-test('things go one after another, in order, each until it has gone', async () => {
+test('items are sent one at a time, in order, and each is retried until it is sent', async () => {
   const sent: number[] = [];
   let failures = 2;
-  let atOnce = 0;
+  let active = 0;
   const outbox = new Outbox<number>(
     async (item) => {
-      atOnce += 1;
-      assert.equal(atOnce, 1);
+      active += 1;
+      assert.equal(active, 1);
       await Promise.resolve();
-      atOnce -= 1;
+      active -= 1;
       if (item === 2 && failures > 0) {
         failures -= 1;
         throw new Error('away');
@@ -20,43 +20,43 @@ test('things go one after another, in order, each until it has gone', async () =
       sent.push(item);
       if (item === 3) all.resolve();
     },
-    () => assert.fail('nothing is to be dropped'),
+    () => assert.fail('an item was dropped'),
   );
   const all = Promise.withResolvers<void>();
-  // The pause between two tries holds no process: this does.
-  const hold = setInterval(() => {}, 1_000);
+  // The pause before a retry does not keep the process running: this does.
+  const keepRunning = setInterval(() => {}, 1_000);
   for (const item of [1, 2, 3]) outbox.add(item);
   await all.promise;
-  clearInterval(hold);
+  clearInterval(keepRunning);
   assert.deepEqual(sent, [1, 2, 3]);
 });
 
-test('what is added while the last one ends goes, too', async () => {
-  const gone = new Map<number, () => void>();
+test('an item that is added while the queue becomes empty is sent', async () => {
+  const resolvers = new Map<number, () => void>();
   const outbox = new Outbox<number>(
-    async (item) => gone.get(item)?.(),
-    () => assert.fail('nothing is to be dropped'),
+    async (item) => resolvers.get(item)?.(),
+    () => assert.fail('an item was dropped'),
   );
-  const go = (item: number) => {
+  const send = (item: number) => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    gone.set(item, resolve);
+    resolvers.set(item, resolve);
     outbox.add(item);
     return promise;
   };
-  // One of these turns lies between the last look at the queue and the end of what looks at it.
+  // One of these turns is between the last check of the queue and the end of the function that checks it.
   for (let turns = 0; turns < 20; turns += 1) {
-    await go(turns * 2);
+    await send(turns * 2);
     for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
-    let there = false;
-    void go(turns * 2 + 1).then(() => {
-      there = true;
+    let isSent = false;
+    void send(turns * 2 + 1).then(() => {
+      isSent = true;
     });
     await setImmediate();
-    assert.ok(there, `${turns} turns after the one before it`);
+    assert.ok(isSent, `added ${turns} turns after the previous item was sent`);
   }
 });
 
-test('what waits to be tried again is tried once more at the end, at once', async () => {
+test('closing makes a waiting retry at once', async () => {
   const sent: number[] = [];
   const failed = Promise.withResolvers<void>();
   let away = true;
@@ -66,11 +66,11 @@ test('what waits to be tried again is tried once more at the end, at once', asyn
       failed.resolve();
       throw new Error('away');
     },
-    () => assert.fail('nothing is to be dropped'),
+    () => assert.fail('an item was dropped'),
   );
   for (const item of [1, 2]) outbox.add(item);
   await failed.promise;
-  // It has begun to wait.
+  // The pause before the retry has begun.
   await setImmediate();
   away = false;
   void outbox.close();
@@ -78,7 +78,7 @@ test('what waits to be tried again is tried once more at the end, at once', asyn
   assert.deepEqual(sent, [1, 2]);
 });
 
-test('past the limit the oldest are dropped, and counted', async () => {
+test('above the limit the oldest items are dropped and counted', async () => {
   const gate = Promise.withResolvers<void>();
   const sent: number[] = [];
   let dropped = 0;
@@ -99,7 +99,7 @@ test('past the limit the oldest are dropped, and counted', async () => {
   assert.deepEqual(sent.slice(-10), [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
 });
 
-test('closing sends what can be sent, and gives up the rest at the first failure', async () => {
+test('closing sends the queued items and drops the rest at the first failure', async () => {
   let dropped = 0;
   const sent: number[] = [];
   const outbox = new Outbox<number>(

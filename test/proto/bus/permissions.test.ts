@@ -11,12 +11,12 @@ import { TestBus } from '../../support/bus.ts';
 import { declared } from '../../support/declared.ts';
 
 /**
- * Who may say and hear what: every user, every subject that is declared, and every call of JetStream's API, asked of a
- * real nats-server. A second one is asked the same with TERRACE_TEST_NATS_SERVER, the path of its program.
+ * Permissions of every user, for every declared subject and every call of JetStream's API, checked on a real
+ * nats-server; with TERRACE_TEST_NATS_SERVER, the path of another nats-server, on that one too.
  */
 
-/** G gateway, S syncer, T twin-bridge, O operator, M monitor. Storage answers them and asks nobody. */
-const MAY_ASK: Record<string, string> = {
+/** G gateway, S syncer, T twin-bridge, O operator, M monitor. Storage answers requests and sends none. */
+const CALLERS: Record<string, string> = {
   'gateway.alive.get': 'O',
   'storage.account.declare': 'T',
   'storage.account.get': 'G',
@@ -164,8 +164,8 @@ const LETTERS: Record<UserName, string> = {
   monitor: 'M',
 };
 
-/** By the first word of the type: whose events they are. Storage stores its own, and those of nobody else. */
-const MAY_TELL: Record<string, string> = {
+/** Users that may publish events, by the first word of the type. Storage stores its own events directly. */
+const EVENT_PUBLISHERS: Record<string, string> = {
   configuration: 'T',
   history: 'S',
   image: 'S',
@@ -179,20 +179,20 @@ const MAY_TELL: Record<string, string> = {
 const others = userNames.filter((user) => user !== 'storage');
 const { requests, events, states, jobs } = await declared();
 
-test('every request that is declared is in the table, and nothing else is', () => {
+test('the table has every declared request and no others', () => {
   const subjects = requests.map(({ subject }) => subject).sort();
-  assert.deepEqual(subjects, Object.keys(MAY_ASK).sort());
+  assert.deepEqual(subjects, Object.keys(CALLERS).sort());
 });
 
-test('what a user may ask by the table, a service takes for asked by it', () => {
-  for (const [subject, letters] of Object.entries(MAY_ASK)) {
+test('a service accepts exactly the requests that the table permits a user', () => {
+  for (const [subject, letters] of Object.entries(CALLERS)) {
     for (const user of others) {
       assert.equal(mayAsk(user, subject), letters.includes(LETTERS[user]), `${user} ${subject}`);
     }
   }
 });
 
-test('subjects match as the server has it', () => {
+test('subject patterns match as on the server', () => {
   for (const [pattern, subject, matching] of [
     ['a.b', 'a.b', true],
     ['a.b', 'a.b.c', false],
@@ -208,8 +208,8 @@ test('subjects match as the server has it', () => {
   }
 });
 
-/** All that is kept below a subject of JetStream or answered by it, with a stream and a consumer of somebody else's. */
-function ofJetStream(): string[] {
+/** All subjects that JetStream answers or stores, with those of a stream and a consumer that are not in the table. */
+function jetStreamSubjects(): string[] {
   const names = [
     ...Object.values(streams).map(({ name }) => name),
     ...Object.keys(buckets).map((bucket) => `KV_${bucket}`),
@@ -243,7 +243,13 @@ function ofJetStream(): string[] {
       `CONSUMER.CREATE.${stream}.${consumer}.events.>`,
     ]),
   ]);
-  const whole = ['INFO', 'STREAM.NAMES', 'STREAM.LIST', 'STREAM.TEMPLATE.CREATE.x', 'STREAM.TEMPLATE.NAMES'];
+  const general = [
+    'INFO',
+    'STREAM.NAMES',
+    'STREAM.LIST',
+    'STREAM.TEMPLATE.CREATE.x',
+    'STREAM.TEMPLATE.NAMES',
+  ];
   const admin = [
     'ACCOUNT.PURGE.$G',
     'ACCOUNT.STREAM.MOVE.$G.EVENTS',
@@ -255,14 +261,14 @@ function ofJetStream(): string[] {
     `$JS.ACK.${stream}.mine.1.1.1.1.0`,
   ]);
   return [
-    ...[...calls, ...whole, ...admin].map((call) => `$JS.API.${call}`),
+    ...[...calls, ...general, ...admin].map((call) => `$JS.API.${call}`),
     ...acks,
     '$JS.FC.EVENTS.x',
     '$JSC.R.x',
   ];
 }
 
-const kept = [
+const stored = [
   ...events.map(({ type }) => `events.${type.replace('>', 'any')}`),
   'below.child.tag.moved',
   ...jobs.map(({ subject }) => subject),
@@ -276,9 +282,9 @@ const system = [
   '_INBOX.x',
   '_R_.x',
 ];
-const now = events.filter(({ immediate }) => immediate).map(({ type }) => `now.${type}`);
+const invalidations = events.filter(({ immediate }) => immediate).map(({ type }) => `now.${type}`);
 
-/** Whose questions each service answers. */
+/** The users whose requests each service answers. */
 const ANSWERS: Partial<Record<UserName, UserName[]>> = {
   gateway: ['operator'],
   storage: ['gateway', 'syncer', 'twin-bridge', 'operator', 'monitor'],
@@ -286,34 +292,34 @@ const ANSWERS: Partial<Record<UserName, UserName[]>> = {
   'twin-bridge': ['operator'],
 };
 const mayAnswer = (user: UserName, inbox: string) =>
-  ANSWERS[user]?.some((asker) => inbox === `${inboxOf(asker)}.x`) ?? false;
+  ANSWERS[user]?.some((caller) => inbox === `${inboxOf(caller)}.x`) ?? false;
 
-/** What the table lets a user say. */
+/** Whether the tables permit a user to publish on a subject. */
 function mayPublish(user: UserName, subject: string): boolean {
   const letter = LETTERS[user];
   if (inboxes.includes(subject)) return mayAnswer(user, subject);
-  const [, told] = /^storage\.append\.(.*)$/.exec(subject) ?? [];
-  if (told?.startsWith('below.')) return letter === 'G';
-  if (told !== undefined && !told.startsWith('events.')) return false;
-  if (told !== undefined) return (MAY_TELL[told.split('.')[1] ?? ''] ?? '').includes(letter);
-  return (MAY_ASK[subject] ?? '').includes(letter);
+  const [, appended] = /^storage\.append\.(.*)$/.exec(subject) ?? [];
+  if (appended?.startsWith('below.')) return letter === 'G';
+  if (appended !== undefined && !appended.startsWith('events.')) return false;
+  if (appended !== undefined) return (EVENT_PUBLISHERS[appended.split('.')[1] ?? ''] ?? '').includes(letter);
+  return (CALLERS[subject] ?? '').includes(letter);
 }
 
 const publishes = [
-  ...Object.keys(MAY_ASK),
+  ...Object.keys(CALLERS),
   ...events.map(({ type }) => `storage.append.events.${type.replace('>', 'any')}`),
   'storage.append.below.child.tag.moved',
   'storage.append.jobs.transfer.down',
   'storage.append.$KV.configuration.layer',
   'storage.append.$JS.API.STREAM.CREATE.COPY',
-  ...kept,
-  ...ofJetStream(),
+  ...stored,
+  ...jetStreamSubjects(),
   ...inboxes,
   ...system,
-  ...now,
+  ...invalidations,
 ];
 
-const HEARS: Record<UserName, string[]> = {
+const SUBSCRIPTIONS: Record<UserName, string[]> = {
   gateway: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   storage: ['storage.>', '$KV.configuration.>'],
   syncer: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
@@ -326,7 +332,7 @@ const HEARS: Record<UserName, string[]> = {
   operator: ['events.>', 'below.>', ...Object.keys(buckets).map((bucket) => `$KV.${bucket}.>`)],
   monitor: ['events.>', 'below.>'],
 };
-const hearable = [
+const patterns = [
   '>',
   '*.>',
   '*',
@@ -349,84 +355,87 @@ const hearable = [
   '$JS.EVENT.ADVISORY.>',
 ];
 
-/** What the server refuses of what a user says, and of what it wants to hear. */
-async function refusals(server: TestBus, user: UserName): Promise<{ said: string[]; heard: string[] }> {
+/** Publications and subscriptions of a user that the server refuses. */
+async function refusals(
+  server: TestBus,
+  user: UserName,
+): Promise<{ publications: string[]; subscriptions: string[] }> {
   const nc = await connect({
     servers: server.url,
     user,
     pass: `secret-of-${user}`,
     inboxPrefix: inboxOf(user),
   });
-  const found = { said: [] as string[], heard: [] as string[] };
+  const found = { publications: [] as string[], subscriptions: [] as string[] };
   const { promise, resolve } = Promise.withResolvers<void>();
   void (async () => {
     for await (const { type, permissionContext: context } of nc.status()) {
       if (type !== 'error' || !context) continue;
-      // The server checks one after another: the last one is refused last.
+      // The server checks them in order: the last one is refused last.
       if (context.subject === LAST) resolve();
-      else if (context.operation === 'publish') found.said.push(context.subject);
-      else found.heard.push(context.subject);
+      else if (context.operation === 'publish') found.publications.push(context.subject);
+      else found.subscriptions.push(context.subject);
     }
   })();
   for (const subject of publishes) nc.publish(subject);
-  for (const subject of hearable) nc.subscribe(subject, { callback: () => {} });
+  for (const subject of patterns) nc.subscribe(subject, { callback: () => {} });
   nc.publish(LAST);
   await promise;
   await nc.close();
   return found;
 }
-const LAST = 'nobody.may.say.this';
+const LAST = 'not.permitted.to.any.user';
 
 const SAME = { allowed: [], refused: [] };
-const difference = (refused: string[], wanted: string[]) => ({
-  allowed: wanted.filter((one) => !refused.includes(one)),
-  refused: refused.filter((one) => !wanted.includes(one)),
+const difference = (refused: string[], expected: string[]) => ({
+  allowed: expected.filter((subject) => !refused.includes(subject)),
+  refused: refused.filter((subject) => !expected.includes(subject)),
 });
 
 const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => !!name);
 for (const program of programs) {
   describe(`on ${program}`, () => {
-    test('each user may say and hear what the table says, and nothing else', async () => {
+    test('each user may publish and subscribe to the subjects of the tables and no others', async () => {
       await using server = await TestBus.start(program);
       for (const user of others) {
-        const { said, heard } = await refusals(server, user);
+        const { publications, subscriptions } = await refusals(server, user);
         const refused = publishes.filter((subject) => !mayPublish(user, subject));
-        assert.deepEqual(difference(said, refused), SAME, user);
-        const hears = [...HEARS[user], `${inboxOf(user)}.>`];
-        const unheard = hearable.filter((subject) => !hears.includes(subject));
-        assert.deepEqual(difference(heard, unheard), SAME, user);
+        assert.deepEqual(difference(publications, refused), SAME, user);
+        const permitted = [...SUBSCRIPTIONS[user], `${inboxOf(user)}.>`];
+        const forbidden = patterns.filter((subject) => !permitted.includes(subject));
+        assert.deepEqual(difference(subscriptions, forbidden), SAME, user);
       }
     });
 
-    test('storage may do nothing to other accounts and servers, and asks nobody', async () => {
+    test('storage may not administer other accounts or servers, and may send no requests', async () => {
       await using server = await TestBus.start(program);
-      const { said, heard } = await refusals(server, 'storage');
-      const hears = [...HEARS.storage, `${inboxOf('storage')}.>`];
-      const unheard = hearable.filter((one) => !hears.includes(one));
-      assert.deepEqual(difference(heard, unheard), SAME);
+      const { publications, subscriptions } = await refusals(server, 'storage');
+      const permitted = [...SUBSCRIPTIONS.storage, `${inboxOf('storage')}.>`];
+      const forbidden = patterns.filter((subject) => !permitted.includes(subject));
+      assert.deepEqual(difference(subscriptions, forbidden), SAME);
       for (const subject of [
         ...requests.map(({ subject }) => subject),
         ...inboxes.filter((inbox) => !mayAnswer('storage', inbox)),
-        ...publishes.filter((one) =>
-          /^\$SYS|ACCOUNT|SERVER|META|SNAPSHOT|RESTORE|TEMPLATE|^\$JSC|^\$JS\.FC/.test(one),
+        ...publishes.filter((subject) =>
+          /^\$SYS|ACCOUNT|SERVER|META|SNAPSHOT|RESTORE|TEMPLATE|^\$JSC|^\$JS\.FC/.test(subject),
         ),
       ]) {
-        assert.ok(said.includes(subject), `storage may say ${subject}`);
+        assert.ok(publications.includes(subject), `storage may publish ${subject}`);
       }
     });
   });
 }
 
-test('the server keeps no questions so that they can be answered', async () => {
+test('the configuration of the server does not use allow_responses', async () => {
   await using server = await TestBus.start();
   const text = await readFile(join(server.folder, 'nats.conf'), 'utf8');
   assert.doesNotMatch(text, /allow_responses/);
 });
 
-test('who answers one question knows of no other one how it is answered', () => {
+test("the ids of requests can't be guessed from one another", () => {
   const calls = new Calls<{ data: Uint8Array }>();
   const ids: string[] = [];
-  for (let asked = 0; asked < 100; asked += 1) {
+  for (let request = 0; request < 100; request += 1) {
     calls.open('storage.status.get', undefined, (id) => ids.push(id)).catch(() => {});
   }
   calls.close();

@@ -13,7 +13,7 @@ const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
   live: true,
   ...more,
 });
-const told = (more: Partial<LinkStatus> = {}): ChildReport => ({
+const report = (more: Partial<LinkStatus> = {}): ChildReport => ({
   seen: SEEN,
   layers: [
     { path: [], name: 'line', mode: 'ReadOnly', at: 0, link: link(more) },
@@ -26,35 +26,35 @@ const states = (layers: ChildReport, seen: number | undefined, now: number) =>
     (layer) => layer.link?.state,
   );
 
-test('a child that keeps a request here is as it last told for as long as it renews that', () => {
+test('the last report of a child is valid while the child renews its open request', () => {
   const late = SEEN + 3_600_000;
-  assert.deepEqual(currentLayers(told(), { seen: late }, late + MAX_CONTACT_GAP_MS), {
+  assert.deepEqual(currentLayers(report(), { seen: late }, late + MAX_CONTACT_GAP_MS), {
     seen: late,
-    layers: told().layers,
+    layers: report().layers,
   });
-  assert.deepEqual(states(told(), undefined, SEEN + MAX_CONTACT_GAP_MS), ['Online', 'Online', undefined]);
+  assert.deepEqual(states(report(), undefined, SEEN + MAX_CONTACT_GAP_MS), ['Online', 'Online', undefined]);
 });
 
-test('one that does not any more is cut off, and so are those below it', () => {
-  const { seen, layers } = currentLayers(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_CONTACT_GAP_MS);
+test('a child that no longer renews its open request is cut off, as are the layers below it', () => {
+  const { seen, layers } = currentLayers(report(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_CONTACT_GAP_MS);
   assert.equal(seen, SEEN + 1_000);
   const detail = 'no contact since 2030-01-01T00:00:01.000Z';
-  const gone = { state: 'Offline', since: seen, detail, code: NOT_SEEN, coordinator: 's', lastSync: 2 };
+  const offline = { state: 'Offline', since: seen, detail, code: NOT_SEEN, coordinator: 's', lastSync: 2 };
   assert.deepEqual(
     layers.map((layer) => layer.link),
-    [gone, gone, undefined],
+    [offline, offline, undefined],
   );
 });
 
-test('one that speaks at its times, or whose window is over, is not expected to be heard', () => {
+test('a child that is not live, or whose window has ended, is not expected to renew a request', () => {
   const late = SEEN + 86_400_000;
   const { live: _live, ...hourly } = link();
-  const [own, ...others] = told().layers as [ChildReport['layers'][0], ...ChildReport['layers']];
+  const [own, ...others] = report().layers as [ChildReport['layers'][0], ...ChildReport['layers']];
   assert.deepEqual(states({ seen: SEEN, layers: [{ ...own, link: hourly }, ...others] }, undefined, late), [
     'Online',
     'Online',
     undefined,
   ]);
   const window = { open: true, until: SEEN + 60_000 };
-  assert.deepEqual(states(told({ window }), undefined, late), ['Online', 'Online', undefined]);
+  assert.deepEqual(states(report({ window }), undefined, late), ['Online', 'Online', undefined]);
 });

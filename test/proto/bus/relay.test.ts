@@ -5,7 +5,7 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Archive } from '#proto/jetstream/archive.ts';
 
-/** Events of layers below, as they are stored. */
+/** How events of the layers below are stored. */
 
 const event: Envelope = {
   specversion: '1.0',
@@ -16,25 +16,27 @@ const event: Envelope = {
   data: {},
 };
 const origin = { made: 'm', sequence: 1 };
-const storing = (store: (subject: string) => Promise<number>) => new Relay({} as Archive, store);
+const relayTo = (store: (subject: string) => Promise<number>) => new Relay({} as Archive, store);
 
-test('what is refused for good is no outage: a child that sends it again has it refused again', async () => {
+test('a permanent refusal keeps its code; any other failure to store an event is unavailable', async () => {
   for (const code of ['malformed', 'too-large', 'denied'] as const) {
-    const refusing = storing(async () => {
+    const relay = relayTo(async () => {
       throw new Fault(code, 'no');
     });
-    await assert.rejects(refusing.store('line', origin, event), { code });
+    await assert.rejects(relay.store('line', origin, event), { code });
   }
-  const away = storing(async () => {
+  const unavailable = relayTo(async () => {
     throw new Error('TIMEOUT');
   });
-  await assert.rejects(away.store('line', origin, event), { code: 'unavailable' });
-  await assert.rejects(away.store('line', origin, { ...event, id: 'x'.repeat(400) }), { code: 'malformed' });
+  await assert.rejects(unavailable.store('line', origin, event), { code: 'unavailable' });
+  await assert.rejects(unavailable.store('line', origin, { ...event, id: 'x'.repeat(400) }), {
+    code: 'malformed',
+  });
 });
 
-test('types that a child makes up share one subject, those that are known keep theirs', async () => {
+test('above a limit, new event types of a child share one subject; known types keep their own', async () => {
   const subjects = new Set<string>();
-  const relay = storing(async (subject) => subjects.add(subject).size);
+  const relay = relayTo(async (subject) => subjects.add(subject).size);
   for (let at = 0; at < 1_000; at += 1) {
     await relay.store('line', origin, { ...event, type: `terrace.made.up${at}` });
   }
@@ -44,8 +46,8 @@ test('types that a child makes up share one subject, those that are known keep t
   assert.ok(subjects.has('below.line.other') && subjects.has('below.line.made.up7'));
 });
 
-test('an event is as large as it may be, or says how large it was', () => {
-  const told = (bytes: number) => attributed('line', { ...event, data: 'x'.repeat(bytes) }).data;
-  assert.equal(typeof told(MAX_RELAYED_BYTES - 5), 'string');
-  assert.deepEqual(told(MAX_RELAYED_BYTES), { leftOutBytes: MAX_RELAYED_BYTES + 5 });
+test('data of an event above the size limit are replaced by their size', () => {
+  const attributedData = (bytes: number) => attributed('line', { ...event, data: 'x'.repeat(bytes) }).data;
+  assert.equal(typeof attributedData(MAX_RELAYED_BYTES - 5), 'string');
+  assert.deepEqual(attributedData(MAX_RELAYED_BYTES), { leftOutBytes: MAX_RELAYED_BYTES + 5 });
 });

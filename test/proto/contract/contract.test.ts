@@ -5,7 +5,7 @@ import { Type } from '@sinclair/typebox';
 import { check, MAX_MESSAGE_BYTES, pack, parse, unpack } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
-const Question = Type.Object({
+const Query = Type.Object({
   name: Type.String(),
   size: Type.Integer({ minimum: 0 }),
   note: Type.Optional(Type.String()),
@@ -14,27 +14,27 @@ const Question = Type.Object({
 const malformed = (pattern: RegExp) => (error: unknown) =>
   Fault.is(error, 'malformed') && pattern.test(error.message);
 
-test('a value goes over the wire and back', () => {
+test('a packed value unpacks to the same value', () => {
   const value = { name: 'a', size: 2 ** 40, note: 'ü' };
-  assert.deepEqual(unpack(Question, pack(Question, value)), value);
+  assert.deepEqual(unpack(Query, pack(Query, value)), value);
 });
 
-test('a field without a value is left out, and does not arrive as null', () => {
-  assert.deepEqual(unpack(Question, pack(Question, { name: 'a', size: 1, note: undefined } as never)), {
+test('an undefined field is omitted and does not arrive as null', () => {
+  assert.deepEqual(unpack(Query, pack(Query, { name: 'a', size: 1, note: undefined } as never)), {
     name: 'a',
     size: 1,
   });
 });
 
-test('what is not as declared is malformed, and the fault names the field', () => {
-  assert.throws(() => unpack(Question, encode({ name: 'a', size: -1 })), malformed(/^\/size: /));
-  assert.throws(() => unpack(Question, encode({ name: 'a' })), malformed(/^\/size: /));
-  assert.throws(() => unpack(Question, encode(null)), malformed(/object/));
-  assert.throws(() => check(Question, { name: 1, size: 1 }), malformed(/^\/name: /));
+test('a value that violates its schema is malformed, and the fault names the field', () => {
+  assert.throws(() => unpack(Query, encode({ name: 'a', size: -1 })), malformed(/^\/size: /));
+  assert.throws(() => unpack(Query, encode({ name: 'a' })), malformed(/^\/size: /));
+  assert.throws(() => unpack(Query, encode(null)), malformed(/object/));
+  assert.throws(() => check(Query, { name: 1, size: 1 }), malformed(/^\/name: /));
 });
 
-test('what is not msgpack is malformed', () => {
-  const good = pack(Question, { name: 'a', size: 1 });
+test('bytes that are not msgpack are malformed', () => {
+  const good = pack(Query, { name: 'a', size: 1 });
   const bad = [
     new Uint8Array(),
     good.subarray(0, good.length - 1),
@@ -42,40 +42,44 @@ test('what is not msgpack is malformed', () => {
     Uint8Array.of(0xc1),
     Uint8Array.from([0x81, ...encode('__proto__'), 0x80]),
   ];
-  for (const bytes of bad) assert.throws(() => unpack(Question, bytes), malformed(/not msgpack/));
+  for (const bytes of bad) assert.throws(() => unpack(Query, bytes), malformed(/not msgpack/));
 });
 
-const Anything = Type.Object({ data: Type.Unknown() });
+const AnyData = Type.Object({ data: Type.Unknown() });
 const nested = (levels: number): unknown => (levels === 0 ? 0 : [nested(levels - 1)]);
 
-for (const [what, json, where] of [
+for (const [name, json, location] of [
   ['a field __proto__', '{"data":{"a":{"__proto__":1}}}', /^\/data\/a\/__proto__: /],
   ['a field constructor', '{"data":[{"constructor":{}}]}', /^\/data\/0\/constructor: /],
   ['a field prototype', '{"data":{"prototype":1}}', /^\/data\/prototype: /],
   ['a number that JSON makes infinite', '{"data":1e999}', /^\/data: Infinity/],
-  ['a number that no sum of is right', '{"data":{"n":1e308}}', /^\/data\/n: 1e\+308/],
+  ['a number too large for exact sums', '{"data":{"n":1e308}}', /^\/data\/n: 1e\+308/],
   ['half of a surrogate pair', '{"data":"\\ud800"}', /^\/data: .*surrogate/],
-  ['data without an end to its depth', JSON.stringify({ data: nested(100) }), /^(\/data|\/0)+.*nested/],
-  ['a field that the schema does not know', '{"data":1,"more":{"__proto__":1}}', /^\/more\/__proto__: /],
+  ['data nested too deep', JSON.stringify({ data: nested(100) }), /^(\/data|\/0)+.*nested/],
+  [
+    'a forbidden field below one that the schema lacks',
+    '{"data":1,"more":{"__proto__":1}}',
+    /^\/more\/__proto__: /,
+  ],
 ] as const) {
-  test(`${what} is taken neither from outside nor by whoever sends it`, () => {
-    assert.throws(() => parse(Anything, json), malformed(where));
-    assert.throws(() => pack(Anything, JSON.parse(json)), malformed(where));
+  test(`${name} is refused both by parse and by pack`, () => {
+    assert.throws(() => parse(AnyData, json), malformed(location));
+    assert.throws(() => pack(AnyData, JSON.parse(json)), malformed(location));
   });
 }
 
-test('what can not be packed is refused at its maker, which names the field', () => {
-  assert.throws(() => pack(Question, { name: 'a', size: 0.5 }), malformed(/^\/size: /));
-  assert.throws(() => pack(Anything, { data: Number.NaN }), malformed(/^\/data: NaN/));
-  assert.throws(() => pack(Anything, { data: new Date() }), malformed(/^\/data: is not a plain object/));
-  assert.throws(() => pack(Anything, { data: 1n }), malformed(/^\/data: a bigint/));
+test("pack refuses values that msgpack or the schema can't carry, and names the field", () => {
+  assert.throws(() => pack(Query, { name: 'a', size: 0.5 }), malformed(/^\/size: /));
+  assert.throws(() => pack(AnyData, { data: Number.NaN }), malformed(/^\/data: NaN/));
+  assert.throws(() => pack(AnyData, { data: new Date() }), malformed(/^\/data: is not a plain object/));
+  assert.throws(() => pack(AnyData, { data: 1n }), malformed(/^\/data: a bigint/));
   const large = { data: 'x'.repeat(MAX_MESSAGE_BYTES) };
   assert.throws(
-    () => pack(Anything, large),
+    () => pack(AnyData, large),
     (error) => Fault.is(error, 'too-large'),
   );
 });
 
-test('a field constructor from the wire is refused, as every decoder has to', () => {
-  assert.throws(() => unpack(Anything, encode({ data: { constructor: 1 } })), malformed(/constructor/));
+test('unpack refuses a field constructor', () => {
+  assert.throws(() => unpack(AnyData, encode({ data: { constructor: 1 } })), malformed(/constructor/));
 });

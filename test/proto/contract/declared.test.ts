@@ -4,7 +4,7 @@ import type { TSchema } from '@sinclair/typebox';
 import { WireFault } from '#proto/contract/fault.ts';
 import { type Declared, messages } from '../../docs/declared.ts';
 
-/** Every declared message has an end, whatever somebody puts into it. */
+/** The size of every declared message is bounded, for any content. */
 
 const all = messages.map(({ message }) => message);
 
@@ -12,8 +12,8 @@ function schemasOf(one: Declared): [string, TSchema][] {
   switch (one.kind) {
     case 'request':
       return [
-        [`${one.subject} (question)`, one.query],
-        [`${one.subject} (answer)`, one.reply],
+        [`${one.subject} (query)`, one.query],
+        [`${one.subject} (reply)`, one.reply],
       ];
     case 'job':
       return [[one.subject, one.body]];
@@ -24,8 +24,8 @@ function schemasOf(one: Declared): [string, TSchema][] {
   }
 }
 
-/** What of a schema has no end. */
-function endless(schema: TSchema, path: string): string[] {
+/** Unbounded parts of a schema. */
+function unboundedParts(schema: TSchema, path: string): string[] {
   const wrong: string[] = [];
   const isText = schema.type === 'string' && schema.const === undefined;
   if (isText && schema.maxLength === undefined) wrong.push(`${path}: maxLength`);
@@ -34,30 +34,30 @@ function endless(schema: TSchema, path: string): string[] {
   }
   if (schema.type === 'array') {
     if (schema.maxItems === undefined) wrong.push(`${path}: maxItems`);
-    wrong.push(...endless(schema.items as TSchema, `${path}[]`));
+    wrong.push(...unboundedParts(schema.items as TSchema, `${path}[]`));
   }
   for (const one of [...(schema.anyOf ?? []), ...(schema.allOf ?? [])] as TSchema[]) {
-    wrong.push(...endless(one, path));
+    wrong.push(...unboundedParts(one, path));
   }
   for (const [pattern, value] of Object.entries(
     (schema.patternProperties ?? {}) as Record<string, TSchema>,
   )) {
     if (schema.maxProperties === undefined) wrong.push(`${path}: maxProperties`);
-    if (schema.additionalProperties !== false) wrong.push(`${path}: keys that are not of the pattern`);
+    if (schema.additionalProperties !== false) wrong.push(`${path}: keys that do not match the pattern`);
     if (/^\^\(?\.\*\)?\$$/.test(pattern)) wrong.push(`${path}: keys of any length`);
-    wrong.push(...endless(value, `${path}{}`));
+    wrong.push(...unboundedParts(value, `${path}{}`));
   }
   for (const [name, field] of Object.entries((schema.properties ?? {}) as Record<string, TSchema>)) {
-    wrong.push(...endless(field, `${path}.${name}`));
+    wrong.push(...unboundedParts(field, `${path}.${name}`));
   }
   return wrong;
 }
 
-test('every text, list and record of every message has an end', () => {
-  assert.ok(all.length > 80, `${all.length} messages were found`);
+test('every text, list and record of every message is bounded', () => {
+  assert.ok(all.length > 80, `${all.length} messages are declared`);
   const schemas: [string, TSchema][] = [...all.flatMap(schemasOf), ['fault', WireFault]];
   assert.deepEqual(
-    schemas.flatMap(([name, schema]) => endless(schema, name)),
+    schemas.flatMap(([name, schema]) => unboundedParts(schema, name)),
     [],
   );
 });

@@ -11,7 +11,7 @@ const complaints = (parent: string) => {
 };
 const URL_FIELD = 'url: https://registry.azurecr.io';
 
-test('each way to log in, and paths from the folder of the document', () => {
+test('every credential is accepted, and its paths are relative to the document', () => {
   for (const azure of [
     '{}',
     '{credential: managed-identity, clientId: a}',
@@ -28,8 +28,8 @@ test('each way to log in, and paths from the folder of the document', () => {
   assert.equal(found.configuration.parent?.azure?.clientSecretFile, '/etc/terrace/secret');
 });
 
-test('complaints name the field and the remedy', () => {
-  for (const [parent, said] of [
+test('each complaint names the field and the remedy', () => {
+  for (const [parent, expected] of [
     [
       `{${URL_FIELD}, azure: {}, username: a, passwordFile: p}`,
       /^parent\.azure and parent\.username .* remove one/,
@@ -60,13 +60,13 @@ test('complaints name the field and the remedy', () => {
   ] as const) {
     const found = complaints(parent);
     assert.ok(
-      found.some((complaint) => said.test(complaint)),
+      found.some((complaint) => expected.test(complaint)),
       `${parent}\n${found.join('\n')}`,
     );
   }
 });
 
-test('a registry of Azure is known by its name, and its data endpoint stands for it', () => {
+test('an Azure registry is recognized by its host name, and a data endpoint is mapped to its login server', () => {
   assert.ok(isAzure({ url: 'https://shop.azurecr.io' }));
   assert.ok(isAzure({ url: 'https://shop.azurecr.cn' }));
   assert.ok(isAzure({ url: 'https://registry.example', azure: {} }));

@@ -8,7 +8,7 @@ const cloud =
 const nested =
   'ConnectedRegistryName=line1;SyncTokenName=line1;SyncTokenPassword=p=;ParentGatewayEndpoint=$IOTEDGE_PARENTHOSTNAME:8000;ParentEndpointProtocol=https';
 
-test('the parent is the login server of the cloud, and a password keeps all that follows the first =', () => {
+test('the parent is the login server in the cloud, and a password is all that follows the first =', () => {
   assert.deepEqual(parseConnectionString(cloud), {
     name: 'myregistry',
     url: 'https://contoso.azurecr.io',
@@ -16,12 +16,12 @@ test('the parent is the login server of the cloud, and a password keeps all that
   });
 });
 
-test('order is free, and what tools leave in a file is not part of it', () => {
-  const turned = `\uFEFF${cloud.split(';').reverse().join(';\r\n')};\r\n`;
-  assert.deepEqual(parseConnectionString(turned), parseConnectionString(cloud));
+test('the order of keys is free, and byte order marks and line breaks are ignored', () => {
+  const reordered = `\uFEFF${cloud.split(';').reverse().join(';\r\n')};\r\n`;
+  assert.deepEqual(parseConnectionString(reordered), parseConnectionString(cloud));
 });
 
-test('variables in the endpoint are those of the module, in both forms, and another endpoint wins over it', () => {
+test('variables in the endpoint are expanded in both forms, and ACR_PARENT_GATEWAY_ENDPOINT overrides it', () => {
   const env = { IOTEDGE_PARENTHOSTNAME: 'upper.example', PORT: '8000' };
   assert.equal(parseConnectionString(nested, env).url, 'https://upper.example:8000');
   const braced = nested.replace('$IOTEDGE_PARENTHOSTNAME:8000', `\${IOTEDGE_PARENTHOSTNAME}:$PORT`);
@@ -36,12 +36,12 @@ test('variables in the endpoint are those of the module, in both forms, and anot
   assert.equal(parseConnectionString(plain, env).url, 'http://upper.example:8000');
 });
 
-test('a managed identity stands in the place of the token', () => {
+test('a managed identity replaces the sync token', () => {
   const text = cloud.replace(/SyncTokenName.*?;SyncTokenPassword.*?;/, 'ManagedIdentityClientId=1-2-3;');
   assert.deepEqual(parseConnectionString(text).login, { clientId: '1-2-3' });
 });
 
-test('a name is made one of ours', () => {
+test('a registry name is converted to a layer name', () => {
   const named = (name: string) => parseConnectionString(cloud.replace('MyRegistry', name)).name;
   assert.equal(named('Line_7.West'), 'line-7-west');
   assert.equal(named('-A-'), 'a');
@@ -77,16 +77,16 @@ const rows: [string, (text: string) => string, RegExp][] = [
   ],
 ];
 
-test('what is wrong is told by its key, and no password is', () => {
-  for (const [what, change, said] of rows) {
+test('a fault names the invalid key and never contains a password', () => {
+  for (const [name, change, expected] of rows) {
     assert.throws(
       () => parseConnectionString(change(cloud)),
       (error: unknown) =>
         Fault.is(error, 'config-invalid') &&
-        said.test(error.message) &&
+        expected.test(error.message) &&
         /^ACR_REGISTRY_CONNECTION_STRING /.test(error.message) &&
         !/a\+b|secret-piece/.test(error.message),
-      what,
+      name,
     );
   }
   assert.throws(() => parseConnectionString(nested), /uses \$IOTEDGE_PARENTHOSTNAME .* is not set/);

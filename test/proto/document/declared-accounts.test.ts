@@ -16,7 +16,7 @@ function refused(text: string, pattern: RegExp): void {
   assert.match(resolved.complaints.join('\n'), pattern);
 }
 
-test('tokens and children become accounts; their paths start from the folder of the document', () => {
+test('tokens and children become accounts; their paths are relative to the document', () => {
   const text = `
 tokens:
   - name: ci
@@ -55,13 +55,13 @@ children:
   assert.deepEqual(accountsOf('name: x'), []);
 });
 
-test('hashes are in no configuration that goes on the bus', () => {
+test('the configuration published on the bus contains no password hash', () => {
   const resolved = resolve(`tokens: [{ name: ci, pull: x, passwords: ["${HASH}"] }]`);
   assert.ok('configuration' in resolved);
   assert.doesNotMatch(JSON.stringify(resolved.configuration), /scrypt/);
 });
 
-test('a plain password is refused with what to write instead, and is not repeated', () => {
+test('a plain password is refused with a remedy and is not repeated', () => {
   for (const [entry, field] of [
     [
       '{ name: ci, pull: x, password: hunter2hunter2 }',
@@ -91,7 +91,7 @@ test('a plain password is refused with what to write instead, and is not repeate
   refused('parent: { url: "http://a", password: x }', /^parent\.password: .*write passwordFile/);
 });
 
-test('what does not fit together is said by its field', () => {
+test('invalid or contradictory fields are refused by name', () => {
   const passwords = `passwords: ["${HASH}"]`;
   for (const [text, pattern] of [
     [`tokens: [{ name: ci, ${passwords} }]`, /^tokens\.0 needs either scopeMap or its own rights/],
@@ -124,7 +124,7 @@ test('what does not fit together is said by its field', () => {
   }
 });
 
-test('a hash that would take another time to check than those made here is refused', () => {
+test("a hash with other scrypt parameters than the product's is refused", () => {
   refused(
     `tokens: [{ name: a, pull: x, passwords: ["${HASH.replace('$14$', '$24$')}"] }]`,
     /0\.passwords\.0/,

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { files } from '#proto/document/files.ts';
 import { Authority } from '../../support/certificates.ts';
 
-test('what a file that a document names is good for', async () => {
+test('files named by a document are checked for readability and for certificates', async () => {
   await using authority = await Authority.create();
   const file = async (name: string, content: string | Buffer) => {
     const path = join(authority.folder, name);

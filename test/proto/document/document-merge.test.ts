@@ -3,33 +3,33 @@ import { test } from 'node:test';
 import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const readable = () => true;
-const beneath: Overrides = {
+const defaultFields: Overrides = {
   name: 'line-1',
   mode: 'ReadOnly',
   parent: { url: 'https://up.example', username: 'line-1', passwordFile: '/run/secret', caFile: '/run/ca' },
 };
 
-function configurationOf(text: string, defaults: Overrides = beneath, overrides: Overrides = {}) {
+function configurationOf(text: string, defaults: Overrides = defaultFields, overrides: Overrides = {}) {
   const resolved = resolveDocument({ text, folder: '/data', overrides, defaults, readable });
   assert.ok('configuration' in resolved, JSON.stringify(resolved));
   return resolved.configuration;
 }
 const complaintsOf = (text: string) => {
-  const resolved = resolveDocument({ text, folder: '/data', defaults: beneath, readable });
+  const resolved = resolveDocument({ text, folder: '/data', defaults: defaultFields, readable });
   return 'complaints' in resolved ? resolved.complaints : [];
 };
 
-test('what stands beneath the document counts where it is silent; options stand above both', () => {
+test('defaults apply to fields that the document lacks; options override both', () => {
   const { name, mode, parent } = configurationOf('mode: ReadWrite');
-  assert.deepEqual([name, mode, parent], ['line-1', 'ReadWrite', beneath.parent]);
-  assert.equal(configurationOf('name: file', beneath, { name: 'option' }).name, 'option');
-  assert.equal(configurationOf('', beneath, { name: 'option' }).name, 'option');
+  assert.deepEqual([name, mode, parent], ['line-1', 'ReadWrite', defaultFields.parent]);
+  assert.equal(configurationOf('name: file', defaultFields, { name: 'option' }).name, 'option');
+  assert.equal(configurationOf('', defaultFields, { name: 'option' }).name, 'option');
 });
 
-test('the login that was given for a parent is never for another one', () => {
+test("a parent's login is never used for another parent", () => {
   for (const url of ['https://other.example', 'http://up.example', 'https://up.example:8443']) {
     assert.deepEqual(configurationOf(`parent: { url: "${url}" }`).parent, { url });
-    assert.deepEqual(configurationOf('', beneath, { parent: { url } }).parent, { url });
+    assert.deepEqual(configurationOf('', defaultFields, { parent: { url } }).parent, { url });
   }
   const same = 'parent: { url: "https://UP.example:443/" }';
   assert.equal(configurationOf(same).parent?.passwordFile, '/run/secret');
@@ -37,19 +37,19 @@ test('the login that was given for a parent is never for another one', () => {
   assert.equal(configurationOf('parent: { caFile: mine }').parent?.caFile, '/data/mine');
 });
 
-test('name and password come from one place', () => {
+test('username and password come from the same source', () => {
   const { parent } = configurationOf('parent: { username: me, passwordFile: mine }');
-  assert.deepEqual(parent, { ...beneath.parent, username: 'me', passwordFile: '/data/mine' });
+  assert.deepEqual(parent, { ...defaultFields.parent, username: 'me', passwordFile: '/data/mine' });
   assert.match(complaintsOf('parent: { username: me }')[0] ?? '', /^parent.passwordFile is missing/);
 });
 
-test('a parent that has no right form is complained of, not replaced', () => {
+test('an invalid parent gives a complaint and is not replaced by the default', () => {
   assert.match(complaintsOf('parent: up')[0] ?? '', /^parent "up" is not valid/);
   assert.match(complaintsOf('parent: { url: 7 }')[0] ?? '', /^parent.url 7 is not valid/);
 });
 
-test('a document that comes after the start can not say what the processes are started with', () => {
-  const late = (text: string) => resolveDocument({ text, late: true, defaults: beneath, readable });
+test("a document that arrives after the start can't set fields that take effect at the start", () => {
+  const late = (text: string) => resolveDocument({ text, late: true, defaults: defaultFields, readable });
   assert.ok('configuration' in late('mode: ReadWrite'));
   const refused = late('listen: 0.0.0.0:80\nsyncers: 2');
   assert.ok('complaints' in refused);
@@ -57,7 +57,7 @@ test('a document that comes after the start can not say what the processes are s
   assert.match(refused.complaints[0] ?? '', /^listen takes effect at the start, .* as an option/);
 });
 
-test('a whole document may lie beneath another: paths of each start from its own folder', () => {
+test('a complete document may be below another; the paths of each are relative to its own folder', () => {
   const resolved = resolveDocument({
     text: '{"mode":"ReadWrite","parent":{"caFile":"ca"}}',
     folder: '/data',
@@ -70,7 +70,7 @@ test('a whole document may lie beneath another: paths of each start from its own
       ].join('\n'),
       folder: '/etc',
     },
-    defaults: beneath,
+    defaults: defaultFields,
     readable,
   });
   assert.ok('configuration' in resolved, JSON.stringify(resolved));

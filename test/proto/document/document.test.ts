@@ -11,7 +11,7 @@ function configurationOf(text: string, overrides?: Overrides) {
   return resolved.configuration;
 }
 
-test('nothing said: a layer of its own, on loopback', () => {
+test('an empty document gives an independent layer on loopback', () => {
   for (const text of ['', '# nothing\n', '---\n', '{}']) {
     assert.deepEqual(configurationOf(text), {
       name: 'layer',
@@ -42,30 +42,30 @@ test('nothing said: a layer of its own, on loopback', () => {
   }
 });
 
-test('with a parent: all of it, to be read', () => {
+test('with a parent, the default is ReadOnly and all repositories', () => {
   const { mode, repositories, parent } = configurationOf('parent: { url: "https://up.example/" }');
   const all = { name: '*', referrers: true, priority: 0, conflict: 'parent-wins' };
   assert.deepEqual([mode, repositories, parent], ['ReadOnly', [all], { url: 'https://up.example' }]);
   assert.deepEqual(configurationOf('{parent: {url: "http://a"}, repositories: []}').repositories, []);
 });
 
-test('modes by their older names', () => {
+test('modes have older names', () => {
   assert.equal(configurationOf('mode: Registry').mode, 'ReadWrite');
   assert.equal(configurationOf('mode: Mirror').mode, 'ReadOnly');
 });
 
-test('options win over the file, field by field', () => {
+test('options override the file field by field', () => {
   const text = 'name: file\nsyncers: 3\nparent: { url: "http://a", username: u, passwordFile: p }';
   const { name, syncers, parent } = configurationOf(text, { name: 'option', parent: { url: 'http://b' } });
   assert.deepEqual([name, syncers], ['option', 3]);
   assert.deepEqual(parent, { url: 'http://b', username: 'u', passwordFile: '/etc/terrace/p' });
 });
 
-test('a field with nothing behind its colon is left out', () => {
+test('a field without a value counts as absent', () => {
   assert.equal(configurationOf('name:\nparent:\n').name, 'layer');
 });
 
-test('amounts and durations, as a person writes them', () => {
+test('sizes, rates and durations are parsed', () => {
   const { reserve, scrub, garbageCollection } = configurationOf(
     'reserve: 2GiB\nscrub: { rate: 1000, schedule: "0 3 * * 0" }\ngarbageCollection: { grace: PT90M, uploads: P1DT12H }',
   );
@@ -74,12 +74,12 @@ test('amounts and durations, as a person writes them', () => {
   assert.deepEqual([garbageCollection.graceMs, garbageCollection.uploadsMs], [5_400_000, 129_600_000]);
 });
 
-test('the files of TLS, from the folder of the document', () => {
+test('TLS files are relative to the document', () => {
   const { tls } = configurationOf('tls: { certificateFile: tls/chain.pem, keyFile: /run/key.pem }');
   assert.deepEqual(tls, { certificateFile: '/etc/terrace/tls/chain.pem', keyFile: '/run/key.pem' });
 });
 
-test('what is brought of each repository', () => {
+test('the selection of each repository is parsed', () => {
   const { repositories } = configurationOf(`
 conflict: layer-wins
 repositories:
@@ -108,11 +108,11 @@ repositories:
   ]);
 });
 
-test('the same entry twice is one', () => {
+test('identical entries are merged', () => {
   assert.equal(configurationOf('repositories: [a, {name: a}]').repositories[0]?.name, 'a');
 });
 
-test('when the link may be used, and how much it carries', () => {
+test('schedule, window and bandwidth limits are parsed', () => {
   const { schedule, windowMs, eventTtlMs, bandwidth } = configurationOf(`
 schedule: "0 2 * * *"
 window: PT2H
@@ -131,7 +131,7 @@ bandwidth:
   assert.deepEqual(configurationOf('bandwidth: 8kbit').bandwidth, [{ limit: 1_000 }]);
 });
 
-test('the certificates of the parent, from the folder of the document', () => {
+test("the parent's CA file is relative to the document and must contain a certificate", () => {
   const { parent } = configurationOf('parent: { url: "https://a", caFile: ca.pem }');
   assert.equal(parent?.caFile, '/etc/terrace/ca.pem');
   const source = { text: 'parent: { url: "https://a", caFile: /ca.pem }', readable: () => true };
@@ -242,7 +242,7 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['logLevel: loud', /^logLevel/, /debug, info/],
 ];
 for (const [text, field, remedy] of complaints) {
-  test(`refused: ${text}`, () => {
+  test(`a document is refused: ${text}`, () => {
     const resolved = resolve(text);
     assert.ok('complaints' in resolved, JSON.stringify(resolved));
     assert.equal(resolved.complaints.length, 1, resolved.complaints.join('\n'));
@@ -251,24 +251,24 @@ for (const [text, field, remedy] of complaints) {
   });
 }
 
-test('refused: a password file that cannot be read', () => {
+test("a password file that can't be read is refused", () => {
   const resolved = resolve('parent: { url: http://a, username: u, passwordFile: p }', {}, () => false);
   assert.ok('complaints' in resolved);
   assert.match(resolved.complaints.join(), /^parent\.passwordFile "\/etc\/terrace\/p" can't be read/);
 });
 
-test('every field that is wrong is complained of', () => {
+test('every invalid field has its own complaint', () => {
   const resolved = resolve('name: A\nsyncers: 0\ncolour: red');
   assert.ok('complaints' in resolved);
   assert.equal(resolved.complaints.length, 3);
 });
 
-test('the words of the connected registry mean the same', () => {
-  const asked = configurationOf(
+test('the terms of the connected registry are synonyms', () => {
+  const configuration = configurationOf(
     'schedule: "0 9 * * *"\nsyncWindow: PT3H\nmessageTtl: P3D\nlogLevel: Information',
   );
   assert.deepEqual(
-    [asked.windowMs, asked.eventTtlMs, asked.logLevel],
+    [configuration.windowMs, configuration.eventTtlMs, configuration.logLevel],
     [3 * 3_600_000, 3 * 86_400_000, 'info'],
   );
   assert.equal(configurationOf('logLevel: None').logLevel, 'fatal');

@@ -19,7 +19,7 @@ const env = { ACR_REGISTRY_CONNECTION_STRING: connection };
 const all = () => true;
 const none = () => false;
 
-test('a connection string is a layer that listens in its container and lets in only who has a token', () => {
+test('a connection string gives a layer that listens on all interfaces and requires a token', () => {
   const { fields, password } = environmentFields(env, '/data', none);
   assert.deepEqual(fields, {
     listen: '0.0.0.0:8080',
@@ -33,7 +33,7 @@ test('a connection string is a layer that listens in its container and lets in o
   assert.ok(isClosed(env) && !isClosed({}));
 });
 
-test('a managed identity of the connection string is the login at the registry in the cloud', () => {
+test('a managed identity in the connection string is the login to the registry in the cloud', () => {
   const text =
     'ConnectedRegistryName=line1;ManagedIdentityClientId=1-2-3;ParentGatewayEndpoint=contoso.westeurope.data.azurecr.io;ParentEndpointProtocol=https';
   const { fields, password } = environmentFields({ ACR_REGISTRY_CONNECTION_STRING: text }, '/data', none);
@@ -46,7 +46,7 @@ test('a managed identity of the connection string is the login at the registry i
   });
 });
 
-test('certificates count when they are there, and modules in the network of the containers are believed', () => {
+test('certificates are used if they exist, and the networks of containers are trusted proxies', () => {
   const { fields } = environmentFields({ ...env, IOTEDGE_MODULEID: 'terrace' }, '/data', all);
   assert.equal(fields.tls?.certificateFile, '/var/acr/certs/tls.crt');
   assert.ok(
@@ -67,7 +67,7 @@ test('certificates count when they are there, and modules in the network of the 
   );
 });
 
-test('a document wins over it, and its login is for its own parent only', () => {
+test('a document overrides the environment, and its login applies to its own parent only', () => {
   const { fields: defaults } = environmentFields(env, '/data', none);
   const resolved = (text: string) => {
     const found = resolveDocument({ text, defaults, readable: all });
@@ -78,7 +78,7 @@ test('a document wins over it, and its login is for its own parent only', () => 
   assert.deepEqual(resolved('parent: { url: "https://other" }').parent, { url: 'https://other' });
 });
 
-test('the password stands in a file for its owner only, which follows it, and in no environment', async () => {
+test('the password is written to a file for its owner only, kept up to date, and removed from the environment', async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-environment-'));
   try {
     const file = join(data, 'parent.password');
@@ -96,14 +96,14 @@ test('the password stands in a file for its owner only, which follows it, and in
   }
 });
 
-test('the data volume is that of the connected registry where there is one', () => {
+test('with a connection string, the data volume is that of the connected registry', () => {
   assert.equal(dataOf({}), 'data');
   assert.equal(dataOf({ TERRACE_DATA: '/data' }), '/data');
   assert.equal(dataOf({ TERRACE_DATA: '/data', ...env }), '/var/acr/data');
   assert.equal(dataOf({ TERRACE_DATA: '/data', ACR_REGISTRY_DATA_VOLUME: '/v', ...env }), '/v');
 });
 
-test('what is wrong with it is refused before anything is started', () => {
+test('an invalid environment is refused before anything starts', () => {
   const refused = (error: unknown) => error instanceof Refusal && error.exitCode === 2;
   assert.throws(() => environmentOf({ ACR_REGISTRY_CONNECTION_STRING: 'x' }, '/data', none), refused);
   assert.throws(

@@ -6,7 +6,7 @@ import { random } from '../../support/time/random.ts';
 const A = `sha256:${'a'.repeat(64)}`;
 const B = `sha512:${'b'.repeat(128)}`;
 
-/** By letter: tags pushed and deleted, manifests pushed and deleted. */
+/** By description: tags pushed and deleted, manifests pushed and deleted. */
 const events: Record<string, Artifact> = {
   'push of a tag': { name: 'path/to/repo', tag: 'myTag', digest: A, action: 'push' },
   'deletion of a tag': { name: 'path/to/repo', tag: 'myTag', digest: A, action: 'delete' },
@@ -17,14 +17,14 @@ const events: Record<string, Artifact> = {
   'deletion elsewhere': { name: 'else', tag: 'x', digest: B, action: 'delete' },
 };
 const all = Object.keys(events);
-const about = (part: string) => all.filter((name) => name.includes(part));
+const including = (part: string) => all.filter((name) => name.includes(part));
 
 const table: Record<string, string[]> = {
   '*:*': all,
-  '*:push': about('push'),
-  '*:delete': about('deletion'),
+  '*:push': including('push'),
+  '*:delete': including('deletion'),
   '*:*:*': all.filter((name) => !name.includes('manifest')),
-  '*@*:*': about('manifest'),
+  '*@*:*': including('manifest'),
   '*:*@*:*': all.filter((name) => !name.includes('manifest')),
   'path/to/repo:*': all.filter((name) => !/below|elsewhere/.test(name)),
   'path/to/repo:push': ['push of a tag', 'push of a manifest', 'push of another tag'],
@@ -57,7 +57,7 @@ test('any of several patterns selects; none and no patterns select nothing', () 
   assert.ok(!selects(['not a pattern'], event));
 });
 
-test('what is no pattern', () => {
+test('invalid patterns are rejected', () => {
   const wrong = [
     '',
     ':',
@@ -84,7 +84,7 @@ test('what is no pattern', () => {
   for (const text of wrong) assert.equal(readNotificationPattern(text), undefined, text);
 });
 
-test('a pattern selects what a comparison part by part says, for all that can be made of some parts', (t) => {
+test('patterns made of random parts select the same events as a comparison part by part', (t) => {
   const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
   t.diagnostic(`TERRACE_SEED=${seed}`);
   const next = random(seed);
@@ -104,7 +104,7 @@ test('a pattern selects what a comparison part by part says, for all that can be
       digest: pick(digests),
       action: pick(['push', 'delete']),
     };
-    // Written as one line, and compared with a regular expression of the whole line.
+    // The event as one line, compared with one regular expression.
     const line = `${event.name} ${event.tag ?? ''} ${event.digest} ${event.action}`;
     const parts = [
       name === '*' ? '\\S+' : name.replace(/\/\*$/, '/\\S+'),

@@ -5,7 +5,7 @@ import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const resolve = (text: string, readable = true) =>
   resolveDocument({ text, folder: '/layer', readable: () => readable, holdsCertificate: () => readable });
-const of = (text: string) => {
+const notificationsOf = (text: string) => {
   const resolved = resolve(text);
   if ('complaints' in resolved) throw new Error(resolved.complaints.join('\n'));
   return resolved.configuration.notifications;
@@ -15,11 +15,11 @@ const complaints = (text: string, readable = true) => {
   return 'complaints' in resolved ? resolved.complaints : [];
 };
 
-test('left out, all goes up and nobody else is told', () => {
-  assert.deepEqual(of(''), { webhooks: [] });
+test('by default, all events are sent to the parent and there are no webhooks', () => {
+  assert.deepEqual(notificationsOf(''), { webhooks: [] });
 });
 
-test('what is left out of a webhook is filled in, and its files are found', () => {
+test('a webhook gets defaults, and its files are relative to the document', () => {
   const text = `
 notifications:
   parent: []
@@ -28,7 +28,7 @@ notifications:
       secretFile: secret
       caFile: /etc/ca.pem
     - { url: http://127.0.0.1:80/, name: line, match: ['line/*:push'], below: true }`;
-  assert.deepEqual(of(text), {
+  assert.deepEqual(notificationsOf(text), {
     parent: [],
     webhooks: [
       {
@@ -90,17 +90,20 @@ test('each complaint names the field and the remedy', () => {
   ]);
 });
 
-test('what an event is about', () => {
+test('an event is mapped to its artifact and action', () => {
   const digest = `sha256:${'1'.repeat(64)}`;
-  const about = (type: string, fields: object) =>
+  const artifact = (type: string, fields: object) =>
     artifactOf({ type: `terrace.${type}`, data: { repository: 'app', ...fields } });
   const tag = { name: 'app', tag: 'v1', digest };
   const manifest = { name: 'app', tag: undefined, digest };
-  assert.deepEqual(about('tag.moved', { tag: 'v1', digest }), { ...tag, action: 'push' });
-  assert.deepEqual(about('tag.deleted', { tag: 'v1', from: digest }), { ...tag, action: 'delete' });
+  assert.deepEqual(artifact('tag.moved', { tag: 'v1', digest }), { ...tag, action: 'push' });
+  assert.deepEqual(artifact('tag.deleted', { tag: 'v1', from: digest }), { ...tag, action: 'delete' });
   const made = { digest, mediaType: 'application/json', size: 1 };
-  assert.deepEqual(about('manifest.committed', made), { ...manifest, action: 'push' });
-  assert.deepEqual(about('manifest.deleted', { digest, arrived: true }), { ...manifest, action: 'delete' });
-  assert.equal(about('tag.moved', { tag: 'v1' }), undefined);
-  assert.equal(about('blob.unlinked', { digest }), undefined);
+  assert.deepEqual(artifact('manifest.committed', made), { ...manifest, action: 'push' });
+  assert.deepEqual(artifact('manifest.deleted', { digest, arrived: true }), {
+    ...manifest,
+    action: 'delete',
+  });
+  assert.equal(artifact('tag.moved', { tag: 'v1' }), undefined);
+  assert.equal(artifact('blob.unlinked', { digest }), undefined);
 });

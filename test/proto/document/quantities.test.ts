@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from '#proto/document/quantities.ts';
 
-test('amounts of bytes', () => {
+test('sizes are parsed as bytes', () => {
   const rows: [string, number | undefined][] = [
     ['0', 0],
     ['1', 1],
@@ -29,7 +29,7 @@ test('amounts of bytes', () => {
   for (const [text, expected] of rows) assert.equal(bytesOf(text), expected, JSON.stringify(text));
 });
 
-test('rates in bits, as bytes a second', () => {
+test('bit rates are parsed as bytes per second', () => {
   const rows: [string, number | undefined][] = [
     ['8bit', 1],
     ['2Mbit', 250_000],
@@ -49,11 +49,11 @@ test('rates in bits, as bytes a second', () => {
   for (const [text, expected] of rows) assert.equal(bitRateOf(text), expected, JSON.stringify(text));
 });
 
-test('minutes of the day', () => {
+test('times of day are parsed as minutes since midnight', () => {
   assert.deepEqual(['00:00', '06:05', '23:59'].map(minuteOf), [0, 365, 1439]);
 });
 
-test('durations', () => {
+test('ISO 8601 durations of weeks or less are parsed as ms', () => {
   const rows: [string, number | undefined][] = [
     ['P1D', 86_400_000],
     ['P1W', 7 * 86_400_000],
@@ -79,7 +79,7 @@ test('durations', () => {
   for (const [text, expected] of rows) assert.equal(durationOf(text), expected, JSON.stringify(text));
 });
 
-test('whatever the text, there is a whole number of bytes and ms, or none', () => {
+test('any text gives a whole number of bytes or ms that is not negative, or undefined', () => {
   const near = fc.stringMatching(/^[P0-9.TDHMSWkKiGB ]{0,12}$/);
   fc.assert(
     fc.property(fc.oneof(fc.string(), near), (text) => {

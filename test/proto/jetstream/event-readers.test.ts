@@ -3,15 +3,15 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import { EventReaders, type HistoryQuery, KNOWN_MS } from '#proto/jetstream/event-readers.ts';
 import type { Pulled } from '#proto/jetstream/pull.ts';
 
-/** A server that has one event at each sequence, and may fail. */
+/** A server with one event at each sequence; it can fail. */
 let made: string[];
-let there: Set<string>;
+let existing: Set<string>;
 let fails: boolean;
 let readers: EventReaders;
 let now: number;
 
 beforeEach(() => {
-  [made, there, fails, now] = [[], new Set(), false, 0];
+  [made, existing, fails, now] = [[], new Set(), false, 0];
   mock.method(performance, 'now', () => now);
   const next = new Map<string, number>();
   const delivered = new Map<string, number>();
@@ -19,7 +19,7 @@ beforeEach(() => {
     make: async (from) => {
       const name = `reader-${made.length + 1}`;
       made.push(name);
-      there.add(name);
+      existing.add(name);
       next.set(name, 'sequence' in from ? from.sequence : 1);
       return name;
     },
@@ -37,7 +37,7 @@ beforeEach(() => {
         } as Pulled;
       });
     },
-    drop: (name) => void there.delete(name),
+    drop: (name) => void existing.delete(name),
   });
 });
 afterEach(() => mock.reset());
@@ -52,7 +52,7 @@ const query = (sequence: number): HistoryQuery => ({
 const read = async (sequence: number) =>
   (await readers.page(query(sequence), 'monitor')).map((event) => event.sequence);
 
-test('whoever reads on goes on with the consumer that stands there', async () => {
+test('sequential pages are read through one consumer', async () => {
   assert.deepEqual(
     [await read(1), await read(3)],
     [
@@ -63,18 +63,18 @@ test('whoever reads on goes on with the consumer that stands there', async () =>
   assert.deepEqual(made, ['reader-1']);
 });
 
-test('one that rested for so long that the server may have forgotten it is dropped', async () => {
+test('a consumer idle for so long that the server may have deleted it is dropped', async () => {
   for (let sequence = 1; sequence < 20; sequence += 2) {
     await read(sequence);
     now += KNOWN_MS;
   }
   assert.equal(made.length, 10);
-  assert.deepEqual([...there], ['reader-10']);
+  assert.deepEqual([...existing], ['reader-10']);
 });
 
-test('one that does not answer is dropped', async () => {
+test('a consumer that does not answer is dropped', async () => {
   fails = true;
   for (let attempt = 0; attempt < 5; attempt += 1) await assert.rejects(read(1), /no answer/);
   assert.equal(made.length, 5);
-  assert.deepEqual([...there], []);
+  assert.deepEqual([...existing], []);
 });

@@ -18,18 +18,18 @@ import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
 
-/** When a job goes out again, and when it is dropped. */
+/** When a job is redelivered, and when it is dropped. */
 
-/** One job in a line, which comes back after whatever is said of it, until it is confirmed or ended. */
+/** A queue with one job, which is redelivered after every outcome until it is confirmed or terminated. */
 function rig() {
-  const said: string[] = [];
+  const sent: string[] = [];
   const dropped: Dropped[] = [];
   let deliveries = 0;
-  let over = false;
-  const line: JobQueueDeps = {
+  let ended = false;
+  const deps: JobQueueDeps = {
     submit: async () => {},
     pull: async () => {
-      if (over) return undefined;
+      if (ended) return undefined;
       deliveries += 1;
       const token = `$JS.ACK.JOBS.down.${deliveries}.7.${deliveries}.1700000000000000000.0`;
       const shape = {
@@ -43,49 +43,49 @@ function rig() {
       return { ...shape, data: new Uint8Array(), token };
     },
     confirm: async () => {
-      over = true;
+      ended = true;
     },
     publish: (_token, word) => {
-      said.push(word);
-      if (word === '+TERM') over = true;
+      sent.push(word);
+      if (word === '+TERM') ended = true;
     },
-    count: async () => (over ? 0 : 1),
+    count: async () => (ended ? 0 : 1),
   };
-  const queue = new JobQueue('down', line, (one) => dropped.push(one), quiet);
+  const queue = new JobQueue('down', deps, (drop) => dropped.push(drop), quiet);
   const take = async () => (await queue.take()) as Taken;
-  return { queue, take, said, dropped };
+  return { queue, take, sent, dropped };
 }
 const failed = { kind: 'failed', reason: 'it can not be done', final: false } as const;
 
-test('a job that nobody can do goes out a few times, each time later, and is then dropped and told', async () => {
-  const { queue, take, said, dropped } = rig();
+test('a job that no worker can do is redelivered with backoff, then dropped, and the drop is reported', async () => {
+  const { queue, take, sent, dropped } = rig();
   for (let attempt = 0; attempt < MAX_JOB_FAILURES; attempt += 1) {
-    const { token, attempt: told } = await take();
-    assert.equal(told, attempt);
-    await queue.settle(token, failed);
+    const taken = await take();
+    assert.equal(taken.attempt, attempt);
+    await queue.settle(taken.token, failed);
   }
   assert.equal(await queue.take(), undefined);
-  const rests = said.slice(0, -1).map((word) => JSON.parse(word.replace('-NAK ', '')).delay / 1_000_000);
-  assert.equal(rests.length, MAX_JOB_FAILURES - 1);
-  for (const [index, ms] of rests.entries()) {
+  const delays = sent.slice(0, -1).map((word) => JSON.parse(word.replace('-NAK ', '')).delay / 1_000_000);
+  assert.equal(delays.length, MAX_JOB_FAILURES - 1);
+  for (const [index, ms] of delays.entries()) {
     assert.ok(
       Number.isInteger(ms) && ms >= Math.min(30_000, 2_000 * 2 ** index) && ms <= 60_000,
-      String(rests),
+      String(delays),
     );
   }
-  assert.equal(said.at(-1), '+TERM');
+  assert.equal(sent.at(-1), '+TERM');
   assert.deepEqual(dropped, [{ queue: 'down', attempts: MAX_JOB_FAILURES, reason: failed.reason }]);
 });
 
-test('one whose body can not be read is dropped at once', async () => {
-  const { queue, take, said, dropped } = rig();
+test('a job with an unreadable body is dropped at once', async () => {
+  const { queue, take, sent, dropped } = rig();
   const { token } = await take();
   await queue.settle(token, { ...failed, final: true });
-  assert.deepEqual(said, ['+TERM']);
+  assert.deepEqual(sent, ['+TERM']);
   assert.equal(dropped.length, 1);
 });
 
-test('one that is given back without a failure goes out however often, as does one whose worker works on', async () => {
+test('a job returned without a failure, or still in progress, is redelivered without a limit', async () => {
   const { queue, take, dropped } = rig();
   for (let round = 0; round < 10 * MAX_LOST; round += 1) {
     const { token } = await take();
@@ -98,7 +98,7 @@ test('one that is given back without a failure goes out however often, as does o
   assert.deepEqual(dropped, []);
 });
 
-test('one that takes every worker with it is dropped, and one that a worker was killed with is not', async () => {
+test('a job is dropped only after MAX_LOST workers took it and did not acknowledge it', async () => {
   const { queue, take, dropped } = rig();
   for (let round = 0; round < MAX_LOST; round += 1) await take();
   assert.equal(dropped.length, 0);
@@ -107,8 +107,8 @@ test('one that takes every worker with it is dropped, and one that a worker was 
   assert.deepEqual(dropped, [{ queue: 'down', attempts: MAX_LOST + 1, reason }]);
 });
 
-test('nothing but a job of the queue is settled', async () => {
-  const { queue, said } = rig();
+test('settle accepts only tokens that the queue issued', async () => {
+  const { queue, sent } = rig();
   for (const token of [
     '',
     '$JS.API.STREAM.DELETE.EVENTS',
@@ -120,17 +120,17 @@ test('nothing but a job of the queue is settled', async () => {
   ]) {
     await assert.rejects(queue.settle(token, { kind: 'done' }), /token: not issued by the queue/);
   }
-  assert.deepEqual(said, []);
+  assert.deepEqual(sent, []);
 });
 
-test('a worker that waits for a job ends when it is told to, not when the queue has answered; a late job is given back', async () => {
+test('a waiting worker ends when aborted, without awaiting the queue; a job that arrives late is returned', async () => {
   const late = Promise.withResolvers<Taken | undefined>();
-  const asked = Promise.withResolvers<void>();
+  const requested = Promise.withResolvers<void>();
   const settled: unknown[] = [];
   const queue: Queue = {
     submit: async () => {},
     take: () => {
-      asked.resolve();
+      requested.resolve();
       return late.promise;
     },
     settle: async (...outcome) => void settled.push(outcome),
@@ -139,7 +139,7 @@ test('a worker that waits for a job ends when it is told to, not when the queue 
   const end = new AbortController();
   const jobs = new Jobs({ queue: () => queue, closed: new AbortController().signal }, quiet);
   const working = jobs.work('down', transferBlob.down, end.signal, async () => 'done');
-  await asked.promise;
+  await requested.promise;
   end.abort();
   await working;
   late.resolve({ token: 'one', attempt: 0, bytes: new Uint8Array() });
@@ -147,19 +147,21 @@ test('a worker that waits for a job ends when it is told to, not when the queue 
   assert.deepEqual(settled, [['one', { kind: 'again', ms: 0 }]]);
 });
 
-test('who asks for a job bears a silence longer than the wait for one; what comes when it has given up is given back', async () => {
-  const asked: { subject: string; query: unknown; options: CallOptions | undefined }[] = [];
+test("a request for a job times out after the queue's own wait; a job that arrives later is returned", async () => {
+  const requests: { subject: string; query: unknown; options: CallOptions | undefined }[] = [];
   const store = storeBy(async ({ subject }, query, options) => {
-    asked.push({ subject, query, options });
+    requests.push({ subject, query, options });
     throw new Fault('unavailable', 'not answered');
   }, 0);
   await assert.rejects(store.queue('down').take(), /not answered/);
-  const { silenceMs = 0, late } = asked[0]?.options ?? {};
+  const { silenceMs = 0, late } = requests[0]?.options ?? {};
   assert.ok(silenceMs > TAKE_MS);
   const taken = { token: 'one', attempt: 0, bytes: new Uint8Array([1]) };
   for (const answer of [{}, { taken }]) late?.({ data: pack(takeJob.reply, answer) });
   late?.({ data: new Uint8Array() });
-  const given = asked.slice(1).map(({ subject, query }) => ({ subject, query }));
+  const returned = requests.slice(1).map(({ subject, query }) => ({ subject, query }));
   const outcome = { kind: 'again', ms: 0 };
-  assert.deepEqual(given, [{ subject: settleJob.subject, query: { queue: 'down', token: 'one', outcome } }]);
+  assert.deepEqual(returned, [
+    { subject: settleJob.subject, query: { queue: 'down', token: 'one', outcome } },
+  ]);
 });

@@ -5,20 +5,20 @@ import { pull } from '#proto/jetstream/pull.ts';
 
 test('a request over a closed connection fails once and leaves no promise that rejects later', async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
-  const ended = {
+  const closedConnection = {
     subscribe: () => {
       throw new Error('CONNECTION_CLOSED');
     },
   };
   const connected = new AbortController();
-  const asked = pull(
-    ended as never,
+  const pulled = pull(
+    closedConnection as never,
     'storage',
     { stream: 'JOBS', name: 'up' },
     { batch: 1, waitMs: 1_000 },
     connected.signal,
   );
-  await assert.rejects(asked, /CONNECTION_CLOSED/);
+  await assert.rejects(pulled, /CONNECTION_CLOSED/);
   // An unhandled rejection fails the test.
   mock.timers.tick(10_000);
   connected.abort(new Error('the connection to the bus has broken'));

@@ -37,7 +37,7 @@ test('an index refers to manifests, and may be empty or have null for them', () 
   }
 });
 
-test('an artifact has its own type, and what it is about', () => {
+test('an artifact has an artifact type, a subject and annotations', () => {
   const artifact = {
     ...image,
     artifactType: 'application/sbom',
@@ -50,28 +50,28 @@ test('an artifact has its own type, and what it is about', () => {
   assert.deepEqual(manifest.annotations, { a: 'b' });
 });
 
-test('an empty artifactType is none: an image has the type of its config, an index has none', () => {
+test('an empty artifactType counts as absent: an image has the type of its config, an index has none', () => {
   const empty = { artifactType: '' };
   assert.equal(parseManifest(bytes({ ...image, ...empty }), ociManifest).artifactType, 'application/config');
   assert.equal(parseManifest(bytes({ ...index, ...empty }), ociIndex).artifactType, undefined);
 });
 
-test('a field that is null says nothing, and neither does half a platform', () => {
+test('a null field and an incomplete platform count as absent', () => {
   const nothing = { urls: null, annotations: null, platform: null, artifactType: null };
-  const said = {
+  const withNulls = {
     ...image,
     config: { ...image.config, ...nothing },
     layers: [descriptor('b', 'application/x', nothing), descriptor('f', 'application/x', { platform: {} })],
     ...{ subject: null, annotations: null, mediaType: null, manifests: null },
   };
-  const manifest = parseManifest(bytes(said), ociManifest);
+  const manifest = parseManifest(bytes(withNulls), ociManifest);
   assert.equal(manifest.blobs.length, 3);
   assert.deepEqual(Object.keys(manifest.blobs[0]!), ['mediaType', 'digest', 'size']);
   assert.equal(manifest.subject, undefined);
   assert.deepEqual(parseManifest(bytes({ ...image, layers: null }), ociManifest).blobs.length, 1);
 });
 
-test('foreign layers need not be here', () => {
+test('foreign layers are not among the blobs of a manifest', () => {
   const foreign = descriptor('e', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', {
     urls: ['http://x'],
   });
@@ -95,10 +95,10 @@ const refused: [string, unknown, string, RegExp][] = [
   ['null for a config', { ...image, config: null }, ociManifest, /config is missing/],
   ['a negative size', { ...image, layers: [{ ...descriptor('b'), size: -1 }] }, ociManifest, /layers/],
   ['another type inside', { ...image, mediaType: dockerManifest }, ociManifest, /must agree/],
-  ['a type that nobody knows', image, 'application/json', /media type/],
+  ['an unknown media type', image, 'application/json', /media type/],
 ];
-for (const [what, manifest, mediaType, pattern] of refused) {
-  test(`refused: ${what}`, () => {
+for (const [name, manifest, mediaType, pattern] of refused) {
+  test(`a manifest is refused: ${name}`, () => {
     const data = Buffer.isBuffer(manifest) ? manifest : bytes(manifest);
     assert.throws(
       () => parseManifest(data, mediaType),
@@ -107,21 +107,21 @@ for (const [what, manifest, mediaType, pattern] of refused) {
   });
 }
 
-test('refused: more than 4 MiB', () => {
+test('a manifest of more than 4 MiB is refused', () => {
   assert.throws(
     () => parseManifest(Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' '), ociManifest),
     (error) => Fault.is(error, 'too-large'),
   );
 });
 
-test('what is quoted of a manifest, or of its media type, is short', () => {
+test('faults quote only a short part of a manifest or its media type', () => {
   const long = 'x'.repeat(1_000_000);
   const isShort = ({ message }: Error) => message.length < 700;
   assert.throws(() => parseManifest(bytes(image), long), isShort);
   assert.throws(() => parseManifest(bytes({ ...image, mediaType: long }), ociManifest), isShort);
 });
 
-test('a manifest of more values, or nested deeper, than any that is one, is none', () => {
+test('a manifest with too many values or too much nesting is refused', () => {
   const wide = `{"schemaVersion":2,"manifests":[],"x":[${'{},'.repeat(300_000)}{}]}`;
   const deep = `{"schemaVersion":2,"manifests":[],"x":${'['.repeat(100_000)}`;
   assert.throws(() => parseManifest(bytes(wide), ociIndex), {

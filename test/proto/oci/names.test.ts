@@ -15,9 +15,9 @@ import {
 
 const sha256 = `sha256:${'a'.repeat(64)}`;
 const sha512 = `sha512:${'0'.repeat(128)}`;
-const code = (wanted: string) => (error: unknown) => error instanceof Fault && error.code === wanted;
+const code = (expected: string) => (error: unknown) => error instanceof Fault && error.code === expected;
 
-test('repositories', () => {
+test('repository names follow the specification', () => {
   const good = ['a', 'a/b/c', 'a.b', 'a_b', 'a__b', 'a-b', 'a---b', '0', 'a/b-c.d_e', 'a'.repeat(255)];
   const bad = ['', '/', 'a/', '/a', 'a//b', 'A', 'a..b', 'a___b', '.a', 'a.', '-a', 'a-', 'a b', 'ä'];
   const worse = ['a'.repeat(256), '../a', 'a/../b', 'a\n', 'a\0', '_terrace', 'a/_b', 'a:b', 'a@b', 'a%2fb'];
@@ -28,14 +28,14 @@ test('repositories', () => {
   }
 });
 
-test('tags', () => {
+test('tag names follow the specification', () => {
   for (const name of ['a', '1', '_', 'A.b-c_d', 'v1.2.3', 'a'.repeat(128)]) assert.ok(isTag(name), name);
   for (const name of ['', '.a', '-a', 'a b', 'a/b', 'a:b', 'a+b', 'a\n', 'a'.repeat(129)]) {
     assert.ok(!isTag(name), JSON.stringify(name));
   }
 });
 
-test('digests', () => {
+test('digests are sha256 or sha512 in lower-case hexadecimal digits of the right length', () => {
   assert.ok(isDigest(sha256) && isDigest(sha512));
   assert.deepEqual(splitDigest(sha256), ['sha256', 'a'.repeat(64)]);
   const bad = [
@@ -60,14 +60,14 @@ test('a reference with a colon is a digest, any other a tag', () => {
   assert.throws(() => parseReferenceName('-x'), code('manifest-invalid'));
 });
 
-test('a fault of a long name stays short', () => {
+test('the fault for a long name is short', () => {
   assert.throws(
     () => parseRepositoryName('A'.repeat(100_000)),
     (error: Error) => error.message.length < 400,
   );
 });
 
-test('an instant is one that a date can have', () => {
+test('an instant is within the range of a Date', () => {
   const last = 8_640_000_000_000_000;
   assert.equal(new Date(check(Instant, last)).toISOString(), '+275760-09-13T00:00:00.000Z');
   assert.throws(() => check(Instant, last + 1), /Expected integer/);

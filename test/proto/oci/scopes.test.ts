@@ -21,7 +21,7 @@ for (const text of [
   test(`${text} is an action`, () => equal(parseAction(text), text));
 }
 
-test("a child's name is kept in lower case", () => {
+test("a child's name is converted to lower case", () => {
   equal(parseAction('gateway/Child1/config/write'), 'gateway/child1/config/write');
 });
 
@@ -47,7 +47,7 @@ for (const text of [
   'gateway/a/content/read',
   `repositories/${'a'.repeat(256)}/content/read`,
 ]) {
-  test(`${JSON.stringify(text.slice(0, 60))} is no action, and the refusal says how to write one`, () => {
+  test(`${JSON.stringify(text.slice(0, 60))} is not an action, and the refusal shows the syntax`, () => {
     throws(
       () => parseAction(text),
       (error: unknown) => Fault.is(error, 'malformed') && /repositories\/<name, prefix/.test(error.message),
@@ -55,7 +55,7 @@ for (const text of [
   });
 }
 
-test('a rule is a pattern and an action', () => {
+test('a repository action is split into a pattern and an action', () => {
   deepEqual(ruleOf('repositories/a/*/content/read'), { pattern: 'a/*', action: 'content/read' });
   deepEqual(ruleOf('repositories/*/metadata/write'), { pattern: '*', action: 'metadata/write' });
   equal(ruleOf('gateway/a/config/read'), undefined);
@@ -63,14 +63,14 @@ test('a rule is a pattern and an action', () => {
   equal(ruleOf('nonsense'), undefined);
 });
 
-test('every action of the scope maps that each layer has is one', () => {
+test('every action of the system scope maps is valid', () => {
   for (const actions of Object.values(systemScopeMaps)) {
     deepEqual(actions.map(parseAction), actions);
     for (const action of actions) equal(repositoryActions.includes(ruleOf(action)!.action), true);
   }
 });
 
-test('a child may do at the gateway what stands there for it, and nothing else', () => {
+test('a child has exactly the gateway rights that its actions name', () => {
   const actions = ['gateway/child1/config/read', 'repositories/*/content/read'];
   equal(allowsGateway(actions, 'Child1', 'config/read'), true);
   equal(allowsGateway(actions, 'child1', 'config/write'), false);

@@ -21,7 +21,7 @@ const rows: [glob: string, matches: string[], others: string[]][] = [
   ['a+b^@', ['a+b^@'], ['a+b', 'ab']],
 ];
 for (const [glob, matches, others] of rows) {
-  test(`the glob ${glob}`, () => {
+  test(`the glob ${glob} matches the expected tags`, () => {
     const isMatch = readGlob(glob);
     assert.deepEqual(
       [...matches, ...others].filter((tag) => isMatch?.(tag)),
@@ -30,7 +30,7 @@ for (const [glob, matches, others] of rows) {
   });
 }
 
-test('what is no glob is not read', () => {
+test('invalid globs are rejected', () => {
   for (const text of [
     '',
     'a/b',
@@ -53,7 +53,7 @@ test('what is no glob is not read', () => {
   assert.equal(readGlob(`${'[!('.repeat(80)}`), undefined);
 });
 
-/** What a group matches, by trying every way to split a text: right for short texts. */
+/** Whether a group matches, by trying every way to split the text: feasible for short texts only. */
 type Node = { repeat: string; options: string[] };
 function matchesEveryWay({ repeat, options }: Node, text: string): boolean {
   const once = options.includes(text);
@@ -68,7 +68,7 @@ function matchesEveryWay({ repeat, options }: Node, text: string): boolean {
   );
 }
 
-test('groups match what trying every way finds', () => {
+test('groups match the same tags as an exhaustive search', () => {
   const word = fc.stringMatching(/^[ab]{1,3}$/);
   const group = fc.record({
     repeat: fc.constantFrom('@', '?', '*', '+', '!'),

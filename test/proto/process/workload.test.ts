@@ -8,7 +8,7 @@ import { Authority } from '../../support/certificates.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 import { patience } from '../../support/until.ts';
 
-/** The daemon's workload API, on its socket: what it answers, and how it fails. */
+/** The workload API of IoT Edge's daemon, on its socket: its answers and its failures. */
 
 let authority: Authority;
 let daemon: WorkloadApi;
@@ -29,7 +29,7 @@ beforeEach(() => {
 const fault = (code: string, words: RegExp) => (error: unknown) =>
   error instanceof Fault && error.code === code && words.test(error.message);
 
-test('it tells what to trust, signs, and makes a certificate with its key', async () => {
+test('the daemon answers with its trust bundle, signatures, and certificates with their keys', async () => {
   assert.equal(await workload.trustBundle(), await readFile(authority.certificate, 'utf8'));
   const digest = createHmac('sha256', daemon.key).update('a\n1').digest('base64');
   assert.equal(await workload.sign('a\n1'), digest);
@@ -41,7 +41,7 @@ test('it tells what to trust, signs, and makes a certificate with its key', asyn
   assert.equal(Math.round(days), 30);
 });
 
-test('connections that are closed unanswered, as over ten at a time are, are made again', async () => {
+test('requests whose connection is closed unanswered are retried', async () => {
   daemon.closes = 3;
   await workload.trustBundle();
   assert.equal(daemon.requests, 4);
@@ -52,7 +52,7 @@ test('connections that are closed unanswered, as over ten at a time are, are mad
   );
 });
 
-test('what passes is asked for again, and then said', async () => {
+test('temporary failures are retried, then reported', async () => {
   daemon.signs = false;
   await assert.rejects(
     workload.sign('x'),
@@ -63,44 +63,44 @@ test('what passes is asked for again, and then said', async () => {
   await assert.rejects(workload.trustBundle(), fault('unavailable', /answered 503/));
 });
 
-test('another module is refused, at once', async () => {
+test('another module is refused without a retry', async () => {
   const other = workloadOf({ ...daemon.env, IOTEDGE_MODULEID: 'other' }) as Workload;
   await assert.rejects(other.sign('x'), fault('denied', /only processes of the module/));
   assert.equal(daemon.requests, 1);
 });
 
-test('silence ends, and so does whoever asks', async () => {
+test('a request without an answer times out, and an abort ends it', async () => {
   daemon.hangs = true;
   const quick = workloadOf(daemon.env, { timeout: 50, attempts: 2, pause: 5 }) as Workload;
   await assert.rejects(quick.trustBundle(), fault('unavailable', /did not answer in 50 ms/));
   const reason = new Error('enough');
   const end = new AbortController();
-  const asked = workload.trustBundle(end.signal);
+  const answer = workload.trustBundle(end.signal);
   end.abort(reason);
-  await assert.rejects(asked, (error) => error === reason || (error as Error).cause === reason);
+  await assert.rejects(answer, (error) => error === reason || (error as Error).cause === reason);
 });
 
-test('an answer that is none is said, and never shown', async () => {
-  for (const says of ['', 'secret', '{"certificate":1,"digest":""}', '{"privateKey":{"bytes":"secret"}}']) {
-    daemon.says = says;
-    for (const asked of [workload.trustBundle(), workload.sign('x'), workload.serverCertificate('x')]) {
+test('an invalid answer is reported, and its content is never shown', async () => {
+  for (const body of ['', 'secret', '{"certificate":1,"digest":""}', '{"privateKey":{"bytes":"secret"}}']) {
+    daemon.says = body;
+    for (const answer of [workload.trustBundle(), workload.sign('x'), workload.serverCertificate('x')]) {
       await assert.rejects(
-        asked,
+        answer,
         (error: Error) => Fault.is(error, 'malformed') && !/secret/.test(error.message),
       );
     }
   }
 });
 
-test('a daemon that is not there is said to be so', async () => {
-  const gone = workloadOf(
+test('an unreachable daemon is reported as such', async () => {
+  const unreachable = workloadOf(
     { ...daemon.env, IOTEDGE_WORKLOADURI: 'unix:///nowhere/sock' },
     { pause: 1 },
   ) as Workload;
-  await assert.rejects(gone.trustBundle(), fault('unavailable', /is not reachable \(ENOENT\)/));
+  await assert.rejects(unreachable.trustBundle(), fault('unavailable', /is not reachable \(ENOENT\)/));
 });
 
-test('without its variable there is no daemon; others that are missing or wrong are named', () => {
+test('without IOTEDGE_WORKLOADURI there is no daemon; other variables that are missing or invalid are named', () => {
   assert.equal(workloadOf({}), undefined);
   const { IOTEDGE_MODULEID: _module, ...rest } = daemon.env;
   assert.throws(() => workloadOf(rest), fault('config-invalid', /^IOTEDGE_MODULEID is missing/));

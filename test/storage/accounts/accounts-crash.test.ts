@@ -22,7 +22,7 @@ const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');
 const ROUNDS = 2;
 const ANSWERS = 6;
 
-test('killed while passwords are made: each that was told opens, and what was not told is made anew', async () => {
+test('after kills while tokens are created, every returned password is valid, and missing tokens can be created', async () => {
   await using server = await TestBus.start();
   const data = await mkdtemp(join(tmpdir(), 'terrace-accounts-'));
   const operator = await server.connect('operator');
@@ -41,8 +41,8 @@ test('killed while passwords are made: each that was told opens, and what was no
     await gateway.call(storageStatus, {}, { patience: patience() });
     return child;
   };
-  const told = new Map<string, string>();
-  const tried = new Set<string>();
+  const returned = new Map<string, string>();
+  const requested = new Set<string>();
   const keys = new Set<string>();
 
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -54,11 +54,11 @@ test('killed while passwords are made: each that was told opens, and what was no
     const work = Array.from({ length: 3 }, async (_, worker) => {
       for (let i = 0; !signal.aborted; i += 1) {
         const name = `t-${round}-${worker}-${i}`;
-        tried.add(name);
+        requested.add(name);
         const actions = [`repositories/${name}/content/read`];
         await operator.call(createToken, { name, actions }, { signal });
         const { password } = await operator.call(rotateToken, { name, password: 'password1' }, { signal });
-        told.set(name, password);
+        returned.set(name, password);
         left -= 1;
         if (left === 0) storage.kill('SIGKILL');
       }
@@ -69,8 +69,8 @@ test('killed while passwords are made: each that was told opens, and what was no
   }
 
   const storage = await start();
-  assert.ok(told.size >= ROUNDS * ANSWERS);
-  for (const [name, password] of told) {
+  assert.ok(returned.size >= ROUNDS * ANSWERS);
+  for (const [name, password] of returned) {
     const { account } = await gateway.call(getAccount, { name });
     const [, , , , salt = '', hash] = account?.passwords[0]?.hash.split('$') ?? [];
     const derived = scryptSync(password, Buffer.from(salt, 'base64url'), 32, { N: 2 ** 14, r: 8, p: 1 });
@@ -78,13 +78,13 @@ test('killed while passwords are made: each that was told opens, and what was no
     assert.deepEqual(account?.actions, [`repositories/${name}/content/read`]);
   }
   const { tokens } = await operator.call(listTokens, { limit: 500 });
-  const there = new Set(tokens.map(({ name }) => name));
-  for (const name of tried) {
-    const asked = operator.call(createToken, { name, scopeMap: '_repositories_pull' });
-    if (there.has(name)) await assert.rejects(asked, (error) => Fault.is(error, 'exists'));
-    else await asked;
+  const existing = new Set(tokens.map(({ name }) => name));
+  for (const name of requested) {
+    const creation = operator.call(createToken, { name, scopeMap: '_repositories_pull' });
+    if (existing.has(name)) await assert.rejects(creation, (error) => Fault.is(error, 'exists'));
+    else await creation;
   }
-  assert.equal((await gateway.call(accountsStatus, {})).tokens, tried.size);
+  assert.equal((await gateway.call(accountsStatus, {})).tokens, requested.size);
   assert.equal(keys.size, 1, 'one signing key');
   storage.kill('SIGTERM');
   await once(storage, 'exit');

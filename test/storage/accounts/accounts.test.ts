@@ -36,7 +36,7 @@ const accountOf = async (name: string) => (await buses.gateway.call(getAccount, 
 const create = (name: string, more: object = { actions }) => operator.call(createToken, { name, ...more });
 const changes = (rig: Rig) => rig.events.filter(([type]) => type === 'account.changed').length;
 
-function opens(password: string, hash: string): boolean {
+function isValid(password: string, hash: string): boolean {
   const [kind, logN, r, p, salt = '', key = ''] = hash.split('$');
   assert.equal(kind, 'scrypt');
   const cost = { N: 2 ** Number(logN), r: Number(r), p: Number(p) };
@@ -44,7 +44,7 @@ function opens(password: string, hash: string): boolean {
   return derived.equals(Buffer.from(key, 'base64url'));
 }
 
-test('a token is made with a password that is told once and kept as a hash', async () => {
+test('a token is created with a password that is returned once and stored as a hash', async () => {
   await using rig = await Rig.open(buses);
   const { token, name, password } = await create('line-1');
   assert.equal(name, 'password1');
@@ -59,8 +59,8 @@ test('a token is made with a password that is told once and kept as a hash', asy
   assert.equal(changes(rig), 1);
   const account = await accountOf('line-1');
   assert.deepEqual(account?.actions, actions);
-  assert.ok(opens(password, account?.passwords[0]?.hash ?? ''));
-  assert.ok(!opens(`${password}x`, account?.passwords[0]?.hash ?? ''));
+  assert.ok(isValid(password, account?.passwords[0]?.hash ?? ''));
+  assert.ok(!isValid(`${password}x`, account?.passwords[0]?.hash ?? ''));
   assert.equal(await accountOf('line-2'), undefined);
   assert.equal(await accountOf('a!b'), undefined);
 
@@ -72,17 +72,17 @@ test('a token is made with a password that is told once and kept as a hash', asy
   await rig.start();
 });
 
-test('asked twice, a token is made once, and its password stays', async () => {
+test('concurrent requests create a token once, and its password stays', async () => {
   await using rig = await Rig.open(buses);
   const answers = await Promise.allSettled([create('one'), create('one'), create('one')]);
   const made = answers.filter((answer) => answer.status === 'fulfilled');
   assert.equal(made.length, 1);
   await assert.rejects(create('one'), fault('exists'));
-  assert.ok(opens(made[0]?.value.password ?? '', (await accountOf('one'))?.passwords[0]?.hash ?? ''));
+  assert.ok(isValid(made[0]?.value.password ?? '', (await accountOf('one'))?.passwords[0]?.hash ?? ''));
   assert.equal(changes(rig), 1);
 });
 
-test('a token that may do nothing, or something that is no action, is refused with the remedy', async () => {
+test('a token without rights, or with an invalid action, is refused with the remedy', async () => {
   await using rig = await Rig.open(buses);
   const refused = (more: object, code: Parameters<typeof fault>[0], words: RegExp) =>
     assert.rejects(create('t', more), (error: Error) => fault(code)(error) && words.test(error.message));
@@ -115,12 +115,12 @@ test('one password is replaced while the other stays in use', async () => {
     password: 'password2',
     expires: rig.now + 1_000,
   });
-  assert.ok(opens(first.password, await hashOf('password1')));
-  assert.ok(opens(second.password, await hashOf('password2')));
+  assert.ok(isValid(first.password, await hashOf('password1')));
+  assert.ok(isValid(second.password, await hashOf('password2')));
   rig.now += 500;
   const third = await operator.call(rotateToken, { name: 't', password: 'password1' });
-  assert.ok(opens(third.password, await hashOf('password1')));
-  assert.ok(!opens(first.password, await hashOf('password1')));
+  assert.ok(isValid(third.password, await hashOf('password1')));
+  assert.ok(!isValid(first.password, await hashOf('password1')));
   assert.deepEqual(third.token.passwords, [
     { name: 'password1', created: rig.now },
     { name: 'password2', created: rig.now - 500, expires: rig.now + 500 },
@@ -136,7 +136,7 @@ test('one password is replaced while the other stays in use', async () => {
   );
 });
 
-test('a token is disabled, gets another scope map, and goes; each is told before the answer', async () => {
+test('disabling, changing and deleting a token each publish an event before the answer', async () => {
   await using rig = await Rig.open(buses);
   await create('t');
   const change = (more: object) => operator.call(changeToken, { name: 't', ...more });
@@ -157,7 +157,7 @@ test('a token is disabled, gets another scope map, and goes; each is told before
   await assert.rejects(operator.call(showScopeMap, { name: 't' }), fault('account-unknown'));
 });
 
-test('the scope map of a token stays where another token has it', async () => {
+test('the scope map of a deleted token stays if another token uses it', async () => {
   await using rig = await Rig.open(buses);
   await create('a');
   await create('b', { scopeMap: 'a' });
@@ -171,7 +171,7 @@ test('the scope map of a token stays where another token has it', async () => {
   assert.equal((await rig.gateway.call(storageStatus, {})).scopeMaps, 0);
 });
 
-test('a scope map that somebody made stays when a token of its name goes', async () => {
+test('a scope map that an operator created stays when the token of its name is deleted', async () => {
   await using _rig = await Rig.open(buses);
   await operator.call(putScopeMap, { name: 'm', actions });
   await create('m', { scopeMap: 'm' });
@@ -183,18 +183,18 @@ test('a scope map that somebody made stays when a token of its name goes', async
   await assert.rejects(operator.call(showScopeMap, { name: 'n' }), fault('account-unknown'));
 });
 
-test('scope maps of every layer are there and stay as they are', async () => {
+test("system scope maps exist and can't be changed", async () => {
   await using _rig = await Rig.open(buses);
-  for (const [name, its] of Object.entries(systemScopeMaps)) {
+  for (const [name, systemActions] of Object.entries(systemScopeMaps)) {
     const found = await operator.call(showScopeMap, { name });
-    assert.deepEqual(found, { name, actions: its, system: true });
+    assert.deepEqual(found, { name, actions: systemActions, system: true });
     await assert.rejects(operator.call(putScopeMap, { name, actions }), fault('denied'));
     await assert.rejects(operator.call(deleteScopeMap, { name }), fault('denied'));
   }
   await assert.rejects(operator.call(putScopeMap, { name: '_mine', actions }), fault('denied'));
 });
 
-test('a scope map is replaced; a child is named in lower case, and no action twice', async () => {
+test('a scope map can be replaced; its child names are in lower case, and its actions unique', async () => {
   await using rig = await Rig.open(buses);
   const first = await operator.call(putScopeMap, {
     name: 'm',
@@ -209,7 +209,7 @@ test('a scope map is replaced; a child is named in lower case, and no action twi
   assert.equal(changes(rig), 3);
 });
 
-test('lists come in pages, in order', async () => {
+test('tokens and scope maps are listed in pages, in order', async () => {
   await using _rig = await Rig.open(buses);
   const names = ['B', 'a', 'a-1', 'a.1', 'c'];
   for (const name of [...names].reverse()) await create(name);
@@ -249,7 +249,7 @@ test('a page of the longest scope maps fits into a message', async () => {
   );
 });
 
-test('opened again, all of it is there, and the signing key is the same', async () => {
+test('after a restart all accounts exist, and the signing key is the same', async () => {
   await using rig = await Rig.open(buses);
   const [one, two] = await Promise.all([
     buses.gateway.call(accountsStatus, {}),
@@ -261,10 +261,10 @@ test('opened again, all of it is there, and the signing key is the same', async 
   await rig.restart();
   assert.deepEqual(await buses.gateway.call(accountsStatus, {}), { tokens: 1, key: one?.key });
   assert.deepEqual(await operator.call(showToken, { name: 't' }), token);
-  assert.ok(opens(password, (await accountOf('t'))?.passwords[0]?.hash ?? ''));
+  assert.ok(isValid(password, (await accountOf('t'))?.passwords[0]?.hash ?? ''));
 });
 
-test('a layer has 20,000 tokens and scope maps at most', async () => {
+test('a layer has at most 20,000 tokens and scope maps', async () => {
   await using rig = await Rig.open(buses);
   await rig.stop();
   const metadata = await Metadata.open(join(rig.data, 'metadata'));
@@ -279,10 +279,10 @@ test('a layer has 20,000 tokens and scope maps at most', async () => {
   await create('one-more');
 });
 
-test('who has no business with accounts is not answered', async () => {
+test("the gateway and the syncer can't request tokens", async () => {
   await using _rig = await Rig.open(buses);
   await create('t');
-  const asked = (bus: Bus) => bus.call(showToken, { name: 't' });
-  await Promise.all([buses.gateway, buses.syncer].map((bus) => assert.rejects(asked(bus), fault('denied'))));
-  assert.equal((await asked(operator)).name, 't');
+  const show = (bus: Bus) => bus.call(showToken, { name: 't' });
+  await Promise.all([buses.gateway, buses.syncer].map((bus) => assert.rejects(show(bus), fault('denied'))));
+  assert.equal((await show(operator)).name, 't');
 });

@@ -20,7 +20,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { AuditFile } from '../../../services/storage/audit/audit-file.ts';
 import { type Buses, connectAll, fault, Rig } from '../rig.ts';
 
-/** Who did what stands in a file of its own. */
+/** The audit log: who did what. */
 
 let buses: Buses;
 let operator: Bus;
@@ -48,11 +48,11 @@ async function linesOf(rig: Rig): Promise<Line[]> {
     .map((line) => JSON.parse(line));
 }
 
-/** Each line in short, without when and where. */
-const inShort = (lines: Line[]) =>
+/** The lines without their time and layer. */
+const withoutOrigin = (lines: Line[]) =>
   lines.map(({ time: _time, layer: _layer, ...rest }) => JSON.parse(JSON.stringify(rest)));
 
-test('changes of accounts, scope maps and children, and upkeep: before and after, by whom, without a secret', async () => {
+test('changes of accounts, scope maps and children, and maintenance, are logged before and after, without secrets', async () => {
   await using rig = await Rig.open(buses);
   const instance = '00000000-0000-4000-8000-000000000000';
   const actions = ['repositories/a/content/read'];
@@ -75,35 +75,35 @@ test('changes of accounts, scope maps and children, and upkeep: before and after
     assert.match(time, /^2030-01-01T00:00:00\.\d{3}Z$/);
     assert.equal(layer, 'layer');
   }
-  const who = { account: '_operator', person: 'jo' };
-  const twice = (action: string, more: object, done = {}) => [
-    { ...who, action, ...more, outcome: 'begun' },
-    { ...who, action, ...more, ...done, outcome: 'done' },
+  const author = { account: '_operator', person: 'jo' };
+  const beginAndEnd = (action: string, more: object, done = {}) => [
+    { ...author, action, ...more, outcome: 'begun' },
+    { ...author, action, ...more, ...done, outcome: 'done' },
   ];
   const exists = 'token ci already exists: rotate its password, or choose another name';
   const created = { action: 'token/create', subject: 'ci', detail: { actions } };
-  assert.deepEqual(inShort(lines), [
-    ...twice('token/create', { subject: 'ci', detail: { actions } }),
-    ...twice('token/rotate', { subject: 'ci', detail: { password: 'password2' } }),
-    ...twice('token/change', { subject: 'ci', detail: { enabled: false } }),
-    { ...who, ...created, outcome: 'begun' },
-    { ...who, ...created, outcome: 'failed', reason: exists },
-    ...twice('token/delete', { subject: 'ci' }),
-    ...twice('scope/put', { subject: 'readers', detail: { actions } }),
-    ...twice('scope/delete', { subject: 'readers' }),
-    ...twice('child/deactivate', { subject: 'line-1' }).map(({ person: _person, ...line }) => ({
+  assert.deepEqual(withoutOrigin(lines), [
+    ...beginAndEnd('token/create', { subject: 'ci', detail: { actions } }),
+    ...beginAndEnd('token/rotate', { subject: 'ci', detail: { password: 'password2' } }),
+    ...beginAndEnd('token/change', { subject: 'ci', detail: { enabled: false } }),
+    { ...author, ...created, outcome: 'begun' },
+    { ...author, ...created, outcome: 'failed', reason: exists },
+    ...beginAndEnd('token/delete', { subject: 'ci' }),
+    ...beginAndEnd('scope/put', { subject: 'readers', detail: { actions } }),
+    ...beginAndEnd('scope/delete', { subject: 'readers' }),
+    ...beginAndEnd('child/deactivate', { subject: 'line-1' }).map(({ person: _person, ...line }) => ({
       ...line,
       account: '_twin-bridge',
     })),
-    ...twice('garbage/collect', {}, { detail: { links: 0, blobs: 0, bytes: 0, ingests: 0 } }),
-    ...twice('scrub/run', {}, { detail: { checked: 0, damaged: 0 } }),
+    ...beginAndEnd('garbage/collect', {}, { detail: { links: 0, blobs: 0, bytes: 0, ingests: 0 } }),
+    ...beginAndEnd('scrub/run', {}, { detail: { checked: 0, damaged: 0 } }),
   ]);
   const text = JSON.stringify(lines);
   for (const secret of [...secrets, 'scrypt']) assert.ok(!text.includes(secret));
   assert.equal((await stat(join(rig.data, 'log/audit.log'))).mode & 0o777, 0o600);
 });
 
-test('a change of rights is in the audit before it is made', async () => {
+test('a change of rights is in the audit log before it is made', async () => {
   await using rig = await Rig.open(buses);
   await rig.stop();
   // No change can be made from here on: metadata is closed.
@@ -117,7 +117,7 @@ test('a change of rights is in the audit before it is made', async () => {
   await rig.start();
 });
 
-test('accounts that a document declares are in it where they change, and not each time that they are declared', async () => {
+test('declared accounts are in the audit log when they change, not each time that they are declared', async () => {
   await using rig = await Rig.open(buses);
   const hash = `scrypt$14$8$1$${'a'.repeat(22)}$${'b'.repeat(43)}`;
   const declared = (enabled: boolean) => [
@@ -138,7 +138,7 @@ test('accounts that a document declares are in it where they change, and not eac
   );
 });
 
-test('the gateway tells of its clients, twin-bridge of the configuration, and nobody else of anything', async () => {
+test('the gateway adds entries of clients, twin-bridge of the configuration, and no other user adds any', async () => {
   await using rig = await Rig.open(buses);
   const entry = { at: rig.now, action: 'content/write', outcome: 'written' as const, account: 'ci' };
   await rig.gateway.call(addAudit, { entries: [entry] });
@@ -154,7 +154,7 @@ test('the gateway tells of its clients, twin-bridge of the configuration, and no
   );
 });
 
-test('what clients name does nothing on the terminal of whoever reads the file', async () => {
+test('names from clients are escaped in the file, so that they control no terminal', async () => {
   await using rig = await Rig.open(buses);
   const reference = '\u009b2J\u001b]52;c;eA==\u0007\u202e\u007f';
   const entry = { at: rig.now, action: 'content/write', outcome: 'refused' as const, reference };
@@ -164,7 +164,7 @@ test('what clients name does nothing on the terminal of whoever reads the file',
   assert.equal((await linesOf(rig))[0]?.reference, reference);
 });
 
-test('an audit that can not be written holds nothing up, and is told', async () => {
+test("an audit log that can't be written blocks nothing, and is reported in the status", async () => {
   await using rig = await Rig.open(buses);
   await writeFile(join(rig.data, 'log'), 'not a folder');
   await operator.call(createToken, { name: 'ci', actions: ['repositories/a/content/read'] });
@@ -172,10 +172,10 @@ test('an audit that can not be written holds nothing up, and is told', async () 
   assert.deepEqual([audit?.lost, audit?.reason], [2, "log/audit.log can't be written (EEXIST)"]);
   await rm(join(rig.data, 'log'));
   await operator.call(deleteToken, { name: 'ci' });
-  assert.equal((await linesOf(rig)).length, 2, 'it goes on by itself');
+  assert.equal((await linesOf(rig)).length, 2, 'it continues by itself');
 });
 
-test('the file has a bound, keeps what is older aside, and a line that a crash cut off stays by itself', async () => {
+test('the file is rotated at its size limit, and a line that a crash cut off stays a line of its own', async () => {
   const path = join(folder, 'rotated/audit.log');
   await mkdir(join(folder, 'rotated'));
   await writeFile(path, '{"torn');

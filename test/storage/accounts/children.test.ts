@@ -11,7 +11,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { patience } from '../../support/until.ts';
 import { connectAll, fault, Rig } from '../rig.ts';
 
-/** Which instance of a layer below is activated, and which instance this layer is. */
+/** The activated instance of each layer below, and the instance of this layer. */
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');
 const buses = await connectAll();
@@ -20,7 +20,7 @@ after(() => buses.server[Symbol.asyncDispose]());
 const one = randomUUID();
 const two = randomUUID();
 
-test('of many instances that ask at once one is activated, and stays it across restarts', async () => {
+test('of many instances that ask at once one is activated, and stays activated across restarts', async () => {
   await using rig = await Rig.open(buses);
   const { call } = rig.gateway;
   const instances = Array.from({ length: 20 }, () => randomUUID());
@@ -43,7 +43,7 @@ test('of many instances that ask at once one is activated, and stays it across r
   assert.deepEqual(await call(activateChild, { name: 'line-2', instance: one }), { made: true, since });
 });
 
-test('it is heard of once a minute at most; freed, the next instance takes the place', async () => {
+test('contact is recorded once a minute at most; after deactivation the next instance is activated', async () => {
   await using rig = await Rig.open(buses);
   const { call } = rig.gateway;
   const since = rig.now;
@@ -54,7 +54,7 @@ test('it is heard of once a minute at most; freed, the next instance takes the p
   assert.deepEqual(await list(), [{ name: 'line-1', instance: one, since, seen: since }]);
   rig.now += 1_000;
   await call(activateChild, { name: 'line-1', instance: one });
-  // Who is refused was not heard of.
+  // A refused request does not count as contact.
   rig.now += 120_000;
   await assert.rejects(
     call(activateChild, { name: 'line-1', instance: two }),
@@ -69,7 +69,7 @@ test('it is heard of once a minute at most; freed, the next instance takes the p
   await assert.rejects(call(activateChild, { name: 'line-1', instance: one }), fault('already-activated'));
 });
 
-test('a list comes in pages', async () => {
+test('children are listed in pages', async () => {
   await using rig = await Rig.open(buses);
   for (const name of ['a', 'b', 'c']) await rig.gateway.call(activateChild, { name, instance: randomUUID() });
   const page = await operator.call(listChildren, { limit: 2 });
@@ -78,7 +78,7 @@ test('a list comes in pages', async () => {
   assert.deepEqual([rest.children.map(({ name }) => name), rest.more], [['c'], false]);
 });
 
-test('a layer is one instance for as long as its data volume', async () => {
+test('a layer is the same instance for the lifetime of its data volume', async () => {
   const ids: string[] = [];
   for (let volume = 0; volume < 2; volume += 1) {
     await using rig = await Rig.open(buses);
@@ -91,7 +91,7 @@ test('a layer is one instance for as long as its data volume', async () => {
   assert.notEqual(ids[0], ids[1]);
 });
 
-test('killed while instances ask: who was told that it is activated is', async () => {
+test('after a kill while instances ask, every instance with a confirmed activation is activated', async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-children-'));
   const start = async (): Promise<ChildProcess> => {
     const child = spawn(process.execPath, [MAIN], {
@@ -108,8 +108,8 @@ test('killed while instances ask: who was told that it is activated is', async (
     return child;
   };
   const first = await start();
-  const { instance: itself } = await buses.syncer.call(layerInstance, {});
-  const told = new Map<string, string>();
+  const { instance: own } = await buses.syncer.call(layerInstance, {});
+  const confirmed = new Map<string, string>();
   const end = new AbortController();
   const { signal } = end;
   const work = Array.from({ length: 4 }, async (_, worker) => {
@@ -117,8 +117,8 @@ test('killed while instances ask: who was told that it is activated is', async (
       const name = `c-${worker}-${i}`;
       const instance = randomUUID();
       await buses.gateway.call(activateChild, { name, instance }, { signal });
-      told.set(name, instance);
-      if (told.size === 10) first.kill('SIGKILL');
+      confirmed.set(name, instance);
+      if (confirmed.size === 10) first.kill('SIGKILL');
     }
   });
   await once(first, 'exit');
@@ -126,11 +126,11 @@ test('killed while instances ask: who was told that it is activated is', async (
   await Promise.allSettled(work);
 
   const second = await start();
-  assert.ok(told.size >= 10);
-  for (const [name, instance] of told) {
+  assert.ok(confirmed.size >= 10);
+  for (const [name, instance] of confirmed) {
     assert.equal((await buses.gateway.call(activateChild, { name, instance })).made, false, name);
   }
-  assert.equal((await buses.syncer.call(layerInstance, {})).instance, itself);
+  assert.equal((await buses.syncer.call(layerInstance, {})).instance, own);
   second.kill('SIGTERM');
   await once(second, 'exit');
   await rm(data, { recursive: true, force: true });

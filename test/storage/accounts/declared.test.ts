@@ -54,7 +54,7 @@ const names = async () =>
   );
 const changes = (rig: Rig) => rig.events.filter(([type]) => type === 'account.changed').length;
 
-test('accounts are as declared, and go when they are not declared any more; those of operators stay', async () => {
+test('accounts match their declaration and are deleted without one; those of operators stay', async () => {
   await using rig = await Rig.open(buses);
   await operator.call(createToken, { name: 'mine', actions: READ });
   assert.deepEqual(await declare(account('ci'), account('ops', { enabled: false })), []);
@@ -66,7 +66,7 @@ test('accounts are as declared, and go when they are not declared any more; thos
   );
   const before = changes(rig);
   assert.deepEqual(await declare(account('ci'), account('ops', { enabled: false })), []);
-  assert.equal(changes(rig), before, 'the same again changes nothing');
+  assert.equal(changes(rig), before, 'the same declaration changes nothing');
   const { actions: _actions, ...shared } = account('ci', { scopeMap: '_repositories_pull' });
   await declare(shared);
   assert.deepEqual(await names(), ['ci*', 'mine']);
@@ -76,7 +76,7 @@ test('accounts are as declared, and go when they are not declared any more; thos
   assert.deepEqual(await names(), ['mine']);
 });
 
-test('what is declared is there after a restart, and an unusable account does not keep the others back', async () => {
+test('declared accounts exist after a restart, and an unusable account does not hold up the others', async () => {
   await using rig = await Rig.open(buses);
   const { actions: _actions, ...nowhere } = account('c', { scopeMap: 'nowhere' });
   const complaints = await declare(
@@ -98,7 +98,7 @@ test('what is declared is there after a restart, and an unusable account does no
   assert.deepEqual(await names(), ['a*', 'b*', 'c*']);
 });
 
-test('what was declared when storage was killed is made good when it is back', async () => {
+test('a declaration that a kill interrupted is applied after the next start', async () => {
   await using rig = await Rig.open(buses);
   await rig.stop();
   const metadata = await Metadata.open(join(rig.data, 'metadata'));
@@ -109,7 +109,7 @@ test('what was declared when storage was killed is made good when it is back', a
   assert.deepEqual(await names(), ['ci*']);
 });
 
-test('a name that an operator has taken is not overwritten, and is free for the document once it is deleted', async () => {
+test("an operator's token is not overwritten; once it is deleted, the declared one is created", async () => {
   await using rig = await Rig.open(buses);
   await operator.call(createToken, { name: 'ci', actions: ['repositories/*/content/read'] });
   const mine = await accountOf('ci');
@@ -127,7 +127,7 @@ test('a name that an operator has taken is not overwritten, and is free for the 
   assert.equal((await operator.call(storageStatus, {})).accounts, undefined);
 });
 
-test('only the document changes what it declares', async () => {
+test('only the document can change its accounts', async () => {
   await using _rig = await Rig.open(buses);
   await declare(account('ci'));
   const before = await accountOf('ci');
@@ -144,7 +144,7 @@ test('only the document changes what it declares', async () => {
   }
 });
 
-test('a secret file is hashed once, and again when it holds something else', async () => {
+test('a secret file is hashed once, and again when its content changes', async () => {
   await using rig = await Rig.open(buses);
   const path = join(folder, 'secret');
   const put = async (text: string) => {
@@ -172,13 +172,16 @@ test('a secret file is hashed once, and again when it holds something else', asy
   if (process.getuid?.() !== 0) {
     await chmod(path, 0);
     await rig.storage.declared.renew();
-    assert.ok(await verifyPassword('the second password', await hash()), 'unreadable for a while');
+    assert.ok(
+      await verifyPassword('the second password', await hash()),
+      'the hash stays while the file is unreadable',
+    );
   }
   const text = JSON.stringify([rig.events, await operator.call(listTokens, { limit: 9 })]);
   assert.doesNotMatch(text, /scrypt|password\b.*second/);
 });
 
-test('a scope map that an operator gave to another token outlives the account', async () => {
+test('a scope map that an operator assigned to another token stays when the account is deleted', async () => {
   await using _rig = await Rig.open(buses);
   await declare(account('ci'));
   await operator.call(createToken, { name: 'mine', scopeMap: 'ci' });

@@ -18,7 +18,7 @@ import {
 import { copyLive } from '../../support/live-copy.ts';
 import { connectAll, fault, Rig } from '../rig.ts';
 
-/** A layer below, and copies of its data volume: one of them has the place, and a restart of it keeps the place. */
+/** A layer below and copies of its data volume: one of them is active, and stays active when it restarts. */
 
 const buses = await connectAll();
 after(() => buses.server[Symbol.asyncDispose]());
@@ -43,71 +43,81 @@ type Row = [
   name: string,
   facts: Partial<StartFacts> & Pick<StartFacts, 'held' | 'asking'>,
   silentMs: number,
-  want: StartVerdict,
+  expected: StartVerdict,
 ];
 const rows: Row[] = [
-  ['the start that has the place', { held: held('a'), asking: start('a') }, 0, 'holds'],
-  ['killed and started again', { held: held('a'), asking: start('b', 'a', 1) }, 0, 'takes'],
-  ['killed three times, the parent was away', { held: held('a'), asking: start('d', 'cba', 3) }, 0, 'takes'],
-  ['the machine was started again', { held: held('a'), asking: start('b', 'a') }, 20_000, 'waits'],
+  ['the active start', { held: held('a'), asking: start('a') }, 0, 'holds'],
+  ['killed and restarted', { held: held('a'), asking: start('b', 'a', 1) }, 0, 'takes'],
   [
-    'the same, and the one before is silent',
+    'killed three times while the parent was down',
+    { held: held('a'), asking: start('d', 'cba', 3) },
+    0,
+    'takes',
+  ],
+  ['the machine was rebooted', { held: held('a'), asking: start('b', 'a') }, 20_000, 'waits'],
+  [
+    'the machine was rebooted, and the active start is silent',
     { held: held('a'), asking: start('b', 'a') },
     MAX_START_SILENCE_MS,
     'takes',
   ],
   [
-    'the same, asked once before',
+    'the active start has been silent since before the first request of this one',
     { held: held('a'), asking: start('b', 'a'), waiting: waits('b', 50_000) },
     MAX_START_SILENCE_MS,
     'takes',
   ],
   [
-    'a copy: the other one was heard after it had asked',
+    'the active start was seen after the first request of this one',
     { held: held('a'), asking: start('b', 'a'), waiting: waits('b', 50_000) },
     10_000,
     'copy',
   ],
   [
-    'a copy that was started again meanwhile',
+    'a restarted copy: the active start was seen after its first request',
     { held: held('a'), asking: start('c', 'ba', 1), waiting: waits('b', 50_000) },
     10_000,
     'copy',
   ],
   [
-    'one that was found to be a copy',
+    'a start that is known to be a copy',
     { held: held('a', { copies: 'b' }), asking: start('b', 'a') },
     MAX_START_SILENCE_MS,
     'copy',
   ],
   [
-    'started again, it still is',
+    'a restart of a known copy',
     { held: held('a', { copies: 'b' }), asking: start('c', 'ba') },
     MAX_START_SILENCE_MS,
     'copy',
   ],
   [
-    'one whose place another one took',
+    'a start that was replaced',
     { held: held('b', { replaced: 'a' }), asking: start('a') },
     MAX_START_SILENCE_MS,
     'copy',
   ],
-  ['a backup from long ago', { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') }, 0, 'waits'],
+  ['an old backup', { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') }, 0, 'waits'],
   [
-    'the same, after a while',
+    'an old backup, and the active start is silent',
     { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') },
     MAX_START_SILENCE_MS,
     'takes',
   ],
-  ['in its place, but after another one', { held: held('x'), asking: start('b', 'a', 1) }, 10_000, 'waits'],
+  [
+    'in the same folder, but after another start',
+    { held: held('x'), asking: start('b', 'a', 1) },
+    10_000,
+    'waits',
+  ],
 ];
-for (const [name, facts, silentMs, want] of rows) {
-  test(`${name}: ${want}`, () => {
-    assert.equal(verdictOn({ lastSeen: NOW - silentMs, waiting: undefined, now: NOW, ...facts }), want);
+for (const [name, facts, silentMs, expected] of rows) {
+  test(`the verdict is ${expected}: ${name}`, () => {
+    assert.equal(verdictOn({ lastSeen: NOW - silentMs, waiting: undefined, now: NOW, ...facts }), expected);
   });
 }
 
-/** A layer below, as its storage says of itself, and what it says to the parent. */
+/** A layer below: its storage, and its requests to the parent. */
 class Below implements AsyncDisposable {
   readonly rig: Rig;
   readonly parent: Rig;
@@ -117,7 +127,7 @@ class Below implements AsyncDisposable {
     this.parent = parent;
   }
 
-  async asks(address = '10.0.0.5') {
+  async activate(address = '10.0.0.5') {
     const identity = await this.rig.storage.children.identity();
     return this.parent.storage.children.activate({ name: 'line-1', ...identity, address });
   }
@@ -136,44 +146,48 @@ class Below implements AsyncDisposable {
 const refused = (detail: Record<string, unknown>) =>
   fault('already-activated', { child: 'line-1', copy: true, ...detail });
 
-test('a copy of a layer that runs is refused, with what tells them apart; the layer goes on, and starts again at once', async () => {
+test('a copy of a running layer is refused with what distinguishes them; the layer continues and can restart', async () => {
   await using parent = await Rig.open(buses);
   await using below = new Below(await Rig.open(buses), parent);
   const { now } = parent;
-  await below.asks();
+  await below.activate();
   await using copy = await below.copy();
   parent.now += 30_000;
   await assert.rejects(
-    copy.asks('10.0.0.9'),
+    copy.activate('10.0.0.9'),
     refused({ address: '10.0.0.5', from: '10.0.0.9', seen: now, retryAfter: 60 }),
   );
   parent.now += 20_000;
-  await below.asks();
+  await below.activate();
   parent.now += 10_000;
-  await assert.rejects(copy.asks('10.0.0.9'), refused({ address: '10.0.0.5', retryAfter: undefined }));
-  // Killed and started again, each of them.
+  await assert.rejects(copy.activate('10.0.0.9'), refused({ address: '10.0.0.5', retryAfter: undefined }));
+  // Each of them is killed and restarted.
   await below.rig.restart();
   await copy.rig.restart();
-  await assert.rejects(copy.asks(), refused({}));
-  assert.equal((await below.asks()).made, false);
+  await assert.rejects(copy.activate(), refused({}));
+  assert.equal((await below.activate()).made, false);
   await parent.restart();
-  await assert.rejects(copy.asks(), refused({}), 'also after the parent was started again');
-  assert.equal((await below.asks()).made, false);
+  await assert.rejects(copy.activate(), refused({}), 'also after a restart of the parent');
+  assert.equal((await below.activate()).made, false);
   await parent.storage.children.deactivate('line-1');
-  assert.equal((await copy.asks()).made, true, 'freed, whoever asks first has the place');
+  assert.equal(
+    (await copy.activate()).made,
+    true,
+    'after deactivation, the first one that asks is activated',
+  );
   parent.now += MAX_START_SILENCE_MS - 1;
-  await assert.rejects(below.asks(), refused({ retryAfter: 1 }));
+  await assert.rejects(below.activate(), refused({ retryAfter: 1 }));
 });
 
-test('a volume that was moved, restored or copied takes the place of a layer that is silent', async () => {
+test('a moved, restored or copied volume takes over from a layer that is silent', async () => {
   await using parent = await Rig.open(buses);
   const below = new Below(await Rig.open(buses), parent);
-  await below.asks();
+  await below.activate();
   await using moved = await below.copy();
   await below[Symbol.asyncDispose]();
-  await assert.rejects(moved.asks(), refused({ retryAfter: 90 }));
+  await assert.rejects(moved.activate(), refused({ retryAfter: 90 }));
   parent.now += MAX_START_SILENCE_MS;
-  await moved.asks();
+  await moved.activate();
   const { children } = await parent.storage.children.list({ limit: 10 });
   assert.deepEqual(
     children.map(({ name, address }) => [name, address]),
@@ -181,34 +195,34 @@ test('a volume that was moved, restored or copied takes the place of a layer tha
   );
 });
 
-test('a clock that is set, in either direction, makes nobody silent, and lets nobody wait for longer', async () => {
+test('a clock that is set in either direction makes no layer silent and lengthens no wait', async () => {
   const year = 365 * 24 * 60 * 60_000;
   for (const ahead of [10 * year, -year]) {
     await using parent = await Rig.open(buses);
     const below = new Below(await Rig.open(buses), parent);
-    await below.asks();
+    await below.activate();
     parent.ahead = ahead;
     await using copy = await below.copy();
-    await assert.rejects(copy.asks(), refused({ seen: parent.now + ahead, retryAfter: 90 }));
+    await assert.rejects(copy.activate(), refused({ seen: parent.now + ahead, retryAfter: 90 }));
     await below[Symbol.asyncDispose]();
     parent.now += MAX_START_SILENCE_MS;
-    assert.equal((await copy.asks()).made, false);
+    assert.equal((await copy.activate()).made, false);
   }
 });
 
-test('after a restart of the parent nobody is taken for silent', async () => {
+test('after a restart of the parent no layer counts as silent', async () => {
   await using parent = await Rig.open(buses);
   await using below = new Below(await Rig.open(buses), parent);
-  await below.asks();
+  await below.activate();
   parent.now += 59_000;
-  await below.asks();
+  await below.activate();
   parent.now += 60_000;
   await parent.restart();
   await using copy = await below.copy();
-  await assert.rejects(copy.asks(), refused({ retryAfter: 90 }));
+  await assert.rejects(copy.activate(), refused({ retryAfter: 90 }));
 });
 
-test('a start that has ended for sure is one of the same folder since the same boot', async () => {
+test('a start has certainly ended only if it was in the same folder since the same boot', async () => {
   const rig = await Rig.open(buses);
   const first = await rig.storage.children.identity();
   await rig.restart();
@@ -226,7 +240,7 @@ test('a start that has ended for sure is one of the same folder since the same b
   await rig[Symbol.asyncDispose]();
 });
 
-test('a report is taken from the start that has the place; earlier versions say nothing of starts', async () => {
+test('a report is accepted from the active start only; earlier versions do not send their start', async () => {
   await using rig = await Rig.open(buses);
   const { call } = rig.gateway;
   const instance = randomUUID();
@@ -237,7 +251,7 @@ test('a report is taken from the start that has the place; earlier versions say 
   await call(activateChild, { name: 'line-1', instance, start: start('a') });
   assert.deepEqual([await free(), await free(id('a')), await free(id('b'))], [false, true, false]);
   await call(activateChild, { name: 'line-1', instance });
-  assert.equal(await free(), true, 'an earlier version again');
+  assert.equal(await free(), true, 'an earlier version is active again');
   const operator = await buses.server.connect('operator', 'operator-starts');
   await operator.call(deactivateChild, { name: 'line-1' });
 });

@@ -9,20 +9,20 @@ import { smallVolume } from '../../support/small-volume.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
 const MIB = 1024 * 1024;
-const WHY = 'needs the right to mount';
+const NEEDS_MOUNT = 'needs the right to mount';
 let buses: Buses;
 before(async () => {
   buses = await connectAll();
 });
 after(() => buses.server[Symbol.asyncDispose]());
 
-test('somebody else fills the volume to the brim: reads and deletions go on', async (t) => {
+test('reads and deletions continue after another process has filled the volume completely', async (t) => {
   await using volume = await smallVolume(64);
-  if (!volume) return t.skip(WHY);
+  if (!volume) return t.skip(NEEDS_MOUNT);
   const data = join(volume.path, 'data');
   const repository = 'lib/app';
   await using rig = await Rig.open(buses, data);
-  rig.keep({ reserve: 0 });
+  rig.configure({ reserve: 0 });
   await rig.syncer.pushImage(repository, 'one', { tag: 'v1' });
   await rig.syncer.pushImage(repository, 'two', { tag: 'v2' });
   await new Ballast(data).take({ free: 64 * MIB, reserve: 0 });
@@ -37,9 +37,9 @@ test('somebody else fills the volume to the brim: reads and deletions go on', as
   );
 });
 
-test('space is held only where there is room above the reserve, and given back only where there is none', async (t) => {
+test('the ballast is taken only if space above the reserve is left, and released only if almost none is free', async (t) => {
   await using volume = await smallVolume(64);
-  if (!volume) return t.skip(WHY);
+  if (!volume) return t.skip(NEEDS_MOUNT);
   const ballast = new Ballast(volume.path);
   await ballast.take({ free: 40 * MIB, reserve: 32 * MIB });
   assert.deepEqual(await readdir(volume.path), []);
@@ -54,7 +54,7 @@ test('space is held only where there is room above the reserve, and given back o
   assert.deepEqual(await readdir(volume.path), []);
 });
 
-test('what a killed process had of it is given back, too', async () => {
+test('an incomplete ballast of a killed process is released, too', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-ballast-'));
   await writeFile(join(folder, 'ballast.new'), 'x');
   await mkdir(join(folder, 'ballast-inodes.new'));
@@ -64,7 +64,7 @@ test('what a killed process had of it is given back, too', async () => {
   await rm(folder, { recursive: true });
 });
 
-test('what is not held yet when storage ends is left, and nothing of it stays', async () => {
+test('taking the ballast is aborted when storage stops, and leaves no incomplete file', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-ballast-'));
   const end = new AbortController();
   const ballast = new Ballast(folder);

@@ -14,7 +14,7 @@ after(() => buses.server[Symbol.asyncDispose]());
 
 const absent = digestOf(bytesOf('not here'));
 
-test('the status counts what is there, also after a restart', async () => {
+test('the status counts the records, also after a restart', async () => {
   await using rig = await Rig.open(buses);
   const manifest = await rig.gateway.pushImage('lib/a', 'layer', { tag: 'one' });
   await rig.gateway.pushImage('lib/b', 'layer', { tag: 'two' });
@@ -40,7 +40,7 @@ test('the status counts what is there, also after a restart', async () => {
   assert.deepEqual(again, counted);
 });
 
-test('a message that is not what its contract asks for is refused by the name of the field', async () => {
+test('a request that violates its schema is refused, and the fault names the field', async () => {
   await using rig = await Rig.open(buses);
   await assert.rejects(
     rig.gateway.call(locateBlob, { repository: 'Upper', digest: absent }),
@@ -48,7 +48,7 @@ test('a message that is not what its contract asks for is refused by the name of
   );
 });
 
-test('the keyed lock runs one after the other for a key, and keeps nothing afterwards', async () => {
+test('a keyed lock runs the tasks of one key one after another, and is empty afterwards', async () => {
   const locks = new KeyedLock();
   const steps: string[] = [];
   const gate = Promise.withResolvers<void>();

@@ -25,7 +25,7 @@ const repository = 'lib/app';
 const content = bytesOf('what is transferred');
 const transfer = { digest: digestOf(content), size: content.byteLength };
 
-test('a transfer of another size begins anew', async () => {
+test('a transfer of another size restarts from 0', async () => {
   await using rig = await Rig.open(buses);
   const first = await rig.syncer.call(claimTransfer, { ...transfer, by: 'a' });
   await rig.syncer.write(first, content);
@@ -37,7 +37,7 @@ test('a transfer of another size begins anew', async () => {
   await assert.rejects(access(join(rig.data, second.path, 'chunks')), { code: 'ENOENT' });
 });
 
-test('what is committed is not transferred, and a transfer of it goes', async () => {
+test("committed content can't be transferred, and its transfer is deleted", async () => {
   await using rig = await Rig.open(buses);
   const claim = await rig.syncer.call(claimTransfer, { ...transfer, by: 'a' });
   await rig.gateway.push(repository, content);
@@ -46,7 +46,7 @@ test('what is committed is not transferred, and a transfer of it goes', async ()
   assert.deepEqual(await readdir(join(rig.data, 'ingest')), []);
 });
 
-test('discard and abort throw away folder and record', async () => {
+test('discard and abort delete folder and record', async () => {
   await using rig = await Rig.open(buses);
   const held = await rig.syncer.call(claimTransfer, { ...transfer, by: 'a' });
   await rig.syncer.write(held, content);
@@ -64,24 +64,24 @@ test('discard and abort throw away folder and record', async () => {
   assert.deepEqual((await rig.gateway.call(storageStatus, {})).ingests, []);
 });
 
-test('while it is committed an ingest is busy, and its holder need not renew', async () => {
+test('during its commit an ingest is busy, and its claim needs no renewal', async () => {
   await using rig = await Rig.open(buses);
   const held = await rig.gateway.uploaded(repository, content);
   const { id, claim } = held;
-  const inside = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
   const failure = new Error('the commit fails');
-  const begun = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<void>();
   const commit = rig.storage.ingests.commit({ id, claim }, async () => {
-    begun.resolve();
-    await inside.promise;
+    started.resolve();
+    await gate.promise;
     throw failure;
   });
-  await begun.promise;
+  await started.promise;
   rig.now += 2 * CLAIM_TTL_MS;
   assert.deepEqual(await rig.gateway.call(renewClaim, held), {});
   await assert.rejects(rig.gateway.call(claimUpload, { repository, id, by: 'b' }), fault('busy'));
-  inside.resolve();
+  gate.resolve();
   await assert.rejects(commit, failure);
-  // Its time begins anew with the failure.
+  // The failure starts the time of the claim again.
   await assert.rejects(rig.gateway.call(claimUpload, { repository, id, by: 'b' }), fault('busy'));
 });

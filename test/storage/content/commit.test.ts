@@ -18,20 +18,20 @@ const fileOf = (rig: Rig, digest: string) => {
   return join(rig.data, 'blobs', algorithm, hex.slice(0, 2), hex);
 };
 
-test('a committed blob is there byte for byte, read-only, and its ingest is gone', async () => {
+test('a committed blob has the bytes of its ingest in a read-only file, and the ingest is deleted', async () => {
   await using rig = await Rig.open(buses);
   const bytes = random(2_500_000);
   const digest = await rig.gateway.push(repository, bytes);
-  const place = await rig.gateway.call(locateBlob, { repository, digest });
-  assert.equal(place.size, bytes.byteLength);
-  assert.equal(join(rig.data, place.path), fileOf(rig, digest));
+  const location = await rig.gateway.call(locateBlob, { repository, digest });
+  assert.equal(location.size, bytes.byteLength);
+  assert.equal(join(rig.data, location.path), fileOf(rig, digest));
   assert.deepEqual(await rig.gateway.read(repository, digest), bytes);
   assert.equal((await stat(fileOf(rig, digest))).mode & 0o777, 0o444);
   assert.deepEqual(await readdir(join(rig.data, 'ingest')), []);
   assert.deepEqual(rig.events, [['blob.committed', { digest, size: bytes.byteLength }]]);
 });
 
-test('content that is here already is success, keeps its file, and tells nobody', async () => {
+test('a commit of existing content succeeds, keeps its file, and publishes no event', async () => {
   await using rig = await Rig.open(buses);
   const bytes = bytesOf('twice');
   const digest = await rig.gateway.push(repository, bytes);
@@ -43,31 +43,32 @@ test('content that is here already is success, keeps its file, and tells nobody'
   assert.deepEqual(await readdir(join(rig.data, 'ingest')), []);
 });
 
-test('a file that a crash left in place is replaced by what was verified', async () => {
+test('a file that a crash left in the blob store is replaced by verified content', async () => {
   await using rig = await Rig.open(buses);
   const bytes = bytesOf('the right bytes');
   const digest = digestOf(bytes);
-  await leave(rig, digest, bytesOf('torn'));
+  await leaveFile(rig, digest, bytesOf('torn'));
   await assert.rejects(rig.gateway.read(repository, digest), fault('name-unknown'));
   await rig.gateway.push(repository, bytes);
   assert.deepEqual(new Uint8Array(await rig.gateway.read(repository, digest)), bytes);
 });
 
-test('a transfer takes over a good file that a crash left in place, and throws a bad one away', async () => {
+test('a transfer adopts an intact file that a crash left in the blob store, and deletes a damaged one', async () => {
   await using rig = await Rig.open(buses);
-  const good = bytesOf('left in place');
-  await leave(rig, digestOf(good), good);
+  const intact = bytesOf('left in place');
+  await leaveFile(rig, digestOf(intact), intact);
   const claim = (bytes: Uint8Array) =>
     rig.syncer.call(claimTransfer, { digest: digestOf(bytes), size: bytes.byteLength, by: 's' });
-  await assert.rejects(claim(good), fault('exists'));
-  assert.equal((await rig.storage.status()).bytes, good.byteLength);
-  const bad = bytesOf('never arrived');
-  await leave(rig, digestOf(bad), bytesOf('never'));
-  assert.equal((await claim(bad)).offset, 0);
-  await assert.rejects(stat(fileOf(rig, digestOf(bad))), { code: 'ENOENT' });
+  await assert.rejects(claim(intact), fault('exists'));
+  assert.equal((await rig.storage.status()).bytes, intact.byteLength);
+  const damaged = bytesOf('never arrived');
+  await leaveFile(rig, digestOf(damaged), bytesOf('never'));
+  assert.equal((await claim(damaged)).offset, 0);
+  await assert.rejects(stat(fileOf(rig, digestOf(damaged))), { code: 'ENOENT' });
 });
 
-async function leave(rig: Rig, digest: string, bytes: Uint8Array): Promise<void> {
+/** Leaves a file without a record in the blob store. */
+async function leaveFile(rig: Rig, digest: string, bytes: Uint8Array): Promise<void> {
   await mkdir(dirname(fileOf(rig, digest)), { recursive: true });
   await writeFile(fileOf(rig, digest), bytes);
   await chmod(fileOf(rig, digest), 0o444);

@@ -23,7 +23,7 @@ before(async () => {
 });
 const started: ChildProcess[] = [];
 after(async () => {
-  // A test that failed leaves its own behind.
+  // A failed test leaves its process running.
   for (const child of started) child.kill('SIGKILL');
   await server[Symbol.asyncDispose]();
 });
@@ -56,12 +56,12 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals): Promise<number
   return child.exitCode;
 }
 
-/** Pushes images until the round ends, and keeps account of what it was told is there. */
+/** Pushes images until the round ends, and records what was confirmed. */
 class Pusher {
   readonly repository: string;
   readonly blobs = new Map<string, Uint8Array>();
   readonly tags = new Map<string, Uint8Array>();
-  /** What the moving tag may point to: the last that was confirmed, and what was asked since. */
+  /** Possible targets of the tag `latest`: the last confirmed one, and those requested since. */
   moving: string[] = [];
   #serial = 0;
 
@@ -69,28 +69,28 @@ class Pusher {
     this.repository = repository;
   }
 
-  async push(client: Client, told: () => void): Promise<void> {
+  async push(client: Client, onConfirmed: () => void): Promise<void> {
     const { repository } = this;
     this.#serial += 1;
     const name = `image-${this.#serial}`;
     const bytes = random(1 + Math.floor(Math.random() * 200_000));
     this.blobs.set(await client.push(repository, bytes), bytes);
-    told();
+    onConfirmed();
     await client.push(repository, bytesOf('{}'));
     await client.push(repository, bytesOf(name));
-    told();
+    onConfirmed();
     const manifest = jsonOf(imageOf(name));
     this.moving.push(name);
     await client.pushManifest(repository, manifest, { tag: name });
     this.tags.set(name, manifest);
-    told();
+    onConfirmed();
     await client.pushManifest(repository, manifest, { tag: 'latest' });
     this.moving = [name];
-    told();
+    onConfirmed();
   }
 }
 
-test('killed in the middle of many commits, again and again: what was confirmed is there', async () => {
+test('after repeated kills during many commits, all confirmed content is present', async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-crash-'));
   const bus = await server.connect('gateway');
   const pushers = Array.from({ length: WORKERS }, (_, i) => new Pusher(`lib/worker-${i}`));
@@ -100,12 +100,12 @@ test('killed in the middle of many commits, again and again: what was confirmed 
     const client = new Client(bus, data, 'gateway-1');
     client.call = (contract, query) => bus.call(contract, query, { signal: end.signal });
     let left = 20 + Math.floor(Math.random() * 60);
-    const told = () => {
+    const onConfirmed = () => {
       left -= 1;
       if (left === 0) storage.kill('SIGKILL');
     };
     const work = pushers.map(async (pusher) => {
-      while (!end.signal.aborted) await pusher.push(client, told).catch(() => {});
+      while (!end.signal.aborted) await pusher.push(client, onConfirmed).catch(() => {});
     });
     await once(storage, 'exit');
     end.abort();
@@ -131,7 +131,7 @@ test('killed in the middle of many commits, again and again: what was confirmed 
   }
   assert.ok(confirmed >= ROUNDS * 5, `only ${confirmed} were confirmed`);
   const status = await bus.call(storageStatus, {});
-  assert.equal(await kill(storage, 'SIGTERM'), 0, 'asked to end, it ends in good order');
+  assert.equal(await kill(storage, 'SIGTERM'), 0, 'storage stops gracefully on SIGTERM');
 
   await everyNameHasContent(data, status.blobs);
   await rm(data, { recursive: true, force: true });
@@ -154,22 +154,22 @@ async function everyNameHasContent(data: string, blobs: number): Promise<void> {
   for await (const [key, value] of db.iterator()) {
     const [kind, repository, name] = key.split('!') as [string, string, string];
     if (kind === 'l' || kind === 'm') assert.ok(known.has(name), `${key} has no content`);
-    // In the batch that made it visible: what a client was told is never forgotten on the way to the parent.
+    // Written in the batch that made it visible: a confirmed manifest stays unsent until the parent has it.
     if (kind === 'm') assert.ok(await db.get(`u!${repository}!${name}`), `${key} is not unsent`);
     if (kind === 't') assert.ok(await db.get(`m!${repository}!${value}`), `${key} has no manifest`);
     if (kind in names) names[kind as 'l'] += 1;
   }
   assert.ok(names.l > 0 && names.m > 0 && names.t > 0);
   await db.close();
-  // An upload that a kill cut off waits for its client; everything else is gone.
+  // An upload that a kill interrupted waits for its client; no other ingest is left.
   for (const name of await readdir(join(data, 'ingest'))) assert.match(name, /^upload-/);
 }
 
-test('asked to end, it ends in good order, and no request is lost', async () => {
+test('storage stops gracefully on SIGTERM, and no request is lost', async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-end-'));
   const bus = await server.connect('gateway', 'gateway-end');
   const client = new Client(bus, data, 'gateway-1');
-  // Silence is a failure here: a question is answered, or goes to the next process.
+  // A request without an answer fails the test: each is answered, or goes to the next process.
   client.call = (contract, query) => bus.call(contract, query, { patience: patience() });
   const contents = Array.from({ length: 8 }, () => random(500_000));
   let storage = await startStorage(data, bus);

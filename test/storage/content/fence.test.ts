@@ -28,7 +28,7 @@ after(() => buses.server[Symbol.asyncDispose]());
 const repository = 'lib/app';
 const term = async (rig: Rig, by = 'one') => (await rig.syncer.call(takeTerm, { by })).term;
 
-test('each term is higher than all before it, whoever asks, and after a restart', async () => {
+test('each term is higher than all earlier ones, for any coordinator and after a restart', async () => {
   await using rig = await Rig.open(buses);
   const together = await Promise.all([term(rig), term(rig, 'two'), term(rig, 'three')]);
   assert.deepEqual(together.toSorted(), [1, 2, 3]);
@@ -74,7 +74,7 @@ test('every change of a pass is refused once another term is handed out, and cha
   assert.equal(rig.events.length, before);
 });
 
-test('changes with the last term, and those of clients, which have none, are made', async () => {
+test('changes with the last term, and those of clients without a term, are made', async () => {
   await using rig = await Rig.open(buses);
   await term(rig);
   const last = await term(rig, 'two');
@@ -88,7 +88,7 @@ test('changes with the last term, and those of clients, which have none, are mad
     { tag: 'mine', digest },
     { tag: 'theirs', digest },
   ]);
-  // What is kept is what was said, without the term.
+  // The stored record is the requested one, without the term.
   assert.deepEqual((await rig.syncer.call(listParked, { limit: 10 })).parked, [parked]);
   await rig.restart();
   await rig.syncer.call(setBase, { repository, tag: 'theirs', digest, term: last });
@@ -98,7 +98,7 @@ test('changes with the last term, and those of clients, which have none, are mad
   );
 });
 
-test('a term is handed out when changes of the one before have ended, and none begins meanwhile', async () => {
+test('a term is handed out once all changes of the previous one have ended, and none starts meanwhile', async () => {
   const written: Change[] = [];
   const metadata = {
     term: async () => 6,

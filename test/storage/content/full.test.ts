@@ -15,40 +15,40 @@ before(async () => {
 });
 after(() => buses.server[Symbol.asyncDispose]());
 
-test('a full volume: no-space, nothing half-made is visible, and it goes on when there is room', async (t) => {
+test('on a full volume a commit fails with no-space, leaves nothing visible, and succeeds once there is room', async (t) => {
   await using volume = await smallVolume(8);
   if (!volume) return t.skip('needs the right to mount');
   await using rig = await Rig.open(buses, join(volume.path, 'data'));
-  rig.keep({ reserve: 0 });
+  rig.configure({ reserve: 0 });
   const repository = 'lib/app';
   const bytes = random(1_000_000);
   const digest = digestOf(bytes);
   const old = await rig.syncer.call(claimTransfer, { digest, size: bytes.byteLength, by: 'a' });
   await rig.syncer.write(old, bytes);
   rig.now += CLAIM_TTL_MS;
-  // Taken over, so its commit needs room for a copy.
+  // The claim was taken over, so the commit needs room for a copy.
   const held = await rig.syncer.call(claimTransfer, { digest, size: bytes.byteLength, by: 'b' });
   const query = { id: held.id, claim: held.claim, digest, repository };
-  const empty = await volume.fill(300_000);
+  const release = await volume.fill(300_000);
   await assert.rejects(rig.syncer.call(commitBlob, query), fault('no-space'));
   await assert.rejects(rig.syncer.call(locateBlob, { repository, digest }), fault('name-unknown'));
   assert.deepEqual(await rig.syncer.call(renewClaim, held), {});
-  assert.deepEqual(await readdir(join(rig.data, held.path)), ['data'], 'no part of a copy takes room');
+  assert.deepEqual(await readdir(join(rig.data, held.path)), ['data'], 'no part of a copy is left');
   assert.equal((await rig.syncer.call(storageStatus, {})).blobs, 0);
-  await empty();
+  await release();
   await rig.syncer.call(commitBlob, query);
   assert.deepEqual(await rig.syncer.read(repository, digest), Buffer.from(bytes));
 });
 
-test('metadata that could not be written writes nothing more, and opened again holds what was confirmed', async (t) => {
+test('after a failed write, metadata accepts no more, and opened again it has every confirmed write', async (t) => {
   await using volume = await smallVolume(8);
   if (!volume) return t.skip('needs the right to mount');
   const folder = join(volume.path, 'metadata');
   const confirmed: string[] = [];
-  let empty = async () => {};
+  let release = async () => {};
   {
     await using metadata = await Metadata.open(folder);
-    empty = await volume.fill(200_000);
+    release = await volume.fill(200_000);
     const write = async (name: string) => {
       const digest = digestOf(bytesOf(name));
       const padding = put.tag('lib/app', name, `${digest}${'x'.repeat(20_000)}`);
@@ -60,7 +60,7 @@ test('metadata that could not be written writes nothing more, and opened again h
       for (let i = 0; ; i += 1) await write(`v${i}`);
     }, fault('no-space'));
     await failure;
-    await empty();
+    await release();
     await assert.rejects(write('after'), fault('no-space'));
     assert.equal(metadata.counters.blobs, confirmed.length);
   }

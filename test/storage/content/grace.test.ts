@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 
-test('grace protects what was asked for, forgets it in time, and is careful with what it forgot early', () => {
+test('requested keys are protected for one grace; if keys had to be forgotten early, all keys are protected', () => {
   let now = 1_000;
   const grace = new Grace(() => now, 2);
-  assert.ok(grace.protects('anything'), 'a start knows nothing of what was asked before');
+  assert.ok(grace.protects('anything'), 'after a start, earlier requests are unknown');
   now += GRACE_MS;
   assert.ok(!grace.protects('a'));
   grace.renew('a', 'b');
@@ -15,12 +15,12 @@ test('grace protects what was asked for, forgets it in time, and is careful with
   assert.deepEqual([grace.protects('a'), grace.protects('b')], [false, true]);
   now += GRACE_MS;
   grace.renew('c', 'd', 'e');
-  assert.ok(grace.protects('c'), 'one too many: the first was forgotten, so everything is protected');
+  assert.ok(grace.protects('c'), 'above the limit the oldest key is forgotten, so every key is protected');
   now += GRACE_MS;
   assert.ok(!grace.protects('c'));
 });
 
-test('what is held is protected however long it takes, and for one grace more', async () => {
+test('a held key is protected for the time of the hold and one grace more', async () => {
   let now = 0;
   const grace = new Grace(() => now);
   now += GRACE_MS;
@@ -30,7 +30,7 @@ test('what is held is protected however long it takes, and for one grace more', 
   first[Symbol.dispose]();
   assert.ok(!grace.mark('a'));
   now += 5 * GRACE_MS;
-  assert.ok(grace.protects('a'), 'by the other one');
+  assert.ok(grace.protects('a'), 'by the other hold');
   second[Symbol.dispose]();
   now += GRACE_MS - 1;
   assert.ok(grace.protects('a'));
@@ -38,13 +38,13 @@ test('what is held is protected however long it takes, and for one grace more', 
   assert.ok(grace.mark('a'));
 });
 
-test('who asks before a removal prevents it, who asks during one waits for its end', async () => {
+test('a request before a removal prevents it; a request during a removal waits for its end', async () => {
   let now = 0;
   const grace = new Grace(() => now);
   now += GRACE_MS;
   assert.ok(grace.mark('a') && grace.mark('b'));
   await grace.renew('a');
-  assert.equal(await grace.remove(['a'], () => assert.fail('it was asked for')), false);
+  assert.equal(await grace.remove(['a'], () => assert.fail('the key was requested')), false);
 
   const { promise, resolve } = Promise.withResolvers<void>();
   const steps: string[] = [];
@@ -52,16 +52,16 @@ test('who asks before a removal prevents it, who asks during one waits for its e
     await promise;
     steps.push('removed');
   });
-  const asked = grace.hold('b').then(() => steps.push('asked'));
+  const requested = grace.hold('b').then(() => steps.push('requested'));
   await grace.renew('c');
   assert.deepEqual(steps, []);
   resolve();
-  await asked;
-  assert.deepEqual(steps, ['removed', 'asked']);
+  await requested;
+  assert.deepEqual(steps, ['removed', 'requested']);
   assert.ok(await removed);
 });
 
-test('a removal that fails keeps nobody waiting', async () => {
+test('a failed removal does not block later requests', async () => {
   let now = 0;
   const grace = new Grace(() => now);
   now += GRACE_MS;

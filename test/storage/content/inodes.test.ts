@@ -13,7 +13,7 @@ import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts
 /** A volume may run out of inodes long before it runs out of bytes. */
 
 const MIB = 1024 * 1024;
-const WHY = 'needs the right to mount';
+const NEEDS_MOUNT = 'needs the right to mount';
 let buses: Buses;
 before(async () => {
   buses = await connectAll();
@@ -21,11 +21,11 @@ before(async () => {
 after(() => buses.server[Symbol.asyncDispose]());
 const repository = 'lib/app';
 
-test('uploads take no inode of the reserve, and all else goes on', async (t) => {
+test('uploads leave the reserve of inodes alone, and everything else continues below it', async (t) => {
   await using volume = await smallVolume(64, 1_200);
-  if (!volume) return t.skip(WHY);
+  if (!volume) return t.skip(NEEDS_MOUNT);
   await using rig = await Rig.open(buses, join(volume.path, 'data'));
-  rig.keep({ reserve: 0 });
+  rig.configure({ reserve: 0 });
   const manifest = await rig.syncer.pushImage(repository, 'one', { tag: 'v1' });
   const begun = await rig.gateway.uploaded(repository, bytesOf('begun'));
   const { inodes: before } = await spaceOf(volume.path, 0);
@@ -46,10 +46,10 @@ test('uploads take no inode of the reserve, and all else goes on', async (t) => 
       if (refused && isLow()) throw refused;
     }
   };
-  const told =
+  const message =
     /^Fault: the data volume has room for \d+ more files \(inodes\), less than the reserve of 60: delete/;
   const ends = await Promise.allSettled(Array.from({ length: 20 }, flood));
-  for (const end of ends) assert.match(String(end.status === 'rejected' && end.reason), told);
+  for (const end of ends) assert.match(String(end.status === 'rejected' && end.reason), message);
   const { inodes } = await spaceOf(volume.path, 0);
   assert.ok((inodes?.free ?? 0) >= 60 - 10, `${inodes?.free} are left`);
   const { space } = await rig.gateway.call(storageStatus, {});
@@ -66,12 +66,12 @@ test('uploads take no inode of the reserve, and all else goes on', async (t) => 
   );
 });
 
-test('somebody else takes all inodes: reads and deletions go on', async (t) => {
+test('reads and deletions continue after another process has taken all inodes', async (t) => {
   await using volume = await smallVolume(64, 3_000);
-  if (!volume) return t.skip(WHY);
+  if (!volume) return t.skip(NEEDS_MOUNT);
   const data = join(volume.path, 'data');
   await using rig = await Rig.open(buses, data);
-  rig.keep({ reserve: 0 });
+  rig.configure({ reserve: 0 });
   await rig.syncer.pushImage(repository, 'one', { tag: 'v1' });
   await new Ballast(data).take(await spaceOf(data, 0));
   await rig.stop();
@@ -81,18 +81,18 @@ test('somebody else takes all inodes: reads and deletions go on', async (t) => {
   assert.deepEqual((await rig.syncer.call(listTags, { repository, limit: 10 })).tags, []);
 });
 
-test('inodes are held only where there are enough, and given back only where there are none', async (t) => {
+test('inodes are held only if enough are free, and released only if almost none are', async (t) => {
   await using volume = await smallVolume(64, 3_000);
-  if (!volume) return t.skip(WHY);
+  if (!volume) return t.skip(NEEDS_MOUNT);
   const ballast = new Ballast(volume.path);
-  const held = () => existsSync(join(volume.path, 'ballast-inodes'));
+  const isHeld = () => existsSync(join(volume.path, 'ballast-inodes'));
   const space = { free: 64 * MIB, reserve: 0 };
   await ballast.take({ ...space, inodes: { free: 600, reserve: 100 } });
-  assert.equal(held(), false);
+  assert.equal(isHeld(), false);
   await ballast.take({ ...space, inodes: { free: 700, reserve: 100 } });
-  assert.equal(held(), true);
+  assert.equal(isHeld(), true);
   assert.equal(await ballast.giveBack({ free: 64 * MIB, inodes: { free: 100, reserve: 100 } }), false);
   assert.equal(await ballast.giveBack({ free: 64 * MIB, inodes: { free: 0, reserve: 100 } }), true);
-  assert.equal(held(), false);
+  assert.equal(isHeld(), false);
   assert.equal(await ballast.giveBack({ free: 64 * MIB }), false);
 });

@@ -19,7 +19,7 @@ import {
 } from '../../../services/storage/content/open-uploads.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
 
-/** A client that only begins uploads takes no more than its share, and locks nobody else out. */
+/** A client that only starts uploads is limited, and does not block others. */
 
 let buses: Buses;
 before(async () => {
@@ -43,7 +43,7 @@ async function fill(rig: Rig, behalf: string, repository: string, count: number)
   return ids;
 }
 
-test('open uploads are counted by account and repository, also after a restart, and what ends makes room', async () => {
+test('open uploads are limited by account and repository, also after a restart, and ended ones make room', async () => {
   await using rig = await Rig.open(buses);
   const [first = '', second = ''] = await fill(rig, 'ci', 'app', PAIR);
   await assert.rejects(start(rig, 'ci'), (error: Error) => {
@@ -67,10 +67,10 @@ test('open uploads are counted by account and repository, also after a restart, 
   await start(rig, 'ci');
   await assert.rejects(start(rig, 'ci'), fault('too-many'));
   const folders = await readdir(join(rig.data, 'ingest'));
-  assert.equal(folders.length, OWN + 2, 'what is refused leaves nothing behind');
+  assert.equal(folders.length, OWN + 2, 'a refused upload leaves no folder');
 });
 
-test('idle uploads give way: those without a byte soon, the others late, and one that is written to never', async () => {
+test('at a limit idle uploads are deleted: empty ones soon, the others later, and held ones never', async () => {
   await using rig = await Rig.open(buses);
   const begun = await start(rig, 'ci', 'app', true);
   await rig.gateway.write(begun, bytesOf('half'));
@@ -96,16 +96,16 @@ test('idle uploads give way: those without a byte soon, the others late, and one
     await fill(rig, 'ci', 'app', MAX_GIVE_WAY);
     rig.now += 1_000;
   }
-  await assert.rejects(status(begun.id), fault('upload-unknown'), 'it was the last to go');
+  await assert.rejects(status(begun.id), fault('upload-unknown'), 'it was the last one that was deleted');
 });
 
-test('of many that begin at once, no more are let in than there may be', async () => {
+test('of many uploads that start at once, no more than the limit are admitted', async () => {
   await using rig = await Rig.open(buses);
   const all = await Promise.allSettled(Array.from({ length: PAIR + 50 }, () => start(rig, 'ci')));
   assert.equal(all.filter(({ status }) => status === 'fulfilled').length, PAIR);
 });
 
-test('all uploads of a layer together have a limit, whatever their accounts', () => {
+test('all uploads of a layer together have a limit, for any accounts', () => {
   const open = new OpenUploads({ ofAccountInRepository: 2, ofAccount: 3, all: 4 });
   const owner = (account: string, repository = 'app') => ({ account, repository });
   for (const [id, account, repository] of [

@@ -22,7 +22,7 @@ test('every commit reaches the disk in its order', { skip: !canTrace && 'needs s
   const [data, trace] = [join(folder, 'data'), join(folder, 'trace')];
   await using server = await TestBus.start();
   const bus = await server.connect('gateway');
-  // `-D`: storage is this process's child itself, so that a signal reaches it; `-y`: files by their names.
+  // `-D`: storage itself is the child of this process, so that a signal reaches it; `-y`: files by name.
   const args = ['-D', '-f', '-y', '-s', '300', '-e', `trace=${CALLS}`, '-o', trace, process.execPath, MAIN];
   const storage = spawn('strace', args, {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -73,14 +73,14 @@ test('every commit reaches the disk in its order', { skip: !canTrace && 'needs s
       'fsync ',
       'fdatasync log',
     ]);
-    // The answer was given after that, and nothing of the ingest is left.
-    const gone = lines.findIndex((line) => line.startsWith(`rename /ingest/${ids[i]} `));
-    assert.ok(gone > end);
+    // After that the client is answered, and the ingest is deleted.
+    const deletion = lines.findIndex((line) => line.startsWith(`rename /ingest/${ids[i]} `));
+    assert.ok(deletion > end);
   }
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A line of strace as `call path path`; empty for what is no beginning or whole of a call. */
+/** A line of strace as `call path path`; empty if no call begins in it. */
 function short(line: string): string {
   const call = /^\d+\s+(\w+)\((.*)$/.exec(line);
   if (!call) return '';

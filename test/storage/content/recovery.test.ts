@@ -18,13 +18,13 @@ const repository = 'lib/app';
 const content = bytesOf('what is transferred');
 const transfer = { digest: digestOf(content), size: content.byteLength, by: 'a' };
 const folders = (rig: Rig) => readdir(join(rig.data, 'ingest'));
-const placeOf = (rig: Rig, digest: string) => {
+const blobFileOf = (rig: Rig, digest: string) => {
   const hex = digest.slice('sha256:'.length);
   return join(rig.data, 'blobs/sha256', hex.slice(0, 2), hex);
 };
 
-/** Restarts storage, with a look at its database in between. */
-async function between(rig: Rig, work: (db: Level<string, unknown>) => Promise<void>): Promise<void> {
+/** Restarts storage, and changes its database in between. */
+async function restartAround(rig: Rig, work: (db: Level<string, unknown>) => Promise<void>): Promise<void> {
   await rig.stop();
   const db = new Level<string, unknown>(join(rig.data, 'metadata'), { valueEncoding: 'json' });
   await work(db);
@@ -36,13 +36,13 @@ async function forgetIngests(db: Level<string, unknown>): Promise<void> {
   for await (const key of db.keys({ gt: 'i!', lt: 'i"' })) await db.del(key);
 }
 
-test('after the loss of records a transfer is adopted as not clean, an upload is gone', async () => {
+test('after a loss of records, a transfer is adopted as unclean, and an upload is deleted', async () => {
   await using rig = await Rig.open(buses);
   const claim = await rig.syncer.call(claimTransfer, transfer);
   await rig.syncer.write(claim, content.subarray(0, 9));
   await rig.syncer.call(releaseClaim, claim);
   const upload = await rig.gateway.uploaded(repository, content);
-  await between(rig, forgetIngests);
+  await restartAround(rig, forgetIngests);
   assert.deepEqual(await folders(rig), [claim.id]);
   await assert.rejects(
     rig.gateway.call(uploadStatus, { repository, id: upload.id }),
@@ -54,34 +54,34 @@ test('after the loss of records a transfer is adopted as not clean, an upload is
   await rig.syncer.call(commitBlob, { id: again.id, claim: again.claim, digest: transfer.digest });
 });
 
-test('an adopted transfer that has more bytes than it should begins anew', async () => {
+test('an adopted transfer with more bytes than its size restarts from 0', async () => {
   await using rig = await Rig.open(buses);
   const claim = await rig.syncer.call(claimTransfer, transfer);
   await rig.syncer.write(claim, content);
-  await between(rig, forgetIngests);
+  await restartAround(rig, forgetIngests);
   const again = await rig.syncer.call(claimTransfer, { ...transfer, size: 3 });
   assert.equal(again.offset, 0);
 });
 
-test('folders that mean nothing and records without a folder go at a start', async () => {
+test('unknown folders and records without a folder are deleted at a start', async () => {
   await using rig = await Rig.open(buses);
-  const kept = await rig.syncer.call(claimTransfer, transfer);
-  const lost = await rig.gateway.uploaded(repository, content);
+  const matched = await rig.syncer.call(claimTransfer, transfer);
+  const withoutFolder = await rig.gateway.uploaded(repository, content);
   for (const name of ['trash-00', 'upload-12', 'transfer-sha256-abc', 'what-is-this']) {
     await mkdir(join(rig.data, 'ingest', name));
     await writeFile(join(rig.data, 'ingest', name, 'data'), 'x');
   }
-  await rm(join(rig.data, lost.path), { recursive: true });
+  await rm(join(rig.data, withoutFolder.path), { recursive: true });
   await rig.restart();
-  assert.deepEqual(await folders(rig), [kept.id]);
+  assert.deepEqual(await folders(rig), [matched.id]);
   const { ingests } = await rig.gateway.call(storageStatus, {});
   assert.deepEqual(
     ingests.map(({ id }) => id),
-    [kept.id],
+    [matched.id],
   );
 });
 
-test('a transfer of what was committed meanwhile goes at a start', async () => {
+test('a transfer of content that was committed meanwhile is deleted at a start', async () => {
   await using rig = await Rig.open(buses);
   await rig.syncer.call(claimTransfer, transfer);
   await rig.gateway.push(repository, content);
@@ -90,33 +90,33 @@ test('a transfer of what was committed meanwhile goes at a start', async () => {
   assert.deepEqual((await rig.gateway.call(storageStatus, {})).ingests, []);
 });
 
-test('a commit that a crash ended between rename and batch can be asked again, or gone on with', async () => {
-  for (const goOn of [false, true]) {
+test('after a crash between rename and batch, the commit can be retried or the upload continued', async () => {
+  for (const continues of [false, true]) {
     await using rig = await Rig.open(buses);
     const held = await rig.gateway.uploaded(repository, content);
     const { id, claim } = held;
     const { digest } = transfer;
-    await between(rig, async (db) => {
+    await restartAround(rig, async (db) => {
       const record = (await db.get(`i!${id}`)) as object;
       await db.put(`i!${id}`, { ...record, placing: digest });
-      await mkdir(dirname(placeOf(rig, digest)), { recursive: true });
+      await mkdir(dirname(blobFileOf(rig, digest)), { recursive: true });
       await chmod(join(rig.data, held.path, 'data'), 0o444);
-      await rename(join(rig.data, held.path, 'data'), placeOf(rig, digest));
+      await rename(join(rig.data, held.path, 'data'), blobFileOf(rig, digest));
     });
     await assert.rejects(rig.gateway.read(repository, digest), fault('name-unknown'));
     const { offset } = await rig.gateway.call(uploadStatus, { repository, id });
     assert.equal(offset, content.byteLength);
-    const bytes = goOn ? bytesOf(`${Buffer.from(content)}!`) : content;
-    if (goOn) await rig.gateway.write(held, bytes.subarray(offset), offset);
+    const bytes = continues ? bytesOf(`${Buffer.from(content)}!`) : content;
+    if (continues) await rig.gateway.write(held, bytes.subarray(offset), offset);
     await rig.gateway.call(commitBlob, { id, claim, digest: digestOf(bytes), repository });
     assert.deepEqual(new Uint8Array(await rig.gateway.read(repository, digestOf(bytes))), bytes);
   }
 });
 
-test('a crash just before the rename leaves a file that can be written again', async () => {
+test('after a crash just before the rename, the file is writable again', async () => {
   await using rig = await Rig.open(buses);
   const held = await rig.gateway.uploaded(repository, content);
-  await between(rig, async (db) => {
+  await restartAround(rig, async (db) => {
     const record = (await db.get(`i!${held.id}`)) as object;
     await db.put(`i!${held.id}`, { ...record, placing: transfer.digest });
     await chmod(join(rig.data, held.path, 'data'), 0o444);
@@ -124,12 +124,12 @@ test('a crash just before the rename leaves a file that can be written again', a
   assert.equal((await stat(join(rig.data, held.path, 'data'))).mode & 0o777, 0o600);
 });
 
-test('a data volume that is in use is refused with a sentence that says so', async () => {
+test('a data volume that is in use is refused with the reason', async () => {
   await using rig = await Rig.open(buses);
   await assert.rejects(Metadata.open(join(rig.data, 'metadata'), 0), /another storage service uses/);
 });
 
-test('storage waits for the one before it to end', async () => {
+test('storage waits for the previous process to end', async () => {
   await using rig = await Rig.open(buses);
   const opening = Metadata.open(join(rig.data, 'metadata'));
   await rig.stop();

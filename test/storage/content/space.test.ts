@@ -23,12 +23,12 @@ const EVERYTHING = Number.MAX_SAFE_INTEGER;
 const spaceEvents = (rig: Rig) =>
   rig.events.filter(([type]) => type === 'space.changed').map(([, data]) => (data as { low: boolean }).low);
 
-test('below the reserve nothing new is taken, and all else goes on', async () => {
+test('below the reserve no new content is accepted, and everything else continues', async () => {
   await using rig = await Rig.open(buses);
   const manifest = await rig.gateway.pushImage(repository, 'layer');
   const begun = await rig.gateway.uploaded(repository, bytesOf('begun'));
   const free = await rig.gateway.call(startUpload, { repository, by: 'a', hold: false });
-  rig.keep({ reserve: EVERYTHING });
+  rig.configure({ reserve: EVERYTHING });
   const upload = { repository, by: 'a', hold: true };
   const transfer = { size: 9, by: 'a' };
   await assert.rejects(rig.gateway.call(startUpload, upload), (error: Error) => {
@@ -58,12 +58,12 @@ test('below the reserve nothing new is taken, and all else goes on', async () =>
   const { space } = await rig.gateway.call(storageStatus, {});
   assert.deepEqual([space.low, space.reserve], [true, EVERYTHING]);
 
-  rig.keep({ reserve: 1 });
+  rig.configure({ reserve: 1 });
   await rig.gateway.call(startUpload, upload);
-  assert.deepEqual(spaceEvents(rig), [true, false], 'each change is told once');
+  assert.deepEqual(spaceEvents(rig), [true, false], 'each change is published once');
 });
 
-test('a writer that takes the reserve is stopped, and goes on when there is room', async () => {
+test('a writer that reaches the reserve is stopped, and continues when there is room', async () => {
   await using rig = await Rig.open(buses);
   const claim = await rig.gateway.call(startUpload, { repository, by: 'a', hold: true });
   let reserve = EVERYTHING;
@@ -77,21 +77,21 @@ test('a writer that takes the reserve is stopped, and goes on when there is room
   await assert.rejects(async () => {
     while (written < 40 * 1024 * 1024) await write();
   }, fault('no-space'));
-  assert.ok(written < 32 * 1024 * 1024, 'soon');
-  await assert.rejects(write(), fault('no-space'), 'and as long as it is so');
+  assert.ok(written < 32 * 1024 * 1024, 'it is stopped soon');
+  await assert.rejects(write(), fault('no-space'), 'it stays stopped below the reserve');
   reserve = 0;
   await write();
 });
 
-test('around the reserve it does not come and go', async (t) => {
+test('around the reserve the shortage has hysteresis', async (t) => {
   await using volume = await smallVolume(32);
   if (!volume) return t.skip('needs the right to mount');
-  // It looks when it is asked to, and not in the middle of a change as well.
+  // Space is measured on request only, not by the timer in the middle of a change.
   t.mock.timers.enable({ apis: ['setInterval'] });
-  const told: boolean[] = [];
+  const published: boolean[] = [];
   await using guard = new SpaceGuard(
     volume.path,
-    (_event, data) => told.push((data as { low: boolean }).low),
+    (_event, data) => published.push((data as { low: boolean }).low),
     quiet,
   );
   const MIB = 1024 * 1024;
@@ -103,10 +103,10 @@ test('around the reserve it does not come and go', async (t) => {
     [18 * MIB, false],
     [16.2 * MIB, false],
   ] as const) {
-    const empty = await volume.fill(free);
+    const release = await volume.fill(free);
     guard.reserve = 16 * MIB;
     assert.equal((await guard.current()).low, low, `${free}`);
-    await empty();
+    await release();
   }
-  assert.deepEqual(told, [true, false]);
+  assert.deepEqual(published, [true, false]);
 });

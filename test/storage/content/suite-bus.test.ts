@@ -20,7 +20,7 @@ import type { ContentStore } from '../../../services/storage/content/content-sto
 import { type Buses, type Client, connectAll, Rig } from '../rig.ts';
 import { type ContentHarness, contentSuite } from './suite.ts';
 
-/** The same contract, as the gateway and the syncer reach storage: by requests. */
+/** The same contract, by the requests of the gateway and the syncer. */
 
 let buses: Buses;
 before(async () => {

@@ -13,11 +13,11 @@ export type OpenIngest = AsyncDisposable & {
   sync(): Promise<void>;
 };
 
-/** A content store to test, empty at first, and what its writers, its readers and its clock do. */
+/** A content store to test, empty at first, with its writers, its readers and its clock. */
 export interface ContentHarness extends AsyncDisposable {
   /** Both clocks of the store, in ms. */
   now: number;
-  /** What the store published, in order: `[type, data]`. */
+  /** Events that the store published, in order: `[type, data]`. */
   readonly events: [type: string, data: unknown][];
   /** After a restart, another one. */
   readonly store: ContentStore;
@@ -26,7 +26,7 @@ export interface ContentHarness extends AsyncDisposable {
   open(claim: Claim): Promise<OpenIngest>;
   read(place: BlobPlace): Promise<Uint8Array>;
   restart(): Promise<void>;
-  /** A restart as after one of the machine, in which what was not synced may be lost. */
+  /** A restart as after a restart of the machine, which may lose unsynced writes. */
   reboot(): Promise<void>;
 }
 
@@ -89,18 +89,18 @@ export function contentSuite(name: string, make: () => Promise<ContentHarness>):
 }
 
 function commits(make: () => Promise<ContentHarness>): void {
-  test('sha512, and a digest of another algorithm than the one the writer hashed with', async () => {
+  test('a commit by sha512 is verified by storage although the writer hashed with sha256', async () => {
     await using at = await make();
     const bytes = bytesOf('by sha512');
     const digest = digestOf(bytes, 'sha512');
-    // `push` says the sha256 as `hashed`: storage has to find the sha512 out by itself.
+    // `push` passes the sha256 as `hashed`: storage has to compute the sha512 itself.
     await push(at, repository, bytes, digest);
     assert.deepEqual(await read(at, repository, digest), bytes);
     const wrong = `sha512:${'0'.repeat(128)}`;
     await assert.rejects(push(at, repository, bytes, wrong), fault('digest-invalid', { expected: wrong }));
   });
 
-  test('an upload that nobody wrote to is empty content', async () => {
+  test('an upload without any write is committed as empty content', async () => {
     await using at = await make();
     const { id, claim } = await at.store.ingests.startUpload({ repository, by: 'g', hold: true });
     const digest = digestOf(new Uint8Array());
@@ -108,7 +108,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     assert.equal((await read(at, repository, digest)).byteLength, 0);
   });
 
-  test('wrong content is refused, stays invisible, and can be put right under the same claim', async () => {
+  test('wrong content is refused, stays invisible, and can be corrected under the same claim', async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
     const bytes = bytesOf('right');
@@ -138,7 +138,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     await assert.rejects(at.store.blobs.commit(query), fault('size-invalid'));
   });
 
-  test('knowing the digest of a blob is not having it: a commit links only what was written', async () => {
+  test('a commit links only content that was written: to know its digest is not enough', async () => {
     await using at = await make();
     const digest = await push(at, 'lib/secret', bytesOf('secret'));
     const mine = await push(at, 'lib/mine', bytesOf('mine'));
@@ -153,7 +153,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     assert.ok(await read(at, 'lib/mine', mine));
   });
 
-  test('a commit asked again after its answer was lost succeeds; one that never was does not', async () => {
+  test('a commit that is repeated after its answer was lost succeeds; one to another repository does not', async () => {
     await using at = await make();
     const { blobs } = at.store;
     const bytes = bytesOf('again');
@@ -165,7 +165,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     await assert.rejects(blobs.commit({ ...query, repository: 'lib/other' }), fault('claim-lost'));
   });
 
-  test('the same content committed by many at once is committed once', async () => {
+  test('content that many writers commit at once is committed once', async () => {
     await using at = await make();
     const bytes = new Uint8Array(random(100_000));
     const names = Array.from({ length: 12 }, (_, i) => `lib/n${i % 4}`);
@@ -177,10 +177,10 @@ function commits(make: () => Promise<ContentHarness>): void {
     assert.deepEqual(await at.store.blobs.repositories(digests[0]!, 9), [...new Set(names)]);
   });
 
-  test('the hash of a lone writer is believed, across claims that it released', async () => {
+  test('the hash of a single writer is trusted, across claims that it released', async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
-    // A digest that these bytes do not have shows whether storage looked for itself.
+    // A digest that these bytes do not have shows whether storage computed it.
     const digest = digestOf(bytesOf('what the writer says'));
     const first = await uploaded(at, repository, bytesOf('what it '));
     await ingests.release(first);
@@ -191,7 +191,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     assert.equal(await blobs.commit(query), 13);
   });
 
-  test('the hash of one writer among several is not believed', async () => {
+  test('the hash of one writer among several is not trusted', async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
     const digest = digestOf(bytesOf('what the writer says'));
@@ -202,7 +202,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     await assert.rejects(blobs.commit(query), fault('digest-invalid'));
   });
 
-  test('the hash of a writer whose earlier claim ran out is not believed', async () => {
+  test('the hash of a writer whose earlier claim expired is not trusted', async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
     const digest = digestOf(bytesOf('what the writer says'));
@@ -213,7 +213,7 @@ function commits(make: () => Promise<ContentHarness>): void {
     await assert.rejects(blobs.commit(query), fault('digest-invalid'));
   });
 
-  test('a writer that lost its claim can not reach committed content, whenever it writes', async () => {
+  test("a writer that lost its claim can't change committed content, whenever it writes", async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
     const bytes = random(3_000_000);
@@ -222,11 +222,11 @@ function commits(make: () => Promise<ContentHarness>): void {
     await using file = await at.open(old);
     await file.write(bytes.subarray(0, 1_000_000), 0);
     at.now += CLAIM_TTL_MS;
-    const now = await ingests.claimTransfer({ digest, size: bytes.byteLength, by: 'heir' });
-    assert.equal(now.clean, false);
-    assert.equal(now.offset, 1_000_000);
-    await write(at, now, bytes.subarray(1_000_000), 1_000_000);
-    await blobs.commit({ id: now.id, claim: now.claim, digest, repository });
+    const current = await ingests.claimTransfer({ digest, size: bytes.byteLength, by: 'successor' });
+    assert.equal(current.clean, false);
+    assert.equal(current.offset, 1_000_000);
+    await write(at, current, bytes.subarray(1_000_000), 1_000_000);
+    await blobs.commit({ id: current.id, claim: current.claim, digest, repository });
     await file.write(random(3_000_000), 0);
     await file.sync();
     const hash = createHash('sha256').update(await read(at, repository, digest));
@@ -236,7 +236,7 @@ function commits(make: () => Promise<ContentHarness>): void {
 }
 
 function claims(make: () => Promise<ContentHarness>): void {
-  test('an upload begun without hold is free, and one begun with hold is not', async () => {
+  test('an upload that is started without `hold` can be claimed; one with `hold` is busy', async () => {
     await using at = await make();
     const { ingests } = at.store;
     const free = await ingests.startUpload({ repository, by: 'a', hold: false });
@@ -249,16 +249,16 @@ function claims(make: () => Promise<ContentHarness>): void {
     );
   });
 
-  test('one claim at a time, also for one client that asks twice at once', async () => {
+  test('an ingest has one claim at a time, also for concurrent requests of one client', async () => {
     await using at = await make();
-    const asked = await Promise.allSettled(
+    const results = await Promise.allSettled(
       Array.from({ length: 8 }, () => at.store.ingests.claimTransfer({ ...transfer, by: 'same' })),
     );
-    assert.equal(asked.filter(({ status }) => status === 'fulfilled').length, 1);
-    for (const answer of asked) if (answer.status === 'rejected') assert.ok(fault('busy')(answer.reason));
+    assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+    for (const result of results) if (result.status === 'rejected') assert.ok(fault('busy')(result.reason));
   });
 
-  test('a renewed claim lives on; one that is not can be taken over, and its holder is told', async () => {
+  test('a renewed claim stays valid; an expired one can be taken over, and its holder gets claim-lost', async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
     const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
@@ -279,7 +279,7 @@ function claims(make: () => Promise<ContentHarness>): void {
     await ingests.renew(second);
   });
 
-  test('a claim past its time is good until somebody takes it over', async () => {
+  test('an expired claim is valid until another writer takes it over', async () => {
     await using at = await make();
     const { ingests } = at.store;
     const claim = await ingests.claimTransfer({ ...transfer, by: 'a' });
@@ -288,39 +288,39 @@ function claims(make: () => Promise<ContentHarness>): void {
     await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
   });
 
-  test('a clock that is set back keeps nobody waiting for an hour', async () => {
+  test('after the clock is set back, a claim can be renewed, and taken over if it is not', async () => {
     await using at = await make();
     const { ingests } = at.store;
     const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
     at.now -= HOUR;
-    // Its holder may still say that it lives …
+    // Its holder can still renew it …
     await ingests.renew(first);
     await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
     at.now -= HOUR;
-    // … and where it does not, the claim is over.
+    // … and without a renewal, the claim has expired.
     assert.equal((await ingests.claimTransfer({ ...transfer, by: 'b' })).clean, false);
   });
 
-  test('an upload is known in its own repository only, and a transfer is no upload', async () => {
+  test('an upload exists in its own repository only, and a transfer is not an upload', async () => {
     await using at = await make();
     const { ingests } = at.store;
     const { id } = await uploaded(at, repository, content);
     const { id: other } = await ingests.claimTransfer({ ...transfer, by: 'a' });
-    for (const [where, which] of [
+    for (const [name, ingest] of [
       ['lib/other', id],
       [repository, other],
       [repository, 'upload-0'],
     ] as const) {
-      await assert.rejects(ingests.uploadStatus({ repository: where, id: which }), fault('upload-unknown'));
+      await assert.rejects(ingests.uploadStatus({ repository: name, id: ingest }), fault('upload-unknown'));
       await assert.rejects(
-        ingests.claimUpload({ repository: where, id: which, by: 'a' }),
+        ingests.claimUpload({ repository: name, id: ingest, by: 'a' }),
         fault('upload-unknown'),
       );
-      await assert.rejects(ingests.abortUpload({ repository: where, id: which }), fault('upload-unknown'));
+      await assert.rejects(ingests.abortUpload({ repository: name, id: ingest }), fault('upload-unknown'));
     }
   });
 
-  test('the status of an upload is what was written', async () => {
+  test('the status of an upload has its size and its last activity', async () => {
     await using at = await make();
     const { ingests } = at.store;
     const claim = await uploaded(at, repository, content);
@@ -330,7 +330,7 @@ function claims(make: () => Promise<ContentHarness>): void {
     assert.deepEqual(status, { offset: content.byteLength, touched: at.now });
   });
 
-  test('the status names ingests and who holds them', async () => {
+  test('the status lists ingests with their holders', async () => {
     await using at = await make();
     const { id } = await at.store.ingests.claimTransfer({ ...transfer, by: 'syncer-9' });
     const touched = at.now;
@@ -342,7 +342,7 @@ function claims(make: () => Promise<ContentHarness>): void {
 }
 
 function transfers(make: () => Promise<ContentHarness>): void {
-  test('released in good order, an ingest is clean for the next; not released, it never is again', async () => {
+  test('a released ingest is clean for the next writer; one that was not released stays unclean', async () => {
     await using at = await make();
     const { ingests } = at.store;
     const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
@@ -358,7 +358,7 @@ function transfers(make: () => Promise<ContentHarness>): void {
     assert.equal((await ingests.claimTransfer({ ...transfer, by: 'b' })).clean, false);
   });
 
-  test('a restart keeps claims, and gives those that ran out meanwhile time to be renewed', async () => {
+  test('a restart keeps claims, and leaves time to renew those that expired meanwhile', async () => {
     await using at = await make();
     const claim = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
     at.now += 2 * CLAIM_TTL_MS;
@@ -370,7 +370,7 @@ function transfers(make: () => Promise<ContentHarness>): void {
     await at.store.blobs.commit({ id: claim.id, claim: claim.claim, digest: transfer.digest });
   });
 
-  test('after a restart of the machine no ingest is taken for clean; after one of storage alone, it is', async () => {
+  test('after a restart of the machine no ingest is clean; after a restart of storage alone it stays clean', async () => {
     await using at = await make();
     const claim = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
     await at.store.ingests.release(claim);
@@ -390,7 +390,7 @@ function transfers(make: () => Promise<ContentHarness>): void {
     );
   });
 
-  test('what was committed is there after a restart, also one of the machine', async () => {
+  test('committed content is present after a restart of storage or of the machine', async () => {
     await using at = await make();
     const digest = await push(at, repository, layer);
     await at.restart();
@@ -402,7 +402,7 @@ function transfers(make: () => Promise<ContentHarness>): void {
 }
 
 function links(make: () => Promise<ContentHarness>): void {
-  test('a repository in which nothing was ever linked is unknown; one that lost its links is not', async () => {
+  test('a repository that never had a link is unknown; one that lost its links is not', async () => {
     await using at = await make();
     const { blobs } = at.store;
     const digest = await push(at, 'lib/a', bytesOf('a'));
@@ -414,7 +414,7 @@ function links(make: () => Promise<ContentHarness>): void {
     await assert.rejects(blobs.unlink('lib/b', digest), fault('name-unknown'));
   });
 
-  test('what no repository links is still not missing, and can be linked again', async () => {
+  test('content that no repository links is not missing, and can be linked again', async () => {
     await using at = await make();
     const { blobs } = at.store;
     const digest = await push(at, 'lib/a', bytesOf('a'));
@@ -424,7 +424,7 @@ function links(make: () => Promise<ContentHarness>): void {
     assert.deepEqual(await read(at, 'lib/b', digest), bytesOf('a'));
   });
 
-  test('a mount takes only what the other repository links, and all of it or nothing', async () => {
+  test('a mount links only blobs that the other repository links, and all of them or none', async () => {
     await using at = await make();
     const a = await push(at, 'lib/a', bytesOf('a'));
     const b = await push(at, 'lib/b', bytesOf('b'));
@@ -438,7 +438,7 @@ function links(make: () => Promise<ContentHarness>): void {
     assert.ok(await read(at, 'lib/new', b));
   });
 
-  test('linking nothing makes no repository', async () => {
+  test('linking no blobs creates no repository', async () => {
     await using at = await make();
     await at.store.blobs.link('lib/new', []);
     assert.equal((await at.status()).repositories, 0);
@@ -446,7 +446,7 @@ function links(make: () => Promise<ContentHarness>): void {
 }
 
 function garbage(make: () => Promise<ContentHarness>): void {
-  test('a push of many hours keeps its first layer: the repository is in use, or has an open upload', async () => {
+  test('a push of many hours keeps its first layer while its repository is used or has an open upload', async () => {
     await using at = await make();
     await push(at, repository, layer);
     for (let hour = 0; hour < 5; hour += 1) {
@@ -459,10 +459,10 @@ function garbage(make: () => Promise<ContentHarness>): void {
     assert.deepEqual(await collect(at), nothing);
     at.now += 4 * HOUR + CLAIM_TTL_MS;
     const { links, ingests } = await collect(at);
-    assert.deepEqual([links, ingests], [6, 1], 'until the upload is given up');
+    assert.deepEqual([links, ingests], [6, 1], 'both end once the upload is abandoned');
   });
 
-  test('whoever hears that a blob is here can count on it for one grace', async () => {
+  test('a blob that was reported as present stays for one grace', async () => {
     await using at = await make();
     const { blobs } = at.store;
     const digest = await push(at, repository, layer);
@@ -475,7 +475,7 @@ function garbage(make: () => Promise<ContentHarness>): void {
     assert.deepEqual(await read(at, repository, digest), layer);
   });
 
-  test('what came over the link and is never named goes in the end', async () => {
+  test('transferred content that nothing names is deleted in the end', async () => {
     await using at = await make();
     const { blobs, ingests } = at.store;
     const digest = digestOf(layer);

@@ -10,7 +10,7 @@ import { until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { type Buses, connectAll } from '../rig.ts';
 
-/** What is left of an event after a kill at each place, and what a storage that starts makes of it. */
+/** The outbox after a kill at each step, and what storage publishes from it at the next start. */
 
 let buses: Buses;
 let folder: string;
@@ -40,23 +40,25 @@ async function left(metadata: Metadata): Promise<number> {
   return count;
 }
 
-test('an event that is stored leaves nothing behind; one that is not is said at the next start, once and in order', async () => {
+test('a stored event leaves the outbox; any other is published at the next start, once and in order', async () => {
   const { storage: bus } = buses;
   const publish = bus.publish;
   {
     await using metadata = await Metadata.open(join(folder, 'db'));
     const outbox = await EventOutbox.open(metadata, publish);
-    const told = [outbox.prepare(tagMoved, moved('a')), outbox.prepare(tagMoved, moved('b'))];
-    await metadata.write(told.flatMap(({ changes }) => changes));
+    const prepared = [outbox.prepare(tagMoved, moved('a')), outbox.prepare(tagMoved, moved('b'))];
+    await metadata.write(prepared.flatMap(({ changes }) => changes));
     assert.equal(await left(metadata), 2);
-    for (const { publish } of told) publish();
+    for (const { publish } of prepared) publish();
     await until(async () => (await left(metadata)) === 0);
 
-    // Killed before it was said; when the stream had it, and storage did not know; and before the change was written.
+    // Killed between the stream storing c and storage receiving the ack, before d is published, before e is written.
     const silent = new EventOutbox(metadata, () => {}, 10);
-    const [stored, unsaid, never] = ['c', 'd', 'e'].map((tag) => silent.prepare(tagMoved, moved(tag)));
-    await metadata.write([...stored!.changes, ...unsaid!.changes]);
-    assert.ok(never);
+    const [stored, unpublished, unwritten] = ['c', 'd', 'e'].map((tag) =>
+      silent.prepare(tagMoved, moved(tag)),
+    );
+    await metadata.write([...stored!.changes, ...unpublished!.changes]);
+    assert.ok(unwritten);
     await new Promise<void>((resolve) => publish(tagMoved, moved('c'), resolve));
     const made = { repository: 'app', digest, mediaType: 'application/json', size: 1 };
     await metadata.write(silent.prepare(manifestCommitted, made).changes);
@@ -67,12 +69,12 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
   await outbox.resume(bus, quiet);
   await until(async () => (await left(metadata)) === 0);
   assert.deepEqual(await tags(), ['a', 'b', 'c', 'd']);
-  // Numbers go on behind those that were left.
+  // Numbering continues after the events that were left.
   const next = outbox.prepare(tagMoved, moved('f'));
   assert.match(JSON.stringify(next.changes), /e!0*14"/);
 });
 
-test('an earlier event that was just the same does not stand for one that is left', async () => {
+test('an earlier event with the same content does not count as the one in the outbox', async () => {
   const { storage: bus } = buses;
   await using metadata = await Metadata.open(join(folder, 'again'));
   await new Promise<void>((resolve) => bus.publish(tagMoved, moved('x'), resolve));

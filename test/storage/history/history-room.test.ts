@@ -11,7 +11,7 @@ import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
 import { until } from '../../gateway/layer.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 
-/** Room in the history, on a real nats-server whose stream holds little. */
+/** Room in the history, on a real nats-server with a small stream. */
 
 const server = await TestBus.start();
 after(() => server[Symbol.asyncDispose]());
@@ -32,13 +32,13 @@ after(() => connection.close());
 
 let now = 0;
 const room = () => new HistoryRoom({ bus: storage, log: quiet, now: () => now });
-/** Some 6 KiB each, so that not many fill the stream. */
+/** About 6 KiB each, so that few events fill the stream. */
 const damaged = Array.from({ length: 80 }, () => `sha256:${'0'.repeat(64)}`);
 const dataOf = (ms: number) => ({ checked: 0, bytes: 0, damaged, ms });
-const say = (serial: number) =>
+const publish = (serial: number) =>
   new Promise<void>((stored) => storage.publish(scrubFinished, dataOf(serial), stored));
 
-async function tell(child: string, serial: number): Promise<void> {
+async function report(child: string, serial: number): Promise<void> {
   const event: Envelope = {
     specversion: '1.0',
     id: `x-${serial}`,
@@ -51,8 +51,8 @@ async function tell(child: string, serial: number): Promise<void> {
   await gateway.relay.store(child, { made: 'm', sequence: serial }, event);
 }
 
-/** What is kept of each: the number of the first and of the last, and how many. */
-async function kept(): Promise<Record<string, [number, number, number]>> {
+/** Retained events by owner: serial of the first and of the last one, and their count. */
+async function retained(): Promise<Record<string, [number, number, number]>> {
   const found: Record<string, [number, number, number]> = {};
   for await (const past of gateway.history({ since: 1 })) {
     if (!('event' in past) || past.event.type !== 'terrace.scrub.finished') continue;
@@ -64,18 +64,18 @@ async function kept(): Promise<Record<string, [number, number, number]>> {
   return found;
 }
 
-test('a layer below that tells without end pushes out only what it told itself', async () => {
+test('a layer below that floods the stream displaces only its own events', async () => {
   const lost: unknown[] = [];
   gateway.listen(historyLost, ({ data }) => lost.push(data));
-  for (let serial = 1; serial <= 20; serial += 1) await say(serial);
-  for (let serial = 1; serial <= 20; serial += 1) await tell('calm', serial);
-  const its = room();
+  for (let serial = 1; serial <= 20; serial += 1) await publish(serial);
+  for (let serial = 1; serial <= 20; serial += 1) await report('calm', serial);
+  const historyRoom = room();
   for (let serial = 1; serial <= 400; serial += 1) {
     now += 5_000;
-    await its.admit('flood', 6_000);
-    await tell('flood', serial);
+    await historyRoom.admit('flood', 6_000);
+    await report('flood', serial);
   }
-  const { own, calm, flood } = await kept();
+  const { own, calm, flood } = await retained();
   assert.deepEqual(
     [own, calm],
     [
@@ -85,55 +85,55 @@ test('a layer below that tells without end pushes out only what it told itself',
   );
   const [first = 0, last = 0, count = 0] = flood ?? [];
   assert.deepEqual([last, count], [400, 400 - first + 1]);
-  assert.ok(count > 50, `${count} of it are left`);
+  assert.ok(count > 50, `${count} of its events are left`);
   await until(() => lost.length > 0);
-  const said = lost as { reason: string; child: string; count: number }[];
-  assert.deepEqual([...new Set(said.map(({ reason, child }) => `${reason} ${child}`))], ['trimmed flood']);
-  await until(() => said.reduce((sum, one) => sum + one.count, 0) === 400 - count);
+  const losses = lost as { reason: string; child: string; count: number }[];
+  assert.deepEqual([...new Set(losses.map(({ reason, child }) => `${reason} ${child}`))], ['trimmed flood']);
+  await until(() => losses.reduce((sum, loss) => sum + loss.count, 0) === 400 - count);
 });
 
-test('what happens in the layer itself makes room, too, and what happened below is there', async () => {
-  const its = room();
-  const before = (await kept()).calm;
+test('events of the layer itself are trimmed, too, and displace no event from below', async () => {
+  const historyRoom = room();
+  const before = (await retained()).calm;
   for (let serial = 21; serial <= 300; serial += 1) {
     now += 5_000;
-    await say(serial);
-    if (serial % 4 === 0) await its.trimIfFull();
+    await publish(serial);
+    if (serial % 4 === 0) await historyRoom.trimIfFull();
   }
-  const { own, calm } = await kept();
+  const { own, calm } = await retained();
   assert.ok((own?.[0] ?? 0) > 1);
   assert.deepEqual(calm, before);
 });
 
-test('a layer below has its share of time, and is told when to come again', async () => {
+test('a layer below that exceeds its rate is refused, with the time to retry after', async () => {
   const empty = { ...storage.room, size: async () => ({ bytes: 0, limit: 256 * MIB }) };
-  const its = new HistoryRoom({
+  const historyRoom = new HistoryRoom({
     bus: { room: empty, publish: () => {} },
     log: quiet,
     now: () => now,
   });
-  await its.admit('burst', 12 * MIB);
-  const refused = await its.admit('burst', 12 * MIB).then(
+  await historyRoom.admit('burst', 12 * MIB);
+  const refused = await historyRoom.admit('burst', 12 * MIB).then(
     () => undefined,
     (error) => error as unknown,
   );
   assert.ok(Fault.is(refused, 'too-many'));
   assert.equal(refused.detail?.retryAfter, 64);
-  await its.admit('other', 12 * MIB);
+  await historyRoom.admit('other', 12 * MIB);
   now += 64_000;
-  await its.admit('burst', 12 * MIB);
+  await historyRoom.admit('burst', 12 * MIB);
 });
 
-test('what a child sends is charged before it is read, and its events only for what they have beyond that', async () => {
+test('bytes from a child are charged before they are read, and its events only for the rest', async () => {
   const bus = { room: { size: async () => ({ bytes: 0, limit: 0 }) } };
-  const at = new HistoryRoom({ bus: bus as never, log: quiet, now: () => now });
-  for (let n = 0; n < 15; n += 1) at.charge('loud', MIB);
-  // Of these, the half is left that is not charged yet.
-  await at.admit('loud', 1.5 * MIB, MIB);
+  const historyRoom = new HistoryRoom({ bus: bus as never, log: quiet, now: () => now });
+  for (let n = 0; n < 15; n += 1) historyRoom.charge('loud', MIB);
+  // Only the 0.5 MiB that are not charged yet are charged.
+  await historyRoom.admit('loud', 1.5 * MIB, MIB);
   assert.throws(
-    () => at.charge('loud', MIB),
+    () => historyRoom.charge('loud', MIB),
     (error) => Fault.is(error, 'too-many'),
   );
-  at.charge('loud', MIB / 2);
-  at.charge('quiet', MIB);
+  historyRoom.charge('loud', MIB / 2);
+  historyRoom.charge('quiet', MIB);
 });

@@ -8,9 +8,9 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import { watchHistory } from '../../../services/storage/history/history-watch.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
-import { until as untilSo } from '../../support/until.ts';
+import { until as untilTrue } from '../../support/until.ts';
 
-/** What storage finds out about the store of the bus. */
+/** Storage detects the loss of the store of the bus. */
 
 async function rig() {
   const stack = new AsyncDisposableStack();
@@ -25,7 +25,7 @@ async function rig() {
     metadata,
     operator,
     copy: join(folder, 'copy'),
-    /** A process of storage, until it is killed. */
+    /** Starts a process of storage, which can be killed. */
     storage: async () => {
       const bus = await server.connect('storage', `storage-${++serial}`);
       const end = new AbortController();
@@ -36,8 +36,8 @@ async function rig() {
       };
       return { bus, kill };
     },
-    /** What the stream says, as sizes of blobs, and losses. */
-    told: async () => {
+    /** The events of the stream: the sizes of blobs, or `lost`. */
+    history: async () => {
       await operator.flush();
       const all: unknown[] = [];
       for await (const past of operator.history({ since: 1 })) {
@@ -51,14 +51,15 @@ async function rig() {
 
 const digest = `sha256:${'0'.repeat(64)}`;
 
+/** A condition that throws does not hold yet. */
 const until = (condition: () => Promise<boolean>): Promise<void> =>
-  untilSo(() => condition().catch(() => false), String(condition));
+  untilTrue(() => condition().catch(() => false), String(condition));
 
-for (const [what, forget] of [
+for (const [name, forget] of [
   ['deleted', true],
   ['an older copy of itself', false],
 ] as const) {
-  test(`a store that is ${what} is told in the stream, once`, async () => {
+  test(`a store that is ${name} is reported in the stream, once`, async () => {
     await using r = await rig();
     const first = await r.storage();
     first.bus.publish(blobCommitted, { digest, size: 1 });
@@ -75,29 +76,29 @@ for (const [what, forget] of [
     if (!forget) await cp(r.copy, join(r.server.folder, 'jetstream'), { recursive: true });
     await r.server.up();
     const later = await r.storage();
-    // More than were lost: the numbers of those are taken again.
+    // More than were lost: the sequences of the lost events are used again.
     for (const size of [4, 5, 6]) later.bus.publish(blobCommitted, { digest, size });
     const expected = forget ? [4, 5, 6, 'lost'] : [1, 4, 5, 6, 'lost'];
-    let told: unknown[] = [];
-    await untilSo(
+    let events: unknown[] = [];
+    await untilTrue(
       async () => {
-        told = await r.told().catch(() => []);
-        return told.length === expected.length;
+        events = await r.history().catch(() => []);
+        return events.length === expected.length;
       },
-      () => `${JSON.stringify(told)} instead of ${JSON.stringify(expected)}`,
+      () => `${JSON.stringify(events)} instead of ${JSON.stringify(expected)}`,
     );
     later.bus.publish(blobCommitted, { digest, size: 7 });
     await until(async () => (await r.metadata.history())?.sequence === expected.length + 1);
-    told = await r.told();
-    assert.deepEqual(new Set(told), new Set([...expected, 7]));
-    assert.equal(told.length, expected.length + 1);
+    events = await r.history();
+    assert.deepEqual(new Set(events), new Set([...expected, 7]));
+    assert.equal(events.length, expected.length + 1);
   });
 }
 
-test('a store that goes on is no loss, over kills of the server and of storage', async () => {
+test('no loss is reported while the store survives kills of the server and of storage', async () => {
   await using r = await rig();
-  const heard: unknown[] = [];
-  r.operator.listen(historyLost, ({ data }) => heard.push(data));
+  const losses: unknown[] = [];
+  r.operator.listen(historyLost, ({ data }) => losses.push(data));
   for (const size of [1, 2, 3]) {
     const { bus, kill } = await r.storage();
     bus.publish(blobCommitted, { digest, size });
@@ -106,6 +107,6 @@ test('a store that goes on is no loss, over kills of the server and of storage',
     await r.server.kill();
     await r.server.up();
   }
-  await until(async () => (await r.told()).length === 3);
-  assert.deepEqual([await r.told(), heard], [[1, 2, 3], []]);
+  await until(async () => (await r.history()).length === 3);
+  assert.deepEqual([await r.history(), losses], [[1, 2, 3], []]);
 });

@@ -25,7 +25,7 @@ before(async () => {
 });
 after(() => buses.server[Symbol.asyncDispose]());
 
-/** A small world, so that operations meet: two repositories, two layers, three manifests, two tags. */
+/** Few names, so that operations collide: two repositories, two layers, three manifests, two tags. */
 const repositories = ['lib/a', 'lib/a-b'] as const;
 const config = bytesOf('{}');
 const layers = [bytesOf('layer 0'), bytesOf('layer 1')] as const;
@@ -60,20 +60,20 @@ type Model = {
   tags: Map<string, string>;
   bases: Map<string, string>;
   known: Set<string>;
-  /** What the parent does not have, and what it has and the layer had. */
+  /** Manifests that the parent does not have; deleted ones that it has. */
   unsent: Set<string>;
   withdrawn: Set<string>;
-  /** Unsent, but deleted before the parent heard of an earlier deletion. */
+  /** Unsent, after a deletion that the parent has not received. */
   again: Set<string>;
 };
-/** What an operation answers: `ok` or the code of the fault. */
+/** The model returns the expected result: `ok` or the code of the fault. */
 type Operation = { name: string; real: (rig: Rig) => Promise<unknown>; model: (m: Model) => string };
 
 const repository = fc.constantFrom(...repositories);
 const tag = fc.constantFrom(...tags);
 const blob = fc.constantFrom(...blobs);
 const manifest = fc.constantFrom(...manifests);
-/** What is expected of a tag: nothing said, no tag, or one of the manifests. */
+/** The expected target of a tag: any, none, or one of the manifests. */
 const expect = fc.oneof(
   { weight: 3, arbitrary: fc.constant(undefined) },
   { weight: 1, arbitrary: fc.constantFrom(null, ...manifests.map(({ digest }) => digest)) },
@@ -82,7 +82,7 @@ const on = (...parts: string[]) => parts.join(' ');
 const conflicts = (m: Model, r: string, t: string, expected: string | null | undefined) =>
   expected !== undefined && (m.tags.get(on(r, t)) ?? null) !== expected;
 
-/** Links need a manifest of their repository, content needs a link or a manifest, a repository needs anything. */
+/** A link needs a manifest of its repository, content needs a link or a manifest, a repository needs any record. */
 function collectIn(m: Model): void {
   for (const link of m.links) {
     const [r, digest] = link.split(' ') as [string, string];
@@ -224,7 +224,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     },
   })),
   fc.tuple(repository, manifest).map(([r, { digest }]) => ({
-    name: `the parent heard of ${digest.slice(7, 12)} of ${r}`,
+    name: `the parent received ${digest.slice(7, 12)} of ${r}`,
     real: (rig: Rig) => rig.syncer.call(settleOutgoing, { repository: r, digests: [digest] }),
     model: (m: Model) => {
       for (const records of [m.unsent, m.again, m.withdrawn]) records.delete(on(r, digest));
@@ -245,7 +245,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.constant({
       name: 'collect garbage',
       real: (rig: Rig) => {
-        // Longer than any grace, and than uploads that were refused are kept.
+        // Longer than any grace, and than refused uploads stay.
         rig.now += 2 * 86_400_000;
         return rig.storage.garbage.collect(false);
       },
@@ -267,7 +267,7 @@ const outcome = (work: Promise<unknown>): Promise<string> =>
     },
   );
 
-/** Everything that can be asked of storage is as the model has it. */
+/** Compares the answers to all requests with the model. */
 async function compare(rig: Rig, m: Model): Promise<void> {
   const { call } = rig.gateway;
   const limit = 100;
@@ -322,7 +322,7 @@ async function compare(rig: Rig, m: Model): Promise<void> {
   }
 }
 
-test('any history of operations leaves what a simple model of it leaves', async () => {
+test('any sequence of operations leaves the state that a simple model predicts', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(operation, { maxLength: 40, size: 'max' }), async (operations) => {
       await using rig = await Rig.open(buses);

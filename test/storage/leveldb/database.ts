@@ -10,12 +10,12 @@ import { mayBeUnsynced } from '../../../services/storage/metadata/batch-changes.
 export const isSynced = ({ changes }: WriteBatch): boolean =>
   changes.some((change) => !mayBeUnsynced(change));
 
-export const look = (folder: string, mayLack: MayLack): Promise<Examined> =>
+export const examineFolder = (folder: string, mayLack: MayLack): Promise<Examined> =>
   examine(folder, { mayLack, isSynced });
 
 export type Batch = { sync: boolean; entries: [key: string, value: unknown][] };
 
-/** A LevelDB as a process leaves it that was killed: some tables, and a log with all that came after them. */
+/** A LevelDB whose process was killed: some tables, and a log with the later batches. */
 export class KilledDatabase implements AsyncDisposable {
   readonly #root: string;
   readonly folder: string;
@@ -51,7 +51,7 @@ export class KilledDatabase implements AsyncDisposable {
     return join(this.folder, names.at(-1) as string);
   }
 
-  /** The same, with one of its files changed, for as long as `work` takes. */
+  /** Runs `work` on the database with one of its files changed. */
   async with<T>(
     path: string,
     change: (bytes: Buffer) => Buffer | undefined,

@@ -24,9 +24,9 @@ import { quiet } from '../../support/bus.ts';
 import { bytesOf, digestOf, imageOf, jsonOf } from '../rig.ts';
 
 /**
- * Garbage collection and one request at once, their steps in any order: each look at metadata and each change of it or
- * of the files is a step. What was there before is out of its grace, so nothing but the order in which both sides speak
- * and look keeps them apart.
+ * Garbage collection and one concurrent request, with their steps in any order: each read of metadata and each change
+ * of it or of the files is a step. The grace of existing content has passed, so that only the order in which both sides
+ * write and read protects it.
  */
 class World implements AsyncDisposable {
   readonly data: string;
@@ -38,9 +38,9 @@ class World implements AsyncDisposable {
   readonly #space: SpaceGuard;
   now = 0;
   steps = 0;
-  /** The request begins in the middle of the collection. */
-  begin: { at: number; now: () => void } | undefined;
-  /** Set while steps are put in order. */
+  /** Starts the request at a step in the middle of the collection. */
+  begin: { at: number; start: () => void } | undefined;
+  /** Set while the steps are scheduled. */
   scheduler: fc.Scheduler | undefined;
 
   static async open(): Promise<World> {
@@ -59,7 +59,7 @@ class World implements AsyncDisposable {
     this.#space = new SpaceGuard(data, publish, quiet);
     this.#space.reserve = 0;
     const commits = new Commits(stepwise, store, locks, publish);
-    const some = {
+    const common = {
       store,
       commits,
       grace,
@@ -71,16 +71,16 @@ class World implements AsyncDisposable {
       now: () => this.now,
       running: () => this.now,
     };
-    this.ingests = new Ingests(data, { ...some, metadata: stepwise });
+    this.ingests = new Ingests(data, { ...common, metadata: stepwise });
     const outbox = new EventOutbox(stepwise, publish);
-    const parts = { ...some, metadata: stepwise, ingests: this.ingests, outbox };
-    this.blobs = new Blobs(parts);
-    this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));
+    const deps = { ...common, metadata: stepwise, ingests: this.ingests, outbox };
+    this.blobs = new Blobs(deps);
+    this.manifests = new Manifests(deps, new Tags(deps), new Outgoing(deps));
     const rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
-    this.garbage = new GarbageCollector(parts, data, () => rules);
+    this.garbage = new GarbageCollector(deps, data, () => rules);
   }
 
-  /** An upload with these bytes in it, held. */
+  /** A held upload with these bytes in it. */
   async uploaded(repository: string, bytes: Uint8Array) {
     const { id, claim, path } = await this.ingests.startUpload({ repository, by: 'a', hold: true });
     await mkdir(join(this.data, path), { recursive: true });
@@ -94,23 +94,23 @@ class World implements AsyncDisposable {
     return digest;
   }
 
-  async isHere(digest: string): Promise<boolean> {
+  async isPresent(digest: string): Promise<boolean> {
     const hex = digest.slice(7);
     const file = stat(join(this.data, 'blobs/sha256', hex.slice(0, 2), hex)).catch(() => undefined);
     return !!(await this.metadata.blob(digest)) && !!(await file);
   }
 
-  #stepwise<T extends object>(whole: T): T {
+  #stepwise<T extends object>(target: T): T {
     const step = async () => {
       this.steps += 1;
-      if (this.steps === this.begin?.at) this.begin.now();
+      if (this.steps === this.begin?.at) this.begin.start();
       await this.scheduler?.schedule(Promise.resolve());
     };
-    return new Proxy(whole, {
+    return new Proxy(target, {
       get: (_, name) => {
-        const value = Reflect.get(whole, name, whole);
+        const value = Reflect.get(target, name, target);
         if (typeof value !== 'function') return value;
-        if (['path', 'file', 'instant'].includes(String(name))) return value.bind(whole);
+        if (['path', 'file', 'instant'].includes(String(name))) return value.bind(target);
         return (...args: unknown[]) => {
           if (
             ['named', 'repositories'].includes(String(name)) ||
@@ -118,13 +118,13 @@ class World implements AsyncDisposable {
           ) {
             return (async function* () {
               await step();
-              for await (const entry of value.apply(whole, args)) {
+              for await (const entry of value.apply(target, args)) {
                 yield entry;
                 await step();
               }
             })();
           }
-          const result = () => value.apply(whole, args);
+          const result = () => value.apply(target, args);
           if (name === 'ingests') return result();
           return step()
             .then(result)
@@ -142,11 +142,11 @@ class World implements AsyncDisposable {
 }
 
 type Scene = {
-  /** What it needs may be gone. */
+  /** The content that it needs may be deleted. */
   refusable: boolean;
-  /** Before both begin. @returns the request */
+  /** Runs before both start. @returns the request */
   before: (world: World, serial: number) => Promise<() => Promise<unknown>>;
-  /** What must be so after a request that succeeded. */
+  /** Asserts what a request that succeeded guarantees. */
   holds: (world: World, serial: number) => Promise<void>;
 };
 
@@ -161,7 +161,7 @@ const scenes: Record<string, Scene> = {
     },
     async holds(world, serial) {
       assert.ok(await world.metadata.link('to', digestOf(layer(serial))));
-      assert.ok(await world.isHere(digestOf(layer(serial))));
+      assert.ok(await world.isPresent(digestOf(layer(serial))));
     },
   },
   'a blob that nothing links is pushed again': {
@@ -172,10 +172,10 @@ const scenes: Record<string, Scene> = {
     },
     async holds(world, serial) {
       assert.ok(await world.metadata.link('to', digestOf(layer(serial))));
-      assert.ok(await world.isHere(digestOf(layer(serial))));
+      assert.ok(await world.isPresent(digestOf(layer(serial))));
     },
   },
-  'a layer that no manifest names yet is asked for': {
+  'a layer that no manifest names yet is requested': {
     refusable: true,
     async before(world, serial) {
       const digest = await world.push('to', layer(serial));
@@ -183,16 +183,16 @@ const scenes: Record<string, Scene> = {
     },
     async holds(world, serial) {
       assert.ok(await world.metadata.link('to', digestOf(layer(serial))));
-      assert.ok(await world.isHere(digestOf(layer(serial))));
+      assert.ok(await world.isPresent(digestOf(layer(serial))));
     },
   },
-  'a manifest comes that names blobs nothing named': {
+  'a manifest arrives that names blobs nothing named': {
     refusable: true,
     async before(world, serial) {
       await world.push('from', bytesOf('{}'));
       await world.push('from', layer(serial));
       const bytes = jsonOf(image(serial));
-      // An open upload would keep all of its repository.
+      // An open upload would protect all blobs of its repository.
       const held = await world.uploaded('elsewhere', bytes);
       const query = { repository: 'from', digest: digestOf(bytes), mediaType: mediaTypes.ociManifest };
       return () => world.manifests.put({ ...held, ...query, tag: 'latest' });
@@ -200,7 +200,7 @@ const scenes: Record<string, Scene> = {
     async holds(world, serial) {
       assert.ok(await world.metadata.manifest('from', digestOf(jsonOf(image(serial)))));
       for (const bytes of [jsonOf(image(serial)), bytesOf('{}'), layer(serial)]) {
-        assert.ok(await world.isHere(digestOf(bytes)));
+        assert.ok(await world.isPresent(digestOf(bytes)));
       }
       for (const bytes of [bytesOf('{}'), layer(serial)]) {
         assert.ok(await world.metadata.link('from', digestOf(bytes)));
@@ -209,12 +209,12 @@ const scenes: Record<string, Scene> = {
   },
 };
 
-const legitimate = ['blob-unknown', 'name-unknown', 'manifest-blob-unknown'];
+const refusals = ['blob-unknown', 'name-unknown', 'manifest-blob-unknown'];
 
 for (const [name, scene] of Object.entries(scenes)) {
-  test(`while garbage is collected, ${name}: it is refused, or all of it is here`, async () => {
+  test(`during garbage collection, ${name}: it is refused, or all its content is present`, async () => {
     let serial = 0;
-    let took = 1;
+    let stepCount = 1;
     const outcomes = new Set<string>();
     const once = async (scheduler: fc.Scheduler) => {
       serial += 1;
@@ -226,25 +226,25 @@ for (const [name, scene] of Object.entries(scenes)) {
       world.scheduler = scheduler;
       world.steps = 0;
       const begin = Promise.withResolvers<void>();
-      // At each of the steps that a collection takes, one after the other.
-      world.begin = { at: 1 + (serial % took), now: begin.resolve };
+      // At each step of a collection in turn.
+      world.begin = { at: 1 + (serial % stepCount), start: begin.resolve };
       const collected = world.garbage.collect(false).finally(begin.resolve);
       const both = Promise.all([
         collected,
         begin.promise.then(request).then(
           () => 'ok',
           (error) => {
-            if (Fault.is(error) && legitimate.includes(error.code)) return error.code;
+            if (Fault.is(error) && refusals.includes(error.code)) return error.code;
             throw error;
           },
         ),
       ]);
       const [, outcome] = await scheduler.waitFor(both);
       world.scheduler = undefined;
-      took = world.steps;
+      stepCount = world.steps;
       outcomes.add(outcome);
       for await (const [repository, named] of world.metadata.named('l')) {
-        assert.ok(await world.isHere(named), `${repository} links ${named}, which is not here`);
+        assert.ok(await world.isPresent(named), `${repository} links ${named}, which is missing`);
       }
       if (outcome === 'ok') await scene.holds(world, serial);
     };
@@ -253,7 +253,7 @@ for (const [name, scene] of Object.entries(scenes)) {
       numRuns,
       endOnFailure: true,
     });
-    assert.ok(outcomes.has('ok'), 'the request came first at times');
+    assert.ok(outcomes.has('ok'), 'the request came first at least once');
     assert.equal(outcomes.size > 1, scene.refusable, [...outcomes].join());
   });
 }

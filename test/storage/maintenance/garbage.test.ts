@@ -31,23 +31,23 @@ async function collect(rig: Rig, dryRun = false) {
   return found;
 }
 
-const isHere = async (rig: Rig, bytes: Uint8Array) => {
+const isPresent = async (rig: Rig, bytes: Uint8Array) => {
   const { digests } = await rig.gateway.call(missingBlobs, { digests: [digestOf(bytes)] });
   return digests.length === 0;
 };
 const fileOf = (rig: Rig, digest: string) =>
   join(rig.data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));
 
-test('what a manifest names stays, tagged or not; the rest goes when its grace is over, link first', async () => {
+test('content that a manifest names stays, tagged or not; the rest is deleted after its grace, link first', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'layer');
   const unnamed = bytesOf('no manifest names this');
   const digest = await rig.gateway.push(repository, unnamed);
-  assert.deepEqual(await collect(rig), nothing, 'grace');
+  assert.deepEqual(await collect(rig), nothing, 'within the grace');
   rig.now += HOUR;
   const found = { ...nothing, links: 1, blobs: 1, bytes: unnamed.byteLength };
   assert.deepEqual(await collect(rig, true), found);
-  assert.deepEqual(await collect(rig, true), found, 'counting changes nothing');
+  assert.deepEqual(await collect(rig, true), found, 'a dry run changes nothing');
   rig.events.length = 0;
   assert.deepEqual(await collect(rig), found);
   assert.deepEqual(
@@ -56,11 +56,11 @@ test('what a manifest names stays, tagged or not; the rest goes when its grace i
   );
   await assert.rejects(stat(fileOf(rig, digest)), { code: 'ENOENT' });
   await assert.rejects(rig.gateway.call(locateBlob, { repository, digest }), fault('blob-unknown'));
-  assert.ok(await isHere(rig, layer));
+  assert.ok(await isPresent(rig, layer));
   assert.deepEqual(await collect(rig), nothing);
 });
 
-test('the content of a deleted image goes, unless another repository has it; then the repository goes', async () => {
+test('the content of a deleted image is deleted unless another repository links it, then the repository', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'layer', { tag: 'v1' });
   await rig.gateway.pushImage('lib/other', 'another');
@@ -69,12 +69,12 @@ test('the content of a deleted image goes, unless another repository has it; the
   rig.now += HOUR;
   const { links, blobs, repositories } = await collect(rig);
   assert.deepEqual([links, blobs, repositories], [2, 2, 1], 'layer and manifest; the config is shared');
-  assert.ok(await isHere(rig, bytesOf('{}')));
+  assert.ok(await isPresent(rig, bytesOf('{}')));
   const { repositories: left } = await rig.gateway.call(listRepositories, { limit: 9 });
   assert.deepEqual(left, ['lib/other']);
 });
 
-test('a layer that a manifest need not have here, but that is here, stays', async () => {
+test('a foreign layer that is present stays', async () => {
   await using rig = await Rig.open(buses);
   const foreign = bytesOf('of another place');
   await rig.gateway.push(repository, foreign);
@@ -87,7 +87,7 @@ test('a layer that a manifest need not have here, but that is here, stays', asyn
   assert.deepEqual(await collect(rig), nothing);
 });
 
-test('a digest that is written with escapes is named all the same', async () => {
+test('a digest that a manifest writes with escapes counts as named', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, bytesOf('{}'));
   await rig.gateway.push(repository, layer);
@@ -97,22 +97,22 @@ test('a digest that is written with escapes is named all the same', async () => 
   assert.deepEqual(await collect(rig), nothing);
 });
 
-test('after a start everything is kept for one grace, as the configuration has it', async () => {
+test('after a start all content is protected for one grace of the configuration', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, layer);
   rig.now += HOUR;
   await rig.restart();
-  rig.keep({ garbage: { graceMs: 5_000 } });
+  rig.configure({ garbage: { graceMs: 5_000 } });
   rig.now += 4_999;
   assert.deepEqual(await collect(rig), nothing);
-  rig.keep({ garbage: { graceMs: 6_000 } });
+  rig.configure({ garbage: { graceMs: 6_000 } });
   rig.now += 2_000;
-  assert.deepEqual(await collect(rig), nothing, 'a longer grace knows nothing of what was said before');
+  assert.deepEqual(await collect(rig), nothing, 'renewals before a longer grace was set may be missing');
   rig.now += 4_000;
   assert.equal((await collect(rig)).blobs, 1);
 });
 
-test('what came over the link waits for its manifest for weeks, linked or not, also over restarts', async () => {
+test('transferred content is kept for weeks without a manifest, linked or not, also over restarts', async () => {
   await using rig = await Rig.open(buses);
   const digest = digestOf(layer);
   const claim = await rig.syncer.call(claimTransfer, { digest, size: layer.byteLength, by: 'a' });
@@ -128,10 +128,10 @@ test('what came over the link waits for its manifest for weeks, linked or not, a
   const manifest = await rig.gateway.pushImage(repository, 'layer');
   await rig.gateway.call(deleteManifest, { repository, digest: manifest });
   rig.now += HOUR;
-  assert.equal((await collect(rig)).blobs, 3, 'named once, it is like any other');
+  assert.equal((await collect(rig)).blobs, 3, 'once it was named, it is like other content');
 });
 
-test('uploads and transfers that nobody goes on with are given up in their time, never one that is held', async () => {
+test('abandoned uploads and transfers are deleted after their time, held ones never', async () => {
   await using rig = await Rig.open(buses);
   const upload = await rig.gateway.call(startUpload, { repository, by: 'a', hold: false });
   await rig.gateway.write(upload, layer);
@@ -143,30 +143,30 @@ test('uploads and transfers that nobody goes on with are given up in their time,
   assert.deepEqual(await collect(rig), { ...nothing, ingests: 1, bytes: layer.byteLength });
   rig.now += 29 * DAY;
   const held = await rig.gateway.call(startUpload, { repository, by: 'a', hold: true });
-  rig.keep({ garbage: { uploadsMs: 0 } });
+  rig.configure({ garbage: { uploadsMs: 0 } });
   assert.equal((await collect(rig)).ingests, 1);
   assert.deepEqual(await readdir(join(rig.data, 'ingest')), [held.id]);
   rig.now += CLAIM_TTL_MS;
   assert.equal((await collect(rig)).ingests, 1);
 });
 
-test('files without a record go, and what lay in quarantine for a month', async () => {
+test('files without a record are deleted, and files that were in quarantine for a month', async () => {
   await using rig = await Rig.open(buses);
   const stray = fileOf(rig, digestOf(bytesOf('stray')));
   await mkdir(dirname(stray), { recursive: true });
   await writeFile(stray, 'half of it');
-  const aside = join(rig.data, 'quarantine', 'old');
-  await mkdir(dirname(aside));
-  await writeFile(aside, 'x');
-  await utimes(aside, 0, 0);
+  const quarantined = join(rig.data, 'quarantine', 'old');
+  await mkdir(dirname(quarantined));
+  await writeFile(quarantined, 'x');
+  await utimes(quarantined, 0, 0);
   assert.deepEqual(await collect(rig, true), { ...nothing, strays: 1, bytes: 10 });
   assert.equal(await readFile(stray, 'utf8'), 'half of it');
   assert.equal((await collect(rig)).strays, 1);
   await assert.rejects(stat(stray), { code: 'ENOENT' });
-  await assert.rejects(stat(aside), { code: 'ENOENT' });
+  await assert.rejects(stat(quarantined), { code: 'ENOENT' });
 });
 
-test('one run at a time', async () => {
+test('one collection runs at a time', async () => {
   await using rig = await Rig.open(buses);
   const first = collect(rig);
   await assert.rejects(collect(rig), fault('busy'));
@@ -174,7 +174,7 @@ test('one run at a time', async () => {
   await collect(rig);
 });
 
-test('a manifest that can not be read keeps every link of its repository', async () => {
+test('an unreadable manifest keeps every link of its repository', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'layer', { tag: 'v1' });
   await rig.gateway.push(repository, bytesOf('unnamed'));

@@ -16,7 +16,7 @@ after(() => buses.server[Symbol.asyncDispose]());
 
 const EVERY_SECOND = '* * * * * *';
 
-test('garbage goes and content is checked by the clock, as the configuration in force says', async () => {
+test('garbage collection and scrub run at the schedules of the configuration in force', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push('app', bytesOf('garbage'));
   using schedules = new Schedules(rig.storage, quiet);
@@ -30,11 +30,11 @@ test('garbage goes and content is checked by the clock, as the configuration in 
     garbageCollection: { ...garbageCollection, schedule: EVERY_SECOND },
     scrub: { ...scrub, schedule: EVERY_SECOND },
   });
-  const heard = (type: string) => rig.events.filter(([each]) => each === type).length;
-  await until(() => heard('garbage.collected') > 0 && heard('scrub.finished') > 0);
+  const count = (type: string) => rig.events.filter(([each]) => each === type).length;
+  await until(() => count('garbage.collected') > 0 && count('scrub.finished') > 0);
   for (const type of ['garbage.collected', 'scrub.finished']) {
     const [, data] = rig.events.find(([each]) => each === type) ?? [];
-    assert.equal((data as { account?: string }).account, '_schedule', 'nobody asked for it');
+    assert.equal((data as { account?: string }).account, '_schedule', 'no account requested it');
   }
   const audited = await readFile(join(rig.data, 'log/audit.log'), 'utf8');
   for (const action of ['garbage/collect', 'scrub/run']) {

@@ -28,7 +28,7 @@ async function overwrite(rig: Rig, digest: string, text: string): Promise<void> 
 
 const damagedOf = async (rig: Rig) => (await rig.syncer.call(listDamaged, { limit: 100 })).damaged;
 
-test('what is whole stays, and is counted', async () => {
+test('undamaged content stays and is counted', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'layer');
   await rig.gateway.push(repository, bytesOf(''));
@@ -38,7 +38,7 @@ test('what is whole stays, and is counted', async () => {
   assert.deepEqual(await damagedOf(rig), []);
 });
 
-test('damaged content is absent for everybody until it comes again, and lies in quarantine', async () => {
+test('damaged content is absent until it is supplied again, and its bytes are in quarantine', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'layer', { tag: 'v1' });
   const [blob, config] = [digestOf(layer), digestOf(bytesOf('{}'))];
@@ -48,16 +48,19 @@ test('damaged content is absent for everybody until it comes again, and lies in 
   const { damaged } = await rig.storage.scrubber.scrub(1e9);
   assert.deepEqual(damaged.sort(), [blob, config, digest].sort());
   assert.deepEqual(rig.events.filter(([type]) => type === 'blob.damaged').length, 3);
-  const aside = await readdir(join(rig.data, 'quarantine'));
-  assert.equal(aside.length, 2);
-  const kept = aside.find((name) => name.includes(blob.slice(7)));
-  assert.equal(await readFile(join(rig.data, 'quarantine', kept!), 'utf8'), 'LAYER');
+  const quarantined = await readdir(join(rig.data, 'quarantine'));
+  assert.equal(quarantined.length, 2);
+  const file = quarantined.find((name) => name.includes(blob.slice(7)));
+  assert.equal(await readFile(join(rig.data, 'quarantine', file!), 'utf8'), 'LAYER');
 
   const absent = async () => {
-    for (const one of [blob, config]) {
-      await assert.rejects(rig.gateway.call(locateBlob, { repository, digest: one }), fault('blob-unknown'));
+    for (const missing of [blob, config]) {
       await assert.rejects(
-        rig.gateway.call(linkBlobs, { repository: 'lib/b', digests: [one] }),
+        rig.gateway.call(locateBlob, { repository, digest: missing }),
+        fault('blob-unknown'),
+      );
+      await assert.rejects(
+        rig.gateway.call(linkBlobs, { repository: 'lib/b', digests: [missing] }),
         fault('blob-unknown'),
       );
     }
@@ -94,12 +97,12 @@ test('damaged content is absent for everybody until it comes again, and lies in 
   assert.equal((await rig.gateway.call(storageStatus, {})).damaged, 0);
 });
 
-test('garbage collection keeps the links of damaged content, and forgets it when nothing names it', async () => {
+test('garbage collection keeps the links of damaged content, and drops its record once nothing names it', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'layer');
-  const loose = await rig.gateway.push(repository, bytesOf('loose'));
+  const unnamed = await rig.gateway.push(repository, bytesOf('loose'));
   await rm(fileOf(rig, digestOf(layer)));
-  await rm(fileOf(rig, loose));
+  await rm(fileOf(rig, unnamed));
   await rig.storage.scrubber.scrub(1e9);
   rig.now += 86_400_000;
   const { links, blobs } = await rig.storage.garbage.collect(false);
@@ -110,7 +113,7 @@ test('garbage collection keeps the links of damaged content, and forgets it when
   );
 });
 
-test('it reads no faster than it may, and one at a time', async () => {
+test('a scrub stays within its rate, and one runs at a time', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, random(3_000_000));
   const began = performance.now();
@@ -120,15 +123,15 @@ test('it reads no faster than it may, and one at a time', async () => {
   assert.ok(performance.now() - began >= 280);
 });
 
-test('one that reads a byte a second gives up when storage ends', async () => {
+test('a slow scrub is aborted when storage stops', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, random(3_000_000));
-  const given = assert.rejects(rig.storage.scrubber.scrub(1), fault('unavailable'));
+  const aborted = assert.rejects(rig.storage.scrubber.scrub(1), fault('unavailable'));
   rig.storage.abortMaintenance();
-  await given;
+  await aborted;
 });
 
-test('a full page of damaged content fits into one message, however long the names are', () => {
+test('a full page of damaged content fits into one message, also with the longest names', () => {
   const one = {
     digest: digestOf(layer, 'sha512'),
     size: Number.MAX_SAFE_INTEGER,
@@ -139,13 +142,13 @@ test('a full page of damaged content fits into one message, however long the nam
   assert.ok(packedSize({ damaged: Array(maximum).fill(one), more: true }) < 1024 * 1024);
 });
 
-test('metadata that the disk has damaged while storage runs are said, in the answer and in the status', async () => {
+test('metadata that is damaged on disk while storage runs is reported in the answer and in the status', async () => {
   await using rig = await Rig.open(buses);
   for (let i = 0; i < 5; i += 1) await rig.gateway.pushImage('lib/app', `layer ${i}`, { tag: `v${i}` });
-  // What was in the log is in a table after a restart.
+  // A restart converts the log to a table.
   await rig.restart();
-  const whole = await rig.storage.scrubber.scrub();
-  assert.equal(whole.metadata, undefined);
+  const before = await rig.storage.scrubber.scrub();
+  assert.equal(before.metadata, undefined);
   const folder = join(rig.data, 'metadata');
   const table = (await readdir(folder))
     .filter((name) => name.endsWith('.ldb'))

@@ -13,7 +13,7 @@ import { TestBus } from '../../support/bus.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { fault } from '../rig.ts';
 
-/** Metadata are opened only where all that was stored can be read, and a refusal changes nothing. */
+/** Metadata is opened only if all that was stored can be read, and a refusal changes nothing. */
 
 let root: string;
 let folder: string;
@@ -48,7 +48,7 @@ async function contents(): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(texts));
 }
 
-test('four bytes of the log: the start is refused, with what is damaged and what to do, and nothing is changed', async () => {
+test('with four damaged bytes in the log, the start is refused with cause and remedy, and nothing is changed', async () => {
   await damage(await fileOf('.log'), 4_000);
   const before = await contents();
   const refused = (error: Error) =>
@@ -60,7 +60,7 @@ test('four bytes of the log: the start is refused, with what is damaged and what
   assert.deepEqual(await contents(), before);
 });
 
-test('CURRENT, a missing log, and all of it', async () => {
+test('a damaged or missing CURRENT and missing metadata are refused', async () => {
   await writeFile(join(folder, 'CURRENT'), 'MANIFEST-9999');
   await assert.rejects(Metadata.open(folder), /\(CURRENT is damaged\)/);
   await rm(join(folder, 'CURRENT'));
@@ -70,20 +70,20 @@ test('CURRENT, a missing log, and all of it', async () => {
   await assert.rejects(readdir(folder), { code: 'ENOENT' });
 });
 
-test('a volume of an earlier version, of which nothing but content is left', async () => {
+test('a volume of an earlier version that has only its content left is refused', async () => {
   const volume = join(root, 'earlier');
   await mkdir(join(volume, 'blobs/sha256/ab'), { recursive: true });
   await assert.rejects(Metadata.open(join(volume, 'metadata')), /has lost its metadata/);
 });
 
-test('one whose first start was cut off is made anew', async () => {
+test('metadata whose first start was interrupted is created again', async () => {
   const volume = join(root, 'begun');
   await mkdir(join(volume, 'metadata'), { recursive: true });
   await writeFile(join(volume, 'metadata/MANIFEST-000001'), 'half of');
   await (await Metadata.open(join(volume, 'metadata')))[Symbol.asyncDispose]();
 });
 
-test('a backup of a layer that ran is opened where it is whole', async () => {
+test('a complete backup of a running layer is opened', async () => {
   const copy = join(root, 'backup/metadata');
   {
     await using metadata = await Metadata.open(folder);
@@ -95,7 +95,7 @@ test('a backup of a layer that ran is opened where it is whole', async () => {
   assert.equal(await restored.tag('app', 'last'), 'sha256:1');
 });
 
-test('what may be missing depends on how they were left', async () => {
+test('what a log may lack depends on how the metadata was closed', async () => {
   const closed = await readState(folder);
   assert.deepEqual([closed?.closed, closed?.made], [true, true]);
   const metadata = await Metadata.open(folder);
@@ -111,7 +111,7 @@ test('what may be missing depends on how they were left', async () => {
   assert.equal(mayLack({ ...state, closed: true, opening: 'm1' }, 'this', 'm2'), 'unsynced');
 });
 
-test('what an earlier version left after a power cut is no damage, although this one had closed them before', async () => {
+test('a torn log of an earlier version is no damage, although this version closed the metadata before', async () => {
   const level = new Level<string, unknown>(folder, { valueEncoding: 'json' });
   await level.open();
   for (const tag of ['earlier', 'torn']) await level.put(`t!app!${tag}`, 'sha256:1');
@@ -123,29 +123,29 @@ test('what an earlier version left after a power cut is no damage, although this
   assert.equal(await metadata.tag('app', 'v1'), 'sha256:1');
 });
 
-test('the end of a log that a power cut left torn is no damage, unless all was on the disk before', async () => {
+test('a torn end of a log is no damage after a power loss, unless all of it was on the disk before', async () => {
   const log = await fileOf('.log');
   const bytes = await readFile(log);
   const torn = Buffer.concat([bytes.subarray(0, -30), Buffer.alloc(30)]);
   await writeFile(log, torn);
-  await assert.rejects(Metadata.open(folder), fault('volume-unusable'), 'it was closed in good order');
+  await assert.rejects(Metadata.open(folder), fault('volume-unusable'), 'it was closed gracefully');
   await writeFile(`${folder}.json`, JSON.stringify({ boot: 'another', closed: false, made: true }));
   await using metadata = await Metadata.open(folder);
   for (let i = 0; i < 200; i += 1) assert.equal(await metadata.tag('app', `v${i}`), `sha256:${i}`);
 });
 
-test('a volume that is mounted read-only: the fault says so', async (t) => {
+test('the fault of a volume that is mounted read-only names the cause', async (t) => {
   await using volume = await smallVolume(32);
   if (!volume) return t.skip('needs the right to mount');
-  const there = join(volume.path, 'metadata');
-  await (await Metadata.open(there))[Symbol.asyncDispose]();
+  const path = join(volume.path, 'metadata');
+  await (await Metadata.open(path))[Symbol.asyncDispose]();
   volume.readOnly();
-  const said = (error: Error) =>
+  const refused = (error: Error) =>
     fault('volume-unusable')(error) && /\(EROFS\).*mount it writable$/.test(error.message);
-  await assert.rejects(Metadata.open(there), said);
+  await assert.rejects(Metadata.open(path), refused);
 });
 
-test('the process ends with 65 and one line without a trace, so that whoever keeps it running knows', async () => {
+test('the process exits with 65 and one log line without a stack trace, for its supervisor', async () => {
   await damage(await fileOf('.log'), 4_000);
   await using server = await TestBus.start();
   const env = {
@@ -166,12 +166,12 @@ test('the process ends with 65 and one line without a trace, so that whoever kee
 
 async function execute(main: string, env: NodeJS.ProcessEnv) {
   const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const said = { stdout: '', stderr: '' };
+  const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
-      said[name] += text;
+      output[name] += text;
     });
   }
   const [status] = await once(child, 'close');
-  return { status, ...said };
+  return { status, ...output };
 }

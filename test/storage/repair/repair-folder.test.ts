@@ -21,7 +21,7 @@ import { readAt } from '../../../services/storage/repair/copy.ts';
 import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { fault } from '../rig.ts';
 
-/** New metadata take the place of the old ones only where nobody used those, and nothing of the old ones is lost. */
+/** New metadata replaces the old metadata only if no process used that meanwhile, and the old metadata is not lost. */
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/repair/main.ts');
 const canTrace = spawnSync('strace', ['-f', '-e', 'trace=none', '-o', '/dev/null', 'true']).status === 0;
@@ -40,21 +40,21 @@ beforeEach(async () => {
   await metadata.write(put.tag('app', 'v1', `sha256:${'1'.repeat(64)}`));
 });
 
-/** Without what LevelDB writes whenever it looks at a folder. */
+/** Without the files that LevelDB writes whenever it opens a folder. */
 const namesOf = async (folder: string) =>
   (await readdir(join(data, folder))).filter((name) => !name.startsWith('LOG')).sort();
 
-test('where nobody can tell whether the old metadata are kept in a repair, nothing is taken away', async () => {
-  const place = join(data, 'repair/2029-01-01');
-  await mkdir(join(place, 'rebuilt'), { recursive: true });
-  await writeFile(join(place, 'report.txt'), 'kept');
-  // Such a link can't be looked at, like a folder on a disk with errors.
-  await symlink('metadata', join(place, 'metadata'));
+test('nothing is deleted if it is unknown whether the folder of a repair has the old metadata', async () => {
+  const folder = join(data, 'repair/2029-01-01');
+  await mkdir(join(folder, 'rebuilt'), { recursive: true });
+  await writeFile(join(folder, 'report.txt'), 'kept');
+  // A link to itself can't be read, like a folder on a disk with errors.
+  await symlink('metadata', join(folder, 'metadata'));
   await assert.rejects(repairMetadata(options), { code: 'ELOOP' });
   assert.deepEqual(await namesOf('repair/2029-01-01'), ['metadata', 'rebuilt', 'report.txt']);
 });
 
-test('metadata that somebody wrote during their repair stay, and the repair ends', async () => {
+test('metadata that another process wrote during its repair stays, and the repair fails', async () => {
   const before = await namesOf('metadata');
   const log = join(data, 'metadata', before.find((name) => name.endsWith('.log')) as string);
   let wrote = false;
@@ -71,7 +71,7 @@ test('metadata that somebody wrote during their repair stay, and the repair ends
   assert.deepEqual(await namesOf('repair'), []);
 });
 
-test('metadata that somebody has open at the end of their repair stay', async () => {
+test('metadata that another process has open at the end of its repair stays', async () => {
   const stack = new AsyncDisposableStack();
   const read: typeof readAt = async (file, buffer, position) => {
     const count = await readAt(file, buffer, position);
@@ -85,14 +85,14 @@ test('metadata that somebody has open at the end of their repair stay', async ()
   await stack.disposeAsync();
 });
 
-test('the process of a repair ends when the one that started it is gone', async () => {
+test('the process of a repair ends when its parent process ends', async () => {
   const child = spawn(process.execPath, [MAIN], { stdio: ['pipe', 'pipe', 'inherit', 'ipc'] });
   child.disconnect();
   assert.deepEqual(await once(child, 'exit'), [null, 'SIGKILL']);
   await stat(join(data, 'metadata/CURRENT'));
 });
 
-test('the folder of a repair is on the disk before the old metadata are moved there', {
+test('the folder of a repair is synced before the old metadata is moved there', {
   skip: !canTrace && 'needs strace',
 }, async () => {
   const trace = join(data, 'trace');
@@ -105,6 +105,6 @@ test('the folder of a repair is on the disk before the old metadata are moved th
   assert.ok(moved > 0);
   for (const folder of [data, join(data, 'repair')]) {
     const synced = calls.findIndex((call) => call.includes('fsync(') && call.includes(`<${folder}>`));
-    assert.ok(synced >= 0 && synced < moved, `${folder} is on the disk`);
+    assert.ok(synced >= 0 && synced < moved, `${folder} is synced`);
   }
 });

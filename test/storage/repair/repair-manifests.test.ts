@@ -7,7 +7,7 @@ import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records
 import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
-/** A manifest is believed only where its bytes are those of its digest. */
+/** A manifest is trusted only if its bytes match its digest. */
 
 let buses: Buses;
 before(async () => {
@@ -43,14 +43,14 @@ async function lostIn(rig: Rig, read?: Read): Promise<string[]> {
   return ((await repairMetadata(options)) as { report: { lost: string[] } }).report.lost;
 }
 
-for (const cause of ['has other bytes', 'can not be read']) {
-  test(`a manifest whose file ${cause} keeps its record and its tag, and its content comes again`, async () => {
+for (const cause of ['has other bytes', 'is unreadable']) {
+  test(`a manifest whose file ${cause} keeps its record and its tag, and its content can be supplied again`, async () => {
     await using rig = await Rig.open(buses);
     const digest = await rig.gateway.pushImage(app, 'layer 1', { tag: 'v1' });
     await rig.stop();
     const path = fileOf(rig, digest);
     if (cause === 'has other bytes') await forge(path);
-    const lost = await lostIn(rig, cause === 'can not be read' ? failing(path) : undefined);
+    const lost = await lostIn(rig, cause === 'is unreadable' ? failing(path) : undefined);
     assert.ok(lost.includes(`manifest ${app}@${digest}: until the parent or a client supplies it again`));
     {
       await using records = await RebuiltRecords.open(join(rig.data, 'metadata'));
@@ -65,7 +65,7 @@ for (const cause of ['has other bytes', 'can not be read']) {
   });
 }
 
-test('a manifest whose record is lost is not brought back from other bytes', async () => {
+test('a manifest whose record is lost is not restored from other bytes', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(app, 'layer 1', { tag: 'v1' });
   await rig.stop();

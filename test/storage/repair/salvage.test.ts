@@ -15,11 +15,11 @@ import { repairMetadata } from '../../../services/storage/repair/repair-metadata
 import { smallVolume } from '../../support/small-volume.ts';
 import { fault } from '../rig.ts';
 
-/** What a repair can not read, or has no room for, is never taken for repaired. */
+/** Data that a repair can't read, or has no room for, never counts as repaired. */
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/repair/main.ts');
 const options = (data: string) => ({ data, hints: [], open: true, force: true, now: new Date(0) });
-const word = (bytes = 12) => randomBytes(bytes).toString('base64url');
+const randomWord = (bytes = 12) => randomBytes(bytes).toString('base64url');
 
 class Volume implements AsyncDisposable {
   readonly data: string;
@@ -49,9 +49,9 @@ const unreadableAt =
     return readAt(file, buffer, position);
   };
 
-test('a repair without room for it is refused, and changes nothing', async (t) => {
+test('a repair without enough free space is refused and changes nothing', async (t) => {
   await using volume = await smallVolume(16);
-  if (!volume) return t.skip('may not mount a volume');
+  if (!volume) return t.skip('needs the right to mount');
   {
     await using metadata = await Metadata.open(join(volume.path, 'metadata'));
     for (let i = 0; i < 20; i += 1) {
@@ -69,14 +69,18 @@ test('a repair without room for it is refused, and changes nothing', async (t) =
   await assert.rejects(stat(join(volume.path, 'repair')), { code: 'ENOENT' });
 });
 
-test('a log that can not be made a table fails the repair, and everything is as it was', async () => {
+test("a log that can't be converted to a table fails the repair, and nothing is changed", async () => {
   await using volume = await Volume.make();
   const folder = join(volume.data, 'metadata');
   {
     const db = new Level(folder);
     // Such entries take more bytes in a table than in a log.
     await db.batch(
-      Array.from({ length: 4_000 }, () => ({ type: 'put' as const, key: `t!${word()}`, value: word(45) })),
+      Array.from({ length: 4_000 }, () => ({
+        type: 'put' as const,
+        key: `t!${randomWord()}`,
+        value: randomWord(45),
+      })),
     );
     await db.close();
   }
@@ -94,7 +98,7 @@ test('a log that can not be made a table fails the repair, and everything is as 
   assert.deepEqual(await readdir(join(volume.data, 'repair')), []);
 });
 
-test('what LevelDB took over is what its LOG says that it did', () => {
+test('what LevelDB took over is determined from its LOG', () => {
   const given = { logs: [6], tables: [5], damaged: new Set<number>() };
   const lines = (...texts: string[]) => texts.map((text) => `2030/01/01-00:00:00.0 7f ${text}\n`).join('');
   const saved = 'Log #6: 3 ops saved to Table #7 OK';
@@ -122,12 +126,13 @@ test('what LevelDB took over is what its LOG says that it did', () => {
 });
 
 for (const ending of ['.log', '.ldb']) {
-  test(`one sector of a ${ending} file can not be read: all that stands elsewhere is there`, async () => {
+  test(`with one unreadable sector in a ${ending} file, all other records are recovered`, async () => {
     await using volume = await Volume.make();
     const folder = join(volume.data, 'metadata');
     {
       const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
-      for (let i = 0; i < 2_000; i += 1) await db.put(`z!${String(i).padStart(4, '0')}!${word()}`, word());
+      for (let i = 0; i < 2_000; i += 1)
+        await db.put(`z!${String(i).padStart(4, '0')}!${randomWord()}`, randomWord());
       await db.close();
     }
     if (ending === '.ldb') {
@@ -147,11 +152,11 @@ for (const ending of ['.log', '.ldb']) {
     const db = new Level(folder);
     const count = (await db.keys({ gt: 'z!', lt: 'z"' }).all()).length;
     await db.close();
-    assert.ok(count > 1_600 && count < 2_000, `${count} of 2000 are there`);
+    assert.ok(count > 1_600 && count < 2_000, `${count} of 2000 are recovered`);
   });
 }
 
-test('an unreadable LevelDB manifest is of no use to a repair, and does not stop it', async () => {
+test('an unreadable LevelDB manifest does not stop a repair', async () => {
   await using volume = await Volume.make();
   {
     await using metadata = await Metadata.open(join(volume.data, 'metadata'));

@@ -44,11 +44,11 @@ const bases = async (rig: Rig) => (await rig.syncer.call(listBases, { repository
 const parked = async (rig: Rig) =>
   (await rig.syncer.call(listParked, { limit })).parked.map(({ reference }) => reference);
 
-test('what came from the parent goes, with all that is remembered of it, and other repositories stay', async () => {
+test('content from the parent is deleted with all its records, and other repositories stay', async () => {
   await using rig = await Rig.open(buses);
   const one = await rig.gateway.pushImage(repository, 'one', { tag: 'v1', ...agreed });
   const two = await rig.gateway.pushImage(repository, 'two', { tag: 'v2', ...agreed });
-  const gone = await rig.gateway.pushImage(repository, 'gone', { arrived: true });
+  const deletedBefore = await rig.gateway.pushImage(repository, 'gone', { arrived: true });
   const subject = descriptorOf(jsonOf(imageOf('one')), mediaTypes.ociManifest);
   const referrer = await rig.gateway.pushManifest(repository, imageOf('two', { subject }), {
     arrived: true,
@@ -59,8 +59,8 @@ test('what came from the parent goes, with all that is remembered of it, and oth
     arrived: true,
     leftOut: [{ digest: absent.digest, platform: 'linux/arm64' }],
   });
-  await rig.gateway.call(deleteManifest, { repository, digest: gone });
-  await rig.syncer.call(setBase, { repository, tag: 'deleted-here', digest: gone });
+  await rig.gateway.call(deleteManifest, { repository, digest: deletedBefore });
+  await rig.syncer.call(setBase, { repository, tag: 'deleted-here', digest: deletedBefore });
   await rig.syncer.call(park, { repository, reference: 'deleted-here', ...refusal });
   const layer = digestOf(bytesOf('one'));
   await rig.syncer.call(keepSession, { repository, digest: layer, location: '/upload' });
@@ -87,7 +87,7 @@ test('what came from the parent goes, with all that is remembered of it, and oth
     ['tag.deleted', { repository, tag: 'v2', from: two, arrived: true }],
   ]);
   const deleted = rig.events.slice(2);
-  // The index first: nobody finds one whose children are gone.
+  // The index first: no reader finds an index whose children are deleted.
   assert.deepEqual(deleted[0], ['manifest.deleted', { repository, digest: index, arrived: true }]);
   assert.deepEqual(
     deleted.map(([type, data]) => [type, (data as { digest: string }).digest]).toSorted(),
@@ -96,7 +96,7 @@ test('what came from the parent goes, with all that is remembered of it, and oth
   const reference = { repository: 'lib/app-2', reference: 'v1' };
   assert.equal((await rig.gateway.call(getManifest, reference)).digest, other);
 
-  // Nothing is left to do, and garbage collection does the rest.
+  // A second run has nothing to do; garbage collection deletes the content.
   assert.deepEqual(await clean(rig), { tags: 0, manifests: 0 });
   rig.now += 40 * 86_400_000;
   await rig.storage.garbage.collect(false);
@@ -107,14 +107,14 @@ test('what came from the parent goes, with all that is remembered of it, and oth
   });
 });
 
-test('a tag that was never agreed on stays, and with it every manifest and what is unsent', async () => {
+test('a tag without an agreement stays, and with it every manifest and every unsent record', async () => {
   await using rig = await Rig.open(buses);
   const one = await rig.gateway.pushImage(repository, 'one', { tag: 'v1', ...agreed });
   await rig.gateway.call(putTag, { repository, tag: 'moved', digest: one, base: true });
   const own = await rig.gateway.pushImage(repository, 'own', { tag: 'own' });
   await rig.gateway.call(putTag, { repository, tag: 'moved', digest: own });
-  const agreedAndGone = await rig.gateway.pushImage(repository, 'gone', { arrived: true });
-  await rig.gateway.call(deleteManifest, { repository, digest: agreedAndGone });
+  const agreedAndDeleted = await rig.gateway.pushImage(repository, 'gone', { arrived: true });
+  await rig.gateway.call(deleteManifest, { repository, digest: agreedAndDeleted });
   for (const reference of ['v1', 'own', one, own]) {
     await rig.syncer.call(park, { repository, reference, ...refusal });
   }
@@ -134,7 +134,7 @@ test('a tag that was never agreed on stays, and with it every manifest and what 
   assert.equal((await rig.gateway.call(storageStatus, {})).outgoing.withdrawn, 0);
 });
 
-test('a manifest without a tag that the parent was never told of stays', async () => {
+test('an untagged manifest that was never sent to the parent stays', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'one', { tag: 'v1', ...agreed });
   const own = await rig.gateway.pushImage(repository, 'own');

@@ -37,14 +37,14 @@ after(() => buses.server[Symbol.asyncDispose]());
 const repository = 'lib/app';
 const asIndex = { mediaType: mediaTypes.ociIndex };
 
-test('a manifest is found by tag and digest, with its type, byte for byte', async () => {
+test('a manifest is read by tag and by digest, with its type and its exact bytes', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'layer', { tag: 'v1' });
   const bytes = jsonOf(imageOf('layer'));
   const size = bytes.byteLength;
   for (const reference of ['v1', digest]) {
-    const { path: _, ...place } = await rig.gateway.call(getManifest, { repository, reference });
-    assert.deepEqual(place, { digest, mediaType: mediaTypes.ociManifest, size });
+    const { path: _, ...stored } = await rig.gateway.call(getManifest, { repository, reference });
+    assert.deepEqual(stored, { digest, mediaType: mediaTypes.ociManifest, size });
     assert.deepEqual(new Uint8Array(await rig.gateway.readManifest(repository, reference)), bytes);
   }
   const get = (name: string, reference: string) =>
@@ -75,7 +75,7 @@ test('a manifest is not put before its blobs are in its repository', async () =>
   await put();
 });
 
-test('foreign layers need not be here', async () => {
+test('foreign layers may be missing', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, bytesOf('{}'));
   const layer = descriptorOf(bytesOf('windows'), 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip');
@@ -88,7 +88,7 @@ test('foreign layers need not be here', async () => {
   );
 });
 
-test('an index is not put before its manifests; a manifest of another repository does not do', async () => {
+test('an index is not put before its manifests are in its own repository', async () => {
   await using rig = await Rig.open(buses);
   const child = jsonOf(imageOf('layer'));
   const index = indexOf(descriptorOf(child, mediaTypes.ociManifest));
@@ -100,8 +100,8 @@ test('an index is not put before its manifests; a manifest of another repository
   await assert.rejects(put(), fault('manifest-blob-unknown'));
   await rig.gateway.pushImage(repository, 'layer');
   const digest = await put();
-  const place = await rig.gateway.call(getManifest, { repository, reference: 'all' });
-  assert.deepEqual([place.digest, place.mediaType], [digest, mediaTypes.ociIndex]);
+  const stored = await rig.gateway.call(getManifest, { repository, reference: 'all' });
+  assert.deepEqual([stored.digest, stored.mediaType], [digest, mediaTypes.ociIndex]);
   assert.deepEqual(
     await rig.gateway.call(missingManifests, {
       repository,
@@ -111,7 +111,7 @@ test('an index is not put before its manifests; a manifest of another repository
   );
 });
 
-test('an index may list what is no manifest, when it is here as a blob', async () => {
+test('an index may list an entry that is not a manifest if it is present as a blob', async () => {
   await using rig = await Rig.open(buses);
   const blob = bytesOf('some artifact');
   const index = indexOf(descriptorOf(blob, 'application/vnd.example.thing'));
@@ -121,7 +121,7 @@ test('an index may list what is no manifest, when it is here as a blob', async (
   await put();
 });
 
-test('docker types are taken; the type that a manifest names and the one it comes with must agree', async () => {
+test('docker types are accepted; the types in the manifest and in the request must agree', async () => {
   await using rig = await Rig.open(buses);
   const { dockerManifest, dockerList } = mediaTypes;
   await rig.gateway.push(repository, bytesOf('{}'));
@@ -138,11 +138,11 @@ test('docker types are taken; the type that a manifest names and the one it come
     manifests: [descriptorOf(jsonOf(image), dockerManifest)],
   };
   const digest = await rig.gateway.pushManifest(repository, list, { mediaType: dockerList, tag: 'l' });
-  const place = await rig.gateway.call(getManifest, { repository, reference: digest });
-  assert.equal(place.mediaType, dockerList);
+  const stored = await rig.gateway.call(getManifest, { repository, reference: digest });
+  assert.equal(stored.mediaType, dockerList);
 });
 
-test('a manifest that is not one, not its digest, or too large is refused and its claim is still held', async () => {
+test('an invalid or too large manifest, or a wrong digest, is refused, and the claim is still held', async () => {
   await using rig = await Rig.open(buses);
   const put = async (
     bytes: Uint8Array,
@@ -163,7 +163,7 @@ test('a manifest that is not one, not its digest, or too large is refused and it
   assert.deepEqual(rig.events, []);
 });
 
-test('a manifest put again is success: its tag moves, and it is told once', async () => {
+test('putting a manifest again succeeds and moves its tag, with one event for the manifest', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'one');
   await rig.gateway.pushManifest(repository, imageOf('one'), { tag: 'v1' });
@@ -178,7 +178,7 @@ test('a manifest put again is success: its tag moves, and it is told once', asyn
   );
 });
 
-test('a put asked again after its answer was lost succeeds', async () => {
+test('a put that is repeated after its answer was lost succeeds', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, bytesOf('{}'));
   await rig.gateway.push(repository, bytesOf('layer'));
@@ -190,7 +190,7 @@ test('a put asked again after its answer was lost succeeds', async () => {
   await assert.rejects(rig.gateway.call(putManifest, { ...query, tag: 'w' }), fault('claim-lost'));
 });
 
-test('a manifest may come as a transfer, and its content may be here as a blob already', async () => {
+test('a manifest may arrive as a transfer, and its content may be present as a blob already', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, bytesOf('{}'));
   await rig.gateway.push(repository, bytesOf('layer'));
@@ -204,7 +204,7 @@ test('a manifest may come as a transfer, and its content may be here as a blob a
   assert.deepEqual(new Uint8Array(await rig.syncer.readManifest(repository, digest)), bytes);
 });
 
-test('the bytes of a manifest are no blob of its repository until they are linked as one', async () => {
+test('the bytes of a manifest are not a blob of its repository until they are linked as one', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'layer');
   const locate = () => rig.gateway.call(locateBlob, { repository, digest });
@@ -216,36 +216,36 @@ test('the bytes of a manifest are no blob of its repository until they are linke
 
 test('deleting a manifest deletes its tags and nothing else', async () => {
   await using rig = await Rig.open(buses);
-  const gone = await rig.gateway.pushImage(repository, 'gone', { tag: 'a' });
-  const kept = await rig.gateway.pushImage(repository, 'kept', { tag: 'b' });
+  const deleted = await rig.gateway.pushImage(repository, 'gone', { tag: 'a' });
+  const other = await rig.gateway.pushImage(repository, 'kept', { tag: 'b' });
   await rig.gateway.pushManifest(repository, imageOf('gone'), { tag: 'c' });
   await rig.gateway.pushImage('lib/other', 'gone', { tag: 'a' });
   rig.events.length = 0;
-  await rig.gateway.call(deleteManifest, { repository, digest: gone });
+  await rig.gateway.call(deleteManifest, { repository, digest: deleted });
   assert.deepEqual(rig.events, [
-    ['tag.deleted', { repository, tag: 'a', from: gone }],
-    ['tag.deleted', { repository, tag: 'c', from: gone }],
-    ['manifest.deleted', { repository, digest: gone }],
+    ['tag.deleted', { repository, tag: 'a', from: deleted }],
+    ['tag.deleted', { repository, tag: 'c', from: deleted }],
+    ['manifest.deleted', { repository, digest: deleted }],
   ]);
   const { tags } = await rig.gateway.call(listTags, { repository, limit: 9 });
-  assert.deepEqual(tags, [{ tag: 'b', digest: kept }]);
+  assert.deepEqual(tags, [{ tag: 'b', digest: other }]);
   await assert.rejects(
-    rig.gateway.call(getManifest, { repository, reference: gone }),
+    rig.gateway.call(getManifest, { repository, reference: deleted }),
     fault('manifest-unknown'),
   );
   assert.ok(await rig.gateway.readManifest('lib/other', 'a'));
   assert.ok(await rig.gateway.read(repository, digestOf(bytesOf('gone'))));
   await assert.rejects(
-    rig.gateway.call(deleteManifest, { repository, digest: gone }),
+    rig.gateway.call(deleteManifest, { repository, digest: deleted }),
     fault('manifest-unknown'),
   );
   await assert.rejects(
-    rig.gateway.call(deleteManifest, { repository: 'lib/none', digest: gone }),
+    rig.gateway.call(deleteManifest, { repository: 'lib/none', digest: deleted }),
     fault('name-unknown'),
   );
 });
 
-test('referrers: before their subject, by type, in pages, gone with their manifest', async () => {
+test('referrers are listed before their subject exists, by type and in pages, until they are deleted', async () => {
   await using rig = await Rig.open(buses);
   const subject = descriptorOf(jsonOf(imageOf('subject')), mediaTypes.ociManifest);
   await rig.gateway.push(repository, bytesOf('{}'));
@@ -280,7 +280,7 @@ test('referrers: before their subject, by type, in pages, gone with their manife
   assert.deepEqual(await rig.gateway.call(listReferrers, none), { descriptors: [], more: false });
 });
 
-test('a referrer without a type of its own has that of its config; an answer tells its subject', async () => {
+test('a referrer without an artifact type has that of its config; the answer to its put names its subject', async () => {
   await using rig = await Rig.open(buses);
   const subject = descriptorOf(jsonOf(imageOf('subject')), mediaTypes.ociManifest);
   await rig.gateway.push(repository, bytesOf('{}'));
@@ -298,7 +298,7 @@ test('a referrer without a type of its own has that of its config; an answer tel
   assert.equal(descriptors[0]?.artifactType, 'application/vnd.oci.empty.v1+json');
 });
 
-test('referrers with large annotations come in pages that fit into a message', async () => {
+test('pages of referrers with large annotations fit into a message', async () => {
   await using rig = await Rig.open(buses);
   const subject = descriptorOf(jsonOf(imageOf('subject')), mediaTypes.ociManifest);
   await rig.gateway.push(repository, bytesOf('{}'));
@@ -322,7 +322,7 @@ test('referrers with large annotations come in pages that fit into a message', a
   assert.deepEqual(sizes, [...large, undefined]);
 });
 
-test('content committed as a blob can not be read as a manifest', async () => {
+test("content that is committed as a blob can't be read as a manifest", async () => {
   await using rig = await Rig.open(buses);
   const bytes = jsonOf(imageOf('layer'));
   const { id, claim } = await rig.gateway.uploaded(repository, bytes);

@@ -39,7 +39,7 @@ const platforms = new Map([
   [arm64.digest, 'linux/arm64'],
   [s390x.digest, 'linux/s390x'],
 ]);
-const out = (...children: Child[]): ExcludedManifest[] =>
+const asLeftOut = (...children: Child[]): ExcludedManifest[] =>
   children.map(({ digest }) => ({ digest, platform: platforms.get(digest)! }));
 const index = indexOf(amd64, arm64, s390x);
 const putIndex = (rig: Rig, document: object, leftOut?: ExcludedManifest[], tag?: string) =>
@@ -54,17 +54,17 @@ const leftOut = async (rig: Rig) =>
   );
 const get = (rig: Rig, { digest }: Child) => rig.gateway.call(getManifest, { repository, reference: digest });
 
-test('an index is served without what it leaves out, which is told of with its platform', async () => {
+test('an index is served without the manifests that it leaves out, which are reported with their platform', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'amd64', { arrived: true });
-  // Only what is named may be absent.
+  // Only manifests that are named as left out may be absent.
   await assert.rejects(
-    putIndex(rig, index, out(arm64)),
+    putIndex(rig, index, asLeftOut(arm64)),
     fault('manifest-blob-unknown', { digest: s390x.digest }),
   );
   assert.deepEqual(await leftOut(rig), []);
-  // What is here is not left out, whatever is said of it.
-  const digest = await putIndex(rig, index, out(amd64, arm64, s390x), 'all');
+  // A manifest that is present is not left out, even if it is named.
+  const digest = await putIndex(rig, index, asLeftOut(amd64, arm64, s390x), 'all');
   assert.deepEqual(new Uint8Array(await rig.gateway.readManifest(repository, 'all')), jsonOf(index));
   assert.equal((await get(rig, amd64)).digest, amd64.digest);
   await assert.rejects(get(rig, arm64), (error) => {
@@ -87,7 +87,7 @@ test('an index is served without what it leaves out, which is told of with its p
     rig.gateway.call(getManifest, { repository: 'lib/other', reference: arm64.digest }),
     fault('name-unknown'),
   );
-  const expected = out(arm64, s390x).map((each) => ({ ...each, index: digest }));
+  const expected = asLeftOut(arm64, s390x).map((each) => ({ ...each, index: digest }));
   expected.sort((a, b) => (a.digest < b.digest ? -1 : 1));
   await rig.restart();
   const first = await rig.syncer.call(listExcluded, { repository, limit: 1 });
@@ -96,9 +96,9 @@ test('an index is served without what it leaves out, which is told of with its p
   assert.deepEqual(await rig.syncer.call(listExcluded, last), { leftOut: expected.slice(1), more: false });
 });
 
-test('what comes is not left out any more; what goes again was not left out', async () => {
+test('a manifest that arrives is no longer left out, also after it is deleted again', async () => {
   await using rig = await Rig.open(buses);
-  const digest = await putIndex(rig, index, out(amd64, arm64, s390x));
+  const digest = await putIndex(rig, index, asLeftOut(amd64, arm64, s390x));
   await rig.gateway.pushImage(repository, 'amd64');
   assert.deepEqual(
     (await leftOut(rig)).toSorted(),
@@ -108,33 +108,33 @@ test('what comes is not left out any more; what goes again was not left out', as
   await assert.rejects(get(rig, amd64), fault('manifest-unknown', { leftOut: undefined }));
 });
 
-test('put again, it may leave fewer out; a client may put it under another tag as it is', async () => {
+test('an index that is put again may leave out fewer manifests; a client may put it under another tag', async () => {
   await using rig = await Rig.open(buses);
-  await putIndex(rig, index, out(amd64, arm64, s390x), 'all');
+  await putIndex(rig, index, asLeftOut(amd64, arm64, s390x), 'all');
   await rig.gateway.pushImage(repository, 'amd64', { arrived: true });
   await rig.gateway.pushImage(repository, 'arm64', { arrived: true });
-  const digest = await putIndex(rig, index, out(s390x), 'all');
+  const digest = await putIndex(rig, index, asLeftOut(s390x), 'all');
   assert.deepEqual(await leftOut(rig), [`linux/s390x of ${digest}`]);
   assert.equal(await putIndex(rig, index, undefined, 'same'), digest);
   assert.deepEqual(await leftOut(rig), [`linux/s390x of ${digest}`]);
   assert.deepEqual((await rig.syncer.call(listUnsent, { limit: 9 })).manifests, []);
-  // That another index leaves it out is no reason.
+  // That another index leaves it out does not allow this one to lack it.
   await assert.rejects(
     putIndex(rig, indexOf(s390x)),
     fault('manifest-blob-unknown', { digest: s390x.digest }),
   );
 });
 
-test('a client puts no index whose manifests are not here', async () => {
+test("a client can't put an index whose manifests are missing", async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'amd64');
   await assert.rejects(putIndex(rig, index), fault('manifest-blob-unknown', { digest: arm64.digest }));
 });
 
-test('what two indexes leave out stays so until both are gone', async () => {
+test('a manifest that two indexes leave out stays left out until both are deleted', async () => {
   await using rig = await Rig.open(buses);
-  const one = await putIndex(rig, index, out(amd64, arm64, s390x));
-  const two = await putIndex(rig, indexOf(arm64), out(arm64));
+  const one = await putIndex(rig, index, asLeftOut(amd64, arm64, s390x));
+  const two = await putIndex(rig, indexOf(arm64), asLeftOut(arm64));
   await rig.gateway.call(deleteManifest, { repository, digest: one });
   assert.deepEqual(await leftOut(rig), [`linux/arm64 of ${two}`]);
   await assert.rejects(get(rig, arm64), fault('manifest-unknown', { leftOut: 'linux/arm64' }));
@@ -144,7 +144,7 @@ test('what two indexes leave out stays so until both are gone', async () => {
   await assert.rejects(get(rig, arm64), fault('manifest-unknown', { leftOut: undefined }));
 });
 
-test('blobs and subjects are no platforms: a config or layer is never left out', async () => {
+test('only manifests can be left out: a config or layer never is', async () => {
   await using rig = await Rig.open(buses);
   const layer = digestOf(bytesOf('layer'));
   await rig.gateway.push(repository, bytesOf('{}'));
@@ -160,7 +160,7 @@ test('blobs and subjects are no platforms: a config or layer is never left out',
 test('garbage collection and scrubbing keep a sparse index and its children', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'amd64', { arrived: true });
-  const digest = await putIndex(rig, index, out(arm64, s390x), 'all');
+  const digest = await putIndex(rig, index, asLeftOut(arm64, s390x), 'all');
   rig.now += 40 * 86_400_000;
   const { blobs, links } = await rig.storage.garbage.collect(false);
   assert.deepEqual([blobs, links], [0, 0]);

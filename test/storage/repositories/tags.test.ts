@@ -22,7 +22,7 @@ after(() => buses.server[Symbol.asyncDispose]());
 const repository = 'lib/app';
 const tagEvents = (rig: Rig) => rig.events.filter(([type]) => type.startsWith('tag.'));
 
-test('a tag moves only from what was expected, and tells from where', async () => {
+test('a tag moves only from its expected digest, and the event names the previous one', async () => {
   await using rig = await Rig.open(buses);
   const one = await rig.gateway.pushImage(repository, 'one', { tag: 'v', expect: null });
   const two = await rig.gateway.pushImage(repository, 'two');
@@ -43,7 +43,7 @@ test('a tag moves only from what was expected, and tells from where', async () =
   ]);
 });
 
-test('a manifest whose tag may not move is not put either', async () => {
+test("a manifest whose tag can't move is not put", async () => {
   await using rig = await Rig.open(buses);
   const one = await rig.gateway.pushImage(repository, 'one', { tag: 'v' });
   await assert.rejects(
@@ -55,7 +55,7 @@ test('a manifest whose tag may not move is not put either', async () => {
   assert.equal(rig.events.filter(([type]) => type === 'manifest.committed').length, 1);
 });
 
-test('of many that expect the same, one wins', async () => {
+test('of concurrent moves that expect the same digest, one succeeds', async () => {
   await using rig = await Rig.open(buses);
   const first = await rig.gateway.pushImage(repository, 'first', { tag: 'v' });
   const digests = await Promise.all(
@@ -83,7 +83,7 @@ test('a tag points only to a manifest that its repository has', async () => {
   await assert.rejects(put('lib/none', other), fault('name-unknown'));
 });
 
-test('deleting a tag leaves its manifest, and takes the base only when told', async () => {
+test('deleting a tag keeps its manifest, and deletes the base only on request', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'one', { tag: 'a', base: true });
   await rig.gateway.call(putTag, { repository, tag: 'b', digest, base: true });
@@ -106,7 +106,7 @@ test('deleting a tag leaves its manifest, and takes the base only when told', as
     rig.gateway.call(deleteTag, { repository: 'lib/none', tag: 'a' }),
     fault('name-unknown'),
   );
-  // Nothing was expected to be there, and so it is: only the base goes.
+  // No tag is expected, and there is none: only the base is deleted.
   await rig.syncer.call(deleteTag, { repository, tag: 'a', expect: null, base: true });
   assert.deepEqual(await bases(), []);
   assert.deepEqual(tagEvents(rig).slice(2), [
@@ -115,7 +115,7 @@ test('deleting a tag leaves its manifest, and takes the base only when told', as
   ]);
 });
 
-test('a base is there without its tag or repository, and goes when it is set to null', async () => {
+test('a base exists without its tag or repository, and is deleted when it is set to null', async () => {
   await using rig = await Rig.open(buses);
   const digest = digestOf(bytesOf('gone'));
   const bases = () => rig.syncer.call(listBases, { repository, limit: 10 });
@@ -127,10 +127,10 @@ test('a base is there without its tag or repository, and goes when it is set to 
   assert.deepEqual(await bases(), { tags: [], more: false });
 });
 
-test('lists come in pages, in bytewise order', async () => {
+test('lists are paged in bytewise order', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'image');
-  // Repositories whose names begin with this one's, so that a range too wide would show.
+  // The names of these repositories begin like this one's, so that too wide a range would fail.
   for (const name of ['lib/app-2', 'lib/app/sub', 'lib/ap'])
     await rig.gateway.pushImage(name, 'i', { tag: 'x' });
   const names = ['Z', '_', 'a', 'a-b', 'a.b', 'a_b', 'ab', '1'];
@@ -149,7 +149,7 @@ test('lists come in pages, in bytewise order', async () => {
   assert.equal((await list(7)).more, true);
   assert.deepEqual(await list(0), { tags: [], more: true });
   assert.deepEqual(await list(0, sorted.at(-1)), { tags: [], more: false });
-  // The last entry of a page may be gone, or never have been.
+  // The last entry of a page may have been deleted, or may never have existed.
   assert.equal((await list(1, 'a!')).tags[0]?.tag, 'a-b');
   assert.deepEqual(await list(5, '\u{10ffff}'), { tags: [], more: false });
 

@@ -8,7 +8,7 @@ import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { entriesOf, Journal } from '../../../services/storage/metadata/journal.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
-/** The journal of changes, as the layers below follow it. */
+/** The journal of changes that the layers below follow. */
 
 let buses: Buses;
 before(async () => {
@@ -31,7 +31,7 @@ const put = (rig: Rig, name: string, more: { tag?: string; subject?: string } = 
 const since = (rig: Rig, after?: string, limit = 1_000) =>
   rig.gateway.call(listChanges, { limit, ...(after !== undefined && { after }) });
 
-test('tags that move and go, and what hangs on a manifest, are told behind the cursor, once each', async () => {
+test('moved and deleted tags, and changes around a manifest, are listed after the cursor, once each', async () => {
   await using rig = await Rig.open(buses);
   const { cursor: start, lost, changes } = await since(rig);
   assert.deepEqual([lost, changes], [false, []]);
@@ -50,13 +50,13 @@ test('tags that move and go, and what hangs on a manifest, are told behind the c
   assert.deepEqual((await since(rig, first.cursor)).changes, [
     { repository: 'app', tag: 'v2', digest: null },
   ]);
-  // What an earlier cursor is told is what is so now.
+  // An earlier cursor gets the current state.
   await rig.gateway.call(deleteManifest, { repository: 'app', digest: b });
   const all = await since(rig, start);
   assert.ok(all.changes.some((change) => 'tag' in change && change.tag === 'v1' && change.digest === null));
 });
 
-test('pages end at the limit and go on from their cursor', async () => {
+test('pages end at the limit and continue from their cursor', async () => {
   await using rig = await Rig.open(buses);
   const { cursor: start } = await since(rig);
   const digest = await put(rig, 'a');
@@ -73,7 +73,7 @@ test('pages end at the limit and go on from their cursor', async () => {
   assert.deepEqual(found, tags);
 });
 
-test('a cursor survives restarts, and one of what a restored copy does not have is lost', async () => {
+test('a cursor survives restarts; one beyond the end of a restored copy is lost', async () => {
   await using rig = await Rig.open(buses);
   await put(rig, 'a', { tag: 'v1' });
   const { cursor } = await since(rig);
@@ -83,7 +83,7 @@ test('a cursor survives restarts, and one of what a restored copy does not have 
   assert.deepEqual((await since(rig, cursor)).changes, [{ repository: 'app', tag: 'v1', digest: b }]);
   const { cursor: later } = await since(rig, cursor);
 
-  // As from a copy that was made before: the number is there again, of another change.
+  // As from an earlier copy: the number is used again, for another change.
   await rig.stop();
   const db = new Level<string, unknown>(join(rig.data, 'metadata'), { valueEncoding: 'json' });
   const [last] = await db.keys({ gt: 'j!', lt: 'j"', reverse: true, limit: 1 }).all();
@@ -97,7 +97,7 @@ test('a cursor survives restarts, and one of what a restored copy does not have 
   assert.equal((await since(rig, 'lost')).lost, true);
 });
 
-test('a cursor of another data volume is lost; one of an empty one is told everything', async () => {
+test('a cursor of another data volume is lost; from a cursor of an empty one, all changes are listed', async () => {
   let cursor: string;
   {
     await using rig = await Rig.open(buses);
@@ -112,7 +112,7 @@ test('a cursor of another data volume is lost; one of an empty one is told every
   assert.equal((await since(other, empty)).changes.length, 1);
 });
 
-test('what was kept of one parent says nothing of another', async () => {
+test('the cursor that is stored for one scope is not returned for another', async () => {
   await using rig = await Rig.open(buses);
   assert.deepEqual(await rig.syncer.call(getCursor, { scopeHash: 'one' }), {});
   await rig.syncer.call(storeCursor, { scopeHash: 'one', cursor: '7.ab' });
@@ -123,7 +123,7 @@ test('what was kept of one parent says nothing of another', async () => {
   assert.deepEqual(await rig.syncer.call(getCursor, { scopeHash: 'one' }), {});
 });
 
-test('repositories in which a tag differs from its base', async () => {
+test('repositories in which a tag differs from its base are listed', async () => {
   await using rig = await Rig.open(buses);
   const names = ['a', 'a-b', 'a/b', 'b', 'c', 'd'];
   const digests: Record<string, string> = {};
@@ -148,7 +148,7 @@ test('repositories in which a tag differs from its base', async () => {
   assert.deepEqual(await list({ limit: 10, after: 'a' }), { repositories: ['a/b', 'd'], more: false });
 });
 
-test('a batch tells of its tags, of its referrers, and of children that had been left out', () => {
+test('the journal entries of a batch name its tags, subjects, and indexes whose left-out children arrived', () => {
   const changes = [
     { type: 'put', key: 't!app!v1', value: 'x' },
     { type: 'del', key: 't!app!v2' },
@@ -166,7 +166,7 @@ test('a batch tells of its tags, of its referrers, and of children that had been
   ]);
 });
 
-test('nobody sees an entry before all those with smaller numbers have landed, or never will', () => {
+test('an entry is visible only after all entries with smaller numbers are written or abandoned', () => {
   const journal = new Journal(1, 0);
   const tag = (name: string) => [{ type: 'put', key: `t!app!${name}`, value: 'x' }] as const;
   const first = journal.add(tag('a'));

@@ -5,7 +5,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
-/** How the parent said that its repositories are, as it is kept for the syncers. */
+/** The reported state of the parent's repositories, as stored for the syncers. */
 
 let buses: Buses;
 before(async () => {
@@ -16,19 +16,19 @@ after(() => buses.server[Symbol.asyncDispose]());
 const mark = (tags: number) => ({ updated: '2026-01-01T00:00:00.1234567Z', manifests: tags, tags });
 const list = (rig: Rig, scopeHash: string) => rig.syncer.call(listMarks, { scopeHash, limit: 500 });
 
-test('marks are kept over a restart, by repository, and those of anything else go', async () => {
+test('marks are stored by repository over a restart, and replace those of another scope', async () => {
   await using rig = await Rig.open(buses);
-  const keep = (scopeHash: string, marks: [string, number | null][]) =>
+  const store = (scopeHash: string, marks: [string, number | null][]) =>
     rig.syncer.call(storeMarks, {
       scopeHash,
       marks: marks.map(([repository, tags]) => ({ repository, mark: tags === null ? null : mark(tags) })),
     });
-  await keep('one', [
+  await store('one', [
     ['b', 1],
     ['a/x', 2],
     ['a', 3],
   ]);
-  await keep('one', [
+  await store('one', [
     ['b', 4],
     ['a', null],
   ]);
@@ -43,13 +43,13 @@ test('marks are kept over a restart, by repository, and those of anything else g
   );
   assert.equal(more, false);
   assert.deepEqual((await list(rig, 'other')).marks, []);
-  await keep('other', [['c', 1]]);
+  await store('other', [['c', 1]]);
   assert.deepEqual((await list(rig, 'one')).marks, []);
   const page = await rig.syncer.call(listMarks, { scopeHash: 'other', limit: 1, after: 'c' });
   assert.deepEqual(page.marks, []);
 });
 
-test('a pass of an earlier term keeps no marks', async () => {
+test('a pass of an earlier term stores no marks', async () => {
   await using rig = await Rig.open(buses);
   const { term } = await rig.syncer.call(takeTerm, { by: 'one' });
   await rig.syncer.call(takeTerm, { by: 'two' });
@@ -62,7 +62,7 @@ test('a pass of an earlier term keeps no marks', async () => {
   assert.deepEqual((await list(rig, 'one')).marks, []);
 });
 
-test('what refers to what in a repository is listed in pages', async () => {
+test('the referrers of a repository are listed in pages, with their subjects', async () => {
   await using rig = await Rig.open(buses);
   const put = (name: string, subject?: string) =>
     rig.gateway.pushManifest(

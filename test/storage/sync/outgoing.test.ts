@@ -52,20 +52,20 @@ const remove = (rig: Rig, digest: string, arrived?: boolean) =>
 const settle = (rig: Rig, digest: string, until?: number) =>
   rig.syncer.call(settleOutgoing, { repository, digests: [digest], ...(until !== undefined && { until }) });
 
-test('what a client puts is unsent until the parent has it, what arrives is not', async () => {
+test('a manifest that a client puts is unsent until the parent has it; one that arrives is not', async () => {
   await using rig = await Rig.open(buses);
   const own = await put(rig, 'own', { tag: 'v1' });
   await put(rig, 'arrived', { arrived: true });
   assert.deepEqual(await unsent(rig), [{ repository, digest: own, since: rig.now }]);
   await put(rig, 'own', { arrived: true });
   assert.deepEqual(await unsent(rig), []);
-  // Agreed on: that it is put again, or tagged again, is no news.
+  // The parent has it: putting or tagging it again leaves nothing unsent.
   await put(rig, 'own', { tag: 'v2' });
   await put(rig, 'arrived');
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
 });
 
-test('later has the larger instant, across restarts and with a clock that was set back', async () => {
+test('later changes have larger instants, across restarts and after the clock is set back', async () => {
   await using rig = await Rig.open(buses);
   const digests: string[] = [];
   for (const text of ['a', 'b', 'c']) digests.push(await put(rig, text));
@@ -79,12 +79,12 @@ test('later has the larger instant, across restarts and with a clock that was se
   const ordered = found.toSorted((a, b) => a.since - b.since).map(({ digest }) => digest);
   assert.deepEqual(ordered, digests);
   assert.equal(new Set(found.map(({ since }) => since)).size, digests.length);
-  // Put again while it is unsent, it keeps its place.
+  // An unsent manifest that is put again keeps its instant.
   await put(rig, 'b');
   assert.deepEqual(await unsent(rig), found);
 });
 
-test('a deletion is to be told to the parent where the parent has, or may have, the manifest', async () => {
+test('a deleted manifest is withdrawn if the parent has it or may have it', async () => {
   await using rig = await Rig.open(buses);
   const never = await put(rig, 'never sent');
   await remove(rig, never);
@@ -93,7 +93,7 @@ test('a deletion is to be told to the parent where the parent has, or may have, 
   const agreed = await put(rig, 'agreed', { arrived: true });
   await remove(rig, agreed);
   assert.deepEqual(await withdrawn(rig), [{ repository, digest: agreed, since: rig.now + 1 }]);
-  // The parent may have heard of the deletion by now, or not.
+  // The parent may have received the deletion by now, or not.
   await put(rig, 'agreed');
   assert.deepEqual(await pending(rig), { unsent: [agreed], withdrawn: [] });
   await remove(rig, agreed);
@@ -107,14 +107,14 @@ test('a deletion is to be told to the parent where the parent has, or may have, 
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
 });
 
-test('settled is settled, and what a client did meanwhile is not', async () => {
+test('settling clears the changes that were sent, and keeps those that a client made meanwhile', async () => {
   await using rig = await Rig.open(buses);
   const sent = await put(rig, 'sent');
   await settle(rig, sent);
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
   await remove(rig, sent);
   const seen = (await withdrawn(rig))[0]!.since;
-  // While the parent is told of the deletion, it is put again.
+  // It is put again while the deletion is sent to the parent.
   await put(rig, 'sent');
   await settle(rig, sent, seen);
   assert.deepEqual(await pending(rig), { unsent: [sent], withdrawn: [] });
@@ -126,19 +126,19 @@ test('settled is settled, and what a client did meanwhile is not', async () => {
   await settle(rig, digestOf(bytesOf('never seen')));
 });
 
-test('what a client deleted while it was being sent is to be withdrawn', async () => {
+test('a manifest that a client deletes while it is sent is withdrawn', async () => {
   await using rig = await Rig.open(buses);
-  const [gone, kept] = [await put(rig, 'gone'), await put(rig, 'kept')];
+  const [deleted, other] = [await put(rig, 'gone'), await put(rig, 'kept')];
   const until = (await unsent(rig)).reduce((last, { since }) => Math.max(last, since), 0);
-  await remove(rig, gone);
-  const sent = { repository, digests: [gone, kept], until, sent: true };
+  await remove(rig, deleted);
+  const sent = { repository, digests: [deleted, other], until, sent: true };
   for (let i = 0; i < 2; i += 1) await rig.syncer.call(settleOutgoing, sent);
-  assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [gone] });
-  await settle(rig, gone, (await withdrawn(rig))[0]!.since);
+  assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [deleted] });
+  await settle(rig, deleted, (await withdrawn(rig))[0]!.since);
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
 });
 
-test('a put asked again after its answer was lost leaves what was settled since', async () => {
+test('a put that is repeated after its answer was lost does not make a settled manifest unsent', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, bytesOf('{}'));
   await rig.gateway.push(repository, bytesOf('layer'));
@@ -153,7 +153,7 @@ test('a put asked again after its answer was lost leaves what was settled since'
   assert.deepEqual((await pending(rig)).unsent, []);
 });
 
-test('lists come in pages over all repositories; a status counts, and so after a restart', async () => {
+test('outgoing changes are listed in pages over all repositories, and counted, also after a restart', async () => {
   await using rig = await Rig.open(buses);
   const expected: string[] = [];
   for (const name of ['lib/app', 'lib/app-2', 'lib/app/sub']) {
@@ -185,7 +185,7 @@ test('lists come in pages over all repositories; a status counts, and so after a
   assert.deepEqual((await rig.gateway.call(storageStatus, {})).outgoing, counts);
 });
 
-test('garbage collection leaves what is unsent, and forgets nothing of what is to be told', async () => {
+test('garbage collection keeps unsent manifests and the records of withdrawn ones', async () => {
   await using rig = await Rig.open(buses);
   const own = await put(rig, 'untagged');
   const agreed = await rig.gateway.pushImage('lib/gone', 'agreed', { arrived: true });
@@ -197,7 +197,7 @@ test('garbage collection leaves what is unsent, and forgets nothing of what is t
   assert.equal((await rig.gateway.read(repository, digestOf(bytesOf('untagged')))).byteLength, 8);
 });
 
-test('a refused change is parked once for each reference, and outlives a restart', async () => {
+test('a refused change is parked once per reference, and stays parked over a restart', async () => {
   await using rig = await Rig.open(buses);
   const digest = digestOf(bytesOf('some manifest'));
   const refusal = { code: 'denied', reason: 'no', since: 1, attempts: 1, retry: 2 };
@@ -221,7 +221,7 @@ test('a refused change is parked once for each reference, and outlives a restart
   assert.equal(await parked(), 2);
 });
 
-test('a page of refused changes fits into a message, however much the parent had to say', async () => {
+test('a page of parked changes fits into a message, also with long reasons of the parent', async () => {
   await using rig = await Rig.open(buses);
   const refusal = { code: 'denied', reason: 'no \u2713 '.repeat(800), since: 1, attempts: 1, retry: 2 };
   const references = Array.from({ length: 300 }, (_, at) => `v${1_000 + at}`);
@@ -254,21 +254,21 @@ test('an upload session is kept across a restart until it is dropped, or its blo
   assert.equal(await get(), undefined);
 });
 
-test('the repositories of a blob, in order, as many as asked for', async () => {
+test('the repositories of a blob are listed in order, up to the limit', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.push('lib/b', bytesOf('shared'));
   await rig.gateway.push('lib/none', bytesOf('other'));
   for (const name of ['lib/c', 'lib/a']) {
     await rig.gateway.call(linkBlobs, { repository: name, digests: [digest] });
   }
-  const of = async (limit: number, name = digest) =>
+  const repositoriesOf = async (limit: number, name = digest) =>
     (await rig.syncer.call(repositoriesOfBlob, { digest: name, limit })).repositories;
-  assert.deepEqual(await of(9), ['lib/a', 'lib/b', 'lib/c']);
-  assert.deepEqual(await of(2), ['lib/a', 'lib/b']);
-  assert.deepEqual(await of(9, digestOf(bytesOf('unknown'))), []);
+  assert.deepEqual(await repositoriesOf(9), ['lib/a', 'lib/b', 'lib/c']);
+  assert.deepEqual(await repositoriesOf(2), ['lib/a', 'lib/b']);
+  assert.deepEqual(await repositoriesOf(9, digestOf(bytesOf('unknown'))), []);
 });
 
-test('events say what came from the parent', async () => {
+test('events mark the changes that came from the parent', async () => {
   await using rig = await Rig.open(buses);
   const one = await put(rig, 'one', { arrived: true, tag: 'a' });
   await rig.syncer.call(putTag, { repository, tag: 'b', digest: one, base: true });
@@ -277,13 +277,13 @@ test('events say what came from the parent', async () => {
   await rig.gateway.call(deleteTag, { repository, tag: 'c' });
   await remove(rig, one, true);
   await remove(rig, await put(rig, 'two', { tag: 'd' }));
-  const told = rig.events
+  const published = rig.events
     .filter(([type]) => /^(tag|manifest)/.test(type))
     .map(([type, data]) => {
       const { tag, arrived } = data as { tag?: string; arrived?: boolean };
       return `${type} ${tag ?? ''} ${arrived ?? ''}`.replace(/ +/g, ' ').trim();
     });
-  assert.deepEqual(told, [
+  assert.deepEqual(published, [
     'manifest.committed true',
     'tag.moved a true',
     'tag.moved b true',
@@ -299,7 +299,7 @@ test('events say what came from the parent', async () => {
   ]);
 });
 
-test('a manifest that came as a transfer and is put by the syncer is not unsent', async () => {
+test('a manifest that arrived as a transfer and is put by the syncer is not unsent', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, bytesOf('{}'));
   await rig.gateway.push(repository, bytesOf('layer'));
@@ -312,8 +312,8 @@ test('a manifest that came as a transfer and is put by the syncer is not unsent'
   assert.deepEqual(await unsent(rig), []);
 });
 
-/** Restarts storage on a data volume as one wrote it that knew nothing of what is outgoing. */
-async function asBefore(rig: Rig, keep: (key: string) => boolean): Promise<void> {
+/** Restarts storage on a data volume of version 1, without outgoing records other than those that `keep` selects. */
+async function restartAsVersion1(rig: Rig, keep: (key: string) => boolean): Promise<void> {
   await rig.stop();
   const db = new Level<string, unknown>(join(rig.data, 'metadata'), { valueEncoding: 'json' });
   for await (const key of db.keys()) if (/^[uv]!/.test(key) && !keep(key)) await db.del(key);
@@ -322,70 +322,74 @@ async function asBefore(rig: Rig, keep: (key: string) => boolean): Promise<void>
   await rig.start();
 }
 
-test('in a data volume from before, everything may be unsent; once, and again where that was cut off', async () => {
+test('in a data volume of version 1 all manifests become unsent, once; an interrupted migration is resumed', async () => {
   await using rig = await Rig.open(buses);
   const digests: string[] = [];
   for (const text of ['a', 'b', 'c']) digests.push(await put(rig, text, { arrived: true }));
-  await asBefore(rig, () => false);
+  await restartAsVersion1(rig, () => false);
   assert.deepEqual((await pending(rig)).unsent, digests.toSorted());
   assert.equal((await rig.gateway.call(storageStatus, {})).outgoing.unsent, 3);
-  await asBefore(rig, (key) => key.endsWith(digests[1]!));
+  await restartAsVersion1(rig, (key) => key.endsWith(digests[1]!));
   assert.deepEqual((await pending(rig)).unsent, digests.toSorted());
   const sinces = (await unsent(rig)).map(({ since }) => since);
   assert.equal(new Set(sinces).size, 3);
 
-  // The parent may have it: a deletion is to be told.
+  // The parent may have it, so its deletion is sent.
   await remove(rig, digests[0]!);
   assert.deepEqual((await pending(rig)).withdrawn, [digests[0]]);
   await settle(rig, digests[1]!);
   await rig.restart();
   assert.deepEqual((await pending(rig)).unsent, [digests[2]]);
 
-  // Nobody says that a client put it: it goes with its repository.
+  // No record says that a client put it: it is deleted with its repository.
   const cleaned = await rig.syncer.call(cleanRepository, { repository });
   assert.deepEqual(cleaned, { tags: 0, manifests: 2 });
 });
 
-test('with another parent nothing is agreed on, unless it is told to leave things as they are', async () => {
+test('another parent resets the bases and makes all manifests unsent, unless `forget` is false', async () => {
   await using rig = await Rig.open(buses);
   const digest = await put(rig, 'agreed', { tag: 'v1', arrived: true });
   const other = await put(rig, 'deleted', { arrived: true });
   await remove(rig, other);
   await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
-  const meet = async (parent: string, forget: boolean) =>
+  const recordMeeting = async (parent: string, forget: boolean) =>
     (await rig.syncer.call(recordParent, { parent, forget })).forgotten;
   const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
-  assert.equal(await meet('one.example', true), false);
-  assert.equal(await meet('one.example', true), false);
-  assert.equal(await meet('two.example:5000', false), false);
+  assert.equal(await recordMeeting('one.example', true), false);
+  assert.equal(await recordMeeting('one.example', true), false);
+  assert.equal(await recordMeeting('two.example:5000', false), false);
   assert.deepEqual([await bases(), await pending(rig)], [1, { unsent: [], withdrawn: [other] }]);
   await rig.restart();
-  assert.equal(await meet('three.example', true), true);
+  assert.equal(await recordMeeting('three.example', true), true);
   assert.deepEqual([await bases(), await pending(rig)], [0, { unsent: [digest], withdrawn: [] }]);
   assert.equal((await unsent(rig))[0]?.unknownOrigin, true);
   await settle(rig, digest);
-  assert.equal(await meet('three.example', true), false);
+  assert.equal(await recordMeeting('three.example', true), false);
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
 });
 
-test('a parent that was repaired may lack what it had: nothing is agreed on with it any more, in any mode', async () => {
+test('after a repair of the parent, which may lack content, the bases are reset, in any mode', async () => {
   await using rig = await Rig.open(buses);
   const digest = await put(rig, 'one', { tag: 'v1', arrived: true });
   const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
-  const meet = async (repaired?: string) => {
+  const recordMeeting = async (repaired?: string) => {
     await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
     const query = { parent: 'one.example', forget: false, ...(repaired !== undefined && { repaired }) };
     const { forgotten } = await rig.syncer.call(recordParent, query);
     assert.equal(await bases(), forgotten ? 0 : 1);
     return forgotten;
   };
-  assert.equal(await meet(), false);
-  assert.equal(await meet(''), false, 'it never was');
-  assert.equal(await meet('ab12'), true);
-  assert.deepEqual([await meet('ab12'), await meet()], [false, false], 'known, or not asked');
+  assert.equal(await recordMeeting(), false);
+  assert.equal(await recordMeeting(''), false, 'it was never repaired');
+  assert.equal(await recordMeeting('ab12'), true);
+  assert.deepEqual(
+    [await recordMeeting('ab12'), await recordMeeting()],
+    [false, false],
+    'the repair is known, or not reported',
+  );
   await rig.restart();
-  assert.equal(await meet('ab12'), false);
-  assert.equal(await meet('cd34'), true, 'once more');
+  assert.equal(await recordMeeting('ab12'), false);
+  assert.equal(await recordMeeting('cd34'), true, 'another repair');
 });
 
 test('a new data volume has nothing outgoing', async () => {
