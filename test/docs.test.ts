@@ -101,6 +101,23 @@ test('every file that a document names in backticks exists', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('every test that the invariants name exists', () => {
+  const NAMED = /`(test\/[\w/.-]+\.ts)`: (.+?)(?=; `test\/| \|)/g;
+  const wrong = [...textOf('docs/design/invariants.md').matchAll(NAMED)].flatMap(
+    ([, file = '', names = '']) => {
+      const source = textOf(file)
+        .replace(/\$\{[^}]*\}/g, '…')
+        .replace(/\\'/g, "'");
+      return names
+        .replace(/ \([^()]*\)/g, '')
+        .split('; ')
+        .filter((name) => !source.includes(name))
+        .map((name) => `${file}: ${name}`);
+    },
+  );
+  assert.deepEqual(wrong, []);
+});
+
 test('no line names a path outside of the repository', () => {
   const LOCAL = /(?:^|[\s(`'"=:])(?:~\/|(?:file:\/\/)?\/(?:work|home|root|Users|tmp\/\w)\b|[A-Z]:\\)/;
   const wrong = pages.flatMap((page) =>
