@@ -2,7 +2,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import { type TestLayer, testLayer } from '../test/support/layer.ts';
 import { type FaultProxy, startProxy } from '../test/support/proxy/fault-proxy.ts';
 import { startCloud } from '../test/support/registry/cloud.ts';
-import { pushImage, sameContent } from '../test/support/registry/image.ts';
+import { pushImage, firstDifference } from '../test/support/registry/image.ts';
 import type { Subject } from './measure.ts';
 
 const MIB = 1024 * 1024;
@@ -63,7 +63,7 @@ async function pullThrough(size: number, count: number): Promise<[string, number
   if (!first?.ok) throw new Error(JSON.stringify(first?.failures));
   const times = await Promise.all(ends);
   for (const layer of layers) {
-    const difference = await sameContent(cloud.host, layer.host, ['data/large']);
+    const difference = await firstDifference(cloud.host, layer.host, ['data/large']);
     if (difference) throw new Error(difference);
   }
   return times;

@@ -39,7 +39,7 @@ export const idle: Subject = async (options) => {
     requests[name] = [];
     for (let round = 0; round < options.rounds; round += 1) {
       options.progress(`idle: round ${round + 1} below ${name}`);
-      link.forget();
+      link.clearRequests();
       seconds[name].push(
         await timed(async () => {
           const { ok, taken } = await layer.sync();

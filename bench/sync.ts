@@ -2,7 +2,7 @@ import { passFinished } from '#proto/sync/passes.ts';
 import { testLayer } from '../test/support/layer.ts';
 import { Clients } from '../test/support/registry/clients.ts';
 import { Cloud, startCloud } from '../test/support/registry/cloud.ts';
-import { sameContent, tagsOf } from '../test/support/registry/image.ts';
+import { firstDifference, tagsOf } from '../test/support/registry/image.ts';
 import { fullSizes, pushRealImages } from '../test/support/registry/real-images.ts';
 import { alternate, type Comparison, type Subject, timed } from './measure.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
@@ -47,7 +47,7 @@ export async function syncByLayer(
   await using layer = await testLayer({ name: 'bench', parent, repositories, logLevel: 'warn' });
   const { ok, ms, failures } = await layer.event(passFinished, ({ taken }) => taken > 0, 120_000);
   if (!ok) throw new Error(`the pass failed: ${JSON.stringify(failures)}`);
-  const difference = await sameContent(source.host, layer.host, repositories);
+  const difference = await firstDifference(source.host, layer.host, repositories);
   if (difference) throw new Error(difference);
   return ms / 1_000;
 }

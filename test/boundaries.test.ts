@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
-import { circlesIn, files, graphOf, type Import, imports, product, textOf } from './support/imports.ts';
+import { cyclesIn, files, graphOf, type Import, imports, product, textOf } from './support/imports.ts';
 
 /** Which file may import which, and which folder holds what: the rules of docs/design/ARCHITECTURE.md. */
 
@@ -114,11 +114,11 @@ test('no list of unbounded length is spread into the arguments of a call', () =>
 });
 
 test('no imports go round in a circle, types included', () => {
-  assert.deepEqual(circlesIn(graphOf(ownImports)), []);
+  assert.deepEqual(cyclesIn(graphOf(ownImports)), []);
 });
 
 test('folders form a graph without circles', () => {
-  assert.deepEqual(circlesIn(graphOf(ownImports, dirname)), []);
+  assert.deepEqual(cyclesIn(graphOf(ownImports, dirname)), []);
 });
 
 const LONG_FILE_LINES = 300;

@@ -41,7 +41,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
   // A closed terminal must not prevent their stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  const outlets: Outlets = logJson ? { line: printJson, screen() {} } : { line() {}, screen: print };
+  const outlets: Outlets = logJson ? { line: printJson, terminal() {} } : { line() {}, terminal: print };
   if (bus !== undefined && !/^(nats|tls):\/\/[^/]+:\d+$/.test(bus)) {
     throw new Refusal(`--bus "${bus}" is not valid: write nats://host:port, such as nats://nats:4222`, 2);
   }
@@ -49,7 +49,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
     data: resolve(data),
     bus,
     credentials: credentials && resolve(credentials),
-    print: outlets.screen,
+    print: outlets.terminal,
   };
   while (!end.signal.aborted) await joined(joining, syncers, outlets, end.signal);
 }
@@ -69,14 +69,14 @@ async function joined(
   );
   try {
     for (const program of syncerPrograms(syncers, settings, log)) supervisor.add(program);
-    outlets.screen(
+    outlets.terminal(
       `Joined layer "${settings.name}" at ${settings.busUrl} with ${plural(syncers, 'syncer')}.`,
     );
     await untilMoved(joining, settings.busUrl, signal);
   } finally {
-    outlets.screen('Stopping …');
+    outlets.terminal('Stopping …');
     await supervisor.stop();
     log.end();
-    outlets.screen('Stopped.');
+    outlets.terminal('Stopped.');
   }
 }

@@ -96,9 +96,9 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   try {
     await serve(layer, end.signal, outlets, greeting);
   } finally {
-    outlets.screen('Stopping …');
+    outlets.terminal('Stopping …');
     await layer.stop();
-    outlets.screen('Stopped.');
+    outlets.terminal('Stopped.');
   }
 }
 
@@ -109,8 +109,8 @@ async function serve(
   greeting: (accounts: Accounts) => string,
 ) {
   try {
-    await layer.ready(signal, (missing) => outlets.screen(`Still waiting for ${missing.join(', ')} …`));
-    outlets.screen(greeting(await accountsOf(layer, signal)));
+    await layer.ready(signal, (missing) => outlets.terminal(`Still waiting for ${missing.join(', ')} …`));
+    outlets.terminal(greeting(await accountsOf(layer, signal)));
     // From here on this process only supervises: release the memory that the start needed.
     globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   } catch (error) {
@@ -130,9 +130,9 @@ async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Account
 
 /** For people: what matters on the screen, the complete log in a file. For a container: the complete log on stdout. */
 async function outletsOf(data: string, json: boolean): Promise<Outlets> {
-  if (json) return { line: printJson, screen() {} };
+  if (json) return { line: printJson, terminal() {} };
   await makeFolders(data);
-  return { line: new LogFile(dataFolder(data).log).write, screen: print };
+  return { line: new LogFile(dataFolder(data).log).write, terminal: print };
 }
 
 function readConfig(path: string): string {

@@ -15,7 +15,7 @@ type Fields = Record<string, unknown>;
  * Outputs of a layer's log: `line` gets every entry as JSON, `screen` the text of the entries for people: warnings,
  * errors, and those marked with `notice`, such as the end of a problem.
  */
-export type Outlets = { line: (json: string) => void; screen: (text: string) => void };
+export type Outlets = { line: (json: string) => void; terminal: (text: string) => void };
 
 /** The log of all processes of a layer, in one sequence. */
 export class LayerLog {
@@ -26,7 +26,7 @@ export class LayerLog {
   constructor(layer: string, outlets: Outlets) {
     this.#layer = layer;
     this.#outlets = outlets;
-    this.#repeats = new RepeatedLines((line) => outlets.screen(line));
+    this.#repeats = new RepeatedLines((line) => outlets.terminal(line));
   }
 
   write(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {

@@ -127,7 +127,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     }
   }
   const log = new LayerLog(configuration.name, outlets);
-  const natsServer = findNatsServer(env, outlets.screen);
+  const natsServer = findNatsServer(env, outlets.terminal);
   const folder = await makeFolders(data);
   await requireSpaceToStart(data);
   const copied = isCopy(folder);

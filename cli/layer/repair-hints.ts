@@ -36,7 +36,7 @@ async function hintsOfRunningBus(folder: DataFolder, url: string): Promise<Repai
 
 /** Starts a nats-server on the layer's event store, with its own configuration. */
 async function hintsOfStore({ root, jetstream }: DataFolder, env = process.env): Promise<RepairHint[]> {
-  const log = new LayerLog('layer', { line() {}, screen() {} });
+  const log = new LayerLog('layer', { line() {}, terminal() {} });
   const supervisor = new Supervisor(() => {});
   const folder = { ...(await makeAloneFolders(root)), jetstream };
   try {

@@ -17,7 +17,7 @@ export type StorageAlone = AsyncDisposable & { bus: Bus };
 export async function startStorageAlone(data: string, env = process.env): Promise<StorageAlone> {
   // The last error of each program.
   const failures = new Map<string, string>();
-  const log = new LayerLog('layer', { line: (line) => noteFailure(failures, line), screen() {} });
+  const log = new LayerLog('layer', { line: (line) => noteFailure(failures, line), terminal() {} });
   const natsServer = findNatsServer(env, printError);
   const folder = aloneFolder(data);
   const supervisor = new Supervisor(({ program, level, message }) => log.write(program, level, message));

@@ -7,7 +7,7 @@ import { Authority } from '../support/certificates.ts';
 import { ApiProxy } from '../support/iot-edge/api-proxy.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { Clients } from '../support/registry/clients.ts';
-import { getManifest, pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
+import { firstDifference, getManifest, pushImage, tagsOf } from '../support/registry/image.ts';
 
 /**
  * A layer behind IoT Edge's API proxy, and below it a device with such a proxy and no registry, whose clients reach the
@@ -55,7 +55,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
         const { host } = proxies[which];
         await using clients = await Clients.create();
         const reference = `${host}/through/${which}:1`;
-        const image = await clients.image(which);
+        const image = await clients.buildSmallImage(which);
         const login = ['login', '--cert-dir', trust, '-u', 'plant', '-p', password, host];
         await clients.podman(...login);
         await clients.podman('push', '--cert-dir', trust, image, `docker://${reference}`);
@@ -75,7 +75,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
 
     test('clients request tokens from the upper proxy only, and none with Basic', async () => {
       const tokens = (lines: string[]) => lines.filter((line) => line.startsWith('GET /v2/token')).length;
-      const [upper, lower] = [await proxies.upper.asked(), await proxies.lower.asked()];
+      const [upper, lower] = [await proxies.upper.requests(), await proxies.lower.requests()];
       assert.equal(tokens(upper) > 0, challenge === 'Bearer');
       // The lower proxy forwards requests with the host name of the upper one, so the challenge sends clients there.
       assert.equal(tokens(lower), 0);
@@ -95,7 +95,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
       });
       const { ok, failures } = await below.sync();
       assert.ok(ok, JSON.stringify(failures));
-      assert.equal(await sameContent(gatewayHost, below.host, ['plant/line']), undefined);
+      assert.equal(await firstDifference(gatewayHost, below.host, ['plant/line']), undefined);
     });
 
     test('an image with a large layer is pulled and pushed through the upper proxy', {

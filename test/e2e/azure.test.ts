@@ -5,7 +5,7 @@ import { until } from '../gateway/layer.ts';
 import type { Acr } from '../support/azure/acr.ts';
 import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { getManifest, pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
+import { firstDifference, getManifest, pushImage, tagsOf } from '../support/registry/image.ts';
 
 /** Azure Container Registry → top → bottom, with stand-ins for the registry and for Microsoft Entra. */
 
@@ -16,7 +16,7 @@ let top: TestLayer;
 let bottom: TestLayer;
 
 const push = (repository: string, tag: string, size = 5_000) =>
-  pushImage(acr.back, repository, tag, { layers: [{ seed: `${repository}${tag}`, size }] });
+  pushImage(acr.backendUrl, repository, tag, { layers: [{ seed: `${repository}${tag}`, size }] });
 
 before(async () => {
   azure = stack.use(await Azure.start());
@@ -45,12 +45,12 @@ async function pass(...layers: TestLayer[]): Promise<void> {
 
 test('an image of the registry reaches the bottom, and an image pushed at the bottom reaches the registry', async () => {
   await pass(top, bottom);
-  assert.equal(await sameContent(acr.back, bottom.host, ['line/app']), undefined);
-  assert.ok(acr.data.length > 0);
-  assert.ok(acr.data.every(({ headers }) => headers.authorization === undefined));
+  assert.equal(await firstDifference(acr.backendUrl, bottom.host, ['line/app']), undefined);
+  assert.ok(acr.dataRequests.length > 0);
+  assert.ok(acr.dataRequests.every(({ headers }) => headers.authorization === undefined));
   const image = await pushImage(bottom.host, 'line/own', 'v1', { layers: [300_000] });
   await pass(bottom, top);
-  assert.equal((await getManifest(acr.back, 'line/own', 'v1'))?.digest, image.digest);
+  assert.equal((await getManifest(acr.backendUrl, 'line/own', 'v1'))?.digest, image.digest);
 });
 
 // Slow: the coordinator after a kill waits until the previous lease expires.
@@ -69,11 +69,11 @@ test('a kill -9 during a pass loses no change', { skip: !process.env.TERRACE_FUL
 
 test('expired tokens are renewed; while Entra is down the link is Offline, and Online again afterwards', async () => {
   acr.advance(4 * 3_600_000);
-  acr.forget();
+  acr.clearRequests();
   await push('line/later', 'v1');
   await pass(top);
   assert.ok(await getManifest(top.host, 'line/later', 'v1'));
-  assert.equal(acr.asked().filter((request) => request === 'POST /oauth2/exchange').length, 1);
+  assert.equal(acr.requestLines().filter((request) => request === 'POST /oauth2/exchange').length, 1);
 
   await azure.entra.down();
   acr.advance(4 * 3_600_000);
@@ -90,7 +90,7 @@ test('expired tokens are renewed; while Entra is down the link is Offline, and O
 
 test('the status of the link gives the reason for which Entra refuses an identity', async () => {
   const description = 'AADSTS700016: Application was not found in the directory. Trace ID: 1';
-  azure.entra.failing = {
+  azure.entra.failure = {
     status: 400,
     body: { error: 'unauthorized_client', error_description: description },
   };

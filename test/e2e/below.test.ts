@@ -132,7 +132,7 @@ test('cut links and killed processes lose no event, and none is received twice',
     for (let count = 0; count < slice; count += 1) publish(bus, ++size);
     await sleep(500 + 1_500 * next());
     const [layer, program] = victims[round] ?? [];
-    if (layer && program) layer.killNow(program);
+    if (layer && program) layer.killWithoutWaiting(program);
   }
   await arrive(size);
 });

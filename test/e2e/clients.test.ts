@@ -6,7 +6,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { Clients } from '../support/registry/clients.ts';
 import { getManifest, readAll, walk } from '../support/registry/image.ts';
-import { buildShell, buildShells, pushLarge, realSizes } from '../support/registry/real-images.ts';
+import { buildShellImage, buildShells, pushLarge, realSizes } from '../support/registry/real-images.ts';
 
 /** Real clients push to a layer and pull from it. Every test has repositories and a client store of its own. */
 
@@ -35,7 +35,7 @@ for (const program of ['podman', 'buildah'] as const) {
       : formats.slice(0, 1)) {
     test(`${program} pushes an image in ${name} format, and another client store pulls it unchanged`, async () => {
       await using clients = await Clients.create();
-      const image = await buildShell(clients, 'amd64', `${program} ${format}`);
+      const image = await buildShellImage(clients, 'amd64', `${program} ${format}`);
       const reference = `${layer.host}/${program}/${format}:1`;
       const digestFile = join(clients.folder, 'digest');
       const options = [insecure, '--format', format, '--digestfile', digestFile];
@@ -102,7 +102,7 @@ for (const { format, name, index } of full ? indexes : indexes.slice(0, 1)) {
 
 test('an image that is pushed under two tags has one digest', async () => {
   await using clients = await Clients.create();
-  const image = await buildShell(clients, 'amd64', 'twice');
+  const image = await buildShellImage(clients, 'amd64', 'twice');
   for (const tag of ['a', 'b']) {
     await clients.podman('push', insecure, image, `docker://${layer.host}/podman/twice:${tag}`);
   }

@@ -6,14 +6,14 @@ import { transferFailed, transferProgressed } from '#proto/sync/transfers.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { type FaultProxy, startProxy } from '../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
-import { type PushedImage, pushImage, sameContent } from '../support/registry/image.ts';
-import { slowed } from '../support/until.ts';
+import { firstDifference, type PushedImage, pushImage } from '../support/registry/image.ts';
+import { slowedRate } from '../support/until.ts';
 
 /** cloud → top → middle → bottom, over a slow link of the top: a blob is passed down while it is arriving. */
 
 const MIB = 1024 * 1024;
 const SIZE = 16 * MIB;
-const SLOW = { total: slowed(MIB) };
+const SLOW = { total: slowedRate(MIB) };
 const LIVE = { schedule: '* * * * *', compact: 'hosted' as const };
 
 const stack = new AsyncDisposableStack();
@@ -39,7 +39,7 @@ before(async () => {
 after(() => stack.disposeAsync());
 beforeEach(() => {
   links.top.bandwidth = SLOW;
-  for (const link of Object.values(links)) link.forget();
+  for (const link of Object.values(links)) link.clearRequests();
 });
 
 /** Pushes an image to the cloud and starts a pass of the top. @returns also the digest of its layer, and the pass */
@@ -73,7 +73,7 @@ test('the bottom holds part of a blob before the top holds all of it, and each b
   links.top.bandwidth = {};
   for (const layer of [top, middle, bottom]) await arrives(layer, 'complete', image);
   for (const layer of [top, middle, bottom]) {
-    assert.equal(await sameContent(cloud.host, layer.host, ['complete']), undefined);
+    assert.equal(await firstDifference(cloud.host, layer.host, ['complete']), undefined);
     assert.deepEqual(eventsOf(layer, transferFailed, blob), []);
   }
   for (const link of Object.values(links)) assert.equal(crossedBytes(link, blob), SIZE);
@@ -90,7 +90,7 @@ test('after a kill of the top, it and the layers below continue with the bytes t
   for (const layer of [top, middle, bottom]) await arrives(layer, 'killed', image);
   await pass;
   for (const layer of [top, middle, bottom]) {
-    assert.equal(await sameContent(cloud.host, layer.host, ['killed']), undefined);
+    assert.equal(await firstDifference(cloud.host, layer.host, ['killed']), undefined);
   }
   for (const link of [links.middle, links.bottom]) {
     const bytes = crossedBytes(link, blob);
@@ -110,7 +110,7 @@ test('when a transfer of the top fails, the layers below keep their bytes and co
   const [again] = await Promise.all([top.sync(), arrives(bottom, 'given-up', image)]);
   assert.deepEqual(again.failures, []);
   for (const layer of [top, middle, bottom]) {
-    assert.equal(await sameContent(cloud.host, layer.host, ['given-up']), undefined);
+    assert.equal(await firstDifference(cloud.host, layer.host, ['given-up']), undefined);
   }
   for (const link of [links.middle, links.bottom]) assert.equal(crossedBytes(link, blob), SIZE);
 });

@@ -46,7 +46,7 @@ before(async () => {
 after(() => stack.disposeAsync());
 beforeEach(() => {
   link.fault();
-  link.forget();
+  link.clearRequests();
 });
 
 /** Requests of the middle, without long polls for changes, prefetches and reports. */
@@ -127,7 +127,7 @@ test('after a restart of both sides, the feed continues at the cursor and report
   await middle.stop();
   const image = await pushImage(top.host, 'meanwhile', 'v1');
   await top.restart();
-  link.forget();
+  link.clearRequests();
   await middle.start();
   await middle.sync();
   assert.equal((await getManifest(middle.host, 'meanwhile', 'v1'))?.digest, image.digest);
@@ -147,7 +147,7 @@ test('a link that fails is reported at once, and so is its recovery', async () =
 
 test('a cursor that is unknown to the parent leads to a complete comparison', async () => {
   await middle.sync();
-  link.forget();
+  link.clearRequests();
   link.fault(({ path, query }) =>
     path === CHANGES_PATH && query.get('wait') === '0' && query.has('after')
       ? {
@@ -163,7 +163,7 @@ test('a cursor that is unknown to the parent leads to a complete comparison', as
   assert.ok(requests().includes('GET /v2/old/tags/list'));
   // The parent does not know the faked cursor either: one more complete comparison, then one request again.
   assert.ok((await middle.sync()).ok);
-  link.forget();
+  link.clearRequests();
   assert.ok((await middle.sync()).ok);
   assert.deepEqual(requests(), [`GET ${CHANGES_PATH}`]);
 });

@@ -7,9 +7,9 @@ import { test } from 'node:test';
 import { until } from '../gateway/layer.ts';
 import { testLayer } from '../support/layer.ts';
 import { pushImage } from '../support/registry/image.ts';
-import { ask } from '../support/registry/registry.ts';
+import { request } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
-import { run } from '../support/terrace.ts';
+import { runCommand } from '../support/terrace.ts';
 
 test('a layer restarts and serves reads without a free inode, and accepts pushes once some are free', async (t) => {
   await using volume = await smallVolume(128, 10_000);
@@ -27,12 +27,13 @@ test('a layer restarts and serves reads without a free inode, and accepts pushes
   }
   const freeInodes = await volume.fillInodes(0);
   await using layer = await testLayer({ data, configFile, compact: true });
-  assert.equal((await ask(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
-  const startUpload = async () => (await ask(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
+  assert.equal((await request(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
+  const startUpload = async () =>
+    (await request(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
   assert.equal(await startUpload(), 507);
-  const { stdout } = await run('status', '--data', data);
+  const { stdout } = await runCommand('status', '--data', data);
   assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
-  assert.equal((await ask(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
+  assert.equal((await request(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
   await freeInodes();
   await until(async () => (await startUpload()) === 202, 10_000);
 });

@@ -9,7 +9,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { contentOf, digestOf } from '../support/registry/content.ts';
-import { ask } from '../support/registry/registry.ts';
+import { request } from '../support/registry/registry.ts';
 import { random } from '../support/time/random.ts';
 import { patienceSignal, until } from '../support/until.ts';
 
@@ -146,8 +146,8 @@ class Clients {
   /** @returns undefined without a complete answer: nothing was confirmed then */
   async #ask(path: string, init: RequestInit = {}): Promise<{ status: number; bytes: Buffer } | undefined> {
     try {
-      const request = { ...init, signal: patienceSignal(10_000) } as Parameters<typeof ask>[2];
-      const response = await ask(this.#layer.url, path, request);
+      const bounded = { ...init, signal: patienceSignal(10_000) } as Parameters<typeof request>[2];
+      const response = await request(this.#layer.url, path, bounded);
       return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()) };
     } catch {
       // A gateway that was killed is restarted soon.
@@ -222,7 +222,7 @@ test('no push is lost while clients push, pull and delete, garbage is collected 
       if (layer.pids()[program] === undefined) continue;
       if (Date.now() - (killed.get(program) ?? 0) < SETTLED_MS) continue;
       killed.set(program, Date.now());
-      layer.killNow(program);
+      layer.killWithoutWaiting(program);
       stats.kills += 1;
     }
   };

@@ -11,7 +11,7 @@ import { ApiProxy } from '../support/iot-edge/api-proxy.ts';
 import { WorkloadApi } from '../support/iot-edge/workload-api.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { Clients } from '../support/registry/clients.ts';
-import { pushImage, sameContent } from '../support/registry/image.ts';
+import { firstDifference, pushImage } from '../support/registry/image.ts';
 
 /**
  * Three IoT Edge devices, one below the other, each with the API proxy on its only port and a certificate of its
@@ -50,7 +50,7 @@ before(async () => {
   trust = await authority.trustFolder();
   top = stack.use(await testLayer({ name: 'top', challenge: 'Basic', compact: 'hosted' }));
   for (const name of ['terrace', 'line/app']) {
-    const image = await clients.image(name);
+    const image = await clients.buildSmallImage(name);
     await clients.podman('push', '--tls-verify=false', image, `docker://${top.host}/${name}:1`);
   }
   await pushImage(top.host, 'line/data', '1', { layers: [2_000_000, 30_000] });
@@ -91,14 +91,14 @@ test('the lowest device pulls its module with its sync token, then its registry 
   });
   const topHost = `http://${sync.name}:${encodeURIComponent(sync.password)}@${top.host}`;
   const lowestHost = `http://plant:${encodeURIComponent(password)}@${below.host}`;
-  assert.equal(await sameContent(topHost, lowestHost, ['line/app', 'line/data', 'terrace']), undefined);
+  assert.equal(await firstDifference(topHost, lowestHost, ['line/app', 'line/data', 'terrace']), undefined);
 
   await using front = await ApiProxy.start({ tls: await certificate('front'), to: { gateway: below.host } });
   const plant = ['--cert-dir', trust, '--creds', `plant:${password}`];
   await clients.podman('pull', '-q', ...plant, `${front.host}/line/app:1`);
 
   for (const proxy of [upper, between]) {
-    const requests = await proxy.asked();
+    const requests = await proxy.requests();
     assert.deepEqual(
       requests.filter((line) => !/ \/v2/.test(line)),
       [],

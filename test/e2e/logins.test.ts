@@ -53,7 +53,7 @@ for (const scheme of ['http', 'https'] as const) {
       test('podman logs in and pushes, and buildah pulls the image with the same login', async () => {
         await using clients = await Clients.create();
         const reference = `docker://${layer.host}/line/podman:1`;
-        const image = await clients.image(challenge);
+        const image = await clients.buildSmallImage(challenge);
         const digestFile = join(clients.folder, 'digest');
         await assert.rejects(
           clients.podman('push', ...options.client, image, reference),
@@ -71,7 +71,7 @@ for (const scheme of ['http', 'https'] as const) {
       test('skopeo copies in, lists, copies out and deletes', async () => {
         await using clients = await Clients.create();
         await login(clients, 'skopeo', writer);
-        const image = await clients.image(`skopeo ${challenge}`);
+        const image = await clients.buildSmallImage(`skopeo ${challenge}`);
         const folder = (name: string) => `dir:${join(clients.folder, name)}`;
         const reference = `docker://${layer.host}/line/skopeo:1`;
         const other = `docker://${layer.host}/line/again:1`;
@@ -96,7 +96,7 @@ for (const scheme of ['http', 'https'] as const) {
       test('an account with read access pulls, and clients report every other action as denied', async () => {
         await using clients = await Clients.create();
         await login(clients, 'buildah', writer);
-        const image = await clients.image(`read ${challenge}`);
+        const image = await clients.buildSmallImage(`read ${challenge}`);
         const reference = `docker://${layer.host}/line/read:1`;
         await clients.buildah('push', ...options.client, image, reference);
         await login(clients, 'skopeo', reader);

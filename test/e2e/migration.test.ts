@@ -9,9 +9,9 @@ import { environmentFields } from '#proto/document/resolve/module-environment.ts
 import { connectOperator } from '../../cli/connection/connect.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { freePort } from '../support/ports.ts';
-import { pushImage, sameContent } from '../support/registry/image.ts';
-import { ask } from '../support/registry/registry.ts';
-import { run, typeIn } from '../support/terrace.ts';
+import { firstDifference, pushImage } from '../support/registry/image.ts';
+import { request } from '../support/registry/registry.ts';
+import { runCommand, startCommandWith } from '../support/terrace.ts';
 import { until } from '../support/until.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
 
@@ -55,26 +55,26 @@ test("a layer with the quickstart's environment syncs with its sync token and se
     ACR_REGISTRY_DATA_VOLUME: data,
     TERRACE_LISTEN: listen,
   };
-  await using up = typeIn(env, 'up', '--compact', '--log-json');
-  await up.says(/listening on http/);
+  await using up = startCommandWith(env, 'up', '--compact', '--log-json');
+  await up.untilOutput(/listening on http/);
   for (const path of ['/v2/', '/v2/hello-world/manifests/1']) {
-    assert.equal((await ask(listen, path)).status, 401, 'every request is refused while no token exists');
+    assert.equal((await request(listen, path)).status, 401, 'every request is refused while no token exists');
   }
-  assert.equal((await ask(listen, '/healthz')).status, 200);
+  assert.equal((await request(listen, '/healthz')).status, 200);
 
   await using bus = await connectOperator(data, 'terrace-test');
   const client = await bus.call(createToken, { name: 'client', actions: READ });
   const layerHost = `http://client:${client.password}@${listen}`;
   await until(
-    async () => (await ask(layerHost, '/v2/hello-world/manifests/1')).status === 200,
+    async () => (await request(layerHost, '/v2/hello-world/manifests/1')).status === 200,
     () => up.text.slice(-3_000),
   );
   const parentHost = `http://client:${parentClient.password}@${parent.host}`;
-  assert.equal(await sameContent(parentHost, layerHost, ['hello-world']), undefined);
-  const push = await ask(layerHost, '/v2/hello-world/blobs/uploads/', { method: 'POST' });
+  assert.equal(await firstDifference(parentHost, layerHost, ['hello-world']), undefined);
+  const push = await request(layerHost, '/v2/hello-world/blobs/uploads/', { method: 'POST' });
   assert.equal(push.status, 403, 'ReadOnly, as in the connected registry');
 
-  const status = await run('status', '--json', '--data', data);
+  const status = await runCommand('status', '--json', '--data', data);
   assert.match(status.text, /myconnectedmirror/);
   const file = join(data, 'parent.password');
   assert.equal(await readFile(file, 'utf8'), password);
@@ -100,14 +100,14 @@ test('the environment of a top layer sets its cloud parent, the port of the conn
 });
 
 test('an invalid connection string is refused with the reason, and nothing is started', async () => {
-  await using up = typeIn(
+  await using up = startCommandWith(
     {
       ACR_REGISTRY_CONNECTION_STRING: 'ConnectedRegistryName=a',
       ACR_REGISTRY_DATA_VOLUME: join(data, 'none'),
     },
     'up',
   );
-  assert.equal(await up.ended(), 2);
+  assert.equal(await up.exited(), 2);
   assert.match(up.text, /^terrace: ACR_REGISTRY_CONNECTION_STRING lacks ParentGatewayEndpoint/);
   await assert.rejects(stat(join(data, 'none')), { code: 'ENOENT' });
 });

@@ -23,11 +23,11 @@ test('a monitor receives each event of a day of passes once, across restarts of 
       await pushImage(cloud.host, 'app', tag, { layers: [{ seed: tag, size: 40_000 }] });
     const pass = layer.sync().catch(() => {});
     await layer.event(tagMoved, ({ tag }) => tag === tags[0]);
-    if (round % 2 === 1) layer.killNow('nats-server');
+    if (round % 2 === 1) layer.killWithoutWaiting('nats-server');
     await pass;
     while (!(await layer.sync().catch(() => undefined))?.ok);
     const last = tags.at(-1);
-    await monitor.sees(({ data }) => data.tag === last);
+    await monitor.untilEvent(({ data }) => data.tag === last);
     await monitor[Symbol.asyncDispose]();
   }
   const monitor = stack.use(new Monitor(path, layer.data, 'events.>'));
@@ -37,8 +37,8 @@ test('a monitor receives each event of a day of passes once, across restarts of 
   }
   assert.ok(stored.length > IMAGES * 5, `${stored.length} events`);
   const [last] = stored.at(-1) ?? [];
-  await monitor.sees(({ sequence }) => sequence === last);
-  const seen = (await monitor.seen()).map(({ sequence, type }) => `${sequence} ${type}`);
+  await monitor.untilEvent(({ sequence }) => sequence === last);
+  const seen = (await monitor.events()).map(({ sequence, type }) => `${sequence} ${type}`);
   const expected = stored.map(([sequence, type]) => `${sequence} ${type}`);
   assert.deepEqual(seen.slice(0, expected.length), expected);
 });

@@ -7,7 +7,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import { typeOf } from '../../cli/text/event-text.ts';
 import { until } from '../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { Monitor, monitorFolder, type Seen } from '../support/monitor.ts';
+import { Monitor, type MonitorEvent, monitorFolder } from '../support/monitor.ts';
 import { pushImage } from '../support/registry/image.ts';
 
 /** A monitor with the plain `nats` package: the program of the guide, as it is written there. */
@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-const tagged = (tag: string) => (seen: Seen) => seen.data.tag === tag;
+const tagged = (tag: string) => (seen: MonitorEvent) => seen.data.tag === tag;
 
 const push = async (...tags: string[]) => {
   for (const tag of tags) {
@@ -35,18 +35,18 @@ test('a monitor receives each event once, across kill -9 of itself and of nats-s
   {
     await using first = new Monitor(folder, layer.data, 'events.tag.>');
     await push('a', 'b');
-    await first.sees(tagged('b'));
+    await first.untilEvent(tagged('b'));
     // An event that it is handling when it is killed is delivered again, before any later one.
     first.pause();
     await push('c');
   }
   await using second = new Monitor(folder, layer.data, 'events.tag.>');
-  await second.sees(tagged('c'));
-  layer.killNow('nats-server');
+  await second.untilEvent(tagged('c'));
+  layer.killWithoutWaiting('nats-server');
   await until(async () => (await fetch(`${layer.url}/healthz`)).status === 200);
   await push('d', 'e');
-  await second.sees(tagged('e'));
-  const seen = await second.seen();
+  await second.untilEvent(tagged('e'));
+  const seen = await second.events();
 
   const stored: { sequence: number; tag: string }[] = [];
   for await (const past of layer.bus().history({})) {

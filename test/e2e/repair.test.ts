@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { getManifest, pushImage } from '../support/registry/image.ts';
-import { run } from '../support/terrace.ts';
+import { runCommand } from '../support/terrace.ts';
 
 /** Layers below keep content that a layer has lost: the loss is not taken for a deletion. */
 
@@ -33,7 +33,7 @@ test('a tag that a repaired parent lacks stays at its children, and a ReadWrite 
   await db.close();
   // From events, the repair would restore the tag.
   await rm(join(top.data, 'bus/jetstream'), { recursive: true });
-  const { code, text } = await run('repair', '--force', '--open', '--data', top.data);
+  const { code, text } = await runCommand('repair', '--force', '--open', '--data', top.data);
   assert.equal(code, 0, text);
   const audit = await readFile(join(top.data, 'log/audit.log'), 'utf8');
   assert.match(audit, /"account":"_operator".*"action":"metadata\/repair","outcome":"done"/);

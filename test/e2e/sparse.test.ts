@@ -187,7 +187,7 @@ test('a layer below takes the sparse index unchanged, without a failure', async 
 
 test('a platform that is added to the configuration is taken, and nothing else, then also by the layer below', async () => {
   const { children, index } = images['1.2.0']!;
-  proxy.forget();
+  proxy.clearRequests();
   await configure(['linux/arm64', 'linux/s390x']);
   await proxy.until(({ requests }) => requests.some(({ path }) => path.endsWith(children.s390x.digest)));
   const { failures } = await layer.sync();

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
 import { startCloud } from '../support/registry/cloud.ts';
-import { differences, reckon } from '../support/registry/compare-layers.ts';
+import { checkPushes, differences } from '../support/registry/compare-layers.ts';
 import { type Place, Traffic } from '../support/registry/traffic.ts';
 import { settle } from '../support/settle.ts';
 import { random } from '../support/time/random.ts';
@@ -82,14 +82,14 @@ test('three layers and a cloud agree and lose nothing, with concurrent writes, f
     SETTLE_MS,
   );
   t.diagnostic(
-    JSON.stringify({ ...traffic.counts, confirmed: traffic.told.length, ...faults.counts, rounds }),
+    JSON.stringify({ ...traffic.counts, confirmed: traffic.acknowledged.length, ...faults.counts, rounds }),
   );
   await assertAgreement(t, traffic, places, cloud.folder);
 });
 
 async function assertAgreement(t: TestContext, traffic: Traffic, places: Place[], folder: string) {
   assert.deepEqual(await differences(places), []);
-  const { lost, ...counts } = await reckon(traffic, places[0] as Place, folder);
+  const { lost, ...counts } = await checkPushes(traffic, places[0] as Place, folder);
   t.diagnostic(JSON.stringify(counts));
   assert.deepEqual(lost, []);
   assert.ok(counts.overwritten <= 1 + OPERATIONS / 100, `${counts.overwritten} tags were overwritten`);
@@ -132,7 +132,7 @@ class FaultInjector {
       const programs = layers.flatMap((layer) =>
         Object.keys(layer.pids()).map((program) => ({
           name: `${layer.host} ${program}`,
-          kill: () => layer.killNow(program),
+          kill: () => layer.killWithoutWaiting(program),
         })),
       );
       const ready = [...programs, { name: 'cloud', kill: () => cloud.restart() }].filter(

@@ -9,7 +9,7 @@ import { bridgeStatus } from '#proto/status/status.ts';
 import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { pushImage } from '../support/registry/image.ts';
-import { run } from '../support/terrace.ts';
+import { runCommand } from '../support/terrace.ts';
 import { until as untilSo } from '../support/until.ts';
 import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 
@@ -25,7 +25,8 @@ const digests: string[] = [];
 
 before(async () => {
   azure = stack.use(await Azure.start());
-  for (const name of ['app', 'other']) digests.push((await pushImage(azure.acr.back, name, '1')).digest);
+  for (const name of ['app', 'other'])
+    digests.push((await pushImage(azure.acr.backendUrl, name, '1')).digest);
   const data = stack.adopt(await mkdtemp(join(tmpdir(), 'terrace-module-')), (path) =>
     rm(path, { recursive: true, force: true }),
   );
@@ -70,7 +71,7 @@ test('desired properties select content, a method starts the pass, and reported 
   // A layer without a token admits everybody.
   await until(async () => (await fetch(`${layer.url}/v2/`)).status === 401);
   assert.equal((await ask('')).status, 200);
-  assert.equal((await edge.hub.invoke('sync', '')).status, 200);
+  assert.equal((await edge.hub.callMethod('sync', '')).status, 200);
   assert.equal(await digestOf('app'), digests[0]);
   assert.equal(await digestOf('other'), undefined);
   await until(
@@ -80,12 +81,12 @@ test('desired properties select content, a method starts the pass, and reported 
   assert.deepEqual([mode, statusDetails], ['ReadWrite', []]);
   assert.equal((registrySyncResult as { syncState: string }).syncState, 'Succeeded');
 
-  const { stdout } = await run('status', '--data', layer.data);
+  const { stdout } = await runCommand('status', '--data', layer.data);
   assert.match(stdout, /^Configured by the module twin: version 1; connected for/m);
-  assert.equal((await edge.hub.invoke('rotateToken', JSON.stringify({ token: 'ci' }))).status, 403);
-  const unknown = await edge.hub.invoke('reboot', '');
+  assert.equal((await edge.hub.callMethod('rotateToken', JSON.stringify({ token: 'ci' }))).status, 403);
+  const unknown = await edge.hub.callMethod('reboot', '');
   assert.equal(unknown.status, 404);
-  const { status, payload } = (await edge.hub.invoke('sync', JSON.stringify({ wait: 'long' }))) as {
+  const { status, payload } = (await edge.hub.callMethod('sync', JSON.stringify({ wait: 'long' }))) as {
     status: number;
     payload: object;
   };

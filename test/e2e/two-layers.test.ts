@@ -5,16 +5,16 @@ import { Clients } from '../support/registry/clients.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import {
   deleteManifest,
+  firstDifference,
   getManifest,
   pushArtifact,
   pushImage,
   pushIndex,
   referrersOf,
-  sameContent,
   tagImage,
   tagsOf,
 } from '../support/registry/image.ts';
-import { moveShell, pushRealImages, type RealImages } from '../support/registry/real-images.ts';
+import { moveShellTag, pushRealImages, type RealImages } from '../support/registry/real-images.ts';
 
 /** cloud → top layer → bottom layer, whose only parent is the top one. Each test has a repository of its own. */
 
@@ -47,8 +47,8 @@ async function syncAll(): Promise<void> {
 
 test('real images reach the bottom byte for byte, and podman pulls them there', async () => {
   await syncAll();
-  assert.equal(await sameContent(cloud.host, bottom.host, images.repositories), undefined);
-  assert.equal(await sameContent(cloud.host, top.host, images.repositories), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, images.repositories), undefined);
+  assert.equal(await firstDifference(cloud.host, top.host, images.repositories), undefined);
   await using clients = await Clients.create();
   // One of each kind: an index, and a single image.
   for (const name of full ? images.pullable : images.pullable.slice(0, 2)) {
@@ -72,9 +72,9 @@ test('a tag moved in the cloud moves at the bottom', async () => {
   const old = await pushImage(cloud.host, 'moving/one', 'latest', { layers: [10_000, 20_000] });
   await syncAll();
   assert.equal((await getManifest(bottom.host, 'moving/one', 'latest'))?.digest, old.digest);
-  await moveShell(cloud, 'moved', 'moving/one:latest');
+  await moveShellTag(cloud, 'moved', 'moving/one:latest');
   await syncAll();
-  assert.equal(await sameContent(cloud.host, bottom.host, ['moving/one']), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['moving/one']), undefined);
   assert.notEqual((await getManifest(bottom.host, 'moving/one', 'latest'))?.digest, old.digest);
 });
 
@@ -86,7 +86,7 @@ test('a tag deleted in the cloud is deleted at the bottom, and the others stay',
   await deleteManifest(cloud.host, 'deleting', 'deleted');
   await syncAll();
   assert.deepEqual(await tagsOf(bottom.host, 'deleting'), ['stays']);
-  assert.equal(await sameContent(cloud.host, bottom.host, ['deleting']), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['deleting']), undefined);
 });
 
 test('a referrer added later arrives, and so does a referrer of it', async () => {
@@ -100,7 +100,7 @@ test('a referrer added later arrives, and so does a referrer of it', async () =>
   await syncAll();
   assert.deepEqual(await referrersOf(bottom.host, 'signed', image.digest), [sbom.digest]);
   assert.deepEqual(await referrersOf(bottom.host, 'signed', sbom.digest), [signature.digest]);
-  assert.equal(await sameContent(cloud.host, bottom.host, ['signed']), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['signed']), undefined);
 });
 
 test('an index of indexes arrives with all content that it names, in both formats', async () => {
@@ -113,5 +113,5 @@ test('an index of indexes arrives with all content that it names, in both format
   });
   await tagImage(cloud.host, 'nested', list, 'same');
   await syncAll();
-  assert.equal(await sameContent(cloud.host, bottom.host, ['nested']), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['nested']), undefined);
 });

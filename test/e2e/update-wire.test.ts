@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
-import type { Seen } from '../support/proxy/requests.ts';
+import type { RecordedRequest } from '../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
-import { pushImage, sameContent } from '../support/registry/image.ts';
+import { firstDifference, pushImage } from '../support/registry/image.ts';
 
 /** Requests and bytes on the link when an image is updated and most of its layers stay. */
 
@@ -22,7 +22,7 @@ before(async () => {
   );
 });
 after(() => stack.disposeAsync());
-beforeEach(() => proxy.forget());
+beforeEach(() => proxy.clearRequests());
 
 /** Five layers; those whose index is in `changed` have other content. */
 const layers = (repository: string, ...changed: number[]) =>
@@ -36,10 +36,10 @@ async function pass(): Promise<void> {
   assert.deepEqual(failures, []);
 }
 
-const requestsFor = (method: string, path: RegExp): Seen[] =>
+const requestsFor = (method: string, path: RegExp): RecordedRequest[] =>
   proxy.requests.filter((seen) => seen.method === method && path.test(seen.path));
 /** `method path status`, without ids of uploads. */
-const lines = (requests: Seen[]) =>
+const lines = (requests: RecordedRequest[]) =>
   requests.map(
     ({ method, path, status }) => `${method} ${path.replace(/uploads\/.+/, 'uploads/…')} ${status}`,
   );
@@ -47,7 +47,7 @@ const lines = (requests: Seen[]) =>
 test('down: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
   await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   const update = await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down', 3) });
   await pass();
   const blobs = proxy.requests.filter(({ path }) => path.includes('/blobs/'));
@@ -55,13 +55,13 @@ test('down: an update that changes one layer of five transfers one blob, the con
   assert.deepEqual([...new Set(blobs.map(({ path }) => path))].sort(), expected.sort());
   assert.equal(proxy.bytesOf(/\/blobs\//), update.layers[3]!.size + update.config.size);
   assert.equal(proxy.bytesOf(/\/manifests\/sha256:/), update.size);
-  assert.equal(await sameContent(cloud.host, layer.host, ['down/app']), undefined);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['down/app']), undefined);
 });
 
 test('down: another repository that shares all layers requests no blob', async () => {
   await pushImage(cloud.host, 'down/first', 'v1', { layers: layers('shared') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   await pushImage(cloud.host, 'down/second', 'v1', { layers: layers('shared') });
   await pass();
   assert.deepEqual(
@@ -69,13 +69,13 @@ test('down: another repository that shares all layers requests no blob', async (
     [],
     'no request for a blob',
   );
-  assert.equal(await sameContent(cloud.host, layer.host, ['down/second']), undefined);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['down/second']), undefined);
 });
 
 test('down: a pass without changes requests no blob, and no manifest that the layer holds', async () => {
   await pushImage(cloud.host, 'down/idle', 'v1', { layers: layers('idle') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   await pass();
   assert.deepEqual(lines(proxy.requests.filter(({ path }) => path.includes('/blobs/'))), []);
   assert.equal(proxy.bytesOf(/\/manifests\//), 0, lines(requestsFor('GET', /\/manifests\//)).join('\n'));
@@ -90,7 +90,7 @@ test('up: an update that changes one layer of five transfers one blob, the confi
     sizes.reduce((sum, size) => sum + size),
     'the first push sends each blob once',
   );
-  proxy.forget();
+  proxy.clearRequests();
   const update = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up', 1) });
   await pass();
   assert.equal(sentBytes(), update.layers[1]!.size + update.config.size);
@@ -98,13 +98,13 @@ test('up: an update that changes one layer of five transfers one blob, the confi
   const uploads = requestsFor('POST', /\/blobs\/uploads\/$/).filter(({ status }) => status !== 201);
   assert.equal(uploads.length, 2, lines(uploads).join('\n'));
   assert.deepEqual(requestsFor('GET', /\/blobs\/sha256:/), []);
-  assert.equal(await sameContent(cloud.host, layer.host, ['up/app']), undefined);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['up/app']), undefined);
 });
 
 test('up: in another repository all blobs are mounted, and none of their bytes is sent', async () => {
   await pushImage(layer.host, 'up/first', 'v1', { layers: layers('mounted') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   const again = await pushImage(layer.host, 'up/second', 'v1', { layers: layers('mounted') });
   await pass();
   const mounts = requestsFor('POST', /^\/v2\/up\/second\/blobs\/uploads\/$/);
@@ -116,7 +116,7 @@ test('up: in another repository all blobs are mounted, and none of their bytes i
   );
   assert.deepEqual(lines([...requestsFor('PATCH', /./), ...requestsFor('PUT', /\/blobs\//)]), []);
   assert.equal(sentBytes(), 0);
-  assert.equal(await sameContent(cloud.host, layer.host, ['up/second']), undefined);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['up/second']), undefined);
 });
 
 /** Bytes of blobs that the layer sent. */

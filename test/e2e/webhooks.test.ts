@@ -44,23 +44,25 @@ test('after kill -9 of any process, all events are delivered in order, and at mo
   for (let at = 0; at < EVENTS; at += 1) {
     const victims = kills.get(at);
     if (victims) {
-      await receiver.takes(at - 40);
-      for (const victim of victims) layer.killNow(victim);
-      t.diagnostic(`${victims.join(' and ')} killed when ${receiver.taken.length} of ${at} were delivered`);
+      await receiver.untilAccepted(at - 40);
+      for (const victim of victims) layer.killWithoutWaiting(victim);
+      t.diagnostic(
+        `${victims.join(' and ')} killed when ${receiver.accepted.length} of ${at} were delivered`,
+      );
     }
     await push(`t${at}`);
     expected.push(`app:t${at}`);
   }
   await receiver.until(() => new Set(receiver.subjects).size === EVENTS, 'each event is delivered');
-  const once = receiver.taken.filter(
+  const once = receiver.accepted.filter(
     ({ event: { id } }, index, all) => all.findIndex(({ event }) => event.id === id) === index,
   );
   assert.deepEqual(
     once.map(({ event }) => event.subject ?? event.type),
     expected,
   );
-  t.diagnostic(`${receiver.taken.length - EVENTS} delivered twice`);
-  assert.ok(receiver.taken.length - EVENTS <= kills.size);
+  t.diagnostic(`${receiver.accepted.length - EVENTS} delivered twice`);
+  assert.ok(receiver.accepted.length - EVENTS <= kills.size);
 
   await layer.restart();
   await push('last');
@@ -68,7 +70,7 @@ test('after kill -9 of any process, all events are delivered in order, and at mo
     () => receiver.subjects.at(-1) === 'app:last',
     'an event after the restart is delivered',
   );
-  assert.equal(receiver.taken.filter(({ event }) => event.subject === 'app:last').length, 1);
+  assert.equal(receiver.accepted.filter(({ event }) => event.subject === 'app:last').length, 1);
   await until(async () => {
     const [status] = (
       await layer

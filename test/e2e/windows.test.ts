@@ -9,13 +9,13 @@ import { type TestLayer, testLayer } from '../support/layer.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
-import { pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
-import { patience, slowed, until } from '../support/until.ts';
+import { firstDifference, pushImage, tagsOf } from '../support/registry/image.ts';
+import { patience, slowedRate, until } from '../support/until.ts';
 
 /** A window that closes during a transfer, and a closed window. */
 
 const MIB = 1024 * 1024;
-const RATE = slowed(1 * MIB);
+const RATE = slowedRate(1 * MIB);
 /** Length of the first window, and a size that takes longer at this rate. */
 const directions = {
   down: { ms: patience(2_500), size: 8 * MIB },
@@ -125,7 +125,7 @@ test('outside the window nothing is requested, except by a pass with `now`', asy
   const { ok, taken, failures } = await windowed.layer.sync({ now: true });
   assert.deepEqual(failures, []);
   assert.deepEqual([ok, taken], [true, 1]);
-  assert.equal(await sameContent(cloud.host, windowed.layer.host, ['closed/app']), undefined);
+  assert.equal(await firstDifference(cloud.host, windowed.layer.host, ['closed/app']), undefined);
   await until(async () => (await windowed.proxy.connections()) === 0, 'no connection is open');
   await assert.rejects(windowed.layer.sync(), { code: 'window-closed' });
 });
@@ -158,7 +158,7 @@ describe('a window that closes during a transfer', { concurrency: true }, () => 
         passFinished,
         (pass) => pass.ok && !pass.ended && pass.taken + pass.sent > 0,
       );
-      assert.equal(await sameContent(cloud.host, windowed.layer.host, [`${direction}/app`]), undefined);
+      assert.equal(await firstDifference(cloud.host, windowed.layer.host, [`${direction}/app`]), undefined);
       t.diagnostic(
         `${moved} bytes before, ${windowed.moved - moved} in the last window, of ${size} and a config`,
       );

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Compose, noEngine, until } from '../support/compose.ts';
+import { Compose, noEngine, retry } from '../support/compose.ts';
 import { Clients } from '../support/registry/clients.ts';
 import { execute } from '../support/registry/debian.ts';
 import { pushImage } from '../support/registry/image.ts';
@@ -42,7 +42,7 @@ const credentials = async () =>
 async function digestAt(host: string, image: string): Promise<string> {
   const creds = await credentials();
   const parameters = ['inspect', '--tls-verify=false', '--creds', creds, `docker://${host}:5000/${image}`];
-  return until(async () => (JSON.parse(await clients.skopeo(...parameters)) as { Digest: string }).Digest);
+  return retry(async () => (JSON.parse(await clients.skopeo(...parameters)) as { Digest: string }).Digest);
 }
 
 test('an image of the cloud reaches the bottom', { skip, timeout }, async () => {
@@ -79,7 +79,7 @@ test('an image pushed to the middle reaches the cloud, and the bottom refuses pu
     creds,
   ];
   await clients.skopeo(...copy, from, `docker://${FOUR}:5000/line/app:2`);
-  await until(async () => {
+  await retry(async () => {
     await clients.skopeo('inspect', '--tls-verify=false', `docker://${CLOUD}:5000/line/app:2`);
   });
   await assert.rejects(
@@ -97,7 +97,7 @@ test('each layer reaches its neighbours and no other host', { skip, timeout }, a
   const hosts = ['cloud', ...layers, CLOUD, FIVE, FOUR, THREE] as string[];
   for (const [layer, reachable] of Object.entries(neighbours)) {
     for (const host of hosts.filter((one) => one !== layer)) {
-      const found = await hierarchy.reach(layer, host);
+      const found = await hierarchy.connectResult(layer, host);
       if (reachable.includes(host)) assert.equal(found, 'open', `${layer} to ${host}`);
       else
         assert.match(
@@ -106,21 +106,25 @@ test('each layer reaches its neighbours and no other host', { skip, timeout }, a
           `${layer} to ${host}`,
         );
     }
-    assert.match(await hierarchy.reach(layer, '1.1.1.1', 443), /^(ENETUNREACH|EHOSTUNREACH|timeout)$/, layer);
+    assert.match(
+      await hierarchy.connectResult(layer, '1.1.1.1', 443),
+      /^(ENETUNREACH|EHOSTUNREACH|timeout)$/,
+      layer,
+    );
   }
 });
 
 test('no layer runs as root or writes outside of its data volume', { skip, timeout }, async () => {
   for (const layer of layers) {
     assert.notEqual((await hierarchy.exec(layer, 'id', '-u')).trim(), '0');
-    assert.match(await hierarchy.fails(layer, 'touch', '/opt/terrace/x'), /Read-only file system/);
+    assert.match(await hierarchy.execFailing(layer, 'touch', '/opt/terrace/x'), /Read-only file system/);
     const container = await hierarchy.run('ps', '--format', 'json', layer);
     assert.equal((JSON.parse(container) as { Health: string }).Health, 'healthy');
   }
 });
 
 test('the status of the top names all layers below', { skip, timeout }, async () => {
-  await until(async () => {
+  await retry(async () => {
     const status = await hierarchy.exec('layer-5', 'terrace', 'status');
     assert.match(status, /layer-4/);
     assert.match(status, /layer-3/);
@@ -136,17 +140,17 @@ test('a layer without its network is Offline within 90 s, here and at its parent
     'terrace-hierarchy-test_between-5-and-4',
     await hierarchy.container('layer-4'),
   ];
-  await until(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m));
+  await retry(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m));
   await execute('docker', ['network', 'disconnect', network, container]);
   try {
     // The kernel ends the connection of the idle long poll after 25 s.
-    await until(async () => assert.match(await status('layer-4'), /^Parent .*: Offline: /m), 40_000);
-    await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*no contact since/m));
+    await retry(async () => assert.match(await status('layer-4'), /^Parent .*: Offline: /m), 40_000);
+    await retry(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*no contact since/m));
   } finally {
     await execute('docker', ['network', 'connect', '--alias', 'layer-4', network, container]);
   }
-  await until(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m), 40_000);
-  await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Online /m), 40_000);
+  await retry(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m), 40_000);
+  await retry(async () => assert.match(await status('layer-5'), /^layer-4 .* Online /m), 40_000);
 });
 
 test('after a kill of all containers, the content is still there and synchronization continues', {
@@ -187,10 +191,10 @@ test('a container with the environment of the connected registry becomes a child
   try {
     const digest = await digestAt(FIVE as string, 'line/app:1');
     const token = ['exec', container, 'terrace', 'token', 'create', 'reader', '--pull', '*'];
-    const reader = await until(async () => (await execute('docker', token)).stdout.trim());
+    const reader = await retry(async () => (await execute('docker', token)).stdout.trim());
     const from = 'docker://172.30.5.20:8080/line/app:1';
     const inspect = ['inspect', '--tls-verify=false', '--creds', `reader:${reader}`, from];
-    const found = await until(async () => JSON.parse(await clients.skopeo(...inspect)) as { Digest: string });
+    const found = await retry(async () => JSON.parse(await clients.skopeo(...inspect)) as { Digest: string });
     assert.equal(found.Digest, digest);
     await execute('docker', ['exec', container, 'terrace', 'health']);
   } catch (error) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Compose, noEngine, until } from '../support/compose.ts';
+import { Compose, noEngine, retry } from '../support/compose.ts';
 import { freePort } from '../support/ports.ts';
 import { Clients } from '../support/registry/clients.ts';
 import { execute } from '../support/registry/debian.ts';
@@ -25,7 +25,7 @@ before(
     await layer.run('build', '--quiet');
     await layer.run('up', '-d', '--scale', 'syncer=3');
     const parameters = ['terrace', 'token', 'create', 'ci', '--push', '*'];
-    password = (await until(() => layer.exec('storage', ...parameters))).trim();
+    password = (await retry(() => layer.exec('storage', ...parameters))).trim();
   },
   { timeout },
 );
@@ -46,7 +46,7 @@ test('clients log in, push and pull; three syncers run; all services are healthy
   timeout,
 }, async () => {
   await layer.run('up', '-d', '--wait', '--scale', 'syncer=3');
-  const image = await clients.image('words');
+  const image = await clients.buildSmallImage('words');
   const remote = `docker://${host}/app:1`;
   const creds = `ci:${password}`;
   await clients.buildah('push', '--tls-verify=false', '--creds', creds, image, remote);
@@ -59,7 +59,7 @@ test('clients log in, push and pull; three syncers run; all services are healthy
 test('no service runs as root or writes outside of the data volume', { skip, timeout }, async () => {
   for (const service of services) {
     assert.notEqual((await layer.exec(service, 'id', '-u')).trim(), '0');
-    assert.match(await layer.fails(service, 'touch', '/opt/terrace/x'), /Read-only file system/);
+    assert.match(await layer.execFailing(service, 'touch', '/opt/terrace/x'), /Read-only file system/);
   }
 });
 
@@ -89,7 +89,7 @@ test('the image has one nats-server, and a compile cache that its user can read'
 test('pushed content survives a kill of every container', { skip, timeout }, async () => {
   await layer.run('kill');
   await layer.run('up', '-d', '--wait', '--scale', 'syncer=3');
-  await until(inspect);
+  await retry(inspect);
 });
 
 test('storage with damaged metadata ends with 65 at every restart, until `terrace repair` has run', {
@@ -107,7 +107,7 @@ test('storage with damaged metadata ends with 65 at every restart, until `terrac
     return (await execute('docker', ['inspect', '--format', format, container])).stdout.trim();
   };
   // compose has no restart policy by exit code: the engine restarts the container after 0.1 s to 1 min.
-  await until(async () => assert.match(await state(), /^restarting 65 [2-9]/));
+  await retry(async () => assert.match(await state(), /^restarting 65 [2-9]/));
   assert.match(
     await layer.run('logs', '--no-log-prefix', '--tail', '1', 'storage'),
     /the metadata in \/data is damaged \(CURRENT is damaged\).*run \\?"terrace repair --data \/data/,
@@ -115,5 +115,5 @@ test('storage with damaged metadata ends with 65 at every restart, until `terrac
   await layer.run('stop', 'storage');
   assert.match(await runAlone('terrace', 'storage', 'repair'), /Lost:\n {2}nothing\n/);
   await layer.run('up', '-d', '--wait', '--scale', 'syncer=3');
-  await until(inspect);
+  await retry(inspect);
 });

@@ -29,7 +29,7 @@ export class Compose implements AsyncDisposable {
   }
 
   /** Runs a command that has to fail. @returns its stderr */
-  async fails(service: string, ...parameters: string[]): Promise<string> {
+  async execFailing(service: string, ...parameters: string[]): Promise<string> {
     try {
       await this.exec(service, ...parameters);
     } catch (error) {
@@ -44,7 +44,7 @@ export class Compose implements AsyncDisposable {
   }
 
   /** Connects to a TCP port from inside a container. @returns `open`, or the error code */
-  async reach(service: string, host: string, port = 5000): Promise<string> {
+  async connectResult(service: string, host: string, port = 5000): Promise<string> {
     const script =
       "const s=require('net').connect({host:process.argv[1],port:process.argv[2],timeout:3000});" +
       "const print=(t)=>{console.log(t);process.exit()};s.on('connect',()=>print('open'));" +
@@ -58,7 +58,7 @@ export class Compose implements AsyncDisposable {
 }
 
 /** Retries until `attempt` succeeds. @throws its last error after `withinMs` */
-export async function until<T>(attempt: () => Promise<T>, withinMs = 120_000): Promise<T> {
+export async function retry<T>(attempt: () => Promise<T>, withinMs = 120_000): Promise<T> {
   for (const end = Date.now() + withinMs; ; await sleep(500)) {
     try {
       return await attempt();

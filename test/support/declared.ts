@@ -9,7 +9,7 @@ type Declared = { requests: Request[]; jobs: Job[]; events: Event[]; states: Sta
 
 const folder = join(import.meta.dirname, '../../proto');
 
-export async function declared(): Promise<Declared> {
+export async function declaredMessages(): Promise<Declared> {
   const found: Declared = { requests: [], jobs: [], events: [], states: [] };
   for (const file of await readdir(folder, { recursive: true })) {
     if (!file.endsWith('.ts')) continue;

@@ -70,7 +70,7 @@ export function reachedFrom(start: string, edges: Edges): Set<string> {
 }
 
 /** Cycles: groups of nodes that reach each other (Tarjan's algorithm). */
-export function circlesIn(edges: Edges): string[][] {
+export function cyclesIn(edges: Edges): string[][] {
   const order = new Map<string, number>();
   const low = new Map<string, number>();
   const stack: string[] = [];

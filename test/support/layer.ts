@@ -65,7 +65,7 @@ export class TestLayer implements AsyncDisposable {
   /** Log of all processes, as JSON lines. */
   readonly lines: string[] = [];
   /** Output for the terminal. */
-  readonly screen: string[] = [];
+  readonly terminal: string[] = [];
   readonly #options: TestLayerOptions;
   #layer: Layer | undefined;
   #bus: Bus | undefined;
@@ -102,7 +102,7 @@ export class TestLayer implements AsyncDisposable {
       compact: compact !== undefined && compact !== false,
       ...(compact === 'hosted' && { programs: (await import('./hosted-programs.ts')).hostedPrograms }),
       awaitToken: accounts.length > 0,
-      outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
+      outlets: { line: (line) => this.lines.push(line), terminal: (text) => this.terminal.push(text) },
       env: { ...inherited, ...env },
     });
     try {
@@ -180,7 +180,7 @@ export class TestLayer implements AsyncDisposable {
   }
 
   /** SIGKILL. Does not wait until the supervisor has restarted the program. */
-  killNow(program: string): void {
+  killWithoutWaiting(program: string): void {
     process.kill(this.pid(program), 'SIGKILL');
   }
 

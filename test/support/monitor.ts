@@ -9,7 +9,7 @@ import { until } from './until.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-export type Seen = { sequence: number; type: string; data: Record<string, unknown> };
+export type MonitorEvent = { sequence: number; type: string; data: Record<string, unknown> };
 
 /** A folder for the program and the file of its events, which contains its position. */
 export async function monitorFolder(): Promise<AsyncDisposable & { path: string }> {
@@ -35,7 +35,7 @@ export class Monitor implements AsyncDisposable {
   }
 
   /** All events that this monitor and earlier ones in its folder have received. */
-  async seen(): Promise<Seen[]> {
+  async events(): Promise<MonitorEvent[]> {
     const text = await readFile(this.#file, 'utf8').catch(() => '');
     return text
       .split('\n')
@@ -46,8 +46,8 @@ export class Monitor implements AsyncDisposable {
       });
   }
 
-  sees(predicate: (event: Seen) => boolean): Promise<void> {
-    return until(async () => (await this.seen()).some(predicate), `received: ${predicate}`);
+  untilEvent(predicate: (event: MonitorEvent) => boolean): Promise<void> {
+    return until(async () => (await this.events()).some(predicate), `received: ${predicate}`);
   }
 
   /** Stops reading until it is killed; its connection stays open. */

@@ -19,9 +19,9 @@ export class TestReceiver implements AsyncDisposable {
   readonly port: number;
   readonly url: string;
   /** All deliveries, in order. */
-  readonly came: Delivery[] = [];
+  readonly deliveries: Delivery[] = [];
   /** Deliveries that were answered with 2xx, in order. */
-  readonly taken: Delivery[] = [];
+  readonly accepted: Delivery[] = [];
   /** The answer to a delivery. */
   answer: (delivery: Delivery) => Answer | Promise<Answer> = () => 204;
   readonly #tls: { key: Buffer; cert: Buffer } | undefined;
@@ -58,7 +58,7 @@ export class TestReceiver implements AsyncDisposable {
 
   /** Subjects of the events that were answered with 2xx. */
   get subjects(): (string | undefined)[] {
-    return this.taken.map(({ event }) => event.subject);
+    return this.accepted.map(({ event }) => event.subject);
   }
 
   /** Resolves when `holds` returns true; it is checked after each request and answer. @throws after `patience()` */
@@ -67,7 +67,7 @@ export class TestReceiver implements AsyncDisposable {
     while (!holds()) {
       if (timeout.aborted) {
         throw new Error(
-          `timeout: ${what}; ${this.came.length} deliveries, ${this.taken.length} answered with 2xx`,
+          `timeout: ${what}; ${this.deliveries.length} deliveries, ${this.accepted.length} answered with 2xx`,
         );
       }
       await new Promise<void>((resolve) => {
@@ -83,8 +83,8 @@ export class TestReceiver implements AsyncDisposable {
   }
 
   /** Resolves when so many events have been answered with 2xx. */
-  takes(count: number): Promise<void> {
-    return this.until(() => this.taken.length >= count, `${count} events answered with 2xx`);
+  untilAccepted(count: number): Promise<void> {
+    return this.until(() => this.accepted.length >= count, `${count} events answered with 2xx`);
   }
 
   async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -93,14 +93,14 @@ export class TestReceiver implements AsyncDisposable {
     const body = Buffer.concat(pieces).toString('utf8');
     const { headers, url: path = '' } = request;
     const delivery = { path, headers, body, event: JSON.parse(body) };
-    this.came.push(delivery);
+    this.deliveries.push(delivery);
     this.#wake();
     const answer = await this.answer(delivery);
     if (answer === 'hang') return;
     if (answer === 'cut') return void request.socket.destroy();
     const { status, headers: answerHeaders } =
       typeof answer === 'number' ? { status: answer, headers: {} } : answer;
-    if (status >= 200 && status < 300) this.taken.push(delivery);
+    if (status >= 200 && status < 300) this.accepted.push(delivery);
     response.writeHead(status, answerHeaders).end();
     this.#wake();
   }

@@ -13,16 +13,16 @@ import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-ch
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
 
-export type SenderOptions = { until?: number; select?: string[]; signal?: AbortSignal };
+export type PushContextOptions = { until?: number; select?: string[]; signal?: AbortSignal };
 
 /**
  * The context of a pass that pushes to the parent, on the bus and the volume of a running layer. The layer's own syncer
  * carries out the transfers.
  */
-export async function sender(
+export async function pushContext(
   layer: TestLayer,
   link: LinkOptions,
-  { until, select = ['*'], signal = new AbortController().signal }: SenderOptions = {},
+  { until, select = ['*'], signal = new AbortController().signal }: PushContextOptions = {},
 ): Promise<PassContext & { arrivals: Arrivals } & AsyncDisposable> {
   const folder = dataFolder(layer.data);
   const bus = await Bus.connect({

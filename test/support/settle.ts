@@ -3,7 +3,7 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import { patience } from './until.ts';
 
 /** Requests a pass of a layer. `full`: it retries parked changes, too. */
-export type AskForPass = (options: { full: boolean }) => Promise<PassResult>;
+export type RequestPass = (options: { full: boolean }) => Promise<PassResult>;
 
 /** Rounds without `full`: these passes have to suffice, except for changes that were refused for a time. */
 const NORMAL_ROUNDS = 4;
@@ -12,7 +12,7 @@ const NORMAL_ROUNDS = 4;
  * Requests passes from the lowest layer up and back, until a complete round has nothing to do.
  * @returns the number of rounds that had something to do
  */
-export async function settle(fromBelow: AskForPass[], withinMs?: number): Promise<number> {
+export async function settle(fromBelow: RequestPass[], withinMs?: number): Promise<number> {
   const order = [...fromBelow, ...fromBelow.slice(0, -1).reverse()];
   const end = performance.now() + patience(withinMs);
   for (let rounds = 0; ; rounds += 1) {
@@ -26,7 +26,7 @@ export async function settle(fromBelow: AskForPass[], withinMs?: number): Promis
 }
 
 /** What the pass changed, or why it failed; empty if there was nothing to do. */
-async function changesOf(pass: AskForPass, full: boolean): Promise<string[]> {
+async function changesOf(pass: RequestPass, full: boolean): Promise<string[]> {
   try {
     const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended } = await pass({ full });
     const counts = { taken, dropped, sent, withdrawn, failed, parked };

@@ -7,24 +7,24 @@ import { patience } from './until.ts';
 /** Path of the `terrace` command. */
 export const program = join(import.meta.dirname, '../../cli/terrace');
 
-export type Typed = {
+export type RunningCommand = {
   child: ChildProcess;
   /** Output so far, stdout and stderr together. */
   readonly text: string;
   /** Output so far, stdout only. */
   readonly stdout: string;
   /** Resolves with `text` when it matches the pattern. */
-  says(pattern: RegExp): Promise<string>;
+  untilOutput(pattern: RegExp): Promise<string>;
   /** Resolves with the exit code, or the name of the signal that ended the process. */
-  ended(): Promise<number | string>;
+  exited(): Promise<number | string>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
 /** Runs the command in a process group of its own: its pid is the id of the group, too. */
-export const type = (...parameters: string[]): Typed => typeIn({}, ...parameters);
+export const startCommand = (...parameters: string[]): RunningCommand => startCommandWith({}, ...parameters);
 
 /** As `type`, with more environment variables. */
-export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed {
+export function startCommandWith(more: NodeJS.ProcessEnv, ...parameters: string[]): RunningCommand {
   const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
   const env = { ...inherited, ...more };
   const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
@@ -60,7 +60,7 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
     get stdout() {
       return stdout;
     },
-    says: async (pattern) => {
+    untilOutput: async (pattern) => {
       const found = async () => {
         for (;;) {
           if (pattern.test(text)) return text;
@@ -71,7 +71,7 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
       };
       return within(found(), `output ${pattern}`);
     },
-    ended: () => within(end, 'its exit'),
+    exited: () => within(end, 'its exit'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');
@@ -82,10 +82,10 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
 }
 
 /** Runs the command until it exits. */
-export async function run(
+export async function runCommand(
   ...parameters: string[]
 ): Promise<{ code: number | string; text: string; stdout: string }> {
-  const typed = type(...parameters);
-  const code = await typed.ended();
+  const typed = startCommand(...parameters);
+  const code = await typed.exited();
   return { code, text: typed.text, stdout: typed.stdout };
 }

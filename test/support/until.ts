@@ -29,7 +29,7 @@ export const slowness = bounded(Number(process.env[SLOWNESS]) || UNKNOWN_SLOWNES
 export const patience = (ms = LIMIT_MS): number => Math.ceil(ms * slowness);
 
 /** A rate for an idle machine, in bytes a second, lowered for this one, so that a transfer lasts long enough. */
-export const slowed = (rate: number): number => Math.ceil((rate * MIN_SLOWNESS) / slowness);
+export const slowedRate = (rate: number): number => Math.ceil((rate * MIN_SLOWNESS) / slowness);
 
 /** Aborts when a test has waited too long. */
 export const patienceSignal = (ms?: number): AbortSignal => AbortSignal.timeout(patience(ms));

@@ -32,9 +32,9 @@ beforeEach(() => {
   time = new SimulatedTime(Date.UTC(2030, 0, 1), () => 0);
 });
 afterEach(() => time[Symbol.dispose]());
-const setBack = (ms = DAY) => time.set(time.now - ms);
+const setBack = (ms = DAY) => time.setWallClock(time.now - ms);
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
-const pass = (ms: number) => time.goOn(ms, settled);
+const pass = (ms: number) => time.advance(ms, settled);
 
 /** A parent that answers every request with 404. */
 function plainParent() {
@@ -117,7 +117,7 @@ test('a transfer ends when its window closes, also after the clock is set forwar
   const digest = `sha256:${'a'.repeat(64)}`;
   const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down', until: time.now + 8 * HOUR };
   const verdict = transfer(deps as never, job as never);
-  time.set(time.now + 8 * HOUR);
+  time.setWallClock(time.now + 8 * HOUR);
   await pass(2 * MINUTE);
   ended.abort();
   assert.equal(await verdict, 'done');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { until } from '../../gateway/layer.ts';
 import { testLayer } from '../../support/layer.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 test('the audit log records who started and stopped a layer and changed its configuration and accounts', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-audit-'));
@@ -22,7 +22,7 @@ test('the audit log records who started and stopped a layer and changed its conf
   };
   {
     await using _layer = await testLayer({ data, configFile, compact: true, name: 'line-7' });
-    const { code } = await run('token', 'create', 'ci', '--push', '*', '--data', data);
+    const { code } = await runCommand('token', 'create', 'ci', '--push', '*', '--data', data);
     assert.equal(code, 0);
     await writeFile(configFile, 'mode: ReadOnly\n');
     const isChanged = ({ detail }: { detail?: { fields?: string[] } }) => detail?.fields?.join() === 'mode';

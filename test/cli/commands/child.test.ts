@@ -17,7 +17,7 @@ import {
   notesOn,
 } from '../../../cli/text/child-text.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 /** Children as a person creates, lists, activates and deactivates them. */
 
@@ -117,7 +117,7 @@ describe('terrace child', () => {
     layer = await testLayer({ name: 'top', mode: 'ReadWrite', compact: 'hosted' });
   });
   after(() => layer[Symbol.asyncDispose]());
-  const runChild = (...parameters: string[]) => run('child', ...parameters, '--data', layer.data);
+  const runChild = (...parameters: string[]) => runCommand('child', ...parameters, '--data', layer.data);
 
   test('a child is created, listed, activated and deactivated', async () => {
     const created = await runChild(
@@ -204,7 +204,7 @@ describe('terrace child', () => {
 test('a ReadOnly layer has only ReadOnly children, and while no layer runs, its mode is unknown', async () => {
   await using layer = await testLayer({ name: 'middle', mode: 'ReadOnly', compact: 'hosted' });
   const create = (...parameters: string[]) =>
-    run('child', 'create', 'line-1', '--repository', '*', ...parameters, '--data', layer.data);
+    runCommand('child', 'create', 'line-1', '--repository', '*', ...parameters, '--data', layer.data);
   const refused = await create('--mode', 'ReadWrite');
   assert.equal(refused.code, 1);
   assert.match(
@@ -216,12 +216,12 @@ test('a ReadOnly layer has only ReadOnly children, and while no layer runs, its 
   const folder = await mkdtemp(join(tmpdir(), 'terrace-child-'));
   try {
     const data = join(folder, 'data');
-    const unknown = await run(
+    const unknown = await runCommand(
       ...['child', 'create', 'line-1', '--repository', '*', '--mode', 'Registry', '--data', data],
     );
     assert.equal(unknown.code, 1);
     assert.match(unknown.text, /is known only while it runs: start the layer with "terrace up" first/);
-    const created = await run('child', 'create', 'line-1', '--repository', '*', '--data', data);
+    const created = await runCommand('child', 'create', 'line-1', '--repository', '*', '--data', data);
     assert.equal(created.code, 0, created.text);
     assert.ok(existsSync(join(data, 'metadata')));
   } finally {

@@ -10,7 +10,7 @@ import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { copyLive } from '../../support/live-copy.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 /** A data folder that was copied while its layer runs (`cp -a`): no command on the copy reaches the layer. */
 
@@ -30,19 +30,19 @@ after(async () => {
 });
 
 const tokensOf = async (data: string): Promise<{ name: string }[]> =>
-  JSON.parse((await run('token', 'list', '--json', '--data', data)).stdout);
+  JSON.parse((await runCommand('token', 'list', '--json', '--data', data)).stdout);
 
 test('commands that need a running layer do not find one on the copy', async () => {
   for (const command of ['status', 'health', 'events', 'sync']) {
-    const { code, text } = await run(command, '--data', copy);
+    const { code, text } = await runCommand(command, '--data', copy);
     assert.equal(code, 1);
     assert.match(text, /^terrace: no Terrace runs on \S+, which is a copy of a data folder/);
   }
-  assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
+  assert.match((await runCommand('status', '--data', layer.data)).text, /^Layer "original"/);
 });
 
 test('a token that is created on the copy does not exist at the layer', async () => {
-  assert.equal((await run('token', 'create', 'of-the-copy', '--pull', '*', '--data', copy)).code, 0);
+  assert.equal((await runCommand('token', 'create', 'of-the-copy', '--pull', '*', '--data', copy)).code, 0);
   assert.deepEqual(
     (await tokensOf(copy)).map(({ name }) => name),
     ['of-the-copy'],
@@ -52,9 +52,9 @@ test('a token that is created on the copy does not exist at the layer', async ()
 
 test('the copy starts while the layer runs, with a bus of its own', async () => {
   await using second = await testLayer({ compact: true, name: 'second', data: copy });
-  assert.ok(second.screen.some((line) => /data folder was copied or moved/.test(line)));
-  assert.match((await run('status', '--data', copy)).text, /^Layer "second"/);
-  assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
+  assert.ok(second.terminal.some((line) => /data folder was copied or moved/.test(line)));
+  assert.match((await runCommand('status', '--data', copy)).text, /^Layer "second"/);
+  assert.match((await runCommand('status', '--data', layer.data)).text, /^Layer "original"/);
   const [original, copied] = await Promise.all(
     [layer.data, copy].map((data) => readFile(dataFolder(data).password('operator'), 'utf8')),
   );

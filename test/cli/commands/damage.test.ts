@@ -8,14 +8,14 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import { testLayer } from '../../support/layer.ts';
 import { freePort } from '../../support/ports.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
-import { run, type } from '../../support/terrace.ts';
+import { runCommand, startCommand } from '../../support/terrace.ts';
 
 /** A layer with damaged metadata does not start, and does not retry. */
 
 let data: string;
 before(async () => {
   data = await mkdtemp(join(tmpdir(), 'terrace-unusable-'));
-  assert.equal((await run('token', 'create', 'ci', '--pull', '*', '--data', data)).code, 0);
+  assert.equal((await runCommand('token', 'create', 'ci', '--pull', '*', '--data', data)).code, 0);
   await writeFile(join(data, 'metadata/CURRENT'), 'nonsense');
 });
 after(() => rm(data, { recursive: true, force: true }));
@@ -29,7 +29,7 @@ for (const options of [[], ['--compact'], ['--listen-to-others']]) {
     const host = options.includes('--listen-to-others') ? '0.0.0.0' : '127.0.0.1';
     const compact = options.filter((option) => option === '--compact');
     const listen = ['--listen', `${host}:${await freePort()}`];
-    const { code, text } = await run('up', '--data', data, ...listen, ...compact);
+    const { code, text } = await runCommand('up', '--data', data, ...listen, ...compact);
     assert.equal(code, 65, text);
     assert.match(lastLine(text) ?? '', REFUSAL);
     const log = (await readFile(join(data, 'log/terrace.log'), 'utf8')).trim().split('\n');
@@ -40,7 +40,7 @@ for (const options of [[], ['--compact'], ['--listen-to-others']]) {
 }
 
 test('a command that needs storage fails with the same message', async () => {
-  const { code, text } = await run('token', 'list', '--data', data);
+  const { code, text } = await runCommand('token', 'list', '--data', data);
   assert.equal(code, 65);
   assert.match(text, REFUSAL);
   assert.equal(text.trim().split('\n').length, 1);
@@ -51,7 +51,7 @@ test('repair restores what is left, and the layer starts again', async () => {
   const [url, configuration] = [join(data, 'bus/url'), join(data, 'bus/nats.conf')];
   await writeFile(url, 'nats://nats.invalid:4222\n');
   const before = await readFile(configuration, 'utf8');
-  const { code, text } = await run('repair', '--data', data);
+  const { code, text } = await runCommand('repair', '--data', data);
   assert.equal(code, 0, text);
   assert.match(text, /^terrace: the events .* \(the bus at nats:\/\/nats\.invalid:4222 does not answer/);
   assert.match(text, /\nDamaged:\n {2}CURRENT is damaged\n/);
@@ -59,8 +59,8 @@ test('repair restores what is left, and the layer starts again', async () => {
   await rm(url);
   assert.match(text, /\nLost:\n {2}nothing\n/);
   assert.match(text, /\nThe old metadata is preserved in \S+\/repair\/[^/]+\/metadata\.\n$/);
-  assert.match((await run('token', 'list', '--data', data)).text, /^ci /m);
-  assert.match((await run('repair', '--data', data)).text, /^The metadata are intact/);
+  assert.match((await runCommand('token', 'list', '--data', data)).text, /^ci /m);
+  assert.match((await runCommand('repair', '--data', data)).text, /^The metadata are intact/);
 });
 
 test('a repair that was interrupted at its end is finished and audited', async () => {
@@ -71,7 +71,7 @@ test('a repair that was interrupted at its end is finished and audited', async (
   const before = (await entries()).length;
   const [name] = await readdir(join(data, 'repair'));
   await rename(join(data, 'metadata'), join(data, 'repair', name as string, 'rebuilt'));
-  const { code, text } = await run('repair', '--data', data);
+  const { code, text } = await runCommand('repair', '--data', data);
   assert.equal(code, 0, text);
   assert.match(text, /^The interrupted repair is finished: /);
   const added = (await entries()).slice(before).map((entry) => entry.split('"').at(-2));
@@ -84,11 +84,11 @@ test('a repair ends with the command that started it', async () => {
   await mkdir(join(folder, 'metadata'), { recursive: true });
   // The reader of a FIFO waits for a writer.
   assert.equal(spawnSync('mkfifo', [current]).status, 0);
-  await using command = type('repair', '--data', folder);
+  await using command = startCommand('repair', '--data', folder);
   await using writer = await open(current, 'w');
   process.kill(command.child.pid as number, 'SIGKILL');
   // The process of the repair has the same output: it is closed when both have ended.
-  assert.equal(await command.ended(), 'SIGKILL');
+  assert.equal(await command.exited(), 'SIGKILL');
   assert.ok(writer.fd > 0);
 });
 
@@ -97,12 +97,12 @@ test('a tag of which only an event is left is restored; a running layer is not r
   const { digest } = await pushImage(layer.host, 'line/app', 'pushed');
   await layer.event(tagMoved);
   assert.match(
-    (await run('repair', '--data', layer.data)).text,
+    (await runCommand('repair', '--data', layer.data)).text,
     /^terrace: a Terrace \(process \d+\) runs on /,
   );
   await layer.stop();
   await rm(join(layer.data, 'metadata'), { recursive: true });
-  const { text } = await run('repair', '--open', '--data', layer.data);
+  const { text } = await runCommand('repair', '--open', '--data', layer.data);
   assert.match(text, /Damaged:\n {2}metadata is missing\nRestored:\n/);
   assert.match(text, /\n {2}tag line\/app:pushed, which pointed to sha256:/);
   await layer.start();

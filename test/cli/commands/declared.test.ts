@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { freePort } from '../../support/ports.ts';
-import { program, run, type } from '../../support/terrace.ts';
+import { program, runCommand, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
 /** Output of `terrace token hash` with this password on stdin. */
@@ -38,7 +38,7 @@ test('a layer with declared accounts admits other machines with them, from its f
     const ci = `{ name: ci, push: "*", passwords: ["${hash}"] }`;
     await document([ci, '{ name: ops, pull: "*", passwords: [{ secretFile: secret }] }']);
 
-    await using up = type(
+    await using up = startCommand(
       'up',
       '--data',
       data,
@@ -48,16 +48,16 @@ test('a layer with declared accounts admits other machines with them, from its f
       config,
       '--compact',
     );
-    assert.match(await up.says(/Ctrl-C stops it/), /Clients log in: 3 tokens\./);
+    assert.match(await up.untilOutput(/Ctrl-C stops it/), /Clients log in: 3 tokens\./);
     assert.equal(await status(), 401);
     assert.equal(await status('ci', 'a long password'), 200);
     assert.equal(await status('ops', 'a mounted secret'), 200);
     assert.equal(await status('ops', 'another secret'), 401);
 
     assert.equal(await status('line-1', 'a long password'), 200);
-    const { stdout } = await run('child', 'list', '--data', data);
+    const { stdout } = await runCommand('child', 'list', '--data', data);
     assert.match(stdout, /^line-1 +ReadOnly +never +line\/\*$/m);
-    const token = (...parameters: string[]) => run('token', ...parameters, '--data', data);
+    const token = (...parameters: string[]) => runCommand('token', ...parameters, '--data', data);
     assert.match((await token('list')).stdout, /^ci +enabled, declared/m);
     const refused = await token('rotate', 'ci');
     assert.equal(refused.code, 1);

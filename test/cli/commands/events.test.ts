@@ -8,7 +8,7 @@ import { sinceOf } from '../../../cli/commands/events.ts';
 import { eventText, gapText, isOf } from '../../../cli/text/event-text.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { pushImage } from '../../support/registry/image.ts';
-import { program, run, type } from '../../support/terrace.ts';
+import { program, runCommand, startCommand } from '../../support/terrace.ts';
 
 let layer: TestLayer;
 before(async () => {
@@ -24,26 +24,35 @@ const push = async (tag: string) => {
 
 test('events are printed as lines or as CloudEvents', async () => {
   const digest = await push('v1');
-  const { stdout, code } = await run('events', '--data', layer.data, '--type', 'tag');
+  const { stdout, code } = await runCommand('events', '--data', layer.data, '--type', 'tag');
   assert.equal(code, 0);
   assert.match(stdout, /^\S+Z {2} *\d+ {2}line-7 {2}tag\.moved {2}app:v1@sha256:[0-9a-f]{12}\n$/);
-  const json = await run('events', '--data', layer.data, '--type', 'tag.moved', '--json');
+  const json = await runCommand('events', '--data', layer.data, '--type', 'tag.moved', '--json');
   const event = JSON.parse(json.stdout);
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   assert.deepEqual(event.data, { repository: 'app', tag: 'v1', digest, mediaType });
   assert.equal(event.specversion, '1.0');
   assert.equal(event.type, 'terrace.tag.moved');
   assert.equal(event.layer, 'line-7');
-  const since = await run('events', '--data', layer.data, '--since', event.sequence, '--json');
+  const since = await runCommand('events', '--data', layer.data, '--since', event.sequence, '--json');
   assert.equal(JSON.parse(since.stdout.split('\n')[0] as string).id, event.id);
 });
 
 test('--follow prints new events', async () => {
-  await using following = type('events', '--data', layer.data, '--follow', '--since', '10m', '--type', 'tag');
+  await using following = startCommand(
+    'events',
+    '--data',
+    layer.data,
+    '--follow',
+    '--since',
+    '10m',
+    '--type',
+    'tag',
+  );
   await push('followed');
-  await following.says(/app:followed/);
+  await following.untilOutput(/app:followed/);
   following.child.kill('SIGINT');
-  assert.equal(await following.ended(), 0);
+  assert.equal(await following.exited(), 0);
 });
 
 test('a closed output ends the command silently, an output that is full with the reason', async () => {
@@ -117,6 +126,6 @@ test('events of layers below are printed with the path to the layer, and selecte
     body: JSON.stringify(report),
   });
   assert.equal(answer.status, 200);
-  const { stdout } = await run('events', '--data', layer.data, '--layer', 'cell-1');
+  const { stdout } = await runCommand('events', '--data', layer.data, '--layer', 'cell-1');
   assert.match(stdout, /^\S+Z {2} *\d+ {2}line\/cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
 });

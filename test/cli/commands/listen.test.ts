@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Authority } from '../../support/certificates.ts';
 import { freePort } from '../../support/ports.ts';
-import { run, type, typeIn } from '../../support/terrace.ts';
+import { runCommand, startCommand, startCommandWith } from '../../support/terrace.ts';
 
 /** A layer accepts other machines only if it has an account, or with --insecure-listen. */
 
@@ -31,7 +31,7 @@ async function temporaryFolder() {
 describe('listening to other machines', { concurrency: 2 }, () => {
   test('without data, and thus without an account, the start is refused and nothing is created', async () => {
     await using folder = await temporaryFolder();
-    const { code, text } = await run(...folder.up());
+    const { code, text } = await runCommand(...folder.up());
     assert.equal(code, 2);
     assert.match(text, NO_ACCOUNTS);
     assert.ok(!existsSync(folder.data));
@@ -41,17 +41,17 @@ describe('listening to other machines', { concurrency: 2 }, () => {
     const title = ['the start is refused without a token, and succeeds with one', ...kind].join(', ');
     test(title, async () => {
       await using folder = await temporaryFolder();
-      const token = (...parameters: string[]) => run('token', ...parameters, '--data', folder.data);
+      const token = (...parameters: string[]) => runCommand('token', ...parameters, '--data', folder.data);
       await token('create', 't', '--push', '*');
       await token('delete', 't');
-      const refused = await run(...folder.up(...kind));
+      const refused = await runCommand(...folder.up(...kind));
       assert.equal(refused.code, 2);
       assert.match(refused.text, NO_ACCOUNTS);
       assert.deepEqual(await readdir(join(folder.data, 'run')), [], 'nothing runs');
 
       const { stdout } = await token('create', 't', '--push', '*');
-      await using up = type(...folder.up(...kind));
-      const text = await up.says(/Ctrl-C stops it/);
+      await using up = startCommand(...folder.up(...kind));
+      const text = await up.untilOutput(/Ctrl-C stops it/);
       assert.match(text, /Clients log in: 1 token\./);
       assert.equal((await fetch(folder.url)).status, 401);
       const authorization = `Basic ${Buffer.from(`t:${stdout.trim()}`).toString('base64')}`;
@@ -61,9 +61,9 @@ describe('listening to other machines', { concurrency: 2 }, () => {
 
   test('--insecure-listen admits everybody', async () => {
     await using folder = await temporaryFolder();
-    await using up = type(...folder.up('--compact', '--insecure-listen'));
+    await using up = startCommand(...folder.up('--compact', '--insecure-listen'));
     assert.match(
-      await up.says(/Ctrl-C stops it/),
+      await up.untilOutput(/Ctrl-C stops it/),
       /No accounts: everyone who reaches the layer has full access/,
     );
     assert.equal((await fetch(folder.url)).status, 200);
@@ -85,8 +85,8 @@ describe('listening to other machines', { concurrency: 2 }, () => {
       ACR_REGISTRY_CERTIFICATE_VOLUME: certificates,
       ACR_REGISTRY_LOGIN_SERVER: `registry.example:${port}`,
     };
-    await using up = typeIn(env, 'up', '--listen', `127.0.0.1:${port}`, '--gateways', '2');
-    const text = await up.says(/Ctrl-C stops it/);
+    await using up = startCommandWith(env, 'up', '--listen', `127.0.0.1:${port}`, '--gateways', '2');
+    const text = await up.untilOutput(/Ctrl-C stops it/);
     assert.match(text, new RegExp(`at https://127\\.0\\.0\\.1:${port} \\(`));
     assert.match(text, new RegExp(`podman pull registry\\.example:${port}/hello:1`));
     assert.doesNotMatch(text, /tls-verify|Still waiting|--data/);
@@ -101,13 +101,13 @@ describe('listening to other machines', { concurrency: 2 }, () => {
     assert.equal(await statusFor(`registry.example:${port}`), 200);
     assert.notEqual(await statusFor('other.example'), 200);
 
-    const { stdout } = await run('status', '--json', '--data', folder.data);
+    const { stdout } = await runCommand('status', '--json', '--data', folder.data);
     const { services } = JSON.parse(stdout) as { services: { service: string }[] };
     assert.equal(services.filter(({ service }) => service === 'gateway').length, 2);
-    assert.equal((await run('health', '--data', folder.data)).code, 0);
-    const status = await run('status', '--data', folder.data);
+    assert.equal((await runCommand('health', '--data', folder.data)).code, 0);
+    const status = await runCommand('status', '--data', folder.data);
     assert.match(status.text, new RegExp(`^Layer "layer" at https://127.0.0.1:${port} `));
     up.child.kill('SIGTERM');
-    assert.equal(await up.ended(), 0);
+    assert.equal(await up.exited(), 0);
   });
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Garbage, Scrubbed } from '#proto/content/maintenance.ts';
 import { testLayer } from '../../support/layer.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 async function push(url: string, bytes: Uint8Array): Promise<string> {
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -21,7 +21,7 @@ async function push(url: string, bytes: Uint8Array): Promise<string> {
 test('terrace gc and terrace scrub work with and without a running layer', async (context) => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-upkeep-'));
   context.after(() => rm(data, { recursive: true, force: true }));
-  const terrace = (...parameters: string[]) => run(...parameters, '--data', data);
+  const terrace = (...parameters: string[]) => runCommand(...parameters, '--data', data);
   const json = async <T>(...parameters: string[]): Promise<T> => {
     const { code, text, stdout } = await terrace(...parameters, '--json');
     assert.equal(code, 0, text);

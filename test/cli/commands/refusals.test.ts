@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { mkdirRefusal, refusalOf } from '../../../cli/terminal/failure.ts';
 import { smallVolume } from '../../support/small-volume.ts';
-import { program, run } from '../../support/terrace.ts';
+import { program, runCommand } from '../../support/terrace.ts';
 
 /** A command that fails ends with one line: cause and remedy. */
 
@@ -22,7 +22,7 @@ test('on a read-only data volume, no command prints a stack trace', async (t) =>
   await using volume = await smallVolume(64);
   if (!volume) return t.skip('needs the right to mount');
   const existing = join(volume.path, 'existing');
-  assert.equal((await run('token', 'create', 'ci', '--pull', '*', '--data', existing)).code, 0);
+  assert.equal((await runCommand('token', 'create', 'ci', '--pull', '*', '--data', existing)).code, 0);
   volume.readOnly();
   const absent = join(volume.path, 'new/deeper');
   const commands = [
@@ -31,12 +31,15 @@ test('on a read-only data volume, no command prints a stack trace', async (t) =>
     ['gc', '--data', existing],
   ];
   for (const command of commands) {
-    const { text, code } = await run(...command);
+    const { text, code } = await runCommand(...command);
     assert.notEqual(code, 0);
     assert.equal(linesOf(text).length, 1, text);
     assert.match(text, /^terrace: .*\(EROFS\): its file system is mounted read-only: mount it writable/);
   }
-  assert.match((await run('status', '--data', existing)).text, /^terrace: no Terrace runs on [^\n]+\n$/);
+  assert.match(
+    (await runCommand('status', '--data', existing)).text,
+    /^terrace: no Terrace runs on [^\n]+\n$/,
+  );
 });
 
 test('for a user without a name and a folder of another user, the remedy is chown with the uid', async (t) => {

@@ -11,9 +11,9 @@ import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage } from '../../support/registry/image.ts';
-import { ask } from '../../support/registry/registry.ts';
-import { run } from '../../support/terrace.ts';
-import { slowed } from '../../support/until.ts';
+import { request } from '../../support/registry/registry.ts';
+import { runCommand } from '../../support/terrace.ts';
+import { slowedRate } from '../../support/until.ts';
 
 /** What `terrace replay` prints after the store of the bus was replaced is correct, or marked as unknown. */
 
@@ -21,7 +21,7 @@ type Transfer = { digest: string; state: string; done: number; size: number; unk
 type Output = { transfers: Transfer[]; gaps: object[] };
 
 async function killAll(layer: TestLayer): Promise<void> {
-  for (const program of Object.keys(layer.pids())) layer.killNow(program);
+  for (const program of Object.keys(layer.pids())) layer.killWithoutWaiting(program);
   await layer.stop();
 }
 
@@ -33,7 +33,7 @@ describe('the store of the bus is replaced', { concurrency: true }, () => {
     test(`all processes are killed and the store of the bus is ${change}: synchronization continues by itself`, async () => {
       await using stack = new AsyncDisposableStack();
       const cloud = stack.use(await startCloud());
-      const slow = { total: slowed(700_000) };
+      const slow = { total: slowedRate(700_000) };
       const link = stack.use(await startProxy(cloud.url, { bandwidth: slow }));
       const copy = await mkdtemp(join(tmpdir(), 'terrace-copy-'));
       stack.defer(() => rm(copy, { recursive: true, force: true }));
@@ -67,7 +67,7 @@ describe('the store of the bus is replaced', { concurrency: true }, () => {
       await layer.event(tagMoved, ({ tag }) => tag === 'v2');
       await layer.event(historyLost);
 
-      const { stdout, code } = await run('replay', '--data', layer.data, '--json');
+      const { stdout, code } = await runCommand('replay', '--data', layer.data, '--json');
       assert.equal(code, 0);
       const { transfers, gaps } = JSON.parse(stdout) as Output;
       assert.ok(gaps.length > 0, 'the gap is reported');
@@ -77,7 +77,7 @@ describe('the store of the bus is replaced', { concurrency: true }, () => {
       const moved = transfers.find(({ digest }) => digest === large);
       assert.deepEqual([moved?.state, moved?.done], ['finished', 2_500_000]);
       for (const { digest } of [first.config, ...first.layers, second.config, ...second.layers]) {
-        assert.equal((await ask(layer.host, `/v2/app/blobs/${digest}`, { method: 'HEAD' })).status, 200);
+        assert.equal((await request(layer.host, `/v2/app/blobs/${digest}`, { method: 'HEAD' })).status, 200);
       }
     });
   }

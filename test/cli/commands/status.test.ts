@@ -10,7 +10,7 @@ import { dataFolder } from '../../../cli/data/data-folder.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { testLayer } from '../../support/layer.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 const now = Date.UTC(2030, 0, 1);
 const held: StorageStatus = {
@@ -298,11 +298,11 @@ test('terrace status shows some parked changes, and --json all of them', async (
   for (let n = 0; n < 12; n += 1) {
     await bus.call(park, { ...change, reference: `v${n}`, retry: since + 3_600_000 });
   }
-  const { text } = await run('status', '--data', layer.data);
+  const { text } = await runCommand('status', '--data', layer.data);
   assert.match(text, /^ {2}pending: 12 changes refused by the parent$/m);
   assert.equal(text.match(/^ {4}a\/b:v\d+ \(its deletion\): no \(parent-refused\);/gm)?.length, 10, text);
   assert.match(text, /^ {4}… and 2 more/m);
-  const json = JSON.parse((await run('status', '--json', '--data', layer.data)).text) as LayerStatus;
+  const json = JSON.parse((await runCommand('status', '--json', '--data', layer.data)).text) as LayerStatus;
   assert.equal(json.parked?.length, 12);
   assert.deepEqual(json.parked?.[0], { ...change, reference: 'v0', retry: since + 3_600_000 });
   assert.equal(json.configuration?.windowMs, 60_000);

@@ -8,7 +8,7 @@ import { barView, lineView } from '../../../cli/text/progress.ts';
 import { testLayer } from '../../support/layer.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage } from '../../support/registry/image.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 const digest = `sha256:${'ab'.repeat(32)}`;
 const eventOf = (type: string, data: object): ReceivedEvent<unknown> => ({
@@ -143,17 +143,17 @@ describe('terrace sync', { concurrency: true }, () => {
     // Otherwise the first pass, after the start, could take the image.
     await layer.sync();
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [100_000] });
-    const succeeded = await run('sync', '--data', layer.data);
+    const succeeded = await runCommand('sync', '--data', layer.data);
     assert.equal(succeeded.code, 0, succeeded.text);
     assert.match(succeeded.text, /a\/b:v1: pulled/);
     assert.match(succeeded.text, /In sync with the parent: 1 image pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
-    const { text } = await run('status', '--data', layer.data);
+    const { text } = await runCommand('status', '--data', layer.data);
     assert.match(text, /Parent http.*: Online\n {2}last successful pass \d+ s ago/);
     assert.match(text, /Holds 1 repository, 1 tag, /);
 
     await cloud.kill();
-    const failed = await run('sync', '--data', layer.data);
+    const failed = await runCommand('sync', '--data', layer.data);
     assert.equal(failed.code, 1, failed.text);
     assert.match(failed.text, /failed: .+\nNot in sync with the parent/);
   });
@@ -162,11 +162,11 @@ describe('terrace sync', { concurrency: true }, () => {
     await using cloud = await startCloud();
     await using layer = await testLayer({ parent: cloud.url, syncers: 2 });
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000, 20_000_000] });
-    const syncing = run('sync', '--data', layer.data);
+    const syncing = runCommand('sync', '--data', layer.data);
     const { passStarted } = await import('#proto/sync/passes.ts');
     const { coordinator } = await layer.event(passStarted, ({ cause }) => cause === 'request');
     const [program] = Object.entries(layer.pids()).find(([, pid]) => coordinator.includes(`-${pid}-`)) ?? [];
-    layer.killNow(program as string);
+    layer.killWithoutWaiting(program as string);
     const { code, text } = await syncing;
     assert.equal(code, 0, text);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
@@ -179,12 +179,12 @@ describe('terrace sync', { concurrency: true }, () => {
     const window = { schedule: `0 0 1 ${month} *`, window: 'PT1M' };
     await using layer = await testLayer({ parent: cloud.url, ...window, compact: 'hosted' });
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000] });
-    const refused = await run('sync', '--data', layer.data);
+    const refused = await runCommand('sync', '--data', layer.data);
     assert.equal(refused.code, 1, refused.text);
     assert.match(refused.text, /^terrace: the window is closed .*--now/m);
-    const { text } = await run('status', '--data', layer.data);
+    const { text } = await runCommand('status', '--data', layer.data);
     assert.match(text, /^ {2}window closed until \d{4}-\d\d-01 00:00 UTC \(in \d+ d/m);
-    const done = await run('sync', '--full', '--now', '--data', layer.data);
+    const done = await runCommand('sync', '--full', '--now', '--data', layer.data);
     assert.equal(done.code, 0, done.text);
     assert.match(done.text, /In sync with the parent: 1 image pulled/);
   });

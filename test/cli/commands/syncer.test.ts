@@ -13,9 +13,9 @@ import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
-import { pushImage, sameContent } from '../../support/registry/image.ts';
-import { run, type Typed, type } from '../../support/terrace.ts';
-import { slowed } from '../../support/until.ts';
+import { firstDifference, pushImage } from '../../support/registry/image.ts';
+import { type RunningCommand, runCommand, startCommand } from '../../support/terrace.ts';
+import { slowedRate } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 let cloud: Cloud;
@@ -41,18 +41,18 @@ const isRunning = (pid: number) => {
   }
 };
 const syncersOf = async (layer: TestLayer) => (await layerStatus(layer.bus())).syncers;
-const syncerPids = (typed: Typed) => childrenOf(typed.child.pid as number);
+const syncerPids = (typed: RunningCommand) => childrenOf(typed.child.pid as number);
 
 test('syncers that joined before the layer started take transfers, lose nothing when killed, and end on SIGTERM', async () => {
-  await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowed(3 * MIB) } });
+  await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowedRate(3 * MIB) } });
   const { layers } = await pushImage(cloud.url, 'joined', 'v1', {
     layers: Array(6)
       .fill(8 * MIB)
       .map((size, i) => size + i),
   });
   const size = layers.reduce((sum, layer) => sum + layer.size, 0);
-  await using first = type('syncer', '--data', data);
-  await first.says(/^No layer has run on .*: waiting …$/m);
+  await using first = startCommand('syncer', '--data', data);
+  await first.untilOutput(/^No layer has run on .*: waiting …$/m);
   await using layer = await testLayer({
     data,
     parent: proxy.url,
@@ -61,7 +61,7 @@ test('syncers that joined before the layer started take transfers, lose nothing 
     connections: 1,
     schedule: '0 0 1 1 *',
   });
-  await first.says(/^Joined layer "line-7" at nats:.* with 1 syncer\.$/m);
+  await first.untilOutput(/^Joined layer "line-7" at nats:.* with 1 syncer\.$/m);
   await until(async () => (await syncersOf(layer)).length === 2);
 
   const [pid] = syncerPids(first) as [number];
@@ -86,12 +86,12 @@ test('syncers that joined before the layer started take transfers, lose nothing 
   // The command and its syncer, in the middle of a blob.
   process.kill(first.child.pid as number, 'SIGKILL');
   process.kill(pid, 'SIGKILL');
-  await using second = type('syncer', '--data', data, '--syncers', '2');
-  await second.says(/with 2 syncers\.$/m);
+  await using second = startCommand('syncer', '--data', data, '--syncers', '2');
+  await second.untilOutput(/with 2 syncers\.$/m);
   let result = await pass;
   for (let attempt = 0; !result.ok && attempt < 5; attempt += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
-  assert.equal(await sameContent(cloud.url, layer.url, ['joined']), undefined);
+  assert.equal(await firstDifference(cloud.url, layer.url, ['joined']), undefined);
   assert.ok(proxy.bytesOf(/\/blobs\//) < size + 4 * MIB, 'bytes that had arrived were transferred again');
   const joinedPids = new Set(syncerPids(second));
   const finished = layer.events.filter(({ type }) => type === `terrace.${transferFinished.type}`);
@@ -101,9 +101,12 @@ test('syncers that joined before the layer started take transfers, lose nothing 
     'no syncer that joined later has taken a transfer',
   );
 
-  assert.match((await run('status', '--data', data)).text, /^Syncers:(\n {2}syncer-\S+ on \S.*){3}\n\n/m);
+  assert.match(
+    (await runCommand('status', '--data', data)).text,
+    /^Syncers:(\n {2}syncer-\S+ on \S.*){3}\n\n/m,
+  );
   second.child.kill('SIGTERM');
-  assert.equal(await second.ended(), 0);
+  assert.equal(await second.exited(), 0);
   assert.match(second.text, /Stopping …\nStopped\.\n$/);
   assert.deepEqual([...joinedPids].filter(isRunning), []);
   await until(async () => (await syncersOf(layer)).length === 1);
@@ -112,10 +115,10 @@ test('syncers that joined before the layer started take transfers, lose nothing 
 });
 
 test('a command that waits for a layer ends on SIGTERM', async () => {
-  await using waiting = type('syncer', '--data', join(data, 'nothing'));
-  await waiting.says(/^No layer has run on .*: waiting …$/m);
+  await using waiting = startCommand('syncer', '--data', join(data, 'nothing'));
+  await waiting.untilOutput(/^No layer has run on .*: waiting …$/m);
   waiting.child.kill('SIGTERM');
-  assert.equal(await waiting.ended(), 0);
+  assert.equal(await waiting.exited(), 0);
 });
 
 test('another folder or wrong credentials are refused with the reason, and no transfer is taken', async () => {
@@ -126,20 +129,20 @@ test('another folder or wrong credentials are refused with the reason, and no tr
     const url = readFileSync(folder.busUrl, 'utf8').trim();
     const password = folder.password('syncer');
     const named = ['syncer', '--data', elsewhere, '--bus', url, '--credentials'];
-    const wrong = await run(...named, password);
+    const wrong = await runCommand(...named, password);
     assert.equal(wrong.code, 1);
     assert.match(wrong.text, /^terrace: --data: .* is not the data volume of the layer at nats:/m);
-    const other = await run(...named, folder.password('monitor'));
+    const other = await runCommand(...named, folder.password('monitor'));
     assert.equal(other.code, 1);
     assert.match(other.text, /rejects these credentials: .* with --credentials$/m);
-    const none = await run(...named, join(elsewhere, 'none'));
+    const none = await runCommand(...named, join(elsewhere, 'none'));
     assert.equal(none.code, 2);
     assert.match(none.text, /--credentials: .* can't be read \(ENOENT\)/);
     for (const [option, value, message] of [
       ['--bus', 'nats:4222', /--bus "nats:4222" is not valid: write nats:\/\/host:port/],
       ['--syncers', '0', /write a whole number from 1 to 64/],
     ] as const) {
-      const refused = await run('syncer', '--data', elsewhere, option, value);
+      const refused = await runCommand('syncer', '--data', elsewhere, option, value);
       assert.equal(refused.code, 2);
       assert.match(refused.text, message);
     }
@@ -149,7 +152,7 @@ test('another folder or wrong credentials are refused with the reason, and no tr
     // With the address of the bus and a file of credentials, as on another host that has mounted the volume.
     await mkdir(join(elsewhere, 'bus'));
     await cp(password, join(elsewhere, 'bus/secret'));
-    await using remote = type(
+    await using remote = startCommand(
       'syncer',
       '--data',
       layer.data,
@@ -158,7 +161,7 @@ test('another folder or wrong credentials are refused with the reason, and no tr
       '--credentials',
       join(elsewhere, 'bus/secret'),
     );
-    await remote.says(/^Joined layer "layer"/m);
+    await remote.untilOutput(/^Joined layer "layer"/m);
     await until(async () => (await syncersOf(layer)).length === 2);
   } finally {
     await rm(elsewhere, { recursive: true, force: true });

@@ -9,7 +9,7 @@ import { describe, test } from 'node:test';
 import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
 import { TestBus } from '../../support/bus.ts';
 import { testLayer } from '../../support/layer.ts';
-import { run, type } from '../../support/terrace.ts';
+import { runCommand, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
@@ -25,10 +25,10 @@ async function temporaryFolder() {
   const data = join(folder, 'data');
   return {
     data,
-    terrace: (...parameters: string[]) => run(...parameters, '--data', data),
+    terrace: (...parameters: string[]) => runCommand(...parameters, '--data', data),
     /** The JSON that a command prints. */
     json: async <T>(...parameters: string[]): Promise<T> => {
-      const { code, text, stdout } = await run(...parameters, '--json', '--data', data);
+      const { code, text, stdout } = await runCommand(...parameters, '--json', '--data', data);
       assert.equal(code, 0, text);
       return JSON.parse(stdout) as T;
     },
@@ -134,7 +134,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     await folder.terrace('token', 'create', 'a', '--pull', '*');
     const pidFile = join(folder.data, 'run/nats.pid');
     for (let isKilled = false; !isKilled; ) {
-      const command = type('token', 'list', '--data', folder.data);
+      const command = startCommand('token', 'list', '--data', folder.data);
       const hasEnded = () => command.child.exitCode !== null;
       // At this moment the pid file may still be empty. If the command has ended before, another one is started.
       await until(
@@ -143,7 +143,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
       );
       isKilled = !hasEnded();
       command.child.kill('SIGKILL');
-      await command.ended();
+      await command.exited();
     }
     const { code, text } = await folder.terrace('token', 'list');
     assert.equal(code, 0, text);
@@ -161,7 +161,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
 
   test('commands use a running layer, and their changes apply at once', async () => {
     await using layer = await testLayer({ compact: 'hosted' });
-    const terrace = (...parameters: string[]) => run(...parameters, '--data', layer.data);
+    const terrace = (...parameters: string[]) => runCommand(...parameters, '--data', layer.data);
     const json = async <T>(...parameters: string[]) =>
       JSON.parse((await terrace(...parameters, '--json')).stdout) as T;
     const action = 'repositories/line/*/content/read';

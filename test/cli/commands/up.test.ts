@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isAlive } from '#proto/process/process-stat.ts';
 import { freePort } from '../../support/ports.ts';
-import { run, type } from '../../support/terrace.ts';
+import { runCommand, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
 /** `terrace up` as a person uses it. */
@@ -22,7 +22,7 @@ async function temporaryFolder() {
     listen: `127.0.0.1:${await freePort()}`,
     /** Pids of the processes of the layer by program. */
     pids: async (): Promise<Record<string, number>> => {
-      const { text } = await run('status', '--json', '--data', data);
+      const { text } = await runCommand('status', '--json', '--data', data);
       const { services } = JSON.parse(text) as { services: { service: string; pid: number }[] };
       const nats = Number.parseInt(await readFile(join(data, 'run/nats.pid'), 'utf8'), 10);
       return { nats, ...Object.fromEntries(services.map(({ service, pid }) => [service, pid])) };
@@ -36,8 +36,8 @@ const aliveOf = (pids: Iterable<number>): number[] => [...pids].filter(isAlive);
 describe('terrace up', { concurrency: 2 }, () => {
   test('it serves, prints the next commands, and ends all processes on Ctrl-C', async () => {
     await using folder = await temporaryFolder();
-    await using up = type('up', '--data', folder.data, '--listen', folder.listen);
-    const text = await up.says(/Ctrl-C stops it/);
+    await using up = startCommand('up', '--data', folder.data, '--listen', folder.listen);
+    const text = await up.untilOutput(/Ctrl-C stops it/);
     assert.match(text, new RegExp(`Terrace serves layer "layer" at http://${folder.listen} \\(ReadWrite\\)`));
     for (const word of ['push', 'pull', `npx terrace status --data ${folder.data}`])
       assert.ok(text.includes(word), word);
@@ -58,16 +58,16 @@ describe('terrace up', { concurrency: 2 }, () => {
       );
     }
 
-    const status = await run('status', '--data', folder.data);
+    const status = await runCommand('status', '--data', folder.data);
     assert.equal(status.code, 0);
     for (const word of ['No parent.', 'Holds 0 repositories', 'gateway', 'syncer'])
       assert.ok(status.text.includes(word), status.text);
 
-    const syncing = await run('sync', '--data', folder.data);
+    const syncing = await runCommand('sync', '--data', folder.data);
     assert.equal(syncing.code, 1);
     assert.match(syncing.text, /^terrace: .*parent/, 'terrace sync names what is missing');
 
-    const second = await run('up', '--data', folder.data, '--listen', `127.0.0.1:${await freePort()}`);
+    const second = await runCommand('up', '--data', folder.data, '--listen', `127.0.0.1:${await freePort()}`);
     assert.equal(second.code, 1);
     assert.match(
       second.text,
@@ -75,37 +75,37 @@ describe('terrace up', { concurrency: 2 }, () => {
     );
 
     process.kill(-(up.child.pid as number), 'SIGINT');
-    assert.equal(await up.ended(), 0);
+    assert.equal(await up.exited(), 0);
     assert.deepEqual(aliveOf(Object.values(pids)), []);
     assert.doesNotMatch(up.text, /killed|error/i);
 
-    const stopped = await run('status', '--data', folder.data);
+    const stopped = await runCommand('status', '--data', folder.data);
     assert.equal(stopped.code, 1);
     assert.match(stopped.text, /^terrace: no Terrace runs on .*: start it with "terrace up --data /);
   });
 
   test('a signal to the supervisor alone ends all processes, even before the layer serves', async () => {
     await using folder = await temporaryFolder();
-    await using up = type('up', '--data', folder.data, '--listen', folder.listen, '--log-json');
-    await up.says(/"service":"storage"/);
+    await using up = startCommand('up', '--data', folder.data, '--listen', folder.listen, '--log-json');
+    await up.untilOutput(/"service":"storage"/);
     up.child.kill('SIGTERM');
-    assert.equal(await up.ended(), 0);
+    assert.equal(await up.exited(), 0);
     for (const line of up.text.trim().split('\n')) JSON.parse(line);
   });
 
   test('services end with a killed supervisor, and the next one starts with the same bus', async () => {
     await using folder = await temporaryFolder();
     const parameters = ['up', '--compact', '--data', folder.data, '--listen', folder.listen];
-    await using first = type(...parameters);
-    await first.says(/Ctrl-C/);
+    await using first = startCommand(...parameters);
+    await first.untilOutput(/Ctrl-C/);
     const { nats, ...services } = await folder.pids();
     const url = await readFile(join(folder.data, 'bus/url'), 'utf8');
     const password = await readFile(join(folder.data, 'bus/storage.password'), 'utf8');
     first.child.kill('SIGKILL');
-    assert.equal(await first.ended(), 'SIGKILL');
-    await using second = type(...parameters);
+    assert.equal(await first.exited(), 'SIGKILL');
+    await using second = startCommand(...parameters);
     await until(() => aliveOf(Object.values(services)).length === 0);
-    await second.says(/Ctrl-C/);
+    await second.untilOutput(/Ctrl-C/);
     assert.deepEqual(aliveOf([nats as number]), []);
     assert.equal(await readFile(join(folder.data, 'bus/url'), 'utf8'), url);
     assert.equal(await readFile(join(folder.data, 'bus/storage.password'), 'utf8'), password);
@@ -113,11 +113,11 @@ describe('terrace up', { concurrency: 2 }, () => {
 
   test('a killed service is restarted, and the restart is printed', async () => {
     await using folder = await temporaryFolder();
-    await using up = type('up', '--data', folder.data, '--listen', folder.listen);
-    await up.says(/Ctrl-C/);
+    await using up = startCommand('up', '--data', folder.data, '--listen', folder.listen);
+    await up.untilOutput(/Ctrl-C/);
     const { gateway } = await folder.pids();
     process.kill(gateway as number, 'SIGKILL');
-    await up.says(/gateway: ended by SIGKILL; restarting in \d+ ms/);
+    await up.untilOutput(/gateway: ended by SIGKILL; restarting in \d+ ms/);
     const serves = async () => (await fetch(`http://${folder.listen}/v2/`)).status === 200;
     await until(() => serves().catch(() => false), 'the gateway is back');
   });
@@ -126,7 +126,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     await using folder = await temporaryFolder();
     const config = join(folder.path, 'terrace.yaml');
     await writeFile(config, `listen: ${folder.listen}\nname: from-file\n`);
-    await using up = type(
+    await using up = startCommand(
       'up',
       '--compact',
       '--data',
@@ -136,11 +136,11 @@ describe('terrace up', { concurrency: 2 }, () => {
       '--schedule',
       '1 1 1 1 *',
     );
-    await up.says(/serves layer "from-file" at .*ReadWrite/);
+    await up.untilOutput(/serves layer "from-file" at .*ReadWrite/);
     const statusBecomes = async (matches: (text: string) => boolean) => {
       let text = '';
       const poll = async () => {
-        text = (await run('status', '--data', folder.data)).text;
+        text = (await runCommand('status', '--data', folder.data)).text;
         return matches(text);
       };
       await until(poll, () => text);
@@ -152,7 +152,7 @@ describe('terrace up', { concurrency: 2 }, () => {
       /terrace\.yaml\) is not valid.*\n {2}mode "sometimes" is not valid/.test(text),
     );
     await statusBecomes((text) => text.includes('(ReadOnly)'));
-    await up.says(
+    await up.untilOutput(
       /twin-bridge: the configuration document is not valid; it is not applied; mode "sometimes"/,
     );
   });
@@ -178,7 +178,7 @@ describe('terrace up', { concurrency: 2 }, () => {
       [['--no-such-option'], /unknown option/],
     ];
     for (const [parameters, pattern] of full ? rows : rows.slice(-3)) {
-      const { code, text } = await run('up', '--data', folder.data, ...parameters);
+      const { code, text } = await runCommand('up', '--data', folder.data, ...parameters);
       assert.equal(code, 2, text);
       assert.match(text, pattern);
     }
@@ -190,7 +190,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     const [host, port] = folder.listen.split(':');
     const other = createServer().listen(Number(port), host);
     await new Promise((resolve) => other.once('listening', resolve));
-    const { code, text } = await run('up', '--data', folder.data, '--listen', folder.listen);
+    const { code, text } = await runCommand('up', '--data', folder.data, '--listen', folder.listen);
     other.close();
     assert.equal(code, 1);
     assert.match(text, /is in use by another program: choose another address with --listen/);

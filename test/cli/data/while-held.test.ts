@@ -12,7 +12,7 @@ import { findNatsServer } from '../../../cli/layer/nats-server.ts';
 import { withStorage } from '../../../cli/layer/with-storage.ts';
 import { TestBus } from '../../support/bus.ts';
 import { testLayer } from '../../support/layer.ts';
-import { run, type } from '../../support/terrace.ts';
+import { runCommand, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
 /** Commands while a layer starts. */
@@ -40,15 +40,15 @@ test('commands wait for a layer that starts, and print that they wait; terrace h
   // Before the layer claims the folder, a command may claim it.
   await until(() => livingPid(dataFolder(data).pid) === process.pid);
   const commands = [['token', 'create', 'a', '--pull', '*'], ['status']].map((parameters) =>
-    type(...parameters, '--data', data),
+    startCommand(...parameters, '--data', data),
   );
   const waiting = new RegExp(`^Waiting for process ${process.pid}, which starts or stops on ${data} …$`, 'm');
-  for (const command of commands) await command.says(waiting);
-  assert.equal((await run('health', '--data', data)).code, 1);
+  for (const command of commands) await command.untilOutput(waiting);
+  assert.equal((await runCommand('health', '--data', data)).code, 1);
   const withoutNode = join(import.meta.dirname, '../../../cli/health');
   assert.equal(spawnSync(withoutNode, ['--data', data]).status, 1);
   await writeFile(startFile, '');
-  for (const command of commands) assert.equal(await command.ended(), 0, command.text);
+  for (const command of commands) assert.equal(await command.exited(), 0, command.text);
   await using _layer = await starting;
 });
 

@@ -10,7 +10,7 @@ import { parse } from 'yaml';
 import { serviceNames } from '#proto/contract/users.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../../cli/data/node.ts';
 import { freePort } from '../../support/ports.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
 /** Services without a supervisor, as in separate containers. */
@@ -45,17 +45,17 @@ test('the compose file starts every service, each with a health check', () => {
 test('services in separate processes run with the files that terrace init creates', async (context) => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-apart-'));
   const port = await freePort();
-  const prepared = await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
+  const prepared = await runCommand('init', '--data', data, '--bus', `127.0.0.1:${port}`);
   assert.equal(prepared.code, 0, prepared.text);
   const before = readFileSync(join(data, 'bus/gateway.password'), 'utf8');
   // As an earlier version left it: the permissions of users are rewritten, and their passwords stay.
   const file = join(data, 'bus/nats.conf');
   const conf = readFileSync(file, 'utf8');
   writeFileSync(file, conf.replaceAll('"storage.history.*"', '"$JS.API.>"'));
-  assert.equal((await run('init', '--data', data, '--bus', `127.0.0.1:${port}`)).code, 0);
+  assert.equal((await runCommand('init', '--data', data, '--bus', `127.0.0.1:${port}`)).code, 0);
   assert.equal(readFileSync(join(data, 'bus/gateway.password'), 'utf8'), before);
   assert.equal(readFileSync(file, 'utf8'), conf);
-  assert.match((await run('health', '--data', data)).text, /no Terrace runs on/);
+  assert.match((await runCommand('health', '--data', data)).text, /no Terrace runs on/);
   // Engines check the health of a starting service every two seconds, so that is answered without Node. 64 starts Node.
   const healthCode = (...parameters: string[]) =>
     spawnSync(join(root, 'cli/health'), ['--data', data, ...parameters]).status;
@@ -94,10 +94,13 @@ test('services in separate processes run with the files that terrace init create
   // A gateway publishes its status before it has the configuration and listens.
   const serves = async () => (await fetch(`http://${env.TERRACE_LISTEN}/v2/`)).status === 200;
   await until(() => serves().catch(() => false), 'the gateway serves');
-  await until(async () => (await run('health', '--data', data)).code === 0, 'all services are healthy');
+  await until(
+    async () => (await runCommand('health', '--data', data)).code === 0,
+    'all services are healthy',
+  );
   const bridge = children[[...serviceNames].reverse().indexOf('twin-bridge')];
   bridge?.kill('SIGSTOP');
-  const stuck = await run('health', '--data', data);
+  const stuck = await runCommand('health', '--data', data);
   assert.deepEqual(
     [stuck.code, stuck.text.trim()],
     [1, 'terrace: not healthy: twin-bridge'],
@@ -106,18 +109,18 @@ test('services in separate processes run with the files that terrace init create
   bridge?.kill('SIGCONT');
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
-  const unhealthy = await run('health', '--data', data);
+  const unhealthy = await runCommand('health', '--data', data);
   assert.deepEqual([unhealthy.code, unhealthy.text.trim()], [1, 'terrace: not healthy: storage']);
   // cli/health, which runs without Node, leaves some cases to this program.
   const node = [...NODE_FLAGS, join(root, 'cli/terrace.ts'), 'health', '--data', data];
   const health = spawnSync(process.execPath, node, { encoding: 'utf8' });
   assert.deepEqual([health.status, health.stderr.trim()], [1, 'terrace: not healthy: storage']);
   assert.equal(spawnSync(process.execPath, [...node, '--service', 'gateway']).status, 0);
-  assert.equal((await run('health', '--data', data, '--service', 'gateway')).code, 0);
+  assert.equal((await runCommand('health', '--data', data, '--service', 'gateway')).code, 0);
 });
 
 test('terrace init refuses an address that is not valid', async () => {
-  const { code, text } = await run('init', '--data', '/nonexistent', '--bus', 'nats');
+  const { code, text } = await runCommand('init', '--data', '/nonexistent', '--bus', 'nats');
   assert.equal(code, 2);
   assert.match(text, /--bus "nats" is not valid: write host:port/);
 });

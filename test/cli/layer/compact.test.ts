@@ -14,7 +14,7 @@ import { testLayer } from '../../support/layer.ts';
 import { freePort } from '../../support/ports.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { getManifest, pushImage, readAll } from '../../support/registry/image.ts';
-import { run, type } from '../../support/terrace.ts';
+import { runCommand, startCommand } from '../../support/terrace.ts';
 
 /** A layer whose services are one process. */
 
@@ -70,7 +70,7 @@ test('a compact layer pulls the content of its parent', async () => {
 test('if one service fails, the process stops all services and ends', async (context) => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-compact-'));
   const port = await freePort();
-  await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
+  await runCommand('init', '--data', data, '--bus', `127.0.0.1:${port}`);
   const nats = spawn('nats-server', ['-c', join(data, 'bus/nats.conf')], { stdio: 'ignore' });
   context.after(async () => {
     nats.kill();
@@ -103,20 +103,20 @@ test('terrace status shows the one process; --compact with several syncers is re
   const data = await mkdtemp(join(tmpdir(), 'terrace-compact-'));
   try {
     const listen = ['--listen', `127.0.0.1:${await freePort()}`];
-    const refused = await run('up', '--compact', '--syncers', '2', '--data', data, ...listen);
+    const refused = await runCommand('up', '--compact', '--syncers', '2', '--data', data, ...listen);
     assert.equal(refused.code, 2);
     assert.match(
       refused.text,
       /syncers: 2 processes are not possible with --compact: remove syncers or --compact/,
     );
 
-    await using up = type('up', '--compact', '--data', data, ...listen);
-    await up.says(/Ctrl-C stops it/);
-    const { text } = await run('status', '--data', data);
+    await using up = startCommand('up', '--compact', '--data', data, ...listen);
+    await up.untilOutput(/Ctrl-C stops it/);
+    const { text } = await runCommand('status', '--data', data);
     assert.equal(text.match(/ shared /g)?.length, serviceNames.length - 1, text);
-    assert.equal((await run('health', '--data', data)).code, 0);
+    assert.equal((await runCommand('health', '--data', data)).code, 0);
     up.child.kill('SIGTERM');
-    assert.equal(await up.ended(), 0);
+    assert.equal(await up.exited(), 0);
     assert.doesNotMatch(up.text, /killed|error/i);
   } finally {
     await rm(data, { recursive: true, force: true });

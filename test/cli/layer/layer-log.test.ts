@@ -3,7 +3,7 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import { LayerLog } from '../../../cli/layer/layer-log.ts';
 
 let screen: string[];
-const logOf = () => new LayerLog('layer', { line() {}, screen: (text) => screen.push(text.slice(9)) });
+const logOf = () => new LayerLog('layer', { line() {}, terminal: (text) => screen.push(text.slice(9)) });
 /** Lines that were shown since the last call. */
 const shown = () => screen.splice(0);
 beforeEach(() => {
@@ -69,7 +69,7 @@ test('text of others is shown without control characters, and stored in the file
   const lines: string[] = [];
   const log = new LayerLog('layer', {
     line: (json) => lines.push(json),
-    screen: (text) => screen.push(text),
+    terminal: (text) => screen.push(text),
   });
   const message = 'no\n12:00:00 gateway: all is well\u001b[2J\u009b2J';
   log.write('syncer', 'warn', 'the parent refused', { err: { message } });

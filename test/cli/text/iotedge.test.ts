@@ -6,7 +6,7 @@ import { environmentFields } from '#proto/document/resolve/module-environment.ts
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { manifestComplaints } from '../../../cli/iotedge/iotedge-check.ts';
 import { piecesOf } from '../../../cli/iotedge/iotedge-options.ts';
-import { run } from '../../support/terrace.ts';
+import { runCommand } from '../../support/terrace.ts';
 
 /** Deployment manifests: the command prints the examples of deploy/iotedge, and devices accept them. */
 
@@ -36,7 +36,9 @@ function optionsOf({ settings }: Any): Any {
 
 test('the examples equal the output of the command, and are valid', async () => {
   const rows = Object.entries(examples);
-  const printed = await Promise.all(rows.map(([, parameters]) => run('iotedge', 'manifest', ...parameters)));
+  const printed = await Promise.all(
+    rows.map(([, parameters]) => runCommand('iotedge', 'manifest', ...parameters)),
+  );
   for (const [index, [name]] of rows.entries()) {
     assert.deepEqual(JSON.parse(printed[index]?.stdout ?? ''), await example(name));
     assert.deepEqual(manifestComplaints(await example(name)), []);
@@ -81,7 +83,7 @@ test('below the top, all images come from the device above, with the token of th
 
 test('port 443 belongs to the hub or to the proxy, and --no-desired leaves out the twin of the module', async () => {
   const parameters = ['iotedge', 'manifest', 'nested', '--port', '443', '--no-desired'];
-  const manifest = JSON.parse((await run(...parameters)).stdout);
+  const manifest = JSON.parse((await runCommand(...parameters)).stdout);
   const { systemModules, modules } = agentOf(manifest);
   const bound = (module: Any) => Object.keys(optionsOf(module).HostConfig.PortBindings);
   assert.deepEqual(
@@ -165,6 +167,6 @@ test('each complaint names the place of the field that a device would refuse', a
     assert.match(manifestComplaints(manifest).join('\n'), new RegExp(complaint.source, 'm'), String(change));
   }
   assert.match(manifestComplaints({}).join(), /^modulesContent is missing/);
-  const checked = await run('iotedge', 'check', join(folder, 'top.json'));
+  const checked = await runCommand('iotedge', 'check', join(folder, 'top.json'));
   assert.equal(checked.code, 0, checked.text);
 });

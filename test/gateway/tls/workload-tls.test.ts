@@ -51,7 +51,7 @@ test('each name has its own certificate, an address the default one; renewed one
   const warningLog = { ...log, warn: (_fields: object, message: string) => void warnings.push(message) };
   const tls = new WorkloadTls(workload, names, warningLog, end.signal, now);
   const pair = await tls.start(end.signal);
-  assert.deepEqual(api.asked, names);
+  assert.deepEqual(api.requestedNames, names);
   const server = createServer({
     ...secureOptions,
     ...pair,
@@ -108,7 +108,7 @@ test('the start waits for the daemon, and the default name is that of the device
   );
   api.away = false;
   assert.ok(await starting);
-  assert.deepEqual(api.asked, ['device.example']);
+  assert.deepEqual(api.requestedNames, ['device.example']);
 });
 
 test('the environment selects the certificates of the daemon, and their names', () => {

@@ -8,7 +8,7 @@ import { matches, mayAsk } from '#proto/bus/permissions.ts';
 import { inboxOf, type UserName, userNames } from '#proto/contract/users.ts';
 import { buckets, consumers, streams } from '#proto/jetstream/streams.ts';
 import { TestBus } from '../../support/bus.ts';
-import { declared } from '../../support/declared.ts';
+import { declaredMessages } from '../../support/declared.ts';
 
 /**
  * Permissions of every user, for every declared subject and every call of JetStream's API, checked on a real
@@ -177,7 +177,7 @@ const EVENT_PUBLISHERS: Record<string, string> = {
 };
 
 const others = userNames.filter((user) => user !== 'storage');
-const { requests, events, states, jobs } = await declared();
+const { requests, events, states, jobs } = await declaredMessages();
 
 test('the table has every declared request and no others', () => {
   const subjects = requests.map(({ subject }) => subject).sort();

@@ -82,7 +82,7 @@ test('a request without an answer times out, and an abort ends it', async () => 
 
 test('an invalid answer is reported, and its content is never shown', async () => {
   for (const body of ['', 'secret', '{"certificate":1,"digest":""}', '{"privateKey":{"bytes":"secret"}}']) {
-    daemon.says = body;
+    daemon.fixedAnswer = body;
     for (const answer of [workload.trustBundle(), workload.sign('x'), workload.serverCertificate('x')]) {
       await assert.rejects(
         answer,

@@ -3,7 +3,7 @@ import { mock, test } from 'node:test';
 import { type Maintained, Schedules } from '../../../services/storage/maintenance/schedules.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { Minutes } from '../../support/time/minutes.ts';
+import { ScheduleModel } from '../../support/time/minutes.ts';
 
 /** Scheduled maintenance over the end of February in a leap year, compared with a check of every minute. */
 const MINUTE = 60_000;
@@ -27,10 +27,10 @@ test('garbage collection and scrub start once at each of their times, and at no 
   );
   for (let left = END - START; left > 0; left -= MINUTE / 2) mock.timers.tick(MINUTE / 2);
   for (const task of ['collect', 'scrub'] as const) {
-    const minutes = new Minutes(plan[task], undefined, START, END);
+    const minutes = new ScheduleModel(plan[task], undefined, START, END);
     const expected: string[] = [];
     for (let at = START + MINUTE; at < END; at += MINUTE)
-      if (minutes.due(at)) expected.push(new Date(at).toISOString());
+      if (minutes.isDue(at)) expected.push(new Date(at).toISOString());
     assert.deepEqual(
       starts[task].map((at) => new Date(at).toISOString()),
       expected,

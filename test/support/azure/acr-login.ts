@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Access, granted, type Holder, Issuer, type Rights } from './acr-tokens.ts';
+import { type Access, grantAccess, type Holder, Issuer, type Rights } from './acr-tokens.ts';
 
 /** `/oauth2` of the stand-in for Azure Container Registry. */
 
@@ -54,7 +54,7 @@ export class AcrLogin {
     if (!rights) {
       return json(response, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
     }
-    const access = granted(form.getAll('scope'), rights, this.abac);
+    const access = grantAccess(form.getAll('scope'), rights, this.abac);
     const token = this.#issuer.issue({ access, epoch: this.#epoch }, ACCESS_S);
     return json(response, 200, { access_token: token });
   }

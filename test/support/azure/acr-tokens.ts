@@ -38,7 +38,7 @@ export class Issuer {
 export type Holder = { account?: Account; rights: Rights };
 
 /** The granted part of the requested scopes: a smaller grant is no error. */
-export function granted(scopes: string[], rights: Rights, abac: boolean): Access[] {
+export function grantAccess(scopes: string[], rights: Rights, abac: boolean): Access[] {
   const all = scopes.flatMap((one) => one.split(' ')).filter(Boolean);
   return all.flatMap((scope) => {
     const [type = '', ...rest] = scope.split(':');
@@ -53,7 +53,7 @@ export function granted(scopes: string[], rights: Rights, abac: boolean): Access
   });
 }
 
-export const allows = (access: Access[], required: Access): boolean =>
+export const isAllowed = (access: Access[], required: Access): boolean =>
   access.some(
     ({ type, name, actions }) =>
       type === required.type &&

@@ -8,7 +8,7 @@ import { type Cloud, startCloud } from '../registry/cloud.ts';
 import { AcrLogin, bodyOf, formOf, json, type Logins } from './acr-login.ts';
 import { metadata } from './acr-metadata.ts';
 import { AcrStore } from './acr-store.ts';
-import { type Access, allows, type Rights } from './acr-tokens.ts';
+import { type Access, isAllowed, type Rights } from './acr-tokens.ts';
 
 /** A stand-in for Azure Container Registry in front of a real registry: tokens, metadata and data endpoint. */
 
@@ -26,17 +26,17 @@ export class Acr implements AsyncDisposable {
   /** Requests of layers, in order. */
   readonly requests: AcrRequest[] = [];
   /** Requests to the data endpoint, in order. */
-  readonly data: AcrRequest[] = [];
+  readonly dataRequests: AcrRequest[] = [];
   readonly store: AcrStore;
   /** Paths that are answered 429, that many times. `after`: Retry-After, in s. */
-  busy: { path: RegExp; times: number; after: number }[] = [];
+  throttled: { path: RegExp; times: number; after: number }[] = [];
   /** Without `/acr/v1`, like older or other registries. */
   plain = false;
   readonly #cloud: Cloud;
   readonly #login: AcrLogin;
   readonly #servers: Server[] = [];
   #ahead = 0;
-  #ports = { front: 0, data: 0, back: 0 };
+  #ports = { front: 0, dataRequests: 0, backendUrl: 0 };
 
   static async start(options: AcrOptions): Promise<Acr> {
     const acr = new Acr(options, await startCloud());
@@ -48,8 +48,10 @@ export class Acr implements AsyncDisposable {
       );
     acr.#ports = {
       front: await acr.#listen(createTlsServer(tls, guarded(acr.front))),
-      data: await acr.#listen(createTlsServer(tls, guarded(acr.blobs))),
-      back: await acr.#listen(createServer(guarded((incoming, response) => acr.serve(incoming, response)))),
+      dataRequests: await acr.#listen(createTlsServer(tls, guarded(acr.blobs))),
+      backendUrl: await acr.#listen(
+        createServer(guarded((incoming, response) => acr.serve(incoming, response))),
+      ),
     };
     acr.#login.host = acr.host;
     return acr;
@@ -71,8 +73,8 @@ export class Acr implements AsyncDisposable {
   }
 
   /** URL by which tests change its content, without a login and TLS. */
-  get back(): string {
-    return `http://127.0.0.1:${this.#ports.back}`;
+  get backendUrl(): string {
+    return `http://127.0.0.1:${this.#ports.backendUrl}`;
   }
 
   /** Advances its clock, so that issued tokens expire earlier. */
@@ -84,13 +86,13 @@ export class Acr implements AsyncDisposable {
     this.#login.switchToAbac();
   }
 
-  forget(): void {
+  clearRequests(): void {
     this.requests.length = 0;
-    this.data.length = 0;
+    this.dataRequests.length = 0;
   }
 
   /** The requests of layers, as `GET /v2/`. */
-  asked = (): string[] => this.requests.map(({ method, path }) => `${method} ${path}`);
+  requestLines = (): string[] => this.requests.map(({ method, path }) => `${method} ${path}`);
 
   async untag(name: string, tag: string): Promise<void> {
     this.store.untag(name, tag);
@@ -107,19 +109,19 @@ export class Acr implements AsyncDisposable {
     const { method = 'GET', headers } = incoming;
     const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', this.url);
     this.requests.push({ method, path, query, headers });
-    const busy = this.busy.find((one) => one.times > 0 && one.path.test(path));
-    if (busy) {
-      busy.times -= 1;
-      response.writeHead(429, { 'retry-after': String(busy.after) });
+    const throttled = this.throttled.find((one) => one.times > 0 && one.path.test(path));
+    if (throttled) {
+      throttled.times -= 1;
+      response.writeHead(429, { 'retry-after': String(throttled.after) });
       return void response.end('{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}');
     }
     if (path === '/oauth2/exchange') return this.#login.exchange(await formOf(incoming), response);
     if (path === '/oauth2/token') return this.#login.token(incoming, query, response);
     const required = requiredAccess(method, path);
-    if (!allows(this.#login.accessOf(headers.authorization), required))
+    if (!isAllowed(this.#login.accessOf(headers.authorization), required))
       return this.#challenge(required, response);
     if (method === 'GET' && /\/blobs\/sha\d+:/.test(path)) {
-      const location = `https://127.0.0.1:${this.#ports.data}${path}?sig=signed`;
+      const location = `https://127.0.0.1:${this.#ports.dataRequests}${path}?sig=signed`;
       return void response.writeHead(307, { location }).end();
     }
     return this.serve(incoming, response);
@@ -127,7 +129,7 @@ export class Acr implements AsyncDisposable {
 
   readonly blobs = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { pathname: path, searchParams: query } = new URL(incoming.url ?? '/', this.url);
-    this.data.push({ method: incoming.method ?? '', path, query, headers: incoming.headers });
+    this.dataRequests.push({ method: incoming.method ?? '', path, query, headers: incoming.headers });
     if (incoming.headers.authorization) return void response.writeHead(400).end('InvalidAuthenticationInfo');
     this.#forward(incoming, response, path);
   };

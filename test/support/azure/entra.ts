@@ -27,7 +27,7 @@ export class Entra implements AsyncDisposable {
   /** Lifetime of its tokens, in s. No library caches tokens that expire within five minutes. */
   life = 3_600;
   /** Answered instead of any token. */
-  failing: { status: number; body: object } | undefined;
+  failure: { status: number; body: object } | undefined;
   readonly #options: EntraOptions;
   readonly #issuer = new Issuer();
   readonly #servers: Server[] = [];
@@ -88,7 +88,7 @@ export class Entra implements AsyncDisposable {
     }
     if (path !== `/${tenant}/oauth2/v2.0/token`) return json(response, 404, {});
     const form = await formOf(incoming);
-    if (this.failing) return json(response, this.failing.status, this.failing.body);
+    if (this.failure) return json(response, this.failure.status, this.failure.body);
     const client = form.get('client_id') ?? '';
     const { secrets = {}, assertions = {} } = this.#options;
     const secret = form.get('client_secret');
@@ -123,7 +123,7 @@ export class Entra implements AsyncDisposable {
     ) {
       return json(response, 400, { error: 'invalid_request', error_description: 'Identity not found' });
     }
-    if (this.failing) return json(response, this.failing.status, this.failing.body);
+    if (this.failure) return json(response, this.failure.status, this.failure.body);
     const token = this.#issue(machine);
     const expires_on = String(Math.floor(Date.now() / 1_000) + this.life);
     return json(response, 200, {

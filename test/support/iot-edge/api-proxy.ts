@@ -45,7 +45,7 @@ export class ApiProxy implements AsyncDisposable {
   }
 
   /** The requests and their status, as `GET /v2/ 401`, in order. */
-  async asked(): Promise<string[]> {
+  async requests(): Promise<string[]> {
     return (await readFile(join(this.#folder, 'access.log'), 'utf8')).split('\n').filter(Boolean);
   }
 

@@ -21,11 +21,11 @@ export type Faults = {
   /** Connections are rejected (CONNACK 5). */
   refuse?: boolean;
   /** Requests whose answers are lost. */
-  swallow?: ('get' | 'report')[];
+  loseAnswers?: ('get' | 'report')[];
   /** The status of the next `times` answers. */
   throttle?: { status: number; times: number };
   /** Patches of desired properties that are lost, as during an outage of the hub's own upstream. */
-  miss?: boolean;
+  losePatches?: boolean;
 };
 
 /**
@@ -143,13 +143,13 @@ export class EdgeHub implements AsyncDisposable {
   desire(desired: Record<string, unknown>, version?: number): number {
     const patch = this.twin.desire(desired, version);
     const topic = `$iothub/twin/PATCH/properties/desired/?$version=${this.twin.version}`;
-    if (!this.faults.miss)
+    if (!this.faults.losePatches)
       this.#publish(topic, '$iothub/twin/PATCH/properties/desired/#', JSON.stringify(patch));
     return this.twin.version;
   }
 
   /** Calls a direct method. Status 404 without a subscription, 504 after the timeout. */
-  async invoke(name: string, payload: string, timeoutMs = patience()): Promise<MethodResult> {
+  async callMethod(name: string, payload: string, timeoutMs = patience()): Promise<MethodResult> {
     this.#serial += 1;
     const id = String(this.#serial);
     const { promise, resolve } = Promise.withResolvers<MethodResult>();
@@ -224,7 +224,7 @@ export class EdgeHub implements AsyncDisposable {
     };
     if (topic.startsWith('$iothub/twin/GET/')) {
       this.gets += 1;
-      if (!this.faults.swallow?.includes('get')) reply(200, JSON.stringify(this.twin.twin()));
+      if (!this.faults.loseAnswers?.includes('get')) reply(200, JSON.stringify(this.twin.twin()));
     } else if (topic.startsWith('$iothub/twin/PATCH/properties/reported/')) {
       this.#reporting += 1;
       this.mostAtOnce = Math.max(this.mostAtOnce, this.#reporting);
@@ -233,7 +233,7 @@ export class EdgeHub implements AsyncDisposable {
       // A patch that arrives before this one is answered was sent concurrently.
       setImmediate(() => {
         this.#reporting -= 1;
-        if (!this.faults.swallow?.includes('report')) reply(status, '');
+        if (!this.faults.loseAnswers?.includes('report')) reply(status, '');
         this.#notify();
       });
     } else if (topic.startsWith('$iothub/methods/res/')) {

@@ -13,7 +13,7 @@ export class WorkloadApi implements AsyncDisposable {
   /** Environment that edgeAgent sets for the module, with `IOTEDGE_PARENTHOSTNAME` if there is a device above. */
   readonly env: NodeJS.ProcessEnv;
   /** Names for which certificates were requested, in order. */
-  readonly asked: string[] = [];
+  readonly requestedNames: string[] = [];
   /** All requests are answered 503. */
   away = false;
   /** If false, requests for signatures are answered 500. */
@@ -23,7 +23,7 @@ export class WorkloadApi implements AsyncDisposable {
   /** Requests are not answered. */
   hangs = false;
   /** The answer to all requests, if set. */
-  says: string | undefined;
+  fixedAnswer: string | undefined;
   requests = 0;
   /** Signed texts, in order. */
   readonly signed: string[] = [];
@@ -63,7 +63,7 @@ export class WorkloadApi implements AsyncDisposable {
         return request.socket.destroy();
       }
       if (this.hangs) return;
-      if (this.says !== undefined) return response.end(this.says);
+      if (this.fixedAnswer !== undefined) return response.end(this.fixedAnswer);
       const { pathname, searchParams } = new URL(request.url ?? '', 'http://workload');
       if (this.away) return reply(503, { message: 'away' });
       if (!((searchParams.get('api-version') ?? '') >= '2018-06-28'))
@@ -81,7 +81,7 @@ export class WorkloadApi implements AsyncDisposable {
         return reply(200, { digest: createHmac('sha256', this.key).update(data).digest('base64') });
       }
       const { commonName } = body;
-      this.asked.push(commonName);
+      this.requestedNames.push(commonName);
       const { certificateFile, keyFile } = await authority.issue(commonName, { days: 30 });
       const [certificate, key] = await Promise.all([
         readFile(certificateFile, 'utf8'),

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 /** An HTTP proxy that tunnels by CONNECT and records the targets. */
 export class ConnectProxy implements AsyncDisposable {
   /** `host:port`, in the order of the requests. */
-  readonly asked: string[] = [];
+  readonly targets: string[] = [];
   readonly #server: Server;
 
   static async start(): Promise<ConnectProxy> {
@@ -18,7 +18,7 @@ export class ConnectProxy implements AsyncDisposable {
   private constructor() {
     this.#server = createServer((_, response) => response.writeHead(405).end());
     this.#server.on('connect', ({ url = '' }, socket, head) => {
-      this.asked.push(url);
+      this.targets.push(url);
       const { hostname, port } = new URL(`http://${url}`);
       const target = connect(Number(port), hostname, () => {
         socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');

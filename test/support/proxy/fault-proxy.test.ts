@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { freePort } from '../ports.ts';
 import { FaultProxy, first, type ProxyOptions } from './fault-proxy.ts';
-import { repeatedBytes, type Seen } from './requests.ts';
+import { type RecordedRequest, repeatedBytes } from './requests.ts';
 
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));
 const path = '/v2/a/blobs/sha256:x';
@@ -62,10 +62,10 @@ test('a request without a fault is forwarded and recorded', async () => {
   assert.ok(part.body.equals(content.subarray(100, 300)));
   assert.equal(hosts.at(-1), proxy.host);
   assert.deepEqual(
-    proxy.requests.map(({ status, start, bytes, range, nth }) => ({ status, start, bytes, range, nth })),
+    proxy.requests.map(({ status, start, bytes, range, index }) => ({ status, start, bytes, range, index })),
     [
-      { status: 200, start: 0, bytes: content.length, range: undefined, nth: 0 },
-      { status: 206, start: 100, bytes: 200, range: 'bytes=100-299', nth: 1 },
+      { status: 200, start: 0, bytes: content.length, range: undefined, index: 0 },
+      { status: 206, start: 100, bytes: 200, range: 'bytes=100-299', index: 1 },
     ],
   );
   assert.equal(proxy.bytesOf(/blobs/), content.length + 200);
@@ -83,7 +83,7 @@ test('an answer is cut, truncated or stalled after the exact number of bytes', a
   const short = await get(proxy.url + path);
   assert.deepEqual([short.error, short.body.length], [undefined, 70_000]);
 
-  proxy.forget();
+  proxy.clearRequests();
   proxy.fault(first(1, /blobs/, { stallAfter: 5_000 }));
   const disconnect = new AbortController();
   const stalled = get(proxy.url + path, {}, disconnect.signal);
@@ -174,7 +174,7 @@ test('the proxy stops, restarts on the same port and limits the rate', async () 
 
 test('bytes that were sent repeatedly are counted', () => {
   const seen = (start: number, bytes: number, at = path) =>
-    ({ method: 'GET', path: at, status: 206, start, bytes }) as Seen;
+    ({ method: 'GET', path: at, status: 206, start, bytes }) as RecordedRequest;
   assert.equal(repeatedBytes([seen(0, 100), seen(100, 100)], /./), 0);
   assert.equal(repeatedBytes([seen(50, 100), seen(0, 100)], /./), 50);
   assert.equal(repeatedBytes([seen(0, 100), seen(10, 20), seen(10, 100), seen(0, 5, '/other')], /./), 110);

@@ -11,9 +11,9 @@ import {
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patienceSignal } from '../until.ts';
-import { Access, type AccessOptions } from './proxy-access.ts';
+import { AccessControl, type AccessOptions } from './proxy-access.ts';
 import { type Bandwidth, type Interruption, Pacer, pump } from './proxy-body.ts';
-import { bytesOf, type Seen } from './requests.ts';
+import { bytesOf, type RecordedRequest } from './requests.ts';
 
 /** What to do with one request; fields can be combined. Offsets count bytes of the body. */
 export type Action = Interruption & {
@@ -22,7 +22,7 @@ export type Action = Interruption & {
   /** Answers this, without a request to the registry. */
   answer?: { status: number; headers?: Record<string, string>; body?: string };
   /** Delay before anything else, in ms. */
-  wait?: number;
+  delayMs?: number;
   /** The request is forwarded; the answer of the registry is held back until this resolves. */
   hold?: Promise<unknown>;
   /** Forwards the request without its Range header, so that the registry answers 200 with the complete content. */
@@ -33,7 +33,7 @@ export type Action = Interruption & {
   redirect?: boolean | { uses: number };
 };
 
-export type Fault = (seen: Seen) => Action | undefined;
+export type Fault = (seen: RecordedRequest) => Action | undefined;
 
 export type ProxyOptions = {
   access?: AccessOptions;
@@ -75,8 +75,8 @@ async function acceptAll(server: Server): Promise<void> {
 /** A reverse proxy in front of a registry, which records requests and injects faults. */
 export class FaultProxy implements AsyncDisposable {
   readonly #target: URL;
-  readonly #access: Access | undefined;
-  readonly #servers: Record<Seen['listener'], Server>;
+  readonly #access: AccessControl | undefined;
+  readonly #servers: Record<RecordedRequest['listener'], Server>;
   readonly #ports = { registry: 0, blobs: 0 };
   readonly #agent = new Agent({ keepAlive: false });
   readonly #urls = new Map<string, number>();
@@ -87,7 +87,7 @@ export class FaultProxy implements AsyncDisposable {
   latency: number;
   bandwidth: Bandwidth;
   /** In order of arrival. */
-  requests: Seen[] = [];
+  requests: RecordedRequest[] = [];
 
   /** @param target URL of the registry, `http://host:port` */
   static async start(target: string, options: ProxyOptions = {}): Promise<FaultProxy> {
@@ -98,10 +98,10 @@ export class FaultProxy implements AsyncDisposable {
 
   private constructor(target: string, { access, latency = 0, bandwidth = {} }: ProxyOptions) {
     this.#target = new URL(target);
-    this.#access = access && new Access(access);
+    this.#access = access && new AccessControl(access);
     this.latency = latency;
     this.bandwidth = bandwidth;
-    const server = (listener: Seen['listener']) =>
+    const server = (listener: RecordedRequest['listener']) =>
       createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, (incoming, response) => {
         this.#handle(listener, incoming, response).catch(() => response.destroy());
       });
@@ -148,7 +148,7 @@ export class FaultProxy implements AsyncDisposable {
     return bytesOf(this.requests, path);
   }
 
-  forget(): void {
+  clearRequests(): void {
     this.requests = [];
   }
 
@@ -207,20 +207,23 @@ export class FaultProxy implements AsyncDisposable {
     for (const wake of this.#waiting) wake();
   }
 
-  #record(listener: Seen['listener'], { method = 'GET', url = '/', headers }: IncomingMessage): Seen {
+  #record(
+    listener: RecordedRequest['listener'],
+    { method = 'GET', url = '/', headers }: IncomingMessage,
+  ): RecordedRequest {
     const { pathname: path, searchParams: query } = new URL(url, this.#target);
-    const nth = this.requests.filter((seen) => seen.method === method && seen.path === path).length;
+    const index = this.requests.filter((seen) => seen.method === method && seen.path === path).length;
     const { range, authorization } = headers;
     const optional = { ...(range && { range }), ...(authorization && { authorization }) };
     const outcome = { status: 0, start: 0, bytes: 0, received: 0, ended: false };
-    const seen: Seen = { listener, method, path, query, headers, ...optional, nth, ...outcome };
+    const seen: RecordedRequest = { listener, method, path, query, headers, ...optional, index, ...outcome };
     this.requests.push(seen);
     this.#notify();
     return seen;
   }
 
   async #handle(
-    listener: Seen['listener'],
+    listener: RecordedRequest['listener'],
     incoming: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
@@ -231,13 +234,13 @@ export class FaultProxy implements AsyncDisposable {
       this.#notify();
     });
     const action = this.#fault(seen) ?? {};
-    if (this.latency + (action.wait ?? 0) > 0) await sleep(this.latency + (action.wait ?? 0));
+    if (this.latency + (action.delayMs ?? 0) > 0) await sleep(this.latency + (action.delayMs ?? 0));
     if (action.drop) return void incoming.socket.resetAndDestroy();
     if (action.answer) {
       response.writeHead(action.answer.status, action.answer.headers);
       return void response.end(action.answer.body);
     }
-    if (listener === 'registry' && this.#access?.answers(incoming, response)) return;
+    if (listener === 'registry' && this.#access?.handle(incoming, response)) return;
     if (listener === 'blobs' && !this.#useUrl(seen)) return void response.writeHead(403).end('expired');
     if (action.redirect && listener === 'registry' && /^(GET|HEAD)$/.test(seen.method)) {
       const url = this.#signedUrl(
@@ -249,14 +252,14 @@ export class FaultProxy implements AsyncDisposable {
     await this.#forward(seen, action, incoming, response);
   }
 
-  #signedUrl({ path }: Seen, uses: number): string {
+  #signedUrl({ path }: RecordedRequest, uses: number): string {
     this.#serial += 1;
     const signature = String(this.#serial);
     this.#urls.set(signature, uses);
     return `http://${this.blobHost}${path}?signature=${signature}`;
   }
 
-  #useUrl({ query }: Seen): boolean {
+  #useUrl({ query }: RecordedRequest): boolean {
     const signature = query.get('signature') ?? '';
     const uses = this.#urls.get(signature) ?? 0;
     this.#urls.set(signature, uses - 1);
@@ -264,7 +267,7 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   async #forward(
-    seen: Seen,
+    seen: RecordedRequest,
     action: Action,
     incoming: IncomingMessage,
     response: ServerResponse,
@@ -300,7 +303,7 @@ export class FaultProxy implements AsyncDisposable {
     from: IncomingMessage,
     to: ServerResponse | ClientRequest,
     count: 'bytes' | 'received',
-    seen: Seen,
+    seen: RecordedRequest,
     action: Interruption = {},
   ): Promise<void> {
     const bodyPacer = new Pacer();

@@ -7,7 +7,7 @@ export type AccessOptions = { basic: Account } | { bearer: { account?: Account; 
 type Token = { scopes: string[]; expires: number };
 
 /** Access control of a registry: Basic, or Bearer tokens (distribution token protocol). */
-export class Access {
+export class AccessControl {
   readonly #options: AccessOptions;
   readonly #tokens = new Map<string, Token>();
   /** Number of issued tokens. */
@@ -23,7 +23,7 @@ export class Access {
   }
 
   /** @returns true if it has answered the request, with a challenge or a token */
-  answers(request: IncomingMessage, response: ServerResponse): boolean {
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
     const url = new URL(request.url ?? '/', `http://${request.headers.host}`);
     if ('basic' in this.#options) {
       if (isAccount(request, this.#options.basic)) return false;

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** A request that the proxy recorded, with its progress so far. */
-export type Seen = {
+export type RecordedRequest = {
   /** `blobs` is the host that blobs are redirected to. */
   listener: 'registry' | 'blobs';
   method: string;
@@ -12,7 +12,7 @@ export type Seen = {
   range?: string;
   authorization?: string;
   /** Number of earlier requests with this method and path. */
-  nth: number;
+  index: number;
   /** 0 until there is an answer. */
   status: number;
   /** Offset of the body in the content. */
@@ -24,17 +24,17 @@ export type Seen = {
   ended: boolean;
 };
 
-const matches = (seen: Seen, path: RegExp) => path.test(seen.path);
+const matches = (seen: RecordedRequest, path: RegExp) => path.test(seen.path);
 
 /** Bytes of bodies that were sent to clients. */
-export const bytesOf = (requests: readonly Seen[], path: RegExp): number =>
+export const bytesOf = (requests: readonly RecordedRequest[], path: RegExp): number =>
   requests.filter((seen) => matches(seen, path)).reduce((sum, seen) => sum + seen.bytes, 0);
 
 /**
  * Number of bytes of content that crossed the link repeatedly: a byte that was sent three times counts twice. Only
  * answers with content count, each path separately.
  */
-export function repeatedBytes(requests: readonly Seen[], path: RegExp): number {
+export function repeatedBytes(requests: readonly RecordedRequest[], path: RegExp): number {
   const ranges = new Map<string, [start: number, end: number][]>();
   for (const seen of requests) {
     if (seen.method !== 'GET' || (seen.status !== 200 && seen.status !== 206)) continue;
@@ -53,12 +53,12 @@ export function repeatedBytes(requests: readonly Seen[], path: RegExp): number {
 }
 
 /** Requested bytes that were not sent: an upper bound of what a cut wastes at the parent. */
-export const unsentBytes = (requests: readonly Seen[], path: RegExp): number =>
+export const unsentBytes = (requests: readonly RecordedRequest[], path: RegExp): number =>
   requests
     .filter((seen) => matches(seen, path))
     .reduce((sum, seen) => sum + Math.max(0, requestedBytes(seen) - seen.bytes), 0);
 
-function requestedBytes({ range }: Seen): number {
+function requestedBytes({ range }: RecordedRequest): number {
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
   return from && to ? Number(to) - Number(from) + 1 : 0;
 }

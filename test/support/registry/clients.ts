@@ -32,7 +32,7 @@ export class Clients implements AsyncDisposable {
   }
 
   /** Builds an image of one small layer, a file with `text`. @returns its name in the store */
-  async image(text: string): Promise<string> {
+  async buildSmallImage(text: string): Promise<string> {
     const name = `small-${this.#images++}`;
     const file = join(this.folder, name);
     await writeFile(file, text);

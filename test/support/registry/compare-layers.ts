@@ -7,7 +7,7 @@ import { readBlob, referrersOf } from './walk.ts';
 const DANGLING = 'listed, but missing';
 
 /** All tags of a registry: `repository:tag` to digest. */
-export async function tagsAt(host: string): Promise<Map<string, string>> {
+export async function allTagsOf(host: string): Promise<Map<string, string>> {
   const tags = new Map<string, string>();
   for (const repository of await repositoriesOf(host)) {
     for (const tag of await tagsOf(host, repository)) {
@@ -29,7 +29,9 @@ function dropDangling({ name, tags }: { name: string; tags: Map<string, string> 
 
 /** @returns a sentence for each tag that differs between places */
 export async function differences(places: Place[]): Promise<string[]> {
-  const all = await Promise.all(places.map(async ({ name, host }) => ({ name, tags: await tagsAt(host) })));
+  const all = await Promise.all(
+    places.map(async ({ name, host }) => ({ name, tags: await allTagsOf(host) })),
+  );
   all.forEach(dropDangling);
   const names = [...new Set(all.flatMap(({ tags }) => [...tags.keys()]))].sort();
   return names.flatMap((name) => {
@@ -38,7 +40,7 @@ export async function differences(places: Place[]): Promise<string[]> {
   });
 }
 
-export type ReportProgress = {
+export type PushReport = {
   /** Acknowledged pushes that no client has undone: all of them must be in the cloud. */
   kept: number;
   tagged: number;
@@ -61,8 +63,8 @@ export type ReportProgress = {
  * Looks for every acknowledged push in the cloud.
  * @param root of the cloud's files, which record what a tag has pointed to
  */
-export async function reckon(traffic: Traffic, cloud: Place, root: string): Promise<ReportProgress> {
-  const tags = await tagsAt(cloud.host);
+export async function checkPushes(traffic: Traffic, cloud: Place, root: string): Promise<PushReport> {
+  const tags = await allTagsOf(cloud.host);
   const result = {
     kept: 0,
     tagged: 0,
@@ -74,9 +76,9 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
   };
   const lost: string[] = [];
   const checked = new Set<string>();
-  for (const push of traffic.told) {
+  for (const push of traffic.acknowledged) {
     const { repository, tag, digest, place } = push;
-    if (traffic.undone.has(`${repository}@${digest}`)) continue;
+    if (traffic.deletedOrUntagged.has(`${repository}@${digest}`)) continue;
     result.kept += 1;
     if (push.subject) result.referrers += 1;
     const pointers = [...tags].filter(
@@ -84,7 +86,7 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
     );
     if (pointers.some(([name]) => !name.includes('.conflict-'))) result.tagged += 1;
     else if (pointers.length > 0) result.underConflictTag += 1;
-    else if (!tag || traffic.moved.has(`${repository}:${tag}@${digest}`)) result.byDigest += 1;
+    else if (!tag || traffic.movedFrom.has(`${repository}:${tag}@${digest}`)) result.byDigest += 1;
     else if (place === cloud.name || (await wasTagged(root, repository, tag, digest)))
       result.overwritten += 1;
     else

@@ -1,10 +1,10 @@
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import type { Content } from './content.ts';
-import { ask, expect, getManifest, type Pushed, pushBlob, pushManifest } from './registry.ts';
+import { expectStatus, getManifest, type Pushed, pushBlob, pushManifest, request } from './registry.ts';
 
 export { contentOf, digestOf } from './content.ts';
 export { deleteManifest, getManifest, pushBlob, pushManifest, repositoriesOf, tagsOf } from './registry.ts';
-export { readAll, referrersOf, sameContent, walk } from './walk.ts';
+export { firstDifference, readAll, referrersOf, walk } from './walk.ts';
 
 export type Format = 'oci' | 'docker';
 
@@ -152,10 +152,10 @@ export async function tagImage(
   tag: string,
 ): Promise<void> {
   const headers = { 'Content-Type': mediaType };
-  const pending = ask(host, `/v2/${repository}/manifests/${tag}`, {
+  const pending = request(host, `/v2/${repository}/manifests/${tag}`, {
     method: 'PUT',
     headers,
     body: bytes as Buffer<ArrayBuffer>,
   });
-  await (await expect([201], pending)).arrayBuffer();
+  await (await expectStatus([201], pending)).arrayBuffer();
 }

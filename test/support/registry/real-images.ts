@@ -90,7 +90,7 @@ async function pushShell(cloud: Cloud, clients: Clients): Promise<Pushed> {
 export async function buildShells(clients: Clients): Promise<void> {
   await clients.buildah('manifest', 'create', 'shell');
   for (const architecture of ['amd64', 'arm64'] as const) {
-    const image = await buildShell(clients, architecture);
+    const image = await buildShellImage(clients, architecture);
     await clients.buildah('manifest', 'add', '--arch', architecture, '--os', 'linux', 'shell', image);
   }
 }
@@ -99,7 +99,11 @@ export async function buildShells(clients: Clients): Promise<void> {
  * @param text of a file of the image, by which it differs from others
  * @returns its name in the clients' store
  */
-export async function buildShell(clients: Clients, architecture: Architecture, text = ''): Promise<string> {
+export async function buildShellImage(
+  clients: Clients,
+  architecture: Architecture,
+  text = '',
+): Promise<string> {
   const name = `shell-${architecture}`;
   const root = join(clients.folder, name);
   await unpack(shell, architecture, root);
@@ -112,9 +116,9 @@ export async function buildShell(clients: Clients, architecture: Architecture, t
 }
 
 /** Moves `repository:tag` in the cloud to another image. */
-export async function moveShell(cloud: Cloud, text: string, name = 'debian/shell:1'): Promise<void> {
+export async function moveShellTag(cloud: Cloud, text: string, name = 'debian/shell:1'): Promise<void> {
   await using clients = await Clients.create();
-  const image = await buildShell(clients, 'amd64', text);
+  const image = await buildShellImage(clients, 'amd64', text);
   await clients.buildah('push', '--tls-verify=false', image, `docker://${cloud.host}/${name}`);
 }
 

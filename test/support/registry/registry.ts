@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { type Descriptor, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Content, digestOf, pieces } from './content.ts';
@@ -13,7 +13,7 @@ export type Source = () => Iterable<Uint8Array>;
 type Init = NonNullable<Parameters<typeof fetch>[1]> & { headers?: Record<string, string> };
 
 /** @param host `host:port`, or a URL, which may have `user:password@` in it */
-export async function ask(host: string, path: string, init: Init = {}): Promise<Response> {
+export async function request(host: string, path: string, init: Init = {}): Promise<Response> {
   const url = new URL(path, rootOf(host));
   url.username = '';
   url.password = '';
@@ -30,7 +30,7 @@ function authorization(host: string): Record<string, string> {
 }
 
 /** @throws if the response has none of these statuses, with the text of the registry */
-export async function expect(statuses: number[], pending: Promise<Response>): Promise<Response> {
+export async function expectStatus(statuses: number[], pending: Promise<Response>): Promise<Response> {
   const response = await pending;
   if (statuses.includes(response.status)) return response;
   throw new Error(`${response.url}: ${response.status} ${(await response.text()).slice(0, 500)}`);
@@ -43,17 +43,20 @@ export async function pushBlob(
   blob: Uint8Array | Content | Source,
 ): Promise<Descriptor> {
   const mediaType = 'application/octet-stream';
-  const started = await expect([202], ask(host, `/v2/${repository}/blobs/uploads/`, { method: 'POST' }));
+  const started = await expectStatus(
+    [202],
+    request(host, `/v2/${repository}/blobs/uploads/`, { method: 'POST' }),
+  );
   await started.arrayBuffer();
   const type = { 'Content-Type': mediaType };
   if (blob instanceof Uint8Array) {
     const digest = digestOf(blob);
-    const end = ask(host, finishUrl(location(started), digest), {
+    const end = request(host, finishUrl(location(started), digest), {
       method: 'PUT',
       body: blob as Uint8Array<ArrayBuffer>,
       headers: type,
     });
-    await (await expect([201], end)).arrayBuffer();
+    await (await expectStatus([201], end)).arrayBuffer();
     return { mediaType, digest, size: blob.byteLength };
   }
   const hash = createHash('sha256');
@@ -67,14 +70,16 @@ export async function pushBlob(
   };
   const patched = await stream(host, location(started), source);
   const digest = `sha256:${hash.digest('hex')}`;
-  await (await expect([201], ask(host, finishUrl(patched, digest), { method: 'PUT' }))).arrayBuffer();
+  await (
+    await expectStatus([201], request(host, finishUrl(patched, digest), { method: 'PUT' }))
+  ).arrayBuffer();
   return { mediaType, digest, size };
 }
 
 /** Sends a PATCH of unknown length; with node:http, since fetch buffers content faster than the registry reads it. */
 async function stream(host: string, url: string, source: Source): Promise<string> {
   const headers = { ...authorization(host), 'Content-Type': 'application/octet-stream' };
-  const outgoing = request(url, { method: 'PATCH', headers });
+  const outgoing = httpRequest(url, { method: 'PATCH', headers });
   const responded = once(outgoing, 'response') as Promise<[IncomingMessage]>;
   // If the registry answers and closes before the end, its answer is more specific than this error.
   const sent = pipeline(source, outgoing).catch(() => {});
@@ -107,7 +112,7 @@ export async function pushManifest(
   const digest = digestOf(bytes);
   const headers = { 'Content-Type': mediaType };
   const path = `/v2/${repository}/manifests/${reference ?? digest}`;
-  const response = await expect([201], ask(host, path, { method: 'PUT', headers, body: bytes }));
+  const response = await expectStatus([201], request(host, path, { method: 'PUT', headers, body: bytes }));
   await response.arrayBuffer();
   return { mediaType, digest, size: bytes.byteLength, bytes, linked: response.headers.has('OCI-Subject') };
 }
@@ -120,8 +125,8 @@ export async function getManifest(
   repository: string,
   reference: string,
 ): Promise<Pushed | undefined> {
-  const pending = ask(host, `/v2/${repository}/manifests/${reference}`, { headers: { Accept } });
-  const response = await expect([200, 404], pending);
+  const pending = request(host, `/v2/${repository}/manifests/${reference}`, { headers: { Accept } });
+  const response = await expectStatus([200, 404], pending);
   const bytes = Buffer.from(await response.arrayBuffer());
   if (response.status === 404) return undefined;
   const digest = digestOf(bytes);
@@ -135,7 +140,7 @@ export async function getManifest(
 async function list(host: string, path: string, field: 'tags' | 'repositories'): Promise<string[]> {
   const entries: string[] = [];
   for (let next: string | undefined = path; next; ) {
-    const response = await expect([200, 404], ask(host, next));
+    const response = await expectStatus([200, 404], request(host, next));
     const body = (await response.json()) as { [name: string]: string[] | null };
     if (response.ok) entries.push(...(body[field] ?? []));
     const [, link] = /<([^>]+)>/.exec(response.headers.get('Link') ?? '') ?? [];
@@ -152,11 +157,11 @@ export const repositoriesOf = (host: string): Promise<string[]> => list(host, '/
 
 /** Deletes a tag or a manifest. If the registry can't delete by tag, the manifest is deleted by its digest. */
 export async function deleteManifest(host: string, repository: string, reference: string): Promise<void> {
-  const remove = (name: string) => ask(host, `/v2/${repository}/manifests/${name}`, { method: 'DELETE' });
+  const remove = (name: string) => request(host, `/v2/${repository}/manifests/${name}`, { method: 'DELETE' });
   const response = await remove(reference);
   await response.arrayBuffer();
   if (response.ok) return;
   const manifest = await getManifest(host, repository, reference);
   if (!manifest) throw new Error(`${repository}:${reference} does not exist`);
-  await (await expect([202], remove(manifest.digest))).arrayBuffer();
+  await (await expectStatus([202], remove(manifest.digest))).arrayBuffer();
 }

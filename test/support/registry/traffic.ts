@@ -3,7 +3,7 @@ import { mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 import { patience } from '../until.ts';
 import { contentOf, digestOf } from './content.ts';
 import { execute } from './debian.ts';
-import { ask } from './registry.ts';
+import { request } from './registry.ts';
 
 /** A registry that clients use: a layer, or the cloud, which has neither conditional requests nor deletion by tag. */
 export type Place = { name: string; host: string; isLayer: boolean };
@@ -11,7 +11,13 @@ export type Place = { name: string; host: string; isLayer: boolean };
 /**
  * An acknowledged push (201): of a manifest under a tag; or of one without a tag, which may have a subject.
  */
-export type Told = { place: string; repository: string; tag?: string; digest: string; subject?: string };
+export type AcknowledgedPush = {
+  place: string;
+  repository: string;
+  tag?: string;
+  digest: string;
+  subject?: string;
+};
 
 export type TrafficOptions = {
   next: () => number;
@@ -29,11 +35,11 @@ const RETRY_MS = 600;
 
 /** Clients that push, tag, untag and delete in several places at the same time, and what was acknowledged to them. */
 export class Traffic {
-  readonly told: Told[] = [];
+  readonly acknowledged: AcknowledgedPush[] = [];
   /** `repository@digest` that a client deleted or untagged, or may have: requests without an answer count, too. */
-  readonly undone = new Set<string>();
+  readonly deletedOrUntagged = new Set<string>();
   /** `repository:tag@digest` from which a client that had read the tag moved it, or may have. */
-  readonly moved = new Set<string>();
+  readonly movedFrom = new Set<string>();
   readonly counts = {
     pushed: 0,
     tagless: 0,
@@ -81,7 +87,7 @@ export class Traffic {
 
   /** Copies an acknowledged manifest to another repository of the same place. @returns whether skopeo succeeded */
   async copy(place: Place): Promise<boolean> {
-    const from = this.told.find((push) => push.place === place.name && this.#isPresent(push));
+    const from = this.acknowledged.find((push) => push.place === place.name && this.#isPresent(push));
     if (!from) return false;
     this.#serial += 1;
     const [repository, tag] = [`copied/${place.name}`, `c${this.#serial}`];
@@ -96,12 +102,12 @@ export class Traffic {
       this.counts.unanswered += 1;
       return false;
     }
-    this.told.push({ place: place.name, repository, tag, digest: from.digest });
+    this.acknowledged.push({ place: place.name, repository, tag, digest: from.digest });
     return true;
   }
 
-  #isPresent({ repository, digest }: Told): boolean {
-    return !this.undone.has(`${repository}@${digest}`);
+  #isPresent({ repository, digest }: AcknowledgedPush): boolean {
+    return !this.deletedOrUntagged.has(`${repository}@${digest}`);
   }
 
   #act(place: Place): Promise<void> {
@@ -146,7 +152,7 @@ export class Traffic {
     const body = bytes as Buffer<ArrayBuffer>;
     const path = `/v2/${repository}/manifests/${digest}`;
     await this.#request(place, path, { method: 'PUT', headers, body }, [201]);
-    this.told.push({ place: place.name, repository, digest, ...(subject && { subject }) });
+    this.acknowledged.push({ place: place.name, repository, digest, ...(subject && { subject }) });
     this.counts.tagless += 1;
   }
 
@@ -180,10 +186,10 @@ export class Traffic {
       const statuses = [201, 400, 404, 412];
       ({ status } = await this.#request(place, path, { method: 'PUT', headers, body }, statuses));
     } finally {
-      if (previous && (status === 201 || status === undefined)) this.moved.add(previous);
+      if (previous && (status === 201 || status === undefined)) this.movedFrom.add(previous);
     }
     if (status === 201) {
-      this.told.push({ place: place.name, repository, tag, digest });
+      this.acknowledged.push({ place: place.name, repository, tag, digest });
       return true;
     }
     this.counts.overtaken += 1;
@@ -197,7 +203,7 @@ export class Traffic {
     const tag = this.#pick(listed);
     const digest = await this.#head(place, repository, tag);
     if (!digest) return this.#countIdle();
-    this.undone.add(`${repository}@${digest}`);
+    this.deletedOrUntagged.add(`${repository}@${digest}`);
     const headers = { ...(byTag && { 'If-Match': `"${digest}"` }) };
     const path = `/v2/${repository}/manifests/${byTag ? tag : digest}`;
     const { status } = await this.#request(place, path, { method: 'DELETE', headers }, [202, 404, 412]);
@@ -239,10 +245,10 @@ export class Traffic {
   async #request(
     place: Place,
     path: string,
-    init: NonNullable<Parameters<typeof ask>[2]>,
+    init: NonNullable<Parameters<typeof request>[2]>,
     statuses: number[],
   ) {
-    const response = await ask(place.host, path, { ...init, signal: AbortSignal.timeout(ANSWER_MS) });
+    const response = await request(place.host, path, { ...init, signal: AbortSignal.timeout(ANSWER_MS) });
     const bytes = Buffer.from(await response.arrayBuffer());
     const { status, headers } = response;
     if (!statuses.includes(status)) {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { FaultProxy } from '../proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from './cloud.ts';
-import { pushArtifact, pushImage, pushIndex, readAll, sameContent, tagImage, walk } from './image.ts';
+import { firstDifference, pushArtifact, pushImage, pushIndex, readAll, tagImage, walk } from './image.ts';
 
-/** `sameContent` and `readAll`: two registries with equal content, and with one difference at a time. */
+/** `firstDifference` and `readAll`: two registries with equal content, and with one difference at a time. */
 
 let one: Cloud;
 let other: Cloud;
@@ -21,7 +21,7 @@ beforeEach(() => {
 
 const image = (cloud: Cloud, tag?: string, seed = 'layer') =>
   pushImage(cloud.host, repository, tag, { layers: [{ seed, size: 20_000 }] });
-const both = () => sameContent(one.host, other.host, [repository]);
+const both = () => firstDifference(one.host, other.host, [repository]);
 
 test('registries with the same pushes have the same content', async () => {
   for (const { host } of [one, other]) {
@@ -62,7 +62,7 @@ test('a corrupt blob, a corrupt manifest and a missing blob are reported', async
   await image(one, 'a');
   await image(other, 'a');
   await using proxy = await FaultProxy.start(other.url);
-  const through = () => sameContent(one.host, proxy.host, [repository]);
+  const through = () => firstDifference(one.host, proxy.host, [repository]);
   assert.equal(await through(), undefined);
   proxy.fault(({ path }) => (path.includes('/blobs/') ? { corruptAt: 19 } : undefined));
   assert.match(String(await through()), /serves \d+ bytes of sha256:\w+ as sha256:/);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { parseManifest } from '#proto/oci/manifest.ts';
-import { ask, expect, getManifest, type Pushed, repositoriesOf, tagsOf } from './registry.ts';
+import { expectStatus, getManifest, type Pushed, repositoriesOf, request, tagsOf } from './registry.ts';
 
 /** Everything that can be reached from a reference: children of indexes, and referrers of all that is found. */
 export type Reached = {
@@ -39,7 +39,7 @@ export async function walk(host: string, repository: string, reference: string):
 
 /** By the referrers API; if the registry does not support it, by the fallback tag. */
 export async function referrersOf(host: string, repository: string, digest: string): Promise<string[]> {
-  const response = await expect([200, 404], ask(host, `/v2/${repository}/referrers/${digest}`));
+  const response = await expectStatus([200, 404], request(host, `/v2/${repository}/referrers/${digest}`));
   const text = await response.text();
   const list = response.ok
     ? text
@@ -50,7 +50,7 @@ export async function referrersOf(host: string, repository: string, digest: stri
 
 /** Reads a blob. @returns its size. @throws if its hash is not the digest */
 export async function readBlob(host: string, repository: string, digest: string): Promise<number> {
-  const response = await expect([200], ask(host, `/v2/${repository}/blobs/${digest}`));
+  const response = await expectStatus([200], request(host, `/v2/${repository}/blobs/${digest}`));
   const [algorithm, hex] = digest.split(':') as [string, string];
   const hash = createHash(algorithm);
   let size = 0;
@@ -78,7 +78,7 @@ export async function readAll(host: string, repository: string, reference: strin
  * Compares every tag, every manifest byte by byte, and every blob by the hash of its bytes.
  * @returns the first difference as a sentence; undefined if there is none
  */
-export async function sameContent(
+export async function firstDifference(
   a: string,
   b: string,
   repositories?: string[],

@@ -23,7 +23,7 @@ function fieldOf(text: string, min: number, max: number): Field {
   return { any: text === '*', has: (value) => values.has(value) };
 }
 
-export class Minutes {
+export class ScheduleModel {
   readonly #from: number;
   /** For each minute: 1 if it matches the schedule. */
   readonly #times: Uint8Array;
@@ -75,12 +75,12 @@ export class Minutes {
   }
 
   /** Whether the link may be used at this instant. */
-  usable(instant: number): boolean {
+  isOpen(instant: number): boolean {
     return this.#open === undefined || this.#open[Math.floor((instant - this.#from) / MINUTE)] === 1;
   }
 
   /** Whether a pass begins in this full minute: by the schedule, or in each minute of an open window. */
-  due(instant: number): boolean {
+  isDue(instant: number): boolean {
     return (this.#open ?? this.#times)[(instant - this.#from) / MINUTE] === 1;
   }
 }

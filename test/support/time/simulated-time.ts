@@ -38,12 +38,12 @@ export class SimulatedTime implements Disposable {
   }
 
   /** Sets the wall clock, which also stands for a machine that slept. Timers are not affected. */
-  set(now: number): void {
+  setWallClock(now: number): void {
     this.#offset = now - this.elapsed;
   }
 
   /** Advances time and fires timers. @param fired is called after each timer; its result is awaited */
-  async goOn(ms: number, fired: () => Promise<void> | undefined): Promise<void> {
+  async advance(ms: number, fired: () => Promise<void> | undefined): Promise<void> {
     const end = this.elapsed + ms;
     for (;;) {
       let next = 0;

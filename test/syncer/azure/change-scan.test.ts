@@ -38,8 +38,8 @@ before(async () => {
 after(() => stack.disposeAsync());
 beforeEach(async () => {
   acr.store.repositories.clear();
-  for (const name of ['app', 'other']) await pushImage(acr.back, name, 'v1');
-  acr.forget();
+  for (const name of ['app', 'other']) await pushImage(acr.backendUrl, name, 'v1');
+  acr.clearRequests();
 });
 
 type Query = {
@@ -115,7 +115,7 @@ test('marks move once all changes were carried out, and survive a restart', asyn
   await using layer = fixture('all', ['*']);
   await settle(layer);
   const before = layer.marks.get('app');
-  await pushImage(acr.back, 'app', 'v2');
+  await pushImage(acr.backendUrl, 'app', 'v2');
   for (const attempt of [1, 2]) {
     const view = await layer.scan();
     assert.deepEqual([...(view?.parentChanges?.keys() ?? [])], ['app'], `${attempt}`);
@@ -138,9 +138,9 @@ test('with a repository-scoped token, named repositories are scanned with one to
   const tokens = acr.requests.filter(({ path }) => path === '/oauth2/token');
   assert.equal(tokens.length, 1);
   assert.equal(tokens[0]?.query.getAll('scope').length, 2);
-  acr.forget();
+  acr.clearRequests();
   assert.equal((await layer.scan())?.parentChanges?.size, 0);
-  assert.deepEqual(acr.asked().sort(), ['GET /acr/v1/app', 'GET /acr/v1/other']);
+  assert.deepEqual(acr.requestLines().sort(), ['GET /acr/v1/app', 'GET /acr/v1/other']);
   await using patterns = fixture('scoped', ['*']);
   assert.equal(await patterns.scan(), undefined);
 });
@@ -148,12 +148,12 @@ test('with a repository-scoped token, named repositories are scanned with one to
 test('a repository without the permission for its metadata is compared by lists', async () => {
   await using layer = fixture('half', ['app', 'other']);
   await settle(layer);
-  await pushImage(acr.back, 'other', 'v2');
-  acr.forget();
+  await pushImage(acr.backendUrl, 'other', 'v2');
+  acr.clearRequests();
   const parentChanges = (await layer.scan())?.parentChanges;
   assert.deepEqual([...(parentChanges?.keys() ?? [])], ['other']);
   assert.deepEqual([...(parentChanges?.get('other')?.tags.keys() ?? [])].sort(), ['v1', 'v2']);
-  assert.ok(acr.asked().includes('GET /v2/other/tags/list'));
+  assert.ok(acr.requestLines().includes('GET /v2/other/tags/list'));
 });
 
 test('a missing repository is deleted, but not if all repositories are missing', async () => {
@@ -175,9 +175,9 @@ test('a registry without this API is asked for it once an hour', async () => {
   acr.plain = true;
   try {
     assert.equal(await layer.scan(), undefined);
-    acr.forget();
+    acr.clearRequests();
     assert.equal(await layer.scan(), undefined);
-    assert.deepEqual(acr.asked(), []);
+    assert.deepEqual(acr.requestLines(), []);
   } finally {
     acr.plain = false;
   }

@@ -5,11 +5,11 @@ import { Azure } from '../../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import {
   deleteManifest,
+  firstDifference,
   getManifest,
   pushArtifact,
   pushImage,
   referrersOf,
-  sameContent,
   tagImage,
   tagsOf,
 } from '../../support/registry/image.ts';
@@ -27,7 +27,7 @@ let acr: Acr;
 let layer: TestLayer;
 
 const push = (repository: string, tag: string, seed = `${repository}-${tag}`) =>
-  pushImage(acr.back, repository, tag, { layers: [{ seed, size: 2_000 }] });
+  pushImage(acr.backendUrl, repository, tag, { layers: [{ seed, size: 2_000 }] });
 
 before(async () => {
   azure = stack.use(await Azure.start());
@@ -44,22 +44,22 @@ before(async () => {
   await pass();
 });
 after(() => stack.disposeAsync());
-beforeEach(() => acr.forget());
+beforeEach(() => acr.clearRequests());
 
 async function pass(): Promise<void> {
   assert.deepEqual((await layer.sync()).failures, []);
 }
 const assertInSync = async (repository: string) => {
   await pass();
-  assert.deepEqual(await tagsOf(layer.host, repository), await tagsOf(acr.back, repository));
+  assert.deepEqual(await tagsOf(layer.host, repository), await tagsOf(acr.backendUrl, repository));
 };
-const requests = (pattern: RegExp) => acr.asked().filter((request) => pattern.test(request));
+const requests = (pattern: RegExp) => acr.requestLines().filter((request) => pattern.test(request));
 
 test('a pass without changes sends one request per repository and one for the catalog', async () => {
   await pass();
-  acr.forget();
+  acr.clearRequests();
   await pass();
-  const [catalog, ...rest] = acr.asked();
+  const [catalog, ...rest] = acr.requestLines();
   assert.equal(catalog, 'GET /v2/_catalog');
   const names = [...new Set(rest)].map((request) => request.slice('GET /acr/v1/'.length));
   assert.equal(rest.length, names.length, rest.join('\n'));
@@ -94,7 +94,7 @@ test('a push is found by reading only the latest changes', async () => {
     if (path.endsWith('_tags')) assert.equal(query.get('orderby'), 'timedesc');
   }
   assert.deepEqual(requests(/^HEAD/), []);
-  acr.forget();
+  acr.clearRequests();
   await push('new/first', 'v1');
   await assertInSync('new/first');
 });
@@ -103,7 +103,7 @@ test('a tag that moves to an existing manifest is found', async () => {
   await push('new/moves', 'v1');
   const second = await push('new/moves', 'v2');
   await assertInSync('new/moves');
-  await tagImage(acr.back, 'new/moves', second, 'v1');
+  await tagImage(acr.backendUrl, 'new/moves', second, 'v1');
   await assertInSync('new/moves');
   assert.equal((await getManifest(layer.host, 'new/moves', 'v1'))?.digest, second.digest);
 });
@@ -125,12 +125,12 @@ test('the deletion of an image and of a repository is found', async () => {
   await push('new/deleted', 'v2');
   await push('new/deleted-repository', 'v1');
   await pass();
-  await deleteManifest(acr.back, 'new/deleted', image.digest);
+  await deleteManifest(acr.backendUrl, 'new/deleted', image.digest);
   acr.store.repositories.delete('new/deleted-repository');
   await pass();
   assert.deepEqual(await tagsOf(layer.host, 'new/deleted'), ['v2']);
   assert.deepEqual(await tagsOf(layer.host, 'new/deleted-repository'), []);
-  acr.forget();
+  acr.clearRequests();
   await pass();
   assert.deepEqual(requests(/deleted-repository/), []);
 });
@@ -138,11 +138,11 @@ test('the deletion of an image and of a repository is found', async () => {
 test('an added and a deleted referrer without a tag are found', async () => {
   const image = await push('new/referred', 'v1');
   await assertInSync('new/referred');
-  const note = await pushArtifact(acr.back, 'new/referred', { subject: image });
+  const note = await pushArtifact(acr.backendUrl, 'new/referred', { subject: image });
   const here = async () => [...(await referrersOf(layer.host, 'new/referred', image.digest))];
   await pass();
   assert.deepEqual(await here(), [note.digest]);
-  await deleteManifest(acr.back, 'new/referred', note.digest);
+  await deleteManifest(acr.backendUrl, 'new/referred', note.digest);
   await pass();
   assert.deepEqual(await here(), []);
 });
@@ -157,14 +157,18 @@ test('after any changes in any order, the layer is equal to the registry', async
       const digests = [...(acr.store.repositories.get(repository)?.manifests.keys() ?? [])];
       const kind = pick(['push', 'push', 'untag', 'delete', 'refer']);
       const digest = digests.length > 0 ? pick(digests) : undefined;
-      const subject = digest && (await getManifest(acr.back, repository, digest));
+      const subject = digest && (await getManifest(acr.backendUrl, repository, digest));
       if (kind === 'push' || !subject) await push(repository, pick(tags), `any-${round}-${step}`);
       else if (kind === 'untag') await acr.untag(repository, pick(tags));
-      else if (kind === 'refer') await pushArtifact(acr.back, repository, { subject });
-      else await deleteManifest(acr.back, repository, subject.digest);
+      else if (kind === 'refer') await pushArtifact(acr.backendUrl, repository, { subject });
+      else await deleteManifest(acr.backendUrl, repository, subject.digest);
     }
     await pass();
-    assert.equal(await sameContent(acr.back, layer.host, [repository]), undefined, `round ${round}`);
+    assert.equal(
+      await firstDifference(acr.backendUrl, layer.host, [repository]),
+      undefined,
+      `round ${round}`,
+    );
   }
 });
 
@@ -191,7 +195,7 @@ test('lists are read up to their last page', async () => {
 
 test('an answer 429 is retried', async () => {
   await push('new/busy', 'v1');
-  acr.busy = [{ path: /^\/acr\/v1\/new\/busy$/, times: 1, after: 1 }];
+  acr.throttled = [{ path: /^\/acr\/v1\/new\/busy$/, times: 1, after: 1 }];
   await assertInSync('new/busy');
 });
 
@@ -199,12 +203,12 @@ test('changes that could not be pulled are found again, also after a restart', a
   await push('new/again', 'v1');
   await assertInSync('new/again');
   await push('new/again', 'v2');
-  acr.busy = [{ path: /^\/v2\/new\/again\/manifests\//, times: 3, after: 600 }];
+  acr.throttled = [{ path: /^\/v2\/new\/again\/manifests\//, times: 3, after: 600 }];
   assert.notEqual((await layer.sync()).failed, 0);
-  acr.busy = [];
+  acr.throttled = [];
   await layer.stop();
   await push('old/b', 'v2');
-  acr.forget();
+  acr.clearRequests();
   await layer.start();
   await assertInSync('new/again');
   await assertInSync('old/b');

@@ -48,13 +48,13 @@ before(async () => {
       ],
     }),
   );
-  await pushImage(acr.back, 'app', 'v1');
-  await pushImage(acr.back, 'other', 'v1');
+  await pushImage(acr.backendUrl, 'app', 'v1');
+  await pushImage(acr.backendUrl, 'other', 'v1');
 });
 after(() => stack.disposeAsync());
 beforeEach(() => {
-  acr.forget();
-  entra.failing = undefined;
+  acr.clearRequests();
+  entra.failure = undefined;
 });
 
 const linkOf = (azure: AzureLogin, secret?: string) =>
@@ -71,7 +71,7 @@ test('a service principal logs in, and its secret is sent to Entra only', async 
   const parent = new ParentRegistry(link);
   assert.deepEqual(await parent.tags('app', signal), ['v1']);
   assert.deepEqual(await Array.fromAsync(parent.repositories(signal)), ['app', 'other']);
-  assert.deepEqual(acr.asked(), [
+  assert.deepEqual(acr.requestLines(), [
     'GET /v2/app/tags/list',
     'POST /oauth2/exchange',
     'POST /oauth2/token',
@@ -115,11 +115,11 @@ test('a repository-scoped token and the admin user log in with username and pass
   });
   const parent = new ParentRegistry(scoped);
   assert.ok(await parent.resolve('app', 'v1', signal));
-  assert.equal(acr.asked().filter((request) => request === 'GET /oauth2/token').length, 1);
+  assert.equal(acr.requestLines().filter((request) => request === 'GET /oauth2/token').length, 1);
   // Only the `exp` claim of the token states its lifetime.
-  acr.forget();
+  acr.clearRequests();
   assert.ok(await parent.resolve('app', 'v1', signal));
-  assert.deepEqual(acr.asked(), ['HEAD /v2/app/manifests/v1']);
+  assert.deepEqual(acr.requestLines(), ['HEAD /v2/app/manifests/v1']);
   await assert.rejects(Array.fromAsync(parent.repositories(signal)), { code: 'parent-refused' });
   await using admin = new ParentLink({
     url: acr.url,
@@ -131,14 +131,14 @@ test('a repository-scoped token and the admin user log in with username and pass
 });
 
 test('a redirect to the data endpoint carries no token', async () => {
-  const image = await pushImage(acr.back, 'app', 'v2');
+  const image = await pushImage(acr.backendUrl, 'app', 'v2');
   await using link = principal();
   const { digest, size } = image.config;
   const answer = await new ParentRegistry(link).blob('app', digest, size, { start: 0, end: size }, signal);
   await Array.fromAsync(answer.body);
-  assert.equal(acr.data.length, 1);
-  assert.equal(acr.data[0]?.headers.authorization, undefined);
-  assert.equal(acr.data[0]?.headers['x-meta-source-client'], undefined);
+  assert.equal(acr.dataRequests.length, 1);
+  assert.equal(acr.dataRequests[0]?.headers.authorization, undefined);
+  assert.equal(acr.dataRequests[0]?.headers['x-meta-source-client'], undefined);
 });
 
 test('after the registry changes to permissions by repository, the layer logs in once more', async () => {
@@ -147,7 +147,7 @@ test('after the registry changes to permissions by repository, the layer logs in
     identify: entra.identify,
     identities: { [PRINCIPAL]: { app: ['pull'] } },
   });
-  await pushImage(abac.back, 'app', 'v1');
+  await pushImage(abac.backendUrl, 'app', 'v1');
   await using link = new ParentLink({
     url: abac.url,
     ca,
@@ -167,7 +167,7 @@ test('after the registry changes to permissions by repository, the layer logs in
   const parent = new ParentRegistry(link);
   assert.ok(await parent.resolve('app', 'v1', signal));
   abac.switchToAbac();
-  abac.forget();
+  abac.clearRequests();
   const now = Date.now;
   // A refresh token that was just granted would be retained.
   Date.now = () => now() + 60_000;
@@ -176,12 +176,12 @@ test('after the registry changes to permissions by repository, the layer logs in
   } finally {
     Date.now = now;
   }
-  assert.equal(abac.asked().filter((request) => request.endsWith('/exchange')).length, 1);
+  assert.equal(abac.requestLines().filter((request) => request.endsWith('/exchange')).length, 1);
 });
 
 test('an answer 429 of the token service is retried', async () => {
   await using link = principal();
-  acr.busy = [{ path: /oauth2/, times: 1, after: 1 }];
+  acr.throttled = [{ path: /oauth2/, times: 1, after: 1 }];
   assert.deepEqual(await new ParentRegistry(link).tags('other', signal), ['v1']);
 });
 

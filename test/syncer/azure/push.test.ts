@@ -24,7 +24,7 @@ before(async () => {
     await Azure.start({ abac: true }, { app: actions, other: actions, closed: ['pull'] }),
   );
   acr = azure.acr;
-  await pushImage(acr.back, 'app', 'v1');
+  await pushImage(acr.backendUrl, 'app', 'v1');
   layer = stack.use(
     await testLayer({
       name: 'top',
@@ -42,8 +42,8 @@ test('an image and its referrer are pushed, and the next pass finds no change', 
   const image = await pushImage(layer.host, 'app', 'mine', { layers: [200_000] });
   const note = await pushArtifact(layer.host, 'app', { subject: image });
   assert.deepEqual((await layer.sync()).failures, []);
-  assert.equal((await getManifest(acr.back, 'app', 'mine'))?.digest, image.digest);
-  assert.deepEqual([...(await referrersOf(acr.back, 'app', image.digest))], [note.digest]);
+  assert.equal((await getManifest(acr.backendUrl, 'app', 'mine'))?.digest, image.digest);
+  assert.deepEqual([...(await referrersOf(acr.backendUrl, 'app', image.digest))], [note.digest]);
   assert.deepEqual((await layer.sync()).failures, []);
   const { ok, taken, sent, dropped } = await layer.sync();
   assert.deepEqual([ok, taken, sent, dropped], [true, 0, 0, 0]);
@@ -54,15 +54,15 @@ test('a tag that is deleted here is deleted at the registry, and its manifest st
   const image = await pushImage(layer.host, 'other', 'v1');
   await pushImage(layer.host, 'other', 'v2');
   assert.deepEqual((await layer.sync()).failures, []);
-  acr.forget();
+  acr.clearRequests();
   await deleteManifest(layer.host, 'other', 'v1');
   assert.deepEqual((await layer.sync()).failures, []);
-  assert.deepEqual(await tagsOf(acr.back, 'other'), ['v2']);
-  assert.ok(acr.asked().includes('DELETE /acr/v1/other/_tags/v1'), acr.asked().join('\n'));
-  assert.ok(await getManifest(acr.back, 'other', image.digest));
+  assert.deepEqual(await tagsOf(acr.backendUrl, 'other'), ['v2']);
+  assert.ok(acr.requestLines().includes('DELETE /acr/v1/other/_tags/v1'), acr.requestLines().join('\n'));
+  assert.ok(await getManifest(acr.backendUrl, 'other', image.digest));
   await deleteManifest(layer.host, 'other', image.digest);
   assert.deepEqual((await layer.sync()).failures, []);
-  assert.equal(await getManifest(acr.back, 'other', image.digest), undefined);
+  assert.equal(await getManifest(acr.backendUrl, 'other', image.digest), undefined);
 });
 
 test('changes that are locked at the registry, or not permitted, are parked', async () => {
@@ -74,5 +74,5 @@ test('changes that are locked at the registry, or not permitted, are parked', as
   const reasons = failures.map(({ repository, tag, reason }) => `${repository}:${tag} ${reason}`).join('\n');
   assert.match(reasons, /app:v1 .*405.*disallowed/);
   assert.match(reasons, /closed:v1 .*401/);
-  assert.deepEqual(await tagsOf(acr.back, 'app'), ['mine', 'v1']);
+  assert.deepEqual(await tagsOf(acr.backendUrl, 'app'), ['mine', 'v1']);
 });

@@ -14,7 +14,7 @@ import { abortAtClose } from '../../../services/syncer/schedule/abort-at-close.t
 import { linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
 import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
-import { Minutes } from '../../support/time/minutes.ts';
+import { ScheduleModel } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';
 import { SimulatedTime } from '../../support/time/simulated-time.ts';
 
@@ -71,11 +71,11 @@ for (const seed of seeds)
     const minutes = new Map(
       schedules.map((entry) => [
         entry,
-        new Minutes(entry.schedule, entry.windowMs, START - 30 * DAY, END + 30 * DAY),
+        new ScheduleModel(entry.schedule, entry.windowMs, START - 30 * DAY, END + 30 * DAY),
       ]),
     );
     let times = schedules[0] as ScheduleTimes;
-    const plan = () => minutes.get(times) as Minutes;
+    const plan = () => minutes.get(times) as ScheduleModel;
     let disturbed = 0;
     const isCalm = () => time.elapsed - disturbed > MAX_NOTICE_MS;
     const wrong: string[] = [];
@@ -108,7 +108,7 @@ for (const seed of seeds)
           if (isCalm() && !moved && !(waited >= maxMinutes * 0.5 && waited <= maxMinutes + 0.01))
             report(`a retry after ${waited} min`);
         } else {
-          if (isCalm() && !(plan().due(at) && time.now - at < TOLERANCE_MS))
+          if (isCalm() && !(plan().isDue(at) && time.now - at < TOLERANCE_MS))
             report('a pass outside the schedule');
           failedInRow = 0;
         }
@@ -123,7 +123,7 @@ for (const seed of seeds)
       busy = true;
       const at = linkAt(times, time.now);
       const own: Pass = { request, at: time.now, elapsed: time.elapsed };
-      if (!plan().usable(time.now)) report('a pass outside the window');
+      if (!plan().isOpen(time.now)) report('a pass outside the window');
       const same = [...running].filter(({ request: other }) => !other.scope === !request.scope);
       if (same.length > 0) report('two passes at once');
       running.add(own);
@@ -189,12 +189,12 @@ for (const seed of seeds)
     /** Checks each minute after it has begun, and the running passes whenever the time advances. */
     const check = () => {
       for (const { request } of running) {
-        if (!isCalm() || plan().usable(time.now) || plan().usable(time.now - TOLERANCE_MS)) continue;
+        if (!isCalm() || plan().isOpen(time.now) || plan().isOpen(time.now - TOLERANCE_MS)) continue;
         report(`a pass (${request.cause}) that uses the link after the window closed`);
       }
       const minute = Math.floor((time.now - TOLERANCE_MS) / MINUTE) * MINUTE;
       for (let at = checked + MINUTE; at <= minute && isCalm(); at += MINUTE) {
-        if (plan().due(at) && !ticks.has(at)) report(`no pass for ${new Date(at).toISOString()}`);
+        if (plan().isDue(at) && !ticks.has(at)) report(`no pass for ${new Date(at).toISOString()}`);
       }
       if (minute === checked) return;
       checked = minute;
@@ -207,7 +207,7 @@ for (const seed of seeds)
       busy = false;
       return real.flush();
     };
-    const goOn = (ms: number) => time.goOn(ms, onTimer).then(onTimer);
+    const goOn = (ms: number) => time.advance(ms, onTimer).then(onTimer);
 
     while (time.now < END) {
       await goOn(below(3 * DAY) + 1);
@@ -223,17 +223,17 @@ for (const seed of seeds)
         before?.end('config');
         disturbed = time.elapsed;
       } else if (action === 1) {
-        time.set(time.now + below(5 * DAY));
+        time.setWallClock(time.now + below(5 * DAY));
         disturbed = time.elapsed;
       } else if (action === 2) {
-        time.set(time.now + below(3 * HOUR) - HOUR);
+        time.setWallClock(time.now + below(3 * HOUR) - HOUR);
         disturbed = time.elapsed;
       } else if (action === 3) {
         failing = 1 + below(12);
       } else {
         // While the link may be used, the change is pushed at once. Otherwise it begins no pass.
         const before = counts.scoped;
-        const begins = live() && plan().usable(time.now + 2 * BATCH_MS) && isCalm();
+        const begins = live() && plan().isOpen(time.now + 2 * BATCH_MS) && isCalm();
         handlers.get(tagMoved.type)?.({ data: { repository: 'app', tag: 'v1' } });
         counts.pushes += 1;
         await goOn(2 * BATCH_MS + 6_000);

@@ -11,13 +11,13 @@ import { until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
-import type { Seen } from '../../support/proxy/requests.ts';
+import type { RecordedRequest } from '../../support/proxy/requests.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import {
+  firstDifference,
   getManifest,
   type PushedImage,
   pushImage,
-  sameContent,
   tagImage,
 } from '../../support/registry/image.ts';
 
@@ -61,7 +61,8 @@ function holdPass(proxy: FaultProxy, repositories: string[], hold: Promise<unkno
     held.add(repository);
     return { hold };
   };
-  const isPut = ({ method, path }: Seen) => method === 'PUT' && path.includes(`/${MOVED}/manifests/`);
+  const isPut = ({ method, path }: RecordedRequest) =>
+    method === 'PUT' && path.includes(`/${MOVED}/manifests/`);
   proxy.fault(({ method, path }) => {
     if (!OF_TAG.test(path)) return undefined;
     if (method === 'PUT' && path.includes(NOTED)) return once(NOTED);
@@ -142,7 +143,7 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
       await tagImage(cloud.url, NOTED, old!, TAG);
       assert.deepEqual((await layer.sync()).failures, []);
       assert.equal(await target(layer.url, NOTED), old!.digest);
-      assert.equal(await sameContent(cloud.url, layer.url, repositories), undefined);
+      assert.equal(await firstDifference(cloud.url, layer.url, repositories), undefined);
     } finally {
       release.resolve();
       process.kill(pidOf(first), 'SIGCONT');

@@ -12,8 +12,8 @@ import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
-import { pushArtifact, pushImage, sameContent, tagImage, tagsOf } from '../../support/registry/image.ts';
-import { slowed } from '../../support/until.ts';
+import { firstDifference, pushArtifact, pushImage, tagImage, tagsOf } from '../../support/registry/image.ts';
+import { slowedRate } from '../../support/until.ts';
 
 describe('events that request a pass', () => {
   const listeners = new Map<string, (event: { data: unknown }) => void>();
@@ -144,7 +144,7 @@ describe('a ReadWrite layer with a continuous schedule below docker-registry', (
     assert.deepEqual(await tagsOf(layer.url, 'line/app'), ['v1']);
     // The next unscoped pass pulls the list of referrers under a tag, which only the parent needs.
     assert.deepEqual((await layer.sync()).failures, []);
-    assert.equal(await sameContent(layer.url, cloud.url, ['line/app']), undefined);
+    assert.equal(await firstDifference(layer.url, cloud.url, ['line/app']), undefined);
   });
 
   test('changes that were pulled, or are not selected, start no scoped pass', async () => {
@@ -157,7 +157,7 @@ describe('a ReadWrite layer with a continuous schedule below docker-registry', (
   });
 
   test('a change is pushed while a long pull is running', async () => {
-    await using link = await startProxy(cloud.url, { bandwidth: { total: slowed(1_000_000) } });
+    await using link = await startProxy(cloud.url, { bandwidth: { total: slowedRate(1_000_000) } });
     await using other = await testLayer({
       parent: link.url,
       repositories: ['big', 'small'],

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
-import { Minutes } from '../../support/time/minutes.ts';
+import { ScheduleModel } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';
 import { SimulatedTime } from '../../support/time/simulated-time.ts';
 
@@ -37,7 +37,7 @@ for (const name of chosen) {
     const next = random(1);
     using time = new SimulatedTime(START, () => Math.floor(next() * 4) - 1);
     const wrong: string[] = [];
-    const expected = new Minutes(times.schedule, times.windowMs, START, END);
+    const expected = new ScheduleModel(times.schedule, times.windowMs, START, END);
     let due = START;
     let count = 0;
     const clock = new PassClock({
@@ -45,19 +45,19 @@ for (const name of chosen) {
       tick: () => {
         const at = Math.floor(time.now / MINUTE) * MINUTE;
         for (due += MINUTE; due < at; due += MINUTE) {
-          if (expected.due(due)) wrong.push(`none at ${new Date(due).toISOString()}`);
+          if (expected.isDue(due)) wrong.push(`none at ${new Date(due).toISOString()}`);
         }
         count += 1;
-        if (due === at && expected.due(at) && time.now - at < TOLERANCE_MS) return;
+        if (due === at && expected.isDue(at) && time.now - at < TOLERANCE_MS) return;
         wrong.push(`one at ${new Date(time.now).toISOString()}`);
       },
       onCheck: () => {},
       log: quiet,
     });
     clock.start();
-    await time.goOn(END - START - 1, () => undefined);
+    await time.advance(END - START - 1, () => undefined);
     for (due += MINUTE; due < END; due += MINUTE) {
-      if (expected.due(due)) wrong.push(`none at ${new Date(due).toISOString()}`);
+      if (expected.isDue(due)) wrong.push(`none at ${new Date(due).toISOString()}`);
     }
     clock.stop();
     assert.deepEqual(wrong.slice(0, 10), []);

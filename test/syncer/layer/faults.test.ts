@@ -8,7 +8,7 @@ import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type Action, type FaultProxy, first, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
-import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { firstDifference, pushImage } from '../../support/registry/image.ts';
 import { patience } from '../../support/until.ts';
 
 /** Faults of the parent, injected between a layer and a real registry. Each test has a repository of its own. */
@@ -45,7 +45,7 @@ after(async () => {
 /** Pushes an image to a repository of its own. Its second layer takes several chunks, or one. */
 async function image(repository: string, size = LARGE): Promise<{ digest: string; blobs: RegExp }> {
   proxy.fault();
-  proxy.forget();
+  proxy.clearRequests();
   const { layers } = await pushImage(cloud.url, repository, 'v1', { layers: [1_000, size] });
   return { digest: layers[1]!.digest, blobs: new RegExp(`^/v2/${repository}/blobs/${layers[1]!.digest}$`) };
 }
@@ -53,7 +53,7 @@ async function image(repository: string, size = LARGE): Promise<{ digest: string
 async function assertPulled(repository: string): Promise<void> {
   const { failures } = await layer.sync();
   assert.deepEqual(failures, []);
-  assert.equal(await sameContent(cloud.url, layer.url, [repository]), undefined);
+  assert.equal(await firstDifference(cloud.url, layer.url, [repository]), undefined);
 }
 
 /** Faults after which the same pass continues and succeeds, and the max bytes beyond the size of the blob. */
@@ -116,9 +116,9 @@ test('a parent that ignores Range is read in sequence, without repeated bytes', 
 
 test('a blob is correct if the parent stops honouring Range after a broken connection', async () => {
   const { blobs } = await image('unranged-later');
-  proxy.fault(({ path, nth }) => {
+  proxy.fault(({ path, index }) => {
     if (!blobs.test(path)) return undefined;
-    return nth === 0 ? { cutAfter: 1 * MIB } : { ignoreRange: true };
+    return index === 0 ? { cutAfter: 1 * MIB } : { ignoreRange: true };
   });
   await assertPulled('unranged-later');
 });
@@ -193,7 +193,7 @@ test('a pass continues after 429, 500 and closed connections during the comparis
     { drop: true },
     { drop: true },
   ];
-  proxy.fault(({ path, nth }) => (nth === 0 ? actions[lists.indexOf(path)] : undefined));
+  proxy.fault(({ path, index }) => (index === 0 ? actions[lists.indexOf(path)] : undefined));
   await assertPulled('lists');
 });
 
@@ -220,7 +220,7 @@ test('a listed tag whose manifest is answered 404 is not deleted', async () => {
   );
   const { dropped } = await layer.sync();
   assert.equal(dropped, 0);
-  assert.equal(await sameContent(cloud.url, layer.url, ['half']), undefined);
+  assert.equal(await firstDifference(cloud.url, layer.url, ['half']), undefined);
 });
 
 test('a redirect to another host is followed without the token', async () => {
@@ -249,10 +249,10 @@ test('a redirect URL that expires during a transfer is requested again', async (
 
 test('redirect URLs that expire before their use are requested again at once, without repeated bytes', async () => {
   const { blobs, digest } = await image('expired');
-  proxy.fault(({ path, listener, nth }) => {
+  proxy.fault(({ path, listener, index }) => {
     if (!blobs.test(path)) return undefined;
     if (listener === 'registry') return { redirect: true };
-    if (nth === 1) proxy.expireUrls();
+    if (index === 1) proxy.expireUrls();
     return undefined;
   });
   await assertPulled('expired');
@@ -268,8 +268,8 @@ test('redirect URLs that expire before their use are requested again at once, wi
 
 test('tokens that expire during a transfer are requested again', async () => {
   const { blobs } = await image('tokens');
-  proxy.fault(({ path, nth }) => {
-    if (blobs.test(path) && nth === 1) proxy.expireTokens();
+  proxy.fault(({ path, index }) => {
+    if (blobs.test(path) && index === 1) proxy.expireTokens();
     return undefined;
   });
   await assertPulled('tokens');
@@ -281,7 +281,7 @@ test('a tag that fails delays no other tag', async () => {
   proxy.fault(({ path }) => (blobs.test(path) ? { answer: { status: 403 } } : undefined));
   const { ok } = await layer.sync();
   assert.equal(ok, false);
-  assert.equal(await sameContent(cloud.url, layer.url, ['mixed/good']), undefined);
+  assert.equal(await firstDifference(cloud.url, layer.url, ['mixed/good']), undefined);
   proxy.fault();
   await assertPulled('mixed/bad');
 });

@@ -9,9 +9,9 @@ import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import {
   deleteManifest,
+  firstDifference,
   pushImage,
   repositoriesOf,
-  sameContent,
   tagImage,
   tagsOf,
 } from '../../support/registry/image.ts';
@@ -73,7 +73,7 @@ test('a moved, a deleted and a new tag at the parent are carried out in the laye
   await deleteManifest(cloud.login, 'all/tags', deleted.digest);
   await pass();
   assert.deepEqual((await tagsOf(layer.url, 'all/tags')).sort(), ['added', 'moves']);
-  assert.equal(await sameContent(cloud.login, layer.url, ['all/tags']), undefined);
+  assert.equal(await firstDifference(cloud.login, layer.url, ['all/tags']), undefined);
   const event = await layer.event(tagMoved, ({ tag, digest }) => tag === 'moves' && digest === moved.digest);
   assert.equal(event.from, moving.digest);
 });
@@ -117,7 +117,7 @@ test('two tags of one manifest are both pulled', async () => {
   await tagImage(cloud.login, 'all/twice', image, 'b');
   await pass();
   assert.deepEqual((await tagsOf(layer.url, 'all/twice')).sort(), ['a', 'b']);
-  assert.equal(await sameContent(cloud.login, layer.url, ['all/twice']), undefined);
+  assert.equal(await firstDifference(cloud.login, layer.url, ['all/twice']), undefined);
 });
 
 test('a repository added to the configuration file is pulled without a restart or a request', async () => {

@@ -8,15 +8,15 @@ import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import {
   deleteManifest,
   fallbackTag,
+  firstDifference,
   getManifest,
   pushArtifact,
   pushImage,
   pushIndex,
-  sameContent,
   tagImage,
   tagsOf,
 } from '../../support/registry/image.ts';
-import { ask } from '../../support/registry/registry.ts';
+import { request } from '../../support/registry/registry.ts';
 
 /** Pushes of a ReadWrite layer to a registry that is no Terrace. Each test has a repository of its own. */
 let cloud: Cloud;
@@ -39,7 +39,7 @@ before(async () => {
 
 beforeEach(() => {
   proxy.fault();
-  proxy.forget();
+  proxy.clearRequests();
 });
 
 after(async () => {
@@ -62,7 +62,7 @@ const digestAt = async (host: string, repository: string, reference: string): Pr
 
 const untag = async (repository: string, tag: string) =>
   assert.equal(
-    (await ask(layer.url, `/v2/${repository}/manifests/${tag}`, { method: 'DELETE' })).status,
+    (await request(layer.url, `/v2/${repository}/manifests/${tag}`, { method: 'DELETE' })).status,
     202,
   );
 
@@ -75,8 +75,8 @@ test('an index and its images are pushed, and content in agreement causes no cha
   const { sent } = await pass();
   assert.ok(sent >= 1);
   assert.equal(await digestAt(cloud.url, 'app', 'v1'), index.digest);
-  assert.equal(await sameContent(layer.url, cloud.url, ['app']), undefined);
-  proxy.forget();
+  assert.equal(await firstDifference(layer.url, cloud.url, ['app']), undefined);
+  proxy.clearRequests();
   const again = await pass();
   assert.equal(again.sent + again.taken, 0);
   assert.deepEqual(
@@ -93,7 +93,7 @@ test('after an outage, all manifests of a tag are pushed, and the tag moves once
   const last = await push(layer.url, 'moves', 'v1', 'third');
   assert.equal((await layer.sync()).ok, false);
   await proxy.up();
-  proxy.forget();
+  proxy.clearRequests();
   await pass();
   assert.equal(await digestAt(cloud.url, 'moves', 'v1'), last.digest);
   assert.equal(await digestAt(cloud.url, 'moves', middle.digest), middle.digest);
@@ -195,7 +195,7 @@ test('a tag that the parent refuses is parked with its reason, and a full pass r
   assert.equal(await digestAt(cloud.url, 'refused', 'v2'), other.digest);
   assert.equal(await digestAt(cloud.url, 'refused', image.digest), image.digest);
 
-  proxy.forget();
+  proxy.clearRequests();
   assert.equal((await layer.sync()).parked, 1);
   assert.equal(proxy.requests.filter(({ method }) => method === 'PUT').length, 0);
   const { parked } = await layer.bus().call(listParked, { limit: 10 });

@@ -18,7 +18,7 @@ import {
   tagImage,
   tagsOf,
 } from '../../support/registry/image.ts';
-import { ask } from '../../support/registry/registry.ts';
+import { request } from '../../support/registry/registry.ts';
 
 /** The content that a ReadOnly layer pulls by its selections. Each test has its own repositories and configuration. */
 let folder: string;
@@ -47,7 +47,7 @@ before(async () => {
   layer = await testLayer({ configFile: config, compact: 'hosted' });
 });
 
-beforeEach(() => proxy.forget());
+beforeEach(() => proxy.clearRequests());
 
 after(async () => {
   await layer?.stop();
@@ -66,7 +66,7 @@ async function pass(options: { full?: boolean } = {}) {
 }
 
 const status = async (host: string, repository: string, reference: string): Promise<number> =>
-  (await ask(host, `/v2/${repository}/manifests/${reference}`, { method: 'HEAD' })).status;
+  (await request(host, `/v2/${repository}/manifests/${reference}`, { method: 'HEAD' })).status;
 
 test('only the tags that the filter selects are requested, and a changed filter adds and deletes tags', async () => {
   for (const tag of ['1.0.0', '1.1.0', '2.0.0', 'latest']) await push(cloud.url, 'filtered', tag);

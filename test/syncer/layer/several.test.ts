@@ -8,8 +8,8 @@ import { testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
-import { pushImage, sameContent } from '../../support/registry/image.ts';
-import { slowed } from '../../support/until.ts';
+import { firstDifference, pushImage } from '../../support/registry/image.ts';
+import { slowedRate } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 const BLOBS = /\/blobs\//;
@@ -22,7 +22,7 @@ after(() => cloud[Symbol.asyncDispose]());
 
 for (const syncers of process.env.TERRACE_FULL === '1' ? [2, 4] : [3]) {
   test(`${syncers} syncers share the transfers, and no blob is pulled twice`, async () => {
-    await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowed(2 * MIB) } });
+    await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowedRate(2 * MIB) } });
     let size = 0;
     for (let image = 0; image < 4; image += 1) {
       const layers = Array.from({ length: 10 }, (_, index) => 100_000 * (index + 1) + image);
@@ -33,7 +33,7 @@ for (const syncers of process.env.TERRACE_FULL === '1' ? [2, 4] : [3]) {
     const { failures } = await layer.sync();
     assert.deepEqual(failures, []);
     assert.equal(
-      await sameContent(
+      await firstDifference(
         cloud.url,
         layer.url,
         [0, 1, 2, 3].map((image) => `shared/${image}`),
@@ -51,7 +51,7 @@ for (const syncers of process.env.TERRACE_FULL === '1' ? [2, 4] : [3]) {
 }
 
 test('after a syncer is killed during a transfer, another syncer resumes its blob', async () => {
-  await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowed(12 * MIB) } });
+  await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowedRate(12 * MIB) } });
   const { layers } = await pushImage(cloud.url, 'taken/over', 'v1', { layers: [28 * MIB] });
   const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
   await using layer = await testLayer({ parent: proxy.url, repositories: ['taken/*'], syncers: 2 });
@@ -60,7 +60,7 @@ test('after a syncer is killed during a transfer, another syncer resumes its blo
   const pid = Number(/^syncer-.*-(\d+)-[0-9a-f]+$/.exec(syncer)?.[1]);
   const program = Object.entries(layer.pids()).find(([, other]) => other === pid)?.[0];
   assert.ok(program, `${syncer} does not run`);
-  layer.killNow(program);
+  layer.killWithoutWaiting(program);
   const resumed = await layer.event(
     transferStarted,
     (data) => data.digest === layers[0]!.digest && data.syncer !== syncer,
@@ -69,7 +69,7 @@ test('after a syncer is killed during a transfer, another syncer resumes its blo
   let result = await layer.sync();
   for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
-  assert.equal(await sameContent(cloud.url, layer.url, ['taken/over']), undefined);
+  assert.equal(await firstDifference(cloud.url, layer.url, ['taken/over']), undefined);
   assert.ok(proxy.bytesOf(blob) <= 28 * MIB + 4 * MAX_REQUEST_BYTES);
   assert.ok(repeatedBytes(proxy.requests, blob) <= 4 * MAX_REQUEST_BYTES);
 });

@@ -337,16 +337,16 @@ test('a parent, its token service and its blob host may have certificates of a p
     await using through = new ParentLink({ url: parent.url, ca });
     assert.equal(await content(through), 'content');
     assert.deepEqual(
-      [...new Set(proxy.asked)].sort(),
+      [...new Set(proxy.targets)].sort(),
       [parent, tokens, blobs].map(({ url }) => new URL(url).host).sort(),
     );
     await using proxied = new ParentLink({ url: parent.url });
     await assert.rejects(proxied.request('/v2/x', { scope: '', signal }), { code: 'parent-unreachable' });
     process.env.NO_PROXY = '127.0.0.1';
     await using direct = new ParentLink({ url: parent.url, ca });
-    const before = proxy.asked.length;
+    const before = proxy.targets.length;
     await content(direct);
-    assert.equal(proxy.asked.length, before);
+    assert.equal(proxy.targets.length, before);
   } finally {
     delete process.env.HTTPS_PROXY;
     delete process.env.NO_PROXY;

@@ -37,12 +37,12 @@ test('the selected events are delivered in order, as signed CloudEvents', async 
   await rig.push('a', 'b');
   await rig.deleteManifests('a');
   await rig.push('c');
-  await receiver.takes(4);
+  await receiver.untilAccepted(4);
   assert.deepEqual(
-    receiver.taken.map(({ event }) => event.type),
+    receiver.accepted.map(({ event }) => event.type),
     ['terrace.tag.moved', 'terrace.tag.moved', 'terrace.manifest.deleted', 'terrace.tag.moved'],
   );
-  for (const { headers, body, path, event } of receiver.taken) {
+  for (const { headers, body, path, event } of receiver.accepted) {
     assert.equal(path, '/events?of=test');
     assert.match(String(headers['content-type']), /^application\/cloudevents\+json\b/);
     assert.equal(event.specversion, '1.0');
@@ -73,18 +73,18 @@ test('a failed delivery is retried with the same id before later events, and a s
   slow.answer = () => held.promise;
   rig.start({ answerMs: patience() });
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   await rig.stop();
   // Short, so that the delivery without an answer is retried soon.
   rig.start({ answerMs: patience(150) });
   await rig.push('b', 'c');
-  await receiver.takes(3);
+  await receiver.untilAccepted(3);
   assert.deepEqual(receiver.subjects, subjects('a', 'b', 'c'));
-  const attempts = receiver.came.filter(({ event }) => event.subject === 'app:b');
+  const attempts = receiver.deliveries.filter(({ event }) => event.subject === 'app:b');
   assert.equal(attempts.length, answers.length + 1);
   assert.equal(new Set(attempts.map(({ event, body }) => `${event.id} ${body}`)).size, 1);
-  assert.ok(receiver.came.every(({ path }) => path === '/events?of=test'));
-  assert.equal(slow.taken.length, 0);
+  assert.ok(receiver.deliveries.every(({ path }) => path === '/events?of=test'));
+  assert.equal(slow.accepted.length, 0);
   slow.answer = () => 200;
   held.resolve(200);
   await slow.until(() => new Set(slow.subjects).size === 3, 'all events at the slow receiver');
@@ -95,7 +95,7 @@ test('after the receiver and the syncer were stopped, all events are delivered o
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push(...tags(3));
-  await receiver.takes(3);
+  await receiver.untilAccepted(3);
   await receiver.down();
   await rig.push(...tags(150, 4));
   await until(async () => (await rig.status())?.state === 'Failing');
@@ -107,7 +107,7 @@ test('after the receiver and the syncer were stopped, all events are delivered o
   await rig.storage.restart();
   await receiver.up();
   rig.start();
-  await receiver.takes(303);
+  await receiver.untilAccepted(303);
   assert.deepEqual(receiver.subjects, subjects(...tags(303)));
   await until(async () => (await rig.status())?.behind === 0);
   const status = await rig.status();
@@ -130,7 +130,7 @@ test('a webhook whose receiver answers 410 is parked, is logged and published, a
   assert.ok(rig.lines.some((line) => /"line".*410/.test(line)));
   await rig.push('b');
   receiver.answer = () => 200;
-  await receiver.takes(2);
+  await receiver.untilAccepted(2);
   assert.deepEqual(receiver.subjects, subjects('a', 'b'));
   await until(() => changes.length === 2);
   assert.deepEqual(changes, ['line Parked', 'line Online']);
@@ -141,12 +141,12 @@ test('after the bus lost its store, the receiver receives a loss and then the ne
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push('a', 'b');
-  await receiver.takes(2);
+  await receiver.untilAccepted(2);
   await rig.buses.server.kill({ forget: true });
   await rig.buses.server.up();
   await rig.push('c');
-  await receiver.takes(4);
-  const [gap, next] = receiver.taken.slice(2);
+  await receiver.untilAccepted(4);
+  const [gap, next] = receiver.accepted.slice(2);
   assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
   assert.deepEqual(gap?.event.data, { from: 4, reason: 'lost' });
   assert.equal(next?.event.subject, 'app:c');
@@ -165,7 +165,7 @@ test('an unanswered query of the stream does not count as a loss', async () => {
   };
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   assert.deepEqual([receiver.subjects, failed], [subjects('a'), true]);
 });
 
@@ -175,15 +175,15 @@ test('a new webhook starts now, a removed one ends, and one with new patterns co
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   rig.configure({ url: receiver.url, match: ['app:b:*', 'app:d:*'] }, { url: other.url });
   await until(async () => (await rig.status(1)) !== undefined);
   await rig.push('b', 'c');
-  await other.takes(2);
-  await receiver.takes(2);
+  await other.untilAccepted(2);
+  await receiver.untilAccepted(2);
   rig.configure({ url: receiver.url, match: ['app:b:*', 'app:d:*'] });
   await rig.push('d');
-  await receiver.takes(3);
+  await receiver.untilAccepted(3);
   assert.deepEqual(receiver.subjects, subjects('a', 'b', 'd'));
   assert.deepEqual(other.subjects, subjects('b', 'c'));
 });
@@ -199,10 +199,10 @@ test('a certificate of a private authority is trusted only by the webhook that n
   );
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   await until(async () => (await rig.status(1))?.state === 'Failing');
   assert.match((await rig.status(1))?.failure?.reason ?? '', /certificate/);
-  assert.equal(receiver.came.length, 1);
+  assert.equal(receiver.deliveries.length, 1);
 });
 
 test('a receiver that returns after events expired receives one loss and then the remaining events', async () => {
@@ -210,7 +210,7 @@ test('a receiver that returns after events expired receives one loss and then th
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   await receiver.down();
   await rig.push('b', 'c');
   await until(async () => (await rig.status())?.state === 'Failing');
@@ -226,8 +226,8 @@ test('a receiver that returns after events expired receives one loss and then th
   await admin.close();
   await rig.push('d');
   await receiver.up();
-  await receiver.takes(3);
-  const [, gap, next] = receiver.taken;
+  await receiver.untilAccepted(3);
+  const [, gap, next] = receiver.accepted;
   assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
   const { from, reason } = gap!.event.data as { from: number; reason: string };
   assert.deepEqual([from, reason], [3, 'expired']);
@@ -252,10 +252,10 @@ test('deliveries use the proxy of the environment, but not for hosts in `no_prox
       await using rig = await notifyRig({ url: receiver.url, caFile: authority.certificate });
       rig.start();
       await rig.push('a');
-      await receiver.takes(exempt ? 2 : 1);
+      await receiver.untilAccepted(exempt ? 2 : 1);
     }
   } finally {
     process.env = before;
   }
-  assert.deepEqual(proxy.asked, [`127.0.0.1:${receiver.port}`]);
+  assert.deepEqual(proxy.targets, [`127.0.0.1:${receiver.port}`]);
 });

@@ -8,9 +8,9 @@ import { transferFinished, transferPaused } from '#proto/sync/transfers.ts';
 import { send } from '../../../services/syncer/reconcile/push/send.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
-import { pushBlob, pushImage, sameContent } from '../../support/registry/image.ts';
-import { sender } from '../../support/sender.ts';
-import { patience, slowed } from '../../support/until.ts';
+import { firstDifference, pushBlob, pushImage } from '../../support/registry/image.ts';
+import { pushContext } from '../../support/sender.ts';
+import { patience, slowedRate } from '../../support/until.ts';
 
 /** Interrupted uploads to a Terrace. Pieces have 4 MiB at most. */
 const MIB = 1024 * 1024;
@@ -43,9 +43,9 @@ const received = (through: FaultProxy, repository: string) =>
 
 test('an upload that is cut within a piece continues at the next byte', async () => {
   const SIZE = 16 * MIB;
-  proxy.bandwidth = { total: slowed(8 * MIB) };
+  proxy.bandwidth = { total: slowedRate(8 * MIB) };
   const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   const sending = send(up, 'cut', digest, { tag: 'v1', expect: undefined });
   let cuts = 0;
   for (const at of [3 * MIB, 9 * MIB]) {
@@ -56,7 +56,7 @@ test('an upload that is cut within a piece continues at the next byte', async ()
   }
   await sending;
   proxy.bandwidth = {};
-  assert.equal(await sameContent(layer.url, parent.url, ['cut']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['cut']), undefined);
   const extra = received(proxy, 'cut') - SIZE;
   // Only bytes in flight when the link is cut are lost.
   assert.ok(extra < cuts * MIB, `${extra} bytes above the size after ${cuts} cuts`);
@@ -64,16 +64,16 @@ test('an upload that is cut within a piece continues at the next byte', async ()
 
 test('after a syncer is killed during an upload, bytes that the parent has are not sent again', async () => {
   const SIZE = 20 * MIB;
-  proxy.bandwidth = { total: slowed(4 * MIB) };
+  proxy.bandwidth = { total: slowedRate(4 * MIB) };
   const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   const sending = send(up, 'killed', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => received(proxy, 'killed') >= 7 * MIB);
-  layer.killNow('syncer-1');
+  layer.killWithoutWaiting('syncer-1');
   proxy.bandwidth = { total: 16 * MIB };
   await sending;
   proxy.bandwidth = {};
-  assert.equal(await sameContent(layer.url, parent.url, ['killed']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['killed']), undefined);
   assert.ok(received(proxy, 'killed') <= SIZE + PIECE);
 });
 
@@ -84,16 +84,16 @@ test('an upload stops when the window closes, and the next one continues it', as
   proxy.bandwidth = { total: (16 * MIB * 1_000) / windowMs };
   const until = Date.now() + windowMs;
   {
-    await using up = await sender(layer, { url: proxy.url }, { until });
+    await using up = await pushContext(layer, { url: proxy.url }, { until });
     await assert.rejects(send(up, 'window', digest), { code: 'window-closed' });
     await layer.event(transferPaused, (data) => data.digest === layers[0]!.digest);
   }
   const before = received(proxy, 'window');
   assert.ok(before > 0 && before < SIZE, `${before} bytes`);
   proxy.bandwidth = {};
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   await send(up, 'window', digest, { tag: 'v1', expect: undefined });
-  assert.equal(await sameContent(layer.url, parent.url, ['window']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['window']), undefined);
   assert.ok(received(proxy, 'window') <= SIZE + MIB, 'received bytes were sent again');
 });
 
@@ -110,11 +110,11 @@ test('a blob that the parent received with another digest is sent again once', a
       left -= 1;
       return { answer: wrong };
     });
-    await using up = await sender(layer, { url: proxy.url });
+    await using up = await pushContext(layer, { url: proxy.url });
     const sending = send(up, repository, digest, { tag: 'v1', expect: undefined });
     if (times === 1) {
       await sending;
-      assert.equal(await sameContent(layer.url, parent.url, [repository]), undefined);
+      assert.equal(await firstDifference(layer.url, parent.url, [repository]), undefined);
     } else await assert.rejects(sending, { code: 'parent-invalid', message: /DIGEST_INVALID/ });
   }
   proxy.fault();
@@ -122,7 +122,7 @@ test('a blob that the parent received with another digest is sent again once', a
 
 test('a blob that is damaged here is not reported as a fault of the parent', async () => {
   const { digest, layers } = await pushImage(layer.url, 'damaged', 'v1', { layers: [100_000] });
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   const located = await up.bus.call(locateBlob, { repository: 'damaged', digest: layers[0]!.digest });
   const file = join(layer.data, located.path);
   const bytes = await readFile(file);
@@ -142,15 +142,15 @@ test('content with sha512 digests is pushed', async () => {
   const path = `/v2/sha512/manifests/${digest}`;
   const put = await fetch(`${layer.url}${path}`, { method: 'PUT', headers, body: bytes });
   assert.equal(put.status, 201);
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   await send(up, 'sha512', digest);
   assert.equal((await fetch(`${parent.url}${path}`)).status, 200);
 });
 
 test('an empty blob is pushed', async () => {
   const { digest, layers } = await pushImage(layer.url, 'empty', 'v1', { layers: [Buffer.alloc(0)] });
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   await send(up, 'empty', digest, { tag: 'v1', expect: undefined });
   await layer.event(transferFinished, (data) => data.digest === layers[0]!.digest);
-  assert.equal(await sameContent(layer.url, parent.url, ['empty']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['empty']), undefined);
 });

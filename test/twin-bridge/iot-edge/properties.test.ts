@@ -44,7 +44,7 @@ test('a lost patch is found by the next poll', async () => {
   const { hub } = edge;
   await using module = await edge.module({ timing: { resyncMs: 200 } });
   await hub.until('a document', () => module.documents.length > 0);
-  hub.faults = { miss: true };
+  hub.faults = { losePatches: true };
   hub.desire({ lost: true });
   await hub.until('the lost patch', () => (module.document as { lost?: boolean }).lost === true);
 });
@@ -164,12 +164,12 @@ test('direct methods are always answered', async () => {
     ['odd', '', 500, null],
   ];
   for (const [name, payload, status, answer] of cases) {
-    assert.deepEqual(await hub.invoke(name, payload), { status, payload: answer }, `${name} ${payload}`);
+    assert.deepEqual(await hub.callMethod(name, payload), { status, payload: answer }, `${name} ${payload}`);
   }
-  const long = await hub.invoke('long', '');
+  const long = await hub.callMethod('long', '');
   assert.equal(long.status, 500);
   assert.match(JSON.stringify(long.payload), /limit of 131072 bytes/);
-  const many = await Promise.all(Array.from({ length: 40 }, () => hub.invoke('never', '')));
+  const many = await Promise.all(Array.from({ length: 40 }, () => hub.callMethod('never', '')));
   assert.deepEqual([...new Set(many.map(({ status }) => status))].sort(), [429, 504]);
 });
 
@@ -182,8 +182,8 @@ test('a direct method is available only while a session exists', async () => {
   hub.faults = { refuse: true };
   hub.cut();
   await hub.until('the loss', () => !module.twin.session.connected);
-  assert.equal((await hub.invoke('ping', '')).status, 404);
+  assert.equal((await hub.callMethod('ping', '')).status, 404);
   hub.faults = {};
   await hub.until('a session', () => module.twin.session.connected);
-  assert.deepEqual(await hub.invoke('ping', ''), { status: 200, payload: 'pong' });
+  assert.deepEqual(await hub.callMethod('ping', ''), { status: 200, payload: 'pong' });
 });

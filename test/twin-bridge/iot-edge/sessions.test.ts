@@ -35,7 +35,7 @@ for (const [name, forget] of [
     await hub.until('the report', () => hub.twin.reported.at === name);
     hub.desire({ at: 'after' });
     await hub.until('a patch', () => (module.document as { at: string }).at === 'after');
-    assert.equal((await hub.invoke('nothing', '')).status, 404);
+    assert.equal((await hub.callMethod('nothing', '')).status, 404);
     assert.equal(module.twin.session.connected, true);
   });
 }
@@ -113,12 +113,12 @@ test('a session that the hub ends when its signature expires is restored', async
 
 test('a lost answer ends the session, and the next session gets it', async () => {
   const { hub } = edge;
-  hub.faults = { swallow: ['get'] };
+  hub.faults = { loseAnswers: ['get'] };
   await using module = await edge.module({ timing: { replyMs: 150 } });
   await hub.until('a reason', () =>
     /did not answer the request for the twin/.test(module.twin.session.detail ?? ''),
   );
-  hub.faults = { swallow: ['report'] };
+  hub.faults = { loseAnswers: ['report'] };
   module.twin.report({ lost: 1 });
   await hub.until('a reason', () => /for reported properties/.test(module.twin.session.detail ?? ''));
   hub.faults = {};

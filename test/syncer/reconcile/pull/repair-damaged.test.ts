@@ -6,8 +6,8 @@ import { scrub } from '#proto/content/maintenance.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { type TestLayer, testLayer } from '../../../support/layer.ts';
 import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
-import { pushImage, sameContent } from '../../../support/registry/image.ts';
-import { ask } from '../../../support/registry/registry.ts';
+import { firstDifference, pushImage } from '../../../support/registry/image.ts';
+import { request } from '../../../support/registry/registry.ts';
 
 /** Each test has its own repositories, and leaves no damaged content. */
 const stack = new AsyncDisposableStack();
@@ -40,7 +40,7 @@ test('content that a scrub finds damaged is fetched from the parent without a re
   assert.deepEqual(damaged.toSorted(), [blob, manifest].sort());
   const { failures } = await layer.event(passFinished);
   assert.deepEqual(failures, []);
-  assert.equal(await sameContent(cloud.url, layer.url), undefined);
+  assert.equal(await firstDifference(cloud.url, layer.url), undefined);
   assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, []);
 });
 
@@ -49,7 +49,7 @@ test('damaged content that a client deleted does not fail a pass', async () => {
   await damage(fileOf(layer.data, image.digest));
   assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, [image.digest]);
   assert.equal((await layer.sync()).ok, false);
-  const { status } = await ask(layer.url, `/v2/deleted/manifests/${image.digest}`, { method: 'DELETE' });
+  const { status } = await request(layer.url, `/v2/deleted/manifests/${image.digest}`, { method: 'DELETE' });
   assert.equal(status, 202);
   assert.deepEqual((await layer.sync()).failures, []);
 });

@@ -14,15 +14,15 @@ import { type Action, type FaultProxy, startProxy } from '../../../support/proxy
 import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
 import {
   deleteManifest,
+  firstDifference,
   getManifest,
   pushArtifact,
   pushImage,
   pushIndex,
-  sameContent,
   tagImage,
 } from '../../../support/registry/image.ts';
-import { sender } from '../../../support/sender.ts';
-import { patience, slowed } from '../../../support/until.ts';
+import { pushContext } from '../../../support/sender.ts';
+import { patience, slowedRate } from '../../../support/until.ts';
 
 /** Pushes from a layer to a docker-registry that requires tokens. Each test has its own repositories. */
 const account = { username: 'layer', password: 'a secret of the layer' };
@@ -49,10 +49,10 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const deps = (options = {}) => sender(layer, { url: proxy.url, login: account }, options);
+const deps = (options = {}) => pushContext(layer, { url: proxy.url, login: account }, options);
 const resetProxy = () => {
   proxy.fault();
-  proxy.forget();
+  proxy.clearRequests();
 };
 /** Requests that carry content of blobs. */
 const contentRequests = (repository: string) =>
@@ -75,7 +75,7 @@ test('an index is pushed once: its blobs, then manifests with children first, th
   await using up = await deps();
   const move = { tag: 'v1', expect: undefined };
   assert.equal(await send(up, 'a/index', index.digest, move), true);
-  assert.equal(await sameContent(layer.url, cloud.url, ['a/index']), undefined);
+  assert.equal(await firstDifference(layer.url, cloud.url, ['a/index']), undefined);
   assert.deepEqual(putReferences('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
   const { tags } = await up.bus.call(listBases, { repository: 'a/index', limit: 10 });
   assert.deepEqual(tags, [{ tag: 'v1', digest: index.digest }]);
@@ -85,7 +85,7 @@ test('an index is pushed once: its blobs, then manifests with children first, th
     [],
   );
 
-  proxy.forget();
+  proxy.clearRequests();
   assert.equal(await send(up, 'a/index', index.digest), false);
   const requests = proxy.requests.filter(({ path }) => path.includes('a/index'));
   assert.deepEqual(
@@ -116,10 +116,10 @@ test('a blob is mounted from another repository of the parent, also while its pu
   );
   assert.equal(mounted.length, 2);
   const later = await pushImage(layer.url, 'm/four', 'v1', { layers: [shared] });
-  proxy.forget();
+  proxy.clearRequests();
   await send(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
   assert.ok(contentRequests('m/four').every(({ received }) => received < MIB));
-  assert.equal(await sameContent(layer.url, cloud.url, ['m/four']), undefined);
+  assert.equal(await firstDifference(layer.url, cloud.url, ['m/four']), undefined);
 });
 
 test('a repository that is not selected is not named to the parent', async () => {
@@ -163,21 +163,21 @@ for (const [index, [name, method, path, action]] of transientFaults.entries()) {
     await using up = await deps();
     await send(up, repository, digest, { tag: 'v1', expect: undefined });
     assert.equal(left, 0);
-    assert.equal(await sameContent(layer.url, cloud.url, [repository]), undefined);
+    assert.equal(await firstDifference(layer.url, cloud.url, [repository]), undefined);
   });
 }
 
 test('a token that expires during an upload is renewed', async () => {
   resetProxy();
   const { digest } = await pushImage(layer.url, 'tokens', 'v1', { layers: [10 * MIB] });
-  proxy.fault(({ method, path, nth }) => {
-    if (method === 'PATCH' && path.includes('tokens') && nth === 1) proxy.expireTokens();
+  proxy.fault(({ method, path, index }) => {
+    if (method === 'PATCH' && path.includes('tokens') && index === 1) proxy.expireTokens();
     return undefined;
   });
   await using up = await deps();
   await send(up, 'tokens', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
-  assert.equal(await sameContent(layer.url, cloud.url, ['tokens']), undefined);
+  assert.equal(await firstDifference(layer.url, cloud.url, ['tokens']), undefined);
   assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
 });
 
@@ -189,23 +189,23 @@ test('an upload continues after an outage between two pieces, and restarts after
   const bytes = (repository: string) =>
     contentRequests(repository).reduce((sum, { received }) => sum + received, 0);
   await using up = await deps();
-  proxy.fault(({ method, nth, path }) =>
-    method === 'PATCH' && path.includes('/paused/') && nth === 1 ? { drop: true } : undefined,
+  proxy.fault(({ method, index, path }) =>
+    method === 'PATCH' && path.includes('/paused/') && index === 1 ? { drop: true } : undefined,
   );
   await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
-  assert.equal(await sameContent(layer.url, cloud.url, ['paused']), undefined);
-  assert.ok(contentRequests('paused').some(({ method, nth }) => method === 'PATCH' && nth === 1));
+  assert.equal(await firstDifference(layer.url, cloud.url, ['paused']), undefined);
+  assert.ok(contentRequests('paused').some(({ method, index }) => method === 'PATCH' && index === 1));
   assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
 
   proxy.fault();
-  proxy.bandwidth = { total: slowed(8 * MIB) };
+  proxy.bandwidth = { total: slowedRate(8 * MIB) };
   const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes('torn') >= 6 * MIB);
   await proxy.down();
   await proxy.up();
   proxy.bandwidth = {};
   await sending;
-  assert.equal(await sameContent(layer.url, cloud.url, ['torn']), undefined);
+  assert.equal(await firstDifference(layer.url, cloud.url, ['torn']), undefined);
   const started = proxy.requests.filter(
     ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
   );
@@ -217,14 +217,14 @@ test('a syncer that is stopped during an upload tears no piece', async () => {
   resetProxy();
   const { digest } = await pushImage(layer.url, 'ended', 'v1', { layers: [SIZE] });
   const bytes = () => contentRequests('ended').reduce((sum, { received }) => sum + received, 0);
-  proxy.bandwidth = { total: slowed(6 * MIB) };
+  proxy.bandwidth = { total: slowedRate(6 * MIB) };
   await using up = await deps();
   const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes() >= 5 * MIB);
   process.kill(layer.pid('syncer-1'), 'SIGTERM');
   await sending;
   proxy.bandwidth = {};
-  assert.equal(await sameContent(layer.url, cloud.url, ['ended']), undefined);
+  assert.equal(await firstDifference(layer.url, cloud.url, ['ended']), undefined);
   assert.ok(bytes() < SIZE + MIB, `${bytes()} bytes`);
 });
 
@@ -263,7 +263,7 @@ test('a blob that the parent falsely claims to have is pushed once it refuses th
   await using up = await deps();
   await send(up, 'phantom', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
-  assert.equal(await sameContent(layer.url, cloud.url, ['phantom']), undefined);
+  assert.equal(await firstDifference(layer.url, cloud.url, ['phantom']), undefined);
 });
 
 test('a tag that moved at the parent is not overwritten', async () => {
@@ -283,7 +283,7 @@ test('another tag of content that the parent has is pushed without an upload', a
   await using up = await deps();
   await send(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
   await tagImage(layer.url, 'tags', image, 'v2');
-  proxy.forget();
+  proxy.clearRequests();
   await send(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
   assert.deepEqual(putReferences('tags'), ['v2']);
   assert.deepEqual(contentRequests('tags'), []);

@@ -15,7 +15,7 @@ import {
   tagImage,
   tagsOf,
 } from '../../../support/registry/image.ts';
-import { sender } from '../../../support/sender.ts';
+import { pushContext } from '../../../support/sender.ts';
 
 /** Withdrawals at a docker-registry, which deletes by digest only, and at a Terrace, which deletes tags by name. */
 let cloud: Cloud;
@@ -43,7 +43,7 @@ const digestAt = async (url: string, repository: string, reference: string) =>
 test('the withdrawal of one of two tags with the same content retains the other', async () => {
   const image = await pushImage(cloud.url, 'two', 'v1');
   await tagImage(cloud.url, 'two', image, 'v2');
-  await using up = await sender(layer, { url: cloud.url });
+  await using up = await pushContext(layer, { url: cloud.url });
   await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
   assert.equal(await digestAt(cloud.url, 'two', 'v2'), image.digest);
@@ -55,7 +55,7 @@ test('the withdrawal of one of two tags with the same content retains the other'
 
 test('a withdrawal that was interrupted between its two steps is finished by the next one', async () => {
   const image = await pushImage(cloud.url, 'half', 'v1');
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   const marker = placeholder('half', 'v1');
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 403 } } : undefined));
   await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
@@ -78,7 +78,7 @@ test('a withdrawal that was interrupted between its two steps is finished by the
 
 test('a parent that refuses all deletions retains the tag as it is', async () => {
   const image = await pushImage(cloud.url, 'kept', 'v1');
-  await using up = await sender(layer, { url: proxy.url });
+  await using up = await pushContext(layer, { url: proxy.url });
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 405 } } : undefined));
   for (const shared of [true, false]) {
     await assert.rejects(
@@ -95,7 +95,7 @@ test('a parent that refuses all deletions retains the tag as it is', async () =>
 test('a tag that moved at the parent is not withdrawn', async () => {
   for (const { url } of [cloud, top]) {
     const image = await pushImage(url, 'moved', 'v1');
-    await using up = await sender(layer, { url });
+    await using up = await pushContext(layer, { url });
     const expect = `sha256:${'0'.repeat(64)}`;
     await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: async () => false }), {
       code: 'conflict',
@@ -110,7 +110,7 @@ test('a tag that moved at the parent is not withdrawn', async () => {
 
 test('a Terrace deletes a tag by name, and retains its content', async () => {
   const image = await pushImage(top.url, 'named', 'v1');
-  await using up = await sender(layer, { url: top.url });
+  await using up = await pushContext(layer, { url: top.url });
   await up.bus.call(setBase, { repository: 'named', tag: 'v1', digest: image.digest });
   await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(top.url, 'named'), []);
@@ -121,11 +121,11 @@ test('a withdrawn manifest is deleted at the parent and from the referrers tag o
   const subject = await pushImage(layer.url, 'signed', 'v1');
   const one = await pushArtifact(layer.url, 'signed', { subject });
   const two = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'two' } });
-  await using up = await sender(layer, { url: cloud.url });
+  await using up = await pushContext(layer, { url: cloud.url });
   for (const { digest } of [subject, one, two]) await send(up, 'signed', digest);
   await deleteManifest(layer.url, 'signed', one.digest);
   // A client that has not yet detected that the parent lacks the referrers API.
-  await using later = await sender(layer, { url: cloud.url });
+  await using later = await pushContext(layer, { url: cloud.url });
   await withdrawManifest(later, 'signed', one.digest);
   await withdrawManifest(later, 'signed', one.digest);
   assert.equal(await digestAt(cloud.url, 'signed', one.digest), undefined);
