@@ -2,7 +2,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import { type TestLayer, testLayer } from '../test/support/layer.ts';
 import { type FaultProxy, startProxy } from '../test/support/proxy/fault-proxy.ts';
 import { startCloud } from '../test/support/registry/cloud.ts';
-import { pushImage, firstDifference } from '../test/support/registry/image.ts';
+import { firstDifference, pushImage } from '../test/support/registry/image.ts';
 import type { Subject } from './measure.ts';
 
 const MIB = 1024 * 1024;

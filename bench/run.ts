@@ -27,10 +27,10 @@ import { tags } from './tags.ts';
  * contenders and returns comparisons.
  *
  *   measure.ts                  rounds in turn, medians, the table of a comparison
- *   stage.ts                    the folder of a subject
+ *   temporary-folder.ts         the folder of a subject
  *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
  *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
- *   resident.ts, processor.ts   memory and processor time of processes
+ *   resident.ts, cpu-seconds.ts memory and CPU time of processes
  */
 
 const subjects: Record<string, Subject> = {

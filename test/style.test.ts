@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { files, product, textOf } from './support/imports.ts';
+import { files, sources, textOf } from './support/imports.ts';
 
 /**
- * Identifiers, file names and comments of the product, by docs/design/style.md: its word lists, and names and files that
- * exist.
+ * Identifiers, file names and comments, by docs/design/style.md: its word lists, and names and files that exist.
  */
 
 const [, everywhere = '', inNames = ''] = textOf('docs/design/style.md').split(/^### .*$/m);
@@ -43,13 +42,13 @@ function* tokensIn(text: string): Generator<Token> {
   }
 }
 
-/** Names of buckets on the bus, which are stored. */
-const STORED = new Set(['heard']);
+/** Names of buckets on the bus, and fields of earlier versions. */
+const STORED = new Set(['heard', 'told']);
 
 /** The words of an identifier, apart from each other. */
 const split = (name: string) => name.replace(/([a-z0-9])([A-Z])/g, '$1 $2').replace(/[_-]/g, ' ');
 
-const parsed = product.map((file) => ({ file, tokens: [...tokensIn(textOf(file))] }));
+const parsed = sources.map((file) => ({ file, tokens: [...tokensIn(textOf(file))] }));
 
 test('identifiers, file names and comments use the words of the field', () => {
   const inComments = anyOf(wordsOf(everywhere));
@@ -88,14 +87,14 @@ const quoted = parsed.flatMap(({ file, tokens }) =>
 const linesOf = (wrong: { file: string; path: string }[]) =>
   wrong.map(({ file, path }) => `${file}: ${path}`);
 
-test('a name in backticks in a comment exists in the product, and one file has all parts of a dotted name', () => {
+test('a name in backticks in a comment exists, and one file has all parts of a dotted name', () => {
   const wrong = quoted.filter(({ path, words }) => !isNamed(path) && !isNamed(...words));
   assert.deepEqual(linesOf(wrong), []);
 });
 
 test('a constant that a comment names is in the same file, or is exported', () => {
   const constants = (pattern: RegExp) =>
-    new Set(product.flatMap((file) => [...textOf(file).matchAll(pattern)].map(([, name]) => name)));
+    new Set(sources.flatMap((file) => [...textOf(file).matchAll(pattern)].map(([, name]) => name)));
   const exported = constants(/^export const ([A-Z][A-Z\d]*_[A-Z\d_]*)\b/gm);
   const declared = constants(/^const ([A-Z][A-Z\d]*_[A-Z\d_]*)\b/gm);
   const own = new Map(namesIn.map(({ file, names }) => [file, names]));
@@ -119,7 +118,7 @@ test('a file that a comment names is there, in the folder of the comment, or in 
 });
 
 test('no line of a comment has more than 120 columns, apart from examples, which are indented', () => {
-  const wrong = product.flatMap((file) =>
+  const wrong = sources.flatMap((file) =>
     textOf(file)
       .split('\n')
       .flatMap((line, at) =>

@@ -41,7 +41,7 @@ export async function raw(port: number, text: string): Promise<string> {
   return connection.closed;
 }
 
-/** A GET with any `Host`, which `fetch` does not allow. */
+/** A GET with any Host header, which `fetch` does not allow. */
 export async function get(
   port: number,
   path: string,

@@ -3,7 +3,7 @@ import { execute } from './registry/debian.ts';
 
 /**
  * Reason to skip the tests that need a container engine, or false. They build images, which takes long, and need
- * `TERRACE_ENGINE=1`, docker with compose, and `TERRACE_BASE` if the default base image can't be pulled.
+ * `TERRACE_ENGINE=1`, docker with compose, and TERRACE_BASE if the default base image can't be pulled.
  */
 export const noEngine = process.env.TERRACE_ENGINE ? false : 'needs a container engine: TERRACE_ENGINE=1';
 

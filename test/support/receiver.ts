@@ -82,7 +82,7 @@ export class TestReceiver implements AsyncDisposable {
     }
   }
 
-  /** Resolves when so many events have been answered with 2xx. */
+  /** Resolves when `count` events have been answered with 2xx. */
   untilAccepted(count: number): Promise<void> {
     return this.until(() => this.accepted.length >= count, `${count} events answered with 2xx`);
   }

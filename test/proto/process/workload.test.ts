@@ -23,7 +23,14 @@ after(async () => {
   await authority[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  Object.assign(daemon, { away: false, signs: true, closes: 0, hangs: false, says: undefined, requests: 0 });
+  Object.assign(daemon, {
+    away: false,
+    signs: true,
+    closes: 0,
+    hangs: false,
+    fixedAnswer: undefined,
+    requests: 0,
+  });
 });
 
 const fault = (code: string, words: RegExp) => (error: unknown) =>

@@ -20,8 +20,8 @@ import { SimulatedTime } from '../../support/time/simulated-time.ts';
 
 /**
  * A year in which passes take hours and fail, clients push, the schedule changes, the clock is set and the machine
- * sleeps. The behavior of the syncer's clock, machine, window ends and triggers is compared with a computation minute by
- * minute (`Minutes`).
+ * sleeps. The syncer's clock, machine, window ends and triggers are compared with a computation minute by minute
+ * (`ScheduleModel`).
  */
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

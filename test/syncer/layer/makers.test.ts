@@ -26,8 +26,8 @@ import { transfer } from '../../../services/syncer/transfer/worker.ts';
 import { quiet } from '../../support/bus.ts';
 
 /**
- * For any input from outside, each event and each state that is made of it can be packed and unpacked. Each producer runs
- * with arbitrary inputs on a bus that packs and unpacks as the real one.
+ * For any input from outside, each event and each state that is made of it can be packed and unpacked. Each producer
+ * runs with arbitrary inputs on a bus that packs and unpacks as the real one.
  */
 
 /** Packs events and states. `packed` holds their types and buckets. */

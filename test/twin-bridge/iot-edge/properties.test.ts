@@ -95,7 +95,7 @@ test('reports during an outage are sent in order, one at a time, and end with th
     );
     assert.deepEqual(hub.twin.reported, { outage, count: 19, list: [19], more: { count: 19 } });
   }
-  assert.equal(hub.mostAtOnce, 1);
+  assert.equal(hub.maxConcurrentPatches, 1);
 });
 
 test('a report sends only differences, and deletes fields that are no longer reported', async () => {

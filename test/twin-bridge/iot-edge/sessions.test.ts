@@ -124,7 +124,7 @@ test('a lost answer ends the session, and the next session gets it', async () =>
   hub.faults = {};
   module.twin.report({ lost: 2 });
   await hub.until('the report', () => hub.twin.reported.lost === 2);
-  assert.equal(hub.mostAtOnce, 1);
+  assert.equal(hub.maxConcurrentPatches, 1);
 });
 
 test('a throttled request is retried on the same connection', async () => {
