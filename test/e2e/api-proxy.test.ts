@@ -32,7 +32,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
     let layer: TestLayer;
     let proxies: { upper: ApiProxy; lower: ApiProxy };
     let password: string;
-    /** The gateway itself, with an account, as the functions of `image.ts` in `test/support/registry` take it. */
+    /** The gateway itself, with an account, as `pushImage` takes it. */
     let gatewayHost: string;
 
     before(async () => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * Waiting in tests. The rules for every test:
- * - Wait for an event, a line or a state, with `until`, `layer.event()`, `says()` …, never for a time.
+ * - Wait for an event, a line or a state, with `until`, `layer.event()`, `untilOutput()` …, never for a time.
  * - A limit only turns a hanging test into a message. It is never asserted: leave it out, and where one is necessary,
  *   take `patience()`, which grows with the slowness of the machine.
  * - Where a limit of the product has to be reached, inject a short one and have the other side never answer. Where it

@@ -227,7 +227,7 @@ export class EdgeHub implements AsyncDisposable {
       if (!this.faults.loseAnswers?.includes('get')) reply(200, JSON.stringify(this.twin.twin()));
     } else if (topic.startsWith('$iothub/twin/PATCH/properties/reported/')) {
       this.#reporting += 1;
-      this.maxConcurrentPatches = Math.max(this.mostAtOnce, this.#reporting);
+      this.maxConcurrentPatches = Math.max(this.maxConcurrentPatches, this.#reporting);
       const status = this.faults.throttle ? 429 : this.twin.report(text);
       this.reports.push(JSON.parse(text));
       // A patch that arrives before this one is answered was sent concurrently.

@@ -13,7 +13,7 @@ import { pushImage } from '../../support/registry/image.ts';
 import { patienceSignal } from '../../support/until.ts';
 
 /**
- * Logins to an Azure Container Registry, against stand-ins of the registry and of Microsoft Entra with a CA of their own.
+ * Logins to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own.
  */
 
 const { signal } = new AbortController();

@@ -7,7 +7,7 @@ import { ScheduleModel } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';
 import { SimulatedTime } from '../../support/time/simulated-time.ts';
 
-/** A leap year of schedules and windows: `PassClock` is compared with a computation minute by minute (`ScheduleModel`). */
+/** A leap year of schedules and windows: `PassClock` is compared with a computation by minutes, `ScheduleModel`. */
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
