@@ -5,7 +5,7 @@ import { connect, type StreamConfig } from 'nats';
 import { event, unpack } from '#proto/contract/contract.ts';
 import { Envelope } from '#proto/contract/envelope.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
-import { streams } from '#proto/jetstream/streams.ts';
+import { consumers, streams } from '#proto/jetstream/streams.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -28,6 +28,19 @@ async function streamOf(server: TestBus, name: string, change?: Partial<StreamCo
   const { config } = await manager.streams.info(name);
   await nc.close();
   return config;
+}
+/** Resolves once a worker waits for a job. */
+async function untilWaiting(server: TestBus): Promise<void> {
+  const { stream, name } = consumers.down;
+  const nc = await connect({
+    servers: server.url,
+    user: 'storage',
+    pass: 'secret-of-storage',
+    inboxPrefix: '_INBOX_storage',
+  });
+  const manager = await nc.jetstreamManager();
+  await until(async () => (await manager.consumers.info(stream, name)).num_waiting > 0);
+  await nc.close();
 }
 const ageOfEvents = async (server: TestBus) =>
   (await streamOf(server, streams.events.name)).max_age / 1_000_000;
@@ -121,6 +134,7 @@ describe('outages', { concurrency: true }, () => {
     const job = { repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, direction: 'down' as const };
     await storage.submit(transferBlob.down, { ...job, pass: 'before' });
     await until(() => done.includes('before'), 'a job');
+    await untilWaiting(server);
     await server.kill();
     await until(() => reasons.includes('lost the connection to the bus'), 'the end of the wait');
     end.abort();
