@@ -127,7 +127,9 @@ class Delivery {
     this.#failures += 1;
     const { kind, reason } = verdict;
     const isParked = kind === 'removed';
-    const waitMs = isParked ? times.parkedMs : times.deliveryWait(this.#failures, verdict.afterMs);
+    const waitMs = isParked
+      ? Math.round(jittered(times.parkedMs))
+      : times.deliveryWait(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
     progress.failed(isParked ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
     log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'webhook delivery failed');
