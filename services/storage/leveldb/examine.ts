@@ -175,7 +175,7 @@ async function examineTable(
 
 const textOf = (damage: TableDamage): string =>
   damage.unreadable
-    ? 'has a damaged index'
+    ? 'is damaged in its index'
     : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${damage.blocks.length - 1} more places` : ''}`;
 
 const sizeOf = (folder: string, name: string): Promise<number | undefined> =>
