@@ -84,7 +84,7 @@ export class Supervisor {
     for (const [index, rank] of ranks.entries()) {
       const members = this.#keepers.filter(({ program }) => program.rank === rank);
       for (const member of members) member.signal('SIGTERM');
-      const share = (end - performance.now()) / (ranks.length - index);
+      const share = Math.max(0, (end - performance.now()) / (ranks.length - index));
       await within(Promise.all(members.map((member) => member.ended())), share);
     }
     const left = this.#keepers.filter(({ pid }) => pid !== undefined);
