@@ -7,7 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
  */
 export async function within<T>(work: Promise<T>, ms: number, signal?: AbortSignal): Promise<T | undefined> {
   const end = new AbortController();
-  const late = sleep(ms, undefined, { signal: signal ? AbortSignal.any([signal, end.signal]) : end.signal });
+  const either = signal ? AbortSignal.any([signal, end.signal]) : end.signal;
+  // Node warns on the terminal of a negative delay.
+  const late = sleep(Math.max(0, ms), undefined, { signal: either });
   late.catch(() => {});
   work.catch(() => {});
   try {
