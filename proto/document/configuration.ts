@@ -139,11 +139,12 @@ const selectionOf =
   (given: string | Selection): Configuration['repositories'][number] => {
     const selection: Selection = typeof given === 'string' ? { name: given } : given;
     const { referrers, priority } = Selection.properties;
+    // Defaults first: the syncer hashes the selections as JSON (services/syncer/reconcile/pass.ts).
     return {
-      ...selection,
       referrers: orDefault(selection.referrers, referrers),
       priority: orDefault(selection.priority, priority),
       conflict: orDefault(selection.conflict ?? conflict, fields.conflict),
+      ...selection,
     };
   };
 
