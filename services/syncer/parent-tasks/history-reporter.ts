@@ -33,6 +33,8 @@ const GATHER_MS = 1_000;
 const POLL_MS = 60_000;
 /** Size of a batch of events from which it is sent, as uncompressed JSON, in bytes. */
 const FLUSH_BYTES = 256 * 1024;
+/** As of every task that can wait, but the parent may request twice as much time as elsewhere. */
+const RETRY = { ...PATIENT_BACKOFF, maxAskedMs: 10 * 60_000 };
 
 export type ReporterDeps = {
   bus: HistoryReader & NewsListener & EventPublisher & StateReader & StateWriter;
@@ -86,7 +88,7 @@ export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Pr
           if (signal.aborted) return;
           failures += 1;
           passed = true;
-          const ms = waitAfter(err, failures, PATIENT_BACKOFF);
+          const ms = waitAfter(err, failures, RETRY);
           log.debug({ err, ms }, 'failed to send the history to the parent; retrying');
           await pause(ms);
           continue;
