@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs } from '#proto/async/backoff.ts';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { ParentProbe } from '../link/parent/parent-registry.ts';
 import type { CursorReader } from '../reconcile/observe/change-cursor.ts';
@@ -45,9 +45,9 @@ export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise
   const unsubscribe = deps.onPass(wake);
   signal.addEventListener('abort', wake, { once: true });
   try {
-    for (let waitMs = firstWaitMs; !signal.aborted; ) {
+    for (let waitMs = jittered(firstWaitMs); !signal.aborted; ) {
       if (!isAwaited()) {
-        waitMs = firstWaitMs;
+        waitMs = jittered(firstWaitMs);
         failedPings = failedPasses = 0;
         await passed.promise;
         passed = Promise.withResolvers();

@@ -71,7 +71,7 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       // A request that was aborted here, or that did not wait, does not count for the pace.
       if (result !== 'ended' && waitS > 0) {
         const ms = pace.after(tookMs, result === 'changes' ? 'new' : 'nothing');
-        if (ms > 0) await pause(ms);
+        if (ms > 0) await pause(jittered(ms));
       }
     } catch (err) {
       changeCursor.unfollow();

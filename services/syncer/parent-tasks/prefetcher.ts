@@ -112,7 +112,7 @@ export class Prefetcher implements ArrivalFollower {
           const ms = isIdle
             ? 0
             : pace.after(tookMs, added > 0 ? 'new' : answer.blobs.length > 0 ? 'known' : 'nothing');
-          if (ms > 0) await pause(ms);
+          if (ms > 0) await pause(jittered(ms));
         }
       } catch (err) {
         if (signal.aborted) break;
