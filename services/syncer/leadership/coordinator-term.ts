@@ -92,14 +92,15 @@ export async function newTerm(
   signal: AbortSignal,
 ): Promise<Term> {
   for (let failures = 1; ; failures += 1) {
+    const ms = backoffMs(failures, RETRY);
     try {
       // Without the lease, a new term would fence the actual coordinator.
       const term = lease.holds && (await bus.call(takeTerm, { by: instance }, { signal })).term;
       if (term && lease.holds) return term;
     } catch (err) {
       signal.throwIfAborted();
-      log.warn({ err }, 'storage gave no term; asking again');
+      log.warn({ err, ms }, 'storage gave no term; asking again');
     }
-    await sleep(backoffMs(failures, RETRY), undefined, { signal });
+    await sleep(ms, undefined, { signal });
   }
 }
