@@ -38,13 +38,16 @@ export type ClientOptions = NonNullable<Configuration['parent']> & {
   ca: string | undefined;
 };
 
+/** Links that are remembered after new options replaced them. */
+const MAX_OLD_LINKS = 8;
+
 /** The clients of the current parent. New options replace them; a pass or a transfer uses its own to its end. */
 export class ClientCache implements AsyncDisposable {
   readonly #bandwidth: Bandwidth;
   readonly #stallMs: number | undefined;
   #current: { fingerprint: string; link: ParentLink; clients: ParentClients } | undefined;
-  /** Links of earlier options, held weakly: they live while a pass or a transfer uses them. */
-  #old: WeakRef<ParentLink>[] = [];
+  /** Links of earlier options, newest first: passes and transfers use them to their end, and leave idle connections. */
+  #old: ParentLink[] = [];
 
   constructor(bandwidth: Bandwidth, stallMs: number | undefined) {
     this.#bandwidth = bandwidth;
@@ -66,7 +69,7 @@ export class ClientCache implements AsyncDisposable {
         allowedHosts,
         ...(this.#stallMs && { stallMs: this.#stallMs }),
       });
-      this.#old = this.#links().map((old) => new WeakRef(old));
+      if (this.#current) this.#old = [this.#current.link, ...this.#old].slice(0, MAX_OLD_LINKS);
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
       const activation = new ParentActivation(link, acr ? undefined : username);
       const clients = {
@@ -93,6 +96,6 @@ export class ClientCache implements AsyncDisposable {
   }
 
   #links(): ParentLink[] {
-    return [...this.#old.map((old) => old.deref()), this.#current?.link].filter((link) => link !== undefined);
+    return this.#current ? [this.#current.link, ...this.#old] : this.#old;
   }
 }
