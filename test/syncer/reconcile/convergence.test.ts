@@ -114,7 +114,8 @@ class World {
 
   #push(registry: Registry, tag: Tag): void {
     this.#serial += 1;
-    const old = [...registry.manifests];
+    // Clients know no placeholders of layers, which are deleted again.
+    const old = [...registry.manifests].filter((digest) => this.acknowledged.has(digest));
     const reuse = this.#next(4) === 0 && old.length > 0;
     const digest = reuse ? old[this.#next(old.length)]! : digestOf(`content ${this.#serial}`);
     this.#log.push(`${registry.name}: ${tag} = ${digest.slice(7, 11)}`);
