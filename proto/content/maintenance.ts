@@ -58,6 +58,15 @@ export const scrub = request(
   Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1 })) }),
   Scrubbed,
 );
+/**
+ * Checks one blob or manifest that a reader could not read, as `scrub` checks all. Answered at the end, with signs of
+ * life until then. `intact` is false if the content was quarantined, or does not exist.
+ */
+export const checkContent = request(
+  'storage.blob.check',
+  Type.Object({ digest: Digest }),
+  Type.Object({ intact: Type.Boolean() }),
+);
 /** A scrub has ended. */
 export const scrubFinished = event('scrub.finished', Type.Object({ ...Scrubbed.properties, account }));
 

@@ -24,7 +24,7 @@ import {
   startUpload,
   uploadStatus,
 } from '#proto/content/ingests.ts';
-import { collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
+import { checkContent, collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
 import {
   cleanRepository,
   deleteManifest,
@@ -136,6 +136,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));
+  on(checkContent, async (q) => ({ intact: await storage.scrubber.check(q.digest) }));
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 
   const { webhooks } = storage;

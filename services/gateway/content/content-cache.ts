@@ -8,7 +8,7 @@ import {
   tagDeleted,
   tagMoved,
 } from '#proto/content/content-events.ts';
-import { blobDamaged } from '#proto/content/maintenance.ts';
+import { blobDamaged, checkContent } from '#proto/content/maintenance.ts';
 import { getManifest, type ManifestPlace } from '#proto/content/manifests.ts';
 import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
 import { InvalidationBarrier } from './invalidation-barrier.ts';
@@ -101,6 +101,14 @@ export class ContentCache {
   invalidate(repository: Repository, reference: Reference): void {
     this.#manifests.forget(key(repository, reference));
     this.#blobs.forget(key(repository, reference));
+  }
+
+  /**
+   * Has storage check content that could not be read. Damaged content is quarantined: storage does not find it until
+   * the parent or a client supplies it again.
+   */
+  async check(digest: Digest): Promise<void> {
+    await this.#bus.call(checkContent, { digest }, this.#patience);
   }
 
   /** Number of cached places and manifests, and the bytes of the manifests. */

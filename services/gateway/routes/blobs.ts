@@ -46,7 +46,10 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     reply.raw.writeHead(status, { ...(reply.getHeaders() as Record<string, string>), ...headers });
     const stillAllowed = access.stillAllowed(request, reply);
     const sending = sendParts(reply, file, parts, { ...times, stillAllowed });
-    await sending.catch((err) => log.error({ err, digest }, 'cannot read a blob'));
+    await sending.catch((err) => {
+      log.error({ err, digest }, 'cannot read a blob; storage checks it');
+      void cache.check(digest).catch((error) => log.warn({ err: error, digest }, 'the blob was not checked'));
+    });
     return reply;
   };
 

@@ -47,6 +47,7 @@ export class Scrubber {
   /** Damage of the metadata found by the last scrub. Not stored: each start examines all of it. */
   damage: string[] = [];
   readonly #abort = new AbortController();
+  readonly #checks = new Map<string, Promise<boolean>>();
   #running = false;
 
   /** @param rate the current default rate, in bytes/s */
@@ -76,13 +77,9 @@ export class Scrubber {
     const { metadata, publish, log } = this.#deps;
     const began = performance.now();
     const totals = { checked: 0, bytes: 0, damaged: [] as string[] };
-    const pace = async (bytes: number) => {
+    const pace = this.#paceAt(rate, (bytes) => {
       totals.bytes += bytes;
-      const ahead = (totals.bytes / rate) * 1_000 - (performance.now() - began);
-      const { signal } = this.#abort;
-      // Yields even without a delay, because requests take precedence.
-      await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
-    };
+    });
     for await (const [digest, { size }] of metadata.allBlobs()) {
       totals.checked += 1;
       if (await this.#isIntact(digest, size, pace)) continue;
@@ -105,7 +102,45 @@ export class Scrubber {
     return scrubbed;
   }
 
-  /** Aborts a scrub in progress. */
+  /**
+   * Checks content that could not be read, one at a time and at the rate of a scrub; callers for one digest share a
+   * check.
+   * @returns false if it was quarantined, or does not exist
+   */
+  check(digest: string): Promise<boolean> {
+    const running = this.#checks.get(digest);
+    if (running) return running;
+    const check = this.#deps.locks
+      .run('check', () => this.#check(digest))
+      .finally(() => this.#checks.delete(digest));
+    this.#checks.set(digest, check);
+    return check;
+  }
+
+  async #check(digest: string): Promise<boolean> {
+    const record = await this.#deps.metadata.blob(digest);
+    if (!record) return false;
+    const { size } = record;
+    if (await this.#isIntact(digest, size, this.#paceAt(this.#rate()))) return true;
+    // It may have been replaced or deleted meanwhile.
+    return !(await this.#setAside(digest, size)) && (await this.#deps.metadata.blob(digest)) !== undefined;
+  }
+
+  /** @returns waits until `bytes` more fit into the rate */
+  #paceAt(rate: number, count: (bytes: number) => void = () => {}): (bytes: number) => Promise<void> {
+    const began = performance.now();
+    let total = 0;
+    return async (bytes) => {
+      total += bytes;
+      count(bytes);
+      const ahead = (total / rate) * 1_000 - (performance.now() - began);
+      const { signal } = this.#abort;
+      // Yields even without a delay, because requests take precedence.
+      await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
+    };
+  }
+
+  /** Aborts a scrub or a check in progress. */
   abort(): void {
     this.#abort.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }

@@ -28,6 +28,7 @@ const CALLERS: Record<string, string> = {
   'storage.base.differing': 'S',
   'storage.base.list': 'S',
   'storage.base.set': 'S',
+  'storage.blob.check': 'GS',
   'storage.blob.commit': 'GS',
   'storage.blob.link': 'GS',
   'storage.blob.locate': 'GS',
