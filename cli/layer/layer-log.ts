@@ -12,7 +12,7 @@ const levels = { debug: 20, info: 30, warn: WARN, error: 50 };
 type Fields = Record<string, unknown>;
 
 /**
- * Outputs of a layer's log: `line` gets every entry as JSON, `screen` the text of the entries for people: warnings,
+ * Outputs of a layer's log: `line` gets every entry as JSON, `terminal` the text of the entries for people: warnings,
  * errors, and those marked with `notice`, such as the end of a problem.
  */
 export type Outlets = { line: (json: string) => void; terminal: (text: string) => void };
