@@ -14,11 +14,13 @@ import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
  * How content becomes visible:
  *
  *   1 verify   fsync the file, check its size and digest
- *   2 move     make it read-only, rename it into the blob store, fsync the folders
+ *   2 move     note it in the ingest's record (`placing`), make the file read-only, rename it into the blob store, fsync
+ *              the folders
  *   3 batch    one synced batch writes every name of it (blob record, link, manifest, tag), deletes the ingest's record
- *   4          delete the ingest's folder, publish events
+ *   4          publish events, delete the ingest's folder
  *
- * A crash before 3 leaves an ingest or a file without a record, never a name without content. The caller holds the
+ * The steps 1 and 2 are here; `Blobs` and `Manifests` write the batch. A crash before 3 leaves an ingest or a file
+ * without a record, never a name without content; the next start takes the file back (`undo`). The caller holds the
  * claim and the lock of the ingest throughout, and the lock of the blob for 2 and 3.
  */
 

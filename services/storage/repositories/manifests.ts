@@ -168,7 +168,10 @@ export class Manifests {
     return excludedPage(this.#deps.metadata, repository, page);
   }
 
-  /** Writes the one batch, then publishes. `moveIn` moves the content into the blob store and returns its changes. */
+  /**
+   * Writes the one batch, then publishes. `moveIn` moves the content into the blob store and returns the changes that
+   * go with it; it is called once the tags are checked, so that a refused move of a tag leaves the ingest as it is.
+   */
   async #commitBatch(query: PutQuery, manifest: Manifest, size: number, moveIn: () => Promise<Change[]>) {
     const { metadata, outbox } = this.#deps;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
