@@ -23,10 +23,11 @@ import { subscribeTriggers } from './triggers.ts';
  * The machine holds the term, the schedule and the requests for passes, in two lanes (`lanes.ts`). It takes a term from
  * storage once the lease is held (`term-tasks.ts`, which also runs what lasts as long as the term), and then makes
  * passes: on gaining the lease, by the clock (`pass-clock.ts`), after events in the layer (`triggers.ts`), after a
- * change of the configuration, after changes at the parent, and on request. `pass-runner.ts` gives each pass its scope,
- * makes it for the term and turns an error into its result; `stall.ts` detects one that makes no progress.
- * `link-report.ts` publishes the state of the link, which `link-state.ts` derives from the results. Losing the lease
- * aborts the running passes and everything else that began with the term.
+ * change of the configuration, after changes at the parent, and on request. `pass-runner.ts` gives each pass its
+ * deadline and its announcement, makes it for the term (`../reconcile/pass.ts`) and turns an error into its result;
+ * `stall.ts` detects one that makes no progress. `link-report.ts` publishes the state of the link, which
+ * `link-state.ts` derives from the results. Losing the lease aborts the running passes and everything else that began
+ * with the term.
  */
 
 export type Coordinator = {

@@ -31,7 +31,7 @@ export type PassRunnerDeps = {
   onEnded: (ok?: boolean) => void;
 };
 
-/** Makes passes, each in a scope of its own: deadline, stalls, announcement, and its part of the link's state. */
+/** Makes passes, each with its own deadline, watch for stalls, announcement, and part of the link's state. */
 export class PassRunner {
   readonly #deps: PassRunnerDeps;
   readonly #announcements: PassAnnouncements;

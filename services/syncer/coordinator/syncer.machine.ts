@@ -30,7 +30,8 @@ import type { TermState } from './term-tasks.ts';
  *                                                    │  ▲
  *                                                    └──┘ done, another one wanted
  *
- * A pass begins when the lease is held, storage has given a term, and the link may be used. The link is checked twice:
+ * In `following`, another process may coordinate; in `claiming`, this one has the lease and asks storage for a term. A
+ * pass begins when the lease is held, storage has given a term, and the link may be used. The link is checked twice:
  * when a pass is requested, and when it is about to begin (`beginning`, which takes no time). A request that arrives
  * while a pass of its lane is running is queued; all queued requests of a lane are merged into one pass, which begins
  * after them and so answers them all. Changes by clients are pushed in scoped passes, in parallel to an unscoped one
@@ -64,7 +65,10 @@ export type SyncerContext = Lanes & {
 
 type SyncerState = { context: SyncerContext };
 
-/** Whether the parent's change feed is followed: then the clock makes fewer passes. */
+/**
+ * Whether the parent's change feed is followed: the clock begins no passes then. Not the state `following`, in which
+ * this process is not the coordinator.
+ */
 export const isFollowing = ({ context: { term } }: SyncerState): boolean =>
   term?.changeCursor.followed === true;
 

@@ -1,4 +1,4 @@
-/** Order in which images cross the link. Pure. */
+/** Order in which images, and the blobs of each, cross the link. Pure. */
 
 export type PullOrder = { priority: number; repository: string; tag: string | null };
 

@@ -10,7 +10,7 @@ export type RepositoryChanges = {
 
 export type ParentChanges = ReadonlyMap<Repository, RepositoryChanges>;
 
-/** Scope of one pass: the changes to look at. */
+/** What the parent reported since the last pass, as one pass takes it. */
 export type ParentView = {
   /** Undefined: everything is compared. */
   parentChanges: ParentChanges | undefined;
