@@ -111,7 +111,10 @@ export const cleanRepository = request(
   Type.Object({ tags: Type.Integer(), manifests: Type.Integer() }),
 );
 
-/** Points a tag to a manifest of the repository. Faults: `manifest-unknown`, `name-unknown`, `conflict`. */
+/**
+ * Points a tag to a manifest of the repository. `base` also records the target as the one that parent and layer agree
+ * on; the move then counts as arrived from the parent. Faults: `manifest-unknown`, `name-unknown`, `conflict`.
+ */
 export const putTag = request(
   'storage.tag.put',
   Type.Object({

@@ -142,6 +142,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
     clearTimeout(idle);
     clearInterval(window);
     signal.removeEventListener('abort', onAbort);
+    // The listener of `error` stays: an error after this must not be unhandled.
     body.off('data', onData).off('end', onEnd).off('close', onBroken);
   }
   return { end: from + written, hash, failure };

@@ -119,8 +119,8 @@ function checkMode(gateway: Gateway): void {
 }
 
 /**
- * Runs work that must be completed after the client's departure, such as the release of a claim, and that the process
- * waits for when it ends.
+ * Awaits work that is completed even if the client has disconnected, such as the release of a claim, and registers it:
+ * the process waits for it, too, before it ends.
  */
 export async function completeDetached<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
   gateway.pending.add(work);
