@@ -4,7 +4,15 @@ import type { Parked } from '#proto/sync/outgoing.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
 import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
-/** The link to the parent and the changes that wait to be pushed, for people. */
+/**
+ * What the command prints for people, as text made of messages and events. A command formats with this folder and
+ * prints with terminal/.
+ *
+ * `terrace status` prints the link and the changes that wait to be pushed (this file), the syncers (syncer-text.ts),
+ * the layers below (below-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start with welcome.ts.
+ * progress.ts shows a running pass, event-text.ts one event per line, and replay-state.ts derives the state of a
+ * transfer from its events. token-text.ts and child-text.ts are of the commands of these names.
+ */
 
 /** Max parked changes listed one by one. */
 const MAX_PARKED = 10;
