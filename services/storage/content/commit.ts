@@ -14,8 +14,8 @@ import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
  * How content becomes visible:
  *
  *   1 verify   fsync the file, check its size and digest
- *   2 move     note it in the ingest's record (`placing`), make the file read-only, rename it into the blob store, fsync
- *              the folders
+ *   2 move     note it in the ingest's record (`placing`), make the file read-only, rename it into the blob store,
+ *              fsync the folders
  *   3 batch    one synced batch writes every name of it (blob record, link, manifest, tag), deletes the ingest's record
  *   4          publish events, delete the ingest's folder
  *
