@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { linkChanged } from '#proto/status/status.ts';
-import { until } from '../gateway/layer.ts';
 import type { Acr } from '../support/azure/acr.ts';
 import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { firstDifference, getManifest, pushImage, tagsOf } from '../support/registry/image.ts';
+import { until } from '../support/until.ts';
 
 /** Azure Container Registry → top → bottom, with stand-ins for the registry and for Microsoft Entra. */
 

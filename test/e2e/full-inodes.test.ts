@@ -4,12 +4,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { until } from '../gateway/layer.ts';
 import { testLayer } from '../support/layer.ts';
 import { pushImage } from '../support/registry/image.ts';
 import { request } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { runCommand } from '../support/terrace.ts';
+import { until } from '../support/until.ts';
 
 test('a layer restarts and serves reads without a free inode, and accepts pushes once some are free', async (t) => {
   await using volume = await smallVolume(128, 10_000);
@@ -23,7 +23,7 @@ test('a layer restarts and serves reads without a free inode, and accepts pushes
   {
     await using layer = await testLayer({ data, configFile, compact: true });
     ({ digest } = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] }));
-    await until(() => existsSync(join(data, 'ballast-inodes')), 20_000);
+    await until(() => existsSync(join(data, 'ballast-inodes')));
   }
   const freeInodes = await volume.fillInodes(0);
   await using layer = await testLayer({ data, configFile, compact: true });
@@ -35,5 +35,5 @@ test('a layer restarts and serves reads without a free inode, and accepts pushes
   assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
   assert.equal((await request(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
   await freeInodes();
-  await until(async () => (await startUpload()) === 202, 10_000);
+  await until(async () => (await startUpload()) === 202);
 });

@@ -8,7 +8,6 @@ import { spaceChanged } from '#proto/content/maintenance.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { transferDelayed } from '#proto/sync/transfers.ts';
 import { MAX_REQUEST_BYTES } from '../../services/syncer/transfer/piece-sizing.ts';
-import { until } from '../gateway/layer.ts';
 import { testLayer } from '../support/layer.ts';
 import { startProxy } from '../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../support/proxy/requests.ts';
@@ -17,6 +16,7 @@ import { digestOf } from '../support/registry/content.ts';
 import { firstDifference, pushImage } from '../support/registry/image.ts';
 import { request } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 const RESERVE = 16 * MIB;

@@ -5,10 +5,10 @@ import { after, before, test } from 'node:test';
 import { connect } from 'nats';
 import { tagMoved } from '#proto/content/content-events.ts';
 import { typeOf } from '../../cli/text/event-text.ts';
-import { until } from '../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { Monitor, type MonitorEvent, monitorFolder } from '../support/monitor.ts';
 import { pushImage } from '../support/registry/image.ts';
+import { until } from '../support/until.ts';
 
 /** A monitor with the plain `nats` package: the program of the guide, as it is written there. */
 

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
-import { until } from '../gateway/layer.ts';
 import { testLayer } from '../support/layer.ts';
 import { TestReceiver } from '../support/receiver.ts';
 import { pushImage, pushManifest } from '../support/registry/image.ts';
-import { patience } from '../support/until.ts';
+import { patience, until } from '../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 const EVENTS = full ? 300 : 80;

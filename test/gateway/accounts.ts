@@ -2,7 +2,8 @@ import { equal } from 'node:assert/strict';
 import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts/accounts.ts';
 import type { RepositoryAction } from '#proto/accounts/scopes.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import { type TestLayer, until } from './layer.ts';
+import { until } from '../support/until.ts';
+import type { TestLayer } from './layer.ts';
 
 /** Creates and changes tokens of a layer through the same requests as the command line. */
 export class Tokens {

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { after } from 'node:test';
-import { kill, type TestLayer, until } from './layer.ts';
+import { until } from '../support/until.ts';
+import { kill, type TestLayer } from './layer.ts';
 
 /** Starts a gateway process of the layer, killed after the test. @returns the process and its port */
 export async function gatewayProcess(

@@ -15,7 +15,7 @@ import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { CallTimes, Gateway } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
-import { patience, until as waitUntil } from '../support/until.ts';
+import { patience } from '../support/until.ts';
 
 const SERVICES = join(import.meta.dirname, '../../services');
 
@@ -158,7 +158,3 @@ export const sha256 = (bytes: Uint8Array | string): string =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 export const sha512 = (bytes: Uint8Array | string): string =>
   `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
-
-/** Waits until the condition is true. */
-export const until = (condition: () => boolean | Promise<boolean>, withinMs?: number): Promise<void> =>
-  waitUntil(condition, String(condition), withinMs);

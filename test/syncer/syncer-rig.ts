@@ -6,8 +6,9 @@ import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { syncer } from '../../services/syncer/service.ts';
-import { TestLayer, until } from '../gateway/layer.ts';
+import { TestLayer } from '../gateway/layer.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { until } from '../support/until.ts';
 
 /**
  * A layer with two syncers that run in this process. Its configuration is written without the checks of a document.

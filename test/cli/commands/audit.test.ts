@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { until } from '../../gateway/layer.ts';
 import { testLayer } from '../../support/layer.ts';
 import { runCommand } from '../../support/terrace.ts';
+import { until } from '../../support/until.ts';
 
 test('the audit log records who started and stopped a layer and changed its configuration and accounts', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-audit-'));
@@ -26,7 +26,7 @@ test('the audit log records who started and stopped a layer and changed its conf
     assert.equal(code, 0);
     await writeFile(configFile, 'mode: ReadOnly\n');
     const isChanged = ({ detail }: { detail?: { fields?: string[] } }) => detail?.fields?.join() === 'mode';
-    await until(async () => (await lines()).some(isChanged), 20_000);
+    await until(async () => (await lines()).some(isChanged));
   }
   const all = await lines();
   const summaries = all.map(({ action, outcome, account }) => `${action} ${outcome} ${account}`);

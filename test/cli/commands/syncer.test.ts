@@ -9,13 +9,12 @@ import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
 import { describeStatus } from '../../../cli/commands/status.ts';
 import { layerStatus } from '../../../cli/connection/layer-status.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
-import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { firstDifference, pushImage } from '../../support/registry/image.ts';
 import { type RunningCommand, runCommand, startCommand } from '../../support/terrace.ts';
-import { slowedRate } from '../../support/until.ts';
+import { slowedRate, until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 let cloud: Cloud;

@@ -5,8 +5,9 @@ import { after, before, test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { MAX_KINDS } from '../../../services/gateway/audit/refusals.ts';
 import { configurationWith } from '../../support/configuration.ts';
+import { until } from '../../support/until.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer, until } from '../layer.ts';
+import { sha256, TestLayer } from '../layer.ts';
 
 /** Each write and each refusal has one log line, and no line of any level has a secret. */
 

@@ -1,8 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
+import { until } from '../../support/until.ts';
 import { on, Tokens } from '../accounts.ts';
-import { kill, TestLayer, until } from '../layer.ts';
+import { kill, TestLayer } from '../layer.ts';
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());

@@ -4,8 +4,8 @@ import { accountsChanged, accountsStatus, getAccount } from '#proto/accounts/acc
 import { storageStarted } from '#proto/content/content-events.ts';
 import { AccountCache } from '../../../services/gateway/auth/account-cache.ts';
 import { TestBus } from '../../support/bus.ts';
+import { until } from '../../support/until.ts';
 import { on } from '../accounts.ts';
-import { until } from '../layer.ts';
 
 const testBus = await TestBus.start();
 after(() => testBus[Symbol.asyncDispose]());

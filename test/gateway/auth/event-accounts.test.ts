@@ -12,8 +12,9 @@ import {
 } from '#proto/content/content-events.ts';
 import { collectGarbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
+import { until } from '../../support/until.ts';
 import { ALL, basic, on, Tokens } from '../accounts.ts';
-import { sha256, TestLayer, until } from '../layer.ts';
+import { sha256, TestLayer } from '../layer.ts';
 
 /** Events name the account that caused them. */
 

@@ -11,8 +11,9 @@ import { claimTransfer } from '#proto/content/ingests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
+import { until } from '../../support/until.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer, until } from '../layer.ts';
+import { sha256, TestLayer } from '../layer.ts';
 
 /** Rights are checked again when an answer is sent, not only when its request arrives. */
 

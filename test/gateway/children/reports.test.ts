@@ -12,7 +12,8 @@ import {
   reportPath,
   reportProgress,
 } from '#proto/status/layers-below.ts';
-import { TestLayer, until } from '../layer.ts';
+import { until } from '../../support/until.ts';
+import { TestLayer } from '../layer.ts';
 
 /** Reports of the layers below, over HTTP. Each test has a child of its own. */
 
@@ -318,16 +319,16 @@ test('the state of a child is deleted with its account, before or after its last
   const lastReport = await operator.get(layersBelow, 'deleted');
   await layer.bus.put(untyped, 'unread', { seen: 1, layers: 'none' } as never);
   await operator.call(deleteToken, { name: 'deleted' });
-  await until(async () => !(await known()).includes(true), 20_000);
+  await until(async () => !(await known()).includes(true));
   await until(async () => {
     await operator.list(layersBelow);
     return !operator.unreadable().some(({ key }) => key === 'unread');
-  }, 20_000);
+  });
   // A report that was in progress meanwhile is stored after that.
   await layer.bus.put(layersBelow, 'deleted', lastReport?.value as NonNullable<typeof lastReport>['value']);
   await layer.storageDown();
   await layer.storageUp();
-  await until(async () => !(await known()).includes(true), 20_000);
+  await until(async () => !(await known()).includes(true));
   // Its events stay, and it continues from its last place once it has an account again.
   deepEqual(await storedIds('deleted'), ids(1, 1));
   const again = await operator.call(createToken, { name: 'deleted', actions });

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
-import { patience } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 import { RawConnection } from '../http.ts';
-import { sha256, sha512, TestLayer, until } from '../layer.ts';
+import { sha256, sha512, TestLayer } from '../layer.ts';
 import { rows } from '../rows.ts';
 
 const layer = await TestLayer.start({ idleMs: patience(100) });

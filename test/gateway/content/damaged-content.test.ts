@@ -4,7 +4,8 @@ import { rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { blobDamaged } from '#proto/content/maintenance.ts';
-import { sha256, TestLayer, until } from '../layer.ts';
+import { until } from '../../support/until.ts';
+import { sha256, TestLayer } from '../layer.ts';
 
 /** Files of committed content that the disk has lost or truncated. */
 

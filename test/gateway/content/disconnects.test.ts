@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { renewClaim } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { patience } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 import { RawConnection } from '../http.ts';
-import { sha256, TestLayer, until } from '../layer.ts';
+import { sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
 const layer = await TestLayer.start({ renewMs: 25, idleMs: patience(200), lingerMs: 50 });

@@ -7,7 +7,8 @@ import { putTag } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Storage } from '../../../services/storage/storage.ts';
 import { quiet } from '../../support/bus.ts';
-import { kill, sha256, TestLayer, until } from '../layer.ts';
+import { until } from '../../support/until.ts';
+import { kill, sha256, TestLayer } from '../layer.ts';
 
 /*
  * Two gateways with one storage, each with a cache. Neither may contradict what the other has answered before.

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { patienceSignal } from '../../support/until.ts';
+import { patienceSignal, until } from '../../support/until.ts';
 import { gatewayProcess } from '../gateway-process.ts';
 import { RawConnection } from '../http.ts';
-import { sha256, TestLayer, until } from '../layer.ts';
+import { sha256, TestLayer } from '../layer.ts';
 
 /** Number of idle clients, and of slow ones of each kind. They share one gateway process with an ordinary client. */
 const [IDLE, SLOW] = [1_000, 50];

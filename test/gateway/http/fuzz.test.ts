@@ -2,12 +2,12 @@ import { equal, ok } from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { patience } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 import { CONTENT, request, type Sent, type Step, steps, write } from '../fuzz-requests.ts';
 import { stream } from '../fuzz-streams.ts';
 import { gatewayProcess } from '../gateway-process.ts';
 import { RawConnection } from '../http.ts';
-import { TestLayer, until } from '../layer.ts';
+import { TestLayer } from '../layer.ts';
 
 const REQUESTS = process.env.TERRACE_FULL ? 50_000 : 1_200;
 /** Max growth of memory after the first fifth of the runs, in MiB: less than garbage collection makes it vary by. */

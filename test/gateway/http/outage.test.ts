@@ -10,9 +10,10 @@ import { serve } from '../../../services/storage/serve.ts';
 import { Storage } from '../../../services/storage/storage.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
+import { until } from '../../support/until.ts';
 import { gatewayProcess } from '../gateway-process.ts';
 import { RawConnection } from '../http.ts';
-import { kill, sha256, TestLayer, until } from '../layer.ts';
+import { kill, sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
 const layer = await TestLayer.start({ patienceMs: 100 });

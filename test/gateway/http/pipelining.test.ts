@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
+import { until } from '../../support/until.ts';
 import { RawConnection } from '../http.ts';
-import { TestLayer, until } from '../layer.ts';
+import { TestLayer } from '../layer.ts';
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());

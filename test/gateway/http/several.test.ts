@@ -6,7 +6,8 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { freePort } from '../../support/ports.ts';
-import { kill, sha256, TestLayer, until } from '../layer.ts';
+import { until } from '../../support/until.ts';
+import { kill, sha256, TestLayer } from '../layer.ts';
 
 /* Several gateway processes on one port. Each request has a connection of its own, so any process may receive it. */
 const layer = await TestLayer.start();

@@ -16,7 +16,8 @@ import { checkPair, readPair, tlsOf } from '../../../services/gateway/tls/tls.ts
 import { Authority } from '../../support/certificates.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
-import { kill, TestLayer, until } from '../layer.ts';
+import { until } from '../../support/until.ts';
+import { kill, TestLayer } from '../layer.ts';
 
 const authority = await Authority.create();
 const ca = await readFile(authority.certificate);

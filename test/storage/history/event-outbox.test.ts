@@ -6,8 +6,8 @@ import { after, before, test } from 'node:test';
 import { manifestCommitted, tagMoved } from '#proto/content/content-events.ts';
 import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
-import { until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
+import { until } from '../../support/until.ts';
 import { type Buses, connectAll } from '../rig.ts';
 
 /** The outbox after a kill at each step, and what storage publishes from it at the next start. */

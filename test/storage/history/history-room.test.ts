@@ -8,8 +8,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { inboxOf } from '#proto/contract/users.ts';
 import { streams } from '#proto/jetstream/streams.ts';
 import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
-import { until } from '../../gateway/layer.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
+import { until } from '../../support/until.ts';
 
 /** Room in the history, on a real nats-server with a small stream. */
 

@@ -7,7 +7,6 @@ import { listBases } from '#proto/content/manifests.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
-import { until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
@@ -20,6 +19,7 @@ import {
   pushImage,
   tagImage,
 } from '../../support/registry/image.ts';
+import { until } from '../../support/until.ts';
 
 const NOTED = 'noted';
 const MOVED = 'moved';

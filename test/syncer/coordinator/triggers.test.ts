@@ -8,12 +8,11 @@ import {
   MAX_SCOPE_ENTRIES,
   type PassRequest,
 } from '../../../services/syncer/reconcile/context/pass-request.ts';
-import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { firstDifference, pushArtifact, pushImage, tagImage, tagsOf } from '../../support/registry/image.ts';
-import { slowedRate } from '../../support/until.ts';
+import { slowedRate, until } from '../../support/until.ts';
 
 describe('events that request a pass', () => {
   const listeners = new Map<string, (event: { data: unknown }) => void>();

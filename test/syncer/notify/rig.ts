@@ -5,9 +5,9 @@ import { notificationsOf, type Webhook } from '#proto/document/notifications.ts'
 import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
 import { TIMES } from '../../../services/syncer/notify/delivery.ts';
 import { receiverKey, WebhookTasks } from '../../../services/syncer/notify/webhooks.ts';
-import { until } from '../../gateway/layer.ts';
 import { connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
+import { until } from '../../support/until.ts';
 
 export const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 const FAST = { ...TIMES, gatherMs: 10, pollMs: 1_000, soonMs: 50, parkedMs: 400, deliveryWait: () => 30 };

@@ -8,11 +8,10 @@ import { connect } from 'nats';
 import { historyLost } from '#proto/bus/history.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { webhookChanged } from '#proto/status/webhooks.ts';
-import { until } from '../../gateway/layer.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
 import { type Answer, TestReceiver } from '../../support/receiver.ts';
-import { patience } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 import { notifyRig } from './rig.ts';
 
 /** Deliveries to `TestReceiver`, with any answer. */

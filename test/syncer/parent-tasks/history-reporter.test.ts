@@ -10,8 +10,8 @@ import type { LayerReport, LayersReport, StreamPosition } from '#proto/status/la
 import { reportHistory } from '../../../services/syncer/parent-tasks/history-reporter.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
-import { until } from '../../gateway/layer.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
+import { until } from '../../support/until.ts';
 
 /** The history that is sent to a parent that stores all that it receives. */
 
@@ -246,17 +246,17 @@ test('an event that the parent refuses permanently is skipped and reported, and 
   const refused: number[] = [];
   r.bus.listen(historyRefused, ({ data }) => refused.push(data.count));
   r.publish(1, 2, 3, 4, 5, 6);
-  await until(() => r.parent.received.includes(6), 20_000);
+  await until(() => r.parent.received.includes(6));
   assert.deepEqual(r.parent.received.filter(Boolean), [1, 2, 5, 6]);
-  await until(() => refused.reduce((sum, count) => sum + count, 0) === 2, 20_000);
+  await until(() => refused.reduce((sum, count) => sum + count, 0) === 2);
   const { value } = (await r.bus.get(historyStatus, HISTORY_KEY)) ?? {};
   assert.equal(value?.count, 2);
   assert.match(value?.last.reason ?? '', /answered 400/);
   // A refused event at the end delays no later event, and is not sent again each round.
   r.publish(3);
-  await until(async () => (await r.bus.get(historyStatus, HISTORY_KEY))?.value.count === 3, 20_000);
+  await until(async () => (await r.bus.get(historyStatus, HISTORY_KEY))?.value.count === 3);
   r.publish(7);
-  await until(() => r.parent.received.includes(7), 20_000);
+  await until(() => r.parent.received.includes(7));
   assert.equal(r.parent.suspensions, 0);
 });
 
@@ -281,10 +281,10 @@ test('a parent that refuses every event is suspended, and receives all events on
   await using r = await rig();
   r.parent.refuses = () => true;
   r.publish(...Array.from({ length: 15 }, (_, index) => index + 1));
-  await until(() => r.parent.suspensions > 0, 20_000);
+  await until(() => r.parent.suspensions > 0);
   assert.deepEqual(r.parent.received, []);
   r.parent.refuses = () => false;
-  await until(() => r.parent.received.includes(15), 30_000);
+  await until(() => r.parent.received.includes(15));
   assert.deepEqual(
     r.parent.received.filter(Boolean),
     Array.from({ length: 15 }, (_, index) => index + 1),

@@ -12,10 +12,10 @@ import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
-import { sha256, TestLayer, until } from '../../gateway/layer.ts';
+import { sha256, TestLayer } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { patience } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 
 /** When a prefetch begins and how it ends, below a test parent. */
 

@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
-import { until } from '../../gateway/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { firstDifference, pushImage } from '../../support/registry/image.ts';
-import { patience, slowedRate } from '../../support/until.ts';
+import { patience, slowedRate, until } from '../../support/until.ts';
 import { SyncerRig } from '../syncer-rig.ts';
 
 /** Traffic on the wire when a window closes, and while it is closed. */
