@@ -37,7 +37,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * Passwords must not cross a network in plain text by mistake: if the environment does not say whether clients speak
  * TLS, the gateway does not listen before it has the configuration.
  */
-export async function gateway({ bus, data, instance, log, signal, env, serves }: Context): Promise<void> {
+export async function runGateway({ bus, data, instance, log, signal, env, serves }: Context): Promise<void> {
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;

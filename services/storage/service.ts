@@ -14,7 +14,7 @@ import { Storage } from './storage.ts';
  * The storage service: runs until the signal aborts or storage fails.
  * Environment: `TERRACE_PERSON`, the person who started the layer, for the audit.
  */
-export async function storage({
+export async function runStorage({
   data,
   bus,
   layer,

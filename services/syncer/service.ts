@@ -34,7 +34,7 @@ import { WorkerPool } from './transfer/worker-pool.ts';
  * and ends when the signal of `context` aborts. In a module of IoT Edge, the parent's certificate may be signed by any
  * authority in the trust bundle of the device. Environment: proto/process/environment.ts.
  */
-export async function syncer(context: Context): Promise<void> {
+export async function runSyncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
   // Before the first configuration arrives, too.
   context.serves();

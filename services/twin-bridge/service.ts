@@ -14,7 +14,7 @@ import { emptySource } from './source/source.ts';
  * Runs the twin-bridge until the signal aborts. In a module of IoT Edge, the module twin is the document, above the
  * file. Environment: proto/process/environment.ts.
  */
-export async function twinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
+export async function runTwinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
   const { TERRACE_CONFIG_FILE: path } = env;
   const file = path ? fileSource(resolve(path)) : undefined;
   const overrides = JSON.parse(env.TERRACE_OPTIONS || '{}') as Overrides;

@@ -6,11 +6,11 @@ import type { ServiceName } from '#proto/contract/users.ts';
 import type { LayerLog } from '../../cli/layer/layer-log.ts';
 import { COMPACT_PROGRAM, compactEnvironment, type ProgramSettings } from '../../cli/layer/programs.ts';
 import type { Program } from '../../cli/layer/supervisor.ts';
-import { gateway } from '../../services/gateway/service.ts';
+import { runGateway } from '../../services/gateway/service.ts';
 import { ended, type Main, runService } from '../../services/process/run.ts';
-import { storage } from '../../services/storage/service.ts';
-import { syncer } from '../../services/syncer/service.ts';
-import { twinBridge } from '../../services/twin-bridge/service.ts';
+import { runStorage } from '../../services/storage/service.ts';
+import { runSyncer } from '../../services/syncer/service.ts';
+import { runTwinBridge } from '../../services/twin-bridge/service.ts';
 
 /**
  * The services of a compact layer in the process of the test: they are loaded and compiled once, and not again for each
@@ -22,9 +22,9 @@ export function hostedPrograms(settings: ProgramSettings, log: LayerLog): Progra
 }
 
 const services: Partial<Record<ServiceName, Main>> = {
-  'twin-bridge': twinBridge,
-  gateway,
-  syncer,
+  'twin-bridge': runTwinBridge,
+  gateway: runGateway,
+  syncer: runSyncer,
 };
 
 /** Stands in for the child process that a supervisor expects. */
@@ -67,7 +67,7 @@ class HostedServices extends EventEmitter {
         stop(`${service} has failed`);
       }
     };
-    const storageEnded = start('storage', storage, this.#storageEnd.signal);
+    const storageEnded = start('storage', runStorage, this.#storageEnd.signal);
     const others = Object.entries(services).map(([service, main]) =>
       start(service as ServiceName, main, this.#end.signal),
     );

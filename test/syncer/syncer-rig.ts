@@ -5,7 +5,7 @@ import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/doc
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
-import { syncer } from '../../services/syncer/service.ts';
+import { runSyncer } from '../../services/syncer/service.ts';
 import { TestLayer } from '../gateway/layer.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { until } from '../support/until.ts';
@@ -38,7 +38,7 @@ export class SyncerRig implements AsyncDisposable {
       const bus = await testBus.connect('syncer', instance);
       const about = { service: 'syncer', instance, layer: 'rig', data, bus, env: {} } as const;
       rig.#running.push(
-        syncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
+        runSyncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
       );
     }
     return rig;
