@@ -131,7 +131,7 @@ export class Bus implements BusRoles, AsyncDisposable {
       inbox: connection.inbox,
       calls,
       header: (kind) => header(KIND, kind),
-      after: (reply) => this.#invalidations.guardReply(reply),
+      guard: (send) => this.#invalidations.guardAnswer(send),
       log: options.log,
       signOfLifeMs: options.limits?.signOfLifeMs,
     });

@@ -1,6 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type Event, pack, unpack } from '../contract/contract.ts';
-import type { Reply } from './responder.ts';
+import type { SendAnswer } from './responder.ts';
 
 /** Prefix of the subjects of immediate events, and the subject which reports that some may have been missed. */
 const NOW = 'now';
@@ -79,14 +79,14 @@ export class Invalidations {
   }
 
   /**
-   * Wraps the reply to a request that was just received. If the connection breaks before the answer, events published
-   * for the request may be lost although the answer arrives: they are reported as missed first.
+   * Wraps the sending of the answer to a request that was just received. If the connection breaks before the answer,
+   * events published for the request may be lost although the answer arrives: they are reported as missed first.
    */
-  guardReply(reply: Reply): Reply {
+  guardAnswer(send: SendAnswer): SendAnswer {
     const breaks = this.#breaks;
     return (bytes, kind) => {
       if (breaks !== this.#breaks) this.onReconnect();
-      reply(bytes, kind);
+      send(bytes, kind);
     };
   }
 

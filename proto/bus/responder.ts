@@ -11,18 +11,18 @@ import { mayAsk } from './permissions.ts';
 export type IncomingRequest = {
   caller: RequestSender;
   /** Subject of the request: the contract's may have wildcards. */
-  asked: string;
+  subject: string;
   /** Registers what to do if the answer reaches nobody, as the caller has disconnected. */
   ifLost(then: () => void): void;
 };
 
 export type RequestHandler<Q extends TSchema, R extends TSchema> = (
   query: Static<Q>,
-  question: IncomingRequest,
+  request: IncomingRequest,
 ) => Promise<Static<R>>;
 
 /** Sends the answer to one request, or a sign of life. */
-export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
+export type SendAnswer = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
 
 type Message = {
   subject: string;
@@ -39,7 +39,8 @@ export type ResponderDeps = {
   calls: Pick<Calls<{ data: Uint8Array }>, 'open'>;
   /** Returns the headers of an answer of this kind. */
   header(kind: string): object;
-  after(reply: Reply): Reply;
+  /** Wraps the sending of an answer when its request has been received. */
+  guard(send: SendAnswer): SendAnswer;
   log: Log;
   signOfLifeMs: number | undefined;
 };
@@ -67,21 +68,21 @@ export class Responder {
     handler: RequestHandler<Q, R>,
     quiet = false,
   ): { drain(): Promise<void> } {
-    const { subscribe, header, after, log, signOfLifeMs } = this.#deps;
-    const { subject } = contract;
-    const failed = (err: unknown) => log.error({ err, subject }, 'request failed');
-    return subscribe(subject, (message) => {
+    const { subscribe, header, guard, log, signOfLifeMs } = this.#deps;
+    const { subject: pattern } = contract;
+    const failed = (err: unknown) => log.error({ err, subject: pattern }, 'request failed');
+    return subscribe(pattern, (message) => {
       const caller = callerOf(message);
-      const asked = message.subject;
-      if (!caller.user || !mayAsk(caller.user, asked)) return this.#refuse(asked);
+      const { subject } = message;
+      if (!caller.user || !mayAsk(caller.user, subject)) return this.#refuse(subject);
       let lost: (() => void) | undefined;
       const ifLost = (then: () => void) => {
         lost = then;
       };
       const work = () =>
-        respond(contract, message.data, (query) => handler(query, { caller, asked, ifLost }));
-      const reply = after(replyTo(message, header, () => lost && this.#confirm(lost)));
-      void answer(reply, work, failed, quiet ? 0 : signOfLifeMs);
+        respond(contract, message.data, (query) => handler(query, { caller, subject, ifLost }));
+      const send = guard(makeSendAnswer(message, header, () => lost && this.#confirm(lost)));
+      void answer(send, work, failed, quiet ? 0 : signOfLifeMs);
     });
   }
 
@@ -112,16 +113,19 @@ export class Responder {
  * @param confirm returns the subject on which the server reports that the answer reached nobody; undefined: not wanted
  * @returns a function that answers the message
  */
-function replyTo(
+function makeSendAnswer(
   message: { reply?: string; respond(bytes: Uint8Array, options: object): unknown },
   header: (kind: string) => object,
   confirm: () => string | undefined = () => undefined,
-): Reply {
+): SendAnswer {
   return (bytes, kind) => {
     if (!message.reply) return;
     try {
-      const reply = kind ? undefined : confirm();
-      message.respond(bytes, { ...(kind && { headers: header(kind) }), ...(reply && { reply }) });
+      const replySubject = kind ? undefined : confirm();
+      message.respond(bytes, {
+        ...(kind && { headers: header(kind) }),
+        ...(replySubject && { reply: replySubject }),
+      });
     } catch {
       // The connection is closed: the caller times out.
     }
@@ -134,21 +138,21 @@ function replyTo(
  * @param failed is called with errors for the log: `internal` and `no-space`
  */
 async function answer(
-  reply: Reply,
+  send: SendAnswer,
   work: () => Promise<Uint8Array>,
   failed: (error: unknown) => void,
   signOfLifeMs = SIGN_OF_LIFE_MS,
 ): Promise<void> {
   const alive =
     signOfLifeMs > 0
-      ? setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref()
+      ? setInterval(() => send(new Uint8Array(), 'working'), signOfLifeMs).unref()
       : undefined;
   try {
-    reply(await work());
+    send(await work());
   } catch (error) {
     const wire = toWire(error);
     if (wire.code === 'internal' || wire.code === 'no-space') failed(error);
-    reply(packFault(wire), 'fault');
+    send(packFault(wire), 'fault');
   } finally {
     clearInterval(alive);
   }
@@ -167,9 +171,9 @@ function packFault(wire: WireFault): Uint8Array {
 /** Unpacks a query, runs the handler and packs its answer. @throws Fault */
 async function respond<Q extends TSchema, R extends TSchema>(
   { subject, query, reply }: Request<Q, R>,
-  question: Uint8Array,
+  bytes: Uint8Array,
   handler: (query: Static<Q>) => Promise<Static<R>>,
 ): Promise<Uint8Array> {
-  const result = await handler(unpack(query, question));
+  const result = await handler(unpack(query, bytes));
   return asAnswer(subject, () => pack(reply, result));
 }

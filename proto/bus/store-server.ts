@@ -30,7 +30,7 @@ export type ServeStore = <Q extends TSchema, R extends TSchema>(
 /** Serves JetStream to the other users, in a process of storage. */
 export function serveStore(serve: ServeStore, store: JetStreamStore): void {
   const on: ServeStore = (contract, handler, options) =>
-    serve(contract, (query, question) => handler(query, question).catch(unavailable), options);
+    serve(contract, (query, request) => handler(query, request).catch(unavailable), options);
   const soon = { quiet: false };
   // These wait for a job or an event, but less long than the silence after which their caller gives up.
   const waits = { quiet: true };
@@ -60,8 +60,8 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
 
   on(
     appendTo('>'),
-    async ({ id, bytes }, { asked }) => {
-      const subject = asked.slice(APPEND.length);
+    async ({ id, bytes }, request) => {
+      const subject = request.subject.slice(APPEND.length);
       const { event, bytes: stored } = toStored(bytes);
       if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
         throw new Fault('malformed', `/type: ${event.type} does not belong to ${subject}`);

@@ -8,7 +8,7 @@ import { notPlain } from './plain-data.ts';
 /**
  * Message contracts. Each message is of one of four kinds, and the kind says how it fails:
  *
- *   request   one question, one answer; without an answer, the caller gets a fault
+ *   request   one query, one answer; without an answer, the caller gets a fault
  *   job       an entry of a work queue; redelivered until a worker confirms it, so its handler is idempotent
  *   event     past tense; anyone may subscribe and replay; may be lost, so correctness must not depend on it
  *   state     key and value; the last value wins; watchable

@@ -63,14 +63,14 @@ test('an answer that is sent after its connection broke follows the report of mi
   const published: string[] = [];
   const deps = { publish: (subject: string) => void published.push(subject), subscribe: () => () => {} };
   const invalidations = new Invalidations(deps);
-  const reply = () => void published.push('answer');
-  invalidations.guardReply(reply)(new Uint8Array());
-  const late = invalidations.guardReply(reply);
+  const send = () => void published.push('answer');
+  invalidations.guardAnswer(send)(new Uint8Array());
+  const late = invalidations.guardAnswer(send);
   invalidations.publish(tagMoved, move('x'));
   invalidations.onDisconnect();
   late(new Uint8Array());
   invalidations.onReconnect();
-  invalidations.guardReply(reply)(new Uint8Array());
+  invalidations.guardAnswer(send)(new Uint8Array());
   deepEqual(published, ['answer', 'now.tag.moved', 'now.missed', 'answer', 'now.missed', 'answer']);
 });
 
