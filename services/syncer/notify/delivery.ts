@@ -36,7 +36,7 @@ const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
 export type DeliveryDeps = {
   bus: HistoryReader & EventListener & NewsListener;
-  positions: { get(): Promise<WebhookPosition | undefined>; keep(position: WebhookPosition): Promise<void> };
+  positions: { get(): Promise<WebhookPosition | undefined>; store(position: WebhookPosition): Promise<void> };
   to: Receiver;
   post: NoticeSender;
   progress: WebhookProgress;
@@ -164,7 +164,7 @@ class Delivery {
   async #store(): Promise<void> {
     const position = this.#position;
     if (!position || position === this.#stored) return;
-    await this.#deps.positions.keep(position);
+    await this.#deps.positions.store(position);
     this.#stored = position;
   }
 

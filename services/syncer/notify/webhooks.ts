@@ -95,7 +95,7 @@ export class WebhookTasks {
     await using post = new WebhookPost(to, answerMs);
     const positions = {
       get: async () => (await fencedBus.call(getWebhookPosition, { webhook: key }, { signal })).place,
-      keep: async (position: Parameters<DeliveryDeps['positions']['keep']>[0]) => {
+      store: async (position: Parameters<DeliveryDeps['positions']['store']>[0]) => {
         await fencedBus.call(storeWebhookPosition, { webhook: key, place: position });
       },
     };
