@@ -24,7 +24,7 @@ const TagTarget = Type.Union([Digest, Type.Null()]);
 /** Max length of `os/architecture/variant` as in an index, in characters. */
 export const MAX_PLATFORM = 100;
 
-/** A child of an index that the layer does not fetch, with its platform in the index. */
+/** A child of an index that is left out, as the layer does not fetch it, with its platform in the index. */
 export const ExcludedManifest = Type.Object({
   digest: Digest,
   platform: Type.String({ maxLength: MAX_PLATFORM }),

@@ -19,7 +19,8 @@ import type { MinimumRate } from '../http/minimum-rate.ts';
  * A request reaches its handler through `resource`: it checks the method, the access that the path needs, and the mode.
  * A handler parses the request with `http/`, calls storage over the bus or reads `content/`, and replies; it throws a
  * Fault for every refusal. A handler that writes a body claims an ingest, writes it with `writeBody`, checks the access
- * again and lets storage commit. What must be completed after the client has disconnected runs in `completeDetached`.
+ * again and lets storage commit. What must be completed although the client has disconnected is awaited by
+ * `completeDespiteDisconnect`.
  */
 
 /** Shared by all routes of a process. */

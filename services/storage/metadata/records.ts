@@ -18,7 +18,7 @@ export type UnsentRecord = {
   since: number;
   /** It was withdrawn before: the parent may still have it. */
   again?: true;
-  /** It is older than these records or than this parent, so its origin is unknown. */
+  /** It is older than these records or than this parent, so its origin is unknown: `unknownOrigin` in messages. */
   found?: true;
 };
 

@@ -1,6 +1,6 @@
 /**
  * Sources of configuration documents: a YAML file (file-source.ts), the module twin (../iot-edge/twin.ts), or none
- * (`emptySource`). with-lower-layers.ts puts one source above another. first-start.ts adds an empty document if a
+ * (`emptySource`). with-lower-document.ts puts one source above another. first-start.ts adds an empty document if a
  * source has none in time.
  *
  * A source passes its document to a handler, once at the start and after each change, until it is disposed. It passes a
