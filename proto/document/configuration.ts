@@ -9,9 +9,8 @@ import { ChallengeScheme, Document, logLevels, THIS_MACHINE, Tls } from './docum
 import { orDefault } from './fields.ts';
 import { Notifications, notificationsOf } from './notifications.ts';
 import { ParentDocument } from './parent.ts';
-import { bitRateOf, bytesOf, durationOf, minuteOf } from './quantities.ts';
+import { bitRateOf, bytesOf, Cron, durationOf, minuteOf } from './quantities.ts';
 import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagFilter } from './selection.ts';
-import { Cron } from './upkeep.ts';
 
 /**
  * The configuration of a layer. An operator writes a `Document`: in a YAML file, or in the desired properties of a

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { field, optional } from './fields.ts';
-import { Cron, Duration } from './upkeep.ts';
+import { Cron, Duration } from './quantities.ts';
 
 /** Fields of a configuration document about the use of the link to the parent, and about the retention of events. */
 

@@ -1,4 +1,11 @@
-/** Parses amounts, rates, times and durations as a document writes them. */
+import { Type } from '@sinclair/typebox';
+
+/** Schemas of schedules and durations, and parsers of amounts, rates, times and durations, as a document writes them. */
+
+/** Cron, five fields, UTC. */
+export const Cron = Type.String({ maxLength: 256 });
+/** ISO 8601 duration, such as P1D or PT90M. */
+export const Duration = Type.String({ pattern: '^P', maxLength: 64 });
 
 const UNITS: Record<string, number> = {
   B: 1,

@@ -1,14 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import { mapping, optional } from './fields.ts';
+import { Cron, Duration } from './quantities.ts';
 
 /** Fields of a configuration document about the data volume: reserve, garbage collection and scrub. */
 
 /** Bytes, such as 512MiB or 20MB. */
 const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d', maxLength: 32 })]);
-/** ISO 8601 duration, such as P1D or PT90M. */
-export const Duration = Type.String({ pattern: '^P', maxLength: 64 });
-/** Cron, five fields, UTC. */
-export const Cron = Type.String({ maxLength: 256 });
 
 export const upkeepFields = {
   reserve: optional(

@@ -5,9 +5,9 @@ import type { DocumentFiles } from '../files.ts';
 import { isNetwork } from '../networks.ts';
 import { bytesOf, durationOf } from '../quantities.ts';
 import { declaredComplaints } from './accounts.ts';
-import { linkComplaints, runsEver, unreadable } from './link.ts';
+import { linkComplaints, runsEver } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
-import { misplacedRemedy, notValid, quote, remedyOf, siblingFields } from './remedies.ts';
+import { misplacedRemedy, notReadable, notValid, quote, remedyOf, siblingFields } from './remedies.ts';
 import { selectionComplaints } from './selection.ts';
 
 /**
@@ -84,7 +84,7 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
   }
   for (const proxy of trustedProxies) if (!isNetwork(proxy)) bad('trustedProxies', proxy);
   for (const [name, path] of Object.entries(tls ?? {})) {
-    if (!files.readable(path)) complaints.push(unreadable(`tls.${name}`, path));
+    if (!files.readable(path)) complaints.push(notReadable(`tls.${name}`, path));
   }
   return complaints;
 }

@@ -4,7 +4,7 @@ import type { DocumentFiles } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';
 import { azureComplaints } from './azure.ts';
-import { notValid, quote } from './remedies.ts';
+import { notReadable, notValid, quote } from './remedies.ts';
 
 /** Complaints about the link: the parent, the schedule and window, the retention of events, and the bandwidth. */
 
@@ -50,16 +50,13 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Docume
       complaints.push(notValid(`parent.allowedHosts.${at}`, host));
   }
   for (const [name, path] of Object.entries({ passwordFile, caFile })) {
-    if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`parent.${name}`, path));
+    if (path !== undefined && !files.readable(path)) complaints.push(notReadable(`parent.${name}`, path));
     else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {
       complaints.push(`parent.caFile ${quote(path)} contains no certificate: write one to it, as PEM`);
     }
   }
   return complaints;
 }
-
-export const unreadable = (field: string, path: string): string =>
-  `${field} ${quote(path)} can't be read: create that file, or name another one`;
 
 function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
   const isRate = (text: string) => (bitRateOf(text) ?? 0) >= MIN_RATE;

@@ -1,8 +1,7 @@
 import type { DocumentFiles } from '../files.ts';
 import { readNotificationPattern } from '../notification-patterns.ts';
 import { type NotificationsDocument, type Webhook, webhookName } from '../notifications.ts';
-import { unreadable } from './link.ts';
-import { notValid, quote } from './remedies.ts';
+import { notReadable, notValid, quote } from './remedies.ts';
 
 /** Complaints about the field `notifications`. */
 
@@ -44,7 +43,7 @@ function urlComplaint(field: string, url: string): string[] {
 function fileComplaints(field: string, { secretFile, caFile }: Webhook, files: DocumentFiles): string[] {
   const complaints: string[] = [];
   for (const [name, path] of Object.entries({ secretFile, caFile })) {
-    if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`${field}.${name}`, path));
+    if (path !== undefined && !files.readable(path)) complaints.push(notReadable(`${field}.${name}`, path));
   }
   if (caFile !== undefined && files.readable(caFile) && files.holdsCertificate?.(caFile) === false) {
     complaints.push(`${field}.caFile ${quote(caFile)} contains no certificate: write one to it, as PEM`);

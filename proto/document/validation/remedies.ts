@@ -3,7 +3,7 @@ import { Document } from '../document.ts';
 import { fieldsOf } from '../fields.ts';
 import { isSecret, misplaced } from './secrets.ts';
 
-/** Complaints about a single field. Its remedy is in the schema. */
+/** Complaints about a single field. Its remedy is in the schema, except for a file that can't be read. */
 
 const fields = fieldsOf(Document);
 
@@ -15,6 +15,9 @@ export const remedyOf = (field: string): string | undefined => fields.get(pathOf
 /** @param why the cause, if it is known */
 export const notValid = (field: string, value: unknown, why?: string): string =>
   `${field}${isSecret(field, value) ? '' : ` ${quote(value)}`} is not valid${why ? ` (${why})` : ''}: ${remedyOf(field)}`;
+
+export const notReadable = (field: string, path: string): string =>
+  `${field} ${quote(path)} can't be read: create that file, or name another one`;
 
 /** Remedy for a field that does not exist, but that people write. */
 export const misplacedRemedy = (field: string): string | undefined => misplaced[pathOf(field)];
