@@ -4,7 +4,7 @@ import { Envelope, type ReceivedEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Invalidations } from './invalidations.ts';
-import { Outbox } from './outbox.ts';
+import { RetryQueue } from './retry-queue.ts';
 
 /** Process that publishes the events. */
 export type EventOrigin = { layer: string; instance: string; log: Log };
@@ -24,7 +24,7 @@ export type StoredEvent = { sequence: number; id: string };
 export class Events {
   readonly #origin: EventOrigin;
   readonly #deps: EventsDeps;
-  readonly #outbox: Outbox<{
+  readonly #queue: RetryQueue<{
     subject: string;
     id: string;
     bytes: Uint8Array;
@@ -37,7 +37,7 @@ export class Events {
   constructor(origin: EventOrigin, deps: EventsDeps) {
     this.#origin = origin;
     this.#deps = deps;
-    this.#outbox = new Outbox(
+    this.#queue = new RetryQueue(
       async ({ subject, id, bytes, stored }) => {
         try {
           this.stored = { sequence: await deps.send(subject, id, bytes), id };
@@ -54,7 +54,7 @@ export class Events {
 
   /**
    * Never throws and never waits. An event that violates its schema is dropped at once; one that can't be stored is
-   * dropped when the outbox is full or closed. Both are logged.
+   * dropped when the queue is full or closed. Both are logged.
    * @param stored is called when the event is stored, or is lost because it violates its schema or the bus refuses it
    */
   publish<T extends TSchema>(event: Event<T>, data: Static<T>, stored?: () => void): void {
@@ -85,7 +85,7 @@ export class Events {
       stored?.();
       return;
     }
-    this.#outbox.add({ subject: `events.${event.type}`, id, bytes, stored });
+    this.#queue.add({ subject: `events.${event.type}`, id, bytes, stored });
   }
 
   /** Subscribes to an event. @returns a function that unsubscribes */
@@ -105,6 +105,6 @@ export class Events {
 
   /** Resolves when all queued events are sent or dropped. */
   close(): Promise<void> {
-    return this.#outbox.close();
+    return this.#queue.close();
   }
 }

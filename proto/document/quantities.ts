@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 
-/** Schemas of schedules and durations, and parsers of amounts, rates, times and durations, as a document writes them. */
+/** Schedules, amounts, rates, times and durations as a document writes them. */
 
 /** Cron, five fields, UTC. */
 export const Cron = Type.String({ maxLength: 256 });

@@ -9,7 +9,7 @@ import type { AuditEntry } from '#proto/status/audit.ts';
 import type { RequestCaller } from '../auth/request-caller.ts';
 import { networkOf } from '../auth/throttle.ts';
 import { parameter } from '../http/parameters.ts';
-import { auditOutbox } from './audit-outbox.ts';
+import { makeAuditQueue } from './audit-queue.ts';
 import { Refusals } from './refusals.ts';
 
 /**
@@ -17,8 +17,8 @@ import { Refusals } from './refusals.ts';
  *
  * A hook on every response decides whether the request is worth an entry. Writes are recorded at once. Refusals go
  * through `Refusals`, which records the first of a kind and counts the others. Entries are logged, batched, and sent to
- * storage by `auditOutbox`, which retries while storage is unavailable. When the process ends, the counts and the last
- * batch are sent.
+ * storage by the queue of `makeAuditQueue`, which retries while storage is unavailable. When the process ends, the
+ * counts and the last batch are sent.
  */
 
 const NAME = new RegExp(TokenName.pattern as string);
@@ -50,13 +50,13 @@ export function auditRequests(
   const refusals = new Refusals<Fields>();
   // Separate, so that unauthenticated clients that try many things leave room for the refusals of accounts.
   const unauthenticated = new Refusals<Fields>();
-  const outbox = auditOutbox(bus, log);
+  const queue = makeAuditQueue(bus, log);
   let batch: AuditEntry[] = [];
   let sending: NodeJS.Timeout | undefined;
   const send = () => {
     clearTimeout(sending);
     sending = undefined;
-    if (batch.length > 0) outbox.add(batch);
+    if (batch.length > 0) queue.add(batch);
     batch = [];
   };
   const record = (fields: Fields, outcome: 'written' | 'refused', gathered: Partial<AuditEntry> = {}) => {
@@ -108,7 +108,7 @@ export function auditRequests(
       clearInterval(timer);
       recordGathered();
       send();
-      await Promise.race([outbox.close(), sleep(LAST_ENTRIES_MS, undefined, { ref: false })]);
+      await Promise.race([queue.close(), sleep(LAST_ENTRIES_MS, undefined, { ref: false })]);
     },
   };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { pack } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
-import { auditOutbox } from '../../../services/gateway/audit/audit-outbox.ts';
+import { makeAuditQueue } from '../../../services/gateway/audit/audit-queue.ts';
 
 /** Delivery of audit entries to storage. */
 
@@ -23,15 +23,15 @@ function storage(isDown: (entries: AuditEntry[]) => boolean = () => false) {
   };
   const quiet = () => {};
   const log = { debug: quiet, info: quiet, warn: quiet, error: (fields: object) => void errors.push(fields) };
-  const outbox = auditOutbox({ call } as never, log as never);
-  return { outbox, accepted, errors, done: done.promise };
+  const queue = makeAuditQueue({ call } as never, log as never);
+  return { queue, accepted, errors, done: done.promise };
 }
 
 test('a permanently rejected entry is dropped alone, and does not block later entries', async () => {
-  const { outbox, accepted, errors } = storage();
-  outbox.add([entry('a'), entry('half \ud83d'), entry('b')]);
-  outbox.add([entry('last')]);
-  await outbox.close();
+  const { queue, accepted, errors } = storage();
+  queue.add([entry('a'), entry('half \ud83d'), entry('b')]);
+  queue.add([entry('last')]);
+  await queue.close();
   deepEqual(accepted, ['a', 'b', 'last']);
   equal(errors.length, 1);
   match(String((errors[0] as { err: Fault }).err.message), /an unpaired surrogate/);
@@ -41,10 +41,10 @@ test('entries that were sent one by one before an outage are not sent again', as
   let outages = 1;
   const isDown = (entries: AuditEntry[]) =>
     entries.length === 1 && entries[0]?.reference === 'b' && outages-- > 0;
-  const { outbox, accepted, done } = storage(isDown);
+  const { queue, accepted, done } = storage(isDown);
   // The timer between two attempts is unreferenced: this one keeps the process alive.
   const hold = setInterval(() => {}, 1_000);
-  outbox.add([entry('a'), entry('half \ud83d'), entry('b'), entry('last')]);
+  queue.add([entry('a'), entry('half \ud83d'), entry('b'), entry('last')]);
   await done;
   clearInterval(hold);
   deepEqual(accepted, ['a', 'b', 'last']);

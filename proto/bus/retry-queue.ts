@@ -8,7 +8,7 @@ const RETRY = { firstMs: 400, maxMs: 10_000 };
  * sent. Above the limit the oldest items are dropped and counted, so that an unavailable bus can't exhaust the memory.
  * What has to survive the process has a record besides: see services/storage/history/event-outbox.ts.
  */
-export class Outbox<T> {
+export class RetryQueue<T> {
   readonly #send: (item: T) => Promise<void>;
   readonly #dropped: (count: number, cause: unknown) => void;
   readonly #limit: number;

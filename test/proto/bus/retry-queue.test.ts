@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { Outbox } from '#proto/bus/outbox.ts';
+import { RetryQueue } from '#proto/bus/retry-queue.ts';
 
 test('items are sent one at a time, in order, and each is retried until it is sent', async () => {
   const sent: number[] = [];
   let failures = 2;
   let active = 0;
-  const outbox = new Outbox<number>(
+  const queue = new RetryQueue<number>(
     async (item) => {
       active += 1;
       assert.equal(active, 1);
@@ -25,7 +25,7 @@ test('items are sent one at a time, in order, and each is retried until it is se
   const all = Promise.withResolvers<void>();
   // The pause before a retry does not keep the process running: this does.
   const keepRunning = setInterval(() => {}, 1_000);
-  for (const item of [1, 2, 3]) outbox.add(item);
+  for (const item of [1, 2, 3]) queue.add(item);
   await all.promise;
   clearInterval(keepRunning);
   assert.deepEqual(sent, [1, 2, 3]);
@@ -33,14 +33,14 @@ test('items are sent one at a time, in order, and each is retried until it is se
 
 test('an item that is added while the queue becomes empty is sent', async () => {
   const resolvers = new Map<number, () => void>();
-  const outbox = new Outbox<number>(
+  const queue = new RetryQueue<number>(
     async (item) => resolvers.get(item)?.(),
     () => assert.fail('an item was dropped'),
   );
   const send = (item: number) => {
     const { promise, resolve } = Promise.withResolvers<void>();
     resolvers.set(item, resolve);
-    outbox.add(item);
+    queue.add(item);
     return promise;
   };
   // One of these turns is between the last check of the queue and the end of the function that checks it.
@@ -60,7 +60,7 @@ test('closing makes a waiting retry at once', async () => {
   const sent: number[] = [];
   const failed = Promise.withResolvers<void>();
   let away = true;
-  const outbox = new Outbox<number>(
+  const queue = new RetryQueue<number>(
     async (item) => {
       if (!away) return void sent.push(item);
       failed.resolve();
@@ -68,12 +68,12 @@ test('closing makes a waiting retry at once', async () => {
     },
     () => assert.fail('an item was dropped'),
   );
-  for (const item of [1, 2]) outbox.add(item);
+  for (const item of [1, 2]) queue.add(item);
   await failed.promise;
   // The pause before the retry has begun.
   await setImmediate();
   away = false;
-  void outbox.close();
+  void queue.close();
   for (let turn = 0; turn < 20; turn += 1) await setImmediate();
   assert.deepEqual(sent, [1, 2]);
 });
@@ -82,7 +82,7 @@ test('above the limit the oldest items are dropped and counted', async () => {
   const gate = Promise.withResolvers<void>();
   const sent: number[] = [];
   let dropped = 0;
-  const outbox = new Outbox<number>(
+  const queue = new RetryQueue<number>(
     async (item) => {
       await gate.promise;
       sent.push(item);
@@ -92,9 +92,9 @@ test('above the limit the oldest items are dropped and counted', async () => {
     },
     10,
   );
-  for (let item = 0; item < 15; item += 1) outbox.add(item);
+  for (let item = 0; item < 15; item += 1) queue.add(item);
   gate.resolve();
-  await outbox.close();
+  await queue.close();
   assert.equal(dropped, 5);
   assert.deepEqual(sent.slice(-10), [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
 });
@@ -102,7 +102,7 @@ test('above the limit the oldest items are dropped and counted', async () => {
 test('closing sends the queued items and drops the rest at the first failure', async () => {
   let dropped = 0;
   const sent: number[] = [];
-  const outbox = new Outbox<number>(
+  const queue = new RetryQueue<number>(
     async (item) => {
       if (item === 2) throw new Error('away');
       sent.push(item);
@@ -111,8 +111,8 @@ test('closing sends the queued items and drops the rest at the first failure', a
       dropped += count;
     },
   );
-  for (const item of [1, 2, 3]) outbox.add(item);
-  await outbox.close();
+  for (const item of [1, 2, 3]) queue.add(item);
+  await queue.close();
   assert.deepEqual(sent, [1]);
   assert.equal(dropped, 2);
 });
