@@ -132,7 +132,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
     audit.change({ action: 'child/deactivate', subject: q.name }, () => children.deactivate(q.name)),
   );
   on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(noReply));
-  on(layerInstance, () => children.identity());
+  on(layerInstance, () => children.getIdentity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));

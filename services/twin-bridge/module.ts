@@ -27,7 +27,7 @@ export type ModuleOptions = {
 export async function runModule({ bus, log, signal, ...options }: ModuleOptions): Promise<void> {
   const { version, bridgeOptions, file, start, pace, serves } = options;
   const { promise: started, resolve } = Promise.withResolvers<TwinReporter>();
-  await using twin = start(directMethods(bus, log, async () => (await started).now()));
+  await using twin = start(directMethods(bus, log, async () => (await started).makeReport()));
   const twinSource = bridgeOptions.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
   const source = file ? withLowerLayers(twinSource, file) : twinSource;
   using running = bridge(bus, log, source, { ...bridgeOptions, late: true, session: () => twin.session });

@@ -157,15 +157,15 @@ export class Children {
   async begin(data: string): Promise<void> {
     const { metadata, now } = this.#deps;
     this.#start = await beginStart(metadata, data, now());
-    await this.instance();
+    await this.ensureInstance();
   }
 
-  async identity(): Promise<LayerIdentity> {
-    return { instance: await this.instance(), ...(this.#start && { start: this.#start }) };
+  async getIdentity(): Promise<LayerIdentity> {
+    return { instance: await this.ensureInstance(), ...(this.#start && { start: this.#start }) };
   }
 
   /** Created when it is first needed, at the first start. */
-  async instance(): Promise<string> {
+  async ensureInstance(): Promise<string> {
     const { metadata } = this.#deps;
     const known = await metadata.instance();
     if (known) return known;

@@ -107,7 +107,7 @@ export class TwinReporter implements Disposable {
   };
 
   /** The current report. */
-  async now(): Promise<Reported> {
+  async makeReport(): Promise<Reported> {
     const { bus, version, desired } = this.#options;
     const seen = await seeLayer(bus);
     const now = Date.now();
@@ -127,7 +127,7 @@ export class TwinReporter implements Disposable {
     this.#timer = undefined;
     this.#isBuilding = true;
     try {
-      const report = await this.now();
+      const report = await this.makeReport();
       if (!this.#isEnded && this.#needsReport(report)) {
         this.#last = report;
         this.#times = [...this.#times, performance.now()].slice(-this.#pace.burst);

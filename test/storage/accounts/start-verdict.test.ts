@@ -128,7 +128,7 @@ class Below implements AsyncDisposable {
   }
 
   async activate(address = '10.0.0.5') {
-    const identity = await this.rig.storage.children.identity();
+    const identity = await this.rig.storage.children.getIdentity();
     return this.parent.storage.children.activate({ name: 'line-1', ...identity, address });
   }
 
@@ -224,7 +224,7 @@ test('after a restart of the parent no layer counts as silent', async () => {
 
 test('a start has certainly ended only if it was in the same folder since the same boot', async () => {
   const rig = await Rig.open(buses);
-  const first = await rig.storage.children.identity();
+  const first = await rig.storage.children.getIdentity();
   await rig.restart();
   const second = (await buses.syncer.call(layerInstance, {})) as Required<typeof first>;
   assert.deepEqual(second.start.before, [first.start?.id]);
@@ -235,7 +235,7 @@ test('a start has certainly ended only if it was in the same folder since the sa
   await rename(rig.data, `${rig.data}-old`);
   await rename(`${rig.data}-restored`, rig.data);
   await rig.start();
-  assert.equal((await rig.storage.children.identity()).start?.ended, 0);
+  assert.equal((await rig.storage.children.getIdentity()).start?.ended, 0);
   await rm(`${rig.data}-old`, { recursive: true });
   await rig[Symbol.asyncDispose]();
 });

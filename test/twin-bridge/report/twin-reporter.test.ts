@@ -79,7 +79,7 @@ test('changes are reported together, and volatile fields alone are not reported'
   const count = reports.length;
   assert.ok(count - before <= 2);
   await publishLink(link('Syncing', 3_000));
-  const seenBy = async () => (await reporter.now()).lastSyncTime;
+  const seenBy = async () => (await reporter.makeReport()).lastSyncTime;
   await until(async () => (await seenBy()) === new Date(3_000).toISOString());
   assert.equal(reports.length, count, 'another successful pass causes no report');
 });
