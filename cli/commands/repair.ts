@@ -42,12 +42,12 @@ export function addRepairCommand(program: Command): void {
       const request = { data: root, hints: [], open, force };
       const checked = await repaired({ ...request, checkOnly: true });
       if (checked.kind !== 'damaged') return report(checked);
-      report(await repaired({ ...request, hints: await hints(folder) }));
+      report(await repaired({ ...request, hints: await readHints(folder) }));
     });
 }
 
 /** Events supplement what the metadata may have lost; without them, only the content is left to repair from. */
-async function hints(folder: DataFolder): Promise<RepairHint[]> {
+async function readHints(folder: DataFolder): Promise<RepairHint[]> {
   try {
     return await hintsOfEvents(folder);
   } catch (error) {

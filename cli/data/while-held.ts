@@ -14,7 +14,7 @@ export type FolderHolder = { held: number };
 
 /**
  * Polls while a data folder is held by a process whose bus does not answer: it starts or stops a layer, or is another
- * command that works on the data alone. Each holder gets `MAX_UNSETTLED_MS`.
+ * command that works on the data alone. Each holder gets `MAX_HELD_MS`.
  * @param poll returns the result, or the holder of the folder
  * @throws Refusal if one holder exceeds its time
  */

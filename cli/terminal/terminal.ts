@@ -7,8 +7,8 @@ export { safeJson, singleLine, singleLines } from '#proto/contract/terminal-text
  *
  * A command formats its result with figures.ts and text/. `print`, `printError` and `printJson` remove what could
  * control the terminal and write the rest. An error becomes a `Refusal` (refusal.ts, failure.ts): cause and remedy, on
- * stderr. When the reader closes the pipe, `outputEnd` aborts (output-end.ts); at the end, the process exits after
- * `flushed` has written out the output.
+ * stderr. When the reader closes the pipe, `outputEnd` aborts (output-end.ts); at the end, the process exits
+ * when `flushOutput` has written out the output.
  */
 
 /** Lines for a person, on stdout. */

@@ -13,10 +13,10 @@ import type { DocumentSource, SourceState } from './source/source.ts';
  * The twin-bridge turns a configuration document into the configuration of the layer. In an IoT Edge module, it also
  * reports the layer to the module twin and answers direct methods.
  *
- * service.ts picks the source from the environment; module.ts adds the parts of an IoT Edge module. `bridge` resolves
- * each document of its source (source/) with proto/document/resolve. A valid document goes to the bus (publish.ts), its
- * accounts to storage (declare.ts). An invalid one changes nothing: its complaints are logged, published as an event,
- * and part of `bridgeStatus`. iot-edge/ is the connection to edgeHub, report/ the reported properties, and methods/ the
+ * service.ts picks the source from the environment; module.ts adds the parts of an IoT Edge module. `startBridge`
+ * resolves each document of its source (source/) with proto/document/resolve. A valid document goes to the bus
+ * (publish.ts), its accounts to storage (declare.ts). An invalid one changes nothing: its complaints are logged,
+ * published as an event, and part of `bridgeStatus`. iot-edge/ is the connection to edgeHub, report/ the reported properties, and methods/ the
  * direct methods.
  */
 

@@ -14,12 +14,12 @@ import type { MinimumRate } from '../http/minimum-rate.ts';
 
 /**
  * The endpoints of the registry, one file per group of paths, and what they share: `Gateway`, which `app.ts` builds
- * once per process, and `resource`, which registers a path.
+ * once per process, and `registerResource`, which registers a path.
  *
- * A request reaches its handler through `resource`: it checks the method, the access that the path needs, and the mode.
- * A handler parses the request with `http/`, calls storage over the bus or reads `content/`, and replies; it throws a
- * Fault for every refusal. A handler that writes a body claims an ingest, writes it with `writeBody`, checks the access
- * again and lets storage commit. What must be completed although the client has disconnected is awaited by
+ * `registerResource` checks the method, the access that the path needs, and the mode, before a request reaches its
+ * handler. A handler parses the request with `http/`, calls storage over the bus or reads `content/`, and replies; it
+ * throws a Fault for every refusal. A handler that writes a body claims an ingest, writes it with `writeBody`, checks
+ * the access again and lets storage commit. What must be completed although the client has disconnected is awaited by
  * `completeDespiteDisconnect`.
  */
 

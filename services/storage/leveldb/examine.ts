@@ -110,7 +110,7 @@ export async function databaseManifestOf(
 }
 
 /**
- * Like `databaseManifestOf`, for a database that no process has open. A manifest that seems cut off and names missing
+ * Like `readDatabaseManifest`, for a database that no process has open. A manifest that seems cut off and names missing
  * files has lost later records: LevelDB deletes a file only after a record of the manifest has removed it.
  */
 export async function closedDatabaseManifestOf(
