@@ -209,7 +209,7 @@ async function pulled(
     signal,
     arrivals: { pull: async () => {} },
     unsentChanges: { isDeleted: () => false },
-    skippedByParent: new Set(),
+    leftOutByParent: new Set(),
     oversized,
     stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
     pass: 'p',
