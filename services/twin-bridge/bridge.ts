@@ -16,8 +16,8 @@ import type { DocumentSource, SourceState } from './source/source.ts';
  * service.ts picks the source from the environment; module.ts adds the parts of an IoT Edge module. `startBridge`
  * resolves each document of its source (source/) with proto/document/resolve. A valid document goes to the bus
  * (publish.ts), its accounts to storage (declare.ts). An invalid one changes nothing: its complaints are logged,
- * published as an event, and part of `bridgeStatus`. iot-edge/ is the connection to edgeHub, report/ the reported properties, and methods/ the
- * direct methods.
+ * published as an event, and part of `bridgeStatus`. iot-edge/ is the connection to edgeHub, report/ the reported
+ * properties, and methods/ the direct methods.
  */
 
 /** Interval at which a document with complaints is resolved again, in ms: a file that it names may have been fixed. */
