@@ -59,7 +59,7 @@ async function locate(deps: StepDeps, wanted: WantedBlob): Promise<Located> {
     return { kind: 'claimed', hold: new DownloadHold(deps, wanted, claim, clean) };
   } catch (error) {
     if (Fault.is(error, 'exists')) return { kind: 'present' };
-    if (Fault.is(error, 'busy')) return { kind: 'held' };
+    if (Fault.is(error, 'busy')) return { kind: 'busy' };
     throw error;
   }
 }

@@ -79,7 +79,7 @@ class UploadSteps {
     if (!this.#options.resend && (await pushClient.hasBlob(repository, digest, signal)))
       return { kind: 'present' };
     const lock = await this.#lock(() => UploadLease.take(bus, by, repository, digest));
-    if (!lock) return { kind: 'held' };
+    if (!lock) return { kind: 'busy' };
     try {
       const session = await this.#sessions.open(pushClient, { repository, digest, size });
       if (session === 'mounted') {
