@@ -193,12 +193,12 @@ async function push(
 /** Whether the manifest has to remain at the parent when this tag is deleted. */
 async function isStillNeeded(
   { bus }: PassContext,
-  { repository, complete }: Survey,
+  { repository, hasAllTags }: Survey,
   usage: ParentUsage,
   tag: Tag,
   digest: Digest,
 ): Promise<boolean> {
-  if (!complete) return true;
+  if (!hasAllTags) return true;
   // If the layer still has the manifest, the client deleted only the tag.
   const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
   return digests.length === 0 || usage.needs(digest, tag);
@@ -222,7 +222,7 @@ function placeholderRemovals(context: PassContext, survey: Survey): Change[] {
 function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): Change[] {
   const { bus, unsentChanges } = context;
   const { repository } = survey;
-  if (!survey.complete) return [];
+  if (!survey.hasAllTags) return [];
   return unsentChanges.withdrawn(repository).map((pending) => ({
     ...commonOf(survey),
     reference: pending.digest,
