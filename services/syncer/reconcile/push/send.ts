@@ -152,7 +152,7 @@ async function sendBlobs(
       ...(resend ? { resend } : { from: await mountable(context, repository, digest) }),
     })),
   );
-  const results = await Promise.allSettled(wanted.map((one) => context.arrivals.send(one)));
+  const results = await Promise.allSettled(wanted.map((one) => context.transferJobs.upload(one)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure) throw failure.reason;
 }
