@@ -22,7 +22,7 @@ export type TreeSelection = {
   referrers: boolean | readonly string[];
   /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
   isDeleted: (digest: Digest) => boolean;
-  /** Children that the parent itself left out, or no longer has. Extended by `missingTree`. */
+  /** Children that the parent itself left out, or no longer has. Extended by `loadMissingTree`. */
   skippedByParent: Set<Digest>;
   /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
   isList: boolean;

@@ -17,11 +17,11 @@ import { withdrawManifest, withdrawTag } from './withdraw.ts';
  * Push: carries changes of a ReadWrite layer up to its parent.
  *
  * The surveys and the unsent changes become a list of changes per repository, in stages: manifests (0), moves of tags
- * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `send.ts` pushes a manifest with
- * all that it refers to and moves its tag last; `referrers-tag.ts` maintains the list of referrers at a parent without
- * the referrers API. `withdraw.ts` deletes tags and manifests at the parent; `parent-usage.ts` determines which content
- * is still in use there. A change that the parent refuses is parked; `unpark-obsolete.ts` deletes the records of those
- * that are obsolete.
+ * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `push-tree.ts` pushes a manifest
+ * with all that it refers to and moves its tag last; `referrers-tag.ts` maintains the list of referrers at a parent
+ * without the referrers API. `withdraw.ts` deletes tags and manifests at the parent; `parent-usage.ts` determines which
+ * content is still in use there. A change that the parent refuses is parked; `unpark-obsolete.ts` deletes the records
+ * of those that are obsolete.
  */
 
 /** A change to push. In a repository, a stage begins when all earlier ones have ended. */
