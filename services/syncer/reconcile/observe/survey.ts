@@ -76,8 +76,8 @@ export async function survey(
   const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
   const at = performance.now();
   const coverage = coverageOf(local, mode, candidates, canFollow);
-  const isReported = candidates && 'tags' in candidates && coverage.kind === 'reported';
-  const reported = isReported ? candidates : undefined;
+  const reported =
+    candidates && 'tags' in candidates && coverage.kind === 'reported' ? candidates : undefined;
   const parentTags = new ParentTags(context, repository);
   if (reported) parentTags.addReported(reported.tags);
   const isPushed = (tag: Tag) => isChanged(local, mode, tag);

@@ -66,7 +66,9 @@ test('a blob for several repositories of the parent is uploaded to one and mount
   const { bus, jobs } = queue(() => 'done');
   using transferJobs = new TransferJobs(bus, log, 'pass', signal, 1_000);
   await Promise.all(
-    ['a', 'b', 'a', 'c'].map((repository) => transferJobs.upload({ repository, digest, size: 1, from: ['z'] })),
+    ['a', 'b', 'a', 'c'].map((repository) =>
+      transferJobs.upload({ repository, digest, size: 1, from: ['z'] }),
+    ),
   );
   assert.deepEqual(
     jobs.map(({ repository, from, until, direction }) => [repository, from, until, direction]),
