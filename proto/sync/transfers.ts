@@ -17,7 +17,7 @@ const TransferJob = Type.Object({
   ...Blob,
   pass: PassId,
   /** On the way down: the place of the blob in an image, for the layers below. */
-  part: Type.Optional(ImageContext),
+  imageContext: Type.Optional(ImageContext),
   /** When the window closes: the transfer pauses then. A job taken later is dropped: the next pass creates it again. */
   until: Type.Optional(Instant),
   /** On the way up: repositories of the parent from which the blob may be mounted. */

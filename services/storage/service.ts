@@ -40,14 +40,14 @@ export async function runStorage({
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
   const end = new AbortController();
-  const until = AbortSignal.any([signal, end.signal]);
-  const age = new HistoryAge(bus, log, until);
+  const either = AbortSignal.any([signal, end.signal]);
+  const age = new HistoryAge(bus, log, either);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     schedules.set(value);
     age.set(value.eventTtlMs);
   });
-  const watching = Promise.all([storage.watchHistory(bus, until), room.watch(until)]);
+  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either)]);
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {

@@ -114,7 +114,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly webhooks: WebhookPositions;
-  readonly #keptHere: UnselectedOutgoing;
+  readonly #unselected: UnselectedOutgoing;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
   #maintenance = DEFAULT_MAINTENANCE;
@@ -192,7 +192,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
     this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPositions(deps);
-    this.#keptHere = new UnselectedOutgoing(deps.metadata);
+    this.#unselected = new UnselectedOutgoing(deps.metadata);
     this.configure(DEFAULT_MAINTENANCE);
   }
 
@@ -205,7 +205,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   configure(maintenance: Maintenance): void {
     const { garbage, reserve, selected } = maintenance;
     this.#maintenance = maintenance;
-    this.#keptHere.selected = selected;
+    this.#unselected.selected = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
   }
@@ -229,7 +229,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(MAX_STATUS_INGESTS);
     const { unsent, withdrawn, parked, ...content } = this.#deps.metadata.counters;
-    const keptHere = await this.#keptHere.count();
+    const unselected = await this.#unselected.count();
     return {
       ...content,
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
@@ -238,10 +238,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       space: await this.#deps.space.current(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: {
-        unsent: Math.max(0, unsent - keptHere.unsent),
-        withdrawn: Math.max(0, withdrawn - keptHere.withdrawn),
+        unsent: Math.max(0, unsent - unselected.unsent),
+        withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
         parked,
-        ...(keptHere.unsent > 0 && { kept: keptHere.unsent }),
+        ...(unselected.unsent > 0 && { kept: unselected.unsent }),
       },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,

@@ -15,7 +15,7 @@ import { linkAt } from './schedule/link-schedule.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
 import { SendRate } from './transfer/send-rate.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
-import { transfer } from './transfer/worker.ts';
+import { runDownload, runUpload } from './transfer/worker.ts';
 import { WorkerPool } from './transfer/worker-pool.ts';
 
 /**
@@ -85,12 +85,15 @@ export async function runSyncer(context: Context): Promise<void> {
     signal,
     log,
   };
+  const run = { down: runDownload, up: runUpload };
   for (const [direction, pool] of Object.entries({ down, up }) as [Direction, WorkerPool][]) {
     const { slots } = pool;
     pool.start((stopped) =>
       bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
         pool.job(() =>
-          cancellation.guard(job, signal, (until) => transfer({ ...deps, slots, signal: until }, job)),
+          cancellation.guard(job, signal, (jobSignal) =>
+            run[direction]({ ...deps, slots, signal: jobSignal }, job),
+          ),
         ),
       ),
     );

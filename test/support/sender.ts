@@ -7,8 +7,8 @@ import { dataFolder } from '../../cli/data/data-folder.ts';
 import { type LinkOptions, ParentLink } from '../../services/syncer/link/http/parent-link.ts';
 import { ParentRegistry } from '../../services/syncer/link/parent/parent-registry.ts';
 import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
-import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
+import { TransferJobs } from '../../services/syncer/reconcile/context/transfer-jobs.ts';
 import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-changes.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
@@ -23,7 +23,7 @@ export async function pushContext(
   layer: TestLayer,
   link: LinkOptions,
   { until, select = ['*'], signal = new AbortController().signal }: PushContextOptions = {},
-): Promise<PassContext & { arrivals: Arrivals } & AsyncDisposable> {
+): Promise<PassContext & { transferJobs: TransferJobs } & AsyncDisposable> {
   const folder = dataFolder(layer.data);
   const bus = await Bus.connect({
     url: (await readFile(folder.busUrl, 'utf8')).trim(),
@@ -35,14 +35,14 @@ export async function pushContext(
   });
   const pass = randomUUID();
   const parentLink = new ParentLink(link);
-  const arrivals = new Arrivals(bus, quiet, pass, signal, until);
+  const transferJobs = new TransferJobs(bus, quiet, pass, signal, until);
   const unsentChanges = await UnsentChanges.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),
     parent: new ParentRegistry(parentLink),
     pushClient: new PushClient(parentLink),
-    arrivals,
+    transferJobs,
     unsentChanges,
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
@@ -52,10 +52,10 @@ export async function pushContext(
     signal,
     deletions: new KeyedLock(),
     [Symbol.asyncDispose]: async () => {
-      arrivals[Symbol.dispose]();
+      transferJobs[Symbol.dispose]();
       unsentChanges[Symbol.dispose]();
       await parentLink[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },
-  } as unknown as PassContext & { arrivals: Arrivals } & AsyncDisposable;
+  } as unknown as PassContext & { transferJobs: TransferJobs } & AsyncDisposable;
 }

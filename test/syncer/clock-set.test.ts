@@ -15,7 +15,7 @@ import { WebhookProgress } from '../../services/syncer/notify/webhook-progress.t
 import { MIN_INTERVAL_MS, ReportClock } from '../../services/syncer/parent-tasks/layer-report.ts';
 import { waits } from '../../services/syncer/reconcile/context/parking.ts';
 import { PASS_RETRY } from '../../services/syncer/schedule/link-schedule.ts';
-import { transfer } from '../../services/syncer/transfer/worker.ts';
+import { runDownload } from '../../services/syncer/transfer/worker.ts';
 import { quiet } from '../support/bus.ts';
 import { SimulatedTime } from '../support/time/simulated-time.ts';
 
@@ -110,13 +110,13 @@ test('a transfer ends when its window closes, also after the clock is set forwar
       publish: ({ type }: { type: string }) => published.push(type),
       call: () => new Promise((_, reject) => ended.signal.addEventListener('abort', reject)),
     },
-    activity: { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) },
+    activity: { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) },
     ...{ by: 'syncer', log: quiet, signal, slots: { count: 1 } },
   };
   const ended = new AbortController();
   const digest = `sha256:${'a'.repeat(64)}`;
   const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down', until: time.now + 8 * HOUR };
-  const verdict = transfer(deps as never, job as never);
+  const verdict = runDownload(deps as never, job as never);
   time.setWallClock(time.now + 8 * HOUR);
   await pass(2 * MINUTE);
   ended.abort();

@@ -11,7 +11,7 @@ export type UnselectedChange = { unsent: number; withdrawn: number };
 export class UnselectedOutgoing {
   readonly #metadata: MetadataReader & RecordCounts;
   #selected: readonly string[] | undefined;
-  #last: { fingerprint: string; at: number; kept: UnselectedChange } | undefined;
+  #last: { fingerprint: string; at: number; counts: UnselectedChange } | undefined;
 
   constructor(metadata: MetadataReader & RecordCounts) {
     this.#metadata = metadata;
@@ -28,29 +28,29 @@ export class UnselectedOutgoing {
     const { unsent, withdrawn } = this.#metadata.counters;
     const fingerprint = `${unsent} ${withdrawn}`;
     const now = performance.now();
-    if (this.#last?.fingerprint === fingerprint && now - this.#last.at < FRESH_MS) return this.#last.kept;
-    const kept = {
-      unsent: unsent > 0 ? await uncovered(this.#metadata.allUnsent, selected) : 0,
-      withdrawn: withdrawn > 0 ? await uncovered(this.#metadata.allWithdrawn, selected) : 0,
+    if (this.#last?.fingerprint === fingerprint && now - this.#last.at < FRESH_MS) return this.#last.counts;
+    const counts = {
+      unsent: unsent > 0 ? await countUnselected(this.#metadata.allUnsent, selected) : 0,
+      withdrawn: withdrawn > 0 ? await countUnselected(this.#metadata.allWithdrawn, selected) : 0,
     };
-    if (selected === this.#selected) this.#last = { fingerprint, at: now, kept };
-    return kept;
+    if (selected === this.#selected) this.#last = { fingerprint, at: now, counts };
+    return counts;
   }
 }
 
 type Entries = (after?: string) => AsyncIterable<[key: string, record: unknown]>;
 
-/** Counts the entries of uncovered repositories. Each covered repository is skipped with one seek. */
-async function uncovered(entries: Entries, selected: readonly string[]): Promise<number> {
+/** Counts the entries of unselected repositories. Each selected repository is skipped with one seek. */
+async function countUnselected(entries: Entries, selected: readonly string[]): Promise<number> {
   let count = 0;
-  let known = { repository: '', covered: false };
+  let known = { repository: '', isSelected: false };
   for (let from: string | undefined; ; ) {
     let next: string | undefined;
     for await (const [key] of entries(from)) {
       const repository = key.slice(0, key.indexOf('!'));
       if (repository !== known.repository)
-        known = { repository, covered: matchesPattern(selected, repository) };
-      if (known.covered) {
+        known = { repository, isSelected: matchesPattern(selected, repository) };
+      if (known.isSelected) {
         // `"` is the successor of `!`, which follows the name of the repository in a key.
         next = `${repository}"`;
         break;

@@ -97,7 +97,7 @@ export function coordinate(
     },
   });
   const actor = createActor(machine, { input: { times: plainTimes(times()) } });
-  actor.on('lease.taken', ({ link: at }) => {
+  actor.on('lease.gained', ({ link: at }) => {
     void linkReport.takeOver();
     if (at && !at.usable) void linkReport.reportOutsideWindow(at.until);
   });

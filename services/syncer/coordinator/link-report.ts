@@ -23,7 +23,7 @@ type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passe
 export type PassReport = Disposable & {
   /** The pass is announced. The link is `Syncing` until the last announced pass ends. */
   reportSyncing(): void;
-  ended(result: PassResult, about: { complete: boolean; announced: boolean }): Promise<void>;
+  ended(result: PassResult, about: { isUnscoped: boolean; announced: boolean }): Promise<void>;
 };
 
 /** Publishes the state of the link, as a state and as events, while this process is the coordinator. */
@@ -125,11 +125,11 @@ export class LinkReport {
 
   #ended(
     result: PassResult,
-    { complete, announced }: { complete: boolean; announced: boolean },
+    { isUnscoped, announced }: { isUnscoped: boolean; announced: boolean },
   ): Promise<void> {
     return this.#report(() => {
-      this.#settled = stateAfter(this.#settled, result, complete);
-      const good = complete && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
+      this.#settled = stateAfter(this.#settled, result, isUnscoped);
+      const good = isUnscoped && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
       const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
       const before = this.#last?.passes;

@@ -29,17 +29,18 @@ const UNANSWERED: LinkState = {
   code: 'parent-unreachable',
 };
 
-/**
- * @param before state before the pass, if known
- * @param complete whether the pass was unscoped
- */
-export function stateAfter(before: LinkState | undefined, result: PassResult, complete: boolean): LinkState {
+/** @param before state before the pass, if known */
+export function stateAfter(
+  before: LinkState | undefined,
+  result: PassResult,
+  isUnscoped: boolean,
+): LinkState {
   const { ended, failed, failures, parked, unanswered } = result;
   if (ended && (failed > 0 || unanswered) && before) return before;
   if (unanswered && failed === 0) return UNANSWERED;
   if (failed === 0 && parked === 0) {
     // A scoped pass does not finish what an unscoped one left undone.
-    if (!complete && before?.state === 'Unhealthy') return before;
+    if (!isUnscoped && before?.state === 'Unhealthy') return before;
     return ONLINE;
   }
   const wasOnline = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, ONLINE);

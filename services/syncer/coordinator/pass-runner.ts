@@ -67,7 +67,7 @@ export class PassRunner {
       const finish = announcement.ended(result);
       log[finish ? 'info' : 'debug']({ ...summary, cause: request.cause }, 'pass ended');
       // The state before the event: a subscriber may read it on receipt.
-      await running.ended(result, { complete: !request.scope, announced: finish !== undefined });
+      await running.ended(result, { isUnscoped: !request.scope, announced: finish !== undefined });
       finish?.();
       onEnded(request.scope || result.ended ? undefined : result.failed === 0);
     } finally {

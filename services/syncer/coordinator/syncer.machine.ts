@@ -22,7 +22,7 @@ import type { TermState } from './term-tasks.ts';
  * Leadership and passes of one syncer process. Only the coordinator makes passes. Transfers, which every syncer
  * executes, are not part of this machine.
  *
- *   following ──lease.gained──► claiming ──term──► leading: two lanes, main and scoped, each
+ *   standby ──lease.gained──► takingTerm ──term──► leading: two lanes, main and scoped, each
  *       ▲                          │                idle ◄──────────────┐
  *       │                          │                 │ pass.wanted      │ done, none wanted
  *       └──────lease.lost──────────┴───────────────  ▼                  │
@@ -30,7 +30,7 @@ import type { TermState } from './term-tasks.ts';
  *                                                    │  ▲
  *                                                    └──┘ done, another one wanted
  *
- * In `following`, another process may coordinate; in `claiming`, this one has the lease and asks storage for a term. A
+ * In `standby`, another process may coordinate; in `takingTerm`, this one has the lease and asks storage for a term. A
  * pass begins when the lease is held, storage has given a term, and the link may be used. The link is checked twice:
  * when a pass is requested, and when it is about to begin (`beginning`, which takes no time). A request that arrives
  * while a pass of its lane is running is queued; all queued requests of a lane are merged into one pass, which begins
@@ -50,8 +50,8 @@ export type SyncerEvent =
   | { type: 'times.changed'; times: ScheduleTimes | undefined };
 
 export type SyncerEmitted =
-  /** This process gained the lease. */
-  | { type: 'lease.taken'; link: LinkUse | undefined }
+  /** Answers the event of the same name, with the link as it is then. */
+  | { type: 'lease.gained'; link: LinkUse | undefined }
   /** A pass did not begin: the window closed while it was queued, or no parent is configured any more. */
   | { type: 'pass.skipped'; pass: CurrentPass }
   | { type: 'passes.interrupted' };
@@ -65,10 +65,7 @@ export type SyncerContext = Lanes & {
 
 type SyncerState = { context: SyncerContext };
 
-/**
- * Whether the parent's change feed is followed: the clock begins no passes then. Not the state `following`, in which
- * this process is not the coordinator.
- */
+/** Whether the parent's change feed is followed: the clock begins no passes then. */
 export const isFollowing = ({ context: { term } }: SyncerState): boolean =>
   term?.changeCursor.followed === true;
 
@@ -153,24 +150,24 @@ export const syncerMachine = setup({
   on: {
     'times.changed': { actions: assign(({ event: { times } }) => ({ times })) },
   },
-  initial: 'following',
+  initial: 'standby',
   states: {
-    following: {
+    standby: {
       entry: assign(() => ({ ...emptyLanes(), term: undefined })),
       on: {
         'lease.gained': {
-          target: 'claiming',
-          actions: [emit(({ context }) => ({ type: 'lease.taken', link: linkNow(context) })), 'want'],
+          target: 'takingTerm',
+          actions: [emit(({ context }) => ({ type: 'lease.gained', link: linkNow(context) })), 'want'],
         },
       },
     },
-    claiming: {
+    takingTerm: {
       invoke: {
         src: 'takeTerm',
         onDone: { target: 'leading', actions: assign(({ event: { output } }) => ({ term: output })) },
       },
       on: {
-        'lease.lost': 'following',
+        'lease.lost': 'standby',
         'pass.wanted': { actions: 'want' },
         'passes.replaced': { actions: 'replace' },
       },
@@ -181,7 +178,7 @@ export const syncerMachine = setup({
         { src: 'clock' },
       ],
       on: {
-        'lease.lost': 'following',
+        'lease.lost': 'standby',
         'pass.wanted': { actions: 'want' },
         'passes.replaced': { actions: ['replace', emit({ type: 'passes.interrupted' })] },
       },

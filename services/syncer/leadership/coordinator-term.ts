@@ -53,8 +53,8 @@ export class CoordinatorTerm {
   }
 
   /** The client with a check of the lease before each request that changes the parent. */
-  fenced(fenced: PushClient): PushClient {
-    return fenced.guarded(() => this.#mustHold());
+  fenced(pushClient: PushClient): PushClient {
+    return pushClient.guarded(() => this.#mustHold());
   }
 
   end(): void {

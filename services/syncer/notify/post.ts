@@ -33,7 +33,7 @@ export class WebhookPost implements NoticeSender, AsyncDisposable {
   /** @throws the reason of `signal`, and nothing else */
   async send({ id, body }: WebhookNotice, signal: AbortSignal): Promise<DeliveryVerdict> {
     const timeout = AbortSignal.timeout(this.#answerMs);
-    using until = lingering(signal);
+    using linger = lingering(signal);
     try {
       const { secretFile, caFile } = this.#to;
       const ca = caFile === undefined ? undefined : await read('caFile', caFile);
@@ -49,7 +49,7 @@ export class WebhookPost implements NoticeSender, AsyncDisposable {
           ...signed,
         },
         body,
-        signal: AbortSignal.any([until.signal, timeout]),
+        signal: AbortSignal.any([linger.signal, timeout]),
       });
       // The status alone decides: a failure while reading the body does not matter.
       void answer.body.dump({ limit: MAX_ANSWER_BYTES, signal: timeout }).catch(() => {});

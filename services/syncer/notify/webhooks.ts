@@ -75,10 +75,10 @@ export class WebhookTasks {
       if (before?.settings === settings && !before.end.signal.aborted) continue;
       before?.end.abort(new Error('the webhook was reconfigured'));
       const end = new AbortController();
-      const until = AbortSignal.any([this.#signal, end.signal]);
+      const either = AbortSignal.any([this.#signal, end.signal]);
       // Its earlier task ends first.
       const ended = this.#deliveries
-        .run(key, () => this.#deliver(key, to, fresh, until))
+        .run(key, () => this.#deliver(key, to, fresh, either))
         .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'webhook delivery stopped'));
       this.#tasks.set(key, { settings, end, ended });
     }

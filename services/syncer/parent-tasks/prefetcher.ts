@@ -14,9 +14,8 @@ import { isImageSelected } from '../reconcile/pull/image-context.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
-import { SendRate } from '../transfer/send-rate.ts';
 import type { TransferRecorder } from '../transfer/syncer-status.ts';
-import { transfer } from '../transfer/worker.ts';
+import { runDownload } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
@@ -34,7 +33,7 @@ export type PrefetcherDeps = {
   bus: Bus;
   volume: Volume;
   settings: Pick<ParentSettings, 'get' | 'bandwidth'> & {
-    clients(): Promise<Pick<ParentClients, 'arriving' | 'pushClient'>>;
+    clients(): Promise<Pick<ParentClients, 'arriving'>>;
   };
   /** A parent without a change feed is not asked. */
   changeCursor: CursorFollower;
@@ -205,28 +204,27 @@ export class Prefetcher implements ArrivalFollower {
       if (!next) await Promise.race([ended, this.#queued.promise]);
       else if (!this.#running.has(next.digest)) {
         this.#running.add(next.digest);
-        await this.#pool.job(() => this.#pull(next, signal));
+        await this.#pool.job(() => this.#download(next, signal));
         this.#running.delete(next.digest);
       }
     }
   }
 
-  async #pull({ attempt: _, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
+  async #download({ attempt: _, part, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
     const { settings, log } = this.#deps;
     const at = this.#deps.link();
     if (!at?.live) return;
     const until = at.until !== undefined && { until: at.until };
-    const job = { ...blob, direction: 'down' as const, pass: PASS, ...until };
+    const context = part && { imageContext: part };
+    const job = { ...blob, direction: 'down' as const, pass: PASS, ...until, ...context };
     const deps = {
       ...this.#deps,
       parent: async () => (await settings.clients()).arriving.source(),
-      pushClient: async () => (await settings.clients()).pushClient,
-      pace: new SendRate(),
       bandwidth: settings.bandwidth,
       slots: this.#pool.slots,
       signal: AbortSignal.any([signal, this.#end.signal]),
     };
-    await transfer(deps, job).catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
+    await runDownload(deps, job).catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
   }
 }
 

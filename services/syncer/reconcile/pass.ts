@@ -8,15 +8,15 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
-import { Arrivals } from './context/arrivals.ts';
 import type { ParentView } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import { PassStats } from './context/pass-stats.ts';
+import { TransferJobs } from './context/transfer-jobs.ts';
 import { UnsentChanges } from './context/unsent-changes.ts';
-import { deleteUncovered } from './delete-uncovered.ts';
+import { deleteUnselected } from './delete-unselected.ts';
 import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
@@ -34,9 +34,9 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
  * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
  * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
  * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode,
- * `delete-uncovered.ts` deletes the content of the others. `agree.ts` records agreement. `pull/` then brings images and
- * referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel. Both
- * wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
+ * `delete-unselected.ts` deletes the content of the others. `agree.ts` records agreement. `pull/` then brings images
+ * and referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel.
+ * Both wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
  * cursor of the parent's changes advances.
  */
 
@@ -59,17 +59,17 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const { bus, log, signal, configuration } = deps;
   const { id: pass, cause, scope } = passRequest;
   const stats = new PassStats(log);
-  const { answers } = deps.parent;
-  let view: ParentView | undefined;
-  const hasAnswered = () => view?.answered === true || deps.parent.answers > answers;
+  const { answers: answersBefore } = deps.parent;
+  let reported: ParentView | undefined;
+  const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
   try {
-    view = await findChanges(deps, passRequest);
+    reported = await findChanges(deps, passRequest);
     // A pass succeeds only if the parent has answered since it began.
-    if (!view || !hasAnswered()) await deps.parent.ping(signal);
-    await activate(deps, passRequest, view !== undefined);
+    if (!reported || !hasAnswered()) await deps.parent.ping(signal);
+    await activate(deps, passRequest, reported !== undefined);
     await checkParent(deps);
-    const parentChanges = view?.parentChanges;
-    using arrivals = new Arrivals(bus, log, pass, signal, deps.until);
+    const parentChanges = reported?.parentChanges;
+    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
     const retryAll = passRequest.full === true || cause === 'configuration';
@@ -80,7 +80,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
       skippedByParent.clear();
     const shared = {
-      arrivals,
+      transferJobs,
       unsentChanges,
       parking,
       skippedByParent,
@@ -89,16 +89,16 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       deletions: new KeyedLock(),
     };
     const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };
-    const { covered, uncovered } = await repositories(context);
+    const { selected, unselected } = await repositories(context);
     const everything = !scope && !parentChanges;
     const repairing = scope ? undefined : runRepair(context);
-    const surveys = await compare(context, covered);
+    const surveys = await compare(context, selected);
     const patterns = configuration.repositories.map(({ name }) => name);
     stats.selections = everything
       ? { unmatched: unmatchedPatterns(patterns, surveys, stats.failures).slice(0, MAX_PATTERNS) }
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
-    if (everything) await unparkObsolete(context, surveys, covered);
-    if (everything && !up) await deleteUncovered(context, uncovered);
+    if (everything) await unparkObsolete(context, surveys, selected);
+    if (everything && !up) await deleteUnselected(context, unselected);
     for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
       pullImages(context, await pullQueue(context, surveys)),
@@ -108,14 +108,14 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await finishView(deps, view, false);
+      await storePosition(deps, reported, false);
       return { ...stats.result(pass, ended), ...(!hasAnswered() && { unanswered: true }) };
     }
     signal.throwIfAborted();
     stats.fail({}, error);
   }
   const result = stats.result(pass);
-  await finishView(deps, view, result.failed === 0 && !result.ended);
+  await storePosition(deps, reported, result.failed === 0 && !result.ended);
   return result;
 }
 
@@ -148,13 +148,13 @@ async function findChanges(
   return changeCursor.read(feed, { scopeHash, full: compareAll, mustAsk: !ROUTINE.has(cause) }, signal);
 }
 
-/** If the cursor can't be stored, the next pass reads the same changes again. */
-async function finishView(
+/** Ends the reading of the changes. If the cursor can't be stored, the next pass reads the same ones again. */
+async function storePosition(
   { log }: PassDeps,
-  view: ParentView | undefined,
+  reported: ParentView | undefined,
   succeeded: boolean,
 ): Promise<void> {
-  await view?.finish(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
+  await reported?.finish(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
 }
 
 /**

@@ -50,16 +50,16 @@ export const downActor = (deps: StepDeps) =>
 
 async function locate(deps: StepDeps, wanted: WantedBlob): Promise<Located> {
   const { bus, by } = deps;
-  const { repository, digest, size, part } = wanted;
+  const { repository, digest, size, imageContext } = wanted;
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
   if (digests.length === 0) return { kind: 'present' };
-  const query = { repository, digest, size, by, ...(part && { part }) };
+  const query = { repository, digest, size, by, ...(imageContext && { part: imageContext }) };
   try {
     const { clean, ...claim } = await bus.call(claimTransfer, query, PATIENCE);
     return { kind: 'claimed', hold: new DownloadHold(deps, wanted, claim, clean) };
   } catch (error) {
     if (Fault.is(error, 'exists')) return { kind: 'present' };
-    if (Fault.is(error, 'busy')) return { kind: 'held' };
+    if (Fault.is(error, 'busy')) return { kind: 'busy' };
     throw error;
   }
 }

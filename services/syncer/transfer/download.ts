@@ -21,13 +21,13 @@ const POLL_MS = 1_000;
 /** How long a slot backs off, in ms, if its request gained too little while others make progress. */
 const BACKOFF_MS = 1_000;
 
-/** The blob to transfer. `part`: its context in an image, for the layers below. */
-export type WantedBlob = { repository: string; digest: Digest; size: number; part?: ImageContext };
+/** The blob to transfer. `imageContext` is for the layers below. */
+export type WantedBlob = { repository: string; digest: Digest; size: number; imageContext?: ImageContext };
 /**
- * Source of a blob's bytes. `inPart`: an answer may hold fewer bytes than requested, and bandwidth is taken as
+ * Source of a blob's bytes. `isPartial`: an answer may hold fewer bytes than requested, and bandwidth is taken as
  * they arrive.
  */
-export type PartialSource = BlobSource & { readonly inPart?: boolean };
+export type PartialSource = BlobSource & { readonly isPartial?: boolean };
 export type DownloadDeps = WriterDeps & {
   parent: PartialSource;
   /** Connections, shared by all transfers of this process. */
@@ -111,7 +111,7 @@ export class Download {
         continue;
       }
       const slot = await slots.take();
-      const pace = { rate: slots.gauge.rate, connections: slots.count, maxBytes: bandwidth.piece };
+      const pace = { rate: slots.gauge.rate, connections: slots.count, maxBytes: bandwidth.maxPieceBytes };
       const piece = this.#failure ? undefined : this.#pieces.next(pace);
       if (!piece) {
         slot[Symbol.dispose]();
@@ -209,7 +209,7 @@ export class Download {
 
   /** Bytes of the piece for which bandwidth is taken before the request. */
   #prepaid({ start, end }: Extent): number {
-    return this.#deps.parent.inPart ? 0 : end - start;
+    return this.#deps.parent.isPartial ? 0 : end - start;
   }
 
   /** @param paid bytes for which bandwidth is taken already; for further ones it is taken as they arrive */

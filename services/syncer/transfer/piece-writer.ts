@@ -40,7 +40,7 @@ export class PieceWriter {
     this.#from = at;
   }
 
-  /** Takes the next bytes from the parent. */
+  /** Adds the next bytes from the parent. */
   async take(bytes: Buffer): Promise<void> {
     let left = bytes;
     while (left.length > 0) {
@@ -67,7 +67,7 @@ export class PieceWriter {
     return end - start + BATCH_BYTES > MAX_CHUNK || performance.now() - this.#loggedAt >= LOG_MS;
   }
 
-  /** Writes and logs all bytes taken so far. */
+  /** Writes and logs all bytes added so far. */
   async end(): Promise<void> {
     await this.#write();
     await this.#log();

@@ -18,7 +18,7 @@ export type ActiveTransfer = Disposable & {
 
 /** Takes note of active transfers. */
 export interface TransferRecorder {
-  take(blob: Blob): ActiveTransfer;
+  begin(blob: Blob): ActiveTransfer;
 }
 
 /** The active transfers of this process, published as its entry of the state `syncerStatus`. */
@@ -47,7 +47,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   }
 
   /** Adds an active transfer, until the result is disposed of. */
-  take({ repository, digest, size, direction }: Blob): ActiveTransfer {
+  begin({ repository, digest, size, direction }: Blob): ActiveTransfer {
     const transfer: Transfer = { repository, digest, size, direction };
     this.#transfers.add(transfer);
     this.#publishIn(DELAY_MS);

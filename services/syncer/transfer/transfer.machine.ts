@@ -20,9 +20,9 @@ import { missing, present } from './machine-states.ts';
  *           │  │  ▲                  │            │
  *    present│  │  │                  └───┬────────┘ fault
  *     ◄─────┘  │  │                      ▼
- *         held │  └──── waiting ◄─── releasing ──► failed
- *              ▼   time is up     may pass    will not pass, or too often
- *            held
+ *         busy │  └──── waiting ◄─── releasing ──► failed
+ *              ▼   time is up     may retry    will not pass, or too often
+ *            busy
  *
  * A start, a resume, a redelivery and a takeover are one path: `locating` asks the far end which bytes it has. No claim
  * is held while the machine waits. An attempt that moved bytes restarts the count of failures.
@@ -39,9 +39,10 @@ export type Hold = {
 /** Result of `locating`. */
 export type Located =
   /** `mounted`: it became present just now, and no byte crossed the link. */
-  { kind: 'present'; mounted?: boolean } | { kind: 'held' } | { kind: 'claimed'; hold: Hold };
+  { kind: 'present'; mounted?: boolean } | { kind: 'busy' } | { kind: 'claimed'; hold: Hold };
 export type TransferOutcome = {
-  result: 'present' | 'held' | 'failed';
+  /** `busy`: another transfer of the blob is running. */
+  result: 'present' | 'busy' | 'failed';
   mounted: boolean;
   fault: WireFault | undefined;
 };
@@ -89,7 +90,7 @@ export const transferMachine = setup({
     }),
   },
   guards: {
-    mayPass: ({ context }) => !context.cancelled && context.until > 0,
+    mayRetry: ({ context }) => !context.cancelled && context.until > 0,
   },
 }).createMachine({
   id: 'transfer',
@@ -118,7 +119,7 @@ export const transferMachine = setup({
               mounted: 'mounted' in event.output && !!event.output.mounted,
             })),
           },
-          { guard: ({ event }) => event.output.kind === 'held', target: 'held' },
+          { guard: ({ event }) => event.output.kind === 'busy', target: 'busy' },
           {
             guard: ({ context }) => context.cancelled,
             target: 'releasing',
@@ -156,9 +157,9 @@ export const transferMachine = setup({
       invoke: {
         src: 'release',
         input: ({ context }) => context.hold,
-        onDone: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
+        onDone: [{ guard: 'mayRetry', target: 'waiting' }, { target: 'failed' }],
         // A claim that could not be released expires by itself.
-        onError: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
+        onError: [{ guard: 'mayRetry', target: 'waiting' }, { target: 'failed' }],
       },
       exit: assign({ hold: undefined }),
     },
@@ -172,7 +173,7 @@ export const transferMachine = setup({
       on: { 'transfer.cancel': { target: 'failed', actions: assign({ cancelled: true }) } },
     },
     present: { type: 'final', entry: assign({ result: 'present' }) },
-    held: { type: 'final', entry: assign({ result: 'held' }) },
+    busy: { type: 'final', entry: assign({ result: 'busy' }) },
     failed: { type: 'final', entry: assign({ result: 'failed' }) },
   },
   output: ({ context: { result, mounted, fault } }) => ({ result, mounted, fault }),

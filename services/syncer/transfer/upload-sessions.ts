@@ -76,7 +76,7 @@ export class UploadSessions {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
-    const session = await pushClient.offset(repository, location, this.#signal);
+    const session = await pushClient.findSession(repository, location, this.#signal);
     if (session && session.offset <= size) {
       if (session.location !== location) await this.keep(wanted, session);
       return session;

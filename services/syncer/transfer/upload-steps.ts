@@ -79,7 +79,7 @@ class UploadSteps {
     if (!this.#options.resend && (await pushClient.hasBlob(repository, digest, signal)))
       return { kind: 'present' };
     const lock = await this.#lock(() => UploadLease.take(bus, by, repository, digest));
-    if (!lock) return { kind: 'held' };
+    if (!lock) return { kind: 'busy' };
     try {
       const session = await this.#sessions.open(pushClient, { repository, digest, size });
       if (session === 'mounted') {
@@ -115,7 +115,7 @@ class UploadSteps {
       try {
         await upload.finish(session);
       } catch (error) {
-        if (isDigestInvalid(error)) await this.#explainMismatch(wanted, file, error);
+        if (isDigestInvalid(error)) await this.#explainRejection(wanted, file, error);
         throw error;
       }
     });
@@ -142,7 +142,7 @@ class UploadSteps {
         until: this.#options.until,
         ensureHeld: () => lock.ensureHeld(),
         signal: ending,
-        late: grace.signal,
+        requestSignal: grace.signal,
         onSession: async (session) => {
           this.#offset = session.offset;
           if (session.location !== location) await this.#sessions.keep(wanted, session);
@@ -173,9 +173,9 @@ class UploadSteps {
     }
   }
 
-  async #lock<T>(take: () => Promise<T>): Promise<T> {
+  async #lock<T>(acquire: () => Promise<T>): Promise<T> {
     try {
-      return await take();
+      return await acquire();
     } catch (cause) {
       throw new Fault('unavailable', 'the bus does not answer requests for leases', { cause });
     }
@@ -186,7 +186,7 @@ class UploadSteps {
    * intact one is sent again from byte 0, once.
    * @throws Fault `digest-invalid`, `unavailable` or `parent-invalid`, always
    */
-  async #explainMismatch(wanted: WantedBlob, file: BlobFile, cause: Fault): Promise<never> {
+  async #explainRejection(wanted: WantedBlob, file: BlobFile, cause: Fault): Promise<never> {
     const { digest, repository } = wanted;
     if ((await digestOf(file, wanted)) !== digest) {
       const message = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;

@@ -25,7 +25,7 @@ export type UploadDeps = {
   /** Aborts when no request may begin any more. */
   signal: AbortSignal;
   /** Aborts the active requests, later than `signal`. */
-  late: AbortSignal;
+  requestSignal: AbortSignal;
   /** Called with the session of each answer of the parent, before the next request. */
   onSession: (session: UploadSession) => Promise<void>;
 };
@@ -46,7 +46,7 @@ export class Upload {
    */
   async run(begun: UploadSession): Promise<UploadSession> {
     const { repository, digest, size } = this.#wanted;
-    const { pushClient, onSession, late } = this.#deps;
+    const { pushClient, onSession, requestSignal } = this.#deps;
     let session = begun;
     for (;;) {
       const left = size - session.offset;
@@ -55,7 +55,7 @@ export class Upload {
       const { offset } = session;
       session = await this.#timed(
         bytes,
-        (body) => pushClient.append(repository, session, body, late),
+        (body) => pushClient.append(repository, session, body, requestSignal),
         offset,
       );
       if (session.offset > size) {
@@ -81,7 +81,7 @@ export class Upload {
     const left = size - session.offset;
     this.#piece(left);
     const send = (body: Sent) =>
-      this.#deps.pushClient.finish(repository, digest, session, body, this.#deps.late);
+      this.#deps.pushClient.finish(repository, digest, session, body, this.#deps.requestSignal);
     await this.#timed(left, send, session.offset, (size * 1_000) / MIN_HASH_RATE);
   }
 

@@ -73,7 +73,7 @@ export class WorkerPool implements AsyncDisposable {
   /** Starts to measure when a job arrives; nothing is measured while idle. */
   #wake(): void {
     if (this.#timer || !this.#work) return;
-    // Armed first: a worker that `#follow` adds may call `job`, and so this method, again.
+    // Armed first: a worker that `#resize` adds may call `job`, and so this method, again.
     this.#arm();
     const now = performance.now();
     const unused = { bytes: 0, failures: 0, refusals: 0, saturated: false };

@@ -16,25 +16,40 @@ import type { TransferRecorder } from './syncer-status.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
 import { type UpDeps, upActor } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'part'> & { syncer: string };
+type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'imageContext'> & { syncer: string };
 
 /** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
 /** The same, per connection: of many transfers each reports less often, so as not to fill the event history. */
 const PROGRESS_SHARE_MS = 250;
-/** Min delay of a job whose blob another syncer holds; jitter of up to the same is added. The queue takes whole ms. */
-const HELD_MS = 1_500;
+/** Min delay of a job whose blob is in transfer already, in whole ms; jitter of up to the same is added. */
+const BUSY_MS = 1_500;
 
-export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
-  activity: TransferRecorder;
-};
+/** What a step reports, and what ends it. */
+type StepControl = Pick<StepDeps, 'signal' | 'started' | 'progress'>;
+type RecorderDeps = { activity: TransferRecorder };
+export type DownloadWorkerDeps = Omit<StepDeps, 'started' | 'progress'> & RecorderDeps;
+export type UploadWorkerDeps = Omit<UpDeps, 'started' | 'progress'> & RecorderDeps;
+type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
+
+/** Carries out one job of direction `down`, see `runTransfer`. */
+export const runDownload = (deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
+  runTransfer(deps, job, (control) => downActor({ ...deps, ...control }));
+
+/** Carries out one job of direction `up`, see `runTransfer`. */
+export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
+  runTransfer(deps, job, (control) => upActor({ ...deps, ...control }, job));
 
 /**
  * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes, the transfer
  * ends cleanly and its job is dropped, as is a job that is taken after that: the next pass publishes a new one.
  */
-export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobVerdict> {
-  const { pass, until, from, resend, part, ...blob } = job;
+async function runTransfer(
+  deps: WorkerDeps,
+  job: TransferJob,
+  machineWith: (control: StepControl) => ReturnType<typeof downActor>,
+): Promise<JobVerdict> {
+  const { pass, until, from: _from, resend: _resend, imageContext, ...blob } = job;
   const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
@@ -44,13 +59,12 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobV
     return undefined;
   });
   const signal = AbortSignal.any([deps.signal, closed.signal]);
-  using active = deps.activity.take(blob);
+  using active = deps.activity.begin(blob);
   const about: About = { ...blob, pass, syncer: by };
   let publishedAt = performance.now();
   let publishedBytes = 0;
   let lastState = 'locating';
-  const jobDeps = {
-    ...deps,
+  const machine = machineWith({
     signal,
     started: (present: number) => {
       publishedBytes = present;
@@ -68,9 +82,8 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobV
       publishedBytes = done;
       bus.publish(transferProgressed, { ...about, done, rate });
     },
-  };
-  const machine = blob.direction === 'up' ? upActor(jobDeps, { until, from, resend }) : downActor(jobDeps);
-  const actor = createActor(machine, { input: { ...blob, ...(part && { part }) } });
+  });
+  const actor = createActor(machine, { input: { ...blob, ...(imageContext && { imageContext }) } });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && lastState !== 'waiting' && fault) {
@@ -108,7 +121,7 @@ function conclude(
     bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
     return 'done';
   }
-  if (result === 'held') return { retryMs: Math.round(HELD_MS * (1 + Math.random())) };
+  if (result === 'busy') return { retryMs: Math.round(BUSY_MS * (1 + Math.random())) };
   if (signal.aborted) return { retryMs: 0 };
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
   const status = Number(fault?.detail?.status);

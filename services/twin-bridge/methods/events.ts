@@ -46,11 +46,11 @@ export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
   return method(Payload, log, async ({ count = DEFAULT_COUNT, types, since }, signal) => {
     const isForward = since !== undefined;
     const from = isForward ? startOf(since, Date.now()) : await recentStart(bus);
-    const until = AbortSignal.any([signal, AbortSignal.timeout(READ_MS)]);
+    const either = AbortSignal.any([signal, AbortSignal.timeout(READ_MS)]);
     const events: ShownEvent[] = [];
     let bytes = 0;
     let next: number | undefined;
-    for await (const past of bus.history({ since: from, signal: until })) {
+    for await (const past of bus.history({ since: from, signal: either })) {
       if ('gap' in past || !isWanted(past, types)) continue;
       const shown = shownOf(past);
       const size = Buffer.byteLength(JSON.stringify(shown));

@@ -34,14 +34,14 @@ let lease: CoordinatorLease;
 let changes: boolean[];
 let end: AbortController;
 let keeping: Promise<void>;
-const clocks = { day: 0, running: 0 };
+const clocks = { wall: 0, monotonic: 0 };
 
 const settled = () => new Promise(setImmediate);
 
 /** Advances both clocks, then renews the lease. */
 async function pass(ms: number): Promise<void> {
-  clocks.day += ms;
-  clocks.running += ms;
+  clocks.wall += ms;
+  clocks.monotonic += ms;
   await lease.renew();
 }
 
@@ -49,7 +49,7 @@ beforeEach(async () => {
   entry = new Entry();
   changes = [];
   end = new AbortController();
-  const readClocks = { day: () => clocks.day, running: () => clocks.running };
+  const readClocks = { wall: () => clocks.wall, monotonic: () => clocks.monotonic };
   lease = new CoordinatorLease(entry.bus, 'one', quiet, (held) => changes.push(held), readClocks);
   keeping = lease.keep(end.signal);
   await settled();
@@ -69,15 +69,15 @@ test('a lease is held while it can be renewed, and released at the end', async (
 });
 
 for (const [name, jump] of [
-  ['the wall clock was set back', { day: -60_000 }],
-  ['the machine slept', { running: 0 }],
+  ['the wall clock was set back', { wall: -60_000 }],
+  ['the machine slept', { monotonic: 0 }],
 ] as const) {
   test(`a lease no longer counts as held shortly before it expires, nor afterwards, although ${name}`, async () => {
-    clocks.day += jump.day ?? LEASE_MS - 500;
-    clocks.running += jump.running ?? LEASE_MS - 500;
+    clocks.wall += jump.wall ?? LEASE_MS - 500;
+    clocks.monotonic += jump.monotonic ?? LEASE_MS - 500;
     assert.deepEqual([lease.holds, lease.ended, ...changes], [false, false, true]);
-    clocks.day += 1_000;
-    clocks.running += jump.running ?? 1_000;
+    clocks.wall += 1_000;
+    clocks.monotonic += jump.monotonic ?? 1_000;
     assert.ok(lease.ended);
   });
 }

@@ -210,7 +210,7 @@ test('each change of the state publishes one event, and the status has the time 
   const pass = begun(linkReport);
   mock.timers.tick(1_000);
   await linkReport.refresh();
-  await pass.ended(NOTHING, { complete: true, announced: true });
+  await pass.ended(NOTHING, { isUnscoped: true, announced: true });
   mock.timers.tick(1_000);
   await linkReport.refresh();
   assert.deepEqual(fake.changes, [
@@ -228,7 +228,7 @@ test('a status that could not be written is written at the next refresh, althoug
   const pass = begun(linkReport);
   await linkReport.flushed();
   fake.unavailable = true;
-  await pass.ended(NOTHING, { complete: true, announced: true });
+  await pass.ended(NOTHING, { isUnscoped: true, announced: true });
   assert.equal(fake.link?.state, 'Syncing');
   fake.unavailable = false;
   await linkReport.refresh();
@@ -244,7 +244,7 @@ test('a syncer that is no longer the coordinator publishes nothing', async () =>
   await linkReport.flushed();
   isCoordinator = false;
   await linkReport.reportStalled('the parent does not answer');
-  await pass.ended(NOTHING, { complete: true, announced: true });
+  await pass.ended(NOTHING, { isUnscoped: true, announced: true });
   assert.deepEqual(fake.changes, [[undefined, 'Syncing']]);
   assert.equal(fake.link?.state, 'Syncing');
 });
@@ -252,10 +252,10 @@ test('a syncer that is no longer the coordinator publishes nothing', async () =>
 test('an interrupted pass restores the state before it, although it reported Syncing and Offline meanwhile', async () => {
   const linkReport = newReport();
   await linkReport.takeOver();
-  await begun(linkReport).ended(failing(refused), { complete: true, announced: true });
+  await begun(linkReport).ended(failing(refused), { isUnscoped: true, announced: true });
   const pass = begun(linkReport);
   await linkReport.reportStalled('nothing moves');
-  await pass.ended({ ...failing(unreachable), ended: 'window' }, { complete: true, announced: true });
+  await pass.ended({ ...failing(unreachable), ended: 'window' }, { isUnscoped: true, announced: true });
   assert.equal(fake.link?.state, 'Unhealthy');
   assert.match(fake.link?.detail ?? '', /403/);
 });
@@ -266,7 +266,7 @@ test('an unreachable parent makes the link Offline at once, unless a pass is run
   const pass = begun(linkReport);
   await linkReport.reportUnreachable('EAI_AGAIN');
   assert.equal(fake.link?.state, 'Syncing');
-  await pass.ended(NOTHING, { complete: true, announced: true });
+  await pass.ended(NOTHING, { isUnscoped: true, announced: true });
   await linkReport.reportUnreachable('EAI_AGAIN');
   assert.deepEqual([fake.link?.state, fake.link?.detail], ['Offline', 'EAI_AGAIN']);
 });
@@ -276,9 +276,9 @@ test('the state is Syncing until the last of two passes has ended', async () => 
   await linkReport.takeOver();
   const unscoped = begun(linkReport);
   const scoped = begun(linkReport);
-  await scoped.ended(NOTHING, { complete: false, announced: true });
+  await scoped.ended(NOTHING, { isUnscoped: false, announced: true });
   assert.equal(fake.link?.state, 'Syncing');
-  await unscoped.ended(failing(refused), { complete: true, announced: true });
+  await unscoped.ended(failing(refused), { isUnscoped: true, announced: true });
   assert.equal(fake.link?.state, 'Unhealthy');
 });
 
@@ -291,7 +291,7 @@ test('a problem of the link is logged once, and so is the recovery', async () =>
   const linkReport = new LinkReport({ bus: fake.bus, log, by: 'one', times, isCoordinator: () => true });
   await linkReport.takeOver();
   const runPass = async (result: PassResult) =>
-    begun(linkReport).ended(result, { complete: true, announced: true });
+    begun(linkReport).ended(result, { isUnscoped: true, announced: true });
   for (const result of [
     NOTHING,
     failing(unreachable),
@@ -313,7 +313,7 @@ test('selections that match nothing are listed in the status until they match', 
   const linkReport = newReport();
   await linkReport.takeOver();
   const runPass = (more: Partial<PassResult>) =>
-    begun(linkReport).ended({ ...NOTHING, ...more }, { complete: true, announced: true });
+    begun(linkReport).ended({ ...NOTHING, ...more }, { isUnscoped: true, announced: true });
   await runPass({ unmatched: ['none/*', 'old'] });
   assert.deepEqual(fake.link?.unmatched, ['none/*', 'old']);
   await runPass({ matched: ['old'] });
@@ -326,14 +326,14 @@ test('selections that match nothing are listed in the status until they match', 
 test('a pass that is not announced is only counted, and the state does not change', async () => {
   const linkReport = newReport();
   await linkReport.takeOver();
-  await begun(linkReport).ended(NOTHING, { complete: true, announced: true });
+  await begun(linkReport).ended(NOTHING, { isUnscoped: true, announced: true });
   const announced = Date.now();
   mock.timers.tick(60_000);
   const { length } = fake.changes;
   const pass = linkReport.begin();
   await linkReport.refresh();
   assert.equal(fake.link?.state, 'Online');
-  await pass.ended(NOTHING, { complete: true, announced: false });
+  await pass.ended(NOTHING, { isUnscoped: true, announced: false });
   assert.deepEqual(fake.link?.passes, { count: 2, last: Date.now(), announced });
   assert.equal(fake.link?.lastSync, Date.now());
   assert.equal(fake.changes.length, length);
@@ -342,8 +342,8 @@ test('a pass that is not announced is only counted, and the state does not chang
 test('a good pass that ended early, or was scoped, does not set the time of the last sync', async () => {
   const linkReport = newReport();
   await linkReport.takeOver();
-  await begun(linkReport).ended({ ...NOTHING, ended: 'window' }, { complete: true, announced: true });
-  await begun(linkReport).ended(NOTHING, { complete: false, announced: true });
+  await begun(linkReport).ended({ ...NOTHING, ended: 'window' }, { isUnscoped: true, announced: true });
+  await begun(linkReport).ended(NOTHING, { isUnscoped: false, announced: true });
   assert.equal(fake.link?.state, 'Online');
   assert.equal(fake.link?.lastSync, undefined);
 });

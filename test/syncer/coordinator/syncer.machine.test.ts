@@ -30,8 +30,8 @@ const configured: PassRequest = { id: 'new', cause: 'configuration' };
 
 const lanes = (main: 'idle' | 'passing', scoped: 'idle' | 'passing') => ({ leading: { main, scoped } });
 const states = {
-  following: 'following',
-  claiming: 'claiming',
+  standby: 'standby',
+  takingTerm: 'takingTerm',
   idle: lanes('idle', 'idle'),
   main: lanes('passing', 'idle'),
   scoped: lanes('idle', 'passing'),
@@ -43,7 +43,7 @@ const wanted = (pass: PassRequest) => ({ type: 'pass.wanted', pass });
 const events = {
   gained: { type: 'lease.gained', pass: one },
   lost: { type: 'lease.lost' },
-  term: { type: 'xstate.done.actor.0.syncer.claiming', output: term },
+  term: { type: 'xstate.done.actor.0.syncer.takingTerm', output: term },
   wanted: wanted(three),
   fullNow: wanted({ ...three, full: true, now: true }),
   change: wanted(small),
@@ -67,7 +67,7 @@ const inLanes = ({ main, mainNext, scoped, scopedNext }: Given, link: LinkUse | 
 type Step = Parameters<typeof transition<typeof syncerMachine>>;
 /** Sends an event to the machine in a state. @returns the next state, the lanes, and what is emitted and invoked */
 function step(state: State, given: Given, event: EventName, link: keyof typeof links = 'open') {
-  const isLeading = state !== 'following' && state !== 'claiming';
+  const isLeading = state !== 'standby' && state !== 'takingTerm';
   const context: SyncerContext = {
     ...inLanes(given),
     times: links[link],
@@ -93,8 +93,8 @@ function step(state: State, given: Given, event: EventName, link: keyof typeof l
 }
 
 const running: Record<State, Given> = {
-  following: {},
-  claiming: {},
+  standby: {},
+  takingTerm: {},
   idle: {},
   main: { main: two },
   scoped: { scoped: other },
@@ -103,11 +103,11 @@ const running: Record<State, Given> = {
 
 /** Complete by type: a new state or event compiles only with its transitions. */
 const table: Record<State, Record<EventName, State>> = {
-  following: { ...every('following'), gained: 'claiming' },
-  claiming: { ...every('claiming'), lost: 'following', term: 'idle' },
+  standby: { ...every('standby'), gained: 'takingTerm' },
+  takingTerm: { ...every('takingTerm'), lost: 'standby', term: 'idle' },
   idle: {
     ...every('idle'),
-    lost: 'following',
+    lost: 'standby',
     wanted: 'main',
     fullNow: 'main',
     change: 'scoped',
@@ -116,7 +116,7 @@ const table: Record<State, Record<EventName, State>> = {
   },
   main: {
     ...every('main'),
-    lost: 'following',
+    lost: 'standby',
     change: 'both',
     many: 'both',
     done: 'idle',
@@ -124,7 +124,7 @@ const table: Record<State, Record<EventName, State>> = {
   },
   scoped: {
     ...every('scoped'),
-    lost: 'following',
+    lost: 'standby',
     wanted: 'both',
     fullNow: 'both',
     replaced: 'both',
@@ -133,7 +133,7 @@ const table: Record<State, Record<EventName, State>> = {
   },
   both: {
     ...every('both'),
-    lost: 'following',
+    lost: 'standby',
     done: 'scoped',
     failed: 'scoped',
     scopedDone: 'main',
@@ -150,10 +150,10 @@ for (const [state, row] of Object.entries(table) as [State, Record<EventName, St
     test(`in state ${state}, the event ${event} leads to ${expected}`, () => {
       const after = step(state, running[state], event);
       assert.equal(after.state, expected);
-      if (expected === 'following') assert.deepEqual(after.lanes, inLanes({}));
+      if (expected === 'standby') assert.deepEqual(after.lanes, inLanes({}));
       assert.equal(
         after.context.term,
-        expected === 'following' || expected === 'claiming' ? undefined : term,
+        expected === 'standby' || expected === 'takingTerm' ? undefined : term,
       );
     });
   }
@@ -161,14 +161,14 @@ for (const [state, row] of Object.entries(table) as [State, Record<EventName, St
 
 /** The queued and the running passes after an event, while the link may be used. */
 const rows: [State, Given, EventName, State, Given][] = [
-  ['following', {}, 'gained', 'claiming', { mainNext: one }],
-  ['following', {}, 'wanted', 'following', {}],
-  ['claiming', { mainNext: one }, 'wanted', 'claiming', { mainNext: one }],
-  ['claiming', {}, 'fullNow', 'claiming', { mainNext: { ...three, full: true, now: true } }],
-  ['claiming', {}, 'replaced', 'claiming', { mainNext: configured }],
-  ['claiming', { mainNext: one }, 'term', 'main', { main: one }],
-  ['claiming', { mainNext: one, scopedNext: small }, 'term', 'both', { main: one, scoped: small }],
-  ['claiming', { mainNext: one }, 'lost', 'following', {}],
+  ['standby', {}, 'gained', 'takingTerm', { mainNext: one }],
+  ['standby', {}, 'wanted', 'standby', {}],
+  ['takingTerm', { mainNext: one }, 'wanted', 'takingTerm', { mainNext: one }],
+  ['takingTerm', {}, 'fullNow', 'takingTerm', { mainNext: { ...three, full: true, now: true } }],
+  ['takingTerm', {}, 'replaced', 'takingTerm', { mainNext: configured }],
+  ['takingTerm', { mainNext: one }, 'term', 'main', { main: one }],
+  ['takingTerm', { mainNext: one, scopedNext: small }, 'term', 'both', { main: one, scoped: small }],
+  ['takingTerm', { mainNext: one }, 'lost', 'standby', {}],
   ['idle', {}, 'wanted', 'main', { main: three }],
   ['idle', {}, 'replaced', 'main', { main: configured }],
   ['main', { main: one }, 'wanted', 'main', { main: one, mainNext: three }],
@@ -182,7 +182,7 @@ const rows: [State, Given, EventName, State, Given][] = [
   ],
   ['main', { main: one, mainNext: two }, 'done', 'main', { main: two }],
   ['main', { main: one, mainNext: two }, 'failed', 'main', { main: two }],
-  ['main', { main: one, mainNext: two }, 'lost', 'following', {}],
+  ['main', { main: one, mainNext: two }, 'lost', 'standby', {}],
   // A client's change is pushed in parallel to a main pass.
   ['main', { main: one }, 'change', 'both', { main: one, scoped: small }],
   ['both', { main: one, scoped: other }, 'change', 'both', { main: one, scoped: other, scopedNext: small }],
@@ -231,11 +231,11 @@ for (const [state, given, event, expected, after] of rows) {
 
 /** Whether a request is queued, by the state of the link. */
 const requests: [EventName, State, Record<keyof typeof links, boolean>][] = [
-  ['gained', 'following', { open: true, closed: false, none: false }],
-  ['wanted', 'claiming', { open: true, closed: false, none: false }],
+  ['gained', 'standby', { open: true, closed: false, none: false }],
+  ['wanted', 'takingTerm', { open: true, closed: false, none: false }],
   ['wanted', 'main', { open: true, closed: false, none: false }],
   ['fullNow', 'main', { open: true, closed: true, none: true }],
-  ['replaced', 'claiming', { open: true, closed: false, none: false }],
+  ['replaced', 'takingTerm', { open: true, closed: false, none: false }],
   ['replaced', 'main', { open: true, closed: false, none: false }],
 ];
 for (const [event, state, row] of requests) {
@@ -264,15 +264,15 @@ test('a pass that was requested with `now` begins outside the window, and has no
 });
 
 test('a pass receives the term, and the end of its window as its deadline', () => {
-  const after = step('claiming', { mainNext: one }, 'term');
+  const after = step('takingTerm', { mainNext: one }, 'term');
   const [termTasks, , makePass] = after.inputs;
   assert.deepEqual(termTasks?.input, { term });
   assert.deepEqual(makePass?.input, { request: one, term, until: NOON + HOUR_MS });
 });
 
 test('a gained lease is emitted with the current use of the link', () => {
-  const { emitted } = step('following', {}, 'gained', 'closed');
-  assert.deepEqual(emitted, [{ type: 'lease.taken', link: linkAt(CLOSED, NOON) }]);
+  const { emitted } = step('standby', {}, 'gained', 'closed');
+  assert.deepEqual(emitted, [{ type: 'lease.gained', link: linkAt(CLOSED, NOON) }]);
 });
 
 test('replaced passes are interrupted, in an open and in a closed window', () => {

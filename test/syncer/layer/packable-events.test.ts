@@ -22,7 +22,7 @@ import { RefusedEvents } from '../../../services/syncer/parent-tasks/refused-eve
 import { Parking } from '../../../services/syncer/reconcile/context/parking.ts';
 import { PassStats } from '../../../services/syncer/reconcile/context/pass-stats.ts';
 import { SyncerActivity } from '../../../services/syncer/transfer/syncer-status.ts';
-import { transfer } from '../../../services/syncer/transfer/worker.ts';
+import { runDownload } from '../../../services/syncer/transfer/worker.ts';
 import { quiet } from '../../support/bus.ts';
 
 /**
@@ -142,7 +142,7 @@ test('events of a transfer that fails or is delayed can be packed', async () => 
         activity: new SyncerActivity(bus as unknown as Bus, 'x', quiet),
       };
       const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down' as const };
-      await transfer(deps as never, job).catch(() => {});
+      await runDownload(deps as never, job).catch(() => {});
       await deps.activity[Symbol.asyncDispose]();
       bus.end();
     }),
@@ -156,7 +156,7 @@ test('the state of the active transfers of a syncer can be packed', async () => 
   await fc.assert(
     fc.asyncProperty(refused, fc.integer({ min: 1, max: 6 }), async (error, failures) => {
       const activity = new SyncerActivity(bus as unknown as Bus, 'x', quiet);
-      using active = activity.take({ repository: 'a', digest, size: 1, direction: 'down' });
+      using active = activity.begin({ repository: 'a', digest, size: 1, direction: 'down' });
       active.waits(Date.now() + deliveryWait(failures, Number(error.detail?.retryAfterMs ?? 0)));
       await new Promise((resolve) => setTimeout(resolve, 1));
       await activity[Symbol.asyncDispose]();
@@ -204,7 +204,7 @@ test('results and failures of passes, parked changes and the link status can be 
       using pass = link.begin();
       pass.reportSyncing();
       await link.reportStalled(wire.message);
-      await pass.ended(result, { complete: true, announced: true });
+      await pass.ended(result, { isUnscoped: true, announced: true });
       bus.end();
     }),
     RUNS,

@@ -90,7 +90,7 @@ test('under a limit, bandwidth is taken for the bytes that arrive, not for the b
   const take = async (bytes: number) => {
     taken += bytes;
   };
-  await download(content, parent.arriving, { take, piece: undefined });
+  await download(content, parent.arriving, { take, maxPieceBytes: undefined });
   assert.equal(taken, content.length + (counts.empty + counts.partial) * REQUEST_BYTES);
 });
 

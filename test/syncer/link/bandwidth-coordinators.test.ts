@@ -32,13 +32,13 @@ test('without a limit no grant is requested, and a piece may have any size', asy
   const { one, calls } = pair();
   await one.take(10 ** 9, 'down', signal);
   assert.equal(calls(), 0);
-  assert.equal(one.piece, undefined);
+  assert.equal(one.maxPieceBytes, undefined);
 });
 
 test('the coordinator grants to itself without the bus, and to other syncers over the bus', async () => {
   const { one, other, calls } = pair();
   for (const syncer of [one, other]) syncer.set([{ limit: 1_000_000 }]);
-  assert.equal(one.piece, 250_000);
+  assert.equal(one.maxPieceBytes, 250_000);
   const end = one.serveGrants();
   await one.take(1_000, 'down', signal);
   assert.equal(calls(), 0);

@@ -183,7 +183,7 @@ test('the wait for bandwidth does not count as a stall of a token request', asyn
     },
     {
       stallMs: 200,
-      bandwidth: { take: async () => t.mock.timers.tick(waits.shift() ?? 0), piece: undefined },
+      bandwidth: { take: async () => t.mock.timers.tick(waits.shift() ?? 0), maxPieceBytes: undefined },
     },
   );
   assert.equal((await server.link.request('/x', { scope: '', signal })).statusCode, 200);
@@ -233,7 +233,7 @@ test('the time for reading from disk and the wait for bandwidth do not count as 
       stallMs: 200,
       bandwidth: {
         take: async (bytes) => void (bytes > 10_000 && t.mock.timers.tick(400)),
-        piece: undefined,
+        maxPieceBytes: undefined,
       },
     },
   );

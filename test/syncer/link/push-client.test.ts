@@ -72,13 +72,13 @@ test('the offset of an upload is read from the Range of the parent, where 0-0 me
     response.writeHead(204, { location: '/v2/a/blobs/uploads/1', ...(range && { range }) }).end();
   });
   for (const offset of [0, 5, 0]) {
-    assert.equal((await registry.pushClient.offset('a', '/v2/a/blobs/uploads/1', signal))?.offset, offset);
+    assert.equal((await registry.pushClient.findSession('a', '/v2/a/blobs/uploads/1', signal))?.offset, offset);
   }
 });
 
 test('a session that the parent no longer has is the fault upload-unknown', async () => {
   await using registry = await serving((_, response) => response.writeHead(404).end());
-  assert.equal(await registry.pushClient.offset('a', '/v2/a/blobs/uploads/1', signal), undefined);
+  assert.equal(await registry.pushClient.findSession('a', '/v2/a/blobs/uploads/1', signal), undefined);
   await assert.rejects(registry.pushClient.append('a', at(5), bytes, signal), { code: 'upload-unknown' });
   await assert.rejects(registry.pushClient.finish('a', digest, at(5), bytes, signal), {
     code: 'upload-unknown',

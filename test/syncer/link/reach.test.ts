@@ -173,7 +173,7 @@ test('a request by TLS is not redirected to a host without TLS', async () => {
   await using own = clients({ url: registry.url, ca: await readFile(authority.certificate, 'utf8') });
   await assert.rejects(own.blob(), { code: 'parent-invalid', message: /without TLS/ });
   const session = { location: `${plain.url}/upload`, offset: 0 };
-  await assert.rejects(own.pushClient.offset('a', session.location, signal), { message: /without TLS/ });
+  await assert.rejects(own.pushClient.findSession('a', session.location, signal), { message: /without TLS/ });
   assert.deepEqual(plain.requests, []);
 });
 
@@ -237,7 +237,7 @@ test('a token service or an upload location in another private network is refuse
   );
   await using sending = clients({ url: uploads.url });
   const session = await sending.pushClient.begin('a', DIGEST, signal);
-  await assert.rejects(sending.pushClient.offset('a', session.location, signal), { code: 'parent-invalid' });
+  await assert.rejects(sending.pushClient.findSession('a', session.location, signal), { code: 'parent-invalid' });
 });
 
 test('faults do not repeat what another host answered, or its URL', async () => {

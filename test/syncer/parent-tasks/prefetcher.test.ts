@@ -88,17 +88,12 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
       ...configurationWith({ repositories: ['app/*'] }),
       parent: { url: 'http://parent' },
     }),
-    clients: async () => ({
-      arriving,
-      get pushClient(): never {
-        return assert.fail('nothing is pushed');
-      },
-    }),
+    clients: async () => ({ arriving }),
     bandwidth: UNLIMITED as never,
   };
   const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
   const volume = new Volume(layer.data);
-  const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+  const activity = { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
   const prefetcher = new Prefetcher({
     bus,
     volume,

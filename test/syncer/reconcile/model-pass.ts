@@ -81,7 +81,7 @@ export async function modelPass(
     await interleave();
     parent.remove(placeholder(REPOSITORY, tag).digest);
   }
-  if (!surveyed.complete) return;
+  if (!surveyed.hasAllTags) return;
   for (const { digest } of withdrawn) {
     const isInUse = [...surveyed.parentTargets].some(
       ([tag, target]) =>
@@ -142,7 +142,7 @@ async function withdraw(
 ) {
   const digest = views.parent as Digest;
   const others = [...surveyed.parentTargets].some(([other, target]) => target === digest && other !== tag);
-  const shared = !surveyed.complete || others || local.manifests.has(digest);
+  const shared = !surveyed.hasAllTags || others || local.manifests.has(digest);
   await change(parent, tag, digest, interleave, () => {
     if (parent.exact) return parent.untag(tag);
     if (!shared) return parent.remove(digest);

@@ -182,7 +182,7 @@ test('under a limit, bandwidth for each byte is taken before its request, in sma
   const take = async (bytes: number) => {
     taken += bytes;
   };
-  const bandwidth = { take, piece: 50_000 };
+  const bandwidth = { take, maxPieceBytes: 50_000 };
   const parent = new RangedParent(content);
   const fetchBlob = parent.blob.bind(parent);
   parent.blob = async (...query) => {

@@ -31,7 +31,7 @@ const error = (actor: string, cause: unknown) => ({
 /** Events of the machine. `state`: the state whose actor causes the event. */
 const events = {
   present: (state: string) => done(state, { kind: 'present' }),
-  held: (state: string) => done(state, { kind: 'held' }),
+  busy: (state: string) => done(state, { kind: 'busy' }),
   claimed: (state: string) => done(state, { kind: 'claimed', hold: claim }),
   succeeds: (state: string) => done(state),
   'fails temporarily': (state: string) => error(state, new Fault('parent-unreachable', 'x')),
@@ -40,7 +40,7 @@ const events = {
 };
 type EventName = keyof typeof events;
 type LiveState = 'locating' | 'moving' | 'committing' | 'releasing' | 'waiting';
-type AnyState = LiveState | 'present' | 'held' | 'failed';
+type AnyState = LiveState | 'present' | 'busy' | 'failed';
 
 /** Complete by type: a new state or event does not compile without an entry. */
 const table: Record<
@@ -49,7 +49,7 @@ const table: Record<
 > = {
   locating: {
     present: 'present',
-    held: 'held',
+    busy: 'busy',
     claimed: 'moving',
     'fails temporarily': 'releasing',
     'fails permanently': 'releasing',

@@ -28,7 +28,7 @@ const expire = (digest: string) => {
 test('a transfer that was paused for longer than its lease checks the lease before it sends', async () => {
   const digest = digestOf('taken over');
   let now = 0;
-  const clocks = { day: () => now, running: () => 0 };
+  const clocks = { wall: () => now, monotonic: () => 0 };
   await using first = await UploadLease.take(bus, 'one', repository, digest, clocks);
   assert.ok(first);
   assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
@@ -45,7 +45,7 @@ test('a transfer that was paused for longer than its lease checks the lease befo
 test('an expired lease that no other transfer has taken is renewed', async () => {
   const digest = digestOf('not taken');
   let now = 0;
-  const clocks = { day: () => 0, running: () => now };
+  const clocks = { wall: () => 0, monotonic: () => now };
   await using held = await UploadLease.take(bus, 'one', repository, digest, clocks);
   now += LEASE_MS;
   await expire(digest);

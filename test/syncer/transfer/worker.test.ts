@@ -8,25 +8,23 @@ import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
-import { transfer } from '../../../services/syncer/transfer/worker.ts';
+import { runDownload, runUpload } from '../../../services/syncer/transfer/worker.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
-const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+const activity = { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
 
 test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {
     if (subject === claimTransfer.subject) throw new Fault('busy', 'another one holds it');
     return { digests: [digest] };
   };
-  const verdict = await transfer(
+  const verdict = await runDownload(
     {
       bus: { call } as unknown as Bus,
       volume: new Volume('/'),
       parent: () => Promise.reject(new Error('unexpected request')),
-      pushClient: () => Promise.reject(new Error('unexpected request')),
-      pace: new SendRate(),
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',
@@ -56,6 +54,7 @@ test('a job that is taken after its window has closed is dropped without a reque
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
     };
-    assert.equal(await transfer(deps, { ...job, direction, until: Date.now() - 1 }), 'done');
+    const run = direction === 'up' ? runUpload : runDownload;
+    assert.equal(await run(deps, { ...job, direction, until: Date.now() - 1 }), 'done');
   }
 });

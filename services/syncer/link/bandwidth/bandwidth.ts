@@ -35,10 +35,10 @@ export interface Bandwidth {
    */
   take(bytes: number, direction: Direction, signal: AbortSignal): Promise<void>;
   /** Max bytes to request at once; undefined without a limit. */
-  readonly piece: number | undefined;
+  readonly maxPieceBytes: number | undefined;
 }
 
-export const UNLIMITED: Bandwidth = { take: async () => {}, piece: undefined };
+export const UNLIMITED: Bandwidth = { take: async () => {}, maxPieceBytes: undefined };
 
 /**
  * The link's bandwidth, as one syncer uses it. The coordinator grants to all syncers; while none coordinates, nothing
@@ -66,7 +66,7 @@ export class SharedBandwidth implements Bandwidth {
     this.#grants?.changed();
   }
 
-  get piece(): number | undefined {
+  get maxPieceBytes(): number | undefined {
     const rate = this.#rate();
     return rate && Math.max(MIN_PIECE, Math.floor(rate * PIECE_S));
   }

@@ -40,7 +40,7 @@ export class SendWatch {
   async *body(body: Sent, bandwidth: Bandwidth, signal: AbortSignal): AsyncGenerator<Buffer> {
     for await (const piece of body.bytes()) {
       for (let at = 0, slice: Buffer; at < piece.length; at += slice.length) {
-        slice = piece.subarray(at, at + Math.min(MAX_SLICE, bandwidth.piece ?? MAX_SLICE));
+        slice = piece.subarray(at, at + Math.min(MAX_SLICE, bandwidth.maxPieceBytes ?? MAX_SLICE));
         await bandwidth.take(slice.length, 'up', signal);
         for (let from = 0; from < slice.length; from += SOCKET_BYTES) {
           this.#arm(this.#stallMs, 'accepted no bytes');

@@ -121,10 +121,10 @@ export class ParentActivation implements ActivationCache {
         log.info({ child, since: answer.since }, 'this layer is activated at the parent');
     } else {
       const times = state?.is === 'refused' ? state.times + 1 : 1;
-      const { retryAfter } = answer.taken;
+      const { retryAfter } = answer.conflict;
       const ms =
         retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS;
-      const fault = activationRefused(child, answer.taken, identity.start?.at);
+      const fault = activationRefused(child, answer.conflict, identity.start?.at);
       this.#state = { is: 'refused', fault, times, next: this.#now() + ms };
       log.warn({ child, times, ms: Math.round(ms) }, 'another instance is activated at the parent; retrying');
       throw fault;
@@ -135,7 +135,7 @@ export class ParentActivation implements ActivationCache {
     child: string,
     { instance, start }: LayerIdentity,
     signal: AbortSignal,
-  ): Promise<'free' | { since: number } | { taken: ActivationConflict }> {
+  ): Promise<'free' | { since: number } | { conflict: ActivationConflict }> {
     const path = childPath(child);
     const activation = { instance, ...(start && !this.#omitStart && { start }) };
     const answer = await this.#link.request(path, {
@@ -156,15 +156,16 @@ export class ParentActivation implements ActivationCache {
       return this.#ask(child, { instance }, signal);
     }
     throwIfTransient(await refusalIn(answer, `PUT ${path}`, body));
-    return takenSince(status, body) ?? 'free';
+    const conflict = conflictIn(status, body);
+    return conflict ? { conflict } : 'free';
   }
 }
 
 /** Details of the activated instance, if the answer says that it is another one. */
-export function takenSince(status: number, body: string): { taken: ActivationConflict } | undefined {
+export function conflictIn(status: number, body: string): ActivationConflict | undefined {
   const [error] = (status === 409 && readAs(ConflictBody, body)?.errors) || [];
   if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
-  return { taken: Value.Check(ActivationConflict, error.detail) ? error.detail : {} };
+  return Value.Check(ActivationConflict, error.detail) ? error.detail : {};
 }
 
 /**

@@ -72,7 +72,7 @@ export class ParentArriving {
 /** A blob that the parent is still receiving: an answer holds the bytes that it has already, which may be none. */
 export class ArrivingSource {
   /** See `PartialSource`. */
-  readonly inPart = true;
+  readonly isPartial = true;
   readonly #link: ParentLink;
   readonly #idleMs: number;
   /** When bytes last arrived. */

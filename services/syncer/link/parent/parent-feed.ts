@@ -4,7 +4,7 @@ import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { ParentLink } from '../http/parent-link.ts';
-import { type ActivationCache, activationRefused, takenSince } from './activation.ts';
+import { type ActivationCache, activationRefused, conflictIn } from './activation.ts';
 import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
 /** How long a parent without a change feed is not asked again, in ms: it may be a Terrace by then. */
@@ -85,10 +85,10 @@ export class ParentFeed implements ChangeSource {
       }
     } else {
       const body = await readErrorBody(answer);
-      const other = takenSince(status, body);
-      if (other) {
+      const conflict = conflictIn(status, body);
+      if (conflict) {
         this.#activation.invalidate();
-        throw activationRefused(this.#child, other.taken);
+        throw activationRefused(this.#child, conflict);
       }
       throwIfTransient(await refusalIn(answer, `GET ${CHANGES_PATH}`, body));
     }

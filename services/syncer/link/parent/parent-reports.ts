@@ -8,7 +8,7 @@ import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { sent } from '../http/sending.ts';
-import { type ActivationInvalidator, activationRefused, takenSince } from './activation.ts';
+import { type ActivationInvalidator, activationRefused, conflictIn } from './activation.ts';
 import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
 const pack = promisify(gzip);
@@ -73,10 +73,10 @@ export class ParentReports implements ReportSender {
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
       const text = (await this.#link.read(answer, MAX_SMALL_ANSWER_BYTES, path)).toString('utf8');
-      const other = takenSince(status, text);
-      if (other) {
+      const conflict = conflictIn(status, text);
+      if (conflict) {
         this.#activation.invalidate();
-        throw activationRefused(this.#child, other.taken);
+        throw activationRefused(this.#child, conflict);
       }
       const ack = readAs(ReportAck, text);
       if (ack) return { taken: status === 200, place: ack.place };

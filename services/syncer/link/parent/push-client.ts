@@ -102,7 +102,7 @@ export class PushClient {
   }
 
   /** The session as the parent has it. @returns undefined if the parent no longer has it */
-  async offset(
+  async findSession(
     repository: Repository,
     location: string,
     signal: AbortSignal,
@@ -151,7 +151,7 @@ export class PushClient {
       return sessionIn(answer, this.#link.base, location, offset + body.size);
     }
     if (answer.statusCode === 416) {
-      const current = await this.offset(repository, location, signal);
+      const current = await this.findSession(repository, location, signal);
       if (current && current.offset !== offset) return current;
     }
     throw this.#sessionFault(answer, errorBody, `PATCH ${short(location)}`);

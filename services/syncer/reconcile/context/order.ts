@@ -7,8 +7,8 @@ export const byName = (a: PullOrder, b: PullOrder): number =>
   b.priority - a.priority || compare(a.repository, b.repository) || compare(a.tag ?? '', b.tag ?? '');
 
 /** Within a priority, images that are partly here first: they are complete soonest. */
-export const byBegun = <P extends PullOrder & { begun: boolean }>(a: P, b: P): number =>
-  b.priority - a.priority || Number(b.begun) - Number(a.begun) || byName(a, b);
+export const byPartlyHere = <P extends PullOrder & { isPartlyHere: boolean }>(a: P, b: P): number =>
+  b.priority - a.priority || Number(b.isPartlyHere) - Number(a.isPartlyHere) || byName(a, b);
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -7,12 +7,12 @@ import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
-import type { Arrivals } from './arrivals.ts';
 import type { Oversized } from './oversized.ts';
 import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
 import type { PassRequest } from './pass-request.ts';
 import type { PassStats } from './pass-stats.ts';
+import type { TransferJobs } from './transfer-jobs.ts';
 import type { UnsentChanges } from './unsent-changes.ts';
 
 /**
@@ -20,11 +20,12 @@ import type { UnsentChanges } from './unsent-changes.ts';
  *
  * A `PassRequest` (`pass-request.ts`) starts the pass; `announcement.ts` decides whether events report it. From the
  * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`),
- * `observe/` collects three views per tag, and plans the action. During execution, `arrivals.ts` submits transfer jobs
- * and waits for them, `order.ts` sorts images and blobs, `tree-budget.ts` bounds one image and `oversized.ts` remembers
- * images beyond it, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
- * replaces a tag at a parent without deletion of tags. `pass-stats.ts` counts, and returns the result at the end.
- * `pass-caches.ts` holds what the passes of a term remember.
+ * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
+ * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
+ * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `parking.ts` records changes that
+ * the parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of
+ * tags. `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term
+ * remember.
  */
 
 /** Dependencies and settings of a pass. */
@@ -52,7 +53,7 @@ export type PassContext = PassTools & {
   /** Changes that the parent reported; undefined if everything, or only the request's scope, is compared. */
   parentChanges: ParentChanges | undefined;
   pass: string;
-  arrivals: Pick<Arrivals, 'pull' | 'send'>;
+  transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
   unsentChanges: UnsentChanges;
   parking: Parking;
   /** Children of indexes that the parent itself left out. */

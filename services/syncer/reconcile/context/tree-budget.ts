@@ -1,5 +1,8 @@
 import { Fault } from '#proto/contract/fault.ts';
 
+/** Max depth of a tree: an index may contain indexes, and a referrer may have referrers. */
+export const MAX_TREE_DEPTH = 16;
+
 /** Limits of one image with all its children and referrers. An image beyond them fails; others are not affected. */
 export type TreeLimits = { manifests: number; bytes: number; blobs: number; ms: number };
 

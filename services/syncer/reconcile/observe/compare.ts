@@ -21,21 +21,20 @@ const NO_CHANGES: RepositoryChanges = { tags: new Map(), around: new Set() };
  */
 export async function compare(
   context: PassContext,
-  covered: readonly Repository[],
+  repositories: readonly Repository[],
   maxTags = MAX_TAGS,
 ): Promise<Survey[]> {
   const { bus, announcement, pass, configuration, passRequest, parentChanges, stats, signal } = context;
-  const { repositories } = configuration;
   const surveys: Survey[] = [];
   let tags = 0;
-  await each(covered, MAX_PARALLEL, async (repository) => {
-    const selected = selectionOf(repositories, repository);
+  await each(repositories, MAX_PARALLEL, async (repository) => {
+    const selected = selectionOf(configuration.repositories, repository);
     if (!selected) return;
     try {
-      const part =
+      const candidates =
         passRequest.scope?.get(repository) ??
         (parentChanges && (parentChanges.get(repository) ?? NO_CHANGES));
-      const result = await survey(context, repository, selected, part);
+      const result = await survey(context, repository, selected, candidates);
       // Only compared tags count, so that smaller repositories still fit in after a large one.
       if (tags + result.tags > maxTags) {
         throw new Fault('too-large', `a pass compares ${maxTags} tags at most: select fewer repositories`);

@@ -9,6 +9,9 @@ import { type PlannedAction, type PlanRules, planTag, type Views } from './plan.
 /** Targets of the layer's tags, now and when parent and layer last agreed. */
 export type LocalTags = { layer: ReadonlyMap<Tag, Digest>; base: ReadonlyMap<Tag, Digest> };
 
+/** What may differ: the scope of the request, or the changes that the parent reported. */
+export type Candidates = ReadonlySet<string> | RepositoryChanges;
+
 /** Which tags are compared. */
 export type Coverage =
   | { kind: 'all' }
@@ -48,7 +51,7 @@ export type RepositoryPlan = {
   /** Targets of tags on which both sides agree: they may have new referrers. */
   settled: Set<Digest>;
   /** Whether the targets of all the parent's tags are known. */
-  complete: boolean;
+  hasAllTags: boolean;
   /** Lists of referrers that are stored under tags, for parents without the referrers API. */
   lists: Set<Digest>;
 };
@@ -58,19 +61,19 @@ export const isChanged = ({ layer, base }: LocalTags, mode: Mode, tag: Tag): boo
   mode === 'ReadWrite' && layer.get(tag) !== base.get(tag);
 
 /**
- * @param part scope of the request, or changes that the parent reported; everything if absent
+ * @param candidates everything if absent
  * @param canFollow whether reported changes suffice: filters and deletions at the parent depend on all tags
  */
 export function coverageOf(
   local: LocalTags,
   mode: Mode,
-  part: ReadonlySet<string> | RepositoryChanges | undefined,
+  candidates: Candidates | undefined,
   canFollow: boolean,
 ): Coverage {
-  if (!part) return { kind: 'all' };
-  if (!('tags' in part)) return { kind: 'scope', tags: [...part].filter(isTag) };
+  if (!candidates) return { kind: 'all' };
+  if (!('tags' in candidates)) return { kind: 'scope', tags: [...candidates].filter(isTag) };
   if (!canFollow) return { kind: 'all' };
-  const reported = new Set(part.tags.keys());
+  const reported = new Set(candidates.tags.keys());
   const known = new Set([...local.layer.keys(), ...local.base.keys()]);
   const changed = [...known].filter((tag) => isChanged(local, mode, tag));
   return { kind: 'reported', tags: [...new Set([...reported, ...changed])], reported };
@@ -84,27 +87,27 @@ export function planRepository(
   const { layer, base, coverage, parent, needsAllTags, unsent } = observation;
   const { targets, placeholders, resolved, listed, wanted } = parent;
   const names = new Set(listed);
-  const isComplete = coverage.kind === 'all';
-  const compared = isComplete ? [...layer.keys(), ...base.keys(), ...names] : coverage.tags;
+  const isAllCompared = coverage.kind === 'all';
+  const compared = isAllCompared ? [...layer.keys(), ...base.keys(), ...names] : coverage.tags;
   const tags = [...new Set(compared)].sort();
   const actions: TagAction[] = [];
   const settled = new Set<Digest>();
   for (const tag of tags) {
     // A placeholder means that the tag is deleted, on either side.
-    const excluded = isComplete && names.has(tag) && !wanted.has(tag) && !placeholders.has(tag);
+    const excluded = isAllCompared && names.has(tag) && !wanted.has(tag) && !placeholders.has(tag);
     const views = { base: base.get(tag), layer: layer.get(tag), parent: targets.get(tag) };
     const rules = { mode, conflict, excluded, unsure: isUnsure(coverage, parent, names, tag) };
     const action = planTag(recoverPush(views, unsent), rules);
     if (action && (coverage.kind !== 'scope' || isPush(action))) actions.push({ tag, views, action });
-    if (isComplete && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
+    if (isAllCompared && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
   return {
     tags: tags.length,
     actions,
     settled,
     // A parent may not know a repository without tags.
-    complete: listed
-      ? needsAllTags || (isComplete && [...names].every((tag) => resolved.has(tag)))
+    hasAllTags: listed
+      ? needsAllTags || (isAllCompared && [...names].every((tag) => resolved.has(tag)))
       : needsAllTags && targets.size === 0,
     lists: new Set([...targets, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : []))),
   };

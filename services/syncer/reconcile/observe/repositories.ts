@@ -22,20 +22,21 @@ export async function repositories({
   passRequest: { scope },
   parentChanges,
 }: PassContext & { passRequest: PassRequest; parentChanges: ParentChanges | undefined }): Promise<{
-  covered: Repository[];
-  uncovered: Repository[];
+  selected: Repository[];
+  unselected: Repository[];
 }> {
   const patterns = configuration.repositories.map(({ name }) => name);
   if (scope) {
     return {
-      covered: [...scope.keys()].filter((name) => matchesPattern(patterns, name)).sort(),
-      uncovered: [],
+      selected: [...scope.keys()].filter((name) => matchesPattern(patterns, name)).sort(),
+      unselected: [],
     };
   }
   if (parentChanges) {
     const changed = configuration.mode === 'ReadWrite' ? await differing(bus, signal) : [];
     const all = new Set([...parentChanges.keys(), ...changed, ...unsentChanges.repositories]);
-    return { covered: [...all].filter((name) => matchesPattern(patterns, name)).sort(), uncovered: [] };
+    const selected = [...all].filter((name) => matchesPattern(patterns, name)).sort();
+    return { selected, unselected: [] };
   }
   const names = new Set<Repository>(named(patterns).filter(isRepository));
   try {
@@ -49,7 +50,7 @@ export async function repositories({
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
     stats.fail({}, error);
   }
-  const uncovered: Repository[] = [];
+  const unselected: Repository[] = [];
   const local = listEntries(
     (page) => bus.call(listRepositories, page, { signal }),
     (page) => page.repositories,
@@ -57,7 +58,7 @@ export async function repositories({
   );
   for await (const name of local) {
     if (matchesPattern(patterns, name)) names.add(name);
-    else uncovered.push(name);
+    else unselected.push(name);
   }
-  return { covered: [...names].sort(), uncovered };
+  return { selected: [...names].sort(), unselected };
 }

@@ -3,10 +3,10 @@ import { missingManifests } from '#proto/content/manifests.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { bases, localTags } from '../context/lists.ts';
-import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { ParentTags, wantedTags } from './parent-tags.ts';
 import {
+  type Candidates,
   type Coverage,
   coverageOf,
   isChanged,
@@ -38,10 +38,10 @@ export type Survey = {
   actions: TagAction[];
   /** Targets of tags on which both sides agree: they may have new referrers. */
   settled: Digest[];
-  /** Targets of the parent's tags, as far as they were resolved, at `at` or later; `complete`: of all its tags. */
+  /** Targets of the parent's tags, as far as they were resolved, at `at` or later; `hasAllTags`: of all its tags. */
   at: number;
   parentTargets: ReadonlyMap<Tag, Digest>;
-  complete: boolean;
+  hasAllTags: boolean;
   /** Parent tags that still point at a placeholder left by an interrupted withdrawal. */
   placeholders: Tag[];
   /** Lists of referrers that are stored under tags, for parents without the referrers API. */
@@ -57,14 +57,14 @@ const PAGE = 1_000;
  * Compares parent and layer, tag by tag. With a scope, only its tags are compared, and only for changes made here:
  * whether the parent deleted a tag is decided only with the list of all its tags. Changes that the parent reported are
  * taken as its state, and compared together with the changes made here.
- * @param part scope of the request, or changes that the parent reported; everything if absent
+ * @param candidates everything if absent
  * @throws Fault
  */
 export async function survey(
   context: PassContext,
   repository: Repository,
   selected: Selected,
-  part?: ReadonlySet<string> | RepositoryChanges,
+  candidates?: Candidates,
 ): Promise<Survey> {
   const { bus, configuration, unsentChanges, signal } = context;
   const { mode } = configuration;
@@ -75,8 +75,9 @@ export async function survey(
   const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
   const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
   const at = performance.now();
-  const coverage = coverageOf(local, mode, part, canFollow);
-  const reported = part && 'tags' in part && coverage.kind === 'reported' ? part : undefined;
+  const coverage = coverageOf(local, mode, candidates, canFollow);
+  const reported =
+    candidates && 'tags' in candidates && coverage.kind === 'reported' ? candidates : undefined;
   const parentTags = new ParentTags(context, repository);
   if (reported) parentTags.addReported(reported.tags);
   const isPushed = (tag: Tag) => isChanged(local, mode, tag);

@@ -4,7 +4,7 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
-import { byBegun, byName, type PullOrder } from '../context/order.ts';
+import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import { loserTag } from '../observe/plan.ts';
@@ -34,7 +34,7 @@ export type Image = PullOrder & {
   loser: Digest | undefined;
 };
 
-type LoadedImage = Image & { begun: boolean; load: Load | undefined; error?: unknown };
+type LoadedImage = Image & { isPartlyHere: boolean; load: Load | undefined; error?: unknown };
 
 /** Max images per batch: their trees are in memory, of up to two batches at a time. */
 const MAX_BATCH = 200;
@@ -89,7 +89,7 @@ class Batch {
     this.#context = {
       ...context,
       parent: this.#parent(context.parent),
-      arrivals: this.#arrivals(context.arrivals),
+      transferJobs: this.#transferJobs(context.transferJobs),
     };
     this.#images = images;
     this.#room = room;
@@ -105,7 +105,7 @@ class Batch {
   async pull(): Promise<void> {
     const loaded = await this.begin();
     try {
-      await each(loaded.toSorted(byBegun), MAX_PARALLEL_PULLS, (image) => this.#pullOne(image));
+      await each(loaded.toSorted(byPartlyHere), MAX_PARALLEL_PULLS, (image) => this.#pullOne(image));
     } finally {
       this.#cache.clear();
       this.#loads = Promise.resolve([]);
@@ -127,11 +127,11 @@ class Batch {
         const { repository, digest, tag } = image;
         const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
         const load = await this.#cached(key, () => this.#loadOf(image, partial));
-        loaded.push({ ...image, load, begun: load.begun });
+        loaded.push({ ...image, load, isPartlyHere: load.isPartlyHere });
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof OutOfMemoryBudget) this.waiting.push(image);
-        else loaded.push({ ...image, load: undefined, begun: false, error });
+        else loaded.push({ ...image, load: undefined, isPartlyHere: false, error });
       }
     });
     return loaded;
@@ -175,7 +175,7 @@ class Batch {
     const { repository, tag, digest, load } = image;
     try {
       if (!load) throw image.error;
-      if (await this.#take(image, load)) stats.taken += 1;
+      if (await this.#pullImage(image, load)) stats.taken += 1;
     } catch (error) {
       signal.throwIfAborted();
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
@@ -185,7 +185,7 @@ class Batch {
     }
   }
 
-  async #take({ repository, tag, digest, expect, loser }: LoadedImage, load: Load): Promise<boolean> {
+  async #pullImage({ repository, tag, digest, expect, loser }: LoadedImage, load: Load): Promise<boolean> {
     const { bus, pass, layer } = this.#context;
     const content = () =>
       this.#cached(`content ${repository}@${digest}`, () =>
@@ -236,15 +236,15 @@ class Batch {
     };
   }
 
-  /** The arrivals without jobs for blobs that were pulled for another image of the batch. */
-  #arrivals(arrivals: PassContext['arrivals']): PassContext['arrivals'] {
-    const arrived = new Set<Digest>();
+  /** Submits no jobs for blobs that were downloaded for another image of the batch. */
+  #transferJobs(transferJobs: PassContext['transferJobs']): PassContext['transferJobs'] {
+    const downloaded = new Set<Digest>();
     return {
-      send: (wanted) => arrivals.send(wanted),
-      pull: async (wanted) => {
-        if (arrived.has(wanted.digest)) return;
-        await arrivals.pull(wanted);
-        arrived.add(wanted.digest);
+      upload: (wanted) => transferJobs.upload(wanted),
+      download: async (wanted) => {
+        if (downloaded.has(wanted.digest)) return;
+        await transferJobs.download(wanted);
+        downloaded.add(wanted.digest);
       },
     };
   }

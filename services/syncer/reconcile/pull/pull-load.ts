@@ -17,7 +17,7 @@ export type Load = {
   blobs: Descriptor[];
   missing: Descriptor[];
   /** Some of the blobs are here already, at least in part. */
-  begun: boolean;
+  isPartlyHere: boolean;
 };
 
 export type PulledTag = { tag: Tag; expect: Digest | undefined };
@@ -41,8 +41,8 @@ export async function loadImage(
     blobs.map((blob) => blob.digest),
   );
   const missing = blobs.filter((blob) => missingDigests.has(blob.digest));
-  const begun = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
-  return { nodes, blobs, missing, begun };
+  const isPartlyHere = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
+  return { nodes, blobs, missing, isPartlyHere };
 }
 
 /**
@@ -56,12 +56,12 @@ export async function pullLoad(
   { nodes, blobs, missing }: Load,
   tags: Tag[],
 ): Promise<void> {
-  const { bus, arrivals } = context;
+  const { bus, transferJobs } = context;
   const contexts = imageContexts(nodes, tags);
   const results = await Promise.allSettled(
     missing.map(({ digest, size }) => {
-      const part = contexts.get(digest);
-      return arrivals.pull({ repository, digest, size, ...(part && { part }) });
+      const imageContext = contexts.get(digest);
+      return transferJobs.download({ repository, digest, size, ...(imageContext && { imageContext }) });
     }),
   );
   const failure = results.find((result) => result.status === 'rejected');

@@ -78,11 +78,11 @@ async function fetchAgain(
   context: PassContext,
   { digest, size, repositories, mediaType }: Damaged,
 ): Promise<void> {
-  const { bus, parent, arrivals, signal } = context;
+  const { bus, parent, transferJobs, signal } = context;
   let last: unknown = new Fault('blob-unknown', 'no repository contains it');
   for (const repository of repositories) {
     try {
-      if (mediaType === undefined) await arrivals.pull({ repository, digest, size });
+      if (mediaType === undefined) await transferJobs.download({ repository, digest, size });
       else {
         const manifest = await parent.manifest(repository, digest, signal);
         const leftOut = await leftOutManifests(bus, repository, signal);

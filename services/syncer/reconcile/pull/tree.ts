@@ -1,11 +1,12 @@
 import { each } from '#proto/async/each.ts';
-import { type ExcludedManifest, getManifest, missingManifests } from '#proto/content/manifests.ts';
+import { type ExcludedManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
+import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose, platformName } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
@@ -21,14 +22,12 @@ export type TreeSelection = {
   referrers: boolean | readonly string[];
   /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
   isDeleted: (digest: Digest) => boolean;
-  /** Children that the parent itself left out, or no longer has. Extended by `missingTree`. */
+  /** Children that the parent itself left out, or no longer has. Extended by `loadMissingTree`. */
   skippedByParent: Set<Digest>;
   /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
   isList: boolean;
 };
 
-/** Max depth of a tree: an index may contain indexes, and a referrer may have referrers. */
-const MAX_DEPTH = 16;
 /** Max children of one manifest that are left out: they are sent to storage in one message. */
 const MAX_LEFT_OUT = 4_000;
 /** Max siblings of one tree that are visited in parallel. */
@@ -100,7 +99,7 @@ class Tree {
     const { bus, parent, signal } = this.#context;
     const mayFetch = this.#mayFetch;
     const repository = this.#repository;
-    if (depth > MAX_DEPTH) {
+    if (depth > MAX_TREE_DEPTH) {
       throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
     }
     signal.throwIfAborted();
@@ -120,7 +119,7 @@ class Tree {
       }
       this.order.push({ ...fetched, manifest: strip(manifest), leftOut });
     } else {
-      const manifest = await localManifest(this.#context, repository, digest);
+      const manifest = (await readLocalManifest(this.#context, repository, digest))?.manifest;
       if (manifest) await this.#children(manifest, depth, this.#wanted.isDeleted);
     }
     this.#subjects.push({ digest, depth });
@@ -184,17 +183,4 @@ const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => 
 export function blobsOf(nodes: ImageNode[]): Descriptor[] {
   const all = nodes.flatMap(({ manifest }) => manifest.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
-}
-
-async function localManifest(
-  { bus, volume }: PassContext,
-  repository: Repository,
-  digest: Digest,
-): Promise<Manifest | undefined> {
-  const place = await bus.call(getManifest, { repository, reference: digest });
-  await using file = await volume.openBlob(place);
-  if (!file) return undefined;
-  const bytes = Buffer.alloc(Math.min(place.size, MAX_MANIFEST_BYTES));
-  await file.read(bytes, 0);
-  return parseManifest(bytes, place.mediaType);
 }

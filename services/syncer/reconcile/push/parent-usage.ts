@@ -5,12 +5,11 @@ import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { MAX_TREE_DEPTH } from '../context/tree-budget.ts';
 import type { Survey } from '../observe/survey.ts';
 
 /** How long a snapshot of the parent's tags stays fresh, in ms; at least as long as taking it took. */
 const FRESH_MS = 30_000;
-/** Max depth of an index, as in `pull/tree.ts`. */
-const MAX_DEPTH = 16;
 /** Max manifests that the parent's indexes name, per repository. */
 const MAX_CHILDREN = 500_000;
 /** Max requests to the parent in parallel. */
@@ -93,7 +92,7 @@ export class ParentUsage {
     const children = new Set<Digest>();
     const seen = new Set(roots);
     for (let [level, depth] = [roots, 0]; level.length > 0; depth += 1) {
-      if (depth > MAX_DEPTH || children.size > MAX_CHILDREN) throw tooLarge(repository);
+      if (depth > MAX_TREE_DEPTH || children.size > MAX_CHILDREN) throw tooLarge(repository);
       const next: Digest[] = [];
       for (const batch of batches(level, PAGE)) {
         const { digests } = await bus.call(missingManifests, { repository, digests: batch }, { signal });

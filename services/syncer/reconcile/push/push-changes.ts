@@ -17,11 +17,11 @@ import { withdrawManifest, withdrawTag } from './withdraw.ts';
  * Push: carries changes of a ReadWrite layer up to its parent.
  *
  * The surveys and the unsent changes become a list of changes per repository, in stages: manifests (0), moves of tags
- * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `send.ts` pushes a manifest with
- * all that it refers to and moves its tag last; `referrers-tag.ts` maintains the list of referrers at a parent without
- * the referrers API. `withdraw.ts` deletes tags and manifests at the parent; `parent-usage.ts` determines which content
- * is still in use there. A change that the parent refuses is parked; `unpark-obsolete.ts` deletes the records of those
- * that are obsolete.
+ * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `push-tree.ts` pushes a manifest
+ * with all that it refers to and moves its tag last; `referrers-tag.ts` maintains the list of referrers at a parent
+ * without the referrers API. `withdraw.ts` deletes tags and manifests at the parent; `parent-usage.ts` determines which
+ * content is still in use there. A change that the parent refuses is parked; `unpark-obsolete.ts` deletes the records
+ * of those that are obsolete.
  */
 
 /** A change to push. In a repository, a stage begins when all earlier ones have ended. */
@@ -193,12 +193,12 @@ async function push(
 /** Whether the manifest has to remain at the parent when this tag is deleted. */
 async function isStillNeeded(
   { bus }: PassContext,
-  { repository, complete }: Survey,
+  { repository, hasAllTags }: Survey,
   usage: ParentUsage,
   tag: Tag,
   digest: Digest,
 ): Promise<boolean> {
-  if (!complete) return true;
+  if (!hasAllTags) return true;
   // If the layer still has the manifest, the client deleted only the tag.
   const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
   return digests.length === 0 || usage.needs(digest, tag);
@@ -222,7 +222,7 @@ function placeholderRemovals(context: PassContext, survey: Survey): Change[] {
 function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): Change[] {
   const { bus, unsentChanges } = context;
   const { repository } = survey;
-  if (!survey.complete) return [];
+  if (!survey.hasAllTags) return [];
   return unsentChanges.withdrawn(repository).map((pending) => ({
     ...commonOf(survey),
     reference: pending.digest,

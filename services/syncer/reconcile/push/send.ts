@@ -1,13 +1,14 @@
 import { each } from '#proto/async/each.ts';
 import { repositoriesOfBlob } from '#proto/content/blobs.ts';
-import { getManifest, setBase } from '#proto/content/manifests.ts';
+import { setBase } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
+import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
@@ -17,8 +18,6 @@ type PushNode = { digest: Digest; blobs: Descriptor[] };
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
-/** Max depth of a tree, as in `pull/tree.ts`. */
-const MAX_DEPTH = 16;
 /** Max repositories from which a blob may be mounted. */
 const MAX_MOUNT_SOURCES = 10;
 
@@ -79,7 +78,7 @@ async function findMissing(
   const seen = new Set<Digest>();
   const budget = new TreeBudget(`${root} of ${repository}`, limits);
   const visit = async (digest: Digest, depth: number): Promise<void> => {
-    if (depth > MAX_DEPTH)
+    if (depth > MAX_TREE_DEPTH)
       throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     context.signal.throwIfAborted();
     const node = await readNode(context, repository, digest).catch((error) => {
@@ -110,18 +109,13 @@ async function findMissing(
 }
 
 async function readNode(
-  { bus, volume }: PassContext,
+  context: PassContext,
   repository: Repository,
   digest: Digest,
 ): Promise<FetchedManifest & { manifest: Manifest }> {
   for (let attempt = 1; ; attempt += 1) {
-    const { path, mediaType, size } = await bus.call(getManifest, { repository, reference: digest });
-    await using file = await volume.openBlob({ path });
-    if (file) {
-      const bytes = Buffer.alloc(size);
-      await file.read(bytes, 0);
-      return { digest, mediaType, bytes, manifest: parseManifest(bytes, mediaType) };
-    }
+    const node = await readLocalManifest(context, repository, digest);
+    if (node) return node;
     if (attempt === 3) throw new Fault('manifest-unknown', `${digest} of ${repository} can't be found here`);
   }
 }
@@ -158,7 +152,7 @@ async function sendBlobs(
       ...(resend ? { resend } : { from: await mountable(context, repository, digest) }),
     })),
   );
-  const results = await Promise.allSettled(wanted.map((one) => context.arrivals.send(one)));
+  const results = await Promise.allSettled(wanted.map((one) => context.transferJobs.upload(one)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure) throw failure.reason;
 }

@@ -6,14 +6,14 @@ import type { Survey } from '../observe/survey.ts';
 export async function unparkObsolete(
   context: PassContext,
   surveys: Survey[],
-  covered: Repository[],
+  selected: Repository[],
 ): Promise<void> {
   const { parking, unsentChanges, configuration } = context;
   const surveyed = new Map(surveys.map((survey) => [survey.repository, survey]));
   for (const [repository, parked] of parking.byRepository()) {
     const survey = surveyed.get(repository);
     // A repository that could not be compared in this pass retains its parked changes.
-    if (!survey && covered.includes(repository)) continue;
+    if (!survey && selected.includes(repository)) continue;
     const wanted = new Set<string>();
     if (survey && configuration.mode === 'ReadWrite') {
       for (const { tag, action } of survey.actions) {

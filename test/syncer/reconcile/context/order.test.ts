@@ -1,31 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { batches } from '#proto/async/batches.ts';
-import { byBegun, byName, bySize } from '../../../../services/syncer/reconcile/context/order.ts';
+import { byName, byPartlyHere, bySize } from '../../../../services/syncer/reconcile/context/order.ts';
 
 const image = (text: string) => {
-  const [priority, begun, repository, tag] = text.split(' ') as [string, string, string, string?];
-  return { priority: Number(priority), begun: begun === 'begun', repository, tag: tag ?? null, text };
+  const [priority, state, repository, tag] = text.split(' ') as [string, string, string, string?];
+  return { priority: Number(priority), isPartlyHere: state === 'partly', repository, tag: tag ?? null, text };
 };
 
 test('images are ordered by priority, then partly pulled ones first, then by repository and tag', () => {
   const order = [
     '5 new z v1',
     '5 new z v2',
-    '0 begun b v1',
+    '0 partly b v1',
     '0 new a',
     '0 new a v1',
     '0 new b v2',
-    '-1 begun a v1',
+    '-1 partly a v1',
   ];
   const shuffled = order.toReversed().map(image);
   assert.deepEqual(
-    shuffled.toSorted(byBegun).map(({ text }) => text),
+    shuffled.toSorted(byPartlyHere).map(({ text }) => text),
     order,
   );
   assert.deepEqual(
     shuffled.toSorted(byName).map(({ text }) => text),
-    ['5 new z v1', '5 new z v2', '0 new a', '0 new a v1', '0 begun b v1', '0 new b v2', '-1 begun a v1'],
+    ['5 new z v1', '5 new z v2', '0 new a', '0 new a v1', '0 partly b v1', '0 new b v2', '-1 partly a v1'],
   );
 });
 

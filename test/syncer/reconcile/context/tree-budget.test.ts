@@ -207,7 +207,7 @@ async function pulled(
     volume,
     parent: parent.client,
     signal,
-    arrivals: { pull: async () => {} },
+    transferJobs: { download: async () => {} },
     unsentChanges: { isDeleted: () => false },
     leftOutByParent: new Set(),
     oversized,

@@ -205,7 +205,7 @@ for (const row of pushed) {
 }
 
 /** Whether the targets of all the parent's tags are known. */
-const complete: [keyof typeof coverages, View, needsAllTags: boolean, boolean][] = [
+const allTags: [keyof typeof coverages, View, needsAllTags: boolean, boolean][] = [
   ['all', 'listed', false, true],
   ['all', 'excluded', false, false],
   ['all', 'unknown', false, false],
@@ -215,19 +215,20 @@ const complete: [keyof typeof coverages, View, needsAllTags: boolean, boolean][]
   ['scope', 'listed', true, true],
   ['all', 'unknown', true, true],
 ];
-for (const [coverage, view, needsAllTags, expected] of complete) {
-  test(`${coverage}, ${view}${needsAllTags ? ', all tags needed' : ''}: ${expected ? '' : 'in'}complete`, () => {
+for (const [coverage, view, needsAllTags, expected] of allTags) {
+  const known = expected ? 'all known' : 'not all known';
+  test(`tags of ${coverage}, ${view}${needsAllTags ? ', all needed' : ''}: ${known}`, () => {
     const observation = observe(coverages[coverage], view, [_, _, _, ''], { needsAllTags });
     assert.equal(
-      planRepository(observation, { mode: 'ReadOnly', conflict: 'parent-wins' }).complete,
+      planRepository(observation, { mode: 'ReadOnly', conflict: 'parent-wins' }).hasAllTags,
       expected,
     );
   });
 }
 
-test('a repository that the parent does not know is incomplete if one of its tags resolves', () => {
+test('not all tags of a repository that the parent does not know are known if one of them resolves', () => {
   const observation = observe(coverages.all, 'unknown', [_, _, A, ''], { needsAllTags: true });
-  assert.equal(planRepository(observation, { mode: 'ReadOnly', conflict: 'parent-wins' }).complete, false);
+  assert.equal(planRepository(observation, { mode: 'ReadOnly', conflict: 'parent-wins' }).hasAllTags, false);
 });
 
 test('all tags of both sides are compared, each once and in order', () => {

@@ -63,7 +63,7 @@ test('a tag that the filter excludes is resolved only if a client changed it her
   const both = await surveyScene({ parent, base, layer, selected });
   assert.deepEqual(both.resolved, ['v1', 'x2']);
   assert.deepEqual(both.actions, ['take v1', 'take x2']);
-  assert.equal(both.found.complete, false);
+  assert.equal(both.found.hasAllTags, false);
   const only = await surveyScene({ parent, base, layer, selected, mode: 'ReadOnly' });
   assert.deepEqual(only.resolved, ['v1']);
   assert.deepEqual(only.actions, ['take v1', 'drop x1']);
@@ -81,7 +81,7 @@ test('with a scope, only its tags are resolved, and only changes made here cause
   });
   assert.deepEqual(resolved, ['v1', 'v2', 'v3', 'v4']);
   assert.deepEqual(actions, ['push v1', 'withdraw v2']);
-  assert.deepEqual([found.settled, found.complete], [[], false]);
+  assert.deepEqual([found.settled, found.hasAllTags], [[], false]);
 });
 
 test('if the parent does not know a repository, no tag is dropped here, and new tags are pushed', async () => {
@@ -94,15 +94,15 @@ test('if a withdrawal of a manifest is pending, all tags of the parent are resol
   for (const scope of [undefined, [A]]) {
     const { resolved, found } = await surveyScene({ ...scene, ...(scope && { scope }) });
     assert.deepEqual(resolved, ['v1', 'x1']);
-    assert.equal(found.complete, true);
+    assert.equal(found.hasAllTags, true);
   }
 });
 
-test('a survey of a repository that the parent does not know is complete if a withdrawal is pending', async () => {
+test('a survey of a repository that the parent does not know has all tags if a withdrawal is pending', async () => {
   const scene = { parent: undefined, base: { v1: A }, withdrawn: [A] };
-  assert.equal((await surveyScene(scene)).found.complete, true);
-  assert.equal((await surveyScene({ ...scene, scope: [A] })).found.complete, true);
-  assert.equal((await surveyScene({ ...scene, withdrawn: [] })).found.complete, false);
+  assert.equal((await surveyScene(scene)).found.hasAllTags, true);
+  assert.equal((await surveyScene({ ...scene, scope: [A] })).found.hasAllTags, true);
+  assert.equal((await surveyScene({ ...scene, withdrawn: [] })).found.hasAllTags, false);
 });
 
 test('a placeholder that a withdrawal left counts as a deleted tag', async () => {

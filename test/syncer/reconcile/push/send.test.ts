@@ -362,7 +362,7 @@ test('a child that a sparse index leaves out here is not withdrawn at the parent
   const found = (await getManifest(cloud.url, 'sparse', 'v1'))!;
   await deleteManifest(cloud.url, 'sparse', index.digest);
   await using up = await deps();
-  const pulling = { ...up, arrivals: { ...up.arrivals, pull: async () => {} } };
+  const pulling = { ...up, transferJobs: { ...up.transferJobs, download: async () => {} } };
   const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
   await commitManifest(pulling, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
   await send(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });

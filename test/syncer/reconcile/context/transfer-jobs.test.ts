@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
-import { Arrivals } from '../../../../services/syncer/reconcile/context/arrivals.ts';
+import { TransferJobs } from '../../../../services/syncer/reconcile/context/transfer-jobs.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
@@ -32,9 +32,9 @@ function queue(outcome: (repository: string) => string) {
 
 test('a blob that one repository of the parent lacks is pulled from another', async () => {
   const { bus, repositories } = queue((repository) => (repository === 'a' ? 'blob-unknown' : 'done'));
-  using arrivals = new Arrivals(bus, log, 'pass', new AbortController().signal);
+  using transferJobs = new TransferJobs(bus, log, 'pass', new AbortController().signal);
   const results = await Promise.allSettled(
-    ['a', 'b', 'a', 'c'].map((repository) => arrivals.pull({ repository, digest, size: 1 })),
+    ['a', 'b', 'a', 'c'].map((repository) => transferJobs.download({ repository, digest, size: 1 })),
   );
   assert.deepEqual(
     results.map(({ status }) => status),
@@ -45,9 +45,9 @@ test('a blob that one repository of the parent lacks is pulled from another', as
 
 test('while the parent is unreachable, a blob is not requested again from another repository', async () => {
   const { bus, repositories } = queue(() => 'parent-unreachable');
-  using arrivals = new Arrivals(bus, log, 'pass', new AbortController().signal);
+  using transferJobs = new TransferJobs(bus, log, 'pass', new AbortController().signal);
   const results = await Promise.allSettled(
-    ['a', 'b'].map((repository) => arrivals.pull({ repository, digest, size: 1 })),
+    ['a', 'b'].map((repository) => transferJobs.download({ repository, digest, size: 1 })),
   );
   assert.ok(results.every(({ status }) => status === 'rejected'));
   assert.deepEqual(repositories, ['a']);
@@ -55,18 +55,20 @@ test('while the parent is unreachable, a blob is not requested again from anothe
 
 test('a pull after the end of the pass fails at once', async () => {
   const end = new AbortController();
-  using arrivals = new Arrivals(queue(() => 'done').bus, log, 'pass', end.signal);
+  using transferJobs = new TransferJobs(queue(() => 'done').bus, log, 'pass', end.signal);
   end.abort(new Error('ended'));
-  await assert.rejects(arrivals.pull({ repository: 'a', digest, size: 1 }), /ended/);
+  await assert.rejects(transferJobs.download({ repository: 'a', digest, size: 1 }), /ended/);
 });
 
 const { signal } = new AbortController();
 
 test('a blob for several repositories of the parent is uploaded to one and mounted in the others', async () => {
   const { bus, jobs } = queue(() => 'done');
-  using arrivals = new Arrivals(bus, log, 'pass', signal, 1_000);
+  using transferJobs = new TransferJobs(bus, log, 'pass', signal, 1_000);
   await Promise.all(
-    ['a', 'b', 'a', 'c'].map((repository) => arrivals.send({ repository, digest, size: 1, from: ['z'] })),
+    ['a', 'b', 'a', 'c'].map((repository) =>
+      transferJobs.upload({ repository, digest, size: 1, from: ['z'] }),
+    ),
   );
   assert.deepEqual(
     jobs.map(({ repository, from, until, direction }) => [repository, from, until, direction]),
@@ -80,9 +82,9 @@ test('a blob for several repositories of the parent is uploaded to one and mount
 
 test('a blob that the parent refused in one repository is pushed to the next one without a mount', async () => {
   const { bus, jobs } = queue((repository) => (repository === 'a' ? 'parent-refused' : 'done'));
-  using arrivals = new Arrivals(bus, log, 'pass', signal);
+  using transferJobs = new TransferJobs(bus, log, 'pass', signal);
   const [first, second] = await Promise.allSettled(
-    ['a', 'b'].map((repository) => arrivals.send({ repository, digest, size: 1 })),
+    ['a', 'b'].map((repository) => transferJobs.upload({ repository, digest, size: 1 })),
   );
   assert.ok(first?.status === 'rejected' && second?.status === 'fulfilled');
   assert.deepEqual([first.reason.code, first.reason.detail], ['parent-refused', { status: 413 }]);
@@ -91,16 +93,16 @@ test('a blob that the parent refused in one repository is pushed to the next one
 
 test('a transfer that pauses when the window closes fails with window-closed', async () => {
   const { bus } = queue(() => 'paused');
-  using arrivals = new Arrivals(bus, log, 'pass', signal, 1_000);
-  await assert.rejects(arrivals.send({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
-  await assert.rejects(arrivals.pull({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
+  using transferJobs = new TransferJobs(bus, log, 'pass', signal, 1_000);
+  await assert.rejects(transferJobs.upload({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
+  await assert.rejects(transferJobs.download({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
 });
 
 test('one blob may be pulled and pushed at the same time', async () => {
   const { bus, jobs } = queue(() => 'done');
-  using arrivals = new Arrivals(bus, log, 'pass', signal);
+  using transferJobs = new TransferJobs(bus, log, 'pass', signal);
   const wanted = { repository: 'a', digest, size: 1 };
-  await Promise.all([arrivals.send(wanted), arrivals.pull(wanted)]);
+  await Promise.all([transferJobs.upload(wanted), transferJobs.download(wanted)]);
   assert.deepEqual(
     jobs.map(({ direction }) => direction),
     ['up', 'down'],

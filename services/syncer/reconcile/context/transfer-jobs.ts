@@ -13,12 +13,12 @@ import {
 } from '#proto/sync/transfers.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 
-type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'part'>;
+type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'imageContext'>;
 type Waiting = {
   job: TransferJob;
   /** Number of times that the job was submitted again. */
   requests: number;
-  arrived: () => void;
+  finished: () => void;
   failed: (fault: Fault) => void;
   result: Promise<void>;
 };
@@ -31,24 +31,24 @@ const MAX_REQUESTS = 5;
 /** Max repositories in a job from which the blob may be mounted. */
 const MAX_FROM = 10;
 
-/** A blob is pulled once for all repositories, and pushed once for each. */
+/** A blob is downloaded once for all repositories, and uploaded once for each. */
 const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'size'>): string =>
   direction === 'down' ? digest : `${repository}!${digest}`;
 
 /**
  * Submits transfer jobs for blobs, in either direction, and waits for their results. Events report success and failure.
- * Since an event may be lost, storage is polled for pulled blobs. If the queue is lost, its jobs are submitted again; a
+ * Since an event may be lost, storage is polled for downloads. If the queue is lost, its jobs are submitted again; a
  * job is idempotent, since the syncer that takes it first checks which bytes exist.
  */
-export class Arrivals implements Disposable {
+export class TransferJobs implements Disposable {
   readonly #bus: FencedBus;
   readonly #log: Log;
   readonly #pass: string;
   readonly #signal: AbortSignal;
   readonly #until: number | undefined;
   readonly #waiting = new Map<string, Waiting>();
-  /** The running push of each blob. */
-  readonly #sending = new Map<Digest, Waiting>();
+  /** The running upload of each blob. */
+  readonly #uploads = new Map<Digest, Waiting>();
   readonly #cleanups: (() => void)[];
 
   /** @param until when the window closes: transfers end then, and none begins later */
@@ -62,7 +62,7 @@ export class Arrivals implements Disposable {
       if (data.pass === this.#pass) this.#waiting.get(keyOf(data))?.failed(fault);
     };
     this.#cleanups = [
-      bus.listen(transferFinished, ({ data }) => this.#waiting.get(keyOf(data))?.arrived()),
+      bus.listen(transferFinished, ({ data }) => this.#waiting.get(keyOf(data))?.finished()),
       bus.listen(transferFailed, ({ data }) => {
         const { code, reason: message, status } = data;
         fail(data, fromWire({ code, message, ...(status !== undefined && { detail: { status } }) }));
@@ -80,7 +80,7 @@ export class Arrivals implements Disposable {
   }
 
   /** Resolves when the blob is committed; several calls may wait for one blob. @throws Fault if its transfer failed */
-  async pull(wanted: Wanted): Promise<void> {
+  async download(wanted: Wanted): Promise<void> {
     // After the abort event, nothing would end the wait.
     this.#signal.throwIfAborted();
     const known = this.#waiting.get(keyOf({ ...wanted, direction: 'down' }));
@@ -89,25 +89,25 @@ export class Arrivals implements Disposable {
         // Another repository of the parent may still have the blob.
         const isSameRepository = known.job.repository === wanted.repository;
         if (isSameRepository || !Fault.is(fault, 'blob-unknown', 'parent-refused')) throw fault;
-        return this.pull(wanted);
+        return this.download(wanted);
       });
     }
     return this.#await({ ...wanted, direction: 'down' });
   }
 
   /**
-   * Resolves when the parent has the blob in this repository. If a push of the blob to another repository is running,
-   * this one waits for it and mounts the blob from there.
+   * Resolves when the parent has the blob in this repository. If an upload of the blob to another repository is
+   * running, this one waits for it and mounts the blob from there.
    * @param wanted `from`: other repositories of the parent that may have it; `resend`: push it although the parent
    * claims to have it
    * @throws Fault if the transfer failed; `detail.status` if the parent refused it
    */
-  async send(wanted: Wanted & { from?: Repository[]; resend?: boolean }): Promise<void> {
+  async upload(wanted: Wanted & { from?: Repository[]; resend?: boolean }): Promise<void> {
     this.#signal.throwIfAborted();
     const { repository, digest, from = [] } = wanted;
     const known = this.#waiting.get(keyOf({ ...wanted, direction: 'up' }));
     if (known) return known.result;
-    const first = this.#sending.get(digest);
+    const first = this.#uploads.get(digest);
     if (first) {
       const source = first.job.repository;
       const sent = await first.result.then(
@@ -115,7 +115,7 @@ export class Arrivals implements Disposable {
         () => false,
       );
       const others = from.filter((name) => name !== source && name !== repository);
-      return this.send({ ...wanted, from: sent ? [source, ...others] : from });
+      return this.upload({ ...wanted, from: sent ? [source, ...others] : from });
     }
     return this.#await({ ...wanted, direction: 'up', from: from.slice(0, MAX_FROM) });
   }
@@ -127,13 +127,13 @@ export class Arrivals implements Disposable {
     promise.catch(() => {});
     const end = () => {
       this.#waiting.delete(keyOf(job));
-      if (this.#sending.get(job.digest) === waiting) this.#sending.delete(job.digest);
+      if (this.#uploads.get(job.digest) === waiting) this.#uploads.delete(job.digest);
     };
     const waiting: Waiting = {
       job,
       requests: 0,
       result: promise,
-      arrived: () => {
+      finished: () => {
         end();
         resolve();
       },
@@ -143,7 +143,7 @@ export class Arrivals implements Disposable {
       },
     };
     this.#waiting.set(keyOf(job), waiting);
-    if (job.direction === 'up') this.#sending.set(job.digest, waiting);
+    if (job.direction === 'up') this.#uploads.set(job.digest, waiting);
     await this.#submit(job);
     return promise;
   }
@@ -180,11 +180,11 @@ export class Arrivals implements Disposable {
   }
 
   async #pollStorage(): Promise<void> {
-    const pulls = [...this.#waiting.values()].filter(({ job }) => job.direction === 'down').slice(0, 1_000);
-    if (pulls.length === 0) return;
-    const digests = pulls.map(({ job }) => job.digest);
+    const downloads = [...this.#waiting.values()].filter(({ job }) => job.direction === 'down').slice(0, 1_000);
+    if (downloads.length === 0) return;
+    const digests = downloads.map(({ job }) => job.digest);
     const missing = new Set((await this.#bus.call(missingBlobs, { digests })).digests);
-    for (const { job, arrived } of pulls) if (!missing.has(job.digest)) arrived();
+    for (const { job, finished } of downloads) if (!missing.has(job.digest)) finished();
   }
 
   async #resubmit(direction: Direction): Promise<void> {

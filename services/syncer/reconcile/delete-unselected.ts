@@ -3,11 +3,11 @@ import type { Repository } from '#proto/oci/names.ts';
 import type { PassContext } from './context/pass-context.ts';
 
 /** Deletes pulled content from repositories that no selection covers any more. For ReadOnly layers. */
-export async function deleteUncovered(
+export async function deleteUnselected(
   { bus, stats, log, signal }: PassContext,
-  uncovered: Repository[],
+  unselected: Repository[],
 ): Promise<void> {
-  for (const repository of uncovered) {
+  for (const repository of unselected) {
     signal.throwIfAborted();
     try {
       const { tags, manifests } = await bus.call(cleanRepository, { repository });
