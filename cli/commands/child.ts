@@ -12,7 +12,7 @@ import {
 import type { Mode } from '#proto/oci/mode.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { dataOption } from '../data/data-option.ts';
-import { allActivated, allScopeMaps, allTokens } from '../layer/account-lists.ts';
+import { listAllActivated, listAllScopeMaps, listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
@@ -50,7 +50,7 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
   const created = await withStorage(
     data,
     async ({ bus, signal }) => {
-      const current = await inForce(bus);
+      const current = await readConfiguration(bus);
       mustFit(name, mode, current);
       const query = { name, actions: actionsOfChild(name, mode, repositories) };
       const { password } = await bus.call(createToken, query, { signal });
@@ -80,7 +80,7 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
 
 async function list({ data, json }: Common): Promise<void> {
   const children = await withStorage(data, async (deps) =>
-    childrenOf(await allTokens(deps), await allScopeMaps(deps), await allActivated(deps)),
+    childrenOf(await listAllTokens(deps), await listAllScopeMaps(deps), await listAllActivated(deps)),
   );
   if (json) printJson(JSON.stringify(children, null, 2));
   else print(describeChildren(children, Date.now()));
@@ -92,7 +92,7 @@ async function deactivate(given: string, { data, json }: Common): Promise<void> 
     const { bus, signal } = deps;
     const { previous } = await bus.call(deactivateChild, { name }, { signal });
     if (previous) return previous;
-    const known = childrenOf(await allTokens(deps), await allScopeMaps(deps), []);
+    const known = childrenOf(await listAllTokens(deps), await listAllScopeMaps(deps), []);
     if (known.some((one) => one.name === name)) return undefined;
     throw new Refusal(`child ${name} does not exist: list the children with "terrace child list"`);
   });
@@ -104,7 +104,7 @@ async function deactivate(given: string, { data, json }: Common): Promise<void> 
   );
 }
 
-async function inForce(bus: Bus): Promise<Configuration | undefined> {
+async function readConfiguration(bus: Bus): Promise<Configuration | undefined> {
   return (await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined))?.value;
 }
 

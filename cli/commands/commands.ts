@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { refusalOf } from '../terminal/failure.ts';
-import { flushed, outputFailure, watchOutput } from '../terminal/output-end.ts';
+import { flushOutput, outputFailure, watchOutput } from '../terminal/output-end.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
@@ -70,7 +70,7 @@ export async function main(parameters: string[]): Promise<never> {
 
 /** Exits after the output is flushed: its reader may be slower than this command. */
 async function end(exitCode?: number): Promise<never> {
-  await flushed();
+  await flushOutput();
   process.exit(exitCode ?? process.exitCode);
 }
 

@@ -40,9 +40,9 @@ export function addRepairCommand(program: Command): void {
       using _claim = claim;
       await stopOrphans(folder);
       const request = { data: root, hints: [], open, force };
-      const checked = await repaired({ ...request, checkOnly: true });
+      const checked = await runRepairProcess({ ...request, checkOnly: true });
       if (checked.kind !== 'damaged') return report(checked);
-      report(await repaired({ ...request, hints: await readHints(folder) }));
+      report(await runRepairProcess({ ...request, hints: await readHints(folder) }));
     });
 }
 
@@ -70,7 +70,7 @@ function report(answer: RepairAnswer): void {
 }
 
 /** Runs in a separate process: only storage knows the metadata. */
-async function repaired(request: RepairRequest): Promise<RepairAnswer> {
+async function runRepairProcess(request: RepairRequest): Promise<RepairAnswer> {
   const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
     env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: currentUser() },
     // The child ends when the IPC channel closes: this process holds the data folder.

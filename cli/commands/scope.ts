@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
 import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
-import { allScopeMaps } from '../layer/account-lists.ts';
+import { listAllScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { plural, table } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -65,7 +65,7 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
 }
 
 async function list({ data, json }: Common): Promise<void> {
-  const scopeMaps = await withStorage(data, allScopeMaps);
+  const scopeMaps = await withStorage(data, listAllScopeMaps);
   if (json) return printJson(JSON.stringify(scopeMaps, null, 2));
   const rows = scopeMaps.map(({ name, actions, system, declared, description = '' }) => [
     name,

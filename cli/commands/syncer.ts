@@ -51,11 +51,11 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
     credentials: credentials && resolve(credentials),
     print: outlets.terminal,
   };
-  while (!end.signal.aborted) await joined(joining, syncers, outlets, end.signal);
+  while (!end.signal.aborted) await joinAndRun(joining, syncers, outlets, end.signal);
 }
 
 /** Joins the layer, and runs syncers until `signal` aborts or its bus has moved. */
-async function joined(
+async function joinAndRun(
   joining: JoinOptions,
   syncers: number,
   outlets: Outlets,

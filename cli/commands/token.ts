@@ -16,7 +16,7 @@ import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
 import { instantOf } from '../input/expiry.ts';
 import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
-import { allTokens } from '../layer/account-lists.ts';
+import { listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { table } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -137,7 +137,7 @@ async function loginOf(bus: Bus, name: string): Promise<string> {
 }
 
 async function list({ data, json }: Common): Promise<void> {
-  const tokens = await withStorage(data, allTokens);
+  const tokens = await withStorage(data, listAllTokens);
   if (json) printJson(JSON.stringify(tokens, null, 2));
   else print(describeTokens(tokens, Date.now()));
 }

@@ -3,7 +3,7 @@ import { Refusal } from '../terminal/refusal.ts';
 import { printError } from '../terminal/terminal.ts';
 
 /** Max time that one process holds the data folder without a bus: to start or stop a layer, or to work alone, in ms. */
-const MAX_UNSETTLED_MS = 60_000;
+const MAX_HELD_MS = 60_000;
 /** Wait time after which the user is informed, in ms. */
 const NOTICE_MS = 2_000;
 /** Poll interval, in ms. */
@@ -32,7 +32,7 @@ export async function whileHeld<T extends object>(
     if (result.held !== holder) since = performance.now();
     holder = result.held;
     const waited = performance.now() - since;
-    if (waited > MAX_UNSETTLED_MS) {
+    if (waited > MAX_HELD_MS) {
       throw new Refusal(
         `process ${holder} runs on ${root}, and its bus does not answer: stop it, or see the log of the layer`,
       );

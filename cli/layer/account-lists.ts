@@ -6,14 +6,14 @@ import type { Operation } from './with-storage.ts';
 
 type Deps = Pick<Operation, 'bus' | 'signal'>;
 
-export function allTokens({ bus, signal }: Deps): Promise<Token[]> {
+export function listAllTokens({ bus, signal }: Deps): Promise<Token[]> {
   return readPages(500, async (page) => {
     const { tokens, more } = await bus.call(listTokens, page, { signal });
     return [tokens, more];
   });
 }
 
-export function allScopeMaps({ bus, signal }: Deps): Promise<ScopeMap[]> {
+export function listAllScopeMaps({ bus, signal }: Deps): Promise<ScopeMap[]> {
   return readPages(20, async (page) => {
     const { scopeMaps, more } = await bus.call(listScopeMaps, page, { signal });
     return [scopeMaps, more];
@@ -21,7 +21,7 @@ export function allScopeMaps({ bus, signal }: Deps): Promise<ScopeMap[]> {
 }
 
 /** The activated child instances. */
-export function allActivated({ bus, signal }: Deps): Promise<Child[]> {
+export function listAllActivated({ bus, signal }: Deps): Promise<Child[]> {
   return readPages(500, async (page) => {
     const { children, more } = await bus.call(listChildren, page, { signal });
     return [children, more];

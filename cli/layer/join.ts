@@ -78,8 +78,12 @@ export async function untilMoved(
 
 async function tryToJoin({ data, bus: given, credentials }: JoinOptions): Promise<ServiceSettings> {
   const folder = dataFolder(data);
-  const url = given ?? (await secret(folder.busUrl, data));
-  const password = await secret(credentials ?? folder.password('syncer'), data, credentials !== undefined);
+  const url = given ?? (await readSecret(folder.busUrl, data));
+  const password = await readSecret(
+    credentials ?? folder.password('syncer'),
+    data,
+    credentials !== undefined,
+  );
   const { hostname: host, port } = new URL(url);
   if (!(await isBus({ host, port: Number(port) }))) throw new NotYet(`No bus answers at ${url}`);
   await using bus = await connect(url, password, given !== undefined);
@@ -150,7 +154,7 @@ async function mustShare(bus: Bus, { root }: DataFolder, url: string): Promise<v
 }
 
 /** @param named whether the user named this file (--credentials) */
-async function secret(path: string, data: string, named = false): Promise<string> {
+async function readSecret(path: string, data: string, named = false): Promise<string> {
   try {
     const text = (await readFile(path, 'utf8')).trim();
     if (text !== '') return text;

@@ -144,7 +144,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     if (copied) log.write('layer', 'warn', COPIED);
     await stopOrphans(folder);
     await mustBeFree(configuration.listen, claim.stale && !copied ? MAX_ORPHAN_MS : 0);
-    const port = await busPort(folder);
+    const port = await chooseBusPort(folder);
     const bus = { host: '127.0.0.1', port };
     const busUrl = `nats://127.0.0.1:${port}`;
     await writeBus(folder, { ...bus, url: busUrl });
@@ -169,7 +169,7 @@ async function release(folder: DataFolder, claim: FolderClaim): Promise<void> {
   claim[Symbol.dispose]();
 }
 
-async function busPort(folder: DataFolder): Promise<number> {
+async function chooseBusPort(folder: DataFolder): Promise<number> {
   const last = await lastBusPort(folder);
   if (last !== undefined && !(await listenErrorCode({ host: '127.0.0.1', port: last }))) return last;
   return freePort();

@@ -23,7 +23,7 @@ export type SupervisorNotice = {
 /** Backoff between restarts. */
 const RESTART = { firstMs: 200, maxMs: 15_000 };
 /** A program that ran for this time is stable, in ms: its next failure counts as the first. */
-const SETTLED_MS = 30_000;
+const STABLE_MS = 30_000;
 
 /** Time between the limit at which a process ends itself and the kill, in ms. */
 const STOP_MARGIN_MS = 500;
@@ -160,7 +160,7 @@ class Keeper {
   }
 
   #restart(pid: number | undefined, why: string, ranMs: number): void {
-    this.#failures = ranMs >= SETTLED_MS ? 1 : this.#failures + 1;
+    this.#failures = ranMs >= STABLE_MS ? 1 : this.#failures + 1;
     const delay = Math.round(backoffMs(this.#failures, RESTART));
     const message = `${why}; restarting in ${delay} ms`;
     this.#notice({ program: this.program.name, pid, level: 'warn', message });

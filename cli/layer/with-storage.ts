@@ -41,7 +41,7 @@ export async function withStorage<T>(
   const abort = () => end.abort();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
   try {
-    await using storage = await storageOf(root, end.signal);
+    await using storage = await connectToStorage(root, end.signal);
     const { bus, alone } = storage;
     return await work({ bus, alone, signal: end.signal });
   } catch (error) {
@@ -52,10 +52,10 @@ export async function withStorage<T>(
   }
 }
 
-async function storageOf(root: string, signal: AbortSignal): Promise<Connection> {
+async function connectToStorage(root: string, signal: AbortSignal): Promise<Connection> {
   const folder = await makeFolders(root);
   const found = await whileHeld(root, async () => (await findLayer(folder)) ?? claimFolder(folder), signal);
-  if (found instanceof Bus) return storageOfLayer(found, signal);
+  if (found instanceof Bus) return awaitStorage(found, signal);
   const release = () => found[Symbol.dispose]();
   try {
     const alone = await startStorageAlone(root);
@@ -74,7 +74,7 @@ async function storageOf(root: string, signal: AbortSignal): Promise<Connection>
 }
 
 /** Waits for storage: in a layer that starts, it serves later than the bus. */
-async function storageOfLayer(bus: Bus, signal: AbortSignal): Promise<Connection> {
+async function awaitStorage(bus: Bus, signal: AbortSignal): Promise<Connection> {
   try {
     await bus.call(storageStatus, {}, { patience: STORAGE_START_MS, signal });
   } catch (error) {

@@ -27,7 +27,7 @@ export function outputFailure(): Refusal | undefined {
 }
 
 /** Resolves when stdout and stderr are flushed, or can't be written any more. */
-export async function flushed(): Promise<void> {
+export async function flushOutput(): Promise<void> {
   const flushes = [process.stdout, process.stderr].map(
     (stream) => new Promise<void>((resolve) => stream.write('', () => resolve())),
   );

@@ -144,9 +144,7 @@ async function answer(
   signOfLifeMs = SIGN_OF_LIFE_MS,
 ): Promise<void> {
   const alive =
-    signOfLifeMs > 0
-      ? setInterval(() => send(new Uint8Array(), 'working'), signOfLifeMs).unref()
-      : undefined;
+    signOfLifeMs > 0 ? setInterval(() => send(new Uint8Array(), 'working'), signOfLifeMs).unref() : undefined;
   try {
     send(await work());
   } catch (error) {

@@ -25,11 +25,11 @@ const TagTarget = Type.Union([Digest, Type.Null()]);
 export const MAX_PLATFORM = 100;
 
 /** A child of an index that is left out, as the layer does not fetch it, with its platform in the index. */
-export const ExcludedManifest = Type.Object({
+export const LeftOutManifest = Type.Object({
   digest: Digest,
   platform: Type.String({ maxLength: MAX_PLATFORM }),
 });
-export type ExcludedManifest = Static<typeof ExcludedManifest>;
+export type LeftOutManifest = Static<typeof LeftOutManifest>;
 
 /** Max tags that one push of a manifest may name. */
 export const MAX_TAGS = 100;
@@ -54,7 +54,7 @@ export const putManifest = request(
     base: Type.Optional(Type.Boolean()),
     tags: Type.Optional(Type.Array(Tag, { maxItems: MAX_TAGS })),
     arrived: Type.Optional(Type.Boolean()),
-    leftOut: Type.Optional(Type.Array(ExcludedManifest, { maxItems: 10_000 })),
+    leftOut: Type.Optional(Type.Array(LeftOutManifest, { maxItems: 10_000 })),
     ...Fenced,
   }),
   Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
@@ -91,11 +91,11 @@ export const deleteManifest = request(
  * Children of sparse indexes that are not here, in order of digest, then index: one entry per index that leaves the
  * child out. `after` is `<digest>!<index>`.
  */
-export const listExcluded = request(
+export const listLeftOut = request(
   'storage.manifest.left-out',
   Type.Object({ repository: Repository, ...page }),
   Type.Object({
-    leftOut: Type.Array(Type.Object({ ...ExcludedManifest.properties, index: Digest }), { maxItems: 1000 }),
+    leftOut: Type.Array(Type.Object({ ...LeftOutManifest.properties, index: Digest }), { maxItems: 1000 }),
     more: Type.Boolean(),
   }),
 );
@@ -105,7 +105,7 @@ export const listExcluded = request(
  * all manifests if no tag remains and no client put a manifest that was never sent to the parent. Content that was
  * never agreed on stays, with all manifests. Garbage collection deletes the bytes.
  */
-export const cleanRepository = request(
+export const deleteSynchronized = request(
   'storage.repository.clean',
   Type.Object({ repository: Repository, ...Fenced }),
   Type.Object({ tags: Type.Integer(), manifests: Type.Integer() }),

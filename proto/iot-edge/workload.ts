@@ -120,7 +120,13 @@ function withRetry(endpoint: Endpoint, { timeout, attempts, pause }: WorkloadTim
     for (let attempt = 1; ; attempt += 1) {
       const limit = AbortSignal.timeout(timeout);
       try {
-        return await once(endpoint, method, path, body, signal ? AbortSignal.any([signal, limit]) : limit);
+        return await requestOnce(
+          endpoint,
+          method,
+          path,
+          body,
+          signal ? AbortSignal.any([signal, limit]) : limit,
+        );
       } catch (error) {
         signal?.throwIfAborted();
         const isTemporary = !Fault.is(error) || error.code === 'unavailable';
@@ -149,7 +155,7 @@ function reason(cause: unknown): string {
 /** Max size of an answer, in bytes. A valid one has a few KiB. */
 const MAX_BYTES = 1 << 20;
 
-function once(
+function requestOnce(
   endpoint: Endpoint,
   method: string,
   path: string,

@@ -101,7 +101,7 @@ export const listParked = request(
 
 /** An upload session that the parent opened for a blob, stored so that any syncer can resume it. */
 const Session = { repository: Repository, digest: Digest };
-export const keepSession = request(
+export const storeSession = request(
   'storage.session.keep',
   Type.Object({ ...Session, location: Type.String({ maxLength: 8192 }) }),
   Type.Object({}),

@@ -18,18 +18,18 @@ import { checkLoginServer } from './http/login-server.ts';
 import { MINIMUM_RATE } from './http/minimum-rate.ts';
 import { foldName } from './http/repository-name.ts';
 import { TrustedProxies } from './http/trusted-proxies.ts';
-import { arrivingRoutes } from './routes/arriving.ts';
-import { baseRoutes } from './routes/base.ts';
-import { blobRoutes } from './routes/blobs.ts';
-import { changeRoutes } from './routes/changes.ts';
-import { childRoutes } from './routes/children.ts';
-import { manifestRoutes } from './routes/manifests.ts';
-import { referrerRoutes } from './routes/referrers.ts';
-import { reportRoutes } from './routes/reports.ts';
-import type { CallTimes, Gateway } from './routes/resource.ts';
-import { tagRoutes } from './routes/tags.ts';
-import { tokenRoutes } from './routes/token.ts';
-import { uploadRoutes } from './routes/uploads.ts';
+import { registerArrivingRoutes } from './routes/arriving.ts';
+import { registerBaseRoutes } from './routes/base.ts';
+import { registerBlobRoutes } from './routes/blobs.ts';
+import { registerChangeRoutes } from './routes/changes.ts';
+import { registerChildRoutes } from './routes/children.ts';
+import { registerManifestRoutes } from './routes/manifests.ts';
+import { registerReferrerRoutes } from './routes/referrers.ts';
+import { registerReportRoutes } from './routes/reports.ts';
+import type { Gateway, RouteTimes } from './routes/resource.ts';
+import { registerTagRoutes } from './routes/tags.ts';
+import { registerTokenRoutes } from './routes/token.ts';
+import { registerUploadRoutes } from './routes/uploads.ts';
 import { type CertificateAndKey, secureOptions } from './tls/tls.ts';
 import type { SniCallback } from './tls/workload-tls.ts';
 
@@ -51,10 +51,10 @@ export type AppOptions = {
   anyName?: boolean;
   /** No other gateway of the layer takes writes. Left out: others may exist. */
   alone?: boolean;
-  times?: Partial<CallTimes>;
+  times?: Partial<RouteTimes>;
 };
 
-const TIMES: CallTimes = {
+const TIMES: RouteTimes = {
   idleMs: 60_000,
   minimumRate: MINIMUM_RATE,
   renewMs: CLAIM_RENEW_MS,
@@ -73,17 +73,17 @@ const LAST_STREAMS_MS = 2_500;
 
 /** All routes of the gateway. */
 export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)[] = [
-  baseRoutes,
-  tokenRoutes,
-  blobRoutes,
-  uploadRoutes,
-  manifestRoutes,
-  tagRoutes,
-  referrerRoutes,
-  changeRoutes,
-  childRoutes,
-  reportRoutes,
-  arrivingRoutes,
+  registerBaseRoutes,
+  registerTokenRoutes,
+  registerBlobRoutes,
+  registerUploadRoutes,
+  registerManifestRoutes,
+  registerTagRoutes,
+  registerReferrerRoutes,
+  registerChangeRoutes,
+  registerChildRoutes,
+  registerReportRoutes,
+  registerArrivingRoutes,
 ];
 
 /** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */

@@ -8,4 +8,4 @@ export type On = <Q extends TSchema, R extends TSchema>(
 ) => void;
 
 /** A reply without content. */
-export const noReply = () => ({});
+export const emptyReply = () => ({});

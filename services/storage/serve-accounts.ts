@@ -15,7 +15,7 @@ import {
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
 import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit/audit-facts.ts';
-import { noReply, type On } from './on.ts';
+import { emptyReply, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
 /** Answers the requests of accounts. Every change is an entry of the audit log. */
@@ -30,7 +30,7 @@ export function serveAccounts(on: On, { accounts, declared, audit }: Storage): v
     audit.change(facts('token/change', q.name, changedToken(q)), () => accounts.change(q)),
   );
   on(deleteToken, (q) =>
-    audit.change(facts('token/delete', q.name), () => accounts.delete(q.name)).then(noReply),
+    audit.change(facts('token/delete', q.name), () => accounts.delete(q.name)).then(emptyReply),
   );
   on(showToken, (q) => accounts.show(q.name));
   on(listTokens, (q) => accounts.list(q));
@@ -39,7 +39,7 @@ export function serveAccounts(on: On, { accounts, declared, audit }: Storage): v
   );
   on(showScopeMap, (q) => accounts.showScopeMap(q.name));
   on(deleteScopeMap, (q) =>
-    audit.change(facts('scope/delete', q.name), () => accounts.deleteScopeMap(q.name)).then(noReply),
+    audit.change(facts('scope/delete', q.name), () => accounts.deleteScopeMap(q.name)).then(emptyReply),
   );
   on(listScopeMaps, (q) => accounts.listScopeMaps(q));
   on(getAccount, (q) => accounts.account(q.name));

@@ -26,13 +26,13 @@ import {
 } from '#proto/content/ingests.ts';
 import { checkContent, collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
 import {
-  cleanRepository,
   deleteManifest,
+  deleteSynchronized,
   deleteTag,
   getManifest,
   listBases,
   listDiffering,
-  listExcluded,
+  listLeftOut,
   listReferrers,
   listRepositories,
   listTags,
@@ -48,7 +48,7 @@ import { getWebhookPosition, retainWebhooks, storeWebhookPosition } from '#proto
 import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { currentCaller, runAs } from './audit/caller-context.ts';
 import type { ReportAdmission } from './history/history-room.ts';
-import { noReply, type On } from './on.ts';
+import { emptyReply, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
@@ -70,7 +70,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
     };
     const tracked = (query: Parameters<typeof handler>[0], caller: RequestSender) => {
       const answer = runAs(caller, () => run(query));
-      const done = answer.then(noReply, noReply).finally(() => inFlight.delete(done));
+      const done = answer.then(emptyReply, emptyReply).finally(() => inFlight.delete(done));
       inFlight.add(done);
       return answer;
     };
@@ -79,41 +79,41 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
 
   on(locateBlob, (q) => blobs.locate(q.repository, q.digest));
   on(missingBlobs, async (q) => ({ digests: await blobs.missing(q.digests) }));
-  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(noReply));
+  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(emptyReply));
   on(repositoriesOfBlob, async (q) => ({ repositories: await blobs.repositories(q.digest, q.limit) }));
-  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(noReply));
+  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(emptyReply));
   on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
 
   on(startUpload, (q) => ingests.startUpload(q));
   on(claimUpload, (q) => ingests.claimUpload(q));
   on(uploadStatus, (q) => ingests.uploadStatus(q));
-  on(abortUpload, (q) => ingests.abortUpload(q).then(noReply));
+  on(abortUpload, (q) => ingests.abortUpload(q).then(emptyReply));
   on(claimTransfer, (q) => ingests.claimTransfer(q));
-  on(renewClaim, (q) => ingests.renew(q).then(noReply));
-  on(releaseClaim, (q) => ingests.release(q).then(noReply));
-  on(discardIngest, (q) => ingests.discard(q).then(noReply));
+  on(renewClaim, (q) => ingests.renew(q).then(emptyReply));
+  on(releaseClaim, (q) => ingests.release(q).then(emptyReply));
+  on(discardIngest, (q) => ingests.discard(q).then(emptyReply));
 
   on(putManifest, (q) => manifests.put(q));
   on(getManifest, (q) => manifests.get(q.repository, q.reference));
   on(missingManifests, async (q) => ({ digests: await manifests.missing(q.repository, q.digests) }));
-  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(noReply));
-  on(listExcluded, (q) => manifests.listExcluded(q.repository, q));
+  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(emptyReply));
+  on(listLeftOut, (q) => manifests.listLeftOut(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
 
-  on(putTag, (q) => tags.put(q.repository, q).then(noReply));
-  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(noReply));
+  on(putTag, (q) => tags.put(q.repository, q).then(emptyReply));
+  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(emptyReply));
   on(listTags, (q) => tags.list(q.repository, q));
   on(listBases, (q) => tags.listBases(q.repository, q));
   on(listDiffering, (q) => tags.listDiffering(q));
-  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(noReply));
+  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(emptyReply));
   on(listRepositories, (q) => tags.listRepositories(q));
-  on(cleanRepository, (q) => manifests.deleteSynchronized(q.repository));
+  on(deleteSynchronized, (q) => manifests.deleteSynchronized(q.repository));
   on(storageStatus, () => storage.status());
 
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
 
   on(listChanges, (q) => storage.feed.list(q));
-  on(storeCursor, (q) => storage.parentCursor.store(q.scopeHash, q.cursor).then(noReply));
+  on(storeCursor, (q) => storage.parentCursor.store(q.scopeHash, q.cursor).then(emptyReply));
   on(getCursor, (q) => storage.parentCursor.get(q.scopeHash));
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
@@ -125,13 +125,13 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
     room.charge(q.child, q.bytes);
     return {};
   });
-  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(noReply));
+  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(emptyReply));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) =>
     audit.change({ action: 'child/deactivate', subject: q.name }, () => children.deactivate(q.name)),
   );
-  on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(noReply));
+  on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(emptyReply));
   on(layerInstance, () => children.getIdentity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
@@ -141,8 +141,8 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
 
   const { webhooks } = storage;
   on(getWebhookPosition, (q) => webhooks.get(q.webhook));
-  on(storeWebhookPosition, (q) => webhooks.keep(q.webhook, q.place).then(noReply));
-  on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(noReply));
+  on(storeWebhookPosition, (q) => webhooks.store(q.webhook, q.place).then(emptyReply));
+  on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(emptyReply));
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);

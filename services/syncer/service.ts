@@ -9,7 +9,7 @@ import { type Context, ended } from '../process/run.ts';
 import { coordinate } from './coordinator/coordinator.ts';
 import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
-import { ParentSettings } from './link/parent/settings.ts';
+import { SyncerSettings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
@@ -39,7 +39,7 @@ export async function runSyncer(context: Context): Promise<void> {
   // Before the first configuration arrives, too.
   context.serves();
   const workload = workloadOf(env);
-  await using settings = new ParentSettings(
+  await using settings = new SyncerSettings(
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
     workload && new TrustBundle(workload, log),
@@ -115,7 +115,7 @@ type InForce = {
 };
 
 /** Applies each configuration to the settings and the pools. */
-function followConfiguration(bus: StateWatcher, settings: ParentSettings, pools: WorkerPool[]): InForce {
+function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools: WorkerPool[]): InForce {
   const { promise: received, resolve } = Promise.withResolvers<void>();
   let reserve = RESERVE;
   let before = '';

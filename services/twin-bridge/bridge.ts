@@ -41,7 +41,7 @@ export type Bridge = Disposable & {
 };
 
 /** Applies the documents of a source until disposed. */
-export function bridge(
+export function startBridge(
   bus: Bus,
   log: Log,
   source: DocumentSource,
@@ -74,7 +74,7 @@ export function bridge(
   const state = (): DesiredState['state'] => {
     if (!last) return 'unknown';
     if (complaints.length > 0) return 'refused';
-    return publisher.isSettled && declarer.isSettled ? 'applied' : 'pending';
+    return publisher.isApplied && declarer.isApplied ? 'applied' : 'pending';
   };
   const desired = (): DesiredState => ({
     ...(last?.version !== undefined && { version: last.version }),

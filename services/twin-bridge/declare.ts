@@ -21,23 +21,23 @@ export class Declarer implements Disposable {
   readonly #log: Log;
   readonly #end = new AbortController();
   readonly #unlisten: () => void;
-  readonly #onSettled: () => void;
+  readonly #onApplied: () => void;
   #wanted: DeclaredAccount[] | undefined;
   /** What storage accepted last. */
   #declared: DeclaredAccount[] | undefined;
   #isRunning = false;
   #isPending = false;
 
-  /** @param onSettled called when storage has accepted the wanted accounts */
-  constructor(bus: DeclarerBus, log: Log, onSettled: () => void = () => {}) {
+  /** @param onApplied called when storage has accepted the wanted accounts */
+  constructor(bus: DeclarerBus, log: Log, onApplied: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
-    this.#onSettled = onSettled;
+    this.#onApplied = onApplied;
     this.#unlisten = bus.listen(storageStarted, () => void this.#send());
   }
 
   /** Whether storage has accepted the wanted accounts. */
-  get isSettled(): boolean {
+  get isApplied(): boolean {
     return this.#wanted !== undefined && this.#declared === this.#wanted;
   }
 
@@ -66,7 +66,7 @@ export class Declarer implements Disposable {
         failures = 0;
         if (this.#declared !== accounts) {
           this.#declared = accounts;
-          this.#onSettled();
+          this.#onApplied();
         }
       } catch (err) {
         if (signal.aborted) break;

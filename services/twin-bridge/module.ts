@@ -1,13 +1,13 @@
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { ended } from '../process/run.ts';
-import { type BridgeOptions, bridge } from './bridge.ts';
+import { type BridgeOptions, startBridge } from './bridge.ts';
 import type { ModuleTwin } from './iot-edge/module-twin.ts';
 import type { DirectMethod } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
 import { type ReportOptions, TwinReporter } from './report/twin-reporter.ts';
 import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
 import type { DocumentSource } from './source/source.ts';
-import { withLowerLayers } from './source/with-lower-layers.ts';
+import { withLowerDocument } from './source/with-lower-document.ts';
 
 export type ModuleOptions = {
   bus: Bus;
@@ -29,8 +29,12 @@ export async function runModule({ bus, log, signal, ...options }: ModuleOptions)
   const { promise: started, resolve } = Promise.withResolvers<TwinReporter>();
   await using twin = start(directMethods(bus, log, async () => (await started).makeReport()));
   const twinSource = bridgeOptions.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
-  const source = file ? withLowerLayers(twinSource, file) : twinSource;
-  using running = bridge(bus, log, source, { ...bridgeOptions, late: true, session: () => twin.session });
+  const source = file ? withLowerDocument(twinSource, file) : twinSource;
+  using running = startBridge(bus, log, source, {
+    ...bridgeOptions,
+    late: true,
+    session: () => twin.session,
+  });
   using reporter = new TwinReporter({
     bus,
     log,

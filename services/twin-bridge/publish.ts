@@ -26,7 +26,7 @@ export class Publisher implements Disposable {
   readonly #bus: PublisherBus;
   readonly #log: Log;
   readonly #unwatch: () => void;
-  readonly #onSettled: () => void;
+  readonly #onApplied: () => void;
   #wanted: Configuration | undefined;
   /** The configuration last read from the bus, or written to it. */
   #inForce: Configuration | undefined;
@@ -34,16 +34,16 @@ export class Publisher implements Disposable {
   #isPending = false;
   #isEnded = false;
 
-  /** @param onSettled called when the wanted configuration is in force */
-  constructor(bus: PublisherBus, log: Log, onSettled: () => void = () => {}) {
+  /** @param onApplied called when the wanted configuration is in force */
+  constructor(bus: PublisherBus, log: Log, onApplied: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
-    this.#onSettled = onSettled;
+    this.#onApplied = onApplied;
     this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#reconcile());
   }
 
   /** Whether the wanted configuration is in force. */
-  get isSettled(): boolean {
+  get isApplied(): boolean {
     return this.#wanted !== undefined && this.#inForce === this.#wanted;
   }
 
@@ -81,7 +81,7 @@ export class Publisher implements Disposable {
     await this.#putIfDifferent(wanted);
     if (this.#inForce === wanted) return;
     this.#inForce = wanted;
-    this.#onSettled();
+    this.#onApplied();
   }
 
   async #putIfDifferent(wanted: Configuration): Promise<void> {

@@ -5,7 +5,7 @@ import { environmentDefaults } from '#proto/document/resolve/module-environment.
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { workloadOf } from '#proto/iot-edge/workload.ts';
 import { type Context, ended } from '../process/run.ts';
-import { bridge } from './bridge.ts';
+import { startBridge } from './bridge.ts';
 import { runModule } from './module.ts';
 import { fileSource } from './source/file-source.ts';
 import { emptySource } from './source/source.ts';
@@ -30,7 +30,7 @@ export async function runTwinBridge({ bus, data, log, signal, env, serves }: Con
       startTwin({ workload, dataFolder: data, methods, log });
     return runModule({ bus, log, signal, serves, version: version(), bridgeOptions: options, file, start });
   }
-  using _bridge = bridge(bus, log, file ?? emptySource, options);
+  using _bridge = startBridge(bus, log, file ?? emptySource, options);
   serves();
   await ended(signal);
 }

@@ -17,7 +17,7 @@ const full = process.env.TERRACE_FULL === '1';
 const CLIENTS = full ? 200 : 16;
 const GRACE_MS = 1_000;
 /** The supervisor restarts a program that ran for this time at once, and one that ends sooner later each time. */
-const SETTLED_MS = full ? 31_000 : 0;
+const STABLE_MS = full ? 31_000 : 0;
 /** The minimum of each. The kills are spread over the pushes. */
 const PUSHES = full ? 6_000 : 36;
 const KILLS = full ? 24 : 3;
@@ -220,7 +220,7 @@ test('no push is lost while clients push, pull and delete, garbage is collected 
       if (clients.counts.pushed < ((stats.kills + 1) * PUSHES) / (KILLS + 1)) continue;
       const program = PROGRAMS[Math.floor(next() * PROGRAMS.length)] as string;
       if (layer.pids()[program] === undefined) continue;
-      if (Date.now() - (killed.get(program) ?? 0) < SETTLED_MS) continue;
+      if (Date.now() - (killed.get(program) ?? 0) < STABLE_MS) continue;
       killed.set(program, Date.now());
       layer.killWithoutWaiting(program);
       stats.kills += 1;

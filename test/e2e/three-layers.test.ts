@@ -19,7 +19,7 @@ const DOWN_MS = full ? 2_000 : 700;
 const KILL_MS = full ? 3_000 : 1_500;
 const KILLS = full ? 20 : 3;
 /** The supervisor restarts a program that ran for this time at once, and one that ends sooner later each time. */
-const SETTLED_MS = 31_000;
+const STABLE_MS = 31_000;
 const SETTLE_MS = full ? 180_000 : 30_000;
 
 type Stack = { cloud: Awaited<ReturnType<typeof startCloud>>; links: FaultProxy[]; layers: TestLayer[] };
@@ -136,7 +136,7 @@ class FaultInjector {
         })),
       );
       const ready = [...programs, { name: 'cloud', kill: () => cloud.restart() }].filter(
-        ({ name }) => Date.now() - (killed.get(name) ?? 0) > SETTLED_MS,
+        ({ name }) => Date.now() - (killed.get(name) ?? 0) > STABLE_MS,
       );
       const victim = ready[Math.floor(this.#next() * ready.length)];
       if (!victim) return;

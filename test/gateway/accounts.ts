@@ -3,18 +3,18 @@ import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from 
 import type { RepositoryAction } from '#proto/accounts/scopes.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { until } from '../support/until.ts';
-import type { TestLayer } from './layer.ts';
+import type { GatewayRig } from './gateway-rig.ts';
 
 /** Creates and changes tokens of a layer through the same requests as the command line. */
 export class Tokens {
-  readonly #layer: TestLayer;
+  readonly #layer: GatewayRig;
   readonly #operator: Bus;
 
-  static async of(layer: TestLayer): Promise<Tokens> {
+  static async of(layer: GatewayRig): Promise<Tokens> {
     return new Tokens(layer, await layer.testBus.connect('operator'));
   }
 
-  private constructor(layer: TestLayer, operator: Bus) {
+  private constructor(layer: GatewayRig, operator: Bus) {
     this.#layer = layer;
     this.#operator = operator;
   }
@@ -91,7 +91,7 @@ export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /** Requests a Bearer token for the scopes with the credentials. */
 export async function tokenFor(
-  layer: TestLayer,
+  layer: GatewayRig,
   headers: Record<string, string>,
   ...scopes: string[]
 ): Promise<string> {

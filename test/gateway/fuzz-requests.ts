@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { sha256, sha512 } from './layer.ts';
+import { sha256, sha512 } from './gateway-rig.ts';
 
 /** Requests of a fuzzing client: HTTP, with arbitrary targets, headers and bodies. */
 

@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { after } from 'node:test';
 import { until } from '../support/until.ts';
-import { kill, type TestLayer } from './layer.ts';
+import { type GatewayRig, kill } from './gateway-rig.ts';
 
 /** Starts a gateway process of the layer, killed after the test. @returns the process and its port */
 export async function gatewayProcess(
-  layer: TestLayer,
+  layer: GatewayRig,
   env: NodeJS.ProcessEnv = {},
 ): Promise<{ child: ChildProcess; port: number }> {
   const child = layer.spawn('gateway', { TERRACE_LISTEN: '127.0.0.1:0', TERRACE_LOG: 'info', ...env });

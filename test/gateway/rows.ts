@@ -1,6 +1,6 @@
 import { equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { sha256, type TestLayer } from './layer.ts';
+import { type GatewayRig, sha256 } from './gateway-rig.ts';
 
 /** One request and its expected answer. `title` defaults to the method, the path and the status. */
 export type Row = {
@@ -16,7 +16,7 @@ export type Row = {
   text?: string | Uint8Array;
 };
 
-export function rows(layer: () => TestLayer, table: Row[]): void {
+export function rows(layer: () => GatewayRig, table: Row[]): void {
   for (const row of table) {
     const title =
       row.title ??
@@ -25,7 +25,7 @@ export function rows(layer: () => TestLayer, table: Row[]): void {
   }
 }
 
-export async function check(layer: TestLayer, row: Row): Promise<Response> {
+export async function check(layer: GatewayRig, row: Row): Promise<Response> {
   const { send, headers, body, status, code, expectedHeaders = {}, text } = row;
   const response = await layer.fetch(...send, {
     ...(headers && { headers }),

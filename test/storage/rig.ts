@@ -5,7 +5,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { type Claim, commitBlob, startUpload } from '#proto/content/ingests.ts';
-import { type ExcludedManifest, getManifest, putManifest } from '#proto/content/manifests.ts';
+import { getManifest, type LeftOutManifest, putManifest } from '#proto/content/manifests.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import type { UserName } from '#proto/contract/users.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
@@ -65,7 +65,7 @@ export class Client {
       expect?: string | null;
       base?: boolean;
       arrived?: boolean;
-      leftOut?: ExcludedManifest[];
+      leftOut?: LeftOutManifest[];
     } = {},
   ): Promise<string> {
     const bytes = manifest instanceof Uint8Array ? manifest : jsonOf(manifest);

@@ -6,7 +6,7 @@ import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { runSyncer } from '../../services/syncer/service.ts';
-import { TestLayer } from '../gateway/layer.ts';
+import { GatewayRig } from '../gateway/gateway-rig.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { until } from '../support/until.ts';
 
@@ -14,7 +14,7 @@ import { until } from '../support/until.ts';
  * A layer with two syncers that run in this process. Its configuration is written without the checks of a document.
  */
 export class SyncerRig implements AsyncDisposable {
-  readonly layer: TestLayer;
+  readonly layer: GatewayRig;
   readonly passes: PassResult[] = [];
   /** The syncers that started a transfer. */
   readonly activeSyncers = new Set<string>();
@@ -26,7 +26,7 @@ export class SyncerRig implements AsyncDisposable {
   readonly #running: Promise<void>[] = [];
 
   static async start(parent: string, fields: Partial<Configuration>): Promise<SyncerRig> {
-    const rig = new SyncerRig(await TestLayer.start(), parent);
+    const rig = new SyncerRig(await GatewayRig.start(), parent);
     const { testBus, data } = rig.layer;
     rig.#bus = await testBus.connect('syncer');
     rig.#bridge = await testBus.connect('twin-bridge');
@@ -44,7 +44,7 @@ export class SyncerRig implements AsyncDisposable {
     return rig;
   }
 
-  private constructor(layer: TestLayer, parent: string) {
+  private constructor(layer: GatewayRig, parent: string) {
     this.layer = layer;
     this.#parent = parent;
   }

@@ -13,7 +13,7 @@ import {
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
-import { bridge } from '../../services/twin-bridge/bridge.ts';
+import { startBridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, SourceState } from '../../services/twin-bridge/source/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { until } from '../support/until.ts';
@@ -53,7 +53,7 @@ async function startRig(text: string, overrides: Overrides = {}) {
   operator.listen(configurationRefused, ({ id, data }) => isNew(id) && events.push(data.complaints));
   await operator.flush();
   const source = new ScriptedSource(text);
-  const running = bridge(bus, quiet, source, { overrides }, 20);
+  const running = startBridge(bus, quiet, source, { overrides }, 20);
   return {
     server,
     source,

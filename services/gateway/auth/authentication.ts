@@ -27,7 +27,7 @@ const NONE: string[] = [];
 export class Authentication {
   readonly #options: AuthenticationOptions;
   readonly #accounts: AccountCache;
-  readonly #logIn: PasswordLogin;
+  readonly #passwordLogin: PasswordLogin;
   readonly #bearer = new Bearer();
   #patterns = NONE;
   #anonymous: CallerIdentity = { name: '', anonymous: true, rules: new AccessRules([]) };
@@ -37,7 +37,7 @@ export class Authentication {
     this.#accounts = new AccountCache(options.bus, options.patienceMs, () =>
       anonymousActions(this.#patterns),
     );
-    this.#logIn = new PasswordLogin(this.#accounts);
+    this.#passwordLogin = new PasswordLogin(this.#accounts);
   }
 
   /** Whether everyone may do everything now. @throws Fault `unavailable` */
@@ -69,7 +69,7 @@ export class Authentication {
     const credentials = basic(authorization);
     if (credentials) {
       caller.name = credentials.name;
-      const verified = await this.#logIn.verify(credentials, request.ip);
+      const verified = await this.#passwordLogin.verify(credentials, request.ip);
       return 'refused' in verified ? verified : { ...verified.identity, fingerprint: verified.fingerprint };
     }
     if (/^bearer(?: |$)/i.test(authorization))
@@ -85,7 +85,7 @@ export class Authentication {
     if (this.#isOpen(status)) return UNRESTRICTED;
     const carried = { ...(grant && { grant }), fingerprint };
     if (name === '') return { ...this.#anonymous, ...carried };
-    const verified = await this.#logIn.recheck(name, fingerprint);
+    const verified = await this.#passwordLogin.recheck(name, fingerprint);
     return 'refused' in verified ? verified : { ...verified.identity, ...carried };
   }
 
@@ -99,7 +99,7 @@ export class Authentication {
   ): Promise<{ identity: CallerIdentity; fingerprint: string } | Refused> {
     const status = await this.status();
     if (this.#isOpen(status)) return { identity: UNRESTRICTED, fingerprint: '' };
-    if (credentials) return this.#logIn.verify(credentials, address);
+    if (credentials) return this.#passwordLogin.verify(credentials, address);
     if (this.#patterns.length > 0) return { identity: this.#anonymous, fingerprint: '' };
     return { refused: 'authentication required' };
   }
@@ -124,7 +124,7 @@ export class Authentication {
     const { name, fingerprint, grant } = token;
     caller.name = name;
     if (name === '') return { ...this.#anonymous, grant };
-    const verified = await this.#logIn.recheck(name, fingerprint);
+    const verified = await this.#passwordLogin.recheck(name, fingerprint);
     return 'refused' in verified
       ? { ...verified, error: 'invalid_token' }
       : { ...verified.identity, grant, fingerprint };

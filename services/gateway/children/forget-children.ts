@@ -11,7 +11,7 @@ import type { ChildReports } from './child-reports.ts';
 /** Interval between checks without a signal of a change, in ms: a signal may be missed, or arrive too early. */
 const POLL_MS = 5 * 60_000;
 /** Changes within this time are checked together, in ms. */
-const SETTLE_MS = 500;
+const DEBOUNCE_MS = 500;
 const PAGE = 500;
 
 export type ForgetDeps = {
@@ -40,7 +40,7 @@ export function forgetDeletedChildren({ bus, reports, log, pollMs = POLL_MS }: F
     isChecking = true;
     changed = false;
     try {
-      for (const child of await deletedChildren(bus)) {
+      for (const child of await findDeletedChildren(bus)) {
         await reports.forget(child);
         log.info({ child }, 'deleted the state of a layer below, as its account was deleted');
       }
@@ -51,17 +51,17 @@ export function forgetDeletedChildren({ bus, reports, log, pollMs = POLL_MS }: F
     }
     isChecking = false;
     const wait = failures > 0 ? backoffMs(failures, { firstMs: 2_000, maxMs: pollMs }) : jittered(pollMs);
-    schedule(changed ? SETTLE_MS : wait);
+    schedule(changed ? DEBOUNCE_MS : wait);
   };
   const onChange = () => {
     if (changed) return;
     changed = true;
     // A running check may have read the state before this change; another one follows it.
-    if (!isChecking) schedule(SETTLE_MS);
+    if (!isChecking) schedule(DEBOUNCE_MS);
   };
   const unsubscribes = [accountsChanged, storageStarted].map((event) => bus.onInvalidation(event, onChange));
   bus.onGap(onChange);
-  schedule(SETTLE_MS);
+  schedule(DEBOUNCE_MS);
   return {
     [Symbol.dispose]() {
       for (const unsubscribe of unsubscribes) unsubscribe();
@@ -72,7 +72,7 @@ export function forgetDeletedChildren({ bus, reports, log, pollMs = POLL_MS }: F
 }
 
 /** Children that have state but no account, although they had one or would need one. */
-async function deletedChildren(bus: ForgetDeps['bus']): Promise<string[]> {
+async function findDeletedChildren(bus: ForgetDeps['bus']): Promise<string[]> {
   const known = new Map<string, boolean>();
   for (const state of [reportProgress, layersBelow]) {
     for (const [child, { account = false }] of await bus.list<typeof state.value>(state)) {

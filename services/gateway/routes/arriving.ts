@@ -12,7 +12,7 @@ import { type ArrivedBytes, ArrivingReader } from '../content/arriving-content.t
 import { length, sendParts } from '../content/send-blob.ts';
 import { digestParameter, parameter } from '../http/parameters.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 /**
  * Max waiting requests of an account: each connection of a child's syncers waits for bytes, and a syncer may have 64.
@@ -22,7 +22,7 @@ const MAX_WAITING_EACH = 256;
 const LOG_MS = 100;
 
 /** Content that is arriving from the parent, for the layers below: which blobs, and the bytes that have arrived. */
-export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerArrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, times, log, access } = gateway;
   const reader = new ArrivingReader(bus, volume, times.patienceMs);
   const waiters = new Waiters(app);
@@ -87,7 +87,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply;
   };
 
-  resource(app, gateway, ARRIVING_PATH, {
+  registerResource(app, gateway, ARRIVING_PATH, {
     GET: {
       needs: 'catalog',
       handler: list,
@@ -95,7 +95,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
         '200: blobs in transfer from the parent, as soon as the list differs from the one of the cursor `after`, or after `wait` seconds',
     },
   });
-  resource(app, gateway, `${ARRIVING_PATH}/:digest`, {
+  registerResource(app, gateway, `${ARRIVING_PATH}/:digest`, {
     GET: {
       needs: 'login',
       handler: get,

@@ -9,11 +9,11 @@ import { length, type Part, sendParts } from '../content/send-blob.ts';
 import { digestParameter, repositoryOf } from '../http/parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 
-export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerBlobRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
@@ -60,7 +60,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.code(202).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/:digest', {
+  registerResource(app, gateway, '/v2/:name/blobs/:digest', {
     GET: {
       needs: 'content/read',
       handler: get,

@@ -15,7 +15,7 @@ import { sees } from '../auth/request-caller.ts';
 import { recordPresence } from '../children/child-presence.ts';
 import { Waiters, waitOf } from '../children/long-poll.ts';
 import { parameter } from '../http/parameters.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const PAGE = 1_000;
 
@@ -23,7 +23,7 @@ const PAGE = 1_000;
  * Change feed for the layers below: the changes after the cursor `after` that the caller may see. Without any, the
  * answer waits for the next one, for at most `wait` seconds.
  */
-export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerChangeRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, access } = gateway;
   const patience = { patience: gateway.times.patienceMs };
   const waiters = new Waiters(app);
@@ -67,7 +67,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
     reply.header('cache-control', 'no-store').type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, CHANGES_PATH, {
+  registerResource(app, gateway, CHANGES_PATH, {
     GET: {
       needs: 'catalog',
       handler: changes,

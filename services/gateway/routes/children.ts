@@ -12,13 +12,13 @@ import { onBehalfOf } from '../auth/request-caller.ts';
 import { clientAddress } from '../children/child-presence.ts';
 import { childParameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';
 
 /** Activation of layers below. It writes nothing into a repository, so a ReadOnly layer allows it too. */
-export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerChildRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
 
   /** The first instance of a child that activates is the active one until it is deactivated. */
@@ -36,7 +36,7 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, childPath(':child'), {
+  registerResource(app, gateway, childPath(':child'), {
     PUT: {
       needs: 'config/write',
       handler: activate,

@@ -29,14 +29,14 @@ import { writeBody } from '../content/write-body.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
 import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
-import { completeDetached, type Gateway, type RouteHandler, resource } from './resource.ts';
+import { completeDespiteDisconnect, type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
-export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, instance, hashes, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
   /** Logs for the operator why an image of an index cannot be pulled. */
-  const logSkippedPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
+  const logLeftOutPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
     const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
     if (platform !== undefined) {
       log.info({ repository, digest, platform }, 'requested platform is not selected for this layer');
@@ -49,7 +49,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const place = await cache
       .manifest(repository, reference)
-      .catch(logSkippedPlatform(repository, reference));
+      .catch(logLeftOutPlatform(repository, reference));
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.header('content-length', place.size).send();
@@ -59,7 +59,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const get: RouteHandler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
-      logSkippedPlatform(repository, reference),
+      logLeftOutPlatform(repository, reference),
     );
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
@@ -81,7 +81,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       { repository, ...expect, ...(tags.length > 0 && { tags }) },
       reference,
     );
-    const { digest, subject } = await completeDetached(gateway, work);
+    const { digest, subject } = await completeDespiteDisconnect(gateway, work);
     reply.headers({
       location: manifestUrl(repository, digest),
       'docker-content-digest': digest,
@@ -173,7 +173,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.code(202).send();
   };
 
-  resource(app, gateway, '/v2/:name/manifests/:reference', {
+  registerResource(app, gateway, '/v2/:name/manifests/:reference', {
     GET: {
       needs: 'content/read',
       handler: get,

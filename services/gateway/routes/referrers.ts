@@ -3,12 +3,12 @@ import { listReferrers } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { nextLink } from '../http/locations.ts';
 import { digestParameter, parameter, repositoryOf } from '../http/parameters.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 /** Descriptors per page: with long annotations, they must not make a response that clients refuse (4 MiB). */
 const PAGE = 200;
 
-export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerReferrerRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Listing Referrers"
   const referrers: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
@@ -37,7 +37,7 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
     spec: 'end-12a, end-12b',
     answer: `200: an index of the referrers, ${PAGE} a page; \`artifactType\` filters`,
   } as const;
-  resource(app, gateway, '/v2/:name/referrers/:digest', {
+  registerResource(app, gateway, '/v2/:name/referrers/:digest', {
     GET: endpoint,
     HEAD: endpoint,
   });

@@ -16,12 +16,12 @@ import { forgetDeletedChildren } from '../children/forget-children.ts';
 import { ReportTurns } from '../children/report-turns.ts';
 import { childParameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const unzip = promisify(gunzip);
 
 /** Reports of the layers below: JSON, compressed with gzip if the header says so. */
-export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerReportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
   const reports = new ChildReports(bus);
   const turns = new ReportTurns();
@@ -52,7 +52,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
       // The child sends it again on another connection.
       if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child disconnected');
       const packed = request.headers['content-encoding'] === 'gzip';
-      const bytes = packed ? await unpacked(body) : body;
+      const bytes = packed ? await unpackReport(body) : body;
       const received = bytes.byteLength;
       // Before parsing, which takes many times the memory.
       await bus.call(chargeChild, { child, bytes: received }, { patience: times.patienceMs });
@@ -67,7 +67,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, reportPath(':child'), {
+  registerResource(app, gateway, reportPath(':child'), {
     POST: {
       needs: 'message/write',
       handler: take,
@@ -78,7 +78,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
 }
 
 /** @throws Fault `malformed`, `too-large` */
-async function unpacked(body: Buffer): Promise<Buffer> {
+async function unpackReport(body: Buffer): Promise<Buffer> {
   try {
     return await unzip(body, { maxOutputLength: MAX_REPORT_BYTES });
   } catch (cause) {

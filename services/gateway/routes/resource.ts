@@ -40,12 +40,12 @@ export type Gateway = {
   longPolls: LongPolls;
   /** Work that continues after its client has disconnected: the claim of a broken upload must still be released. */
   pending: Set<Promise<unknown>>;
-  times: CallTimes;
+  times: RouteTimes;
   /** Its disposal sends the last entries. */
   auditTrail: AsyncDisposable;
 };
 
-export type CallTimes = {
+export type RouteTimes = {
   /** A body that delivers nothing for this time ends, in ms; so does a reader that accepts nothing. */
   idleMs: number;
   /** A slower body ends; the bytes received before are stored. */
@@ -84,7 +84,7 @@ declare module 'fastify' {
  * Registers one path and its methods: every other method is answered 405. Checks the access of the caller first and
  * then, for a write of content, the mode.
  */
-export function resource(
+export function registerResource(
   app: FastifyInstance,
   gateway: Gateway,
   url: string,
@@ -123,7 +123,7 @@ function checkMode(gateway: Gateway): void {
  * Awaits work that is completed even if the client has disconnected, such as the release of a claim, and registers it:
  * the process waits for it, too, before it ends.
  */
-export async function completeDetached<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
+export async function completeDespiteDisconnect<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
   gateway.pending.add(work);
   try {
     return await work;

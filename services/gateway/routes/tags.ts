@@ -3,12 +3,12 @@ import { listRepositories, listTags } from '#proto/content/manifests.ts';
 import { sees } from '../auth/request-caller.ts';
 import { linkNext, type PageRequest, pageOf } from '../http/paging.ts';
 import { repositoryOf } from '../http/parameters.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 /** Repositories per call to storage. */
 const BATCH = 1_000;
 
-export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerTagRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times } = gateway;
   const patience = { patience: times.patienceMs };
 
@@ -52,11 +52,11 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
     spec: 'end-8a, end-8b',
     answer: '200: the tags in bytewise order; `n` and `last` select a page',
   } as const;
-  resource(app, gateway, '/v2/:name/tags/list', { GET: ofTags, HEAD: ofTags });
+  registerResource(app, gateway, '/v2/:name/tags/list', { GET: ofTags, HEAD: ofTags });
   const ofRepositories = {
     needs: 'catalog',
     handler: catalog,
     answer: '200: the repositories that the caller may see; `n` and `last` select a page',
   } as const;
-  resource(app, gateway, '/v2/_catalog', { GET: ofRepositories, HEAD: ofRepositories });
+  registerResource(app, gateway, '/v2/_catalog', { GET: ofRepositories, HEAD: ofRepositories });
 }

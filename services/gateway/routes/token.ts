@@ -7,13 +7,13 @@ import { narrow } from '../auth/docker-scopes.ts';
 import type { LoginCredentials } from '../auth/password-login.ts';
 import { parameters } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { type Gateway, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const MAX_FORM_BYTES = 64 * 1_024;
 
 /** Docker's token protocol, and the form of it that Azure Container Registry's clients use (OAuth 2, RFC 6749). */
-export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerTokenRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { access, times } = gateway;
 
   /** @throws Fault `unauthorized` */
@@ -63,7 +63,7 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
   const answer = '200: a Bearer token for the scopes; 401: the login is refused';
   // Every proxy forwards paths below /v2/; clients of Azure Container Registry use the others.
   for (const path of ['/v2/token', '/acr/oauth2/token', '/oauth2/token']) {
-    resource(app, gateway, path, {
+    registerResource(app, gateway, path, {
       GET: { needs: 'nothing', handler: get, answer },
       POST: { needs: 'nothing', handler: post, answer: `${answer}; 400: the form is not valid (RFC 6749)` },
     });

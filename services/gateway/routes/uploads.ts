@@ -23,13 +23,13 @@ import { type WrittenBody, writeBody } from '../content/write-body.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';
 import { parameter, repositoryOf, segment } from '../http/parameters.ts';
 import { parseContentRange, uploadRange } from '../http/ranges.ts';
-import { completeDetached, type Gateway, type RouteHandler, resource } from './resource.ts';
+import { completeDespiteDisconnect, type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 /**
  * Uploads. Acknowledged bytes stay: an upload whose connection breaks ends at the last byte received, and continues
  * from there in any process. A PUT with a wrong digest ends its upload, as in docker-registry.
  */
-export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerUploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, instance, times, hashes, log, access } = gateway;
   const patience = { patience: times.patienceMs };
   const hold = (claim: Claim) => new ClaimRenewal(bus, claim, times.renewMs, log);
@@ -46,7 +46,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (mount === undefined && digest !== undefined) {
       parseDigestName(digest);
       const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
-      await completeDetached(gateway, putMonolithic(request, reply, repository, digest, claim));
+      await completeDespiteDisconnect(gateway, putMonolithic(request, reply, repository, digest, claim));
       return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
@@ -101,7 +101,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const append: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
-    const end = await completeDetached(gateway, appendChunk(request, reply, repository, id));
+    const end = await completeDespiteDisconnect(gateway, appendChunk(request, reply, repository, id));
     return accepted(reply.code(202), repository, id, end);
   };
 
@@ -124,7 +124,10 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const finish: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const digest = parseDigestName(parameter(request, 'digest') ?? '');
-    await completeDetached(gateway, finishUpload(request, reply, repository, segment(request, 'id'), digest));
+    await completeDespiteDisconnect(
+      gateway,
+      finishUpload(request, reply, repository, segment(request, 'id'), digest),
+    );
     return created(reply, repository, digest);
   };
 
@@ -185,7 +188,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.code(204).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/uploads/', {
+  registerResource(app, gateway, '/v2/:name/blobs/uploads/', {
     POST: {
       needs: 'content/write',
       handler: start,
@@ -194,7 +197,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
         '202: an upload; with `digest`: 201, the blob in the body is committed; with `mount` (and `from`): 201 if the blob is mounted, else 202',
     },
   });
-  resource(app, gateway, '/v2/:name/blobs/uploads/:id', {
+  registerResource(app, gateway, '/v2/:name/blobs/uploads/:id', {
     GET: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204: the offset of the upload' },
     HEAD: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204 as for GET' },
     PATCH: {

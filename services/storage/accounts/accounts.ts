@@ -89,7 +89,7 @@ export class Accounts {
   async rotate({ name, password, expires }: Static<typeof rotateToken.query>): Promise<WithPassword> {
     this.#mustBeAhead(expires);
     return this.#withPassword(password, expires, async (passwordRecord) => {
-      const record = mustBeOurs(name, await this.#token(name));
+      const record = mustNotBeDeclared(name, await this.#token(name));
       const others = record.passwords.filter((each) => each.name !== password);
       const passwords = [...others, passwordRecord].sort((a, b) => (a.name < b.name ? -1 : 1));
       return { name, record: { ...record, passwords }, also: [] };
@@ -99,7 +99,7 @@ export class Accounts {
   async change(query: Static<typeof changeToken.query>): Promise<Token> {
     const { name, dropPassword } = query;
     return this.#locked(async () => {
-      const before = mustBeOurs(name, await this.#token(name));
+      const before = mustNotBeDeclared(name, await this.#token(name));
       const { enabled = before.enabled, scopeMap = before.scopeMap } = query;
       await this.#scopeMaps.mustHave(scopeMap);
       const passwords = before.passwords.filter((each) => each.name !== dropPassword);
@@ -111,7 +111,7 @@ export class Accounts {
 
   async delete(name: string): Promise<void> {
     await this.#locked(async () => {
-      mustBeOurs(name, await this.#token(name));
+      mustNotBeDeclared(name, await this.#token(name));
       const { own } = (await this.#deps.metadata.scopeMap(name)) ?? {};
       const dropsScopeMap = own && !(await this.#scopeMaps.holder(name, name));
       await this.#write([...drop.token(name), ...(dropsScopeMap ? drop.scopeMap(name) : [])]);
@@ -218,7 +218,7 @@ export class Accounts {
 }
 
 /** @throws Fault `denied` if only the configuration document may change the token */
-function mustBeOurs(name: string, record: TokenRecord): TokenRecord {
+function mustNotBeDeclared(name: string, record: TokenRecord): TokenRecord {
   if (!record.declared) return record;
   throw new Fault(
     'denied',

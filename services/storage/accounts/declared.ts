@@ -79,7 +79,7 @@ export class DeclaredAccounts {
     // Before the lock `accounts`, because hashing is slow.
     for (const account of accounts) wanted.push(await this.#wantedOf(account, complaints));
     await locks.run('accounts', async () => {
-      const plan = planDeclared(wanted, await this.#existing(wanted), now());
+      const plan = planDeclared(wanted, await this.#readExisting(wanted), now());
       for (const complaint of plan.complaints) complaints.push(complaint);
       if (plan.newTokens > 0) mustBeBelowMax(metadata.counters.tokens + plan.newTokens - 1, 'tokens');
       if (plan.changes.length === 0) return;
@@ -128,7 +128,7 @@ export class DeclaredAccounts {
     return known;
   }
 
-  async #existing(wanted: WantedAccount[]): Promise<ExistingAccounts> {
+  async #readExisting(wanted: WantedAccount[]): Promise<ExistingAccounts> {
     const { metadata } = this.#deps;
     const tokens = new Map<string, TokenRecord>();
     for await (const [name, record] of metadata.tokens()) tokens.set(name, record);

@@ -40,10 +40,10 @@ export class ScopeMaps {
   }
 
   async put({ name, ...query }: Static<typeof putScopeMap.query>): Promise<ScopeMap> {
-    mustBeOwn(name);
+    mustNotBeSystem(name);
     const actions = actionsOf(query.actions);
     const before = await this.#metadata.scopeMap(name);
-    mustBeOurs(name, before);
+    mustNotBeDeclared(name, before);
     if (!before) this.mustHaveRoom();
     const { description = before?.description } = query;
     const record = { actions, ...(description && { description }), ...(before?.own && { own: before.own }) };
@@ -52,9 +52,9 @@ export class ScopeMaps {
   }
 
   async delete(name: string): Promise<void> {
-    mustBeOwn(name);
+    mustNotBeSystem(name);
     await this.show(name);
-    mustBeOurs(name, await this.#metadata.scopeMap(name));
+    mustNotBeDeclared(name, await this.#metadata.scopeMap(name));
     const holder = await this.holder(name);
     if (holder) {
       throw new Fault(
@@ -111,13 +111,13 @@ export function mustBeBelowMax(count: number, what: string): void {
 /** Actions as they are stored: each once, sorted. @throws Fault `malformed` */
 export const actionsOf = (texts: string[]): string[] => [...new Set(texts.map(parseAction))].sort();
 
-function mustBeOwn(name: string): void {
+function mustNotBeSystem(name: string): void {
   if (!name.startsWith('_')) return;
   throw new Fault('denied', `scope map ${name} can't be changed: choose a name that does not begin with _`);
 }
 
 /** @throws Fault `denied` if only the configuration document may change the scope map */
-function mustBeOurs(name: string, record: ScopeMapRecord | undefined): void {
+function mustNotBeDeclared(name: string, record: ScopeMapRecord | undefined): void {
   if (!record?.declared) return;
   throw new Fault(
     'denied',

@@ -60,7 +60,7 @@ export class Commits {
     sizeMustBe(expected, size);
     if (record.unclean) {
       const source = ingestFiles(folder).copy;
-      return { digest, size: await privateCopy(file, source, digest), source };
+      return { digest, size: await copyPrivately(file, source, digest), source };
     }
     await file.sync();
     // The hash of a writer is trusted only if one process wrote the entire file: then it covers exactly these bytes.
@@ -123,7 +123,7 @@ export class Commits {
  * Copies and hashes the file: an old writer may still have it open, so a file that it never opened is committed.
  * @returns the size in bytes
  */
-async function privateCopy(file: FileHandle, path: string, digest: string): Promise<number> {
+async function copyPrivately(file: FileHandle, path: string, digest: string): Promise<number> {
   await rm(path, { force: true });
   try {
     await using copy = await open(path, 'wx', 0o600);

@@ -34,7 +34,7 @@ const TAG = {
  * database needs (db/version_set.cc, `LogAndApply` and `Recover`), so a manifest without them is damaged.
  * @returns undefined if any part is damaged
  */
-export function readDatabaseManifest(file: Uint8Array): DatabaseManifest | undefined {
+export function parseDatabaseManifest(file: Uint8Array): DatabaseManifest | undefined {
   const edits: Edits = {};
   let cut = false;
   const tables = new Map<number, Table>();

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DatabaseManifest, readDatabaseManifest, type Table } from './database-manifest.ts';
+import { type DatabaseManifest, parseDatabaseManifest, type Table } from './database-manifest.ts';
 import { judgeLog, type WriterRules } from './log-verdict.ts';
 import { damageOf, type TableDamage } from './table-damage.ts';
 
@@ -49,7 +49,7 @@ export async function examine(folder: string, { mayLack, isSynced }: WriterRules
     const missing = { file: 'CURRENT', what: 'is missing' };
     return { empty: !isCreated, findings: isCreated ? [missing] : [], torn: [] };
   }
-  const manifest = await closedDatabaseManifestOf(folder, files, findings);
+  const manifest = await readClosedDatabaseManifest(folder, files, findings);
   if (!manifest) return { empty: false, findings, torn: [] };
   for (const table of manifest.tables) {
     const finding = await examineTable(folder, files.tables.get(table.number), table);
@@ -72,7 +72,7 @@ export function filesOf(names: string[]): DatabaseFiles {
 /** Finds damaged tables of an open database. A table that LevelDB has deleted meanwhile is not damage. */
 export async function examineTables(folder: string): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const manifest = await databaseManifestOf(folder, findings);
+  const manifest = await readDatabaseManifest(folder, findings);
   if (!manifest) return findings;
   const files = filesOf(await readdir(folder));
   for (const table of manifest.tables) {
@@ -91,7 +91,7 @@ export const liveLogs = (
   [...logs].filter(([number]) => number >= log || number === previousLog).sort(([a], [b]) => a - b);
 
 /** Reads the manifest that CURRENT names; adds a finding if it can't be read. */
-export async function databaseManifestOf(
+export async function readDatabaseManifest(
   folder: string,
   findings: Finding[],
 ): Promise<DatabaseManifest | undefined> {
@@ -104,7 +104,7 @@ export async function databaseManifestOf(
   }
   const file = await read(folder, name, findings);
   if (!file) return undefined;
-  const manifest = readDatabaseManifest(file);
+  const manifest = parseDatabaseManifest(file);
   if (!manifest) findings.push({ file: name, what: 'is damaged' });
   return manifest;
 }
@@ -113,12 +113,12 @@ export async function databaseManifestOf(
  * Like `readDatabaseManifest`, for a database that no process has open. A manifest that seems cut off and names missing
  * files has lost later records: LevelDB deletes a file only after a record of the manifest has removed it.
  */
-export async function closedDatabaseManifestOf(
+export async function readClosedDatabaseManifest(
   folder: string,
   { logs, tables }: DatabaseFiles,
   findings: Finding[],
 ): Promise<DatabaseManifest | undefined> {
-  const manifest = await databaseManifestOf(folder, findings);
+  const manifest = await readDatabaseManifest(folder, findings);
   if (!manifest?.cut) return manifest;
   const hasLog = manifest.log === 0 || logs.has(manifest.log);
   if (hasLog && manifest.tables.every(({ number }) => tables.has(number))) return manifest;

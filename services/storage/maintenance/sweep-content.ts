@@ -50,7 +50,7 @@ async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
 
 async function removeContent(sweep: Sweep, digest: string, size: number | undefined): Promise<void> {
   const { metadata, store, grace, locks, found, dryRun } = sweep;
-  if ((await waiting(sweep, [digest])).has(digest)) return;
+  if ((await findWaiting(sweep, [digest])).has(digest)) return;
   await locks.run(`blob ${digest}`, async () => {
     const isRemoved = await grace.remove([digest], async () => {
       if (dryRun) return;
@@ -65,7 +65,7 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
 }
 
 /** Blobs that arrived over the link and may yet be named: the rest of an image may need many windows. */
-export async function waiting({ metadata, rules, now }: Sweep, digests: string[]): Promise<Set<string>> {
+export async function findWaiting({ metadata, rules, now }: Sweep, digests: string[]): Promise<Set<string>> {
   const records = await metadata.transferredByDigest(digests);
   const isRetained = (since: number | undefined) => since !== undefined && now() < since + rules.transfersMs;
   return new Set(digests.filter((_, i) => isRetained(records[i]?.since)));

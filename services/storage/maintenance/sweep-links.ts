@@ -5,7 +5,7 @@ import { splitDigest } from '#proto/oci/names.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import { drop } from '../metadata/metadata.ts';
 import type { Sweep } from './sweep.ts';
-import { waiting } from './sweep-content.ts';
+import { findWaiting } from './sweep-content.ts';
 
 /** Links checked at a time, which bounds memory. */
 const PAGE = 20_000;
@@ -75,7 +75,7 @@ async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>):
 async function dropLinks(sweep: Sweep, repository: string, digests: string[]): Promise<void> {
   const { metadata, grace, locks, publish, found, dryRun, droppable } = sweep;
   await locks.run(`repository ${repository}`, async () => {
-    const retained = await waiting(sweep, digests);
+    const retained = await findWaiting(sweep, digests);
     if (!grace.marked(repository)) return;
     const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest));
     found.links += unneeded.length;

@@ -67,7 +67,7 @@ export class Journal {
       numbers.push(this.#last);
       this.#open.add(this.#last);
       const value: JournalEntry = [kind, repository, name, randomBytes(4).toString('hex')];
-      return { type: 'put', key: keys.entry(this.#last), value };
+      return { type: 'put', key: keys.journalEntry(this.#last), value };
     });
     return { entries, close: () => numbers.forEach((number) => void this.#open.delete(number)) };
   }
@@ -77,6 +77,9 @@ export class Journal {
     if (this.#last - this.#first < RETAINED + TRIM_BATCH) return [];
     const from = this.#first;
     this.#first += TRIM_BATCH;
-    return Array.from({ length: TRIM_BATCH }, (_, at) => ({ type: 'del', key: keys.entry(from + at) }));
+    return Array.from({ length: TRIM_BATCH }, (_, at) => ({
+      type: 'del',
+      key: keys.journalEntry(from + at),
+    }));
   }
 }

@@ -64,7 +64,7 @@ export const keys = {
   token: (name: string) => `a!${name}`,
   scopeMap: (name: string) => `c!${name}`,
   child: (child: string) => `h!${child}`,
-  entry: (number: number) => `j!${String(number).padStart(14, '0')}`,
+  journalEntry: (number: number) => `j!${String(number).padStart(14, '0')}`,
   outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
   webhook: (webhook: string) => `y!${webhook}`,
   signing: 'k!signing',
@@ -102,7 +102,7 @@ export const kinds = {
   token: 'a',
   scopeMap: 'c',
   child: 'h',
-  entry: 'j',
+  journalEntry: 'j',
   outbox: 'e',
   webhook: 'y',
 } as const;

@@ -79,7 +79,7 @@ export class MetadataReader {
   history = () => this.#one<StoredEvent>(keys.history);
   declared = () => this.#one<DeclaredAccount[]>(keys.declared);
   term = () => this.#one<number>(keys.term);
-  entry = (number: number) => this.#one<JournalEntry>(keys.entry(number));
+  journalEntry = (number: number) => this.#one<JournalEntry>(keys.journalEntry(number));
   closed = () => this.#one<boolean>(keys.closed);
   signingKey = () => this.#one<string>(keys.signing);
 

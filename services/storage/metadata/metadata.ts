@@ -101,8 +101,8 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   async *journal(after: number): AsyncGenerator<[number: number, JournalEntry]> {
     const { head } = this.#journal;
     for await (const [number, entry] of this.range<JournalEntry>(
-      prefix(kinds.entry),
-      keys.entry(after).slice(2),
+      prefix(kinds.journalEntry),
+      keys.journalEntry(after).slice(2),
     )) {
       if (Number(number) > head) return;
       yield [Number(number), entry];
@@ -111,7 +111,12 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
 
   /** The last of these entries. */
   async journalEnd(): Promise<[number: number, JournalEntry] | undefined> {
-    const range = { gt: prefix(kinds.entry), lte: keys.entry(this.#journal.head), reverse: true, limit: 1 };
+    const range = {
+      gt: prefix(kinds.journalEntry),
+      lte: keys.journalEntry(this.#journal.head),
+      reverse: true,
+      limit: 1,
+    };
     for await (const [key, entry] of this.#database.level.iterator(range))
       return [Number(key.slice(2)), entry as JournalEntry];
     return undefined;
@@ -156,7 +161,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     const ends: number[] = [];
     for (const reverse of [false, true]) {
       for await (const key of this.#database.level.keys({
-        ...rangeOf(prefix(kinds.entry)),
+        ...rangeOf(prefix(kinds.journalEntry)),
         reverse,
         limit: 1,
       })) {

@@ -156,7 +156,7 @@ function nameIn({ key, value }: Remnant): string | undefined {
     const hint = eventIn(value);
     return hint && `${hint.repository}!${hint.tag ?? hint.digest}`;
   }
-  if (kind === kinds.entry) return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
+  if (kind === kinds.journalEntry) return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
   if (!NAMING.has(kind)) return undefined;
   const [repository = '', second = '', third = ''] = partsOfKey(key);
   return `${repository}!${kind === kinds.referrer ? third : second}`;

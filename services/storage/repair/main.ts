@@ -32,7 +32,7 @@ try {
   const work = () => repairMetadata({ ...request, data, now: new Date() });
   // With `checkOnly`, something changes only if an interrupted repair is finished.
   const isReading = request.checkOnly && !(await isInterrupted(data));
-  const repaired = isReading ? await work() : await audited(data, work);
+  const repaired = isReading ? await work() : await runAudited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: reportText(repaired.report) } : repaired;
 } catch (error) {
   const { code, message } = error as Error & { code?: string };
@@ -41,7 +41,7 @@ try {
 process.stdout.write(JSON.stringify(answer));
 
 /** Writes an entry to the audit before anything changes, and one after it. */
-async function audited<T>(data: string, work: () => Promise<T>): Promise<T> {
+async function runAudited<T>(data: string, work: () => Promise<T>): Promise<T> {
   const { TERRACE_NAME: layer = 'layer', TERRACE_PERSON } = process.env;
   await using audit = new Audit({ data, layer, log: quiet, now: Date.now });
   const person = personName(TERRACE_PERSON ?? '');

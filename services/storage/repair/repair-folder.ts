@@ -70,7 +70,7 @@ async function putInPlace(folder: string, repairFolder: string): Promise<void> {
 
 /** Whether a repair was interrupted after it moved the old metadata out, and before it moved the new metadata in. */
 export async function isInterrupted(data: string): Promise<boolean> {
-  for await (const { isComplete } of unfinished(data)) {
+  for await (const { isComplete } of findUnfinished(data)) {
     if (isComplete && !(await exists(join(data, METADATA)))) return true;
   }
   return false;
@@ -83,7 +83,7 @@ export async function isInterrupted(data: string): Promise<boolean> {
  */
 export async function finishInterrupted(data: string, folder: string): Promise<string | undefined> {
   let finished: string | undefined;
-  for await (const { repairFolder, isComplete } of unfinished(data)) {
+  for await (const { repairFolder, isComplete } of findUnfinished(data)) {
     if (isComplete && !finished && !(await exists(folder))) {
       await putInPlace(folder, repairFolder);
       finished = repairFolder;
@@ -92,7 +92,7 @@ export async function finishInterrupted(data: string, folder: string): Promise<s
   return finished;
 }
 
-async function* unfinished(data: string): AsyncGenerator<{ repairFolder: string; isComplete: boolean }> {
+async function* findUnfinished(data: string): AsyncGenerator<{ repairFolder: string; isComplete: boolean }> {
   const repairs = join(data, REPAIRS);
   const names = await readdir(repairs).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];

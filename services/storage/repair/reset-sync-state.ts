@@ -28,11 +28,11 @@ export async function resetSyncState(records: RebuiltRecords, report: RepairRepo
     await records.write(put.unsent(repository, digest, { since, found: true }));
   }
   let last = 0;
-  for await (const [number] of records.entries(prefix(kinds.entry))) last = Number(number);
-  await records.clear(prefix(kinds.entry));
+  for await (const [number] of records.entries(prefix(kinds.journalEntry))) last = Number(number);
+  await records.clear(prefix(kinds.journalEntry));
   await records.write([
     // No earlier cursor is accepted: its entry is deleted, and `0.` requires a journal that starts at entry 1.
-    set(keys.entry(last + 2), [
+    set(keys.journalEntry(last + 2), [
       't',
       LOST_AND_FOUND,
       'repaired',

@@ -4,12 +4,12 @@ import { Level } from 'level';
 import { Fault } from '#proto/contract/fault.ts';
 import type { DatabaseManifest } from '../leveldb/database-manifest.ts';
 import {
-  closedDatabaseManifestOf,
   type DatabaseFiles,
-  databaseManifestOf,
   type Finding,
   filesOf,
   liveLogs,
+  readClosedDatabaseManifest,
+  readDatabaseManifest,
 } from '../leveldb/examine.ts';
 import { logOf, logParts } from '../leveldb/log-records.ts';
 import { damageOf, typeAt } from '../leveldb/table-damage.ts';
@@ -40,7 +40,7 @@ export async function salvage(folder: string, work: string, read: Read): Promise
   const names = await namesOf(folder);
   const files = filesOf(names);
   const manifest =
-    names.length > 0 ? await closedDatabaseManifestOf(folder, files, salvaged.findings) : undefined;
+    names.length > 0 ? await readClosedDatabaseManifest(folder, files, salvaged.findings) : undefined;
   // LevelDB's repair reads neither CURRENT nor a manifest, and writes its own.
   for (const name of names.filter((each) => LOG_OR_TABLE.test(each))) {
     if (manifest && !isLive(name, files, manifest)) continue;
@@ -67,7 +67,7 @@ async function repairCopy(work: string): Promise<void> {
   const damaged = new Set<number>();
   for (const [number, name] of tables) if (damageOf(await readFile(join(work, name)))) damaged.add(number);
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(work);
-  const retained = new Set((await databaseManifestOf(work, []))?.tables.map(({ number }) => number));
+  const retained = new Set((await readDatabaseManifest(work, []))?.tables.map(({ number }) => number));
   const log = await readFile(join(work, 'LOG'), 'utf8').catch(unlessMissing(''));
   const [first] = notTakenOver(
     log,

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
-import type { ExcludedManifest, ManifestPlace } from '#proto/content/manifests.ts';
+import type { LeftOutManifest, ManifestPlace } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
@@ -18,7 +18,7 @@ import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
 import { deleteSynchronized } from './delete-synchronized.ts';
 import { referrersPage } from './referrers.ts';
-import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
+import { childrenMustBeHere, isIndex, leftOutPage, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts';
 
 /*
@@ -43,7 +43,7 @@ export type PutQuery = {
   base?: boolean;
   tags?: string[];
   arrived?: boolean;
-  leftOut?: ExcludedManifest[];
+  leftOut?: LeftOutManifest[];
 };
 type Put = { digest: string; size: number; subject?: string };
 
@@ -164,8 +164,8 @@ export class Manifests {
     return deleteSynchronized(this.#deps, repository);
   }
 
-  listExcluded(repository: string, page: ListQuery) {
-    return excludedPage(this.#deps.metadata, repository, page);
+  listLeftOut(repository: string, page: ListQuery) {
+    return leftOutPage(this.#deps.metadata, repository, page);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type ExcludedManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
+import { type LeftOutManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
@@ -22,7 +22,7 @@ export async function childrenMustBeHere(
   repository: string,
   index: string,
   { blobs, manifests }: Manifest,
-  leftOut: ExcludedManifest[] = [],
+  leftOut: LeftOutManifest[] = [],
 ): Promise<Change[]> {
   const children = [...blobs, ...manifests];
   const digests = children.map(({ digest }) => digest);
@@ -92,11 +92,11 @@ export async function platformOf(
 
 const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
 
-export async function excludedPage(
+export async function leftOutPage(
   metadata: MetadataReader,
   repository: string,
   { after, limit }: ListQuery,
-): Promise<{ leftOut: (ExcludedManifest & { index: string })[]; more: boolean }> {
+): Promise<{ leftOut: (LeftOutManifest & { index: string })[]; more: boolean }> {
   const [entries, more] = await page(metadata.leftOutOfRepository(repository, after), limit, sizeOf);
   const leftOut = entries.map(([key, platform]) => {
     const [digest, index] = key.split('!') as [string, string];

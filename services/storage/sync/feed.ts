@@ -42,7 +42,7 @@ export class Feed {
   /** The entry itself must exist: otherwise entries after it may have been trimmed as well. */
   async #knows({ number, nonce }: { number: number; nonce: string }): Promise<boolean> {
     const { metadata } = this.#deps;
-    if (number > 0) return (await metadata.entry(number))?.[3] === nonce;
+    if (number > 0) return (await metadata.journalEntry(number))?.[3] === nonce;
     for await (const [first] of metadata.journal(0)) return nonce === '' && first === 1;
     return nonce === '';
   }

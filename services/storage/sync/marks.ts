@@ -22,7 +22,7 @@ export class Marks {
     return { marks, more };
   }
 
-  async keep(scope: string, marks: { repository: string; mark: Mark | null }[]): Promise<void> {
+  async store(scope: string, marks: { repository: string; mark: Mark | null }[]): Promise<void> {
     const { metadata, locks } = this.#deps;
     await locks.run('marks', async () => {
       const changes: Change[] = [];

@@ -128,7 +128,7 @@ export class Outgoing {
     };
   }
 
-  async keepSession(repository: string, digest: string, location: string): Promise<void> {
+  async storeSession(repository: string, digest: string, location: string): Promise<void> {
     await this.#deps.metadata.writeUnsynced(put.session(repository, digest, location));
   }
 

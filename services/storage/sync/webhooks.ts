@@ -16,7 +16,7 @@ export class WebhookPositions {
   }
 
   /** Unsynced: after a power cut, the latest deliveries are repeated. */
-  async keep(webhook: string, position: WebhookPosition): Promise<void> {
+  async store(webhook: string, position: WebhookPosition): Promise<void> {
     await this.#metadata.writeUnsynced(put.webhook(webhook, position));
   }
 

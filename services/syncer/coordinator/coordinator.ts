@@ -3,7 +3,7 @@ import type { Repository } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import { CoordinatorLease } from '../leadership/lease.ts';
-import type { ParentSettings } from '../link/parent/settings.ts';
+import type { SyncerSettings } from '../link/parent/settings.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
@@ -43,7 +43,7 @@ export type Coordinator = {
 export function coordinate(
   context: Context,
   volume: Volume,
-  settings: ParentSettings,
+  settings: SyncerSettings,
   activity: SyncerActivity,
 ): Coordinator {
   const { bus, log, instance, signal } = context;

@@ -4,7 +4,7 @@ import type { Log } from '#proto/contract/log.ts';
 import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
-import { ABANDONED, hoursOf, type LinkState, stateAfter } from './link-state.ts';
+import { ABANDONED, type LinkState, scheduleFields, stateAfter } from './link-state.ts';
 
 export type LinkReportDeps = {
   bus: StateReader & StateWriter & EventPublisher;
@@ -183,7 +183,7 @@ export class LinkReport {
       ...(code && { code }),
       ...(counted && { passes: counted }),
       ...(unmatched.length > 0 && { unmatched }),
-      ...(schedule && hoursOf(schedule, now)),
+      ...(schedule && scheduleFields(schedule, now)),
     };
     if (isDeepStrictEqual(link, before) && !this.#unwritten) return;
     this.#last = link;

@@ -72,7 +72,10 @@ function reasonOf(
 }
 
 /** The fields of the link status for window and schedule. */
-export function hoursOf(times: ScheduleTimes, now: number): Pick<LinkStatus, 'window' | 'next' | 'live'> {
+export function scheduleFields(
+  times: ScheduleTimes,
+  now: number,
+): Pick<LinkStatus, 'window' | 'next' | 'live'> {
   const { usable, live, until } = linkAt(times, now);
   const next = nextTime(times.schedule, now);
   return {

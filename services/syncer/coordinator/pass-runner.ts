@@ -2,7 +2,7 @@ import { Fault, toWire } from '#proto/contract/fault.ts';
 import { type PassResult, passFinished } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
-import type { ParentSettings } from '../link/parent/settings.ts';
+import type { SyncerSettings } from '../link/parent/settings.ts';
 import { announcing, type PassAnnouncement, PassAnnouncements } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
 import { emptyResult } from '../reconcile/context/pass-stats.ts';
@@ -24,7 +24,7 @@ export type PassInput = {
 export type PassRunnerDeps = {
   context: Context;
   volume: Volume;
-  settings: ParentSettings;
+  settings: SyncerSettings;
   link: () => LinkUse | undefined;
   linkReport: LinkReport;
   /** Called when a pass has ended and its result is reported; `ok` is absent if it did not compare everything. */

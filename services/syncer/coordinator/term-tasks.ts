@@ -4,7 +4,7 @@ import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import { CoordinatorTerm, newTerm } from '../leadership/coordinator-term.ts';
 import type { CoordinatorLease } from '../leadership/lease.ts';
-import type { ParentSettings } from '../link/parent/settings.ts';
+import type { SyncerSettings } from '../link/parent/settings.ts';
 import { type ParentTasks, startParentTasks } from '../parent-tasks/parent-tasks.ts';
 import { PassCaches } from '../reconcile/context/pass-caches.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
@@ -47,7 +47,7 @@ export async function takeTermState(
 export type TermTasksDeps = {
   context: Context;
   volume: Volume;
-  settings: ParentSettings;
+  settings: SyncerSettings;
   activity: SyncerActivity;
   link: () => LinkUse | undefined;
   linkReport: LinkReport;

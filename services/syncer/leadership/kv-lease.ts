@@ -49,7 +49,7 @@ export class KvLease {
   }
 
   /** Acquires the lease if nobody holds it. @returns whether it is held. @throws Fault if the bus does not answer */
-  take(): Promise<boolean> {
+  acquire(): Promise<boolean> {
     return this.#write(() => this.#swap(0));
   }
 

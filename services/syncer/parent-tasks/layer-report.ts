@@ -13,7 +13,7 @@ export const MIN_INTERVAL_MS = 5_000;
 const MAX_INTERVAL_MS = 5 * 60_000;
 
 /** Status of this layer, and last reported status of the layers below it. @throws Fault `unavailable` */
-export async function layerReports(
+export async function readLayerReports(
   bus: StateReader & StateLister & BusCaller,
   { name, mode }: Pick<Configuration, 'name' | 'mode'>,
 ): Promise<LayerReport[]> {

@@ -4,7 +4,7 @@ import { artifactOf, selects } from '#proto/document/notification-patterns.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
-import type { ParentSettings } from '../link/parent/settings.ts';
+import type { SyncerSettings } from '../link/parent/settings.ts';
 import { WebhookTasks } from '../notify/webhooks.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
@@ -12,7 +12,7 @@ import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { awaitParent } from './await-parent.ts';
 import { follow } from './follower.ts';
 import { reportHistory } from './history-reporter.ts';
-import { layerReports } from './layer-report.ts';
+import { readLayerReports } from './layer-report.ts';
 import { Prefetcher } from './prefetcher.ts';
 
 /**
@@ -29,7 +29,7 @@ export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'
   /** The bus with the term of this process. */
   fencedBus: FencedBus;
   volume: Volume;
-  settings: ParentSettings;
+  settings: SyncerSettings;
   changeCursor: ChangeCursor;
   link: () => LinkUse | undefined;
   activity: SyncerActivity;
@@ -76,7 +76,7 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
     const artifact = parent && artifactOf(event);
     return !artifact || selects(parent, artifact);
   };
-  const layers = () => layerReports(bus, settings.get());
+  const layers = () => readLayerReports(bus, settings.get());
   const passListeners = new Set<() => void>();
   const onPass = (listener: () => void) => {
     passListeners.add(listener);
@@ -105,6 +105,6 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
     },
     reconfigured: () => prefetcher.reconfigured(),
     renotify: () => webhooks.reconfigured(),
-    ended: prefetcher.follow(signal).then(() => webhooks.ended()),
+    ended: prefetcher.run(signal).then(() => webhooks.ended()),
   };
 }

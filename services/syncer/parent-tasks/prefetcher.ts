@@ -8,7 +8,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { ParentClients } from '../link/parent/client-cache.ts';
-import type { ParentSettings } from '../link/parent/settings.ts';
+import type { SyncerSettings } from '../link/parent/settings.ts';
 import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
 import { isImageSelected } from '../reconcile/pull/image-context.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
@@ -32,7 +32,7 @@ const PASS = 'arriving';
 export type PrefetcherDeps = {
   bus: Bus;
   volume: Volume;
-  settings: Pick<ParentSettings, 'get' | 'bandwidth'> & {
+  settings: Pick<SyncerSettings, 'get' | 'bandwidth'> & {
     clients(): Promise<Pick<ParentClients, 'arriving'>>;
   };
   /** A parent without a change feed is not asked. */
@@ -81,7 +81,7 @@ export class Prefetcher implements ArrivalFollower {
   }
 
   /** Runs until the signal aborts. Resolves when all running transfers have ended. */
-  async follow(signal: AbortSignal): Promise<void> {
+  async run(signal: AbortSignal): Promise<void> {
     await using pool = this.#pool;
     pool.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
     const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});

@@ -1,4 +1,4 @@
-import { cleanRepository } from '#proto/content/manifests.ts';
+import { deleteSynchronized } from '#proto/content/manifests.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import type { PassContext } from './context/pass-context.ts';
 
@@ -10,7 +10,7 @@ export async function deleteUnselected(
   for (const repository of unselected) {
     signal.throwIfAborted();
     try {
-      const { tags, manifests } = await bus.call(cleanRepository, { repository });
+      const { tags, manifests } = await bus.call(deleteSynchronized, { repository });
       stats.dropped += tags;
       if (tags + manifests > 0)
         log.info({ repository, tags, manifests }, 'repository no longer selected; content deleted');

@@ -8,7 +8,7 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
-import type { ParentView } from './context/parent-changes.ts';
+import type { ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
@@ -20,9 +20,9 @@ import { deleteUnselected } from './delete-unselected.ts';
 import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
-import { repositories } from './observe/repositories.ts';
+import { findRepositories } from './observe/repositories.ts';
 import { pullImages } from './pull/images.ts';
-import { pullQueue } from './pull/pull-queue.ts';
+import { buildPullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
 import { pushChanges } from './push/push-changes.ts';
 import { unparkObsolete } from './push/unpark-obsolete.ts';
@@ -60,7 +60,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const { id: pass, cause, scope } = passRequest;
   const stats = new PassStats(log);
   const { answers: answersBefore } = deps.parent;
-  let reported: ParentView | undefined;
+  let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
   try {
     reported = await findChanges(deps, passRequest);
@@ -74,22 +74,22 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
     const retryAll = passRequest.full === true || cause === 'configuration';
     const parking = await Parking.load(bus, signal, retryAll);
-    const skippedByParent = deps.caches.skippedByParent(deps.parent, passRequest.full === true);
+    const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
     const oversized = deps.caches.oversized(deps.parent, retryAll);
     // The parent may now have children that it had left out.
     if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
-      skippedByParent.clear();
+      leftOutByParent.clear();
     const shared = {
       transferJobs,
       unsentChanges,
       parking,
-      skippedByParent,
+      leftOutByParent,
       oversized,
       stats,
       deletions: new KeyedLock(),
     };
     const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };
-    const { selected, unselected } = await repositories(context);
+    const { selected, unselected } = await findRepositories(context);
     const everything = !scope && !parentChanges;
     const repairing = scope ? undefined : runRepair(context);
     const surveys = await compare(context, selected);
@@ -101,7 +101,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     if (everything && !up) await deleteUnselected(context, unselected);
     for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
-      pullImages(context, await pullQueue(context, surveys)),
+      pullImages(context, await buildPullQueue(context, surveys)),
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
@@ -125,7 +125,7 @@ const COMPARE_ALL = new Set(['configuration', 'damage', 'space']);
 async function findChanges(
   { feed, changeCursor, acr, acrChanges, parent: client, configuration, signal }: PassDeps,
   { scope, full, cause }: PassRequest,
-): Promise<ParentView | undefined> {
+): Promise<ReportedChanges | undefined> {
   if (scope) return undefined;
   const { parent, repositories: selected, mode } = configuration;
   const scopeHash = createHash('sha256')
@@ -151,7 +151,7 @@ async function findChanges(
 /** Ends the reading of the changes. If the cursor can't be stored, the next pass reads the same ones again. */
 async function storePosition(
   { log }: PassDeps,
-  reported: ParentView | undefined,
+  reported: ReportedChanges | undefined,
   succeeded: boolean,
 ): Promise<void> {
   await reported?.finish(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));

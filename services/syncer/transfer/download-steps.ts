@@ -21,7 +21,7 @@ import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
 
-export type StepDeps = {
+export type DownloadStepDeps = {
   bus: Bus;
   volume: Volume;
   parent: () => Promise<PartialSource>;
@@ -38,7 +38,7 @@ export type StepDeps = {
 };
 
 /** The transfer machine with the actors of a download. */
-export const downActor = (deps: StepDeps) =>
+export const downloadMachine = (deps: DownloadStepDeps) =>
   transferMachine.provide({
     actors: {
       locate: fromPromise(({ input }) => logged(deps, locate(deps, input))),
@@ -48,7 +48,7 @@ export const downActor = (deps: StepDeps) =>
     },
   });
 
-async function locate(deps: StepDeps, wanted: WantedBlob): Promise<Located> {
+async function locate(deps: DownloadStepDeps, wanted: WantedBlob): Promise<Located> {
   const { bus, by } = deps;
   const { repository, digest, size, imageContext } = wanted;
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
@@ -66,7 +66,7 @@ async function locate(deps: StepDeps, wanted: WantedBlob): Promise<Located> {
 
 /** A claim on the blob's ingest. */
 class DownloadHold implements Hold {
-  readonly #deps: StepDeps;
+  readonly #deps: DownloadStepDeps;
   readonly #wanted: WantedBlob;
   readonly #claim: Claim;
   readonly #clean: boolean;
@@ -74,7 +74,7 @@ class DownloadHold implements Hold {
   #hashed: Digest | undefined;
 
   /** @param clean false if the bytes on disk must be verified first */
-  constructor(deps: StepDeps, wanted: WantedBlob, claim: Claim, clean: boolean) {
+  constructor(deps: DownloadStepDeps, wanted: WantedBlob, claim: Claim, clean: boolean) {
     this.#deps = deps;
     this.#wanted = wanted;
     this.#claim = claim;
@@ -82,7 +82,7 @@ class DownloadHold implements Hold {
   }
 
   async move(): Promise<void> {
-    const fetching = fetch(this.#deps, this.#wanted, this.#claim, this.#clean);
+    const fetching = downloadBlob(this.#deps, this.#wanted, this.#claim, this.#clean);
     this.#hashed = await logged(this.#deps, fetching);
   }
 
@@ -96,8 +96,8 @@ class DownloadHold implements Hold {
 }
 
 /** @returns the digest, if this attempt wrote all of the blob */
-async function fetch(
-  deps: StepDeps,
+async function downloadBlob(
+  deps: DownloadStepDeps,
   wanted: WantedBlob,
   claim: Claim,
   clean: boolean,
@@ -126,7 +126,7 @@ async function fetch(
 }
 
 async function commit(
-  deps: StepDeps,
+  deps: DownloadStepDeps,
   wanted: WantedBlob,
   claim: Claim,
   hashed: Digest | undefined,
@@ -150,7 +150,7 @@ async function commit(
  * @throws Fault `unavailable` or `parent-invalid`, always
  */
 async function explainMismatch(
-  { bus, volume }: StepDeps,
+  { bus, volume }: DownloadStepDeps,
   { digest }: WantedBlob,
   claim: Claim,
   cause: Fault,
@@ -169,7 +169,7 @@ async function explainMismatch(
 
 /** Renews the claim while `task` runs. If the claim is lost, the task's signal aborts with `claim-lost`. */
 async function renewing<T>(
-  { bus, signal }: StepDeps,
+  { bus, signal }: DownloadStepDeps,
   claim: Claim,
   task: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {

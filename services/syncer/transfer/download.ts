@@ -83,7 +83,7 @@ export class Download {
     };
     const timer = setInterval(sync, SYNC_MS);
     try {
-      await this.#deal();
+      await this.#assignPieces();
     } finally {
       clearInterval(timer);
       if (this.#failure) sync();
@@ -100,7 +100,7 @@ export class Download {
    * Gives the next piece to each free slot. Waits for one slot at a time, so that all transfers have turns. The first
    * answer shows whether ranges are honoured; only then do other connections join.
    */
-  async #deal(): Promise<void> {
+  async #assignPieces(): Promise<void> {
     const { slots, bandwidth } = this.#deps;
     const running = new Set<Promise<void>>();
     let isRanged = false;
@@ -234,7 +234,7 @@ export class Download {
         received += bytes.length;
         if (received > paid) await bandwidth.take(Math.min(bytes.length, received - paid), 'down', signal);
         this.#updateHash(bytes, writer.at);
-        await writer.take(bytes);
+        await writer.add(bytes);
         request.onBytes();
       }
     } finally {

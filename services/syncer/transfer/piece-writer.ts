@@ -41,7 +41,7 @@ export class PieceWriter {
   }
 
   /** Adds the next bytes from the parent. */
-  async take(bytes: Buffer): Promise<void> {
+  async add(bytes: Buffer): Promise<void> {
     let left = bytes;
     while (left.length > 0) {
       const present = Math.min(left.length, this.#present.reach(this.at) - this.at);

@@ -20,7 +20,7 @@ export class UploadLease implements AsyncDisposable {
   #renewing: Promise<void> | undefined;
 
   /** @returns undefined if another transfer has the lease */
-  static async take(
+  static async acquire(
     bus: Bus,
     by: string,
     repository: Repository,
@@ -30,7 +30,7 @@ export class UploadLease implements AsyncDisposable {
     const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
     const key = `upload.${name.slice(0, 40)}`;
     const lease = new KvLease(bus, key, `${by} ${randomUUID()}`, clocks);
-    return (await lease.take()) ? new UploadLease(lease) : undefined;
+    return (await lease.acquire()) ? new UploadLease(lease) : undefined;
   }
 
   private constructor(lease: KvLease) {

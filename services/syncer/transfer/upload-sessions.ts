@@ -1,7 +1,7 @@
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
-import { dropSession, getSession, keepSession } from '#proto/sync/outgoing.ts';
+import { dropSession, getSession, storeSession } from '#proto/sync/outgoing.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
 import type { WantedBlob } from './download.ts';
@@ -37,14 +37,14 @@ export class UploadSessions {
       return stored;
     }
     const session = mounted ?? (await pushClient.begin(repository, digest, this.#signal));
-    await this.keep(wanted, session);
+    await this.store(wanted, session);
     return session;
   }
 
   /** Stores the session's location. */
-  async keep({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
+  async store({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
     if (location.length > MAX_LOCATION) return;
-    await this.#bus.call(keepSession, { repository, digest, location }, PATIENCE);
+    await this.#bus.call(storeSession, { repository, digest, location }, PATIENCE);
   }
 
   /** Deletes the stored location. */
@@ -78,7 +78,7 @@ export class UploadSessions {
     if (location === undefined) return undefined;
     const session = await pushClient.findSession(repository, location, this.#signal);
     if (session && session.offset <= size) {
-      if (session.location !== location) await this.keep(wanted, session);
+      if (session.location !== location) await this.store(wanted, session);
       return session;
     }
     await this.forget(wanted);

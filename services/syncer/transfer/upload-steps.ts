@@ -18,7 +18,7 @@ import { Upload } from './upload.ts';
 import { UploadLease } from './upload-lease.ts';
 import { UploadSessions } from './upload-sessions.ts';
 
-export type UpDeps = {
+export type UploadStepDeps = {
   bus: Bus;
   volume: Volume;
   pushClient: () => Promise<PushClient>;
@@ -43,7 +43,7 @@ export type UploadOptions = {
 };
 
 /** The transfer machine with the actors of an upload. */
-export const upActor = (deps: UpDeps, options: UploadOptions) => {
+export const uploadMachine = (deps: UploadStepDeps, options: UploadOptions) => {
   const steps = new UploadSteps(deps, options);
   return transferMachine.provide({
     actors: {
@@ -56,7 +56,7 @@ export const upActor = (deps: UpDeps, options: UploadOptions) => {
 };
 
 class UploadSteps {
-  readonly #deps: UpDeps;
+  readonly #deps: UploadStepDeps;
   readonly #options: UploadOptions;
   readonly #sessions: UploadSessions;
   /** Highest offset that the parent reported in all attempts so far. */
@@ -66,7 +66,7 @@ class UploadSteps {
   /** The parent rejected the complete blob once, although it is correct here. */
   #wasRejected = false;
 
-  constructor(deps: UpDeps, options: UploadOptions) {
+  constructor(deps: UploadStepDeps, options: UploadOptions) {
     this.#deps = deps;
     this.#options = options;
     this.#sessions = new UploadSessions(deps.bus, deps.signal, options.from ?? []);
@@ -78,7 +78,7 @@ class UploadSteps {
     const pushClient = await this.#deps.pushClient();
     if (!this.#options.resend && (await pushClient.hasBlob(repository, digest, signal)))
       return { kind: 'present' };
-    const lock = await this.#lock(() => UploadLease.take(bus, by, repository, digest));
+    const lock = await this.#lock(() => UploadLease.acquire(bus, by, repository, digest));
     if (!lock) return { kind: 'busy' };
     try {
       const session = await this.#sessions.open(pushClient, { repository, digest, size });
@@ -145,7 +145,7 @@ class UploadSteps {
         requestSignal: grace.signal,
         onSession: async (session) => {
           this.#offset = session.offset;
-          if (session.location !== location) await this.#sessions.keep(wanted, session);
+          if (session.location !== location) await this.#sessions.store(wanted, session);
           location = session.location;
           progress(session.offset);
         },

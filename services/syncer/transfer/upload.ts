@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
-import type { Sent } from '../link/http/sending.ts';
+import type { RequestBody } from '../link/http/sending.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
 import type { WantedBlob } from './download.ts';
@@ -80,7 +80,7 @@ export class Upload {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;
     this.#piece(left);
-    const send = (body: Sent) =>
+    const send = (body: RequestBody) =>
       this.#deps.pushClient.finish(repository, digest, session, body, this.#deps.requestSignal);
     await this.#timed(left, send, session.offset, (size * 1_000) / MIN_HASH_RATE);
   }
@@ -94,7 +94,12 @@ export class Upload {
     return bytes;
   }
 
-  async #timed<T>(size: number, send: (body: Sent) => Promise<T>, offset: number, extraMs = 0): Promise<T> {
+  async #timed<T>(
+    size: number,
+    send: (body: RequestBody) => Promise<T>,
+    offset: number,
+    extraMs = 0,
+  ): Promise<T> {
     const { slots, pace, signal, ensureHeld } = this.#deps;
     using _slot = await slots.take();
     await ensureHeld();

@@ -40,13 +40,13 @@ export class WorkerPool implements AsyncDisposable {
   /** Max connections. */
   set maxConnections(max: number) {
     this.#concurrency.max = max;
-    this.#follow();
+    this.#resize();
   }
 
   /** @param work takes one job after another until its signal aborts, and ends when the last one is done */
   start(work: (signal: AbortSignal) => Promise<void>): void {
     this.#work = work;
-    this.#follow();
+    this.#resize();
   }
 
   /** Runs one job as soon as a slot is free. */
@@ -82,7 +82,7 @@ export class WorkerPool implements AsyncDisposable {
     this.slots.gauge.read();
     this.slots.fullMs();
     this.#active.fullMs();
-    this.#follow();
+    this.#resize();
   }
 
   #arm(): void {
@@ -104,12 +104,12 @@ export class WorkerPool implements AsyncDisposable {
     if (this.#concurrency.count !== this.slots.count) {
       const { count } = this.#concurrency;
       this.#log.debug({ connections: count, rate: Math.round((reading.bytes * 1_000) / ms) }, 'connections');
-      this.#follow();
+      this.#resize();
     }
     if (this.#busy > 0) this.#arm();
   }
 
-  #follow(): void {
+  #resize(): void {
     const { count } = this.#concurrency;
     this.slots.resize(count);
     this.#active.resize(count);

@@ -11,10 +11,10 @@ import {
   transferStarted,
 } from '#proto/sync/transfers.ts';
 import { Alarm } from '../schedule/alarm.ts';
-import { downActor, type StepDeps } from './download-steps.ts';
+import { type DownloadStepDeps, downloadMachine } from './download-steps.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
-import { type UpDeps, upActor } from './upload-steps.ts';
+import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
 type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'imageContext'> & { syncer: string };
 
@@ -26,19 +26,19 @@ const PROGRESS_SHARE_MS = 250;
 const BUSY_MS = 1_500;
 
 /** What a step reports, and what ends it. */
-type StepControl = Pick<StepDeps, 'signal' | 'started' | 'progress'>;
+type StepControl = Pick<DownloadStepDeps, 'signal' | 'started' | 'progress'>;
 type RecorderDeps = { activity: TransferRecorder };
-export type DownloadWorkerDeps = Omit<StepDeps, 'started' | 'progress'> & RecorderDeps;
-export type UploadWorkerDeps = Omit<UpDeps, 'started' | 'progress'> & RecorderDeps;
+export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress'> & RecorderDeps;
+export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress'> & RecorderDeps;
 type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
 
 /** Carries out one job of direction `down`, see `runTransfer`. */
 export const runDownload = (deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
-  runTransfer(deps, job, (control) => downActor({ ...deps, ...control }));
+  runTransfer(deps, job, (control) => downloadMachine({ ...deps, ...control }));
 
 /** Carries out one job of direction `up`, see `runTransfer`. */
 export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
-  runTransfer(deps, job, (control) => upActor({ ...deps, ...control }, job));
+  runTransfer(deps, job, (control) => uploadMachine({ ...deps, ...control }, job));
 
 /**
  * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes, the transfer
@@ -47,7 +47,7 @@ export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<Job
 async function runTransfer(
   deps: WorkerDeps,
   job: TransferJob,
-  machineWith: (control: StepControl) => ReturnType<typeof downActor>,
+  machineWith: (control: StepControl) => ReturnType<typeof downloadMachine>,
 ): Promise<JobVerdict> {
   const { pass, until, from: _from, resend: _resend, imageContext, ...blob } = job;
   const { bus, by, log } = deps;

@@ -19,7 +19,7 @@ export async function answerCall(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<{ status: number; text: string }> {
-  const answer = await outcome(name, payload, methods, log, timeoutMs, signal);
+  const answer = await runMethod(name, payload, methods, log, timeoutMs, signal);
   const text = JSON.stringify(answer.payload ?? null);
   if (Buffer.byteLength(text) > MAX_BYTES) {
     const bytes = Buffer.byteLength(text);
@@ -32,7 +32,7 @@ export async function answerCall(
   return { status: answer.status || 500, text };
 }
 
-async function outcome(
+async function runMethod(
   name: string,
   payload: Buffer,
   methods: ReadonlyMap<string, DirectMethod>,

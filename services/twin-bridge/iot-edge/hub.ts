@@ -56,7 +56,7 @@ export async function connectHub(options: HubOptions): Promise<Hub> {
     queueQoSZero: false,
   };
   const { hostname, port } = new URL(`mqtts://${identity.gateway}`);
-  const client = await connected(`mqtts://${hostname}:${port || PORT}`, settings, options);
+  const client = await connectClient(`mqtts://${hostname}:${port || PORT}`, settings, options);
   const hub = new HubConnection(client, options);
   try {
     await hub.subscribe();
@@ -67,7 +67,7 @@ export async function connectHub(options: HubOptions): Promise<Hub> {
   }
 }
 
-function connected(
+function connectClient(
   url: string,
   settings: IClientOptions,
   { identity, signal }: HubOptions,

@@ -45,7 +45,7 @@ type ShownEvent = { sequence: number } & Record<string, unknown>;
 export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
   return method(Payload, log, async ({ count = DEFAULT_COUNT, types, since }, signal) => {
     const isForward = since !== undefined;
-    const from = isForward ? startOf(since, Date.now()) : await recentStart(bus);
+    const from = isForward ? startOf(since, Date.now()) : await findRecentStart(bus);
     const either = AbortSignal.any([signal, AbortSignal.timeout(READ_MS)]);
     const events: ShownEvent[] = [];
     let bytes = 0;
@@ -70,7 +70,7 @@ export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
   });
 }
 
-async function recentStart(bus: HistoryReader): Promise<number> {
+async function findRecentStart(bus: HistoryReader): Promise<number> {
   const { first, last } = await bus.archive.bounds();
   return Math.max(first, last - MAX_SCANNED);
 }

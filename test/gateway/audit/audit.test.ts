@@ -7,11 +7,11 @@ import { MAX_KINDS } from '../../../services/gateway/audit/refusals.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { until } from '../../support/until.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** Each write and each refusal has one log line, and no line of any level has a secret. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const secrets: string[] = [];
@@ -208,7 +208,7 @@ test('refusals of unauthenticated names do not displace refusals of accounts', a
 });
 
 test('all entries reach the audit of the layer, and refusals do not displace writes', async () => {
-  await using other = await TestLayer.start({ gatherMs: 50 });
+  await using other = await GatewayRig.start({ gatherMs: 50 });
   const tokens = await Tokens.of(other);
   const headers = basic('ci', await tokens.create('ci', on('a', ...ALL)));
   const at = `/v2/a/blobs/uploads/?digest=${digest}`;

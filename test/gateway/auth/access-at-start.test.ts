@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { until } from '../../support/until.ts';
 import { on, Tokens } from '../accounts.ts';
-import { kill, TestLayer } from '../layer.ts';
+import { GatewayRig, kill } from '../gateway-rig.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 /** A gateway process that listens on all addresses. */

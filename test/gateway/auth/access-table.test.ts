@@ -3,11 +3,11 @@ import { after, before, test } from 'node:test';
 import type { RepositoryAction } from '#proto/accounts/scopes.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** Status of each action × scope × path × mode, by Basic and by Bearer. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const config = '{}';

@@ -6,10 +6,10 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Bearer } from '../../../services/gateway/auth/bearer.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 let tokens: Tokens;
@@ -303,7 +303,7 @@ test('repeated requests of a client do not request its account from storage agai
 });
 
 test('without storage, logins are answered 503 and not counted as failures; with it, they succeed again', async () => {
-  await using outage = await TestLayer.start({ patienceMs: 100 });
+  await using outage = await GatewayRig.start({ patienceMs: 100 });
   const password = await (await Tokens.of(outage)).create('one', on('a/x', 'content/read'));
   await outage.storageDown();
   for (let i = 0; i < 8; i += 1) {

@@ -14,11 +14,11 @@ import { collectGarbage, garbageCollected } from '#proto/content/maintenance.ts'
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { until } from '../../support/until.ts';
 import { ALL, basic, on, Tokens } from '../accounts.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** Events name the account that caused them. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const received: [type: string, account: string | undefined][] = [];
 for (const event of [blobCommitted, blobUnlinked, manifestCommitted, manifestDeleted, tagDeleted, tagMoved]) {

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { MAX_WAITING, PasswordVerifier } from '../../../services/gateway/auth/password-verifier.ts';
 import { limits } from '../../../services/gateway/auth/throttle.ts';
 import { basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { TestLayer } from '../layer.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
 // The clock of the throttle is slowed down, so that no wait ends while a slow machine checks passwords.
@@ -13,7 +13,7 @@ const real = performance.now.bind(performance);
 const began = real();
 mock.method(performance, 'now', () => began + (real() - began) / 10_000);
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 let right: string;

@@ -2,12 +2,12 @@ import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
 /** A token for `a/*` reveals nothing about `b/x`: each answer equals the one for `b/none`, which does not exist. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const secret = 'the bytes of b/x';

@@ -7,12 +7,12 @@ import { after, test } from 'node:test';
 import { buildApp, closeApp } from '../../../services/gateway/app.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { ALL, basic, on, Tokens } from '../accounts.ts';
-import { TestLayer } from '../layer.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 import { errorBody } from '../rows.ts';
 
 /** A layer without accounts serves the clients of its machine, but no web page in a browser on it. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const PATHS = [

@@ -13,11 +13,11 @@ import { reportPath } from '#proto/status/layers-below.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { until } from '../../support/until.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** Rights are checked again when an answer is sent, not only when its request arrives. */
 
-const layer = await TestLayer.start({ recheckMs: 0 });
+const layer = await GatewayRig.start({ recheckMs: 0 });
 after(() => layer[Symbol.asyncDispose]());
 const tokens = await Tokens.of(layer);
 const syncer = await layer.testBus.connect('syncer');
@@ -216,7 +216,7 @@ test('a report without an instance is refused while an instance of the child is 
 });
 
 test('in a layer without accounts, a long poll is answered 401 when the first account is created', async () => {
-  await using open = await TestLayer.start();
+  await using open = await GatewayRig.start();
   const { cursor } = (await (await open.fetch('GET', CHANGES_PATH)).json()) as Changes;
   const answer = open.fetch('GET', `${CHANGES_PATH}?after=${cursor}&wait=58`);
   await (await Tokens.of(open)).create('first', on('*', 'content/read'));

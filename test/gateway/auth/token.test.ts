@@ -2,11 +2,11 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { patience } from '../../support/until.ts';
 import { ALL, basic, bearer, granted, on, Tokens, tokenFor } from '../accounts.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 import { raw } from '../http.ts';
-import { TestLayer } from '../layer.ts';
 import { check, errorBody } from '../rows.ts';
 
-const layer = await TestLayer.start({ idleMs: patience(200) });
+const layer = await GatewayRig.start({ idleMs: patience(200) });
 after(() => layer[Symbol.asyncDispose]());
 
 let password: string;

@@ -11,11 +11,11 @@ import { type Claim, claimTransfer, commitBlob, releaseClaim } from '#proto/cont
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** What a layer below receives of a blob that is still in transfer. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const syncer = await layer.testBus.connect('syncer');
 const volume = new Volume(layer.data);

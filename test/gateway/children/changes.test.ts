@@ -1,12 +1,12 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { sha256, sha512, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
 /** Pushes of a manifest with several tags, and changes with preconditions. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 await layer.blob('app', '{}');

@@ -8,11 +8,11 @@ import { presence } from '#proto/status/presence.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { until } from '../../support/until.ts';
 import { basic, bearer, granted, on, Tokens, tokenFor } from '../accounts.ts';
-import { TestLayer } from '../layer.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 
 /** Activation of a layer below over HTTP: the rights that it needs, and its answers. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const operator = await layer.testBus.connect('operator');
 const one = randomUUID();

@@ -4,11 +4,11 @@ import { createToken, putScopeMap } from '#proto/accounts/accounts.ts';
 import { ARRIVING_PATH } from '#proto/content/arriving.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
-import { TestLayer } from '../layer.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 
 /** The change feed for the layers below, over HTTP. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const operator = await layer.testBus.connect('operator');
 

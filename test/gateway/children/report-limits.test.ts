@@ -6,11 +6,11 @@ import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { reportPath } from '#proto/status/layers-below.ts';
-import { TestLayer } from '../layer.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 
 /** Limits of what reports of the layers below may cost the layer above. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 function post(child: string, report: unknown): Promise<Response> {

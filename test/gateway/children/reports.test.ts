@@ -13,11 +13,11 @@ import {
   reportProgress,
 } from '#proto/status/layers-below.ts';
 import { until } from '../../support/until.ts';
-import { TestLayer } from '../layer.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 
 /** Reports of the layers below, over HTTP. Each test has a child of its own. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const operator = await layer.testBus.connect('operator');
 

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { patience, until } from '../../support/until.ts';
+import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
-import { sha256, sha512, TestLayer } from '../layer.ts';
 import { rows } from '../rows.ts';
 
-const layer = await TestLayer.start({ idleMs: patience(100) });
+const layer = await GatewayRig.start({ idleMs: patience(100) });
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(1_000_000);

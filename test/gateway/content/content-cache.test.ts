@@ -13,7 +13,7 @@ import {
 import { blobDamaged } from '#proto/content/maintenance.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import { ContentCache } from '../../../services/gateway/content/content-cache.ts';
-import { sha256 } from '../layer.ts';
+import { sha256 } from '../gateway-rig.ts';
 
 const [one, two, blob] = [sha256('one'), sha256('two'), sha256('blob')];
 const mediaType = 'application/vnd.oci.image.manifest.v1+json';

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { blobDamaged } from '#proto/content/maintenance.ts';
 import { until } from '../../support/until.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** Files of committed content that the disk has lost or truncated. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const damaged: string[] = [];
@@ -25,8 +25,18 @@ const statusOf = async (path: string) => {
 /** Pushes an image under this tag. @returns its digest */
 async function image(tag: string): Promise<string> {
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-  const config = { mediaType: 'application/vnd.oci.empty.v1+json', size: 2, digest: await layer.blob('lib/app', '{}') };
-  const body = JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [config], annotations: { tag } });
+  const config = {
+    mediaType: 'application/vnd.oci.empty.v1+json',
+    size: 2,
+    digest: await layer.blob('lib/app', '{}'),
+  };
+  const body = JSON.stringify({
+    schemaVersion: 2,
+    mediaType,
+    config,
+    layers: [config],
+    annotations: { tag },
+  });
   const headers = { 'content-type': mediaType };
   const { status } = await layer.fetch('PUT', `/v2/lib/app/manifests/${tag}`, { headers, body });
   assert.equal(status, 201);

@@ -4,11 +4,11 @@ import { after, test } from 'node:test';
 import { renewClaim } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { patience, until } from '../../support/until.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
-import { sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
-const layer = await TestLayer.start({ renewMs: 25, idleMs: patience(200), lingerMs: 50 });
+const layer = await GatewayRig.start({ renewMs: 25, idleMs: patience(200), lingerMs: 50 });
 after(() => layer[Symbol.asyncDispose]());
 
 let renewals = 0;

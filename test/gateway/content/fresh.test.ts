@@ -8,13 +8,13 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Storage } from '../../../services/storage/storage.ts';
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
-import { kill, sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, kill, sha256 } from '../gateway-rig.ts';
 
 /*
  * Two gateways with one storage, each with a cache. Neither may contradict what the other has answered before.
  */
 const full = process.env.TERRACE_FULL === '1';
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 /** Starts another gateway process. @returns its URL */

@@ -5,10 +5,10 @@ import { after, test } from 'node:test';
 import { startUpload } from '#proto/content/ingests.ts';
 import { putManifest } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 
 /** A sparse index, of which the layer leaves out one platform. */
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const absent = sha256('the image for arm64');

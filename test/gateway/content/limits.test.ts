@@ -2,12 +2,12 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { MAX_MANIFEST_BYTES, mediaTypes } from '#proto/oci/manifest.ts';
-import { sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
 /** The largest and most unusual requests that are still served. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(200_000);

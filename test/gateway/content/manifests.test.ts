@@ -1,10 +1,10 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { sha256, sha512, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { check, rows } from '../rows.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const config = '{"architecture":"amd64","os":"linux"}';

@@ -10,7 +10,7 @@ import { IngestFile } from '#proto/volume/volume.ts';
 import { type ReceiveOptions, receive } from '../../../services/gateway/content/receive.ts';
 import { RunningHashes } from '../../../services/gateway/content/running-hashes.ts';
 import { MINIMUM_RATE, RateMeter } from '../../../services/gateway/http/minimum-rate.ts';
-import { sha256 } from '../layer.ts';
+import { sha256 } from '../gateway-rig.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'terrace-receive-'));
 const opened: IngestFile[] = [];

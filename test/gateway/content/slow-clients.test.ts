@@ -5,13 +5,13 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { patienceSignal, until } from '../../support/until.ts';
 import { gatewayProcess } from '../gateway-process.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
-import { sha256, TestLayer } from '../layer.ts';
 
 /** Number of idle clients, and of slow ones of each kind. They share one gateway process with an ordinary client. */
 const [IDLE, SLOW] = [1_000, 50];
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const small = await layer.blob('a', 'small');
 const bytes = randomBytes(24_000_000);

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { commitBlob, startUpload } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { sha256, sha512, TestLayer } from '../layer.ts';
+import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(300_000);

@@ -1,10 +1,10 @@
 import { equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { raw } from '../http.ts';
-import { sha256, TestLayer } from '../layer.ts';
 import { check, errorBody, type Row, rows } from '../rows.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const digest = sha256('nothing');

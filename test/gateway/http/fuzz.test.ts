@@ -6,8 +6,8 @@ import { patience, until } from '../../support/until.ts';
 import { CONTENT, request, type Sent, type Step, steps, write } from '../fuzz-requests.ts';
 import { stream } from '../fuzz-streams.ts';
 import { gatewayProcess } from '../gateway-process.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
-import { TestLayer } from '../layer.ts';
 
 const REQUESTS = process.env.TERRACE_FULL ? 50_000 : 1_200;
 /** Max growth of memory after the first fifth of the runs, in MiB: less than garbage collection makes it vary by. */
@@ -15,7 +15,7 @@ const GROWTH = 48;
 /** Max wait for an answer, in ms. */
 const PATIENCE_MS = patience(10_000);
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 await layer.blob('a/b', CONTENT);
 const gateway = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite', TERRACE_LOG: 'info' });

@@ -2,12 +2,12 @@ import { equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { configurationWith } from '../../support/configuration.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 import { get } from '../http.ts';
-import { TestLayer } from '../layer.ts';
 import { errorBody } from '../rows.ts';
 
 let configuration: Configuration | undefined;
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 layer.gateway.configuration = () => configuration;
 

@@ -12,11 +12,11 @@ import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { until } from '../../support/until.ts';
 import { gatewayProcess } from '../gateway-process.ts';
+import { GatewayRig, kill, sha256 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
-import { kill, sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
-const layer = await TestLayer.start({ patienceMs: 100 });
+const layer = await GatewayRig.start({ patienceMs: 100 });
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(2_000_000);

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { until } from '../../support/until.ts';
+import { GatewayRig } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
-import { TestLayer } from '../layer.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const path = `/v2/a/blobs/${await layer.blob('a', randomBytes(8_000_000))}`;
 const get = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;

@@ -2,10 +2,10 @@ import { deepEqual as equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { gatewayProcess } from '../gateway-process.ts';
-import { kill, sha256, sha512, TestLayer } from '../layer.ts';
+import { GatewayRig, kill, sha256, sha512 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(300_000);

@@ -7,10 +7,10 @@ import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { freePort } from '../../support/ports.ts';
 import { until } from '../../support/until.ts';
-import { kill, sha256, TestLayer } from '../layer.ts';
+import { GatewayRig, kill, sha256 } from '../gateway-rig.ts';
 
 /* Several gateway processes on one port. Each request has a connection of its own, so any process may receive it. */
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const port = await freePort();
 

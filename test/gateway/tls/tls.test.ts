@@ -17,13 +17,13 @@ import { Authority } from '../../support/certificates.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 import { until } from '../../support/until.ts';
-import { kill, TestLayer } from '../layer.ts';
+import { GatewayRig, kill } from '../gateway-rig.ts';
 
 const authority = await Authority.create();
 const ca = await readFile(authority.certificate);
 const [first, second] = await Promise.all([authority.issue('first'), authority.issue('second')]);
 const folder = await mkdtemp(join(tmpdir(), 'terrace-tls-'));
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(async () => {
   await layer[Symbol.asyncDispose]();
   await authority[Symbol.asyncDispose]();

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { linkBlobs } from '#proto/content/blobs.ts';
 import {
-  cleanRepository,
   deleteManifest,
+  deleteSynchronized,
   deleteTag,
   listBases,
   listTags,
@@ -54,7 +54,7 @@ test('every change of a pass is refused once another term is handed out, and cha
   const changes = [
     () => syncer.call(putManifest, { repository, digest, mediaType, id, claim, term: old }),
     () => syncer.call(deleteManifest, { repository, digest, arrived: true, term: old }),
-    () => syncer.call(cleanRepository, { repository, term: old }),
+    () => syncer.call(deleteSynchronized, { repository, term: old }),
     () => syncer.call(putTag, { repository, tag: 'v', digest: other, base: true, term: old }),
     () => syncer.call(deleteTag, { repository, tag: 'v', base: true, term: old }),
     () => syncer.call(setBase, { repository, tag: 'v', digest, term: old }),

@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { crc32c } from '../../../services/storage/leveldb/crc32c.ts';
-import { readDatabaseManifest } from '../../../services/storage/leveldb/database-manifest.ts';
+import { parseDatabaseManifest } from '../../../services/storage/leveldb/database-manifest.ts';
 import { BLOCK, HEADER, logOf, logParts } from '../../../services/storage/leveldb/log-records.ts';
 import { readWriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
 import { type Batch, examineFolder, KilledDatabase } from './database.ts';
@@ -241,7 +241,7 @@ test('a log that is written again has the same records', async () => {
 });
 
 test('the manifest names the tables with their key ranges', async () => {
-  const manifest = readDatabaseManifest(await readFile(ends.manifest));
+  const manifest = parseDatabaseManifest(await readFile(ends.manifest));
   assert.equal(manifest?.tables.length, 1);
   assert.deepEqual(
     [manifest?.tables[0]?.smallest, manifest?.tables[0]?.largest],

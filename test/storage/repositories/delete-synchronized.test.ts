@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
-  cleanRepository,
   deleteManifest,
+  deleteSynchronized,
   getManifest,
   listBases,
-  listExcluded,
+  listLeftOut,
   listReferrers,
   listRepositories,
   listTags,
@@ -15,7 +15,7 @@ import {
 } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { getSession, keepSession, listParked, listUnsent, park } from '#proto/sync/outgoing.ts';
+import { getSession, listParked, listUnsent, park, storeSession } from '#proto/sync/outgoing.ts';
 import {
   type Buses,
   bytesOf,
@@ -38,7 +38,7 @@ const repository = 'lib/app';
 const limit = 100;
 const refusal = { code: 'denied', reason: 'no', since: 1, attempts: 1, retry: 2 };
 const agreed = { arrived: true, base: true } as const;
-const clean = (rig: Rig) => rig.syncer.call(cleanRepository, { repository });
+const deleteIn = (rig: Rig) => rig.syncer.call(deleteSynchronized, { repository });
 const tags = async (rig: Rig) => (await rig.gateway.call(listTags, { repository, limit })).tags;
 const bases = async (rig: Rig) => (await rig.syncer.call(listBases, { repository, limit })).tags;
 const parked = async (rig: Rig) =>
@@ -63,11 +63,11 @@ test('content from the parent is deleted with all its records, and other reposit
   await rig.syncer.call(setBase, { repository, tag: 'deleted-here', digest: deletedBefore });
   await rig.syncer.call(park, { repository, reference: 'deleted-here', ...refusal });
   const layer = digestOf(bytesOf('one'));
-  await rig.syncer.call(keepSession, { repository, digest: layer, location: '/upload' });
+  await rig.syncer.call(storeSession, { repository, digest: layer, location: '/upload' });
   const other = await rig.gateway.pushImage('lib/app-2', 'one', { tag: 'v1', ...agreed });
   rig.events.length = 0;
 
-  assert.deepEqual(await clean(rig), { tags: 2, manifests: 4 });
+  assert.deepEqual(await deleteIn(rig), { tags: 2, manifests: 4 });
 
   assert.deepEqual(await tags(rig), []);
   assert.deepEqual(await bases(rig), []);
@@ -75,7 +75,7 @@ test('content from the parent is deleted with all its records, and other reposit
   assert.deepEqual((await rig.syncer.call(missingManifests, { repository, digests })).digests, digests);
   const referrers = { repository, digest: one, limit };
   assert.deepEqual((await rig.gateway.call(listReferrers, referrers)).descriptors, []);
-  assert.deepEqual((await rig.syncer.call(listExcluded, { repository, limit })).leftOut, []);
+  assert.deepEqual((await rig.syncer.call(listLeftOut, { repository, limit })).leftOut, []);
   assert.deepEqual(await rig.syncer.call(getSession, { repository, digest: layer }), {});
   assert.deepEqual((await rig.gateway.call(storageStatus, {})).outgoing, {
     unsent: 0,
@@ -97,11 +97,11 @@ test('content from the parent is deleted with all its records, and other reposit
   assert.equal((await rig.gateway.call(getManifest, reference)).digest, other);
 
   // A second run has nothing to do; garbage collection deletes the content.
-  assert.deepEqual(await clean(rig), { tags: 0, manifests: 0 });
+  assert.deepEqual(await deleteIn(rig), { tags: 0, manifests: 0 });
   rig.now += 40 * 86_400_000;
   await rig.storage.garbage.collect(false);
   assert.deepEqual((await rig.gateway.call(listRepositories, { limit })).repositories, ['lib/app-2']);
-  assert.deepEqual(await rig.syncer.call(cleanRepository, { repository: 'lib/never' }), {
+  assert.deepEqual(await rig.syncer.call(deleteSynchronized, { repository: 'lib/never' }), {
     tags: 0,
     manifests: 0,
   });
@@ -118,7 +118,7 @@ test('a tag without an agreement stays, and with it every manifest and every uns
   for (const reference of ['v1', 'own', one, own]) {
     await rig.syncer.call(park, { repository, reference, ...refusal });
   }
-  assert.deepEqual(await clean(rig), { tags: 1, manifests: 0 });
+  assert.deepEqual(await deleteIn(rig), { tags: 1, manifests: 0 });
   assert.deepEqual(await tags(rig), [
     { tag: 'moved', digest: own },
     { tag: 'own', digest: own },
@@ -138,7 +138,7 @@ test('an untagged manifest that was never sent to the parent stays', async () =>
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(repository, 'one', { tag: 'v1', ...agreed });
   const own = await rig.gateway.pushImage(repository, 'own');
-  assert.deepEqual(await clean(rig), { tags: 1, manifests: 0 });
+  assert.deepEqual(await deleteIn(rig), { tags: 1, manifests: 0 });
   assert.ok(await rig.gateway.readManifest(repository, own));
 });
 
@@ -153,7 +153,7 @@ test('a repository of many manifests is cleaned in several batches', async () =>
     return rig.gateway.pushManifest(repository, imageOf('layer', { annotations }), { tag, ...agreed });
   };
   while (numbers.length > 0) await Promise.all(numbers.splice(0, 50).map(put));
-  assert.deepEqual(await clean(rig), { tags: 300, manifests: 300 });
+  assert.deepEqual(await deleteIn(rig), { tags: 300, manifests: 300 });
   const { tags: count, outgoing } = await rig.gateway.call(storageStatus, {});
   assert.deepEqual([count, outgoing.unsent], [0, 0]);
 });

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
   deleteManifest,
-  type ExcludedManifest,
   getManifest,
-  listExcluded,
+  type LeftOutManifest,
+  listLeftOut,
   missingManifests,
   putTag,
 } from '#proto/content/manifests.ts';
@@ -39,17 +39,17 @@ const platforms = new Map([
   [arm64.digest, 'linux/arm64'],
   [s390x.digest, 'linux/s390x'],
 ]);
-const asLeftOut = (...children: Child[]): ExcludedManifest[] =>
+const asLeftOut = (...children: Child[]): LeftOutManifest[] =>
   children.map(({ digest }) => ({ digest, platform: platforms.get(digest)! }));
 const index = indexOf(amd64, arm64, s390x);
-const putIndex = (rig: Rig, document: object, leftOut?: ExcludedManifest[], tag?: string) =>
+const putIndex = (rig: Rig, document: object, leftOut?: LeftOutManifest[], tag?: string) =>
   rig.syncer.pushManifest(repository, document, {
     mediaType: mediaTypes.ociIndex,
     ...(leftOut && { leftOut, arrived: true }),
     ...(tag !== undefined && { tag }),
   });
 const leftOut = async (rig: Rig) =>
-  (await rig.syncer.call(listExcluded, { repository, limit: 100 })).leftOut.map(
+  (await rig.syncer.call(listLeftOut, { repository, limit: 100 })).leftOut.map(
     (each) => `${each.platform} of ${each.index}`,
   );
 const get = (rig: Rig, { digest }: Child) => rig.gateway.call(getManifest, { repository, reference: digest });
@@ -90,10 +90,10 @@ test('an index is served without the manifests that it leaves out, which are rep
   const expected = asLeftOut(arm64, s390x).map((each) => ({ ...each, index: digest }));
   expected.sort((a, b) => (a.digest < b.digest ? -1 : 1));
   await rig.restart();
-  const first = await rig.syncer.call(listExcluded, { repository, limit: 1 });
+  const first = await rig.syncer.call(listLeftOut, { repository, limit: 1 });
   assert.deepEqual(first, { leftOut: expected.slice(0, 1), more: true });
   const last = { repository, limit: 1, after: `${expected[0]!.digest}!${digest}` };
-  assert.deepEqual(await rig.syncer.call(listExcluded, last), { leftOut: expected.slice(1), more: false });
+  assert.deepEqual(await rig.syncer.call(listLeftOut, last), { leftOut: expected.slice(1), more: false });
 });
 
 test('a manifest that arrives is no longer left out, also after it is deleted again', async () => {

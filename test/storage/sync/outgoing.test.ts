@@ -5,8 +5,8 @@ import { Level } from 'level';
 import { linkBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { claimTransfer } from '#proto/content/ingests.ts';
 import {
-  cleanRepository,
   deleteManifest,
+  deleteSynchronized,
   deleteTag,
   getManifest,
   listBases,
@@ -19,7 +19,6 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import {
   dropSession,
   getSession,
-  keepSession,
   listParked,
   listUnsent,
   listWithdrawn,
@@ -27,6 +26,7 @@ import {
   park,
   recordParent,
   settleOutgoing,
+  storeSession,
   unpark,
 } from '#proto/sync/outgoing.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig } from '../rig.ts';
@@ -241,15 +241,15 @@ test('an upload session is kept across a restart until it is dropped, or its blo
   const key = { repository, digest };
   const get = async () => (await rig.syncer.call(getSession, key)).location;
   assert.equal(await get(), undefined);
-  await rig.syncer.call(keepSession, { ...key, location: '/v2/x/blobs/uploads/1' });
+  await rig.syncer.call(storeSession, { ...key, location: '/v2/x/blobs/uploads/1' });
   const location = `https://registry.example/v2/x/blobs/uploads/2?_state=${'x'.repeat(6_000)}`;
-  await rig.syncer.call(keepSession, { ...key, location });
+  await rig.syncer.call(storeSession, { ...key, location });
   await rig.restart();
   assert.equal(await get(), location);
   await rig.syncer.call(dropSession, key);
   await rig.syncer.call(dropSession, key);
   assert.equal(await get(), undefined);
-  await rig.syncer.call(keepSession, { ...key, location });
+  await rig.syncer.call(storeSession, { ...key, location });
   await rig.gateway.call(unlinkBlob, key);
   assert.equal(await get(), undefined);
 });
@@ -342,8 +342,8 @@ test('in a data volume of version 1 all manifests become unsent, once; an interr
   assert.deepEqual((await pending(rig)).unsent, [digests[2]]);
 
   // No record says that a client put it: it is deleted with its repository.
-  const cleaned = await rig.syncer.call(cleanRepository, { repository });
-  assert.deepEqual(cleaned, { tags: 0, manifests: 2 });
+  const deleted = await rig.syncer.call(deleteSynchronized, { repository });
+  assert.deepEqual(deleted, { tags: 0, manifests: 2 });
 });
 
 test('another parent resets the bases and makes all manifests unsent, unless `forget` is false', async () => {

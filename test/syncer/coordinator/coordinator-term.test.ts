@@ -7,7 +7,7 @@ import { takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
 import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { sent } from '../../../services/syncer/link/http/sending.ts';
+import { bodyOf } from '../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { quiet } from '../../support/bus.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
@@ -81,7 +81,7 @@ test('nothing is changed at the parent while the lease may have expired, not eve
     () => pushClient.deleteManifest(repository, image.digest, signal),
     () => pushClient.deleteTag(repository, 'v1', { expect: image.digest }, signal),
     () => pushClient.begin(repository, digest, signal),
-    () => pushClient.finish(repository, digest, session, sent(Buffer.from('{}')), signal),
+    () => pushClient.finish(repository, digest, session, bodyOf(Buffer.from('{}')), signal),
   ]) {
     await assert.rejects(change(), isLost, String(change));
   }

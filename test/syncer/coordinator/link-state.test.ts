@@ -6,8 +6,8 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import { LinkReport, type PassReport } from '../../../services/syncer/coordinator/link-report.ts';
 import {
   ABANDONED,
-  hoursOf,
   type LinkState,
+  scheduleFields,
   stateAfter,
 } from '../../../services/syncer/coordinator/link-state.ts';
 import { quiet } from '../../support/bus.ts';
@@ -143,13 +143,13 @@ test('a good scoped pass ends Offline, but not the Unhealthy that an unscoped pa
 test('the status has the window, the next time of the schedule, and whether changes are pushed at once', () => {
   const now = Date.parse('2026-03-02T02:30:00Z');
   const at = (text: string) => Date.parse(`2026-03-${text}Z`);
-  assert.deepEqual(hoursOf({ schedule: '0 4 * * *' }, now), { next: at('02T04:00') });
-  assert.deepEqual(hoursOf({ schedule: '0 2 * * *', windowMs: 3_600_000 }, now), {
+  assert.deepEqual(scheduleFields({ schedule: '0 4 * * *' }, now), { next: at('02T04:00') });
+  assert.deepEqual(scheduleFields({ schedule: '0 2 * * *', windowMs: 3_600_000 }, now), {
     window: { open: true, until: at('02T03:00') },
     next: at('03T02:00'),
     live: true,
   });
-  assert.deepEqual(hoursOf({ schedule: '0 4 * * *', windowMs: 3_600_000 }, now), {
+  assert.deepEqual(scheduleFields({ schedule: '0 4 * * *', windowMs: 3_600_000 }, now), {
     window: { open: false, until: at('02T04:00') },
     next: at('02T04:00'),
   });

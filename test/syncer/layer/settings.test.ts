@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { SharedBandwidth } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { ParentSettings } from '../../../services/syncer/link/parent/settings.ts';
+import { SyncerSettings } from '../../../services/syncer/link/parent/settings.ts';
 import { quiet } from '../../support/bus.ts';
 import { Authority } from '../../support/certificates.ts';
 
@@ -24,7 +24,7 @@ test('the CA file of the parent is read again when it changes, and a missing or 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const caFile = join(folder, 'ca.crt');
   try {
-    await using settings = new ParentSettings(new SharedBandwidth({} as Bus, 'syncer', quiet));
+    await using settings = new SyncerSettings(new SharedBandwidth({} as Bus, 'syncer', quiet));
     const parent = async () => (await settings.clients()).parent;
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
     settings.set({ name: 'line', parent: { url, caFile }, bandwidth: [] } as unknown as Configuration);

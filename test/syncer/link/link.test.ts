@@ -14,7 +14,7 @@ import {
 } from '../../../services/syncer/link/answers/bodies.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { SendWatch, sent } from '../../../services/syncer/link/http/sending.ts';
+import { bodyOf, SendWatch } from '../../../services/syncer/link/http/sending.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
 import { until } from '../../support/until.ts';
@@ -88,7 +88,11 @@ test('a body is sent again after a challenge, with a token', async () => {
     { login: { username: 'layer', password: 'secret' } },
   );
   const scope = 'repository:a:pull,push repository:b:pull';
-  const answer = await server.link.request('/v2/x', { ...upload, scope, body: sent(Buffer.from('content')) });
+  const answer = await server.link.request('/v2/x', {
+    ...upload,
+    scope,
+    body: bodyOf(Buffer.from('content')),
+  });
   assert.equal(answer.statusCode, 202);
   assert.deepEqual(seen, [
     [undefined, 'content'],
@@ -118,12 +122,12 @@ test('a slow upload may take longer than the stall time, and a stopped one fails
     { stallMs: 500 },
   );
   const bytes = Buffer.alloc(24 * MIB);
-  const answer = await server.link.request('/v2/x', { ...upload, body: sent(bytes) });
+  const answer = await server.link.request('/v2/x', { ...upload, body: bodyOf(bytes) });
   assert.equal(await readErrorBody(answer), String(bytes.length));
   assert.ok(durationMs > 500, 'the upload did not take longer than the stall time');
 
   slow = false;
-  const stuck = server.link.request('/v2/x', { ...upload, body: sent(bytes) });
+  const stuck = server.link.request('/v2/x', { ...upload, body: bodyOf(bytes) });
   const ended = assert.rejects(stuck, {
     code: 'parent-unreachable',
     message: /accepted no bytes for 0\.5 s/,
@@ -193,7 +197,7 @@ test('the wait for bandwidth does not count as a stall of a token request', asyn
 test('a connection with a small share of a slow link does not count as stalled', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const watch = new SendWatch(150);
-  const body = watch.body(sent(Buffer.alloc(64 * 1024)), UNLIMITED, signal);
+  const body = watch.body(bodyOf(Buffer.alloc(64 * 1024)), UNLIMITED, signal);
   let accepted = 0;
   for await (const part of body) {
     // As a socket that accepts 200 bytes per ms.
@@ -216,7 +220,7 @@ test('after the last byte, the answer is awaited for the stall time plus `slackM
     },
     { stallMs: 200 },
   );
-  const body = sent(Buffer.alloc(1_000));
+  const body = bodyOf(Buffer.alloc(1_000));
   await assert.rejects(server.link.request('/v2/x', { ...upload, body }), {
     code: 'parent-unreachable',
     message: /did not answer for 0\.2 s/,
@@ -252,7 +256,7 @@ test('a reset or unanswered connection and an unknown name are the fault parent-
   const silent = createPort((socket) => socket.resume());
   for (const port of [reset, silent]) {
     await using server = await serving(port, { stallMs: 300 });
-    const body = sent(Buffer.alloc(MIB));
+    const body = bodyOf(Buffer.alloc(MIB));
     await assert.rejects(server.link.request('/v2/x', { ...upload, body }), { code: 'parent-unreachable' });
     await assert.rejects(server.link.request('/v2/', { scope: '', signal }), { code: 'parent-unreachable' });
   }
@@ -262,7 +266,7 @@ test('a reset or unanswered connection and an unknown name are the fault parent-
 
 test('an answer that arrives before the body is complete is returned', async () => {
   await using server = await plain((_, response) => response.writeHead(413).end('too large'));
-  const answer = await server.link.request('/v2/x', { ...upload, body: sent(Buffer.alloc(32 * MIB)) });
+  const answer = await server.link.request('/v2/x', { ...upload, body: bodyOf(Buffer.alloc(32 * MIB)) });
   assert.equal(answer.statusCode, 413);
 });
 

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { sent } from '../../../services/syncer/link/http/sending.ts';
+import { bodyOf } from '../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 
 const { signal } = new AbortController();
@@ -38,7 +38,7 @@ async function serving(answer: (request: ReceivedRequest, response: ServerRespon
   };
 }
 
-const bytes = sent(Buffer.from('0123456789'));
+const bytes = bodyOf(Buffer.from('0123456789'));
 const at = (offset: number, location = '/v2/a/blobs/uploads/1?_state=x') => ({ location, offset });
 
 test('an upload continues at the parent with the location that it answers, whatever host that names', async () => {
@@ -72,7 +72,10 @@ test('the offset of an upload is read from the Range of the parent, where 0-0 me
     response.writeHead(204, { location: '/v2/a/blobs/uploads/1', ...(range && { range }) }).end();
   });
   for (const offset of [0, 5, 0]) {
-    assert.equal((await registry.pushClient.findSession('a', '/v2/a/blobs/uploads/1', signal))?.offset, offset);
+    assert.equal(
+      (await registry.pushClient.findSession('a', '/v2/a/blobs/uploads/1', signal))?.offset,
+      offset,
+    );
   }
 });
 

@@ -237,7 +237,9 @@ test('a token service or an upload location in another private network is refuse
   );
   await using sending = clients({ url: uploads.url });
   const session = await sending.pushClient.begin('a', DIGEST, signal);
-  await assert.rejects(sending.pushClient.findSession('a', session.location, signal), { code: 'parent-invalid' });
+  await assert.rejects(sending.pushClient.findSession('a', session.location, signal), {
+    code: 'parent-invalid',
+  });
 });
 
 test('faults do not repeat what another host answered, or its URL', async () => {

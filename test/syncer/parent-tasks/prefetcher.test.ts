@@ -12,14 +12,14 @@ import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
-import { sha256, TestLayer } from '../../gateway/layer.ts';
+import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { patience, until } from '../../support/until.ts';
 
 /** When a prefetch begins and how it ends, below a test parent. */
 
-const layer = await TestLayer.start();
+const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 const bus = await layer.testBus.connect('syncer');
 
@@ -106,7 +106,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     pace,
   });
   const end = new AbortController();
-  const ended = prefetcher.follow(end.signal);
+  const ended = prefetcher.run(end.signal);
   return {
     prefetcher,
     [Symbol.asyncDispose]: () => {

@@ -6,7 +6,11 @@ import type { PassContext } from '../../../services/syncer/reconcile/context/pas
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
 import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
-import { type Selected, type Survey, survey } from '../../../services/syncer/reconcile/observe/survey.ts';
+import {
+  type Selected,
+  type Survey,
+  surveyRepository,
+} from '../../../services/syncer/reconcile/observe/survey.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';
@@ -52,7 +56,7 @@ export async function modelPass(
     },
   };
   const signal = new AbortController().signal;
-  const surveyed = await survey(
+  const surveyed = await surveyRepository(
     { bus, parent: parentReader, configuration: { mode }, unsentChanges, signal } as unknown as PassContext,
     REPOSITORY,
     selected,

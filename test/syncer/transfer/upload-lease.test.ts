@@ -29,12 +29,12 @@ test('a transfer that was paused for longer than its lease checks the lease befo
   const digest = digestOf('taken over');
   let now = 0;
   const clocks = { wall: () => now, monotonic: () => 0 };
-  await using first = await UploadLease.take(bus, 'one', repository, digest, clocks);
+  await using first = await UploadLease.acquire(bus, 'one', repository, digest, clocks);
   assert.ok(first);
-  assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
+  assert.equal(await UploadLease.acquire(bus, 'two', repository, digest), undefined);
   await first.ensureHeld();
   await expire(digest);
-  await using second = await UploadLease.take(bus, 'two', repository, digest);
+  await using second = await UploadLease.acquire(bus, 'two', repository, digest);
   assert.ok(second);
   now += LEASE_MS;
   await assert.rejects(first.ensureHeld(), isLost);
@@ -46,9 +46,9 @@ test('an expired lease that no other transfer has taken is renewed', async () =>
   const digest = digestOf('not taken');
   let now = 0;
   const clocks = { wall: () => 0, monotonic: () => now };
-  await using held = await UploadLease.take(bus, 'one', repository, digest, clocks);
+  await using held = await UploadLease.acquire(bus, 'one', repository, digest, clocks);
   now += LEASE_MS;
   await expire(digest);
   await held?.ensureHeld();
-  assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
+  assert.equal(await UploadLease.acquire(bus, 'two', repository, digest), undefined);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { transferFinished, transferPaused } from '#proto/sync/transfers.ts';
-import { send } from '../../../services/syncer/reconcile/push/send.ts';
+import { pushTree } from '../../../services/syncer/reconcile/push/push-tree.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { firstDifference, pushBlob, pushImage } from '../../support/registry/image.ts';
@@ -46,7 +46,7 @@ test('an upload that is cut within a piece continues at the next byte', async ()
   proxy.bandwidth = { total: slowedRate(8 * MIB) };
   const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
   await using up = await pushContext(layer, { url: proxy.url });
-  const sending = send(up, 'cut', digest, { tag: 'v1', expect: undefined });
+  const sending = pushTree(up, 'cut', digest, { tag: 'v1', expect: undefined });
   let cuts = 0;
   for (const at of [3 * MIB, 9 * MIB]) {
     await proxy.until(() => received(proxy, 'cut') >= at);
@@ -67,7 +67,7 @@ test('after a syncer is killed during an upload, bytes that the parent has are n
   proxy.bandwidth = { total: slowedRate(4 * MIB) };
   const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
   await using up = await pushContext(layer, { url: proxy.url });
-  const sending = send(up, 'killed', digest, { tag: 'v1', expect: undefined });
+  const sending = pushTree(up, 'killed', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => received(proxy, 'killed') >= 7 * MIB);
   layer.killWithoutWaiting('syncer-1');
   proxy.bandwidth = { total: 16 * MIB };
@@ -85,14 +85,14 @@ test('an upload stops when the window closes, and the next one continues it', as
   const until = Date.now() + windowMs;
   {
     await using up = await pushContext(layer, { url: proxy.url }, { until });
-    await assert.rejects(send(up, 'window', digest), { code: 'window-closed' });
+    await assert.rejects(pushTree(up, 'window', digest), { code: 'window-closed' });
     await layer.event(transferPaused, (data) => data.digest === layers[0]!.digest);
   }
   const before = received(proxy, 'window');
   assert.ok(before > 0 && before < SIZE, `${before} bytes`);
   proxy.bandwidth = {};
   await using up = await pushContext(layer, { url: proxy.url });
-  await send(up, 'window', digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'window', digest, { tag: 'v1', expect: undefined });
   assert.equal(await firstDifference(layer.url, parent.url, ['window']), undefined);
   assert.ok(received(proxy, 'window') <= SIZE + MIB, 'received bytes were sent again');
 });
@@ -111,7 +111,7 @@ test('a blob that the parent received with another digest is sent again once', a
       return { answer: wrong };
     });
     await using up = await pushContext(layer, { url: proxy.url });
-    const sending = send(up, repository, digest, { tag: 'v1', expect: undefined });
+    const sending = pushTree(up, repository, digest, { tag: 'v1', expect: undefined });
     if (times === 1) {
       await sending;
       assert.equal(await firstDifference(layer.url, parent.url, [repository]), undefined);
@@ -129,7 +129,7 @@ test('a blob that is damaged here is not reported as a fault of the parent', asy
   bytes[50_000]! ^= 1;
   await chmod(file, 0o600);
   await writeFile(file, bytes);
-  await assert.rejects(send(up, 'damaged', digest), { code: 'digest-invalid', message: /damaged here/ });
+  await assert.rejects(pushTree(up, 'damaged', digest), { code: 'digest-invalid', message: /damaged here/ });
 });
 
 test('content with sha512 digests is pushed', async () => {
@@ -143,14 +143,14 @@ test('content with sha512 digests is pushed', async () => {
   const put = await fetch(`${layer.url}${path}`, { method: 'PUT', headers, body: bytes });
   assert.equal(put.status, 201);
   await using up = await pushContext(layer, { url: proxy.url });
-  await send(up, 'sha512', digest);
+  await pushTree(up, 'sha512', digest);
   assert.equal((await fetch(`${parent.url}${path}`)).status, 200);
 });
 
 test('an empty blob is pushed', async () => {
   const { digest, layers } = await pushImage(layer.url, 'empty', 'v1', { layers: [Buffer.alloc(0)] });
   await using up = await pushContext(layer, { url: proxy.url });
-  await send(up, 'empty', digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'empty', digest, { tag: 'v1', expect: undefined });
   await layer.event(transferFinished, (data) => data.digest === layers[0]!.digest);
   assert.equal(await firstDifference(layer.url, parent.url, ['empty']), undefined);
 });

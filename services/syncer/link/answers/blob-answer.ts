@@ -1,7 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { refusal } from './answers.ts';
-import { type Answer, type Body, guarded, one, readErrorBody } from './bodies.ts';
+import { type Answer, type Body, firstValue, guarded, readErrorBody } from './bodies.ts';
 import type { Extent } from './extents.ts';
 
 /**
@@ -26,8 +26,8 @@ export async function blobAnswer(
   const { body } = answer;
   const { statusCode } = answer;
   if (statusCode === 200) {
-    const length = one(answer.headers['content-length']);
-    const page = /^text\/html\b/i.test(one(answer.headers['content-type']) ?? '');
+    const length = firstValue(answer.headers['content-length']);
+    const page = /^text\/html\b/i.test(firstValue(answer.headers['content-type']) ?? '');
     if (length === undefined ? !page : Number(length) === size) {
       return { start: 0, ranged: false, body: guarded(answer) };
     }
@@ -40,7 +40,7 @@ export async function blobAnswer(
     );
   }
   if (statusCode === 206) {
-    const contentRange = one(answer.headers['content-range']) ?? '';
+    const contentRange = firstValue(answer.headers['content-range']) ?? '';
     const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(contentRange) ?? [];
     const isExpected =
       Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);

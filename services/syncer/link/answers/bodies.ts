@@ -23,7 +23,8 @@ const MAX_BODY_MS = 30 * 60_000;
 const MIN_BUFFER = 4 * 1024;
 
 /** The first value of a header. */
-export const one = (header: string | string[] | undefined): string | undefined => [header ?? []].flat()[0];
+export const firstValue = (header: string | string[] | undefined): string | undefined =>
+  [header ?? []].flat()[0];
 
 /**
  * Maps a failure to get an answer to a Fault `parent-unreachable`. A Fault is returned as it is. If `signal` was

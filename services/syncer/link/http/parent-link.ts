@@ -17,7 +17,7 @@ import { grantedIn, jsonFields } from '../login/token-answer.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
-import { SendWatch, type Sent, sent } from './sending.ts';
+import { bodyOf, type RequestBody, SendWatch } from './sending.ts';
 
 /**
  * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
@@ -36,7 +36,7 @@ export type RequestOptions = {
   scope: string;
   headers?: Record<string, string>;
   method?: HttpMethod;
-  body?: Sent;
+  body?: RequestBody;
   signal: AbortSignal;
   /** Time that the parent may wait before it answers, in addition to the stall time, in ms. */
   waitMs?: number;
@@ -253,7 +253,7 @@ export class ParentLink implements AsyncDisposable {
       signal: this.#tokenRequests.signal,
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
-      body: sent(Buffer.from(form.toString())),
+      body: bodyOf(Buffer.from(form.toString())),
     });
     if (answer.statusCode !== 200)
       throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);

@@ -1,5 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { type Answer, one } from '../answers/bodies.ts';
+import { type Answer, firstValue } from '../answers/bodies.ts';
 
 /** How a redirect is handled. Only content is fetched from other hosts than the parent. Pure. */
 export type Redirects = 'refuse' | 'follow' | 'return';
@@ -10,7 +10,7 @@ const STATUSES = [301, 302, 303, 307, 308];
 
 /** The target of a redirect; undefined if the answer is not one. @throws Fault `parent-invalid` */
 export function target({ statusCode, headers, from }: Answer): URL | undefined {
-  const location = one(headers.location);
+  const location = firstValue(headers.location);
   if (!STATUSES.includes(statusCode) || !location) return undefined;
   const next = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   if (next && /^https?:$/.test(next.protocol)) return next;

@@ -3,7 +3,7 @@ import type { Bandwidth } from '../bandwidth/bandwidth.ts';
 import { SOCKET_BYTES } from './agent.ts';
 
 /** A body to send. `bytes` may be called several times: a request that meets a challenge is sent again. */
-export type Sent = {
+export type RequestBody = {
   size: number;
   bytes: () => Iterable<Buffer> | AsyncIterable<Buffer>;
   /** Time for the answer in addition to the stall time, in ms: for bytes on their way, and for the parent's work. */
@@ -14,7 +14,7 @@ export type Sent = {
 const MAX_SLICE = 64 * 1024;
 
 /** A body of one buffer. */
-export const sent = (bytes: Buffer): Sent => ({ size: bytes.length, bytes: () => [bytes] });
+export const bodyOf = (bytes: Buffer): RequestBody => ({ size: bytes.length, bytes: () => [bytes] });
 
 /**
  * Ends a request whose body makes no progress: the socket accepted nothing for `stallMs`, or the answer did not arrive
@@ -37,7 +37,7 @@ export class SendWatch {
   }
 
   /** Yields the body, in parts that the socket buffers, as bandwidth is granted. */
-  async *body(body: Sent, bandwidth: Bandwidth, signal: AbortSignal): AsyncGenerator<Buffer> {
+  async *body(body: RequestBody, bandwidth: Bandwidth, signal: AbortSignal): AsyncGenerator<Buffer> {
     for await (const piece of body.bytes()) {
       for (let at = 0, slice: Buffer; at < piece.length; at += slice.length) {
         slice = piece.subarray(at, at + Math.min(MAX_SLICE, bandwidth.maxPieceBytes ?? MAX_SLICE));

@@ -14,7 +14,7 @@ import { MAX_SMALL_ANSWER_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
-import { sent } from '../http/sending.ts';
+import { bodyOf } from '../http/sending.ts';
 import { refusalIn, throwIfTransient } from './terrace-api.ts';
 
 /** How long a parent that activates no layers, such as one without accounts, is not asked again, in ms. */
@@ -142,7 +142,7 @@ export class ParentActivation implements ActivationCache {
       scope: `gateway:${child}:config_write`,
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
-      body: sent(Buffer.from(JSON.stringify(activation))),
+      body: bodyOf(Buffer.from(JSON.stringify(activation))),
       signal,
     });
     const { statusCode: status } = answer;

@@ -4,7 +4,7 @@ import { ARRIVING_PATH, Arriving } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { type Body, MAX_PAGE_BYTES, one } from '../answers/bodies.ts';
+import { type Body, firstValue, MAX_PAGE_BYTES } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -115,7 +115,7 @@ export class ArrivingSource {
     }
     const received = await blobAnswer(answer, { repository, digest, size, extent });
     this.#bytesAt = performance.now();
-    const last = /^bytes \d+-(\d+)\//.exec(one(answer.headers['content-range']) ?? '')?.[1];
+    const last = /^bytes \d+-(\d+)\//.exec(firstValue(answer.headers['content-range']) ?? '')?.[1];
     return received.ranged && last !== undefined ? { ...received, end: Number(last) + 1 } : received;
   }
 }

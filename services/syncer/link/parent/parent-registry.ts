@@ -5,7 +5,7 @@ import { Descriptor, MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manife
 import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/oci/names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
+import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import { parentPages, strings } from '../http/pages.ts';
@@ -146,7 +146,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
     const body = await readErrorBody(answer);
     if (answer.statusCode === 404) return undefined;
     if (answer.statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
-    const digest = one(answer.headers['docker-content-digest']);
+    const digest = firstValue(answer.headers['docker-content-digest']);
     if (digest && isDigest(digest)) return digest;
     // Older registries omit the header: the content has to be hashed.
     return (await this.#manifest(repository, tag, signal)).digest;
@@ -185,7 +185,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return {
       digest,
       bytes,
-      mediaType: (one(answer.headers['content-type']) ?? '').split(';')[0]?.trim() ?? '',
+      mediaType: (firstValue(answer.headers['content-type']) ?? '').split(';')[0]?.trim() ?? '',
     };
   }
 

@@ -7,7 +7,7 @@ import { MAX_SMALL_ANSWER_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
-import { sent } from '../http/sending.ts';
+import { bodyOf } from '../http/sending.ts';
 import { type ActivationInvalidator, activationRefused, conflictIn } from './activation.ts';
 import { refusalIn, TerraceApi, throwIfTransient } from './terrace-api.ts';
 
@@ -67,7 +67,7 @@ export class ParentReports implements ReportSender {
       method: 'POST',
       scope: `gateway:${this.#child}:message_write`,
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
-      body: { ...sent(body), slackMs: BODY_SLACK_MS },
+      body: { ...bodyOf(body), slackMs: BODY_SLACK_MS },
       signal,
     });
     const { statusCode: status } = answer;

@@ -1,11 +1,11 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
-import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
+import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
-import { type Sent, sent } from '../http/sending.ts';
+import { bodyOf, type RequestBody } from '../http/sending.ts';
 import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
 import { type FetchedManifest, refusedAnswer } from './parent-registry.ts';
 import { locationOf, sessionIn, type UploadSession } from './session.ts';
@@ -93,7 +93,7 @@ export class PushClient {
 
   async #begin(path: string, scope: string, signal: AbortSignal): Promise<'mounted' | UploadSession> {
     return withRetries(signal, async () => {
-      const answer = await this.#ask(path, { scope, method: 'POST', body: sent(Buffer.alloc(0)), signal });
+      const answer = await this.#ask(path, { scope, method: 'POST', body: bodyOf(Buffer.alloc(0)), signal });
       const body = await readErrorBody(answer);
       if (answer.statusCode === 201) return 'mounted';
       if (answer.statusCode !== 202) throw refusedAnswer(answer, body, `POST ${path}`);
@@ -132,7 +132,7 @@ export class PushClient {
   async append(
     repository: Repository,
     { location, offset }: UploadSession,
-    body: Sent,
+    body: RequestBody,
     signal: AbortSignal,
   ): Promise<UploadSession> {
     const headers = {
@@ -165,7 +165,7 @@ export class PushClient {
     repository: Repository,
     digest: Digest,
     { location, offset }: UploadSession,
-    body: Sent,
+    body: RequestBody,
     signal: AbortSignal,
   ): Promise<void> {
     const url = new URL(location, this.#link.base);
@@ -204,7 +204,7 @@ export class PushClient {
         if (current !== expected.expect) throw moved(repository, reference);
       }
       isRetry = true;
-      const body = sent(bytes);
+      const body = bodyOf(bytes);
       const answer = await this.#ask(path, {
         scope: pushScope(repository),
         method: 'PUT',
@@ -216,7 +216,7 @@ export class PushClient {
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
       if (answer.statusCode < 200 || answer.statusCode > 299)
         throw refusedAnswer(answer, errorBody, `PUT ${path}`);
-      return { subject: isDigest(one(answer.headers['oci-subject']) ?? '') };
+      return { subject: isDigest(firstValue(answer.headers['oci-subject']) ?? '') };
     });
   }
 
@@ -225,7 +225,8 @@ export class PushClient {
     const headers = { accept: manifestTypes.join(', ') };
     const answer = await this.#ask(path, { scope: pullScope(repository), method: 'HEAD', headers, signal });
     if (answer.statusCode === 404) return undefined;
-    if (answer.statusCode === 200) return one(answer.headers['docker-content-digest']) ?? UNKNOWN_DIGEST;
+    if (answer.statusCode === 200)
+      return firstValue(answer.headers['docker-content-digest']) ?? UNKNOWN_DIGEST;
     throw refusedAnswer(answer, '', `HEAD ${path}`);
   }
 

@@ -1,5 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { type Answer, one } from '../answers/bodies.ts';
+import { type Answer, firstValue } from '../answers/bodies.ts';
 
 /** An upload at the parent: the location for its next bytes, and the number of bytes that the parent has. */
 export type UploadSession = { location: string; offset: number };
@@ -13,7 +13,7 @@ export type UploadSession = { location: string; offset: number };
  * @throws Fault `parent-invalid`
  */
 export function locationOf(answer: Answer, base: URL, before?: string): string {
-  const location = one(answer.headers.location) ?? before;
+  const location = firstValue(answer.headers.location) ?? before;
   const url =
     location !== undefined && URL.canParse(location, answer.from.href)
       ? new URL(location, answer.from)
@@ -33,7 +33,7 @@ export function locationOf(answer: Answer, base: URL, before?: string): string {
  * @throws Fault `parent-invalid`
  */
 export function sessionIn(answer: Answer, base: URL, before: string, reached = 0): UploadSession {
-  const last = /^(?:bytes=)?0-(\d{1,15})$/.exec(one(answer.headers.range)?.trim() ?? '')?.[1];
+  const last = /^(?:bytes=)?0-(\d{1,15})$/.exec(firstValue(answer.headers.range)?.trim() ?? '')?.[1];
   const offset = last === undefined ? reached : last === '0' ? 0 : Number(last) + 1;
   return { location: locationOf(answer, base, before), offset };
 }

@@ -9,7 +9,7 @@ import type { TrustSource } from '../login/trust-bundle.ts';
 import { ClientCache, type ParentClients } from './client-cache.ts';
 
 /** The configuration in force, and the clients of the parent that it names. */
-export class ParentSettings implements AsyncDisposable {
+export class SyncerSettings implements AsyncDisposable {
   /** The bandwidth of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #trust: TrustSource | undefined;

@@ -1,8 +1,8 @@
 import {
-  type ExcludedManifest,
+  type LeftOutManifest,
   listBases,
   listDiffering,
-  listExcluded,
+  listLeftOut,
   listReferrers,
   listTags,
 } from '#proto/content/manifests.ts';
@@ -39,7 +39,7 @@ export async function* listEntries<P extends { more: boolean }, E>(
 }
 
 /** The tags of a repository; none if storage does not know it. */
-export async function localTags(
+export async function readLocalTags(
   bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
@@ -52,14 +52,14 @@ export async function localTags(
   }
 }
 
-export const bases = (
+export const readBases = (
   bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
 ): Promise<Map<Tag, Digest>> => byTag((page) => bus.call(listBases, { repository, ...page }, { signal }));
 
 /** Repositories with a tag that differs from its base. */
-export const differing = (bus: FencedBus, signal: AbortSignal): Promise<Repository[]> =>
+export const readDiffering = (bus: FencedBus, signal: AbortSignal): Promise<Repository[]> =>
   Array.fromAsync(
     listEntries(
       (page) => bus.call(listDiffering, page, { signal }),
@@ -82,7 +82,7 @@ async function byTag(
 }
 
 /** Referrers of a manifest in this layer's repository. */
-export async function localReferrers(
+export async function readLocalReferrers(
   bus: FencedBus,
   repository: Repository,
   digest: Digest,
@@ -97,17 +97,17 @@ export async function localReferrers(
   return Array.fromAsync(entries);
 }
 
-export type ExcludedChild = ExcludedManifest & { index: Digest };
+export type LeftOutChild = LeftOutManifest & { index: Digest };
 
 /** Children of sparse indexes of the repository that the layer does not hold. */
-export const leftOutManifests = (
+export const readLeftOutManifests = (
   bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
-): Promise<ExcludedChild[]> =>
+): Promise<LeftOutChild[]> =>
   Array.fromAsync(
     listEntries(
-      (page) => bus.call(listExcluded, { repository, ...page }, { signal }),
+      (page) => bus.call(listLeftOut, { repository, ...page }, { signal }),
       ({ leftOut }) => leftOut,
       ({ digest, index }) => `${digest}!${index}`,
     ),

@@ -11,7 +11,7 @@ export type RepositoryChanges = {
 export type ParentChanges = ReadonlyMap<Repository, RepositoryChanges>;
 
 /** What the parent reported since the last pass, as one pass takes it. */
-export type ParentView = {
+export type ReportedChanges = {
   /** Undefined: everything is compared. */
   parentChanges: ParentChanges | undefined;
   /** The parent answered right before the pass began, so that no ping is needed. */

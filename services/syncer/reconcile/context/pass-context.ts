@@ -57,7 +57,7 @@ export type PassContext = PassTools & {
   unsentChanges: UnsentChanges;
   parking: Parking;
   /** Children of indexes that the parent itself left out. */
-  skippedByParent: Set<Digest>;
+  leftOutByParent: Set<Digest>;
   oversized: Oversized;
   stats: PassStats;
   /** Deletions by digest at the parent, one at a time per repository: each deletes the tags of the manifest, too. */

@@ -180,7 +180,9 @@ export class TransferJobs implements Disposable {
   }
 
   async #pollStorage(): Promise<void> {
-    const downloads = [...this.#waiting.values()].filter(({ job }) => job.direction === 'down').slice(0, 1_000);
+    const downloads = [...this.#waiting.values()]
+      .filter(({ job }) => job.direction === 'down')
+      .slice(0, 1_000);
     if (downloads.length === 0) return;
     const digests = downloads.map(({ job }) => job.digest);
     const missing = new Set((await this.#bus.call(missingBlobs, { digests })).digests);

@@ -82,7 +82,7 @@ export class UnsentChanges implements Disposable {
 }
 
 /** The manifests of one repository that are unsent now. */
-export async function unsentNow(
+export async function readUnsent(
   bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,

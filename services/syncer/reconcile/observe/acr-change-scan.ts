@@ -9,9 +9,14 @@ import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
 import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent-registry.ts';
 import { listEntries } from '../context/lists.ts';
-import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
-import { named, needsCatalog, selectionOf } from '../select/patterns.ts';
-import { type AcrChangesDeps, changesByLists, changesSince, deletedChanges } from './acr-changes.ts';
+import type { ParentChanges, ReportedChanges, RepositoryChanges } from '../context/parent-changes.ts';
+import { exactNames, needsCatalog, selectionOf } from '../select/patterns.ts';
+import {
+  type AcrChangesDeps,
+  readChangesByLists,
+  readChangesSince,
+  readDeletedChanges,
+} from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
 const COMPARE_ALL_MS = 24 * 60 * 60_000;
@@ -53,7 +58,7 @@ export class AcrChangeScan {
   async scan(
     deps: AcrScanDeps,
     { scopeHash, full }: { scopeHash: string; full: boolean },
-  ): Promise<ParentView | undefined> {
+  ): Promise<ReportedChanges | undefined> {
     if (this.#now() < this.#unsupportedUntil) return undefined;
     if (scopeHash !== this.#scopeHash) await this.#loadMarks(scopeHash, deps.signal);
     const names = await this.#names(deps);
@@ -86,7 +91,7 @@ export class AcrChangeScan {
   /** Repositories to look at; undefined if the catalog is needed to know them and this layer may not read it. */
   async #names({ parent, repositories, signal }: AcrScanDeps): Promise<Repository[] | undefined> {
     const patterns = repositories.map(({ name }) => name);
-    const names = new Set<Repository>([...named(patterns).filter(isRepository), ...this.#marks.keys()]);
+    const names = new Set<Repository>([...exactNames(patterns).filter(isRepository), ...this.#marks.keys()]);
     if (needsCatalog(patterns)) {
       try {
         for await (const name of parent.repositories(signal))
@@ -127,15 +132,15 @@ export class AcrChangeScan {
       const mark = this.#marks.get(name);
       if (typeof state === 'object' && mark && isSame(mark, state)) return;
       if (state === 'missing') {
-        if (mark && anyLeft) parentChanges.set(name, await deletedChanges(readDeps, name));
+        if (mark && anyLeft) parentChanges.set(name, await readDeletedChanges(readDeps, name));
         return;
       }
       const selected = selectionOf(repositories, name);
       // The survey lists all tags of a filtered repository anyway: the selection depends on all of them.
       const filtered = selected?.tags !== undefined || selected?.referrers === false;
       if (filtered) parentChanges.set(name, { tags: new Map(), around: new Set() });
-      else if (state === 'forbidden') parentChanges.set(name, await changesByLists(readDeps, name));
-      else parentChanges.set(name, await changesSince(readDeps, name, mark, state));
+      else if (state === 'forbidden') parentChanges.set(name, await readChangesByLists(readDeps, name));
+      else parentChanges.set(name, await readChangesSince(readDeps, name, mark, state));
     });
     return parentChanges;
   }

@@ -9,7 +9,7 @@ import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
 import type { ManifestReader, TagLister } from '../../link/parent/parent-registry.ts';
-import { bases, listEntries } from '../context/lists.ts';
+import { listEntries, readBases } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Replicas in other regions lag: entries that are older than the mark by less than this are read again, in ms. */
@@ -30,14 +30,14 @@ export type AcrChangesDeps = {
  * Changes in one repository since `mark`; without a mark, its entire content. The number of requests depends on the
  * number of changes, not on the size of the repository, unless something was deleted.
  */
-export async function changesSince(
+export async function readChangesSince(
   deps: AcrChangesDeps,
   repository: Repository,
   mark: Mark | undefined,
   now: Mark,
 ): Promise<RepositoryChanges> {
   const { bus, signal } = deps;
-  const known = await bases(bus, repository, signal);
+  const known = await readBases(bus, repository, signal);
   if (!mark) return readAll(deps, repository, known, await listTags(deps, repository));
   const since = Date.parse(mark.updated) - OVERLAP_MS;
   const recent = new Map<Tag, Digest>();
@@ -50,25 +50,25 @@ export async function changesSince(
   const tags = isComplete
     ? recent
     : await addDeleted(deps, repository, known, await listTags(deps, repository));
-  return { tags, around: await changedSubjects(deps, repository, mark, now, since) };
+  return { tags, around: await findChangedSubjects(deps, repository, mark, now, since) };
 }
 
 /** Changes of a deleted repository: all tags with a base are deleted, unless they can still be resolved. */
-export async function deletedChanges(
+export async function readDeletedChanges(
   deps: AcrChangesDeps,
   repository: Repository,
 ): Promise<RepositoryChanges> {
-  const known = await bases(deps.bus, repository, deps.signal);
+  const known = await readBases(deps.bus, repository, deps.signal);
   return { tags: await addDeleted(deps, repository, known, new Map()), around: new Set() };
 }
 
 /** Changes by tag list and HEADs, for a registry that denies its metadata to this layer. */
-export async function changesByLists(
+export async function readChangesByLists(
   deps: AcrChangesDeps,
   repository: Repository,
 ): Promise<RepositoryChanges> {
   const { bus, parent, signal } = deps;
-  const known = await bases(bus, repository, signal);
+  const known = await readBases(bus, repository, signal);
   const names = await parent.tags(repository, signal);
   // The parent may have lost its volume: an unknown repository deletes nothing here.
   if (!names) return { tags: new Map(), around: new Set() };
@@ -115,7 +115,7 @@ async function addDeleted(
 }
 
 /** Subjects of referrers that were added or deleted, as far as no tag of the referrer shows it. */
-async function changedSubjects(
+async function findChangedSubjects(
   deps: AcrChangesDeps,
   repository: Repository,
   mark: Mark,
@@ -130,8 +130,8 @@ async function changedSubjects(
     recent.push(manifest);
   }
   const untagged = recent.filter(({ tagged }) => !tagged).map(({ digest }) => digest);
-  await each(await missingHere(deps, repository, untagged), MAX_PARALLEL, async (digest) => {
-    const subject = await subjectOf(deps, repository, digest);
+  await each(await findMissingHere(deps, repository, untagged), MAX_PARALLEL, async (digest) => {
+    const subject = await readSubject(deps, repository, digest);
     if (subject) subjects.add(subject);
   });
   const added = recent.filter(({ created }) => isLater(created, mark.updated)).length;
@@ -148,7 +148,7 @@ async function changedSubjects(
   return subjects;
 }
 
-async function missingHere({ bus, signal }: AcrChangesDeps, repository: Repository, digests: Digest[]) {
+async function findMissingHere({ bus, signal }: AcrChangesDeps, repository: Repository, digests: Digest[]) {
   const missing: Digest[] = [];
   for (const batch of batches(digests, PAGE)) {
     const lacking = await bus.call(missingManifests, { repository, digests: batch }, { signal });
@@ -157,7 +157,7 @@ async function missingHere({ bus, signal }: AcrChangesDeps, repository: Reposito
   return missing;
 }
 
-async function subjectOf(
+async function readSubject(
   { parent, signal }: AcrChangesDeps,
   repository: Repository,
   digest: Digest,

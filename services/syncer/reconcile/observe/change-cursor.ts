@@ -2,7 +2,7 @@ import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { type ContentChange, getCursor, storeCursor } from '#proto/sync/changes.ts';
 import type { ChangeSource } from '../../link/parent/parent-feed.ts';
-import type { ParentView, RepositoryChanges } from '../context/parent-changes.ts';
+import type { ReportedChanges, RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
 const COMPARE_ALL_MS = 24 * 60 * 60_000;
@@ -102,7 +102,7 @@ export class ChangeCursor implements CursorFollower {
     feed: ChangeSource,
     { scopeHash, full, mustAsk }: { scopeHash: string; full: boolean; mustAsk: boolean },
     signal: AbortSignal,
-  ): Promise<ParentView | undefined> {
+  ): Promise<ReportedChanges | undefined> {
     if (scopeHash !== this.#scopeHash) await this.#load(scopeHash);
     const compareAll = full || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
@@ -137,7 +137,7 @@ export class ChangeCursor implements CursorFollower {
     this.#pending.clear();
   }
 
-  #compareAll(cursor: string, lost: boolean): ParentView {
+  #compareAll(cursor: string, lost: boolean): ReportedChanges {
     if (lost) this.#cursor = undefined;
     return {
       parentChanges: undefined,
@@ -152,7 +152,7 @@ export class ChangeCursor implements CursorFollower {
     };
   }
 
-  #compareChanges(): ParentView {
+  #compareChanges(): ReportedChanges {
     return {
       parentChanges: new Map(this.#pending),
       finish: async (good) => {

@@ -5,7 +5,7 @@ import { passPlanned } from '#proto/sync/passes.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { selectionOf } from '../select/patterns.ts';
-import { type Survey, survey } from './survey.ts';
+import { type Survey, surveyRepository } from './survey.ts';
 
 /** Max tags that a pass compares, over all repositories: their actions are held in memory until it ends. */
 const MAX_TAGS = 1_000_000;
@@ -34,7 +34,7 @@ export async function compare(
       const candidates =
         passRequest.scope?.get(repository) ??
         (parentChanges && (parentChanges.get(repository) ?? NO_CHANGES));
-      const result = await survey(context, repository, selected, candidates);
+      const result = await surveyRepository(context, repository, selected, candidates);
       // Only compared tags count, so that smaller repositories still fit in after a large one.
       if (tags + result.tags > maxTags) {
         throw new Fault('too-large', `a pass compares ${maxTags} tags at most: select fewer repositories`);

@@ -47,7 +47,7 @@ export class ParentTags {
  * The parent's tags that the selection covers, resolved. A tag about a manifest (`subjectOfTag`) is selected with it:
  * the tag of a signature with the image, and the tag of the signature's own signature with the signature.
  */
-export async function wantedTags(
+export async function resolveWantedTags(
   parentTags: ParentTags,
   listed: readonly Tag[],
   layer: ReadonlyMap<Tag, Digest>,

@@ -2,17 +2,17 @@ import { listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
-import { differing, listEntries } from '../context/lists.ts';
+import { listEntries, readDiffering } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
-import { named, needsCatalog } from '../select/patterns.ts';
+import { exactNames, needsCatalog } from '../select/patterns.ts';
 
 /**
  * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the
  * catalog is unavailable, only repositories that nothing else names are missed.
  */
-export async function repositories({
+export async function findRepositories({
   bus,
   parent,
   configuration,
@@ -33,12 +33,12 @@ export async function repositories({
     };
   }
   if (parentChanges) {
-    const changed = configuration.mode === 'ReadWrite' ? await differing(bus, signal) : [];
+    const changed = configuration.mode === 'ReadWrite' ? await readDiffering(bus, signal) : [];
     const all = new Set([...parentChanges.keys(), ...changed, ...unsentChanges.repositories]);
     const selected = [...all].filter((name) => matchesPattern(patterns, name)).sort();
     return { selected, unselected: [] };
   }
-  const names = new Set<Repository>(named(patterns).filter(isRepository));
+  const names = new Set<Repository>(exactNames(patterns).filter(isRepository));
   try {
     if (needsCatalog(patterns)) {
       for await (const name of parent.repositories(signal))

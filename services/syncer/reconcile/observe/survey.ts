@@ -2,9 +2,9 @@ import { batches } from '#proto/async/batches.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import { bases, localTags } from '../context/lists.ts';
+import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { ParentTags, wantedTags } from './parent-tags.ts';
+import { ParentTags, resolveWantedTags } from './parent-tags.ts';
 import {
   type Candidates,
   type Coverage,
@@ -60,7 +60,7 @@ const PAGE = 1_000;
  * @param candidates everything if absent
  * @throws Fault
  */
-export async function survey(
+export async function surveyRepository(
   context: PassContext,
   repository: Repository,
   selected: Selected,
@@ -69,8 +69,8 @@ export async function survey(
   const { bus, configuration, unsentChanges, signal } = context;
   const { mode } = configuration;
   // The layer is read first: the condition of each action detects changes made here meanwhile.
-  const layer = await localTags(bus, repository, signal);
-  const base = await bases(bus, repository, signal);
+  const layer = await readLocalTags(bus, repository, signal);
+  const base = await readBases(bus, repository, signal);
   const local = { layer, base };
   const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
   const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
@@ -128,7 +128,7 @@ async function readParent(
   const listed = !compared || needsAllTags ? await parent.tags(repository, signal) : compared;
   let wanted = new Set<Tag>();
   if (compared) await parentTags.resolve(compared);
-  else if (listed) wanted = await wantedTags(parentTags, listed, layer, selected);
+  else if (listed) wanted = await resolveWantedTags(parentTags, listed, layer, selected);
   if (listed) await parentTags.resolve(needsAllTags ? listed : listed.filter(isPushed));
   // A list may end early: a tag with a base that it lacks is resolved by name before it counts as deleted.
   const names = new Set(listed);

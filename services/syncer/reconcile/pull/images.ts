@@ -10,7 +10,7 @@ import type { TreeLimits } from '../context/tree-budget.ts';
 import { loserTag } from '../observe/plan.ts';
 import type { Survey } from '../observe/survey.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
-import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
+import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
 import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
 
 /**
@@ -144,11 +144,11 @@ class Batch {
       if (this.#room.isFull && !isFirst) throw new OutOfMemoryBudget();
     };
     const context = this.#context;
-    const { unsentChanges, skippedByParent, oversized } = context;
+    const { unsentChanges, leftOutByParent, oversized } = context;
     oversized.mustNotBeKnown(repository, digest);
     const { platforms, referrers } = survey.selected;
     const agreed =
-      tag === null && referrers !== false ? await agreedReferrers(context, repository, digest) : [];
+      tag === null && referrers !== false ? await readAgreedReferrers(context, repository, digest) : [];
     const load = await loadImage(
       context,
       repository,
@@ -156,7 +156,7 @@ class Batch {
       {
         platforms,
         referrers,
-        skippedByParent,
+        leftOutByParent,
         isDeleted: (one) => unsentChanges.isDeleted(repository, one),
         isList: survey.lists.has(digest),
       },

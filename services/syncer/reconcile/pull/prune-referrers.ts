@@ -1,22 +1,22 @@
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import { localReferrers } from '../context/lists.ts';
+import { readLocalReferrers } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { unsentNow } from '../context/unsent-changes.ts';
+import { readUnsent } from '../context/unsent-changes.ts';
 
 /**
  * Referrers of a manifest that both the layer and the parent had. To be read before the parent's list: a referrer that
  * a client puts here later is in neither, and one that it put earlier is unsent until the parent has it.
  */
-export async function agreedReferrers(
+export async function readAgreedReferrers(
   { bus, signal }: PassContext,
   repository: Repository,
   subject: Digest,
 ): Promise<Digest[]> {
-  const here = await localReferrers(bus, repository, subject, signal);
+  const here = await readLocalReferrers(bus, repository, subject, signal);
   if (here.length === 0) return [];
-  const unsent = await unsentNow(bus, repository, signal);
+  const unsent = await readUnsent(bus, repository, signal);
   return here.map(({ digest }) => digest).filter((digest) => !unsent.has(digest));
 }
 

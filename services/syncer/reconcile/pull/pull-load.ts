@@ -1,6 +1,6 @@
 import { linkBlobs, missingBlobs } from '#proto/content/blobs.ts';
 import { discardIngest, startUpload } from '#proto/content/ingests.ts';
-import { type ExcludedManifest, putManifest, putTag } from '#proto/content/manifests.ts';
+import { type LeftOutManifest, putManifest, putTag } from '#proto/content/manifests.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
@@ -8,7 +8,7 @@ import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { imageContexts } from './image-context.ts';
-import { blobsOf, type ImageNode, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
+import { blobsOf, type ImageNode, loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {
@@ -34,9 +34,9 @@ export async function loadImage(
   partial: ReadonlySet<Digest>,
   options: TreeOptions = {},
 ): Promise<Load> {
-  const nodes = await missingTree(context, repository, digest, wanted, options);
+  const nodes = await loadMissingTree(context, repository, digest, wanted, options);
   const blobs = blobsOf(nodes).sort(bySize);
-  const missingDigests = await missingOf(
+  const missingDigests = await findMissingBlobs(
     context,
     blobs.map((blob) => blob.digest),
   );
@@ -101,7 +101,7 @@ export async function pullImage(
   return true;
 }
 
-async function missingOf({ bus }: PassContext, digests: Digest[]): Promise<Set<Digest>> {
+async function findMissingBlobs({ bus }: PassContext, digests: Digest[]): Promise<Set<Digest>> {
   const missing = new Set<Digest>();
   for (let at = 0; at < digests.length; at += PAGE) {
     const page = await bus.call(missingBlobs, { digests: digests.slice(at, at + PAGE) });
@@ -115,7 +115,7 @@ export async function commitManifest(
   { bus, volume, by }: PassContext,
   repository: Repository,
   { digest, mediaType, bytes }: FetchedManifest,
-  leftOut: ExcludedManifest[] = [],
+  leftOut: LeftOutManifest[] = [],
 ): Promise<void> {
   const claim = await bus.call(startUpload, { repository, by, hold: true });
   const ingest = { id: claim.id, claim: claim.claim };

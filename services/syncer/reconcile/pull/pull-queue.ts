@@ -1,12 +1,12 @@
 import type { Digest } from '#proto/oci/names.ts';
-import { leftOutManifests } from '../context/lists.ts';
+import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
 import { isPlatformWanted } from '../select/platforms.ts';
 import type { Image } from './images.ts';
 
 /** Images to pull in a pass: new targets of tags, and manifests here that may lack referrers or wanted children. */
-export async function pullQueue(context: PassContext, surveys: Survey[]): Promise<Image[]> {
+export async function buildPullQueue(context: PassContext, surveys: Survey[]): Promise<Image[]> {
   const images: Image[] = [];
   for (const survey of surveys) {
     const { repository, selected, actions } = survey;
@@ -17,7 +17,7 @@ export async function pullQueue(context: PassContext, surveys: Survey[]): Promis
       context.unsentChanges.stays(repository, digest);
       images.push({ ...common, tag, digest, expect: views.layer, loser });
     }
-    for (const digest of await roots(context, survey)) {
+    for (const digest of await findRoots(context, survey)) {
       images.push({ ...common, tag: null, digest, expect: undefined, loser: undefined });
     }
   }
@@ -25,13 +25,16 @@ export async function pullQueue(context: PassContext, surveys: Survey[]): Promis
 }
 
 /** Manifests here that may lack referrers, or children that are wanted now. */
-async function roots(context: PassContext, { repository, selected, settled }: Survey): Promise<Set<Digest>> {
-  const { bus, signal, skippedByParent, passRequest, parent } = context;
+async function findRoots(
+  context: PassContext,
+  { repository, selected, settled }: Survey,
+): Promise<Set<Digest>> {
+  const { bus, signal, leftOutByParent, passRequest, parent } = context;
   if (passRequest.scope) return new Set();
   const referrers = parent.hasReferrers && selected.referrers !== false;
   const digests = new Set(referrers || passRequest.full ? settled : []);
-  for (const { digest, platform, index } of await leftOutManifests(bus, repository, signal)) {
-    if (!skippedByParent.has(digest) && isPlatformWanted([platform], selected.platforms)) digests.add(index);
+  for (const { digest, platform, index } of await readLeftOutManifests(bus, repository, signal)) {
+    if (!leftOutByParent.has(digest) && isPlatformWanted([platform], selected.platforms)) digests.add(index);
   }
   return digests;
 }

@@ -2,7 +2,7 @@ import { each } from '#proto/async/each.ts';
 import { type Damaged, listDamaged } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Failure } from '#proto/sync/passes.ts';
-import { leftOutManifests } from '../context/lists.ts';
+import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { commitManifest } from './pull-load.ts';
 
@@ -24,7 +24,7 @@ export async function repairDamaged(
   fail: (where: Pick<Failure, 'repository'>, error: unknown) => void,
 ): Promise<number> {
   // Content that is in no repository any more only waits for garbage collection.
-  const damaged = (await allDamaged(context)).filter(({ repositories }) => repositories.length > 0);
+  const damaged = (await readDamaged(context)).filter(({ repositories }) => repositories.length > 0);
   const blobs = damaged.filter(({ mediaType }) => mediaType === undefined);
   let manifests = damaged.filter(({ mediaType }) => mediaType !== undefined);
   let repaired = 0;
@@ -63,7 +63,7 @@ export async function repairDamaged(
   return repaired;
 }
 
-async function allDamaged({ bus, signal }: PassContext): Promise<Damaged[]> {
+async function readDamaged({ bus, signal }: PassContext): Promise<Damaged[]> {
   const all: Damaged[] = [];
   for (let after: string | undefined; ; ) {
     const page = await bus.call(listDamaged, { limit: PAGE, ...(after && { after }) }, { signal });
@@ -85,7 +85,7 @@ async function fetchAgain(
       if (mediaType === undefined) await transferJobs.download({ repository, digest, size });
       else {
         const manifest = await parent.manifest(repository, digest, signal);
-        const leftOut = await leftOutManifests(bus, repository, signal);
+        const leftOut = await readLeftOutManifests(bus, repository, signal);
         const leftOutHere = leftOut.filter(({ index }) => index === digest);
         await commitManifest(context, repository, manifest, leftOutHere);
       }

@@ -1,5 +1,5 @@
 import { each } from '#proto/async/each.ts';
-import { type ExcludedManifest, missingManifests } from '#proto/content/manifests.ts';
+import { type LeftOutManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
@@ -11,7 +11,7 @@ import { choose, platformName } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
 /** A manifest that the layer lacks, and its children that are not pulled. */
-export type ImageNode = FetchedManifest & { manifest: Manifest; leftOut: ExcludedManifest[] };
+export type ImageNode = FetchedManifest & { manifest: Manifest; leftOut: LeftOutManifest[] };
 
 /** `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. */
 export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
@@ -23,7 +23,7 @@ export type TreeSelection = {
   /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
   isDeleted: (digest: Digest) => boolean;
   /** Children that the parent itself left out, or no longer has. Extended by `loadMissingTree`. */
-  skippedByParent: Set<Digest>;
+  leftOutByParent: Set<Digest>;
   /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
   isList: boolean;
 };
@@ -38,7 +38,7 @@ const MAX_PARALLEL = 8;
  * can be committed (children before parents). A manifest that the layer has is not fetched, but its children are
  * visited: children that were left out may be wanted now.
  */
-export async function missingTree(
+export async function loadMissingTree(
   context: PassContext,
   repository: Repository,
   root: Digest,
@@ -130,21 +130,21 @@ class Tree {
     { manifests }: Manifest,
     depth: number,
     isDeleted: (digest: Digest) => boolean,
-  ): Promise<ExcludedManifest[]> {
-    const { skippedByParent, platforms, referrers } = this.#wanted;
+  ): Promise<LeftOutManifest[]> {
+    const { leftOutByParent, platforms, referrers } = this.#wanted;
     const isList = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
     await each(wanted, MAX_PARALLEL, async (child) => {
       const { digest } = child;
       const unwanted = isList && !wantsReferrer(referrers, child);
-      if (unwanted || skippedByParent.has(digest) || isDeleted(digest))
+      if (unwanted || leftOutByParent.has(digest) || isDeleted(digest))
         return void leftOut.push(toLeftOut(child));
       try {
         await this.#visit(digest, depth + 1);
       } catch (error) {
         if (!Fault.is(error, 'manifest-unknown') || !(isList || error.detail?.leftOut !== undefined))
           throw error;
-        skippedByParent.add(digest);
+        leftOutByParent.add(digest);
         leftOut.push(toLeftOut(child));
       }
     });
@@ -161,7 +161,7 @@ class Tree {
   }
 }
 
-const toLeftOut = (child: Descriptor): ExcludedManifest => ({
+const toLeftOut = (child: Descriptor): LeftOutManifest => ({
   digest: child.digest,
   platform: platformName(child) || 'unknown',
 });

@@ -52,7 +52,7 @@ export class ParentUsage {
       if (target === digest && !isWithdrawn) return true;
     }
     // An index that this layer has, too, does not count: the client deleted the manifest here despite it.
-    snapshot.children ??= this.#childrenOf([...new Set(snapshot.targets.values())]);
+    snapshot.children ??= this.#readChildren([...new Set(snapshot.targets.values())]);
     return (await snapshot.children).has(digest);
   }
 
@@ -86,7 +86,7 @@ export class ParentUsage {
     return { until: now + Math.max(FRESH_MS, now - start), targets };
   }
 
-  async #childrenOf(roots: Digest[]): Promise<Set<Digest>> {
+  async #readChildren(roots: Digest[]): Promise<Set<Digest>> {
     const { bus, parent, signal } = this.#context;
     const { repository } = this.#survey;
     const children = new Set<Digest>();

@@ -10,7 +10,7 @@ import { loserTag } from '../observe/plan.ts';
 import type { TagAction } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { ParentUsage } from './parent-usage.ts';
-import { send } from './send.ts';
+import { pushTree } from './push-tree.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
 /**
@@ -133,7 +133,7 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
       digest,
       stage: 0,
       run: async () => {
-        if (!targets.has(digest)) return (await send(context, repository, digest)) ? 'sent' : undefined;
+        if (!targets.has(digest)) return (await pushTree(context, repository, digest)) ? 'sent' : undefined;
         await settleSent(context.bus, repository, [digest]);
         return undefined;
       },
@@ -185,7 +185,7 @@ async function push(
     const manifest = await parent.manifest(repository, loser, signal);
     await pushClient.putManifest(repository, conflictTag, manifest, signal);
   }
-  await send(context, repository, digest, { tag, expect: views.parent });
+  await pushTree(context, repository, digest, { tag, expect: views.parent });
   if (conflictTag)
     bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
 }

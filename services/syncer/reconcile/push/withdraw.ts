@@ -2,7 +2,7 @@ import { setBase } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import { sent } from '../../link/http/sending.ts';
+import { bodyOf } from '../../link/http/sending.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from '../context/placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
@@ -69,13 +69,13 @@ export async function withdrawManifest(
   digest: Digest,
 ): Promise<void> {
   const { parent, pushClient, signal } = context;
-  const subject = await subjectOf(context, repository, digest);
+  const subject = await readSubject(context, repository, digest);
   await pushClient.deleteManifest(repository, digest, signal);
   if (!subject || (await parent.referrers(repository, subject, signal))) return;
   await forgetReferrer(context, repository, subject, digest);
 }
 
-async function subjectOf(
+async function readSubject(
   { parent, signal }: PassContext,
   repository: Repository,
   digest: Digest,
@@ -93,5 +93,5 @@ async function subjectOf(
 async function putEmpty({ pushClient, signal }: PassContext, repository: Repository): Promise<void> {
   if (await pushClient.hasBlob(repository, EMPTY_DIGEST, signal)) return;
   const session = await pushClient.begin(repository, EMPTY_DIGEST, signal);
-  await pushClient.finish(repository, EMPTY_DIGEST, session, sent(EMPTY), signal);
+  await pushClient.finish(repository, EMPTY_DIGEST, session, bodyOf(EMPTY), signal);
 }

@@ -21,7 +21,7 @@ export function selectionOf<S extends { name: string }>(
 }
 
 /** Repositories that the patterns name exactly. */
-export const named = (patterns: readonly string[]): string[] => [
+export const exactNames = (patterns: readonly string[]): string[] => [
   ...new Set(patterns.filter((pattern) => !pattern.endsWith('*'))),
 ];
 

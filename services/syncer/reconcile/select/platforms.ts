@@ -1,4 +1,4 @@
-import { type ExcludedManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
+import { type LeftOutManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 
@@ -16,7 +16,7 @@ const SUBJECT = 'vnd.docker.reference.digest';
 export function choose(
   children: Descriptor[],
   platforms: readonly string[] | undefined,
-): { wanted: Descriptor[]; leftOut: ExcludedManifest[] } {
+): { wanted: Descriptor[]; leftOut: LeftOutManifest[] } {
   if (!platforms) return { wanted: children, leftOut: [] };
   const filters = platforms.map(filterOf);
   const byDigest = new Map<string, Descriptor>();
@@ -27,7 +27,7 @@ export function choose(
     if (!isAttestation(child) && fits(child, filters)) taken.add(child.digest);
   }
   const wanted: Descriptor[] = [];
-  const leftOut = new Map<string, ExcludedManifest>();
+  const leftOut = new Map<string, LeftOutManifest>();
   for (const child of children) {
     const about = isAttestation(child) ? byDigest.get(child.annotations?.[SUBJECT] ?? '') : child;
     if (!about || taken.has(about.digest)) wanted.push(child);

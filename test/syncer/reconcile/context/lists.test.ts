@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
-import { type ExcludedChild, leftOutManifests } from '../../../../services/syncer/reconcile/context/lists.ts';
+import {
+  type LeftOutChild,
+  readLeftOutManifests,
+} from '../../../../services/syncer/reconcile/context/lists.ts';
 
 test('a child that many sparse indexes leave out is listed once for each of them', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
@@ -17,6 +20,6 @@ test('a child that many sparse indexes leave out is listed once for each of them
     const rest = all.filter((one) => `${one.digest}!${one.index}` > after);
     return { leftOut: rest.slice(0, limit), more: rest.length > limit };
   };
-  const found = await leftOutManifests({ call } as unknown as Bus, 'app', new AbortController().signal);
-  assert.deepEqual(found, all as ExcludedChild[]);
+  const found = await readLeftOutManifests({ call } as unknown as Bus, 'app', new AbortController().signal);
+  assert.deepEqual(found, all as LeftOutChild[]);
 });

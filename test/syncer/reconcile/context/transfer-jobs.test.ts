@@ -95,7 +95,9 @@ test('a transfer that pauses when the window closes fails with window-closed', a
   const { bus } = queue(() => 'paused');
   using transferJobs = new TransferJobs(bus, log, 'pass', signal, 1_000);
   await assert.rejects(transferJobs.upload({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
-  await assert.rejects(transferJobs.download({ repository: 'a', digest, size: 1 }), { code: 'window-closed' });
+  await assert.rejects(transferJobs.download({ repository: 'a', digest, size: 1 }), {
+    code: 'window-closed',
+  });
 });
 
 test('one blob may be pulled and pushed at the same time', async () => {

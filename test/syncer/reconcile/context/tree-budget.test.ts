@@ -13,7 +13,7 @@ import type { PassContext } from '../../../../services/syncer/reconcile/context/
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
 import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
-import { missingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
+import { loadMissingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
 
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 const EMPTY = { mediaType: 'application/x', digest: digestOf(Buffer.from('')), size: 0 };
@@ -73,7 +73,7 @@ const { signal } = new AbortController();
 const all: TreeSelection = {
   referrers: true,
   isDeleted: () => false,
-  skippedByParent: new Set(),
+  leftOutByParent: new Set(),
   isList: false,
 };
 
@@ -84,7 +84,7 @@ const loadTree = (
   selection: Partial<TreeSelection> = {},
 ) => {
   const deps = { bus, volume, parent: parent.client, signal };
-  return missingTree(
+  return loadMissingTree(
     deps as unknown as PassContext,
     'app',
     root.digest,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../../services/syncer/reconcile/context/placeholder.ts';
-import { type Selected, survey } from '../../../../services/syncer/reconcile/observe/survey.ts';
+import { type Selected, surveyRepository } from '../../../../services/syncer/reconcile/observe/survey.ts';
 import { Registry } from '../model.ts';
 
 const [A, B, C] = ['a', 'b', 'c'].map((letter) => `sha256:${letter.repeat(64)}`) as [Digest, Digest, Digest];
@@ -32,7 +32,7 @@ async function surveyScene(scene: Scene) {
   const resolved: Tag[] = [];
   const pending = (digests: Digest[] = []) =>
     digests.map((digest) => ({ repository: REPOSITORY, digest, since: 0 }));
-  const found = await survey(
+  const found = await surveyRepository(
     {
       bus: local.bus(async () => {}),
       parent: {

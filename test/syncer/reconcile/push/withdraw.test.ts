@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setBase } from '#proto/content/manifests.ts';
 import { placeholder } from '../../../../services/syncer/reconcile/context/placeholder.ts';
-import { send } from '../../../../services/syncer/reconcile/push/send.ts';
+import { pushTree } from '../../../../services/syncer/reconcile/push/push-tree.ts';
 import { withdrawManifest, withdrawTag } from '../../../../services/syncer/reconcile/push/withdraw.ts';
 import { type TestLayer, testLayer } from '../../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../../support/proxy/fault-proxy.ts';
@@ -122,7 +122,7 @@ test('a withdrawn manifest is deleted at the parent and from the referrers tag o
   const one = await pushArtifact(layer.url, 'signed', { subject });
   const two = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'two' } });
   await using up = await pushContext(layer, { url: cloud.url });
-  for (const { digest } of [subject, one, two]) await send(up, 'signed', digest);
+  for (const { digest } of [subject, one, two]) await pushTree(up, 'signed', digest);
   await deleteManifest(layer.url, 'signed', one.digest);
   // A client that has not yet detected that the parent lacks the referrers API.
   await using later = await pushContext(layer, { url: cloud.url });

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
-import { named, needsCatalog, selectionOf } from '../../../../services/syncer/reconcile/select/patterns.ts';
+import {
+  exactNames,
+  needsCatalog,
+  selectionOf,
+} from '../../../../services/syncer/reconcile/select/patterns.ts';
 
 const selections = ['*', 'a/*', 'a/b/*', 'a/b', 'c'].map((name) => ({ name }));
 
@@ -48,6 +52,6 @@ test('in any order of the selections, a repository has one if and only if a patt
 });
 
 test('only patterns need the catalog of the parent', () => {
-  assert.deepEqual(named(['a', 'b/*', '*', 'a']), ['a']);
+  assert.deepEqual(exactNames(['a', 'b/*', '*', 'a']), ['a']);
   assert.deepEqual([needsCatalog(['a', 'b']), needsCatalog(['a', 'b/*'])], [false, true]);
 });

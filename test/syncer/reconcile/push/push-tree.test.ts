@@ -8,7 +8,7 @@ import { listUnsent, listWithdrawn } from '#proto/sync/outgoing.ts';
 import { transferFailed } from '#proto/sync/transfers.ts';
 import { TREE_LIMITS } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { commitManifest } from '../../../../services/syncer/reconcile/pull/pull-load.ts';
-import { send } from '../../../../services/syncer/reconcile/push/send.ts';
+import { pushTree } from '../../../../services/syncer/reconcile/push/push-tree.ts';
 import { type TestLayer, testLayer } from '../../../support/layer.ts';
 import { type Action, type FaultProxy, startProxy } from '../../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
@@ -74,7 +74,7 @@ test('an index is pushed once: its blobs, then manifests with children first, th
   const index = await pushIndex(layer.url, 'a/index', 'v1', [amd, arm]);
   await using up = await deps();
   const move = { tag: 'v1', expect: undefined };
-  assert.equal(await send(up, 'a/index', index.digest, move), true);
+  assert.equal(await pushTree(up, 'a/index', index.digest, move), true);
   assert.equal(await firstDifference(layer.url, cloud.url, ['a/index']), undefined);
   assert.deepEqual(putReferences('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
   const { tags } = await up.bus.call(listBases, { repository: 'a/index', limit: 10 });
@@ -86,7 +86,7 @@ test('an index is pushed once: its blobs, then manifests with children first, th
   );
 
   proxy.clearRequests();
-  assert.equal(await send(up, 'a/index', index.digest), false);
+  assert.equal(await pushTree(up, 'a/index', index.digest), false);
   const requests = proxy.requests.filter(({ path }) => path.includes('a/index'));
   assert.deepEqual(
     requests.map(({ method }) => method),
@@ -102,7 +102,7 @@ test('a blob is mounted from another repository of the parent, also while its pu
   );
   await using up = await deps();
   await Promise.all(
-    ['m/one', 'm/two', 'm/three'].map((name, index) => send(up, name, images[index]!.digest)),
+    ['m/one', 'm/two', 'm/three'].map((name, index) => pushTree(up, name, images[index]!.digest)),
   );
   const large = ['m/one', 'm/two', 'm/three'].filter(
     (name) => contentRequests(name).reduce((sum, { received }) => sum + received, 0) > MIB,
@@ -117,7 +117,7 @@ test('a blob is mounted from another repository of the parent, also while its pu
   assert.equal(mounted.length, 2);
   const later = await pushImage(layer.url, 'm/four', 'v1', { layers: [shared] });
   proxy.clearRequests();
-  await send(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
   assert.ok(contentRequests('m/four').every(({ received }) => received < MIB));
   assert.equal(await firstDifference(layer.url, cloud.url, ['m/four']), undefined);
 });
@@ -128,7 +128,7 @@ test('a repository that is not selected is not named to the parent', async () =>
   await pushImage(layer.url, 'hidden/one', 'v1', { layers: [shared] });
   const { digest } = await pushImage(layer.url, 'seen/one', 'v1', { layers: [shared] });
   await using up = await deps({ select: ['seen/*'] });
-  await send(up, 'seen/one', digest);
+  await pushTree(up, 'seen/one', digest);
   const named = proxy.requests.filter(({ path, query }) => `${path} ${query}`.includes('hidden'));
   assert.deepEqual(named, []);
 });
@@ -161,7 +161,7 @@ for (const [index, [name, method, path, action]] of transientFaults.entries()) {
       return action;
     });
     await using up = await deps();
-    await send(up, repository, digest, { tag: 'v1', expect: undefined });
+    await pushTree(up, repository, digest, { tag: 'v1', expect: undefined });
     assert.equal(left, 0);
     assert.equal(await firstDifference(layer.url, cloud.url, [repository]), undefined);
   });
@@ -175,7 +175,7 @@ test('a token that expires during an upload is renewed', async () => {
     return undefined;
   });
   await using up = await deps();
-  await send(up, 'tokens', digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'tokens', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
   assert.equal(await firstDifference(layer.url, cloud.url, ['tokens']), undefined);
   assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
@@ -192,14 +192,14 @@ test('an upload continues after an outage between two pieces, and restarts after
   proxy.fault(({ method, index, path }) =>
     method === 'PATCH' && path.includes('/paused/') && index === 1 ? { drop: true } : undefined,
   );
-  await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
   assert.equal(await firstDifference(layer.url, cloud.url, ['paused']), undefined);
   assert.ok(contentRequests('paused').some(({ method, index }) => method === 'PATCH' && index === 1));
   assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
 
   proxy.fault();
   proxy.bandwidth = { total: slowedRate(8 * MIB) };
-  const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
+  const sending = pushTree(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes('torn') >= 6 * MIB);
   await proxy.down();
   await proxy.up();
@@ -219,7 +219,7 @@ test('a syncer that is stopped during an upload tears no piece', async () => {
   const bytes = () => contentRequests('ended').reduce((sum, { received }) => sum + received, 0);
   proxy.bandwidth = { total: slowedRate(6 * MIB) };
   await using up = await deps();
-  const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
+  const sending = pushTree(up, 'ended', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes() >= 5 * MIB);
   process.kill(layer.pid('syncer-1'), 'SIGTERM');
   await sending;
@@ -238,7 +238,7 @@ test('a refusal of the parent is reported with its status', async () => {
   );
   await using up = await deps();
   const refusal = { code: 'parent-refused', detail: { status: 413 } };
-  await assert.rejects(send(up, 'refused', digest), refusal);
+  await assert.rejects(pushTree(up, 'refused', digest), refusal);
   const failed = await layer.event(transferFailed, (data) => data.digest === layers[0]!.digest);
   assert.equal(failed.status, 413);
 
@@ -247,7 +247,7 @@ test('a refusal of the parent is reported with its status', async () => {
       ? { answer: { status: 403, body: '{"errors":[{"code":"DENIED","message":"no"}]}' } }
       : undefined,
   );
-  await assert.rejects(send(up, 'refused', digest), {
+  await assert.rejects(pushTree(up, 'refused', digest), {
     code: 'parent-refused',
     detail: { status: 403, reason: 'DENIED' },
   });
@@ -261,7 +261,7 @@ test('a blob that the parent falsely claims to have is pushed once it refuses th
     method === 'HEAD' && path === blob ? { answer: { status: 200 } } : undefined,
   );
   await using up = await deps();
-  await send(up, 'phantom', digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'phantom', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
   assert.equal(await firstDifference(layer.url, cloud.url, ['phantom']), undefined);
 });
@@ -271,9 +271,9 @@ test('a tag that moved at the parent is not overwritten', async () => {
   const theirs = await pushImage(cloud.url, 'moved', 'v1', { layers: [1_000] });
   const { digest } = await pushImage(layer.url, 'moved', 'v1', { layers: [2_000] });
   await using up = await deps();
-  await assert.rejects(send(up, 'moved', digest, { tag: 'v1', expect: undefined }), { code: 'conflict' });
+  await assert.rejects(pushTree(up, 'moved', digest, { tag: 'v1', expect: undefined }), { code: 'conflict' });
   assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, theirs.digest);
-  await send(up, 'moved', digest, { tag: 'v1', expect: theirs.digest });
+  await pushTree(up, 'moved', digest, { tag: 'v1', expect: theirs.digest });
   assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, digest);
 });
 
@@ -281,10 +281,10 @@ test('another tag of content that the parent has is pushed without an upload', a
   resetProxy();
   const image = await pushImage(layer.url, 'tags', 'v1', { layers: [1_000] });
   await using up = await deps();
-  await send(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
   await tagImage(layer.url, 'tags', image, 'v2');
   proxy.clearRequests();
-  await send(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
+  await pushTree(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
   assert.deepEqual(putReferences('tags'), ['v2']);
   assert.deepEqual(contentRequests('tags'), []);
 });
@@ -298,7 +298,7 @@ test('referrers are added to the referrers tag of a parent without the referrers
     artifactType: 'application/vnd.example.two',
   });
   await using up = await deps();
-  for (const { digest } of [subject, one, two, one]) await send(up, 'signed', digest);
+  for (const { digest } of [subject, one, two, one]) await pushTree(up, 'signed', digest);
   const list = await getManifest(cloud.url, 'signed', subject.digest.replace(':', '-'));
   const { manifests } = JSON.parse(list!.bytes.toString());
   assert.deepEqual(
@@ -322,8 +322,8 @@ test('all referrers of an image are added to its referrers tag, also when pushed
     names.map((by) => pushArtifact(layer.url, 'many', { subject, annotations: { by } })),
   );
   await using up = await deps();
-  await send(up, 'many', subject.digest);
-  await Promise.all(notes.map(({ digest }) => send(up, 'many', digest)));
+  await pushTree(up, 'many', subject.digest);
+  await Promise.all(notes.map(({ digest }) => pushTree(up, 'many', digest)));
   const list = await getManifest(cloud.url, 'many', subject.digest.replace(':', '-'));
   const { manifests } = JSON.parse(list!.bytes.toString());
   assert.deepEqual(
@@ -338,13 +338,13 @@ test('a pushed referrer that is missing in the referrers tag is added by the nex
   const one = await pushArtifact(layer.url, 'unlisted', { subject });
   await using up = await deps();
   const list = subject.digest.replace(':', '-');
-  await send(up, 'unlisted', subject.digest);
+  await pushTree(up, 'unlisted', subject.digest);
   proxy.fault(({ method, path }) =>
     method === 'PUT' && path.endsWith(list) ? { answer: { status: 403 } } : undefined,
   );
-  await assert.rejects(send(up, 'unlisted', one.digest), { code: 'parent-refused' });
+  await assert.rejects(pushTree(up, 'unlisted', one.digest), { code: 'parent-refused' });
   resetProxy();
-  await send(up, 'unlisted', one.digest);
+  await pushTree(up, 'unlisted', one.digest);
   const { manifests } = JSON.parse((await getManifest(cloud.url, 'unlisted', list))!.bytes.toString());
   assert.deepEqual(
     manifests.map(({ digest }: { digest: string }) => digest),
@@ -365,7 +365,7 @@ test('a child that a sparse index leaves out here is not withdrawn at the parent
   const pulling = { ...up, transferJobs: { ...up.transferJobs, download: async () => {} } };
   const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
   await commitManifest(pulling, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
-  await send(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });
+  await pushTree(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });
   assert.equal((await getManifest(cloud.url, 'sparse', 'v2'))?.digest, index.digest);
   const { manifests } = await up.bus.call(listWithdrawn, { limit: 1000 });
   assert.deepEqual(manifests, []);
@@ -377,7 +377,7 @@ test('an oversized image is not pushed, and fails by name', async () => {
   const { digest } = await pushIndex(layer.url, 'w/large', 'v1', [image]);
   await using up = await deps();
   for (const limit of [{ manifests: 1 }, { blobs: 1 }]) {
-    const sending = send(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
+    const sending = pushTree(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
     await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
   }
   assert.deepEqual([...contentRequests('w/large'), ...putReferences('w/large')], []);
@@ -387,5 +387,5 @@ test('a push of a manifest that the layer lacks fails with manifest-unknown', as
   resetProxy();
   await using up = await deps();
   const missing = `sha256:${'0'.repeat(64)}`;
-  await assert.rejects(send(up, 'tags', missing), { code: 'manifest-unknown' });
+  await assert.rejects(pushTree(up, 'tags', missing), { code: 'manifest-unknown' });
 });

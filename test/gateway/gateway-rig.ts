@@ -13,14 +13,14 @@ import type { Mode } from '#proto/oci/mode.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
-import type { CallTimes, Gateway } from '../../services/gateway/routes/resource.ts';
+import type { Gateway, RouteTimes } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience } from '../support/until.ts';
 
 const SERVICES = join(import.meta.dirname, '../../services');
 
 /** A nats-server and a storage process with temporary folders, and a gateway in this process on a free port. */
-export class TestLayer implements AsyncDisposable {
+export class GatewayRig implements AsyncDisposable {
   readonly testBus: TestBus;
   readonly data: string;
   bus!: Bus;
@@ -33,9 +33,9 @@ export class TestLayer implements AsyncDisposable {
   readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
   #storage: ChildProcess | undefined;
 
-  static async start(times: Partial<CallTimes> = {}): Promise<TestLayer> {
+  static async start(times: Partial<RouteTimes> = {}): Promise<GatewayRig> {
     const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
-    const layer = new TestLayer(testBus, data);
+    const layer = new GatewayRig(testBus, data);
     layer.bus = await testBus.connect('gateway');
     await layer.storageUp();
     const { app, gateway } = buildApp({

@@ -28,7 +28,7 @@ const MAX_MOUNT_SOURCES = 10;
  * @returns whether anything was pushed or moved
  * @throws Fault; `conflict` if the tag moved at the parent, `parent-refused` with `detail.status`
  */
-export async function send(
+export async function pushTree(
   context: PassContext,
   repository: Repository,
   digest: Digest,
@@ -50,10 +50,10 @@ export async function send(
   );
   if (nodes.length === 0 && !move) return false;
   const blobs = blobsOf(nodes);
-  const missing = await missingBlobs(context, repository, blobs);
+  const missing = await findBlobsMissingAtParent(context, repository, blobs);
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
-  await sendBlobs(context, repository, missing);
+  await uploadBlobs(context, repository, missing);
   for (const node of nodes) {
     await put(context, repository, await readNode(context, repository, node.digest));
     if (!isTarget(node.digest)) await settleSent(bus, repository, [node.digest]);
@@ -126,7 +126,7 @@ function blobsOf(nodes: PushNode[]): Descriptor[] {
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()].sort((a, b) => a.size - b.size);
 }
 
-async function missingBlobs(
+async function findBlobsMissingAtParent(
   { pushClient, signal }: PassContext,
   repository: Repository,
   blobs: Descriptor[],
@@ -138,7 +138,7 @@ async function missingBlobs(
   return blobs.filter(({ digest }) => missing.has(digest));
 }
 
-async function sendBlobs(
+async function uploadBlobs(
   context: PassContext,
   repository: Repository,
   blobs: Descriptor[],
@@ -149,7 +149,7 @@ async function sendBlobs(
       repository,
       digest,
       size,
-      ...(resend ? { resend } : { from: await mountable(context, repository, digest) }),
+      ...(resend ? { resend } : { from: await findMountSources(context, repository, digest) }),
     })),
   );
   const results = await Promise.allSettled(wanted.map((one) => context.transferJobs.upload(one)));
@@ -158,7 +158,7 @@ async function sendBlobs(
 }
 
 /** Other repositories of the layer that have the blob, and so may have it at the parent. */
-async function mountable(
+async function findMountSources(
   { bus, configuration }: PassContext,
   repository: Repository,
   digest: Digest,
@@ -180,7 +180,7 @@ async function put(
   const { subject } = await attempt().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
     // The parent claimed to have the blobs, but its refusal of the manifest counts.
-    await sendBlobs(context, repository, manifest.blobs, { resend: true });
+    await uploadBlobs(context, repository, manifest.blobs, { resend: true });
     return attempt();
   });
   if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, node);

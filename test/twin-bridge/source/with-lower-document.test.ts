@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DocumentSource, SourceState } from '../../../services/twin-bridge/source/source.ts';
-import { withLowerLayers } from '../../../services/twin-bridge/source/with-lower-layers.ts';
+import { withLowerDocument } from '../../../services/twin-bridge/source/with-lower-document.ts';
 
 function scriptedSource(name: string): DocumentSource & { write(found: SourceState): void; watched: number } {
   let handler: ((found: SourceState) => void) | undefined;
@@ -24,7 +24,7 @@ function scriptedSource(name: string): DocumentSource & { write(found: SourceSta
 test('a document is passed on with the one below it, whichever of them changes', () => {
   const [twin, file] = [scriptedSource('the module twin'), scriptedSource('/etc/t.yaml')];
   const found: SourceState[] = [];
-  const watching = withLowerLayers(twin, file).watch((one) => void found.push(one));
+  const watching = withLowerDocument(twin, file).watch((one) => void found.push(one));
   file.write({ text: 'name: a', folder: '/etc' });
   assert.deepEqual(found, [], 'nothing is passed on before both are known');
   twin.write({ text: '{}', folder: '/data', version: 3 });

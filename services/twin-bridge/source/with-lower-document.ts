@@ -4,7 +4,7 @@ import type { DocumentSource, SourceState } from './source.ts';
  * The documents of `upper`, each with the document of `lower` below it. The handler is first called when both sources
  * have a document; a complaint of either is passed on.
  */
-export function withLowerLayers(upper: DocumentSource, lower: DocumentSource): DocumentSource {
+export function withLowerDocument(upper: DocumentSource, lower: DocumentSource): DocumentSource {
   return {
     name: `${upper.name}, over ${lower.name}`,
     watch(handler) {
