@@ -24,6 +24,9 @@ export type RecordedRequest = {
   ended: boolean;
 };
 
+/** Whether the registry carried it out. A failed attempt is rightly repeated, so tests count only these. */
+export const succeeded = ({ status }: RecordedRequest): boolean => status >= 200 && status <= 299;
+
 const matches = (seen: RecordedRequest, path: RegExp) => path.test(seen.path);
 
 /** Bytes of bodies that were sent to clients. */

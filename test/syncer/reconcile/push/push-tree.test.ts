@@ -11,6 +11,7 @@ import { commitManifest } from '../../../../services/syncer/reconcile/pull/pull-
 import { pushTree } from '../../../../services/syncer/reconcile/push/push-tree.ts';
 import { type TestLayer, testLayer } from '../../../support/layer.ts';
 import { type Action, type FaultProxy, startProxy } from '../../../support/proxy/fault-proxy.ts';
+import { succeeded } from '../../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
 import {
   deleteManifest,
@@ -59,9 +60,11 @@ const contentRequests = (repository: string) =>
   proxy.requests.filter(
     ({ method, path }) => /^P(ATCH|UT)$/.test(method) && path.startsWith(`/v2/${repository}/blobs/uploads/`),
   );
+/** References of the manifests that the parent accepted. */
 const putReferences = (repository: string) =>
   proxy.requests
     .filter(({ method, path }) => method === 'PUT' && path.startsWith(`/v2/${repository}/manifests/`))
+    .filter(succeeded)
     .map(({ path }) => path.split('/').at(-1));
 
 test('an index is pushed once: its blobs, then manifests with children first, then the tag', async () => {
