@@ -2,7 +2,7 @@ import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { check } from '#proto/contract/contract.ts';
-import { algorithms, BLOBS, METADATA_STATE } from '#proto/volume/layout.ts';
+import { algorithms, BLOBS } from '#proto/volume/layout.ts';
 import type { MayLack } from '../leveldb/log-verdict.ts';
 
 /*
@@ -21,7 +21,8 @@ const MetadataState = Type.Object({
 });
 export type MetadataState = Static<typeof MetadataState>;
 
-const pathOf = (folder: string): string => join(dirname(folder), METADATA_STATE);
+/** `METADATA_STATE` for a volume's own metadata: each database has its own. */
+const pathOf = (folder: string): string => `${folder}.json`;
 
 /** Undefined if the file is missing or unreadable: nothing is known then. */
 export async function readState(folder: string): Promise<MetadataState | undefined> {

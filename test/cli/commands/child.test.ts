@@ -155,7 +155,7 @@ describe('terrace child', () => {
 
     assert.match(
       (await runChild('deactivate', 'line-1')).text,
-      /^Child line-1 is deactivated: .* token stays/,
+      /^Child line-1 is deactivated: .* token is unchanged/,
     );
     assert.match((await runChild('deactivate', 'line-1')).text, /^Child line-1 was not activated\.$/m);
     assert.equal(await activate(), 201, 'its token is still valid');

@@ -76,7 +76,7 @@ test('--since takes a sequence number, an age or a date', () => {
   assert.deepEqual(sinceOf('1d', undefined, now), new Date(now - 86_400_000));
   assert.deepEqual(sinceOf('2029-05-01T12:00Z'), new Date(Date.UTC(2029, 4, 1, 12)));
   for (const invalid of ['', '2x', 'h', '-1', 'yesterday', '2029-13-01'])
-    assert.throws(() => sinceOf(invalid), /write how/);
+    assert.throws(() => sinceOf(invalid), /write an age/);
 });
 
 test('a line has the type, the subject and the progress of an event', () => {

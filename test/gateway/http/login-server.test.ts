@@ -1,15 +1,12 @@
 import { equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { Configuration } from '#proto/document/configuration.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { GatewayRig } from '../gateway-rig.ts';
 import { get } from '../http.ts';
 import { errorBody } from '../rows.ts';
 
-let configuration: Configuration | undefined;
 const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
-layer.gateway.configuration = () => configuration;
 
 async function serves(host: string, forwarded?: string, path = '/v2/'): Promise<void> {
   const { status, body } = await get(layer.port, path, headers(host, forwarded));
@@ -35,7 +32,7 @@ test('without a login server, any name of this machine is served, and an invalid
 });
 
 test('with a login server, only requests to that name are served, from the next request on', async () => {
-  configuration = configurationWith({ loginServer: 'Registry.example' });
+  layer.configuration = configurationWith({ loginServer: 'Registry.example' });
   for (const host of [
     'registry.example',
     'REGISTRY.example',
@@ -50,20 +47,20 @@ test('with a login server, only requests to that name are served, from the next 
     }
     await serves(host, undefined, '/healthz');
   }
-  configuration = configurationWith({ loginServer: 'registry.example:5000' });
+  layer.configuration = configurationWith({ loginServer: 'registry.example:5000' });
   await serves('registry.example:5000');
   await refuses('registry.example');
   await refuses('registry.example:443');
-  configuration = configurationWith();
+  layer.configuration = configurationWith();
   await serves('localhost');
 });
 
 test('behind a trusted proxy, the forwarded host is compared with the login server', async () => {
   const loginServer = 'registry.example:8000';
-  configuration = configurationWith({ loginServer });
+  layer.configuration = configurationWith({ loginServer });
   await serves('localhost:8080', loginServer);
   await refuses(loginServer, 'other.example');
-  configuration = configurationWith({ loginServer, trustedProxies: [] });
+  layer.configuration = configurationWith({ loginServer, trustedProxies: [] });
   await refuses('localhost:8080', loginServer);
   await serves(loginServer, 'localhost');
 });

@@ -35,11 +35,13 @@ test('two syncers and both directions together use the limit fully and do not ex
   proxy.clearRequests();
   const down = () => proxy.bytesOf(/./);
   const up = () => proxy.requests.reduce((sum, { received }) => sum + received, 0);
-  // Both directions begin together: otherwise a download could end before a late upload begins.
+  // Downloads are held until both directions have begun: a late one could miss the other.
   const begun = Promise.withResolvers<void>();
-  proxy.fault(({ path }) => (path.startsWith('/v2/down/blobs/') ? { hold: begun.promise } : undefined));
+  const isDown = ({ path }: { path: string }) => path.startsWith('/v2/down/blobs/');
+  const downAsked = () => proxy.requests.some(isDown);
+  proxy.fault((request) => (isDown(request) ? { hold: begun.promise } : undefined));
   const syncing = layer.sync();
-  await proxy.until(() => up() > 0);
+  await proxy.until(() => downAsked() && up() > MIB / 2);
   begun.resolve();
   await proxy.until(() => down() > MIB / 2 && up() > MIB / 2);
   const first = { at: performance.now(), down: down(), up: up() };
