@@ -11,7 +11,7 @@ const full = process.env.TERRACE_FULL === '1';
 /** Low enough for a slow machine, in bytes/s. */
 const RATE = 4_000_000 / slowness;
 const TOLERANCE = full ? 0.05 : 0.15;
-/** A busy machine misses some turns. If the directions or the syncers had shares of their own, the result would be 0.57. */
+/** A busy machine misses some turns. With shares of their own for directions or syncers, the result would be 0.57. */
 const MIN_SHARE = 0.7;
 const LAYERS = { down: 7, up: 1 };
 /** Size of a layer, in bytes. */
