@@ -16,8 +16,9 @@ import type { IngestRecord } from '../metadata/records.ts';
  * refuses changes of a coordinator whose term has ended, `ArrivingContent` gives children what is still in transfer.
  *
  * This file has the roles of a content store; a module of storage names those that it needs. A store has to pass one
- * contract: `test/storage/content/suite.ts`. The requests are in `proto/content/blobs.ts` and `ingests.ts`. Besides the
- * faults named here, any method that writes may throw `no-space`, and any method `unavailable` while storage stops.
+ * contract: `test/storage/content/suite/content-suite.ts`. The requests are in `proto/content/blobs.ts` and
+ * `ingests.ts`. Besides the faults named here, any method that writes may throw `no-space`, and any method
+ * `unavailable` while storage stops.
  */
 
 /** `hashed` is the digest that the writer computed, trusted only if one writer wrote the entire ingest. */

@@ -18,7 +18,8 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { METADATA } from '#proto/volume/layout.ts';
 import type { ContentStore } from '../../../services/storage/content/content-store.ts';
 import { type Buses, type Client, connectAll, Rig } from '../rig.ts';
-import { type ContentHarness, contentSuite } from './suite.ts';
+import type { ContentHarness } from './suite/content-harness.ts';
+import { contentSuite } from './suite/content-suite.ts';
 
 /** The same contract, by the requests of the gateway and the syncer. */
 

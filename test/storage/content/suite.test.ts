@@ -10,7 +10,8 @@ import type { Log } from '#proto/contract/log.ts';
 import { METADATA } from '#proto/volume/layout.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { Storage } from '../../../services/storage/storage.ts';
-import { type ContentHarness, contentSuite, type OpenIngest } from './suite.ts';
+import type { ContentHarness, OpenIngest } from './suite/content-harness.ts';
+import { contentSuite } from './suite/content-suite.ts';
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
