@@ -1,56 +1,20 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Level } from 'level';
-import { linkBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { claimTransfer } from '#proto/content/ingests.ts';
-import {
-  deleteManifest,
-  deleteSynchronized,
-  deleteTag,
-  getManifest,
-  listBases,
-  putManifest,
-  putTag,
-  setBase,
-} from '#proto/content/manifests.ts';
+import { deleteManifest, deleteTag, getManifest, putManifest, putTag } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import {
-  dropSession,
-  getSession,
-  listParked,
-  listUnsent,
-  listWithdrawn,
-  type Parked,
-  park,
-  recordParent,
-  settleOutgoing,
-  storeSession,
-  unpark,
-} from '#proto/sync/outgoing.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig } from '../rig.ts';
+import { listUnsent, listWithdrawn, settleOutgoing } from '#proto/sync/outgoing.ts';
+import { type Buses, bytesOf, connectAll, digestOf, imageOf, jsonOf, Rig } from '../rig.ts';
+import { pending, put, remove, repository, settle, unsent, withdrawn } from './outgoing-rig.ts';
+
+/** Manifests that are unsent or withdrawn, from a client's change until a pass has settled it. */
 
 let buses: Buses;
 before(async () => {
   buses = await connectAll();
 });
 after(() => buses.server[Symbol.asyncDispose]());
-
-const repository = 'lib/app';
-const unsent = async (rig: Rig) => (await rig.syncer.call(listUnsent, { limit: 100 })).manifests;
-const withdrawn = async (rig: Rig) => (await rig.syncer.call(listWithdrawn, { limit: 100 })).manifests;
-/** Digests only. */
-const pending = async (rig: Rig) => ({
-  unsent: (await unsent(rig)).map(({ digest }) => digest),
-  withdrawn: (await withdrawn(rig)).map(({ digest }) => digest),
-});
-const put = (rig: Rig, text: string, more: { arrived?: boolean; tag?: string } = {}) =>
-  rig.gateway.pushImage(repository, text, more);
-const remove = (rig: Rig, digest: string, arrived?: boolean) =>
-  rig.gateway.call(deleteManifest, { repository, digest, ...(arrived !== undefined && { arrived }) });
-const settle = (rig: Rig, digest: string, until?: number) =>
-  rig.syncer.call(settleOutgoing, { repository, digests: [digest], ...(until !== undefined && { until }) });
 
 test('a manifest that a client puts is unsent until the parent has it; one that arrives is not', async () => {
   await using rig = await Rig.open(buses);
@@ -197,77 +161,6 @@ test('garbage collection keeps unsent manifests and the records of withdrawn one
   assert.equal((await rig.gateway.read(repository, digestOf(bytesOf('untagged')))).byteLength, 8);
 });
 
-test('a refused change is parked once per reference, and stays parked over a restart', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = digestOf(bytesOf('some manifest'));
-  const refusal = { code: 'denied', reason: 'no', since: 1, attempts: 1, retry: 2 };
-  const [ofTag, ofManifest, ofOther]: [Parked, Parked, Parked] = [
-    { repository, reference: 'v1', digest, ...refusal },
-    { repository, reference: digest, digest, ...refusal },
-    { repository: 'lib/app-2', reference: 'v1', ...refusal },
-  ];
-  for (const each of [ofOther, ofTag, ofManifest]) await rig.syncer.call(park, each);
-  await rig.syncer.call(park, { ...ofTag, attempts: 2, retry: 9 });
-  await rig.restart();
-  const list = (limit: number, last?: string) =>
-    rig.syncer.call(listParked, { limit, ...(last !== undefined && { after: last }) });
-  const again = { ...ofTag, attempts: 2, retry: 9 };
-  assert.deepEqual(await list(2), { parked: [ofManifest, again], more: true });
-  assert.deepEqual(await list(2, `${repository}!v1`), { parked: [ofOther], more: false });
-  const parked = async () => (await rig.gateway.call(storageStatus, {})).outgoing.parked;
-  assert.equal(await parked(), 3);
-  for (let i = 0; i < 2; i += 1) await rig.syncer.call(unpark, { repository, reference: 'v1' });
-  assert.deepEqual((await list(9)).parked, [ofManifest, ofOther]);
-  assert.equal(await parked(), 2);
-});
-
-test('a page of parked changes fits into a message, also with long reasons of the parent', async () => {
-  await using rig = await Rig.open(buses);
-  const refusal = { code: 'denied', reason: 'no \u2713 '.repeat(800), since: 1, attempts: 1, retry: 2 };
-  const references = Array.from({ length: 300 }, (_, at) => `v${1_000 + at}`);
-  for (const reference of references) await rig.storage.outgoing.park({ repository, reference, ...refusal });
-  const found: string[] = [];
-  for (let after: string | undefined; ; after = `${repository}!${found.at(-1)}`) {
-    const { parked, more } = await rig.syncer.call(listParked, { limit: 1_000, ...(after && { after }) });
-    found.push(...parked.map(({ reference }) => reference));
-    if (!more) break;
-  }
-  assert.deepEqual(found, references);
-});
-
-test('an upload session is kept across a restart until it is dropped, or its blob is unlinked', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await rig.gateway.push(repository, bytesOf('large'));
-  const key = { repository, digest };
-  const get = async () => (await rig.syncer.call(getSession, key)).location;
-  assert.equal(await get(), undefined);
-  await rig.syncer.call(storeSession, { ...key, location: '/v2/x/blobs/uploads/1' });
-  const location = `https://registry.example/v2/x/blobs/uploads/2?_state=${'x'.repeat(6_000)}`;
-  await rig.syncer.call(storeSession, { ...key, location });
-  await rig.restart();
-  assert.equal(await get(), location);
-  await rig.syncer.call(dropSession, key);
-  await rig.syncer.call(dropSession, key);
-  assert.equal(await get(), undefined);
-  await rig.syncer.call(storeSession, { ...key, location });
-  await rig.gateway.call(unlinkBlob, key);
-  assert.equal(await get(), undefined);
-});
-
-test('the repositories of a blob are listed in order, up to the limit', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await rig.gateway.push('lib/b', bytesOf('shared'));
-  await rig.gateway.push('lib/none', bytesOf('other'));
-  for (const name of ['lib/c', 'lib/a']) {
-    await rig.gateway.call(linkBlobs, { repository: name, digests: [digest] });
-  }
-  const repositoriesOf = async (limit: number, name = digest) =>
-    (await rig.syncer.call(repositoriesOfBlob, { digest: name, limit })).repositories;
-  assert.deepEqual(await repositoriesOf(9), ['lib/a', 'lib/b', 'lib/c']);
-  assert.deepEqual(await repositoriesOf(2), ['lib/a', 'lib/b']);
-  assert.deepEqual(await repositoriesOf(9, digestOf(bytesOf('unknown'))), []);
-});
-
 test('events mark the changes that came from the parent', async () => {
   await using rig = await Rig.open(buses);
   const one = await put(rig, 'one', { arrived: true, tag: 'a' });
@@ -310,96 +203,4 @@ test('a manifest that arrived as a transfer and is put by the syncer is not unse
   const mediaType = mediaTypes.ociManifest;
   await rig.syncer.call(putManifest, { repository, digest, mediaType, id, claim, arrived: true });
   assert.deepEqual(await unsent(rig), []);
-});
-
-/** Restarts storage on a data volume of version 1, without outgoing records other than those that `keep` selects. */
-async function restartAsVersion1(rig: Rig, keep: (key: string) => boolean): Promise<void> {
-  await rig.stop();
-  const db = new Level<string, unknown>(join(rig.data, 'metadata'), { valueEncoding: 'json' });
-  for await (const key of db.keys()) if (/^[uv]!/.test(key) && !keep(key)) await db.del(key);
-  await db.put('x!version', 1);
-  await db.close();
-  await rig.start();
-}
-
-test('in a data volume of version 1 all manifests become unsent, once; an interrupted migration is resumed', async () => {
-  await using rig = await Rig.open(buses);
-  const digests: string[] = [];
-  for (const text of ['a', 'b', 'c']) digests.push(await put(rig, text, { arrived: true }));
-  await restartAsVersion1(rig, () => false);
-  assert.deepEqual((await pending(rig)).unsent, digests.toSorted());
-  assert.equal((await rig.gateway.call(storageStatus, {})).outgoing.unsent, 3);
-  await restartAsVersion1(rig, (key) => key.endsWith(digests[1]!));
-  assert.deepEqual((await pending(rig)).unsent, digests.toSorted());
-  const sinces = (await unsent(rig)).map(({ since }) => since);
-  assert.equal(new Set(sinces).size, 3);
-
-  // The parent may have it, so its deletion is sent.
-  await remove(rig, digests[0]!);
-  assert.deepEqual((await pending(rig)).withdrawn, [digests[0]]);
-  await settle(rig, digests[1]!);
-  await rig.restart();
-  assert.deepEqual((await pending(rig)).unsent, [digests[2]]);
-
-  // No record says that a client put it: it is deleted with its repository.
-  const deleted = await rig.syncer.call(deleteSynchronized, { repository });
-  assert.deepEqual(deleted, { tags: 0, manifests: 2 });
-});
-
-test('another parent resets the bases and makes all manifests unsent, unless `forget` is false', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await put(rig, 'agreed', { tag: 'v1', arrived: true });
-  const other = await put(rig, 'deleted', { arrived: true });
-  await remove(rig, other);
-  await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
-  const recordMeeting = async (parent: string, forget: boolean) =>
-    (await rig.syncer.call(recordParent, { parent, forget })).forgotten;
-  const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
-  assert.equal(await recordMeeting('one.example', true), false);
-  assert.equal(await recordMeeting('one.example', true), false);
-  assert.equal(await recordMeeting('two.example:5000', false), false);
-  assert.deepEqual([await bases(), await pending(rig)], [1, { unsent: [], withdrawn: [other] }]);
-  await rig.restart();
-  assert.equal(await recordMeeting('three.example', true), true);
-  assert.deepEqual([await bases(), await pending(rig)], [0, { unsent: [digest], withdrawn: [] }]);
-  assert.equal((await unsent(rig))[0]?.unknownOrigin, true);
-  await settle(rig, digest);
-  assert.equal(await recordMeeting('three.example', true), false);
-  assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
-});
-
-test('after a repair of the parent, which may lack content, the bases are reset, in any mode', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await put(rig, 'one', { tag: 'v1', arrived: true });
-  const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
-  const recordMeeting = async (repaired?: string) => {
-    await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
-    const query = { parent: 'one.example', forget: false, ...(repaired !== undefined && { repaired }) };
-    const { forgotten } = await rig.syncer.call(recordParent, query);
-    assert.equal(await bases(), forgotten ? 0 : 1);
-    return forgotten;
-  };
-  assert.equal(await recordMeeting(), false);
-  assert.equal(await recordMeeting(''), false, 'it was never repaired');
-  assert.equal(await recordMeeting('ab12'), true);
-  assert.deepEqual(
-    [await recordMeeting('ab12'), await recordMeeting()],
-    [false, false],
-    'the repair is known, or not reported',
-  );
-  await rig.restart();
-  assert.equal(await recordMeeting('ab12'), false);
-  assert.equal(await recordMeeting('cd34'), true, 'another repair');
-});
-
-test('a new data volume has nothing outgoing', async () => {
-  await using rig = await Rig.open(buses);
-  await rig.restart();
-  await put(rig, 'arrived', { arrived: true });
-  await rig.restart();
-  assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
-  await assert.rejects(
-    rig.gateway.call(getManifest, { repository, reference: 'v1' }),
-    fault('manifest-unknown'),
-  );
 });
