@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BusCaller, RequestServer } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { SharedBandwidth } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { patience } from '../../support/until.ts';
+import { SharedBandwidth } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { patience } from '../../../support/until.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const { signal } = new AbortController();

@@ -3,14 +3,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { AzureLogin } from '#proto/document/azure.ts';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { identityOf } from '../../../services/syncer/link/login/entra-identity.ts';
-import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
-import { Acr, ALL } from '../../support/azure/acr.ts';
-import { Entra } from '../../support/azure/entra.ts';
-import { Authority } from '../../support/certificates.ts';
-import { pushImage } from '../../support/registry/image.ts';
-import { patienceSignal } from '../../support/until.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { identityOf } from '../../../../services/syncer/link/login/entra-identity.ts';
+import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { Acr, ALL } from '../../../support/azure/acr.ts';
+import { Entra } from '../../../support/azure/entra.ts';
+import { Authority } from '../../../support/certificates.ts';
+import { pushImage } from '../../../support/registry/image.ts';
+import { patienceSignal } from '../../../support/until.ts';
 
 /**
  * Logins to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own.

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { parentPages } from '../../../services/syncer/link/http/pages.ts';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { ParentCredentials } from '../../../services/syncer/link/login/credentials.ts';
-import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
-import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
+import { parentPages } from '../../../../services/syncer/link/http/pages.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { ParentCredentials } from '../../../../services/syncer/link/login/credentials.ts';
+import { AcrMetadata } from '../../../../services/syncer/link/parent/acr-metadata.ts';
+import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
 
 /** Answers of a parent are bounded: in bytes, values, depth, entries and pages. */
 const { signal } = new AbortController();

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transferStarted } from '#proto/sync/transfers.ts';
-import { testLayer } from '../../support/layer.ts';
-import { startProxy } from '../../support/proxy/fault-proxy.ts';
-import { startCloud } from '../../support/registry/cloud.ts';
-import { firstDifference, pushImage } from '../../support/registry/image.ts';
-import { patience, slowness } from '../../support/until.ts';
+import { testLayer } from '../../../support/layer.ts';
+import { startProxy } from '../../../support/proxy/fault-proxy.ts';
+import { startCloud } from '../../../support/registry/cloud.ts';
+import { firstDifference, pushImage } from '../../../support/registry/image.ts';
+import { patience, slowness } from '../../../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 /** Low enough for a slow machine, in bytes/s. */

@@ -4,14 +4,14 @@ import { after, before, beforeEach, test } from 'node:test';
 import { listBases, missingManifests } from '#proto/content/manifests.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { listMarks, listSubjects, type Mark, storeMarks } from '#proto/sync/marks.ts';
-import type { FencedBus } from '../../../services/syncer/leadership/fenced-bus.ts';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
-import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
-import { AcrChangeScan } from '../../../services/syncer/reconcile/observe/acr-change-scan.ts';
-import { Acr, ALL } from '../../support/azure/acr.ts';
-import { Authority } from '../../support/certificates.ts';
-import { pushImage } from '../../support/registry/image.ts';
+import type { FencedBus } from '../../../../services/syncer/leadership/fenced-bus.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { AcrMetadata } from '../../../../services/syncer/link/parent/acr-metadata.ts';
+import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { AcrChangeScan } from '../../../../services/syncer/reconcile/observe/acr-change-scan.ts';
+import { Acr, ALL } from '../../../support/azure/acr.ts';
+import { Authority } from '../../../support/certificates.ts';
+import { pushImage } from '../../../support/registry/image.ts';
 
 /** The change scan of an Azure Container Registry, with accounts of different permissions. */
 

@@ -5,9 +5,9 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { ACTIVATION_RETRY, ParentActivation } from '../../../services/syncer/link/parent/activation.ts';
-import { quiet } from '../../support/bus.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { ACTIVATION_RETRY, ParentActivation } from '../../../../services/syncer/link/parent/activation.ts';
+import { quiet } from '../../../support/bus.ts';
 
 /** Activation of a layer at its parent: when it is requested, and the meaning of the answers. */
 

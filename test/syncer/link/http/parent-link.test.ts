@@ -11,13 +11,13 @@ import {
   guarded,
   readAll,
   readErrorBody,
-} from '../../../services/syncer/link/answers/bodies.ts';
-import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { bodyOf, SendWatch } from '../../../services/syncer/link/http/sending.ts';
-import { Authority } from '../../support/certificates.ts';
-import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
-import { until } from '../../support/until.ts';
+} from '../../../../services/syncer/link/answers/bodies.ts';
+import { UNLIMITED } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { type LinkOptions, ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { bodyOf, SendWatch } from '../../../../services/syncer/link/http/sending.ts';
+import { Authority } from '../../../support/certificates.ts';
+import { ConnectProxy } from '../../../support/proxy/connect-proxy.ts';
+import { until } from '../../../support/until.ts';
 
 const { signal } = new AbortController();
 const MIB = 1024 * 1024;

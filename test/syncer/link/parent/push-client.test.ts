@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { bodyOf } from '../../../services/syncer/link/http/sending.ts';
-import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { bodyOf } from '../../../../services/syncer/link/http/sending.ts';
+import { PushClient } from '../../../../services/syncer/link/parent/push-client.ts';
 
 const { signal } = new AbortController();
 const digest = `sha256:${'a'.repeat(64)}`;

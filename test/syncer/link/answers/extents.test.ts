@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Extents } from '../../../services/syncer/link/answers/extents.ts';
+import { Extents } from '../../../../services/syncer/link/answers/extents.ts';
 
 const extent = fc
   .tuple(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 0, max: 20 }))

@@ -6,9 +6,9 @@ import {
   refusal,
   retryAfter,
   retryDelay,
-} from '../../../services/syncer/link/answers/answers.ts';
-import { nextIn } from '../../../services/syncer/link/answers/link-header.ts';
-import { readChallenge } from '../../../services/syncer/link/login/parent-challenge.ts';
+} from '../../../../services/syncer/link/answers/answers.ts';
+import { nextIn } from '../../../../services/syncer/link/answers/link-header.ts';
+import { readChallenge } from '../../../../services/syncer/link/login/parent-challenge.ts';
 
 test('Retry-After is read as seconds and as a date', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');

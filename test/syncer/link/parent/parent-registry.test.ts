@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
 
 const { signal } = new AbortController();
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import { ParentCredentials } from '../../../services/syncer/link/login/credentials.ts';
-import { faultOf } from '../../../services/syncer/link/login/entra-identity.ts';
-import { Exchange } from '../../../services/syncer/link/login/exchange.ts';
-import { lifeOf } from '../../../services/syncer/link/login/token-life.ts';
-import { Issuer } from '../../support/azure/acr-tokens.ts';
+import { ParentCredentials } from '../../../../services/syncer/link/login/credentials.ts';
+import { faultOf } from '../../../../services/syncer/link/login/entra-identity.ts';
+import { Exchange } from '../../../../services/syncer/link/login/exchange.ts';
+import { lifeOf } from '../../../../services/syncer/link/login/token-life.ts';
+import { Issuer } from '../../../support/azure/acr-tokens.ts';
 
 const BASE = new URL('https://registry.example');
 const REALM = new URL('/oauth2/token', BASE);

@@ -9,12 +9,12 @@ import { test } from 'node:test';
 import { ARRIVING_PATH } from '#proto/content/arriving.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
-import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
-import { Download } from '../../../services/syncer/transfer/download.ts';
-import { Slots } from '../../../services/syncer/transfer/slots.ts';
+import { REQUEST_BYTES, UNLIMITED } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { ParentArriving } from '../../../../services/syncer/link/parent/arriving.ts';
+import { ChunkLog } from '../../../../services/syncer/transfer/chunk-log.ts';
+import { Download } from '../../../../services/syncer/transfer/download.ts';
+import { Slots } from '../../../../services/syncer/transfer/slots.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const { signal } = new AbortController();

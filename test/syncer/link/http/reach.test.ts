@@ -5,12 +5,12 @@ import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { test } from 'node:test';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { isInNetworkOf, isPublic } from '../../../services/syncer/link/http/addresses.ts';
-import { type LinkOptions, ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { Reach } from '../../../services/syncer/link/http/reach.ts';
-import { ParentRegistry } from '../../../services/syncer/link/parent/parent-registry.ts';
-import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
-import { Authority } from '../../support/certificates.ts';
+import { isInNetworkOf, isPublic } from '../../../../services/syncer/link/http/addresses.ts';
+import { type LinkOptions, ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { Reach } from '../../../../services/syncer/link/http/reach.ts';
+import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { PushClient } from '../../../../services/syncer/link/parent/push-client.ts';
+import { Authority } from '../../../support/certificates.ts';
 
 /** Addresses to which a parent may send a layer: by a redirect, for a token, for an upload. */
 const { signal } = new AbortController();
