@@ -35,10 +35,10 @@ if (!chosen) {
 }
 console.log(`${chosen.length} of ${tests.length} test files`);
 if (chosen.length > 0) {
-  const options = ['--test-timeout=1200000', '--import=./test/support/end.ts'];
+  const options = ['--test-timeout=1200000', '--test-concurrency=5', '--import=./test/support/end.ts'];
   const hasReporter = rest.some((parameter) => parameter.startsWith('--test-reporter'));
   if (tier === 'unit' && !hasReporter) options.push('--test-reporter=dot');
-  if (tier === 'changed') options.push('--test-concurrency=5', '--test-global-setup=test/support/prepare.ts');
+  if (tier === 'changed') options.push('--test-global-setup=test/support/prepare.ts');
   const { status } = spawnSync(process.execPath, ['--test', ...options, ...rest, ...chosen], {
     cwd: root,
     stdio: 'inherit',
