@@ -67,7 +67,7 @@ test('each package is imported only where it belongs', () => {
     'cli-progress': /^cli\//,
     croner: /^(proto\/document\/validation\/link|services\/(syncer|storage)\/.+)\.ts$/,
     yaml: /^proto\/document\/resolve\/resolve\.ts$/,
-    pino: /^services\/process\/(run|watchdog)\.ts$/,
+    pino: /^services\/process\/(run|watchdog|log-error)\.ts$/,
     '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,
   };

@@ -14,6 +14,7 @@ import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supe
 import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status/status.ts';
 import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
+import { describeError } from './log-error.ts';
 import { watchLoop } from './watchdog.ts';
 
 /**
@@ -65,6 +66,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   const logger = pino({
     level: env.TERRACE_LOG ?? 'info',
     base: { layer, pid: process.pid },
+    serializers: { err: describeError },
     // Container engines write the log to a terminal as it is.
     hooks: { streamWrite: safeJson },
   });
