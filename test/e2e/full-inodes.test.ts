@@ -21,12 +21,12 @@ test('a layer restarts and serves reads without a free inode, and accepts pushes
   const data = join(volume.path, 'data');
   let digest = '';
   {
-    await using layer = await testLayer({ data, configFile, compact: true });
+    await using layer = await testLayer({ data, configFile, compact: 'hosted' });
     ({ digest } = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] }));
     await until(() => existsSync(join(data, 'ballast-inodes')));
   }
   const freeInodes = await volume.fillInodes(0);
-  await using layer = await testLayer({ data, configFile, compact: true });
+  await using layer = await testLayer({ data, configFile, compact: 'hosted' });
   assert.equal((await request(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
   const startUpload = async () =>
     (await request(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;

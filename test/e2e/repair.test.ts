@@ -16,9 +16,9 @@ let children: TestLayer[];
 before(async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-lost-'));
   stack.defer(() => rm(data, { recursive: true, force: true }));
-  top = stack.use(await testLayer({ name: 'top', compact: true, data }));
+  top = stack.use(await testLayer({ name: 'top', compact: 'hosted', data }));
   const startChild = async (mode: 'ReadOnly' | 'ReadWrite') =>
-    stack.use(await testLayer({ name: mode.toLowerCase(), mode, parent: top.url, compact: true }));
+    stack.use(await testLayer({ name: mode.toLowerCase(), mode, parent: top.url, compact: 'hosted' }));
   children = [await startChild('ReadOnly'), await startChild('ReadWrite')];
 });
 after(() => stack.disposeAsync());

@@ -21,7 +21,7 @@ test('the audit log records who started and stopped a layer and changed its conf
       .map((line) => JSON.parse(line));
   };
   {
-    await using _layer = await testLayer({ data, configFile, compact: true, name: 'line-7' });
+    await using _layer = await testLayer({ data, configFile, compact: 'hosted', name: 'line-7' });
     const { code } = await runCommand('token', 'create', 'ci', '--push', '*', '--data', data);
     assert.equal(code, 0);
     await writeFile(configFile, 'mode: ReadOnly\n');

@@ -18,7 +18,7 @@ let layer: TestLayer;
 let folder: string;
 let copy: string;
 before(async () => {
-  layer = await testLayer({ compact: true, name: 'original' });
+  layer = await testLayer({ compact: 'hosted', name: 'original' });
   await pushImage(layer.host, 'app', 'v1');
   folder = await mkdtemp(join(tmpdir(), 'terrace-copy-'));
   copy = join(folder, 'copy');
@@ -51,7 +51,7 @@ test('a token that is created on the copy does not exist at the layer', async ()
 });
 
 test('the copy starts while the layer runs, with a bus of its own', async () => {
-  await using second = await testLayer({ compact: true, name: 'second', data: copy });
+  await using second = await testLayer({ compact: 'hosted', name: 'second', data: copy });
   assert.ok(second.terminal.some((line) => /data folder was copied or moved/.test(line)));
   assert.match((await runCommand('status', '--data', copy)).text, /^Layer "second"/);
   assert.match((await runCommand('status', '--data', layer.data)).text, /^Layer "original"/);

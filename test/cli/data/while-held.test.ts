@@ -35,7 +35,7 @@ test('commands wait for a layer that starts, and print that they wait; terrace h
     `#!/bin/sh\nwhile [ ! -e ${startFile} ]; do sleep 0.05; done\nexec ${program} "$@"\n`,
   );
   await chmod(natsServer, 0o755);
-  const starting = testLayer({ data, compact: true, env: { TERRACE_NATS_SERVER: natsServer } });
+  const starting = testLayer({ data, compact: 'hosted', env: { TERRACE_NATS_SERVER: natsServer } });
   starting.catch(() => {});
   // Before the layer claims the folder, a command may claim it.
   await until(() => livingPid(dataFolder(data).pid) === process.pid);
