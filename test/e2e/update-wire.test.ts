@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
-import type { RecordedRequest } from '../support/proxy/requests.ts';
+import { linesOf, type RecordedRequest } from '../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import { firstDifference, pushImage } from '../support/registry/image.ts';
 
@@ -38,11 +38,6 @@ async function pass(): Promise<void> {
 
 const requestsFor = (method: string, path: RegExp): RecordedRequest[] =>
   proxy.requests.filter((seen) => seen.method === method && path.test(seen.path));
-/** `method path status`, without ids of uploads. */
-const lines = (requests: RecordedRequest[]) =>
-  requests.map(
-    ({ method, path, status }) => `${method} ${path.replace(/uploads\/.+/, 'uploads/…')} ${status}`,
-  );
 
 test('down: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
   await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down') });
@@ -65,7 +60,7 @@ test('down: another repository that shares all layers requests no blob', async (
   await pushImage(cloud.host, 'down/second', 'v1', { layers: layers('shared') });
   await pass();
   assert.deepEqual(
-    lines(proxy.requests.filter(({ path }) => path.includes('/blobs/'))),
+    linesOf(proxy.requests.filter(({ path }) => path.includes('/blobs/'))),
     [],
     'no request for a blob',
   );
@@ -77,8 +72,8 @@ test('down: a pass without changes requests no blob, and no manifest that the la
   await pass();
   proxy.clearRequests();
   await pass();
-  assert.deepEqual(lines(proxy.requests.filter(({ path }) => path.includes('/blobs/'))), []);
-  assert.equal(proxy.bytesOf(/\/manifests\//), 0, lines(requestsFor('GET', /\/manifests\//)).join('\n'));
+  assert.deepEqual(linesOf(proxy.requests.filter(({ path }) => path.includes('/blobs/'))), []);
+  assert.equal(proxy.bytesOf(/\/manifests\//), 0, linesOf(requestsFor('GET', /\/manifests\//)).join('\n'));
 });
 
 test('up: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
@@ -96,7 +91,7 @@ test('up: an update that changes one layer of five transfers one blob, the confi
   assert.equal(sentBytes(), update.layers[1]!.size + update.config.size);
   // Uploads begin only for the two blobs that are neither at the parent nor mounted.
   const uploads = requestsFor('POST', /\/blobs\/uploads\/$/).filter(({ status }) => status !== 201);
-  assert.equal(uploads.length, 2, lines(uploads).join('\n'));
+  assert.equal(uploads.length, 2, linesOf(uploads).join('\n'));
   assert.deepEqual(requestsFor('GET', /\/blobs\/sha256:/), []);
   assert.equal(await firstDifference(cloud.host, layer.host, ['up/app']), undefined);
 });
@@ -112,9 +107,9 @@ test('up: in another repository all blobs are mounted, and none of their bytes i
   assert.deepEqual(mounts.map(({ query }) => query.get('mount')).sort(), digests.sort());
   assert.ok(
     mounts.every(({ status }) => status === 201),
-    lines(mounts).join('\n'),
+    linesOf(mounts).join('\n'),
   );
-  assert.deepEqual(lines([...requestsFor('PATCH', /./), ...requestsFor('PUT', /\/blobs\//)]), []);
+  assert.deepEqual(linesOf([...requestsFor('PATCH', /./), ...requestsFor('PUT', /\/blobs\//)]), []);
   assert.equal(sentBytes(), 0);
   assert.equal(await firstDifference(cloud.host, layer.host, ['up/second']), undefined);
 });

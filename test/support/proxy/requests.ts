@@ -24,8 +24,14 @@ export type RecordedRequest = {
   ended: boolean;
 };
 
-/** Whether the registry carried it out. A failed attempt is rightly repeated, so tests count only these. */
-export const succeeded = ({ status }: RecordedRequest): boolean => status >= 200 && status <= 299;
+/** Whether it had no answer, or an error of the server: only such a request is rightly repeated. */
+export const isTransient = ({ status }: RecordedRequest): boolean => status === 0 || status >= 500;
+
+/** `method path status` of each, without ids of uploads. */
+export const linesOf = (requests: readonly RecordedRequest[]): string[] =>
+  requests.map(
+    ({ method, path, status }) => `${method} ${path.replace(/uploads\/.+/, 'uploads/…')} ${status}`,
+  );
 
 const matches = (seen: RecordedRequest, path: RegExp) => path.test(seen.path);
 

@@ -11,9 +11,10 @@ const full = process.env.TERRACE_FULL === '1';
 /** Low enough for a slow machine, in bytes/s. */
 const RATE = 4_000_000 / slowness;
 const TOLERANCE = full ? 0.05 : 0.15;
-/** A busy machine misses some turns. With shares of their own for directions or syncers, the result would be 0.57. */
+/** A busy machine misses some turns. */
 const MIN_SHARE = 0.7;
-const LAYERS = { down: 7, up: 1 };
+/** Number of layers in each direction. A limit for each direction would give 1.25 of the limit; fixed halves, 0.63. */
+const LAYERS = { down: 4, up: 1 };
 /** Size of a layer, in bytes. */
 const LAYER = (RATE * patience(full ? 5_000 : 3_000)) / 1_000 / (LAYERS.down + LAYERS.up);
 
