@@ -1,11 +1,11 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { tagMoved } from '#proto/content.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { type Cloud, startCloud } from '../test/support/cloud.ts';
-import { startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage } from '../test/support/image.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startProxy } from '../test/support/proxy/fault-proxy.ts';
+import { type Cloud, startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { type Comparison, type Subject, timed } from './measure.ts';
 
 const REPOSITORIES = 200;
@@ -13,11 +13,11 @@ const TAGS = 50;
 const names = Array.from({ length: REPOSITORIES }, (_, n) => `bench/idle-${n}`);
 const tags = Array.from({ length: TAGS }, (_, n) => `tag-${n}`);
 
-/** Many tags of which none has changed: what a pass costs below a Terrace, and below another registry. */
+/** The cost of a pass over many unchanged tags, below a Terrace and below another registry. */
 export const idle: Subject = async (options) => {
   await using top = await testLayer({ name: 'top', mode: 'ReadWrite', logLevel: 'warn' });
   await using registry = await startCloud();
-  options.progress(`idle: making ${REPOSITORIES * TAGS} tags, twice`);
+  options.progress(`idle: creating ${REPOSITORIES * TAGS} tags, twice`);
   for (const repository of names) {
     const { digest, bytes } = await pushImage(top.host, repository, undefined, { layers: [100] });
     const query = new URLSearchParams(tags.map((tag) => ['tag', tag] as [string, string]));
@@ -26,7 +26,7 @@ export const idle: Subject = async (options) => {
       headers: { 'Content-Type': mediaTypes.ociManifest },
       body: bytes as Buffer<ArrayBuffer>,
     });
-    await fill(registry, repository);
+    await createTags(registry, repository);
   }
   const seconds: Record<string, number[]> = {};
   const requests: Record<string, number[]> = {};
@@ -39,23 +39,23 @@ export const idle: Subject = async (options) => {
     requests[name] = [];
     for (let round = 0; round < options.rounds; round += 1) {
       options.progress(`idle: round ${round + 1} below ${name}`);
-      link.forget();
+      link.clearRequests();
       seconds[name].push(
         await timed(async () => {
           const { ok, taken } = await layer.sync();
-          if (!ok || taken > 0) throw new Error('it was not idle');
+          if (!ok || taken > 0) throw new Error('the pass was not idle');
         }),
       );
       requests[name].push(link.requests.length);
     }
   }
   const subject = `an idle pass, ${REPOSITORIES * TAGS} tags in ${REPOSITORIES} repositories`;
-  const arrivals = await changes(top, options.rounds);
+  const arrivals = await arrivalTimes(top, options.rounds);
   return [
     { subject: `${subject}: requests to the parent`, unit: '', better: 'less', values: requests },
     { subject: `${subject}: time`, unit: 's', better: 'less', values: seconds },
     {
-      subject: 'one tag changed at the top: until it is at the bottom of three layers',
+      subject: 'time until a tag that changed at the top is at the bottom of three layers',
       unit: 's',
       better: 'less',
       values: { terrace: arrivals },
@@ -63,8 +63,8 @@ export const idle: Subject = async (options) => {
   ] satisfies Comparison[];
 };
 
-/** A push would take minutes: the folders of its tags are copies of the first one's. */
-async function fill(registry: Cloud, repository: string): Promise<void> {
+/** Creates the tags as copies of the first one's folder: pushing them would take minutes. */
+async function createTags(registry: Cloud, repository: string): Promise<void> {
   await pushImage(registry.host, repository, 'tag-0', { layers: [100] });
   const folder = join(
     registry.folder,
@@ -78,20 +78,20 @@ async function fill(registry: Cloud, repository: string): Promise<void> {
   }
 }
 
-async function changes(top: { url: string; host: string }, rounds: number): Promise<number[]> {
-  // What else the top has does not matter to them: ten thousand tags would take minutes to come down first.
+async function arrivalTimes(top: { url: string; host: string }, rounds: number): Promise<number[]> {
+  // They select one repository only: ten thousand tags would take minutes to be pulled first.
   const live = { schedule: '* * * * *', logLevel: 'warn' as const, repositories: [names[0] as string] };
   await using middle = await testLayer({ ...live, name: 'middle', parent: top.url });
   await using bottom = await testLayer({ ...live, name: 'bottom', parent: middle.url });
   for (const layer of [middle, bottom]) await layer.sync();
-  const found: number[] = [];
+  const times: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const { digest } = await pushImage(top.host, names[0] as string, `round-${round}`, {
       layers: [1_000 + round],
     });
-    found.push(
+    times.push(
       await timed(async () => void (await bottom.event(tagMoved, (moved) => moved.digest === digest))),
     );
   }
-  return found;
+  return times;
 }

@@ -17,20 +17,20 @@ export type Load = {
 export type Rate = { perSecond: number; p99: number };
 
 /**
- * Asks again and again, by one of the clients that cost least: wrk, or ab for HEAD, where wrk waits for a body.
- * @param folder where a client may write @throws where any answer was not 2xx, or none came
+ * Sends requests in a loop, with a client that uses little CPU time: wrk, or ab for HEAD, where wrk waits for a body.
+ * @param folder where a client may write. @throws if any answer was not 2xx, or there was none
  */
-export async function load(folder: string, { method, ...asked }: Load): Promise<Rate> {
-  const rate = await (method === 'HEAD' ? ab(folder, asked) : wrk(asked));
-  if (!rate.perSecond || !rate.p99) throw new Error(`${method} ${asked.url} gave no rate`);
+export async function load(folder: string, { method, ...target }: Load): Promise<Rate> {
+  const rate = await (method === 'HEAD' ? ab(folder, target) : wrk(target));
+  if (!rate.perSecond || !rate.p99) throw new Error(`${method} ${target.url} has no rate`);
   return rate;
 }
 
-type Asked = Omit<Load, 'method'>;
+type Target = Omit<Load, 'method'>;
 
-async function wrk({ url, headers, connections, seconds }: Asked): Promise<Rate> {
-  const words = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--latency'];
-  const { stdout } = await execute('wrk', [...words, ...lines(headers), url]);
+async function wrk({ url, headers, connections, seconds }: Target): Promise<Rate> {
+  const options = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--latency'];
+  const { stdout } = await execute('wrk', [...options, ...headerOptions(headers), url]);
   if (/Non-2xx|Socket errors: connect [1-9]/.test(stdout)) throw new Error(`${url}: ${stdout}`);
   const [, value, unit] = /^\s+99%\s+([\d.]+)(us|ms|s)/m.exec(stdout) ?? [];
   return {
@@ -39,10 +39,10 @@ async function wrk({ url, headers, connections, seconds }: Asked): Promise<Rate>
   };
 }
 
-async function ab(folder: string, { url, headers, connections, seconds }: Asked): Promise<Rate> {
+async function ab(folder: string, { url, headers, connections, seconds }: Target): Promise<Rate> {
   const table = join(folder, 'ab.csv');
-  const words = ['-q', '-i', '-k', '-c', String(connections), '-t', String(seconds), '-n', '1000000'];
-  const { stdout } = await execute('ab', [...words, '-e', table, ...lines(headers), url]);
+  const options = ['-q', '-i', '-k', '-c', String(connections), '-t', String(seconds), '-n', '1000000'];
+  const { stdout } = await execute('ab', [...options, '-e', table, ...headerOptions(headers), url]);
   if (/Non-2xx|Failed requests:\s+[1-9]/.test(stdout)) throw new Error(`${url}: ${stdout}`);
   return {
     perSecond: Number(/^Requests per second:\s+([\d.]+)/m.exec(stdout)?.[1]),
@@ -50,5 +50,5 @@ async function ab(folder: string, { url, headers, connections, seconds }: Asked)
   };
 }
 
-const lines = (headers: Record<string, string>) =>
+const headerOptions = (headers: Record<string, string>) =>
   Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);

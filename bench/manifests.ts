@@ -1,39 +1,39 @@
-import { createToken } from '#proto/accounts.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { load, type Rate } from './load.ts';
 import { alternate, type Comparison, type Subject } from './measure.ts';
 import { residentAfter } from './resident.ts';
-import { Folder } from './stage.ts';
+import { TemporaryFolder } from './temporary-folder.ts';
 
 const REPOSITORY = 'bench/small';
 const SECONDS = 1;
-/** Many short runs of a busy machine say as much as this. */
-const ROUNDS = 3;
+/** More rounds do not make the figures more exact. */
+const MAX_ROUNDS = 3;
 
-/** How many times a second many clients get one manifest by its tag, with and without accounts. */
+/** Rate at which many clients get one manifest by its tag, with and without accounts. */
 export const manifests: Subject = async (options) => {
-  await using folder = await Folder.create();
+  await using folder = await TemporaryFolder.create();
   await using layer = await testLayer({ name: 'bench', logLevel: 'warn' });
   await using open = await startCloud();
   const account = { username: 'bench', password: 'a password of the bench' };
-  await using guarded = await startCloud({ account });
-  const made = await layer.bus().call(createToken, { name: 'bench', scopeMap: '_repositories_push' });
-  const own = { username: 'bench', password: made.password };
-  const login = `http://${own.username}:${encodeURIComponent(own.password)}@${layer.host}`;
-  for (const host of [login, open.host, guarded.login]) {
+  await using withAccount = await startCloud({ account });
+  const token = await layer.bus().call(createToken, { name: 'bench', scopeMap: '_repositories_push' });
+  const client = { username: 'bench', password: token.password };
+  const login = `http://${client.username}:${encodeURIComponent(client.password)}@${layer.host}`;
+  for (const host of [login, open.host, withAccount.login]) {
     await pushImage(host, REPOSITORY, '1', { layers: [4_096] });
   }
 
   const servers = {
-    'terrace (Bearer)': { host: layer.host, authorization: `Bearer ${await bearer(layer.url, own)}` },
-    'terrace (Basic)': { host: layer.host, authorization: basic(own) },
+    'terrace (Bearer)': { host: layer.host, authorization: `Bearer ${await bearer(layer.url, client)}` },
+    'terrace (Basic)': { host: layer.host, authorization: basic(client) },
     'docker-registry (open)': { host: open.host },
-    'docker-registry (htpasswd)': { host: guarded.host, authorization: basic(account) },
+    'docker-registry (htpasswd)': { host: withAccount.host, authorization: basic(account) },
   };
-  const ask = (
+  const measure = (
     server: { host: string; authorization?: string },
     method: 'GET' | 'HEAD',
     connections: number,
@@ -46,7 +46,7 @@ export const manifests: Subject = async (options) => {
     };
     return load(folder.path, { url, method, headers, connections, seconds: SECONDS });
   };
-  for (const server of Object.values(servers)) await ask(server, 'GET', 16);
+  for (const server of Object.values(servers)) await measure(server, 'GET', 16);
   const comparisons: Comparison[] = [];
   for (const method of ['GET', 'HEAD'] as const) {
     for (const connections of [1, 16, 64]) {
@@ -55,18 +55,23 @@ export const manifests: Subject = async (options) => {
       const contenders = Object.entries(servers).map(([name, server]) => ({
         name,
         run: async () => {
-          const rate = await ask(server, method, connections);
+          const rate = await measure(server, method, connections);
           rates[name] = [...(rates[name] ?? []), rate];
           return rate.perSecond;
         },
       }));
-      const rounds = Math.min(ROUNDS, options.rounds);
+      const rounds = Math.min(MAX_ROUNDS, options.rounds);
       const values = await alternate({ ...options, rounds }, subject, contenders);
-      const late = Object.fromEntries(
+      const p99s = Object.fromEntries(
         Object.keys(servers).map((name) => [name, rates[name]!.map(({ p99 }) => p99)]),
       );
       comparisons.push({ subject, unit: '/s', better: 'more', values });
-      comparisons.push({ subject: '99 % of them within', unit: 'ms', better: 'less', values: late });
+      comparisons.push({
+        subject: '99 % of these answered within',
+        unit: 'ms',
+        better: 'less',
+        values: p99s,
+      });
     }
   }
   const pids = { ...layer.pids(), 'docker-registry (open)': open.pid! };
@@ -80,8 +85,8 @@ const basic = ({ username, password }: Account): string =>
 
 async function bearer(url: string, account: Account): Promise<string> {
   const scope = `repository:${REPOSITORY}:pull`;
-  const answer = await fetch(`${url}/v2/token?service=bench&scope=${encodeURIComponent(scope)}`, {
+  const response = await fetch(`${url}/v2/token?service=bench&scope=${encodeURIComponent(scope)}`, {
     headers: { Authorization: basic(account) },
   });
-  return ((await answer.json()) as { token: string }).token;
+  return ((await response.json()) as { token: string }).token;
 }

@@ -7,7 +7,7 @@ export type Comparison = {
   better: 'more' | 'less';
   /** All rounds, by contender; Terrace's come first. */
   values: Record<string, number[]>;
-  /** Whether Terrace's are compared with each of the others; they are where nothing is said. */
+  /** Whether ratios of Terrace to each of the others are shown. Default: true. */
   ratios?: boolean;
   notes?: string[];
 };
@@ -17,14 +17,14 @@ export type Contender = { name: string; run: (round: number) => Promise<number> 
 /** `mib`: sizes of the blobs that are pulled and pushed. */
 export type Options = { rounds: number; mib: number[]; full: boolean; progress: (line: string) => void };
 
-/** Every subject is a function of the options that gives its comparisons. */
+/** Measures one subject. */
 export type Subject = (options: Options) => Promise<Comparison[]>;
 
-/** Rounds with a blob of this size: few of a very large one take as long as many of others. */
+/** Number of rounds with a blob of this size, in MiB: fewer for a very large one, which takes longer. */
 export const roundsFor = (mib: number, { rounds }: Options): number =>
   mib > 256 ? Math.min(3, rounds) : rounds;
 
-/** Turns go round, and each round begins with another contender, so that none always runs on a warm machine. */
+/** Runs the contenders in turn. Each round begins with another one, so that none always runs on a warm machine. */
 export async function alternate(
   { rounds, progress }: Options,
   subject: string,
@@ -54,10 +54,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** A table for people: medians with their extremes, and how each contender of Terrace compares to each of the others. */
+/**
+ * Formats a table: medians with min and max, and the ratio of each contender of Terrace to each of the others.
+ */
 export function format({ subject, unit, better, values, ratios = true, notes = [] }: Comparison): string {
   const contenders = Object.entries(values);
-  const own = contenders.filter(([contender]) => contender.startsWith('terrace'));
+  const terrace = contenders.filter(([contender]) => contender.startsWith('terrace'));
   const name = Math.max(...Object.keys(values).map((key) => key.length));
   const line = ([contender, rounds]: [string, number[]], ratio = '') => {
     const middle = number(median(rounds));
@@ -65,13 +67,16 @@ export function format({ subject, unit, better, values, ratios = true, notes = [
     return `  ${contender.padEnd(name)}  ${middle.padStart(8)} ${unit.padEnd(6)} ${spread.padEnd(20)} ${ratio}`.trimEnd();
   };
   const lines = contenders.map((each) =>
-    line(each, ratios && !own.includes(each) ? own.map((one) => ratio(one, each[1], better)).join(', ') : ''),
+    line(
+      each,
+      ratios && !terrace.includes(each) ? terrace.map((one) => ratio(one, each[1], better)).join(', ') : '',
+    ),
   );
   return [`${subject} (${better} is better)`, ...lines, ...notes.map((note) => `  ${note}`)].join('\n');
 }
 
-function ratio([name, own]: [string, number[]], theirs: number[], better: 'more' | 'less'): string {
-  const [a, b] = better === 'more' ? [median(own), median(theirs)] : [median(theirs), median(own)];
+function ratio([name, values]: [string, number[]], others: number[], better: 'more' | 'less'): string {
+  const [a, b] = better === 'more' ? [median(values), median(others)] : [median(others), median(values)];
   return `${name} ${(a / b).toFixed(2)} ×`;
 }
 

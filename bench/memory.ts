@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import type { Comparison, Subject } from './measure.ts';
 import { type Field, memoryOf } from './resident.ts';
 
@@ -11,16 +11,16 @@ const columns: Record<string, { field: Field; note?: string }> = {
   resident: { field: 'VmRSS' },
   proportional: {
     field: 'Pss',
-    note: 'Proportional: pages that several processes share, those outside of the layer too, are divided among them.',
+    note: 'Proportional: pages that several processes share, also processes outside of the layer, are divided among them.',
   },
   own: {
     field: 'RssAnon',
-    note: 'Own: without the pages of program files, which all Node processes share (50 MB) and the system takes back at need.',
+    note: 'Own: without the pages of program files, which all Node processes share (50 MB) and the system can reclaim.',
   },
   highest: { field: 'VmHWM' },
 };
 
-/** What a layer holds while nothing happens, process by process, after it has synced a little. */
+/** Memory of an idle layer, process by process, after a small pass. */
 export const memory: Subject = async ({ progress }) => {
   await using cloud = await startCloud();
   await pushImage(cloud.host, 'bench/idle', '1', { layers: [100_000, 200_000] });
@@ -35,7 +35,7 @@ export const memory: Subject = async ({ progress }) => {
     });
     await layer.sync();
     const kind = compact ? 'idle compact layer' : 'idle layer';
-    progress(`memory: waiting until the ${kind} is at rest`);
+    progress(`memory: waiting for the ${kind} to settle`);
     await sleep(IDLE_MS);
     comparisons.push(...(await table(kind, layer.pids(), cloud.pid)));
   }
@@ -48,7 +48,7 @@ async function table(
   registry: number | undefined,
 ): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
-  for (const [what, { field, note }] of Object.entries(columns)) {
+  for (const [column, { field, note }] of Object.entries(columns)) {
     const values: Record<string, number[]> = {};
     let total = 0;
     for (const [name, pid] of Object.entries(pids)) {
@@ -58,7 +58,7 @@ async function table(
     }
     if (registry) values['docker-registry (for comparison)'] = [await memoryOf(registry, field)];
     comparisons.push({
-      subject: `${what} memory of an ${kind}, all processes together ${total.toFixed(0)} MB`,
+      subject: `${column} memory of an ${kind}, all processes together ${total.toFixed(0)} MB`,
       unit: 'MB',
       better: 'less',
       values,

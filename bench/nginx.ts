@@ -3,21 +3,21 @@ import { once } from 'node:events';
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reachable } from '../test/support/bus.ts';
-import { unpack } from '../test/support/debian.ts';
 import { freePort } from '../test/support/ports.ts';
+import { unpack } from '../test/support/registry/debian.ts';
 
-/** nginx with sendfile over one folder: about as fast as a file can leave this machine. */
+/** nginx with sendfile over one folder: about the highest rate at which this machine can serve a file. */
 export class Nginx implements AsyncDisposable {
   readonly host: string;
   readonly #process: ChildProcess;
 
-  /** @param folder holds its configuration; what it serves lies below `content` */
+  /** @param folder contains its configuration, and below `content` the files that it serves */
   static async start(folder: string): Promise<Nginx> {
     await mkdir(join(folder, 'content'), { recursive: true });
     const port = await freePort();
     await writeFile(join(folder, 'nginx.conf'), configuration(folder, port));
-    const words = ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
-    const child = spawn(await program(folder), words, { stdio: 'ignore' });
+    const options = ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
+    const child = spawn(await program(folder), options, { stdio: 'ignore' });
     const end = () => child.kill('SIGTERM');
     process.once('exit', end);
     child.once('exit', () => process.off('exit', end));
@@ -35,20 +35,20 @@ export class Nginx implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Its workers end with it only where it is asked.
+    // Its workers end with it only on SIGTERM.
     this.#process.kill('SIGTERM');
     await once(this.#process, 'exit');
   }
 }
 
-/** The installed one; else Debian's, unpacked and not installed, since installing it would start it. */
+/** Path of the installed nginx; else of Debian's, unpacked but not installed, since the installation would start it. */
 async function program(folder: string): Promise<string> {
   const installed = '/usr/sbin/nginx';
-  const there = await access(installed).then(
+  const isInstalled = await access(installed).then(
     () => true,
     () => false,
   );
-  if (there) return installed;
+  if (isInstalled) return installed;
   await unpack(['nginx'], process.arch === 'arm64' ? 'arm64' : 'amd64', join(folder, 'debian'));
   return join(folder, 'debian/usr/sbin/nginx');
 }

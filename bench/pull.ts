@@ -1,20 +1,20 @@
-import { startCloud } from '../test/support/cloud.ts';
-import { pushBlob } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushBlob } from '../test/support/registry/image.ts';
+import { cpuSeconds } from './cpu-seconds.ts';
 import { discard } from './curl.ts';
 import { alternate, type Comparison, type Options, roundsFor, type Subject, timed } from './measure.ts';
 import { Nginx } from './nginx.ts';
-import { processorSeconds } from './processor.ts';
 import { residentAfter } from './resident.ts';
-import { Folder } from './stage.ts';
+import { TemporaryFolder } from './temporary-folder.ts';
 
 const MIB = 1024 * 1024;
 
 type Server = { url: string; pids: number[] };
 
-/** How fast blobs of several sizes leave, on one connection and on four at once. They lie in the page cache. */
+/** Rate of pulls of blobs of several sizes, on one connection and on four. The blobs are in the page cache. */
 export const pull: Subject = async (options) => {
-  await using folder = await Folder.create();
+  await using folder = await TemporaryFolder.create();
   await using layer = await testLayer({ name: 'bench', logLevel: 'warn' });
   await using registry = await startCloud();
   await using nginx = await Nginx.start(folder.path);
@@ -44,16 +44,16 @@ async function compare(
   servers: Record<string, Server>,
 ): Promise<Comparison[]> {
   const subject = `pull of a ${mib} MiB blob, ${connections} at once`;
-  // A small one several times over the same connection: else the start of the client is what is measured.
+  // A small blob is pulled several times on the same connection: otherwise the start of the client dominates.
   const times = Math.max(1, Math.ceil(256 / mib));
   const megabytes = (connections * times * mib * MIB) / 1e6;
   const cost: Record<string, number[]> = {};
   const contenders = Object.entries(servers).map(([name, { url, pids }]) => ({
     name,
     run: async () => {
-      const before = await processorSeconds(pids);
+      const before = await cpuSeconds(pids);
       const seconds = await timed(() => discard(`${url}?n=[1-${times}]`, connections));
-      const used = (await processorSeconds(pids)) - before;
+      const used = (await cpuSeconds(pids)) - before;
       cost[name] = [...(cost[name] ?? []), (used * 1e6) / megabytes];
       return megabytes / seconds;
     },
@@ -61,10 +61,10 @@ async function compare(
   for (const { url } of Object.values(servers)) await discard(url);
   const rounds = roundsFor(mib, options);
   const values = await alternate({ ...options, rounds }, subject, contenders);
-  // Where the client or the machine sets the pace, this still tells the servers apart.
-  const what = `processor time of the server, ${connections} at once`;
+  // If the client or the machine is the bottleneck, this still distinguishes the servers.
+  const cpuSubject = `CPU time of the server, ${connections} at once`;
   return [
     { subject, unit: 'MB/s', better: 'more', values },
-    { subject: what, unit: 'µs/MB', better: 'less', values: { terrace: cost.terrace!, ...cost } },
+    { subject: cpuSubject, unit: 'µs/MB', better: 'less', values: { terrace: cost.terrace!, ...cost } },
   ];
 }

@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCloud } from '../test/support/cloud.ts';
-import { startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startProxy } from '../test/support/proxy/fault-proxy.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import type { Comparison, Subject } from './measure.ts';
 
 const MINUTE = 60_000;
-/** Of the clock by which the kernel counts processor time, in ms. */
+/** Tick of the kernel's accounting of CPU time, in ms. */
 const TICK_MS = 10;
-/** What a start leaves to be done is over after so long. */
+/** Time after which the work that follows a start is done, in ms. */
 const SETTLE_MS = 90_000;
 
-/** A layer below another in which nothing happens, each minute: requests, events and processor time. */
+/** Requests, events and CPU time per minute of a layer in which nothing happens, below another layer. */
 export const quiet: Subject = async ({ rounds, progress }) => {
   const live = { schedule: '* * * * *', logLevel: 'info' } as const;
   await using top = await testLayer({ ...live, name: 'top', mode: 'ReadWrite' });
@@ -22,9 +22,9 @@ export const quiet: Subject = async ({ rounds, progress }) => {
   await using compact = await testLayer({ ...live, name: 'compact', parent: top.url, compact: true });
   await using registry = await startCloud();
   for (const layer of [split, compact]) await layer.sync();
-  progress('quiet: waiting until the start is over');
+  progress('quiet: waiting for the layers to settle');
   await sleep(SETTLE_MS);
-  const counted = {
+  const counters = {
     'requests of the layer': () => link.requests.length,
     'events of the layer': () => split.events.length,
     'events of the layer above': () => top.events.length,
@@ -36,22 +36,22 @@ export const quiet: Subject = async ({ rounds, progress }) => {
   const shares: Record<string, number[]> = {};
   for (let round = 0; round < rounds; round += 1) {
     progress(`quiet: minute ${round + 1} of ${rounds}`);
-    const before = Object.values(counted).map((count) => count());
-    const used = new Map(timesOf(processes));
-    const cloud = cpu(registry.pid as number);
-    const began = performance.now();
+    const before = Object.values(counters).map((count) => count());
+    const used = new Map(cpuTimes(processes));
+    const registryBefore = cpuMs(registry.pid as number);
+    const start = performance.now();
     await sleep(MINUTE);
-    const ms = performance.now() - began;
+    const ms = performance.now() - start;
     const share = (spent: number) => (100 * spent) / ms;
-    for (const [index, [name, count]] of Object.entries(counted).entries()) {
+    for (const [index, [name, count]] of Object.entries(counters).entries()) {
       add(counts, name, count() - (before[index] as number));
     }
-    for (const [name, spent] of timesOf(processes)) add(shares, name, share(spent - (used.get(name) ?? 0)));
-    add(shares, 'docker-registry', share(cpu(registry.pid as number) - cloud));
+    for (const [name, spent] of cpuTimes(processes)) add(shares, name, share(spent - (used.get(name) ?? 0)));
+    add(shares, 'docker-registry', share(cpuMs(registry.pid as number) - registryBefore));
   }
   return [
     {
-      subject: 'a minute in which nothing happens: how many',
+      subject: 'a minute in which nothing happens: requests and events',
       unit: '',
       better: 'less',
       values: counts,
@@ -71,19 +71,19 @@ function add(values: Record<string, number[]>, name: string, value: number): voi
   values[name] = [...(values[name] ?? []), value];
 }
 
-/** Of each layer in all, and of each of its processes, in ms. */
-function timesOf(layers: Record<string, Record<string, number>>): [string, number][] {
+/** CPU time of each layer, and of each of its processes, in ms. */
+function cpuTimes(layers: Record<string, Record<string, number>>): [string, number][] {
   return Object.entries(layers).flatMap(([layer, pids]) => {
     const each = Object.entries(pids).map(
-      ([name, pid]) => [`${layer}: ${name}`, cpu(pid)] as [string, number],
+      ([name, pid]) => [`${layer}: ${name}`, cpuMs(pid)] as [string, number],
     );
     return [[layer, each.reduce((sum, [, ms]) => sum + ms, 0)] as [string, number], ...each];
   });
 }
 
-/** Processor time that a process has used so far, in ms. */
-function cpu(pid: number): number {
-  // After the name, which may hold anything, from the third field on.
+/** CPU time that a process has used so far, in ms. */
+function cpuMs(pid: number): number {
+  // The fields after the name, which may contain any character: from the third on.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }

@@ -1,12 +1,12 @@
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { curl } from './curl.ts';
 import { alternate, type Comparison, type Subject, timed } from './measure.ts';
 
 const COUNT = 500;
 
-/** How many small things one client gets in a second, one after the other on one connection. */
+/** Rate at which one client gets manifests and small blobs, one after the other on one connection. */
 export const requests: Subject = async (options) => {
   await using layer = await testLayer({ name: 'bench', logLevel: 'warn' });
   await using registry = await startCloud();
@@ -19,8 +19,8 @@ export const requests: Subject = async (options) => {
     'a blob of 4 KiB': `/v2/bench/small/blobs/${layers[0]?.digest}`,
   };
   const comparisons: Comparison[] = [];
-  for (const [what, path] of Object.entries(paths)) {
-    const subject = `${what}, one request after the other`;
+  for (const [content, path] of Object.entries(paths)) {
+    const subject = `${content}, one request after the other`;
     const accept = `Accept: ${'application/vnd.oci.image.manifest.v1+json'}`;
     const contenders = Object.entries(hosts).map(([name, host]) => ({
       name,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { canInstallDebian, installDebian } from '../cli/debian.ts';
+import { canInstallDebian, installDebian } from '../cli/layer/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
 import { cutThrough } from './cut-through.ts';
 import { idle } from './idle.ts';
@@ -18,6 +18,20 @@ import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
 import { syncers } from './syncers.ts';
 import { tags } from './tags.ts';
+
+/*
+ * Benchmarks: a layer beside docker-registry, nginx and skopeo on the same machine. docs/design/benchmarks.md has what
+ * each subject measures, and the figures.
+ *
+ * This file runs the chosen subjects one after the other. A subject is a file that exports a `Subject`: it starts the
+ * contenders and returns comparisons.
+ *
+ *   measure.ts                  rounds in turn, medians, the table of a comparison
+ *   temporary-folder.ts         the folder of a subject
+ *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
+ *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
+ *   resident.ts, cpu-seconds.ts memory and CPU time of processes
+ */
 
 const subjects: Record<string, Subject> = {
   pull,
@@ -37,20 +51,21 @@ const subjects: Record<string, Subject> = {
 
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('give a whole number from 1');
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('must be an integer of at least 1');
   return value;
 }
 
-const each = (text: string, before: number[] = []) => [...before, count(text)];
+const append = (text: string, before: number[] = []) => [...before, count(text)];
 
 const program = new Command('bench')
   .description('compares a layer with docker-registry, nginx and skopeo on this machine')
   .argument('[subjects...]', `of ${Object.keys(subjects).join(', ')}; all where none is named`)
   .option('--rounds <n>', 'rounds of each comparison', count, 5)
-  .option('--only <subject...>', 'the same as naming them')
-  .option('--mib <n...>', 'sizes of the blobs that are pulled and pushed (default: 1 100 1024)', each)
+  .option('--only <subject...>', 'the same as the arguments')
+  .option('--mib <n...>', 'sizes of the blobs that are pulled and pushed (default: 1 100 1024)', append)
   .option('--small', 'a large image of 64 MiB instead of 1 GiB in the set that is synced')
-  .option('--json <file>', 'writes all figures there')
+  .option('--json <file>', 'also writes all figures to a file')
   .parse();
 const { rounds, mib, only, small, json } = program.opts<{
   rounds: number;
@@ -68,7 +83,7 @@ if (unknown) program.error(`bench: there is no subject ${unknown}, only ${Object
 globalSetup();
 const clients = Object.entries({ curl: 'curl', wrk: 'wrk', ab: 'apache2-utils' });
 for (const [, name] of clients.filter(([client]) => !existsSync(`/usr/bin/${client}`))) {
-  const failure = canInstallDebian() ? installDebian([name]) : 'this is not root';
+  const failure = canInstallDebian() ? installDebian([name]) : 'not run as root';
   if (failure) program.error(`bench: apt-get install ${name} failed: ${failure}`);
 }
 

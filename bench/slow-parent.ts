@@ -3,20 +3,21 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
-import { mediaTypes } from '#proto/oci.ts';
-import { contentOf, digestOf } from '../test/support/content.ts';
-import { Pacer } from '../test/support/proxy-body.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { Pacer } from '../test/support/proxy/proxy-body.ts';
+import { contentOf, digestOf } from '../test/support/registry/content.ts';
 
-/** Written at a time. */
+/** Size of a write, in bytes. */
 const STEP = 64 * 1024;
+/** Size of the part in which blobs differ, in bytes. */
 const HEAD = 16;
 
 type Sent = { path: string; start: number; bytes: number };
 type Blob = { digest: string; size: number; head: Buffer };
 
 /**
- * A registry of one image that costs next to nothing: it has its content in memory, sends each answer at a rate, and
- * counts what it sent. Its blobs differ in their first bytes.
+ * A registry of one image that uses little CPU time: it has its content in memory, sends each answer at a limited rate,
+ * and records what it sent. Its blobs differ in their first bytes.
  */
 export class SlowParent implements AsyncDisposable {
   /** Answers with content of blobs, in order. */
@@ -42,18 +43,18 @@ export class SlowParent implements AsyncDisposable {
   private constructor({ blobs, size, rate }: { blobs: number; size: number; rate: number }) {
     this.#rate = rate;
     this.#body = contentOf({ seed: 'slow parent', size: size - HEAD });
-    const all = Array.from({ length: blobs }, (_, nth) => {
+    const list = Array.from({ length: blobs }, (_, nth) => {
       const head = Buffer.alloc(HEAD, `blob ${nth} `);
       const digest = `sha256:${createHash('sha256').update(head).update(this.#body).digest('hex')}`;
       return { digest, size, head };
     });
-    this.#blobs = new Map(all.map((blob) => [blob.digest, blob]));
+    this.#blobs = new Map(list.map((blob) => [blob.digest, blob]));
     const config = {
       mediaType: 'application/vnd.oci.image.config.v1+json',
       digest: digestOf(this.#config),
       size: 2,
     };
-    const layers = all.map(({ digest }) => ({
+    const layers = list.map(({ digest }) => ({
       mediaType: 'application/vnd.oci.image.layer.v1.tar',
       digest,
       size,
@@ -80,11 +81,11 @@ export class SlowParent implements AsyncDisposable {
       return void response.end(JSON.stringify({ name: 'scaled', tags: ['v1'] }));
     if (path.includes('/manifests/') && (reference === 'v1' || reference === digestOf(this.#manifest))) {
       const length = { 'content-length': this.#manifest.length };
-      const about = {
+      const identity = {
         'content-type': mediaTypes.ociManifest,
         'docker-content-digest': digestOf(this.#manifest),
       };
-      response.writeHead(200, { ...about, ...length });
+      response.writeHead(200, { ...identity, ...length });
       return void response.end(method === 'HEAD' ? undefined : this.#manifest);
     }
     if (reference === digestOf(this.#config)) return void response.end(this.#config);
@@ -96,11 +97,11 @@ export class SlowParent implements AsyncDisposable {
   async #send(path: string, { size, head }: Blob, range: string | undefined, response: ServerResponse) {
     const [, from = '0', to = String(size - 1)] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
     const [start, end] = [Number(from), Number(to) + 1];
-    const part = { 'content-range': `bytes ${start}-${end - 1}/${size}` };
-    response.writeHead(range ? 206 : 200, { 'content-length': end - start, ...(range && part) });
+    const contentRange = { 'content-range': `bytes ${start}-${end - 1}/${size}` };
+    response.writeHead(range ? 206 : 200, { 'content-length': end - start, ...(range && contentRange) });
     const sent = { path, start, bytes: 0 };
     this.sent.push(sent);
-    // One that left has got what it has.
+    // If the client disconnects, `sent.bytes` is what it has received.
     await pipeline(this.#paced(head, sent, end), response).catch(() => {});
   }
 

@@ -2,21 +2,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cloud } from '../test/support/cloud.ts';
 import { freePort } from '../test/support/ports.ts';
+import { Cloud } from '../test/support/registry/cloud.ts';
 import { alternate, type Subject, timed } from './measure.ts';
-import { Folder } from './stage.ts';
+import { TemporaryFolder } from './temporary-folder.ts';
 
 const terrace = join(import.meta.dirname, '../cli/terrace');
 
-/** From the command to the first 200. */
+/** Time from the command to the first 200, in s. */
 export const startUp: Subject = async (options) => {
-  await using folder = await Folder.create();
+  await using folder = await TemporaryFolder.create();
   const subject = 'start-up, from the command to the first 200';
-  const known = join(folder.path, 'known');
-  await start(known);
+  const existing = join(folder.path, 'existing');
+  await start(existing);
   const values = await alternate(options, subject, [
-    { name: 'terrace', run: () => start(known) },
+    { name: 'terrace', run: () => start(existing) },
     { name: 'terrace, for the first time', run: (round) => start(join(folder.path, `new-${round}`)) },
     { name: 'docker-registry', run: startRegistry },
   ]);
@@ -28,7 +28,7 @@ async function start(data: string): Promise<number> {
   const child = spawn(terrace, ['up', '--data', data, '--listen', host], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   try {
-    return await timed(() => Promise.race([answers(host), ended.then(fail)]));
+    return await timed(() => Promise.race([untilAnswered(host), ended.then(fail)]));
   } finally {
     child.kill('SIGTERM');
     await ended;
@@ -36,15 +36,15 @@ async function start(data: string): Promise<number> {
 }
 
 async function startRegistry(): Promise<number> {
-  await using folder = await Folder.create();
+  await using folder = await TemporaryFolder.create();
   await using registry = new Cloud(folder.path, { port: await freePort() });
   return await timed(async () => {
     await registry.start();
-    await answers(registry.host);
+    await untilAnswered(registry.host);
   });
 }
 
-async function answers(host: string): Promise<void> {
+async function untilAnswered(host: string): Promise<void> {
   for (const end = Date.now() + 30_000; ; await sleep(5)) {
     const response = await fetch(`http://${host}/v2/`).catch(() => undefined);
     if (response?.status === 200) return;

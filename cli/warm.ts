@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { serviceNames } from '#proto/access.ts';
-import { NODE_ENV, NODE_FLAGS } from './node.ts';
+import { serviceNames } from '#proto/contract/users.ts';
+import { NODE_ENV, NODE_FLAGS } from './data/node.ts';
 
-/** Compiles all programs into the compile cache, so that not even the first start of a layer has to. */
+/** Fills the compile cache with every program, so that even the first start of a layer compiles nothing. */
 
 const programs = [
   ['services/compact.ts'],
@@ -11,7 +11,7 @@ const programs = [
   ['cli/terrace.ts', '--help'],
 ];
 for (const [file = '', ...parameters] of programs) {
-  // Without its settings a service ends at once; by then all of it is compiled.
+  // Without settings a service exits at once, after all of its code was compiled.
   spawnSync(process.execPath, [...NODE_FLAGS, join(import.meta.dirname, '..', file), ...parameters], {
     env: NODE_ENV,
     stdio: 'ignore',

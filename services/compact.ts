@@ -1,8 +1,13 @@
-import { gateway } from './gateway/service.ts';
-import { run } from './run.ts';
-import { storage } from './storage/service.ts';
-import { syncer } from './syncer/service.ts';
-import { twinBridge } from './twin-bridge/service.ts';
+import { runGateway } from './gateway/service.ts';
+import { run } from './process/run.ts';
+import { runStorage } from './storage/service.ts';
+import { runSyncer } from './syncer/service.ts';
+import { runTwinBridge } from './twin-bridge/service.ts';
 
-/** A whole layer in one process. Its services know nothing of it: each speaks over the bus, as itself. */
-await run({ storage, 'twin-bridge': twinBridge, gateway, syncer });
+/** Runs a complete layer in one process. The services are not aware of it: each uses the bus, as its own user. */
+await run({
+  storage: runStorage,
+  'twin-bridge': runTwinBridge,
+  gateway: runGateway,
+  syncer: runSyncer,
+});

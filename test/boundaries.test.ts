@@ -1,60 +1,40 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
+import {
+  cyclesIn,
+  files,
+  graphOf,
+  type Import,
+  imports,
+  product,
+  sources,
+  textOf,
+} from './support/imports.ts';
 
-/** Who may import whom, and what lies where. These rules keep the picture in the README true. */
-
-const root = join(import.meta.dirname, '..');
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: root,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter(Boolean);
-const sources = files.filter((file) => file.endsWith('.ts'));
-const product = sources.filter((file) => !/^(test|bench)\//.test(file));
-
-type Import = { from: string; to: string };
-
-/** A file of the project by its path, a package by its name. */
-const imports: Import[] = sources.flatMap((from) => {
-  const text = readFileSync(join(root, from), 'utf8');
-  const names = [...text.matchAll(/(?:^|\n)(?:import|export)[^'";]*?['"]([^'"\n]+)['"]/g)].map(
-    (found) => found[1],
-  );
-  const dynamic = [...text.matchAll(/\bimport\(\s*['"]([^'"\n]+)['"]/g)].map((found) => found[1]);
-  return [...names, ...dynamic].map((name) => ({ from, to: resolve(from, name as string) }));
-});
-
-function resolve(from: string, name: string): string {
-  if (name.startsWith('#proto/')) return name.slice(1);
-  if (name.startsWith('.')) return relative(root, join(root, dirname(from), name));
-  if (name.startsWith('node:')) return name;
-  return name
-    .split('/')
-    .slice(0, name.startsWith('@') ? 2 : 1)
-    .join('/');
-}
+/** Which file may import which, and which folder holds what: the rules of docs/design/ARCHITECTURE.md. */
 
 const list = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
 const productImports = imports.filter(({ from }) => product.includes(from));
+const ownImports = productImports.filter(({ to }) => product.includes(to));
 
-test('a service imports proto, services/run.ts and itself', () => {
+test('a service imports proto, services/process and itself', () => {
   const wrong = productImports.filter(({ from, to }) => {
     const [, own] = /^(services\/[^/]+)\//.exec(from) ?? [];
     return (
-      own && /^(services|cli|test|bench)\//.test(to) && !to.startsWith(`${own}/`) && to !== 'services/run.ts'
+      own &&
+      /^(services|cli|test|bench)\//.test(to) &&
+      !to.startsWith(`${own}/`) &&
+      !to.startsWith('services/process/')
     );
   });
   assert.deepEqual(list(wrong), []);
 });
 
-test('services/compact.ts imports what a service is, and nobody imports it or a main file', () => {
+test('services/compact.ts imports only run.ts and the service files, and no file imports it or a main.ts', () => {
   const wrong = imports.filter(({ from, to }) =>
     from === 'services/compact.ts'
-      ? !/^services\/(run\.ts|[^/]+\/service\.ts)$/.test(to)
+      ? !/^services\/(process\/run\.ts|[^/]+\/service\.ts)$/.test(to)
       : /^services\/(compact\.ts|[^/]+\/main\.ts)$/.test(to),
   );
   assert.deepEqual(list(wrong), []);
@@ -69,24 +49,25 @@ test('proto imports proto, and the command imports the command and proto', () =>
   assert.deepEqual(list(wrong), []);
 });
 
-test('each package is known to the place that it belongs to', () => {
+test('each package is imported only where it belongs', () => {
   const homes: Record<string, RegExp> = {
-    nats: /^proto\/(bus|jetstream-store|pull)\.ts$/,
-    '@msgpack/msgpack': /^proto\/contract\.ts$/,
-    level: /^services\/storage\/(database|repair\/(records|salvage))\.ts$/,
-    'classic-level': /^services\/storage\/metadata\.ts$/,
-    xstate: /^services\/syncer\/(transfer\/)?(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
-    semver: /^services\/syncer\/reconcile\/|^proto\/selection-complaints\.ts$|^cli\/nats-advisories\.ts$/,
-    re2js: /^proto\/tag-regex\.ts$/,
+    nats: /^proto\/(bus\/connection|jetstream\/(jetstream-store|pull))\.ts$/,
+    '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
+    level: /^services\/storage\/(metadata\/database|repair\/(rebuilt-records|salvage))\.ts$/,
+    'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,
+    xstate: /^services\/syncer\/(transfer|coordinator)\/(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
+    semver:
+      /^services\/syncer\/reconcile\/select\/|^proto\/document\/validation\/selection\.ts$|^cli\/connection\/nats-advisories\.ts$/,
+    re2js: /^proto\/oci\/tag-regex\.ts$/,
     fastify: /^services\/gateway\//,
     undici: /^services\/syncer\//,
-    'ipaddr.js': /^services\/syncer\/link\/addresses\.ts$/,
+    'ipaddr.js': /^services\/syncer\/link\/http\/addresses\.ts$/,
     jose: /^services\/gateway\//,
     commander: /^cli\//,
     'cli-progress': /^cli\//,
-    croner: /^(proto\/link-complaints|services\/(syncer|storage)\/.+)\.ts$/,
-    yaml: /^proto\/document\.ts$/,
-    pino: /^services\/(run|watchdog)\.ts$/,
+    croner: /^(proto\/document\/validation\/link|services\/(syncer|storage)\/.+)\.ts$/,
+    yaml: /^proto\/document\/resolve\/resolve\.ts$/,
+    pino: /^services\/process\/(run|watchdog|log-error)\.ts$/,
     '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,
   };
@@ -97,60 +78,78 @@ test('each package is known to the place that it belongs to', () => {
 test('only the main file of a service reads the environment', () => {
   const wrong = product.filter(
     (file) =>
-      /^services\/[^/]+\//.test(file) &&
+      /^services\/(?!process\/)[^/]+\//.test(file) &&
       !file.endsWith('/main.ts') &&
-      /process\.env/.test(readFileSync(join(root, file), 'utf8')),
+      /process\.env/.test(textOf(file)),
   );
   assert.deepEqual(wrong, []);
 });
 
-test('the top level holds what the design names', () => {
+test('the top level holds only entries that the design names', () => {
   const allowed = new Set(
     `services proto test cli bench deploy docs package.json package-lock.json tsconfig.json biome.json
-     docker-compose.yml Dockerfile README.md LICENSE .ci .gitignore .npmrc`.split(/\s+/),
+     docker-compose.yml Dockerfile README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE .ci .gitignore
+     .npmrc`.split(/\s+/),
   );
-  const there = [...new Set(files.map((file) => file.split('/')[0] as string))];
+  const topLevel = [...new Set(files.map((file) => file.split('/')[0] as string))];
   assert.deepEqual(
-    there.filter((name) => !allowed.has(name)),
+    topLevel.filter((name) => !allowed.has(name)),
     [],
   );
   const services = [
     ...new Set(files.filter((file) => file.startsWith('services/')).map((file) => file.split('/')[1])),
   ];
-  assert.deepEqual(services.sort(), [
-    'compact.ts',
-    'gateway',
-    'health.ts',
-    'run.ts',
-    'storage',
-    'syncer',
-    'twin-bridge',
-    'watchdog-thread.ts',
-    'watchdog.ts',
-  ]);
+  assert.deepEqual(services.sort(), ['compact.ts', 'gateway', 'process', 'storage', 'syncer', 'twin-bridge']);
 });
 
-/** Lists that a schema, or the size of a manifest, keeps short. */
-const SHORT_LISTS = /^services\/storage\/(blobs|manifests|ingests)\.ts: .*\b(renew|hold|max)\(/;
+/** Lists whose length a schema or the size of a manifest bounds. */
+const BOUNDED_LISTS =
+  /^services\/storage\/(content|repositories)\/(blobs|manifests|ingests)\.ts: .*\b(renew|hold|max)\(/;
 
-test('no list of any length is spread into a call, which takes some 100,000 arguments at most', () => {
+/** A call takes about 100,000 arguments at most. */
+test('no list of unbounded length is spread into the arguments of a call', () => {
   const spread =
     /\b(?:push|unshift|splice|concat|min|max|add|hold|renew|fromCharCode)\((?:[^(){}[\]\n]*,\s*)?\.\.\.(?!put\.|drop\.|\(mark\b)/;
   const wrong = product.flatMap((file) =>
-    readFileSync(join(root, file), 'utf8')
+    textOf(file)
       .split('\n')
       .filter((line) => spread.test(line) && !/\basync \w+\(\.\.\./.test(line))
       .map((line) => `${file}: ${line.trim()}`),
   );
   assert.deepEqual(
-    wrong.filter((line) => !SHORT_LISTS.test(line)),
+    wrong.filter((line) => !BOUNDED_LISTS.test(line)),
     [],
   );
 });
 
-test('no file of the product is long, and none is a drawer for what has no name', () => {
-  const long = product.filter((file) => readFileSync(join(root, file), 'utf8').split('\n').length > 301);
-  assert.deepEqual(long, []);
-  const drawers = files.filter((file) => /(^|\/)(common|lib|utils?|helpers?|types)(\.ts)?(\/|$)/.test(file));
-  assert.deepEqual(drawers, []);
+test('no imports go round in a circle, types included', () => {
+  assert.deepEqual(cyclesIn(graphOf(ownImports)), []);
+});
+
+test('folders form a graph without circles', () => {
+  assert.deepEqual(cyclesIn(graphOf(ownImports, dirname)), []);
+});
+
+const LONG_FILE_LINES = 300;
+const MAX_FILE_LINES = 400;
+
+test('no source is too long, tests and benchmarks included, and no file or folder has a catch-all name', (t) => {
+  const lengths = sources.map((file) => ({
+    file,
+    lines: textOf(file).split('\n').length - 1,
+  }));
+  const longer = (than: number) => lengths.filter(({ lines }) => lines > than).map(({ file }) => file);
+  for (const file of longer(LONG_FILE_LINES)) t.diagnostic(`${file} has more than ${LONG_FILE_LINES} lines`);
+  assert.deepEqual(longer(MAX_FILE_LINES), []);
+  const catchAlls = files.filter((file) =>
+    /(^|\/)(common|lib|utils?|helpers?|types)(\.ts)?(\/|$)/.test(file),
+  );
+  assert.deepEqual(catchAlls, []);
+});
+
+test('a folder of the product holds 2 to 22 files', () => {
+  const sizes = new Map<string, number>();
+  for (const file of product) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
+  const wrong = [...sizes].filter(([folder, size]) => folder !== 'services' && (size < 2 || size > 22));
+  assert.deepEqual(wrong, []);
 });

@@ -1,59 +1,60 @@
 import type { SecureContext } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
-import type { Bus, Log } from '#proto/bus.ts';
-import { type Configuration, type Mode, THIS_MACHINE } from '#proto/configuration.ts';
-import { Fault } from '#proto/fault.ts';
-import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
-import type { Volume } from '#proto/volume.ts';
-import { Access } from './access.ts';
-import { audit } from './audit.ts';
-import { answerClientError, answerError, VERSION } from './errors.ts';
-import { TrustedProxies } from './forwarded.ts';
-import { checkLoginServer } from './login-server.ts';
-import { MINIMUM_RATE } from './minimum-rate.ts';
-import { checkOrigin } from './open-layer.ts';
-import { GATHER_MS } from './refusals.ts';
-import { RememberedContent } from './remembered-content.ts';
-import { foldName } from './repository-name.ts';
-import { Resting } from './resting.ts';
-import { arrivingRoutes } from './routes/arriving.ts';
-import { baseRoutes } from './routes/base.ts';
-import { blobRoutes } from './routes/blobs.ts';
-import { changeRoutes } from './routes/changes.ts';
-import { childRoutes } from './routes/children.ts';
-import { manifestRoutes } from './routes/manifests.ts';
-import { referrerRoutes } from './routes/referrers.ts';
-import { reportRoutes } from './routes/reports.ts';
-import { tagRoutes } from './routes/tags.ts';
-import { tokenRoutes } from './routes/token.ts';
-import { uploadRoutes } from './routes/uploads.ts';
-import type { Gateway, Times } from './routing.ts';
-import { RunningHashes } from './running-hashes.ts';
-import { type Pair, secureOptions } from './tls.ts';
-import type { Sni } from './workload-tls.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { CLAIM_RENEW_MS } from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Configuration, THIS_MACHINE } from '#proto/document/configuration.ts';
+import type { Mode } from '#proto/oci/mode.ts';
+import type { Volume } from '#proto/volume/volume.ts';
+import { auditRequests } from './audit/audit-requests.ts';
+import { GATHER_MS } from './audit/refusals.ts';
+import { Access } from './auth/access.ts';
+import { checkOrigin } from './auth/open-layer.ts';
+import { LongPolls } from './children/long-poll.ts';
+import { ContentCache } from './content/content-cache.ts';
+import { RunningHashes } from './content/running-hashes.ts';
+import { API_VERSION, answerClientError, answerError } from './http/errors.ts';
+import { checkLoginServer } from './http/login-server.ts';
+import { MINIMUM_RATE } from './http/minimum-rate.ts';
+import { foldName } from './http/repository-name.ts';
+import { TrustedProxies } from './http/trusted-proxies.ts';
+import { registerArrivingRoutes } from './routes/arriving.ts';
+import { registerBaseRoutes } from './routes/base.ts';
+import { registerBlobRoutes } from './routes/blobs.ts';
+import { registerChangeRoutes } from './routes/changes.ts';
+import { registerChildRoutes } from './routes/children.ts';
+import { registerManifestRoutes } from './routes/manifests.ts';
+import { registerReferrerRoutes } from './routes/referrers.ts';
+import { registerReportRoutes } from './routes/reports.ts';
+import type { Gateway, RouteTimes } from './routes/resource.ts';
+import { registerTagRoutes } from './routes/tags.ts';
+import { registerTokenRoutes } from './routes/token.ts';
+import { registerUploadRoutes } from './routes/uploads.ts';
+import { type CertificateAndKey, secureOptions } from './tls/tls.ts';
+import type { SniCallback } from './tls/workload-tls.ts';
 
 export type AppOptions = {
   bus: Bus;
   volume: Volume;
   instance: string;
   mode: () => Mode | undefined;
-  /** What is in force now; `undefined`, as where it is left out: the defaults are. */
+  /** Configuration in force. `undefined`, or left out: the defaults apply. */
   configuration?: () => Configuration | undefined;
   log: Log;
-  /** While there is no token at all, everybody may do everything; otherwise, nobody may do anything. */
+  /** While the layer has no token: `true` lets everyone do everything, `false` admits nobody. */
   open: boolean;
-  /** Clients speak HTTPS with it; plain HTTP where it is left out. */
-  tls?: Pair | undefined;
-  /** Other certificates, by the name that a client asks for. */
-  sni?: Sni | undefined;
-  /** While it is open, clients may name it by any name, and not only by those of this machine. */
+  /** Certificate for HTTPS; plain HTTP if left out. */
+  tls?: CertificateAndKey | undefined;
+  /** Other certificates, by the server name that a client requests. */
+  sni?: SniCallback | undefined;
+  /** While the layer is open, accept any host name, not only those of this machine. */
   anyName?: boolean;
-  /** No other gateway of the layer takes writes; there may be others where it is left out. */
+  /** No other gateway of the layer takes writes. Left out: others may exist. */
   alone?: boolean;
-  times?: Partial<Times>;
+  times?: Partial<RouteTimes>;
 };
 
-const TIMES: Times = {
+const TIMES: RouteTimes = {
   idleMs: 60_000,
   minimumRate: MINIMUM_RATE,
   renewMs: CLAIM_RENEW_MS,
@@ -67,102 +68,116 @@ const http = { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 };
 
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 
-/** How long streams under way have to end when the process ends, in ms. */
+/** Time for running streams to finish when the process ends, in ms. */
 const LAST_STREAMS_MS = 2_500;
 
-/** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
+/** All routes of the gateway. */
+export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)[] = [
+  registerBaseRoutes,
+  registerTokenRoutes,
+  registerBlobRoutes,
+  registerUploadRoutes,
+  registerManifestRoutes,
+  registerTagRoutes,
+  registerReferrerRoutes,
+  registerChangeRoutes,
+  registerChildRoutes,
+  registerReportRoutes,
+  registerArrivingRoutes,
+];
+
+/** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */
 export function buildApp({ times, tls, sni, open, anyName = false, alone = false, ...options }: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
 } {
   const limits = { ...TIMES, ...times };
-  const { bus, configuration = () => undefined } = options;
-  const gateway: Gateway = {
-    ...options,
-    configuration,
-    access: new Access({ bus, configuration, open, patienceMs: limits.patienceMs }),
-    hashes: new RunningHashes(),
-    remembered: new RememberedContent(options.bus, limits.patienceMs, alone),
-    resting: new Resting(),
-    pending: new Set(),
-    times: limits,
-  };
-  const { log } = options;
-  const proxies = new TrustedProxies(() => gateway.configuration()?.trustedProxies ?? THIS_MACHINE);
+  const { bus, log, configuration = () => undefined } = options;
+  const access = new Access({ bus, configuration, open, patienceMs: limits.patienceMs });
+  const cache = new ContentCache(bus, limits.patienceMs, alone);
+  const proxies = new TrustedProxies(() => configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({
     trustProxy: proxies.trusts,
     rewriteUrl: (request) => foldName(request.url ?? '/'),
     routerOptions: { maxParamLength: 8_192 },
     exposeHeadRoutes: false,
     return503OnClosing: false,
-    // An upload takes as long as it takes; its idle time is watched where its body is read.
+    // Uploads have no time limit: the readers of a body enforce its idle timeout.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
     ...(tls
-      ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls, ...answering(sni) } }
+      ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls, ...sniOptions(sni) } }
       : { http }),
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
     clientErrorHandler: answerClientError,
   }) as FastifyInstance;
 
   app.decorateRequest('caller', null);
-  // Bodies are streams, whatever they say that they are; the routes that want one read it from the request.
+  // Bodies stay streams for every Content-Type; a route reads its body from the raw request.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
-  const loginServer = () => gateway.configuration()?.loginServer;
-  const openLayer = { isOpen: () => gateway.access.isOpen(), loginServer, ownNamesOnly: !anyName };
+  const loginServer = () => configuration()?.loginServer;
+  const openLayer = {
+    isOpen: () => access.authentication.isOpen(),
+    loginServer,
+    ownNamesOnly: !anyName,
+  };
   app.addHook('onRequest', async (request, reply) => {
-    reply.header(...VERSION);
-    // The server refuses what is not written as a media type; here, it is as good as none.
+    reply.header(...API_VERSION);
+    // Fastify rejects malformed Content-Type headers; treat them as absent.
     const { headers } = request.raw;
     if (!MEDIA_TYPE.test(headers['content-type'] ?? '')) delete headers['content-type'];
     checkLoginServer(request, loginServer());
     await checkOrigin(request, openLayer);
   });
-  // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.
+  // Drain an unread body, so that the client reads the response, but for at most `lingerMs`.
   app.addHook('onResponse', async ({ raw }) => {
     if (raw.complete || raw.destroyed) return;
     raw.resume();
-    const timer = setTimeout(() => raw.socket.destroy(), gateway.times.lingerMs).unref();
+    const timer = setTimeout(() => raw.socket.destroy(), limits.lingerMs).unref();
     raw.once('close', () => clearTimeout(timer));
   });
-  gateway.trail = audit(app, { bus, log, gatherMs: limits.gatherMs });
+  const auditTrail = auditRequests(app, { bus, log, gatherMs: limits.gatherMs });
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
   app.setNotFoundHandler(async (request) => {
     throw new Fault(
       'name-unknown',
-      `${request.method} ${request.originalUrl.split('?', 1)[0]?.slice(0, 200)} is not known here`,
+      `${request.method} ${request.originalUrl.split('?', 1)[0]?.slice(0, 200)} is not an endpoint of this registry`,
     );
   });
 
-  baseRoutes(app, gateway);
-  tokenRoutes(app, gateway);
-  blobRoutes(app, gateway);
-  uploadRoutes(app, gateway);
-  manifestRoutes(app, gateway);
-  tagRoutes(app, gateway);
-  referrerRoutes(app, gateway);
-  changeRoutes(app, gateway);
-  childRoutes(app, gateway);
-  reportRoutes(app, gateway);
-  arrivingRoutes(app, gateway);
+  const gateway: Gateway = {
+    ...options,
+    configuration,
+    access,
+    hashes: new RunningHashes(),
+    cache,
+    longPolls: new LongPolls(),
+    pending: new Set(),
+    times: limits,
+    auditTrail,
+  };
+  for (const register of routes) register(app, gateway);
   return { app, gateway };
 }
 
-const answering = (sni: Sni | undefined) =>
+const sniOptions = (sni: SniCallback | undefined) =>
   sni && {
     SNICallback: (name: string, done: (error: null, context?: SecureContext) => void) =>
       done(null, sni(name)),
   };
 
-/** Lets go of idle connections at once, of streams under way a little later, and then of their claims. */
+/**
+ * Closes idle connections at once and running streams after `LAST_STREAMS_MS`, then waits for the release of their
+ * claims and for the last audit entries.
+ */
 export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<void> {
   const idle = setInterval(() => app.server.closeIdleConnections(), 100);
-  const last = setTimeout(() => app.server.closeAllConnections(), LAST_STREAMS_MS);
+  const deadline = setTimeout(() => app.server.closeAllConnections(), LAST_STREAMS_MS);
   await app.close();
   clearInterval(idle);
-  clearTimeout(last);
+  clearTimeout(deadline);
   await Promise.allSettled(gateway.pending);
-  await gateway.trail?.[Symbol.asyncDispose]();
+  await gateway.auditTrail[Symbol.asyncDispose]();
 }

@@ -1,4 +1,4 @@
-import { run } from '../run.ts';
-import { gateway } from './service.ts';
+import { run } from '../process/run.ts';
+import { runGateway } from './service.ts';
 
-await run({ gateway });
+await run({ gateway: runGateway });

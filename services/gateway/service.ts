@@ -1,77 +1,78 @@
 import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
-import { Fault } from '#proto/fault.ts';
-import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/module-environment.ts';
-import { RESERVE } from '#proto/space.ts';
-import { Volume } from '#proto/volume.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { type Context, ended } from '../run.ts';
-import { hasToken, isLoopback } from './access-at-start.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { ACR_LISTEN, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
+import type { Mode } from '#proto/oci/mode.ts';
+import { RESERVE } from '#proto/volume/space.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
-import { addressOf, tlsOf, whyNot } from './listen.ts';
-import { renew } from './renewal.ts';
-import { checkPair, readPair } from './tls.ts';
-import { WorkloadTls, workloadNames } from './workload-tls.ts';
+import { admissionOf, hasToken } from './auth/access-at-start.ts';
+import { listenComplaint, parseListen } from './http/listen-address.ts';
+import { renewFromFiles } from './tls/renew-from-files.ts';
+import { checkPair, readPair, tlsOf } from './tls/tls.ts';
+import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
 
-/** How long the first configuration is waited for before something is said or done about it, in ms. */
+/**
+ * The gateway: the layer's HTTP side, for container clients and the layers below. `app.ts` builds the server.
+ *
+ * A request passes `http/` (host, name, errors), then `auth/` (login, rights), then its route in `routes/`. A read
+ * looks up the content in `content/` and sends the file from the data volume. A write claims an ingest at storage,
+ * writes the body to its file, and storage commits it. `children/` takes the reports of layers below and bounds their
+ * long polls, `audit/` records writes and refusals, `tls/` holds the certificates.
+ *
+ * The process waits for the configuration if TLS depends on it, loads the certificate, checks that a token exists if it
+ * must not start without one, then listens. It ends with its signal, or, to be restarted, when TLS is configured while
+ * it listens without.
+ */
+
+/** Max wait for the first configuration before logging a warning or using defaults, in ms. */
 const FIRST_CONFIGURATION_MS = 3_000;
 
 /**
- * TERRACE_LISTEN            host:port (default 127.0.0.1:5000, or 0.0.0.0:8080 as a connected registry); port 0 takes any that is free
- * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
- * TERRACE_TLS_KEY           PEM file with the private key
- * TERRACE_TLS               workload: certificates come from IoT Edge's daemon, and none from files
- * TERRACE_TLS_NAMES         the names and addresses by which clients know this machine, with commas between them
- *                           (default: IOTEDGE_GATEWAYHOSTNAME)
- * TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
- * TERRACE_AWAIT_TOKEN       1: nobody is let in, or listened to, before there is a token: a document declares one
- * TERRACE_CLOSED            1: nobody is let in without a token, and none need be there at the start
- * TERRACE_GATEWAYS          how many processes of the layer listen there; unless it says 1, there may be others
- * TERRACE_MODE              ReadWrite or ReadOnly, as long as no configuration is on the bus
+ * Runs the gateway until `signal` aborts. Environment: proto/process/environment.ts.
  *
- * Passwords must never cross a network that they were to be kept from: where the environment doesn't say whether
- * clients speak TLS, nobody is listened to before the configuration has.
+ * Passwords must not cross a network in plain text by mistake: if the environment does not say whether clients speak
+ * TLS, the gateway does not listen before it has the configuration.
  */
-export async function gateway({ bus, data, instance, log, signal, env, serves }: Context): Promise<void> {
+export async function runGateway({ bus, data, instance, log, signal, env, serves }: Context): Promise<void> {
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;
-  let guessed = false;
+  let plainByDefault = false;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
-  const { promise: mistaken, resolve: learn } = Promise.withResolvers<void>();
+  const { promise: tlsConfigured, resolve: onTlsConfigured } = Promise.withResolvers<void>();
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
-    // A store of states that was lost says nothing about the mode.
+    // A lost state store says nothing about the mode.
     if (value) {
       inForce = value;
       mode = value.mode;
     }
     if (mode) resolve();
-    if (guessed && value?.tls) learn();
+    if (plainByDefault && value?.tls) onTlsConfigured();
   });
-  const given = tlsOf(env);
+  const tlsSetting = tlsOf(env);
   await Promise.race([configured, ended(signal), sleep(FIRST_CONFIGURATION_MS, undefined, { ref: false })]);
-  if (!given && !mode && !signal.aborted) {
-    log.warn({}, 'waits for the configuration of the layer: it says whether clients speak TLS');
+  if (!tlsSetting && !mode && !signal.aborted) {
+    log.warn({}, 'waiting for the configuration of the layer, which decides about TLS');
     await Promise.race([configured, ended(signal)]);
   }
   if (signal.aborted) return;
-  const files = given ? given.files : inForce?.tls;
+  const files = tlsSetting ? tlsSetting.files : inForce?.tls;
   const names = workloadNames(env);
   const workload = names && workloadOf(env);
-  const issued = workload && new WorkloadTls(workload, names, log, signal);
-  const pair = issued ? await issued.start(signal) : files && (await readPair(files));
+  const workloadTls = workload && new WorkloadTls(workload, names, log, signal);
+  const pair = workloadTls ? await workloadTls.start(signal) : files && (await readPair(files));
   if (signal.aborted) return;
-  if (files && pair && !issued) checkPair(pair, files);
-  guessed = !given && !inForce && !issued;
+  if (files && pair && !workloadTls) checkPair(pair, files);
+  plainByDefault = !tlsSetting && !inForce && !workloadTls;
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
-  const awaited = env.TERRACE_AWAIT_TOKEN === '1';
-  const loopback = isLoopback(addressOf(listen).host);
-  const closed = isClosed(env) || (Boolean(env.IOTEDGE_WORKLOADURI) && !loopback);
-  const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaited && !closed && loopback);
-  if (closed) log.info({ listen }, 'lets in who has a token, and nobody while there is none');
-  else if (!open && !(await hasToken(bus, listen, log, signal, awaited))) return;
+  const { open, start } = admissionOf(env, listen);
+  if (start === 'closed') log.info({ listen }, 'accepting only clients with a token');
+  else if (start !== 'open' && !(await hasToken(bus, listen, log, signal, start === 'await-token'))) return;
 
   const { app, gateway } = buildApp({
     bus,
@@ -83,25 +84,26 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
     anyName: env.TERRACE_INSECURE_LISTEN === '1',
     log,
     tls: pair,
-    sni: issued?.sni,
+    sni: workloadTls?.sni,
     alone: env.TERRACE_GATEWAYS === '1',
   });
   try {
-    // Connections are shared out among the processes by the kernel; one that ends or dies takes only its own with it.
+    // The kernel distributes connections over the processes; a process that exits or dies closes only its own.
     const reusePort = Number(env.TERRACE_GATEWAYS ?? 1) > 1;
-    const address = await app.listen({ ...addressOf(listen), ...(reusePort && { reusePort }) });
+    const address = await app.listen({ ...parseListen(listen), ...(reusePort && { reusePort }) });
     log.info({ address }, `listening on ${address}`);
     serves();
   } catch (error) {
-    throw new Fault('config-invalid', whyNot(error as NodeJS.ErrnoException, listen));
+    throw new Fault('config-invalid', listenComplaint(error as NodeJS.ErrnoException, listen));
   }
-  if (issued) void issued.renew(app.server as Server, signal);
-  else if (files && pair) void renew(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
-  await Promise.race([ended(signal), mistaken]);
+  if (workloadTls) void workloadTls.renew(app.server as Server, signal);
+  else if (files && pair)
+    void renewFromFiles(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
+  await Promise.race([ended(signal), tlsConfigured]);
   await closeApp(app, gateway);
   if (signal.aborted) return;
   throw new Fault(
     'unavailable',
-    'tls is configured, and this process listens without it: it ends, to be started with it',
+    'tls is configured, and this process listens without it: it exits to be restarted with TLS',
   );
 }

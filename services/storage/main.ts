@@ -1,4 +1,4 @@
-import { run } from '../run.ts';
-import { storage } from './service.ts';
+import { run } from '../process/run.ts';
+import { runStorage } from './service.ts';
 
-await run({ storage });
+await run({ storage: runStorage });

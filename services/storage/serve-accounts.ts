@@ -11,13 +11,14 @@ import {
   rotateToken,
   showScopeMap,
   showToken,
-} from '#proto/accounts.ts';
-import type { AuditEntry } from '#proto/audit.ts';
-import { declareAccounts } from '#proto/declared-accounts.ts';
-import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit-facts.ts';
-import { nothing, type On } from './serve.ts';
+} from '#proto/accounts/accounts.ts';
+import { declareAccounts } from '#proto/document/declared-accounts.ts';
+import type { AuditEntry } from '#proto/status/audit.ts';
+import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit/audit-facts.ts';
+import { emptyReply, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
+/** Answers the requests of accounts. Every change is an entry of the audit log. */
 export function serveAccounts(on: On, { accounts, declared, audit }: Storage): void {
   on(createToken, (q) =>
     audit.change(facts('token/create', q.name, createdToken(q)), () => accounts.create(q)),
@@ -29,7 +30,7 @@ export function serveAccounts(on: On, { accounts, declared, audit }: Storage): v
     audit.change(facts('token/change', q.name, changedToken(q)), () => accounts.change(q)),
   );
   on(deleteToken, (q) =>
-    audit.change(facts('token/delete', q.name), () => accounts.delete(q.name)).then(nothing),
+    audit.change(facts('token/delete', q.name), () => accounts.delete(q.name)).then(emptyReply),
   );
   on(showToken, (q) => accounts.show(q.name));
   on(listTokens, (q) => accounts.list(q));
@@ -38,7 +39,7 @@ export function serveAccounts(on: On, { accounts, declared, audit }: Storage): v
   );
   on(showScopeMap, (q) => accounts.showScopeMap(q.name));
   on(deleteScopeMap, (q) =>
-    audit.change(facts('scope/delete', q.name), () => accounts.deleteScopeMap(q.name)).then(nothing),
+    audit.change(facts('scope/delete', q.name), () => accounts.deleteScopeMap(q.name)).then(emptyReply),
   );
   on(listScopeMaps, (q) => accounts.listScopeMaps(q));
   on(getAccount, (q) => accounts.account(q.name));

@@ -1,11 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Static, TSchema } from '@sinclair/typebox';
-import { listArriving, locateArriving } from '#proto/arriving.ts';
-import type { Asker } from '#proto/askers.ts';
-import { addAudit } from '#proto/audit.ts';
-import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
-import type { Bus } from '#proto/bus.ts';
-import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
 import {
   activateChild,
   askRoom,
@@ -15,8 +8,11 @@ import {
   deactivateChild,
   layerInstance,
   listChildren,
-} from '#proto/children.ts';
-import type { Request } from '#proto/contract.ts';
+} from '#proto/accounts/children.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { RequestSender } from '#proto/bus/caller.ts';
+import { listArriving, locateArriving } from '#proto/content/arriving.ts';
+import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import {
   abortUpload,
   claimTransfer,
@@ -27,10 +23,11 @@ import {
   renewClaim,
   startUpload,
   uploadStatus,
-} from '#proto/ingests.ts';
+} from '#proto/content/ingests.ts';
+import { checkContent, collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
 import {
-  cleanRepository,
   deleteManifest,
+  deleteSynchronized,
   deleteTag,
   getManifest,
   listBases,
@@ -43,89 +40,81 @@ import {
   putManifest,
   putTag,
   setBase,
-  storageStatus,
-} from '#proto/manifests.ts';
-import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
-import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
-import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
-import { askedBy, currentAsker } from './asking.ts';
-import type { HistoryRoom } from './history-room.ts';
+} from '#proto/content/manifests.ts';
+import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
+import { addAudit } from '#proto/status/audit.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { getWebhookPosition, retainWebhooks, storeWebhookPosition } from '#proto/status/webhooks.ts';
+import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
+import { currentCaller, runAs } from './audit/caller-context.ts';
+import type { ReportAdmission } from './history/history-room.ts';
+import { emptyReply, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
 
-/** Has a request answered by a handler. */
-export type On = <Q extends TSchema, R extends TSchema>(
-  contract: Request<Q, R>,
-  handler: (query: Static<Q>) => Promise<Static<R>>,
-) => void;
+/** Max wait for requests in flight at shutdown, in ms. */
+const DRAIN_TIMEOUT_MS = 2_000;
 
-/** How long requests that are being answered may take once serving ends, in ms. */
-const LAST_ANSWERS_MS = 2_000;
-
-/** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
-export function serve(
-  bus: Bus,
-  storage: Storage,
-  room: Pick<HistoryRoom, 'admit' | 'charge'>,
-): AsyncDisposable {
+/** Answers every request that storage owns. Disposal takes no new ones and waits at most 2 s for those in flight. */
+export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncDisposable {
   const { blobs, ingests, manifests, tags } = storage;
-  const answering = new Set<Promise<unknown>>();
-  const ends: (() => Promise<void>)[] = [];
+  const inFlight = new Set<Promise<unknown>>();
+  const stops: (() => Promise<void>)[] = [];
   const on: On = (contract, handler) => {
     const fenced = isFenced(contract);
-    const work: typeof handler = (query) => {
+    const run: typeof handler = (query) => {
       if (!fenced) return handler(query);
       const { term, ...rest } = query as { term?: Term };
       return storage.fence.run(term, () => handler(rest as typeof query));
     };
-    const tracked = (query: Parameters<typeof handler>[0], asker: Asker) => {
-      const answer = askedBy(asker, () => work(query));
-      const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
-      answering.add(done);
+    const tracked = (query: Parameters<typeof handler>[0], caller: RequestSender) => {
+      const answer = runAs(caller, () => run(query));
+      const done = answer.then(emptyReply, emptyReply).finally(() => inFlight.delete(done));
+      inFlight.add(done);
       return answer;
     };
-    ends.push(bus.serve(contract, tracked));
+    stops.push(bus.serve(contract, tracked));
   };
 
   on(locateBlob, (q) => blobs.locate(q.repository, q.digest));
   on(missingBlobs, async (q) => ({ digests: await blobs.missing(q.digests) }));
-  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(nothing));
+  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(emptyReply));
   on(repositoriesOfBlob, async (q) => ({ repositories: await blobs.repositories(q.digest, q.limit) }));
-  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(nothing));
+  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(emptyReply));
   on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
 
-  on(startUpload, (q) => ingests.startUpload(q.repository, q.by, q.hold));
-  on(claimUpload, (q) => ingests.claimUpload(q.repository, q.id, q.by));
-  on(uploadStatus, (q) => ingests.uploadStatus(q.repository, q.id));
-  on(abortUpload, (q) => ingests.abortUpload(q.repository, q.id).then(nothing));
+  on(startUpload, (q) => ingests.startUpload(q));
+  on(claimUpload, (q) => ingests.claimUpload(q));
+  on(uploadStatus, (q) => ingests.uploadStatus(q));
+  on(abortUpload, (q) => ingests.abortUpload(q).then(emptyReply));
   on(claimTransfer, (q) => ingests.claimTransfer(q));
-  on(renewClaim, (q) => ingests.renew(q.id, q.claim).then(nothing));
-  on(releaseClaim, (q) => ingests.release(q.id, q.claim).then(nothing));
-  on(discardIngest, (q) => ingests.discard(q.id, q.claim).then(nothing));
+  on(renewClaim, (q) => ingests.renew(q).then(emptyReply));
+  on(releaseClaim, (q) => ingests.release(q).then(emptyReply));
+  on(discardIngest, (q) => ingests.discard(q).then(emptyReply));
 
   on(putManifest, (q) => manifests.put(q));
   on(getManifest, (q) => manifests.get(q.repository, q.reference));
   on(missingManifests, async (q) => ({ digests: await manifests.missing(q.repository, q.digests) }));
-  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(nothing));
+  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(emptyReply));
   on(listLeftOut, (q) => manifests.listLeftOut(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
 
-  on(putTag, (q) => tags.put(q.repository, q).then(nothing));
-  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(nothing));
+  on(putTag, (q) => tags.put(q.repository, q).then(emptyReply));
+  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(emptyReply));
   on(listTags, (q) => tags.list(q.repository, q));
   on(listBases, (q) => tags.listBases(q.repository, q));
   on(listDiffering, (q) => tags.listDiffering(q));
-  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(nothing));
+  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(emptyReply));
   on(listRepositories, (q) => tags.listRepositories(q));
-  on(cleanRepository, (q) => manifests.clean(q.repository));
+  on(deleteSynchronized, (q) => manifests.deleteSynchronized(q.repository));
   on(storageStatus, () => storage.status());
 
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
 
   on(listChanges, (q) => storage.feed.list(q));
-  on(keepCursor, (q) => storage.feed.keepCursor(q.of, q.cursor).then(nothing));
-  on(getCursor, (q) => storage.feed.cursor(q.of));
+  on(storeCursor, (q) => storage.parentCursor.store(q.scopeHash, q.cursor).then(emptyReply));
+  on(getCursor, (q) => storage.parentCursor.get(q.scopeHash));
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
@@ -136,36 +125,35 @@ export function serve(
     room.charge(q.child, q.bytes);
     return {};
   });
-  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(nothing));
+  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(emptyReply));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) =>
     audit.change({ action: 'child/deactivate', subject: q.name }, () => children.deactivate(q.name)),
   );
-  on(addAudit, (q) => audit.add(q.entries, currentAsker()).then(nothing));
-  on(layerInstance, () => children.identity());
+  on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(emptyReply));
+  on(layerInstance, () => children.getIdentity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));
+  on(checkContent, async (q) => ({ intact: await storage.scrubber.check(q.digest) }));
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 
   const { webhooks } = storage;
-  on(getWebhookPlace, (q) => webhooks.get(q.of));
-  on(keepWebhookPlace, (q) => webhooks.keep(q.of, q.place).then(nothing));
-  on(retainWebhooks, (q) => webhooks.retain(q.of).then(nothing));
+  on(getWebhookPosition, (q) => webhooks.get(q.webhook));
+  on(storeWebhookPosition, (q) => webhooks.store(q.webhook, q.place).then(emptyReply));
+  on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(emptyReply));
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);
 
   return {
     async [Symbol.asyncDispose]() {
-      const last = async () => {
-        await Promise.all(ends.map((end) => end()));
-        await Promise.all(answering);
+      const drain = async () => {
+        await Promise.all(stops.map((stop) => stop()));
+        await Promise.all(inFlight);
       };
-      await Promise.race([last(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
+      await Promise.race([drain(), sleep(DRAIN_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
 }
-
-export const nothing = () => ({});

@@ -1,17 +1,20 @@
-import { personName } from '#proto/askers.ts';
-import { clip } from '#proto/clip.ts';
-import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { storageStarted } from '#proto/content.ts';
-import { type Context, ended } from '../run.ts';
-import { askedBy } from './asking.ts';
-import { HistoryAge } from './history-age.ts';
-import { HistoryRoom } from './history-room.ts';
-import { Schedules } from './schedules.ts';
+import { personName } from '#proto/bus/caller.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { type Context, ended } from '../process/run.ts';
+import { runAs } from './audit/caller-context.ts';
+import { HistoryAge } from './history/history-age.ts';
+import { HistoryRoom } from './history/history-room.ts';
+import { Schedules } from './maintenance/schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
 
-/** TERRACE_PERSON  who started the layer, for the audit */
-export async function storage({
+/**
+ * The storage service: runs until the signal aborts or storage fails.
+ * Environment: `TERRACE_PERSON`, the person who started the layer, for the audit.
+ */
+export async function runStorage({
   data,
   bus,
   layer,
@@ -23,12 +26,12 @@ export async function storage({
 }: Context): Promise<void> {
   await using storage = await Storage.open({ data, layer, publish: bus.publish.bind(bus), log });
   const person = personName(env.TERRACE_PERSON ?? '');
-  const note = (action: string, reason?: string) =>
-    askedBy(person ? { user: 'operator', account: '_operator', person } : {}, () =>
-      storage.audit.note({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
+  const record = (action: string, reason?: string) =>
+    runAs(person ? { user: 'operator', account: '_operator', person } : {}, () =>
+      storage.audit.record({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
     );
-  await note('storage/start');
-  // Before anything is answered: what was not said by a storage that was killed is made good.
+  await record('storage/start');
+  // Before the first reply: publish the events that a killed storage left in the outbox.
   bus.publish(storageStarted, {});
   await storage.resume(bus);
   const room = new HistoryRoom({ bus, log });
@@ -37,21 +40,21 @@ export async function storage({
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
   const end = new AbortController();
-  const until = AbortSignal.any([signal, end.signal]);
-  const age = new HistoryAge(bus, log, until);
+  const either = AbortSignal.any([signal, end.signal]);
+  const age = new HistoryAge(bus, log, either);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     schedules.set(value);
     age.set(value.eventTtlMs);
   });
-  const watching = Promise.all([storage.watchHistory(bus, until), room.watch(until)]);
+  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either)]);
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {
     unwatch();
     end.abort();
     await watching;
-    storage.endUpkeep();
-    await note('storage/stop', signal.aborted ? clip(String(signal.reason?.message), 400) : 'a failure');
+    storage.abortMaintenance();
+    await record('storage/stop', signal.aborted ? clip(String(signal.reason?.message), 400) : 'a failure');
   }
 }

@@ -1,97 +1,109 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Bus } from '#proto/bus.ts';
-import { KeyedLock } from '#proto/keyed-lock.ts';
-import type { Log } from '#proto/log.ts';
-import type { StorageStatus } from '#proto/manifests.ts';
-import { RESERVE } from '#proto/space.ts';
-import { Accounts } from './accounts.ts';
-import { Announcements } from './announcements.ts';
-import { ArrivingContent } from './arriving.ts';
-import { Audit } from './audit.ts';
-import { BlobStore } from './blob-store.ts';
-import { Blobs } from './blobs.ts';
-import { Children } from './children.ts';
-import { Commits } from './commit.ts';
-import { DeclaredAccounts } from './declared.ts';
-import { Feed } from './feed.ts';
-import { Fence } from './fence.ts';
-import { GarbageCollector, type GarbageRules } from './garbage.ts';
-import { GRACE_MS, Grace } from './grace.ts';
-import { watchHistory } from './history-watch.ts';
-import { Ingests } from './ingests.ts';
-import { KeptHere } from './kept-here.ts';
-import { Manifests } from './manifests.ts';
-import { Marks } from './marks.ts';
-import { Metadata } from './metadata.ts';
-import { Outgoing } from './outgoing.ts';
-import { Scrubber } from './scrub.ts';
-import { SpaceGuard } from './space.ts';
-import { Tags } from './tags.ts';
-import { Webhooks } from './webhooks.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/contract/log.ts';
+import type { StorageStatus } from '#proto/status/storage-status.ts';
+import { METADATA } from '#proto/volume/layout.ts';
+import { RESERVE } from '#proto/volume/space.ts';
+import { Accounts } from './accounts/accounts.ts';
+import { Children } from './accounts/children.ts';
+import { DeclaredAccounts } from './accounts/declared.ts';
+import { Audit } from './audit/audit.ts';
+import { ArrivingContent } from './content/arriving.ts';
+import { BlobStore } from './content/blob-store.ts';
+import { Blobs } from './content/blobs.ts';
+import { Commits } from './content/commit.ts';
+import type { ContentManager, ContentStore } from './content/content-store.ts';
+import { Fence } from './content/fence.ts';
+import { GRACE_MS, Grace } from './content/grace.ts';
+import { Ingests } from './content/ingests.ts';
+import { SpaceGuard } from './content/space-guard.ts';
+import { EventOutbox } from './history/event-outbox.ts';
+import { watchHistory } from './history/history-watch.ts';
+import { GarbageCollector } from './maintenance/garbage.ts';
+import { Scrubber } from './maintenance/scrub.ts';
+import type { Maintenance } from './maintenance/sweep.ts';
+import { Metadata } from './metadata/metadata.ts';
+import { Manifests } from './repositories/manifests.ts';
+import { Tags } from './repositories/tags.ts';
+import { Feed } from './sync/feed.ts';
+import { Marks } from './sync/marks.ts';
+import { Outgoing } from './sync/outgoing.ts';
+import { ParentCursor } from './sync/parent-cursor.ts';
+import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
+import { WebhookPositions } from './sync/webhooks.ts';
 
-export type Publish = Bus['publish'];
-
-/** What the modules of storage are made of. */
-export type Parts = {
-  metadata: Metadata;
-  store: BlobStore;
-  commits: Commits;
-  ingests: Ingests;
-  grace: Grace;
-  /** Whoever takes several takes them in this order, so that nobody waits in a circle: ingest, blob, repository. */
-  locks: KeyedLock;
-  space: SpaceGuard;
-  publish: Publish;
-  /** Events of changes of content. */
-  announcements: Announcements;
-  audit: Audit;
-  log: Log;
-  /** Milliseconds since 1970. */
-  now: () => number;
-  /** Milliseconds of a clock that only goes forward. */
-  running: () => number;
-};
+/*
+ * Storage: the only process that names, commits, links and deletes content on a data volume.
+ *
+ *   content/       ingest, commit and blob: bytes from the first write to deletion
+ *   repositories/  manifests, tags and referrers
+ *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
+ *   sync/          state of synchronization with the parent and the children
+ *   accounts/      tokens, scope maps, children
+ *   history/       outbox of events; space and age of the event stream
+ *   maintenance/   garbage collection and scrub
+ *   audit/         audit log
+ *
+ * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
+ * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
+ *
+ * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository,
+ * and `declared` before `accounts`. The locks `children`, `cursor` and `marks` are held alone.
+ */
 
 export type StorageOptions = {
-  /** The data volume, absolute. */
+  /** Absolute path of the data volume. */
   data: string;
-  /** The name of the layer. */
+  /** Name of the layer. */
   layer?: string;
-  publish: Publish;
+  publish: Bus['publish'];
   log: Log;
-  /** Milliseconds since 1970. */
+  /** Wall clock, in ms since 1970. */
   now?: () => number;
-  /** Milliseconds of a clock that only goes forward. */
+  /** Monotonic clock, in ms. */
   running?: () => number;
 };
 
-/** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
-export type Upkeep = {
-  garbage: GarbageRules;
-  scrubRate: number;
-  reserve: number;
-  /** Patterns of what goes up; without them, all may. */
-  selected?: readonly string[] | undefined;
-};
-
-/** Until a configuration is seen. */
-export const UPKEEP: Upkeep = {
+/** Settings until the first configuration is received. */
+export const DEFAULT_MAINTENANCE: Maintenance = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
   scrubRate: 20_000_000,
   reserve: RESERVE,
 };
 
-/** Ingests that a status names at most: a reply must fit into one message of the bus. */
-const STATUS_INGESTS = 1_000;
+/** Max ingests in a status: a reply must fit into one bus message. */
+const MAX_STATUS_INGESTS = 1_000;
 
-/** Everything that storage holds on one data volume, which nobody else may open meanwhile. */
-export class Storage implements AsyncDisposable {
+/** Shared by the modules of storage. */
+type StorageDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  commits: Commits;
+  ingests: Ingests;
+  grace: Grace;
+  locks: KeyedLock;
+  space: SpaceGuard;
+  publish: Bus['publish'];
+  /** Of content events. */
+  outbox: EventOutbox;
+  audit: Audit;
+  log: Log;
+  /** Wall clock, in ms since 1970. */
+  now: () => number;
+  /** Monotonic clock, in ms. */
+  running: () => number;
+};
+
+/** All modules of storage on one data volume. No other process may open the volume at the same time. */
+export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
   readonly tags: Tags;
   readonly outgoing: Outgoing;
   readonly feed: Feed;
+  readonly parentCursor: ParentCursor;
   readonly marks: Marks;
   readonly fence: Fence;
   readonly ingests: Ingests;
@@ -101,12 +113,16 @@ export class Storage implements AsyncDisposable {
   readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
-  readonly webhooks: Webhooks;
-  readonly #keptHere: KeptHere;
+  readonly webhooks: WebhookPositions;
+  readonly #unselected: UnselectedOutgoing;
   readonly audit: Audit;
-  readonly #parts: Parts;
+  readonly #deps: StorageDeps;
+  #maintenance = DEFAULT_MAINTENANCE;
 
-  /** Ready to serve when it returns: what a crash left behind is sorted out. */
+  /**
+   * Opens the data volume and recovers from a crash; ready to serve when it resolves.
+   * @throws Fault `volume-unusable`
+   */
   static async open({
     data,
     layer = 'layer',
@@ -118,9 +134,9 @@ export class Storage implements AsyncDisposable {
     await mkdir(data, { recursive: true });
     const space = new SpaceGuard(data, publish, log);
     await space
-      .giveBack()
-      .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
-    const metadata = await Metadata.open(join(data, 'metadata')).catch(async (error) => {
+      .releaseBallast()
+      .catch((err) => log.warn({ err }, 'free space of the data volume could not be measured'));
+    const metadata = await Metadata.open(join(data, METADATA)).catch(async (error) => {
       await space[Symbol.asyncDispose]();
       throw error;
     });
@@ -129,10 +145,10 @@ export class Storage implements AsyncDisposable {
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
-      const announcements = await Announcements.open(metadata, publish);
-      const some = {
+      const outbox = await EventOutbox.open(metadata, publish);
+      const shared = {
         metadata,
-        announcements,
+        outbox,
         store,
         commits,
         grace,
@@ -144,10 +160,10 @@ export class Storage implements AsyncDisposable {
         now,
         running,
       };
-      const ingests = new Ingests(data, some);
+      const ingests = new Ingests(data, shared);
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
-      const storage = new Storage({ ...some, ingests }, fence, data);
+      const storage = new Storage({ ...shared, ingests }, fence, data);
       await storage.children.begin(data);
       return storage;
     } catch (error) {
@@ -157,74 +173,75 @@ export class Storage implements AsyncDisposable {
     }
   }
 
-  private constructor(parts: Parts, fence: Fence, data: string) {
-    this.#parts = parts;
-    this.audit = parts.audit;
-    this.blobs = new Blobs(parts);
-    this.tags = new Tags(parts);
-    this.outgoing = new Outgoing(parts);
-    this.feed = new Feed(parts);
-    this.marks = new Marks(parts);
+  private constructor(deps: StorageDeps, fence: Fence, data: string) {
+    this.#deps = deps;
+    this.audit = deps.audit;
+    this.blobs = new Blobs(deps);
+    this.tags = new Tags(deps);
+    this.outgoing = new Outgoing(deps);
+    this.feed = new Feed(deps);
+    this.parentCursor = new ParentCursor(deps);
+    this.marks = new Marks(deps);
     this.fence = fence;
-    this.manifests = new Manifests(parts, this.tags, this.outgoing);
-    this.ingests = parts.ingests;
-    this.arriving = new ArrivingContent(parts);
-    this.accounts = new Accounts(parts, parts.now);
-    this.declared = new DeclaredAccounts(parts);
-    this.children = new Children(parts);
-    this.garbage = new GarbageCollector(parts, data);
-    this.scrubber = new Scrubber(parts, data);
-    this.webhooks = new Webhooks(parts);
-    this.#keptHere = new KeptHere(parts.metadata);
-    this.keep(UPKEEP);
+    this.manifests = new Manifests(deps, this.tags, this.outgoing);
+    this.ingests = deps.ingests;
+    this.arriving = new ArrivingContent(deps);
+    this.accounts = new Accounts(deps, deps.now);
+    this.declared = new DeclaredAccounts(deps);
+    this.children = new Children(deps);
+    this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
+    this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
+    this.webhooks = new WebhookPositions(deps);
+    this.#unselected = new UnselectedOutgoing(deps.metadata);
+    this.configure(DEFAULT_MAINTENANCE);
   }
 
-  /** Rejects when storage can't go on, and has to be opened again. */
+  /** Rejects when storage cannot continue and must be reopened. */
   get failure(): Promise<never> {
-    return this.#parts.metadata.failure;
+    return this.#deps.metadata.failure;
   }
 
-  /** Takes effect at once; on what runs already, at the next one. */
-  keep({ garbage, scrubRate, reserve, selected }: Upkeep): void {
-    this.#keptHere.selected = selected;
-    this.#parts.grace.graceMs = garbage.graceMs;
-    this.#parts.space.reserve = reserve;
-    this.garbage.rules = garbage;
-    this.scrubber.rate = scrubRate;
+  /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
+  configure(maintenance: Maintenance): void {
+    const { garbage, reserve, selected } = maintenance;
+    this.#maintenance = maintenance;
+    this.#unselected.selected = selected;
+    this.#deps.grace.graceMs = garbage.graceMs;
+    this.#deps.space.reserve = reserve;
   }
 
-  /** Says what was not said by a storage that was killed. */
+  /** Publishes the events that a killed storage left in the outbox. */
   resume(bus: Bus): Promise<void> {
-    return this.#parts.announcements.resume(bus, this.#parts.log);
+    return this.#deps.outbox.resume(bus, this.#deps.log);
   }
 
-  /** Until the signal ends it. */
+  /** Runs until the signal aborts. */
   watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
-    return watchHistory({ ...this.#parts, bus }, signal);
+    return watchHistory({ ...this.#deps, bus }, signal);
   }
 
-  /** What runs of it gives up, so that it keeps no end waiting. */
-  endUpkeep(): void {
-    this.garbage.end();
-    this.scrubber.end();
+  /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
+  abortMaintenance(): void {
+    this.garbage.abort();
+    this.scrubber.abort();
   }
 
   async status(): Promise<StorageStatus> {
-    const ingests = await this.ingests.list(STATUS_INGESTS);
-    const { unsent, withdrawn, parked, ...content } = this.#parts.metadata.counters;
-    const kept = await this.#keptHere.count();
+    const ingests = await this.ingests.list(MAX_STATUS_INGESTS);
+    const { unsent, withdrawn, parked, ...content } = this.#deps.metadata.counters;
+    const unselected = await this.#unselected.count();
     return {
       ...content,
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
-      ...((await this.#parts.metadata.closed()) && { closed: true }),
+      ...((await this.#deps.metadata.closed()) && { closed: true }),
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
-      space: await this.#parts.space.look(),
+      space: await this.#deps.space.current(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: {
-        unsent: Math.max(0, unsent - kept.unsent),
-        withdrawn: Math.max(0, withdrawn - kept.withdrawn),
+        unsent: Math.max(0, unsent - unselected.unsent),
+        withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
         parked,
-        ...(kept.unsent > 0 && { kept: kept.unsent }),
+        ...(unselected.unsent > 0 && { kept: unselected.unsent }),
       },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,
@@ -239,9 +256,9 @@ export class Storage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#parts.space[Symbol.asyncDispose]();
-    this.endUpkeep();
-    await this.#parts.metadata[Symbol.asyncDispose]();
+    await this.#deps.space[Symbol.asyncDispose]();
+    this.abortMaintenance();
+    await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }
 }

@@ -1,4 +1,4 @@
-import { run } from '../run.ts';
-import { syncer } from './service.ts';
+import { run } from '../process/run.ts';
+import { runSyncer } from './service.ts';
 
-await run({ syncer });
+await run({ syncer: runSyncer });

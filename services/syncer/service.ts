@@ -1,106 +1,142 @@
-import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { passFinished } from '#proto/passes.ts';
-import { RESERVE } from '#proto/space.ts';
-import { type Direction, transferBlob } from '#proto/transfers.ts';
-import { Volume } from '#proto/volume.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { type Context, ended } from '../run.ts';
-import { Alarm } from './alarm.ts';
-import { type Coordinator, coordinate } from './coordinator.ts';
-import { linkAt } from './hours.ts';
-import { InHand } from './in-hand.ts';
-import { SharedBandwidth } from './link/bandwidth.ts';
-import { TrustBundle } from './link/trust-bundle.ts';
-import { Settings } from './settings.ts';
-import { Crew } from './transfer/crew.ts';
-import { Pace } from './transfer/pace.ts';
-import { Recall } from './transfer/recall.ts';
-import { transfer } from './transfer/worker.ts';
+import type { StateWatcher } from '#proto/bus/roles.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { passFinished } from '#proto/sync/passes.ts';
+import { type Direction, transferBlob } from '#proto/sync/transfers.ts';
+import { RESERVE } from '#proto/volume/space.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { type Context, ended } from '../process/run.ts';
+import { coordinate } from './coordinator/coordinator.ts';
+import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
+import { TrustBundle } from './link/login/trust-bundle.ts';
+import { SyncerSettings } from './link/parent/settings.ts';
+import { Alarm } from './schedule/alarm.ts';
+import { linkAt } from './schedule/link-schedule.ts';
+import { PassCancellation } from './transfer/pass-cancellation.ts';
+import { SendRate } from './transfer/send-rate.ts';
+import { SyncerActivity } from './transfer/syncer-status.ts';
+import { runDownload, runUpload } from './transfer/worker.ts';
+import { WorkerPool } from './transfer/worker-pool.ts';
 
 /**
- * Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers.
+ * The syncer: it keeps the layer equal to its parent. Any number of syncers run per layer. Each executes transfer jobs
+ * from the queue (`transfer/`), one blob per job. One of them holds the coordinator lease (`leadership/`) and makes the
+ * passes.
  *
- * TERRACE_STALL_MS   a connection to the parent that brings nothing for so long is given up (default 20000)
- * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the parent may be trusted as the device trusts
+ * `coordinator/` decides when a pass runs and reports the state of the link; `schedule/` computes windows and due
+ * times. A pass (`reconcile/`) compares parent and layer, plans one action per tag, and submits transfer jobs. While it
+ * holds the lease, the coordinator also runs `parent-tasks/`: it follows the parent's changes, prefetches, and reports
+ * to the parent. `notify/` sends events to webhooks. All traffic to the parent goes through the clients in `link/`.
  */
-export async function syncer(context: Context): Promise<void> {
+
+/**
+ * Runs one syncer process: transfers always, passes while it is the coordinator. It begins with the first configuration
+ * and ends when the signal of `context` aborts. In a module of IoT Edge, the parent's certificate may be signed by any
+ * authority in the trust bundle of the device. Environment: proto/process/environment.ts.
+ */
+export async function runSyncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
-  // Also while there is no configuration yet.
+  // Before the first configuration arrives, too.
   context.serves();
-  let reserve = RESERVE;
-  const volume = new Volume(data, () => reserve);
   const workload = workloadOf(env);
-  await using settings = new Settings(
+  await using settings = new SyncerSettings(
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
     workload && new TrustBundle(workload, log),
   );
-  await using down = new Crew(log);
-  await using up = new Crew(log);
-  let print = '';
-  let coordinator: Coordinator | undefined;
-  const { promise: configured, resolve } = Promise.withResolvers<void>();
-  const onChange: (() => void)[] = [];
-  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
-    if (!value) return;
-    settings.set(value);
-    reserve = value.reserve;
-    down.most = up.most = value.connections;
-    coordinator?.renotify();
-    const { parent, repositories, mode, schedule, windowMs } = value;
-    const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
-    if (print !== next) for (const tell of onChange) tell();
-    print = next;
-    resolve();
-  });
-  await Promise.race([configured, ended(signal)]);
-  if (signal.aborted) return unwatch();
+  await using down = new WorkerPool(log);
+  await using up = new WorkerPool(log);
+  const inForce = followConfiguration(bus, settings, [down, up]);
+  const volume = new Volume(data, inForce.reserve);
+  await Promise.race([inForce.received, ended(signal)]);
+  if (signal.aborted) return inForce.unwatch();
 
-  // Outside the window no connection stays open, not even where a pass was asked for all the same.
-  let used = true;
-  using hours = new Alarm((now) => {
+  // Outside the window no connection stays open, not even after a pass that was requested with `now`.
+  let linkUsed = true;
+  using windowAlarm = new Alarm((now) => {
     const link = settings.hasParent ? linkAt(settings.get(), now) : undefined;
-    if (link && !link.usable && used) settings.rest();
-    used = link?.usable ?? true;
+    if (link && !link.usable && linkUsed) settings.closeIdle();
+    linkUsed = link?.usable ?? true;
     return link?.until;
   });
   const unlisten = bus.listen(passFinished, () => {
-    used = true;
-    hours.look();
+    linkUsed = true;
+    windowAlarm.check();
   });
-  using recall = new Recall(bus);
-  await using inHand = new InHand(bus, instance, log);
-  const passes = coordinate(context, volume, settings, inHand);
-  onChange.push(() => {
-    hours.look();
-    passes.reconfigured();
+  using cancellation = new PassCancellation(bus);
+  await using activity = new SyncerActivity(bus, instance, log);
+  const coordinator = coordinate(context, volume, settings, activity);
+  inForce.onChange((isForPasses) => {
+    coordinator.renotify();
+    if (!isForPasses) return;
+    windowAlarm.check();
+    coordinator.reconfigured();
   });
-  coordinator = passes;
   const { bandwidth } = settings;
-  const means = {
+  const deps = {
     bus,
     volume,
-    parent: () => settings.parent(),
-    upward: () => settings.upward(),
-    pace: new Pace(),
+    parent: async () => (await settings.clients()).parent,
+    pushClient: async () => (await settings.clients()).pushClient,
+    pace: new SendRate(),
     bandwidth,
     by: instance,
-    inHand,
+    activity,
     signal,
     log,
   };
-  for (const [direction, crew] of Object.entries({ down, up }) as [Direction, Crew][]) {
-    const { slots } = crew;
-    crew.start((stopped) =>
+  const run = { down: runDownload, up: runUpload };
+  for (const [direction, pool] of Object.entries({ down, up }) as [Direction, WorkerPool][]) {
+    const { slots } = pool;
+    pool.start((stopped) =>
       bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
-        crew.job(() =>
-          recall.guard(job, signal, (until) => transfer({ ...means, slots, signal: until }, job)),
+        pool.job(() =>
+          cancellation.guard(job, signal, (jobSignal) =>
+            run[direction]({ ...deps, slots, signal: jobSignal }, job),
+          ),
         ),
       ),
     );
   }
   await ended(signal);
-  await passes.ended;
+  await coordinator.ended;
   unlisten();
-  unwatch();
+  inForce.unwatch();
+}
+
+type InForce = {
+  /** Resolves with the first configuration. */
+  received: Promise<void>;
+  /** Bytes to keep free on the data volume. */
+  reserve(): number;
+  /** Sets the callback for further ones. `isForPasses`: fields have changed on which the passes depend. */
+  onChange(changed: (isForPasses: boolean) => void): void;
+  unwatch(): void;
+};
+
+/** Applies each configuration to the settings and the pools. */
+function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools: WorkerPool[]): InForce {
+  const { promise: received, resolve } = Promise.withResolvers<void>();
+  let reserve = RESERVE;
+  let before = '';
+  let changed = (_isForPasses: boolean) => {};
+  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (!value) return;
+    settings.set(value);
+    reserve = value.reserve;
+    for (const pool of pools) pool.maxConnections = value.connections;
+    const { parent, repositories, mode, schedule, windowMs } = value;
+    const forPasses = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
+    changed(forPasses !== before);
+    before = forPasses;
+    resolve();
+  });
+  return {
+    received,
+    reserve: () => reserve,
+    onChange(call) {
+      changed = call;
+    },
+    unwatch,
+  };
 }

@@ -1,57 +1,71 @@
-import type { Bus, Log } from '#proto/bus.ts';
-import { fewer } from '#proto/complaints.ts';
-import { configurationRefused } from '#proto/configuration.ts';
-import { type Overrides, type Resolved, resolveDocument } from '#proto/document.ts';
-import { files } from '#proto/document-files.ts';
-import { bridgeStatus, type Session } from '#proto/status.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { limitComplaints } from '#proto/document/complaints.ts';
+import { configurationRefused } from '#proto/document/configuration.ts';
+import { files } from '#proto/document/files.ts';
+import { type Overrides, type Resolved, resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { bridgeStatus, type TwinSession } from '#proto/status/status.ts';
 import { Declarer } from './declare.ts';
 import { Publisher } from './publish.ts';
-import type { DesiredState } from './seen.ts';
-import type { DocumentSource, Found } from './source.ts';
+import type { DesiredState } from './report/layer-view.ts';
+import type { DocumentSource, SourceState } from './source/source.ts';
 
-/** A complaint may be about a file that is put right without the document: look again. */
-const LOOK_AGAIN_MS = 5_000;
+/**
+ * The twin-bridge turns a configuration document into the configuration of the layer. In an IoT Edge module, it also
+ * reports the layer to the module twin and answers direct methods.
+ *
+ * service.ts picks the source from the environment; module.ts adds the parts of an IoT Edge module. `startBridge`
+ * resolves each document of its source (source/) with proto/document/resolve. A valid document goes to the bus
+ * (publish.ts), its accounts to storage (declare.ts). An invalid one changes nothing: its complaints are logged,
+ * published as an event, and part of `bridgeStatus`. iot-edge/ is the connection to edgeHub, report/ the reported
+ * properties, and methods/ the direct methods.
+ */
 
-/** What stands over the document and beneath it, and what it is. */
-export type Beside = {
+/** Interval at which a document with complaints is resolved again, in ms: a file that it names may have been fixed. */
+const RECHECK_MS = 5_000;
+
+/** Fields above and below the document, and properties of its source. */
+export type BridgeOptions = {
   overrides?: Overrides;
   defaults?: Overrides;
-  /** It comes after the start: fields that count only there are complaints. */
+  /** The document arrives after the start: fields that take effect only at the start are complaints. */
   late?: boolean;
-  /** How its source is reached, where that can fail. */
-  session?: () => Session;
+  /** State of the connection to the source, if that can fail. */
+  session?: () => TwinSession;
 };
 
 export type Bridge = Disposable & {
-  /** What has become of the document that was found last. */
+  /** State of the last document. */
   desired(): DesiredState;
-  /** Calls when that is otherwise. */
+  /** Sets the callback for changes of `desired()`. */
   onChange(changed: () => void): void;
 };
 
-/** From a source of documents to the state on the bus. An invalid document changes nothing. */
-export function bridge(
+/** Applies the documents of a source until disposed. */
+export function startBridge(
   bus: Bus,
   log: Log,
   source: DocumentSource,
-  { session, ...beside }: Beside = {},
-  lookAgainMs = LOOK_AGAIN_MS,
+  { session, ...options }: BridgeOptions = {},
+  recheckMs = RECHECK_MS,
 ): Bridge {
-  let last: Found | undefined;
+  let last: SourceState | undefined;
   let complaints: string[] = [];
   let changed = () => {};
   const publisher = new Publisher(bus, log, () => changed());
   const declarer = new Declarer(bus, log, () => changed());
-  const take = (found: Found) => {
-    last = found;
-    const resolved = resolve(found, beside);
-    const before = complaints;
-    complaints = 'complaints' in resolved ? fewer(resolved.complaints) : [];
+  const apply = (document: SourceState) => {
+    last = document;
+    const resolved = resolve(document, options);
+    const previous = complaints;
+    complaints = 'complaints' in resolved ? limitComplaints(resolved.complaints) : [];
     if ('configuration' in resolved) {
       publisher.want(resolved.configuration);
       declarer.want(resolved.accounts);
-    } else if (complaints.join('\n') !== before.join('\n')) {
-      log.warn({ complaints, source: source.name }, 'the document is not valid, nothing is changed');
+    } else if (complaints.join('\n') !== previous.join('\n')) {
+      log.warn(
+        { complaints, source: source.name },
+        'the configuration document is not valid; it is not applied',
+      );
       bus.publish(configurationRefused, { source: source.name, complaints });
     }
     changed();
@@ -60,17 +74,17 @@ export function bridge(
   const state = (): DesiredState['state'] => {
     if (!last) return 'unknown';
     if (complaints.length > 0) return 'refused';
-    return publisher.settled && declarer.settled ? 'applied' : 'pending';
+    return publisher.isApplied && declarer.isApplied ? 'applied' : 'pending';
   };
   const desired = (): DesiredState => ({
     ...(last?.version !== undefined && { version: last.version }),
     state: state(),
     complaints,
   });
-  const watching = source.watch(take);
-  const looking = setInterval(() => {
-    if (last && complaints.length > 0) take(last);
-  }, lookAgainMs).unref();
+  const watching = source.watch(apply);
+  const recheck = setInterval(() => {
+    if (last && complaints.length > 0) apply(last);
+  }, recheckMs).unref();
   const unserve = bus.serve(bridgeStatus, async () => {
     const { version } = desired();
     return {
@@ -87,7 +101,7 @@ export function bridge(
     },
     [Symbol.dispose]() {
       unserve();
-      clearInterval(looking);
+      clearInterval(recheck);
       watching[Symbol.dispose]();
       publisher[Symbol.dispose]();
       declarer[Symbol.dispose]();
@@ -95,7 +109,7 @@ export function bridge(
   };
 }
 
-function resolve(found: Found, beside: Omit<Beside, 'session'>): Resolved {
-  if ('complaint' in found) return { complaints: [found.complaint] };
-  return resolveDocument({ ...found, ...beside, ...files });
+function resolve(document: SourceState, options: Omit<BridgeOptions, 'session'>): Resolved {
+  if ('complaint' in document) return { complaints: [document.complaint] };
+  return resolveDocument({ ...document, ...options, ...files });
 }

@@ -1,43 +1,49 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus, Log } from '#proto/bus.ts';
-import { storageStarted } from '#proto/content.ts';
-import { type DeclaredAccount, declareAccounts } from '#proto/declared-accounts.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, EventListener } from '#proto/bus/roles.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
 
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
+/** Backoff after a failed request. */
+const RETRY = { firstMs: 250, maxMs: 10_000 };
+/** Max wait for storage, in ms. */
 const PATIENCE_MS = 5_000;
 
-type DeclarerBus = Pick<Bus, 'call' | 'listen'>;
+type DeclarerBus = BusCaller & EventListener;
 
-/** Has storage keep the accounts that are declared. They go to it alone: hashes stand in no state and no event. */
+/**
+ * Sends the declared accounts to storage, and again after each start of storage. They go to storage only: states and
+ * events must not have password hashes.
+ */
 export class Declarer implements Disposable {
   readonly #bus: DeclarerBus;
   readonly #log: Log;
   readonly #end = new AbortController();
   readonly #unlisten: () => void;
-  readonly #changed: () => void;
+  readonly #onApplied: () => void;
   #wanted: DeclaredAccount[] | undefined;
-  /** What storage took last. */
+  /** What storage accepted last. */
   #declared: DeclaredAccount[] | undefined;
-  #running = false;
-  #again = false;
+  #isRunning = false;
+  #isPending = false;
 
-  /** @param changed is called when storage has taken what is wanted */
-  constructor(bus: DeclarerBus, log: Log, changed: () => void = () => {}) {
+  /** @param onApplied called when storage has accepted the wanted accounts */
+  constructor(bus: DeclarerBus, log: Log, onApplied: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
-    this.#changed = changed;
-    this.#unlisten = bus.listen(storageStarted, () => void this.#settle());
+    this.#onApplied = onApplied;
+    this.#unlisten = bus.listen(storageStarted, () => void this.#send());
   }
 
-  /** Whether storage has taken what is wanted. */
-  get settled(): boolean {
+  /** Whether storage has accepted the wanted accounts. */
+  get isApplied(): boolean {
     return this.#wanted !== undefined && this.#declared === this.#wanted;
   }
 
   want(accounts: DeclaredAccount[]): void {
     this.#wanted = accounts;
-    void this.#settle();
+    void this.#send();
   }
 
   [Symbol.dispose](): void {
@@ -45,14 +51,14 @@ export class Declarer implements Disposable {
     this.#unlisten();
   }
 
-  /** One at a time; what changes meanwhile goes afterwards. Until storage has taken it. */
-  async #settle(): Promise<void> {
-    this.#again = true;
-    if (this.#running) return;
-    this.#running = true;
+  /** Runs one at a time; a change during a run causes another one. Retries until storage accepts. */
+  async #send(): Promise<void> {
+    this.#isPending = true;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     const { signal } = this.#end;
-    for (let failures = 0; this.#again && !signal.aborted; ) {
-      this.#again = false;
+    for (let failures = 0; this.#isPending && !signal.aborted; ) {
+      this.#isPending = false;
       const accounts = this.#wanted;
       if (!accounts) break;
       try {
@@ -60,18 +66,16 @@ export class Declarer implements Disposable {
         failures = 0;
         if (this.#declared !== accounts) {
           this.#declared = accounts;
-          this.#changed();
+          this.#onApplied();
         }
       } catch (err) {
         if (signal.aborted) break;
-        this.#again = true;
-        if (failures === 0)
-          this.#log.warn({ err }, 'storage did not take the declared accounts; trying again');
-        const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures) * (0.5 + Math.random());
+        this.#isPending = true;
+        if (failures === 0) this.#log.warn({ err }, 'storage did not accept the declared accounts; retrying');
         failures += 1;
-        await sleep(pause, undefined, { ref: false, signal }).catch(() => {});
+        await sleep(backoffMs(failures, RETRY), undefined, { ref: false, signal }).catch(() => {});
       }
     }
-    this.#running = false;
+    this.#isRunning = false;
   }
 }

@@ -1,4 +1,4 @@
-import { run } from '../run.ts';
-import { twinBridge } from './service.ts';
+import { run } from '../process/run.ts';
+import { runTwinBridge } from './service.ts';
 
-await run({ 'twin-bridge': twinBridge });
+await run({ 'twin-bridge': runTwinBridge });

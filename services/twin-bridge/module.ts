@@ -1,42 +1,41 @@
-import type { Bus, Log } from '#proto/bus.ts';
-import type { Session } from '#proto/status.ts';
-import { ended } from '../run.ts';
-import { withBeneath } from './beneath.ts';
-import { type Beside, bridge } from './bridge.ts';
-import { FIRST_START_MS, orEmpty } from './first-start.ts';
-import type { Method } from './methods/method.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { ended } from '../process/run.ts';
+import { type BridgeOptions, startBridge } from './bridge.ts';
+import type { ModuleTwin } from './iot-edge/module-twin.ts';
+import type { DirectMethod } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
-import { Reporter, type ReportOptions } from './report.ts';
-import type { Reported } from './reported.ts';
-import type { DocumentSource } from './source.ts';
-
-/** The module twin: desired properties as documents, reported properties, and whether its hub is there. */
-export type ModuleTwin = DocumentSource &
-  AsyncDisposable & { report(wanted: Reported): void; readonly session: Session };
+import { type ReportOptions, TwinReporter } from './report/twin-reporter.ts';
+import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
+import type { DocumentSource } from './source/source.ts';
+import { withLowerDocument } from './source/with-lower-document.ts';
 
 export type ModuleOptions = {
   bus: Bus;
   log: Log;
   signal: AbortSignal;
-  /** Is called when the bridge has begun to serve. */
+  /** Called once the bridge serves. */
   serves?: () => void;
   version: string;
-  beside: Beside;
-  /** A configuration file: its fields count where the twin names none. */
+  bridgeOptions: BridgeOptions;
+  /** Configuration file. Its fields apply unless the twin sets them. */
   file?: DocumentSource | undefined;
-  start: (methods: ReadonlyMap<string, Method>) => ModuleTwin;
+  start: (methods: ReadonlyMap<string, DirectMethod>) => ModuleTwin;
   pace?: ReportOptions['pace'];
 };
 
-/** The bridge of a layer that is an IoT Edge module, until the signal ends it. */
+/** Runs the bridge of a layer that is an IoT Edge module, until the signal aborts. */
 export async function runModule({ bus, log, signal, ...options }: ModuleOptions): Promise<void> {
-  const { version, beside, file, start, pace, serves } = options;
-  let status = async (): Promise<Reported> => ({});
-  await using twin = start(directMethods(bus, log, () => status()));
-  const known = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
-  const source = file ? withBeneath(known, file) : known;
-  using running = bridge(bus, log, source, { ...beside, late: true, session: () => twin.session });
-  using reporter = new Reporter({
+  const { version, bridgeOptions, file, start, pace, serves } = options;
+  const { promise: started, resolve } = Promise.withResolvers<TwinReporter>();
+  await using twin = start(directMethods(bus, log, async () => (await started).makeReport()));
+  const twinSource = bridgeOptions.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
+  const source = file ? withLowerDocument(twinSource, file) : twinSource;
+  using running = startBridge(bus, log, source, {
+    ...bridgeOptions,
+    late: true,
+    session: () => twin.session,
+  });
+  using reporter = new TwinReporter({
     bus,
     log,
     version,
@@ -44,7 +43,7 @@ export async function runModule({ bus, log, signal, ...options }: ModuleOptions)
     report: (reported) => twin.report(reported),
     ...(pace && { pace }),
   });
-  status = () => reporter.now();
+  resolve(reporter);
   running.onChange(reporter.changed);
   serves?.();
   await ended(signal);

@@ -1,102 +1,105 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { type AuditEntry, addAudit } from '#proto/audit.ts';
-import type { Bus, Log } from '#proto/bus.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, EventPublisher, StateReader, StateWatcher, StateWriter } from '#proto/bus/roles.ts';
 import {
   CONFIGURATION_KEY,
   type Configuration,
   configuration,
   configurationChanged,
-} from '#proto/configuration.ts';
+} from '#proto/document/configuration.ts';
+import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
+/** Backoff after a failed write. */
+const RETRY = { firstMs: 500, maxMs: 10_000 };
+/** Max wait for the audit entry, in ms. */
 const AUDIT_PATIENCE_MS = 2_000;
 
-type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'call'>;
+type PublisherBus = StateReader & StateWriter & StateWatcher & EventPublisher & BusCaller;
 
 /**
- * Keeps the state `configuration` equal to what is wanted: writes only where it differs, and writes again where
- * the bus lost it or somebody else wrote it.
+ * Keeps the state `configuration` equal to the wanted configuration. Writes it only if it differs, and again if the bus
+ * lost it or another process wrote it.
  */
 export class Publisher implements Disposable {
   readonly #bus: PublisherBus;
   readonly #log: Log;
   readonly #unwatch: () => void;
-  readonly #changed: () => void;
+  readonly #onApplied: () => void;
   #wanted: Configuration | undefined;
-  /** What was last seen on the bus, or put there. */
+  /** The configuration last read from the bus, or written to it. */
   #inForce: Configuration | undefined;
-  #running = false;
-  #again = false;
-  #ended = false;
+  #isRunning = false;
+  #isPending = false;
+  #isEnded = false;
 
-  /** @param changed is called when what is wanted has come into force */
-  constructor(bus: PublisherBus, log: Log, changed: () => void = () => {}) {
+  /** @param onApplied called when the wanted configuration is in force */
+  constructor(bus: PublisherBus, log: Log, onApplied: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
-    this.#changed = changed;
-    this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#settle());
+    this.#onApplied = onApplied;
+    this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#reconcile());
   }
 
-  /** Whether what is wanted is in force. */
-  get settled(): boolean {
+  /** Whether the wanted configuration is in force. */
+  get isApplied(): boolean {
     return this.#wanted !== undefined && this.#inForce === this.#wanted;
   }
 
   want(wanted: Configuration): void {
     this.#wanted = wanted;
-    void this.#settle();
+    void this.#reconcile();
   }
 
   [Symbol.dispose](): void {
-    this.#ended = true;
+    this.#isEnded = true;
     this.#unwatch();
   }
 
-  /** One at a time; what changes meanwhile is looked at afterwards. */
-  async #settle(): Promise<void> {
-    this.#again = true;
-    if (this.#running) return;
-    this.#running = true;
-    for (let failures = 0; this.#again && !this.#ended; ) {
-      this.#again = false;
+  /** Runs one at a time; a change during a run causes another one. */
+  async #reconcile(): Promise<void> {
+    this.#isPending = true;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    for (let failures = 0; this.#isPending && !this.#isEnded; ) {
+      this.#isPending = false;
       try {
-        await this.#compare();
+        if (this.#wanted) await this.#putInForce(this.#wanted);
         failures = 0;
       } catch (err) {
         failures += 1;
-        this.#again = true;
-        this.#log.warn({ err }, 'the configuration could not be put on the bus; trying again');
-        await sleep(Math.min(10_000, 250 * 2 ** failures), undefined, { ref: false });
+        this.#isPending = true;
+        this.#log.warn({ err }, 'failed to publish the configuration; retrying');
+        await sleep(backoffMs(failures, RETRY), undefined, { ref: false });
       }
     }
-    this.#running = false;
+    this.#isRunning = false;
   }
 
-  async #compare(): Promise<void> {
-    const wanted = this.#wanted;
-    if (!wanted) return;
-    await this.#put(wanted);
+  async #putInForce(wanted: Configuration): Promise<void> {
+    await this.#putIfDifferent(wanted);
     if (this.#inForce === wanted) return;
     this.#inForce = wanted;
-    this.#changed();
+    this.#onApplied();
   }
 
-  async #put(wanted: Configuration): Promise<void> {
-    // One that an earlier Terrace wrote, and that can't be read any more, is written over.
-    const there = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
-    if (isDeepStrictEqual(there, wanted)) return;
-    const fields = Object.keys({ ...there, ...wanted }).filter(
-      (field) => !isDeepStrictEqual(there?.[field as 'name'], wanted[field as 'name']),
+  async #putIfDifferent(wanted: Configuration): Promise<void> {
+    // A value that an earlier version of Terrace wrote, and that can't be read any more, is overwritten.
+    const current = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
+    if (isDeepStrictEqual(current, wanted)) return;
+    const fields = Object.keys({ ...current, ...wanted }).filter(
+      (field) => !isDeepStrictEqual(current?.[field as 'name'], wanted[field as 'name']),
     );
     const audited = this.#audit(fields);
-    // At the first start storage may come later, and others wait for the configuration.
-    if (there) await audited;
+    // At the first start, storage may start later, and other services wait for the configuration.
+    if (current) await audited;
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
-    this.#log.info({ fields }, 'the configuration is in force');
+    this.#log.info({ fields }, 'configuration applied');
     this.#bus.publish(configurationChanged, { fields });
   }
 
-  /** Before it is in force. Storage that is away holds nothing up: the log and the event say it as well. */
+  /** Runs before the change is in force. Unavailable storage does not block it: log and event record the change too. */
   async #audit(fields: string[]): Promise<void> {
     const entry: AuditEntry = {
       at: Date.now(),
@@ -106,6 +109,8 @@ export class Publisher implements Disposable {
     };
     await this.#bus
       .call(addAudit, { entries: [entry] }, { patience: AUDIT_PATIENCE_MS })
-      .catch((err) => this.#log.warn({ err, fields }, 'a change of the configuration is not in the audit'));
+      .catch((err) =>
+        this.#log.warn({ err, fields }, 'failed to record a configuration change in the audit'),
+      );
   }
 }

@@ -1,39 +1,36 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Overrides } from '#proto/document.ts';
-import { files } from '#proto/document-files.ts';
-import { environmentDefaults } from '#proto/module-environment.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { type Context, ended } from '../run.ts';
-import { bridge } from './bridge.ts';
-import { fileSource } from './file-source.ts';
+import { files } from '#proto/document/files.ts';
+import { environmentDefaults } from '#proto/document/resolve/module-environment.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { type Context, ended } from '../process/run.ts';
+import { startBridge } from './bridge.ts';
 import { runModule } from './module.ts';
-import { emptySource } from './source.ts';
+import { fileSource } from './source/file-source.ts';
+import { emptySource } from './source/source.ts';
 
 /**
- * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, defaults and overrides are all
- * TERRACE_OPTIONS       JSON, `Overrides`: fields that win over those of the document
- * TERRACE_DEFAULTS      JSON, `Overrides`: fields that count where the document does not name them; without it, what
- *                       the environment says as proto/module-environment.ts has it
- * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the module twin is the document, over the file
+ * Runs the twin-bridge until the signal aborts. In a module of IoT Edge, the module twin is the document, above the
+ * file. Environment: proto/process/environment.ts.
  */
-export async function twinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
+export async function runTwinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
   const { TERRACE_CONFIG_FILE: path } = env;
   const file = path ? fileSource(resolve(path)) : undefined;
   const overrides = JSON.parse(env.TERRACE_OPTIONS || '{}') as Overrides;
   const defaults = env.TERRACE_DEFAULTS
     ? (JSON.parse(env.TERRACE_DEFAULTS) as Overrides)
     : environmentDefaults(env, data, files.readable);
-  const beside = { overrides, defaults };
+  const options = { overrides, defaults };
   const workload = workloadOf(env);
   if (workload) {
-    // Only where it is needed: MQTT is a tenth of what this process would have.
+    // Imported only if needed: MQTT would take a tenth of the memory of this process.
     const { startTwin } = await import('./iot-edge/twin.ts');
     const start: Parameters<typeof runModule>[0]['start'] = (methods) =>
       startTwin({ workload, dataFolder: data, methods, log });
-    return runModule({ bus, log, signal, serves, version: version(), beside, file, start });
+    return runModule({ bus, log, signal, serves, version: version(), bridgeOptions: options, file, start });
   }
-  using _bridge = bridge(bus, log, file ?? emptySource, beside);
+  using _bridge = startBridge(bus, log, file ?? emptySource, options);
   serves();
   await ended(signal);
 }

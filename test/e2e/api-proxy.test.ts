@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createToken } from '#proto/accounts.ts';
-import { ApiProxy } from '../support/api-proxy.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
 import { Authority } from '../support/certificates.ts';
-import { Clients } from '../support/clients.ts';
-import { getManifest, pushImage, sameContent, tagsOf } from '../support/image.ts';
+import { ApiProxy } from '../support/iot-edge/api-proxy.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { firstDifference, getManifest, pushImage, tagsOf } from '../support/registry/image.ts';
 
 /**
- * A layer behind IoT Edge's API proxy, and below it a layer that has such a proxy and no registry: its clients reach
- * the registry through both. Each proxy ends TLS, with a private authority's certificate.
+ * A layer behind IoT Edge's API proxy, and below it a device with such a proxy and no registry, whose clients reach the
+ * registry through both proxies. Each proxy terminates TLS with a certificate of a private authority.
  */
 
 let authority: Authority;
@@ -25,22 +25,22 @@ after(() => authority[Symbol.asyncDispose]());
 const full = process.env.TERRACE_FULL === '1';
 
 for (const challenge of ['Bearer', 'Basic'] as const) {
-  describe(`asked for ${challenge}`, () => {
-    /** Content goes through a proxy in one way, whatever was asked for. */
-    const all = challenge === 'Bearer' || full;
+  describe(`challenge ${challenge}`, () => {
+    /** A proxy passes content in the same way for both challenges. */
+    const testsLargeImage = challenge === 'Bearer' || full;
     const stack = new AsyncDisposableStack();
     let layer: TestLayer;
     let proxies: { upper: ApiProxy; lower: ApiProxy };
     let password: string;
-    /** Past the proxies, with the account in it, as the functions of image.ts take it. */
-    let inside: string;
+    /** The gateway itself, with an account, as `pushImage` takes it. */
+    let gatewayHost: string;
 
     before(async () => {
       layer = stack.use(await testLayer({ challenge, compact: 'hosted' }));
       const actions = ['read', 'write', 'delete'].map((action) => `repositories/*/content/${action}`);
       const readable = [...actions, 'repositories/*/metadata/read'];
       ({ password } = await layer.bus().call(createToken, { name: 'plant', actions: readable }));
-      inside = `http://plant:${encodeURIComponent(password)}@${layer.host}`;
+      gatewayHost = `http://plant:${encodeURIComponent(password)}@${layer.host}`;
       const tls = await authority.issue(`proxy-${challenge}`);
       const upper = stack.use(await ApiProxy.start({ tls, to: { gateway: layer.host } }));
       const to = { parent: upper.host, authority: authority.certificate };
@@ -55,34 +55,34 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
         const { host } = proxies[which];
         await using clients = await Clients.create();
         const reference = `${host}/through/${which}:1`;
-        const image = await clients.image(which);
+        const image = await clients.buildSmallImage(which);
         const login = ['login', '--cert-dir', trust, '-u', 'plant', '-p', password, host];
         await clients.podman(...login);
         await clients.podman('push', '--cert-dir', trust, image, `docker://${reference}`);
 
-        await using others = await Clients.create();
-        await others.skopeo(...login);
-        await others.podman('pull', '-q', '--cert-dir', trust, reference);
-        const out = `dir:${join(others.folder, 'out')}`;
-        await others.skopeo('copy', '--src-cert-dir', trust, `docker://${reference}`, out);
-        const served = await getManifest(inside, `through/${which}`, '1');
-        assert.equal(await others.skopeo('inspect', '--raw', out), served?.bytes.toString().trim());
+        await using otherClients = await Clients.create();
+        await otherClients.skopeo(...login);
+        await otherClients.podman('pull', '-q', '--cert-dir', trust, reference);
+        const out = `dir:${join(otherClients.folder, 'out')}`;
+        await otherClients.skopeo('copy', '--src-cert-dir', trust, `docker://${reference}`, out);
+        const served = await getManifest(gatewayHost, `through/${which}`, '1');
+        assert.equal(await otherClients.skopeo('inspect', '--raw', out), served?.bytes.toString().trim());
 
-        await others.skopeo('delete', '--cert-dir', trust, `docker://${reference}`);
-        assert.deepEqual(await tagsOf(inside, `through/${which}`), []);
+        await otherClients.skopeo('delete', '--cert-dir', trust, `docker://${reference}`);
+        assert.deepEqual(await tagsOf(gatewayHost, `through/${which}`), []);
       });
     }
 
-    test('tokens are had where the proxy was asked, and with Basic nobody looks for any', async () => {
+    test('clients request tokens from the upper proxy only, and none with Basic', async () => {
       const tokens = (lines: string[]) => lines.filter((line) => line.startsWith('GET /v2/token')).length;
-      const [upper, lower] = [await proxies.upper.asked(), await proxies.lower.asked()];
+      const [upper, lower] = [await proxies.upper.requests(), await proxies.lower.requests()];
       assert.equal(tokens(upper) > 0, challenge === 'Bearer');
-      // The lower proxy asks by the upper one's name, so its clients are sent to that one for a token.
+      // The lower proxy forwards requests with the host name of the upper one, so the challenge sends clients there.
       assert.equal(tokens(lower), 0);
     });
 
-    test('a layer below both proxies brings everything down, byte for byte', async () => {
-      await pushImage(inside, 'plant/line', '1', { layers: [3_000_000, 40_000] });
+    test('a layer below both proxies pulls all content, byte for byte', async () => {
+      await pushImage(gatewayHost, 'plant/line', '1', { layers: [3_000_000, 40_000] });
       await using clients = await Clients.create();
       const passwordFile = join(clients.folder, 'password');
       await writeFile(passwordFile, password, { mode: 0o600 });
@@ -95,12 +95,14 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
       });
       const { ok, failures } = await below.sync();
       assert.ok(ok, JSON.stringify(failures));
-      assert.equal(await sameContent(inside, below.host, ['plant/line']), undefined);
+      assert.equal(await firstDifference(gatewayHost, below.host, ['plant/line']), undefined);
     });
 
-    test('a large layer is pushed through the proxy of its own layer', { skip: !all }, async () => {
+    test('an image with a large layer is pulled and pushed through the upper proxy', {
+      skip: !testsLargeImage,
+    }, async () => {
       await using clients = await Clients.create();
-      await pushImage(inside, 'plant/large', '1', { layers: [20_000_000] });
+      await pushImage(gatewayHost, 'plant/large', '1', { layers: [20_000_000] });
       const at = (repository: string) => `docker://${proxies.upper.host}/${repository}:1`;
       const account = `plant:${password}`;
       const folder = `dir:${join(clients.folder, 'large')}`;
@@ -124,7 +126,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
         at('plant/copy'),
       );
       const [one, other] = await Promise.all(
-        ['plant/large', 'plant/copy'].map((repository) => getManifest(inside, repository, '1')),
+        ['plant/large', 'plant/copy'].map((repository) => getManifest(gatewayHost, repository, '1')),
       );
       assert.deepEqual(other?.bytes, one?.bytes);
     });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { linkChanged } from '#proto/status.ts';
-import { until } from '../gateway/layer.ts';
-import type { Acr } from '../support/acr.ts';
-import { Azure } from '../support/azure.ts';
-import { getManifest, pushImage, sameContent, tagsOf } from '../support/image.ts';
+import { linkChanged } from '#proto/status/status.ts';
+import type { Acr } from '../support/azure/acr.ts';
+import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { firstDifference, getManifest, pushImage, tagsOf } from '../support/registry/image.ts';
+import { until } from '../support/until.ts';
 
-/** Azure Container Registry → top → bottom, with stand-ins for what is in the cloud. */
+/** Azure Container Registry → top → bottom, with stand-ins for the registry and for Microsoft Entra. */
 
 const stack = new AsyncDisposableStack();
 let azure: Azure;
@@ -16,7 +16,7 @@ let top: TestLayer;
 let bottom: TestLayer;
 
 const push = (repository: string, tag: string, size = 5_000) =>
-  pushImage(acr.back, repository, tag, { layers: [{ seed: `${repository}${tag}`, size }] });
+  pushImage(acr.backendUrl, repository, tag, { layers: [{ seed: `${repository}${tag}`, size }] });
 
 before(async () => {
   azure = stack.use(await Azure.start());
@@ -43,18 +43,18 @@ async function pass(...layers: TestLayer[]): Promise<void> {
   for (const layer of layers) assert.deepEqual((await layer.sync()).failures, []);
 }
 
-test('an image goes from the registry to the bottom, and one of the bottom to the registry', async () => {
+test('an image of the registry reaches the bottom, and an image pushed at the bottom reaches the registry', async () => {
   await pass(top, bottom);
-  assert.equal(await sameContent(acr.back, bottom.host, ['line/app']), undefined);
-  assert.ok(acr.data.length > 0);
-  assert.ok(acr.data.every(({ headers }) => headers.authorization === undefined));
+  assert.equal(await firstDifference(acr.backendUrl, bottom.host, ['line/app']), undefined);
+  assert.ok(acr.dataRequests.length > 0);
+  assert.ok(acr.dataRequests.every(({ headers }) => headers.authorization === undefined));
   const image = await pushImage(bottom.host, 'line/own', 'v1', { layers: [300_000] });
   await pass(bottom, top);
-  assert.equal((await getManifest(acr.back, 'line/own', 'v1'))?.digest, image.digest);
+  assert.equal((await getManifest(acr.backendUrl, 'line/own', 'v1'))?.digest, image.digest);
 });
 
-// Whoever makes the passes after a kill waits for the lease of before to end.
-test('a kill -9 amid a pass misses nothing', { skip: !process.env.TERRACE_FULL }, async () => {
+// Slow: the coordinator after a kill waits until the previous lease expires.
+test('a kill -9 during a pass loses no change', { skip: !process.env.TERRACE_FULL }, async () => {
   await push('line/killed', 'v1');
   await pass(top);
   await push('line/killed', 'v2', 3_000_000);
@@ -67,13 +67,13 @@ test('a kill -9 amid a pass misses nothing', { skip: !process.env.TERRACE_FULL }
   assert.deepEqual(await tagsOf(top.host, 'line/killed'), ['v2']);
 });
 
-test('tokens that end are renewed, and without the authority the link is down until it is back', async () => {
+test('expired tokens are renewed; while Entra is down the link is Offline, and Online again afterwards', async () => {
   acr.advance(4 * 3_600_000);
-  acr.forget();
+  acr.clearRequests();
   await push('line/later', 'v1');
   await pass(top);
   assert.ok(await getManifest(top.host, 'line/later', 'v1'));
-  assert.equal(acr.asked().filter((request) => request === 'POST /oauth2/exchange').length, 1);
+  assert.equal(acr.requestLines().filter((request) => request === 'POST /oauth2/exchange').length, 1);
 
   await azure.entra.down();
   acr.advance(4 * 3_600_000);
@@ -88,9 +88,9 @@ test('tokens that end are renewed, and without the authority the link is down un
   await top.event(linkChanged, ({ from, state }) => from === 'Syncing' && state === 'Online');
 });
 
-test('what Entra has against an identity is what the status of the link says', async () => {
+test('the status of the link gives the reason for which Entra refuses an identity', async () => {
   const description = 'AADSTS700016: Application was not found in the directory. Trace ID: 1';
-  azure.entra.failing = {
+  azure.entra.failure = {
     status: 400,
     body: { error: 'unauthorized_client', error_description: description },
   };

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { mediaTypes } from '#proto/oci.ts';
-import { Clients } from '../support/clients.ts';
-import { getManifest, readAll, walk } from '../support/image.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { buildShell, buildShells, pushLarge, realSizes } from '../support/real-images.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { getManifest, readAll, walk } from '../support/registry/image.ts';
+import { buildShellImage, buildShells, pushLarge, realSizes } from '../support/registry/real-images.ts';
 
 /** Real clients push to a layer and pull from it. Every test has repositories and a client store of its own. */
 
@@ -27,15 +27,15 @@ const formats = [
 ] as const;
 
 for (const program of ['podman', 'buildah'] as const) {
-  // Both clients have the same library for it.
+  // Both clients push with the same library, so one format for each is enough.
   for (const { format, name, mediaType } of full
     ? formats
     : program === 'podman'
       ? formats.slice(1)
       : formats.slice(0, 1)) {
-    test(`${program} pushes an image in ${name} format, and another store pulls the same`, async () => {
+    test(`${program} pushes an image in ${name} format, and another client store pulls it unchanged`, async () => {
       await using clients = await Clients.create();
-      const image = await buildShell(clients, 'amd64', `${program} ${format}`);
+      const image = await buildShellImage(clients, 'amd64', `${program} ${format}`);
       const reference = `${layer.host}/${program}/${format}:1`;
       const digestFile = join(clients.folder, 'digest');
       const options = [insecure, '--format', format, '--digestfile', digestFile];
@@ -46,16 +46,18 @@ for (const program of ['podman', 'buildah'] as const) {
       assert.deepEqual([...manifests.keys()], [pushed]);
       assert.equal(manifests.get(pushed)?.mediaType, mediaType);
 
-      await using others = await Clients.create();
-      const pulled = await others[program]('pull', '-q', insecure, reference);
-      const [digest] = JSON.parse(await others.podman('image', 'inspect', pulled)) as [{ Digest: string }];
+      await using otherClients = await Clients.create();
+      const pulled = await otherClients[program]('pull', '-q', insecure, reference);
+      const [digest] = JSON.parse(await otherClients.podman('image', 'inspect', pulled)) as [
+        { Digest: string },
+      ];
       assert.equal(digest.Digest, pushed);
-      assert.equal(await words(others, pulled), `amd64 ${program} ${format}\n`);
+      assert.equal(await wordsOf(otherClients, pulled), `amd64 ${program} ${format}\n`);
     });
   }
 }
 
-test('podman pushes an index with two platforms, and each is pulled for itself', async () => {
+test('podman pushes an index with two platforms, and each can be pulled alone', async () => {
   await using clients = await Clients.create();
   await buildShells(clients);
   const reference = `${layer.host}/podman/multi:1`;
@@ -63,9 +65,9 @@ test('podman pushes an index with two platforms, and each is pulled for itself',
   const { manifests } = await readAll(layer.host, 'podman/multi', '1');
   assert.equal(manifests.size, 3);
   for (const architecture of ['amd64', 'arm64']) {
-    await using others = await Clients.create();
-    const pulled = await others.podman('pull', '-q', insecure, '--arch', architecture, reference);
-    assert.equal(await words(others, pulled), `${architecture} \n`);
+    await using otherClients = await Clients.create();
+    const pulled = await otherClients.podman('pull', '-q', insecure, '--arch', architecture, reference);
+    assert.equal(await wordsOf(otherClients, pulled), `${architecture} \n`);
   }
 });
 
@@ -74,7 +76,7 @@ const indexes = [
   { format: 'oci', name: 'OCI', index: mediaTypes.ociIndex },
 ];
 for (const { format, name, index } of full ? indexes : indexes.slice(0, 1)) {
-  test(`skopeo copies an index in ${name} format in, between repositories, and out, digests unchanged`, async () => {
+  test(`skopeo copies an index in ${name} format in, between repositories and out, with the same digests`, async () => {
     await using clients = await Clients.create();
     await buildShells(clients);
     const from = `dir:${join(clients.folder, 'from')}`;
@@ -98,9 +100,9 @@ for (const { format, name, index } of full ? indexes : indexes.slice(0, 1)) {
   });
 }
 
-test('one store has what it pushed to two tags only once', async () => {
+test('an image that is pushed under two tags has one digest', async () => {
   await using clients = await Clients.create();
-  const image = await buildShell(clients, 'amd64', 'twice');
+  const image = await buildShellImage(clients, 'amd64', 'twice');
   for (const tag of ['a', 'b']) {
     await clients.podman('push', insecure, image, `docker://${layer.host}/podman/twice:${tag}`);
   }
@@ -110,7 +112,7 @@ test('one store has what it pushed to two tags only once', async () => {
   assert.deepEqual(JSON.parse(tags).Tags, ['a', 'b']);
 });
 
-test(`a layer of ${realSizes.largeLayer / MIB} MiB goes in and out, and no process grows`, async (context) => {
+test(`a layer of ${realSizes.largeLayer / MIB} MiB is pushed and pulled in bounded memory`, async (context) => {
   await using clients = await Clients.create();
   await using source = await testLayer({ name: 'source', compact: full ? false : 'hosted' });
   const pushed = await pushLarge(source.host, 'data/large', '1', realSizes.largeLayer);
@@ -121,18 +123,18 @@ test(`a layer of ${realSizes.largeLayer / MIB} MiB goes in and out, and no proce
     ['one', 'two'].map((name) => clients.skopeo('copy', ...skopeoInsecure, at(layer), out(name))),
   );
   assert.equal((await readAll(layer.host, 'data/large', '1')).root, pushed.digest);
-  for (const [name, where] of Object.entries(full ? { source, layer } : { layer })) {
+  for (const [name, measured] of Object.entries(full ? { source, layer } : { layer })) {
     for (const program of ['gateway', 'storage']) {
-      const { highest } = await where.memory(program);
-      const said = `${program} of ${name} had ${(highest / MIB).toFixed(1)} MiB at most`;
-      context.diagnostic(said);
-      assert.ok(highest < 150 * MIB, said);
+      const { highest } = await measured.memory(program);
+      const usage = `${program} of ${name} used ${(highest / MIB).toFixed(1)} MiB at most`;
+      context.diagnostic(usage);
+      assert.ok(highest < 150 * MIB, usage);
     }
   }
 });
 
-/** What the image built for a test says of itself. */
-async function words(clients: Clients, image: string): Promise<string> {
+/** The file `words` of an image, which the test that built it has chosen. */
+async function wordsOf(clients: Clients, image: string): Promise<string> {
   const container = await clients.buildah('from', '--pull-never', image);
   const root = await clients.buildah('mount', container);
   const text = await readFile(join(root, 'words'), 'utf8');

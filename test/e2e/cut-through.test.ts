@@ -1,24 +1,24 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { ARRIVING_PATH } from '#proto/arriving.ts';
-import { blobCommitted, tagMoved } from '#proto/content.ts';
-import { transferFailed, transferProgressed } from '#proto/transfers.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
-import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
-import { type PushedImage, pushImage, sameContent } from '../support/image.ts';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import { blobCommitted, tagMoved } from '#proto/content/content-events.ts';
+import { transferFailed, transferProgressed } from '#proto/sync/transfers.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { slowed } from '../support/patience.ts';
+import { type FaultProxy, startProxy } from '../support/proxy/fault-proxy.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
+import { firstDifference, type PushedImage, pushImage } from '../support/registry/image.ts';
+import { slowedRate } from '../support/until.ts';
 
-/** cloud → top → middle → bottom, over a slow link at the top: a blob goes down while it is still coming. */
+/** cloud → top → middle → bottom, over a slow link of the top: a blob is passed down while it is arriving. */
 
 const MIB = 1024 * 1024;
 const SIZE = 16 * MIB;
-const SLOW = { total: slowed(MIB) };
+const SLOW = { total: slowedRate(MIB) };
 const LIVE = { schedule: '* * * * *', compact: 'hosted' as const };
 
 const stack = new AsyncDisposableStack();
 let cloud: Cloud;
-/** Above each layer. */
+/** The link of each layer to its parent. */
 let links: Record<'top' | 'middle' | 'bottom', FaultProxy>;
 let top: TestLayer;
 let middle: TestLayer;
@@ -39,11 +39,11 @@ before(async () => {
 after(() => stack.disposeAsync());
 beforeEach(() => {
   links.top.bandwidth = SLOW;
-  for (const link of Object.values(links)) link.forget();
+  for (const link of Object.values(links)) link.clearRequests();
 });
 
-/** An image in the cloud whose layer is on its way to the top. @returns its layer's digest too, and the pass */
-async function begun(
+/** Pushes an image to the cloud and starts a pass of the top. @returns also the digest of its layer, and the pass */
+async function startTransfer(
   repository: string,
 ): Promise<{ image: PushedImage; blob: string; pass: Promise<unknown> }> {
   const image = await pushImage(cloud.host, repository, 'v1', { layers: [{ seed: repository, size: SIZE }] });
@@ -58,31 +58,31 @@ const halfWay = (layer: TestLayer, blob: string) =>
 const arrives = (layer: TestLayer, repository: string, { digest }: PushedImage) =>
   layer.event(tagMoved, (moved) => moved.repository === repository && moved.digest === digest);
 
-const heard = (layer: TestLayer, type: { type: string }, blob: string) =>
+const eventsOf = (layer: TestLayer, type: { type: string }, blob: string) =>
   layer.events.filter(
     (event) => event.type === `terrace.${type.type}` && (event.data as { digest?: string }).digest === blob,
   );
 
-/** Bytes of the blob that crossed a link, as it was still coming above and later. */
-const crossed = (link: FaultProxy, blob: string) => link.bytesOf(new RegExp(`/${blob}$`));
+/** Bytes of the blob that crossed a link, as arriving content and as a blob. */
+const crossedBytes = (link: FaultProxy, blob: string) => link.bytesOf(new RegExp(`/${blob}$`));
 
-test('the bottom has a part of a blob before the top has all of it; every byte crosses each link once', async () => {
-  const { image, blob } = await begun('whole');
+test('the bottom holds part of a blob before the top holds all of it, and each byte crosses each link once', async () => {
+  const { image, blob } = await startTransfer('complete');
   await halfWay(bottom, blob);
-  for (const layer of [top, middle]) assert.deepEqual(heard(layer, blobCommitted, blob), []);
+  for (const layer of [top, middle]) assert.deepEqual(eventsOf(layer, blobCommitted, blob), []);
   links.top.bandwidth = {};
-  for (const layer of [top, middle, bottom]) await arrives(layer, 'whole', image);
+  for (const layer of [top, middle, bottom]) await arrives(layer, 'complete', image);
   for (const layer of [top, middle, bottom]) {
-    assert.equal(await sameContent(cloud.host, layer.host, ['whole']), undefined);
-    assert.deepEqual(heard(layer, transferFailed, blob), []);
+    assert.equal(await firstDifference(cloud.host, layer.host, ['complete']), undefined);
+    assert.deepEqual(eventsOf(layer, transferFailed, blob), []);
   }
-  for (const link of Object.values(links)) assert.equal(crossed(link, blob), SIZE);
-  const early = links.bottom.requests.filter(({ path }) => path === `${ARRIVING_PATH}/${blob}`);
-  assert.ok(early.reduce((sum, { bytes }) => sum + bytes, 0) > SIZE / 2);
+  for (const link of Object.values(links)) assert.equal(crossedBytes(link, blob), SIZE);
+  const prefetched = links.bottom.requests.filter(({ path }) => path === `${ARRIVING_PATH}/${blob}`);
+  assert.ok(prefetched.reduce((sum, { bytes }) => sum + bytes, 0) > SIZE / 2);
 });
 
-test('the top is killed in the middle: it goes on, and what is below too, with what it has', async () => {
-  const { image, blob } = await begun('killed');
+test('after a kill of the top, it and the layers below continue with the bytes that they have', async () => {
+  const { image, blob } = await startTransfer('killed');
   await halfWay(bottom, blob);
   await top.kill('layer');
   links.top.bandwidth = {};
@@ -90,16 +90,16 @@ test('the top is killed in the middle: it goes on, and what is below too, with w
   for (const layer of [top, middle, bottom]) await arrives(layer, 'killed', image);
   await pass;
   for (const layer of [top, middle, bottom]) {
-    assert.equal(await sameContent(cloud.host, layer.host, ['killed']), undefined);
+    assert.equal(await firstDifference(cloud.host, layer.host, ['killed']), undefined);
   }
   for (const link of [links.middle, links.bottom]) {
-    const bytes = crossed(link, blob);
+    const bytes = crossedBytes(link, blob);
     assert.ok(bytes < SIZE * 1.1, `${bytes} of ${SIZE} bytes crossed`);
   }
 });
 
-test('the top gives up: what came below is kept, and goes on when it tries again', async () => {
-  const { image, blob, pass } = await begun('given-up');
+test('when a transfer of the top fails, the layers below keep their bytes and continue with its next attempt', async () => {
+  const { image, blob, pass } = await startTransfer('given-up');
   await halfWay(bottom, blob);
   links.top.fault(({ path }) => (path.endsWith(blob) ? { answer: { status: 403 } } : undefined));
   await links.top.down();
@@ -110,7 +110,7 @@ test('the top gives up: what came below is kept, and goes on when it tries again
   const [again] = await Promise.all([top.sync(), arrives(bottom, 'given-up', image)]);
   assert.deepEqual(again.failures, []);
   for (const layer of [top, middle, bottom]) {
-    assert.equal(await sameContent(cloud.host, layer.host, ['given-up']), undefined);
+    assert.equal(await firstDifference(cloud.host, layer.host, ['given-up']), undefined);
   }
-  for (const link of [links.middle, links.bottom]) assert.equal(crossed(link, blob), SIZE);
+  for (const link of [links.middle, links.bottom]) assert.equal(crossedBytes(link, blob), SIZE);
 });

@@ -1,16 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { ARRIVING_PATH } from '#proto/arriving.ts';
-import { reportPath } from '#proto/below.ts';
-import { CHANGES_PATH } from '#proto/changes.ts';
-import { tagDeleted, tagMoved } from '#proto/content.ts';
-import { passFinished } from '#proto/passes.ts';
-import { LINK_KEY, linkChanged, linkStatus } from '#proto/status.ts';
-import { type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
-import { deleteManifest, getManifest, pushArtifact, pushImage, referrersOf } from '../support/image.ts';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
+import { reportPath } from '#proto/status/layers-below.ts';
+import { LINK_KEY, linkChanged, linkStatus } from '#proto/status/status.ts';
+import { CHANGES_PATH } from '#proto/sync/changes.ts';
+import { passFinished } from '#proto/sync/passes.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { type FaultProxy, first, startProxy } from '../support/proxy/fault-proxy.ts';
+import {
+  deleteManifest,
+  getManifest,
+  pushArtifact,
+  pushImage,
+  referrersOf,
+} from '../support/registry/image.ts';
 
-/** top → middle → bottom, in which each tells the one below what changed. Each test has a repository of its own. */
+/** top → middle → bottom: each layer reports changes to its child. Each test has a repository of its own. */
 
 const stack = new AsyncDisposableStack();
 let top: TestLayer;
@@ -40,11 +46,11 @@ before(async () => {
 after(() => stack.disposeAsync());
 beforeEach(() => {
   link.fault();
-  link.forget();
+  link.clearRequests();
 });
 
-/** Requests, but for those that wait for a change, for what comes, and those that tell what happened. */
-const asked = () =>
+/** Requests of the middle, without long polls for changes, prefetches and reports. */
+const requests = () =>
   link.requests
     .filter(({ path, query }) => path !== CHANGES_PATH || query.get('wait') === '0')
     .filter(({ path }) => path !== reportPath('middle') && !path.startsWith(ARRIVING_PATH))
@@ -56,22 +62,25 @@ const arrives = (layer: TestLayer, repository: string, tag: string, digest: stri
     (moved) => moved.repository === repository && moved.tag === tag && moved.digest === digest,
   );
 
-test('a pass in which nothing has changed is one request', async () => {
+test('a pass without changes is one request', async () => {
   const { ok } = await middle.sync();
   assert.ok(ok);
-  assert.deepEqual(asked(), [`GET ${CHANGES_PATH}`]);
+  assert.deepEqual(requests(), [`GET ${CHANGES_PATH}`]);
 });
 
-test('a tag that moves at the top is at the bottom by itself, and nothing else is asked for', async () => {
+test('a tag that moves at the top moves at the bottom without a request for a pass, a list or a HEAD', async () => {
   const one = await pushImage(top.host, 'moves', 'v1', { layers: [{ seed: 'moves-1', size: 5_000 }] });
   await arrives(bottom, 'moves', 'v1', one.digest);
-  assert.ok(!asked().some((request) => /\/(tags\/list|_catalog|old\/)/.test(request)), asked().join('\n'));
-  assert.ok(!asked().some((request) => request.startsWith('HEAD')), asked().join('\n'));
+  assert.ok(
+    !requests().some((request) => /\/(tags\/list|_catalog|old\/)/.test(request)),
+    requests().join('\n'),
+  );
+  assert.ok(!requests().some((request) => request.startsWith('HEAD')), requests().join('\n'));
   const two = await pushImage(top.host, 'moves', 'v1', { layers: [{ seed: 'moves-2', size: 5_000 }] });
   await arrives(bottom, 'moves', 'v1', two.digest);
 });
 
-test('a deletion goes down by itself, and so do a referrer and its end', async () => {
+test('the deletion of a tag, a referrer and the deletion of a referrer reach the bottom', async () => {
   const image = await pushImage(top.host, 'referred', 'v1');
   const other = await pushImage(top.host, 'referred', 'v2', { layers: [2_000] });
   for (const { digest, tag } of [
@@ -82,18 +91,18 @@ test('a deletion goes down by itself, and so do a referrer and its end', async (
   }
   const list = async () => [...(await referrersOf(bottom.host, 'referred', image.digest))];
   const note = await pushArtifact(top.host, 'referred', { subject: image });
-  const inStep = async (layer: TestLayer) => assert.deepEqual((await layer.sync()).failures, []);
-  for (const layer of [middle, bottom]) await inStep(layer);
+  const syncs = async (layer: TestLayer) => assert.deepEqual((await layer.sync()).failures, []);
+  for (const layer of [middle, bottom]) await syncs(layer);
   assert.deepEqual(await list(), [note.digest]);
   await deleteManifest(top.host, 'referred', note.digest);
-  for (const layer of [middle, bottom]) await inStep(layer);
+  for (const layer of [middle, bottom]) await syncs(layer);
   assert.deepEqual(await list(), []);
   await deleteManifest(top.host, 'referred', other.digest);
   await bottom.event(tagDeleted, ({ repository, tag }) => repository === 'referred' && tag === 'v2');
   assert.ok(await getManifest(bottom.host, 'referred', 'v1'));
 });
 
-test('what a client puts in the middle goes up, and is no news for the middle', async () => {
+test('an image pushed to the middle reaches the top and the bottom, and is no change for the middle', async () => {
   const image = await pushImage(middle.host, 'own', 'v1');
   await arrives(top, 'own', 'v1', image.digest);
   await arrives(bottom, 'own', 'v1', image.digest);
@@ -102,30 +111,30 @@ test('what a client puts in the middle goes up, and is no news for the middle', 
   assert.equal((await getManifest(middle.host, 'own', 'v1'))?.digest, image.digest);
 });
 
-test('what could not be brought is tried again, although it is told no more', async () => {
-  link.fault(first(100, /\/owed\/manifests\//, { answer: { status: 404 } }));
-  await pushImage(top.host, 'owed', 'v1');
+test('content that a pass failed to take is tried again, although the feed does not report it again', async () => {
+  link.fault(first(100, /\/retried\/manifests\//, { answer: { status: 404 } }));
+  await pushImage(top.host, 'retried', 'v1');
   await middle.event(passFinished, ({ failures }) =>
-    failures.some(({ repository }) => repository === 'owed'),
+    failures.some(({ repository }) => repository === 'retried'),
   );
   link.fault();
   assert.deepEqual((await middle.sync()).failures, []);
-  assert.ok(await getManifest(middle.host, 'owed', 'v1'));
+  assert.ok(await getManifest(middle.host, 'retried', 'v1'));
 });
 
-test('restarts of both sides go on from where they were; what changed meanwhile is told', async () => {
+test('after a restart of both sides, the feed continues at the cursor and reports what changed meanwhile', async () => {
   await middle.sync();
   await middle.stop();
   const image = await pushImage(top.host, 'meanwhile', 'v1');
   await top.restart();
-  link.forget();
+  link.clearRequests();
   await middle.start();
   await middle.sync();
   assert.equal((await getManifest(middle.host, 'meanwhile', 'v1'))?.digest, image.digest);
-  assert.ok(!asked().some((request) => /\/(tags\/list|_catalog)/.test(request)), asked().join('\n'));
+  assert.ok(!requests().some((request) => /\/(tags\/list|_catalog)/.test(request)), requests().join('\n'));
 });
 
-test('a link that goes is said at once, and its return too', async () => {
+test('a link that fails is reported at once, and so is its recovery', async () => {
   await middle.sync();
   await link.down();
   await middle.event(linkChanged, ({ state }) => state === 'Offline', 15_000);
@@ -136,9 +145,9 @@ test('a link that goes is said at once, and its return too', async () => {
   await middle.event(linkChanged, ({ from, state }) => from !== undefined && state === 'Online');
 });
 
-test('a cursor that the parent does not know lets everything be compared', async () => {
+test('a cursor that is unknown to the parent leads to a complete comparison', async () => {
   await middle.sync();
-  link.forget();
+  link.clearRequests();
   link.fault(({ path, query }) =>
     path === CHANGES_PATH && query.get('wait') === '0' && query.has('after')
       ? {
@@ -151,10 +160,10 @@ test('a cursor that the parent does not know lets everything be compared', async
   );
   assert.ok((await middle.sync()).ok);
   link.fault();
-  assert.ok(asked().includes('GET /v2/old/tags/list'));
-  // Behind it is no place that the parent knows: everything once more, then it is one request again.
+  assert.ok(requests().includes('GET /v2/old/tags/list'));
+  // The parent does not know the faked cursor either: one more complete comparison, then one request again.
   assert.ok((await middle.sync()).ok);
-  link.forget();
+  link.clearRequests();
   assert.ok((await middle.sync()).ok);
-  assert.deepEqual(asked(), [`GET ${CHANGES_PATH}`]);
+  assert.deepEqual(requests(), [`GET ${CHANGES_PATH}`]);
 });

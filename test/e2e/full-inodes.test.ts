@@ -4,14 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { until } from '../gateway/layer.ts';
-import { pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
-import { ask } from '../support/registry.ts';
+import { pushImage } from '../support/registry/image.ts';
+import { request } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
-import { run } from '../support/terrace.ts';
+import { runCommand } from '../support/terrace.ts';
+import { until } from '../support/until.ts';
 
-test('a volume without an inode: the layer starts again, serves, and takes pushes once there are some', async (t) => {
+test('a layer restarts and serves reads without a free inode, and accepts pushes once some are free', async (t) => {
   await using volume = await smallVolume(128, 10_000);
   if (!volume) return t.skip('needs the right to mount');
   const folder = await mkdtemp(join(tmpdir(), 'terrace-full-inodes-'));
@@ -21,18 +21,19 @@ test('a volume without an inode: the layer starts again, serves, and takes pushe
   const data = join(volume.path, 'data');
   let digest = '';
   {
-    await using layer = await testLayer({ data, configFile, compact: true });
+    await using layer = await testLayer({ data, configFile, compact: 'hosted' });
     ({ digest } = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] }));
-    await until(() => existsSync(join(data, 'ballast-inodes')), 20_000);
+    await until(() => existsSync(join(data, 'ballast-inodes')));
   }
-  const empty = await volume.fillInodes(0);
-  await using layer = await testLayer({ data, configFile, compact: true });
-  assert.equal((await ask(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
-  const begin = async () => (await ask(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
-  assert.equal(await begin(), 507);
-  const { stdout } = await run('status', '--data', data);
-  assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: nothing new is taken/);
-  assert.equal((await ask(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
-  await empty();
-  await until(async () => (await begin()) === 202, 10_000);
+  const freeInodes = await volume.fillInodes(0);
+  await using layer = await testLayer({ data, configFile, compact: 'hosted' });
+  assert.equal((await request(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
+  const startUpload = async () =>
+    (await request(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
+  assert.equal(await startUpload(), 507);
+  const { stdout } = await runCommand('status', '--data', data);
+  assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
+  assert.equal((await request(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
+  await freeInodes();
+  await until(async () => (await startUpload()) === 202);
 });

@@ -4,30 +4,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault } from '#proto/fault.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { collectGarbage, garbageCollected } from '#proto/upkeep.ts';
-import { contentOf, digestOf } from '../support/content.ts';
+import { collectGarbage, garbageCollected } from '#proto/content/maintenance.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { patienceSignal, until } from '../support/patience.ts';
-import { random } from '../support/random.ts';
-import { ask } from '../support/registry.ts';
+import { contentOf, digestOf } from '../support/registry/content.ts';
+import { request } from '../support/registry/registry.ts';
+import { random } from '../support/time/random.ts';
+import { patienceSignal, until } from '../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 const CLIENTS = full ? 200 : 16;
 const GRACE_MS = 1_000;
-/** A program that ran so long comes back at once; one that ends sooner is left alone for longer each time. */
-const SETTLED_MS = full ? 31_000 : 0;
-/** So much has to happen; a kill comes after each `PUSHES / KILLS` of the pushes. */
+/** The supervisor restarts a program that ran for this time at once, and one that ends sooner later each time. */
+const STABLE_MS = full ? 31_000 : 0;
+/** The minimum of each. The kills are spread over the pushes. */
 const PUSHES = full ? 6_000 : 36;
 const KILLS = full ? 24 : 3;
-/** Without one that was answered there is no garbage. */
+/** Without a confirmed deletion there is no garbage. */
 const DELETES = full ? 100 : 1;
 const RUNS = full ? 30 : 3;
 const REPOSITORIES = 3;
-/** Then pushes go to other repositories: one that is pushed to keeps all that it has. */
+/** Pushes move to other repositories: one with an open upload keeps all of its content. */
 const MOVE_MS = 1_000;
-/** Layers that pushes share, so that what one deletes another pushes again. */
+/** Layers that images share, so that deleted blobs are pushed again. */
 const SHARED = 12;
 const PROGRAMS = ['gateway', 'storage', 'nats-server', 'syncer-1'];
 
@@ -36,7 +36,7 @@ let configFile: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'terrace-garbage-'));
   configFile = join(folder, 'layer.yaml');
-  // An upload that a kill left open would keep all of its repository for a day.
+  // By default, an upload that a kill left open protects all content of its repository for a day.
   const garbage = `{ enabled: false, grace: PT${GRACE_MS / 1_000}S, uploads: PT2S }`;
   await writeFile(configFile, `mode: ReadWrite\ngarbageCollection: ${garbage}\n`);
 });
@@ -44,14 +44,14 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 type Image = { repository: string; bytes: Buffer; digest: string; layers: Buffer[] };
 
-/** Clients that push, pull and delete through whatever happens, and know what they were told. */
-class Crowd {
+/** Clients that push, pull and delete despite failures, and record the pushes that were confirmed. */
+class Clients {
   readonly #layer: TestLayer;
   readonly #next: () => number;
   readonly #shared: Buffer[];
-  /** Answered 201, and nobody asked to delete it since. */
-  readonly kept = new Map<string, Image>();
-  readonly counts = { pushed: 0, again: 0, pulled: 0, deleted: 0 };
+  /** Images whose push was answered 201, and whose deletion no client has requested since. */
+  readonly confirmed = new Map<string, Image>();
+  readonly counts = { pushed: 0, retried: 0, pulled: 0, deleted: 0 };
   #serial = 0;
 
   constructor(layer: TestLayer, next: () => number) {
@@ -62,20 +62,20 @@ class Crowd {
     );
   }
 
-  async live(over: () => boolean): Promise<void> {
-    while (!over()) {
+  async run(isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
       const dice = this.#next();
-      if (dice < 0.6 || this.kept.size === 0) await this.#push();
+      if (dice < 0.6 || this.confirmed.size === 0) await this.#push();
       else {
-        const known = [...this.kept.values()];
-        const image = known[this.#below(known.length)] as Image;
+        const images = [...this.confirmed.values()];
+        const image = images[this.#below(images.length)] as Image;
         if (dice < 0.8) await this.#pull(image);
         else await this.delete(image);
       }
     }
   }
 
-  /** Byte for byte what was pushed. */
+  /** Compares the image with what was pushed, byte for byte. */
   async check({ repository, bytes, digest, layers }: Image): Promise<void> {
     const manifest = await this.#answer(`/v2/${repository}/manifests/${digest}`);
     assert.equal(manifest?.status, 200, `manifest ${digest} of ${repository}`);
@@ -88,7 +88,7 @@ class Crowd {
   }
 
   async delete({ repository, digest }: Image): Promise<boolean> {
-    this.kept.delete(digest);
+    this.confirmed.delete(digest);
     const answer = await this.#ask(`/v2/${repository}/manifests/${digest}`, { method: 'DELETE' });
     if (answer?.status === 202) this.counts.deleted += 1;
     return answer?.status === 202 || answer?.status === 404;
@@ -96,13 +96,14 @@ class Crowd {
 
   async #pull(image: Image): Promise<void> {
     const manifest = await this.#ask(`/v2/${image.repository}/manifests/${image.digest}`);
-    // Somebody may delete it meanwhile.
+    // Another client may delete it meanwhile.
     if (manifest?.status === 200) assert.ok(manifest.bytes.equals(image.bytes));
-    else if (manifest?.status === 404) assert.ok(!this.kept.has(image.digest), `${image.digest} is lost`);
+    else if (manifest?.status === 404)
+      assert.ok(!this.confirmed.has(image.digest), `${image.digest} is lost`);
     this.counts.pulled += 1;
   }
 
-  /** As clients push: what is there is not sent again, then the manifest; once more where something was in the way. */
+  /** As real clients: first the blobs that are missing, then the manifest. A failed push is repeated. */
   async #push(): Promise<void> {
     const time = Math.floor(Date.now() / MOVE_MS) % 1_000;
     const repository = `app-${time}/${this.#below(REPOSITORIES)}`;
@@ -118,13 +119,13 @@ class Crowd {
     const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: rest }));
     const image = { repository, bytes, digest: digestOf(bytes), layers };
     for (let attempt = 0; attempt < 5; attempt += 1) {
-      if (attempt > 0) this.counts.again += 1;
+      if (attempt > 0) this.counts.retried += 1;
       if (!(await this.#pushLayers(image))) continue;
       const headers = { 'content-type': mediaType };
       const path = `/v2/${repository}/manifests/v${this.#serial % 50}`;
       const answer = await this.#ask(path, { method: 'PUT', headers, body: bytes as Buffer<ArrayBuffer> });
       if (answer?.status !== 201) continue;
-      this.kept.set(image.digest, image);
+      this.confirmed.set(image.digest, image);
       this.counts.pushed += 1;
       return;
     }
@@ -142,27 +143,27 @@ class Crowd {
     return true;
   }
 
-  /** @returns undefined where no whole answer came: nothing was promised then */
+  /** @returns undefined without a complete answer: nothing was confirmed then */
   async #ask(path: string, init: RequestInit = {}): Promise<{ status: number; bytes: Buffer } | undefined> {
     try {
-      const asked = { ...init, signal: patienceSignal(10_000) } as Parameters<typeof ask>[2];
-      const response = await ask(this.#layer.url, path, asked);
+      const bounded = { ...init, signal: patienceSignal(10_000) } as Parameters<typeof request>[2];
+      const response = await request(this.#layer.url, path, bounded);
       return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()) };
     } catch {
-      // A gateway that was killed comes back in a moment.
+      // A gateway that was killed is restarted soon.
       await sleep(50 + 100 * this.#next());
       return undefined;
     }
   }
 
-  /** Waits for a program that was killed last to be back. */
+  /** Repeats the request until a program that was killed has been restarted. */
   async #answer(path: string): Promise<{ status: number; bytes: Buffer } | undefined> {
     let answer: { status: number; bytes: Buffer } | undefined;
-    const answered = async () => {
+    const isAnswered = async () => {
       answer = await this.#ask(path);
       return answer !== undefined && answer.status < 500;
     };
-    await until(answered, `an answer for ${path}`);
+    await until(isAnswered, `an answer for ${path}`);
     return answer;
   }
 
@@ -171,16 +172,16 @@ class Crowd {
   }
 }
 
-/** Eight at a time. */
-async function each<T>(items: Iterable<T>, task: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items];
-  const runner = async () => {
-    for (let item = left.pop(); item !== undefined; item = left.pop()) await task(item);
+/** Runs the task for each item, eight at a time. */
+async function forEach<T>(items: Iterable<T>, task: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const worker = async () => {
+    for (let item = queue.pop(); item !== undefined; item = queue.pop()) await task(item);
   };
-  await Promise.all(Array.from({ length: 8 }, runner));
+  await Promise.all(Array.from({ length: 8 }, worker));
 }
 
-/** A run goes on in storage where nobody waits for it any more. */
+/** A run continues in storage after its caller has timed out. */
 async function collect(layer: TestLayer, patienceMs = 10_000) {
   try {
     const signal = AbortSignal.timeout(patienceMs);
@@ -191,58 +192,62 @@ async function collect(layer: TestLayer, patienceMs = 10_000) {
   }
 }
 
-test('pushes, pulls and deletes while garbage is collected every second and processes are killed: no push is lost', async (t) => {
+test('no push is lost while clients push, pull and delete, garbage is collected and processes are killed', async (t) => {
   const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
   t.diagnostic(`TERRACE_SEED=${seed}`);
   const next = random(seed);
   await using layer = await testLayer({ configFile });
-  const crowd = new Crowd(layer, next);
-  const tally = { runs: 0, links: 0, blobs: 0, kills: 0 };
+  const clients = new Clients(layer, next);
+  const stats = { runs: 0, links: 0, blobs: 0, kills: 0 };
   const limit = patienceSignal(full ? 600_000 : 60_000);
-  const enough = () =>
-    crowd.counts.pushed >= PUSHES &&
-    crowd.counts.deleted >= DELETES &&
-    tally.kills >= KILLS &&
-    tally.runs >= RUNS;
-  const over = () => enough() || limit.aborted;
+  const isEnough = () =>
+    clients.counts.pushed >= PUSHES &&
+    clients.counts.deleted >= DELETES &&
+    stats.kills >= KILLS &&
+    stats.runs >= RUNS;
+  const isOver = () => isEnough() || limit.aborted;
   layer.bus().listen(garbageCollected, ({ data }) => {
-    tally.runs += 1;
-    tally.links += data.links;
-    tally.blobs += data.blobs;
+    stats.runs += 1;
+    stats.links += data.links;
+    stats.blobs += data.blobs;
   });
-  const collecting = async () => {
-    for (; !over(); await sleep(GRACE_MS)) await collect(layer, 1_000);
+  const collectRepeatedly = async () => {
+    for (; !isOver(); await sleep(GRACE_MS)) await collect(layer, 1_000);
   };
-  const killing = async () => {
+  const killPrograms = async () => {
     const killed = new Map<string, number>();
-    for (; !over() && tally.kills < KILLS; await sleep(20)) {
-      if (crowd.counts.pushed < ((tally.kills + 1) * PUSHES) / (KILLS + 1)) continue;
+    for (; !isOver() && stats.kills < KILLS; await sleep(20)) {
+      if (clients.counts.pushed < ((stats.kills + 1) * PUSHES) / (KILLS + 1)) continue;
       const program = PROGRAMS[Math.floor(next() * PROGRAMS.length)] as string;
       if (layer.pids()[program] === undefined) continue;
-      if (Date.now() - (killed.get(program) ?? 0) < SETTLED_MS) continue;
+      if (Date.now() - (killed.get(program) ?? 0) < STABLE_MS) continue;
       killed.set(program, Date.now());
-      layer.killNow(program);
-      tally.kills += 1;
+      layer.killWithoutWaiting(program);
+      stats.kills += 1;
     }
   };
-  await Promise.all([collecting(), killing(), ...Array.from({ length: CLIENTS }, () => crowd.live(over))]);
-  t.diagnostic(JSON.stringify({ ...tally, ...crowd.counts }));
-  assert.ok(enough(), `not enough happened: ${JSON.stringify({ ...tally, ...crowd.counts })}`);
+  await Promise.all([
+    collectRepeatedly(),
+    killPrograms(),
+    ...Array.from({ length: CLIENTS }, () => clients.run(isOver)),
+  ]);
+  t.diagnostic(JSON.stringify({ ...stats, ...clients.counts }));
+  assert.ok(isEnough(), `too little happened: ${JSON.stringify({ ...stats, ...clients.counts })}`);
 
-  // Whatever is left of the grace runs out, and what is garbage goes.
-  const collected = async (blobs: number) => {
-    const are = async () => {
-      if (tally.blobs < blobs) await collect(layer);
-      return tally.blobs >= blobs;
+  // All grace ends, then the garbage is deleted.
+  const collectBlobs = async (blobs: number) => {
+    const areCollected = async () => {
+      if (stats.blobs < blobs) await collect(layer);
+      return stats.blobs >= blobs;
     };
-    await until(are, () => `${tally.blobs} blobs were collected, not ${blobs}`);
+    await until(areCollected, () => `${stats.blobs} blobs were collected, not ${blobs}`);
   };
   await sleep(GRACE_MS);
-  await collected(1);
-  await each(crowd.kept.values(), (image) => crowd.check(image));
+  await collectBlobs(1);
+  await forEach(clients.confirmed.values(), (image) => clients.check(image));
 
-  // Of each image at least the manifest and its own layer.
-  const last = [...crowd.kept.values()];
-  await each(last, async (image) => assert.ok(await crowd.delete(image)));
-  await collected(tally.blobs + 2 * last.length);
+  // At least the manifest and the own layer of each image.
+  const remaining = [...clients.confirmed.values()];
+  await forEach(remaining, async (image) => assert.ok(await clients.delete(image)));
+  await collectBlobs(stats.blobs + 2 * remaining.length);
 });

@@ -2,20 +2,21 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createToken } from '#proto/accounts.ts';
-import type { Tls } from '#proto/configuration.ts';
-import { actionsOfChild } from '#proto/permission-words.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { ApiProxy } from '../support/api-proxy.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
+import { actionsOfChild } from '#proto/accounts/permission-words.ts';
+import type { Tls } from '#proto/document/configuration.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
 import { Authority } from '../support/certificates.ts';
-import { Clients } from '../support/clients.ts';
-import { pushImage, sameContent } from '../support/image.ts';
+import { ApiProxy } from '../support/iot-edge/api-proxy.ts';
+import { WorkloadApi } from '../support/iot-edge/workload-api.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { WorkloadApi } from '../support/workload-api.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { firstDifference, pushImage } from '../support/registry/image.ts';
 
 /**
- * Three devices in a row, each with IoT Edge's API proxy on its one port, whose certificate is the daemon's: the top one
- * with a registry, one without, and below it one with a registry, which trusts the device above as its daemon says.
+ * Three IoT Edge devices, one below the other, each with the API proxy on its only port and a certificate of its
+ * daemon. The top one and the lowest one have a registry, the one between has none. The registry of the lowest device
+ * trusts the device above by the trust bundle of its daemon.
  */
 
 const stack = new AsyncDisposableStack();
@@ -30,7 +31,7 @@ let upper: ApiProxy;
 let between: ApiProxy;
 let sync: { name: string; passwordFile: string; password: string };
 
-/** What the proxy module asks its daemon for, as the files that nginx reads. */
+/** A certificate that the proxy module requests from its daemon, in the files that nginx reads. */
 async function certificate(name: string): Promise<Tls> {
   const issued = await workloadOf(device.env)?.serverCertificate('localhost');
   const files = {
@@ -49,7 +50,7 @@ before(async () => {
   trust = await authority.trustFolder();
   top = stack.use(await testLayer({ name: 'top', challenge: 'Basic', compact: 'hosted' }));
   for (const name of ['terrace', 'line/app']) {
-    const image = await clients.image(name);
+    const image = await clients.buildSmallImage(name);
     await clients.podman('push', '--tls-verify=false', image, `docker://${top.host}/${name}:1`);
   }
   await pushImage(top.host, 'line/data', '1', { layers: [2_000_000, 30_000] });
@@ -63,14 +64,14 @@ before(async () => {
   between = stack.use(await ApiProxy.start({ tls: await certificate('between'), to }));
 });
 
-test('the lowest device pulls its module by its sync token, then its registry syncs and serves the next', async () => {
+test('the lowest device pulls its module with its sync token, then its registry syncs and serves pulls', async () => {
   const creds = ['--cert-dir', trust, '--creds', `${sync.name}:${sync.password}`];
   await clients.podman('pull', '-q', ...creds, `${between.host}/terrace:1`);
   await assert.rejects(
     clients.podman('pull', '-q', '--cert-dir', trust, '--creds', 'line-1:wrong', `${between.host}/terrace:1`),
   );
 
-  // Its hub is away, so it starts with what its twin last said.
+  // Its hub is unreachable, so it starts with the last document of its twin.
   const data = join(clients.folder, 'data');
   await mkdir(data);
   const text = JSON.stringify({ repositories: ['line/*', 'terrace'] });
@@ -88,20 +89,20 @@ test('the lowest device pulls its module by its sync token, then its registry sy
     name: 'plant',
     actions: ['repositories/*/content/read', 'repositories/*/metadata/read'],
   });
-  const above = `http://${sync.name}:${encodeURIComponent(sync.password)}@${top.host}`;
-  const inside = `http://plant:${encodeURIComponent(password)}@${below.host}`;
-  assert.equal(await sameContent(above, inside, ['line/app', 'line/data', 'terrace']), undefined);
+  const topHost = `http://${sync.name}:${encodeURIComponent(sync.password)}@${top.host}`;
+  const lowestHost = `http://plant:${encodeURIComponent(password)}@${below.host}`;
+  assert.equal(await firstDifference(topHost, lowestHost, ['line/app', 'line/data', 'terrace']), undefined);
 
   await using front = await ApiProxy.start({ tls: await certificate('front'), to: { gateway: below.host } });
   const plant = ['--cert-dir', trust, '--creds', `plant:${password}`];
   await clients.podman('pull', '-q', ...plant, `${front.host}/line/app:1`);
 
   for (const proxy of [upper, between]) {
-    const asked = await proxy.asked();
+    const requests = await proxy.requests();
     assert.deepEqual(
-      asked.filter((line) => !/ \/v2/.test(line)),
+      requests.filter((line) => !/ \/v2/.test(line)),
       [],
-      'a layer without a registry passes on nothing but /v2',
+      'the proxies between registries forward nothing but /v2',
     );
   }
 });

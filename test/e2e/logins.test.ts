@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createToken } from '#proto/accounts.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
 import { Authority } from '../support/certificates.ts';
-import { Clients } from '../support/clients.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { Clients } from '../support/registry/clients.ts';
 
-/** Real clients log in, push, pull and delete: asked for Bearer tokens or for Basic, over TLS and without it. */
+/** Real clients log in, push, pull and delete, with each challenge, over HTTP and HTTPS. */
 
 type Login = { name: string; password: string };
-const line = 'repositories/line/*';
-const every = ['content/read', 'content/write', 'content/delete', 'metadata/read', 'metadata/write'];
+const REPOSITORIES = 'repositories/line/*';
+const ACTIONS = ['content/read', 'content/write', 'content/delete', 'metadata/read', 'metadata/write'];
 
 let authority: Authority;
 before(async () => {
@@ -20,7 +20,7 @@ after(() => authority[Symbol.asyncDispose]());
 
 for (const scheme of ['http', 'https'] as const) {
   for (const challenge of ['Bearer', 'Basic'] as const) {
-    // Each of the four words once; the other two pairs in the long form.
+    // Each scheme and each challenge once; the other two pairs in the full run.
     if (process.env.TERRACE_FULL !== '1' && (scheme === 'http') !== (challenge === 'Bearer')) continue;
     describe(`${challenge} over ${scheme}`, () => {
       let layer: TestLayer;
@@ -31,29 +31,29 @@ for (const scheme of ['http', 'https'] as const) {
       before(async () => {
         const tls = scheme === 'https' ? await authority.issue(`${challenge}`) : undefined;
         layer = await testLayer({ challenge, compact: 'hosted', ...(tls && { tls }) });
-        const make = async (name: string, actions: string[]) => {
+        const create = async (name: string, actions: string[]) => {
           const { password } = await layer.bus().call(createToken, { name, actions });
           return { name, password };
         };
-        writer = await make(
+        writer = await create(
           'writer',
-          every.map((action) => `${line}/${action}`),
+          ACTIONS.map((action) => `${REPOSITORIES}/${action}`),
         );
-        reader = await make('reader', [`${line}/content/read`, `${line}/metadata/read`]);
+        reader = await create('reader', [`${REPOSITORIES}/content/read`, `${REPOSITORIES}/metadata/read`]);
         const trust = await authority.trustFolder();
-        const words = (prefix: string) =>
+        const tlsOptions = (prefix: string) =>
           tls ? [`--${prefix}cert-dir`, trust] : [`--${prefix}tls-verify=false`];
-        options = { client: words(''), to: words('dest-'), from: words('src-') };
+        options = { client: tlsOptions(''), to: tlsOptions('dest-'), from: tlsOptions('src-') };
       });
       after(() => layer[Symbol.asyncDispose]());
 
-      const login = async (clients: Clients, program: 'podman' | 'buildah' | 'skopeo', who: Login) =>
-        clients[program]('login', ...options.client, '-u', who.name, '-p', who.password, layer.host);
+      const login = async (clients: Clients, program: 'podman' | 'buildah' | 'skopeo', account: Login) =>
+        clients[program]('login', ...options.client, '-u', account.name, '-p', account.password, layer.host);
 
-      test('podman logs in, pushes, and buildah pulls the same with that login', async () => {
+      test('podman logs in and pushes, and buildah pulls the image with the same login', async () => {
         await using clients = await Clients.create();
         const reference = `docker://${layer.host}/line/podman:1`;
-        const image = await clients.image(challenge);
+        const image = await clients.buildSmallImage(challenge);
         const digestFile = join(clients.folder, 'digest');
         await assert.rejects(
           clients.podman('push', ...options.client, image, reference),
@@ -71,7 +71,7 @@ for (const scheme of ['http', 'https'] as const) {
       test('skopeo copies in, lists, copies out and deletes', async () => {
         await using clients = await Clients.create();
         await login(clients, 'skopeo', writer);
-        const image = await clients.image(`skopeo ${challenge}`);
+        const image = await clients.buildSmallImage(`skopeo ${challenge}`);
         const folder = (name: string) => `dir:${join(clients.folder, name)}`;
         const reference = `docker://${layer.host}/line/skopeo:1`;
         const other = `docker://${layer.host}/line/again:1`;
@@ -93,10 +93,10 @@ for (const scheme of ['http', 'https'] as const) {
         assert.deepEqual(JSON.parse(tags).Tags, ['1']);
       });
 
-      test('who may only read reads, and the client says that the rest is denied', async () => {
+      test('an account with read access pulls, and clients report every other action as denied', async () => {
         await using clients = await Clients.create();
         await login(clients, 'buildah', writer);
-        const image = await clients.image(`read ${challenge}`);
+        const image = await clients.buildSmallImage(`read ${challenge}`);
         const reference = `docker://${layer.host}/line/read:1`;
         await clients.buildah('push', ...options.client, image, reference);
         await login(clients, 'skopeo', reader);

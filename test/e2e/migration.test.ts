@@ -3,19 +3,19 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createToken } from '#proto/accounts.ts';
-import { environmentFields } from '#proto/module-environment.ts';
-import { actionsOfChild } from '#proto/permission-words.ts';
-import { connectOperator } from '../../cli/connect.ts';
-import { pushImage, sameContent } from '../support/image.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
+import { actionsOfChild } from '#proto/accounts/permission-words.ts';
+import { environmentFields } from '#proto/document/resolve/module-environment.ts';
+import { connectOperator } from '../../cli/connection/connect.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { until } from '../support/patience.ts';
 import { freePort } from '../support/ports.ts';
-import { ask } from '../support/registry.ts';
-import { run, typeIn } from '../support/terrace.ts';
+import { firstDifference, pushImage } from '../support/registry/image.ts';
+import { request } from '../support/registry/registry.ts';
+import { runCommand, startCommandWith } from '../support/terrace.ts';
+import { until } from '../support/until.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
 
-/** A deployment that was written for the connected registry moves over by the name of its image. */
+/** A deployment of the connected registry runs as a layer after a change of its image name only. */
 
 let parent: TestLayer;
 let data: string;
@@ -32,59 +32,59 @@ after(async () => {
 
 const READ = ['repositories/*/content/read', 'repositories/*/metadata/read'];
 
-/** All that a layer has written anywhere but its content, and to its log. */
-async function written(folder: string, without: string): Promise<string> {
+/** Text of all files of a layer except one. */
+async function textsOf(folder: string, excluded: string): Promise<string> {
   const names = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = names.filter((one) => one.isFile() && join(one.parentPath, one.name) !== without);
+  const files = names.filter((one) => one.isFile() && join(one.parentPath, one.name) !== excluded);
   const texts = files.map((one) => readFile(join(one.parentPath, one.name), 'latin1').catch(() => ''));
   return (await Promise.all(texts)).join('\n');
 }
 
-test("the quickstart's environment comes up, syncs by its sync token, and lets in who has a token", async () => {
+test("a layer with the quickstart's environment syncs with its sync token and serves clients with a token", async () => {
   await pushImage(parent.host, 'hello-world', '1', { layers: [200_000] });
   const actions = actionsOfChild('myconnectedmirror', 'ReadOnly', ['*']);
   const token = 'mymirror-sync';
   const { password } = await parent.bus().call(createToken, { name: token, actions });
-  const outside = await parent.bus().call(createToken, { name: 'client', actions: READ });
+  const parentClient = await parent.bus().call(createToken, { name: 'client', actions: READ });
   const [host, port] = parent.host.split(':') as [string, string];
   const listen = `127.0.0.1:${await freePort()}`;
   const env = {
     ...environmentOf(nestedModule({ token, password, port: Number(port), protocol: 'http' })),
-    // What edgeAgent sets in a nested edge; and in place of the bind mount and the network of the containers:
+    // Set by edgeAgent on a nested device. The other two replace the bind mount and the network of the container.
     IOTEDGE_PARENTHOSTNAME: host,
     ACR_REGISTRY_DATA_VOLUME: data,
     TERRACE_LISTEN: listen,
   };
-  await using up = typeIn(env, 'up', '--compact', '--log-json');
-  await up.says(/listening on http/);
+  await using up = startCommandWith(env, 'up', '--compact', '--log-json');
+  await up.untilOutput(/listening on http/);
   for (const path of ['/v2/', '/v2/hello-world/manifests/1']) {
-    assert.equal((await ask(listen, path)).status, 401, 'nobody comes in while there is no token');
+    assert.equal((await request(listen, path)).status, 401, 'every request is refused while no token exists');
   }
-  assert.equal((await ask(listen, '/healthz')).status, 200);
+  assert.equal((await request(listen, '/healthz')).status, 200);
 
   await using bus = await connectOperator(data, 'terrace-test');
   const client = await bus.call(createToken, { name: 'client', actions: READ });
-  const inside = `http://client:${client.password}@${listen}`;
+  const layerHost = `http://client:${client.password}@${listen}`;
   await until(
-    async () => (await ask(inside, '/v2/hello-world/manifests/1')).status === 200,
+    async () => (await request(layerHost, '/v2/hello-world/manifests/1')).status === 200,
     () => up.text.slice(-3_000),
   );
-  const above = `http://client:${outside.password}@${parent.host}`;
-  assert.equal(await sameContent(above, inside, ['hello-world']), undefined);
-  const push = await ask(inside, '/v2/hello-world/blobs/uploads/', { method: 'POST' });
+  const parentHost = `http://client:${parentClient.password}@${parent.host}`;
+  assert.equal(await firstDifference(parentHost, layerHost, ['hello-world']), undefined);
+  const push = await request(layerHost, '/v2/hello-world/blobs/uploads/', { method: 'POST' });
   assert.equal(push.status, 403, 'ReadOnly, as in the connected registry');
 
-  const status = await run('status', '--json', '--data', data);
+  const status = await runCommand('status', '--json', '--data', data);
   assert.match(status.text, /myconnectedmirror/);
   const file = join(data, 'parent.password');
   assert.equal(await readFile(file, 'utf8'), password);
   assert.equal((await stat(file)).mode & 0o777, 0o600);
-  for (const text of [up.text, status.text, await written(data, file)]) {
-    assert.ok(!text.includes(password), 'the password stands in its file only');
+  for (const text of [up.text, status.text, await textsOf(data, file)]) {
+    assert.ok(!text.includes(password), 'the password is in its file only');
   }
 });
 
-test('a top layer has its parent in the cloud, listens as the connected registry does, and keeps its volume', () => {
+test('the environment of a top layer sets its cloud parent, the port of the connected registry and its volume', () => {
   const env = environmentOf(topModule({ token: 'mirror', password: 'a=b==' }));
   const { fields, password } = environmentFields(env, '/var/acr/data', () => false);
   assert.deepEqual(fields, {
@@ -99,15 +99,15 @@ test('a top layer has its parent in the cloud, listens as the connected registry
   assert.equal(password, 'a=b==');
 });
 
-test('a connection string that is not valid ends with words, and starts nothing', async () => {
-  await using up = typeIn(
+test('an invalid connection string is refused with the reason, and nothing is started', async () => {
+  await using up = startCommandWith(
     {
       ACR_REGISTRY_CONNECTION_STRING: 'ConnectedRegistryName=a',
       ACR_REGISTRY_DATA_VOLUME: join(data, 'none'),
     },
     'up',
   );
-  assert.equal(await up.ended(), 2);
+  assert.equal(await up.exited(), 2);
   assert.match(up.text, /^terrace: ACR_REGISTRY_CONNECTION_STRING lacks ParentGatewayEndpoint/);
   await assert.rejects(stat(join(data, 'none')), { code: 'ENOENT' });
 });

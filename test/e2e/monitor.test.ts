@@ -3,14 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'nats';
-import { tagMoved } from '#proto/content.ts';
-import { typeOf } from '../../cli/event-text.ts';
-import { until } from '../gateway/layer.ts';
-import { pushImage } from '../support/image.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
+import { typeOf } from '../../cli/text/event-text.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { Monitor, monitorFolder, type Seen } from '../support/monitor.ts';
+import { Monitor, type MonitorEvent, monitorFolder } from '../support/monitor.ts';
+import { pushImage } from '../support/registry/image.ts';
+import { until } from '../support/until.ts';
 
-/** A monitor with the plain `nats` package: the program of the README, as it stands there. */
+/** A monitor with the plain `nats` package: the program of the guide, as it is written there. */
 
 const stack = new AsyncDisposableStack();
 let layer: TestLayer;
@@ -18,12 +18,11 @@ let folder: string;
 
 before(async () => {
   layer = stack.use(await testLayer({ compact: 'hosted' }));
-  const made = stack.use(await monitorFolder());
-  folder = made.path;
+  ({ path: folder } = stack.use(await monitorFolder()));
 });
 after(() => stack.disposeAsync());
 
-const tagged = (tag: string) => (seen: Seen) => seen.data.tag === tag;
+const tagged = (tag: string) => (seen: MonitorEvent) => seen.data.tag === tag;
 
 const push = async (...tags: string[]) => {
   for (const tag of tags) {
@@ -32,36 +31,36 @@ const push = async (...tags: string[]) => {
   }
 };
 
-test('a monitor is told each event once, across kill -9 of itself and of the bus', async () => {
+test('a monitor receives each event once, across kill -9 of itself and of nats-server', async () => {
   {
     await using first = new Monitor(folder, layer.data, 'events.tag.>');
     await push('a', 'b');
-    await first.sees(tagged('b'));
-    // What it has in hand when it is killed comes again, and nothing that is behind it before.
+    await first.untilEvent(tagged('b'));
+    // An event that it is handling when it is killed is delivered again, before any later one.
     first.pause();
     await push('c');
   }
   await using second = new Monitor(folder, layer.data, 'events.tag.>');
-  await second.sees(tagged('c'));
-  layer.killNow('nats-server');
+  await second.untilEvent(tagged('c'));
+  layer.killWithoutWaiting('nats-server');
   await until(async () => (await fetch(`${layer.url}/healthz`)).status === 200);
   await push('d', 'e');
-  await second.sees(tagged('e'));
-  const seen = await second.seen();
+  await second.untilEvent(tagged('e'));
+  const seen = await second.events();
 
-  const kept: { sequence: number; tag: string }[] = [];
+  const stored: { sequence: number; tag: string }[] = [];
   for await (const past of layer.bus().history({})) {
     if (!('event' in past) || typeOf(past.event) !== 'tag.moved') continue;
-    kept.push({ sequence: past.sequence, tag: (past.event.data as { tag: string }).tag });
+    stored.push({ sequence: past.sequence, tag: (past.event.data as { tag: string }).tag });
   }
   assert.deepEqual(
     seen.map(({ sequence, data: { tag } }) => ({ sequence, tag })),
-    kept,
+    stored,
   );
-  assert.deepEqual([...new Set(kept.map(({ tag }) => tag))], ['a', 'b', 'c', 'd', 'e']);
+  assert.deepEqual([...new Set(stored.map(({ tag }) => tag))], ['a', 'b', 'c', 'd', 'e']);
 });
 
-test('a monitor can change nothing', async () => {
+test('a monitor can publish no request, event or JetStream message', async () => {
   const read = async (file: string) => (await readFile(join(layer.data, 'bus', file), 'utf8')).trim();
   const bus = await connect({
     servers: await read('url'),

@@ -1,5 +1,5 @@
 /**
- * What the connected registry's quickstarts for IoT Edge deploy: the module of a top layer, and that of a nested one
+ * Modules that the connected registry's quickstarts for IoT Edge deploy: of a top layer, and of a nested one
  * (MicrosoftDocs/azure-docs, "Deploy a connected registry to an IoT Edge device", and its tutorial for a nested one).
  */
 type Module = {
@@ -40,6 +40,6 @@ export const nestedModule = (login: {
     `ConnectedRegistryName=MyConnectedMirror;SyncTokenName=${login.token};SyncTokenPassword=${login.password};ParentGatewayEndpoint=$IOTEDGE_PARENTHOSTNAME:${login.port};ParentEndpointProtocol=${login.protocol}`,
   );
 
-/** As edgeAgent hands it to the container. */
+/** The environment that edgeAgent gives to the container. */
 export const environmentOf = ({ env }: Module): Record<string, string> =>
   Object.fromEntries(Object.entries(env).map(([name, { value }]) => [name, value]));

@@ -3,18 +3,25 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type Descriptor, mediaTypes } from '#proto/oci.ts';
-import { Clients } from '../support/clients.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
-import { FaultProxy } from '../support/fault-proxy.ts';
-import { getManifest, pushArtifact, pushBlob, pushManifest, referrersOf, tagsOf } from '../support/image.ts';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import type { Pushed } from '../support/registry.ts';
-import { pushTar } from '../support/tar.ts';
+import { FaultProxy } from '../support/proxy/fault-proxy.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
+import {
+  getManifest,
+  pushArtifact,
+  pushBlob,
+  pushManifest,
+  referrersOf,
+  tagsOf,
+} from '../support/registry/image.ts';
+import type { Pushed } from '../support/registry/registry.ts';
+import { pushTar } from '../support/registry/tar.ts';
 
 /**
- * Indexes of three platforms in the cloud; a layer that wants one platform of the highest version, and a layer below
- * it. What comes later stands on what came before, in the order of the tests.
+ * Indexes of three platforms in the cloud, a layer that selects one platform of the highest version, and a layer below
+ * it. The tests build on each other.
  */
 
 const REPOSITORY = 'multi/app';
@@ -66,7 +73,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** As build tools push it: an index of three platforms, and the attestation of one of them. */
+/** Pushes an index of three platforms and the attestation of one of them, as build tools do. */
 async function pushMulti(tag: string): Promise<Multi> {
   const entries = [];
   for (const architecture of ARCHITECTURES) entries.push([architecture, await pushChild(tag, architecture)]);
@@ -82,11 +89,11 @@ async function pushMulti(tag: string): Promise<Multi> {
     mediaType,
     manifests: [
       ...ARCHITECTURES.map((architecture) => ({
-        ...slim(children[architecture]),
+        ...descriptorOf(children[architecture]),
         platform: { os: 'linux', architecture },
       })),
       {
-        ...slim(attestation),
+        ...descriptorOf(attestation),
         platform: { os: 'unknown', architecture: 'unknown' },
         annotations: {
           'vnd.docker.reference.type': 'attestation-manifest',
@@ -98,9 +105,9 @@ async function pushMulti(tag: string): Promise<Multi> {
   return { index, children, attestation };
 }
 
-const slim = ({ mediaType, digest, size }: Descriptor) => ({ mediaType, digest, size });
+const descriptorOf = ({ mediaType, digest, size }: Descriptor) => ({ mediaType, digest, size });
 
-/** An image that clients can unpack. */
+/** Pushes an image that clients can unpack. */
 async function pushChild(tag: string, architecture: string): Promise<Child> {
   const tar = await pushTar(cloud.host, REPOSITORY, 'noise', { seed: `${tag} ${architecture}`, size: SIZE });
   const rootfs = { type: 'layers', diff_ids: [tar.digest] };
@@ -113,13 +120,13 @@ async function pushChild(tag: string, architecture: string): Promise<Child> {
     config: { ...config, mediaType: 'application/vnd.oci.image.config.v1+json' },
     layers: [tar],
   });
-  return { ...slim(pushed), bytes: tar.size + config.size };
+  return { ...descriptorOf(pushed), bytes: tar.size + config.size };
 }
 
 const statusOf = async (host: string, digest: string) =>
   (await fetch(`http://${host}/v2/${REPOSITORY}/manifests/${digest}`)).status;
 
-test('only the tag that the filter selects comes, with the one platform, its attestation and its referrer', async (t) => {
+test('only the selected tag is taken, with the selected platform, its attestation and the referrer of its index', async (t) => {
   const { index, children, attestation } = images['1.2.0']!;
   const tags = (await tagsOf(layer.host, REPOSITORY)).filter((tag) => !tag.startsWith('sha256-'));
   assert.deepEqual(tags, ['1.2.0']);
@@ -133,38 +140,38 @@ test('only the tag that the filter selects comes, with the one platform, its att
     assert.equal(await statusOf(layer.host, digest), 404);
   }
   assert.deepEqual(await referrersOf(layer.host, REPOSITORY, index.digest), [signature.digest]);
-  const whole = ARCHITECTURES.reduce((sum, name) => sum + children[name].bytes, 0);
-  const wire = proxy.bytesOf(/./);
+  const allBytes = ARCHITECTURES.reduce((sum, name) => sum + children[name].bytes, 0);
+  const wireBytes = proxy.bytesOf(/./);
   t.diagnostic(
-    `${wire} bytes on the wire for one platform of one tag; its blobs alone have ${whole} for three`,
+    `${wireBytes} bytes on the wire for one platform of one tag; the blobs of three have ${allBytes}`,
   );
-  assert.ok(wire < 1.2 * children.arm64.bytes + 20_000, `${wire} bytes on the wire`);
+  assert.ok(wireBytes < 1.2 * children.arm64.bytes + 20_000, `${wireBytes} bytes on the wire`);
 });
 
-test('podman pulls the platform that is here, and skopeo inspects it', async () => {
+test('podman pulls the selected platform, and skopeo inspects it', async () => {
   const reference = `${layer.host}/${REPOSITORY}:1.2.0`;
   const id = await clients.podman('pull', '-q', insecure, '--arch', 'arm64', reference);
   const [image] = JSON.parse(await clients.podman('image', 'inspect', id));
   assert.equal(image.Architecture, 'arm64');
-  const words = ['inspect', insecure, '--override-arch', 'arm64', `docker://${reference}`];
-  const inspected = JSON.parse(await clients.skopeo(...words));
+  const parameters = ['inspect', insecure, '--override-arch', 'arm64', `docker://${reference}`];
+  const inspected = JSON.parse(await clients.skopeo(...parameters));
   assert.equal(inspected.Architecture, 'arm64');
   assert.equal(inspected.Digest, images['1.2.0']!.index.digest);
 });
 
-test('a platform that was left out is 404 for podman, and the log of the gateway says why', async () => {
+test('a platform that was left out is 404 for podman, and the log of the gateway gives the reason', async () => {
   const reference = `${layer.host}/${REPOSITORY}:1.2.0`;
   const pulling = clients.podman('pull', '-q', insecure, '--arch', 's390x', reference);
   await assert.rejects(pulling, /manifest unknown/i);
   const { digest } = images['1.2.0']!.children.s390x;
-  const said = layer.lines.filter((line) => line.includes(digest) && line.includes('linux/s390x'));
-  assert.notDeepEqual(said, [], 'no line of the log names the digest and its platform');
+  const logged = layer.lines.filter((line) => line.includes(digest) && line.includes('linux/s390x'));
+  assert.notDeepEqual(logged, [], 'no line of the log names the digest and its platform');
   const answer = await fetch(`http://${layer.host}/v2/${REPOSITORY}/manifests/${digest}`);
   assert.equal(answer.status, 404);
   assert.match(await answer.text(), /MANIFEST_UNKNOWN.*linux\/s390x/s);
 });
 
-test('a layer below takes the sparse index as it is, without a failure', async () => {
+test('a layer below takes the sparse index unchanged, without a failure', async () => {
   for (let round = 0; round < 2; round += 1) {
     const { failures, ok } = await below.sync();
     assert.deepEqual(failures, []);
@@ -174,13 +181,13 @@ test('a layer below takes the sparse index as it is, without a failure', async (
   assert.equal((await getManifest(below.host, REPOSITORY, '1.2.0'))?.digest, index.digest);
   assert.equal(await statusOf(below.host, children.arm64.digest), 200);
   assert.equal(await statusOf(below.host, children.s390x.digest), 404);
-  const words = [insecure, '--override-arch', 'arm64', `docker://${below.host}/${REPOSITORY}:1.2.0`];
-  assert.equal(JSON.parse(await clients.skopeo('inspect', ...words)).Architecture, 'arm64');
+  const parameters = [insecure, '--override-arch', 'arm64', `docker://${below.host}/${REPOSITORY}:1.2.0`];
+  assert.equal(JSON.parse(await clients.skopeo('inspect', ...parameters)).Architecture, 'arm64');
 });
 
-test('a platform that is added to the configuration comes, and nothing else; then below', async () => {
+test('a platform that is added to the configuration is taken, and nothing else, then also by the layer below', async () => {
   const { children, index } = images['1.2.0']!;
-  proxy.forget();
+  proxy.clearRequests();
   await configure(['linux/arm64', 'linux/s390x']);
   await proxy.until(({ requests }) => requests.some(({ path }) => path.endsWith(children.s390x.digest)));
   const { failures } = await layer.sync();

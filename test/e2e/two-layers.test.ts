@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Clients } from '../support/clients.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import {
   deleteManifest,
+  firstDifference,
   getManifest,
   pushArtifact,
   pushImage,
   pushIndex,
   referrersOf,
-  sameContent,
   tagImage,
   tagsOf,
-} from '../support/image.ts';
-import { type TestLayer, testLayer } from '../support/layer.ts';
-import { moveShell, pushRealImages, type RealImages } from '../support/real-images.ts';
+} from '../support/registry/image.ts';
+import { moveShellTag, pushRealImages, type RealImages } from '../support/registry/real-images.ts';
 
 /** cloud → top layer → bottom layer, whose only parent is the top one. Each test has a repository of its own. */
 
@@ -37,8 +37,8 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-/** One pass in each layer, from above. */
-async function bringDown(): Promise<void> {
+/** One pass in each layer, top first. */
+async function syncAll(): Promise<void> {
   for (const layer of [top, bottom]) {
     const { ok, failures } = await layer.sync();
     assert.ok(ok, JSON.stringify(failures));
@@ -46,11 +46,11 @@ async function bringDown(): Promise<void> {
 }
 
 test('real images reach the bottom byte for byte, and podman pulls them there', async () => {
-  await bringDown();
-  assert.equal(await sameContent(cloud.host, bottom.host, images.repositories), undefined);
-  assert.equal(await sameContent(cloud.host, top.host, images.repositories), undefined);
+  await syncAll();
+  assert.equal(await firstDifference(cloud.host, bottom.host, images.repositories), undefined);
+  assert.equal(await firstDifference(cloud.host, top.host, images.repositories), undefined);
   await using clients = await Clients.create();
-  // One of each kind: an index, and an image of its own.
+  // One of each kind: an index, and a single image.
   for (const name of full ? images.pullable : images.pullable.slice(0, 2)) {
     const [repository, tag] = name.split(':') as [string, string];
     const id = await clients.podman('pull', '-q', '--tls-verify=false', `${bottom.host}/${name}`);
@@ -64,46 +64,46 @@ test('real images reach the bottom byte for byte, and podman pulls them there', 
 });
 
 test('the SBOM of an image is found at the bottom', async () => {
-  await bringDown();
+  await syncAll();
   assert.deepEqual(await referrersOf(bottom.host, 'debian/shell', images.shell.digest), [images.sbom.digest]);
 });
 
 test('a tag moved in the cloud moves at the bottom', async () => {
   const old = await pushImage(cloud.host, 'moving/one', 'latest', { layers: [10_000, 20_000] });
-  await bringDown();
+  await syncAll();
   assert.equal((await getManifest(bottom.host, 'moving/one', 'latest'))?.digest, old.digest);
-  await moveShell(cloud, 'moved', 'moving/one:latest');
-  await bringDown();
-  assert.equal(await sameContent(cloud.host, bottom.host, ['moving/one']), undefined);
+  await moveShellTag(cloud, 'moved', 'moving/one:latest');
+  await syncAll();
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['moving/one']), undefined);
   assert.notEqual((await getManifest(bottom.host, 'moving/one', 'latest'))?.digest, old.digest);
 });
 
-test('a tag deleted in the cloud goes at the bottom, and the others stay', async () => {
-  await pushImage(cloud.host, 'deleting', 'gone', { layers: [1_000, 2_000] });
+test('a tag deleted in the cloud is deleted at the bottom, and the others stay', async () => {
+  await pushImage(cloud.host, 'deleting', 'deleted', { layers: [1_000, 2_000] });
   await pushImage(cloud.host, 'deleting', 'stays', { layers: [2_000, 3_000] });
-  await bringDown();
-  assert.deepEqual(await tagsOf(bottom.host, 'deleting'), ['gone', 'stays']);
-  await deleteManifest(cloud.host, 'deleting', 'gone');
-  await bringDown();
+  await syncAll();
+  assert.deepEqual(await tagsOf(bottom.host, 'deleting'), ['deleted', 'stays']);
+  await deleteManifest(cloud.host, 'deleting', 'deleted');
+  await syncAll();
   assert.deepEqual(await tagsOf(bottom.host, 'deleting'), ['stays']);
-  assert.equal(await sameContent(cloud.host, bottom.host, ['deleting']), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['deleting']), undefined);
 });
 
-test('a referrer added later arrives, and so does what refers to it', async () => {
+test('a referrer added later arrives, and so does a referrer of it', async () => {
   const image = await pushImage(cloud.host, 'signed', '1');
-  await bringDown();
+  await syncAll();
   const sbom = await pushArtifact(cloud.host, 'signed', { subject: image });
   const signature = await pushArtifact(cloud.host, 'signed', {
     subject: sbom,
     artifactType: 'application/vnd.example.signature',
   });
-  await bringDown();
+  await syncAll();
   assert.deepEqual(await referrersOf(bottom.host, 'signed', image.digest), [sbom.digest]);
   assert.deepEqual(await referrersOf(bottom.host, 'signed', sbom.digest), [signature.digest]);
-  assert.equal(await sameContent(cloud.host, bottom.host, ['signed']), undefined);
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['signed']), undefined);
 });
 
-test('an index of indexes comes with all that it leads to, in both formats', async () => {
+test('an index of indexes arrives with all content that it names, in both formats', async () => {
   const child = (architecture: string, format: 'oci' | 'docker') =>
     pushImage(cloud.host, 'nested', undefined, { format, platform: { os: 'linux', architecture } });
   const inner = await pushIndex(cloud.host, 'nested', undefined, [await child('amd64', 'oci')]);
@@ -112,6 +112,6 @@ test('an index of indexes comes with all that it leads to, in both formats', asy
     format: 'docker',
   });
   await tagImage(cloud.host, 'nested', list, 'same');
-  await bringDown();
-  assert.equal(await sameContent(cloud.host, bottom.host, ['nested']), undefined);
+  await syncAll();
+  assert.equal(await firstDifference(cloud.host, bottom.host, ['nested']), undefined);
 });

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Cloud, startCloud } from '../support/cloud.ts';
-import { FaultProxy } from '../support/fault-proxy.ts';
-import { pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { lines, type Seen } from '../support/requests.ts';
+import { FaultProxy } from '../support/proxy/fault-proxy.ts';
+import { linesOf, type RecordedRequest } from '../support/proxy/requests.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
+import { firstDifference, pushImage } from '../support/registry/image.ts';
 
-/** What goes over the link when an image is updated and most of its layers stay, counted request by request. */
+/** Requests and bytes on the link when an image is updated and most of its layers stay. */
 
 const SIZE = 300_000;
 const stack = new AsyncDisposableStack();
@@ -22,9 +22,9 @@ before(async () => {
   );
 });
 after(() => stack.disposeAsync());
-beforeEach(() => proxy.forget());
+beforeEach(() => proxy.clearRequests());
 
-/** Five layers; of those named, the content is another one. */
+/** Five layers; those whose index is in `changed` have other content. */
 const layers = (repository: string, ...changed: number[]) =>
   Array.from({ length: 5 }, (_, i) => ({
     seed: `${repository} ${i}${changed.includes(i) ? ' changed' : ''}`,
@@ -36,86 +36,86 @@ async function pass(): Promise<void> {
   assert.deepEqual(failures, []);
 }
 
-const asked = (method: string, path: RegExp): Seen[] =>
+const requestsFor = (method: string, path: RegExp): RecordedRequest[] =>
   proxy.requests.filter((seen) => seen.method === method && path.test(seen.path));
 
-test('down: of an update that changes one layer of five, one blob, the config and the manifest come', async () => {
+test('down: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
   await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   const update = await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down', 3) });
   await pass();
   const blobs = proxy.requests.filter(({ path }) => path.includes('/blobs/'));
-  const wanted = [update.layers[3]!, update.config].map(({ digest }) => `/v2/down/app/blobs/${digest}`);
-  assert.deepEqual([...new Set(blobs.map(({ path }) => path))].sort(), wanted.sort());
+  const expected = [update.layers[3]!, update.config].map(({ digest }) => `/v2/down/app/blobs/${digest}`);
+  assert.deepEqual([...new Set(blobs.map(({ path }) => path))].sort(), expected.sort());
   assert.equal(proxy.bytesOf(/\/blobs\//), update.layers[3]!.size + update.config.size);
   assert.equal(proxy.bytesOf(/\/manifests\/sha256:/), update.size);
-  assert.equal(await sameContent(cloud.host, layer.host, ['down/app']), undefined);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['down/app']), undefined);
 });
 
-test('down: another repository that shares all layers costs no byte of a blob', async () => {
+test('down: another repository that shares all layers requests no blob', async () => {
   await pushImage(cloud.host, 'down/first', 'v1', { layers: layers('shared') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   await pushImage(cloud.host, 'down/second', 'v1', { layers: layers('shared') });
   await pass();
   assert.deepEqual(
-    lines(proxy.requests.filter(({ path }) => path.includes('/blobs/'))),
+    linesOf(proxy.requests.filter(({ path }) => path.includes('/blobs/'))),
     [],
     'no request for a blob',
   );
-  assert.equal(await sameContent(cloud.host, layer.host, ['down/second']), undefined);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['down/second']), undefined);
 });
 
-test('down: a pass that finds nothing new asks for no blob and for no manifest that is here', async () => {
+test('down: a pass without changes requests no blob, and no manifest that the layer holds', async () => {
   await pushImage(cloud.host, 'down/idle', 'v1', { layers: layers('idle') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   await pass();
-  assert.deepEqual(lines(proxy.requests.filter(({ path }) => path.includes('/blobs/'))), []);
-  assert.equal(proxy.bytesOf(/\/manifests\//), 0, lines(asked('GET', /\/manifests\//)).join('\n'));
+  assert.deepEqual(linesOf(proxy.requests.filter(({ path }) => path.includes('/blobs/'))), []);
+  assert.equal(proxy.bytesOf(/\/manifests\//), 0, linesOf(requestsFor('GET', /\/manifests\//)).join('\n'));
 });
 
-test('up: of an update that changes one layer of five, one blob, the config and the manifest go', async () => {
-  const whole = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up') });
+test('up: an update that changes one layer of five transfers one blob, the config and the manifest', async () => {
+  const original = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up') });
   await pass();
-  const sizes = [...whole.layers, whole.config].map(({ size }) => size);
+  const sizes = [...original.layers, original.config].map(({ size }) => size);
   assert.equal(
-    sent(),
+    sentBytes(),
     sizes.reduce((sum, size) => sum + size),
-    'at first all of it goes, once',
+    'the first push sends each blob once',
   );
-  proxy.forget();
+  proxy.clearRequests();
   const update = await pushImage(layer.host, 'up/app', 'v1', { layers: layers('up', 1) });
   await pass();
-  assert.equal(sent(), update.layers[1]!.size + update.config.size);
-  // What is there is only asked for, or mounted.
-  const begun = asked('POST', /\/blobs\/uploads\/$/).filter(({ status }) => status !== 201);
-  assert.equal(begun.length, 2, lines(begun).join('\n'));
-  assert.deepEqual(asked('GET', /\/blobs\/sha256:/), []);
-  assert.equal(await sameContent(cloud.host, layer.host, ['up/app']), undefined);
+  assert.equal(sentBytes(), update.layers[1]!.size + update.config.size);
+  // Uploads begin only for the two blobs that are neither at the parent nor mounted.
+  const uploads = requestsFor('POST', /\/blobs\/uploads\/$/).filter(({ status }) => status !== 201);
+  assert.equal(uploads.length, 2, linesOf(uploads).join('\n'));
+  assert.deepEqual(requestsFor('GET', /\/blobs\/sha256:/), []);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['up/app']), undefined);
 });
 
-test('up: in another repository all blobs are mounted, and not a byte of them goes', async () => {
+test('up: in another repository all blobs are mounted, and none of their bytes is sent', async () => {
   await pushImage(layer.host, 'up/first', 'v1', { layers: layers('mounted') });
   await pass();
-  proxy.forget();
+  proxy.clearRequests();
   const again = await pushImage(layer.host, 'up/second', 'v1', { layers: layers('mounted') });
   await pass();
-  const mounts = asked('POST', /^\/v2\/up\/second\/blobs\/uploads\/$/);
+  const mounts = requestsFor('POST', /^\/v2\/up\/second\/blobs\/uploads\/$/);
   const digests = [...again.layers, again.config].map(({ digest }) => digest);
   assert.deepEqual(mounts.map(({ query }) => query.get('mount')).sort(), digests.sort());
   assert.ok(
     mounts.every(({ status }) => status === 201),
-    lines(mounts).join('\n'),
+    linesOf(mounts).join('\n'),
   );
-  assert.deepEqual(lines([...asked('PATCH', /./), ...asked('PUT', /\/blobs\//)]), []);
-  assert.equal(sent(), 0);
-  assert.equal(await sameContent(cloud.host, layer.host, ['up/second']), undefined);
+  assert.deepEqual(linesOf([...requestsFor('PATCH', /./), ...requestsFor('PUT', /\/blobs\//)]), []);
+  assert.equal(sentBytes(), 0);
+  assert.equal(await firstDifference(cloud.host, layer.host, ['up/second']), undefined);
 });
 
 /** Bytes of blobs that the layer sent. */
-const sent = (): number =>
+const sentBytes = (): number =>
   proxy.requests
     .filter(({ path }) => path.includes('/blobs/uploads/'))
     .reduce((sum, { received }) => sum + received, 0);

@@ -4,32 +4,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { passFinished } from '#proto/passes.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
-import { FaultProxy } from '../support/fault-proxy.ts';
-import { pushImage, sameContent, tagsOf } from '../support/image.ts';
+import { passFinished } from '#proto/sync/passes.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { patience, slowed, until } from '../support/patience.ts';
-import { repeatedBytes } from '../support/requests.ts';
+import { FaultProxy } from '../support/proxy/fault-proxy.ts';
+import { repeatedBytes } from '../support/proxy/requests.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
+import { firstDifference, pushImage, tagsOf } from '../support/registry/image.ts';
+import { patience, slowedRate, until } from '../support/until.ts';
 
-/** A window that closes in the middle of a transfer, and one that is not open. */
+/** A window that closes during a transfer, and a closed window. */
 
 const MIB = 1024 * 1024;
-const RATE = slowed(1 * MIB);
-/** How long the first window is, and what takes longer, at this rate. */
+const RATE = slowedRate(1 * MIB);
+/** Length of the first window, and a size that takes longer at this rate. */
 const directions = {
   down: { ms: patience(2_500), size: 8 * MIB },
   up: { ms: patience(5_500), size: 12 * MIB },
 };
-/** A connection's bytes that are on their way when it is closed come once more. */
-const ON_THE_WAY = 4 * 64 * 1024;
+/** Bytes that are in flight when a connection is closed are transferred again. */
+const MAX_IN_FLIGHT_BYTES = 4 * 64 * 1024;
 type Plan = (typeof directions)['down'];
-/** What closes the link comes that much later, in ms. */
-const SLACK = patience(75);
-/** Enough for a machine on which one is too short, and for a link that is tried anew. */
-const MOST_WINDOWS = 20;
-/** So long nothing may happen after the window has closed. */
-const QUIET = 2_500;
+/** Time that the link takes to close after the end of the window. */
+const CLOSING_MS = patience(75);
+/** One window may be too short on a slow machine, or while the link is retried. */
+const MAX_WINDOWS = 20;
+/** Time without requests and bytes that is observed after the window has closed. */
+const QUIET_MS = 2_500;
 const blobs = /\/blobs\//;
 
 let folder: string;
@@ -43,22 +43,25 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A layer behind a link of its own, whose window can be changed; and when what was asked for was asked. */
-class Side implements AsyncDisposable {
+/** A layer behind a link of its own, whose window can be changed. `requestedAt` has the time of each request. */
+class WindowedLayer implements AsyncDisposable {
   readonly name: string;
   readonly proxy: FaultProxy;
   readonly requestedAt: number[] = [];
   layer!: TestLayer;
 
-  static async start(name: string, window: object): Promise<Side> {
-    const side = new Side(name, await FaultProxy.start(cloud.url, { bandwidth: { total: RATE } }));
-    side.proxy.fault(() => {
-      side.requestedAt.push(Date.now());
+  static async start(name: string, window: object): Promise<WindowedLayer> {
+    const windowed = new WindowedLayer(
+      name,
+      await FaultProxy.start(cloud.url, { bandwidth: { total: RATE } }),
+    );
+    windowed.proxy.fault(() => {
+      windowed.requestedAt.push(Date.now());
       return undefined;
     });
-    await side.configure(window);
-    side.layer = await testLayer({ configFile: side.#file, schedule: 'file', compact: 'hosted' });
-    return side;
+    await windowed.configure(window);
+    windowed.layer = await testLayer({ configFile: windowed.#file, schedule: 'file', compact: 'hosted' });
+    return windowed;
   }
 
   private constructor(name: string, proxy: FaultProxy) {
@@ -79,10 +82,10 @@ class Side implements AsyncDisposable {
     );
   }
 
-  /** Bytes of blobs that went over the link, either way. */
+  /** Bytes of blobs that crossed the link in either direction. */
   get moved(): number {
-    const up = this.proxy.requests.filter(({ path }) => blobs.test(path));
-    return this.proxy.bytesOf(blobs) + up.reduce((sum, { received }) => sum + received, 0);
+    const uploads = this.proxy.requests.filter(({ path }) => blobs.test(path));
+    return this.proxy.bytesOf(blobs) + uploads.reduce((sum, { received }) => sum + received, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,67 +101,70 @@ function windowUntil(end: number): { schedule: string; window: string } {
   return { schedule, window: `PT${Math.round((end - opened.getTime()) / 1_000)}S` };
 }
 
-/** One window after another until enough has moved: how much that is in one depends on the machine. */
-async function windows(side: Side, ms: number): Promise<void> {
-  for (let windows = 1; windows <= MOST_WINDOWS; windows += 1) {
-    // A whole second, as the document has it.
+/** Opens one window after another until 1 MiB has moved: how much moves in one depends on the machine. */
+async function openWindows(windowed: WindowedLayer, ms: number): Promise<void> {
+  for (let count = 1; count <= MAX_WINDOWS; count += 1) {
+    // The duration of a window has whole seconds.
     const end = Math.ceil((Date.now() + ms) / 1_000) * 1_000;
-    await side.configure(windowUntil(end));
-    await sleep(Math.max(0, end + SLACK - Date.now()));
-    if (side.moved > MIB) return;
+    await windowed.configure(windowUntil(end));
+    await sleep(Math.max(0, end + CLOSING_MS - Date.now()));
+    if (windowed.moved > MIB) return;
   }
-  throw new Error(`${side.moved} bytes in ${MOST_WINDOWS} windows`);
+  throw new Error(`${windowed.moved} bytes in ${MAX_WINDOWS} windows`);
 }
 
 const image = (host: string, name: 'down' | 'up') =>
   pushImage(host, `${name}/app`, 'v1', { layers: [{ seed: name, size: directions[name].size }] });
 
-test('outside the window nothing is asked for, except by a pass that is to be made now', async () => {
-  const elsewhen = `0 ${(new Date().getUTCHours() + 12) % 24} * * *`;
-  await using side = await Side.start('closed', { schedule: elsewhen, window: 'PT1M' });
+test('outside the window nothing is requested, except by a pass with `now`', async () => {
+  const closedSchedule = `0 ${(new Date().getUTCHours() + 12) % 24} * * *`;
+  await using windowed = await WindowedLayer.start('closed', { schedule: closedSchedule, window: 'PT1M' });
   await pushImage(cloud.host, 'closed/app', 'v1', { layers: [5_000] });
-  await assert.rejects(side.layer.sync(), { code: 'window-closed' });
-  assert.deepEqual(side.proxy.requests, []);
-  const { ok, taken, failures } = await side.layer.sync({ now: true });
+  await assert.rejects(windowed.layer.sync(), { code: 'window-closed' });
+  assert.deepEqual(windowed.proxy.requests, []);
+  const { ok, taken, failures } = await windowed.layer.sync({ now: true });
   assert.deepEqual(failures, []);
   assert.deepEqual([ok, taken], [true, 1]);
-  assert.equal(await sameContent(cloud.host, side.layer.host, ['closed/app']), undefined);
-  await until(async () => (await side.proxy.connections()) === 0, 'no connection is open');
-  await assert.rejects(side.layer.sync(), { code: 'window-closed' });
+  assert.equal(await firstDifference(cloud.host, windowed.layer.host, ['closed/app']), undefined);
+  await until(async () => (await windowed.proxy.connections()) === 0, 'no connection is open');
+  await assert.rejects(windowed.layer.sync(), { code: 'window-closed' });
 });
 
-describe('a window that closes in the middle', { concurrency: true }, () => {
+describe('a window that closes during a transfer', { concurrency: true }, () => {
   for (const [direction, { ms, size }] of Object.entries(directions) as ['down' | 'up', Plan][]) {
-    test(`${direction}: a transfer stops when the window closes and goes on in the next one, and nothing goes twice`, async (t) => {
+    test(`${direction}: a transfer stops with its window and continues in the next one, without repeated bytes`, async (t) => {
       if (direction === 'down') await image(cloud.host, direction);
-      const elsewhen = { schedule: `0 ${(new Date().getUTCHours() + 12) % 24} * * *`, window: 'PT1M' };
-      await using side = await Side.start(direction, elsewhen);
-      if (direction === 'up') await image(side.layer.host, direction);
-      assert.equal(side.proxy.requests.length, 0);
+      const closedWindow = { schedule: `0 ${(new Date().getUTCHours() + 12) % 24} * * *`, window: 'PT1M' };
+      await using windowed = await WindowedLayer.start(direction, closedWindow);
+      if (direction === 'up') await image(windowed.layer.host, direction);
+      assert.equal(windowed.proxy.requests.length, 0);
 
-      await windows(side, ms);
-      const broken = await side.layer.event(passFinished, ({ ended }) => ended === 'window');
-      assert.equal(broken.failed, 0);
-      // The window may have ended another pass after that one. Between two answers what is due has been done.
-      for (let asked = 0; asked < 2; asked += 1) {
-        await assert.rejects(side.layer.sync(), { code: 'window-closed' });
+      await openWindows(windowed, ms);
+      const interrupted = await windowed.layer.event(passFinished, ({ ended }) => ended === 'window');
+      assert.equal(interrupted.failed, 0);
+      // The end of the window may also end a later pass. Due timers run between the two answers.
+      for (let attempt = 0; attempt < 2; attempt += 1) {
+        await assert.rejects(windowed.layer.sync(), { code: 'window-closed' });
       }
-      await until(async () => (await side.proxy.connections()) === 0, 'no connection is open');
-      const [moved, requests] = [side.moved, side.requestedAt.length];
+      await until(async () => (await windowed.proxy.connections()) === 0, 'no connection is open');
+      const [moved, requests] = [windowed.moved, windowed.requestedAt.length];
       assert.ok(moved < size, `${moved} bytes before`);
-      await sleep(QUIET);
-      assert.equal(side.moved, moved, 'bytes after the end of the window');
-      assert.equal(side.requestedAt.length, requests, 'requests after the end of the window');
+      await sleep(QUIET_MS);
+      assert.equal(windowed.moved, moved, 'bytes after the end of the window');
+      assert.equal(windowed.requestedAt.length, requests, 'requests after the end of the window');
 
-      await side.configure(windowUntil(Date.now() + 600_000));
-      await side.layer.event(passFinished, (pass) => pass.ok && !pass.ended && pass.taken + pass.sent > 0);
-      assert.equal(await sameContent(cloud.host, side.layer.host, [`${direction}/app`]), undefined);
-      t.diagnostic(
-        `${moved} bytes before, ${side.moved - moved} in the last window, of ${size} and a config`,
+      await windowed.configure(windowUntil(Date.now() + 600_000));
+      await windowed.layer.event(
+        passFinished,
+        (pass) => pass.ok && !pass.ended && pass.taken + pass.sent > 0,
       );
-      const repeated = repeatedBytes(side.proxy.requests, blobs);
-      assert.ok(repeated <= ON_THE_WAY, `${repeated} bytes came twice`);
-      assert.ok(side.moved <= size + ON_THE_WAY + 1_000, `${side.moved} bytes in all`);
+      assert.equal(await firstDifference(cloud.host, windowed.layer.host, [`${direction}/app`]), undefined);
+      t.diagnostic(
+        `${moved} bytes before, ${windowed.moved - moved} in the last window, of ${size} and a config`,
+      );
+      const repeated = repeatedBytes(windowed.proxy.requests, blobs);
+      assert.ok(repeated <= MAX_IN_FLIGHT_BYTES, `${repeated} bytes came twice`);
+      assert.ok(windowed.moved <= size + MAX_IN_FLIGHT_BYTES + 1_000, `${windowed.moved} bytes in all`);
       assert.deepEqual(await tagsOf(cloud.host, `${direction}/app`), ['v1']);
     });
   }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Clients } from '../support/clients.ts';
-import { Compose, noEngine, until } from '../support/compose.ts';
-import { execute } from '../support/debian.ts';
-import { pushImage } from '../support/image.ts';
+import { Compose, noEngine, retry } from '../support/compose.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { execute } from '../support/registry/debian.ts';
+import { pushImage } from '../support/registry/image.ts';
 
-/** The hierarchy of deploy/hierarchy on a real engine: what arrives where, and who reaches whom. */
+/** The layers of deploy/hierarchy on a real container engine: synchronization, networks and status. */
 
 const file = join(import.meta.dirname, '../../deploy/hierarchy/docker-compose.yml');
 const hierarchy = new Compose(file, 'terrace-hierarchy-test');
@@ -38,37 +38,37 @@ after(
 const credentials = async () =>
   `ops:${(await hierarchy.exec('layer-3', 'cat', '/secrets/ops/password')).trim()}`;
 
-/** The digest that a layer has, once it has it. */
-async function arrives(host: string, image: string): Promise<string> {
+/** Waits until the layer has the image. @returns its digest */
+async function digestAt(host: string, image: string): Promise<string> {
   const creds = await credentials();
-  const words = ['inspect', '--tls-verify=false', '--creds', creds, `docker://${host}:5000/${image}`];
-  return until(async () => (JSON.parse(await clients.skopeo(...words)) as { Digest: string }).Digest);
+  const parameters = ['inspect', '--tls-verify=false', '--creds', creds, `docker://${host}:5000/${image}`];
+  return retry(async () => (JSON.parse(await clients.skopeo(...parameters)) as { Digest: string }).Digest);
 }
 
-test('an image of the cloud goes down to the bottom', { skip, timeout }, async () => {
+test('an image of the cloud reaches the bottom', { skip, timeout }, async () => {
   const { digest } = await pushImage(`${CLOUD}:5000`, 'line/app', '1', { layers: [3_000_000, 40] });
   for (const host of [FIVE, FOUR, THREE] as string[]) {
-    assert.equal(await arrives(host, 'line/app:1'), digest);
+    assert.equal(await digestAt(host, 'line/app:1'), digest);
   }
   const creds = await credentials();
-  const all = `docker://${THREE}:5000/line/app:1`;
+  const source = `docker://${THREE}:5000/line/app:1`;
   await clients.skopeo(
     'copy',
     '--src-tls-verify=false',
     '--src-creds',
     creds,
-    all,
+    source,
     `dir:${clients.folder}/got`,
   );
 });
 
-test('what is pushed in the middle goes up to the cloud, and the bottom takes no push', {
+test('an image pushed to the middle reaches the cloud, and the bottom refuses pushes', {
   skip,
   timeout,
 }, async () => {
   const creds = await credentials();
   const from = `docker://${THREE}:5000/line/app:1`;
-  await arrives(THREE as string, 'line/app:1');
+  await digestAt(THREE as string, 'line/app:1');
   const copy = [
     'copy',
     '--src-tls-verify=false',
@@ -79,7 +79,7 @@ test('what is pushed in the middle goes up to the cloud, and the bottom takes no
     creds,
   ];
   await clients.skopeo(...copy, from, `docker://${FOUR}:5000/line/app:2`);
-  await until(async () => {
+  await retry(async () => {
     await clients.skopeo('inspect', '--tls-verify=false', `docker://${CLOUD}:5000/line/app:2`);
   });
   await assert.rejects(
@@ -88,16 +88,16 @@ test('what is pushed in the middle goes up to the cloud, and the bottom takes no
   );
 });
 
-test('each layer reaches its neighbours, and nobody else', { skip, timeout }, async () => {
-  const open: Record<string, string[]> = {
+test('each layer reaches its neighbours and no other host', { skip, timeout }, async () => {
+  const neighbours: Record<string, string[]> = {
     'layer-5': ['cloud', 'layer-4', CLOUD as string, FIVE as string],
     'layer-4': ['layer-5', 'layer-3', FIVE as string, FOUR as string],
     'layer-3': ['layer-4', FOUR as string, THREE as string],
   };
   const hosts = ['cloud', ...layers, CLOUD, FIVE, FOUR, THREE] as string[];
-  for (const [layer, reachable] of Object.entries(open)) {
+  for (const [layer, reachable] of Object.entries(neighbours)) {
     for (const host of hosts.filter((one) => one !== layer)) {
-      const found = await hierarchy.reach(layer, host);
+      const found = await hierarchy.connectResult(layer, host);
       if (reachable.includes(host)) assert.equal(found, 'open', `${layer} to ${host}`);
       else
         assert.match(
@@ -106,28 +106,32 @@ test('each layer reaches its neighbours, and nobody else', { skip, timeout }, as
           `${layer} to ${host}`,
         );
     }
-    assert.match(await hierarchy.reach(layer, '1.1.1.1', 443), /^(ENETUNREACH|EHOSTUNREACH|timeout)$/, layer);
+    assert.match(
+      await hierarchy.connectResult(layer, '1.1.1.1', 443),
+      /^(ENETUNREACH|EHOSTUNREACH|timeout)$/,
+      layer,
+    );
   }
 });
 
 test('no layer runs as root or writes outside of its data volume', { skip, timeout }, async () => {
   for (const layer of layers) {
     assert.notEqual((await hierarchy.exec(layer, 'id', '-u')).trim(), '0');
-    assert.match(await hierarchy.fails(layer, 'touch', '/opt/terrace/x'), /Read-only file system/);
-    const said = await hierarchy.run('ps', '--format', 'json', layer);
-    assert.equal((JSON.parse(said) as { Health: string }).Health, 'healthy');
+    assert.match(await hierarchy.execFailing(layer, 'touch', '/opt/terrace/x'), /Read-only file system/);
+    const container = await hierarchy.run('ps', '--format', 'json', layer);
+    assert.equal((JSON.parse(container) as { Health: string }).Health, 'healthy');
   }
 });
 
-test('the top tells how all layers are', { skip, timeout }, async () => {
-  await until(async () => {
+test('the status of the top names all layers below', { skip, timeout }, async () => {
+  await retry(async () => {
     const status = await hierarchy.exec('layer-5', 'terrace', 'status');
     assert.match(status, /layer-4/);
     assert.match(status, /layer-3/);
   });
 });
 
-test('a layer whose network is gone is Offline within 90 s, here and above, and Online when it is back', {
+test('a layer without its network is Offline within 90 s, here and at its parent, and Online again with it', {
   skip,
   timeout,
 }, async () => {
@@ -136,29 +140,32 @@ test('a layer whose network is gone is Offline within 90 s, here and above, and 
     'terrace-hierarchy-test_between-5-and-4',
     await hierarchy.container('layer-4'),
   ];
-  await until(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m));
+  await retry(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m));
   await execute('docker', ['network', 'disconnect', network, container]);
   try {
-    // The kernel gives up the request that rests after 25 s.
-    await until(async () => assert.match(await status('layer-4'), /^Parent .*: Offline: /m), 40_000);
-    await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*not heard from/m));
+    // The kernel ends the connection of the idle long poll after 25 s.
+    await retry(async () => assert.match(await status('layer-4'), /^Parent .*: Offline: /m), 40_000);
+    await retry(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*no contact since/m));
   } finally {
     await execute('docker', ['network', 'connect', '--alias', 'layer-4', network, container]);
   }
-  await until(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m), 40_000);
-  await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Online /m), 40_000);
+  await retry(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m), 40_000);
+  await retry(async () => assert.match(await status('layer-5'), /^layer-4 .* Online /m), 40_000);
 });
 
-test('all of it killed: what was there is there, and it goes on', { skip, timeout }, async () => {
-  const digest = await arrives(THREE as string, 'line/app:1');
+test('after a kill of all containers, the content is still there and synchronization continues', {
+  skip,
+  timeout,
+}, async () => {
+  const digest = await digestAt(THREE as string, 'line/app:1');
   await hierarchy.run('kill');
   await hierarchy.run('up', '-d', '--wait');
-  assert.equal(await arrives(THREE as string, 'line/app:1'), digest);
+  assert.equal(await digestAt(THREE as string, 'line/app:1'), digest);
   const next = await pushImage(`${CLOUD}:5000`, 'line/app', 'after', { layers: [1_000] });
-  assert.equal(await arrives(THREE as string, 'line/app:after'), next.digest);
+  assert.equal(await digestAt(THREE as string, 'line/app:after'), next.digest);
 });
 
-test('started with the environment of the connected registry, it is a child of the top', {
+test('a container with the environment of the connected registry becomes a child of the top', {
   skip,
   timeout,
 }, async () => {
@@ -168,7 +175,7 @@ test('started with the environment of the connected registry, it is a child of t
   );
   const { password } = JSON.parse(created) as { password: string };
   const connection = `ConnectedRegistryName=quay01;SyncTokenName=quay01;SyncTokenPassword=${password};ParentGatewayEndpoint=layer-5:5000;ParentEndpointProtocol=http`;
-  const words = [
+  const parameters = [
     'run',
     '-d',
     '--rm',
@@ -177,22 +184,22 @@ test('started with the environment of the connected registry, it is a child of t
     '--ip',
     '172.30.5.20',
   ];
-  const safe = ['--read-only', '--tmpfs', '/tmp', '--cap-drop', 'ALL', '-v', '/var/acr/data'];
+  const hardening = ['--read-only', '--tmpfs', '/tmp', '--cap-drop', 'ALL', '-v', '/var/acr/data'];
   const env = ['-e', `ACR_REGISTRY_CONNECTION_STRING=${connection}`];
-  const { stdout } = await execute('docker', [...words, ...safe, ...env, 'terrace']);
+  const { stdout } = await execute('docker', [...parameters, ...hardening, ...env, 'terrace']);
   const container = stdout.trim();
   try {
-    const digest = await arrives(FIVE as string, 'line/app:1');
+    const digest = await digestAt(FIVE as string, 'line/app:1');
     const token = ['exec', container, 'terrace', 'token', 'create', 'reader', '--pull', '*'];
-    const reader = await until(async () => (await execute('docker', token)).stdout.trim());
+    const reader = await retry(async () => (await execute('docker', token)).stdout.trim());
     const from = 'docker://172.30.5.20:8080/line/app:1';
     const inspect = ['inspect', '--tls-verify=false', '--creds', `reader:${reader}`, from];
-    const found = await until(async () => JSON.parse(await clients.skopeo(...inspect)) as { Digest: string });
+    const found = await retry(async () => JSON.parse(await clients.skopeo(...inspect)) as { Digest: string });
     assert.equal(found.Digest, digest);
     await execute('docker', ['exec', container, 'terrace', 'health']);
   } catch (error) {
-    const { stdout: said } = await execute('docker', ['logs', '--tail', '30', container]);
-    throw new Error(said, { cause: error });
+    const { stdout: log } = await execute('docker', ['logs', '--tail', '30', container]);
+    throw new Error(log, { cause: error });
   } finally {
     await execute('docker', ['kill', container]);
   }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Clients } from '../support/clients.ts';
-import { Compose, noEngine, until } from '../support/compose.ts';
-import { execute } from '../support/debian.ts';
+import { Compose, noEngine, retry } from '../support/compose.ts';
 import { freePort } from '../support/ports.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { execute } from '../support/registry/debian.ts';
 
-/** docker-compose.yml: one layer, a container for each service, on a real engine. */
+/** docker-compose.yml on a real container engine: one layer with a container for each service. */
 
 const layer = new Compose(join(import.meta.dirname, '../../docker-compose.yml'), 'terrace-layer-test');
 const services = ['storage', 'gateway', 'syncer', 'twin-bridge'];
@@ -24,8 +24,8 @@ before(
     process.env.TERRACE_PUBLISH = host;
     await layer.run('build', '--quiet');
     await layer.run('up', '-d', '--scale', 'syncer=3');
-    const words = ['terrace', 'token', 'create', 'ci', '--push', '*'];
-    password = (await until(() => layer.exec('storage', ...words))).trim();
+    const parameters = ['terrace', 'token', 'create', 'ci', '--push', '*'];
+    password = (await retry(() => layer.exec('storage', ...parameters))).trim();
   },
   { timeout },
 );
@@ -41,9 +41,12 @@ after(
 const inspect = () =>
   clients.skopeo('inspect', '--tls-verify=false', '--creds', `ci:${password}`, `docker://${host}/app:1`);
 
-test('clients log in, push and pull; three syncers are there; all are well', { skip, timeout }, async () => {
+test('clients log in, push and pull; three syncers run; all services are healthy', {
+  skip,
+  timeout,
+}, async () => {
   await layer.run('up', '-d', '--wait', '--scale', 'syncer=3');
-  const image = await clients.image('words');
+  const image = await clients.buildSmallImage('words');
   const remote = `docker://${host}/app:1`;
   const creds = `ci:${password}`;
   await clients.buildah('push', '--tls-verify=false', '--creds', creds, image, remote);
@@ -53,10 +56,10 @@ test('clients log in, push and pull; three syncers are there; all are well', { s
   assert.equal(status.match(/^syncer {2}/gm)?.length, 3, status);
 });
 
-test('nobody is root, and nothing but the volume can be written', { skip, timeout }, async () => {
+test('no service runs as root or writes outside of the data volume', { skip, timeout }, async () => {
   for (const service of services) {
     assert.notEqual((await layer.exec(service, 'id', '-u')).trim(), '0');
-    assert.match(await layer.fails(service, 'touch', '/opt/terrace/x'), /Read-only file system/);
+    assert.match(await layer.execFailing(service, 'touch', '/opt/terrace/x'), /Read-only file system/);
   }
 });
 
@@ -66,7 +69,7 @@ test('the health check of each service is answered without Node', { skip, timeou
   }
 });
 
-test('the image has one nats-server, and compiled code that its user can use', {
+test('the image has one nats-server, and a compile cache that its user can read', {
   skip,
   timeout,
 }, async () => {
@@ -77,39 +80,40 @@ test('the image has one nats-server, and compiled code that its user can use', {
     'find / -xdev -type f -name nats-server 2>/dev/null || true',
   );
   assert.equal(programs.match(/^\/.*\/nats-server$/gm)?.length, 1, programs);
-  // The modules of the program itself, of which only Node's own log tells whether they were compiled anew.
+  // Only Node's own log reports whether a module came from the compile cache.
   const modules = "terrace --help 2>&1 | grep -E -c 'file:///opt/terrace/cli/[^ ]*[.]ts was accepted'";
-  const words = ['exec', '-T', '-e', 'NODE_DEBUG_NATIVE=COMPILE_CACHE', 'storage', 'sh', '-c', modules];
-  assert.ok(Number(await layer.run(...words)) > 10);
+  const parameters = ['exec', '-T', '-e', 'NODE_DEBUG_NATIVE=COMPILE_CACHE', 'storage', 'sh', '-c', modules];
+  assert.ok(Number(await layer.run(...parameters)) > 10);
 });
 
-test('what was pushed survives the end of every container', { skip, timeout }, async () => {
+test('pushed content survives a kill of every container', { skip, timeout }, async () => {
   await layer.run('kill');
   await layer.run('up', '-d', '--wait', '--scale', 'syncer=3');
-  await until(inspect);
+  await retry(inspect);
 });
 
-test('storage ends with 65 where its metadata are damaged, whatever the engine does, and repair helps', {
+test('storage with damaged metadata ends with 65 at every restart, until `terrace repair` has run', {
   skip,
   timeout,
 }, async () => {
-  const alone = (...words: string[]) => layer.run('run', '--rm', '--no-deps', '-T', '--entrypoint', ...words);
+  const runAlone = (...parameters: string[]) =>
+    layer.run('run', '--rm', '--no-deps', '-T', '--entrypoint', ...parameters);
   await layer.run('kill', 'storage');
-  await alone('sh', 'storage', '-c', 'echo nonsense > /data/metadata/CURRENT');
+  await runAlone('sh', 'storage', '-c', 'echo nonsense > /data/metadata/CURRENT');
   await layer.run('start', 'storage');
   const container = await layer.container('storage');
   const state = async () => {
     const format = '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}';
     return (await execute('docker', ['inspect', '--format', format, container])).stdout.trim();
   };
-  // compose has no policy that goes by the exit code: the engine starts it again, after 0.1 s to 1 min.
-  await until(async () => assert.match(await state(), /^restarting 65 [2-9]/));
+  // compose has no restart policy by exit code: the engine restarts the container after 0.1 s to 1 min.
+  await retry(async () => assert.match(await state(), /^restarting 65 [2-9]/));
   assert.match(
     await layer.run('logs', '--no-log-prefix', '--tail', '1', 'storage'),
-    /the metadata in \/data are damaged \(CURRENT is damaged\).*run \\?"terrace repair --data \/data/,
+    /the metadata in \/data is damaged \(CURRENT is damaged\).*run \\?"terrace repair --data \/data/,
   );
   await layer.run('stop', 'storage');
-  assert.match(await alone('terrace', 'storage', 'repair'), /Lost:\n {2}nothing\n/);
+  assert.match(await runAlone('terrace', 'storage', 'repair'), /Lost:\n {2}nothing\n/);
   await layer.run('up', '-d', '--wait', '--scale', 'syncer=3');
-  await until(inspect);
+  await retry(inspect);
 });

@@ -1,19 +1,20 @@
 import { equal } from 'node:assert/strict';
-import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts.ts';
-import type { Bus } from '#proto/bus.ts';
-import type { RepositoryAction } from '#proto/scopes.ts';
-import { type TestLayer, until } from './layer.ts';
+import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts/accounts.ts';
+import type { RepositoryAction } from '#proto/accounts/scopes.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { until } from '../support/until.ts';
+import type { GatewayRig } from './gateway-rig.ts';
 
-/** Tokens of a layer, as the command makes and changes them. */
+/** Creates and changes tokens of a layer through the same requests as the command line. */
 export class Tokens {
-  readonly #layer: TestLayer;
+  readonly #layer: GatewayRig;
   readonly #operator: Bus;
 
-  static async of(layer: TestLayer): Promise<Tokens> {
+  static async of(layer: GatewayRig): Promise<Tokens> {
     return new Tokens(layer, await layer.testBus.connect('operator'));
   }
 
-  private constructor(layer: TestLayer, operator: Bus) {
+  private constructor(layer: GatewayRig, operator: Bus) {
     this.#layer = layer;
     this.#operator = operator;
   }
@@ -21,10 +22,10 @@ export class Tokens {
   /** @returns its password */
   async create(name: string, actions: string[], expires?: number): Promise<string> {
     const query = { name, actions, ...(expires !== undefined && { expires }) };
-    return (await this.#told(this.#operator.call(createToken, query))).password;
+    return (await this.#settled(this.#operator.call(createToken, query))).password;
   }
 
-  /** A token, and a Bearer token had with it, whose password ends soon: `over` resolves when it has. */
+  /** A token whose password expires soon, and a Bearer token issued for it. `expired` resolves once it has expired. */
   async expiring(name: string, actions: string[], ...scopes: string[]) {
     for (let ms = 1_000; ; ms *= 2) {
       const expires = Date.now() + ms;
@@ -32,9 +33,9 @@ export class Tokens {
       const query = new URLSearchParams(scopes.map((scope): [string, string] => ['scope', scope]));
       const response = await this.#layer.fetch('GET', `/v2/token?${query}`, { headers });
       const { token } = (await response.json()) as { token: string };
-      const over = () => until(() => Date.now() > expires);
-      if (response.status === 200) return { headers, held: bearer(token), over };
-      // A slow machine: it ended before it was used.
+      const expired = () => until(() => Date.now() > expires);
+      if (response.status === 200) return { headers, bearerHeaders: bearer(token), expired };
+      // On a slow machine the password may expire before it is used: try a longer lifetime.
       equal(response.status, 401);
       equal(Date.now() > expires, true);
       await this.delete(name);
@@ -43,28 +44,28 @@ export class Tokens {
 
   /** @returns the new password1 */
   async rotate(name: string): Promise<string> {
-    return (await this.#told(this.#operator.call(rotateToken, { name, password: 'password1' }))).password;
+    return (await this.#settled(this.#operator.call(rotateToken, { name, password: 'password1' }))).password;
   }
 
   /** @returns password2 */
-  async second(name: string): Promise<string> {
-    return (await this.#told(this.#operator.call(rotateToken, { name, password: 'password2' }))).password;
+  async rotateSecond(name: string): Promise<string> {
+    return (await this.#settled(this.#operator.call(rotateToken, { name, password: 'password2' }))).password;
   }
 
   async enable(name: string, enabled: boolean): Promise<void> {
-    await this.#told(this.#operator.call(changeToken, { name, enabled }));
+    await this.#settled(this.#operator.call(changeToken, { name, enabled }));
   }
 
   async scope(name: string, actions: string[]): Promise<void> {
-    await this.#told(this.#operator.call(putScopeMap, { name, actions }));
+    await this.#settled(this.#operator.call(putScopeMap, { name, actions }));
   }
 
   async delete(name: string): Promise<void> {
-    await this.#told(this.#operator.call(deleteToken, { name }));
+    await this.#settled(this.#operator.call(deleteToken, { name }));
   }
 
-  /** The gateway has been told of a change once it hears from the server after it. */
-  async #told<T>(change: Promise<T>): Promise<T> {
+  /** The server answers the flush after it has delivered the event of the change, so the gateway has received that. */
+  async #settled<T>(change: Promise<T>): Promise<T> {
     const answer = await change;
     await this.#layer.bus.flush();
     return answer;
@@ -88,9 +89,9 @@ export const basic = (name: string, password: string) => ({
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-/** A Bearer token for the scopes, had with the credentials. */
+/** Requests a Bearer token for the scopes with the credentials. */
 export async function tokenFor(
-  layer: TestLayer,
+  layer: GatewayRig,
   headers: Record<string, string>,
   ...scopes: string[]
 ): Promise<string> {
@@ -101,7 +102,7 @@ export async function tokenFor(
   return (JSON.parse(body) as { token: string }).token;
 }
 
-/** What a Bearer token gives: `repository:a/x:pull,push`. */
+/** Scopes that a Bearer token grants, such as `repository:a/x:pull,push`. */
 export function granted(token: string): string[] {
   const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
   const { access } = JSON.parse(payload) as { access: { type: string; name: string; actions: string[] }[] };

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
-import { mediaTypes } from '#proto/oci.ts';
-import { sha256, sha512 } from './layer.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { sha256, sha512 } from './gateway-rig.ts';
 
-/** What a fuzzed client sends: requests that are HTTP, but ask for anything. */
+/** Requests of a fuzzing client: HTTP, with arbitrary targets, headers and bodies. */
 
-/** `whole`: all of it is sent, so that it must be answered. */
-export type Sent = { bytes: Buffer; whole: boolean };
+/** `complete`: the request is sent in full, so that it must be answered. */
+export type Sent = { bytes: Buffer; complete: boolean };
 
 export const CONTENT = 'some bytes';
-/** A blob that the repository `a/b` has. */
-const here = sha256(CONTENT);
+/** Digest of a blob in the repository `a/b`. */
+const storedDigest = sha256(CONTENT);
 
 const junk = fc.oneof(
   fc.string({ maxLength: 30 }).map(encodeURI),
@@ -20,11 +20,11 @@ const junk = fc.oneof(
 const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('a/b', 'none', 'A', 'a//b') }, junk);
 const digest = fc.oneof(
   fc.constantFrom(
-    here,
+    storedDigest,
     sha256('x'),
     sha512(CONTENT),
-    here.toUpperCase(),
-    `${here}0`,
+    storedDigest.toUpperCase(),
+    `${storedDigest}0`,
     'sha512:00',
     'sha256:zz',
   ),
@@ -66,7 +66,7 @@ const headerValue = fc.oneof(
     '5-1',
     '*',
     '100-continue',
-    `"${here}"`,
+    `"${storedDigest}"`,
     'Basic OjpeIQ==',
     'Bearer x.y.z',
   ),
@@ -77,13 +77,13 @@ const lines = fc
   .array(fc.tuple(headerName, headerValue), { maxLength: 4 })
   .map((pairs) => pairs.map(([key, value]) => `${key}: ${value}\r\n`).join(''));
 
-/** Like a manifest, with some of its fields not as they should be. */
-const field = <T>(good: fc.Arbitrary<T>) =>
-  fc.oneof({ weight: 6, arbitrary: good as fc.Arbitrary<unknown> }, fc.jsonValue({ maxDepth: 3 }));
+/** A field of a manifest: usually valid, otherwise any JSON value. */
+const field = <T>(valid: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 6, arbitrary: valid as fc.Arbitrary<unknown> }, fc.jsonValue({ maxDepth: 3 }));
 const descriptor = fc.record(
   {
     mediaType: field(fc.constantFrom(...Object.values(mediaTypes), 'application/x')),
-    digest: field(fc.constantFrom(here, sha256('x'), sha512(CONTENT))),
+    digest: field(fc.constantFrom(storedDigest, sha256('x'), sha512(CONTENT))),
     size: field(fc.integer({ min: -1, max: 20 })),
     annotations: field(fc.dictionary(fc.string(), fc.string(), { maxKeys: 2 })),
     platform: field(fc.constant({ os: 'linux', architecture: 'amd64' })),
@@ -113,60 +113,68 @@ const method = fc.constantFrom(
   ...['GET', 'GET', 'HEAD', 'POST', 'PUT', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'FOO'],
 );
 
-/** How a request is written. `lie`: its body is shorter than it says. */
+/** Bytes of a request. `truncated`: its body is shorter than its Content-Length. */
 export function write(
   verb: string,
   target: string,
   head: string,
   payload?: string | Buffer,
-  lie = false,
+  truncated = false,
 ): Sent {
   const bytes = Buffer.from(payload ?? '');
-  const length = payload === undefined ? '' : `Content-Length: ${bytes.byteLength + (lie ? 5 : 0)}\r\n`;
+  const length = payload === undefined ? '' : `Content-Length: ${bytes.byteLength + (truncated ? 5 : 0)}\r\n`;
   const start = `${verb} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${head}${length}\r\n`;
-  return { bytes: Buffer.concat([Buffer.from(start), bytes]), whole: !lie };
+  return { bytes: Buffer.concat([Buffer.from(start), bytes]), complete: !truncated };
 }
 
-const anything = fc
+const anyRequest = fc
   .tuple(method, path, query, lines, body, fc.nat(9))
-  .map(([verb, where, parameters, head, payload, lie]) =>
-    write(verb, `/v2/${where}${parameters}`, head, payload, payload !== undefined && lie === 0),
+  .map(([verb, target, parameters, head, payload, truncated]) =>
+    write(verb, `/v2/${target}${parameters}`, head, payload, payload !== undefined && truncated === 0),
   );
 
 const push = fc
   .tuple(reference, query, fc.option(fc.constantFrom(...Object.values(mediaTypes))), manifest)
-  .map(([where, parameters, type, text]) =>
-    write('PUT', `/v2/a/b/manifests/${where}${parameters}`, type ? `Content-Type: ${type}\r\n` : '', text),
+  .map(([target, parameters, type, text]) =>
+    write('PUT', `/v2/a/b/manifests/${target}${parameters}`, type ? `Content-Type: ${type}\r\n` : '', text),
   );
 
 const pull = fc
   .tuple(range, fc.boolean())
-  .map(([ranges, head]) => write(head ? 'HEAD' : 'GET', `/v2/a/b/blobs/${here}`, `Range: ${ranges}\r\n`));
+  .map(([ranges, head]) =>
+    write(head ? 'HEAD' : 'GET', `/v2/a/b/blobs/${storedDigest}`, `Range: ${ranges}\r\n`),
+  );
 
-/** Some that are as they should be: what others delete is there again. */
-const good = fc.constant(write('POST', `/v2/a/b/blobs/uploads/?digest=${here}`, '', CONTENT));
+/** A valid upload, which restores the blob after other requests have deleted it. */
+const restore = fc.constant(write('POST', `/v2/a/b/blobs/uploads/?digest=${storedDigest}`, '', CONTENT));
 
-/** One request, on a connection of its own. */
+/** One request, for a connection of its own. */
 export const request = fc.oneof(
-  { weight: 5, arbitrary: anything },
+  { weight: 5, arbitrary: anyRequest },
   { weight: 2, arbitrary: push },
   { weight: 1, arbitrary: pull },
-  { weight: 1, arbitrary: good },
+  { weight: 1, arbitrary: restore },
 );
 
-/** What is done with an upload that was begun, in order. */
-export type Step = { method: string; query: string; head: string; body: string | undefined; lie: boolean };
+/** Requests to an open upload, in order. */
+export type Step = {
+  method: string;
+  query: string;
+  head: string;
+  body: string | undefined;
+  truncated: boolean;
+};
 export const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.record({
     method: fc.constantFrom('PATCH', 'PATCH', 'PUT', 'PUT', 'GET', 'HEAD', 'DELETE'),
-    query: fc.oneof({ weight: 3, arbitrary: fc.constant(`?digest=${here}`) }, query),
+    query: fc.oneof({ weight: 3, arbitrary: fc.constant(`?digest=${storedDigest}`) }, query),
     head: fc.oneof(
       { weight: 3, arbitrary: fc.constant('') },
       fc.tuple(fc.nat(12), fc.nat(12)).map(([first, last]) => `Content-Range: ${first}-${last}\r\n`),
       lines,
     ),
     body: fc.constantFrom(undefined, CONTENT, CONTENT, CONTENT, 'some', ' bytes'),
-    lie: fc.nat(5).map((n) => n === 0),
+    truncated: fc.nat(5).map((n) => n === 0),
   }),
   { minLength: 1, maxLength: 4 },
 );

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { manifest, request, type Sent } from './fuzz-requests.ts';
 
-/** What a fuzzed client sends that is HTTP in part, or not at all. */
+/** Streams of a fuzzing client: HTTP in part, or not at all. */
 
 const get = 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\n';
 const post = 'POST /v2/a/b/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\n';
 const put = 'PUT /v2/a/b/manifests/raw HTTP/1.1\r\nHost: localhost\r\n';
 const chunked = 'Transfer-Encoding: chunked\r\n';
 
-/** Framings that a parser must not be led astray by. */
+/** Ambiguous and invalid message framings. */
 const framings = [
   `${post}Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello`,
   `${post}Content-Length: 5, 5\r\n\r\nhello`,
@@ -57,7 +57,7 @@ const huge = fc.oneof(
     .map((n) => Buffer.from(`${get}Range: bytes=${'0-1,'.repeat(n)}\r\n\r\n`)),
 );
 
-/** A body in chunks, as clients send that don't know its size. */
+/** A chunked body, from a client that does not know its size. */
 const streamed = manifest.map((text) => {
   const [first, rest] = [text.slice(0, 3), text.slice(3)].map((part) => Buffer.from(part));
   const chunk = (bytes: Buffer) => [`${bytes.byteLength.toString(16)}\r\n`, bytes, '\r\n'];
@@ -78,16 +78,16 @@ const keepAlive = request.map(({ bytes }) =>
 const pipelined = fc
   .array(fc.oneof(keepAlive, streamed, framing), { minLength: 2, maxLength: 6 })
   .map(Buffer.concat);
-const cut = fc
+const truncated = fc
   .tuple(fc.oneof(keepAlive, streamed, framing), fc.double({ min: 0, max: 1, noNaN: true }))
   .map(([bytes, share]) => bytes.subarray(0, Math.floor(bytes.byteLength * share)));
-const bent = fc.tuple(keepAlive, fc.nat(400), fc.nat(255)).map(([bytes, at, value]) => {
+const corrupted = fc.tuple(keepAlive, fc.nat(400), fc.nat(255)).map(([bytes, at, value]) => {
   const copy = Buffer.from(bytes);
   copy[at % copy.byteLength] = value;
   return copy;
 });
 
-/** Bytes on a connection that ends after them, and that may be answered or not. */
+/** Bytes of a connection that ends after them. An answer is optional. */
 export const stream: fc.Arbitrary<Sent> = fc
-  .oneof(framing, noise, huge, streamed, pipelined, cut, bent)
-  .map((bytes) => ({ bytes, whole: false }));
+  .oneof(framing, noise, huge, streamed, pipelined, truncated, corrupted)
+  .map((bytes) => ({ bytes, complete: false }));

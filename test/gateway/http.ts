@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 
-/** A connection on which anything can be written, and whatever comes back is kept. */
+/** A connection that sends any bytes and collects all that it receives. */
 export class RawConnection {
   readonly socket: Socket;
   text = '';
@@ -34,20 +34,20 @@ export class RawConnection {
   }
 }
 
-/** Sends the text and resolves with all that comes until the other side closes. */
+/** Sends the text and resolves with everything received until the server closes the connection. */
 export async function raw(port: number, text: string): Promise<string> {
   const connection = await RawConnection.open(port);
   connection.send(text);
   return connection.closed;
 }
 
-/** A GET whose `Host` may be any, which fetch doesn't allow. */
+/** A GET with any Host header, which `fetch` does not allow. */
 export async function get(
   port: number,
   path: string,
   headers: Record<string, string>,
 ): Promise<{ status: number | undefined; body: string }> {
-  const asked = request({ host: '127.0.0.1', port, path, headers }).end();
-  const [response] = await once(asked, 'response');
+  const sent = request({ host: '127.0.0.1', port, path, headers }).end();
+  const [response] = await once(sent, 'response');
   return { status: response.statusCode, body: await text(response) };
 }

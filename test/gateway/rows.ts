@@ -1,22 +1,22 @@
 import { equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { sha256, type TestLayer } from './layer.ts';
+import { type GatewayRig, sha256 } from './gateway-rig.ts';
 
-/** One request and what must come of it. `title` defaults to the HTTP line. */
+/** One request and its expected answer. `title` defaults to the method, the path and the status. */
 export type Row = {
   title?: string;
   send: [method: string, path: string];
   headers?: Record<string, string>;
   body?: string | Uint8Array;
   status: number;
-  /** The OCI error code; an answer of 400 or more must have one, in a body of the spec's form. */
+  /** OCI error code. An answer of 400 or more must have one, in a body as the specification defines it. */
   code?: string;
-  /** `null`: the header must not be there. */
-  want?: Record<string, string | RegExp | null>;
+  /** `null`: the header must be absent. */
+  expectedHeaders?: Record<string, string | RegExp | null>;
   text?: string | Uint8Array;
 };
 
-export function rows(layer: () => TestLayer, table: Row[]): void {
+export function rows(layer: () => GatewayRig, table: Row[]): void {
   for (const row of table) {
     const title =
       row.title ??
@@ -25,23 +25,23 @@ export function rows(layer: () => TestLayer, table: Row[]): void {
   }
 }
 
-export async function check(layer: TestLayer, row: Row): Promise<Response> {
-  const { send, headers, body, status, code, want = {}, text } = row;
+export async function check(layer: GatewayRig, row: Row): Promise<Response> {
+  const { send, headers, body, status, code, expectedHeaders = {}, text } = row;
   const response = await layer.fetch(...send, {
     ...(headers && { headers }),
     ...(body !== undefined && { body }),
   });
   const bytes = new Uint8Array(await response.arrayBuffer());
-  const said = new TextDecoder().decode(bytes.subarray(0, 2_000));
-  equal(response.status, status, said);
-  for (const [name, value] of Object.entries(want)) {
-    const found = response.headers.get(name);
-    if (value instanceof RegExp) match(found ?? '', value, name);
-    else equal(found, value as string | null, name);
+  const answer = new TextDecoder().decode(bytes.subarray(0, 2_000));
+  equal(response.status, status, answer);
+  for (const [name, value] of Object.entries(expectedHeaders)) {
+    const actual = response.headers.get(name);
+    if (value instanceof RegExp) match(actual ?? '', value, name);
+    else equal(actual, value as string | null, name);
   }
-  if (typeof text === 'string') equal(said, text);
+  if (typeof text === 'string') equal(answer, text);
   else if (text) equal(sha256(bytes), sha256(text));
-  if (status >= 400 && send[0] !== 'HEAD') errorBody(said, code);
+  if (status >= 400 && send[0] !== 'HEAD') errorBody(answer, code);
   if (send[0] === 'HEAD') equal(bytes.byteLength, 0);
   equal(response.headers.get('docker-distribution-api-version'), 'registry/2.0');
   return response;

@@ -1,30 +1,25 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { UserName } from '#proto/access.ts';
-import { locateBlob } from '#proto/blobs.ts';
-import type { Bus } from '#proto/bus.ts';
-import type { Event } from '#proto/contract.ts';
-import type { FaultCode } from '#proto/fault.ts';
-import { Fault } from '#proto/fault.ts';
-import { type Claim, commitBlob, startUpload } from '#proto/ingests.ts';
-import { getManifest, type LeftOut, putManifest } from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { Volume } from '#proto/volume.ts';
-import { HistoryRoom } from '../../services/storage/history-room.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { locateBlob } from '#proto/content/blobs.ts';
+import { type Claim, commitBlob, startUpload } from '#proto/content/ingests.ts';
+import { getManifest, type LeftOutManifest, putManifest } from '#proto/content/manifests.ts';
+import type { Event } from '#proto/contract/contract.ts';
+import type { UserName } from '#proto/contract/users.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { HistoryRoom } from '../../services/storage/history/history-room.ts';
+import type { Maintenance } from '../../services/storage/maintenance/sweep.ts';
 import { serve } from '../../services/storage/serve.ts';
-import { Storage, UPKEEP, type Upkeep } from '../../services/storage/storage.ts';
+import { DEFAULT_MAINTENANCE, Storage } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
+import { bytesOf, digestOf, jsonOf } from './samples.ts';
 
-export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>
-  `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
-export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
-export const jsonOf = (value: unknown): Uint8Array => bytesOf(JSON.stringify(value));
-export const random = (size: number): Uint8Array => randomBytes(size);
+export { bytesOf, digestOf, fault, jsonOf, random } from './samples.ts';
 
-/** What another service does with storage, over the bus and the data volume. */
+/** Another service as a client of storage, over the bus and the data volume. */
 export class Client {
   readonly bus: Bus;
   readonly data: string;
@@ -70,7 +65,7 @@ export class Client {
       expect?: string | null;
       base?: boolean;
       arrived?: boolean;
-      leftOut?: LeftOut[];
+      leftOut?: LeftOutManifest[];
     } = {},
   ): Promise<string> {
     const bytes = manifest instanceof Uint8Array ? manifest : jsonOf(manifest);
@@ -125,17 +120,17 @@ export class Rig implements AsyncDisposable {
   readonly data: string;
   readonly gateway: Client;
   readonly syncer: Client;
-  /** What was published, in order: `[type, data]`. */
+  /** Published events, in order: `[type, data]`. */
   readonly events: [string, unknown][] = [];
   now = Date.UTC(2030, 0, 1);
-  /** The clock of the wall is so much ahead of the one that only goes forward. */
+  /** How far the wall clock is ahead of the monotonic clock, in ms. */
   ahead = 0;
   storage!: Storage;
-  #upkeep = UPKEEP;
+  #maintenance = DEFAULT_MAINTENANCE;
   readonly #bus: Bus;
   #served: AsyncDisposable | undefined;
 
-  /** @param data the data volume, if not a temporary folder; it goes with the rig */
+  /** @param data the data volume, if not a temporary folder; it is deleted with the rig */
   static async open(buses: Buses, data?: string): Promise<Rig> {
     const rig = new Rig(data ?? (await mkdtemp(join(tmpdir(), 'terrace-storage-'))), buses);
     await rig.start();
@@ -160,21 +155,25 @@ export class Rig implements AsyncDisposable {
       now: () => this.now + this.ahead,
       running: () => this.now,
     });
-    this.storage.keep(this.#upkeep);
+    this.storage.configure(this.#maintenance);
     this.#served = serve(this.#bus, this.storage, new HistoryRoom({ bus: this.#bus, log: quiet }));
     await this.#bus.flush();
   }
 
-  /** As a configuration would; other fields stay as they are. */
-  keep({
+  /** Applies a configuration of maintenance; absent fields keep their values. */
+  configure({
     garbage,
     ...more
-  }: Partial<Omit<Upkeep, 'garbage'>> & { garbage?: Partial<Upkeep['garbage']> }): void {
-    this.#upkeep = { ...this.#upkeep, ...more, garbage: { ...this.#upkeep.garbage, ...garbage } };
-    this.storage.keep(this.#upkeep);
+  }: Partial<Omit<Maintenance, 'garbage'>> & { garbage?: Partial<Maintenance['garbage']> }): void {
+    this.#maintenance = {
+      ...this.#maintenance,
+      ...more,
+      garbage: { ...this.#maintenance.garbage, ...garbage },
+    };
+    this.storage.configure(this.#maintenance);
   }
 
-  /** Ends in good order. */
+  /** Stops storage gracefully. */
   async stop(): Promise<void> {
     await this.#served?.[Symbol.asyncDispose]();
     await this.storage[Symbol.asyncDispose]();
@@ -188,7 +187,7 @@ export class Rig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    // A look at the free space that has begun may end a file after this.
+    // A measurement of the free space that is in progress may finish a file after this.
     await rm(this.data, { recursive: true, force: true, maxRetries: 10 });
   }
 }
@@ -203,14 +202,3 @@ export async function connectAll(): Promise<Buses> {
   );
   return { server, storage: storage!, gateway: gateway!, syncer: syncer! };
 }
-
-/** For `assert.rejects`: a fault with this code, and with these facts where they are named. */
-export const fault =
-  (code: FaultCode, detail?: Record<string, unknown>) =>
-  (error: unknown): boolean => {
-    if (!Fault.is(error, code)) throw error;
-    for (const [key, value] of Object.entries(detail ?? {})) {
-      if (error.detail?.[key] !== value) throw new Error(`${key} is ${error.detail?.[key]}, not ${value}`);
-    }
-    return true;
-  };

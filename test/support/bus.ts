@@ -5,15 +5,15 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type UserName, userNames } from '#proto/access.ts';
-import { Bus, type Log } from '#proto/bus.ts';
-import { busConfiguration } from '../../cli/bus-configuration.ts';
-import { patience } from './patience.ts';
+import { Bus, type Log } from '#proto/bus/bus.ts';
+import { type UserName, userNames } from '#proto/contract/users.ts';
+import { busConfiguration } from '../../cli/data/bus-configuration.ts';
 import { freePort } from './ports.ts';
+import { patience } from './until.ts';
 
-const KEEPER = 'storage-keeper';
+const STORAGE_INSTANCE = 'storage-keeper';
 
-/** A real nats-server of a test's own, on a free port, with the users and permissions of a layer. */
+/** A nats-server for one test, on a free port, with the users and permissions of a layer. */
 export class TestBus implements AsyncDisposable {
   readonly url: string;
   readonly port: number;
@@ -22,7 +22,7 @@ export class TestBus implements AsyncDisposable {
   #server: ChildProcess | undefined;
   readonly #buses: Bus[] = [];
 
-  /** @param program another nats-server than that of the path */
+  /** @param program path of another nats-server than the installed one */
   static async start(program = 'nats-server'): Promise<TestBus> {
     const folder = await mkdtemp(join(tmpdir(), 'terrace-bus-'));
     const bus = new TestBus(await freePort(), folder, program);
@@ -35,8 +35,8 @@ export class TestBus implements AsyncDisposable {
     });
     await writeFile(join(folder, 'nats.conf'), text);
     await bus.up();
-    // As in a layer: whatever the others want of JetStream they ask storage for.
-    await bus.connect('storage', KEEPER);
+    // As in a layer, storage answers the JetStream requests of the other users.
+    await bus.connect('storage', STORAGE_INSTANCE);
     return bus;
   }
 
@@ -47,7 +47,7 @@ export class TestBus implements AsyncDisposable {
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  /** A connection of one of the layer's users; closed with this bus. */
+  /** Connects as one of the layer's users. The connection is closed with this bus. */
   async connect(user: UserName, instance = `${user}-test`, log = quiet): Promise<Bus> {
     const bus = await Bus.connect({
       url: this.url,
@@ -66,7 +66,7 @@ export class TestBus implements AsyncDisposable {
     await reachable(this.port);
   }
 
-  /** kill -9; with `forget`, the store of JetStream goes too. */
+  /** SIGKILL. `forget`: the store of JetStream is deleted, too. */
   async kill({ forget = false } = {}): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -78,10 +78,10 @@ export class TestBus implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const [keeper, ...others] = this.#buses;
-    // What the others still have to say goes through storage.
+    const [storage, ...others] = this.#buses;
+    // Storage is closed last: it answers the last requests of the others.
     await Promise.all(others.map((bus) => bus[Symbol.asyncDispose]()));
-    await keeper?.[Symbol.asyncDispose]();
+    await storage?.[Symbol.asyncDispose]();
     await this.kill();
     await rm(this.folder, { recursive: true, force: true });
   }
@@ -89,7 +89,7 @@ export class TestBus implements AsyncDisposable {
 
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Resolves when something accepts connections on the port. */
+/** Resolves when a server accepts connections on the port. @throws the last error after `patience()` */
 export async function reachable(port: number): Promise<void> {
   const deadline = performance.now() + patience();
   for (;;) {

@@ -1,15 +1,15 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Tls } from '#proto/configuration.ts';
-import { execute } from './debian.ts';
+import type { Tls } from '#proto/document/configuration.ts';
+import { execute } from './registry/debian.ts';
 
 const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
-/** A certificate authority of a test's own, made with openssl; it goes with the test. */
+/** A certificate authority for one test, created with openssl. Its folder is deleted with it. */
 export class Authority implements AsyncDisposable {
   readonly folder: string;
-  /** Its certificate, PEM: what clients are told to trust. */
+  /** Path of its certificate, in PEM, which clients trust. */
   readonly certificate: string;
 
   static async create(): Promise<Authority> {
@@ -23,9 +23,9 @@ export class Authority implements AsyncDisposable {
     this.certificate = join(folder, 'ca.crt');
   }
 
-  /** A pair of files for a server of this machine, and of these names besides. */
+  /** Issues a server certificate for localhost, 127.0.0.1 and `names`. @returns the paths of certificate and key */
   async issue(name: string, { days = 90, names = [] as string[] } = {}): Promise<Tls> {
-    const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...names.map((each) => `DNS:${each}`)].join();
+    const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...names.map((host) => `DNS:${host}`)].join();
     const signer = ['-CA', this.certificate, '-CAkey', join(this.folder, 'ca.key')];
     await this.#request(
       name,
@@ -39,7 +39,7 @@ export class Authority implements AsyncDisposable {
     };
   }
 
-  /** A folder with the authority's certificate as `ca.crt`: what podman and skopeo take as `--cert-dir`. */
+  /** A folder with the authority's certificate as `ca.crt`, for `--cert-dir` of podman and skopeo. */
   async trustFolder(): Promise<string> {
     const folder = join(this.folder, 'trust');
     await mkdir(folder, { recursive: true });
@@ -48,12 +48,12 @@ export class Authority implements AsyncDisposable {
   }
 
   async #request(name: string, extensions: string[], days: number, signer: string[]): Promise<void> {
-    const settings = join(this.folder, `${name}.cnf`);
+    const configFile = join(this.folder, `${name}.cnf`);
     const body = ['[req]', 'distinguished_name=dn', 'x509_extensions=x', '[dn]', '[x]', ...extensions];
-    await writeFile(settings, `${body.join('\n')}\n`);
+    await writeFile(configFile, `${body.join('\n')}\n`);
     const files = ['-keyout', join(this.folder, `${name}.key`), '-out', join(this.folder, `${name}.crt`)];
-    const words = ['-x509', ...CURVE, '-config', settings, '-days', `${days}`, '-subj', `/CN=${name}`];
-    await execute('openssl', ['req', ...words, ...signer, ...files]);
+    const options = ['-x509', ...CURVE, '-config', configFile, '-days', `${days}`, '-subj', `/CN=${name}`];
+    await execute('openssl', ['req', ...options, ...signer, ...files]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
-import type { Configuration } from '#proto/configuration.ts';
-import { type Overrides, resolveDocument } from '#proto/document.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 
-/** The configuration that a document with these fields puts in force. */
+/** The configuration that results from a document with these fields. */
 export function configurationWith(fields: Overrides = {}): Configuration {
   const resolved = resolveDocument({ overrides: fields, readable: () => true });
   if ('complaints' in resolved) throw new Error(resolved.complaints.join('; '));

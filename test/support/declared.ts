@@ -1,15 +1,15 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Event, Job, Request, State } from '#proto/contract.ts';
-import { onStates } from '#proto/store-requests.ts';
+import type { Event, Job, Request, State } from '#proto/contract/contract.ts';
+import { onStates } from '#proto/jetstream/store-requests.ts';
 
-/** Every message that `proto/` declares, found by looking. */
+/** Every message that `proto/` declares, found among the exports of its files. */
 
 type Declared = { requests: Request[]; jobs: Job[]; events: Event[]; states: State[] };
 
 const folder = join(import.meta.dirname, '../../proto');
 
-export async function declared(): Promise<Declared> {
+export async function declaredMessages(): Promise<Declared> {
   const found: Declared = { requests: [], jobs: [], events: [], states: [] };
   for (const file of await readdir(folder, { recursive: true })) {
     if (!file.endsWith('.ts')) continue;
@@ -26,7 +26,7 @@ export async function declared(): Promise<Declared> {
   return found;
 }
 
-/** A declaration may stand in an object of several. */
+/** An export may be an object of several declarations. */
 const parts = (value: unknown): object[] =>
   typeof value !== 'object' || value === null
     ? []

@@ -2,27 +2,27 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { Bus } from '#proto/bus.ts';
-import type { Event } from '#proto/contract.ts';
-import type { Overrides } from '#proto/document.ts';
-import type { Heard } from '#proto/envelope.ts';
-import type { PassResult } from '#proto/passes.ts';
-import { connectOperator } from '../../cli/connect.ts';
-import { anyEvent, type FollowOptions, followPass } from '../../cli/follow-pass.ts';
-import { type Layer, startLayer } from '../../cli/layer.ts';
-import { configurationOf } from '../../cli/options.ts';
-import { patience, patienceSignal, until } from './patience.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Event } from '#proto/contract/contract.ts';
+import type { ReceivedEvent } from '#proto/contract/envelope.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import { connectOperator } from '../../cli/connection/connect.ts';
+import { anyEvent, type FollowOptions, followPass } from '../../cli/connection/follow-pass.ts';
+import { resolveConfiguration } from '../../cli/input/options.ts';
+import { type Layer, startLayer } from '../../cli/layer/layer.ts';
 import { freePort } from './ports.ts';
+import { patience, patienceSignal, until } from './until.ts';
 
 export type TestLayerOptions = {
-  /** URL, or all of its fields. */
+  /** URL, or the complete `parent` of a document. */
   parent?: string | NonNullable<Overrides['parent']>;
-  /** Patterns, or all that a document says of them. */
+  /** Patterns, or the complete `repositories` of a document. */
   repositories?: NonNullable<Overrides['repositories']>;
   mode?: 'ReadWrite' | 'ReadOnly';
   syncers?: number;
   connections?: number;
-  /** Without one, no pass begins by the clock; `file`: as the configuration file says. */
+  /** Without it, no pass begins by schedule. `file`: the schedule of the configuration file. */
   schedule?: string;
   window?: string;
   eventTtl?: string;
@@ -35,19 +35,19 @@ export type TestLayerOptions = {
   challenge?: 'Bearer' | 'Basic';
   name?: string;
   logLevel?: 'debug' | 'info' | 'warn' | 'error';
-  /** A data folder to start on; it stays. Without one, a folder of its own that goes with the layer. */
+  /** Data folder, which is kept. Without it, a temporary folder that is deleted with the layer. */
   data?: string;
   configFile?: string;
-  /** All services in one process; `hosted`: in this one, where none of it is killed or measured. */
+  /** All services in one process. `hosted`: in that of the test; no process of the layer may be killed or measured. */
   compact?: boolean | 'hosted';
-  /** Beside that of this process. */
+  /** Added to the environment of this process. */
   env?: NodeJS.ProcessEnv;
 };
 
-/** Once a year. */
-const NEVER = '0 0 1 1 *';
+/** Once a year: during a test, no pass begins by schedule. */
+const YEARLY = '0 0 1 1 *';
 
-/** Starts a whole layer of child processes on free ports, and waits until all of it serves. */
+/** Starts a layer with all its child processes on free ports. Resolves when all services serve. */
 export async function testLayer(options: TestLayerOptions = {}): Promise<TestLayer> {
   const data = options.data ?? (await mkdtemp(join(tmpdir(), 'terrace-layer-')));
   const layer = new TestLayer(options, data, `127.0.0.1:${await freePort()}`);
@@ -60,11 +60,12 @@ export class TestLayer implements AsyncDisposable {
   /** `127.0.0.1:port` */
   readonly host: string;
   readonly url: string;
-  /** All events heard since the start, in order. */
-  readonly events: Heard<unknown>[] = [];
-  /** What all processes said, as JSON lines; and what a person would have seen. */
+  /** All events received since the start, in order. */
+  readonly events: ReceivedEvent<unknown>[] = [];
+  /** Log of all processes, as JSON lines. */
   readonly lines: string[] = [];
-  readonly screen: string[] = [];
+  /** Output for the terminal. */
+  readonly terminal: string[] = [];
   readonly #options: TestLayerOptions;
   #layer: Layer | undefined;
   #bus: Bus | undefined;
@@ -78,7 +79,7 @@ export class TestLayer implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const { parent, data: _data, configFile, compact, env, schedule = NEVER, ...fields } = this.#options;
+    const { parent, data: _data, configFile, compact, env, schedule = YEARLY, ...fields } = this.#options;
     const overrides: Overrides = {
       ...fields,
       ...(schedule !== 'file' && { schedule }),
@@ -86,7 +87,7 @@ export class TestLayer implements AsyncDisposable {
       ...(parent && { parent: typeof parent === 'string' ? { url: parent } : parent }),
     };
     const text = configFile && (await readFile(configFile, 'utf8'));
-    const { configuration, accounts } = configurationOf(
+    const { configuration, accounts } = resolveConfiguration(
       { data: this.data, ...(configFile && { config: configFile }) },
       overrides,
       text,
@@ -99,45 +100,47 @@ export class TestLayer implements AsyncDisposable {
       overrides,
       configFile,
       compact: compact !== undefined && compact !== false,
-      ...(compact === 'hosted' && { programs: (await import('./hosted.ts')).hostedPrograms }),
+      ...(compact === 'hosted' && { programs: (await import('./hosted-programs.ts')).hostedPrograms }),
       awaitToken: accounts.length > 0,
-      outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
+      outlets: { line: (line) => this.lines.push(line), terminal: (text) => this.terminal.push(text) },
       env: { ...inherited, ...env },
     });
     try {
       this.#bus = await connectOperator(this.data, 'terrace-test');
-      this.#bus.listen(anyEvent, (heard) => {
-        this.events.push(heard);
+      this.#bus.listen(anyEvent, (event) => {
+        this.events.push(event);
         for (const wake of this.#waiting) wake();
       });
       await this.#layer.ready(patienceSignal());
     } catch (cause) {
-      const said = this.lines.slice(-20).join('\n');
+      const log = this.lines.slice(-20).join('\n');
       await this.stop();
-      throw new Error(`the layer did not get ready; it said:\n${said}`, { cause });
+      throw new Error(`the layer did not become ready; end of its log:\n${log}`, { cause });
     }
   }
 
-  /** The operator's connection; closed with the layer. */
+  /** The operator's connection, closed with the layer. */
   bus(): Bus {
     if (!this.#bus) throw new Error('the layer does not run');
     return this.#bus;
   }
 
-  /** The first event of this type, heard already or in time, that the predicate likes. */
+  /** The first event of this type that satisfies the predicate, received before or within `withinMs`. */
   async event<T extends TSchema>(
     type: Event<T>,
     predicate: (data: Static<T>) => boolean = () => true,
     withinMs?: number,
   ): Promise<Static<T>> {
-    const wanted = (heard: Heard<unknown>) =>
-      heard.type === `terrace.${type.type}` && predicate(heard.data as Static<T>);
+    const matches = (event: ReceivedEvent<unknown>) =>
+      event.type === `terrace.${type.type}` && predicate(event.data as Static<T>);
     const timeout = patienceSignal(withinMs);
     for (;;) {
-      const found = this.events.find(wanted);
+      const found = this.events.find(matches);
       if (found) return found.data as Static<T>;
       if (timeout.aborted)
-        throw new Error(`no ${type.type} as wanted in ${patience(withinMs)} ms; heard:\n${this.#heard()}`);
+        throw new Error(
+          `no matching ${type.type} within ${patience(withinMs)} ms; received:\n${this.#received()}`,
+        );
       await this.#nextEvent(timeout);
     }
   }
@@ -154,17 +157,17 @@ export class TestLayer implements AsyncDisposable {
     });
   }
 
-  #heard(): string {
+  #received(): string {
     const lines = this.events.map(({ type, data }) => `  ${type} ${JSON.stringify(data)}`);
     return lines.slice(-60).join('\n') || '  nothing';
   }
 
-  /** Asks for a pass and waits for its end. */
+  /** Requests a pass and waits for its end. */
   sync(options: FollowOptions = {}): Promise<PassResult> {
     return followPass(this.bus(), options);
   }
 
-  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
+  /** Pids by program: gateway, storage, twin-bridge, syncer-1 …, nats-server; if compact: layer, nats-server. */
   pids(): Record<string, number> {
     return this.#layer?.pids() ?? {};
   }
@@ -176,20 +179,20 @@ export class TestLayer implements AsyncDisposable {
     return pid;
   }
 
-  /** kill -9, and no waiting: its supervisor starts it again. */
-  killNow(program: string): void {
+  /** SIGKILL. Does not wait until the supervisor has restarted the program. */
+  killWithoutWaiting(program: string): void {
     process.kill(this.pid(program), 'SIGKILL');
   }
 
-  /** kill -9; resolves when another process is in its place and serves. */
+  /** SIGKILL. Resolves when the restarted program serves. */
   async kill(program: string): Promise<void> {
     const before = this.pid(program);
     process.kill(before, 'SIGKILL');
-    await until(() => (this.pids()[program] ?? before) !== before, `${program} is back`);
+    await until(() => (this.pids()[program] ?? before) !== before, `${program} has been restarted`);
     await this.#layer?.ready(patienceSignal());
   }
 
-  /** Resident memory of a program's process now, and its highest so far, in bytes. */
+  /** Resident memory of a program's process, in bytes: now, and its maximum so far. */
   async memory(program: string): Promise<{ now: number; highest: number }> {
     const status = await readFile(`/proc/${this.pid(program)}/status`, 'utf8');
     const bytes = (field: string) =>
@@ -197,7 +200,7 @@ export class TestLayer implements AsyncDisposable {
     return { now: bytes('VmRSS'), highest: bytes('VmHWM') };
   }
 
-  /** Ends all of it in good order; the data stays. */
+  /** Stops the layer gracefully and keeps its data. */
   async stop(): Promise<void> {
     await this.#bus?.[Symbol.asyncDispose]();
     this.#bus = undefined;
@@ -212,7 +215,7 @@ export class TestLayer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    // Services in this process may end a file that they had in hand after their end.
+    // Hosted services may finish writing a file after they have ended.
     if (!this.#options.data) await rm(this.data, { recursive: true, force: true, maxRetries: 10 });
   }
 }

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
-import { watchLoop } from '../../services/watchdog.ts';
+import { watchLoop } from '../../services/process/watchdog.ts';
 
-/** A program that watches its event loop as a service does, and has it stuck when it hears SIGUSR2. */
+/** A program with the watchdog of a service. SIGUSR2 blocks its event loop. */
 const limits = JSON.parse(process.argv[2] ?? '{}');
 watchLoop(pino({ base: { layer: 'here', pid: process.pid } }), limits);
 process.on('SIGUSR2', () => {

@@ -3,27 +3,27 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { until } from './patience.ts';
+import { until } from './until.ts';
 
-/** The README's program for monitors, as it stands there. */
+/** The monitor of docs/guides/webhooks-and-monitors.md, as printed there. */
 
 const root = join(import.meta.dirname, '../..');
 
-export type Seen = { sequence: number; type: string; data: Record<string, unknown> };
+export type MonitorEvent = { sequence: number; type: string; data: Record<string, unknown> };
 
-/** A folder with the program, and its place in the events. */
+/** A folder for the program and the file of its events, which contains its position. */
 export async function monitorFolder(): Promise<AsyncDisposable & { path: string }> {
-  // Where packages are found from.
+  // Below node_modules, so that its packages are found.
   await mkdir(join(root, 'node_modules/.cache'), { recursive: true });
   const path = await mkdtemp(join(root, 'node_modules/.cache/monitor-'));
-  const readme = await readFile(join(root, 'README.md'), 'utf8');
-  const program = /### Monitors[\s\S]*?```js\n([\s\S]*?)```/.exec(readme)?.[1];
+  const guide = await readFile(join(root, 'docs/guides/webhooks-and-monitors.md'), 'utf8');
+  const program = /^## Monitors[\s\S]*?```js\n([\s\S]*?)```/m.exec(guide)?.[1];
   assert.ok(program);
   await writeFile(join(path, 'monitor.mjs'), program);
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** It runs until it is killed, and goes on with the next one of the same folder. */
+/** Runs until it is killed. The next one in the same folder continues after its last event. */
 export class Monitor implements AsyncDisposable {
   readonly #file: string;
   readonly #child: ChildProcess;
@@ -34,8 +34,8 @@ export class Monitor implements AsyncDisposable {
     this.#child = spawn(process.execPath, parameters, { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
-  /** All that this one and those before it have seen. */
-  async seen(): Promise<Seen[]> {
+  /** All events that this monitor and earlier ones in its folder have received. */
+  async events(): Promise<MonitorEvent[]> {
     const text = await readFile(this.#file, 'utf8').catch(() => '');
     return text
       .split('\n')
@@ -46,16 +46,16 @@ export class Monitor implements AsyncDisposable {
       });
   }
 
-  sees(wanted: (seen: Seen) => boolean): Promise<void> {
-    return until(async () => (await this.seen()).some(wanted), `seen: ${wanted}`);
+  untilEvent(predicate: (event: MonitorEvent) => boolean): Promise<void> {
+    return until(async () => (await this.events()).some(predicate), `received: ${predicate}`);
   }
 
-  /** It hears, and does nothing about it, until it is killed. */
+  /** Stops reading until it is killed; its connection stays open. */
   pause(): void {
     this.#child.kill('SIGSTOP');
   }
 
-  /** kill -9 */
+  /** SIGKILL. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#child.kill('SIGKILL');

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { canInstallDebian, installDebian } from '../../cli/debian.ts';
-import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
-import { bounded, SLOWNESS } from './patience.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
+import { canInstallDebian, installDebian } from '../../cli/layer/debian.ts';
+import { bounded, SLOWNESS } from './until.ts';
 
-/** node:test's global setup: the programs that the tests run, from Debian packages of the same names. */
+/** Global setup of node:test. The tests run these programs, from Debian packages of the same names. */
 const programs = [
   'nats-server',
   'skopeo',
@@ -18,37 +18,37 @@ const programs = [
   'openssl',
 ];
 
-/** Debian keeps servers where the path of a plain user doesn't look. */
+/** Debian installs servers in a folder that is not on the path of a plain user. */
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
-const isThere = (program: string) => folders.some((folder) => existsSync(join(folder, program)));
+const isInstalled = (program: string) => folders.some((folder) => existsSync(join(folder, program)));
 
 export function globalSetup(): void {
   installMissing();
   const slowness = bounded(Number(process.env[SLOWNESS]) || measureSlowness());
   process.env[SLOWNESS] = String(slowness);
-  // A layer that is slow to stop is no failure.
+  // A layer takes longer to stop on a slow machine.
   process.env.TERRACE_STOP_MS ??= String(Math.ceil(slowness * 4_000));
 }
 
 function installMissing(): void {
-  const missing = programs.filter((program) => !isThere(program));
+  const missing = programs.filter((program) => !isInstalled(program));
   if (missing.length === 0) return;
   const command = `apt-get install ${missing.join(' ')}`;
   if (!canInstallDebian()) throw new Error(`the tests need ${missing.join(', ')}: run "${command}" as root`);
   console.log(`Installing for the tests: ${missing.join(' ')} …`);
   const failure = installDebian(missing);
-  const still = missing.filter((program) => !isThere(program));
-  if (still.length > 0)
-    throw new Error(`"${command}" failed: ${failure ?? `${still.join(', ')} is not there`}`);
+  const stillMissing = missing.filter((program) => !isInstalled(program));
+  if (stillMissing.length > 0)
+    throw new Error(`"${command}" failed: ${failure ?? `${stillMissing.join(', ')} is still missing`}`);
 }
 
-/** How long a start of the command takes on a quiet machine, in ms. */
-const QUIET_START_MS = 250;
+/** Start-up time of the command on an idle machine, in ms. */
+const IDLE_START_MS = 250;
 
-/** How much longer than on a quiet machine the command takes to start: the second start, as the first fills caches. */
+/** Start-up time of the command, as a multiple of that on an idle machine. The first start only fills caches. */
 function measureSlowness(): number {
-  const start = () => {
-    const began = performance.now();
+  const startUpMs = () => {
+    const start = performance.now();
     spawnSync(
       process.execPath,
       [...NODE_FLAGS, join(import.meta.dirname, '../../cli/terrace.ts'), '--help'],
@@ -57,8 +57,8 @@ function measureSlowness(): number {
         env: { ...process.env, ...NODE_ENV },
       },
     );
-    return performance.now() - began;
+    return performance.now() - start;
   };
-  start();
-  return bounded(Math.max(start(), start()) / QUIET_START_MS);
+  startUpMs();
+  return bounded(Math.max(startUpMs(), startUpMs()) / IDLE_START_MS);
 }

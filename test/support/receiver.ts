@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Envelope } from '#proto/envelope.ts';
-import { patienceSignal } from './patience.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
 import { freePort } from './ports.ts';
+import { patienceSignal } from './until.ts';
 
 export type Delivery = {
   path: string;
@@ -11,17 +11,18 @@ export type Delivery = {
   body: string;
   event: Envelope & { subject?: string; datacontenttype?: string };
 };
-/** What is answered: a status, maybe with headers; `hang`: nothing; `cut`: the connection ends. */
+/** A status, maybe with headers; `hang`: no answer; `cut`: the connection is closed. */
 export type Answer = number | { status: number; headers: Record<string, string> } | 'hang' | 'cut';
 
-/** A webhook's receiver: a server of a few lines that answers as it is told, and can go away. */
+/** A receiver of webhooks with programmable answers, which can be stopped and restarted. */
 export class TestReceiver implements AsyncDisposable {
   readonly port: number;
   readonly url: string;
-  /** Whatever came, in order, and whatever of it was answered with 2xx. */
-  readonly came: Delivery[] = [];
-  readonly taken: Delivery[] = [];
-  /** For the delivery that has come. */
+  /** All deliveries, in order. */
+  readonly deliveries: Delivery[] = [];
+  /** Deliveries that were answered with 2xx, in order. */
+  readonly accepted: Delivery[] = [];
+  /** The answer to a delivery. */
   answer: (delivery: Delivery) => Answer | Promise<Answer> = () => 204;
   readonly #tls: { key: Buffer; cert: Buffer } | undefined;
   #server: Server | undefined;
@@ -41,7 +42,7 @@ export class TestReceiver implements AsyncDisposable {
 
   async up(): Promise<void> {
     const handler = (request: IncomingMessage, response: ServerResponse) =>
-      void this.#take(request, response).catch(() => response.destroy());
+      void this.#receive(request, response).catch(() => response.destroy());
     this.#server = this.#tls ? createTlsServer(this.#tls, handler) : createServer(handler);
     await once(this.#server.listen(this.port, '127.0.0.1'), 'listening');
   }
@@ -55,17 +56,19 @@ export class TestReceiver implements AsyncDisposable {
     await once(server, 'close');
   }
 
-  /** What an event is about, of all that were taken. */
+  /** Subjects of the events that were answered with 2xx. */
   get subjects(): (string | undefined)[] {
-    return this.taken.map(({ event }) => event.subject);
+    return this.accepted.map(({ event }) => event.subject);
   }
 
-  /** Resolves when that holds. */
+  /** Resolves when `holds` returns true; it is checked after each request and answer. @throws after `patience()` */
   async until(holds: () => boolean, what: string): Promise<void> {
     const timeout = patienceSignal();
     while (!holds()) {
       if (timeout.aborted) {
-        throw new Error(`not in time: ${what}; ${this.came.length} came, ${this.taken.length} taken`);
+        throw new Error(
+          `timeout: ${what}; ${this.deliveries.length} deliveries, ${this.accepted.length} answered with 2xx`,
+        );
       }
       await new Promise<void>((resolve) => {
         const wake = () => {
@@ -79,24 +82,26 @@ export class TestReceiver implements AsyncDisposable {
     }
   }
 
-  takes(count: number): Promise<void> {
-    return this.until(() => this.taken.length >= count, `${count} events taken`);
+  /** Resolves when `count` events have been answered with 2xx. */
+  untilAccepted(count: number): Promise<void> {
+    return this.until(() => this.accepted.length >= count, `${count} events answered with 2xx`);
   }
 
-  async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const pieces: Buffer[] = [];
     for await (const piece of request) pieces.push(piece);
     const body = Buffer.concat(pieces).toString('utf8');
     const { headers, url: path = '' } = request;
     const delivery = { path, headers, body, event: JSON.parse(body) };
-    this.came.push(delivery);
+    this.deliveries.push(delivery);
     this.#wake();
     const answer = await this.answer(delivery);
     if (answer === 'hang') return;
     if (answer === 'cut') return void request.socket.destroy();
-    const { status, headers: said } = typeof answer === 'number' ? { status: answer, headers: {} } : answer;
-    if (status >= 200 && status < 300) this.taken.push(delivery);
-    response.writeHead(status, said).end();
+    const { status, headers: answerHeaders } =
+      typeof answer === 'number' ? { status: answer, headers: {} } : answer;
+    if (status >= 200 && status < 300) this.accepted.push(delivery);
+    response.writeHead(status, answerHeaders).end();
     this.#wake();
   }
 

@@ -1,28 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Bus } from '#proto/bus.ts';
-import { Volume } from '#proto/volume.ts';
-import { dataFolder } from '../../cli/data-folder.ts';
-import { Link, type LinkOptions } from '../../services/syncer/link/link.ts';
-import { Parent } from '../../services/syncer/link/parent.ts';
-import { Upward } from '../../services/syncer/link/upward.ts';
-import { Arrivals } from '../../services/syncer/reconcile/arrivals.ts';
-import { Outgoing } from '../../services/syncer/reconcile/outgoing.ts';
-import type { SendMeans } from '../../services/syncer/reconcile/send.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { Bus } from '#proto/bus/bus.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { dataFolder } from '../../cli/data/data-folder.ts';
+import { type LinkOptions, ParentLink } from '../../services/syncer/link/http/parent-link.ts';
+import { ParentRegistry } from '../../services/syncer/link/parent/parent-registry.ts';
+import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
+import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
+import { TransferJobs } from '../../services/syncer/reconcile/context/transfer-jobs.ts';
+import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-changes.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
 
-export type SenderOptions = { until?: number; select?: string[]; signal?: AbortSignal };
+export type PushContextOptions = { until?: number; select?: string[]; signal?: AbortSignal };
 
 /**
- * What a pass has when it sends something up, on the bus and the volume of a layer that runs: the transfers are made
- * by the layer's own syncer.
+ * The context of a pass that pushes to the parent, on the bus and the volume of a running layer. The layer's own syncer
+ * carries out the transfers.
  */
-export async function sender(
+export async function pushContext(
   layer: TestLayer,
   link: LinkOptions,
-  { until, select = ['*'], signal = new AbortController().signal }: SenderOptions = {},
-): Promise<SendMeans & { arrivals: Arrivals } & AsyncDisposable> {
+  { until, select = ['*'], signal = new AbortController().signal }: PushContextOptions = {},
+): Promise<PassContext & { transferJobs: TransferJobs } & AsyncDisposable> {
   const folder = dataFolder(layer.data);
   const bus = await Bus.connect({
     url: (await readFile(folder.busUrl, 'utf8')).trim(),
@@ -33,27 +34,28 @@ export async function sender(
     log: quiet,
   });
   const pass = randomUUID();
-  const up = new Link(link);
-  const arrivals = new Arrivals(bus, quiet, pass, signal, until);
-  const outgoing = await Outgoing.load(bus, signal);
+  const parentLink = new ParentLink(link);
+  const transferJobs = new TransferJobs(bus, quiet, pass, signal, until);
+  const unsentChanges = await UnsentChanges.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),
-    parent: new Parent(up),
-    upward: new Upward(up),
-    arrivals,
-    outgoing,
+    parent: new ParentRegistry(parentLink),
+    pushClient: new PushClient(parentLink),
+    transferJobs,
+    unsentChanges,
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
     },
     pass,
     by: 'pass-of-test',
     signal,
+    deletions: new KeyedLock(),
     [Symbol.asyncDispose]: async () => {
-      arrivals[Symbol.dispose]();
-      outgoing[Symbol.dispose]();
-      await up[Symbol.asyncDispose]();
+      transferJobs[Symbol.dispose]();
+      unsentChanges[Symbol.dispose]();
+      await parentLink[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },
-  };
+  } as unknown as PassContext & { transferJobs: TransferJobs } & AsyncDisposable;
 }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A volume in memory of so many MiB and inodes, or undefined where this process may not mount one. */
+/** Mounts a tmpfs of this size. `inodes` 0: unlimited. @returns undefined if this process may not mount */
 export async function smallVolume(mebibytes: number, inodes = 0): Promise<SmallVolume | undefined> {
   const path = await mkdtemp(join(tmpdir(), 'terrace-full-'));
   try {
@@ -24,19 +24,19 @@ export class SmallVolume implements AsyncDisposable {
     this.path = path;
   }
 
-  /** Leaves about `bytes` of room. @returns what makes it again */
+  /** Fills the volume until about `bytes` are free. @returns a function that frees the space again */
   async fill(bytes: number): Promise<() => Promise<void>> {
     const { bavail, bsize } = await statfs(this.path);
     await writeFile(join(this.path, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - bytes)));
     return () => rm(join(this.path, 'filler'));
   }
 
-  /** Nothing can be written until it is disposed of. */
+  /** Remounts the volume read-only, until it is disposed. */
   readOnly(): void {
     execFileSync('mount', ['-o', 'remount,ro', this.path]);
   }
 
-  /** Leaves so many inodes. @returns what makes the others again */
+  /** Uses all inodes but `left`. @returns a function that frees them again */
   async fillInodes(left: number): Promise<() => Promise<void>> {
     const folder = join(this.path, 'files');
     await mkdir(folder, { recursive: true });

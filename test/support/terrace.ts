@@ -2,29 +2,29 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { patience } from './patience.ts';
+import { patience } from './until.ts';
 
-/** The `terrace` command, typed as a person types it. */
+/** Path of the `terrace` command. */
 export const program = join(import.meta.dirname, '../../cli/terrace');
 
-export type Typed = {
+export type RunningCommand = {
   child: ChildProcess;
-  /** What it has written until now, both streams together. */
+  /** Output so far, stdout and stderr together. */
   readonly text: string;
-  /** The same of its standard output alone. */
+  /** Output so far, stdout only. */
   readonly stdout: string;
-  /** Resolves when it has written what the pattern says. */
-  says(pattern: RegExp): Promise<string>;
-  /** Resolves with its exit code, or the name of the signal that ended it. */
-  ended(): Promise<number | string>;
+  /** Resolves with `text` when it matches the pattern. */
+  untilOutput(pattern: RegExp): Promise<string>;
+  /** Resolves with the exit code, or the name of the signal that ended the process. */
+  exited(): Promise<number | string>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** In a process group of its own: its pid is the group's too. */
-export const type = (...parameters: string[]): Typed => typeIn({}, ...parameters);
+/** Runs the command in a process group of its own: its pid is the id of the group, too. */
+export const startCommand = (...parameters: string[]): RunningCommand => startCommandWith({}, ...parameters);
 
-/** With these in the environment besides. */
-export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed {
+/** As `type`, with more environment variables. */
+export function startCommandWith(more: NodeJS.ProcessEnv, ...parameters: string[]): RunningCommand {
   const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
   const env = { ...inherited, ...more };
   const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
@@ -41,15 +41,15 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
   const end = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
   const ms = patience();
   const within = async <T>(work: Promise<T>, what: string): Promise<T> => {
-    const late = new AbortController();
-    const timeout = sleep(ms, undefined, { signal: late.signal }).then(() => {
-      throw new Error(`terrace ${parameters.join(' ')}: ${what} took more than ${ms} ms; it said:\n${text}`);
+    const settled = new AbortController();
+    const timeout = sleep(ms, undefined, { signal: settled.signal }).then(() => {
+      throw new Error(`terrace ${parameters.join(' ')}: ${what} took more than ${ms} ms; output:\n${text}`);
     });
     timeout.catch(() => {});
     try {
       return await Promise.race([work, timeout]);
     } finally {
-      late.abort();
+      settled.abort();
     }
   };
   return {
@@ -60,32 +60,32 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
     get stdout() {
       return stdout;
     },
-    says: async (pattern) => {
+    untilOutput: async (pattern) => {
       const found = async () => {
         for (;;) {
           if (pattern.test(text)) return text;
           const ended = child.exitCode ?? child.signalCode;
-          if (ended !== null) throw new Error(`it ended with ${ended}; it said:\n${text}`);
+          if (ended !== null) throw new Error(`exited with ${ended}; output:\n${text}`);
           await sleep(10);
         }
       };
-      return within(found(), `saying ${pattern}`);
+      return within(found(), `output ${pattern}`);
     },
-    ended: () => within(end, 'its end'),
+    exited: () => within(end, 'its exit'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');
-        await within(end, 'its end');
+        await within(end, 'its exit');
       }
     },
   };
 }
 
-/** Runs it to its end. */
-export async function run(
+/** Runs the command until it exits. */
+export async function runCommand(
   ...parameters: string[]
 ): Promise<{ code: number | string; text: string; stdout: string }> {
-  const typed = type(...parameters);
-  const code = await typed.ended();
+  const typed = startCommand(...parameters);
+  const code = await typed.exited();
   return { code, text: typed.text, stdout: typed.stdout };
 }

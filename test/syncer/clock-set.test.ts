@@ -1,192 +1,194 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { LayerReport } from '#proto/below.ts';
-import type { Bus } from '#proto/bus.ts';
-import type { WebhookStatus } from '#proto/webhooks.ts';
-import { PassClock } from '../../services/syncer/clock.ts';
-import { LONGEST_RETRY_MS } from '../../services/syncer/hours.ts';
-import { EARLIEST_MS, ReportClock } from '../../services/syncer/layer-report.ts';
-import { Activation } from '../../services/syncer/link/activation.ts';
-import { ParentArriving } from '../../services/syncer/link/arriving.ts';
-import { ParentFeed } from '../../services/syncer/link/feed.ts';
-import type { Ask, Link } from '../../services/syncer/link/link.ts';
-import { ParentReports } from '../../services/syncer/link/reports.ts';
-import { Standing } from '../../services/syncer/notify/standing.ts';
-import { waits } from '../../services/syncer/reconcile/parking.ts';
-import { STALL_MS, Stall } from '../../services/syncer/stall.ts';
-import { transfer } from '../../services/syncer/transfer/worker.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { LayerReport } from '#proto/status/layers-below.ts';
+import type { WebhookStatus } from '#proto/status/webhooks.ts';
+import { PassClock } from '../../services/syncer/coordinator/pass-clock.ts';
+import { STALL_MS, Stall } from '../../services/syncer/coordinator/stall.ts';
+import type { ParentLink, RequestOptions } from '../../services/syncer/link/http/parent-link.ts';
+import { ParentActivation } from '../../services/syncer/link/parent/activation.ts';
+import { ParentArriving } from '../../services/syncer/link/parent/arriving.ts';
+import { ParentFeed } from '../../services/syncer/link/parent/parent-feed.ts';
+import { ParentReports } from '../../services/syncer/link/parent/parent-reports.ts';
+import { WebhookProgress } from '../../services/syncer/notify/webhook-progress.ts';
+import { MIN_INTERVAL_MS, ReportClock } from '../../services/syncer/parent-tasks/layer-report.ts';
+import { waits } from '../../services/syncer/reconcile/context/parking.ts';
+import { PASS_RETRY } from '../../services/syncer/schedule/link-schedule.ts';
+import { runDownload } from '../../services/syncer/transfer/worker.ts';
 import { quiet } from '../support/bus.ts';
-import { SimulatedTime } from '../support/simulated-time.ts';
+import { SimulatedTime } from '../support/time/simulated-time.ts';
 
-/** The clock of the day is set while something waits: it waits for as long as it would have, or for less. */
+/** The wall clock is set during a wait: the wait takes the same time, or less. */
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const { signal } = new AbortController();
+const activation = { confirmed() {}, invalidate() {} };
 
 let time: SimulatedTime;
 beforeEach(() => {
   time = new SimulatedTime(Date.UTC(2030, 0, 1), () => 0);
 });
 afterEach(() => time[Symbol.dispose]());
-const setBack = (ms = DAY) => time.set(time.now - ms);
+const setBack = (ms = DAY) => time.setWallClock(time.now - ms);
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
-const pass = (ms: number) => time.goOn(ms, settled);
+const pass = (ms: number) => time.advance(ms, settled);
 
-/** A parent that knows nothing of what it is asked. */
-function stranger() {
-  const asked: string[] = [];
-  const request = async (path: string, { method = 'GET' }: Ask) => {
-    asked.push(`${method} ${path.split('?')[0]}`);
+/** A parent that answers every request with 404. */
+function plainParent() {
+  const requests: string[] = [];
+  const request = async (path: string, { method = 'GET' }: RequestOptions) => {
+    requests.push(`${method} ${path.split('?')[0]}`);
     return { statusCode: 404, headers: {}, body: Readable.from([]), from: new URL('http://x'), own: true };
   };
-  return { asked, link: { azure: false, request } as unknown as Link };
+  return { requests, link: { azure: false, request } as unknown as ParentLink };
 }
 
-const ofTheParent: [string, (link: Link) => () => Promise<unknown>][] = [
+const parentRequests: [string, (link: ParentLink) => () => Promise<unknown>][] = [
   [
-    'of changes',
+    'a change feed',
     (link) => {
-      const feed = new ParentFeed(link, 'line', { confirmed() {}, doubt() {} });
+      const feed = new ParentFeed(link, 'line', activation);
       return () => feed.changes(undefined, 0, signal);
     },
   ],
   [
-    'of what comes',
+    'a list of arriving content',
     (link) => {
       const arriving = new ParentArriving(link);
       return () => arriving.list(undefined, 0, signal);
     },
   ],
   [
-    'to take reports',
+    'an API for reports',
     (link) => {
-      const reports = new ParentReports(link, 'line', { doubt() {} });
+      const reports = new ParentReports(link, 'line', activation);
       return () => reports.send({ made: 'm', after: 0, events: [], layers: [] }, signal);
     },
   ],
   [
-    'for a place',
+    'an API for activation',
     (link) => {
-      const activation = new Activation(link, 'line');
-      const confirmation = { identity: { instance: 'i' }, withinMs: 0, eager: false };
+      const activation = new ParentActivation(link, 'line');
+      const confirmation = { identity: { instance: 'i' }, withinMs: 0, skipBackoff: false };
       return () => activation.confirm(confirmation, quiet, signal);
     },
   ],
 ];
-for (const [what, asking] of ofTheParent) {
-  test(`a parent that could not be asked ${what} is asked again after its rest`, async () => {
-    const { asked, link } = stranger();
-    const ask = asking(link);
-    await ask();
-    await ask();
-    assert.equal(asked.length, 1);
+for (const [api, requester] of parentRequests) {
+  test(`a parent without ${api} is asked again after the recheck interval`, async () => {
+    const { requests, link } = plainParent();
+    const request = requester(link);
+    await request();
+    await request();
+    assert.equal(requests.length, 1);
     setBack();
     await pass(HOUR + SECOND);
-    await ask();
-    assert.equal(asked.length, 2);
+    await request();
+    assert.equal(requests.length, 2);
   });
 }
 
-test('a pass that failed is tried again, after the longest time at most', async () => {
+test('a failed pass is retried within the max backoff after the clock is set back', async () => {
   const ticks: string[] = [];
   const times = () => ({ schedule: '0 4 * * *' });
-  const clock = new PassClock({ times, tick: (cause) => ticks.push(cause), looked() {}, log: quiet });
+  const clock = new PassClock({ times, tick: (cause) => ticks.push(cause), onCheck() {}, log: quiet });
   clock.start();
-  clock.passed(false);
+  clock.passEnded(false);
   setBack(2 * HOUR);
-  await pass(LONGEST_RETRY_MS + 2 * MINUTE);
+  await pass(PASS_RETRY.maxMs + 2 * MINUTE);
   clock.stop();
   assert.deepEqual(ticks, ['retry']);
 });
 
-test('a transfer ends when its window closes, though the clock is set forward', async () => {
-  const told: string[] = [];
-  const means = {
+test('a transfer ends when its window closes, also after the clock is set forward', async () => {
+  const published: string[] = [];
+  const deps = {
     bus: {
-      publish: ({ type }: { type: string }) => told.push(type),
+      publish: ({ type }: { type: string }) => published.push(type),
       call: () => new Promise((_, reject) => ended.signal.addEventListener('abort', reject)),
     },
-    inHand: { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) },
+    activity: { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) },
     ...{ by: 'syncer', log: quiet, signal, slots: { count: 1 } },
   };
   const ended = new AbortController();
   const digest = `sha256:${'a'.repeat(64)}`;
   const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down', until: time.now + 8 * HOUR };
-  const verdict = transfer(means as never, job as never);
-  time.set(time.now + 8 * HOUR);
+  const verdict = runDownload(deps as never, job as never);
+  time.setWallClock(time.now + 8 * HOUR);
   await pass(2 * MINUTE);
   ended.abort();
   assert.equal(await verdict, 'done');
-  assert.deepEqual(told, ['transfer.paused']);
+  assert.deepEqual(published, ['transfer.paused']);
 });
 
-test('a change that is parked is tried again, after the longest time at most', () => {
+test('a parked change is retried within the max backoff after the clock is set back', () => {
   const parked = { repository: 'a', reference: 'v1', since: 0, attempts: 1, code: 'c', reason: 'r' };
   const retry = time.now + MINUTE;
   assert.ok(waits({ ...parked, retry }, undefined, time.now));
   assert.ok(!waits({ ...parked, retry }, undefined, time.now - DAY));
 });
 
-test('that nothing moves is told in time', async () => {
-  const told: (string | undefined)[] = [];
-  const heard = new Map<string, (heard: { data: unknown }) => void>();
-  const listen = ({ type }: { type: string }, handler: (heard: { data: unknown }) => void) => {
-    heard.set(type, handler);
-    return () => heard.delete(type);
+test('a stall is reported once and on time after the clock is set back', async () => {
+  const reported: (string | undefined)[] = [];
+  const listeners = new Map<string, (event: { data: unknown }) => void>();
+  const listen = ({ type }: { type: string }, handler: (event: { data: unknown }) => void) => {
+    listeners.set(type, handler);
+    return () => listeners.delete(type);
   };
-  using _stall = new Stall({ listen } as unknown as Bus, (reason) => told.push(reason));
-  const say = (type: string, data: unknown = {}) => heard.get(type)?.({ data });
-  const delay = (code = 'parent-unreachable') => say('transfer.delayed', { code, reason: 'ECONNREFUSED' });
+  using _stall = new Stall({ listen } as unknown as Bus, (reason) => reported.push(reason));
+  const publish = (type: string, data: unknown = {}) => listeners.get(type)?.({ data });
+  const delay = (code = 'parent-unreachable') =>
+    publish('transfer.delayed', { code, reason: 'ECONNREFUSED' });
   delay();
   await pass(STALL_MS - 1);
-  assert.deepEqual(told, []);
-  say('transfer.progressed');
+  assert.deepEqual(reported, []);
+  publish('transfer.progressed');
   await pass(STALL_MS * 2);
-  assert.deepEqual(told, [], 'what moved has made good what was delayed');
+  assert.deepEqual(reported, [], 'progress after the delay resets the stall');
   delay('no-space');
   await pass(STALL_MS);
-  assert.deepEqual(told, [], 'a full volume is not the link');
+  assert.deepEqual(reported, [], 'a full volume is no stall of the link');
   setBack();
   delay();
   await pass(1);
   delay();
   await pass(STALL_MS);
-  assert.deepEqual(told, ['ECONNREFUSED'], 'once');
-  say('image.finished');
-  say('transfer.finished');
-  assert.deepEqual(told, ['ECONNREFUSED', undefined]);
+  assert.deepEqual(reported, ['ECONNREFUSED'], 'once');
+  publish('image.finished');
+  publish('transfer.finished');
+  assert.deepEqual(reported, ['ECONNREFUSED', undefined]);
 });
 
-test('how a webhook stands is written in time, and again where it could not be', async () => {
+test('a webhook status is written on time after the clock is set back, and a failed write is retried', async () => {
   const written: (number | undefined)[] = [];
-  let away = false;
+  let unavailable = false;
   const put = async (_state: unknown, _key: string, { behind }: WebhookStatus) => {
-    if (away) throw new Error('the bus is away');
+    if (unavailable) throw new Error('the bus is unavailable');
     written.push(behind);
   };
-  const standing = new Standing({ put, publish() {} } as unknown as Bus, 'key', 'host', quiet);
-  standing.behind(3, false);
+  const progress = new WebhookProgress({ put, publish() {} } as unknown as Bus, 'key', 'host', quiet);
+  progress.behind(3, false);
   await pass(SECOND);
   setBack();
-  standing.behind(2, false);
+  progress.behind(2, false);
   await pass(SECOND);
   assert.deepEqual(written, [3, 2]);
-  away = true;
-  standing.behind(1, false);
+  unavailable = true;
+  progress.behind(1, false);
   await pass(SECOND);
-  away = false;
+  unavailable = false;
   await pass(2 * SECOND);
   assert.deepEqual(written, [3, 2, 1]);
-  standing.end();
+  progress.end();
 });
 
-test('what has changed is told to the parent', () => {
+test('a report of a changed status is due after the clock is set back', () => {
   const clock = new ReportClock();
   const layers = (name: string): LayerReport[] => [{ path: [], name, mode: 'ReadOnly', at: 0 }];
-  clock.told(layers('one'), time.now);
-  assert.ok(!clock.isDue(layers('two'), time.now + EARLIEST_MS - 1, true));
+  clock.sent(layers('one'), time.now);
+  assert.ok(!clock.isDue(layers('two'), time.now + MIN_INTERVAL_MS - 1, true));
   assert.ok(clock.isDue(layers('two'), time.now - DAY, true));
 });

@@ -1,20 +1,23 @@
 import type { Static } from '@sinclair/typebox';
 import { pino } from 'pino';
-import type { Bus } from '#proto/bus.ts';
-import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
-import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
-import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
-import { transferStarted } from '#proto/transfers.ts';
-import { syncer } from '../../services/syncer/service.ts';
-import { TestLayer, until } from '../gateway/layer.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
+import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
+import { runSyncer } from '../../services/syncer/service.ts';
+import { GatewayRig } from '../gateway/gateway-rig.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { until } from '../support/until.ts';
 
-/** A layer whose two syncers run in this process, and whose configuration is put in force as it is: no document checks it. */
+/**
+ * A layer with two syncers that run in this process. Its configuration is written without the checks of a document.
+ */
 export class SyncerRig implements AsyncDisposable {
-  readonly layer: TestLayer;
+  readonly layer: GatewayRig;
   readonly passes: PassResult[] = [];
-  /** Those that began a transfer. */
-  readonly busy = new Set<string>();
+  /** The syncers that started a transfer. */
+  readonly activeSyncers = new Set<string>();
   readonly #parent: string;
   readonly #end = new AbortController();
   #bus!: Bus;
@@ -23,25 +26,25 @@ export class SyncerRig implements AsyncDisposable {
   readonly #running: Promise<void>[] = [];
 
   static async start(parent: string, fields: Partial<Configuration>): Promise<SyncerRig> {
-    const rig = new SyncerRig(await TestLayer.start(), parent);
+    const rig = new SyncerRig(await GatewayRig.start(), parent);
     const { testBus, data } = rig.layer;
     rig.#bus = await testBus.connect('syncer');
     rig.#bridge = await testBus.connect('twin-bridge');
     rig.#operator = await testBus.connect('operator');
     rig.#bus.listen(passFinished, ({ data: result }) => rig.passes.push(result));
-    rig.#bus.listen(transferStarted, ({ data: { syncer } }) => rig.busy.add(syncer));
+    rig.#bus.listen(transferStarted, ({ data: { syncer } }) => rig.activeSyncers.add(syncer));
     await rig.configure(fields);
     for (const instance of ['one', 'two']) {
       const bus = await testBus.connect('syncer', instance);
       const about = { service: 'syncer', instance, layer: 'rig', data, bus, env: {} } as const;
       rig.#running.push(
-        syncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
+        runSyncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
       );
     }
     return rig;
   }
 
-  private constructor(layer: TestLayer, parent: string) {
+  private constructor(layer: GatewayRig, parent: string) {
     this.layer = layer;
     this.#parent = parent;
   }
@@ -55,13 +58,13 @@ export class SyncerRig implements AsyncDisposable {
     await this.#bridge.put(configuration, CONFIGURATION_KEY, { ...defaults, ...fields });
   }
 
-  ask(query: Static<typeof startPass.query>): Promise<{ pass: string }> {
+  requestPass(query: Static<typeof startPass.query>): Promise<{ pass: string }> {
     return this.#operator.call(startPass, query);
   }
 
-  async finished(is: (result: PassResult) => boolean): Promise<PassResult> {
-    await until(() => this.passes.some(is));
-    return this.passes.find(is) as PassResult;
+  async finished(matches: (result: PassResult) => boolean): Promise<PassResult> {
+    await until(() => this.passes.some(matches));
+    return this.passes.find(matches) as PassResult;
   }
 
   async link(): Promise<LinkStatus | undefined> {

@@ -1,25 +1,26 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { listTokens } from '#proto/accounts.ts';
-import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { hashPassword } from '#proto/password-hash.ts';
-import { bridgeStatus } from '#proto/status.ts';
-import type { Method } from '../../services/twin-bridge/methods/method.ts';
-import { type ModuleTwin, runModule } from '../../services/twin-bridge/module.ts';
-import type { Reported } from '../../services/twin-bridge/reported.ts';
-import type { Found } from '../../services/twin-bridge/source.ts';
+import { listTokens } from '#proto/accounts/accounts.ts';
+import { hashPassword } from '#proto/accounts/password-hash.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { bridgeStatus } from '#proto/status/status.ts';
+import type { ModuleTwin } from '../../services/twin-bridge/iot-edge/module-twin.ts';
+import type { DirectMethod } from '../../services/twin-bridge/methods/method.ts';
+import { runModule } from '../../services/twin-bridge/module.ts';
+import type { Reported } from '../../services/twin-bridge/report/reported.ts';
+import type { SourceState } from '../../services/twin-bridge/source/source.ts';
 import { type Buses, connectAll, Rig } from '../storage/rig.ts';
 import { quiet } from '../support/bus.ts';
-import { until as untilSo } from '../support/patience.ts';
+import { until as untilTrue } from '../support/until.ts';
 
 /** A twin whose properties the test changes. */
-class Script implements ModuleTwin {
+class ScriptedTwin implements ModuleTwin {
   readonly name = 'the module twin';
   session = { connected: true, since: 1 };
   readonly reports: Reported[] = [];
-  methods: ReadonlyMap<string, Method> = new Map();
-  #handler: (found: Found) => void = () => {};
-  watch(handler: (found: Found) => void): Disposable {
+  methods: ReadonlyMap<string, DirectMethod> = new Map();
+  #handler: (found: SourceState) => void = () => {};
+  watch(handler: (found: SourceState) => void): Disposable {
     this.#handler = handler;
     return { [Symbol.dispose]() {} };
   }
@@ -38,17 +39,17 @@ before(async () => {
 });
 after(() => buses.server[Symbol.asyncDispose]());
 
-test('desired properties take effect, what is wrong with them changes nothing and is reported by its field', async () => {
+test('valid desired properties take effect, and invalid ones change nothing and are reported by field', async () => {
   await using _rig = await Rig.open(buses);
   const operator = await buses.server.connect('operator');
-  const twin = new Script();
+  const twin = new ScriptedTwin();
   const end = new AbortController();
   const running = runModule({
     bus: await buses.server.connect('twin-bridge'),
     log: quiet,
     signal: end.signal,
     version: '1.2.3',
-    beside: {
+    bridgeOptions: {
       overrides: { listen: '127.0.0.1:5001' },
       defaults: {
         mode: 'ReadOnly',
@@ -56,17 +57,17 @@ test('desired properties take effect, what is wrong with them changes nothing an
       },
     },
     start: (methods) => Object.assign(twin, { methods }),
-    pace: { settle: 10, least: 10 },
+    pace: { debounceMs: 10, minIntervalMs: 10 },
   });
   const inForce = async () => (await operator.get(configuration, CONFIGURATION_KEY))?.value;
   const until = (is: () => unknown) =>
-    untilSo(
+    untilTrue(
       async () => Boolean(await is()),
       () => JSON.stringify(twin.reports),
     );
-  const asked = () =>
+  const desired = () =>
     twin.reports.at(-1)?.desired as { version?: number; state?: string; complaints: string[] };
-  await until(() => asked()?.state === 'unknown');
+  await until(() => desired()?.state === 'unknown');
   assert.equal(await inForce(), undefined, 'nothing is in force before the twin is known');
 
   const hash = await hashPassword('a long password');
@@ -75,26 +76,26 @@ test('desired properties take effect, what is wrong with them changes nothing an
   await until(async () => (await inForce())?.mode === 'ReadWrite');
   assert.deepEqual((await inForce())?.parent?.url, 'https://up.example');
   await until(async () => (await operator.call(listTokens, { limit: 9 })).tokens[0]?.declared);
-  await until(() => asked()?.version === 4 && asked()?.state === 'applied');
+  await until(() => desired()?.version === 4 && desired()?.state === 'applied');
   assert.equal(twin.reports.at(-1)?.mode, 'ReadWrite');
 
   twin.desire(5, { mode: 'Sometimes', listen: '0.0.0.0:80', schedule: 'now' });
-  await until(() => asked()?.version === 5);
-  assert.equal(asked()?.state, 'refused');
-  assert.match(asked()?.complaints[0] ?? '', /^listen takes effect at a start/);
+  await until(() => desired()?.version === 5);
+  assert.equal(desired()?.state, 'refused');
+  assert.match(desired()?.complaints[0] ?? '', /^listen takes effect at the start/);
   twin.desire(6, { mode: 'Sometimes', schedule: 'now' });
-  await until(() => asked()?.version === 6);
+  await until(() => desired()?.version === 6);
   assert.match(
-    asked()?.complaints.join('\n') ?? '',
+    desired()?.complaints.join('\n') ?? '',
     /^mode "Sometimes" is not valid: write ReadWrite or ReadOnly/,
   );
   assert.deepEqual((await inForce())?.mode, 'ReadWrite');
   assert.equal((await operator.call(listTokens, { limit: 9 })).tokens.length, 1);
   const { version, complaints, session } = await operator.call(bridgeStatus, {});
-  assert.deepEqual([version, complaints, session], [6, asked()?.complaints, twin.session]);
+  assert.deepEqual([version, complaints, session], [6, desired()?.complaints, twin.session]);
 
   twin.desire(7, document);
-  await until(() => asked()?.version === 7 && asked()?.state === 'applied');
+  await until(() => desired()?.version === 7 && desired()?.state === 'applied');
   const answer = await twin.methods.get('status')?.(null, end.signal);
   const reported = answer?.payload as Reported | undefined;
   assert.deepEqual(reported?.desired, { version: 7, state: 'applied', complaints: [] });

@@ -1,17 +1,25 @@
 import type { FastifyInstance } from 'fastify';
-import { missingBlobs } from '#proto/blobs.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import { HEALTH_PATH } from '../http/login-server.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
-export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
-  // distribution-spec 1.1, "Determining Support": end-1
-  const support: Handler = async (_request, reply) => reply.type('application/json').send('{}');
-  resource(app, gateway, '/v2/', { GET: ['login', support], HEAD: ['login', support] });
-  resource(app, gateway, '/v2', { GET: ['login', support], HEAD: ['login', support] });
+export function registerBaseRoutes(app: FastifyInstance, gateway: Gateway): void {
+  // distribution-spec 1.1, "Determining Support"
+  const support: RouteHandler = async (_request, reply) => reply.type('application/json').send('{}');
+  const base = {
+    needs: 'login',
+    handler: support,
+    spec: 'end-1',
+    answer: '200: the API is supported, and the login is valid',
+  } as const;
+  registerResource(app, gateway, '/v2/', { GET: base, HEAD: base });
+  registerResource(app, gateway, '/v2', { GET: base, HEAD: base });
 
-  // For whoever watches over the process: it works when storage answers.
-  const health: Handler = async (_request, reply) => {
+  // Health check for monitors: healthy if storage answers.
+  const health: RouteHandler = async (_request, reply) => {
     await gateway.bus.call(missingBlobs, { digests: [] }, { patience: 0 });
     return reply.type('application/json').send('{}');
   };
-  resource(app, gateway, '/healthz', { GET: ['nothing', health], HEAD: ['nothing', health] });
+  const check = { needs: 'nothing', handler: health, answer: '200 while storage answers, else 503' } as const;
+  registerResource(app, gateway, HEALTH_PATH, { GET: check, HEAD: check });
 }

@@ -1,64 +1,80 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { locateBlob, unlinkBlob } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Digest } from '#proto/names.ts';
-import { openBlob } from '../committed.ts';
-import { etagOf, isFresh, rangeFor } from '../preconditions.ts';
-import { type ByteRange, parseRange } from '../ranges.ts';
-import { digestOf, type Gateway, type Handler, inTheNameOf, repositoryOf, resource } from '../routing.ts';
-import { length, type Part, sendParts } from '../send-blob.ts';
+import { locateBlob, unlinkBlob } from '#proto/content/blobs.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { onBehalfOf } from '../auth/request-caller.ts';
+import { openBlob } from '../content/open-content.ts';
+import { length, type Part, sendParts } from '../content/send-blob.ts';
+import { digestParameter, repositoryOf } from '../http/parameters.ts';
+import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
+import { type ByteRange, parseRange } from '../http/ranges.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 
-export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, remembered, times, log, access } = gateway;
+export function registerBlobRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, volume, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
-  // distribution-spec 1.1, "Checking if content exists in the registry": end-2
-  const head: Handler = async (request, reply) => {
-    const digest = digestOf(request);
-    // Storage itself is asked: whoever pushes counts on what he hears here, so the blob's grace time is renewed.
+  // distribution-spec 1.1, "Checking if content exists in the registry"
+  const head: RouteHandler = async (request, reply) => {
+    const digest = digestParameter(request);
+    // Not cached: a pushing client relies on this answer, so storage must renew the grace time of the blob.
     const { size } = await bus.call(locateBlob, { repository: repositoryOf(request), digest }, patience);
     describe(reply, digest);
     if (isFresh(request.headers, digest)) return reply.code(304).send();
     return reply.header('content-length', size).type(TYPE).send();
   };
 
-  // distribution-spec 1.1, "Pulling blobs": end-2
-  const get: Handler = async (request, reply) => {
-    const digest = digestOf(request);
-    const opened = await openBlob(volume, remembered, repositoryOf(request), digest);
+  // distribution-spec 1.1, "Pulling blobs"
+  const get: RouteHandler = async (request, reply) => {
+    const digest = digestParameter(request);
+    const opened = await openBlob(volume, cache, repositoryOf(request), digest);
     await using file = opened.file;
     const { size } = opened.place;
     describe(reply, digest);
     if (isFresh(request.headers, digest)) return reply.code(304).send();
 
     const ranges = parseRange(rangeFor(request.headers, digest), size);
-    if (ranges !== 'whole' && ranges.length === 0) {
+    if (ranges !== 'all' && ranges.length === 0) {
       reply.header('content-range', `bytes */${size}`);
-      throw new Fault('range-invalid', `the blob has ${size} bytes, none of them in the range asked for`);
+      throw new Fault('range-invalid', `the blob has ${size} bytes: the requested range is outside of it`);
     }
     const { status, headers, parts } = plan(ranges, size);
     reply.hijack();
     reply.raw.writeHead(status, { ...(reply.getHeaders() as Record<string, string>), ...headers });
     const stillAllowed = access.stillAllowed(request, reply);
     const sending = sendParts(reply, file, parts, { ...times, stillAllowed });
-    await sending.catch((err) => log.error({ err, digest }, 'a blob could not be read'));
+    await sending.catch((err) => {
+      log.error({ err, digest }, 'cannot read a blob; storage checks it');
+      void cache.check(digest).catch((error) => log.warn({ err: error, digest }, 'the blob was not checked'));
+    });
     return reply;
   };
 
-  // distribution-spec 1.1, "Deleting Blobs": end-10
-  const remove: Handler = async (request, reply) => {
-    const query = { repository: repositoryOf(request), digest: digestOf(request) };
-    await bus.call(unlinkBlob, query, inTheNameOf(request, gateway));
+  // distribution-spec 1.1, "Deleting Blobs"
+  const remove: RouteHandler = async (request, reply) => {
+    const query = { repository: repositoryOf(request), digest: digestParameter(request) };
+    await bus.call(unlinkBlob, query, onBehalfOf(request, gateway));
     return reply.code(202).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/:digest', {
-    GET: ['content/read', get],
-    HEAD: ['content/read', head],
-    DELETE: ['content/delete', remove],
+  registerResource(app, gateway, '/v2/:name/blobs/:digest', {
+    GET: {
+      needs: 'content/read',
+      handler: get,
+      spec: 'end-2',
+      answer:
+        '200: the blob; 206: the ranges of it that `Range` names; 304: `If-None-Match` names its digest',
+    },
+    HEAD: { needs: 'content/read', handler: head, spec: 'end-2', answer: '200: its size; 304 as for GET' },
+    DELETE: {
+      needs: 'content/delete',
+      handler: remove,
+      spec: 'end-10',
+      answer: '202: the repository no longer links the blob',
+    },
   });
 }
 
@@ -73,9 +89,9 @@ function describe(reply: FastifyReply, digest: Digest): void {
 
 type Answer = { status: number; headers: Record<string, string>; parts: Part[] };
 
-/** What is sent for these ranges: all of it, one range, or several as `multipart/byteranges` (RFC 9110, 14.6). */
-function plan(ranges: ByteRange[] | 'whole', size: number): Answer {
-  if (ranges === 'whole') {
+/** Response for these ranges: the full blob, one range, or several as `multipart/byteranges` (RFC 9110, 14.6). */
+function plan(ranges: ByteRange[] | 'all', size: number): Answer {
+  if (ranges === 'all') {
     const headers = { 'content-type': TYPE, 'content-length': String(size) };
     return { status: 200, headers, parts: size > 0 ? [{ first: 0, last: size - 1 }] : [] };
   }

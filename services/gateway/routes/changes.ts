@@ -1,122 +1,97 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { accountsChanged } from '#proto/accounts.ts';
-import { listArriving } from '#proto/arriving.ts';
-import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/changes.ts';
-import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
-import { Fault } from '#proto/fault.ts';
-import { transferStarted } from '#proto/transfers.ts';
-import { sees } from '../access.ts';
-import { noteChild } from '../presence.ts';
-import { tooManyResting } from '../resting.ts';
-import { type Gateway, type Handler, parameter, resource } from '../routing.ts';
+import { accountsChanged } from '#proto/accounts/accounts.ts';
+import { listArriving } from '#proto/content/arriving.ts';
+import {
+  manifestCommitted,
+  manifestDeleted,
+  storageStarted,
+  tagDeleted,
+  tagMoved,
+} from '#proto/content/content-events.ts';
+import { CHANGES_PATH, type Changes, listChanges } from '#proto/sync/changes.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
+import { sees } from '../auth/request-caller.ts';
+import { recordPresence } from '../children/child-presence.ts';
+import { Waiters, waitOf } from '../children/long-poll.ts';
+import { parameter } from '../http/parameters.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const PAGE = 1_000;
-/** Storage is asked again after so long, should nothing that was said have been heard, in ms. */
-const LOOK_MS = 20_000;
 
 /**
- * What changed here, for the layers below: what the caller may see of it, behind `after`. Where that is nothing, the
- * answer comes as soon as there is something, or after `wait` seconds.
+ * Change feed for the layers below: the changes after the cursor `after` that the caller may see. Without any, the
+ * answer waits for the next one, for at most `wait` seconds.
  */
-export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerChangeRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, access } = gateway;
   const patience = { patience: gateway.times.patienceMs };
-  const waiting = new Set<() => void>();
-  const wake = () => {
-    for (const one of waiting) one();
-  };
+  const waiters = new Waiters(app);
+  const { wakeAll } = waiters;
   const events = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted, accountsChanged];
-  for (const event of events) bus.heed(event as typeof storageStarted, wake);
+  for (const event of events) bus.onInvalidation(event as typeof storageStarted, wakeAll);
   bus.listen(transferStarted, ({ data }) => {
-    if (data.direction === 'down') wake();
+    if (data.direction === 'down') wakeAll();
   });
-  bus.onMissed(wake);
-  app.addHook('preClose', async () => wake());
+  bus.onGap(wakeAll);
 
-  const changes: Handler = async (request, reply) => {
-    const seconds = waitOf(request);
-    const end = performance.now() + seconds * 1_000;
-    const print = printOf(request);
-    const asks = parameter(request, 'arriving') === '1';
-    using place = gateway.resting.of(request, CHANGES_PATH);
-    const known = await noteChild(request, gateway);
-    let after = afterOf(parameter(request, 'after'), print);
-    for (;;) {
-      const { promise: changed, resolve } = Promise.withResolvers<void>();
-      waiting.add(resolve);
-      try {
-        const query = { ...(after !== undefined && { after }), limit: PAGE };
-        const page = await bus.call(listChanges, query, patience);
-        const { blobs } = asks ? await bus.call(listArriving, {}, patience) : { blobs: [] };
-        // Nothing is told by rights that were looked at before the wait.
-        await access.recheck(request, reply);
-        const seen = page.changes.filter(({ repository }) => sees(request, repository));
-        // Is something on its way here that whoever asks may pull?
-        const comes = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
-        const left = end - performance.now();
-        const gone = request.raw.socket.destroyed || !app.server.listening;
-        if (
-          page.lost ||
-          after === undefined ||
-          seen.length > 0 ||
-          comes ||
-          (left <= 0 && !page.more) ||
-          gone
-        ) {
-          const answer: Changes = {
-            ...page,
-            ...(asks && { arriving: comes }),
-            ...(known && { known }),
-            changes: seen,
-            cursor: `${page.cursor}.${print}`,
-          };
-          reply.header('cache-control', 'no-store').type('application/json');
-          return reply.send(JSON.stringify(answer));
-        }
-        after = page.cursor;
-        if (page.more) continue;
-        if (!place.take()) throw tooManyResting();
-        await orAfter(changed, Math.min(left, LOOK_MS), request);
-      } finally {
-        waiting.delete(resolve);
-      }
-    }
+  const changes: RouteHandler = async (request, reply) => {
+    const end = performance.now() + waitOf(request) * 1_000;
+    const rights = rightsOf(request);
+    const wantsArriving = parameter(request, 'arriving') === '1';
+    using slot = gateway.longPolls.slotFor(request, CHANGES_PATH);
+    const known = await recordPresence(request, gateway);
+    let after = afterOf(parameter(request, 'after'), rights);
+
+    const check = async () => {
+      const query = { ...(after !== undefined && { after }), limit: PAGE };
+      const page = await bus.call(listChanges, query, patience);
+      const { blobs } = wantsArriving ? await bus.call(listArriving, {}, patience) : { blobs: [] };
+      // Rights that were checked before the wait do not count.
+      await access.recheck(request, reply);
+      const visible = page.changes.filter(({ repository }) => sees(request, repository));
+      // Whether content is arriving that the caller may pull.
+      const isArriving = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
+      const isReady = page.lost || after === undefined || visible.length > 0 || isArriving;
+      after = page.cursor;
+      const answer: Changes = {
+        ...page,
+        ...(wantsArriving && { arriving: isArriving }),
+        ...(known && { known }),
+        changes: visible,
+        cursor: `${page.cursor}.${rights}`,
+      };
+      return { answer, isReady, more: page.more };
+    };
+    const answer = await waiters.pollUntil(request, { end, slot }, check);
+    reply.header('cache-control', 'no-store').type('application/json');
+    return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, CHANGES_PATH, { GET: ['catalog', changes] });
+  registerResource(app, gateway, CHANGES_PATH, {
+    GET: {
+      needs: 'catalog',
+      handler: changes,
+      answer:
+        '200: the changes after the cursor `after` that the caller may see, at once or after `wait` seconds',
+    },
+  });
 }
 
-/** What may be seen decides what was told: an account that may see more now has missed something. */
-function printOf({ caller }: FastifyRequest): string {
-  const rules = caller?.asker?.rules.text ?? '';
+/**
+ * Hash of the caller's rights. They decide which changes a cursor covers: an account that may see more now has missed
+ * some.
+ */
+function rightsOf({ caller }: FastifyRequest): string {
+  const rules = caller?.identity?.rules.text ?? '';
   return createHash('sha256').update(rules).digest('hex').slice(0, 8);
 }
 
-/** @returns a cursor that no storage knows for one of another account, or of what the account could see before */
-function afterOf(text: string | undefined, print: string): string | undefined {
+/**
+ * @returns the cursor for storage; one unknown to storage if it is of another account, or of other rights of the
+ * account
+ */
+function afterOf(text: string | undefined, rights: string): string | undefined {
   if (text === undefined) return undefined;
   const dot = text.lastIndexOf('.');
-  return /^[0-9a-f.]{1,55}$/.test(text) && text.slice(dot + 1) === print ? text.slice(0, dot) : 'lost';
-}
-
-/** @throws Fault `malformed` */
-export function waitOf(request: FastifyRequest): number {
-  const wait = parameter(request, 'wait') ?? '0';
-  if (/^\d{1,3}$/.test(wait) && Number(wait) <= LONGEST_WAIT_S) return Number(wait);
-  throw new Fault(
-    'malformed',
-    `wait is ${JSON.stringify(wait.slice(0, 40))}: write seconds, ${LONGEST_WAIT_S} at most`,
-  );
-}
-
-export async function orAfter(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  raw.socket.once('close', resolve);
-  try {
-    await Promise.race([changed, over]);
-  } finally {
-    clearTimeout(timer);
-    raw.socket.off('close', resolve);
-  }
+  return /^[0-9a-f.]{1,55}$/.test(text) && text.slice(dot + 1) === rights ? text.slice(0, dot) : 'lost';
 }

@@ -1,26 +1,34 @@
 import type { FastifyInstance } from 'fastify';
-import { type Activated, Activation, activateChild, childPath, type LayerIdentity } from '#proto/children.ts';
-import { parse } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { addressOf } from '../presence.ts';
-import { readBody } from '../read-body.ts';
-import { childOf, type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
+import {
+  type Activated,
+  Activation,
+  activateChild,
+  childPath,
+  type LayerIdentity,
+} from '#proto/accounts/children.ts';
+import { parse } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { onBehalfOf } from '../auth/request-caller.ts';
+import { clientAddress } from '../children/child-presence.ts';
+import { childParameter } from '../http/parameters.ts';
+import { readBody } from '../http/read-body.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
-const LIMIT = 4 * 1_024;
+const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';
 
-/** What the layers below tell of themselves; one that writes nothing into a repository may do so in a ReadOnly layer, too. */
-export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
+/** Activation of layers below. It writes nothing into a repository, so a ReadOnly layer allows it too. */
+export function registerChildRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
 
-  /** The first instance of a child that asks has its place, until it is taken from it. */
-  const activate: Handler = async (request, reply) => {
-    const child = childOf(request);
-    const reading = { what: 'activation', limit: LIMIT, withinMs: times.idleMs };
-    const { instance, start } = activationIn((await readBody(request.raw, reading)).toString());
+  /** The first instance of a child that activates is the active one until it is deactivated. */
+  const activate: RouteHandler = async (request, reply) => {
+    const child = childParameter(request);
+    const reading = { what: 'activation', limit: MAX_ACTIVATION_BYTES, withinMs: times.idleMs };
+    const { instance, start } = parseActivation((await readBody(request.raw, reading)).toString());
     await access.recheck(request, reply);
-    const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
-    const { made, since } = await bus.call(activateChild, query, inTheNameOf(request, gateway));
+    const query = { name: child, instance, ...(start && { start }), address: clientAddress(request) };
+    const { made, since } = await bus.call(activateChild, query, onBehalfOf(request, gateway));
     const answer: Activated = { child, instance, since };
     reply
       .code(made ? 201 : 200)
@@ -28,14 +36,20 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, childPath(':child'), { PUT: ['config/write', activate] });
+  registerResource(app, gateway, childPath(':child'), {
+    PUT: {
+      needs: 'config/write',
+      handler: activate,
+      answer: '201: the instance is active; 200: it was already; 409: another one is (`ALREADY_ACTIVATED`)',
+    },
+  });
 }
 
 /** @throws Fault `malformed` */
-function activationIn(text: string): LayerIdentity {
+function parseActivation(text: string): LayerIdentity {
   try {
     return parse(Activation, text);
   } catch (cause) {
-    throw new Fault('malformed', `the body is no activation: ${REMEDY}`, { cause });
+    throw new Fault('malformed', `the body is not an activation: ${REMEDY}`, { cause });
   }
 }

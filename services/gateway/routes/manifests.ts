@@ -1,121 +1,125 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { parseJson } from '#proto/bounded-json.ts';
-import { Fault } from '#proto/fault.ts';
-import { startUpload } from '#proto/ingests.ts';
+import { startUpload } from '#proto/content/ingests.ts';
 import {
   deleteManifest,
   deleteTag,
   getManifest,
+  MAX_TAGS,
   type ManifestPlace,
-  MOST_TAGS,
   putManifest,
-} from '#proto/manifests.ts';
+} from '#proto/content/manifests.ts';
+import { parseJson } from '#proto/contract/bounded-json.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MAX_MANIFEST_BYTES } from '#proto/oci/manifest.ts';
 import {
   type Digest,
   isDigest,
+  parseReferenceName,
+  parseTagName,
   type Reference,
   type Repository,
-  referenceName,
   splitDigest,
   type Tag,
-  tagName,
-} from '#proto/names.ts';
-import { MANIFEST_LIMIT } from '#proto/oci.ts';
-import { matches } from '#proto/repository-pattern.ts';
-import { readManifestBytes } from '../committed.ts';
-import { Hold } from '../hold.ts';
-import { manifestUrl } from '../locations.ts';
-import { allows, etagOf, isConditional, isFresh } from '../preconditions.ts';
-import {
-  type Gateway,
-  type Handler,
-  inTheNameOf,
-  parameters,
-  repositoryOf,
-  resource,
-  segment,
-  settle,
-} from '../routing.ts';
-import { writeBody } from '../write-body.ts';
+} from '#proto/oci/names.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { onBehalfOf } from '../auth/request-caller.ts';
+import { ClaimRenewal } from '../content/claim-renewal.ts';
+import { readManifestBytes } from '../content/open-content.ts';
+import { writeBody } from '../content/write-body.ts';
+import { manifestUrl } from '../http/locations.ts';
+import { parameters, repositoryOf, segment } from '../http/parameters.ts';
+import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
+import { completeDespiteDisconnect, type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
-export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, instance, hashes, remembered, times, log, access } = gateway;
+export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, volume, instance, hashes, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
-  /** Why an image of an index can't be pulled, whoever looks after the layer finds in the log. */
-  const absent = (repository: Repository, digest: Reference) => (error: unknown) => {
+  /** Logs for the operator why an image of an index cannot be pulled. */
+  const logLeftOutPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
     const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
     if (platform !== undefined) {
-      log.info({ repository, digest, platform }, 'a platform was asked for that this layer does not bring');
+      log.info({ repository, digest, platform }, 'requested platform is not selected for this layer');
     }
     throw error;
   };
 
-  // distribution-spec 1.1, "Checking if content exists in the registry": end-3
-  const head: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Checking if content exists in the registry"
+  const head: RouteHandler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const place = await remembered.manifest(repository, reference).catch(absent(repository, reference));
+    const place = await cache
+      .manifest(repository, reference)
+      .catch(logLeftOutPlatform(repository, reference));
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.header('content-length', place.size).send();
   };
 
-  // distribution-spec 1.1, "Pulling manifests": end-3
-  const get: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Pulling manifests"
+  const get: RouteHandler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const { place, bytes } = await readManifestBytes(volume, remembered, repository, reference).catch(
-      absent(repository, reference),
+    const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
+      logLeftOutPlatform(repository, reference),
     );
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.send(bytes);
   };
 
-  // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject": end-7
-  const put: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject"
+  const put: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
-    const reference = referenceName(segment(request, 'reference'));
-    if (Number(request.headers['content-length']) > MANIFEST_LIMIT) {
-      throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes`);
+    const reference = parseReferenceName(segment(request, 'reference'));
+    if (Number(request.headers['content-length']) > MAX_MANIFEST_BYTES) {
+      throw new Fault('too-large', `the manifest has more than ${MAX_MANIFEST_BYTES} bytes`);
     }
     const tags = tagsOf(request, reference);
     const expect = await expectation(request, repository, reference);
-    const work = stored(
+    const work = storeManifest(
       request,
       reply,
       { repository, ...expect, ...(tags.length > 0 && { tags }) },
       reference,
     );
-    const { digest, subject } = await settle(gateway, work);
+    const { digest, subject } = await completeDespiteDisconnect(gateway, work);
     reply.headers({
       location: manifestUrl(repository, digest),
       'docker-content-digest': digest,
       ...(subject && { 'oci-subject': subject }),
       ...(tags.length > 0 && { 'oci-tag': tags.join(', ') }),
-      ...staysHere(gateway, repository),
+      ...warningOf(gateway, repository),
     });
     return reply.code(201).send();
   };
 
-  /** A manifest's bytes come to storage as those of a blob do; it is told what they are when they are all there. */
-  const stored = async (request: FastifyRequest, reply: FastifyReply, asked: Asked, reference: Reference) => {
-    const { repository } = asked;
-    const behalf = inTheNameOf(request, gateway);
+  /**
+   * The bytes of a manifest are written to an ingest, as those of a blob; storage gets its digest and type when all of
+   * them are written.
+   */
+  const storeManifest = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    query: Query,
+    reference: Reference,
+  ) => {
+    const { repository } = query;
+    const behalf = onBehalfOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
-    await using held = new Hold(bus, claim, times.renewMs, log);
+    await using held = new ClaimRenewal(bus, claim, times.renewMs, log);
     try {
       const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
-      const size = await writeBody(gateway, held, request.raw, { algorithm, most: MANIFEST_LIMIT });
-      const digest = hashes.digest(claim.id, size, algorithm) as Digest;
+      const expected = { algorithm, max: MAX_MANIFEST_BYTES };
+      const { end: size, hash: digest } = await writeBody(gateway, held, request.raw, expected);
+      if (!digest) throw new Error('the ingest was not empty');
       if (isDigest(reference) && reference !== digest) {
         throw new Fault('digest-invalid', `the manifest is ${digest}, not ${reference}`);
       }
       const mediaType = mediaTypeOf(request) ?? (await mediaTypeWithin(held, size));
       const tag = isDigest(reference) ? {} : { tag: reference };
-      const query = { ...asked, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
+      const putQuery = { ...query, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
       await access.recheck(request, reply);
-      const answer = await bus.call(putManifest, query, behalf);
-      held.spent();
+      const answer = await bus.call(putManifest, putQuery, behalf);
+      held.committed();
       return answer;
     } catch (error) {
       await held.discard();
@@ -125,8 +129,8 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  /** For a client that does not say what it sends: the manifest may say it. */
-  const mediaTypeWithin = async ({ claim }: Hold, size: number): Promise<string> => {
+  /** For a client that sends no media type: the manifest may contain it. */
+  const mediaTypeWithin = async ({ claim }: ClaimRenewal, size: number): Promise<string> => {
     await using file = await volume.openIngest(claim);
     const bytes = Buffer.alloc(size);
     await file.read(bytes, 0);
@@ -137,68 +141,89 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  /** What a tag must point to when it changes, where the client makes that depend on what is there now. */
+  /** Digest that a tag must have when it changes (null: no tag), if the client makes the change conditional. */
   const expectation = async (
     { headers }: FastifyRequest,
     repository: Repository,
     reference: Reference,
   ): Promise<{ expect?: Digest | null }> => {
     if (!isConditional(headers)) return {};
-    const found = await bus.call(getManifest, { repository, reference }, patience).catch((error) => {
+    const current = await bus.call(getManifest, { repository, reference }, patience).catch((error) => {
       if (Fault.is(error, 'manifest-unknown', 'name-unknown')) return undefined;
       throw error;
     });
-    if (!allows(headers, found?.digest)) {
+    if (!allows(headers, current?.digest)) {
       throw new Fault(
         'conflict',
-        // Who may write may not always read.
-        `${reference} is ${found ? 'not what you expect' : 'not there'}: look again, then decide again`,
+        // Without the digest: a caller that may write may not always read.
+        `${reference} ${current ? 'is not in the expected state' : 'does not exist'}: read it again, then decide`,
       );
     }
-    return isDigest(reference) ? {} : { expect: found?.digest ?? null };
+    return isDigest(reference) ? {} : { expect: current?.digest ?? null };
   };
 
-  // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests": end-9
-  const remove: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests"
+  const remove: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const reference = existingReference(request);
     const expect = await expectation(request, repository, reference);
-    const behalf = inTheNameOf(request, gateway);
+    const behalf = onBehalfOf(request, gateway);
     if (isDigest(reference)) await bus.call(deleteManifest, { repository, digest: reference }, behalf);
     else await bus.call(deleteTag, { repository, tag: reference, ...expect }, behalf);
     return reply.code(202).send();
   };
 
-  resource(app, gateway, '/v2/:name/manifests/:reference', {
-    GET: ['content/read', get],
-    HEAD: ['content/read', head],
-    PUT: ['content/write', put],
-    DELETE: ['content/delete', remove],
+  registerResource(app, gateway, '/v2/:name/manifests/:reference', {
+    GET: {
+      needs: 'content/read',
+      handler: get,
+      spec: 'end-3',
+      answer: '200: the manifest; 304: `If-None-Match` names its digest',
+    },
+    HEAD: {
+      needs: 'content/read',
+      handler: head,
+      spec: 'end-3',
+      answer: '200: its digest, type and size; 304 as for GET',
+    },
+    PUT: {
+      needs: 'content/write',
+      handler: put,
+      spec: 'end-7a, end-7b',
+      answer:
+        '201: the manifest is committed, and the tags point to it; 412: a condition (`If-Match`, `If-None-Match`) does not hold',
+    },
+    DELETE: {
+      needs: 'content/delete',
+      handler: remove,
+      spec: 'end-9',
+      answer: '202: the tag is deleted, or the manifest with all tags that point to it; 412 as for PUT',
+    },
   });
 }
 
-type Asked = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
+type Query = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
 
 /** The tags that a push by digest names (distribution-spec, "Pushing Manifests": end-7b). */
 function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
   if (!isDigest(reference)) return [];
   const tags = [...new Set(parameters(request, 'tag'))];
-  if (tags.length > MOST_TAGS)
-    throw new Fault('malformed', `${tags.length} tags at once: name ${MOST_TAGS} at most`);
-  return tags.map(tagName);
+  if (tags.length > MAX_TAGS)
+    throw new Fault('malformed', `the request has ${tags.length} tags: the limit is ${MAX_TAGS}`);
+  return tags.map(parseTagName);
 }
 
-/** What can't be a tag is a tag that does not exist. */
+/** A reference that cannot be a tag is a tag that does not exist. */
 function existingReference(request: FastifyRequest): Reference {
   try {
-    return referenceName(segment(request, 'reference'));
+    return parseReferenceName(segment(request, 'reference'));
   } catch (cause) {
     if (!Fault.is(cause, 'manifest-invalid')) throw cause;
-    throw new Fault('manifest-unknown', `there is no such manifest: ${cause.message}`, { cause });
+    throw new Fault('manifest-unknown', `no such manifest: ${cause.message}`, { cause });
   }
 }
 
-/** Without its parameters, and in lower case (RFC 9110, 8.3.1). */
+/** Media type without its parameters, in lower case (RFC 9110, 8.3.1). */
 function mediaTypeOf(request: FastifyRequest): string | undefined {
   return request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
 }
@@ -207,10 +232,13 @@ function describe(reply: FastifyReply, { digest, mediaType }: ManifestPlace): vo
   reply.headers({ 'docker-content-digest': digest, etag: etagOf(digest), 'content-type': mediaType });
 }
 
-/** distribution-spec 1.1, "Warnings": what goes up from this layer, and this is not among it. */
-function staysHere({ configuration }: Gateway, repository: Repository): { warning?: string } {
+/**
+ * Warning that the manifest is not pushed to the parent, as no selection covers its repository (distribution-spec 1.1,
+ * "Warnings").
+ */
+function warningOf({ configuration }: Gateway, repository: Repository): { warning?: string } {
   const { parent, repositories = [] } = configuration() ?? {};
   const patterns = repositories.map(({ name }) => name);
-  if (!parent || matches(patterns, repository)) return {};
-  return { warning: `299 - "kept in this layer only: no selection (repositories) covers ${repository}"` };
+  if (!parent || matchesPattern(patterns, repository)) return {};
+  return { warning: `299 - "stored in this layer only: no selection (repositories) covers ${repository}"` };
 }

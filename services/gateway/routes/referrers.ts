@@ -1,17 +1,18 @@
 import type { FastifyInstance } from 'fastify';
-import { listReferrers } from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { nextLink } from '../locations.ts';
-import { digestOf, type Gateway, type Handler, parameter, repositoryOf, resource } from '../routing.ts';
+import { listReferrers } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { nextLink } from '../http/locations.ts';
+import { digestParameter, parameter, repositoryOf } from '../http/parameters.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
-/** Descriptors with long annotations must not make an answer that clients refuse (4 MiB). */
+/** Descriptors per page: with long annotations, they must not make a response that clients refuse (4 MiB). */
 const PAGE = 200;
 
-export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
-  // distribution-spec 1.1, "Listing Referrers": end-12a, end-12b
-  const referrers: Handler = async (request, reply) => {
+export function registerReferrerRoutes(app: FastifyInstance, gateway: Gateway): void {
+  // distribution-spec 1.1, "Listing Referrers"
+  const referrers: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
-    const digest = digestOf(request);
+    const digest = digestParameter(request);
     const artifactType = parameter(request, 'artifactType');
     const after = parameter(request, 'last');
     const { descriptors, more } = await gateway.bus.call(
@@ -26,12 +27,18 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
       reply.header('link', nextLink(`/v2/${repository}/referrers/${digest}`, query));
     }
     const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors };
-    // As bytes: to a text the server would add a charset, and clients compare the type as a whole.
+    // As bytes: Fastify would add a charset to the type of a string, and clients compare the full type.
     return reply.header('content-type', mediaTypes.ociIndex).send(Buffer.from(JSON.stringify(index)));
   };
 
-  resource(app, gateway, '/v2/:name/referrers/:digest', {
-    GET: ['content/read', referrers],
-    HEAD: ['content/read', referrers],
+  const endpoint = {
+    needs: 'content/read',
+    handler: referrers,
+    spec: 'end-12a, end-12b',
+    answer: `200: an index of the referrers, ${PAGE} a page; \`artifactType\` filters`,
+  } as const;
+  registerResource(app, gateway, '/v2/:name/referrers/:digest', {
+    GET: endpoint,
+    HEAD: endpoint,
   });
 }

@@ -1,28 +1,35 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
-import { MAX_REPORT_VALUES, REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
-import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/children.ts';
-import { parse } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { Below } from '../below.ts';
-import { forgetWithAccounts } from '../below-forget.ts';
-import { readBody } from '../read-body.ts';
-import { ReportTurns } from '../report-turns.ts';
-import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
+import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/accounts/children.ts';
+import { parse } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import {
+  LayersReport,
+  MAX_REPORT_BYTES,
+  MAX_REPORT_VALUES,
+  type ReportAck,
+  reportPath,
+} from '#proto/status/layers-below.ts';
+import { ChildReports } from '../children/child-reports.ts';
+import { forgetDeletedChildren } from '../children/forget-children.ts';
+import { ReportTurns } from '../children/report-turns.ts';
+import { childParameter } from '../http/parameters.ts';
+import { readBody } from '../http/read-body.ts';
+import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 const unzip = promisify(gunzip);
 
-/** What the layers below tell of themselves: JSON, packed with gzip where the header says so. */
-export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
+/** Reports of the layers below: JSON, compressed with gzip if the header says so. */
+export function registerReportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
-  const below = new Below(bus);
+  const reports = new ChildReports(bus);
   const turns = new ReportTurns();
-  const forgetting = forgetWithAccounts({ bus, below, log: gateway.log });
+  const forgetting = forgetDeletedChildren({ bus, reports, log: gateway.log });
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
-  const mustBeActive = async (name: string, { instance, start }: Report) => {
+  const mustBeActive = async (name: string, { instance, start }: LayersReport) => {
     const query = {
       name,
       ...(instance !== undefined && { instance }),
@@ -32,53 +39,62 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED);
   };
 
-  const take: Handler = async (request, reply) => {
-    const child = childOf(request);
-    using _place = turns.admit(child);
+  const take: RouteHandler = async (request, reply) => {
+    const child = childParameter(request);
+    using _slot = turns.admit(child);
     const body = await readBody(request.raw, {
-      limit: REPORT_LIMIT,
+      limit: MAX_REPORT_BYTES,
       withinMs: times.idleMs,
       what: 'report',
     });
     await access.recheck(request, reply);
     const { taken, place } = await turns.run(child, async () => {
-      // Its child tells it again on another connection.
-      if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child has gone');
+      // The child sends it again on another connection.
+      if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child disconnected');
       const packed = request.headers['content-encoding'] === 'gzip';
-      const bytes = packed ? await unpacked(body) : body;
+      const bytes = packed ? await unpackReport(body) : body;
       const received = bytes.byteLength;
-      // Before it is parsed, which takes many times the memory.
+      // Before parsing, which takes many times the memory.
       await bus.call(chargeChild, { child, bytes: received }, { patience: times.patienceMs });
-      const report = read(bytes);
+      const report = parseReport(bytes);
       await mustBeActive(child, report);
-      return below.take(child, report, { account: Boolean(request.caller?.name), charged: received });
+      return reports.take(child, report, { account: Boolean(request.caller?.name), charged: received });
     });
-    const answer: Standing = { ...(place && { place }) };
+    const answer: ReportAck = { ...(place && { place }) };
     reply
       .code(taken ? 200 : 409)
       .header('cache-control', 'no-store')
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, reportPath(':child'), { POST: ['message/write', take] });
+  registerResource(app, gateway, reportPath(':child'), {
+    POST: {
+      needs: 'message/write',
+      handler: take,
+      answer:
+        '200: the events are stored, up to the place in the answer; 409: this layer expects another place, or another instance of the child is active',
+    },
+  });
 }
 
 /** @throws Fault `malformed`, `too-large` */
-async function unpacked(body: Buffer): Promise<Buffer> {
+async function unpackReport(body: Buffer): Promise<Buffer> {
   try {
-    return await unzip(body, { maxOutputLength: REPORT_LIMIT });
+    return await unzip(body, { maxOutputLength: MAX_REPORT_BYTES });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
-      throw new Fault('malformed', 'the report is not gzip, as its Content-Encoding says', { cause });
+      throw new Fault('malformed', 'the report is not gzip, although its Content-Encoding is gzip', {
+        cause,
+      });
     }
-    throw new Fault('too-large', `the report has more than ${REPORT_LIMIT} bytes unpacked`);
+    throw new Fault('too-large', `the report has more than ${MAX_REPORT_BYTES} bytes after decompression`);
   }
 }
 
 /** @throws Fault `malformed`, naming the field */
-function read(body: Buffer): Report {
+function parseReport(body: Buffer): LayersReport {
   try {
-    return parse(Report, body, { values: MAX_REPORT_VALUES });
+    return parse(LayersReport, body, { values: MAX_REPORT_VALUES });
   } catch (cause) {
     if (cause instanceof Fault) throw cause;
     throw new Fault('malformed', 'the report is not JSON', { cause });

@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { linkBlobs } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
+import { linkBlobs } from '#proto/content/blobs.ts';
 import {
   abortUpload,
   type Claim,
@@ -8,60 +7,59 @@ import {
   commitBlob,
   startUpload,
   uploadStatus,
-} from '#proto/ingests.ts';
-import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/names.ts';
-import { mayAlso } from '../access.ts';
-import { Hold } from '../hold.ts';
-import { blobUrl, uploadUrl } from '../locations.ts';
-import { parseContentRange, uploadRange } from '../ranges.ts';
+} from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import {
-  type Gateway,
-  type Handler,
-  inTheNameOf,
-  parameter,
-  repositoryOf,
-  resource,
-  segment,
-  settle,
-} from '../routing.ts';
-import { type Algorithm, RunningHashes } from '../running-hashes.ts';
-import { writeBody } from '../write-body.ts';
+  type Digest,
+  isRepository,
+  parseDigestName,
+  type Repository,
+  splitDigest,
+} from '#proto/oci/names.ts';
+import { mayAlso, onBehalfOf } from '../auth/request-caller.ts';
+import { ClaimRenewal } from '../content/claim-renewal.ts';
+import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
+import { type WrittenBody, writeBody } from '../content/write-body.ts';
+import { blobUrl, uploadUrl } from '../http/locations.ts';
+import { parameter, repositoryOf, segment } from '../http/parameters.ts';
+import { parseContentRange, uploadRange } from '../http/ranges.ts';
+import { completeDespiteDisconnect, type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
 /**
- * Uploads. What a client has been told is kept stays: an upload whose connection breaks ends at the last byte that
- * came, and goes on from there, in any process. A PUT whose digest is wrong ends its upload, as in docker-registry.
+ * Uploads. Acknowledged bytes stay: an upload whose connection breaks ends at the last byte received, and continues
+ * from there in any process. A PUT with a wrong digest ends its upload, as in docker-registry.
  */
-export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
+export function registerUploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, instance, times, hashes, log, access } = gateway;
   const patience = { patience: times.patienceMs };
-  const hold = (claim: Claim) => new Hold(bus, claim, times.renewMs, log);
+  const hold = (claim: Claim) => new ClaimRenewal(bus, claim, times.renewMs, log);
 
-  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository": end-4a to end-4c, end-11
-  const start: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository"
+  const start: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
-    if (mount !== undefined && (await mounted(request, repository, digestName(mount)))) {
+    if (mount !== undefined && (await mountBlob(request, repository, parseDigestName(mount)))) {
       return created(reply, repository, mount);
     }
     const digest = parameter(request, 'digest');
-    const behalf = inTheNameOf(request, gateway);
+    const behalf = onBehalfOf(request, gateway);
     if (mount === undefined && digest !== undefined) {
-      digestName(digest);
+      parseDigestName(digest);
       const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
-      await settle(gateway, monolithic(request, reply, repository, digest, claim));
+      await completeDespiteDisconnect(gateway, putMonolithic(request, reply, repository, digest, claim));
       return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
     const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, behalf);
-    if (algorithm) hashes.keep(id, 0, RunningHashes.begin(algorithm));
+    if (algorithm) hashes.put(id, 0, RunningHashes.begin(algorithm));
     return accepted(reply.code(202), repository, id, 0);
   };
 
   /**
-   * What the client may not read is not there: without `from`, any repository will do, so a blob is looked for only
-   * where all of them may be read.
+   * Content that the client may not read does not exist for it: without `from`, any repository would do, so a blob is
+   * mounted only if the client may read all of them.
    */
-  const mounted = async (
+  const mountBlob = async (
     request: FastifyRequest,
     repository: Repository,
     digest: Digest,
@@ -71,7 +69,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (!mayAlso(request, from ?? '*', 'content/read')) return false;
     try {
       const query = { repository, digests: [digest], ...(from && { from }) };
-      await bus.call(linkBlobs, query, inTheNameOf(request, gateway));
+      await bus.call(linkBlobs, query, onBehalfOf(request, gateway));
       return true;
     } catch (error) {
       if (Fault.is(error, 'blob-unknown', 'name-unknown')) return false;
@@ -79,8 +77,8 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  /** Nobody knows of this upload but the request itself: whatever goes wrong, it goes. */
-  const monolithic = async (
+  /** Only this request knows the upload: any failure discards it. */
+  const putMonolithic = async (
     request: FastifyRequest,
     reply: FastifyReply,
     repository: Repository,
@@ -89,9 +87,9 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   ): Promise<void> => {
     await using held = hold(claim);
     try {
-      const end = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
+      const body = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
       await access.recheck(request, reply);
-      await commit(request, held, repository, digest, end);
+      await commit(request, held, repository, digest, body);
     } catch (error) {
       hashes.forget(claim.id);
       await held.discard();
@@ -99,15 +97,15 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  // distribution-spec 1.1, "Pushing a blob in chunks": end-5
-  const append: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Pushing a blob in chunks"
+  const append: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
-    const end = await settle(gateway, appended(request, reply, repository, id));
+    const end = await completeDespiteDisconnect(gateway, appendChunk(request, reply, repository, id));
     return accepted(reply.code(202), repository, id, end);
   };
 
-  const appended = async (
+  const appendChunk = async (
     request: FastifyRequest,
     reply: FastifyReply,
     repository: Repository,
@@ -115,22 +113,25 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   ): Promise<number> => {
     await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
     const exactly = expectChunk(request, reply, repository, held.claim);
-    const end = await writeBody(gateway, held, request.raw, { exactly });
-    // Before the answer: the next chunk may come at once.
+    const { end } = await writeBody(gateway, held, request.raw, { exactly });
+    // Before the answer: the next chunk may arrive at once.
     await held.release();
     await access.recheck(request, reply);
     return end;
   };
 
-  // distribution-spec 1.1, "Pushing a blob": end-6
-  const finish: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Pushing a blob"
+  const finish: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
-    const digest = digestName(parameter(request, 'digest') ?? '');
-    await settle(gateway, finished(request, reply, repository, segment(request, 'id'), digest));
+    const digest = parseDigestName(parameter(request, 'digest') ?? '');
+    await completeDespiteDisconnect(
+      gateway,
+      finishUpload(request, reply, repository, segment(request, 'id'), digest),
+    );
     return created(reply, repository, digest);
   };
 
-  const finished = async (
+  const finishUpload = async (
     request: FastifyRequest,
     reply: FastifyReply,
     repository: Repository,
@@ -140,28 +141,27 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
     const exactly = expectChunk(request, reply, repository, held.claim);
     const [algorithm] = splitDigest(digest);
-    const end = await writeBody(gateway, held, request.raw, { exactly, algorithm });
-    // A body may take hours, and its account may have lost its rights meanwhile: what came stays an upload.
+    const body = await writeBody(gateway, held, request.raw, { exactly, algorithm });
+    // A body may take hours, and its account may have lost its rights meanwhile: the received bytes stay an upload.
     await access.recheck(request, reply);
-    await commit(request, held, repository, digest, end);
+    await commit(request, held, repository, digest, body);
   };
 
   const commit = async (
     request: FastifyRequest,
-    held: Hold,
+    held: ClaimRenewal,
     repository: Repository,
     digest: Digest,
-    size: number,
+    { end: size, hash: hashed }: WrittenBody,
   ): Promise<void> => {
     const { id, claim } = held.claim;
-    const hashed = hashes.digest(id, size, splitDigest(digest)[0]);
     try {
       await bus.call(
         commitBlob,
         { id, claim, digest, size, repository, ...(hashed && { hashed }) },
-        inTheNameOf(request, gateway),
+        onBehalfOf(request, gateway),
       );
-      held.spent();
+      held.committed();
       hashes.forget(id);
     } catch (error) {
       if (Fault.is(error, 'digest-invalid')) {
@@ -172,44 +172,64 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  // distribution-spec 1.1, "Pushing a blob in chunks": end-13
-  const status: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Pushing a blob in chunks"
+  const status: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
     const { offset } = await bus.call(uploadStatus, { repository, id }, patience);
     return accepted(reply.code(204), repository, id, offset);
   };
 
-  // distribution-spec 1.1, "Canceling a blob upload": end-14
-  const cancel: Handler = async (request, reply) => {
+  // distribution-spec 1.1, "Canceling a blob upload"
+  const cancel: RouteHandler = async (request, reply) => {
     const id = segment(request, 'id');
     await bus.call(abortUpload, { repository: repositoryOf(request), id }, patience);
     hashes.forget(id);
     return reply.code(204).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/uploads/', { POST: ['content/write', start] });
-  resource(app, gateway, '/v2/:name/blobs/uploads/:id', {
-    GET: ['content/write', status],
-    HEAD: ['content/write', status],
-    PATCH: ['content/write', append],
-    PUT: ['content/write', finish],
-    DELETE: ['content/write', cancel],
+  registerResource(app, gateway, '/v2/:name/blobs/uploads/', {
+    POST: {
+      needs: 'content/write',
+      handler: start,
+      spec: 'end-4a to end-4c, end-11',
+      answer:
+        '202: an upload; with `digest`: 201, the blob in the body is committed; with `mount` (and `from`): 201 if the blob is mounted, else 202',
+    },
+  });
+  registerResource(app, gateway, '/v2/:name/blobs/uploads/:id', {
+    GET: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204: the offset of the upload' },
+    HEAD: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204 as for GET' },
+    PATCH: {
+      needs: 'content/write',
+      handler: append,
+      spec: 'end-5',
+      answer: '202: the chunk is appended; 416: it does not begin at the end of the upload',
+    },
+    PUT: {
+      needs: 'content/write',
+      handler: finish,
+      spec: 'end-6',
+      answer:
+        '201: the blob is committed; 400: its digest or size differs, and the upload ends if it is the digest',
+    },
+    DELETE: { needs: 'content/write', handler: cancel, spec: 'end-14', answer: '204: the upload is deleted' },
   });
 }
 
 /**
- * In what a chunked upload will be named, where the client says so before its first byte.
+ * Algorithm of the digest that a chunked upload will have, if the client names it before its first byte.
  * @throws Fault `digest-invalid`
  */
 function algorithmOf(name: string | undefined): Algorithm | undefined {
   if (name === undefined || name === 'sha256' || name === 'sha512') return name;
-  throw new Fault('digest-invalid', 'digest-algorithm is not known here: write sha256 or sha512');
+  throw new Fault('digest-invalid', 'digest-algorithm is not supported: write sha256 or sha512');
 }
 
 /**
- * The chunk that `Content-Range` announces must begin where the upload ends; without that header, the body goes on
- * there. @returns how many bytes must come @throws Fault `range-invalid`, with the true range in the headers
+ * The chunk that `Content-Range` announces must begin at the end of the upload; without that header, the body is
+ * appended.
+ * @returns the number of bytes that must follow @throws Fault `range-invalid`, with the true range in the headers
  */
 function expectChunk(
   request: FastifyRequest,
@@ -226,10 +246,7 @@ function expectChunk(
   }
   const size = request.headers['content-length'];
   if (size !== undefined && Number(size) !== last - first + 1) {
-    throw new Fault(
-      'size-invalid',
-      `Content-Range ${first}-${last} is not ${size} bytes, as Content-Length is`,
-    );
+    throw new Fault('size-invalid', `Content-Range ${first}-${last} does not match Content-Length ${size}`);
   }
   return last - first + 1;
 }

@@ -1,23 +1,23 @@
-/** CRC-32C (Castagnoli), with which LevelDB protects its records and blocks: eight bytes in one step. */
+/** CRC-32C (Castagnoli), the checksum of LevelDB's records and blocks. Computed eight bytes at a time. */
 
 const POLYNOMIAL = 0x82f63b78 | 0;
 const STEP = 8;
 
-/** One table of 256 for each byte of a step. Signed: unsigned numbers of 32 bits are slow. */
-const T = new Int32Array(256 * STEP);
+/** A table of 256 entries per byte of a step. Signed: unsigned 32-bit numbers are slow. */
+const TABLES = new Int32Array(256 * STEP);
 for (let byte = 0; byte < 256; byte += 1) {
   let crc = byte;
   for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
-  T[byte] = crc;
+  TABLES[byte] = crc;
 }
-for (let at = 256; at < T.length; at += 1) {
-  const before = T[at - 256] as number;
-  T[at] = (before >>> 8) ^ (T[before & 0xff] as number);
+for (let at = 256; at < TABLES.length; at += 1) {
+  const previous = TABLES[at - 256] as number;
+  TABLES[at] = (previous >>> 8) ^ (TABLES[previous & 0xff] as number);
 }
 
 export function crc32c(bytes: Uint8Array, from = 0, to = bytes.length): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const at = (table: number, byte: number) => T[table * 256 + byte] as number;
+  const at = (table: number, byte: number) => TABLES[table * 256 + byte] as number;
   let crc = -1;
   let next = from;
   for (; next + STEP <= to; next += STEP) {
@@ -39,5 +39,5 @@ export function crc32c(bytes: Uint8Array, from = 0, to = bytes.length): number {
 
 const MASK_DELTA = 0xa282ead8;
 
-/** A checksum that is stored beside what it is of is stored like this (util/crc32c.h of LevelDB). */
+/** The form in which LevelDB stores a checksum next to the data that it covers (util/crc32c.h of LevelDB). */
 export const masked = (crc: number): number => ((((crc >>> 15) | (crc << 17)) >>> 0) + MASK_DELTA) >>> 0;

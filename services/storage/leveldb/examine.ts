@@ -1,49 +1,55 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { judgeLog, type LogRules } from './log-verdict.ts';
-import { type Manifest, readManifest, type Table } from './manifest.ts';
-import { damageOf, type TableDamage } from './table.ts';
+import { type DatabaseManifest, parseDatabaseManifest, type Table } from './database-manifest.ts';
+import { judgeLog, type WriterRules } from './log-verdict.ts';
+import { damageOf, type TableDamage } from './table-damage.ts';
 
 /**
- * Looks at all files of a LevelDB that nobody has open: what LevelDB checks itself is little, and damaged records of a
- * log it drops without a word.
+ * Reads the files of a LevelDB without LevelDB, to find damage: LevelDB itself checks little, and silently drops
+ * damaged records of a log.
+ *
+ * CURRENT names the manifest (database-manifest.ts); it names the tables (table-damage.ts) and the logs in use.
+ * Manifest and logs share one record format (log-records.ts); a record of a log is a write batch (write-batch.ts).
+ * log-verdict.ts decides which gaps of a log are damage. byte-cursor.ts, crc32c.ts and snappy.ts decode bytes.
+ *
+ * `examine` checks a closed database in this order: CURRENT, manifest, tables, logs. `examineTables` checks the tables
+ * of an open one. ../repair salvages a damaged database with the same readers.
  */
 
 export type Finding = { file: string; what: string };
 
 export type Examined = {
-  /** No database was made here yet, or its making was cut off. */
+  /** No database was created here yet, or its creation was interrupted. */
   empty: boolean;
-  /** Whatever was stored and can't be read. */
+  /** Stored data that can't be read. */
   findings: Finding[];
-  /** Logs at whose end something is missing that may be. */
+  /** Logs that lack data which `mayLack` allows to be missing. */
   torn: string[];
 };
 
-/** Logs and tables by their numbers, and the name of the manifest. */
-export type Files = { logs: Map<number, string>; tables: Map<number, string>; manifest?: string };
+/** File names of logs and tables by number, and of the manifest. */
+export type DatabaseFiles = { logs: Map<number, string>; tables: Map<number, string>; manifest?: string };
 
-/** More is no file of LevelDB's: its tables have some MiB, its logs what one batch adds to that. */
+/** Max size of a file, in bytes. LevelDB's tables have a few MiB; a log exceeds that by one batch at most. */
 const MAX_FILE_BYTES = 1024 * 1024 * 1024;
 
-export async function examine(
-  folder: string,
-  { mayLack, isSynced }: Pick<LogRules, 'mayLack' | 'isSynced'>,
-): Promise<Examined> {
+/** Examines all files of a LevelDB that no process has open. */
+export async function examine(folder: string, { mayLack, isSynced }: WriterRules): Promise<Examined> {
   const findings: Finding[] = [];
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
     throw error;
   });
   const files = filesOf(names);
-  const begun = files.logs.size > 0 || files.tables.size > 0;
+  const hasFiles = files.logs.size > 0 || files.tables.size > 0;
   if (!names.includes('CURRENT')) {
-    const made = begun || names.some((name) => name.startsWith('MANIFEST-') && name !== 'MANIFEST-000001');
+    const isCreated =
+      hasFiles || names.some((name) => name.startsWith('MANIFEST-') && name !== 'MANIFEST-000001');
     const missing = { file: 'CURRENT', what: 'is missing' };
-    return { empty: !made, findings: made ? [missing] : [], torn: [] };
+    return { empty: !isCreated, findings: isCreated ? [missing] : [], torn: [] };
   }
-  const manifest = await closedManifestOf(folder, files, findings);
+  const manifest = await readClosedDatabaseManifest(folder, files, findings);
   if (!manifest) return { empty: false, findings, torn: [] };
   for (const table of manifest.tables) {
     const finding = await examineTable(folder, files.tables.get(table.number), table);
@@ -53,7 +59,7 @@ export async function examine(
   return { empty: false, findings, torn };
 }
 
-export function filesOf(names: string[]): Files {
+export function filesOf(names: string[]): DatabaseFiles {
   const logs = new Map<number, string>();
   const tables = new Map<number, string>();
   for (const name of names) {
@@ -63,10 +69,10 @@ export function filesOf(names: string[]): Files {
   return { logs, tables };
 }
 
-/** Tables that are damaged, of a database that is in use: what it has taken away meanwhile is no damage. */
+/** Finds damaged tables of an open database. A table that LevelDB has deleted meanwhile is not damage. */
 export async function examineTables(folder: string): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const manifest = await manifestOf(folder, findings);
+  const manifest = await readDatabaseManifest(folder, findings);
   if (!manifest) return findings;
   const files = filesOf(await readdir(folder));
   for (const table of manifest.tables) {
@@ -77,12 +83,18 @@ export async function examineTables(folder: string): Promise<Finding[]> {
   return findings;
 }
 
-/** The logs that belong to the database, in the order in which they were written. */
-export const liveLogs = ({ logs }: Files, { log, previousLog }: Manifest): [number, string][] =>
+/** Logs that belong to the database, in the order in which they were written. */
+export const liveLogs = (
+  { logs }: DatabaseFiles,
+  { log, previousLog }: DatabaseManifest,
+): [number, string][] =>
   [...logs].filter(([number]) => number >= log || number === previousLog).sort(([a], [b]) => a - b);
 
-/** Adds a finding where there is none that can be read. */
-export async function manifestOf(folder: string, findings: Finding[]): Promise<Manifest | undefined> {
+/** Reads the manifest that CURRENT names; adds a finding if it can't be read. */
+export async function readDatabaseManifest(
+  folder: string,
+  findings: Finding[],
+): Promise<DatabaseManifest | undefined> {
   const current = await read(folder, 'CURRENT', findings);
   if (!current) return undefined;
   const [, name] = /^(MANIFEST-\d+)\n$/.exec(current.toString('latin1')) ?? [];
@@ -92,33 +104,33 @@ export async function manifestOf(folder: string, findings: Finding[]): Promise<M
   }
   const file = await read(folder, name, findings);
   if (!file) return undefined;
-  const manifest = readManifest(file);
+  const manifest = parseDatabaseManifest(file);
   if (!manifest) findings.push({ file: name, what: 'is damaged' });
   return manifest;
 }
 
 /**
- * The same of a database that nobody has open. One whose end seems not to be written, and that names files that are gone,
- * went on: LevelDB takes files away only when its manifest says so.
+ * Like `readDatabaseManifest`, for a database that no process has open. A manifest that seems cut off and names missing
+ * files has lost later records: LevelDB deletes a file only after a record of the manifest has removed it.
  */
-export async function closedManifestOf(
+export async function readClosedDatabaseManifest(
   folder: string,
-  { logs, tables }: Files,
+  { logs, tables }: DatabaseFiles,
   findings: Finding[],
-): Promise<Manifest | undefined> {
-  const manifest = await manifestOf(folder, findings);
+): Promise<DatabaseManifest | undefined> {
+  const manifest = await readDatabaseManifest(folder, findings);
   if (!manifest?.cut) return manifest;
   const hasLog = manifest.log === 0 || logs.has(manifest.log);
   if (hasLog && manifest.tables.every(({ number }) => tables.has(number))) return manifest;
-  findings.push({ file: 'MANIFEST', what: 'lacks its end' });
+  findings.push({ file: 'MANIFEST', what: 'is truncated' });
   return undefined;
 }
 
 async function examineLogs(
   folder: string,
-  files: Files,
-  manifest: Manifest,
-  rules: Pick<LogRules, 'mayLack' | 'isSynced'>,
+  files: DatabaseFiles,
+  manifest: DatabaseManifest,
+  rules: WriterRules,
   findings: Finding[],
 ): Promise<string[]> {
   const torn: string[] = [];
@@ -131,14 +143,16 @@ async function examineLogs(
   for (const [index, [, name]] of logs.entries()) {
     const log = await read(folder, name, findings);
     if (!log) continue;
-    // An opening makes the next log before it has brought this one into a table: it may end there, and be killed.
+    // LevelDB creates the next log at open, before it has converted this one to a table. If it is killed then, this log
+    // is still the last one.
     const last = sizes.slice(index + 1).every((size) => size === 0);
     const verdict = judgeLog(log, { ...rules, last, expected });
     for (const { offset, bytes, what } of verdict.flaws) {
       findings.push({ file: name, what: `${what} at byte ${offset}${bytes > 0 ? `, ${bytes} bytes` : ''}` });
     }
     if (verdict.torn) torn.push(name);
-    // A log is not synced when the next one begins: behind its last synced record it may lack whole ones as well.
+    // LevelDB does not sync a log before it starts the next one: complete records after the last synced one may be
+    // missing.
     expected = verdict.torn || rules.mayLack === 'unsynced' ? undefined : verdict.next;
   }
   return torn;
@@ -151,16 +165,16 @@ async function examineTable(
 ): Promise<Finding | undefined> {
   const file = name ?? `${String(number).padStart(6, '0')}.ldb`;
   if (name === undefined) return { file, what: 'is missing' };
-  const trouble: Finding[] = [];
-  const table = await read(folder, name, trouble);
-  if (!table) return trouble[0];
+  const findings: Finding[] = [];
+  const table = await read(folder, name, findings);
+  if (!table) return findings[0];
   if (table.length !== size) return { file, what: `has ${table.length} bytes instead of ${size}` };
   const damage = damageOf(table);
   return damage && { file, what: textOf(damage) };
 }
 
 const textOf = (damage: TableDamage): string =>
-  damage.whole
+  damage.unreadable
     ? 'is damaged in its index'
     : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${damage.blocks.length - 1} more places` : ''}`;
 
@@ -170,17 +184,17 @@ const sizeOf = (folder: string, name: string): Promise<number | undefined> =>
     () => undefined,
   );
 
-/** What the disk does not give any more is lost as well. */
+/** Adds a finding if the file is missing, too large, or unreadable (EIO). @throws any other error of the file system */
 async function read(folder: string, name: string, findings: Finding[]): Promise<Buffer | undefined> {
   const path = join(folder, name);
   try {
     const { size } = await stat(path);
     if (size <= MAX_FILE_BYTES) return await readFile(path);
-    findings.push({ file: name, what: `has ${size} bytes, more than LevelDB makes` });
+    findings.push({ file: name, what: `has ${size} bytes, more than LevelDB writes` });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT' && code !== 'EIO') throw error;
-    findings.push({ file: name, what: code === 'ENOENT' ? 'is missing' : 'can not be read (EIO)' });
+    findings.push({ file: name, what: code === 'ENOENT' ? 'is missing' : 'cannot be read (EIO)' });
   }
   return undefined;
 }

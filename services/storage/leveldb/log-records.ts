@@ -1,8 +1,8 @@
 import { crc32c, masked } from './crc32c.ts';
 
 /**
- * LevelDB's log format, in which its logs and its manifest are written (doc/log_format.md): blocks of 32 KiB of
- * records, each with checksum, length and type; what is longer than the rest of a block goes on in the next one.
+ * LevelDB's log format, used by its logs and its manifest (doc/log_format.md): 32 KiB blocks of records, each with a
+ * checksum, a length and a type. A record that does not fit into its block continues as a fragment in the next one.
  */
 
 export const BLOCK = 32 * 1024;
@@ -11,79 +11,82 @@ const [FULL, FIRST, MIDDLE, LAST] = [1, 2, 3, 4] as const;
 
 export type LogPart =
   | { kind: 'record'; offset: number; bytes: Uint8Array }
-  /** From here on, so many bytes are no records. `written`: they were on the disk, as one in which only its length is wrong. */
+  /** `length` bytes that are not records. `written`: they were on the disk, as only a length is wrong. */
   | { kind: 'damage'; offset: number; length: number; written: boolean }
-  /** The file ends in the middle of a record: whoever wrote it was ended there. */
+  /** The file ends within a record: its writer was killed there. */
   | { kind: 'cut'; offset: number; length: number };
 
 type Damage = { offset: number; length: number; written: boolean };
 
 /**
- * All that is in a log, in order. Behind what is damaged, it goes on with the next record whose checksum is right:
- * LevelDB itself drops the rest of the block, and takes a damaged length near the end for the end.
+ * All parts of a log, in order. After damage, it continues with the next record whose checksum is correct. LevelDB
+ * itself drops the rest of the block, and takes a damaged length near the end for the end of the log.
  */
-export function* partsOf(log: Uint8Array): Generator<LogPart> {
-  /** Fragments of a record that has begun. */
-  let begun: { offset: number; fragments: Uint8Array[] } | undefined;
+export function* logParts(log: Uint8Array): Generator<LogPart> {
+  /** A record whose last fragment has not been read yet. */
+  let partial: { offset: number; fragments: Uint8Array[] } | undefined;
   let damage: Damage | undefined;
   let cut: number | undefined;
   for (let start = 0; start < log.length && cut === undefined; start += BLOCK) {
     const end = Math.min(start + BLOCK, log.length);
     let at = start;
     while (end - at >= HEADER) {
-      const next = soundUntil(log, at, end);
+      const next = intactUntil(log, at, end);
       if (next === undefined) {
-        const resumed = nextSound(log, at + 1, end);
-        if (resumed === undefined && isCut(log, at, start, end)) break;
-        const written = resumed === undefined && isWhole(log, at, end);
-        damage = grown(damage, begun?.offset ?? at, resumed ?? end, written);
-        begun = undefined;
-        at = resumed ?? end;
+        const resumeAt = nextIntact(log, at + 1, end);
+        if (resumeAt === undefined && isCut(log, at, start, end)) break;
+        const written = resumeAt === undefined && isLengthDamaged(log, at, end);
+        damage = extended(damage, partial?.offset ?? at, resumeAt ?? end, written);
+        partial = undefined;
+        at = resumeAt ?? end;
         continue;
       }
       const type = log[at + 6] as number;
-      const opens = type === FULL || type === FIRST;
-      // A beginning without its end, or the end of something that began in what is damaged.
-      if (opens && begun) damage = grown(damage, begun.offset, at);
-      if (!opens && !begun) damage = grown(damage, at, next);
-      if (opens) begun = { offset: at, fragments: [] };
-      begun?.fragments.push(log.subarray(at + HEADER, next));
-      if (begun && (type === FULL || type === LAST)) {
+      const isStart = type === FULL || type === FIRST;
+      // A record without its last fragment, or a fragment of a record whose start is damaged.
+      if (isStart && partial) damage = extended(damage, partial.offset, at);
+      if (!isStart && !partial) damage = extended(damage, at, next);
+      if (isStart) partial = { offset: at, fragments: [] };
+      partial?.fragments.push(log.subarray(at + HEADER, next));
+      if (partial && (type === FULL || type === LAST)) {
         if (damage) yield { kind: 'damage', ...damage };
         damage = undefined;
-        yield { kind: 'record', offset: begun.offset, bytes: joined(begun.fragments) };
-        begun = undefined;
+        yield { kind: 'record', offset: partial.offset, bytes: joined(partial.fragments) };
+        partial = undefined;
       }
       at = next;
     }
     if (end === log.length && at < end && end < start + BLOCK) cut = at;
   }
   if (damage) yield { kind: 'damage', ...damage };
-  const offset = begun?.offset ?? cut;
+  const offset = partial?.offset ?? cut;
   if (offset !== undefined) yield { kind: 'cut', offset, length: log.length - offset };
 }
 
-/** Where the record ends that begins here; undefined where none does. */
-function soundUntil(log: Uint8Array, at: number, end: number): number | undefined {
+/** End of the record that starts at `at`; undefined if no intact record does. */
+function intactUntil(log: Uint8Array, at: number, end: number): number | undefined {
   const type = log[at + 6] as number;
   const next = at + HEADER + lengthAt(log, at);
   if (next > end || type < FULL || type > LAST) return undefined;
   return checksumAt(log, at) === masked(crc32c(log, at + 6, next)) ? next : undefined;
 }
 
-function nextSound(log: Uint8Array, from: number, end: number): number | undefined {
-  for (let at = from; at + HEADER <= end; at += 1) if (soundUntil(log, at, end) !== undefined) return at;
+function nextIntact(log: Uint8Array, from: number, end: number): number | undefined {
+  for (let at = from; at + HEADER <= end; at += 1) if (intactUntil(log, at, end) !== undefined) return at;
   return undefined;
 }
 
-/** The file ends before the record does, in a block that has room for it. */
+/** Whether the file ends before the record at `at` does, in a block that has room for the record. */
 function isCut(log: Uint8Array, at: number, start: number, end: number): boolean {
   const next = at + HEADER + lengthAt(log, at);
-  return end === log.length && next > end && next <= start + BLOCK && !isWhole(log, at, end);
+  return end === log.length && next > end && next <= start + BLOCK && !isLengthDamaged(log, at, end);
 }
 
-/** Up to the end of the file it is as its checksum says, which does not cover the length: that alone is damaged. */
-const isWhole = (log: Uint8Array, at: number, end: number): boolean =>
+/**
+ * Whether only the length of the record at `at` is damaged: the checksum, which does not cover the length, matches the
+ * bytes up to the end of the file.
+ */
+const isLengthDamaged = (log: Uint8Array, at: number, end: number): boolean =>
   end === log.length && checksumAt(log, at) === masked(crc32c(log, at + 6, end));
 
 const checksumAt = (log: Uint8Array, at: number): number =>
@@ -92,7 +95,7 @@ const checksumAt = (log: Uint8Array, at: number): number =>
 const lengthAt = (log: Uint8Array, at: number): number =>
   (log[at + 4] as number) + (log[at + 5] as number) * 256;
 
-function grown(damage: Damage | undefined, from: number, to: number, written = false): Damage {
+function extended(damage: Damage | undefined, from: number, to: number, written = false): Damage {
   const offset = damage?.offset ?? from;
   return { offset, length: to - offset, written: written || damage?.written === true };
 }
@@ -100,7 +103,7 @@ function grown(damage: Damage | undefined, from: number, to: number, written = f
 const joined = (fragments: Uint8Array[]): Uint8Array =>
   fragments.length === 1 ? (fragments[0] as Uint8Array) : Buffer.concat(fragments);
 
-/** A log of these records. */
+/** Encodes records as a log. */
 export function logOf(records: Iterable<Uint8Array>): Buffer {
   const parts: Buffer[] = [];
   let room = BLOCK;
@@ -112,9 +115,9 @@ export function logOf(records: Iterable<Uint8Array>): Buffer {
         room = BLOCK;
       }
       const length = Math.min(record.length - at, room - HEADER);
-      const begins = at === 0;
-      const ends = at + length === record.length;
-      const type = begins ? (ends ? FULL : FIRST) : ends ? LAST : MIDDLE;
+      const isFirst = at === 0;
+      const isLast = at + length === record.length;
+      const type = isFirst ? (isLast ? FULL : FIRST) : isLast ? LAST : MIDDLE;
       const part = Buffer.alloc(HEADER + length);
       part.writeUInt16LE(length, 4);
       part.writeUInt8(type, 6);

@@ -1,38 +1,42 @@
-import { Cursor } from './cursor.ts';
+import { ByteCursor } from './byte-cursor.ts';
 
-/** Snappy, as LevelDB compresses its blocks (format_description.txt of Snappy). @throws RangeError where it is damaged */
+/**
+ * Decompresses a block that LevelDB compressed with Snappy (format_description.txt of Snappy).
+ * @param limit max size of the result, in bytes
+ * @throws RangeError if the bytes are damaged or the result exceeds the limit
+ */
 export function uncompressed(bytes: Uint8Array, limit: number): Uint8Array {
-  const cursor = new Cursor(bytes);
+  const cursor = new ByteCursor(bytes);
   const size = cursor.varint();
-  if (size > limit) throw new RangeError('more than may be');
-  const made = new Uint8Array(size);
+  if (size > limit) throw new RangeError('size above the limit');
+  const output = new Uint8Array(size);
   let at = 0;
   while (!cursor.done) {
     const tag = cursor.byte();
     const kind = tag & 3;
     if (kind === 0) {
       const literal = cursor.take(literalLength(tag, cursor));
-      if (at + literal.length > size) throw new RangeError('more than was said');
-      made.set(literal, at);
+      if (at + literal.length > size) throw new RangeError('more data than the declared size');
+      output.set(literal, at);
       at += literal.length;
       continue;
     }
     const length = kind === 1 ? ((tag >> 2) & 7) + 4 : (tag >> 2) + 1;
-    const back =
+    const distance =
       kind === 1
         ? (tag >> 5) * 256 + cursor.byte()
         : kind === 2
           ? cursor.byte() + cursor.byte() * 256
           : cursor.fixed32();
-    if (back === 0 || back > at || at + length > size) throw new RangeError('a copy of nothing');
-    // It may overlap what it writes.
-    for (let i = 0; i < length; i += 1, at += 1) made[at] = made[at - back] as number;
+    if (distance === 0 || distance > at || at + length > size) throw new RangeError('invalid copy');
+    // Byte by byte: the source may overlap the output.
+    for (let i = 0; i < length; i += 1, at += 1) output[at] = output[at - distance] as number;
   }
-  if (at !== size) throw new RangeError('less than was said');
-  return made;
+  if (at !== size) throw new RangeError('less data than the declared size');
+  return output;
 }
 
-function literalLength(tag: number, cursor: Cursor): number {
+function literalLength(tag: number, cursor: ByteCursor): number {
   const short = tag >> 2;
   if (short < 60) return short + 1;
   let length = 0;

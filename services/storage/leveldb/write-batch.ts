@@ -1,14 +1,14 @@
-import { Cursor } from './cursor.ts';
+import { ByteCursor } from './byte-cursor.ts';
 
-/** What one record of a log changes (db/write_batch.cc). */
+/** The changes of one record of a log (db/write_batch.cc). */
 export type WriteBatch = { sequence: number; count: number; changes: { key: string; deleted: boolean }[] };
 
 const [DELETION, VALUE] = [0, 1] as const;
 
-/** @returns undefined where it is none */
+/** @returns undefined if the record is not a write batch */
 export function readWriteBatch(record: Uint8Array): WriteBatch | undefined {
   try {
-    const cursor = new Cursor(record);
+    const cursor = new ByteCursor(record);
     const sequence = cursor.fixed64();
     const count = cursor.fixed32();
     const changes: WriteBatch['changes'] = [];

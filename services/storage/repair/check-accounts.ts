@@ -1,37 +1,42 @@
-import { set } from '../changes.ts';
-import type { TokenRecord } from '../records.ts';
-import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { set } from '../metadata/batch-changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
+import type { TokenRecord } from '../metadata/records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
- * A layer without tokens is open to whoever reaches it, so one that may have lost them is closed instead, until there is
- * a token again.
- * @param open the layer had no accounts, somebody says
+ * A layer without tokens admits every client. A layer that may have lost its tokens is closed instead, until it has a
+ * token again.
+ * @param open the operator states that the layer had no accounts
  */
-export async function checkAccounts(records: Records, open: boolean, report: Report): Promise<void> {
+export async function checkAccounts(
+  records: RebuiltRecords,
+  open: boolean,
+  report: RepairReport,
+): Promise<void> {
   const { notes, lost } = report;
-  for await (const [name, { scopeMap }] of records.entries<TokenRecord>('a!')) {
-    // Names that every layer has begin so.
-    if (scopeMap.startsWith('_') || (await records.has(`c!${scopeMap}`))) continue;
-    say(
+  for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
+    // Built-in scope maps, which every layer has, start with `_`.
+    if (scopeMap.startsWith('_') || (await records.has(keys.scopeMap(scopeMap)))) continue;
+    addLine(
       lost,
-      `scope map ${scopeMap}: token ${name} may do nothing until there is one ("terrace scope", "terrace token set")`,
+      `scope map ${scopeMap}: token ${name} has no permissions until it exists ("terrace scope", "terrace token set")`,
     );
   }
-  const hasTokens = await records.any('a!');
+  const hasTokens = await records.any(prefix(kinds.token));
   if (!hasTokens && !open) {
-    await records.write([set('x!closed', true)]);
+    await records.write([set(keys.closed, true)]);
     notes.push(
-      'No account was found, and nobody knows whether there were any: nobody is let in until there is a token (terrace token create). Where there never were any, repair with --open',
+      'No account was found, and it is unknown whether any existed: all access is refused until a token exists ("terrace token create"). If the layer never had accounts, repair with --open',
     );
   }
   if (hasTokens)
     notes.push(
-      'Accounts that are lost can not be told by name: compare "terrace token list" with what should be there',
+      'Lost accounts cannot be listed by name: compare "terrace token list" with the accounts that should exist',
     );
-  if (!(await records.has('x!instance'))) {
+  if (!(await records.has(keys.instance))) {
     notes.push(
-      'Which instance of a child this layer was is lost: a Terrace above refuses it until "terrace child deactivate" frees its place there',
+      'The instance id of this layer is lost: a parent Terrace refuses it until "terrace child deactivate" is run there',
     );
   }
 }

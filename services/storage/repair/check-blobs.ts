@@ -1,46 +1,52 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isDigest, splitDigest } from '#proto/names.ts';
-import { MANIFEST_LIMIT } from '#proto/oci.ts';
-import { BlobStore, digestOf, sizeOf } from '../blob-store.ts';
-import { put } from '../changes.ts';
-import type { BlobRecord } from '../records.ts';
-import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { MAX_MANIFEST_BYTES } from '#proto/oci/manifest.ts';
+import { isDigest, splitDigest } from '#proto/oci/names.ts';
+import { algorithms, BLOBS } from '#proto/volume/layout.ts';
+import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
+import { put } from '../metadata/batch-changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
+import type { BlobRecord } from '../metadata/records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
- * Makes records and files of content agree: a file without a record is hashed, and has one where it is what its name
- * says; a record without its file, or with another size, says that the content is damaged, so that it comes again.
- * @returns what may be a manifest, by digest
+ * Makes blob records and blob files agree. A file without a record is hashed, and gets a record if it matches its name.
+ * A record whose file is missing or has another size is marked as damaged, so that the content is provided again.
+ * @returns digests of blobs that may be manifests
  */
-export async function checkBlobs(records: Records, data: string, report: Report): Promise<Set<string>> {
+export async function checkBlobs(
+  records: RebuiltRecords,
+  data: string,
+  report: RepairReport,
+): Promise<Set<string>> {
   const store = new BlobStore(data);
   const candidates = new Set<string>();
   for await (const digest of filesOf(data)) {
-    const record = await records.get<BlobRecord>(`b!${digest}`);
+    const record = await records.get<BlobRecord>(keys.blob(digest));
     const size = await sizeOf(store.file(digest));
     if (size === undefined || (record && record.size !== size)) continue;
     if (!record) {
-      if (!(await isSound(store.file(digest), digest))) {
-        say(report.lost, `content ${digest}: its file has other bytes`);
+      if (!(await isIntact(store.file(digest), digest))) {
+        addLine(report.lost, `content ${digest}: its file does not match the digest`);
         continue;
       }
       await records.write(put.blob(digest, { size }));
-      say(report.broughtBack, `content ${digest}, ${size} bytes`);
+      addLine(report.restored, `content ${digest}, ${size} bytes`);
     }
-    if (size <= MANIFEST_LIMIT && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
+    if (size <= MAX_MANIFEST_BYTES && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
   }
-  for await (const [digest, { size }] of records.entries<BlobRecord>('b!')) {
+  for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
     if ((await sizeOf(store.file(digest))) === size) continue;
     await records.write(put.damaged(digest, { size, since: Date.now() }));
-    say(report.lost, `content ${digest}, ${size} bytes: until the parent or a client brings it again`);
+    addLine(report.lost, `content ${digest}, ${size} bytes: until the parent or a client supplies it again`);
   }
   return candidates;
 }
 
 async function* filesOf(data: string): AsyncGenerator<string> {
-  for (const algorithm of ['sha256', 'sha512']) {
-    const root = join(data, 'blobs', algorithm);
+  for (const algorithm of algorithms) {
+    const root = join(data, BLOBS, algorithm);
     for (const folder of await namesIn(root)) {
       for (const name of await namesIn(join(root, folder))) {
         const digest = `${algorithm}:${name}`;
@@ -56,7 +62,7 @@ const namesIn = (folder: string): Promise<string[]> =>
     throw error;
   });
 
-async function isSound(path: string, digest: string): Promise<boolean> {
+async function isIntact(path: string, digest: string): Promise<boolean> {
   try {
     await using file = await open(path, 'r');
     return (await digestOf(file, splitDigest(digest)[0])).digest === digest;

@@ -1,26 +1,33 @@
-import { Fault } from '#proto/fault.ts';
-import { MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
-import { drop, put } from '../changes.ts';
-import type { BlobRecord, ManifestRecord } from '../records.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import { drop, put } from '../metadata/batch-changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
+import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
 import { manifestBytes, type Sources } from './manifest-file.ts';
-import type { Records } from './records.ts';
-import { say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine } from './repair-report.ts';
 
 /**
- * Every record of a manifest says what the manifest says, and what it refers to is linked; content that is not here is
- * known to be damaged, so that the parent is asked for it. Then goes whatever names something that is not here.
+ * Makes every manifest record match its manifest and links the blobs that the manifest refers to. Missing content is
+ * recorded as damaged, so that the parent is asked for it. Then deletes records that name something missing.
  */
-export async function checkManifests(means: Sources): Promise<void> {
-  const { records } = means;
-  for await (const [key, record] of records.entries<ManifestRecord>('m!')) {
-    await checkManifest(means, key.split('!') as [string, string], record);
+export async function checkManifests(deps: Sources): Promise<void> {
+  const { records } = deps;
+  for await (const [key, record] of records.entries<ManifestRecord>(prefix(kinds.manifest))) {
+    await checkManifest(deps, key.split('!') as [string, string], record);
   }
-  for (const kind of ['l!', 'm!', 't!']) await haveRepositories(records, kind);
-  await dropOrphans(records, 'l!', ([, digest]) => [`b!${digest}`, `d!${digest}`]);
-  await dropOrphans(records, 'f!', ([repository, , digest]) => [`m!${repository}!${digest}`]);
-  await dropOrphans(records, 'u!', ([repository, digest]) => [`m!${repository}!${digest}`]);
-  await dropOrphans(records, 'n!', ([repository, , index]) => [`m!${repository}!${index}`]);
-  await dropOrphans(records, 'w!', ([digest]) => [`b!${digest}`]);
+  for (const kind of [kinds.link, kinds.manifest, kinds.tag]) await addRepositories(records, prefix(kind));
+  await dropOrphans(records, prefix(kinds.link), ([, digest]) => [keys.blob(digest), keys.damaged(digest)]);
+  await dropOrphans(records, prefix(kinds.referrer), ([repository, , digest]) => [
+    keys.manifest(repository, digest),
+  ]);
+  await dropOrphans(records, prefix(kinds.unsent), ([repository, digest]) => [
+    keys.manifest(repository, digest),
+  ]);
+  await dropOrphans(records, prefix(kinds.leftOut), ([repository, , index]) => [
+    keys.manifest(repository, index),
+  ]);
+  await dropOrphans(records, prefix(kinds.transferred), ([digest]) => [keys.blob(digest)]);
 }
 
 async function checkManifest(
@@ -29,19 +36,22 @@ async function checkManifest(
   record: ManifestRecord,
 ): Promise<void> {
   const { records, report } = sources;
-  const size = (await records.get<BlobRecord>(`b!${digest}`))?.size ?? 0;
+  const size = (await records.get<BlobRecord>(keys.blob(digest)))?.size ?? 0;
   const bytes = await manifestBytes(sources, digest);
-  if (!bytes && size <= MANIFEST_LIMIT) {
-    await isDamaged(records, digest, record.size);
-    return say(report.lost, `manifest ${repository}@${digest}: until the parent or a client brings it again`);
+  if (!bytes && size <= MAX_MANIFEST_BYTES) {
+    await markDamaged(records, digest, record.size);
+    return addLine(
+      report.lost,
+      `manifest ${repository}@${digest}: until the parent or a client supplies it again`,
+    );
   }
   const manifest = bytes && read(bytes, record.mediaType);
   if (!manifest) {
     await records.write(drop.manifest(repository, digest));
-    return say(report.lost, `manifest ${repository}@${digest}: its content is none`);
+    return addLine(report.lost, `manifest ${repository}@${digest}: its content is not a manifest`);
   }
   const { blobs, subject, mediaType, artifactType, annotations } = manifest;
-  const shown = {
+  const referrer = {
     mediaType,
     size,
     ...(artifactType && { artifactType }),
@@ -49,15 +59,15 @@ async function checkManifest(
   };
   await records.write([
     ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
-    ...(subject ? put.referrer(repository, subject.digest, digest, shown) : []),
+    ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
     ...blobs.flatMap((blob) => put.link(repository, blob.digest)),
   ]);
   for (const blob of blobs) {
-    if (await records.has(`b!${blob.digest}`)) continue;
-    if (await isDamaged(records, blob.digest, blob.size)) {
-      say(
+    if (await records.has(keys.blob(blob.digest))) continue;
+    if (await markDamaged(records, blob.digest, blob.size)) {
+      addLine(
         report.lost,
-        `content ${blob.digest} of ${repository}@${digest}: until the parent or a client brings it again`,
+        `content ${blob.digest} of ${repository}@${digest}: until the parent or a client supplies it again`,
       );
     }
   }
@@ -65,39 +75,42 @@ async function checkManifest(
 
 function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
   try {
-    return readManifest(bytes, mediaType);
+    return parseManifest(bytes, mediaType);
   } catch (error) {
     if (error instanceof Fault) return undefined;
     throw error;
   }
 }
 
-/** @returns whether that was not known before */
-async function isDamaged(records: Records, digest: string, size: number): Promise<boolean> {
-  if (await records.has(`d!${digest}`)) return false;
+/** Records content as damaged. @returns false if it was recorded before */
+async function markDamaged(records: RebuiltRecords, digest: string, size: number): Promise<boolean> {
+  if (await records.has(keys.damaged(digest))) return false;
   await records.write(put.damaged(digest, { size, since: Date.now() }));
   return true;
 }
 
-async function haveRepositories(records: Records, kind: string): Promise<void> {
+async function addRepositories(records: RebuiltRecords, kind: string): Promise<void> {
   let last = '';
   for await (const [key] of records.entries(kind)) {
     const repository = key.split('!')[0] as string;
-    if (repository !== last && !(await records.has(`r!${repository}`))) {
-      await records.write([{ type: 'put', key: `r!${repository}`, value: {} }]);
+    if (repository !== last && !(await records.has(keys.repository(repository)))) {
+      await records.write([{ type: 'put', key: keys.repository(repository), value: {} }]);
     }
     last = repository;
   }
 }
 
-/** Drops the records of a kind of which none of these is there. */
+/** Parts of a key after its kind; as many as the kind has. */
+type Parts = [string, string, string];
+
+/** Deletes the records of a kind for which none of the records in `needs` exists. */
 async function dropOrphans(
-  records: Records,
+  records: RebuiltRecords,
   kind: string,
-  needs: (parts: string[]) => string[],
+  needs: (parts: Parts) => string[],
 ): Promise<void> {
-  for await (const [rest] of records.entries(kind)) {
-    const there = await Promise.all(needs(rest.split('!')).map((key) => records.has(key)));
-    if (!there.includes(true)) await records.write([{ type: 'del', key: kind + rest }]);
+  for await (const [suffix] of records.entries(kind)) {
+    const present = await Promise.all(needs(suffix.split('!') as Parts).map((key) => records.has(key)));
+    if (!present.includes(true)) await records.write([{ type: 'del', key: kind + suffix }]);
   }
 }

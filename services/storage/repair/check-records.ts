@@ -1,22 +1,23 @@
-import type { Change } from '../changes.ts';
+import type { Change } from '../metadata/batch-changes.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { isValid } from './record-rules.ts';
-import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
-const BATCH = 1_000;
+/** Max deletions per batch. */
+const MAX_BATCH = 1_000;
 
-/** Drops every record that is not as its kind is. */
-export async function checkRecords(records: Records, { lost }: Report): Promise<void> {
-  let drops: Change[] = [];
+/** Deletes every record that violates the rule of its kind. */
+export async function checkRecords(records: RebuiltRecords, { lost }: RepairReport): Promise<void> {
+  let deletions: Change[] = [];
   for await (const [key, text] of records.texts()) {
     if (isValid(key, parsed(text))) continue;
-    say(lost, `record ${key}: it is not what such a record is like`);
-    drops.push({ type: 'del', key });
-    if (drops.length < BATCH) continue;
-    await records.write(drops);
-    drops = [];
+    addLine(lost, `record ${key}: invalid`);
+    deletions.push({ type: 'del', key });
+    if (deletions.length < MAX_BATCH) continue;
+    await records.write(deletions);
+    deletions = [];
   }
-  await records.write(drops);
+  await records.write(deletions);
 }
 
 function parsed(text: string): unknown {

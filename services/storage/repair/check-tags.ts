@@ -1,32 +1,32 @@
-import { drop, put } from '../changes.ts';
+import { drop, put } from '../metadata/batch-changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { Hints } from './hints.ts';
-import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
- * Tags that point to nothing go; those that are lost, or were moved after what is known of them, point again to what
- * the hints say. Of several hints at one tag, the last one counts, and only where the tag points to nothing, or to what
- * an earlier hint says: what is newer than all hints stays.
+ * Deletes tags whose manifest is missing, and restores lost or outdated tags from hints. The last hint at a tag counts,
+ * and only if the tag is missing or points to the digest of an earlier hint: a tag that is newer than all hints stays.
  */
-export async function checkTags(records: Records, hints: Hints, report: Report): Promise<void> {
-  const gone: [repository: string, tag: string, digest: string][] = [];
-  for await (const [key, digest] of records.entries<string>('t!')) {
+export async function checkTags(records: RebuiltRecords, hints: Hints, report: RepairReport): Promise<void> {
+  const deleted: [repository: string, tag: string, digest: string][] = [];
+  for await (const [key, digest] of records.entries<string>(prefix(kinds.tag))) {
     const [repository, tag] = key.split('!') as [string, string];
-    if (await records.has(`m!${repository}!${digest}`)) continue;
+    if (await records.has(keys.manifest(repository, digest))) continue;
     await records.write(drop.tag(repository, tag));
-    gone.push([repository, tag, digest]);
+    deleted.push([repository, tag, digest]);
   }
   for (const [key, digests] of hints.tags) {
     const [repository, tag] = key.split('!') as [string, string];
     const digest = digests.at(-1) as string;
-    const now = await records.get<string>(`t!${key}`);
-    if (now === digest || (now !== undefined && !digests.includes(now))) continue;
-    if (!(await records.has(`m!${repository}!${digest}`))) continue;
+    const current = await records.get<string>(prefix(kinds.tag) + key);
+    if (current === digest || (current !== undefined && !digests.includes(current))) continue;
+    if (!(await records.has(keys.manifest(repository, digest)))) continue;
     await records.write(put.tag(repository, tag, digest));
-    say(report.broughtBack, `tag ${repository}:${tag}, which pointed to ${digest}`);
+    addLine(report.restored, `tag ${repository}:${tag}, which pointed to ${digest}`);
   }
-  for (const [repository, tag, digest] of gone) {
-    if (await records.has(`t!${repository}!${tag}`)) continue;
-    say(report.lost, `tag ${repository}:${tag}, which pointed to ${digest}: its manifest is not here`);
+  for (const [repository, tag, digest] of deleted) {
+    if (await records.has(keys.tag(repository, tag))) continue;
+    addLine(report.lost, `tag ${repository}:${tag}, which pointed to ${digest}: its manifest is missing`);
   }
 }

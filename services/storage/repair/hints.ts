@@ -1,114 +1,127 @@
-import { isDeepStrictEqual } from 'node:util';
-import { isDigest, isRepository, isTag } from '#proto/names.ts';
-import { hintOf, type RepairHint } from '#proto/repair.ts';
-import type { AnnouncementRecord } from '../records.ts';
-import { kindOf, partsOfKey } from './record-rules.ts';
-import type { Records } from './records.ts';
+import { isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { hintOf, type RepairHint } from '#proto/volume/repair-request.ts';
+import { kinds, prefix } from '../metadata/keys.ts';
+import type { OutboxRecord } from '../metadata/records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { kindOfKey, partsOfKey } from './record-rules.ts';
 import type { Remnant } from './remnants.ts';
 
-/** What of hints is true at the end: each manifest that is not gone, and of each tag what it pointed to, in order. */
+/** Max digests remembered per tag. */
+const MAX_MOVES = 100;
+
+/** The net effect of hints: manifests that were not deleted, and the digests that each tag pointed to, in order. */
 export type Hints = {
   manifests: { repository: string; digest: string }[];
   /** By `<repository>!<tag>`. */
   tags: Map<string, string[]>;
 };
 
-/** Pure. */
+/** Applies hints in order. Pure. */
 export function effective(hints: RepairHint[]): Hints {
   const manifests = new Map<string, { repository: string; digest: string }>();
   const tags = new Map<string, string[]>();
-  for (const { repository, digest, tag, gone } of hints) {
+  for (const { repository, digest, tag, deleted } of hints) {
     const manifest = `${repository}!${digest}`;
-    if (tag === undefined && gone) manifests.delete(manifest);
-    else if (!gone) manifests.set(manifest, { repository, digest });
+    if (tag === undefined && deleted) manifests.delete(manifest);
+    else if (!deleted) manifests.set(manifest, { repository, digest });
     if (tag === undefined) continue;
     const name = `${repository}!${tag}`;
-    if (gone) tags.delete(name);
+    if (deleted) tags.delete(name);
     else tags.set(name, [...(tags.get(name) ?? []), digest].slice(-MAX_MOVES));
   }
   return { manifests: [...manifests.values()], tags };
 }
 
-/** `serial`: of the announcement that tells of it, which are numbered in the order in which things were done. */
-export type Announced = { serial: number; hint: RepairHint };
+/** `serial`: number of the record in the outbox. Records are numbered in the order of the changes. */
+export type OutboxHint = { serial: number; hint: RepairHint };
 
-/** What storage did and no stream of events was seen to have. */
-export async function announced(records: Records): Promise<Announced[]> {
-  const found: Announced[] = [];
-  for await (const [serial, { type, data }] of records.entries<AnnouncementRecord>('e!')) {
+/** Hints from the outbox: changes whose events are not known to be in a stream. */
+export async function outboxHints(records: RebuiltRecords): Promise<OutboxHint[]> {
+  const hints: OutboxHint[] = [];
+  for await (const [serial, { type, data }] of records.entries<OutboxRecord>(prefix(kinds.outbox))) {
     const hint = hintOf(type, data);
-    if (hint) found.push({ serial: Number(serial), hint });
+    if (hint) hints.push({ serial: Number(serial), hint });
   }
-  return found;
+  return hints;
 }
 
 /**
- * All hints in the order in which they became true, as far as one can know: what is still announced is newer than all
- * events, and so are damaged bytes that have a later announcement in them than one of these. Pure.
+ * All hints in the order in which they became true, as far as it is known. The outbox is newer than all events, and so
+ * are damaged bytes with a later record of the outbox than its oldest one. Pure.
+ * @param damaged hints from damaged bytes
+ * @param outbox hints from the outbox, oldest first
  */
-export function inOrder(told: Told[], events: RepairHint[], still: Announced[]): RepairHint[] {
-  const oldest = still[0]?.serial ?? Number.POSITIVE_INFINITY;
-  const isLate = ({ serial = 0 }: Told) => serial > oldest;
-  const late = [
-    ...told.filter(isLate).map(({ serial = 0, hints }) => ({ serial, hints })),
-    ...still.map(({ serial, hint }) => ({ serial, hints: [hint] })),
+export function inOrder(damaged: RemnantHints[], events: RepairHint[], outbox: OutboxHint[]): RepairHint[] {
+  const oldest = outbox[0]?.serial ?? Number.POSITIVE_INFINITY;
+  const isNewer = ({ serial = 0 }: RemnantHints) => serial > oldest;
+  const newer = [
+    ...damaged.filter(isNewer).map(({ serial = 0, hints }) => ({ serial, hints })),
+    ...outbox.map(({ serial, hint }) => ({ serial, hints: [hint] })),
   ].sort((a, b) => a.serial - b.serial);
-  const early = told.filter((one) => !isLate(one));
-  return [...early.flatMap(({ hints }) => hints), ...events, ...late.flatMap(({ hints }) => hints)];
+  const older = damaged.filter((range) => !isNewer(range));
+  return [...older.flatMap(({ hints }) => hints), ...events, ...newer.flatMap(({ hints }) => hints)];
 }
 
-export type Told = {
+/** Hints from one range of damaged bytes. */
+export type RemnantHints = {
   hints: RepairHint[];
-  /** Of the last announcement among the entries. */
+  /** Number of the last record of the outbox among the entries. */
   serial: number | undefined;
-  /** Of the entries, those of which a person may be told by name. */
+  /** Entries that may be reported to an operator by name. */
   named: Remnant[];
-  /** Some of the names may not be what they were: nothing is done with those. */
-  doubtful: boolean;
+  /** Some of the names may be damaged: such entries are ignored. */
+  unconfirmed: boolean;
 };
 
-/** Names of repositories in these may be checked against others of the same batch. */
-const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
+/** Kinds of records whose repository name can be checked against other records of the same batch. */
+const NAMING: ReadonlySet<string> = new Set([
+  kinds.tag,
+  kinds.base,
+  kinds.manifest,
+  kinds.unsent,
+  kinds.withdrawn,
+  kinds.referrer,
+]);
 
-/** Of these, a deletion undoes what the same bytes tell before it. */
-const DELETING = new Set(['t', 'm']);
+/** Kinds of records whose deletion revokes earlier hints from the same bytes. */
+const DELETING: ReadonlySet<string> = new Set([kinds.tag, kinds.manifest]);
 
 /**
- * What damaged bytes tell. A name is believed where two entries have it: the record itself, and the event or the entry of
- * the journal that is written with it; the damage may be in either. Pure.
- * @param isThere whether there is content of this digest
+ * Hints from damaged bytes. A name is trusted if two entries have it: the record itself, and the event or the journal
+ * entry written with it. The damage may be in either. Pure.
+ * @param hasContent whether content of this digest exists
  */
-export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolean): Told {
+export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boolean): RemnantHints {
   const mentions = new Map<string, number>();
   for (const remnant of remnants) {
     const name = nameIn(remnant);
     if (name) mentions.set(name, (mentions.get(name) ?? 0) + 1);
   }
-  const isSure = (remnant: Remnant) => (mentions.get(nameIn(remnant) ?? '') ?? 0) > 1;
-  const isNaming = ({ key }: Remnant) => NAMING.has(kindOf(key));
+  const isConfirmed = (remnant: Remnant) => (mentions.get(nameIn(remnant) ?? '') ?? 0) > 1;
+  const isNaming = ({ key }: Remnant) => NAMING.has(kindOfKey(key));
   const hints = new Map<string, RepairHint>();
   for (const remnant of remnants) {
-    if (!isSure(remnant)) continue;
+    if (!isConfirmed(remnant)) continue;
     const name = nameIn(remnant) as string;
-    if (remnant.deleted && DELETING.has(kindOf(remnant.key))) hints.delete(name);
+    if (remnant.deleted && DELETING.has(kindOfKey(remnant.key))) hints.delete(name);
     const hint = hintIn(remnant);
     if (!hint) continue;
-    const before = hints.get(name);
-    // The last move counts; of a record and its event that tell of two digests, one is damaged.
-    if (!before || isThere(hint.digest) || !isThere(before.digest)) hints.set(name, hint);
+    const previous = hints.get(name);
+    // The last move counts. If a record and its event have different digests, one of them is damaged.
+    if (!previous || hasContent(hint.digest) || !hasContent(previous.digest)) hints.set(name, hint);
   }
   return {
     hints: [...hints.values()],
     serial: lastSerial(remnants),
-    named: remnants.filter((remnant) => !isNaming(remnant) || isSure(remnant)),
-    doubtful: remnants.some((remnant) => nameIn(remnant) !== undefined && !isSure(remnant)),
+    named: remnants.filter((remnant) => !isNaming(remnant) || isConfirmed(remnant)),
+    unconfirmed: remnants.some((remnant) => nameIn(remnant) !== undefined && !isConfirmed(remnant)),
   };
 }
 
 function lastSerial(remnants: Remnant[]): number | undefined {
   let last: number | undefined;
   for (const { key } of remnants) {
-    const serial = kindOf(key) === 'e' ? Number(partsOfKey(key)[0]) : Number.NaN;
+    const serial = kindOfKey(key) === kinds.outbox ? Number(partsOfKey(key)[0]) : Number.NaN;
     if (serial > (last ?? -1)) last = serial;
   }
   return last;
@@ -117,72 +130,39 @@ function lastSerial(remnants: Remnant[]): number | undefined {
 function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
   if (deleted) return undefined;
   const [repository = '', second = '', third = ''] = partsOfKey(key);
-  switch (kindOf(key)) {
-    case 't':
+  switch (kindOfKey(key)) {
+    case kinds.tag:
       return isRepository(repository) && isTag(second) && typeof value === 'string' && isDigest(value)
         ? { repository, tag: second, digest: value }
         : undefined;
-    case 'm':
-    case 'u':
+    case kinds.manifest:
+    case kinds.unsent:
       return isRepository(repository) && isDigest(second) ? { repository, digest: second } : undefined;
-    case 'f':
+    case kinds.referrer:
       return isRepository(repository) && isDigest(third) ? { repository, digest: third } : undefined;
-    case 'e': {
+    case kinds.outbox: {
       const hint = eventIn(value);
-      return hint?.gone ? undefined : hint;
+      return hint?.deleted ? undefined : hint;
     }
     default:
       return undefined;
   }
 }
 
-/** `<repository>!<tag or digest>` that an entry is about. */
+/** `<repository>!<tag or digest>` of an entry. */
 function nameIn({ key, value }: Remnant): string | undefined {
-  const kind = kindOf(key);
-  if (kind === 'e') {
+  const kind = kindOfKey(key);
+  if (kind === kinds.outbox) {
     const hint = eventIn(value);
     return hint && `${hint.repository}!${hint.tag ?? hint.digest}`;
   }
-  if (kind === 'j') return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
+  if (kind === kinds.journalEntry) return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
   if (!NAMING.has(kind)) return undefined;
   const [repository = '', second = '', third = ''] = partsOfKey(key);
-  return `${repository}!${kind === 'f' ? third : second}`;
+  return `${repository}!${kind === kinds.referrer ? third : second}`;
 }
 
 function eventIn(value: unknown): RepairHint | undefined {
-  const { type, data } = (value ?? {}) as Partial<AnnouncementRecord>;
+  const { type, data } = (value ?? {}) as Partial<OutboxRecord>;
   return typeof type === 'string' ? hintOf(type, data) : undefined;
-}
-
-/** Of one tag, so many values are remembered. */
-const MAX_MOVES = 100;
-
-const NAMES: Record<string, string> = {
-  a: 'token',
-  c: 'scope map',
-  h: 'layer below',
-  m: 'manifest',
-  r: 'repository',
-  t: 'tag',
-};
-
-/**
- * What a person would miss, of an entry that was in damaged bytes; undefined where nothing is missing, or where nobody
- * knows it by a name. Pure.
- * @param now the record that is there
- */
-export function lossOf({ key, deleted, value }: Remnant, now: unknown): string | undefined {
-  const name = nameOf(key);
-  if (!name) return undefined;
-  if (deleted) return now === undefined ? undefined : `the deletion of ${name}: it is there again`;
-  if (now === undefined) return name;
-  // What is said of content is made of the content.
-  if (kindOf(key) === 'm' || kindOf(key) === 'r') return undefined;
-  return isDeepStrictEqual(now, value) ? undefined : `the last change of ${name}: it is as it was before`;
-}
-
-function nameOf(key: string): string | undefined {
-  const kind = NAMES[kindOf(key)];
-  const separator = kindOf(key) === 't' ? ':' : '@';
-  return kind && `${kind} ${partsOfKey(key).join(separator)}`;
 }

@@ -1,27 +1,28 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { Fault } from '#proto/fault.ts';
-import { splitDigest } from '#proto/names.ts';
-import { MANIFEST_LIMIT, type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
-import type { BlobStore } from '../blob-store.ts';
-import { put } from '../changes.ts';
-import type { BlobRecord } from '../records.ts';
-import { isUnreadable, type Read, readFully } from './copy.ts';
-import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
+import { splitDigest } from '#proto/oci/names.ts';
+import type { BlobStore } from '../content/blob-store.ts';
+import { put } from '../metadata/batch-changes.ts';
+import { keys } from '../metadata/keys.ts';
+import type { BlobRecord } from '../metadata/records.ts';
+import { isReadError, type Read, readFully } from './copy.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
-export type Found = { manifest: Manifest; size: number };
-export type Sources = { records: Records; store: BlobStore; report: Report; read: Read };
+export type ManifestFile = { manifest: Manifest; size: number };
+export type Sources = { records: RebuiltRecords; store: BlobStore; report: RepairReport; read: Read };
 
-/** Reads a blob as a manifest; undefined where it is none, or is not there. */
-export async function manifestIn(sources: Sources, digest: string): Promise<Found | undefined> {
+/** Reads a blob as a manifest; undefined if the blob is missing or not a manifest. */
+export async function manifestIn(sources: Sources, digest: string): Promise<ManifestFile | undefined> {
   const bytes = await manifestBytes(sources, digest);
   if (!bytes) return undefined;
   try {
     const mediaType = typeOf(JSON.parse(bytes.toString('utf8')));
     return mediaType === undefined
       ? undefined
-      : { manifest: readManifest(bytes, mediaType), size: bytes.length };
+      : { manifest: parseManifest(bytes, mediaType), size: bytes.length };
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof Fault) return undefined;
     throw error;
@@ -29,21 +30,21 @@ export async function manifestIn(sources: Sources, digest: string): Promise<Foun
 }
 
 /**
- * The bytes of a blob that may be a manifest. Where they are not those of its digest, or can't be read, the record says
- * from then on that the content is damaged.
+ * Reads the bytes of a blob that may be a manifest. If they don't match the digest or can't be read, the content is
+ * recorded as damaged.
  */
 export async function manifestBytes(
   { records, store, report, read }: Sources,
   digest: string,
 ): Promise<Buffer | undefined> {
-  const blob = await records.get<BlobRecord>(`b!${digest}`);
-  if (!blob || blob.size > MANIFEST_LIMIT) return undefined;
+  const blob = await records.get<BlobRecord>(keys.blob(digest));
+  if (!blob || blob.size > MAX_MANIFEST_BYTES) return undefined;
   const bytes = await contentOf(store.file(digest), blob.size, read);
   if (bytes && hashOf(bytes, digest) === digest) return bytes;
   await records.write(put.damaged(digest, { size: blob.size, since: Date.now() }));
-  say(
+  addLine(
     report.lost,
-    `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client brings it again`,
+    `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client supplies it again`,
   );
   return undefined;
 }
@@ -54,7 +55,7 @@ async function contentOf(path: string, size: number, read: Read): Promise<Buffer
     const bytes = Buffer.alloc(size);
     return bytes.subarray(0, await readFully(file, bytes, 0, read));
   } catch (error) {
-    if (isUnreadable(error) || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (isReadError(error) || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
 }
@@ -64,7 +65,7 @@ function hashOf(bytes: Uint8Array, digest: string): string {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
 }
 
-/** What it says that it is; OCI lets it leave that out. */
+/** The media type of a manifest; derived from its fields if it has none, as OCI allows. */
 function typeOf(json: unknown): string | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
   const { mediaType, manifests, layers } = json as Record<string, unknown>;

@@ -1,13 +1,14 @@
 import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
-import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts.ts';
-import { ChildName, InstanceId } from '#proto/children.ts';
-import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/names.ts';
-import { WebhookKey, WebhookPlace } from '#proto/webhooks.ts';
+import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
+import { ChildName, InstanceId } from '#proto/accounts/children.ts';
+import { Bytes } from '#proto/contract/scalars.ts';
+import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
 
 /**
- * What each kind of record is like: the table of keys in changes.ts, as something that can be checked. Fields beyond
- * these, and kinds that are not here, are left as they are: another version may know them.
+ * The rule of each kind of record: the table of keys in ../metadata/keys.ts, in a form that can be checked. Unknown
+ * fields and kinds are left as they are: another version may know them.
  */
 
 type Part = (text: string) => boolean;
@@ -56,19 +57,19 @@ const rules: Record<string, Rule> = {
   h: rule([form(ChildName)], Type.Object({ instance: InstanceId, since: Instant, seen: Instant })),
   k: rule([(text) => text === 'signing'], Type.String({ minLength: 1 })),
   e: rule([number], Type.Object({ type: Type.String(), data: Type.Unknown(), at: Instant })),
-  y: rule([form(WebhookKey)], WebhookPlace),
+  y: rule([form(WebhookKey)], WebhookPosition),
 };
 
-export const kindOf = (key: string): string => key.slice(0, key.indexOf('!'));
+export const kindOfKey = (key: string): string => key.slice(0, key.indexOf('!'));
 export const partsOfKey = (key: string): string[] => key.slice(key.indexOf('!') + 1).split('!');
 
 export function isValid(key: string, value: unknown): boolean {
-  const found = rules[kindOf(key)];
-  if (!found) return true;
+  const expected = rules[kindOfKey(key)];
+  if (!expected) return true;
   const parts = partsOfKey(key);
   return (
-    parts.length === found.parts.length &&
-    found.parts.every((part, index) => part(parts[index] as string)) &&
-    found.value.Check(value)
+    parts.length === expected.parts.length &&
+    expected.parts.every((part, index) => part(parts[index] as string)) &&
+    expected.value.Check(value)
   );
 }

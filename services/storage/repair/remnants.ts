@@ -1,21 +1,21 @@
-import { Cursor } from '../leveldb/cursor.ts';
+import { ByteCursor } from '../leveldb/byte-cursor.ts';
 import { HEADER } from '../leveldb/log-records.ts';
 
-/** An entry of LevelDB's that stands in damaged bytes; `value` where it can be read as one. */
+/** A LevelDB entry found in damaged bytes; `value` if it can be parsed. */
 export type Remnant = { key: string; deleted: boolean; value?: unknown };
 
 const KEY = /^[a-z]![\x21-\x7e]{1,600}$/;
 const DELETION = 0;
 const VALUE = 1;
-/** Of one repair. */
+/** Max entries of one range of damaged bytes. */
 export const MAX_REMNANTS = 100_000;
 
-/** `complete`: all entries that stood there can be made out, be they what they were or not. */
+/** `complete`: all entries in the bytes were recognized, whether or not they are intact. */
 export type Remnants = { entries: Remnant[]; complete: boolean };
 
 /**
- * What entries damaged bytes of a log seem to hold: names of what may be lost, and hints at what it was. None of it is
- * believed without content that bears it out. Pure.
+ * The entries that damaged bytes of a log seem to hold: names of records that may be lost, and hints at their values.
+ * None of them is trusted without content that confirms it. Pure.
  */
 export function remnantsIn(bytes: Uint8Array): Remnants {
   const entries: Remnant[] = [];
@@ -27,13 +27,13 @@ export function remnantsIn(bytes: Uint8Array): Remnants {
   return { entries, complete: isComplete(bytes) };
 }
 
-/** Of a batch: its sequence; how many entries it has stands behind that. */
+/** Size of the sequence number of a batch, in bytes. The count of its entries follows. */
 const SEQUENCE = 8;
 
-/** Whether there are batches from end to end, each of them in one record, and with as many entries as it says. */
+/** Whether the bytes consist of batches from end to end, each in one record and with as many entries as its count. */
 function isComplete(bytes: Uint8Array): boolean {
   try {
-    const cursor = new Cursor(bytes);
+    const cursor = new ByteCursor(bytes);
     while (!cursor.done) {
       cursor.take(HEADER + SEQUENCE);
       for (let left = cursor.fixed32(); left > 0; left -= 1) {
@@ -54,7 +54,7 @@ function entryAt(bytes: Uint8Array, at: number): { remnant: Remnant; end: number
   const tag = bytes[at];
   if (tag !== VALUE && tag !== DELETION) return undefined;
   try {
-    const cursor = new Cursor(bytes, at + 1);
+    const cursor = new ByteCursor(bytes, at + 1);
     const key = textOf(cursor.prefixed());
     if (!KEY.test(key)) return undefined;
     if (tag === DELETION) return { remnant: { key, deleted: true }, end: cursor.at };
@@ -66,7 +66,7 @@ function entryAt(bytes: Uint8Array, at: number): { remnant: Remnant; end: number
   }
 }
 
-function valueAt(cursor: Cursor): { value?: unknown } {
+function valueAt(cursor: ByteCursor): { value?: unknown } {
   try {
     return { value: JSON.parse(textOf(cursor.prefixed())) };
   } catch {

@@ -1,50 +1,51 @@
-/** What LevelDB's repair is given: numbers of files. */
+/** Numbers of the files that LevelDB's repair is given. */
 export type Given = {
   logs: number[];
   tables: number[];
-  /** Tables that have blocks that can not be read. */
+  /** Tables with unreadable blocks. */
   damaged: Set<number>;
 };
 
 /**
- * What LevelDB's repair did not take over of what it was given, by the LOG that it writes. It goes on after errors, of a
- * full disk as well, and ends as if all were well: only a line that says so proves that a log is a table now. Pure.
- * @param kept numbers of the tables of the repaired database
- * @returns one sentence for each file
+ * The files that LevelDB's repair did not take over, according to the LOG that it writes. The repair continues after
+ * errors, even of a full disk, and reports success: only a line of the LOG proves that a log was converted to a table.
+ * Pure.
+ * @param retained numbers of the tables of the repaired database
+ * @returns one sentence per file
  */
-export function notTakenOver(log: string, { logs, tables, damaged }: Given, kept: Set<number>): string[] {
+export function notTakenOver(log: string, { logs, tables, damaged }: Given, retained: Set<number>): string[] {
   return [
-    ...logs.flatMap((number) => prefixed(`${named(number)}.log`, reasonOfLog(log, number, kept))),
+    ...logs.flatMap((number) => prefixed(`${padded(number)}.log`, reasonOfLog(log, number, retained))),
     ...tables.flatMap((number) =>
-      prefixed(`${named(number)}.ldb`, reasonOfTable(log, number, kept, damaged.has(number))),
+      prefixed(`${padded(number)}.ldb`, reasonOfTable(log, number, retained, damaged.has(number))),
     ),
   ];
 }
 
-const named = (number: number): string => String(number).padStart(6, '0');
+const padded = (number: number): string => String(number).padStart(6, '0');
 
 const prefixed = (file: string, reason: string | undefined): string[] =>
   reason === undefined ? [] : [`${file}: ${reason}`];
 
-function reasonOfLog(log: string, number: number, kept: Set<number>): string | undefined {
+function reasonOfLog(log: string, number: number, retained: Set<number>): string | undefined {
   const error = new RegExp(
     ` Log #${number}: (?:ignoring conversion error:|dropping \\d+ bytes;) (?!Corruption)(.*)`,
   ).exec(log);
   if (error) return error[1];
   const saved = new RegExp(` Log #${number}: (\\d+) ops saved to Table #(\\d+) OK`).exec(log);
-  if (!saved) return 'no table was made of it';
+  if (!saved) return 'it was not converted to a table';
   const [, operations, table] = saved.map(Number);
-  return operations === 0 || kept.has(table as number) ? undefined : `its table ${table} was dropped`;
+  return operations === 0 || retained.has(table as number) ? undefined : `its table ${table} was dropped`;
 }
 
 function reasonOfTable(
   log: string,
   number: number,
-  kept: Set<number>,
+  retained: Set<number>,
   isDamaged: boolean,
 ): string | undefined {
   const [, entries, status = ''] = new RegExp(` Table #${number}: (\\d+) entries (.*)`).exec(log) ?? [];
   if (status.startsWith('IO error')) return status;
-  // Nothing is left of a table all of whose blocks are damaged.
-  return kept.has(number) || (isDamaged && entries === '0') ? undefined : 'it was dropped';
+  // A table whose blocks are all damaged leaves nothing.
+  return retained.has(number) || (isDamaged && entries === '0') ? undefined : 'it was dropped';
 }

@@ -1,139 +1,147 @@
-import { clip } from '#proto/clip.ts';
-import { type Descriptor, isManifestType, type Manifest } from '#proto/oci.ts';
-import { type Change, put } from '../changes.ts';
-import { isIndex } from '../sparse.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { type Descriptor, isManifestType, type Manifest } from '#proto/oci/manifest.ts';
+import { type Change, put } from '../metadata/batch-changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
+import { isIndex } from '../repositories/sparse.ts';
 import type { Hints } from './hints.ts';
-import { type Found, manifestIn, type Sources } from './manifest-file.ts';
-import type { Records } from './records.ts';
-import { say } from './report.ts';
+import { type ManifestFile, manifestIn, type Sources } from './manifest-file.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
+import { addLine } from './repair-report.ts';
 
-/** Manifests of which nobody knows any more where they belong are kept here: nothing of it is sent to the parent. */
+/** Repository for manifests whose own repository is unknown. Nothing in it is sent to the parent. */
 export const LOST_AND_FOUND = 'lost-and-found';
 
-/** As `{}`, it is in every repository, and says nothing of where a manifest belongs. */
-const TELLS_NOTHING_BYTES = 2;
+/** Max size of a blob that does not identify a repository, in bytes: every repository may have the config `{}`. */
+const MAX_COMMON_BYTES = 2;
 
 /**
- * Gives manifests whose records are lost back to their repositories: what was pushed here and is nowhere else is among
- * them. Where one belongs is told by tags, by referrers, by what is to be sent, by events, by an index that names it, or
- * by its content, all of which the repository links.
- * @param candidates blobs that may be manifests
+ * Restores manifests with lost records to their repositories. Some of them were pushed here and exist nowhere else.
+ * The repository of a manifest follows from tags, referrers, unsent changes, events, an index that names it, or its
+ * content, if a repository links all of it.
+ * @param candidates digests of blobs that may be manifests
  */
-export async function restoreManifests(means: Sources, candidates: Set<string>, hints: Hints): Promise<void> {
-  const { records, report } = means;
-  for (const [digest, repositories] of await witnessesOf(records, hints)) {
-    for (const repository of repositories) await restore(means, repository, digest);
+export async function restoreManifests(deps: Sources, candidates: Set<string>, hints: Hints): Promise<void> {
+  const { records, report } = deps;
+  for (const [digest, repositories] of await repositoriesByDigest(records, hints)) {
+    for (const repository of repositories) await restore(deps, repository, digest);
   }
   const known = await knownOf(records);
-  const repositories = await keysOf(records, 'r!');
-  const homeless: [digest: string, found: Found][] = [];
+  const repositories = await keysOf(records, prefix(kinds.repository));
+  const unassigned: [digest: string, parsed: ManifestFile][] = [];
   for (const digest of candidates) {
-    const found = known.has(digest) ? undefined : await manifestIn(means, digest);
-    if (!found) continue;
-    const homes = await homesOf(records, repositories, found.manifest);
-    for (const repository of homes) await restore(means, repository, digest);
-    if (homes.length === 0) homeless.push([digest, found]);
+    const parsed = known.has(digest) ? undefined : await manifestIn(deps, digest);
+    if (!parsed) continue;
+    const matches = await repositoriesWith(records, repositories, parsed.manifest);
+    for (const repository of matches) await restore(deps, repository, digest);
+    if (matches.length === 0) unassigned.push([digest, parsed]);
   }
-  await restoreChildren(means);
-  const now = await knownOf(records);
-  for (const [digest, found] of homeless) {
-    if (now.has(digest)) continue;
+  await restoreChildren(deps);
+  const restored = await knownOf(records);
+  for (const [digest, parsed] of unassigned) {
+    if (restored.has(digest)) continue;
     if (
       !(await hasAll(
         records,
-        found.manifest.blobs.map((blob) => `b!${blob.digest}`),
+        parsed.manifest.blobs.map((blob) => keys.blob(blob.digest)),
       ))
     ) {
-      say(
+      addLine(
         report.lost,
-        `manifest ${digest} (${describe(found)}): neither its repository is known, nor all its content here`,
+        `manifest ${digest} (${describe(parsed)}): its repository is unknown, and some of its content is missing`,
       );
       continue;
     }
-    await records.write(recordsOf(LOST_AND_FOUND, digest, found));
-    say(
-      report.broughtBack,
-      `manifest ${digest} (${describe(found)}), whose repository is not known: as ${LOST_AND_FOUND}@${digest}`,
+    await records.write(recordsOf(LOST_AND_FOUND, digest, parsed));
+    addLine(
+      report.restored,
+      `manifest ${digest} (${describe(parsed)}), whose repository is unknown: restored as ${LOST_AND_FOUND}@${digest}`,
     );
   }
 }
 
-async function restore(means: Sources, repository: string, digest: string): Promise<boolean> {
-  const { records, report } = means;
-  if (await records.has(`m!${repository}!${digest}`)) return false;
-  const found = await manifestIn(means, digest);
-  if (!found) return false;
-  await records.write(recordsOf(repository, digest, found));
-  say(report.broughtBack, `manifest ${repository}@${digest} (${describe(found)})`);
+async function restore(deps: Sources, repository: string, digest: string): Promise<boolean> {
+  const { records, report } = deps;
+  if (await records.has(keys.manifest(repository, digest))) return false;
+  const parsed = await manifestIn(deps, digest);
+  if (!parsed) return false;
+  await records.write(recordsOf(repository, digest, parsed));
+  addLine(report.restored, `manifest ${repository}@${digest} (${describe(parsed)})`);
   return true;
 }
 
-function recordsOf(repository: string, digest: string, { manifest, size }: Found): Change[] {
+function recordsOf(repository: string, digest: string, { manifest, size }: ManifestFile): Change[] {
   const { mediaType, subject } = manifest;
   return put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) });
 }
 
-/** Which records, and which hints, say that a repository had a manifest. */
-async function witnessesOf(records: Records, hints: Hints): Promise<Map<string, Set<string>>> {
-  const found = new Map<string, Set<string>>();
+/** Repositories of each manifest, by digest, according to records and hints. */
+async function repositoriesByDigest(
+  records: RebuiltRecords,
+  hints: Hints,
+): Promise<Map<string, Set<string>>> {
+  const repositories = new Map<string, Set<string>>();
   const add = (digest: string, repository: string) => {
-    found.set(digest, (found.get(digest) ?? new Set()).add(repository));
+    repositories.set(digest, (repositories.get(digest) ?? new Set()).add(repository));
   };
-  for (const kind of ['t!', 's!']) {
+  for (const kind of [prefix(kinds.tag), prefix(kinds.base)]) {
     for await (const [key, digest] of records.entries<string>(kind)) add(digest, key.split('!')[0] as string);
   }
-  for await (const [key] of records.entries('u!')) {
+  for await (const [key] of records.entries(prefix(kinds.unsent))) {
     const [repository, digest] = key.split('!') as [string, string];
     add(digest, repository);
   }
-  for await (const [key] of records.entries('f!')) {
+  for await (const [key] of records.entries(prefix(kinds.referrer))) {
     const [repository, , digest] = key.split('!') as [string, string, string];
     add(digest, repository);
   }
   for (const { digest, repository } of hints.manifests) add(digest, repository);
-  return found;
+  return repositories;
 }
 
-/** Repositories that have all that the manifest refers to. */
-async function homesOf(records: Records, repositories: string[], manifest: Manifest): Promise<string[]> {
+/** Repositories that have everything that the manifest refers to. */
+async function repositoriesWith(
+  records: RebuiltRecords,
+  repositories: string[],
+  manifest: Manifest,
+): Promise<string[]> {
   const { blobs, manifests, subject } = manifest;
-  const telling = blobs.filter(({ size }) => size > TELLS_NOTHING_BYTES);
-  if (telling.length === 0 && manifests.length === 0) return [];
-  const homes: string[] = [];
+  const identifying = blobs.filter(({ size }) => size > MAX_COMMON_BYTES);
+  if (identifying.length === 0 && manifests.length === 0) return [];
+  const matches: string[] = [];
   for (const repository of repositories) {
-    const keys = [
-      ...telling.map(({ digest }) => `l!${repository}!${digest}`),
-      ...[...manifests, ...(subject ? [subject] : [])].map(({ digest }) => `m!${repository}!${digest}`),
+    const needed = [
+      ...identifying.map(({ digest }) => keys.link(repository, digest)),
+      ...[...manifests, ...(subject ? [subject] : [])].map(({ digest }) => keys.manifest(repository, digest)),
     ];
-    if (await hasAll(records, keys)) homes.push(repository);
+    if (await hasAll(records, needed)) matches.push(repository);
   }
-  return homes;
+  return matches;
 }
 
-async function hasAll(records: Records, keys: string[]): Promise<boolean> {
+async function hasAll(records: RebuiltRecords, keys: string[]): Promise<boolean> {
   for (const key of keys) if (!(await records.has(key))) return false;
   return true;
 }
 
-/** What an index names is in its repository, or is known to be left out. */
-async function restoreChildren(means: Sources): Promise<void> {
-  const { records, report } = means;
+/** Restores the manifests that an index names; records those that can't be restored as left out. */
+async function restoreChildren(deps: Sources): Promise<void> {
+  const { records, report } = deps;
   const queue: [repository: string, index: string][] = [];
-  for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>('m!')) {
+  for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>(prefix(kinds.manifest))) {
     if (isIndex(mediaType)) queue.push(key.split('!') as [string, string]);
   }
   for (const [repository, index] of queue) {
-    const { manifest } = (await manifestIn(means, index)) ?? {};
+    const { manifest } = (await manifestIn(deps, index)) ?? {};
     for (const child of manifest?.manifests ?? []) {
       const { digest, mediaType } = child;
-      if (!isManifestType(mediaType) || (await records.has(`m!${repository}!${digest}`))) continue;
-      if (await records.has(`n!${repository}!${digest}!${index}`)) continue;
-      if (await restore(means, repository, digest)) {
+      if (!isManifestType(mediaType) || (await records.has(keys.manifest(repository, digest)))) continue;
+      if (await records.has(keys.leftOut(repository, digest, index))) continue;
+      if (await restore(deps, repository, digest)) {
         if (isIndex(mediaType)) queue.push([repository, digest]);
         continue;
       }
       await records.write(put.leftOut(repository, digest, index, platformOf(child)));
-      say(
+      addLine(
         report.lost,
         `manifest ${repository}@${digest}, of the index ${index}: "terrace sync --full" asks the parent for it`,
       );
@@ -144,23 +152,23 @@ async function restoreChildren(means: Sources): Promise<void> {
 const platformOf = ({ platform: { os, architecture, variant } = {} }: Descriptor): string =>
   [os, architecture, variant].filter(Boolean).join('/') || 'unknown';
 
-async function knownOf(records: Records): Promise<Set<string>> {
+async function knownOf(records: RebuiltRecords): Promise<Set<string>> {
   const known = new Set<string>();
-  for await (const [key] of records.entries('m!')) known.add(key.split('!')[1] as string);
+  for await (const [key] of records.entries(prefix(kinds.manifest))) known.add(key.split('!')[1] as string);
   return known;
 }
 
-async function keysOf(records: Records, prefix: string): Promise<string[]> {
+async function keysOf(records: RebuiltRecords, prefix: string): Promise<string[]> {
   const keys: string[] = [];
   for await (const [key] of records.entries(prefix)) keys.push(key);
   return keys;
 }
 
-/** What helps a person to tell what it is. */
-function describe({ manifest }: Found): string {
+/** Describes a manifest so that an operator recognizes it. */
+function describe({ manifest }: ManifestFile): string {
   const { annotations = {}, manifests, blobs, artifactType } = manifest;
   const name =
     annotations['org.opencontainers.image.ref.name'] ?? annotations['org.opencontainers.image.title'];
-  const what = manifests.length > 0 ? `index of ${manifests.length}` : `${blobs.length} blobs`;
-  return clip([what, name, artifactType].filter(Boolean).join(', '), 300);
+  const content = manifests.length > 0 ? `index of ${manifests.length}` : `${blobs.length} blobs`;
+  return clip([content, name, artifactType].filter(Boolean).join(', '), 300);
 }

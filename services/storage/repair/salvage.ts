@@ -1,91 +1,97 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { DatabaseManifest } from '../leveldb/database-manifest.ts';
 import {
-  closedManifestOf,
-  type Files,
+  type DatabaseFiles,
   type Finding,
   filesOf,
   liveLogs,
-  manifestOf,
+  readClosedDatabaseManifest,
+  readDatabaseManifest,
 } from '../leveldb/examine.ts';
-import { logOf, partsOf } from '../leveldb/log-records.ts';
-import type { Manifest } from '../leveldb/manifest.ts';
-import { damageOf, typeAt } from '../leveldb/table.ts';
-import { copyReadable, isUnreadable, type Range, type Read } from './copy.ts';
+import { logOf, logParts } from '../leveldb/log-records.ts';
+import { damageOf, typeAt } from '../leveldb/table-damage.ts';
+import { copyReadable, isReadError, type Range, type Read } from './copy.ts';
 import { MAX_REMNANTS, type Remnants, remnantsIn } from './remnants.ts';
 import { notTakenOver } from './repair-log.ts';
 
-/** A type that no block has: LevelDB, which does not look at the checksums of blocks, leaves such a one out. */
+/** A type that no block has. LevelDB does not check the checksums of blocks, and skips a block of unknown type. */
 const NO_TYPE = 0xff;
 const LOG_OR_TABLE = /^\d+\.(log|ldb|sst)$/;
 const DATABASE = /^(CURRENT|MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
 
 export type Salvaged = {
   findings: Finding[];
-  /** Bytes that are damaged or can't be read, and the entries that stand in them as far as they can be made out. */
+  /** Ranges that are damaged or unreadable, each with the entries recognized in it. */
   damaged: (Remnants & { finding: Finding })[];
 };
 
 /**
- * Copies a damaged LevelDB to `work`, without what is damaged in it, and lets LevelDB repair that. LevelDB's own repair
- * takes damaged bytes for what they seem to be, and puts back what was deleted: it looks at no checksum and at no
- * manifest. So it gets only what belongs to the database and is as it was written.
+ * Copies the intact part of a damaged LevelDB to `work`, and runs LevelDB's repair there. That repair checks no
+ * checksums and reads no manifest: it would take over damaged bytes and restore deleted records. So it gets only intact
+ * data of files that belong to the database.
+ * @throws Fault `no-space`, `volume-unusable` if LevelDB's repair did not take over all of it
  */
 export async function salvage(folder: string, work: string, read: Read): Promise<Salvaged> {
-  const found: Salvaged = { findings: [], damaged: [] };
+  const salvaged: Salvaged = { findings: [], damaged: [] };
   await mkdir(work, { recursive: true, mode: 0o700 });
   const names = await namesOf(folder);
   const files = filesOf(names);
-  const manifest = names.length > 0 ? await closedManifestOf(folder, files, found.findings) : undefined;
-  // LevelDB's repair reads neither CURRENT nor a manifest, and makes its own.
+  const manifest =
+    names.length > 0 ? await readClosedDatabaseManifest(folder, files, salvaged.findings) : undefined;
+  // LevelDB's repair reads neither CURRENT nor a manifest, and writes its own.
   for (const name of names.filter((each) => LOG_OR_TABLE.test(each))) {
-    if (manifest && !belongs(name, files, manifest)) continue;
-    if (!(await copy(folder, work, name, read, found))) continue;
-    if (name.endsWith('.log')) await cleanLog(work, name, found);
-    else await cleanTable(work, name, manifest, files, found);
+    if (manifest && !isLive(name, files, manifest)) continue;
+    if (!(await copy(folder, work, name, read, salvaged))) continue;
+    if (name.endsWith('.log')) await cleanLog(work, name, salvaged);
+    else await cleanTable(work, name, manifest, files, salvaged);
   }
   for (const { number } of manifest?.tables ?? []) {
-    if (!files.tables.has(number)) found.findings.push({ file: `${number}.ldb`, what: 'is missing' });
+    if (!files.tables.has(number)) salvaged.findings.push({ file: `${number}.ldb`, what: 'is missing' });
   }
   await repairCopy(work);
-  return found;
+  return salvaged;
 }
 
-/** The files of a LevelDB. */
+/** Names of the files of a LevelDB; none if the folder is missing. */
 export async function namesOf(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(unlessMissing([] as string[]));
   return names.filter((name) => DATABASE.test(name));
 }
 
-/** @throws Fault where LevelDB did not take over all that it was given */
+/** @throws Fault `no-space`, `volume-unusable` if LevelDB did not take over everything */
 async function repairCopy(work: string): Promise<void> {
   const { logs, tables } = filesOf(await readdir(work));
   const damaged = new Set<number>();
   for (const [number, name] of tables) if (damageOf(await readFile(join(work, name)))) damaged.add(number);
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(work);
-  const kept = new Set((await manifestOf(work, []))?.tables.map(({ number }) => number));
+  const retained = new Set((await readDatabaseManifest(work, []))?.tables.map(({ number }) => number));
   const log = await readFile(join(work, 'LOG'), 'utf8').catch(unlessMissing(''));
-  const [first] = notTakenOver(log, { logs: [...logs.keys()], tables: [...tables.keys()], damaged }, kept);
+  const [first] = notTakenOver(
+    log,
+    { logs: [...logs.keys()], tables: [...tables.keys()], damaged },
+    retained,
+  );
   if (first !== undefined) {
     const isFull = /no space left|quota exceeded/i.test(log);
     throw new Fault(
       isFull ? 'no-space' : 'volume-unusable',
-      `LevelDB could not take over all of the metadata (${first}), and nothing is changed: ${isFull ? 'free space' : 'look for errors of the disk'}, then repair again`,
+      `LevelDB could not recover all of the metadata (${first}), and nothing was changed: ${isFull ? 'free space' : 'check the disk for errors'}, then repair again`,
     );
   }
-  // Where LevelDB puts what it made use of: all of that is where it was.
+  // LevelDB moves processed files to `lost`. They are copies: the originals are in place.
   await rm(join(work, 'lost'), { recursive: true, force: true });
 }
 
-/** Of what LevelDB has not got to deleting, older values would come back. */
-function belongs(name: string, files: Files, manifest: Manifest): boolean {
+/** Whether a file is in use. Files that LevelDB has not deleted yet would restore older values. */
+function isLive(name: string, files: DatabaseFiles, manifest: DatabaseManifest): boolean {
   if (name.endsWith('.log')) return liveLogs(files, manifest).some(([, live]) => live === name);
   return manifest.tables.some(({ number }) => files.tables.get(number) === name);
 }
 
-/** @returns false where nothing of it can be read */
+/** @returns false if nothing of the file can be read */
 async function copy(
   folder: string,
   work: string,
@@ -94,7 +100,7 @@ async function copy(
   { findings, damaged }: Salvaged,
 ): Promise<boolean> {
   const add = (where: string) => {
-    const finding = { file: name, what: `can not be read (EIO)${where}` };
+    const finding = { file: name, what: `cannot be read (EIO)${where}` };
     findings.push(finding);
     damaged.push({ finding, entries: [], complete: false });
   };
@@ -102,7 +108,7 @@ async function copy(
   try {
     unreadable = await copyReadable(join(folder, name), join(work, name), read);
   } catch (error) {
-    if (!isUnreadable(error)) throw error;
+    if (!isReadError(error)) throw error;
     await rm(join(work, name), { force: true });
     add('');
     return false;
@@ -111,29 +117,29 @@ async function copy(
   return true;
 }
 
-async function cleanLog(work: string, name: string, found: Salvaged): Promise<void> {
+async function cleanLog(work: string, name: string, salvaged: Salvaged): Promise<void> {
   const path = join(work, name);
   const log = await readFile(path);
-  const sound: Uint8Array[] = [];
-  for (const part of partsOf(log)) {
+  const intact: Uint8Array[] = [];
+  for (const part of logParts(log)) {
     if (part.kind === 'record') {
-      sound.push(part.bytes);
+      intact.push(part.bytes);
       continue;
     }
     const bytes = log.subarray(part.offset, part.offset + part.length);
-    const what = part.kind === 'cut' ? 'ends in a record' : 'is damaged';
-    note(found, { file: name, what: `${what} at byte ${part.offset}, ${part.length} bytes` }, bytes);
+    const what = part.kind === 'cut' ? 'is truncated' : 'is damaged';
+    note(salvaged, { file: name, what: `${what} at byte ${part.offset}, ${part.length} bytes` }, bytes);
   }
-  if (sound.length > 0) await writeFile(path, logOf(sound));
+  if (intact.length > 0) await writeFile(path, logOf(intact));
   else await rm(path);
 }
 
 async function cleanTable(
   work: string,
   name: string,
-  manifest: Manifest | undefined,
-  files: Files,
-  found: Salvaged,
+  manifest: DatabaseManifest | undefined,
+  files: DatabaseFiles,
+  salvaged: Salvaged,
 ): Promise<void> {
   const path = join(work, name);
   const table = await readFile(path);
@@ -141,14 +147,14 @@ async function cleanTable(
   if (!damage) return;
   const known = manifest?.tables.find(({ number }) => files.tables.get(number) === name);
   const range = known ? `, which has keys from ${known.smallest} to ${known.largest}` : '';
-  if (damage.whole) {
-    note(found, { file: name, what: `is damaged in its index${range}` }, table);
+  if (damage.unreadable) {
+    note(salvaged, { file: name, what: `is damaged in its index${range}` }, table);
     await rm(path);
     return;
   }
   for (const block of damage.blocks) {
     const what = `is damaged at byte ${block.offset}, ${block.size} bytes${range}`;
-    note(found, { file: name, what }, table.subarray(block.offset, typeAt(block)));
+    note(salvaged, { file: name, what }, table.subarray(block.offset, typeAt(block)));
     table[typeAt(block)] = NO_TYPE;
   }
   await writeFile(path, table);
@@ -167,8 +173,8 @@ function note({ findings, damaged }: Salvaged, finding: Finding, bytes: Uint8Arr
 }
 
 const unlessMissing =
-  <T>(instead: T) =>
+  <T>(fallback: T) =>
   (error: NodeJS.ErrnoException): T => {
-    if (error.code === 'ENOENT') return instead;
+    if (error.code === 'ENOENT') return fallback;
     throw error;
   };

@@ -1,21 +1,26 @@
 import { readFile } from 'node:fs/promises';
-import { clip } from '#proto/clip.ts';
-import { MAX_REASON } from '#proto/fault.ts';
-import type { Receiver } from '#proto/notifications.ts';
-import { makeAgent } from '../link/agent.ts';
-import type { Notice } from './notice.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { Receiver } from '#proto/document/notifications.ts';
+import { makeAgent } from '../link/http/agent.ts';
+import type { WebhookNotice } from './notice.ts';
 import { signaturesOf } from './signature.ts';
-import { type Verdict, verdictOf } from './verdict.ts';
+import { type DeliveryVerdict, verdictOf } from './verdict.ts';
 
-/** How long a receiver may take to answer, in ms. */
+/** Max time for the answer of a receiver, in ms. */
 const ANSWER_MS = 15_000;
-/** How long after the end of it all, in ms. */
+/** Max time for the answer to a request in flight after the signal aborted, in ms. */
 const LINGER_MS = 1_000;
-/** What is read of an answer, so that its connection can be used again, in bytes. */
-const ANSWER_BYTES = 64 * 1024;
+/** Max bytes read of an answer, so that its connection can be reused. */
+const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** Brings events to one receiver, one request each. Its files are read each time: they may have changed. */
-export class Post implements AsyncDisposable {
+/** Sends notices to a receiver. */
+export interface NoticeSender {
+  send(notice: WebhookNotice, signal: AbortSignal): Promise<DeliveryVerdict>;
+}
+
+/** Sends notices to one receiver, one request each. `secretFile` and `caFile` are read each time: they may change. */
+export class WebhookPost implements NoticeSender, AsyncDisposable {
   readonly #to: Receiver;
   readonly #answerMs: number;
   #agent: { ca: string | undefined; agent: ReturnType<typeof makeAgent> } | undefined;
@@ -26,15 +31,15 @@ export class Post implements AsyncDisposable {
   }
 
   /** @throws the reason of `signal`, and nothing else */
-  async send({ id, body }: Notice, signal: AbortSignal): Promise<Verdict> {
-    const late = AbortSignal.timeout(this.#answerMs);
-    using until = lingering(signal);
+  async send({ id, body }: WebhookNotice, signal: AbortSignal): Promise<DeliveryVerdict> {
+    const timeout = AbortSignal.timeout(this.#answerMs);
+    using linger = lingering(signal);
     try {
       const { secretFile, caFile } = this.#to;
       const ca = caFile === undefined ? undefined : await read('caFile', caFile);
       const signed = secretFile === undefined ? {} : sign(await read('secretFile', secretFile), id, body);
       const { origin, pathname, search } = new URL(this.#to.url);
-      const answer = await this.#through(ca).request({
+      const answer = await this.#agentFor(ca).request({
         origin,
         path: `${pathname}${search}`,
         method: 'POST',
@@ -44,15 +49,15 @@ export class Post implements AsyncDisposable {
           ...signed,
         },
         body,
-        signal: AbortSignal.any([until.signal, late]),
+        signal: AbortSignal.any([linger.signal, timeout]),
       });
-      // It has taken the event, or not, whatever becomes of the rest of its answer.
-      void answer.body.dump({ limit: ANSWER_BYTES, signal: late }).catch(() => {});
+      // The status alone decides: a failure while reading the body does not matter.
+      void answer.body.dump({ limit: MAX_ANSWER_BYTES, signal: timeout }).catch(() => {});
       return verdictOf(answer.statusCode, answer.headers);
     } catch (error) {
       signal.throwIfAborted();
-      const within = `no answer in ${this.#answerMs / 1_000} s`;
-      return { kind: 'again', reason: late.aborted ? within : clip(reasonOf(error), MAX_REASON) };
+      const timedOut = `no answer in ${this.#answerMs / 1_000} s`;
+      return { kind: 'retry', reason: timeout.aborted ? timedOut : clip(reasonOf(error), MAX_REASON_LENGTH) };
     }
   }
 
@@ -60,7 +65,7 @@ export class Post implements AsyncDisposable {
     await this.#agent?.agent.destroy();
   }
 
-  #through(ca: string | undefined): ReturnType<typeof makeAgent> {
+  #agentFor(ca: string | undefined): ReturnType<typeof makeAgent> {
     if (this.#agent && this.#agent.ca === ca) return this.#agent.agent;
     void this.#agent?.agent.close().catch(() => {});
     const agent = makeAgent(this.#answerMs, ca);
@@ -69,25 +74,25 @@ export class Post implements AsyncDisposable {
   }
 }
 
-/** One that is on its way when the end comes may still be answered: else it would be told again. */
+/** Aborts `LINGER_MS` after `signal`: without its answer, a notice in flight would be sent again. */
 function lingering(signal: AbortSignal): Disposable & { signal: AbortSignal } {
   const end = new AbortController();
   let timer: NodeJS.Timeout | undefined;
-  const wait = () => {
+  const startTimer = () => {
     timer = setTimeout(() => end.abort(signal.reason), LINGER_MS);
   };
-  signal.addEventListener('abort', wait, { once: true });
+  signal.addEventListener('abort', startTimer, { once: true });
   return {
     signal: end.signal,
     [Symbol.dispose]: () => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', wait);
+      signal.removeEventListener('abort', startTimer);
     },
   };
 }
 
 function sign(secrets: string, id: string, body: string): Record<string, string> {
-  // The parts of what is signed are told apart by full stops.
+  // Full stops separate the parts of the signed text.
   const name = id.replaceAll('.', '_');
   const timestamp = Math.floor(Date.now() / 1_000);
   const signature = signaturesOf(secrets, { id: name, timestamp, body });
@@ -99,7 +104,7 @@ function sign(secrets: string, id: string, body: string): Record<string, string>
   };
 }
 
-/** @throws Error that names the field, never what the file holds */
+/** @throws Error that names the field, never the content of the file */
 async function read(field: string, file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
@@ -108,7 +113,7 @@ async function read(field: string, file: string): Promise<string> {
   }
 }
 
-/** Of several addresses that were tried, each has its own. */
+/** If several addresses were tried, each has an error: the first one counts. */
 function reasonOf(error: unknown): string {
   const { message, code, errors, cause } = error as Error & { code?: string; errors?: unknown[] };
   if (!message && errors?.[0]) return reasonOf(errors[0]);

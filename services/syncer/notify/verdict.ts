@@ -1,39 +1,36 @@
-import { retryAfter } from '../link/answers.ts';
+import { backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
+import { retryAfter } from '../link/answers/answers.ts';
 
-/** What a receiver's answer means. Pure. */
+/** What follows from the answer of a receiver. Pure. */
 
-/** `afterMs`: what it asked for. */
-export type Verdict =
-  | { kind: 'taken' }
-  | { kind: 'again'; reason: string; afterMs?: number }
-  | { kind: 'gone'; reason: string };
+/** `afterMs`: the wait that it requested (Retry-After). */
+export type DeliveryVerdict =
+  | { kind: 'accepted' }
+  | { kind: 'retry'; reason: string; afterMs?: number }
+  | { kind: 'removed'; reason: string };
 
-const FIRST_MS = 1_000;
-const MOST_MS = 5 * 60_000;
-/** The longest wait that a receiver may ask for. */
-const MOST_ASKED_MS = 60 * 60_000;
-/** Over how long those come back that were told the same time. */
-const SPREAD_MS = 5_000;
+const RETRY = { firstMs: 1_000, maxMs: 5 * 60_000 };
+/** Max wait that a receiver may request, in ms. */
+const MAX_ASKED_MS = 60 * 60_000;
 
 export function verdictOf(
   status: number,
   headers: Record<string, string | string[] | undefined>,
   now = Date.now(),
-): Verdict {
-  if (status >= 200 && status < 300) return { kind: 'taken' };
-  if (status === 410) return { kind: 'gone', reason: 'answered 410: it is gone' };
+): DeliveryVerdict {
+  if (status >= 200 && status < 300) return { kind: 'accepted' };
+  if (status === 410) return { kind: 'removed', reason: 'answered 410 (Gone)' };
   const redirects = status >= 300 && status < 400 ? ': redirects are not followed' : '';
   const afterMs = retryAfter(headers['retry-after'], now);
   return {
-    kind: 'again',
+    kind: 'retry',
     reason: `answered ${status}${redirects}`,
     ...(afterMs !== undefined && { afterMs }),
   };
 }
 
-/** How long to wait after so many failures in a row (from 1): doubling from one second to five minutes, with jitter, in whole ms. */
-export function waitAfter(failures: number, askedMs = 0, random = Math.random()): number {
-  const own = Math.min(MOST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20)) * (0.5 + random / 2);
-  const asked = Math.min(askedMs, MOST_ASKED_MS);
-  return Math.round(Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS)));
+/** Wait after failure number `failures` in a row (from 1), in full ms: backoff from 1 s to 5 min, or as requested. */
+export function deliveryWait(failures: number, askedMs = 0, random = Math.random()): number {
+  const asked = requestedWaitMs(Math.min(askedMs, MAX_ASKED_MS), random);
+  return Math.round(Math.max(backoffMs(failures, RETRY, random), asked));
 }

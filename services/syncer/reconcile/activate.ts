@@ -1,32 +1,47 @@
-import { layerInstance } from '#proto/children.ts';
-import type { Wish } from '../wish.ts';
-import type { PassMeans } from './pass.ts';
+import { layerInstance } from '#proto/accounts/children.ts';
+import type { ParentActivation } from '../link/parent/activation.ts';
+import type { ChangeSource } from '../link/parent/parent-feed.ts';
+import type { PassTools } from './context/pass-context.ts';
+import type { PassRequest } from './context/pass-request.ts';
+import type { ChangeCursor } from './observe/change-cursor.ts';
 
-/** A change of a client goes up without asking before, where the last answer is not older, in ms. */
-const SCOPED_MS = 60_000;
-/** The same where the parent is asked for nothing, as it would tell by itself: it hears of this layer now and then. */
-const QUIET_MS = 5 * 60_000;
+export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {
+  activation: ParentActivation;
+  feed: ChangeSource;
+  changeCursor: Pick<ChangeCursor, 'followed'>;
+};
 
-/** Causes that need no answer of the parent's while it would tell of a change by itself. */
+/** Max age of the last confirmation for a scoped pass, in ms: changes by clients are pushed without a new request. */
+const MAX_SCOPED_AGE_MS = 60_000;
+/** The same for a routine pass while the change feed is followed, in ms: the parent still gets a sign of life. */
+const MAX_FOLLOWED_AGE_MS = 5 * 60_000;
+
+/** Causes for which the parent is not asked while its change feed is followed. */
 export const ROUTINE = new Set(['schedule', 'retry']);
 
 /**
- * Before anything is done with what the parent has: this instance of the layer must be the one that is activated there.
- * @param tells the parent was found to be a Terrace
+ * Confirms that this instance of the layer is the one that is activated at the parent. Runs before the pass uses the
+ * parent's content.
+ * @param hasFeed the parent answered as a Terrace
  * @throws Fault `already-activated`, `parent-unreachable`, …
  */
-export async function activate(means: PassMeans, wish: Wish, tells: boolean): Promise<void> {
-  const { bus, log, activation, feed, news, signal } = means;
-  const { scope, cause, full, now } = wish;
+export async function activate(
+  deps: ActivateDeps,
+  passRequest: PassRequest,
+  hasFeed: boolean,
+): Promise<void> {
+  const { bus, log, activation, feed, changeCursor, signal } = deps;
+  const { scope, cause, full, now } = passRequest;
   if (!activation.child) return;
-  // A parent that was one is asked also while it does not say so.
+  // A parent that was a Terrace once is asked even while its feed does not answer.
   const isTerrace =
-    tells || activation.tried || (scope && (await feed.changes(undefined, 0, signal)) !== undefined);
+    hasFeed || activation.tried || (scope && (await feed.changes(undefined, 0, signal)) !== undefined);
   if (!isTerrace) return;
-  const routine = ROUTINE.has(cause);
-  const withinMs = scope ? SCOPED_MS : routine && news.followed ? QUIET_MS : 0;
-  // What somebody asked for is tried at once.
-  const eager = !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
+  const isRoutine = ROUTINE.has(cause);
+  const withinMs = scope ? MAX_SCOPED_AGE_MS : isRoutine && changeCursor.followed ? MAX_FOLLOWED_AGE_MS : 0;
+  // A requested pass does not wait for the backoff.
+  const skipBackoff =
+    !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
   const identity = await bus.call(layerInstance, {}, { signal });
-  await activation.confirm({ identity, withinMs, eager }, log, signal);
+  await activation.confirm({ identity, withinMs, skipBackoff }, log, signal);
 }

@@ -1,153 +1,134 @@
 import { createHash } from 'node:crypto';
-import type { Log } from '#proto/bus.ts';
-import type { Configuration } from '#proto/configuration.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Digest } from '#proto/names.ts';
-import { meetParent } from '#proto/outgoing.ts';
-import { MAX_PATTERNS, type PassResult } from '#proto/passes.ts';
-import type { Volume } from '#proto/volume.ts';
-import type { Announcement } from '../announcement.ts';
-import type { PassBus } from '../lead.ts';
-import type { Activation } from '../link/activation.ts';
-import type { AcrMetadata } from '../link/azure/metadata.ts';
-import type { ParentFeed } from '../link/feed.ts';
-import type { Parent } from '../link/parent.ts';
-import type { Upward } from '../link/upward.ts';
-import type { Wish } from '../wish.ts';
-import type { AcrNews } from './acr-news.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { recordParent } from '#proto/sync/outgoing.ts';
+import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
+import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
+import type { ParentActivation } from '../link/parent/activation.ts';
+import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
-import { Arrivals } from './arrivals.ts';
-import { note, tellParent } from './changes.ts';
-import { compare } from './compare.ts';
-import { bringImages } from './images.ts';
-import type { Heard, Look, News } from './news.ts';
-import { Outgoing } from './outgoing.ts';
-import { Oversized } from './oversized.ts';
-import { Parking } from './parking.ts';
-import { repair } from './repair.ts';
-import { clean, repositories } from './repositories.ts';
-import { Tally } from './tally.ts';
-import { imagesOf, unparkMoot } from './tasks.ts';
-import { matchedPatterns, unmatchedPatterns } from './unmatched.ts';
+import { recordAgreement } from './agree.ts';
+import type { ReportedChanges } from './context/parent-changes.ts';
+import { Parking } from './context/parking.ts';
+import type { PassCaches } from './context/pass-caches.ts';
+import type { PassContext, PassTools } from './context/pass-context.ts';
+import type { PassRequest } from './context/pass-request.ts';
+import { PassStats } from './context/pass-stats.ts';
+import { TransferJobs } from './context/transfer-jobs.ts';
+import { UnsentChanges } from './context/unsent-changes.ts';
+import { deleteUnselected } from './delete-unselected.ts';
+import type { AcrChangeScan } from './observe/acr-change-scan.ts';
+import type { ChangeCursor } from './observe/change-cursor.ts';
+import { compare } from './observe/compare.ts';
+import { findRepositories } from './observe/repositories.ts';
+import { pullImages } from './pull/images.ts';
+import { buildPullQueue } from './pull/pull-queue.ts';
+import { repairDamaged } from './pull/repair-damaged.ts';
+import { pushChanges } from './push/push-changes.ts';
+import { unparkObsolete } from './push/unpark-obsolete.ts';
+import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
-export type PassMeans = {
-  bus: PassBus;
-  announcement: Pick<Announcement, 'announced'>;
-  volume: Volume;
-  parent: Parent;
-  upward: Upward;
-  feed: Pick<ParentFeed, 'changes' | 'repaired'>;
-  activation: Activation;
-  news: News;
-  /** Where the parent is an Azure Container Registry. */
+/**
+ * Reconciliation of a layer with its parent.
+ *
+ * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
+ * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
+ * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode,
+ * `delete-unselected.ts` deletes the content of the others. `agree.ts` records agreement. `pull/` then brings images
+ * and referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel.
+ * Both wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
+ * cursor of the parent's changes advances.
+ */
+
+/** `acr` is undefined if the parent is not an Azure Container Registry. */
+export type PassDeps = PassTools & {
+  feed: ChangeSource & { readonly repaired: string | undefined };
+  activation: ParentActivation;
+  changeCursor: ChangeCursor;
   acr: AcrMetadata | undefined;
-  acrNews: AcrNews;
-  configuration: Configuration;
-  log: Log;
-  /** This process, and the name of its layer. */
-  by: string;
-  layer: string;
-  /** One that ends because of the window or the configuration has a Fault as its reason: see `endedBy`. */
-  signal: AbortSignal;
-  /** When the window closes. */
-  until?: number;
-};
-
-/** What the parts of one pass share. */
-export type Context = PassMeans & {
-  wish: Wish;
-  /** What the parent told; undefined where everything is looked at, or just what the wish says. */
-  heard: Heard | undefined;
-  pass: string;
-  arrivals: Arrivals;
-  outgoing: Outgoing;
-  parking: Parking;
-  withheld: Set<Digest>;
-  oversized: Oversized;
-  tally: Tally;
+  acrChanges: AcrChangeScan;
+  caches: PassCaches;
 };
 
 /**
- * What each parent said that it left out itself: asked for again by a full pass, or by the next coordinator. All else
- * is found anew in each pass.
+ * One pass: compares parent and layer, then carries out the plan, each tag separately, so that a failure does not block
+ * the others. Pull and push share the link, each in its own order.
+ * @throws the reason of `signal`, if it aborted for another cause than the window or the configuration
  */
-const withheldBy = new WeakMap<Parent, Set<Digest>>();
-const MAX_WITHHELD = 100_000;
-const oversizedBy = new WeakMap<Parent, Oversized>();
-
-/**
- * One pass: compares parent and layer, then does what the plan says, each tag by itself, so that one that fails keeps
- * no other back. What comes and what goes up share the link, each in its own order.
- * @throws the signal's reason where it ended the pass for another cause than the window or the configuration
- */
-export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult> {
-  const { bus, log, signal, configuration } = means;
-  const { id: pass, cause, scope } = wish;
-  const tally = new Tally(log);
-  const { answers } = means.parent;
-  let look: Look | undefined;
-  const isHeard = () => look?.answered === true || means.parent.answers > answers;
+export async function makePass(deps: PassDeps, passRequest: PassRequest): Promise<PassResult> {
+  const { bus, log, signal, configuration } = deps;
+  const { id: pass, cause, scope } = passRequest;
+  const stats = new PassStats(log);
+  const { answers: answersBefore } = deps.parent;
+  let reported: ReportedChanges | undefined;
+  const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
   try {
-    look = await lookAt(means, wish);
-    // A pass is good only if the parent has answered since it began.
-    if (!look || !isHeard()) await means.parent.ping(signal);
-    await activate(means, wish, look !== undefined);
-    await meet(means);
-    const heard = look?.heard;
-    using arrivals = new Arrivals(bus, log, pass, signal, means.until);
+    reported = await findChanges(deps, passRequest);
+    // A pass succeeds only if the parent has answered since it began.
+    if (!reported || !hasAnswered()) await deps.parent.ping(signal);
+    await activate(deps, passRequest, reported !== undefined);
+    await checkParent(deps);
+    const parentChanges = reported?.parentChanges;
+    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
-    using outgoing = up ? await Outgoing.load(bus, signal) : Outgoing.none();
-    const again = wish.full === true || cause === 'configuration';
-    const parking = await Parking.load(bus, signal, again);
-    const withheld = (!wish.full && withheldBy.get(means.parent)) || new Set<Digest>();
-    withheldBy.set(means.parent, withheld);
-    if (withheld.size > MAX_WITHHELD) withheld.clear();
-    const oversized = (!again && oversizedBy.get(means.parent)) || new Oversized();
-    oversizedBy.set(means.parent, oversized);
-    // The parent may have got what it had left out.
-    if (heard && [...heard.values()].some(({ around }) => around.size > 0)) withheld.clear();
-    const shared = { arrivals, outgoing, parking, withheld, oversized, tally };
-    const context: Context = { ...means, wish, heard, pass, ...shared };
-    const { covered, uncovered } = await repositories(context);
-    const everything = !scope && !heard;
-    const repairing = scope ? undefined : repairs(context);
-    const surveys = await compare(context, covered);
+    using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
+    const retryAll = passRequest.full === true || cause === 'configuration';
+    const parking = await Parking.load(bus, signal, retryAll);
+    const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
+    const oversized = deps.caches.oversized(deps.parent, retryAll);
+    // The parent may now have children that it had left out.
+    if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
+      leftOutByParent.clear();
+    const shared = {
+      transferJobs,
+      unsentChanges,
+      parking,
+      leftOutByParent,
+      oversized,
+      stats,
+      deletions: new KeyedLock(),
+    };
+    const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };
+    const { selected, unselected } = await findRepositories(context);
+    const everything = !scope && !parentChanges;
+    const repairing = scope ? undefined : runRepair(context);
+    const surveys = await compare(context, selected);
     const patterns = configuration.repositories.map(({ name }) => name);
-    tally.selections = everything
-      ? { unmatched: unmatchedPatterns(patterns, surveys, tally.failures).slice(0, MAX_PATTERNS) }
+    stats.selections = everything
+      ? { unmatched: unmatchedPatterns(patterns, surveys, stats.failures).slice(0, MAX_PATTERNS) }
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
-    if (everything) await unparkMoot(context, surveys, covered);
-    if (everything && !up) await clean(context, uncovered);
-    for (const found of surveys) await note(context, found);
+    if (everything) await unparkObsolete(context, surveys, selected);
+    if (everything && !up) await deleteUnselected(context, unselected);
+    for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
-      bringImages(context, await imagesOf(context, surveys)),
-      up ? tellParent(context, surveys) : undefined,
+      pullImages(context, await buildPullQueue(context, surveys)),
+      up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await settle(means, look, false);
-      return { ...tally.result(pass, ended), ...(!isHeard() && { unheard: true }) };
+      await storePosition(deps, reported, false);
+      return { ...stats.result(pass, ended), ...(!hasAnswered() && { unanswered: true }) };
     }
     signal.throwIfAborted();
-    tally.fail({}, error);
+    stats.fail({}, error);
   }
-  const result = tally.result(pass);
-  await settle(means, look, result.failed === 0 && !result.ended);
+  const result = stats.result(pass);
+  await storePosition(deps, reported, result.failed === 0 && !result.ended);
   return result;
 }
 
-/** Causes for which the parent's word is not enough. */
-const EVERYTHING = new Set(['configuration', 'damage', 'space']);
+/** Causes for which everything is compared, regardless of the changes that the parent reports. */
+const COMPARE_ALL = new Set(['configuration', 'damage', 'space']);
 
-async function lookAt(
-  { feed, news, acr, acrNews, parent: client, configuration, signal }: PassMeans,
-  { scope, full, cause }: Wish,
-): Promise<Look | undefined> {
+async function findChanges(
+  { feed, changeCursor, acr, acrChanges, parent: client, configuration, signal }: PassDeps,
+  { scope, full, cause }: PassRequest,
+): Promise<ReportedChanges | undefined> {
   if (scope) return undefined;
   const { parent, repositories: selected, mode } = configuration;
-  const of = createHash('sha256')
+  const scopeHash = createHash('sha256')
     .update(
       JSON.stringify([
         parent?.url,
@@ -158,43 +139,54 @@ async function lookAt(
       ]),
     )
     .digest('hex');
-  const everything = full === true || EVERYTHING.has(cause);
-  if (acr) return acrNews.look({ acr, parent: client, repositories: selected, signal }, { of, everything });
-  return news.look(feed, { of, everything, asks: !ROUTINE.has(cause) }, signal);
+  const compareAll = full === true || COMPARE_ALL.has(cause);
+  if (acr)
+    return acrChanges.scan(
+      { acr, parent: client, repositories: selected, signal },
+      { scopeHash, full: compareAll },
+    );
+  return changeCursor.read(feed, { scopeHash, full: compareAll, mustAsk: !ROUTINE.has(cause) }, signal);
 }
 
-/** Where it can't be noted how far both agree, the next pass looks at the same again. */
-async function settle({ log }: PassMeans, look: Look | undefined, good: boolean): Promise<void> {
-  await look?.settle(good).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
+/** Ends the reading of the changes. If the cursor can't be stored, the next pass reads the same ones again. */
+async function storePosition(
+  { log }: PassDeps,
+  reported: ReportedChanges | undefined,
+  succeeded: boolean,
+): Promise<void> {
+  await reported?.finish(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
 }
 
-/** A registry that a ReadWrite layer has not met has taken away nothing of what it does not have. */
-async function meet({ bus, configuration, feed, log, signal }: PassMeans): Promise<void> {
+/**
+ * Records the parent at storage. If it is another one than before, a ReadWrite layer forgets what it agreed on with the
+ * old one: content that a new parent lacks was not deleted there.
+ */
+async function checkParent({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
   const { parent, mode } = configuration;
   if (!parent) return;
   const { host } = new URL(parent.url);
   const forget = mode === 'ReadWrite';
   const { repaired } = feed;
-  const met = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
-  const { forgotten } = await bus.call(meetParent, met, { signal });
-  const why = 'the parent is another one, or was repaired: all that is here is compared anew';
-  if (forgotten) log.warn({ parent: host }, why);
+  const record = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
+  const { forgotten } = await bus.call(recordParent, record, { signal });
+  const message = 'the parent was replaced or repaired; comparing everything again';
+  if (forgotten) log.warn({ parent: host }, message);
 }
 
-/** Why a pass was ended from outside, where that is part of its result. */
+/** Why the pass was ended from outside, if that is part of its result. */
 function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
   if (!aborted) return undefined;
   if (Fault.is(reason, 'window-closed')) return 'window';
   return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
 }
 
-/** Beside everything else: damaged content that is large keeps nothing back. */
-async function repairs(context: Context): Promise<void> {
-  const { log, signal, pass, tally } = context;
+/** Runs in parallel to pull and push: large damaged content does not delay them. */
+async function runRepair(context: PassContext): Promise<void> {
+  const { log, signal, pass, stats } = context;
   try {
-    const repaired = await repair(context, (where, error) => tally.fail(where, error));
-    if (repaired > 0) log.info({ pass, repaired }, 'damaged content is whole again');
+    const repaired = await repairDamaged(context, (where, error) => stats.fail(where, error));
+    if (repaired > 0) log.info({ pass, repaired }, 'damaged content repaired');
   } catch (error) {
-    if (!signal.aborted) tally.fail({}, error);
+    if (!signal.aborted) stats.fail({}, error);
   }
 }

@@ -1,17 +1,18 @@
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/chunk-log.ts';
-import type { BlobFile } from '#proto/volume.ts';
-import type { Extent } from './extents.ts';
+import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
+import type { BlobFile } from '#proto/volume/volume.ts';
+import type { Extent } from '../link/answers/extents.ts';
 
-const WINDOW = 1024 * 1024;
+/** Bytes that are read at a time to verify a chunk. */
+const READ_BYTES = 1024 * 1024;
 
-/** A transfer's chunk log (`proto/chunk-log.ts`), as its writer has it. */
+/** The writer of a transfer's chunk log. Its format is in `proto/volume/chunk-log.ts`. */
 export class ChunkLog implements AsyncDisposable {
   readonly #file: FileHandle;
   #chunks: Chunk[];
 
-  /** Reads what is there and cuts a torn end off. Only the holder of the ingest's claim may. */
+  /** Reads the log and cuts off a torn end. Only the holder of the ingest's claim may call this. */
   static async open(file: FileHandle): Promise<ChunkLog> {
     const { chunks, good } = decodeLog(await file.readFile());
     await file.truncate(good);
@@ -34,22 +35,22 @@ export class ChunkLog implements AsyncDisposable {
   }
 
   /**
-   * Compares every chunk with the bytes that it speaks of, and forgets those that differ.
-   * @returns bytes forgotten
+   * Verifies each chunk's checksum against the bytes on disk, and drops the chunks that differ.
+   * @returns bytes dropped
    */
   async verify(data: BlobFile): Promise<number> {
     const good: Chunk[] = [];
-    let forgotten = 0;
+    let dropped = 0;
     for (const chunk of this.#chunks) {
       if ((await checksum(data, chunk)) === chunk.crc) good.push(chunk);
-      else forgotten += chunk.end - chunk.start;
+      else dropped += chunk.end - chunk.start;
     }
-    if (forgotten > 0) {
+    if (dropped > 0) {
       this.#chunks = good;
       await this.#file.truncate(0);
       await this.#file.appendFile(Buffer.concat([LOG_MAGIC, ...good.map(encodeChunk)]));
     }
-    return forgotten;
+    return dropped;
   }
 
   async sync(): Promise<void> {
@@ -62,7 +63,7 @@ export class ChunkLog implements AsyncDisposable {
 }
 
 async function checksum(data: BlobFile, { start, end }: Extent): Promise<number | undefined> {
-  const buffer = Buffer.allocUnsafe(Math.min(WINDOW, end - start));
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - start));
   let crc = 0;
   for (let at = start; at < end; ) {
     const part = buffer.subarray(0, Math.min(buffer.length, end - at));

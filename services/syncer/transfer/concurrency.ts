@@ -1,84 +1,93 @@
-/** What one interval of use showed. */
+/** Measurements of one interval of use. */
 export type Sample = {
-  /** When it ended, in ms. */
+  /** End of the interval, in ms. */
   now: number;
+  /** Its length. */
   ms: number;
   bytes: number;
-  /** Whether more connections would have had work, nearly all the time. */
+  /** Whether more connections would have had work, nearly all of the time. */
   saturated: boolean;
-  /** Connections that broke or were not made. */
+  /** Connections that broke or could not be made. */
   failures: number;
   /** Answers 429 and 503. */
   refusals: number;
 };
 
-const FIRST = 4;
-/** Less than this share of what it was is a link that is down, for so many intervals at most. */
-const DOWN = 0.25;
-const DOWN_INTERVALS = 5;
-/** What more connections must bring to be kept, and fewer may cost. */
-const GAIN = 1.04;
-const COST = 0.97;
-/** Intervals after which a change has shown what it does. */
+/** Connections at the start. */
+const INITIAL = 4;
+/** Below this share of its usual throughput, the link counts as down. */
+const DOWN_SHARE = 0.25;
+/** After more such intervals, with some bytes in each, the lower throughput becomes the usual one. */
+const MAX_DOWN_INTERVALS = 5;
+/** Min factor on throughput for which more connections are retained. */
+const MIN_GAIN = 1.04;
+/** Min factor on throughput for which fewer connections are retained. */
+const MIN_AFTER_REDUCTION = 0.97;
+/** Intervals after which a change has shown its effect. */
 const TRIES = 2;
-const SEVERAL_FAILURES = 3;
+/** Failures in one interval that halve the connections. */
+const MIN_FAILURES = 3;
+/** Initial time that a count is held; doubles up to `MAX_HOLD_MS`. */
 const HOLD_MS = 15_000;
-const LONGEST_HOLD_MS = 120_000;
-/** After so long without use nothing is known of the link any more. */
-const FORGET_MS = 60_000;
+const MAX_HOLD_MS = 120_000;
+/** Time without use after which the measurements of the link are dropped. */
+const EXPIRY_MS = 60_000;
 
 type Trial = { from: number; baseline: number; tries: number };
 
 /**
- * How many connections to use: as many as help. Pure: fed with what each interval showed.
+ * Adaptive number of connections: as many as raise the throughput. Pure: fed with the sample of each interval.
  *
- *   growing   by half while it brings 4 % more; a step that twice brings less is taken back, and then
- *   holding   for 15 s, doubling to 2 min; ends with a trial of more (growing again) or, by turns, of
- *   fewer     which is kept when it costs less than 3 %
+ *   growing   by half while that brings 4 % more; a step that brings less in two intervals is reverted, then
+ *   holding   for 15 s, doubling to 2 min; ends with a trial of more (growing again) or, alternately, of
+ *   fewer     retained if it costs less than 3 %
  *
- * Refusals, and several failures, halve it and hold. A link that is down for a while shows nothing.
+ * Refusals, and several failures, halve the count and hold it. Intervals in which the link is down are no evidence.
  */
 export class Concurrency {
-  #most: number;
+  #max: number;
   #count: number;
   #state: 'growing' | 'holding' | 'fewer' = 'growing';
-  /** The last throughput that counts, in bytes a ms. */
+  /** The throughput to compare with, in bytes/ms; undefined while none is known. */
   #baseline: number | undefined;
   #trial: Trial | undefined;
   #holdMs = HOLD_MS;
   #until = 0;
   #fewerNext = false;
-  /** The interval after a halving still shows what was asked for before it. */
+  /** The next interval is no evidence: it still has requests from before a halving or an outage. */
   #settling = false;
-  #used = 0;
-  #down = 0;
+  /** When bytes last moved, in ms. */
+  #usedAt = 0;
+  /** Intervals in a row in which the link was down, but moved some bytes. */
+  #downIntervals = 0;
 
-  constructor(most: number) {
-    this.#most = most;
-    this.#count = Math.min(FIRST, most);
+  constructor(max: number) {
+    this.#max = max;
+    this.#count = Math.min(INITIAL, max);
   }
 
   get count(): number {
     return this.#count;
   }
 
-  set most(most: number) {
-    if (most > this.#most) this.#until = 0;
-    this.#most = most;
-    if (this.#count > most) this.#begin(most);
-    else if (this.#count < Math.min(FIRST, most)) this.#begin(Math.min(FIRST, most));
+  /** Max connections. */
+  set max(max: number) {
+    if (max > this.#max) this.#until = 0;
+    this.#max = max;
+    if (this.#count > max) this.#begin(max);
+    else if (this.#count < Math.min(INITIAL, max)) this.#begin(Math.min(INITIAL, max));
   }
 
   feed(sample: Sample): void {
     const { now, ms, bytes, saturated, failures, refusals } = sample;
-    if (bytes > 0) this.#used = now;
-    else if (this.#used > 0 && now - this.#used > FORGET_MS) {
-      this.#used = 0;
-      this.#begin(Math.min(FIRST, this.#most));
+    if (bytes > 0) this.#usedAt = now;
+    else if (this.#usedAt > 0 && now - this.#usedAt > EXPIRY_MS) {
+      this.#usedAt = 0;
+      this.#begin(Math.min(INITIAL, this.#max));
     }
     const settling = this.#settling;
     this.#settling = false;
-    if (refusals > 0 || failures >= SEVERAL_FAILURES) {
+    if (refusals > 0 || failures >= MIN_FAILURES) {
       if (!settling) this.#halve(now);
       return;
     }
@@ -88,7 +97,7 @@ export class Concurrency {
       this.#interrupt(rate);
       return;
     }
-    this.#down = 0;
+    this.#downIntervals = 0;
     if (this.#state === 'growing') this.#growing(rate, now);
     else if (this.#state === 'fewer') this.#fewer(rate, now);
     else this.#holding(rate, now);
@@ -96,28 +105,28 @@ export class Concurrency {
 
   #isDown(rate: number): boolean {
     const usual = this.#trial?.baseline ?? this.#baseline ?? 0;
-    return rate === 0 || rate < usual * DOWN;
+    return rate === 0 || rate < usual * DOWN_SHARE;
   }
 
-  /** What was measured before the link was down says nothing of it after that. */
+  /** Measurements from before an outage say nothing about the link after it. */
   #interrupt(rate: number): void {
-    // When it comes back, the first interval is a part of one.
+    // When the link recovers, the first interval is only partly used.
     this.#settling = true;
     if (this.#state === 'fewer') {
-      this.#count = Math.min(this.#trial?.from ?? this.#most, this.#most);
+      this.#count = Math.min(this.#trial?.from ?? this.#max, this.#max);
       this.#state = 'holding';
     }
     this.#trial = undefined;
-    this.#down = rate > 0 ? this.#down + 1 : this.#down;
-    if (this.#down > DOWN_INTERVALS || this.#state === 'growing') this.#baseline = undefined;
+    this.#downIntervals = rate > 0 ? this.#downIntervals + 1 : this.#downIntervals;
+    if (this.#downIntervals > MAX_DOWN_INTERVALS || this.#state === 'growing') this.#baseline = undefined;
   }
 
   #growing(rate: number, now: number): void {
     const trial = this.#trial;
-    if (trial && rate < trial.baseline * GAIN) {
+    if (trial && rate < trial.baseline * MIN_GAIN) {
       trial.tries += 1;
       if (trial.tries < TRIES) return;
-      this.#count = Math.min(trial.from, this.#most);
+      this.#count = Math.min(trial.from, this.#max);
       this.#hold(now, trial.baseline);
     } else {
       if (trial) this.#holdMs = HOLD_MS;
@@ -126,17 +135,17 @@ export class Concurrency {
   }
 
   #grow(rate: number, now: number): void {
-    if (this.#count < this.#most) {
+    if (this.#count < this.#max) {
       this.#state = 'growing';
       this.#trial = { from: this.#count, baseline: rate, tries: 0 };
-      this.#count = Math.min(this.#most, this.#count + Math.max(2, Math.floor(this.#count / 2)));
+      this.#count = Math.min(this.#max, this.#count + Math.max(2, Math.floor(this.#count / 2)));
     } else this.#hold(now, rate);
   }
 
   #holding(rate: number, now: number): void {
     this.#baseline = this.#baseline === undefined ? rate : 0.7 * this.#baseline + 0.3 * rate;
     if (now < this.#until) return;
-    const fewer = (this.#fewerNext || this.#count >= this.#most) && this.#count > 1;
+    const fewer = (this.#fewerNext || this.#count >= this.#max) && this.#count > 1;
     this.#fewerNext = !fewer;
     if (fewer) {
       this.#state = 'fewer';
@@ -148,9 +157,9 @@ export class Concurrency {
   #fewer(rate: number, now: number): void {
     const trial = this.#trial as Trial;
     trial.tries += 1;
-    // The first interval still has what the others had asked for.
+    // The first interval still has requests of the connections that were removed.
     if (trial.tries < TRIES) return;
-    if (rate < trial.baseline * COST) this.#count = Math.min(trial.from, this.#most);
+    if (rate < trial.baseline * MIN_AFTER_REDUCTION) this.#count = Math.min(trial.from, this.#max);
     this.#hold(now, Math.max(rate, trial.baseline));
   }
 
@@ -159,7 +168,7 @@ export class Concurrency {
     this.#trial = undefined;
     this.#baseline = baseline;
     this.#until = now + this.#holdMs;
-    this.#holdMs = Math.min(LONGEST_HOLD_MS, this.#holdMs * 2);
+    this.#holdMs = Math.min(MAX_HOLD_MS, this.#holdMs * 2);
   }
 
   #halve(now: number): void {

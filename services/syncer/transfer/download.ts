@@ -1,30 +1,35 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Part } from '#proto/arriving.ts';
-import { Fault } from '#proto/fault.ts';
-import { type Digest, splitDigest } from '#proto/names.ts';
-import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth.ts';
-import type { BlobAnswer, Parent } from '../link/parent.ts';
-import { type Extent, Extents } from './extents.ts';
-import { type Flight, Flights } from './flights.ts';
-import { PieceWriter, type WriterMeans } from './piece-writer.ts';
-import { Pieces } from './pieces.ts';
+import { jittered } from '#proto/async/backoff.ts';
+import type { ImageContext } from '#proto/content/arriving.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Digest, splitDigest } from '#proto/oci/names.ts';
+import { type Extent, Extents } from '../link/answers/extents.ts';
+import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
+import type { BlobAnswer, BlobSource } from '../link/parent/parent-registry.ts';
+import { Pieces } from './piece-sizing.ts';
+import { PieceWriter, type WriterDeps } from './piece-writer.ts';
+import { type RequestInFlight, RequestsInFlight } from './requests-in-flight.ts';
 import type { Slots } from './slots.ts';
 
-/** How often what was written goes to the platter, so that a power cut loses little. */
+/** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
 const SYNC_MS = 2_000;
-/** A request that brought less than this before it broke counts as a failure. */
-const PROGRESS_BYTES = 64 * 1024;
-/** How often connections are looked after that the end of the blob waits for. */
-const LOOK_MS = 1_000;
-/** How long a slot rests whose request brought nothing while others bring something. */
-const REST_MS = 1_000;
+/** Min bytes that a request must gain before it breaks, else it counts as a failure. */
+const MIN_PROGRESS = 64 * 1024;
+/** Interval of the check for stalled connections at the end of a blob, in ms. */
+const POLL_MS = 1_000;
+/** How long a slot backs off, in ms, if its request gained too little while others make progress. */
+const BACKOFF_MS = 1_000;
 
-export type Wanted = { repository: string; digest: Digest; size: number; part?: Part };
-/** Where the bytes come from. `inPart`: it may answer with less than was asked for, which is paid for as it comes. */
-export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
-export type Means = WriterMeans & {
-  parent: Source;
+/** The blob to transfer. `imageContext` is for the layers below. */
+export type WantedBlob = { repository: string; digest: Digest; size: number; imageContext?: ImageContext };
+/**
+ * Source of a blob's bytes. `isPartial`: an answer may hold fewer bytes than requested, and bandwidth is taken as
+ * they arrive.
+ */
+export type PartialSource = BlobSource & { readonly isPartial?: boolean };
+export type DownloadDeps = WriterDeps & {
+  parent: PartialSource;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
   bandwidth: Bandwidth;
@@ -32,53 +37,53 @@ export type Means = WriterMeans & {
 };
 
 /**
- * Brings the missing chunks of one blob: several ranged requests at a time, each written at its offset and logged.
- * A request that breaks off after some progress, its own or of the others, goes on where it broke; one that breaks
- * while nothing comes ends the attempt, when the others have finished their chunks.
+ * Fetches the missing chunks of one blob: several ranged requests at a time, each written at its offset and logged.
+ * If a request breaks after some progress, its own or of the others, its remaining bytes are requested again. If it
+ * breaks without progress, the attempt ends once the others have finished their chunks.
  *
- * A parent that ignores `Range` is read in sequence by one connection, and what is here already is passed over.
+ * A parent that ignores `Range` is read in sequence by one connection; bytes that are present already are skipped.
  */
 export class Download {
-  readonly #wanted: Wanted;
-  readonly #means: Means;
+  readonly #wanted: WantedBlob;
+  readonly #deps: DownloadDeps;
   readonly #present: Extents;
   readonly #pieces: Pieces;
-  readonly #flights = new Flights();
+  readonly #requests = new RequestsInFlight();
   #failure: unknown;
-  /** Set where the parent ignores `Range`. */
+  /** The parent ignores `Range`. */
   #sequential = false;
-  /** The digest of what one request brings in order from byte 0; given up at the first byte out of order. */
+  /** Digest of the bytes that one request receives in order from byte 0; dropped at the first byte out of order. */
   #hash: Hash | undefined;
   #hashed = 0;
   #gained = 0;
 
-  constructor(wanted: Wanted, means: Means) {
+  constructor(wanted: WantedBlob, deps: DownloadDeps) {
     this.#wanted = wanted;
-    this.#means = means;
-    this.#present = new Extents(means.log.chunks);
+    this.#deps = deps;
+    this.#present = new Extents(deps.log.chunks);
     this.#pieces = new Pieces(this.#present, wanted.size);
   }
 
-  /** Bytes that are here and were not before this attempt: what came a second time is no progress. */
+  /** Bytes that were missing before this attempt and are present now. Bytes fetched twice are no progress. */
   get gained(): number {
     return this.#gained;
   }
 
   /**
-   * @returns the digest, where all was written here and in order from byte 0
-   * @throws Fault; what arrived is logged, and synced
+   * @returns the digest, if this attempt wrote all bytes, in order from byte 0
+   * @throws Fault; the bytes that arrived are logged and synced
    */
   async run(): Promise<Digest | undefined> {
-    const { file, log } = this.#means;
+    const { file, log } = this.#deps;
     let syncing: Promise<void> = Promise.resolve();
     const sync = () => {
       syncing = syncing.then(() => file.sync()).then(() => log.sync());
-      // Its failure shows again at the last one, which is awaited.
+      // A failure is passed on to the last sync, which is awaited.
       syncing.catch(() => {});
     };
     const timer = setInterval(sync, SYNC_MS);
     try {
-      await this.#deal();
+      await this.#assignPieces();
     } finally {
       clearInterval(timer);
       if (this.#failure) sync();
@@ -92,76 +97,76 @@ export class Download {
   }
 
   /**
-   * Gives each slot that comes free the next piece. Waits for one slot at a time, so that all transfers have turns.
-   * The first answer tells whether ranges are honoured; only then do other connections join.
+   * Gives the next piece to each free slot. Waits for one slot at a time, so that all transfers have turns. The first
+   * answer shows whether ranges are honoured; only then do other connections join.
    */
-  async #deal(): Promise<void> {
-    const { slots, bandwidth } = this.#means;
+  async #assignPieces(): Promise<void> {
+    const { slots, bandwidth } = this.#deps;
     const running = new Set<Promise<void>>();
-    let led = false;
+    let isRanged = false;
     while (!this.#failure) {
       if (this.#pieces.left === 0) {
         if (running.size === 0) break;
-        await this.#last(running);
+        await this.#anyEnd(running);
         continue;
       }
       const slot = await slots.take();
-      const pace = { rate: slots.gauge.rate, connections: slots.count, most: bandwidth.piece };
+      const pace = { rate: slots.gauge.rate, connections: slots.count, maxBytes: bandwidth.maxPieceBytes };
       const piece = this.#failure ? undefined : this.#pieces.next(pace);
       if (!piece) {
         slot[Symbol.dispose]();
         continue;
       }
       const { promise: ranged, resolve } = Promise.withResolvers<void>();
-      const lead = () => {
-        led = true;
+      const onRanged = () => {
+        isRanged = true;
         resolve();
       };
-      const run = this.#work(piece, lead).finally(() => {
+      const run = this.#work(piece, onRanged).finally(() => {
         running.delete(run);
         slot[Symbol.dispose]();
       });
       running.add(run);
-      if (!led) await Promise.race([ranged, run]);
+      if (!isRanged) await Promise.race([ranged, run]);
     }
     await Promise.all(running);
   }
 
-  /** Waits for the end of a request: one that breaks, or is too slow, gives back what it did not bring. */
-  async #last(running: Set<Promise<void>>): Promise<void> {
-    const { gauge } = this.#means.slots;
-    const look = this.#sequential
+  /** Waits until one request ends. One that breaks, or is too slow, gives back its missing bytes. */
+  async #anyEnd(running: Set<Promise<void>>): Promise<void> {
+    const { gauge } = this.#deps.slots;
+    const timer = this.#sequential
       ? undefined
-      : setInterval(() => this.#flights.hurry(gauge.firstByteMs), LOOK_MS);
+      : setInterval(() => this.#requests.abortStalled(gauge.firstByteMs), POLL_MS);
     try {
       await Promise.race(running);
     } finally {
-      clearInterval(look);
+      clearInterval(timer);
     }
   }
 
-  async #work(piece: Extent, ranged: () => void): Promise<void> {
+  async #work(piece: Extent, onRanged: () => void): Promise<void> {
     const { size, digest } = this.#wanted;
-    // Hashing along the way pays only where no other connection can be in the middle of the file.
+    // Hashing while writing pays only if one request covers the complete blob: no other one writes in its middle then.
     if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
-    const writer = new PieceWriter(this.#means, piece.start, this.#present);
+    const writer = new PieceWriter(this.#deps, piece.start, this.#present);
     const before = this.#present.bytes;
-    const { bandwidth, signal, slots } = this.#means;
+    const { bandwidth, signal, slots } = this.#deps;
     try {
-      await bandwidth.take(this.#ahead(piece) + REQUEST_BYTES, 'down', signal);
-      using flight = this.#flights.begin(signal);
+      await bandwidth.take(this.#prepaid(piece) + REQUEST_BYTES, 'down', signal);
+      using request = this.#requests.begin(signal);
       try {
-        await this.#bring(piece, writer, flight, ranged);
+        await this.#fetch(piece, writer, request, onRanged);
       } catch (error) {
-        if (!flight.hurried) throw error;
+        if (!request.isSuperseded) throw error;
         await writer.end();
       }
     } catch (error) {
       await writer.end().catch((failure) => this.#fail(failure));
       if (!signal.aborted) slots.gauge.failed(error);
-      const progressed = this.#present.bytes - before >= PROGRESS_BYTES;
-      if (this.#sequential || !progressed || !broke(error)) this.#fail(error);
-      else if (writer.gained < PROGRESS_BYTES) await sleep(REST_MS * (0.5 + Math.random()));
+      const progressed = this.#present.bytes - before >= MIN_PROGRESS;
+      if (this.#sequential || !progressed || !isBroken(error)) this.#fail(error);
+      else if (writer.gained < MIN_PROGRESS) await sleep(jittered(BACKOFF_MS));
     } finally {
       this.#gained += writer.gained;
       if (!this.#sequential) {
@@ -170,15 +175,20 @@ export class Download {
     }
   }
 
-  async #bring(piece: Extent, writer: PieceWriter, flight: Flight, ranged: () => void): Promise<void> {
+  async #fetch(
+    piece: Extent,
+    writer: PieceWriter,
+    request: RequestInFlight,
+    onRanged: () => void,
+  ): Promise<void> {
     const { repository, digest, size } = this.#wanted;
-    const { parent, slots } = this.#means;
+    const { parent, slots } = this.#deps;
     const begun = performance.now();
-    const answer = await parent.blob(repository, digest, size, piece, flight.signal);
-    flight.heard();
+    const answer = await parent.blob(repository, digest, size, piece, request.signal);
+    request.onBytes();
     let { end = piece.end } = answer;
     if (end > piece.start) slots.gauge.answered(performance.now() - begun);
-    if (answer.ranged) ranged();
+    if (answer.ranged) onRanged();
     else if (piece.start > 0 || piece.end < size) {
       if (this.#sequential) return answer.body.destroy();
       this.#sequential = true;
@@ -186,29 +196,32 @@ export class Download {
       writer.at = 0;
       end = size;
     }
-    await this.#read(answer, writer, flight, end, this.#ahead(piece));
+    await this.#read(answer, writer, request, end, this.#prepaid(piece));
     if (writer.at < end) {
-      throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
+      throw new Fault(
+        'parent-unreachable',
+        `the parent stopped sending ${digest} at byte ${writer.at} of ${end}`,
+      );
     }
     slots.gauge.carried(end - piece.start, performance.now() - begun);
     await writer.end();
   }
 
-  /** What of it is paid for before it is asked for, in bytes. */
-  #ahead({ start, end }: Extent): number {
-    return this.#means.parent.inPart ? 0 : end - start;
+  /** Bytes of the piece for which bandwidth is taken before the request. */
+  #prepaid({ start, end }: Extent): number {
+    return this.#deps.parent.isPartial ? 0 : end - start;
   }
 
-  /** @param paid bytes that the bandwidth was taken for; what comes beyond is taken for as it comes */
+  /** @param paid bytes for which bandwidth is taken already; for further ones it is taken as they arrive */
   async #read(
     { body }: BlobAnswer,
     writer: PieceWriter,
-    flight: Flight,
+    request: RequestInFlight,
     end: number,
     paid: number,
   ): Promise<void> {
-    const { signal, slots, bandwidth } = this.#means;
-    let came = 0;
+    const { signal, slots, bandwidth } = this.#deps;
+    let received = 0;
     try {
       for await (const bytes of body) {
         signal.throwIfAborted();
@@ -216,20 +229,20 @@ export class Download {
           const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
-        flight.heard();
+        request.onBytes();
         slots.gauge.moved(bytes.length);
-        came += bytes.length;
-        if (came > paid) await bandwidth.take(Math.min(bytes.length, came - paid), 'down', signal);
-        this.#follow(bytes, writer.at);
-        await writer.take(bytes);
-        flight.heard();
+        received += bytes.length;
+        if (received > paid) await bandwidth.take(Math.min(bytes.length, received - paid), 'down', signal);
+        this.#updateHash(bytes, writer.at);
+        await writer.add(bytes);
+        request.onBytes();
       }
     } finally {
       body.destroy();
     }
   }
 
-  #follow(bytes: Buffer, at: number): void {
+  #updateHash(bytes: Buffer, at: number): void {
     if (!this.#hash) return;
     if (at === this.#hashed) {
       this.#hash.update(bytes);
@@ -242,5 +255,6 @@ export class Download {
   }
 }
 
-const broke = (error: unknown): boolean =>
+/** A connection that broke, as opposed to an answer of the parent. */
+const isBroken = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && error.detail?.status === undefined;

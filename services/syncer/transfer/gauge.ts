@@ -1,33 +1,34 @@
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 
-/** How much the newest counts in an average. */
+/** Weight of the newest value in a moving average. */
 const WEIGHT = 0.3;
-/** What is shorter tells the latency and not the rate. */
-const TELLING_BYTES = 32 * 1024;
+/** Min bytes of a request that measures the rate. A smaller one measures the latency. */
+const MIN_RATE_BYTES = 32 * 1024;
 
-export type Reading = { bytes: number; failures: number; refusals: number };
+export type GaugeReading = { bytes: number; failures: number; refusals: number };
 
-/** What the requests of this process show of the link. */
+/** Measures the link by the requests of this process. */
 export class Gauge {
-  #reading: Reading = { bytes: 0, failures: 0, refusals: 0 };
+  #reading: GaugeReading = { bytes: 0, failures: 0, refusals: 0 };
   #rate: number | undefined;
   #firstByteMs: number | undefined;
 
-  /** Bytes went over the link, either way. */
+  /** Records bytes that crossed the link, in either direction. */
   moved(bytes: number): void {
     this.#reading.bytes += bytes;
   }
 
-  /** A request was answered so long after it was sent. */
+  /** Records the time from a request to the first byte of its answer. */
   answered(ms: number): void {
     this.#firstByteMs = average(this.#firstByteMs, ms);
   }
 
-  /** A request took so long for so many bytes, from its beginning to its end. */
+  /** Records the bytes of a request and its time from start to end. */
   carried(bytes: number, ms: number): void {
-    if (bytes >= TELLING_BYTES) this.#rate = average(this.#rate, (bytes * 1_000) / Math.max(1, ms));
+    if (bytes >= MIN_RATE_BYTES) this.#rate = average(this.#rate, (bytes * 1_000) / Math.max(1, ms));
   }
 
+  /** Counts a failure: answers 429 and 503 as refusals, an unreachable parent as a failure. */
   failed(error: unknown): void {
     if (!(error instanceof Fault)) return;
     const { status } = error.detail ?? {};
@@ -35,18 +36,18 @@ export class Gauge {
     else if (error.code === 'parent-unreachable') this.#reading.failures += 1;
   }
 
-  /** Of one connection, in bytes a second; undefined as long as nothing has shown it. */
+  /** Average rate of one connection, in bytes/s; undefined before the first measurement. */
   get rate(): number | undefined {
     return this.#rate;
   }
 
-  /** Average time to the first byte of an answer. */
+  /** Average time to the first byte of an answer; undefined before the first measurement. */
   get firstByteMs(): number | undefined {
     return this.#firstByteMs;
   }
 
-  /** Since it was last read. */
-  read(): Reading {
+  /** The counts since the last call. */
+  read(): GaugeReading {
     const reading = this.#reading;
     this.#reading = { bytes: 0, failures: 0, refusals: 0 };
     return reading;

@@ -1,71 +1,73 @@
 import { crc32 } from 'node:zlib';
-import { LONGEST_CHUNK } from '#proto/chunk-log.ts';
-import type { IngestFile } from '#proto/volume.ts';
+import { MAX_CHUNK } from '#proto/volume/chunk-log.ts';
+import type { IngestFile } from '#proto/volume/volume.ts';
+import type { Extents } from '../link/answers/extents.ts';
 import type { ChunkLog } from './chunk-log.ts';
-import type { Extents } from './extents.ts';
 
 /** Bytes gathered before a write. */
 const BATCH_BYTES = 256 * 1024;
-/** How often a chunk that is still coming is cut and logged, so that a slow link loses little. */
+/** Interval in which a chunk that is still arriving is cut and logged, in ms, so that a slow link loses little. */
 const LOG_MS = 1_000;
 
-export type WriterMeans = {
+export type WriterDeps = {
   file: IngestFile;
   log: ChunkLog;
-  /** Told of the bytes that are on disk, as they grow. */
+  /** Called with the bytes on disk, as they grow. */
   progress: (done: number) => void;
 };
 
-/** Writes what one request brings, in batches, and logs it; passes over bytes that are here already. */
+/** Writes the bytes of one request in batches, and logs them. Skips bytes that are present already. */
 export class PieceWriter {
-  readonly #means: WriterMeans;
+  readonly #deps: WriterDeps;
   readonly #present: Extents;
   /** Offset of the next byte from the parent. */
   at: number;
-  /** Bytes logged that were not here before. */
+  /** Logged bytes that were missing before. */
   gained = 0;
-  /** What is gathered and not written yet, from `#from` on. */
+  /** Bytes gathered and not written yet, from `#from` on. */
   #batch: Buffer[] = [];
   #size = 0;
   #from: number;
-  /** What is written and not logged yet. */
+  /** Bytes written and not logged yet. */
   #open: { start: number; end: number; crc: number } | undefined;
-  #logged = performance.now();
+  /** When a chunk was last logged. */
+  #loggedAt = performance.now();
 
-  constructor(means: WriterMeans, at: number, present: Extents) {
-    this.#means = means;
+  constructor(deps: WriterDeps, at: number, present: Extents) {
+    this.#deps = deps;
     this.#present = present;
     this.at = at;
     this.#from = at;
   }
 
-  async take(bytes: Buffer): Promise<void> {
-    let rest = bytes;
-    while (rest.length > 0) {
-      const known = Math.min(rest.length, this.#present.reach(this.at) - this.at);
-      if (known > 0) {
+  /** Adds the next bytes from the parent. */
+  async add(bytes: Buffer): Promise<void> {
+    let left = bytes;
+    while (left.length > 0) {
+      const present = Math.min(left.length, this.#present.reach(this.at) - this.at);
+      if (present > 0) {
         await this.#write();
         await this.#log();
-        this.at += known;
-        rest = rest.subarray(known);
+        this.at += present;
+        left = left.subarray(present);
         continue;
       }
       if (this.#size === 0) this.#from = this.at;
-      const room = Math.min(rest.length, this.#present.next(this.at) - this.at);
-      this.#batch.push(rest.subarray(0, room));
+      const room = Math.min(left.length, this.#present.next(this.at) - this.at);
+      this.#batch.push(left.subarray(0, room));
       this.#size += room;
       this.at += room;
-      rest = rest.subarray(room);
+      left = left.subarray(room);
     }
     if (this.#size >= BATCH_BYTES) await this.#write();
     if (this.#open && this.#isDue(this.#open)) await this.#log();
   }
 
   #isDue({ start, end }: { start: number; end: number }): boolean {
-    return end - start + BATCH_BYTES > LONGEST_CHUNK || performance.now() - this.#logged >= LOG_MS;
+    return end - start + BATCH_BYTES > MAX_CHUNK || performance.now() - this.#loggedAt >= LOG_MS;
   }
 
-  /** Everything taken so far is on disk and in the log. */
+  /** Writes and logs all bytes added so far. */
   async end(): Promise<void> {
     await this.#write();
     await this.#log();
@@ -78,7 +80,7 @@ export class PieceWriter {
     const end = start + this.#size;
     this.#batch = [];
     this.#size = 0;
-    await this.#means.file.write(batch, start);
+    await this.#deps.file.write(batch, start);
     if (this.#open && this.#open.end !== start) await this.#log();
     let crc = this.#open?.crc ?? 0;
     for (const part of batch) crc = crc32(part, crc);
@@ -88,11 +90,11 @@ export class PieceWriter {
   async #log(): Promise<void> {
     const chunk = this.#open;
     this.#open = undefined;
-    this.#logged = performance.now();
+    this.#loggedAt = performance.now();
     if (!chunk) return;
-    await this.#means.log.append(chunk);
+    await this.#deps.log.append(chunk);
     this.gained += chunk.end - chunk.start;
     this.#present.add(chunk);
-    this.#means.progress(this.#present.bytes);
+    this.#deps.progress(this.#present.bytes);
   }
 }

@@ -1,33 +1,36 @@
 import { Gauge } from './gauge.ts';
 
-/** So many at a time, first come, first served. */
+/** A semaphore: at most `count` holders at a time, first in, first out. */
 export class Slots {
-  /** What goes through them. */
+  /** Measures the requests of the holders. */
   readonly gauge = new Gauge();
   #count: number;
   #used = 0;
+  /** Time in which all slots were taken, since `fullMs` was called last, in ms. */
   #full = 0;
-  #since = 0;
+  /** Until when `#full` is counted. */
+  #countedAt = 0;
   readonly #now: () => number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number, now: () => number = () => performance.now()) {
     this.#count = count;
     this.#now = now;
-    this.#since = now();
+    this.#countedAt = now();
   }
 
   get count(): number {
     return this.#count;
   }
 
-  /** Fewer take effect as slots are given back. */
+  /** A lower count takes effect as slots are released. */
   resize(count: number): void {
-    this.#note();
+    this.#countFull();
     this.#count = count;
     this.#admit();
   }
 
+  /** Waits for a free slot. It is released by disposing of the result. */
   async take(): Promise<Disposable> {
     if (this.#used < this.#count) this.#use();
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -36,16 +39,16 @@ export class Slots {
       [Symbol.dispose]: () => {
         if (!held) return;
         held = false;
-        this.#note();
+        this.#countFull();
         this.#used -= 1;
         this.#admit();
       },
     };
   }
 
-  /** For how long all of them were taken since this was last asked, in ms. */
+  /** Time in which all slots were taken, since the last call, in ms. */
   fullMs(): number {
-    this.#note();
+    this.#countFull();
     const full = this.#full;
     this.#full = 0;
     return full;
@@ -61,33 +64,13 @@ export class Slots {
   }
 
   #use(): void {
-    this.#note();
+    this.#countFull();
     this.#used += 1;
   }
 
-  #note(): void {
+  #countFull(): void {
     const now = this.#now();
-    if (this.#used >= this.#count) this.#full += now - this.#since;
-    this.#since = now;
+    if (this.#used >= this.#count) this.#full += now - this.#countedAt;
+    this.#countedAt = now;
   }
-}
-
-/** Runs `task` for every item, at most `limit` at a time. The first failure is thrown when all have ended. */
-export async function each<T>(
-  items: Iterable<T>,
-  limit: number,
-  task: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = [...items];
-  const failures: unknown[] = [];
-  // One iterator for all: taking from the front of a long array would move all that is behind it.
-  const next = queue.values();
-  const runner = async () => {
-    for (const item of next) {
-      await task(item).catch((error) => failures.push(error));
-      if (failures.length > 0) return;
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, queue.length) }, runner));
-  if (failures.length > 0) throw failures[0];
 }

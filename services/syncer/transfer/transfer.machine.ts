@@ -1,11 +1,18 @@
 import { assign, fromPromise, setup } from 'xstate';
-import { fromWire, toWire, type WireFault } from '#proto/fault.ts';
-import { backOff } from '../link/answers.ts';
-import type { Wanted } from './download.ts';
+import { fromWire, toWire, type WireFault } from '#proto/contract/fault.ts';
+import { retryDelay } from '../link/answers/answers.ts';
+import type { WantedBlob } from './download.ts';
+import { missing, present } from './machine-states.ts';
 
 /**
- * One blob goes over the link. It holds no I/O: the actors are given by `transfer-steps.ts` for what comes from the
- * parent, by `upload-steps.ts` for what goes there.
+ * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each
+ * direction takes jobs from the queue, as many as `concurrency.ts` finds useful. `worker.ts` runs one `transferMachine`
+ * for each job and publishes its progress.
+ *
+ * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
+ * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
+ * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at
+ * the parent, under the lease of `upload-lease.ts`. `steps.ts` has what both share.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │
@@ -13,76 +20,83 @@ import type { Wanted } from './download.ts';
  *           │  │  ▲                  │            │
  *    present│  │  │                  └───┬────────┘ fault
  *     ◄─────┘  │  │                      ▼
- *         held │  └──── waiting ◄─── releasing ──► failed
- *              ▼   time is up     may pass    will not pass, or too often
- *            held
+ *         busy │  └──── waiting ◄─── releasing ──► failed
+ *              ▼   time is up     may retry    will not pass, or too often
+ *            busy
  *
- * A start, a resume, a redelivery and a takeover are one path: `locating` asks the far end what is
- * there. Nothing is held while it waits. An attempt that moved bytes starts the count of failures anew.
+ * A start, a resume, a redelivery and a takeover are one path: `locating` asks the far end which bytes it has. No claim
+ * is held while the machine waits. An attempt that moved bytes restarts the count of failures.
  */
+
+/** The exclusive right to transfer the blob, and the steps that need it. Of one attempt. */
+export type Hold = {
+  move(): Promise<void>;
+  /** Called once all is moved. It gives up the right, too. */
+  commit(): Promise<void>;
+  release(): Promise<void>;
+};
+
+/** Result of `locating`. */
 export type Located =
-  /** `mounted`: only now, and without a byte over the link. */
-  | { kind: 'present'; mounted?: boolean }
-  | { kind: 'held' }
-  /** The steps know what they hold, and what it says to the next one. */
-  | { kind: 'claimed'; hold: unknown };
-export type Outcome = {
-  result: 'present' | 'held' | 'failed';
+  /** `mounted`: it became present just now, and no byte crossed the link. */
+  { kind: 'present'; mounted?: boolean } | { kind: 'busy' } | { kind: 'claimed'; hold: Hold };
+export type TransferOutcome = {
+  /** `busy`: another transfer of the blob is running. */
+  result: 'present' | 'busy' | 'failed';
   mounted: boolean;
   fault: WireFault | undefined;
 };
 
 export type TransferContext = {
-  wanted: Wanted;
-  hold: unknown;
-  /** What `move` hands on to `commit`. */
-  moved: unknown;
+  wanted: WantedBlob;
+  /** From `locating` to `releasing`. */
+  hold: Hold | undefined;
   mounted: boolean;
   fault: WireFault | undefined;
-  /** Failures in a row that moved nothing. */
+  /** Failures in a row that moved no bytes. */
   failures: number;
-  /** When the next attempt begins, in ms since 1970. */
+  /** When the next attempt begins, in ms since 1970; 0: none follows. */
   until: number;
   cancelled: boolean;
-  result: Outcome['result'];
+  result: TransferOutcome['result'];
 };
 
-export type Attempt = { wanted: Wanted; hold: unknown };
-const missing = () => Promise.reject(new Error('no such step was given'));
+const noteFault = {
+  type: 'note',
+  params: ({ event }: { event: { error: unknown } }) => ({ error: event.error }),
+} as const;
 
 export const transferMachine = setup({
   types: {
     context: {} as TransferContext,
-    input: {} as Wanted,
-    output: {} as Outcome,
+    input: {} as WantedBlob,
+    output: {} as TransferOutcome,
     events: {} as { type: 'transfer.cancel' },
   },
   actors: {
-    locate: fromPromise<Located, Wanted>(missing),
-    move: fromPromise<unknown, Attempt>(missing),
-    commit: fromPromise<void, Attempt & { moved: unknown }>(missing),
-    release: fromPromise<void, Attempt>(missing),
+    locate: fromPromise<Located, WantedBlob>(missing),
+    move: fromPromise<void, Hold>(({ input: hold }) => hold.move()),
+    commit: fromPromise<void, Hold>(({ input: hold }) => hold.commit()),
+    release: fromPromise<void, Hold | undefined>(async ({ input: hold }) => hold?.release()),
     wait: fromPromise<void, { until: number }>(missing),
   },
   actions: {
-    note: assign(({ context, event }) => {
-      const { error } = event as unknown as { error: unknown };
+    note: assign(({ context }, { error }: { error: unknown }) => {
       const fault = toWire(error);
       const gained = Number(fault.detail?.gained ?? 0);
       const failures = gained > 0 ? 1 : context.failures + 1;
-      const wait = backOff(fromWire(fault), failures);
+      const wait = retryDelay(fromWire(fault), failures);
       return { fault, failures, until: wait === undefined || context.cancelled ? 0 : Date.now() + wait };
     }),
   },
   guards: {
-    mayPass: ({ context }) => !context.cancelled && context.until > 0,
+    mayRetry: ({ context }) => !context.cancelled && context.until > 0,
   },
 }).createMachine({
   id: 'transfer',
   context: ({ input }) => ({
     wanted: input,
     hold: undefined,
-    moved: undefined,
     mounted: false,
     fault: undefined,
     failures: 0,
@@ -105,7 +119,7 @@ export const transferMachine = setup({
               mounted: 'mounted' in event.output && !!event.output.mounted,
             })),
           },
-          { guard: ({ event }) => event.output.kind === 'held', target: 'held' },
+          { guard: ({ event }) => event.output.kind === 'busy', target: 'busy' },
           {
             guard: ({ context }) => context.cancelled,
             target: 'releasing',
@@ -120,34 +134,34 @@ export const transferMachine = setup({
             ),
           },
         ],
-        onError: { target: 'releasing', actions: 'note' },
+        onError: { target: 'releasing', actions: noteFault },
       },
     },
     moving: {
       invoke: {
         src: 'move',
-        input: ({ context }) => attempt(context),
-        onDone: { target: 'committing', actions: assign(({ event }) => ({ moved: event.output })) },
-        onError: { target: 'releasing', actions: 'note' },
+        input: ({ context }) => present(context.hold),
+        onDone: 'committing',
+        onError: { target: 'releasing', actions: noteFault },
       },
     },
     committing: {
       invoke: {
         src: 'commit',
-        input: ({ context }) => ({ ...attempt(context), moved: context.moved }),
+        input: ({ context }) => present(context.hold),
         onDone: 'present',
-        onError: { target: 'releasing', actions: 'note' },
+        onError: { target: 'releasing', actions: noteFault },
       },
     },
     releasing: {
       invoke: {
         src: 'release',
-        input: ({ context }) => attempt(context),
-        onDone: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
-        // What could not be given back ends by itself.
-        onError: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
+        input: ({ context }) => context.hold,
+        onDone: [{ guard: 'mayRetry', target: 'waiting' }, { target: 'failed' }],
+        // A claim that could not be released expires by itself.
+        onError: [{ guard: 'mayRetry', target: 'waiting' }, { target: 'failed' }],
       },
-      exit: assign({ hold: undefined, moved: undefined }),
+      exit: assign({ hold: undefined }),
     },
     waiting: {
       invoke: {
@@ -159,10 +173,8 @@ export const transferMachine = setup({
       on: { 'transfer.cancel': { target: 'failed', actions: assign({ cancelled: true }) } },
     },
     present: { type: 'final', entry: assign({ result: 'present' }) },
-    held: { type: 'final', entry: assign({ result: 'held' }) },
+    busy: { type: 'final', entry: assign({ result: 'busy' }) },
     failed: { type: 'final', entry: assign({ result: 'failed' }) },
   },
   output: ({ context: { result, mounted, fault } }) => ({ result, mounted, fault }),
 });
-
-const attempt = ({ wanted, hold }: TransferContext): Attempt => ({ wanted, hold });

@@ -1,19 +1,20 @@
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Repository } from '#proto/names.ts';
-import { dropSession, getSession, keepSession } from '#proto/outgoing.ts';
-import type { Session } from '../link/session.ts';
-import type { Upward } from '../link/upward.ts';
-import type { Wanted } from './download.ts';
-import { PATIENCE } from './transfer-steps.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Repository } from '#proto/oci/names.ts';
+import { dropSession, getSession, storeSession } from '#proto/sync/outgoing.ts';
+import type { PushClient } from '../link/parent/push-client.ts';
+import type { UploadSession } from '../link/parent/session.ts';
+import type { WantedBlob } from './download.ts';
+import { PATIENCE } from './steps.ts';
 
-const LONGEST_LOCATION = 8_192;
+/** Max length of a location that is stored, in characters. */
+const MAX_LOCATION = 8_192;
 
-/** The upload sessions of a blob at the parent, as storage remembers them for whoever goes on. */
-export class Sessions {
+/** Upload sessions of a blob at the parent. Storage has their locations, so that another transfer can resume them. */
+export class UploadSessions {
   readonly #bus: Bus;
   readonly #signal: AbortSignal;
-  /** Mounts are tried once: what could not be mounted is sent. */
+  /** Repositories to mount from. They are tried once: if none can be mounted from, the blob is sent. */
   #from: Repository[];
 
   constructor(bus: Bus, signal: AbortSignal, from: Repository[]) {
@@ -22,66 +23,73 @@ export class Sessions {
     this.#from = from;
   }
 
-  /** Mounts the blob, or goes on with the session that was kept, or begins one. */
-  async open(upward: Upward, wanted: Wanted): Promise<'mounted' | Session> {
+  /** Mounts the blob, or resumes its stored session, or begins one. */
+  async open(pushClient: PushClient, wanted: WantedBlob): Promise<'mounted' | UploadSession> {
     const { repository, digest } = wanted;
-    const mounted = await this.#mounted(upward, wanted);
+    const mounted = await this.#mount(pushClient, wanted);
     if (mounted === 'mounted') {
       await this.forget(wanted);
       return mounted;
     }
-    const kept = await this.#kept(upward, wanted);
-    if (kept) {
-      if (mounted) await this.#cancel(upward, wanted, mounted);
-      return kept;
+    const stored = await this.#stored(pushClient, wanted);
+    if (stored) {
+      if (mounted) await this.#cancel(pushClient, wanted, mounted);
+      return stored;
     }
-    const session = mounted ?? (await upward.begin(repository, digest, this.#signal));
-    await this.keep(wanted, session);
+    const session = mounted ?? (await pushClient.begin(repository, digest, this.#signal));
+    await this.store(wanted, session);
     return session;
   }
 
-  async keep({ repository, digest }: Wanted, { location }: Session): Promise<void> {
-    if (location.length > LONGEST_LOCATION) return;
-    await this.#bus.call(keepSession, { repository, digest, location }, PATIENCE);
+  /** Stores the session's location. */
+  async store({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
+    if (location.length > MAX_LOCATION) return;
+    await this.#bus.call(storeSession, { repository, digest, location }, PATIENCE);
   }
 
-  async forget({ repository, digest }: Wanted): Promise<void> {
+  /** Deletes the stored location. */
+  async forget({ repository, digest }: WantedBlob): Promise<void> {
     await this.#bus.call(dropSession, { repository, digest }, PATIENCE);
   }
 
-  /** @returns a session that the parent opened because it could not mount, where it did */
-  async #mounted(upward: Upward, wanted: Wanted): Promise<'mounted' | Session | undefined> {
+  /** @returns `mounted`; or a session, if the parent opened one because it could not mount */
+  async #mount(pushClient: PushClient, wanted: WantedBlob): Promise<'mounted' | UploadSession | undefined> {
     const { repository, digest } = wanted;
     const candidates = this.#from;
     this.#from = [];
-    let spare: Session | undefined;
+    let spare: UploadSession | undefined;
     for (const from of candidates) {
-      const answer = await upward.mount(repository, digest, from, this.#signal).catch((error) => {
-        // Who may write here need not be one who may read there.
+      const answer = await pushClient.mount(repository, digest, from, this.#signal).catch((error) => {
+        // The login may write to this repository and yet not read that one.
         if (Fault.is(error, 'parent-refused')) return undefined;
         throw error;
       });
-      if (spare) await this.#cancel(upward, wanted, spare);
+      if (spare) await this.#cancel(pushClient, wanted, spare);
       if (answer === 'mounted') return answer;
       spare = answer;
     }
     return spare;
   }
 
-  async #kept(upward: Upward, wanted: Wanted): Promise<Session | undefined> {
+  /** The stored session, if the parent still has it and it fits the blob. */
+  async #stored(pushClient: PushClient, wanted: WantedBlob): Promise<UploadSession | undefined> {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
-    const found = await upward.offset(repository, location, this.#signal);
-    if (found && found.offset <= size) {
-      if (found.location !== location) await this.keep(wanted, found);
-      return found;
+    const session = await pushClient.findSession(repository, location, this.#signal);
+    if (session && session.offset <= size) {
+      if (session.location !== location) await this.store(wanted, session);
+      return session;
     }
     await this.forget(wanted);
     return undefined;
   }
 
-  async #cancel(upward: Upward, { repository }: Wanted, { location }: Session): Promise<void> {
-    await upward.cancel(repository, location, this.#signal).catch(() => {});
+  async #cancel(
+    pushClient: PushClient,
+    { repository }: WantedBlob,
+    { location }: UploadSession,
+  ): Promise<void> {
+    await pushClient.cancel(repository, location, this.#signal).catch(() => {});
   }
 }

@@ -1,6 +1,6 @@
 import { createActor, toPromise } from 'xstate';
-import type { Verdict } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import type { JobVerdict } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import {
   type TransferJob,
   transferDelayed,
@@ -9,32 +9,48 @@ import {
   transferPaused,
   transferProgressed,
   transferStarted,
-} from '#proto/transfers.ts';
-import { Alarm } from '../alarm.ts';
-import type { InHand } from '../in-hand.ts';
-import type { Outcome } from './transfer.machine.ts';
-import { downActor, type StepMeans } from './transfer-steps.ts';
-import { type UpMeans, upActor } from './upload-steps.ts';
+} from '#proto/sync/transfers.ts';
+import { Alarm } from '../schedule/alarm.ts';
+import { type DownloadStepDeps, downloadMachine } from './download-steps.ts';
+import type { TransferRecorder } from './syncer-status.ts';
+import type { TransferOutcome } from './transfer.machine.ts';
+import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'again' | 'part'> & { syncer: string };
+type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'imageContext'> & { syncer: string };
 
+/** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
-/** Where many go at a time each tells less often, so that this history does not push out all other. */
+/** The same, per connection: of many transfers each reports less often, so as not to fill the event history. */
 const PROGRESS_SHARE_MS = 250;
-/** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
-const HELD_MS = 1_500;
+/** Min delay of a job whose blob is in transfer already, in whole ms; jitter of up to the same is added. */
+const BUSY_MS = 1_500;
 
-export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'> & {
-  inHand: Pick<InHand, 'take'>;
-};
+/** What a step reports, and what ends it. */
+type StepControl = Pick<DownloadStepDeps, 'signal' | 'started' | 'progress'>;
+type RecorderDeps = { activity: TransferRecorder };
+export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress'> & RecorderDeps;
+export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress'> & RecorderDeps;
+type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
+
+/** Carries out one job of direction `down`, see `runTransfer`. */
+export const runDownload = (deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
+  runTransfer(deps, job, (control) => downloadMachine({ ...deps, ...control }));
+
+/** Carries out one job of direction `up`, see `runTransfer`. */
+export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
+  runTransfer(deps, job, (control) => uploadMachine({ ...deps, ...control }, job));
 
 /**
- * Carries out one job: a transfer machine from its start to its end, told to the bus step by step. One whose window
- * closes ends in good order and is forgotten, as is one that is taken later: the next pass wishes for it anew.
+ * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes, the transfer
+ * ends cleanly and its job is dropped, as is a job that is taken after that: the next pass publishes a new one.
  */
-export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Verdict> {
-  const { pass, until, from, again, part, ...blob } = job;
-  const { bus, by, log } = means;
+async function runTransfer(
+  deps: WorkerDeps,
+  job: TransferJob,
+  machineWith: (control: StepControl) => ReturnType<typeof downloadMachine>,
+): Promise<JobVerdict> {
+  const { pass, until, from: _from, resend: _resend, imageContext, ...blob } = job;
+  const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
   using _closing = new Alarm((now) => {
@@ -42,44 +58,43 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     closed.abort(new Fault('window-closed', 'the window closed'));
     return undefined;
   });
-  const signal = AbortSignal.any([means.signal, closed.signal]);
-  using hand = means.inHand.take(blob);
+  const signal = AbortSignal.any([deps.signal, closed.signal]);
+  using active = deps.activity.begin(blob);
   const about: About = { ...blob, pass, syncer: by };
-  let told = performance.now();
-  let at = 0;
-  let last = 'locating';
-  const own = {
-    ...means,
+  let publishedAt = performance.now();
+  let publishedBytes = 0;
+  let lastState = 'locating';
+  const machine = machineWith({
     signal,
     started: (present: number) => {
-      at = present;
-      told = performance.now();
-      hand.reached(present);
+      publishedBytes = present;
+      publishedAt = performance.now();
+      active.reached(present);
       bus.publish(transferStarted, { ...about, present });
     },
     progress: (done: number) => {
-      hand.reached(done);
-      const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * means.slots.count);
+      active.reached(done);
+      const intervalMs = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * deps.slots.count);
       const now = performance.now();
-      if (now - told < apart) return;
-      const rate = Math.max(0, Math.round(((done - at) * 1_000) / (now - told)));
-      told = now;
-      at = done;
+      if (now - publishedAt < intervalMs) return;
+      const rate = Math.max(0, Math.round(((done - publishedBytes) * 1_000) / (now - publishedAt)));
+      publishedAt = now;
+      publishedBytes = done;
       bus.publish(transferProgressed, { ...about, done, rate });
     },
-  };
-  const machine = blob.direction === 'up' ? upActor(own, { until, from, again }) : downActor(own);
-  const actor = createActor(machine, { input: { ...blob, ...(part && { part }) } });
+  });
+  const actor = createActor(machine, { input: { ...blob, ...(imageContext && { imageContext }) } });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
-      if (value === 'waiting' && last !== 'waiting' && fault) {
-        hand.waits(until);
-        bus.publish(transferDelayed, { ...about, code: fault.code, reason: fault.message, until });
-        log.warn({ digest: blob.digest, code: fault.code, ms: until - Date.now() }, fault.message);
+      if (value === 'waiting' && lastState !== 'waiting' && fault) {
+        active.waits(until);
+        const { code, message: reason } = fault;
+        bus.publish(transferDelayed, { ...about, code, reason, until });
+        log.warn({ digest: blob.digest, code, reason, ms: until - Date.now() }, 'transfer delayed; retrying');
       }
-      last = String(value);
+      lastState = String(value);
     },
-    // Its promise tells.
+    // Reported by `toPromise`.
     error: () => {},
   });
   const cancel = () => actor.send({ type: 'transfer.cancel' });
@@ -91,23 +106,23 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
       bus.publish(transferPaused, about);
       return 'done';
     }
-    return conclude(means, about, outcome);
+    return conclude(deps, about, outcome);
   } finally {
     signal.removeEventListener('abort', cancel);
   }
 }
 
 function conclude(
-  { bus, log, signal }: WorkerMeans,
+  { bus, log, signal }: WorkerDeps,
   about: About,
-  { result, fault, mounted }: Outcome,
-): Verdict {
+  { result, fault, mounted }: TransferOutcome,
+): JobVerdict {
   if (result === 'present') {
     bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
     return 'done';
   }
-  if (result === 'held') return { again: Math.round(HELD_MS * (1 + Math.random())) };
-  if (signal.aborted) return { again: 0 };
+  if (result === 'busy') return { retryMs: Math.round(BUSY_MS * (1 + Math.random())) };
+  if (signal.aborted) return { retryMs: 0 };
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
   const status = Number(fault?.detail?.status);
   bus.publish(transferFailed, {
@@ -116,6 +131,6 @@ function conclude(
     reason: message,
     ...(Number.isInteger(status) && { status }),
   });
-  log.warn({ digest: about.digest, code }, `transfer given up for this pass: ${message}`);
+  log.warn({ digest: about.digest, code, reason: message }, 'transfer failed');
   return 'done';
 }

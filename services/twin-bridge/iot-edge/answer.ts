@@ -1,65 +1,73 @@
-import type { Log } from '#proto/bus.ts';
-import type { Method, MethodAnswer } from '../methods/method.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { DirectMethod, MethodAnswer } from '../methods/method.ts';
 
-/** Bytes of an answer's JSON (IoT Hub, "Understand and invoke direct methods"). */
-const MOST_BYTES = 128 * 1024;
-/** Calls of methods at a time: whoever asks for more is asked to wait. */
-export const MOST_CALLS = 16;
+/** Max size of the JSON of an answer, in bytes (IoT Hub, "Understand and invoke direct methods"). */
+const MAX_BYTES = 128 * 1024;
+/** Max calls in progress. Further callers are asked to retry later. */
+export const MAX_CALLS = 16;
 
 export type Call = { name: string; payload: Buffer };
 
 /**
- * Answers a direct method, always: 404 for one that there is not, 400 for a payload that is no JSON, 504 after the
- * time-out, 500 for one that fails; no answer of any says how it failed inside. Nothing of it is logged but the name.
+ * Answers a direct method, always: 404 for an unknown method, 400 for a payload that is not JSON, 504 after the
+ * timeout, 500 for a failure. An answer never has details of an internal failure. Of a call, only the name is logged.
  */
 export async function answerCall(
   { name, payload }: Call,
-  methods: ReadonlyMap<string, Method>,
+  methods: ReadonlyMap<string, DirectMethod>,
   log: Log,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<{ status: number; text: string }> {
-  const answer = await outcome(name, payload, methods, log, timeoutMs, signal);
+  const answer = await runMethod(name, payload, methods, log, timeoutMs, signal);
   const text = JSON.stringify(answer.payload ?? null);
-  if (Buffer.byteLength(text) > MOST_BYTES) {
+  if (Buffer.byteLength(text) > MAX_BYTES) {
     const bytes = Buffer.byteLength(text);
-    return said(500, `the answer of ${bytes} bytes is more than the ${MOST_BYTES} that a method may have`);
+    return messageAnswer(
+      500,
+      `the answer has ${bytes} bytes, more than the limit of ${MAX_BYTES} bytes for a direct method`,
+    );
   }
-  // 0 is no status: whoever called would take it for none.
+  // Status 0 is invalid: the caller would take it for a missing status.
   return { status: answer.status || 500, text };
 }
 
-async function outcome(
+async function runMethod(
   name: string,
   payload: Buffer,
-  methods: ReadonlyMap<string, Method>,
+  methods: ReadonlyMap<string, DirectMethod>,
   log: Log,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<MethodAnswer> {
   const method = methods.get(name);
-  if (!method) return { status: 404, payload: { message: `there is no method ${name}: ${known(methods)}` } };
+  if (!method)
+    return { status: 404, payload: { message: `unknown method ${name}: ${methodNames(methods)}` } };
   let value: unknown = null;
   try {
     if (payload.length > 0) value = JSON.parse(payload.toString('utf8'));
   } catch {
     return { status: 400, payload: { message: 'the payload is not JSON' } };
   }
-  const late = AbortSignal.timeout(timeoutMs);
-  const either = AbortSignal.any([signal, late]);
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const either = AbortSignal.any([signal, timeout]);
   const over = Promise.withResolvers<MethodAnswer>();
   either.addEventListener('abort', () =>
-    over.resolve({ status: 504, payload: { message: `${name} did not end in ${timeoutMs} ms` } }),
+    over.resolve({ status: 504, payload: { message: `${name} did not finish within ${timeoutMs} ms` } }),
   );
   try {
     return await Promise.race([method(value, either), over.promise]);
   } catch (err) {
     if (either.aborted) return over.promise;
     log.error({ err, method: name }, 'a direct method failed');
-    return { status: 500, payload: { message: `${name} failed; the log of the twin-bridge says why` } };
+    return { status: 500, payload: { message: `${name} failed: see the log of the twin-bridge` } };
   }
 }
 
-const known = (methods: ReadonlyMap<string, Method>) => `there are ${[...methods.keys()].join(', ')}`;
+const methodNames = (methods: ReadonlyMap<string, DirectMethod>) =>
+  `the methods are ${[...methods.keys()].join(', ')}`;
 
-export const said = (status: number, message: string) => ({ status, text: JSON.stringify({ message }) });
+export const messageAnswer = (status: number, message: string) => ({
+  status,
+  text: JSON.stringify({ message }),
+});

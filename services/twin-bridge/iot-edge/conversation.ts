@@ -1,21 +1,20 @@
 import { setTimeout as systemSleep } from 'node:timers/promises';
-import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { type Desired, desiredOf, type Properties, reportedOf, withoutNulls } from './desired.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Desired, desiredOf, type Properties, twinReported, withoutNulls } from './desired.ts';
 import type { Hub } from './hub.ts';
 import { admissible, difference } from './reported-rules.ts';
 import { pauseAfter, type Timing } from './timing.ts';
 
-export type Clock = {
-  /** In ms since 1970. */
+export type TwinClock = {
   now(): number;
-  /** In ms, by a clock that nobody sets: for what is to happen after a while. */
+  /** Monotonic, in ms: for what is due after a while. */
   running(): number;
-  /** Ends early, without an error, when the signal aborts. */
+  /** Resolves early, without an error, when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 };
 
-export const systemClock: Clock = {
+export const systemClock: TwinClock = {
   now: Date.now,
   running: () => performance.now(),
   sleep: async (ms, signal) => {
@@ -23,57 +22,58 @@ export const systemClock: Clock = {
   },
 };
 
-/** What a module holds beyond any one connection. */
-export type Standing = {
-  /** What is desired, as looked up now. */
+/** State of a module that outlives a connection. */
+export type TwinDelegate = {
+  /** Takes the desired properties as just read. */
   take(desired: Desired): Promise<void>;
-  /** All that is to be reported. */
+  /** The complete properties to report. */
   readonly wanted: Properties | undefined;
 };
 
 /**
- * What is said over one connection: one request at a time. The twin is looked up at once, after each word of a patch,
- * and each five minutes; what is reported follows, as the difference to what the twin holds.
+ * The requests over one connection, one at a time. The twin is read at the start, after each patch, and every five
+ * minutes. Reports follow, as the difference to the properties that the twin holds.
  */
 export class Conversation {
-  readonly #standing: Standing;
+  readonly #delegate: TwinDelegate;
   readonly #log: Log;
   readonly #timing: Timing;
-  readonly #clock: Clock;
-  /** When the twin is looked up next. */
-  #lookAt: number;
+  readonly #clock: TwinClock;
+  /** Time of the next read of the twin. */
+  #readAt: number;
+  /** Reported properties that the twin holds; undefined before the first read. */
   #known: Properties | undefined;
-  /** What the twin refused, until something else is wanted. */
+  /** Patch that the twin refused, as JSON. The same patch is not sent again. */
   #refused: string | undefined;
   #reportAt = 0;
   #failures = 0;
   #wake = Promise.withResolvers<void>();
   #complained = '';
-  #silent = false;
-  /** The twin has been looked up, so all is well. */
-  onLook: () => void = () => {};
+  #isUnknown = false;
+  /** Called after each successful read of the twin: the connection works. */
+  onRead: () => void = () => {};
 
-  constructor(standing: Standing, log: Log, timing: Timing, clock: Clock = systemClock) {
-    this.#standing = standing;
+  constructor(delegate: TwinDelegate, log: Log, timing: Timing, clock: TwinClock = systemClock) {
+    this.#delegate = delegate;
     this.#log = log;
     this.#timing = timing;
     this.#clock = clock;
-    this.#lookAt = clock.running();
+    this.#readAt = clock.running();
   }
 
-  /** The desired properties are said to be otherwise: however often, one look is enough. */
+  /** To be called after each patch of the desired properties. Several patches cause one read. */
   readonly patched = (): void => {
-    this.#lookAt = Math.min(this.#lookAt, this.#clock.running() + this.#timing.debounce);
+    this.#readAt = Math.min(this.#readAt, this.#clock.running() + this.#timing.debounceMs);
     this.#wake.resolve();
   };
 
-  /** Something else may be to be reported. */
+  /** To be called when the properties to report may have changed. */
   readonly wantedChanged = (): void => this.#wake.resolve();
 
   /**
-   * Until the signal ends it, or the connection does.
-   * @returns why it ended
-   * @throws Fault: a request was not answered; the connection is of no use any more
+   * Runs until the signal aborts or the connection ends.
+   * @returns the reason why it ended
+   * @throws Fault if a request was not answered: the connection is unusable
    */
   async run(hub: Hub, signal: AbortSignal): Promise<string> {
     let over: string | undefined;
@@ -87,9 +87,9 @@ export class Conversation {
       while (over === undefined && !signal.aborted) {
         const now = this.#clock.running();
         const patch = this.#known && now >= this.#reportAt ? this.#patch(this.#known) : undefined;
-        if (now >= this.#lookAt) await this.#look(hub);
+        if (now >= this.#readAt) await this.#read(hub);
         else if (patch) await this.#report(hub, patch);
-        else await this.#rest(now, signal);
+        else await this.#idle(now, signal);
       }
       return over ?? 'ended';
     } finally {
@@ -97,9 +97,9 @@ export class Conversation {
     }
   }
 
-  /** @param now by which there was nothing to do: by a later one, what has become due meanwhile would be slept through */
-  async #rest(now: number, signal: AbortSignal): Promise<void> {
-    const next = this.#reportAt > now ? Math.min(this.#lookAt, this.#reportAt) : this.#lookAt;
+  /** @param now at which nothing was due. With a later time, what became due since would be delayed. */
+  async #idle(now: number, signal: AbortSignal): Promise<void> {
+    const next = this.#reportAt > now ? Math.min(this.#readAt, this.#reportAt) : this.#readAt;
     const over = new AbortController();
     await Promise.race([
       this.#clock.sleep(Math.max(0, next - now), AbortSignal.any([signal, over.signal])),
@@ -109,21 +109,24 @@ export class Conversation {
     this.#wake = Promise.withResolvers();
   }
 
-  async #look(hub: Hub): Promise<void> {
-    this.#lookAt = this.#clock.running() + this.#timing.resync;
+  async #read(hub: Hub): Promise<void> {
+    this.#readAt = this.#clock.running() + this.#timing.resyncMs;
     try {
       const { desired, reported } = await hub.twin();
-      this.#known = reportedOf(reported);
+      this.#known = twinReported(reported);
       this.#failures = 0;
-      const found = desiredOf(desired);
-      if (found) await this.#standing.take(found);
-      else if (!this.#silent) {
-        this.#log.warn({}, 'edgeHub does not know the desired properties now; what was in force stays so');
+      const document = desiredOf(desired);
+      if (document) await this.#delegate.take(document);
+      else if (!this.#isUnknown) {
+        this.#log.warn(
+          {},
+          'edgeHub returned no desired properties; the current configuration stays in force',
+        );
       }
-      this.#silent = found === undefined;
-      this.onLook();
+      this.#isUnknown = document === undefined;
+      this.onRead();
     } catch (error) {
-      this.#lookAt = this.#clock.running() + this.#again(error, 'the twin could not be looked up');
+      this.#readAt = this.#clock.running() + this.#backoff(error, 'failed to read the twin');
     }
   }
 
@@ -137,48 +140,49 @@ export class Conversation {
         this.#refused = JSON.stringify(patch);
         this.#log.error(
           { fields: Object.keys(patch) },
-          'edgeHub refuses what the layer reports; it waits for something else',
+          'edgeHub refused the reported properties; not sending them again until they change',
         );
         return;
       }
-      this.#reportAt = this.#clock.running() + this.#again(error, 'the layer could not be reported');
+      this.#reportAt =
+        this.#clock.running() + this.#backoff(error, 'failed to write the reported properties');
     }
   }
 
-  /** @returns how long to wait before the next attempt, in ms. @throws what ends the connection */
-  #again(error: unknown, what: string): number {
+  /** @returns backoff before the next attempt, in ms. @throws errors that end the connection */
+  #backoff(error: unknown, what: string): number {
     if (statusOf(error) === undefined) throw error;
     this.#failures += 1;
     const ms = pauseAfter(this.#failures, this.#timing);
-    this.#log.warn({ reason: (error as Error).message, ms }, `${what}; trying again`);
+    this.#log.warn({ reason: (error as Error).message, ms }, `${what}; retrying`);
     return ms;
   }
 
   #patch(known: Properties): Properties | undefined {
-    if (!this.#standing.wanted) return undefined;
-    const { fields, complaints } = admissible(withoutNulls(this.#standing.wanted));
-    const said = complaints.join('; ');
-    if (said !== this.#complained && said)
-      this.#log.error({ complaints }, 'a twin does not take all that is reported');
-    this.#complained = said;
+    if (!this.#delegate.wanted) return undefined;
+    const { fields, complaints } = admissible(withoutNulls(this.#delegate.wanted));
+    const text = complaints.join('; ');
+    if (text !== this.#complained && text)
+      this.#log.error({ complaints }, 'some properties are not valid in a twin; not reporting them');
+    this.#complained = text;
     const patch = difference(known, fields);
     return patch && JSON.stringify(patch) !== this.#refused ? patch : undefined;
   }
 }
 
-/** The answer's status; undefined where there was none. */
+/** Status of the answer; undefined if there was no answer. */
 const statusOf = (error: unknown): number | undefined =>
   error instanceof Fault && typeof error.detail?.status === 'number' ? error.detail.status : undefined;
 
-/** As the twin merges a patch. */
+/** Merges a patch in the way of the twin. */
 function merge(known: Properties, patch: Properties): Properties {
   const merged = { ...known };
   for (const [key, value] of Object.entries(patch)) {
-    const before = merged[key];
+    const previous = merged[key];
     merged[key] =
       typeof value === 'object' && value !== null && !Array.isArray(value)
         ? merge(
-            (typeof before === 'object' && before !== null ? before : {}) as Properties,
+            (typeof previous === 'object' && previous !== null ? previous : {}) as Properties,
             value as Properties,
           )
         : value;

@@ -1,4 +1,5 @@
-/** What a twin's `desired` means for a layer. Pure. */
+import { isMapping } from '#proto/contract/plain-data.ts';
+/** Desired and reported properties of a twin, as a layer reads them. Pure. */
 
 export type Properties = Record<string, unknown>;
 
@@ -6,8 +7,9 @@ export type Properties = Record<string, unknown>;
 export type Desired = { version: number; text: string };
 
 /**
- * @returns undefined where it is not known what is desired: edgeHub without an upstream and without a store answers 200
- * with an empty twin, which only lacks its `$version` (Azure/iotedge#6948). It does not mean that nothing is desired.
+ * @returns undefined if the desired properties are unknown: edgeHub without an upstream and without a store answers 200
+ * with an empty twin, recognizable only by its missing `$version` (Azure/iotedge#6948). Such a twin does not mean that
+ * nothing is desired.
  */
 export function desiredOf(properties: unknown): Desired | undefined {
   if (!isMapping(properties)) return undefined;
@@ -16,20 +18,17 @@ export function desiredOf(properties: unknown): Desired | undefined {
   return { version: version as number, text: JSON.stringify(withoutNulls(fields)) };
 }
 
-/** What the twin holds of what the module reported. */
-export function reportedOf(properties: unknown): Properties {
+/** The reported properties that the twin holds. */
+export function twinReported(properties: unknown): Properties {
   if (!isMapping(properties)) return {};
   const { $version: _version, $metadata: _metadata, ...fields } = properties;
   return withoutNulls(fields);
 }
 
-/** edgeHub's merge keeps nulls inside of an object that is new to its store; they mean that nothing is there. */
+/** edgeHub's merge retains nulls inside an object that is new to its store; they stand for missing fields. */
 export function withoutNulls(fields: Properties): Properties {
-  const kept = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
+  const present = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
   return Object.fromEntries(
-    kept.map(([key, value]) => [key, isMapping(value) ? withoutNulls(value) : value]),
+    present.map(([key, value]) => [key, isMapping(value) ? withoutNulls(value) : value]),
   );
 }
-
-export const isMapping = (value: unknown): value is Properties =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

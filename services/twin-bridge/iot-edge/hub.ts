@@ -1,19 +1,20 @@
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import type { ModuleIdentity } from '#proto/workload.ts';
-import type { Method } from '../methods/method.ts';
-import { answerCall, MOST_CALLS, said } from './answer.ts';
-import { isMapping, type Properties } from './desired.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { isMapping } from '#proto/contract/plain-data.ts';
+import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
+import type { DirectMethod } from '../methods/method.ts';
+import { answerCall, MAX_CALLS, messageAnswer } from './answer.ts';
+import type { Properties } from './desired.ts';
 import { clientId, userName } from './sas.ts';
 import type { Timing } from './timing.ts';
 import { answerMethod, getTwin, patchReported, SUBSCRIPTIONS, topicOf } from './topics.ts';
 
-/** One connection to edgeHub, with its three subscriptions; it ends once and is never mended. */
+/** One connection to edgeHub, with its three subscriptions. It ends once and never reconnects. */
 export type Hub = AsyncDisposable & {
-  /** Resolves with why, in words, when it has ended. */
+  /** Resolves with the reason, as text, when the connection has ended. */
   readonly ended: Promise<string>;
-  /** @throws Fault `unavailable`, with the status as detail where there was an answer */
+  /** @throws Fault `unavailable`; `detail.status` is the status of the answer, if edgeHub answered */
   twin(): Promise<{ desired: unknown; reported: unknown }>;
   /** @throws as `twin` */
   report(patch: Properties): Promise<void>;
@@ -22,12 +23,12 @@ export type Hub = AsyncDisposable & {
 export type HubOptions = {
   identity: ModuleIdentity;
   password: string;
-  /** Nobody else is trusted. PEM. */
+  /** The only trusted CAs, PEM. */
   ca: string;
-  methods: ReadonlyMap<string, Method>;
+  methods: ReadonlyMap<string, DirectMethod>;
   log: Log;
   timing: Timing;
-  /** The desired properties are said to be otherwise. */
+  /** Called when edgeHub sends a patch of the desired properties. */
   onPatch: () => void;
   signal: AbortSignal;
 };
@@ -36,18 +37,18 @@ type Reply = { status: number; payload: Buffer };
 
 const PORT = 8883;
 
-/** @throws Fault `unavailable`, which says what kept it from connecting */
+/** @throws Fault `unavailable`, with the reason why the connection failed */
 export async function connectHub(options: HubOptions): Promise<Hub> {
   const { identity, password, ca, timing, signal } = options;
   signal.throwIfAborted();
   const settings: IClientOptions = {
     protocolVersion: 4,
-    // As every client of IoT Hub does; whatever the hub has kept, all is subscribed to and looked up again.
+    // As in every client of IoT Hub. The client subscribes and reads again, regardless of the hub's stored session.
     clean: false,
-    // Another attempt needs another signature.
+    // Each attempt needs a new signature.
     reconnectPeriod: 0,
-    connectTimeout: timing.connect,
-    keepalive: Math.max(1, Math.round(timing.keepalive / 1_000)),
+    connectTimeout: timing.connectMs,
+    keepalive: Math.max(1, Math.round(timing.keepaliveMs / 1_000)),
     clientId: clientId(identity),
     username: userName(identity),
     password,
@@ -55,7 +56,7 @@ export async function connectHub(options: HubOptions): Promise<Hub> {
     queueQoSZero: false,
   };
   const { hostname, port } = new URL(`mqtts://${identity.gateway}`);
-  const client = await connected(`mqtts://${hostname}:${port || PORT}`, settings, options);
+  const client = await connectClient(`mqtts://${hostname}:${port || PORT}`, settings, options);
   const hub = new HubConnection(client, options);
   try {
     await hub.subscribe();
@@ -66,7 +67,7 @@ export async function connectHub(options: HubOptions): Promise<Hub> {
   }
 }
 
-function connected(
+function connectClient(
   url: string,
   settings: IClientOptions,
   { identity, signal }: HubOptions,
@@ -76,9 +77,9 @@ function connected(
     const end = (why: string, cause?: unknown) => {
       signal.removeEventListener('abort', aborted);
       client.end(true);
-      reject(new Fault('unavailable', `edgeHub ${identity.gateway} does not let us in: ${why}`, { cause }));
+      reject(new Fault('unavailable', `failed to connect to edgeHub ${identity.gateway}: ${why}`, { cause }));
     };
-    const aborted = () => end('it is not needed any more', signal.reason);
+    const aborted = () => end('the connection is no longer needed', signal.reason);
     signal.addEventListener('abort', aborted, { once: true });
     client.on('error', (error) => end(whyOf(error), error));
     client.once('close', () => end('it closed the connection'));
@@ -93,7 +94,7 @@ class HubConnection implements Hub {
   readonly ended: Promise<string>;
   readonly #client: MqttClient;
   readonly #options: HubOptions;
-  readonly #waiting = new Map<string, (reply: Reply) => void>();
+  readonly #pending = new Map<string, (reply: Reply) => void>();
   readonly #over = new AbortController();
   #serial = 0;
   #calls = 0;
@@ -115,7 +116,7 @@ class HubConnection implements Hub {
     const aborted = () => this.#over.abort(signal.reason);
     if (signal.aborted) aborted();
     signal.addEventListener('abort', aborted, { once: true });
-    client.on('message', (topic, payload) => this.#hear(topic, payload));
+    client.on('message', (topic, payload) => this.#receive(topic, payload));
   }
 
   async subscribe(): Promise<void> {
@@ -125,21 +126,26 @@ class HubConnection implements Hub {
     );
     const refused = granted.filter(({ qos }) => Number(qos) === 128);
     if (refused.length > 0) {
-      throw new Fault('unavailable', `edgeHub refuses ${refused.map(({ topic }) => topic).join(', ')}`);
+      throw new Fault(
+        'unavailable',
+        `edgeHub refused the subscriptions ${refused.map(({ topic }) => topic).join(', ')}`,
+      );
     }
   }
 
   async twin(): Promise<{ desired: unknown; reported: unknown }> {
-    const { payload } = await this.#ask('the twin', getTwin, '');
+    const { payload } = await this.#request('the twin', getTwin, '');
     try {
       const twin: unknown = JSON.parse(payload.toString('utf8'));
       if (isMapping(twin)) return { desired: twin.desired, reported: twin.reported };
-    } catch {}
-    throw new Fault('unavailable', 'edgeHub answered with something else than a twin');
+    } catch {
+      // Not JSON: not a twin either.
+    }
+    throw new Fault('unavailable', 'the answer of edgeHub is not a twin');
   }
 
   async report(patch: Properties): Promise<void> {
-    await this.#ask('reported properties', patchReported, JSON.stringify(patch));
+    await this.#request('reported properties', patchReported, JSON.stringify(patch));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,11 +153,11 @@ class HubConnection implements Hub {
     await this.#client.endAsync(true).catch(() => {});
   }
 
-  async #ask(what: string, topic: (id: string) => string, payload: string): Promise<Reply> {
+  async #request(what: string, topic: (id: string) => string, payload: string): Promise<Reply> {
     this.#serial += 1;
     const id = String(this.#serial);
     const { promise, resolve } = Promise.withResolvers<Reply>();
-    this.#waiting.set(id, resolve);
+    this.#pending.set(id, resolve);
     try {
       await this.#within(() => this.#client.publishAsync(topic(id), payload, { qos: 0 }), what);
       const reply = await this.#within(() => promise, what);
@@ -160,21 +166,19 @@ class HubConnection implements Hub {
         detail: { status: reply.status },
       });
     } finally {
-      this.#waiting.delete(id);
+      this.#pending.delete(id);
     }
   }
 
-  /**
-   * A reply at QoS 0 may be lost: without a limit, whoever waits for it waits for ever. What is begun is always awaited:
-   * nothing is where the connection has ended.
-   */
+  /** Limits the wait for a reply: at QoS 0, one may be lost. `begin` is not called once the connection has ended. */
   async #within<T>(begin: () => Promise<T>, what: string): Promise<T> {
     const { signal } = this.#over;
     signal.throwIfAborted();
     const { promise, reject } = Promise.withResolvers<never>();
-    const { reply } = this.#options.timing;
-    const late = () => reject(new Fault('unavailable', `edgeHub did not answer for ${what} in ${reply} ms`));
-    const timer = setTimeout(late, reply);
+    const { replyMs } = this.#options.timing;
+    const expire = () =>
+      reject(new Fault('unavailable', `edgeHub did not answer the request for ${what} within ${replyMs} ms`));
+    const timer = setTimeout(expire, replyMs);
     const over = () => reject(signal.reason);
     signal.addEventListener('abort', over, { once: true });
     try {
@@ -185,20 +189,21 @@ class HubConnection implements Hub {
     }
   }
 
-  #hear(topic: string, payload: Buffer): void {
-    const heard = topicOf(topic);
-    if (heard?.kind === 'desired') this.#options.onPatch();
-    else if (heard?.kind === 'reply') this.#waiting.get(heard.id)?.({ status: heard.status, payload });
-    else if (heard?.kind === 'method') void this.#answer(heard.id, heard.name, payload);
+  #receive(topic: string, payload: Buffer): void {
+    const received = topicOf(topic);
+    if (received?.kind === 'desired') this.#options.onPatch();
+    else if (received?.kind === 'reply')
+      this.#pending.get(received.id)?.({ status: received.status, payload });
+    else if (received?.kind === 'method') void this.#answer(received.id, received.name, payload);
   }
 
   async #answer(id: string, name: string, payload: Buffer): Promise<void> {
     const { methods, log, timing } = this.#options;
     this.#calls += 1;
     const { status, text } =
-      this.#calls > MOST_CALLS
-        ? said(429, `${MOST_CALLS} methods run already: call again later`)
-        : await answerCall({ name, payload }, methods, log, timing.method, this.#over.signal);
+      this.#calls > MAX_CALLS
+        ? messageAnswer(429, `${MAX_CALLS} methods are running already: retry later`)
+        : await answerCall({ name, payload }, methods, log, timing.methodMs, this.#over.signal);
     this.#calls -= 1;
     if (this.#over.signal.aborted) return;
     log.info({ method: name, status }, 'a direct method was called');
@@ -206,7 +211,7 @@ class HubConnection implements Hub {
   }
 }
 
-/** For a person: mqtt's own words for a refusal name its code. */
+/** For an operator: mqtt's own message for a refusal names its code. */
 function whyOf(error: unknown): string {
   const { message, code } = error as { message?: string; code?: unknown };
   return message || String(code ?? 'no reason given');

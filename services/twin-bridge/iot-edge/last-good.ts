@@ -2,32 +2,33 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { LAST_TWIN } from '#proto/volume/layout.ts';
 import type { Desired } from './desired.ts';
 
-/** The last desired properties that were put in force: what a layer starts with while its hub is away. */
-const Kept = Type.Object({ version: Type.Integer(), text: Type.String() });
+/** The last desired properties in force: a layer starts with them while its hub is unreachable. */
+const Stored = Type.Object({ version: Type.Integer(), text: Type.String() });
 
-export const lastGoodFile = (dataFolder: string): string => join(dataFolder, 'twin.json');
+export const lastGoodFile = (dataFolder: string): string => join(dataFolder, LAST_TWIN);
 
-/** @returns undefined where there is none; one that is damaged counts as none */
+/** @returns undefined if the file is missing or damaged */
 export async function readLastGood(dataFolder: string): Promise<Desired | undefined> {
   try {
-    const kept: unknown = JSON.parse(await readFile(lastGoodFile(dataFolder), 'utf8'));
-    return Value.Check(Kept, kept) ? kept : undefined;
+    const stored: unknown = JSON.parse(await readFile(lastGoodFile(dataFolder), 'utf8'));
+    return Value.Check(Stored, stored) ? stored : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Whole or not at all, whenever the power fails. @throws what the file system says */
-export async function keepLastGood(dataFolder: string, { version, text }: Desired): Promise<void> {
+/** Written completely or not at all, even if the power fails. @throws errors of the file system */
+export async function storeLastGood(dataFolder: string, { version, text }: Desired): Promise<void> {
   const path = lastGoodFile(dataFolder);
   await mkdir(dirname(path), { recursive: true });
-  const coming = `${path}.new`;
-  await using file = await open(coming, 'w', 0o600);
+  const temporary = `${path}.new`;
+  await using file = await open(temporary, 'w', 0o600);
   await file.writeFile(JSON.stringify({ version, text }));
   await file.sync();
-  await rename(coming, path);
+  await rename(temporary, path);
   await using folder = await open(dirname(path), 'r');
   await folder.sync();
 }

@@ -1,43 +1,45 @@
 import { isDeepStrictEqual } from 'node:util';
-import { twinComplaints } from '#proto/twin-rules.ts';
-import { isMapping, type Properties } from './desired.ts';
+import { isMapping } from '#proto/contract/plain-data.ts';
+import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
+import { MAX_BYTES } from '../report/fit.ts';
+import type { Properties } from './desired.ts';
 
 /**
- * What is reported. edgeHub refuses without a word, and what IoT Hub refuses later is never told to the module: so it is
- * looked at here, by the rules of the twin. Pure.
+ * Checks properties to report by the rules of a twin: edgeHub refuses without a reason, and a later refusal by IoT Hub
+ * never reaches the module. Pure.
  */
 
-/** Bytes of JSON in all: half of what IoT Hub takes, as it counts in another way. */
-export const MOST_BYTES = 16 * 1024;
-
-/** The fields that a twin takes, and what is wrong with the others. */
+/** The fields that a twin accepts, and complaints about the others. */
 export function admissible(wanted: Properties): { fields: Properties; complaints: string[] } {
   const fields: Properties = {};
   const complaints: string[] = [];
   for (const [key, value] of Object.entries(wanted)) {
-    const found = twinComplaints({ [key]: value }, 'reported');
-    for (const complaint of found) complaints.push(complaint);
-    if (found.length === 0) fields[key] = value;
+    const issues = twinComplaints({ [key]: value }, 'reported');
+    for (const complaint of issues) complaints.push(complaint);
+    if (issues.length === 0) fields[key] = value;
   }
   const bytes = Buffer.byteLength(JSON.stringify(fields));
-  if (bytes <= MOST_BYTES) return { fields, complaints };
+  if (bytes <= MAX_BYTES) return { fields, complaints };
   return {
     fields: {},
-    complaints: [...complaints, `${bytes} bytes are more than the ${MOST_BYTES} that are sent`],
+    complaints: [
+      ...complaints,
+      `the reported properties have ${bytes} bytes, more than the limit of ${MAX_BYTES} bytes`,
+    ],
   };
 }
 
 /**
- * The patch that makes `wanted` of `known`: null deletes, objects are merged, lists are replaced whole.
- * @returns undefined where both are the same
+ * The patch that turns `known` into `wanted`: null deletes, objects are merged, lists are replaced as one value.
+ * @returns undefined if both are equal
  */
 export function difference(known: Properties, wanted: Properties): Properties | undefined {
   const patch: Properties = {};
   for (const key of Object.keys(known)) if (!(key in wanted)) patch[key] = null;
   for (const [key, value] of Object.entries(wanted)) {
-    const before = known[key];
-    if (isDeepStrictEqual(before, value)) continue;
-    patch[key] = isMapping(before) && isMapping(value) ? difference(before, value) : value;
+    const previous = known[key];
+    if (isDeepStrictEqual(previous, value)) continue;
+    patch[key] = isMapping(previous) && isMapping(value) ? difference(previous, value) : value;
   }
   return Object.keys(patch).length > 0 ? patch : undefined;
 }

@@ -1,11 +1,11 @@
-import type { ModuleIdentity } from '#proto/workload.ts';
+import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 
-/** Shared access signatures, as IoT Hub and edgeHub take them ("Control access with SAS": sr, sig, se). */
+/** Shared access signatures of IoT Hub and edgeHub ("Control access with SAS": sr, sig, se). */
 
 export const resourceOf = ({ hub, device, module }: ModuleIdentity): string =>
   encodeURIComponent(`${hub}/devices/${device}/modules/${module}`);
 
-/** What is to be signed. @param until seconds since 1970 */
+/** The text to be signed. @param until expiry, in seconds since 1970 */
 export const textToSign = (resource: string, until: number): string => `${resource}\n${until}`;
 
 /** @param digest base64, of `textToSign` */

@@ -1,39 +1,41 @@
-/** How long what takes, in ms. */
+import { backoffMs } from '#proto/async/backoff.ts';
+import { ANSWER_MS } from '../methods/method.ts';
+
+/** Times of the connection to edgeHub. */
 export type Timing = {
-  /** A signature of the module's lasts so long. */
-  token: number;
-  /** A new session begins so long before that. */
-  margin: number;
-  connect: number;
-  keepalive: number;
-  /** edgeHub itself waits up to 100 s for its upstream before it answers from its store. */
-  reply: number;
-  /** Between looks at the twin where nothing was told: what edgeHub missed, it never tells. */
-  resync: number;
-  /** Patches that come together are one reason to look. */
-  debounce: number;
-  /** Of a direct method: the caller's own default is 30 s, and nobody tells us of another. */
-  method: number;
-  /** Between attempts, doubling from the one to the other, with jitter. */
-  leastPause: number;
-  mostPause: number;
+  /** Lifetime of a signature of the module. */
+  tokenMs: number;
+  /** Time before the end of a signature at which a new session starts. */
+  marginMs: number;
+  connectMs: number;
+  keepaliveMs: number;
+  /** Max wait for a reply. edgeHub itself waits up to 100 s for its upstream before it answers from its store. */
+  replyMs: number;
+  /** Poll interval of the twin without any patch: edgeHub never sends a patch that it missed. */
+  resyncMs: number;
+  /** Debounce: patches within this time cause one read of the twin. */
+  debounceMs: number;
+  /** Max time of a direct method that does not keep to `ANSWER_MS` itself. */
+  methodMs: number;
+  /** Backoff between attempts: doubles from `minBackoffMs` to `maxBackoffMs`, with jitter. */
+  minBackoffMs: number;
+  maxBackoffMs: number;
 };
 
 export const TIMING: Timing = {
-  token: 3_600_000,
-  margin: 900_000,
-  connect: 20_000,
-  keepalive: 60_000,
-  reply: 120_000,
-  resync: 300_000,
-  debounce: 100,
-  method: 25_000,
-  leastPause: 500,
-  mostPause: 30_000,
+  tokenMs: 3_600_000,
+  marginMs: 900_000,
+  connectMs: 20_000,
+  keepaliveMs: 60_000,
+  replyMs: 120_000,
+  resyncMs: 300_000,
+  debounceMs: 100,
+  methodMs: ANSWER_MS + 2_000,
+  minBackoffMs: 500,
+  maxBackoffMs: 30_000,
 };
 
-/** @param failures in a row, from 1 on */
-export function pauseAfter(failures: number, { leastPause, mostPause }: Timing): number {
-  const full = Math.min(mostPause, leastPause * 2 ** Math.min(failures - 1, 20));
-  return full * (0.5 + Math.random() / 2);
+/** @param failures count of consecutive failures, from 1 */
+export function pauseAfter(failures: number, { minBackoffMs, maxBackoffMs }: Timing): number {
+  return backoffMs(failures, { firstMs: minBackoffMs, maxMs: maxBackoffMs });
 }

@@ -11,13 +11,13 @@ export const patchReported = (id: string): string => `$iothub/twin/PATCH/propert
 export const answerMethod = (id: string, status: number): string =>
   `$iothub/methods/res/${status}/?$rid=${id}`;
 
-export type Heard =
+export type TwinMessage =
   | { kind: 'reply'; status: number; id: string }
   | { kind: 'desired' }
   | { kind: 'method'; name: string; id: string };
 
-/** @returns undefined for what is none of these */
-export function topicOf(topic: string): Heard | undefined {
+/** @returns undefined for any other topic */
+export function topicOf(topic: string): TwinMessage | undefined {
   const [path = '', query = ''] = topic.split('?');
   const id = new URLSearchParams(query).get('$rid');
   if (path.startsWith('$iothub/twin/PATCH/properties/desired/')) return { kind: 'desired' };

@@ -1,50 +1,63 @@
-import type { Log } from '#proto/bus.ts';
-import { clip } from '#proto/clip.ts';
-import { Fault, MAX_REASON } from '#proto/fault.ts';
-import type { Session } from '#proto/status.ts';
-import type { Workload } from '#proto/workload.ts';
-import type { Method } from '../methods/method.ts';
-import type { ModuleTwin } from '../module.ts';
-import type { Found } from '../source.ts';
-import { type Clock, Conversation, type Standing, systemClock } from './conversation.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { Workload } from '#proto/iot-edge/workload.ts';
+import type { TwinSession } from '#proto/status/status.ts';
+import type { DirectMethod } from '../methods/method.ts';
+import type { SourceState } from '../source/source.ts';
+import { Conversation, systemClock, type TwinClock, type TwinDelegate } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';
 import { connectHub, type Hub, type HubOptions } from './hub.ts';
-import { keepLastGood, readLastGood } from './last-good.ts';
+import { readLastGood, storeLastGood } from './last-good.ts';
+import type { ModuleTwin } from './module-twin.ts';
 import { resourceOf, signature, textToSign } from './sas.ts';
 import { pauseAfter, TIMING, type Timing } from './timing.ts';
 
+/**
+ * The module twin of a layer, over edgeHub: MQTT on the documented topics of IoT Hub (topics.ts).
+ *
+ * `EdgeTwin` runs sessions, one after another, until it is disposed. A session has its own signature (sas.ts) and trust
+ * bundle. It connects and subscribes (hub.ts), and runs a conversation (conversation.ts): it reads the desired
+ * properties (desired.ts) and reports differences (reported-rules.ts). Meanwhile, direct methods are answered
+ * (answer.ts). A session ends before its signature expires, or with the connection. After a failure, the next one
+ * starts with backoff (timing.ts).
+ *
+ * Each new document goes to the handlers. A document in force is stored (last-good.ts): the next start begins with it,
+ * without a hub.
+ */
+
 export type TwinOptions = {
   workload: Workload;
-  /** The data volume, where the last good document is kept, and where relative paths of documents start. */
+  /** The data volume: it stores the last good document, and relative paths of documents start there. */
   dataFolder: string;
-  methods: ReadonlyMap<string, Method>;
+  methods: ReadonlyMap<string, DirectMethod>;
   log: Log;
   timing?: Partial<Timing>;
-  clock?: Clock;
-  /** For a hub that is reached in another way. */
+  clock?: TwinClock;
+  /** Replaces `connectHub`. */
   connect?: (options: HubOptions) => Promise<Hub>;
 };
 
 /**
- * The twin of this module, over edgeHub: sessions one after another, each with a signature and trust of its own, for
- * as long as the layer runs. It starts with the last good document, and needs no hub for that.
+ * Starts the twin of this module. It begins with the last good document, which needs no hub, and runs until it is
+ * disposed.
  */
 export function startTwin(options: TwinOptions): ModuleTwin {
   return new EdgeTwin(options);
 }
 
-class EdgeTwin implements ModuleTwin, Standing {
+class EdgeTwin implements ModuleTwin, TwinDelegate {
   readonly name = 'the module twin';
   readonly #options: TwinOptions;
   readonly #timing: Timing;
-  readonly #clock: Clock;
+  readonly #clock: TwinClock;
   readonly #end = new AbortController();
   readonly #running: Promise<void>;
-  #session: Session;
-  #handlers = new Set<(found: Found) => boolean | undefined>();
+  #session: TwinSession;
+  #handlers = new Set<(document: SourceState) => boolean | undefined>();
   #desired: Desired | undefined;
-  /** The document of `#desired` is in force, and is kept. */
-  #kept = false;
+  /** The document of `#desired` is in force and stored. */
+  #stored = false;
   #conversation: Conversation | undefined;
   wanted: Properties | undefined;
 
@@ -56,13 +69,13 @@ class EdgeTwin implements ModuleTwin, Standing {
     this.#running = this.#run().catch((err) => options.log.error({ err }, 'the module twin has failed'));
   }
 
-  get session(): Session {
+  get session(): TwinSession {
     return this.#session;
   }
 
-  watch(handler: (found: Found) => boolean | undefined): Disposable {
+  watch(handler: (document: SourceState) => boolean | undefined): Disposable {
     this.#handlers.add(handler);
-    if (this.#desired) handler(this.#found(this.#desired));
+    if (this.#desired) handler(this.#document(this.#desired));
     return { [Symbol.dispose]: () => void this.#handlers.delete(handler) };
   }
 
@@ -71,19 +84,24 @@ class EdgeTwin implements ModuleTwin, Standing {
     this.#conversation?.wantedChanged();
   }
 
-  /** The same document is no news, whatever its version; a lower version is one of a module that was made anew. */
+  /** Ignores a version that is in force and stored. A lower version means that the module was created again. */
   async take(desired: Desired): Promise<void> {
     const { log } = this.#options;
-    const before = this.#desired;
-    const same = before?.text === desired.text;
-    if (same && before.version === desired.version && this.#kept) return;
-    if (before && desired.version < before.version) {
-      log.warn({ before: before.version, version: desired.version }, 'the desired properties began anew');
+    const previous = this.#desired;
+    const isSame = previous?.text === desired.text;
+    if (isSame && previous.version === desired.version && this.#stored) return;
+    if (previous && desired.version < previous.version) {
+      log.warn(
+        { before: previous.version, version: desired.version },
+        'the desired properties have a lower version; the module was created again',
+      );
     }
     this.#desired = desired;
-    const found = this.#found(desired);
-    this.#kept = [...this.#handlers].map((handler) => handler(found)).some((good) => good === true);
-    if (this.#kept) await this.#keep(desired);
+    const document = this.#document(desired);
+    this.#stored = [...this.#handlers]
+      .map((handler) => handler(document))
+      .some((isInForce) => isInForce === true);
+    if (this.#stored) await this.#store(desired);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,19 +109,16 @@ class EdgeTwin implements ModuleTwin, Standing {
     await this.#running;
   }
 
-  async #keep(desired: Desired): Promise<void> {
+  async #store(desired: Desired): Promise<void> {
     try {
-      await keepLastGood(this.#options.dataFolder, desired);
+      await storeLastGood(this.#options.dataFolder, desired);
     } catch (err) {
-      this.#kept = false;
-      this.#options.log.warn(
-        { err },
-        'the desired properties could not be kept; trying again with the next look',
-      );
+      this.#stored = false;
+      this.#options.log.warn({ err }, 'failed to store the desired properties; retrying after the next read');
     }
   }
 
-  #found({ version, text }: Desired): Found {
+  #document({ version, text }: Desired): SourceState {
     return { text, folder: this.#options.dataFolder, version };
   }
 
@@ -111,36 +126,37 @@ class EdgeTwin implements ModuleTwin, Standing {
     const { log, dataFolder } = this.#options;
     const last = await readLastGood(dataFolder);
     if (last) {
-      log.info({ version: last.version }, 'starts with the desired properties that were in force last');
+      log.info({ version: last.version }, 'starting with the last applied desired properties');
       await this.take(last);
-    } else log.info({}, 'waits for the first desired properties');
+    } else log.info({}, 'waiting for the first desired properties');
     const { signal } = this.#end;
     for (let failures = 0; !signal.aborted; ) {
-      const began = this.#clock.running();
-      const why = await this.#once();
+      const started = this.#clock.running();
+      const why = await this.#runSession();
       if (signal.aborted) break;
-      const lived = this.#session.connected && this.#clock.running() - began >= this.#timing.mostPause;
-      failures = why === RENEWAL || lived ? 0 : failures + 1;
+      const isStable =
+        this.#session.connected && this.#clock.running() - started >= this.#timing.maxBackoffMs;
+      failures = why === RENEWAL || isStable ? 0 : failures + 1;
       if (why !== RENEWAL)
-        this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON) };
-      // Two that claim to be the same module throw each other out: neither may come back at once, again and again.
+        this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON_LENGTH) };
+      // Two clients with one module identity disconnect each other: neither may reconnect repeatedly without delay.
       const ms = failures === 0 ? 0 : pauseAfter(failures, this.#timing);
-      if (why === RENEWAL) log.debug({}, 'a new session begins before the signature ends');
-      else log.warn({ reason: why, ms: Math.round(ms) }, 'no session with edgeHub; trying again');
+      if (why === RENEWAL) log.debug({}, 'renewing the session before the signature expires');
+      else log.warn({ reason: why, ms: Math.round(ms) }, 'no session with edgeHub; retrying');
       await this.#clock.sleep(ms, signal);
     }
   }
 
-  /** One session. @returns why it ended; never throws */
-  async #once(): Promise<string> {
+  /** Runs one session. Never throws. @returns the reason why it ended */
+  async #runSession(): Promise<string> {
     const { workload, log, methods, connect = connectHub } = this.#options;
-    const { token, margin } = this.#timing;
+    const { tokenMs, marginMs } = this.#timing;
     const over = new AbortController();
     const signal = AbortSignal.any([this.#end.signal, over.signal]);
     let renewing = false;
     try {
       const ca = await workload.trustBundle(signal);
-      const ends = this.#clock.now() + token;
+      const ends = this.#clock.now() + tokenMs;
       const until = Math.floor(ends / 1_000);
       const resource = resourceOf(workload.identity);
       const digest = await workload.sign(textToSign(resource, until), signal);
@@ -155,9 +171,9 @@ class EdgeTwin implements ModuleTwin, Standing {
         onPatch: conversation.patched,
         signal,
       });
-      conversation.onLook = () => this.#connected();
+      conversation.onRead = () => this.#connected();
       this.#conversation = conversation;
-      const renewal = this.#clock.sleep(Math.max(0, ends - margin - this.#clock.now()), signal).then(() => {
+      const renewal = this.#clock.sleep(Math.max(0, ends - marginMs - this.#clock.now()), signal).then(() => {
         renewing = !signal.aborted;
         over.abort();
       });
@@ -185,4 +201,4 @@ class EdgeTwin implements ModuleTwin, Standing {
   }
 }
 
-const RENEWAL = 'the signature ends soon';
+const RENEWAL = 'the signature expires soon';

@@ -1,24 +1,28 @@
 import { Type } from '@sinclair/typebox';
-import { passwordToRotate, rotateToken, showToken, TokenName } from '#proto/accounts.ts';
-import type { Bus, Log } from '#proto/bus.ts';
-import { ChildName, deactivateChild } from '#proto/children.ts';
-import { Fault } from '#proto/fault.ts';
-import { durationOf } from '#proto/quantities.ts';
-import { type Method, method } from './method.ts';
+import { passwordToRotate, rotateToken, showToken, TokenName } from '#proto/accounts/accounts.ts';
+import { ChildName, deactivateChild } from '#proto/accounts/children.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { durationOf } from '#proto/document/quantities.ts';
+import { type DirectMethod, method } from './method.ts';
 
 const Deactivate = Type.Object(
   { child: Type.String({ pattern: ChildName.pattern as string, description: 'the name of a layer below' }) },
   { additionalProperties: false },
 );
 
-/** Frees the place of a layer below for another instance. Faults: `account-unknown`. */
-export function deactivateMethod(bus: Pick<Bus, 'call'>, log: Log): Method {
+/** Deactivates a layer below, so that another instance of it can be activated. Faults: `account-unknown`. */
+export function deactivateMethod(bus: BusCaller, log: Log): DirectMethod {
   return method(Deactivate, log, async ({ child }, signal) => {
-    const { was } = await bus.call(deactivateChild, { name: child }, { signal });
-    // One that was never active has a token at least; a name that nobody has is a mistake.
-    if (!was) await bus.call(showToken, { name: child }, { signal });
-    const before = was && { instance: was.instance, since: new Date(was.since).toISOString() };
-    return { status: 200, payload: { child, active: was !== undefined, ...(before && { was: before }) } };
+    const { previous } = await bus.call(deactivateChild, { name: child }, { signal });
+    // A layer that was never activated has at least a token; an unknown name is a mistake.
+    if (!previous) await bus.call(showToken, { name: child }, { signal });
+    const before = previous && { instance: previous.instance, since: new Date(previous.since).toISOString() };
+    return {
+      status: 200,
+      payload: { child, active: previous !== undefined, ...(before && { was: before }) },
+    };
   });
 }
 
@@ -38,18 +42,18 @@ const Rotate = Type.Object(
 );
 
 /**
- * Makes a password anew, and says it this once. Of a token that the document declares, only the document does.
+ * Generates a new password of a token and returns it, this once. Only the document changes a token that it declares.
  * Faults: `account-unknown`, `denied`.
  */
-export function rotateMethod(bus: Pick<Bus, 'call'>, log: Log): Method {
-  return method(Rotate, log, async ({ token: name, expires: until, password: wanted }, signal) => {
+export function rotateMethod(bus: BusCaller, log: Log): DirectMethod {
+  return method(Rotate, log, async ({ token: name, expires: until, password: requested }, signal) => {
     const expires = until === undefined ? undefined : instantOf(until, Date.now());
     const before = await bus.call(showToken, { name }, { signal });
-    const password = wanted ?? passwordToRotate(before, Date.now());
+    const password = requested ?? passwordToRotate(before, Date.now());
     const query = { name, password, ...(expires !== undefined && { expires }) };
-    const made = await bus.call(rotateToken, query, { signal });
+    const rotated = await bus.call(rotateToken, query, { signal });
     const end = expires === undefined ? {} : { expires: new Date(expires).toISOString() };
-    return { status: 200, payload: { token: name, name: made.name, password: made.password, ...end } };
+    return { status: 200, payload: { token: name, name: rotated.name, password: rotated.password, ...end } };
   });
 }
 

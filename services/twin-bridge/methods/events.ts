@@ -1,17 +1,18 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus.ts';
-import type { Past } from '#proto/history.ts';
-import { type Method, method } from './method.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { Past } from '#proto/bus/history.ts';
+import type { HistoryReader } from '#proto/bus/roles.ts';
+import { type DirectMethod, method } from './method.ts';
 
-/** A direct method answers 128 KiB at most, with all that is around the payload. */
-const MOST_BYTES = 100_000;
+/** Max size of the events in an answer, in bytes. An answer has at most 128 KiB, including all around the payload. */
+const MAX_BYTES = 100_000;
 const DEFAULT_COUNT = 50;
-/** Where nothing is said of since when: of so many events before now, the last ones. */
-const LOOKED_AT = 2_000;
-/** What was read by then is answered, in ms. */
+/** Max events that are read from the end of the history if `since` is not given. */
+const MAX_SCANNED = 2_000;
+/** Max time to read events, in ms. The answer then has the events read so far. */
 const READ_MS = 15_000;
 
-const Wanted = Type.Object(
+const Payload = Type.Object(
   {
     count: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 500, description: 'a whole number from 1 to 500' }),
@@ -35,43 +36,43 @@ const Wanted = Type.Object(
   { additionalProperties: false },
 );
 
-type Told = { sequence: number } & Record<string, unknown>;
+type ShownEvent = { sequence: number } & Record<string, unknown>;
 
 /**
- * What has happened here and below. With `since`, the first `count` from there on, and `next` where there is more;
- * else the last `count`. Fewer where they would be too long.
+ * Events of this layer and of the layers below. With `since`: the first `count` events from there, and `next` if more
+ * follow. Without it: the last `count` events. Fewer if they exceed `MAX_BYTES`.
  */
-export function eventsMethod(bus: Pick<Bus, 'history' | 'archive'>, log: Log): Method {
-  return method(Wanted, log, async ({ count = DEFAULT_COUNT, types, since }, signal) => {
-    const ahead = since !== undefined;
-    const from = ahead ? startOf(since, Date.now()) : await lately(bus);
-    const until = AbortSignal.any([signal, AbortSignal.timeout(READ_MS)]);
-    const found: Told[] = [];
+export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
+  return method(Payload, log, async ({ count = DEFAULT_COUNT, types, since }, signal) => {
+    const isForward = since !== undefined;
+    const from = isForward ? startOf(since, Date.now()) : await findRecentStart(bus);
+    const either = AbortSignal.any([signal, AbortSignal.timeout(READ_MS)]);
+    const events: ShownEvent[] = [];
     let bytes = 0;
     let next: number | undefined;
-    for await (const past of bus.history({ since: from, signal: until })) {
+    for await (const past of bus.history({ since: from, signal: either })) {
       if ('gap' in past || !isWanted(past, types)) continue;
-      const told = toldOf(past);
-      const size = Buffer.byteLength(JSON.stringify(told));
-      if (size > MOST_BYTES) continue;
-      if (ahead && (found.length === count || bytes + size > MOST_BYTES)) {
+      const shown = shownOf(past);
+      const size = Buffer.byteLength(JSON.stringify(shown));
+      if (size > MAX_BYTES) continue;
+      if (isForward && (events.length === count || bytes + size > MAX_BYTES)) {
         next = past.sequence;
         break;
       }
-      found.push(told);
+      events.push(shown);
       bytes += size;
-      while (found.length > count || bytes > MOST_BYTES) {
-        bytes -= Buffer.byteLength(JSON.stringify(found.shift()));
+      while (events.length > count || bytes > MAX_BYTES) {
+        bytes -= Buffer.byteLength(JSON.stringify(events.shift()));
       }
     }
     signal.throwIfAborted();
-    return { status: 200, payload: { events: found, ...(next !== undefined && { next }) } };
+    return { status: 200, payload: { events, ...(next !== undefined && { next }) } };
   });
 }
 
-async function lately(bus: Pick<Bus, 'archive'>): Promise<number> {
-  const { first, last } = await bus.archive.kept();
-  return Math.max(first, last - LOOKED_AT);
+async function findRecentStart(bus: HistoryReader): Promise<number> {
+  const { first, last } = await bus.archive.bounds();
+  return Math.max(first, last - MAX_SCANNED);
 }
 
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -89,7 +90,7 @@ type Event = Extract<Past, { event: unknown }>;
 const isWanted = ({ event: { type } }: Event, types: string[] | undefined) =>
   !types || types.some((wanted) => type === `terrace.${wanted}` || type.startsWith(`terrace.${wanted}.`));
 
-const toldOf = ({ sequence, event: { type, time, layer, data }, child }: Event): Told => ({
+const shownOf = ({ sequence, event: { type, time, layer, data }, child }: Event): ShownEvent => ({
   sequence,
   type: type.replace(/^terrace\./, ''),
   time,

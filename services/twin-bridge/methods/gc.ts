@@ -1,25 +1,29 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus.ts';
-import { collectGarbage } from '#proto/upkeep.ts';
-import { type Method, method } from './method.ts';
-import { soon } from './soon.ts';
+import { within } from '#proto/async/within.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
+import { collectGarbage } from '#proto/content/maintenance.ts';
+import { type DirectMethod, method } from './method.ts';
 
+/** Max wait for the result, in ms. */
 const WAIT_MS = 20_000;
 
-const Wanted = Type.Object(
+const Payload = Type.Object(
   {
-    dryRun: Type.Optional(Type.Boolean({ description: 'true or false: whether only to count' })),
-    wait: Type.Optional(Type.Boolean({ description: 'true or false: whether to wait for its end' })),
+    dryRun: Type.Optional(Type.Boolean({ description: 'true or false: whether to only count' })),
+    wait: Type.Optional(
+      Type.Boolean({ description: 'true or false: whether to wait until it has finished' }),
+    ),
   },
   { additionalProperties: false },
 );
 
-/** Garbage collection: 200 with what it took, 202 where it goes on. Faults: `busy`. */
-export function gcMethod(bus: Pick<Bus, 'call'>, log: Log, waitMs = WAIT_MS): Method {
-  return method(Wanted, log, async ({ dryRun = false, wait = true }, signal) => {
-    // It goes on in storage when nobody waits for it any more.
+/** Garbage collection: 200 with the result, 202 if it is still running. Faults: `busy`. */
+export function gcMethod(bus: BusCaller, log: Log, waitMs = WAIT_MS): DirectMethod {
+  return method(Payload, log, async ({ dryRun = false, wait = true }, signal) => {
+    // No signal: it continues in storage after the answer.
     const work = bus.call(collectGarbage, { dryRun });
-    const garbage = await soon(work, wait ? waitMs : 1_000, signal);
+    const garbage = await within(work, wait ? waitMs : 1_000, signal);
     return garbage
       ? { status: 200, payload: garbage }
       : { status: 202, payload: { state: 'Running', dryRun } };

@@ -1,39 +1,38 @@
 import type { Static, TObject } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { statusOf } from './statuses.ts';
 
-/** What a direct method answers: an HTTP-like status, and what is said as JSON. */
+/** Answer of a direct method: an HTTP-like status, and a payload for JSON. */
 export type MethodAnswer = { status: number; payload: unknown };
-export type Method = (payload: unknown, signal: AbortSignal) => Promise<MethodAnswer>;
+export type DirectMethod = (payload: unknown, signal: AbortSignal) => Promise<MethodAnswer>;
 
-/** IoT Hub's default time-out is 30 s, and nobody tells a module of another one: an answer is there before. */
+/** Max time of an answer, in ms. IoT Hub's default timeout is 30 s; a module does not learn of another one. */
 export const ANSWER_MS = 23_000;
 
 /**
- * A method whose payload has this form; an absent one is `{}`. What is wrong with a payload, and every fault, is
- * answered with a code of the faults and a sentence for a person.
+ * A method whose payload has this form; a missing payload is `{}`. An invalid payload and every fault is answered with
+ * a fault code and a sentence for an operator.
  */
 export function method<T extends TObject>(
   form: T,
   log: Log,
-  work: (wanted: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
+  work: (input: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
   answerMs = ANSWER_MS,
-): Method {
+): DirectMethod {
   const check = TypeCompiler.Compile(form);
   return async (payload, signal) => {
-    const wanted = payload ?? {};
-    if (!check.Check(wanted)) return refusal('malformed', complaintOf(form, [...check.Errors(wanted)][0]));
+    const input = payload ?? {};
+    if (!check.Check(input)) return refusal('malformed', complaintOf(form, [...check.Errors(input)][0]));
     const late = AbortSignal.timeout(answerMs);
     try {
-      return await work(wanted as Static<T>, AbortSignal.any([signal, late]));
+      return await work(input as Static<T>, AbortSignal.any([signal, late]));
     } catch (error) {
-      if (late.aborted)
-        return refusal('unavailable', `there was no answer in ${answerMs / 1_000} s: ask again`, 504);
+      if (late.aborted) return refusal('unavailable', `no answer within ${answerMs / 1_000} s: retry`, 504);
       if (Fault.is(error)) return refusal(error.code, error.message);
       if (!signal.aborted) log.error({ err: error }, 'a direct method failed');
-      return refusal('internal', 'the method failed; the log of the twin-bridge says why');
+      return refusal('internal', 'the method failed: see the log of the twin-bridge');
     }
   };
 }
@@ -46,7 +45,7 @@ const refusal = (code: Fault['code'], message: string, status = statusOf(code)):
 function complaintOf(form: TObject, error: { path: string; message: string; value: unknown } | undefined) {
   const fields = Object.keys(form.properties);
   const field = error?.path.slice(1).replaceAll('/', '.') ?? '';
-  const names = fields.length > 0 ? `the fields are ${fields.join(', ')}` : 'there are none';
+  const names = fields.length > 0 ? `the fields are ${fields.join(', ')}` : 'the method has no fields';
   if (field === '') return `the payload is not valid: write an object; ${names}`;
   const [first = field] = field.split('.');
   const known = form.properties[first];

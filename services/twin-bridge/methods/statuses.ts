@@ -1,6 +1,6 @@
-import type { FaultCode } from '#proto/fault.ts';
+import type { FaultCode } from '#proto/contract/fault.ts';
 
-/** The status of a direct method's answer, by fault; 500 for all that is not named. As HTTP has them. */
+/** Status of an answer by fault code, as in HTTP. 500 for all others. */
 const statuses: Partial<Record<FaultCode, number>> = {
   malformed: 400,
   'name-invalid': 400,

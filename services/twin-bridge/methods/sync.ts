@@ -1,62 +1,65 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus.ts';
-import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
-import { type Method, type MethodAnswer, method } from './method.ts';
-import { soon } from './soon.ts';
+import { within } from '#proto/async/within.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, EventListener, RoundTrip } from '#proto/bus/roles.ts';
+import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
+import { type DirectMethod, type MethodAnswer, method } from './method.ts';
 
-type PassBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
+type SyncBus = BusCaller & EventListener & RoundTrip;
 
-/** How long a pass is waited for before it is answered that it goes on, in ms. */
+/** Max wait for the end of a pass before the answer is 202, in ms. */
 const WAIT_MS = 20_000;
-const MOST_FAILURES = 10;
+const MAX_FAILURES = 10;
 
-const Wanted = Type.Object(
+const Payload = Type.Object(
   {
-    wait: Type.Optional(Type.Boolean({ description: 'true or false: whether to wait for its end' })),
-    now: Type.Optional(Type.Boolean({ description: 'true or false: whether it may leave the window' })),
+    wait: Type.Optional(
+      Type.Boolean({ description: 'true or false: whether to wait until it has finished' }),
+    ),
+    now: Type.Optional(Type.Boolean({ description: 'true or false: whether to run outside the window' })),
   },
   { additionalProperties: false },
 );
 
 /**
- * One pass, of what may have changed (`sync`) or of everything (`resync`). 200 with what it came to, 202 with its id
- * where it goes on. Faults: those of `startPass`.
+ * One pass over what may have changed (`sync`) or over everything (`resync`). 200 with its result, 202 with its id if
+ * it is still running. Faults: those of `startPass`.
  */
-export function syncMethod(bus: PassBus, log: Log, full: boolean, waitMs = WAIT_MS): Method {
-  return method(Wanted, log, async ({ wait = true, now }, signal) => {
-    const wish = { ...(full && { full }), ...(now && { now }) };
+export function syncMethod(bus: SyncBus, log: Log, full: boolean, waitMs = WAIT_MS): DirectMethod {
+  return method(Payload, log, async ({ wait = true, now }, signal) => {
+    const request = { ...(full && { full }), ...(now && { now }) };
     using passes = new Passes(bus);
     await bus.flush();
     for (const end = performance.now() + waitMs; ; ) {
-      const { pass } = await bus.call(startPass, wish, { signal });
-      const result = wait ? await soon(passes.end(pass), end - performance.now(), signal) : undefined;
+      const { pass } = await bus.call(startPass, request, { signal });
+      const result = wait ? await within(passes.end(pass), end - performance.now(), signal) : undefined;
       if (!result) return { status: 202, payload: { pass, state: 'Syncing' } };
-      // One that gave way to another configuration has done nothing that was asked for.
-      if (result.ended !== 'configuration') return done(result);
+      // A pass that was superseded by a new configuration has done nothing of the request.
+      if (result.ended !== 'configuration') return answerOf(result);
     }
   });
 }
 
-/** Hears how passes end. */
+/** Collects the results of passes. */
 class Passes implements Disposable {
   readonly #results = new Map<string, PassResult>();
   readonly #unlisten: () => void;
-  #heard = () => {};
+  #onResult = () => {};
 
-  constructor(bus: Pick<PassBus, 'listen'>) {
+  constructor(bus: EventListener) {
     this.#unlisten = bus.listen(passFinished, ({ data }) => {
       this.#results.set(data.pass, data);
-      this.#heard();
+      this.#onResult();
     });
   }
 
   end(pass: string): Promise<PassResult> {
     return new Promise((resolve) => {
-      this.#heard = () => {
+      this.#onResult = () => {
         const result = this.#results.get(pass);
         if (result) resolve(result);
       };
-      this.#heard();
+      this.#onResult();
     });
   }
 
@@ -65,7 +68,7 @@ class Passes implements Disposable {
   }
 }
 
-function done({ failures, ...result }: PassResult): MethodAnswer {
-  const some = failures.slice(0, MOST_FAILURES);
+function answerOf({ failures, ...result }: PassResult): MethodAnswer {
+  const some = failures.slice(0, MAX_FAILURES);
   return { status: 200, payload: { ...result, state: result.ok ? 'Succeeded' : 'Failed', failures: some } };
 }

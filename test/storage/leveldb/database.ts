@@ -2,19 +2,20 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
-import { isNoted } from '../../../services/storage/changes.ts';
 import { type Examined, examine } from '../../../services/storage/leveldb/examine.ts';
 import type { MayLack } from '../../../services/storage/leveldb/log-verdict.ts';
 import type { WriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
+import { mayBeUnsynced } from '../../../services/storage/metadata/batch-changes.ts';
 
-export const isSynced = ({ changes }: WriteBatch): boolean => changes.some((change) => !isNoted(change));
+export const isSynced = ({ changes }: WriteBatch): boolean =>
+  changes.some((change) => !mayBeUnsynced(change));
 
-export const look = (folder: string, mayLack: MayLack): Promise<Examined> =>
+export const examineFolder = (folder: string, mayLack: MayLack): Promise<Examined> =>
   examine(folder, { mayLack, isSynced });
 
 export type Batch = { sync: boolean; entries: [key: string, value: unknown][] };
 
-/** A LevelDB as a process leaves it that was killed: some tables, and a log with all that came after them. */
+/** A LevelDB whose process was killed: some tables, and a log with the later batches. */
 export class KilledDatabase implements AsyncDisposable {
   readonly #root: string;
   readonly folder: string;
@@ -50,7 +51,7 @@ export class KilledDatabase implements AsyncDisposable {
     return join(this.folder, names.at(-1) as string);
   }
 
-  /** The same, with one of its files changed, for as long as `work` takes. */
+  /** Runs `work` on the database with one of its files changed. */
   async with<T>(
     path: string,
     change: (bytes: Buffer) => Buffer | undefined,

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
-import { manifestDeleted, storageStarted, tagMoved } from '#proto/content.ts';
-import type { Log } from '#proto/log.ts';
-import { notificationsOf, type Webhook } from '#proto/notifications.ts';
-import { type WebhookStatus, webhookStatus } from '#proto/webhooks.ts';
-import { TIMES } from '../../../services/syncer/notify/teller.ts';
-import { keyOf, Webhooks } from '../../../services/syncer/notify/webhooks.ts';
-import { until } from '../../gateway/layer.ts';
+import { manifestDeleted, storageStarted, tagMoved } from '#proto/content/content-events.ts';
+import type { Log } from '#proto/contract/log.ts';
+import { notificationsOf, type Webhook } from '#proto/document/notifications.ts';
+import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
+import { TIMES } from '../../../services/syncer/notify/delivery.ts';
+import { receiverKey, WebhookTasks } from '../../../services/syncer/notify/webhooks.ts';
 import { connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
+import { until } from '../../support/until.ts';
 
 export const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
-const FAST = { ...TIMES, gatherMs: 10, lookMs: 1_000, soonMs: 50, parkedMs: 400, waitAfter: () => 30 };
+const FAST = { ...TIMES, gatherMs: 10, pollMs: 1_000, soonMs: 50, parkedMs: 400, deliveryWait: () => 30 };
 
-/** Webhooks of one layer: a real bus, real storage that keeps their places, and events of content that never was. */
+/** The webhooks of one layer, with a real bus, real storage for their places, and events without content. */
 export async function notifyRig(...first: Webhook[]) {
   const stack = new AsyncDisposableStack();
   const buses = await connectAll();
@@ -22,10 +22,10 @@ export async function notifyRig(...first: Webhook[]) {
   const line = (fields: object, text: string) => void lines.push(`${JSON.stringify(fields)} ${text}`);
   const log: Log = { ...quiet, info: line, warn: line, error: line };
   let receivers = notificationsOf({ webhooks: first }).webhooks;
-  // As storage says it at its start.
+  // As storage does at its start.
   buses.storage.publish(storageStarted, {});
-  let said = 1;
-  let running: { webhooks: Webhooks; end: AbortController } | undefined;
+  let published = 1;
+  let running: { webhooks: WebhookTasks; end: AbortController } | undefined;
   const { syncer } = buses;
   const rig = {
     buses,
@@ -34,12 +34,12 @@ export async function notifyRig(...first: Webhook[]) {
     lines,
     start(more: { times?: typeof TIMES; answerMs?: number } = {}) {
       const end = new AbortController();
-      const led = { call: syncer.call.bind(syncer) };
-      const means = { bus: syncer, led, receivers: () => receivers, layer: 'test', log, times: FAST };
-      running = { webhooks: new Webhooks({ ...means, ...more }, end.signal), end };
+      const fencedBus = { call: syncer.call.bind(syncer) };
+      const deps = { bus: syncer, fencedBus, receivers: () => receivers, layer: 'test', log, times: FAST };
+      running = { webhooks: new WebhookTasks({ ...deps, ...more }, end.signal), end };
     },
     async stop() {
-      running?.end.abort(new Error('over'));
+      running?.end.abort(new Error('the test is over'));
       await running?.webhooks.ended();
       running = undefined;
     },
@@ -49,22 +49,22 @@ export async function notifyRig(...first: Webhook[]) {
     },
     async push(...tags: string[]) {
       for (const tag of tags) {
-        said += 1;
+        published += 1;
         buses.storage.publish(tagMoved, { repository: 'app', tag, digest: digestOf(tag) });
       }
       await this.stored();
     },
-    async forget(...tags: string[]) {
+    async deleteManifests(...tags: string[]) {
       for (const tag of tags) {
-        said += 1;
+        published += 1;
         buses.storage.publish(manifestDeleted, { repository: 'app', digest: digestOf(tag) });
       }
       await this.stored();
     },
-    /** Resolves when the stream has all that was said. */
-    stored: () => until(() => buses.storage.stored()?.id === `storage-test-${said}`),
+    /** Resolves when the stream has all published events. */
+    stored: () => until(() => buses.storage.stored()?.id === `storage-test-${published}`),
     status: async (index = 0): Promise<WebhookStatus | undefined> =>
-      (await syncer.get(webhookStatus, keyOf(receivers[index]!)))?.value,
+      (await syncer.get(webhookStatus, receiverKey(receivers[index]!)))?.value,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
   stack.defer(() => rig.stop());

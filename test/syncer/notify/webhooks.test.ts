@@ -5,21 +5,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'nats';
-import { Fault } from '#proto/fault.ts';
-import { historyLost } from '#proto/history.ts';
-import { webhookChanged } from '#proto/webhooks.ts';
-import { until } from '../../gateway/layer.ts';
+import { historyLost } from '#proto/bus/history.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { webhookChanged } from '#proto/status/webhooks.ts';
 import { Authority } from '../../support/certificates.ts';
-import { ConnectProxy } from '../../support/connect-proxy.ts';
-import { patience } from '../../support/patience.ts';
+import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
 import { type Answer, TestReceiver } from '../../support/receiver.ts';
+import { patience, until } from '../../support/until.ts';
 import { notifyRig } from './rig.ts';
 
-/** What receivers of a few lines are told, whatever they answer. */
+/** Deliveries to `TestReceiver`, with any answer. */
 
 let folder: string;
 let secretFile: string;
-const SECRET = 'a secret that nobody says';
+const SECRET = 'a secret of this test';
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'terrace-webhooks-'));
   secretFile = join(folder, 'secret');
@@ -30,19 +29,19 @@ after(() => rm(folder, { recursive: true }));
 const tags = (count: number, from = 1) => Array.from({ length: count }, (_, index) => `t${from + index}`);
 const subjects = (...names: string[]) => names.map((name) => `app:${name}`);
 
-test('what the patterns select is told in order, as CloudEvents that are signed', async () => {
+test('the selected events are delivered in order, as signed CloudEvents', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url, secretFile, match: ['app:*:push', '*@*:delete'] });
   rig.start();
   await rig.push('a', 'b');
-  await rig.forget('a');
+  await rig.deleteManifests('a');
   await rig.push('c');
-  await receiver.takes(4);
+  await receiver.untilAccepted(4);
   assert.deepEqual(
-    receiver.taken.map(({ event }) => event.type),
+    receiver.accepted.map(({ event }) => event.type),
     ['terrace.tag.moved', 'terrace.tag.moved', 'terrace.manifest.deleted', 'terrace.tag.moved'],
   );
-  for (const { headers, body, path, event } of receiver.taken) {
+  for (const { headers, body, path, event } of receiver.accepted) {
     assert.equal(path, '/events?of=test');
     assert.match(String(headers['content-type']), /^application\/cloudevents\+json\b/);
     assert.equal(event.specversion, '1.0');
@@ -55,7 +54,7 @@ test('what the patterns select is told in order, as CloudEvents that are signed'
   }
 });
 
-test('whatever fails is told again with the same id, before anything else; a slow one holds up no other', async () => {
+test('a failed delivery is retried with the same id before later events, and a slow webhook delays no other', async () => {
   await using receiver = await TestReceiver.start();
   await using slow = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url }, { url: slow.url });
@@ -67,35 +66,35 @@ test('whatever fails is told again with the same id, before anything else; a slo
     { status: 307, headers: { location: `${receiver.url}&moved` } },
     404,
   ];
-  const left = [...answers];
-  receiver.answer = ({ event }) => (event.subject === 'app:b' ? (left.shift() ?? 200) : 202);
+  const remaining = [...answers];
+  receiver.answer = ({ event }) => (event.subject === 'app:b' ? (remaining.shift() ?? 200) : 202);
   const held = Promise.withResolvers<Answer>();
   slow.answer = () => held.promise;
   rig.start({ answerMs: patience() });
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   await rig.stop();
-  // So soon that the one that hangs is told again soon, too.
+  // Short, so that the delivery without an answer is retried soon.
   rig.start({ answerMs: patience(150) });
   await rig.push('b', 'c');
-  await receiver.takes(3);
+  await receiver.untilAccepted(3);
   assert.deepEqual(receiver.subjects, subjects('a', 'b', 'c'));
-  const attempts = receiver.came.filter(({ event }) => event.subject === 'app:b');
+  const attempts = receiver.deliveries.filter(({ event }) => event.subject === 'app:b');
   assert.equal(attempts.length, answers.length + 1);
   assert.equal(new Set(attempts.map(({ event, body }) => `${event.id} ${body}`)).size, 1);
-  assert.ok(receiver.came.every(({ path }) => path === '/events?of=test'));
-  assert.equal(slow.taken.length, 0);
+  assert.ok(receiver.deliveries.every(({ path }) => path === '/events?of=test'));
+  assert.equal(slow.accepted.length, 0);
   slow.answer = () => 200;
   held.resolve(200);
-  await slow.until(() => new Set(slow.subjects).size === 3, 'all of it told to the slow one');
+  await slow.until(() => new Set(slow.subjects).size === 3, 'all events at the slow receiver');
 });
 
-test('a receiver is away, and so are those who tell it: all is told in order and once when they are back', async () => {
+test('after the receiver and the syncer were stopped, all events are delivered once and in order', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push(...tags(3));
-  await receiver.takes(3);
+  await receiver.untilAccepted(3);
   await receiver.down();
   await rig.push(...tags(150, 4));
   await until(async () => (await rig.status())?.state === 'Failing');
@@ -107,21 +106,21 @@ test('a receiver is away, and so are those who tell it: all is told in order and
   await rig.storage.restart();
   await receiver.up();
   rig.start();
-  await receiver.takes(303);
+  await receiver.untilAccepted(303);
   assert.deepEqual(receiver.subjects, subjects(...tags(303)));
   await until(async () => (await rig.status())?.behind === 0);
   const status = await rig.status();
   assert.equal(status?.state, 'Online');
   assert.equal(status?.failure, undefined);
-  // Neither query nor secret are anybody's business.
-  assert.doesNotMatch(JSON.stringify([status, failing, rig.lines]), /of=test|whsec|nobody says/);
+  // Neither the query nor the secret is published or logged.
+  assert.doesNotMatch(JSON.stringify([status, failing, rig.lines]), /of=test|whsec|secret of this test/);
 });
 
-test('one that is gone is parked, which is said, and asked again later', async () => {
+test('a webhook whose receiver answers 410 is parked, is logged and published, and is retried later', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url, name: 'line' });
-  const said: string[] = [];
-  rig.buses.syncer.listen(webhookChanged, ({ data }) => void said.push(`${data.name} ${data.state}`));
+  const changes: string[] = [];
+  rig.buses.syncer.listen(webhookChanged, ({ data }) => void changes.push(`${data.name} ${data.state}`));
   receiver.answer = () => 410;
   rig.start();
   await until(async () => (await rig.status())?.state === 'Untried');
@@ -130,29 +129,29 @@ test('one that is gone is parked, which is said, and asked again later', async (
   assert.ok(rig.lines.some((line) => /"line".*410/.test(line)));
   await rig.push('b');
   receiver.answer = () => 200;
-  await receiver.takes(2);
+  await receiver.untilAccepted(2);
   assert.deepEqual(receiver.subjects, subjects('a', 'b'));
-  await until(() => said.length === 2);
-  assert.deepEqual(said, ['line Parked', 'line Online']);
+  await until(() => changes.length === 2);
+  assert.deepEqual(changes, ['line Parked', 'line Online']);
 });
 
-test('the bus comes back without its store: the receiver is told that some are lost, and then what happens', async () => {
+test('after the bus lost its store, the receiver receives a loss and then the new events', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push('a', 'b');
-  await receiver.takes(2);
+  await receiver.untilAccepted(2);
   await rig.buses.server.kill({ forget: true });
   await rig.buses.server.up();
   await rig.push('c');
-  await receiver.takes(4);
-  const [gap, next] = receiver.taken.slice(2);
+  await receiver.untilAccepted(4);
+  const [gap, next] = receiver.accepted.slice(2);
   assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
   assert.deepEqual(gap?.event.data, { from: 4, reason: 'lost' });
   assert.equal(next?.event.subject, 'app:c');
 });
 
-test('a question that nobody answered is no loss', async () => {
+test('an unanswered query of the stream does not count as a loss', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   const { archive } = rig.buses.syncer;
@@ -161,34 +160,34 @@ test('a question that nobody answered is no loss', async () => {
   archive.idAt = async () => {
     failed = true;
     archive.idAt = idAt;
-    throw new Fault('unavailable', 'storage.history.id was not answered in 6000 ms');
+    throw new Fault('unavailable', 'no answer to storage.history.id within 6000 ms');
   };
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   assert.deepEqual([receiver.subjects, failed], [subjects('a'), true]);
 });
 
-test('a new one is told from now on, a removed one nothing, one that matches other things goes on at its place', async () => {
+test('a new webhook starts now, a removed one ends, and one with new patterns continues at its place', async () => {
   await using receiver = await TestReceiver.start();
   await using other = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   rig.configure({ url: receiver.url, match: ['app:b:*', 'app:d:*'] }, { url: other.url });
   await until(async () => (await rig.status(1)) !== undefined);
   await rig.push('b', 'c');
-  await other.takes(2);
-  await receiver.takes(2);
+  await other.untilAccepted(2);
+  await receiver.untilAccepted(2);
   rig.configure({ url: receiver.url, match: ['app:b:*', 'app:d:*'] });
   await rig.push('d');
-  await receiver.takes(3);
+  await receiver.untilAccepted(3);
   assert.deepEqual(receiver.subjects, subjects('a', 'b', 'd'));
   assert.deepEqual(other.subjects, subjects('b', 'c'));
 });
 
-test('a certificate of a private authority is believed where it is named, and only there', async () => {
+test('a certificate of a private authority is trusted only by the webhook that names the authority', async () => {
   await using authority = await Authority.create();
   const { certificateFile, keyFile } = await authority.issue('receiver');
   const pair = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
@@ -199,18 +198,18 @@ test('a certificate of a private authority is believed where it is named, and on
   );
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   await until(async () => (await rig.status(1))?.state === 'Failing');
   assert.match((await rig.status(1))?.failure?.reason ?? '', /certificate/);
-  assert.equal(receiver.came.length, 1);
+  assert.equal(receiver.deliveries.length, 1);
 });
 
-test('what is not kept any more when a receiver is back is told as lost, once, and then what is there', async () => {
+test('a receiver that returns after events expired receives one loss and then the remaining events', async () => {
   await using receiver = await TestReceiver.start();
   await using rig = await notifyRig({ url: receiver.url });
   rig.start();
   await rig.push('a');
-  await receiver.takes(1);
+  await receiver.untilAccepted(1);
   await receiver.down();
   await rig.push('b', 'c');
   await until(async () => (await rig.status())?.state === 'Failing');
@@ -226,15 +225,15 @@ test('what is not kept any more when a receiver is back is told as lost, once, a
   await admin.close();
   await rig.push('d');
   await receiver.up();
-  await receiver.takes(3);
-  const [, gap, next] = receiver.taken;
+  await receiver.untilAccepted(3);
+  const [, gap, next] = receiver.accepted;
   assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
   const { from, reason } = gap!.event.data as { from: number; reason: string };
   assert.deepEqual([from, reason], [3, 'expired']);
   assert.equal(next?.event.subject, 'app:d');
 });
 
-test('a proxy that the environment names is used, and not for those that it leaves out', async () => {
+test('deliveries use the proxy of the environment, but not for hosts in `no_proxy`', async () => {
   await using authority = await Authority.create();
   const { certificateFile, keyFile } = await authority.issue('receiver');
   const pair = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
@@ -252,10 +251,10 @@ test('a proxy that the environment names is used, and not for those that it leav
       await using rig = await notifyRig({ url: receiver.url, caFile: authority.certificate });
       rig.start();
       await rig.push('a');
-      await receiver.takes(exempt ? 2 : 1);
+      await receiver.untilAccepted(exempt ? 2 : 1);
     }
   } finally {
     process.env = before;
   }
-  assert.deepEqual(proxy.asked, [`127.0.0.1:${receiver.port}`]);
+  assert.deepEqual(proxy.targets, [`127.0.0.1:${receiver.port}`]);
 });

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Digest, Tag } from '#proto/names.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
 import { Registry } from './model.ts';
 import { type ModelLayer, modelPass } from './model-pass.ts';
 
 /**
- * Layers in a chain and a fork below a cloud; clients change all of them while passes are under way, fail in the
- * middle and see what is no longer so. Whatever the history: once it is quiet, all agree and nothing is lost.
+ * Layers in chains and forks below a cloud. Clients change all of them while passes run, are killed, and act on stale
+ * views. After any such history, passes reach a state in which all layers agree, and no content is lost.
  */
 const digestOf = (text: string): Digest => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 const TAGS = ['a', 'b', 'c'];
@@ -18,7 +18,7 @@ const Rules = fc.record({
   mode: fc.constantFrom('ReadWrite' as const, 'ReadWrite' as const, 'ReadOnly' as const),
   conflict: fc.constantFrom('parent-wins' as const, 'layer-wins' as const),
 });
-/** Of each layer but the first the index of its parent: 0 is the cloud. */
+/** `parents`: the index of the parent of each layer; 0 is the cloud. */
 const Shape = fc.record({
   exactCloud: fc.boolean(),
   rules: fc.tuple(Rules, Rules, Rules, Rules),
@@ -32,7 +32,7 @@ class World {
   readonly deleted = new Set<Digest>();
   readonly busy = new Set<ModelLayer>();
   readonly #tape: number[];
-  readonly #said: string[] = [];
+  readonly #log: string[] = [];
   #serial = 0;
 
   constructor(
@@ -43,19 +43,19 @@ class World {
     this.#tape = [...tape];
     const all = [this.cloud];
     for (const [at, parent] of parents.entries()) {
-      const here = new Registry(`l${at + 1}`, true);
-      const above = this.layers[parent - 1];
-      const mode = above?.mode === 'ReadOnly' ? 'ReadOnly' : rules[at]!.mode;
-      this.layers.push({ here, parent: all[parent]!, ...rules[at]!, mode });
-      all.push(here);
+      const local = new Registry(`l${at + 1}`, true);
+      const parentLayer = this.layers[parent - 1];
+      const mode = parentLayer?.mode === 'ReadOnly' ? 'ReadOnly' : rules[at]!.mode;
+      this.layers.push({ local, parent: all[parent]!, ...rules[at]!, mode });
+      all.push(local);
     }
   }
 
-  get story(): string {
-    return this.#said.join('\n');
+  get history(): string {
+    return this.#log.join('\n');
   }
 
-  get open(): boolean {
+  get hasSteps(): boolean {
     return this.#tape.length > 0;
   }
 
@@ -63,75 +63,75 @@ class World {
     return (this.#tape.shift() ?? 0) % below;
   }
 
-  /** Between two steps of a pass. With nothing left on the tape, nothing happens. */
-  point = async (): Promise<void> => {
-    if (!this.open) return;
-    const die = this.#next(16);
-    if (die === 15) throw CRASH;
-    if (die >= 11) await this.act();
+  /** Runs between two steps of a pass. At the end of the tape, nothing happens. */
+  interleave = async (): Promise<void> => {
+    if (!this.hasSteps) return;
+    const roll = this.#next(16);
+    if (roll === 15) throw CRASH;
+    if (roll >= 11) await this.act();
   };
 
   async act(): Promise<void> {
     if (this.#next(3) === 0) return this.pass(this.layers[this.#next(this.layers.length)]!);
-    const places = [
+    const registries = [
       this.cloud,
-      ...this.layers.flatMap(({ here, mode }) => (mode === 'ReadWrite' ? [here] : [])),
+      ...this.layers.flatMap(({ local, mode }) => (mode === 'ReadWrite' ? [local] : [])),
     ];
-    const place = places[this.#next(places.length)]!;
-    const names = [...TAGS, ...place.tags.keys()];
+    const registry = registries[this.#next(registries.length)]!;
+    const names = [...TAGS, ...registry.tags.keys()];
     const tag = names[this.#next(names.length)]!;
-    const digest = place.tags.get(tag);
+    const digest = registry.tags.get(tag);
     switch (this.#next(6)) {
       case 4:
-        this.#said.push(`${place.name}: untag ${tag}`);
-        return place.untag(tag);
+        this.#log.push(`${registry.name}: untag ${tag}`);
+        return registry.untag(tag);
       case 5:
-        if (digest) this.#delete(place, digest);
+        if (digest) this.#delete(registry, digest);
         return;
       default:
-        this.#push(place, tag);
+        this.#push(registry, tag);
     }
   }
 
   async pass(layer: ModelLayer, scope?: Set<Tag>): Promise<void> {
     if (this.busy.has(layer)) return;
     this.busy.add(layer);
-    this.#said.push(`${layer.here.name}: pass begins`);
+    this.#log.push(`${layer.local.name}: pass begins`);
     try {
       await modelPass(
         layer,
-        this.point,
-        scope ?? (this.open && this.#next(4) === 0 ? new Set(TAGS) : undefined),
+        this.interleave,
+        scope ?? (this.hasSteps && this.#next(4) === 0 ? new Set(TAGS) : undefined),
       );
-      this.#said.push(`${layer.here.name}: pass ended`);
+      this.#log.push(`${layer.local.name}: pass ended`);
     } catch (error) {
       if (error !== CRASH) throw error;
-      this.#said.push(`${layer.here.name}: killed`);
+      this.#log.push(`${layer.local.name}: killed`);
     } finally {
       this.busy.delete(layer);
     }
   }
 
-  #push(place: Registry, tag: Tag): void {
+  #push(registry: Registry, tag: Tag): void {
     this.#serial += 1;
-    // Nobody knows the placeholders of layers, which go again.
-    const old = [...place.manifests].filter((digest) => this.acknowledged.has(digest));
+    // Clients know no placeholders of layers, which are deleted again.
+    const old = [...registry.manifests].filter((digest) => this.acknowledged.has(digest));
     const reuse = this.#next(4) === 0 && old.length > 0;
     const digest = reuse ? old[this.#next(old.length)]! : digestOf(`content ${this.#serial}`);
-    this.#said.push(`${place.name}: ${tag} = ${digest.slice(7, 11)}`);
-    place.put(digest);
-    place.tag(tag, digest);
+    this.#log.push(`${registry.name}: ${tag} = ${digest.slice(7, 11)}`);
+    registry.put(digest);
+    registry.tag(tag, digest);
     this.acknowledged.add(digest);
   }
 
-  #delete(place: Registry, digest: Digest): void {
-    this.#said.push(`${place.name}: delete ${digest.slice(7, 11)}`);
-    place.remove(digest);
+  #delete(registry: Registry, digest: Digest): void {
+    this.#log.push(`${registry.name}: delete ${digest.slice(7, 11)}`);
+    registry.remove(digest);
     this.deleted.add(digest);
   }
 
   get changes(): number {
-    return [this.cloud, ...this.layers.map(({ here }) => here)].reduce(
+    return [this.cloud, ...this.layers.map(({ local }) => local)].reduce(
       (sum, { changes }) => sum + changes,
       0,
     );
@@ -140,34 +140,38 @@ class World {
 
 const tagsOf = ({ tags }: Registry) => Object.fromEntries([...tags].sort(([a], [b]) => (a < b ? -1 : 1)));
 
-async function quiet(world: World): Promise<void> {
+async function settle(world: World): Promise<void> {
   const { cloud, layers } = world;
-  const places = layers.map(({ here }) => here).concat(cloud);
-  let moved = -1;
+  const registries = layers.map(({ local }) => local).concat(cloud);
+  let changes = -1;
   let rounds = 0;
-  for (; moved !== world.changes; rounds += 1) {
-    moved = world.changes;
-    assert.ok(rounds < 12, 'no end of changes');
-    // From the top and from the bottom, so that neither order is the one that matters.
+  for (; changes !== world.changes; rounds += 1) {
+    changes = world.changes;
+    assert.ok(rounds < 12, 'the changes do not end');
+    // From the top and from the bottom in turn, so that the result depends on neither order.
     for (const layer of rounds % 2 ? layers : layers.toReversed()) await world.pass(layer);
   }
-  for (const { here, parent, mode } of layers) {
-    const above = mode === 'ReadOnly' ? parent : cloud;
-    assert.deepEqual(tagsOf(here), tagsOf(above), `${here.name} (${mode}) is not as ${above.name}`);
+  for (const { local, parent, mode } of layers) {
+    const reference = mode === 'ReadOnly' ? parent : cloud;
     assert.deepEqual(
-      [...here.unsent, ...here.withdrawn],
-      mode === 'ReadOnly' ? [...here.unsent, ...here.withdrawn] : [],
+      tagsOf(local),
+      tagsOf(reference),
+      `${local.name} (${mode}) differs from ${reference.name}`,
+    );
+    assert.deepEqual(
+      [...local.unsent, ...local.withdrawn],
+      mode === 'ReadOnly' ? [...local.unsent, ...local.withdrawn] : [],
     );
   }
   for (const digest of world.acknowledged) {
     if (!world.deleted.has(digest)) assert.ok(cloud.manifests.has(digest), `${digest.slice(7, 11)} is lost`);
   }
-  for (const { tags } of places) {
+  for (const { tags } of registries) {
     for (const tag of tags.keys()) assert.doesNotMatch(tag, /conflict.*conflict/);
   }
 }
 
-test('whatever clients, kills and lost passes did: all layers agree in the end, and no content is lost', async (t) => {
+test('after any history of client changes and killed passes, all layers agree and no content is lost', async (t) => {
   const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
   t.diagnostic(`TERRACE_SEED=${seed}`);
   const numRuns = process.env.TERRACE_FULL === '1' ? 5_000 : 600;
@@ -176,11 +180,11 @@ test('whatever clients, kills and lost passes did: all layers agree in the end, 
     fc.array(fc.nat(2 ** 20), { minLength: 5, maxLength: 300, size: 'max' }),
     async (shape, tape) => {
       const world = new World(shape, tape);
-      while (world.open) await world.act();
+      while (world.hasSteps) await world.act();
       try {
-        await quiet(world);
+        await settle(world);
       } catch (error) {
-        throw new Error(`${(error as Error).message}\n${world.story}`, { cause: error });
+        throw new Error(`${(error as Error).message}\n${world.history}`, { cause: error });
       }
     },
   );

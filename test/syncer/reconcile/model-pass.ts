@@ -1,164 +1,175 @@
-import { putTag, setBase } from '#proto/manifests.ts';
-import type { Digest, Tag } from '#proto/names.ts';
-import { settleOutgoing } from '#proto/outgoing.ts';
-import { type ChangeMeans, note } from '../../../services/syncer/reconcile/changes.ts';
-import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
-import { loserTag } from '../../../services/syncer/reconcile/plan.ts';
+import { putTag, setBase } from '#proto/content/manifests.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import { settleOutgoing } from '#proto/sync/outgoing.ts';
+import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
+import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
+import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
+import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
 import {
   type Selected,
   type Survey,
-  survey,
-  type TagAction,
-} from '../../../services/syncer/reconcile/survey.ts';
+  surveyRepository,
+} from '../../../services/syncer/reconcile/observe/survey.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';
 
 export type ModelLayer = {
-  here: Registry;
+  local: Registry;
   parent: Registry;
   mode: 'ReadWrite' | 'ReadOnly';
   conflict: 'parent-wins' | 'layer-wins';
 };
 
-/** One change of a pass failed, as it does when what it expected is no longer so: the next pass decides again. */
-const alone = async (change: Promise<void>): Promise<void> =>
+/** A change fails on its own if what it expected no longer holds: the next pass decides again. */
+const withoutFault = async (change: Promise<void>): Promise<void> =>
   change.catch((error) => {
     if (error?.name !== 'Fault') throw error;
   });
 
 /**
- * A pass of the real survey and plan, whose changes are carried out in a model, in the order of the real ones.
- * `point` comes between any two steps: others may act there, or the pass may end by a throw.
+ * A pass with the survey and the plan of the product. Its changes are carried out in the model, in the order of a real
+ * pass. `interleave` runs between any two steps: others may act there, and the pass ends if it throws.
  */
 export async function modelPass(
   layer: ModelLayer,
-  point: () => Promise<void>,
+  interleave: () => Promise<void>,
   scope?: Set<Tag>,
 ): Promise<void> {
-  const { here, parent, mode, conflict } = layer;
-  const bus = here.bus(point);
+  const { local, parent, mode, conflict } = layer;
+  const bus = local.bus(interleave);
   const pending = (digests: Set<Digest>) =>
     [...digests].map((digest, since) => ({ repository: REPOSITORY, digest, since }));
   const up = mode === 'ReadWrite';
-  const [unsent, withdrawn] = [up ? pending(here.unsent) : [], up ? pending(here.withdrawn) : []];
-  const outgoing = { unsent: () => unsent, withdrawn: () => withdrawn };
+  const [unsent, withdrawn] = [up ? pending(local.unsent) : [], up ? pending(local.withdrawn) : []];
+  const unsentChanges = { unsent: () => unsent, withdrawn: () => withdrawn };
   const selected = { name: '*', referrers: true, priority: 0, conflict } as Selected;
-  const above = {
+  const parentReader = {
     tags: async () => {
-      await point();
+      await interleave();
       return [...parent.tags.keys()];
     },
     resolve: async (_: string, tag: Tag) => {
-      await point();
+      await interleave();
       return parent.tags.get(tag);
     },
   };
   const signal = new AbortController().signal;
-  const found = await survey({ bus, parent: above, mode, outgoing, signal }, REPOSITORY, selected, scope);
-  const tally = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
-  await note({ bus, outgoing, pass: '', tally, signal } as unknown as ChangeMeans, found);
-  for (const action of found.actions) {
-    if (action.action.kind === 'take') await alone(take(layer, action, point));
+  const surveyed = await surveyRepository(
+    { bus, parent: parentReader, configuration: { mode }, unsentChanges, signal } as unknown as PassContext,
+    REPOSITORY,
+    selected,
+    scope,
+  );
+  const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
+  await recordAgreement({ bus, unsentChanges, pass: '', stats, signal } as unknown as PassContext, surveyed);
+  for (const action of surveyed.actions) {
+    if (action.action.kind === 'take') await withoutFault(take(layer, action, interleave));
   }
   if (!up) return;
   const send = async (digest: Digest) => {
-    if (!here.manifests.has(digest)) return false;
-    await point();
+    if (!local.manifests.has(digest)) return false;
+    await interleave();
     if (!parent.manifests.has(digest)) parent.put(digest);
     return true;
   };
   for (const { digest } of unsent) {
     if (await send(digest)) await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
   }
-  for (const action of found.actions) {
-    if (action.action.kind === 'push') await alone(push(layer, action, send, point));
-    if (action.action.kind === 'withdraw') await alone(withdraw(layer, action, found, point));
+  for (const action of surveyed.actions) {
+    if (action.action.kind === 'push') await withoutFault(push(layer, action, send, interleave));
+    if (action.action.kind === 'withdraw') await withoutFault(withdraw(layer, action, surveyed, interleave));
   }
-  for (const tag of found.places) {
-    await point();
+  for (const tag of surveyed.placeholders) {
+    await interleave();
     parent.remove(placeholder(REPOSITORY, tag).digest);
   }
-  if (!found.whole) return;
+  if (!surveyed.hasAllTags) return;
   for (const { digest } of withdrawn) {
-    const stays = [...found.above].some(
+    const isInUse = [...surveyed.parentTargets].some(
       ([tag, target]) =>
-        target === digest && !found.actions.some((one) => one.tag === tag && one.action.kind === 'withdraw'),
+        target === digest &&
+        !surveyed.actions.some((one) => one.tag === tag && one.action.kind === 'withdraw'),
     );
-    await point();
-    if (!stays && !here.manifests.has(digest)) parent.remove(digest);
+    await interleave();
+    if (!isInUse && !local.manifests.has(digest)) parent.remove(digest);
     await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
   }
 }
 
-type Point = () => Promise<void>;
+type Interleave = () => Promise<void>;
 
-async function take({ here, parent }: ModelLayer, { tag, views, action }: TagAction, point: Point) {
-  const bus = here.bus(point);
+async function take(
+  { local, parent }: ModelLayer,
+  { tag, views, action }: TagAction,
+  interleave: Interleave,
+) {
+  const bus = local.bus(interleave);
   const digest = action.digest as Digest;
   if (action.loser) {
-    const kept = loserTag(tag, here.name, action.loser);
-    await bus.call(putTag, { repository: REPOSITORY, tag: kept, digest: action.loser });
+    const conflictTag = loserTag(tag, local.name, action.loser);
+    await bus.call(putTag, { repository: REPOSITORY, tag: conflictTag, digest: action.loser });
   }
-  await point();
-  if (!here.manifests.has(digest)) {
+  await interleave();
+  if (!local.manifests.has(digest)) {
     if (!parent.manifests.has(digest)) return;
-    here.arrive(digest);
+    local.arrive(digest);
   }
   const expect = views.layer ?? null;
   await bus.call(putTag, { repository: REPOSITORY, tag, digest, expect, base: true });
 }
 
 async function push(
-  { here, parent }: ModelLayer,
+  { local, parent }: ModelLayer,
   { tag, views, action }: TagAction,
   send: (digest: Digest) => Promise<boolean>,
-  point: Point,
+  interleave: Interleave,
 ) {
-  const bus = here.bus(point);
+  const bus = local.bus(interleave);
   const digest = action.digest as Digest;
   if (action.loser) {
-    await point();
-    parent.tag(loserTag(tag, here.name, action.loser), action.loser);
+    await interleave();
+    parent.tag(loserTag(tag, local.name, action.loser), action.loser);
   }
   if (!(await send(digest))) return;
-  await change(parent, tag, views.parent, point, () => parent.tag(tag, digest));
+  await change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest));
   await bus.call(setBase, { repository: REPOSITORY, tag, digest });
   await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
 }
 
 async function withdraw(
-  { here, parent }: ModelLayer,
+  { local, parent }: ModelLayer,
   { tag, views }: TagAction,
-  found: Survey,
-  point: Point,
+  surveyed: Survey,
+  interleave: Interleave,
 ) {
   const digest = views.parent as Digest;
-  const others = [...found.above].some(([other, target]) => target === digest && other !== tag);
-  const shared = !found.whole || others || here.manifests.has(digest);
-  await change(parent, tag, digest, point, () => {
+  const others = [...surveyed.parentTargets].some(([other, target]) => target === digest && other !== tag);
+  const shared = !surveyed.hasAllTags || others || local.manifests.has(digest);
+  await change(parent, tag, digest, interleave, () => {
     if (parent.exact) return parent.untag(tag);
     if (!shared) return parent.remove(digest);
-    const place = placeholder(REPOSITORY, tag).digest;
-    parent.put(place);
-    parent.tag(tag, place);
+    const marker = placeholder(REPOSITORY, tag).digest;
+    parent.put(marker);
+    parent.tag(tag, marker);
   });
   if (!parent.exact && shared) {
-    await point();
+    await interleave();
     parent.remove(placeholder(REPOSITORY, tag).digest);
   }
-  await here.bus(point).call(setBase, { repository: REPOSITORY, tag, digest: null });
+  await local.bus(interleave).call(setBase, { repository: REPOSITORY, tag, digest: null });
 }
 
-/** On the condition that the tag is as expected: in one step, or looked at before. */
+/** Applies a change if the tag is as expected: in one step, or after a read. */
 async function change(
   parent: Registry,
   tag: Tag,
   expect: Digest | undefined,
-  point: Point,
+  interleave: Interleave,
   apply: () => void,
 ) {
   parent.mustBe(tag, expect ?? null);
-  if (!parent.exact) await point();
+  if (!parent.exact) await interleave();
   apply();
 }

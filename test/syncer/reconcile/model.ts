@@ -1,18 +1,18 @@
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { deleteTag, listBases, listTags, putTag, setBase } from '#proto/manifests.ts';
-import type { Digest, Tag } from '#proto/names.ts';
-import { settleOutgoing } from '#proto/outgoing.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { deleteTag, listBases, listTags, putTag, setBase } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import { settleOutgoing } from '#proto/sync/outgoing.ts';
 
-/** A registry of one repository, in memory: its tags and manifests, and what a layer remembers beside them. */
+/** A registry of one repository, in memory: its tags and manifests, and what a layer stores about them. */
 export class Registry {
   readonly name: string;
-  /** Whether it changes a tag only if that is as expected, in one step; others are asked before. */
+  /** Whether it has conditional writes. Any other registry is read before a write, in a step of its own. */
   readonly exact: boolean;
   readonly tags = new Map<Tag, Digest>();
   readonly manifests = new Set<Digest>();
   readonly bases = new Map<Tag, Digest>();
-  /** In the order in which clients put them. */
+  /** In the order in which clients pushed them. */
   readonly unsent = new Set<Digest>();
   readonly withdrawn = new Set<Digest>();
   /** Changes of tags and manifests. */
@@ -23,7 +23,7 @@ export class Registry {
     this.exact = exact;
   }
 
-  /** A client's, and a layer's below is one. */
+  /** A push by a client; a layer below is one, too. */
   put(digest: Digest): void {
     if (!this.manifests.has(digest)) this.unsent.add(digest);
     this.#put(digest);
@@ -57,14 +57,14 @@ export class Registry {
     throw new Fault('conflict', `${tag} is ${found}, not ${expect}`);
   }
 
-  /** What the parts of a pass ask of storage; `before` comes before each answer. */
+  /** Answers the requests of a pass to storage. `before` runs before each answer. */
   bus(before: () => Promise<void>): Bus {
     const entries = (map: Map<Tag, Digest>) => ({
       tags: [...map].map(([tag, digest]) => ({ tag, digest })).sort((a, b) => (a.tag < b.tag ? -1 : 1)),
       more: false,
     });
     type Query = { tag: Tag; digest: Digest; digests: Digest[]; expect?: Digest | null; base?: boolean };
-    const answers = new Map<unknown, (query: Query) => unknown>([
+    const handlers = new Map<unknown, (query: Query) => unknown>([
       [listTags, () => entries(this.tags)],
       [listBases, () => entries(this.bases)],
       [setBase, ({ tag, digest }) => void this.#base(tag, digest)],
@@ -88,9 +88,9 @@ export class Registry {
     ]);
     const call = async (request: unknown, query: Query) => {
       await before();
-      const answer = answers.get(request);
-      if (!answer) throw new Error(`the model knows no such request: ${JSON.stringify(request)}`);
-      return answer(query);
+      const handle = handlers.get(request);
+      if (!handle) throw new Error(`the model does not handle the request: ${JSON.stringify(request)}`);
+      return handle(query);
     };
     return { call, publish: () => {} } as unknown as Bus;
   }

@@ -1,33 +1,34 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { makePass, type PassMeans } from '../../../services/syncer/reconcile/pass.ts';
+import { Fault } from '#proto/contract/fault.ts';
+
+import { makePass, type PassDeps } from '../../../services/syncer/reconcile/pass.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
-const closed = new Fault('window-closed', 'the link may not be used now');
+const closed = new Fault('window-closed', 'the window is closed');
 
-/** A pass whose window closes while the parent is asked, which has answered so often since it began. */
-async function ended(answers: number) {
+/** A pass whose window closes while it reads the change feed. @param answers answers of the parent before that */
+async function passAtClose(answers: number) {
   const end = new AbortController();
   const parent = { answers: 7 };
-  const news = {
-    look: async () => {
+  const changeCursor = {
+    read: async () => {
       parent.answers += answers;
       end.abort(closed);
       throw closed;
     },
   };
-  const means = {
-    ...{ parent, news, feed: {}, log: quiet, signal: end.signal },
+  const deps = {
+    ...{ parent, changeCursor, feed: {}, log: quiet, signal: end.signal },
     configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
   };
-  return makePass(means as unknown as PassMeans, { id: 'p', cause: 'window' });
+  return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
 }
 
-test('a pass that its window ends before the parent has answered says that it was not heard', async () => {
-  const unheard = await ended(0);
-  assert.deepEqual([unheard.ok, unheard.ended, unheard.unheard], [false, 'window', true]);
-  const heard = await ended(1);
-  assert.deepEqual([heard.ended, heard.unheard], ['window', undefined]);
+test('a pass whose window closes before the parent has answered is marked as unanswered', async () => {
+  const unanswered = await passAtClose(0);
+  assert.deepEqual([unanswered.ok, unanswered.ended, unanswered.unanswered], [false, 'window', true]);
+  const answered = await passAtClose(1);
+  assert.deepEqual([answered.ended, answered.unanswered], ['window', undefined]);
 });

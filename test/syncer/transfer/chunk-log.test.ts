@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { Volume } from '#proto/volume.ts';
+import { Volume } from '#proto/volume/volume.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'terrace-log-'));
@@ -13,7 +13,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 let count = 0;
 
 /** An ingest's folder with a log of three chunks. */
-async function written() {
+async function writeLog() {
   count += 1;
   const path = join(folder, String(count));
   await mkdir(path);
@@ -37,13 +37,13 @@ async function written() {
 }
 
 test('a log is read as it was written', async () => {
-  const { volume, claim, chunks } = await written();
+  const { volume, claim, chunks } = await writeLog();
   await using log = await ChunkLog.open(await volume.openLog(claim));
   assert.deepEqual(log.chunks, chunks);
 });
 
-test('a torn entry ends the log, and what is appended afterwards is read again', async () => {
-  const { volume, claim, chunks, log: path } = await written();
+test('a torn entry ends the log, and entries that are appended afterwards are read again', async () => {
+  const { volume, claim, chunks, log: path } = await writeLog();
   await truncate(path, (await readFile(path)).length - 7);
   {
     await using log = await ChunkLog.open(await volume.openLog(claim));
@@ -55,7 +55,7 @@ test('a torn entry ends the log, and what is appended afterwards is read again',
 });
 
 test('an entry with a flipped bit ends the log', async () => {
-  const { volume, claim, chunks, log: path } = await written();
+  const { volume, claim, chunks, log: path } = await writeLog();
   const file = await open(path, 'r+');
   await file.write(Buffer.from([0xff]), 0, 1, 8 + 20 + 3);
   await file.close();
@@ -63,16 +63,16 @@ test('an entry with a flipped bit ends the log', async () => {
   assert.deepEqual(log.chunks, chunks.slice(0, 1));
 });
 
-test('a file that is no chunk log counts as an empty one', async () => {
-  const { volume, claim, log: path } = await written();
+test('a file that is not a chunk log counts as empty', async () => {
+  const { volume, claim, log: path } = await writeLog();
   await truncate(path, 0);
   await appendFile(path, 'something else altogether');
   await using log = await ChunkLog.open(await volume.openLog(claim));
   assert.deepEqual(log.chunks, []);
 });
 
-test('verify forgets the chunks whose bytes are not the ones that were written, and only those', async () => {
-  const { volume, claim, chunks, data } = await written();
+test('verify drops the chunks whose bytes are not the ones that were written, and no others', async () => {
+  const { volume, claim, chunks, data } = await writeLog();
   const file = await open(data, 'r+');
   await file.write(Buffer.from([1, 2, 3]), 0, 3, 2_500_000);
   await file.close();
@@ -86,8 +86,8 @@ test('verify forgets the chunks whose bytes are not the ones that were written, 
   assert.deepEqual(log.chunks, [chunks[0], chunks[2]]);
 });
 
-test('verify forgets chunks beyond the end of a file that lost its tail', async () => {
-  const { volume, claim, chunks, data } = await written();
+test('verify drops chunks beyond the end of a truncated file', async () => {
+  const { volume, claim, chunks, data } = await writeLog();
   await truncate(data, 1_600_000);
   await using bytes = await volume.openIngest(claim);
   await using log = await ChunkLog.open(await volume.openLog(claim));

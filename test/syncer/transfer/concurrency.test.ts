@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Concurrency } from '../../../services/syncer/transfer/concurrency.ts';
-import { random } from '../../support/random.ts';
+import { random } from '../../support/time/random.ts';
 
 const INTERVAL_MS = 1_800;
 
 type Link = (connections: number) => { bytesPerSecond: number; refusals?: number; failures?: number };
 
-/** Always with work for more. @returns the count after each interval, and the bytes that came */
-function use(link: Link, seconds: number, { most = 32, noise = 0 } = {}) {
+/** Feeds intervals that are always saturated. @returns the count, and the rate in bytes/s, of each interval */
+function simulate(link: Link, seconds: number, { max = 32, noise = 0 } = {}) {
   const next = random(7);
-  const concurrency = new Concurrency(most);
+  const concurrency = new Concurrency(max);
   const counts: number[] = [];
   const rates: number[] = [];
   for (let now = INTERVAL_MS; now < seconds * 1_000; now += INTERVAL_MS) {
@@ -26,34 +26,34 @@ function use(link: Link, seconds: number, { most = 32, noise = 0 } = {}) {
 
 const last = <T>(list: T[], count = 1) => list.slice(-count);
 const mean = (list: number[]) => list.reduce((sum, one) => sum + one, 0) / list.length;
-const fat: Link = () => ({ bytesPerSecond: 600_000 });
+const fast: Link = () => ({ bytesPerSecond: 600_000 });
 const lossy: Link = (count) => ({ bytesPerSecond: Math.min(600_000, count * 30_000) });
 
-test('a link that one connection fills gets few', () => {
+test('a link that one connection saturates gets few connections', () => {
   for (const noise of [0, 0.03]) {
-    const { counts } = use(fat, 300, { noise });
+    const { counts } = simulate(fast, 300, { noise });
     assert.ok(Math.max(...last(counts, 20)) <= 6, `${counts}`);
   }
 });
 
-test('a link where each connection gets a twentieth gets as many as fill it', () => {
+test('a link that gives each connection a twentieth gets enough connections to saturate it', () => {
   for (const noise of [0, 0.03]) {
-    const { counts, rates } = use(lossy, 300, { noise });
-    // But for the trials of fewer.
+    const { counts, rates } = simulate(lossy, 300, { noise });
+    // Except for the trials of fewer connections.
     const trials = last(counts, 60).filter((count) => count < 20);
     assert.ok(trials.length <= 6 && last(counts)[0]! >= 20, `${counts}`);
     assert.ok(mean(last(rates, 60)) > 600_000 * 0.97);
   }
 });
 
-test('where each connection helps, all of them are in use within 15 s', () => {
-  const { counts } = use((count) => ({ bytesPerSecond: count * 30_000 }), 15);
+test('if each connection adds throughput, their maximum is reached within 15 s', () => {
+  const { counts } = simulate((count) => ({ bytesPerSecond: count * 30_000 }), 15);
   assert.equal(last(counts)[0], 32);
   assert.deepEqual(counts.slice(0, 3), [6, 9, 13]);
 });
 
-test('a parent that refuses above eight is not asked that much again and again', () => {
-  const { counts, rates } = use(
+test('a parent that refuses more than eight connections rarely gets more', () => {
+  const { counts, rates } = simulate(
     (count) => ({ bytesPerSecond: Math.min(8, count) * 30_000, refusals: Math.max(0, count - 8) }),
     600,
   );
@@ -63,7 +63,7 @@ test('a parent that refuses above eight is not asked that much again and again',
   assert.ok(mean(last(rates, 100)) > 0.5 * 8 * 30_000, `${counts}`);
 });
 
-test('several failures halve it, once', () => {
+test('several failures halve the connections once', () => {
   let broken = false;
   const concurrency = new Concurrency(32);
   const feed = (now: number) =>
@@ -83,24 +83,24 @@ test('several failures halve it, once', () => {
   assert.equal(concurrency.count, 16);
 });
 
-test('a link that gets better gets more, one that gets worse fewer', () => {
-  let each = 600_000;
+test('a link whose connections become slower gets more of them, and fewer once they are faster', () => {
+  let bytesPerConnection = 600_000;
   const concurrency = new Concurrency(32);
-  const go = (from: number, to: number) => {
+  const run = (from: number, to: number) => {
     for (let now = from; now < to; now += 1_000) {
-      const bytes = Math.min(600_000, concurrency.count * each);
+      const bytes = Math.min(600_000, concurrency.count * bytesPerConnection);
       concurrency.feed({ now, ms: 1_000, bytes, saturated: true, failures: 0, refusals: 0 });
     }
     return concurrency.count;
   };
-  assert.ok(go(0, 60_000) <= 6);
-  each = 30_000;
-  assert.ok(go(60_000, 360_000) >= 20);
-  each = 600_000;
-  assert.ok(go(360_000, 1_500_000) <= 10);
+  assert.ok(run(0, 60_000) <= 6);
+  bytesPerConnection = 30_000;
+  assert.ok(run(60_000, 360_000) >= 20);
+  bytesPerConnection = 600_000;
+  assert.ok(run(360_000, 1_500_000) <= 10);
 });
 
-test('what is not in full use shows nothing', () => {
+test('an interval that is not saturated changes nothing', () => {
   const concurrency = new Concurrency(32);
   for (let now = 0; now < 10_000; now += 1_000) {
     concurrency.feed({ now, ms: 1_000, bytes: now, saturated: false, failures: 0, refusals: 0 });
@@ -108,16 +108,16 @@ test('what is not in full use shows nothing', () => {
   assert.equal(concurrency.count, 4);
 });
 
-test('a ceiling that is lowered counts at once', () => {
+test('a lower maximum applies at once', () => {
   const concurrency = new Concurrency(32);
   for (let now = 0; now < 10_000; now += 1_000) {
     concurrency.feed({ now, ms: 1_000, bytes: concurrency.count, saturated: true, failures: 0, refusals: 0 });
   }
-  concurrency.most = 3;
+  concurrency.max = 3;
   assert.equal(concurrency.count, 3);
 });
 
-test('a link that is down now and then keeps its connections', () => {
+test('a link with short outages retains its connections', () => {
   const concurrency = new Concurrency(32);
   for (let now = 0; now < 200_000; now += 1_000) {
     const bytes = now % 20_000 > 14_000 ? 100 : concurrency.count * 30_000;
@@ -126,15 +126,15 @@ test('a link that is down now and then keeps its connections', () => {
   }
 });
 
-test('a link that stays a tenth of what it was is measured anew', () => {
+test('a link that stays at a fraction of its throughput is measured again', () => {
   const concurrency = new Concurrency(32);
-  const go = (from: number, to: number, each: number) => {
+  const run = (from: number, to: number, bytesPerConnection: number) => {
     for (let now = from; now < to; now += 1_000) {
-      const bytes = Math.min(600_000, concurrency.count * each);
+      const bytes = Math.min(600_000, concurrency.count * bytesPerConnection);
       concurrency.feed({ now, ms: 1_000, bytes, saturated: true, failures: 0, refusals: 0 });
     }
     return concurrency.count;
   };
-  assert.ok(go(0, 40_000, 600_000) <= 6);
-  assert.equal(go(40_000, 120_000, 5_000), 32);
+  assert.ok(run(0, 40_000, 600_000) <= 6);
+  assert.equal(run(40_000, 120_000, 5_000), 32);
 });

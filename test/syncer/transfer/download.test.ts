@@ -5,14 +5,18 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import type { Digest } from '#proto/names.ts';
-import { Volume } from '#proto/volume.ts';
-import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
-import type { BlobAnswer } from '../../../services/syncer/link/parent.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { type Extent, Extents } from '../../../services/syncer/link/answers/extents.ts';
+import {
+  type Bandwidth,
+  REQUEST_BYTES,
+  UNLIMITED,
+} from '../../../services/syncer/link/bandwidth/bandwidth.ts';
+import type { BlobAnswer } from '../../../services/syncer/link/parent/parent-registry.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
-import { type Extent, Extents } from '../../../services/syncer/transfer/extents.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 
 const MIB = 1024 * 1024;
@@ -27,7 +31,7 @@ async function* broken() {
   throw new Fault('parent-unreachable', 'cut');
 }
 
-test('what comes a second time is no progress', async () => {
+test('bytes that are fetched a second time are no progress', async () => {
   const root = await mkdtemp(join(tmpdir(), 'terrace-download-'));
   try {
     await mkdir(join(root, 'ingest'));
@@ -38,8 +42,8 @@ test('what comes a second time is no progress', async () => {
       await using file = await volume.openIngest(claim);
       await using log = await ChunkLog.open(await volume.openLog(claim));
       const { signal } = new AbortController();
-      const means = { parent, file, log, slots: new Slots(4), bandwidth: UNLIMITED, signal, progress() {} };
-      const download = new Download(wanted, means);
+      const deps = { parent, file, log, slots: new Slots(4), bandwidth: UNLIMITED, signal, progress() {} };
+      const download = new Download(wanted, deps);
       await assert.rejects(download.run(), { code: 'parent-unreachable' });
       gained.push(download.gained);
     }
@@ -49,13 +53,13 @@ test('what comes a second time is no progress', async () => {
   }
 });
 
-/** A parent with ranges: what it is asked for, and at most so many requests at a time. */
-class Ranges {
-  readonly asked: Extent[] = [];
-  most = 0;
+/** A parent with ranged requests. It records them, and how many were open at a time. */
+class RangedParent {
+  readonly requests: Extent[] = [];
+  maxOpen = 0;
   #open = 0;
   readonly content: Buffer;
-  /** Requests that break off after so many bytes, by their number. */
+  /** After how many bytes a request breaks, by its number. */
   readonly #breaks: Map<number, number>;
 
   constructor(content: Buffer, breaks = new Map<number, number>()) {
@@ -70,9 +74,9 @@ class Ranges {
     extent: Extent,
     _signal?: AbortSignal,
   ): Promise<BlobAnswer> {
-    const number = this.asked.push(extent) - 1;
+    const number = this.requests.push(extent) - 1;
     this.#open += 1;
-    this.most = Math.max(this.most, this.#open);
+    this.maxOpen = Math.max(this.maxOpen, this.#open);
     const body = this.#body(extent, this.#breaks.get(number));
     return { start: extent.start, ranged: true, body: { destroy() {}, [Symbol.asyncIterator]: () => body } };
   }
@@ -90,7 +94,12 @@ class Ranges {
   }
 }
 
-async function download(content: Buffer, from: Ranges, slots: Slots, bandwidth: Bandwidth = UNLIMITED) {
+async function download(
+  content: Buffer,
+  parent: RangedParent,
+  slots: Slots,
+  bandwidth: Bandwidth = UNLIMITED,
+) {
   const root = await mkdtemp(join(tmpdir(), 'terrace-download-'));
   try {
     await mkdir(join(root, 'ingest'));
@@ -100,18 +109,18 @@ async function download(content: Buffer, from: Ranges, slots: Slots, bandwidth: 
     await using log = await ChunkLog.open(await volume.openLog(claim));
     const { signal } = new AbortController();
     const blob = { ...wanted, size: content.length };
-    const coming = new Download(blob, { parent: from, file, log, slots, bandwidth, signal, progress() {} });
-    const hashed = await coming.run();
-    const came = Buffer.alloc(content.length);
-    await file.read(came, 0);
-    assert.ok(came.equals(content), 'the content differs');
-    return { hashed, gained: coming.gained };
+    const transfer = new Download(blob, { parent, file, log, slots, bandwidth, signal, progress() {} });
+    const hashed = await transfer.run();
+    const stored = Buffer.alloc(content.length);
+    await file.read(stored, 0);
+    assert.ok(stored.equals(content), 'the content differs');
+    return { hashed, gained: transfer.gained };
   } finally {
     await rm(root, { recursive: true });
   }
 }
 
-/** As on a link where one connection has 200 kB/s, whatever this machine does. */
+/** Slots of a link with 200 kB/s per connection, regardless of the speed of this machine. */
 function slow(count: number): Slots {
   const slots = new Slots(count);
   slots.gauge.carried(200_000, 1_000);
@@ -121,33 +130,33 @@ function slow(count: number): Slots {
 
 const bytesOf = (extents: Extent[]) => extents.reduce((sum, { start, end }) => sum + end - start, 0);
 
-test('several connections bring a blob, and no byte twice; the last requests are small', async () => {
+test('several connections fetch each byte of a blob once, with small requests at the end', async () => {
   const content = randomBytes(9 * MIB);
-  const parent = new Ranges(content);
+  const parent = new RangedParent(content);
   const slots = slow(6);
   const { gained } = await download(content, parent, slots);
   assert.equal(gained, content.length);
-  assert.equal(bytesOf(parent.asked), content.length);
-  assert.equal(new Extents(parent.asked).bytes, content.length);
-  assert.equal(parent.most, 6);
-  const lengths = parent.asked.map(({ start, end }) => end - start);
+  assert.equal(bytesOf(parent.requests), content.length);
+  assert.equal(new Extents(parent.requests).bytes, content.length);
+  assert.equal(parent.maxOpen, 6);
+  const lengths = parent.requests.map(({ start, end }) => end - start);
   assert.ok(Math.max(...lengths.slice(-6)) <= 500_000, `${lengths}`);
 });
 
-test('slots that are added while a blob comes are used at once', async () => {
+test('slots that are added during a download are used at once', async () => {
   const content = randomBytes(8 * MIB);
-  const parent = new Ranges(content);
+  const parent = new RangedParent(content);
   const slots = slow(1);
-  const coming = download(content, parent, slots);
-  while (parent.asked.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  const downloading = download(content, parent, slots);
+  while (parent.requests.length < 2) await new Promise((resolve) => setImmediate(resolve));
   slots.resize(5);
-  await coming;
-  assert.equal(parent.most, 5);
+  await downloading;
+  assert.equal(parent.maxOpen, 5);
 });
 
-test('a request that breaks after progress goes on where it broke', async () => {
+test('a request that breaks after some progress is continued from there', async () => {
   const content = randomBytes(4 * MIB);
-  const parent = new Ranges(
+  const parent = new RangedParent(
     content,
     new Map([
       [1, 131_072],
@@ -155,43 +164,43 @@ test('a request that breaks after progress goes on where it broke', async () => 
     ]),
   );
   await download(content, parent, new Slots(3));
-  const more = bytesOf(parent.asked) - content.length;
-  const rest = [1, 3].map((number) => parent.asked[number]!).map(({ start, end }) => end - start);
+  const more = bytesOf(parent.requests) - content.length;
+  const rest = [1, 3].map((number) => parent.requests[number]!).map(({ start, end }) => end - start);
   assert.equal(more, rest[0]! - 131_072 + rest[1]! - 262_144);
-  assert.equal(new Extents(parent.asked).bytes, content.length);
+  assert.equal(new Extents(parent.requests).bytes, content.length);
 });
 
-test('a blob that one request brings is hashed on its way', async () => {
+test('a blob that one request fetches is hashed while it is written', async () => {
   const content = randomBytes(300_000);
-  const { hashed } = await download(content, new Ranges(content), new Slots(4));
+  const { hashed } = await download(content, new RangedParent(content), new Slots(4));
   assert.equal(hashed, `sha256:${createHash('sha256').update(content).digest('hex')}`);
 });
 
-test('under a limit, every byte is paid for before it is asked for, in small pieces', async () => {
+test('under a limit, bandwidth for each byte is taken before its request, in small pieces', async () => {
   const content = randomBytes(2 * MIB);
-  let paid = 0;
+  let taken = 0;
   const take = async (bytes: number) => {
-    paid += bytes;
+    taken += bytes;
   };
-  const bandwidth = { take, piece: 50_000 };
-  const parent = new Ranges(content);
-  const asking = parent.blob.bind(parent);
+  const bandwidth = { take, maxPieceBytes: 50_000 };
+  const parent = new RangedParent(content);
+  const fetchBlob = parent.blob.bind(parent);
   parent.blob = async (...query) => {
-    assert.ok(paid >= bytesOf(parent.asked) + query[3].end - query[3].start);
-    return asking(...query);
+    assert.ok(taken >= bytesOf(parent.requests) + query[3].end - query[3].start);
+    return fetchBlob(...query);
   };
   await download(content, parent, new Slots(4), bandwidth);
-  assert.equal(paid, content.length + parent.asked.length * REQUEST_BYTES);
-  assert.ok(parent.asked.every(({ start, end }) => end - start <= 62_500));
+  assert.equal(taken, content.length + parent.requests.length * REQUEST_BYTES);
+  assert.ok(parent.requests.every(({ start, end }) => end - start <= 62_500));
 });
 
-test('the end of a blob does not wait for a connection that is silent, and no byte that came is asked for again', async () => {
+test('the end of a download does not wait for a silent connection, and no received byte is fetched again', async () => {
   const content = randomBytes(2 * MIB);
-  const parent = new Ranges(content);
-  const asking = parent.blob.bind(parent);
+  const parent = new RangedParent(content);
+  const fetchBlob = parent.blob.bind(parent);
   parent.blob = async (repository, digest, size, extent, signal) => {
-    const answer = await asking(repository, digest, size, extent, signal);
-    if (parent.asked.length !== 2) return answer;
+    const answer = await fetchBlob(repository, digest, size, extent, signal);
+    if (parent.requests.length !== 2) return answer;
     const silent = async function* () {
       yield content.subarray(extent.start, extent.start + 100_000);
       await once(signal as AbortSignal, 'abort');
@@ -200,6 +209,6 @@ test('the end of a blob does not wait for a connection that is silent, and no by
     return { ...answer, body: { destroy() {}, [Symbol.asyncIterator]: silent } };
   };
   await download(content, parent, slow(3));
-  const [, second] = parent.asked;
-  assert.equal(bytesOf(parent.asked), content.length + second!.end - second!.start - 100_000);
+  const [, second] = parent.requests;
+  assert.equal(bytesOf(parent.requests), content.length + second!.end - second!.start - 100_000);
 });

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
-import { Fault } from '#proto/fault.ts';
-import { type TransferContext, transferMachine } from '../../../services/syncer/transfer/transfer.machine.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import {
+  type Hold,
+  type TransferContext,
+  transferMachine,
+} from '../../../services/syncer/transfer/transfer.machine.ts';
 
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}`, size: 10 };
-const claim = { id: 'i' };
+const never = () => Promise.reject(new Error('the table runs no steps'));
+const claim: Hold = { move: never, commit: never, release: never };
 const context: TransferContext = {
   wanted,
   hold: claim,
-  moved: undefined,
   mounted: false,
   fault: undefined,
   failures: 0,
@@ -24,47 +28,47 @@ const error = (actor: string, cause: unknown) => ({
   error: cause,
 });
 
-/** What can happen, in one state or another; `of` names the state whose actor it comes from. */
-const happenings = {
-  present: (of: string) => done(of, { kind: 'present' }),
-  held: (of: string) => done(of, { kind: 'held' }),
-  claimed: (of: string) => done(of, { kind: 'claimed', hold: claim }),
-  succeeds: (of: string) => done(of, { hashed: undefined }),
-  'fails for now': (of: string) => error(of, new Fault('parent-unreachable', 'x')),
-  'fails for good': (of: string) => error(of, new Fault('parent-refused', 'x')),
+/** Events of the machine. `state`: the state whose actor causes the event. */
+const events = {
+  present: (state: string) => done(state, { kind: 'present' }),
+  busy: (state: string) => done(state, { kind: 'busy' }),
+  claimed: (state: string) => done(state, { kind: 'claimed', hold: claim }),
+  succeeds: (state: string) => done(state),
+  'fails temporarily': (state: string) => error(state, new Fault('parent-unreachable', 'x')),
+  'fails permanently': (state: string) => error(state, new Fault('parent-refused', 'x')),
   'transfer.cancel': () => ({ type: 'transfer.cancel' }),
 };
-type Happening = keyof typeof happenings;
-type Live = 'locating' | 'moving' | 'committing' | 'releasing' | 'waiting';
-type Any = Live | 'present' | 'held' | 'failed';
+type EventName = keyof typeof events;
+type LiveState = 'locating' | 'moving' | 'committing' | 'releasing' | 'waiting';
+type AnyState = LiveState | 'present' | 'busy' | 'failed';
 
-/** Complete by type: a new state or happening does not compile until this says what it does. */
+/** Complete by type: a new state or event does not compile without an entry. */
 const table: Record<
-  Live,
-  Partial<Record<Happening, Any>> & { 'transfer.cancel': Any; 'fails for now': Any }
+  LiveState,
+  Partial<Record<EventName, AnyState>> & { 'transfer.cancel': AnyState; 'fails temporarily': AnyState }
 > = {
   locating: {
     present: 'present',
-    held: 'held',
+    busy: 'busy',
     claimed: 'moving',
-    'fails for now': 'releasing',
-    'fails for good': 'releasing',
+    'fails temporarily': 'releasing',
+    'fails permanently': 'releasing',
     'transfer.cancel': 'locating',
   },
   moving: {
     succeeds: 'committing',
-    'fails for now': 'releasing',
-    'fails for good': 'releasing',
+    'fails temporarily': 'releasing',
+    'fails permanently': 'releasing',
     'transfer.cancel': 'moving',
   },
   committing: {
     succeeds: 'present',
-    'fails for now': 'releasing',
-    'fails for good': 'releasing',
+    'fails temporarily': 'releasing',
+    'fails permanently': 'releasing',
     'transfer.cancel': 'committing',
   },
-  releasing: { succeeds: 'failed', 'fails for now': 'failed', 'transfer.cancel': 'releasing' },
-  waiting: { succeeds: 'locating', 'fails for now': 'failed', 'transfer.cancel': 'failed' },
+  releasing: { succeeds: 'failed', 'fails temporarily': 'failed', 'transfer.cancel': 'releasing' },
+  waiting: { succeeds: 'locating', 'fails temporarily': 'failed', 'transfer.cancel': 'failed' },
 };
 
 type Step = Parameters<typeof transition<typeof transferMachine>>;
@@ -76,15 +80,15 @@ const step = (value: string, event: { type: string }, given: Partial<TransferCon
   )[0];
 
 for (const [state, row] of Object.entries(table)) {
-  for (const [happening, expected] of Object.entries(row)) {
-    test(`${state}, ${happening}: ${expected}`, () => {
-      const event = happenings[happening as Happening](state);
+  for (const [name, expected] of Object.entries(row)) {
+    test(`${state}, ${name}: ${expected}`, () => {
+      const event = events[name as EventName](state);
       assert.equal(step(state, event).value, expected);
     });
   }
 }
 
-test('releasing goes on to waiting after a fault that may pass', () => {
+test('releasing continues to waiting after a temporary fault', () => {
   assert.equal(step('releasing', done('releasing'), { until: 1 }).value, 'waiting');
   assert.equal(
     step('releasing', error('releasing', new Fault('claim-lost', 'x')), { until: 1 }).value,
@@ -92,25 +96,25 @@ test('releasing goes on to waiting after a fault that may pass', () => {
   );
 });
 
-test('a fault that may pass sets a time to wait for, one that will not does not', () => {
+test('a temporary fault sets the time of the next attempt, a permanent one does not', () => {
   const before = Date.now();
-  const passing = step('moving', error('moving', new Fault('parent-unreachable', 'x'))).context;
-  assert.ok(passing.until > before && passing.failures === 1);
-  const final = step('moving', error('moving', new Fault('parent-invalid', 'x'))).context;
-  assert.equal(final.until, 0);
-  assert.equal(final.fault?.code, 'parent-invalid');
+  const temporary = step('moving', error('moving', new Fault('parent-unreachable', 'x'))).context;
+  assert.ok(temporary.until > before && temporary.failures === 1);
+  const permanent = step('moving', error('moving', new Fault('parent-invalid', 'x'))).context;
+  assert.equal(permanent.until, 0);
+  assert.equal(permanent.fault?.code, 'parent-invalid');
 });
 
-test('failures in a row are counted, and bytes that moved start the count anew', () => {
+test('consecutive failures are counted, and transferred bytes reset the count', () => {
   const fault = (gained: number) => new Fault('parent-unreachable', 'x', { detail: { gained } });
   assert.equal(step('moving', error('moving', fault(0)), { failures: 6 }).context.until, 0);
   assert.equal(step('moving', error('moving', fault(1)), { failures: 6 }).context.failures, 1);
 });
 
-test('a claim that comes after a cancellation is given back', () => {
-  const after = step('locating', happenings.claimed('locating'), { cancelled: true });
+test('a claim that arrives after a cancellation is released', () => {
+  const after = step('locating', events.claimed('locating'), { cancelled: true });
   assert.equal(after.value, 'releasing');
-  assert.deepEqual(after.context.hold, claim);
+  assert.equal(after.context.hold, claim);
 });
 
 test('a cancelled transfer does not wait for another attempt', () => {

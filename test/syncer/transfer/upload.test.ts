@@ -3,16 +3,16 @@ import { createHash } from 'node:crypto';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { locateBlob } from '#proto/blobs.ts';
-import { transferFinished, transferPaused } from '#proto/transfers.ts';
-import { send } from '../../../services/syncer/reconcile/send.ts';
-import { type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
-import { pushBlob, pushImage, sameContent } from '../../support/image.ts';
+import { locateBlob } from '#proto/content/blobs.ts';
+import { transferFinished, transferPaused } from '#proto/sync/transfers.ts';
+import { pushTree } from '../../../services/syncer/reconcile/push/push-tree.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { patience, slowed } from '../../support/patience.ts';
-import { sender } from '../../support/sender.ts';
+import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
+import { firstDifference, pushBlob, pushImage } from '../../support/registry/image.ts';
+import { pushContext } from '../../support/sender.ts';
+import { patience, slowedRate } from '../../support/until.ts';
 
-/** Uploads that are cut, towards a Terrace. Pieces are 4 MiB at most. */
+/** Interrupted uploads to a Terrace. Pieces have 4 MiB at most. */
 const MIB = 1024 * 1024;
 const PIECE = 4 * MIB;
 let parent: TestLayer;
@@ -35,18 +35,18 @@ after(async () => {
   await parent?.[Symbol.asyncDispose]();
 });
 
-/** Bytes of content that the parent was sent. */
+/** Bytes of content that the parent received. */
 const received = (through: FaultProxy, repository: string) =>
   through.requests
     .filter(({ path }) => path.startsWith(`/v2/${repository}/blobs/uploads/`))
     .reduce((sum, seen) => sum + seen.received, 0);
 
-test('a cut in the middle of a piece: the upload goes on at the very byte', async () => {
+test('an upload that is cut within a piece continues at the next byte', async () => {
   const SIZE = 16 * MIB;
-  proxy.bandwidth = { total: slowed(8 * MIB) };
+  proxy.bandwidth = { total: slowedRate(8 * MIB) };
   const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
-  await using up = await sender(layer, { url: proxy.url });
-  const sending = send(up, 'cut', digest, { tag: 'v1', expect: undefined });
+  await using up = await pushContext(layer, { url: proxy.url });
+  const sending = pushTree(up, 'cut', digest, { tag: 'v1', expect: undefined });
   let cuts = 0;
   for (const at of [3 * MIB, 9 * MIB]) {
     await proxy.until(() => received(proxy, 'cut') >= at);
@@ -56,51 +56,51 @@ test('a cut in the middle of a piece: the upload goes on at the very byte', asyn
   }
   await sending;
   proxy.bandwidth = {};
-  assert.equal(await sameContent(layer.url, parent.url, ['cut']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['cut']), undefined);
   const extra = received(proxy, 'cut') - SIZE;
-  // What is on its way to the parent when the link is cut is lost; all else is kept.
+  // Only bytes in flight when the link is cut are lost.
   assert.ok(extra < cuts * MIB, `${extra} bytes above the size after ${cuts} cuts`);
 });
 
-test('a syncer that is killed in the middle: what the parent has is not sent again', async () => {
+test('after a syncer is killed during an upload, bytes that the parent has are not sent again', async () => {
   const SIZE = 20 * MIB;
-  proxy.bandwidth = { total: slowed(4 * MIB) };
+  proxy.bandwidth = { total: slowedRate(4 * MIB) };
   const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
-  await using up = await sender(layer, { url: proxy.url });
-  const sending = send(up, 'killed', digest, { tag: 'v1', expect: undefined });
+  await using up = await pushContext(layer, { url: proxy.url });
+  const sending = pushTree(up, 'killed', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => received(proxy, 'killed') >= 7 * MIB);
-  layer.killNow('syncer-1');
+  layer.killWithoutWaiting('syncer-1');
   proxy.bandwidth = { total: 16 * MIB };
   await sending;
   proxy.bandwidth = {};
-  assert.equal(await sameContent(layer.url, parent.url, ['killed']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['killed']), undefined);
   assert.ok(received(proxy, 'killed') <= SIZE + PIECE);
 });
 
-test('an upload stops when the window closes, and the next one goes on', async () => {
+test('an upload stops when the window closes, and the next one continues it', async () => {
   const SIZE = 28 * MIB;
   const { digest, layers } = await pushImage(layer.url, 'window', 'v1', { layers: [SIZE] });
   const windowMs = patience(2_500);
   proxy.bandwidth = { total: (16 * MIB * 1_000) / windowMs };
   const until = Date.now() + windowMs;
   {
-    await using up = await sender(layer, { url: proxy.url }, { until });
-    await assert.rejects(send(up, 'window', digest), { code: 'window-closed' });
+    await using up = await pushContext(layer, { url: proxy.url }, { until });
+    await assert.rejects(pushTree(up, 'window', digest), { code: 'window-closed' });
     await layer.event(transferPaused, (data) => data.digest === layers[0]!.digest);
   }
   const before = received(proxy, 'window');
   assert.ok(before > 0 && before < SIZE, `${before} bytes`);
   proxy.bandwidth = {};
-  await using up = await sender(layer, { url: proxy.url });
-  await send(up, 'window', digest, { tag: 'v1', expect: undefined });
-  assert.equal(await sameContent(layer.url, parent.url, ['window']), undefined);
-  assert.ok(received(proxy, 'window') <= SIZE + MIB, 'what had arrived was sent again');
+  await using up = await pushContext(layer, { url: proxy.url });
+  await pushTree(up, 'window', digest, { tag: 'v1', expect: undefined });
+  assert.equal(await firstDifference(layer.url, parent.url, ['window']), undefined);
+  assert.ok(received(proxy, 'window') <= SIZE + MIB, 'received bytes were sent again');
 });
 
-test('a parent that took something else for it is sent it anew, once', async () => {
+test('a blob that the parent received with another digest is sent again once', async () => {
   const wrong = { status: 400, body: '{"errors":[{"code":"DIGEST_INVALID","message":"other content"}]}' };
   for (const [repository, times] of [
-    ['anew', 1],
+    ['again', 1],
     ['never', 9],
   ] as const) {
     let left: number = times;
@@ -110,29 +110,29 @@ test('a parent that took something else for it is sent it anew, once', async () 
       left -= 1;
       return { answer: wrong };
     });
-    await using up = await sender(layer, { url: proxy.url });
-    const sending = send(up, repository, digest, { tag: 'v1', expect: undefined });
+    await using up = await pushContext(layer, { url: proxy.url });
+    const sending = pushTree(up, repository, digest, { tag: 'v1', expect: undefined });
     if (times === 1) {
       await sending;
-      assert.equal(await sameContent(layer.url, parent.url, [repository]), undefined);
+      assert.equal(await firstDifference(layer.url, parent.url, [repository]), undefined);
     } else await assert.rejects(sending, { code: 'parent-invalid', message: /DIGEST_INVALID/ });
   }
   proxy.fault();
 });
 
-test('a blob that is damaged here is not taken for the fault of the parent', async () => {
+test('a blob that is damaged here is not reported as a fault of the parent', async () => {
   const { digest, layers } = await pushImage(layer.url, 'damaged', 'v1', { layers: [100_000] });
-  await using up = await sender(layer, { url: proxy.url });
-  const place = await up.bus.call(locateBlob, { repository: 'damaged', digest: layers[0]!.digest });
-  const file = join(layer.data, place.path);
+  await using up = await pushContext(layer, { url: proxy.url });
+  const located = await up.bus.call(locateBlob, { repository: 'damaged', digest: layers[0]!.digest });
+  const file = join(layer.data, located.path);
   const bytes = await readFile(file);
   bytes[50_000]! ^= 1;
   await chmod(file, 0o600);
   await writeFile(file, bytes);
-  await assert.rejects(send(up, 'damaged', digest), { code: 'digest-invalid', message: /damaged here/ });
+  await assert.rejects(pushTree(up, 'damaged', digest), { code: 'digest-invalid', message: /damaged here/ });
 });
 
-test('content of sha512 goes up', async () => {
+test('content with sha512 digests is pushed', async () => {
   const blob = await pushBlob(layer.url, 'sha512', Buffer.from('content'));
   const config = await pushBlob(layer.url, 'sha512', Buffer.from('{}'));
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
@@ -142,15 +142,15 @@ test('content of sha512 goes up', async () => {
   const path = `/v2/sha512/manifests/${digest}`;
   const put = await fetch(`${layer.url}${path}`, { method: 'PUT', headers, body: bytes });
   assert.equal(put.status, 201);
-  await using up = await sender(layer, { url: proxy.url });
-  await send(up, 'sha512', digest);
+  await using up = await pushContext(layer, { url: proxy.url });
+  await pushTree(up, 'sha512', digest);
   assert.equal((await fetch(`${parent.url}${path}`)).status, 200);
 });
 
-test('an empty blob goes up', async () => {
+test('an empty blob is pushed', async () => {
   const { digest, layers } = await pushImage(layer.url, 'empty', 'v1', { layers: [Buffer.alloc(0)] });
-  await using up = await sender(layer, { url: proxy.url });
-  await send(up, 'empty', digest, { tag: 'v1', expect: undefined });
+  await using up = await pushContext(layer, { url: proxy.url });
+  await pushTree(up, 'empty', digest, { tag: 'v1', expect: undefined });
   await layer.event(transferFinished, (data) => data.digest === layers[0]!.digest);
-  assert.equal(await sameContent(layer.url, parent.url, ['empty']), undefined);
+  assert.equal(await firstDifference(layer.url, parent.url, ['empty']), undefined);
 });

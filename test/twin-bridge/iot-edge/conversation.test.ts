@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { Conversation } from '../../../services/twin-bridge/iot-edge/conversation.ts';
 import type { Properties } from '../../../services/twin-bridge/iot-edge/desired.ts';
 import type { Hub } from '../../../services/twin-bridge/iot-edge/hub.ts';
 import { TIMING } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { quiet } from '../../support/bus.ts';
 
-test('a report becomes due while it is decided that nothing is: it is not left until the next look', async () => {
+test('a report that becomes due during the check for due work is not delayed', async () => {
   const over = new AbortController();
   const reports: Properties[] = [];
   const hub: Hub = {
@@ -20,11 +20,11 @@ test('a report becomes due while it is decided that nothing is: it is not left u
     },
     [Symbol.asyncDispose]: async () => {},
   };
-  // Each look at it is a millisecond later, and the second attempt is due after one to two.
+  // Each read advances by 1 ms; the second attempt is due after 1 to 2 ms.
   let time = 0;
   const slept: number[] = [];
   const clock = {
-    // The clock of the day stands still, or is set back all the time.
+    // The wall clock does not count: it stands still.
     now: () => 0,
     running: () => {
       time += 1;
@@ -35,9 +35,9 @@ test('a report becomes due while it is decided that nothing is: it is not left u
       time += ms;
     },
   };
-  const standing = { take: async () => {}, wanted: { a: 1 } };
-  const timing = { ...TIMING, leastPause: 2 };
-  await new Conversation(standing, quiet, timing, clock).run(hub, over.signal);
+  const delegate = { take: async () => {}, wanted: { a: 1 } };
+  const timing = { ...TIMING, minBackoffMs: 2 };
+  await new Conversation(delegate, quiet, timing, clock).run(hub, over.signal);
   assert.equal(reports.length, 2);
   assert.ok(Math.max(0, ...slept) <= 2, `slept for ${slept} ms`);
 });

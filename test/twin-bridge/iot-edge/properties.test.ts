@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { Edge } from './rig.ts';
 
-/** What is desired and what is reported, over one connection to edgeHub. */
+/** Desired and reported properties over one connection to edgeHub. */
 
 let edge: Edge;
 before(async () => {
@@ -14,70 +14,70 @@ beforeEach(() => {
   edge.hub.twin.unknown = false;
 });
 
-test('an empty twin, of a hub that knows nothing, leaves what is in force', async () => {
+test('an empty twin without a version leaves the document in force', async () => {
   const { hub } = edge;
   hub.desire({ mode: 'ReadWrite' });
-  await using module = await edge.module({ timing: { resync: 50 } });
-  await hub.until('the document', () => module.found.length === 1);
+  await using module = await edge.module({ timing: { resyncMs: 50 } });
+  await hub.until('the document', () => module.documents.length === 1);
   hub.twin.unknown = true;
   const gets = hub.gets;
-  await hub.until('looks', () => hub.gets >= gets + 3);
-  assert.equal(module.found.length, 1);
-  assert.equal(module.lines.filter((line) => /does not know the desired properties/.test(line)).length, 1);
+  await hub.until('three more reads', () => hub.gets >= gets + 3);
+  assert.equal(module.documents.length, 1);
+  assert.equal(module.lines.filter((line) => /returned no desired properties/.test(line)).length, 1);
   hub.twin.unknown = false;
   hub.desire({});
-  await hub.until('nothing desired', () => module.found.length === 2);
+  await hub.until('the empty document', () => module.documents.length === 2);
   assert.deepEqual(module.document, {});
 });
 
-test('a thousand patches cost a few looks, and the last one counts', async () => {
+test('a thousand patches cause few reads, and the last one applies', async () => {
   const { hub } = edge;
   await using module = await edge.module();
-  await hub.until('a document', () => module.found.length > 0);
+  await hub.until('a document', () => module.documents.length > 0);
   const gets = hub.gets;
   for (let count = 1; count <= 1_000; count += 1) hub.desire({ count, list: [count] });
   await hub.until('the last', () => (module.document as { count: number }).count === 1_000);
-  assert.equal(hub.gets - gets < 50, true, `${hub.gets - gets} looks`);
+  assert.equal(hub.gets - gets < 50, true, `${hub.gets - gets} reads`);
 });
 
-test('a patch that was lost is found by the next look', async () => {
+test('a lost patch is found by the next poll', async () => {
   const { hub } = edge;
-  await using module = await edge.module({ timing: { resync: 200 } });
-  await hub.until('a document', () => module.found.length > 0);
-  hub.faults = { miss: true };
+  await using module = await edge.module({ timing: { resyncMs: 200 } });
+  await hub.until('a document', () => module.documents.length > 0);
+  hub.faults = { losePatches: true };
   hub.desire({ lost: true });
-  await hub.until('it', () => (module.document as { lost?: boolean }).lost === true);
+  await hub.until('the lost patch', () => (module.document as { lost?: boolean }).lost === true);
 });
 
-test('lists come whole, absent fields go, and null is nothing', async () => {
+test('lists are replaced, absent fields are removed, and null counts as absent', async () => {
   const { hub } = edge;
   hub.desire({ repositories: ['a', 'b', 'c'], window: null, parent: { url: 'u', caFile: null } });
   await using module = await edge.module();
-  await hub.until('a document', () => module.found.length > 0);
+  await hub.until('a document', () => module.documents.length > 0);
   assert.deepEqual(module.document, { repositories: ['a', 'b', 'c'], parent: { url: 'u' } });
   hub.desire({ repositories: ['z'] });
-  await hub.until('the other', () => module.found.length === 2);
+  await hub.until('the other document', () => module.documents.length === 2);
   assert.deepEqual(module.document, { repositories: ['z'] });
 });
 
-test('the same document in another version is told with it, and a lower version is taken', async () => {
+test('an equal document of another version is passed on again, and a lower version is accepted', async () => {
   const { hub } = edge;
   const version = hub.desire({ same: 1 }, 40);
   await using module = await edge.module();
-  await hub.until('a document', () => module.found.length === 1);
-  assert.equal(module.found[0]?.version, version);
+  await hub.until('a document', () => module.documents.length === 1);
+  assert.equal(module.documents[0]?.version, version);
   hub.desire({ same: 1 }, 41);
-  await hub.until('its version', () => module.found.at(-1)?.version === 41);
-  hub.desire({ anew: 1 }, 2);
-  await hub.until('the lower version', () => module.found.at(-1)?.version === 2);
-  assert.deepEqual(module.document, { anew: 1 });
+  await hub.until('its version', () => module.documents.at(-1)?.version === 41);
+  hub.desire({ again: 1 }, 2);
+  await hub.until('the lower version', () => module.documents.at(-1)?.version === 2);
+  assert.deepEqual(module.document, { again: 1 });
   assert.equal(
-    module.lines.some((line) => /began anew/.test(line)),
+    module.lines.some((line) => /have a lower version/.test(line)),
     true,
   );
 });
 
-test('what is reported during an outage ends as it was last, in order and one at a time', async () => {
+test('reports during an outage are sent in order, one at a time, and end with the last one', async () => {
   const { hub } = edge;
   await using module = await edge.module();
   for (let outage = 0; outage < 3; outage += 1) {
@@ -95,10 +95,10 @@ test('what is reported during an outage ends as it was last, in order and one at
     );
     assert.deepEqual(hub.twin.reported, { outage, count: 19, list: [19], more: { count: 19 } });
   }
-  assert.equal(hub.mostAtOnce, 1);
+  assert.equal(hub.maxConcurrentPatches, 1);
 });
 
-test('only what differs is sent, and what is not reported any more goes', async () => {
+test('a report sends only differences, and deletes fields that are no longer reported', async () => {
   const { hub } = edge;
   await using module = await edge.module();
   module.twin.report({ keep: 'a', drop: { x: 1 }, deep: { one: 1, two: 2 } });
@@ -108,20 +108,20 @@ test('only what differs is sent, and what is not reported any more goes', async 
   await hub.until('the second', () => (hub.twin.reported.deep as { two: number }).two === 3);
   assert.deepEqual(hub.reports.slice(from), [{ drop: null, deep: { two: 3 } }]);
   module.twin.report({ keep: 'a', deep: { one: 1, two: 3 } });
-  hub.desire({ look: 1 });
-  await hub.until('a look', () => (module.document as { look?: number }).look === 1);
-  assert.equal(hub.reports.length, from + 1, 'the same is not sent again');
+  hub.desire({ read: 1 });
+  await hub.until('another read', () => (module.document as { read?: number }).read === 1);
+  assert.equal(hub.reports.length, from + 1, 'an equal report is not sent again');
 });
 
-test('what a twin does not take is left out and said; a report that is refused waits for another', async () => {
+test('fields that are not valid in a twin are omitted and logged; a refused report is not sent again', async () => {
   const { hub } = edge;
   await using module = await edge.module();
   module.twin.report({ fine: 1, 'a.b': 2, long: 'x'.repeat(5_000) });
-  await hub.until('the good part', () => hub.twin.reported.fine === 1);
+  await hub.until('the valid fields', () => hub.twin.reported.fine === 1);
   assert.equal('long' in hub.twin.reported, false);
   assert.equal(
     module.lines.some(
-      (line) => /does not take all/.test(line) && line.includes('a.b') && line.includes('long'),
+      (line) => /not valid in a twin/.test(line) && line.includes('a.b') && line.includes('long'),
     ),
     true,
   );
@@ -129,11 +129,11 @@ test('what a twin does not take is left out and said; a report that is refused w
   const from = hub.reports.length;
   module.twin.report({ fine: 2 });
   await hub.until('the refusal', () =>
-    module.lines.some((line) => /refuses what the layer reports/.test(line)),
+    module.lines.some((line) => /refused the reported properties/.test(line)),
   );
-  hub.desire({ look: 2 });
-  await hub.until('a look', () => (module.document as { look?: number }).look === 2);
-  assert.equal(hub.reports.length, from + 1, 'it is not sent again and again');
+  hub.desire({ read: 2 });
+  await hub.until('another read', () => (module.document as { read?: number }).read === 2);
+  assert.equal(hub.reports.length, from + 1, 'the refused report is not sent again');
   delete (hub.twin as { report?: unknown }).report;
   module.twin.report({ fine: 3 });
   await hub.until('another', () => hub.twin.reported.fine === 3);
@@ -142,7 +142,7 @@ test('what a twin does not take is left out and said; a report that is refused w
 test('direct methods are always answered', async () => {
   const { hub } = edge;
   await using module = await edge.module({
-    timing: { method: 200 },
+    timing: { methodMs: 200 },
     methods: {
       echo: async (payload) => ({ status: 200, payload }),
       fails: async () => {
@@ -158,22 +158,22 @@ test('direct methods are always answered', async () => {
     ['echo', '{"a":[1]}', 200, { a: [1] }],
     ['echo', '', 200, null],
     ['echo', '{"a"', 400, { message: 'the payload is not JSON' }],
-    ['nobody', '', 404, { message: 'there is no method nobody: there are echo, fails, never, long, odd' }],
-    ['fails', '', 500, { message: 'fails failed; the log of the twin-bridge says why' }],
-    ['never', '', 504, { message: 'never did not end in 200 ms' }],
+    ['reboot', '', 404, { message: 'unknown method reboot: the methods are echo, fails, never, long, odd' }],
+    ['fails', '', 500, { message: 'fails failed: see the log of the twin-bridge' }],
+    ['never', '', 504, { message: 'never did not finish within 200 ms' }],
     ['odd', '', 500, null],
   ];
   for (const [name, payload, status, answer] of cases) {
-    assert.deepEqual(await hub.invoke(name, payload), { status, payload: answer }, `${name} ${payload}`);
+    assert.deepEqual(await hub.callMethod(name, payload), { status, payload: answer }, `${name} ${payload}`);
   }
-  const long = await hub.invoke('long', '');
+  const long = await hub.callMethod('long', '');
   assert.equal(long.status, 500);
-  assert.match(JSON.stringify(long.payload), /more than the 131072/);
-  const many = await Promise.all(Array.from({ length: 40 }, () => hub.invoke('never', '')));
+  assert.match(JSON.stringify(long.payload), /limit of 131072 bytes/);
+  const many = await Promise.all(Array.from({ length: 40 }, () => hub.callMethod('never', '')));
   assert.deepEqual([...new Set(many.map(({ status }) => status))].sort(), [429, 504]);
 });
 
-test('while no session is there a method is not there, and after it is', async () => {
+test('a direct method is available only while a session exists', async () => {
   const { hub } = edge;
   await using module = await edge.module({
     methods: { ping: async () => ({ status: 200, payload: 'pong' }) },
@@ -182,8 +182,8 @@ test('while no session is there a method is not there, and after it is', async (
   hub.faults = { refuse: true };
   hub.cut();
   await hub.until('the loss', () => !module.twin.session.connected);
-  assert.equal((await hub.invoke('ping', '')).status, 404);
+  assert.equal((await hub.callMethod('ping', '')).status, 404);
   hub.faults = {};
   await hub.until('a session', () => module.twin.session.connected);
-  assert.deepEqual(await hub.invoke('ping', ''), { status: 200, payload: 'pong' });
+  assert.deepEqual(await hub.callMethod('ping', ''), { status: 200, payload: 'pong' });
 });

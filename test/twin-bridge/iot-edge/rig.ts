@@ -1,32 +1,32 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Workload, workloadOf } from '#proto/workload.ts';
+import { type Workload, workloadOf } from '#proto/iot-edge/workload.ts';
+import type { ModuleTwin } from '../../../services/twin-bridge/iot-edge/module-twin.ts';
 import type { Timing } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
-import type { Method } from '../../../services/twin-bridge/methods/method.ts';
-import type { ModuleTwin } from '../../../services/twin-bridge/module.ts';
-import type { Found } from '../../../services/twin-bridge/source.ts';
+import type { DirectMethod } from '../../../services/twin-bridge/methods/method.ts';
+import type { SourceState } from '../../../services/twin-bridge/source/source.ts';
 import { Authority } from '../../support/certificates.ts';
-import { EdgeHub } from '../../support/edge-hub.ts';
-import { WorkloadApi } from '../../support/workload-api.ts';
+import { EdgeHub } from '../../support/iot-edge/edge-hub.ts';
+import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 
 const IDENTITY = { hub: 'hub.example', device: 'device', module: 'terrace' };
-/** So short that a test can wait for all of it; the order of one to another is as in a real module. */
+/** Short enough for tests; the order of the times is as in a real module. */
 const FAST: Timing = {
-  token: 60_000,
-  margin: 15_000,
-  connect: 5_000,
-  keepalive: 60_000,
-  reply: 5_000,
-  resync: 60_000,
-  debounce: 20,
-  method: 5_000,
-  leastPause: 20,
-  mostPause: 200,
+  tokenMs: 60_000,
+  marginMs: 15_000,
+  connectMs: 5_000,
+  keepaliveMs: 60_000,
+  replyMs: 5_000,
+  resyncMs: 60_000,
+  debounceMs: 20,
+  methodMs: 5_000,
+  minBackoffMs: 20,
+  maxBackoffMs: 200,
 };
 
-/** One device for a file of tests: its edgeHub, and its daemon. */
+/** One device for a test file: its edgeHub and its daemon. */
 export class Edge implements AsyncDisposable {
   readonly hub: EdgeHub;
   readonly authority: Authority;
@@ -44,7 +44,7 @@ export class Edge implements AsyncDisposable {
     this.hub = hub;
   }
 
-  /** Of a module. */
+  /** Environment of a module. */
   get env(): NodeJS.ProcessEnv {
     return { ...this.daemon.env, IOTEDGE_GATEWAYHOSTNAME: `localhost:${this.hub.port}` };
   }
@@ -68,59 +68,59 @@ export class Edge implements AsyncDisposable {
 
 export type ModuleOptions = {
   timing?: Partial<Timing>;
-  methods?: Record<string, Method>;
-  /** A data folder, which stays. */
+  methods?: Record<string, DirectMethod>;
+  /** A data folder, which is not deleted at the end. */
   folder?: string;
   /** In place of the hub's own authority. */
   trust?: Authority;
   /** Whether a document is in force. */
-  accepts?: (found: Found) => boolean;
+  accepts?: (document: SourceState) => boolean;
 };
 
 /** A module with its twin, until it is disposed of. */
 export class Module implements AsyncDisposable {
   readonly twin: ModuleTwin;
   readonly folder: string;
-  /** Documents that were told, in order. */
-  readonly found: Found[] = [];
+  /** Documents that the twin passed on, in order. */
+  readonly documents: SourceState[] = [];
   readonly lines: string[] = [];
-  readonly #stays: boolean;
+  readonly #retainsFolder: boolean;
 
-  readonly #own: AsyncDisposable | undefined;
+  readonly #daemon: AsyncDisposable | undefined;
 
   constructor(
     workload: Workload,
     folder: string,
     { timing, methods = {}, accepts = () => true, ...options }: ModuleOptions,
-    own: AsyncDisposable | undefined,
+    daemon: AsyncDisposable | undefined,
   ) {
-    this.#own = own;
+    this.#daemon = daemon;
     this.folder = folder;
-    this.#stays = options.folder !== undefined;
-    const say = (level: string) => (fields: object, message: string) =>
+    this.#retainsFolder = options.folder !== undefined;
+    const logLine = (level: string) => (fields: object, message: string) =>
       void this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
     this.twin = startTwin({
       workload,
       dataFolder: folder,
       methods: new Map(Object.entries(methods)),
-      log: { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') },
+      log: { debug: logLine('debug'), info: logLine('info'), warn: logLine('warn'), error: logLine('error') },
       timing: { ...FAST, ...timing },
     });
-    this.twin.watch((found) => {
-      this.found.push(found);
-      return accepts(found);
+    this.twin.watch((document) => {
+      this.documents.push(document);
+      return accepts(document);
     });
   }
 
-  /** The document told last. */
+  /** The last document that the twin passed on. */
   get document(): unknown {
-    const last = this.found.at(-1);
+    const last = this.documents.at(-1);
     return last && 'text' in last ? JSON.parse(last.text) : undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.twin[Symbol.asyncDispose]();
-    await this.#own?.[Symbol.asyncDispose]();
-    if (!this.#stays) await rm(this.folder, { recursive: true, force: true });
+    await this.#daemon?.[Symbol.asyncDispose]();
+    if (!this.#retainsFolder) await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -4,26 +4,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { desiredOf, type Properties, reportedOf } from '../../../services/twin-bridge/iot-edge/desired.ts';
+import { desiredOf, type Properties, twinReported } from '../../../services/twin-bridge/iot-edge/desired.ts';
 import {
-  keepLastGood,
   lastGoodFile,
   readLastGood,
+  storeLastGood,
 } from '../../../services/twin-bridge/iot-edge/last-good.ts';
 import { admissible, difference } from '../../../services/twin-bridge/iot-edge/reported-rules.ts';
 import { topicOf } from '../../../services/twin-bridge/iot-edge/topics.ts';
 
-test('without its version it is not known what is desired', () => {
+test('desired properties without a version are unknown', () => {
   for (const unknown of [undefined, null, {}, [], 'x', { mode: 'ReadOnly' }, { $version: '3' }]) {
     assert.equal(desiredOf(unknown), undefined, JSON.stringify(unknown));
   }
   const twin = { $version: 3, $metadata: { $lastUpdated: 'x' }, a: { b: null, c: 1 }, d: null, e: [1] };
   assert.deepEqual(desiredOf(twin), { version: 3, text: '{"a":{"c":1},"e":[1]}' });
   assert.deepEqual(desiredOf({ $version: 1 }), { version: 1, text: '{}' });
-  assert.deepEqual(reportedOf({ $version: 9, a: 1, b: null }), { a: 1 });
+  assert.deepEqual(twinReported({ $version: 9, a: 1, b: null }), { a: 1 });
 });
 
-test('what a twin takes, and what not', () => {
+test('only fields that are valid in a twin are admissible', () => {
   let deep: unknown = 1;
   for (let depth = 0; depth < 9; depth += 1) deep = { d: deep };
   const good = {
@@ -63,10 +63,10 @@ test('what a twin takes, and what not', () => {
   assert.deepEqual(admissible({ fine: 1, 'a.b': 2 }).fields, { fine: 1 });
   const much = Object.fromEntries(Array.from({ length: 5 }, (_, at) => [`k${at}`, 'x'.repeat(4_000)]));
   assert.deepEqual(admissible(much).fields, {});
-  assert.match(admissible(much).complaints.join(), /more than the 16384/);
+  assert.match(admissible(much).complaints.join(), /limit of 16384 bytes/);
 });
 
-test('the difference makes of what is known what is wanted, whatever both are', () => {
+test('the difference, merged into the known properties, gives the wanted ones', () => {
   const leaf = fc.oneof(fc.integer(), fc.string(), fc.boolean(), fc.array(fc.integer(), { maxLength: 3 }));
   const { tree } = fc.letrec<{ tree: Properties }>((tie) => ({
     tree: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.oneof({ depthSize: 'small' }, leaf, tie('tree')), {
@@ -95,7 +95,7 @@ test('the difference makes of what is known what is wanted, whatever both are', 
   assert.deepEqual(difference({ a: [1, 2, 3] }, { a: [9] }), { a: [9] });
 });
 
-test('topics are told apart, and others are none', () => {
+test('topics of the twin are distinguished, and other topics are ignored', () => {
   assert.deepEqual(topicOf('$iothub/twin/res/204/?$rid=7&$version=5'), {
     kind: 'reply',
     status: 204,
@@ -108,11 +108,11 @@ test('topics are told apart, and others are none', () => {
   }
 });
 
-test('the last good document is kept whole, for its owner only', async () => {
+test('the last good document is stored completely, and only its owner may read it', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-last-'));
   try {
     assert.equal(await readLastGood(folder), undefined);
-    await keepLastGood(folder, { version: 4, text: '{"a":1}' });
+    await storeLastGood(folder, { version: 4, text: '{"a":1}' });
     assert.deepEqual(await readLastGood(folder), { version: 4, text: '{"a":1}' });
     assert.equal((await stat(lastGoodFile(folder))).mode & 0o777, 0o600);
     assert.deepEqual(await readdir(folder), ['twin.json']);

@@ -6,7 +6,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { Authority } from '../../support/certificates.ts';
 import { Edge } from './rig.ts';
 
-/** What becomes of the twin when its hub, its daemon or the connection fails. */
+/** The twin after failures of its hub, its daemon or the connection. */
 
 let edge: Edge;
 before(async () => {
@@ -22,11 +22,11 @@ for (const [name, forget] of [
   ['kept', false],
   ['lost', true],
 ] as const) {
-  test(`edgeHub restarts, the session is ${name}: what was missed comes, and the twin lives`, async () => {
+  test(`after a restart of edgeHub with its session ${name}, missed changes arrive and the twin works`, async () => {
     const { hub } = edge;
     hub.desire({ at: 'first' });
     await using module = await edge.module();
-    await hub.until('the first document', () => module.found.length > 0);
+    await hub.until('the first document', () => module.documents.length > 0);
     await hub.pause();
     hub.desire({ at: 'missed' });
     module.twin.report({ at: name });
@@ -35,34 +35,34 @@ for (const [name, forget] of [
     await hub.until('the report', () => hub.twin.reported.at === name);
     hub.desire({ at: 'after' });
     await hub.until('a patch', () => (module.document as { at: string }).at === 'after');
-    assert.equal((await hub.invoke('nothing', '')).status, 404);
+    assert.equal((await hub.callMethod('nothing', '')).status, 404);
     assert.equal(module.twin.session.connected, true);
   });
 }
 
-test('a module that starts before its hub waits, and says why', async () => {
+test('a module that starts before its hub waits, and reports the reason', async () => {
   const { hub } = edge;
   await hub.pause();
   hub.desire({ at: 'early' });
   await using module = await edge.module();
   await hub.until('a reason', () => /ECONNREFUSED/.test(module.twin.session.detail ?? ''));
   await hub.resume();
-  await hub.until('the document', () => module.found.length > 0);
+  await hub.until('the document', () => module.documents.length > 0);
   assert.deepEqual(module.document, { at: 'early' });
 });
 
-test('a hub that refuses is asked again, with pauses', async () => {
+test('a connection that the hub refuses is retried with backoff', async () => {
   const { hub } = edge;
   hub.faults = { refuse: true };
   await using module = await edge.module();
   const before = hub.refused;
   await hub.until('three attempts', () => hub.refused >= before + 3);
-  assert.match(module.twin.session.detail ?? '', /edgeHub .* does not let us in/);
+  assert.match(module.twin.session.detail ?? '', /failed to connect to edgeHub /);
   hub.faults = {};
   await hub.until('a session', () => module.twin.session.connected);
 });
 
-test('a daemon that does not sign, at the start or later, is asked again', async () => {
+test('a signature that the daemon refuses is requested again, at the start and later', async () => {
   const { hub } = edge;
   await using module = await edge.module();
   edge.daemon.signs = false;
@@ -77,7 +77,7 @@ test('a daemon that does not sign, at the start or later, is asked again', async
   await hub.until('the document', () => (module.document as { at?: string })?.at === 'unsigned');
 });
 
-test('a daemon that closes connections unanswered is asked again', async () => {
+test('a request is retried if the daemon closes the connection without an answer', async () => {
   const { hub, daemon } = edge;
   daemon.closes = 3;
   await using module = await edge.module();
@@ -85,10 +85,10 @@ test('a daemon that closes connections unanswered is asked again', async () => {
   assert.equal(daemon.closes, 0);
 });
 
-test('before a signature ends there is a new session with another, with all its subscriptions', async () => {
+test('a session is replaced, with all its subscriptions, before its signature expires', async () => {
   const { hub } = edge;
-  // A signature counts in whole seconds.
-  await using module = await edge.module({ timing: { token: 3_000, margin: 2_500 } });
+  // The expiry of a signature is in whole seconds.
+  await using module = await edge.module({ timing: { tokenMs: 3_000, marginMs: 2_500 } });
   const before = hub.sessions.length;
   const signatures = new Set(edge.daemon.signed).size;
   await hub.until('four sessions', () => hub.sessions.length >= before + 4);
@@ -101,9 +101,9 @@ test('before a signature ends there is a new session with another, with all its 
   );
 });
 
-test('a session that the hub ends with its signature comes back', async () => {
+test('a session that the hub ends when its signature expires is restored', async () => {
   const { hub } = edge;
-  await using module = await edge.module({ timing: { token: 2_000, margin: -60_000 } });
+  await using module = await edge.module({ timing: { tokenMs: 2_000, marginMs: -60_000 } });
   await hub.until('a session', () => module.twin.session.connected);
   const before = hub.sessions.length;
   await hub.until('another', () => hub.sessions.length > before);
@@ -111,42 +111,44 @@ test('a session that the hub ends with its signature comes back', async () => {
   await hub.until('a document', () => (module.document as { at?: string })?.at === 'again');
 });
 
-test('answers that are lost end the session, and the next one has them', async () => {
+test('a lost answer ends the session, and the next session gets it', async () => {
   const { hub } = edge;
-  hub.faults = { swallow: ['get'] };
-  await using module = await edge.module({ timing: { reply: 150 } });
-  await hub.until('a reason', () => /did not answer for the twin/.test(module.twin.session.detail ?? ''));
-  hub.faults = { swallow: ['report'] };
+  hub.faults = { loseAnswers: ['get'] };
+  await using module = await edge.module({ timing: { replyMs: 150 } });
+  await hub.until('a reason', () =>
+    /did not answer the request for the twin/.test(module.twin.session.detail ?? ''),
+  );
+  hub.faults = { loseAnswers: ['report'] };
   module.twin.report({ lost: 1 });
   await hub.until('a reason', () => /for reported properties/.test(module.twin.session.detail ?? ''));
   hub.faults = {};
   module.twin.report({ lost: 2 });
   await hub.until('the report', () => hub.twin.reported.lost === 2);
-  assert.equal(hub.mostAtOnce, 1);
+  assert.equal(hub.maxConcurrentPatches, 1);
 });
 
-test('a hub that throttles is asked again on the same connection', async () => {
+test('a throttled request is retried on the same connection', async () => {
   const { hub } = edge;
   hub.faults = { throttle: { status: 429, times: 3 } };
   const sessions = hub.sessions.length;
   await using module = await edge.module();
-  await hub.until('a document', () => module.found.length > 0);
+  await hub.until('a document', () => module.documents.length > 0);
   hub.faults = { throttle: { status: 429, times: 2 } };
   module.twin.report({ throttled: true });
   await hub.until('the report', () => hub.twin.reported.throttled === true);
   assert.equal(hub.sessions.length, sessions + 1);
 });
 
-test('silence on the wire is noticed', async () => {
+test('a silent connection is detected and replaced', async () => {
   const { hub } = edge;
-  await using module = await edge.module({ timing: { keepalive: 1_000 } });
+  await using module = await edge.module({ timing: { keepaliveMs: 1_000 } });
   await hub.until('a session', () => module.twin.session.connected);
   const before = hub.sessions.length;
   hub.freeze();
   await hub.until('another session', () => hub.sessions.length > before);
 });
 
-test('a hub with a certificate of another authority is not spoken to', async () => {
+test('a hub with a certificate of another authority gets no session', async () => {
   const { hub } = edge;
   await using other = await Authority.create();
   const before = hub.sessions.length;
@@ -155,24 +157,24 @@ test('a hub with a certificate of another authority is not spoken to', async () 
   assert.equal(hub.sessions.length, before);
 });
 
-test('two that claim to be one module throw each other out, and neither spins', async () => {
+test('two clients with one module identity disconnect each other, and both back off', async () => {
   const { hub } = edge;
-  const timing = { leastPause: 100, mostPause: 1_000 };
+  const timing = { minBackoffMs: 100, maxBackoffMs: 1_000 };
   const before = hub.sessions.length;
   const began = Date.now();
   await using one = await edge.module({ timing });
   await using two = await edge.module({ timing });
   await hub.until('some sessions', () => hub.sessions.length >= before + 6);
-  assert.equal(Date.now() - began > 300, true, 'there were pauses');
+  assert.equal(Date.now() - began > 300, true, 'both backed off');
   const warned = [...one.lines, ...two.lines].filter((line) => /no session with edgeHub/.test(line));
   assert.equal(warned.length >= 3, true);
 });
 
-test('without a hub a restart begins with the last document that was in force', async () => {
+test('without a hub, a restart begins with the last document that was in force', async () => {
   const { hub } = edge;
   const folder = await mkdtemp(join(tmpdir(), 'terrace-twin-'));
   try {
-    const accepts = (found: object) => !('text' in found && String(found.text).includes('bad'));
+    const accepts = (document: object) => !('text' in document && String(document.text).includes('bad'));
     {
       await using module = await edge.module({ folder, accepts });
       hub.desire({ at: 'good' });
@@ -182,10 +184,10 @@ test('without a hub a restart begins with the last document that was in force', 
     }
     await hub.pause();
     await using module = await edge.module({ folder, accepts });
-    await hub.until('a document', () => module.found.length > 0);
+    await hub.until('a document', () => module.documents.length > 0);
     assert.deepEqual(module.document, { at: 'good' });
     await hub.resume();
-    await hub.until('what is desired', () => (module.document as { at?: string })?.at === 'bad');
+    await hub.until('the desired document', () => (module.document as { at?: string })?.at === 'bad');
   } finally {
     if (hub.port) await hub.restart();
     await rm(folder, { recursive: true, force: true });

@@ -3,23 +3,23 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import type { Workload } from '#proto/workload.ts';
-import type { Clock } from '../../../services/twin-bridge/iot-edge/conversation.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Workload } from '#proto/iot-edge/workload.ts';
+import type { TwinClock } from '../../../services/twin-bridge/iot-edge/conversation.ts';
 import type { Hub, HubOptions } from '../../../services/twin-bridge/iot-edge/hub.ts';
 import { TIMING } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
 import { quiet } from '../../support/bus.ts';
-import { random as drawn } from '../../support/random.ts';
+import { random as seeded } from '../../support/time/random.ts';
 
-/** A module for a year: tokens, outages of hub and daemon, lost patches, by a clock that a test moves. */
+/** A year of a module on a simulated clock: tokens, outages of hub and daemon, lost patches. */
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** Sleepers wake in the order of their times, when nothing else has anything to do. */
-class Sleepers implements Clock {
+/** A simulated clock. Sleepers wake in the order of their times, once nothing else is left to run. */
+class SimulatedClock implements TwinClock {
   time = Date.UTC(2028, 0, 1);
   readonly #waiting = new Set<{ at: number; wake: () => void }>();
 
@@ -64,9 +64,9 @@ class Sleepers implements Clock {
   }
 }
 
-/** What the module's hub is, as far as it matters here. */
-class Year {
-  readonly clock = new Sleepers();
+/** Stand-in for the hub and the daemon of the module. */
+class Device {
+  readonly clock = new SimulatedClock();
   up = true;
   signs = true;
   desired: { $version: number; at: number } = { $version: 1, at: 0 };
@@ -82,7 +82,7 @@ class Year {
       if (!this.signs) throw new Fault('unavailable', 'the daemon is away');
       return 'signed';
     },
-    serverCertificate: () => Promise.reject(new Error('not asked for')),
+    serverCertificate: () => Promise.reject(new Error('unexpected request')),
   };
 
   readonly connect = async ({ password, signal }: HubOptions): Promise<Hub> => {
@@ -92,20 +92,20 @@ class Year {
     const until =
       Number(new URLSearchParams(password.replace('SharedAccessSignature ', '')).get('se')) * 1_000;
     this.live = { until, end: resolve };
-    const alive = () => {
+    const ensureConnected = () => {
       signal.throwIfAborted();
-      if (!this.up) throw new Fault('unavailable', 'the connection is gone');
-      assert.ok(this.clock.now() < until, 'nothing is said with a signature that has ended');
+      if (!this.up) throw new Fault('unavailable', 'the connection is lost');
+      assert.ok(this.clock.now() < until, 'no request uses an expired signature');
     };
     return {
       ended,
       twin: async () => {
-        alive();
+        ensureConnected();
         this.gets += 1;
         return { desired: { ...this.desired }, reported: { ...this.reported } };
       },
       report: async (patch) => {
-        alive();
+        ensureConnected();
         Object.assign(this.reported, patch);
       },
       [Symbol.asyncDispose]: async () => {
@@ -115,23 +115,23 @@ class Year {
   };
 }
 
-test('a year: always a session soon, never past its signature, nothing lost and nothing left over', async (t) => {
-  const year = new Year();
-  const { clock } = year;
+test('for a year, sessions recover soon and never outlive a signature, and nothing is lost or leaked', async (t) => {
+  const device = new Device();
+  const { clock } = device;
   const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 2 ** 31);
   t.diagnostic(`TERRACE_SEED=${seed}`);
-  const random = drawn(seed);
+  const random = seeded(seed);
   const folder = await mkdtemp(join(tmpdir(), 'terrace-year-'));
-  const { workload, connect } = year;
-  const found: number[] = [];
+  const { workload, connect } = device;
+  const received: number[] = [];
   const twin = startTwin({ workload, dataFolder: folder, methods: new Map(), log: quiet, clock, connect });
-  twin.watch((each) => {
-    if ('text' in each) found.push((JSON.parse(each.text) as { at: number }).at);
+  twin.watch((document) => {
+    if ('text' in document) received.push((JSON.parse(document.text) as { at: number }).at);
     return undefined;
   });
   const start = clock.now();
-  // The first look at the disk is real.
-  while (year.sessions === 0) await new Promise(setImmediate);
+  // The first read of the disk takes real time.
+  while (device.sessions === 0) await new Promise(setImmediate);
   let disturbances = 0;
   for (let day = 0; day < (process.env.TERRACE_FULL ? 366 : 60); day += 1) {
     const morning = start + day * DAY;
@@ -140,33 +140,33 @@ test('a year: always a session soon, never past its signature, nothing lost and 
     const away = 10 * MINUTE + Math.floor(random() * 8 * HOUR);
     if (kind > 0) disturbances += 1;
     if (kind === 1) {
-      year.up = false;
-      year.live?.end('edgeHub closed the connection');
+      device.up = false;
+      device.live?.end('edgeHub closed the connection');
     } else if (kind === 2) {
-      year.signs = false;
-      year.live?.end('edgeHub closed the connection');
-    } else if (kind === 3) year.live?.end('cut');
-    // Nobody says that it changed.
-    year.desired = { $version: day + 2, at: day + 1 };
+      device.signs = false;
+      device.live?.end('edgeHub closed the connection');
+    } else if (kind === 3) device.live?.end('cut');
+    // The hub sends no patch.
+    device.desired = { $version: day + 2, at: day + 1 };
     twin.report({ day, list: [day] });
     await clock.until(clock.now() + away);
-    year.up = true;
-    year.signs = true;
-    await clock.until(clock.now() + TIMING.mostPause + TIMING.resync + MINUTE);
+    device.up = true;
+    device.signs = true;
+    await clock.until(clock.now() + TIMING.maxBackoffMs + TIMING.resyncMs + MINUTE);
     assert.equal(twin.session.connected, true, `day ${day}, ${kind}: ${twin.session.detail}`);
-    assert.equal(found.at(-1), day + 1, 'what was desired meanwhile has come');
-    assert.deepEqual(year.reported, { day, list: [day] });
-    assert.ok(year.live && year.live.until > clock.now(), 'the signature of the session is good');
+    assert.equal(received.at(-1), day + 1, 'the properties desired meanwhile have arrived');
+    assert.deepEqual(device.reported, { day, list: [day] });
+    assert.ok(device.live && device.live.until > clock.now(), 'the signature of the session is good');
     assert.ok(clock.count <= 3, `${clock.count} timers`);
   }
   const hours = (clock.now() - start) / HOUR;
-  const renewals = hours / ((TIMING.token - TIMING.margin) / HOUR);
+  const renewals = hours / ((TIMING.tokenMs - TIMING.marginMs) / HOUR);
   assert.ok(
-    year.sessions <= renewals + 2 * disturbances + 2,
-    `${year.sessions} sessions, ${renewals} renewals`,
+    device.sessions <= renewals + 2 * disturbances + 2,
+    `${device.sessions} sessions, ${renewals} renewals`,
   );
-  assert.ok(year.sessions >= renewals * 0.6, `${year.sessions} sessions, ${renewals} renewals`);
-  assert.ok(year.gets <= hours * 13 + year.sessions * 2, `${year.gets} looks in ${hours} hours`);
+  assert.ok(device.sessions >= renewals * 0.6, `${device.sessions} sessions, ${renewals} renewals`);
+  assert.ok(device.gets <= hours * 13 + device.sessions * 2, `${device.gets} reads in ${hours} hours`);
   const ended = twin[Symbol.asyncDispose]();
   await clock.until(clock.now() + MINUTE);
   await ended;

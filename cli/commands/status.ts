@@ -1,0 +1,159 @@
+import type { Command } from 'commander';
+import type { ServiceStatus } from '#proto/status/status.ts';
+import type { StorageStatus } from '#proto/status/storage-status.ts';
+import { connectOperator } from '../connection/connect.ts';
+import { type LayerStatus, layerStatus } from '../connection/layer-status.ts';
+import { natsServerText } from '../connection/nats-advisories.ts';
+import { dataOption } from '../data/data-option.ts';
+import { urlOf } from '../data/ports.ts';
+import { formatBytes, formatDuration, plural, shortDigest, table } from '../terminal/figures.ts';
+import { print, printJson, singleLines } from '../terminal/terminal.ts';
+import { belowText } from '../text/below-text.ts';
+import { linkText } from '../text/link-text.ts';
+import { syncerText } from '../text/syncer-text.ts';
+import { webhookText } from '../text/webhook-text.ts';
+import { ACCOUNTS_LOST } from '../text/welcome.ts';
+
+/** Max ingests (uploads and transfers) listed one by one. */
+const MAX_INGESTS = 20;
+
+export function addStatusCommand(program: Command): void {
+  program
+    .command('status')
+    .description('show the status of a running layer')
+    .addOption(dataOption())
+    .option('--json', 'as JSON')
+    .action(async ({ data, json }: { data: string; json?: boolean }) => {
+      await using bus = await connectOperator(data);
+      const layer = await layerStatus(bus);
+      if (json) printJson(JSON.stringify(layer, null, 2));
+      else print(describeStatus(layer, Date.now()));
+    });
+}
+
+/** The status for people: sections of text. */
+export function describeStatus(unsafe: LayerStatus, now: number): string {
+  const layer = singleLines(unsafe);
+  const sections = [
+    head(layer),
+    linkText(layer, now),
+    source(layer, now),
+    complaints(layer),
+    storage(layer, now),
+    belowText(layer, now),
+    webhookText(layer, now),
+    syncerText(layer, now),
+    services(layer, now),
+    natsServerText(layer.natsServer),
+    unreadable(layer),
+  ];
+  return sections.filter(Boolean).join('\n\n');
+}
+
+function head({ configuration, silent }: LayerStatus): string {
+  if (!configuration && silent.includes('storage')) {
+    return 'The configuration is unknown: storage, which has it, does not answer.';
+  }
+  if (!configuration) return 'No configuration is in force.';
+  const { name, mode } = configuration;
+  return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;
+}
+
+/** The source of a configuration that is received over a connection. */
+function source({ bridge, configuration }: LayerStatus, now: number): string {
+  if (!bridge?.session) return '';
+  const { source, version, session } = bridge;
+  const { connected, since, detail } = session;
+  const reached = connected ? 'connected' : `not connected${detail ? ` (${detail})` : ''}`;
+  const known = version === undefined ? 'none received yet' : `version ${version}`;
+  const last = !connected && configuration ? '; its last configuration stays in force' : '';
+  return `Configured by ${source}: ${known}; ${reached} for ${formatDuration(now - since)}${last}`;
+}
+
+function complaints({ bridge }: LayerStatus): string {
+  if (!bridge || bridge.complaints.length === 0) return '';
+  const lines = bridge.complaints.map((complaint) => `  ${complaint}`);
+  return [
+    `The configuration (${bridge.source}) is not valid; the previous one stays in force:`,
+    ...lines,
+  ].join('\n');
+}
+
+function storage({ storage: held }: LayerStatus, now: number): string {
+  if (!held) return 'Storage does not answer.';
+  const lines = held.ingests.slice(0, MAX_INGESTS).map((ingest) => {
+    const by = ingest.account === undefined ? '' : ` of ${ingest.account}`;
+    const what = ingest.digest ? shortDigest(ingest.digest) : `${ingest.id}${by}`;
+    const size = ingest.size === undefined ? '' : ` of ${formatBytes(ingest.size)}`;
+    const holder = ingest.holder ? `, written by ${ingest.holder}` : '';
+    return `  ${ingest.purpose} ${what}${size}${holder}, touched ${formatDuration(now - ingest.touched)} ago`;
+  });
+  const counts = [
+    plural(held.repositories, 'repository', 'repositories'),
+    plural(held.tags, 'tag'),
+    plural(held.blobs, 'blob'),
+    formatBytes(held.bytes),
+  ].join(', ');
+  return [
+    `Holds ${counts}; ${plural(held.ingests.length, 'ingest')} in progress`,
+    ...lines,
+    ...more(held.ingests.length),
+    space(held),
+    ...(held.damaged > 0
+      ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client provides them again`]
+      : []),
+    ...metadataText(held),
+    accountsText(held),
+    ...(held.audit
+      ? [
+          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${formatDuration(now - held.audit.since)} ago: ${held.audit.reason}`,
+        ]
+      : []),
+  ].join('\n');
+}
+
+const more = (count: number): string[] =>
+  count > MAX_INGESTS ? [`  … and ${count - MAX_INGESTS} more; --json has all`] : [];
+
+function space({ space: { free, reserve, inodes, low } }: StorageStatus): string {
+  // Inodes only while space is low: people think in bytes.
+  const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
+  const figures = `Free: ${formatBytes(free)}; reserve ${formatBytes(reserve)}${files}`;
+  return low ? `${figures}. TOO LITTLE: new content is rejected until space is freed` : figures;
+}
+
+function metadataText({ metadata = [] }: StorageStatus): string[] {
+  if (metadata.length === 0) return [];
+  const lines = metadata.map((finding) => `  ${finding}`);
+  return ['METADATA ARE DAMAGED: stop the layer and run "terrace repair":', ...lines];
+}
+
+function accountsText({ tokens, closed, accounts = [] }: StorageStatus): string {
+  const count = `Clients log in: ${plural(tokens, 'token')}`;
+  const lines = accounts.map((complaint) => `  ${complaint}`);
+  const not = lines.length > 0 ? ['Different from the configuration document:', ...lines] : [];
+  const none = closed ? ACCOUNTS_LOST : 'No accounts: everyone who reaches the layer has full access';
+  return [tokens === 0 ? none : count, ...not].join('\n');
+}
+
+function unreadable({ unreadable: entries = [] }: LayerStatus): string {
+  const lines = entries.map(({ bucket, key, reason }) => `  ${bucket}.${key}: ${reason}`);
+  return lines.length === 0
+    ? ''
+    : ['Unreadable, and missing above until written again:', ...lines].join('\n');
+}
+
+function services({ services: running, silent }: LayerStatus, now: number): string {
+  // The services of a compact layer share one process, and so its memory.
+  const isFirst = ({ pid, host }: ServiceStatus, index: number) =>
+    running.findIndex((other) => other.pid === pid && other.host === host) === index;
+  const rows = running.map((status, index) => [
+    status.service,
+    String(status.pid),
+    isFirst(status, index) ? formatBytes(status.memory) : 'shared',
+    formatDuration(now - status.started),
+    status.instance,
+  ]);
+  const missing = silent.map((service) => `\n${service} does not answer.`).join('');
+  return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows]) + missing;
+}

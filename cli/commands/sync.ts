@@ -1,0 +1,76 @@
+import type { Command } from 'commander';
+import { Fault } from '#proto/contract/fault.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import { connectOperator } from '../connection/connect.ts';
+import { followPass } from '../connection/follow-pass.ts';
+import { dataOption } from '../data/data-option.ts';
+import { formatDuration, plural } from '../terminal/figures.ts';
+import { outputEnd } from '../terminal/output-end.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, singleLine, singleLines } from '../terminal/terminal.ts';
+import { barView, lineView, type View } from '../text/progress.ts';
+
+export function addSyncCommand(program: Command): void {
+  program
+    .command('sync')
+    .description('synchronize with the parent now, and show the progress; Ctrl-C leaves the pass running')
+    .addOption(dataOption())
+    .option(
+      '--full',
+      'compare everything again, including content known to match and changes that the parent refused',
+    )
+    .option('--now', 'use the link even if the window is closed')
+    .action(async ({ data, full, now }: { data: string; full?: boolean; now?: boolean }) => {
+      const end = new AbortController();
+      process.once('SIGINT', () => end.abort());
+      outputEnd.addEventListener('abort', () => end.abort());
+      await using bus = await connectOperator(data);
+      const view: View = process.stdout.isTTY ? barView() : lineView(print);
+      try {
+        const result = await followPass(bus, { full, now, signal: end.signal, onEvent: view.onEvent });
+        view.end();
+        print(summary(result));
+        if (!result.ok && result.ended !== 'window') process.exitCode = 1;
+      } catch (error) {
+        view.end();
+        if (end.signal.aborted) {
+          print('The pass continues in the background: terrace status shows its state.');
+          process.exitCode = 130;
+        } else throw Fault.is(error) ? new Refusal(singleLine(sentence(error))) : error;
+      }
+    });
+}
+
+export function summary(result: PassResult): string {
+  const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended, ms } = singleLines(result);
+  const lines = failures.map(({ repository, tag, code, reason }) => {
+    const what = repository ? `${repository}${tag ? `:${tag}` : ''}: ` : '';
+    return `failed: ${what}${reason} (${code})`;
+  });
+  if (failed > failures.length && failures.length > 0) lines.push(`… and ${failed - failures.length} more`);
+  if (parked) {
+    lines.push(
+      `The parent refuses ${plural(parked, 'change')}: terrace status shows why, terrace sync --full retries.`,
+    );
+  }
+  const counts = [
+    `${plural(taken, 'image')} pulled`,
+    ...(sent ? [`${sent} pushed`] : []),
+    ...(dropped ? [`${dropped} dropped`] : []),
+    ...(withdrawn ? [`${withdrawn} withdrawn`] : []),
+    ...(failed ? [`${failed} failed`] : []),
+    ...(parked ? [`${parked} parked`] : []),
+  ].join(', ');
+  return [...lines, `${outcome(ok, ended)}: ${counts} in ${formatDuration(ms)}.`].join('\n');
+}
+
+function outcome(ok: boolean, ended: PassResult['ended']): string {
+  if (ended === 'window') return 'The window closed; the next one continues from here';
+  if (ended === 'configuration') return 'The configuration changed; another pass continues from here';
+  return ok ? 'In sync with the parent' : 'Not in sync with the parent';
+}
+
+function sentence(fault: Fault): string {
+  if (fault.code === 'unavailable') return `the pass did not complete: ${fault.message}`;
+  return fault.message;
+}

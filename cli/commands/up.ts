@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { files } from '#proto/document/files.ts';
+import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
+import { connectOperator } from '../connection/connect.ts';
+import { dataFolder, makeFolders } from '../data/data-folder.ts';
+import { dataOption } from '../data/data-option.ts';
+import { environmentOf, withoutSecrets } from '../input/environment-defaults.ts';
+import { overridesOf, resolveConfiguration, type UpOptions } from '../input/options.ts';
+import { mayGetTokensLater, mustHaveDataToListen } from '../layer/accounts-rule.ts';
+import { type Layer, startLayer } from '../layer/layer.ts';
+import { LogFile, type Outlets } from '../layer/layer-log.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printJson } from '../terminal/terminal.ts';
+import { welcome } from '../text/welcome.ts';
+
+export function addUpCommand(program: Command): void {
+  program
+    .command('up')
+    .description('start a layer, and keep it running until Ctrl-C')
+    .addOption(dataOption('folder for all data of the layer'))
+    .option('--listen <host:port>', 'address for container clients (default: 127.0.0.1:5000)')
+    .option('--login-server <host:port>', 'the only name that clients may use for it (default: any)')
+    .option(
+      '--tls-certificate <file>',
+      'PEM file with the certificate and its chain; reloaded when it changes',
+    )
+    .option('--tls-key <file>', 'PEM file with its private key')
+    .option(
+      '--trusted-proxy <net...>',
+      'networks of proxies whose X-Forwarded-* headers are trusted (default: this machine)',
+    )
+    .option('--challenge <kind>', 'authentication scheme for clients: Bearer or Basic (default: Bearer)')
+    .option(
+      '--anonymous-pull <pattern...>',
+      'repositories that clients without an account may pull (default: none)',
+    )
+    .option('--name <name>', 'name of the layer (default: layer)')
+    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadOnly with a parent, else ReadWrite)')
+    .option('--parent <url>', 'registry above this layer, as https://host')
+    .option('--parent-username <name>', 'user name of this layer at the parent')
+    .option('--parent-password-file <file>', 'file with the password for the parent')
+    .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
+    .option('--repository <pattern...>', 'repositories to synchronize: a name, prefix/* or * (default: *)')
+    .option('--schedule <cron>', 'when to synchronize: cron, five fields, UTC (default: every minute)')
+    .option(
+      '--window <duration>',
+      'how long the link may be used after each of these times, such as PT2H (default: no limit)',
+    )
+    .option('--bandwidth <rate>', 'max rate on the link, such as 2Mbit (default: no limit)')
+    .option('--event-ttl <duration>', 'how long events are kept, P1D to P90D (default: P2D)')
+    .option('--syncers <n>', 'syncer processes (default: 1)')
+    .option('--gateways <n>', 'gateway processes, all on one port (default: 1)')
+    .option('--reserve <bytes>', 'disk space to keep free, such as 2GB (default: 512MiB)')
+    .option('--compact', 'all services in one process, for machines with little memory')
+    .option('--config <file>', 'YAML file with the same settings; reloaded when it changes')
+    .option('--insecure-listen', 'accept clients from other machines even if the layer has no accounts')
+    .option('--log-json', 'write the complete log of the services to stdout, as JSON lines')
+    .action(run);
+}
+
+async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
+  const data = resolve(options.data);
+  const defaults = environmentOf(process.env, data, files.readable);
+  const overrides = overridesOf(options);
+  const configFile = options.config && resolve(options.config);
+  const text = configFile && readConfig(configFile);
+  const resolved = resolveConfiguration(options, overrides, text, files, defaults);
+  const { configuration } = resolved;
+
+  const { compact, insecureListen } = options;
+  const awaitToken = mayGetTokensLater(resolved, process.env);
+  if (!insecureListen && !awaitToken) mustHaveDataToListen(data, configuration);
+
+  const end = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
+  // A closed terminal must not prevent the layer's stop.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+  const outlets = await outletsOf(data, options.logJson ?? false);
+  const started = performance.now();
+  const settings = {
+    data,
+    configuration,
+    overrides,
+    defaults,
+    configFile,
+    compact,
+    insecureListen,
+    awaitToken,
+  };
+  const layer = await startLayer({ ...settings, outlets, env: withoutSecrets(process.env) });
+  const greeting = (accounts: Accounts) =>
+    welcome({ data: options.data, configuration, ...accounts, ms: performance.now() - started });
+  try {
+    await serve(layer, end.signal, outlets, greeting);
+  } finally {
+    outlets.terminal('Stopping …');
+    await layer.stop();
+    outlets.terminal('Stopped.');
+  }
+}
+
+async function serve(
+  layer: Layer,
+  signal: AbortSignal,
+  outlets: Outlets,
+  greeting: (accounts: Accounts) => string,
+) {
+  try {
+    await layer.ready(signal, (missing) => outlets.terminal(`Still waiting for ${missing.join(', ')} …`));
+    outlets.terminal(greeting(await accountsOf(layer, signal)));
+    // From here on this process only supervises: release the memory that the start needed.
+    globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
+  if (!signal.aborted) await Promise.race([aborted, layer.unrecoverable]);
+}
+
+type Accounts = Pick<StorageStatus, 'tokens' | 'closed'>;
+
+async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Accounts> {
+  await using bus = await connectOperator(data, 'terrace-up');
+  const { tokens, closed } = await bus.call(storageStatus, {}, { signal });
+  return { tokens, ...(closed && { closed }) };
+}
+
+/** For people: what matters on the screen, the complete log in a file. For a container: the complete log on stdout. */
+async function outletsOf(data: string, json: boolean): Promise<Outlets> {
+  if (json) return { line: printJson, terminal() {} };
+  await makeFolders(data);
+  return { line: new LogFile(dataFolder(data).log).write, terminal: print };
+}
+
+function readConfig(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Refusal(`--config: ${path} can't be read (${code}): name a readable file`, 2);
+  }
+}

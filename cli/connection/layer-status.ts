@@ -1,0 +1,138 @@
+import { hostname } from 'node:os';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Unreadable } from '#proto/bus/states.ts';
+import { serviceNames } from '#proto/contract/users.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { isAlive } from '#proto/process/process-stat.ts';
+import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
+import { type ChildReport, type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
+import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
+import {
+  alive,
+  type BridgeStatus,
+  bridgeStatus,
+  COORDINATOR_KEY,
+  LINK_KEY,
+  type LinkStatus,
+  lease,
+  linkStatus,
+  type ServiceStatus,
+  type SyncerStatus,
+  serviceStatus,
+  syncerStatus,
+} from '#proto/status/status.ts';
+import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
+import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
+import { listParked, type Parked } from '#proto/sync/outgoing.ts';
+import { type NatsServer, natsServer } from './nats-advisories.ts';
+
+/** The status of a layer and its services. What no service answered is left out. */
+export type LayerStatus = {
+  services: ServiceStatus[];
+  /** Each syncer with its transfers. */
+  syncers: SyncerStatus[];
+  configuration?: Configuration;
+  bridge?: BridgeStatus;
+  link?: LinkStatus;
+  coordinator?: string;
+  storage?: StorageStatus;
+  /** Changes that the parent refused, sorted by repository and reference. */
+  parked?: Parked[];
+  /** The layers below as of their last reports; `child` sent the report, and was last seen at the time `seen`. */
+  below?: (LayerReport & { child: string; seen: number })[];
+  /** Events that the parent refuses. */
+  history?: HistoryStatus;
+  /** State entries that can't be read; their content is missing here. */
+  unreadable?: Unreadable[];
+  /** Sorted by name. */
+  webhooks?: WebhookStatus[];
+  /** The server of the layer's bus. */
+  natsServer?: NatsServer;
+  /** The services that did not answer. */
+  silent: string[];
+};
+
+export async function layerStatus(bus: Bus): Promise<LayerStatus> {
+  const silent: string[] = [];
+  const answer = <T>(service: string, request: Promise<T>): Promise<T | undefined> =>
+    request.catch(() => {
+      silent.push(service);
+      return undefined;
+    });
+  const [services, syncers, inForce, link, holder, storage, bridge, below, presences, webhooks, history] =
+    await Promise.all([
+      servicesOf(bus),
+      bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
+      bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
+      bus.get(linkStatus, LINK_KEY).catch(() => undefined),
+      bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
+      answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
+      answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
+      bus.list(layersBelow).catch(() => new Map<string, ChildReport>()),
+      bus.list(presence).catch(() => new Map<string, Presence>()),
+      bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
+      bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
+    ]);
+  const answered = new Set(withoutDead(services).map(({ service }) => service));
+  for (const name of serviceNames) if (!answered.has(name) && !silent.includes(name)) silent.push(name);
+  const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
+  const unreadable = bus.unreadable();
+  return {
+    services: withoutDead(services),
+    syncers: withoutDead(syncers),
+    ...(inForce && { configuration: inForce.value }),
+    ...(bridge && { bridge }),
+    ...(link && inForce?.value.parent && { link: link.value }),
+    ...(holder && { coordinator: holder.value.holder }),
+    ...(storage && { storage }),
+    ...(parked && { parked }),
+    ...(below.size > 0 && { below: flattenReports(below, presences) }),
+    ...(history && inForce?.value.parent && { history: history.value }),
+    ...(unreadable.length > 0 && { unreadable }),
+    ...(webhooks.size > 0 && { webhooks: sortWebhooks(webhooks) }),
+    natsServer: natsServer(bus.serverVersion()),
+    silent,
+  };
+}
+
+/** Without storage there are no states: each service is then queried directly, and one of its processes answers. */
+async function servicesOf(bus: Bus): Promise<Map<string, ServiceStatus>> {
+  try {
+    return await bus.list(serviceStatus);
+  } catch {
+    const requests = serviceNames.map((name) =>
+      bus.call(alive[name], {}, { patience: 0 }).catch(() => undefined),
+    );
+    const answers = (await Promise.all(requests)).filter((status) => status !== undefined);
+    return new Map(answers.map((status) => [status.instance, status]));
+  }
+}
+
+const sortWebhooks = (webhooks: Map<string, WebhookStatus>) =>
+  [...webhooks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+
+const flattenReports = (below: Map<string, ChildReport>, presences: Map<string, Presence>) =>
+  [...below].flatMap(([child, reported]) => {
+    const { seen, layers } = currentLayers(reported, presences.get(child), Date.now());
+    return layers.map((layer) => ({ ...layer, child, seen }));
+  });
+
+async function parkedOf(bus: Bus): Promise<Parked[]> {
+  const all: Parked[] = [];
+  for (let more = true; more; ) {
+    const last = all.at(-1);
+    const after = last && `${last.repository}!${last.reference}`;
+    const page = await bus.call(listParked, { ...(after && { after }), limit: 1_000 });
+    for (const one of page.parked) all.push(one);
+    more = page.more && page.parked.length > 0;
+  }
+  return all;
+}
+
+type Entry = { instance: string; host: string; pid: number };
+
+/** Sorted by instance, without dead processes of this host: the entry of a killed process stays until it expires. */
+const withoutDead = <E extends Entry>(entries: Map<string, E>): E[] =>
+  [...entries.values()].filter(mayBeAlive).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+
+const mayBeAlive = ({ host, pid }: Entry) => host !== hostname() || isAlive(pid);

@@ -1,0 +1,27 @@
+import type { LinkStatus } from '#proto/status/status.ts';
+import type { LayerStatus } from '../connection/layer-status.ts';
+import { formatDuration, plural, table } from '../terminal/figures.ts';
+
+/** The layers below as of their last reports, as a table. */
+export function belowText({ below = [] }: LayerStatus, now: number): string {
+  if (below.length === 0) return '';
+  const rows = below.map(({ child, seen, path, name, link, held, at, leftOut = 0 }) => [
+    [child, ...path].join('/'),
+    name,
+    link?.state ?? 'no parent',
+    lastSync(link, at),
+    // `at` is by the clock of the reporting layer; `seen` is when the report arrived, by the clock of this one.
+    `${formatDuration(now - seen)} ago`,
+    held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
+    [link?.detail ?? '', leftOut > 0 ? `${plural(leftOut, 'layer')} below it not reported` : '']
+      .filter(Boolean)
+      .join('; '),
+  ]);
+  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows]);
+}
+
+/** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */
+function lastSync(link: LinkStatus | undefined, at: number): string {
+  if (link?.live && link.state === 'Online') return 'continuous';
+  return link?.lastSync === undefined ? 'never' : `${formatDuration(at - link.lastSync)} before`;
+}

@@ -1,0 +1,128 @@
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { LinkStatus } from '#proto/status/status.ts';
+import type { Parked } from '#proto/sync/outgoing.ts';
+import type { LayerStatus } from '../connection/layer-status.ts';
+import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
+
+/**
+ * What the command prints for people, as text made of messages and events. A command formats with this folder and
+ * prints with terminal/.
+ *
+ * `terrace status` prints the link and the changes that wait to be pushed (this file), the syncers (syncer-text.ts),
+ * the layers below (below-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start with welcome.ts.
+ * progress.ts shows a running pass, event-text.ts one event per line, and replay-state.ts derives the state of a
+ * transfer from its events. token-text.ts and child-text.ts are of the commands of these names.
+ */
+
+/** Max parked changes listed one by one. */
+const MAX_PARKED = 10;
+
+export function linkText(layer: LayerStatus, now: number): string {
+  const { configuration, link, coordinator } = layer;
+  if (!configuration?.parent) return 'No parent.';
+  const { parent, repositories, schedule } = configuration;
+  const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');
+  return [
+    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
+    `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
+    ...when(link, now),
+    `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
+    ...(link?.unmatched
+      ? [`  missing at the parent, or not permitted (name-unknown): ${link.unmatched.join(', ')}`]
+      : []),
+    ...outgoing(layer, now),
+    ...history(layer, now),
+  ].join('\n');
+}
+
+/** Many passes change nothing: they are counted here and reported nowhere else. */
+function passes(link: LinkStatus | undefined, now: number): string {
+  if (!link?.passes) return '';
+  const { count, announced } = link.passes;
+  const last =
+    announced === undefined
+      ? 'none with changes'
+      : `the last one with changes ${formatDuration(now - announced)} ago`;
+  return `; ${plural(count, 'pass', 'passes')}, ${last}`;
+}
+
+function stateText({ link, syncers }: LayerStatus): string {
+  const state = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
+  // The stored state is valid only while a syncer runs that would update it.
+  return syncers.length > 0 ? state : `unknown, because no syncer answers (last: ${state})`;
+}
+
+function when(link: LinkStatus | undefined, now: number): string[] {
+  const at = (instant: number) => `${clock(instant)} (in ${formatDuration(instant - now)})`;
+  const parts = [
+    ...(link?.window
+      ? [`window ${link.window.open ? 'open' : 'closed'} until ${at(link.window.until)}`]
+      : []),
+    ...(link?.next ? [`next pass ${at(link.next)}`] : []),
+  ];
+  return parts.length > 0 ? [`  ${parts.join('; ')}`] : [];
+}
+
+/** `2030-01-01 14:00 UTC` */
+const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+
+/** `app/*`, with the filters that restrict what is pulled of it, if any. */
+function selection({ name, tags, platforms, referrers }: Configuration['repositories'][number]): string {
+  const { match, regex, semver, latest } = tags ?? {};
+  const parts = [
+    ...(match ? [`tags ${match.join(' or ')}`] : []),
+    ...(regex ? [`tags /${regex}/`] : []),
+    ...(semver ? [`versions ${semver}`] : []),
+    ...(latest ? [`the latest ${latest}`] : []),
+    ...(platforms ? [platforms.join(' and ')] : []),
+    ...(referrers === true ? [] : [referrers ? `referrers ${referrers.join(' and ')}` : 'no referrers']),
+  ];
+  return parts.length > 0 ? `${name} (${parts.join('; ')})` : name;
+}
+
+/** Only for ReadWrite layers, as others push nothing: storage counts all as unsent that was not seen at the parent. */
+function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
+  if (configuration?.mode !== 'ReadWrite') return [];
+  const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0 };
+  const { unsent, withdrawn, parked: refused, kept = 0 } = storage?.outgoing ?? nothing;
+  const parts = [
+    ...(unsent ? [`${plural(unsent, 'manifest')} to push`] : []),
+    ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
+    ...(refused ? [`${plural(refused, 'change')} refused by the parent`] : []),
+  ];
+  return [
+    ...(parts.length > 0 ? [`  pending: ${parts.join(', ')}`] : []),
+    ...(kept > 0
+      ? [
+          `  not pushed: ${plural(kept, 'manifest')}, because no selection covers the repository (repositories)`,
+        ]
+      : []),
+    ...refusals.slice(0, MAX_PARKED).map((one) => parked(one, now)),
+    ...more(refusals.length),
+  ];
+}
+
+function parked(
+  { repository, reference, digest, code, reason, since, attempts, retry }: Parked,
+  now: number,
+) {
+  const isDigest = reference.includes(':');
+  const name = isDigest ? `${repository}@${shortDigest(reference)}` : `${repository}:${reference}`;
+  const next = retry > now ? `in ${formatDuration(retry - now)}` : 'with the next pass';
+  const what = digest ? '' : ' (its deletion)';
+  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')}, first ${formatDuration(now - since)} ago; next attempt ${next}`;
+}
+
+/** Events of this layer and of those below are reported to the parent; those that it refuses for good are skipped. */
+function history({ history: refused }: LayerStatus, now: number): string[] {
+  if (!refused) return [];
+  const { count, last, since } = refused;
+  return [
+    `  the parent refused ${plural(count, 'event')} of the history, first ${formatDuration(now - since)} ago; they are skipped; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
+  ];
+}
+
+const more = (count: number): string[] =>
+  count > MAX_PARKED
+    ? [`    … and ${count - MAX_PARKED} more; --json has all, terrace sync --full retries them now`]
+    : [];

@@ -1,0 +1,93 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { type Request, unpack } from '../contract/contract.ts';
+import type { Archive } from '../jetstream/archive.ts';
+import type { Bucket, Queue, Store } from '../jetstream/store.ts';
+import {
+  appendTo,
+  countJobs,
+  eventId,
+  lastEvent,
+  onStates,
+  readHistoryPage,
+  settleJob,
+  showHistory,
+  submitJob,
+  TAKE_MS,
+  takeJob,
+} from '../jetstream/store-requests.ts';
+import type { BucketName, ConsumerName } from '../jetstream/streams.ts';
+import { LEASE_MS } from '../status/status.ts';
+import type { CallOptions } from './calls.ts';
+
+/**
+ * Silence after which a request about a state fails, in ms. If storage is killed, a pending renewal of a lease then
+ * fails before the lease ends, and the next one reaches the restarted storage.
+ */
+const SILENCE_MS = LEASE_MS / 2;
+/** How long after `TAKE_MS` the answer that no job is queued may arrive, in ms. */
+const TAKE_LATE_MS = 6_000;
+
+type Call = <Q extends TSchema, R extends TSchema>(
+  contract: Request<Q, R>,
+  query: Static<Q>,
+  options?: CallOptions,
+) => Promise<Static<R>>;
+
+/**
+ * JetStream for all users but storage: each operation is a request to storage, and throws Fault `unavailable` while
+ * storage is unavailable.
+ * @param patience how long to retry then, in ms
+ */
+export function storeBy(call: Call, patience: number): Store {
+  // Brittle, as all of these requests may be sent twice.
+  const ask: Call = (contract, query, options) =>
+    call(contract, query, { patience, brittle: true, ...options });
+  const soon: Call = (contract, query) => ask(contract, query, { silenceMs: SILENCE_MS });
+  return {
+    append: async (subject, id, bytes) => (await ask(appendTo(subject), { id, bytes })).sequence,
+    bucket: (name) => bucketBy(soon, name as BucketName),
+    queue: (name) => queueBy(ask, name),
+    archive: archiveBy(ask),
+  };
+}
+
+function bucketBy(ask: Call, name: BucketName): Bucket {
+  const on = onStates[name];
+  return {
+    get: async (key) => (await ask(on.get, { key })).entry,
+    put: async (key, bytes) => void (await ask(on.put, { key, bytes })),
+    swap: async (key, bytes, revision) => (await ask(on.swap, { key, bytes, revision })).revision,
+    remove: async (key) => void (await ask(on.remove, { key })),
+    list: (after) => ask(on.list, { ...(after !== undefined && { after }) }),
+  };
+}
+
+function queueBy(ask: Call, queue: ConsumerName): Queue {
+  /** Returns a job that arrives after its caller has given up, for another worker. */
+  const late = ({ data }: { data: Uint8Array }) => {
+    try {
+      const { taken } = unpack(takeJob.reply, data);
+      const outcome = { kind: 'again', ms: 0 } as const;
+      if (taken) ask(settleJob, { queue, token: taken.token, outcome }).catch(() => {});
+    } catch {
+      // A fault, or no responder: no job was taken.
+    }
+  };
+  return {
+    submit: async (bytes) => void (await ask(submitJob, { queue, bytes })),
+    take: async () => (await ask(takeJob, { queue }, { silenceMs: TAKE_MS + TAKE_LATE_MS, late })).taken,
+    settle: async (token, outcome) => void (await ask(settleJob, { queue, token, outcome })),
+    backlog: async () => (await ask(countJobs, { queue })).count,
+  };
+}
+
+function archiveBy(ask: Call): Archive {
+  return {
+    bounds: () => ask(showHistory, {}),
+    last: async (subject) => (await ask(lastEvent, { subject })).sequence,
+    idAt: async (sequence) => (await ask(eventId, { sequence })).id,
+    read: async ({ from, subject, limit, waitMs }) =>
+      (await ask(readHistoryPage, { from, limit, wait: waitMs, ...(subject !== undefined && { subject }) }))
+        .events,
+  };
+}

@@ -1,0 +1,108 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { request } from '../contract/contract.ts';
+import { Bytes, FilePath, Instant, Party } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
+import { ImageContext } from './arriving.ts';
+
+/**
+ * Content being written, not yet visible. An ingest is a folder of the data volume that holds the bytes; storage
+ * opens it, one writer at a time writes into it directly, storage commits it.
+ *
+ * A writer holds a claim: a token with a time to live, which the writer renews. A claim that ended or was taken over is
+ * fenced: its holder's requests fail with `claim-lost`, and a late write into the old file can't reach committed
+ * content, because an ingest that ever had a claim not released in good order is committed from a private copy, hashed
+ * while it is copied. A claim past its time may be taken over; until another writer does so, it is valid, and a renewal
+ * extends it.
+ */
+export const CLAIM_TTL_MS = 8_000;
+export const CLAIM_RENEW_MS = 2_000;
+
+const IngestId = Type.String({ pattern: '^[a-z0-9-]{1,160}$', maxLength: 160 });
+const ClaimToken = Type.String({ maxLength: 128 });
+const Held = Type.Object({ id: IngestId, claim: ClaimToken });
+
+export const Claim = Type.Object({
+  id: IngestId,
+  claim: ClaimToken,
+  /** The ingest's folder, relative to the data volume; its bytes are the file `data` in it. */
+  path: FilePath,
+  /** Bytes in the file `data` now: an upload resumes here. */
+  offset: Bytes,
+});
+export type Claim = Static<typeof Claim>;
+
+/** Opens an upload. With `hold`, the caller gets the claim; otherwise the upload is free to be claimed. */
+export const startUpload = request(
+  'storage.upload.start',
+  Type.Object({ repository: Repository, by: Party, hold: Type.Boolean() }),
+  Claim,
+);
+
+/** Faults: `upload-unknown`, `busy`. */
+export const claimUpload = request(
+  'storage.upload.claim',
+  Type.Object({ repository: Repository, id: IngestId, by: Party }),
+  Claim,
+);
+
+/** Faults: `upload-unknown`. */
+export const uploadStatus = request(
+  'storage.upload.status',
+  Type.Object({ repository: Repository, id: IngestId }),
+  Type.Object({ offset: Bytes, touched: Instant }),
+);
+
+/** Deletes an upload, even if another writer holds it. Faults: `upload-unknown`. */
+export const abortUpload = request(
+  'storage.upload.abort',
+  Type.Object({ repository: Repository, id: IngestId }),
+  Type.Object({}),
+);
+
+/**
+ * Claims the one ingest of a blob that crosses the link. The first claim creates it; every later claim, by any syncer,
+ * finds it again. `clean` is false if an earlier claim was not released in good order: the bytes on disk must then be
+ * verified before they are used. `repository` is the one that the blob is for, and `part` its place there, for the
+ * layers below: see `arriving.ts`. Faults: `busy`, `exists`.
+ */
+export const claimTransfer = request(
+  'storage.transfer.claim',
+  Type.Object({
+    digest: Digest,
+    size: Bytes,
+    by: Party,
+    repository: Type.Optional(Repository),
+    part: Type.Optional(ImageContext),
+  }),
+  Type.Intersect([Claim, Type.Object({ clean: Type.Boolean() })]),
+);
+
+/** Faults: `claim-lost`. */
+export const renewClaim = request('storage.claim.renew', Held, Type.Object({}));
+
+/** Ends a claim in good order: the holder has written its last byte, and the ingest stays. Faults: `claim-lost`. */
+export const releaseClaim = request('storage.claim.release', Held, Type.Object({}));
+
+/** Deletes the ingest and its bytes. Faults: `claim-lost`. */
+export const discardIngest = request('storage.claim.discard', Held, Type.Object({}));
+
+/**
+ * Makes the content visible as a blob, and links it in `repository` if one is named. `hashed` is the digest that the
+ * writer computed while it wrote the file alone and in order, from byte 0 to the end; storage trusts it only if its own
+ * records confirm this, and hashes the file itself in every other case.
+ * Content that is committed already is success, also if the ingest is deleted because an earlier request committed it
+ * and its answer was lost. Faults: `claim-lost`, `digest-invalid`, `size-invalid`, `no-space`;
+ * after `digest-invalid` and `size-invalid` the claim is still held.
+ */
+export const commitBlob = request(
+  'storage.blob.commit',
+  Type.Object({
+    id: IngestId,
+    claim: ClaimToken,
+    digest: Digest,
+    size: Type.Optional(Bytes),
+    hashed: Type.Optional(Digest),
+    repository: Type.Optional(Repository),
+  }),
+  Type.Object({ size: Bytes }),
+);

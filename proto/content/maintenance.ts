@@ -1,0 +1,118 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { AccountName } from '../accounts/accounts.ts';
+import { described, event, request } from '../contract/contract.ts';
+import { Bytes } from '../contract/scalars.ts';
+import { Digest, MediaType, Repository } from '../oci/names.ts';
+
+/** Maintenance of storage: garbage collection, scrub, free space. */
+
+/** What garbage collection deleted, or, in a dry run, would delete. */
+export const Garbage = Type.Object({
+  dryRun: Type.Boolean({ description: 'Nothing was deleted: the counts say what would be.' }),
+  links: Type.Integer({ description: 'Links of blobs in a repository in which no manifest names them.' }),
+  blobs: Type.Integer({ description: 'Committed content that nothing links.' }),
+  bytes: described(Bytes, 'Bytes of these blobs, of abandoned ingests and of stray files.'),
+  ingests: Type.Integer({ description: 'Abandoned uploads and transfers.' }),
+  repositories: Type.Integer({ description: 'Empty repositories.' }),
+  strays: Type.Integer({ description: 'Files that a crash left without a record.' }),
+  ms: Type.Integer({ description: 'Duration, in ms.' }),
+});
+export type Garbage = Static<typeof Garbage>;
+
+/** Answered at the end of the run, with signs of life until then. Faults: `busy` if one is running already. */
+export const collectGarbage = request(
+  'storage.garbage.collect',
+  Type.Object({ dryRun: Type.Boolean() }),
+  Garbage,
+);
+
+const account = Type.Optional(described(AccountName, 'Who requested it; absent for a scheduled run.'));
+
+/** Garbage collection has ended. */
+export const garbageCollected = event('garbage.collected', Type.Object({ ...Garbage.properties, account }));
+
+export const MetadataDamage = Type.Array(Type.String({ maxLength: 300 }), {
+  maxItems: 20,
+  description: 'Damage of the metadata: one sentence each, with the file. Absent if nothing is damaged.',
+});
+
+export const Scrubbed = Type.Object({
+  checked: Type.Integer({ description: 'Blobs that were read and hashed.' }),
+  bytes: described(Bytes, 'Their bytes.'),
+  damaged: Type.Array(Digest, {
+    maxItems: 1_000,
+    description: 'Blobs whose bytes were wrong or missing: quarantined. The first 1,000.',
+  }),
+  metadata: Type.Optional(MetadataDamage),
+  ms: Type.Integer({ description: 'Duration, in ms.' }),
+});
+export type Scrubbed = Static<typeof Scrubbed>;
+
+/**
+ * Reads and hashes all committed content, at most `rate` bytes/s (default: from the configuration). Damaged content is
+ * moved to the folder `quarantine` of the data volume, and is absent for readers until a client or the parent supplies
+ * it again. Faults: `busy` if one is running already.
+ */
+export const scrub = request(
+  'storage.scrub.run',
+  Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1 })) }),
+  Scrubbed,
+);
+/**
+ * Checks one blob or manifest that a reader could not read, as `scrub` checks all. Answered at the end, with signs of
+ * life until then. `intact` is false if the content was quarantined, or does not exist.
+ */
+export const checkContent = request(
+  'storage.blob.check',
+  Type.Object({ digest: Digest }),
+  Type.Object({ intact: Type.Boolean() }),
+);
+/** A scrub has ended. */
+export const scrubFinished = event('scrub.finished', Type.Object({ ...Scrubbed.properties, account }));
+
+/** Committed content whose bytes are damaged or missing, and were not supplied again yet. */
+export const Damaged = Type.Object({
+  digest: Digest,
+  size: Bytes,
+  /** Repositories that have it, at most 20: any of them that the parent has can supply it. */
+  repositories: Type.Array(Repository, { maxItems: 20 }),
+  /** Absent if it is not a manifest. */
+  mediaType: Type.Optional(MediaType),
+});
+export type Damaged = Static<typeof Damaged>;
+
+/** In bytewise order of digest. */
+export const listDamaged = request(
+  'storage.damage.list',
+  Type.Object({
+    after: Type.Optional(Digest),
+    /** Bounded so that the names of their repositories fit into one message of the bus. */
+    limit: Type.Integer({ minimum: 1, maximum: 100 }),
+  }),
+  Type.Object({ damaged: Type.Array(Damaged, { maxItems: 100 }), more: Type.Boolean() }),
+);
+/** Committed content is damaged or missing: readers do not find it until it is supplied again. */
+export const blobDamaged = event(
+  'blob.damaged',
+  Type.Object({ digest: Digest, size: described(Bytes, 'Its size, in bytes.') }),
+  {
+    immediate: true,
+  },
+);
+
+/** Free space of the data volume, and the reserve below which storage takes no new content. */
+export const Space = Type.Object({
+  free: described(Bytes, 'Free bytes.'),
+  reserve: described(Bytes, 'Free bytes below which no new content is accepted.'),
+  inodes: Type.Optional(
+    Type.Object(
+      { free: Type.Integer({ minimum: 0 }), reserve: Type.Integer({ minimum: 0 }) },
+      { description: 'The same for the number of files; absent if the file system does not count them.' },
+    ),
+  ),
+  low: Type.Boolean({ description: 'Less is free than the reserve.' }),
+});
+export type Space = Static<typeof Space>;
+
+/** Free space fell below the reserve, or rose above it again. */
+export const spaceChanged = event('space.changed', Space);

@@ -1,0 +1,38 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { FilePath } from '../contract/scalars.ts';
+import { AzureLogin } from './azure.ts';
+import { field, mapping, optional } from './fields.ts';
+
+/** Field `parent` of a configuration document: the registry above the layer, and the login there. */
+export const ParentDocument = mapping(
+  {
+    url: field(
+      Type.String({ pattern: '^https?://[^/?#]+/?$', maxLength: 512 }),
+      'The registry above this layer: any OCI registry, or a Terrace. For Azure Container Registry, the login server; a data endpoint is replaced by its login server.',
+      'write https://host or http://host, with an optional port and without a path',
+    ),
+    username: optional(
+      Type.String({ maxLength: 256 }),
+      'Name for the login, with Basic or for a Bearer token, as the parent requires.',
+      'write a string',
+    ),
+    passwordFile: optional(
+      FilePath,
+      'File that holds the password of `username`; a document never contains the password itself. Read again at each use.',
+      'write the path of a file that holds the password',
+    ),
+    caFile: optional(
+      FilePath,
+      "CA certificates (PEM) that are trusted for the parent, in addition to the machine's. Read again when the file changes.",
+      'write the path of a PEM file with the CA certificates of the parent',
+    ),
+    allowedHosts: optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { maxItems: 100 }),
+      "Hosts in private networks, in addition to the parent's own, to which the parent may redirect this layer for blobs and tokens: names (also `*.suffix`), addresses, networks.",
+      'write a list of host names, such as storage.plant.example or *.plant.example, addresses or networks, such as 10.0.0.0/8',
+    ),
+    azure: Type.Optional(AzureLogin),
+  },
+  'The registry above this layer, and the login there. Without it, the layer has no parent.',
+);
+export type ParentDocument = Static<typeof ParentDocument>;

@@ -1,0 +1,112 @@
+import { isAbsolute, join } from 'node:path';
+import { isMapping } from '../../contract/plain-data.ts';
+import { azureFiles } from '../azure.ts';
+import type { Document, Tls } from '../document.ts';
+import type { ParentDocument } from '../parent.ts';
+
+/** Merges a document with the fields that override it and with its defaults. Pure. */
+
+/** Fields that override those of a document, or serve as its defaults. Their paths are absolute. */
+export type Overrides = Omit<Document, 'parent' | 'tls'> & {
+  parent?: Partial<ParentDocument>;
+  tls?: Partial<Tls>;
+};
+
+/** Fields as parsed, not validated yet. */
+export type Fields = Record<string, unknown>;
+
+/** Mappings that are merged field by field, and which of their fields are paths. */
+const owners = {
+  parent: ['passwordFile', 'caFile'],
+  tls: ['certificateFile', 'keyFile'],
+} as const;
+type Owner = keyof typeof owners;
+const ownerNames = Object.keys(owners) as Owner[];
+
+/** Fields that belong together: a mapping that has one of them takes none of them from its defaults. */
+const pairs: Record<Owner, readonly string[]> = {
+  parent: ['username', 'passwordFile', 'azure'],
+  tls: ['certificateFile', 'keyFile'],
+};
+
+/**
+ * Merges, in order of precedence, `overrides`, `fields` and `defaults`.
+ * @param folder base of relative paths in `fields`; paths in the other two are absolute
+ */
+export function merge(fields: Fields, overrides: Overrides, defaults: Fields, folder: string): Fields {
+  const upper = override(withAbsolutePaths(fields, folder), overrides);
+  const merged: Fields = { ...defaults, ...upper };
+  for (const owner of ownerNames) {
+    const [above, below] = [upper[owner], defaults[owner]];
+    if (isMapping(above) && isMapping(below)) merged[owner] = { ...fitting(owner, below, above), ...above };
+  }
+  return merged;
+}
+
+function withAbsolutePaths(fields: Fields, folder: string): Fields {
+  const result = { ...fields };
+  for (const owner of ownerNames) {
+    const mapping = fields[owner];
+    if (!isMapping(mapping)) continue;
+    result[owner] = withPaths(mapping, owners[owner], folder);
+    if (owner === 'parent' && isMapping(mapping.azure)) {
+      result[owner] = { ...(result[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
+    }
+  }
+  for (const list of ['tokens', 'children']) {
+    if (list in fields) result[list] = withSecretPaths(fields[list], folder);
+  }
+  return result;
+}
+
+/** @param accounts `tokens` or `children` */
+function withSecretPaths(accounts: unknown, folder: string): unknown {
+  const within = (list: unknown, change: (entry: Fields) => Fields) =>
+    Array.isArray(list) ? list.map((entry) => (isMapping(entry) ? change(entry) : entry)) : list;
+  return within(accounts, (account) =>
+    'passwords' in account
+      ? { ...account, passwords: within(account.passwords, (one) => withPaths(one, ['secretFile'], folder)) }
+      : account,
+  );
+}
+
+function withPaths(mapping: Fields, files: readonly string[], folder: string): Fields {
+  const paths = files.flatMap((file) => {
+    const path = mapping[file];
+    return typeof path === 'string' && path !== '' && !isAbsolute(path) ? [[file, join(folder, path)]] : [];
+  });
+  return { ...mapping, ...Object.fromEntries(paths) };
+}
+
+function override(fields: Fields, overrides: Overrides): Fields {
+  const result: Fields = { ...fields, ...overrides };
+  for (const owner of ownerNames) {
+    const mapping = fields[owner];
+    if (isMapping(mapping)) result[owner] = { ...mapping, ...overrides[owner] };
+  }
+  return result;
+}
+
+/** Fields of the lower mapping that may be combined with the upper one. */
+function fitting(owner: Owner, below: Fields, above: Fields): Fields {
+  // Login and CA certificates for one parent must not be used for another one.
+  if (owner === 'parent' && above.url !== undefined && originOf(above.url) !== originOf(below.url)) return {};
+  if (!pairs[owner].some((field) => above[field] !== undefined)) return below;
+  return Object.fromEntries(Object.entries(below).filter(([field]) => !pairs[owner].includes(field)));
+}
+
+/** Scheme, host and port; an invalid URL equals no other. */
+function originOf(url: unknown): unknown {
+  return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : Symbol('none');
+}
+
+/** Resolves relative paths of webhooks against a folder, in place, in a document that is not validated yet. */
+export function resolveWebhookPaths(notifications: unknown, folder: string): void {
+  const { webhooks } = (notifications ?? {}) as { webhooks?: unknown };
+  for (const one of Array.isArray(webhooks) ? webhooks : []) {
+    for (const file of ['secretFile', 'caFile']) {
+      const path = one?.[file];
+      if (typeof path === 'string' && path !== '' && !isAbsolute(path)) one[file] = join(folder, path);
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
+import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
+import { Document } from '../document.ts';
+import type { DocumentFiles } from '../files.ts';
+import { isNetwork } from '../networks.ts';
+import { bytesOf, durationOf } from '../quantities.ts';
+import { declaredComplaints } from './accounts.ts';
+import { linkComplaints, runsEver } from './link.ts';
+import { notificationComplaints } from './notifications.ts';
+import { misplacedRemedy, notReadable, notValid, quote, remedyOf, siblingFields } from './remedies.ts';
+import { selectionComplaints } from './selection.ts';
+
+/**
+ * Validation of a configuration document. Each complaint is one sentence that names the field and the remedy.
+ *
+ * `complaintsOf` first checks the form of the fields against the schema of `Document`. Only if that has no complaints,
+ * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`), repositories
+ * (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here.
+ * `remedies.ts` finds the remedy of a field in the schema. No complaint contains a password or a hash (`secrets.ts`).
+ */
+
+const form = TypeCompiler.Compile(Document);
+
+/** @returns no complaint if the fields are a `Document` that can be put in force */
+export function complaintsOf(fields: object, files: DocumentFiles): string[] {
+  const misformed = formComplaints(fields);
+  return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, files);
+}
+
+function formComplaints(fields: object): string[] {
+  const complaints = new Map<string, string>();
+  for (const error of [...form.Errors(fields)].flatMap(innermost)) {
+    const field = error.path.slice(1).replaceAll('/', '.');
+    if (complaints.has(field)) continue;
+    const remedy = remedyOf(field);
+    if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
+    else if (remedy) complaints.set(field, notValid(field, error.value));
+    else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
+    else complaints.set(field, `${field} is not a field: the fields are ${siblingFields(field).join(', ')}`);
+  }
+  return [...complaints.values()];
+}
+
+/** For a value of a union: the errors within the variant that the value appears to be. */
+function innermost(error: ValueError): ValueError[] {
+  for (const variant of error.errors) {
+    const inner = [...variant];
+    if (inner.every(({ path }) => path !== error.path)) return inner.flatMap(innermost);
+  }
+  return [error];
+}
+
+/** Complaints that a schema can't express. */
+function meaningComplaints(document: Document, files: DocumentFiles): string[] {
+  const { listen, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
+  const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {} } = document;
+  const complaints: string[] = [];
+  const bad = (field: string, value: unknown) => complaints.push(notValid(field, value));
+  const port = Number(listen?.slice(listen.lastIndexOf(':') + 1) ?? 1);
+  if (port < 1 || port > 65_535)
+    complaints.push(`listen ${quote(listen)} is not valid: use a port from 1 to 65535`);
+  const parts = [
+    linkComplaints(document, files),
+    selectionComplaints(repositories),
+    declaredComplaints(document),
+    notificationComplaints(document.notifications ?? {}, files),
+  ];
+  for (const complaint of parts.flat()) complaints.push(complaint);
+  for (const pattern of anonymousPull) if (!isRepositoryPattern(pattern)) bad('anonymousPull', pattern);
+  for (const [field, cron] of Object.entries({
+    schedule,
+    'garbageCollection.schedule': garbage.schedule,
+    'scrub.schedule': scrub.schedule,
+  })) {
+    if (cron !== undefined && !runsEver(cron)) bad(field, cron);
+  }
+  for (const [field, amount] of Object.entries({ reserve, 'scrub.rate': scrub.rate })) {
+    if (typeof amount === 'string' && bytesOf(amount) === undefined) bad(field, amount);
+  }
+  if (scrub.rate !== undefined && (bytesOf(String(scrub.rate)) ?? 1) < 1) bad('scrub.rate', scrub.rate);
+  for (const name of ['grace', 'uploads', 'transfers'] as const) {
+    const text = garbage[name];
+    if (text !== undefined && durationOf(text) === undefined) bad(`garbageCollection.${name}`, text);
+  }
+  for (const proxy of trustedProxies) if (!isNetwork(proxy)) bad('trustedProxies', proxy);
+  for (const [name, path] of Object.entries(tls ?? {})) {
+    if (!files.readable(path)) complaints.push(notReadable(`tls.${name}`, path));
+  }
+  return complaints;
+}

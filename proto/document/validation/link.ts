@@ -1,0 +1,90 @@
+import { Cron } from 'croner';
+import type { Document } from '../document.ts';
+import type { DocumentFiles } from '../files.ts';
+import { isHostPattern, isNetwork } from '../networks.ts';
+import { bitRateOf, durationOf } from '../quantities.ts';
+import { azureComplaints } from './azure.ts';
+import { notReadable, notValid, quote } from './remedies.ts';
+
+/** Complaints about the link: the parent, the schedule and window, the retention of events, and the bandwidth. */
+
+/** In ms. */
+const DAY = 86_400_000;
+/** Min bandwidth in bytes/s: below it, a small request takes seconds. */
+const MIN_RATE = 1_000;
+
+export function linkComplaints(document: Document, files: DocumentFiles): string[] {
+  const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
+  const complaints: string[] = [];
+  for (const complaint of parent ? parentComplaints(parent, files) : []) complaints.push(complaint);
+  for (const [field, text] of Object.entries({ window, syncWindow })) {
+    if (text !== undefined && !isBetween(text, 60_000, 7 * DAY)) complaints.push(notValid(field, text));
+  }
+  if ((window ?? syncWindow) !== undefined && schedule === undefined) {
+    complaints.push('schedule is missing: write when the window opens, such as "0 2 * * *"');
+  }
+  for (const [field, text] of Object.entries({ eventTtl, messageTtl })) {
+    if (text !== undefined && !isBetween(text, DAY, 90 * DAY)) complaints.push(notValid(field, text));
+  }
+  return [...complaints, ...bandwidthComplaints(document.bandwidth)];
+}
+
+function parentComplaints(parent: NonNullable<Document['parent']>, files: DocumentFiles): string[] {
+  const { url, username, passwordFile, caFile, allowedHosts = [] } = parent;
+  const complaints: string[] = [];
+  if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));
+  else if (url.includes('@')) {
+    complaints.push(
+      'parent.url contains credentials: use the fields parent.username and parent.passwordFile',
+    );
+  }
+  if (username !== undefined && passwordFile === undefined) {
+    complaints.push('parent.passwordFile is missing: name a file that holds the password of parent.username');
+  }
+  if (passwordFile !== undefined && username === undefined) {
+    complaints.push('parent.username is missing: name the account of the password in parent.passwordFile');
+  }
+  for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
+  for (const [at, host] of allowedHosts.entries()) {
+    if (!isHostPattern(host) && !isNetwork(host))
+      complaints.push(notValid(`parent.allowedHosts.${at}`, host));
+  }
+  for (const [name, path] of Object.entries({ passwordFile, caFile })) {
+    if (path !== undefined && !files.readable(path)) complaints.push(notReadable(`parent.${name}`, path));
+    else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {
+      complaints.push(`parent.caFile ${quote(path)} contains no certificate: write one to it, as PEM`);
+    }
+  }
+  return complaints;
+}
+
+function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
+  const isRate = (text: string) => (bitRateOf(text) ?? 0) >= MIN_RATE;
+  if (typeof bandwidth === 'string') return isRate(bandwidth) ? [] : [notValid('bandwidth', bandwidth)];
+  return bandwidth.flatMap(({ from, to, limit }, at) => {
+    const field = `bandwidth.${at}`;
+    const complaints = isRate(limit) ? [] : [notValid(`${field}.limit`, limit)];
+    if ((from === undefined) !== (to === undefined)) {
+      const missing = from === undefined ? 'from' : 'to';
+      complaints.push(`${field}.${missing} is missing: write both from and to, or neither for the whole day`);
+    } else if (from !== undefined && from === to) {
+      complaints.push(`${field}.to ${quote(to)} is the same as from: remove both for the whole day`);
+    }
+    return complaints;
+  });
+}
+
+function isBetween(text: string, minMs: number, maxMs: number): boolean {
+  const ms = durationOf(text);
+  return ms !== undefined && ms >= minMs && ms <= maxMs;
+}
+
+/** Whether the text is cron with five fields that matches some future time. */
+export function runsEver(schedule: string): boolean {
+  if (schedule.trim().split(/\s+/).length !== 5) return false;
+  try {
+    return new Cron(schedule, { paused: true, timezone: 'UTC' }).nextRun() !== null;
+  } catch {
+    return false;
+  }
+}

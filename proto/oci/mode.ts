@@ -1,0 +1,5 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+/** Whether clients may push to a layer and pull from it, or only pull. */
+export const Mode = Type.Union([Type.Literal('ReadWrite'), Type.Literal('ReadOnly')]);
+export type Mode = Static<typeof Mode>;

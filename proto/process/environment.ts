@@ -1,0 +1,124 @@
+/**
+ * All environment variables that the product reads. A test compares this table with the sources, and
+ * docs/reference/configuration.md is generated from it. What the variables of a connected registry mean for the
+ * configuration: `document/resolve/module-environment.ts`.
+ */
+export type Variable = {
+  /** Sentences, for the reference. */
+  description: string;
+  default?: string;
+};
+
+/** For operators and deployments. The command line and documents take precedence. */
+export const layerVariables = {
+  TERRACE_DATA: {
+    description:
+      'Data folder of the layer, as the option `--data`. Required for a service that runs standalone.',
+    default: '`data`',
+  },
+  TERRACE_LISTEN: {
+    description: 'As the field `listen`. For a standalone gateway, port 0 selects any free port.',
+    default: '`127.0.0.1:5000`; `0.0.0.0:8080` with a connection string',
+  },
+  TERRACE_MODE: {
+    description: 'As the field `mode`. For a standalone gateway, until the bus has a configuration.',
+  },
+  TERRACE_TLS: {
+    description: "`workload`: IoT Edge's daemon issues the certificates; they are not read from files.",
+  },
+  TERRACE_TLS_NAMES: {
+    description:
+      'With `TERRACE_TLS=workload`: names and addresses of this machine that clients use, separated by commas.',
+    default: '`IOTEDGE_GATEWAYHOSTNAME`',
+  },
+  TERRACE_LOG: {
+    description:
+      'Level of the log: debug, info, warn or error. If set, the field `logLevel` does not apply. With `debug`, a failed command prints a stack trace.',
+    default: '`info`, until the configuration is known',
+  },
+  TERRACE_NATS_SERVER: {
+    description: 'Path of the nats-server program.',
+    default: 'the one on `PATH`, or of the Debian package, which is installed if root may do so',
+  },
+  TERRACE_STOP_MS: {
+    description: 'Max time for the graceful shutdown of a process, in ms; after that, it exits with code 1.',
+    default: '4000',
+  },
+  TERRACE_STALL_MS: {
+    description: 'A connection to the parent without progress for this time fails, in ms.',
+    default: '20000',
+  },
+  HTTP_PROXY: { description: 'Proxy for the parent and for webhooks over HTTP. Also in lower case.' },
+  HTTPS_PROXY: { description: 'The same over HTTPS. Also in lower case.' },
+  NO_PROXY: { description: 'Hosts that are reached without a proxy. Also in lower case.' },
+  SUDO_USER: { description: 'Set by sudo: the person in the audit log.', default: 'the user of the process' },
+  NODE_COMPILE_CACHE: { description: "Folder of Node's compile cache.", default: 'in `node_modules/.cache`' },
+} satisfies Record<string, Variable>;
+
+/** Names that existing deployments of Azure Container Registry's connected registry use. */
+export const connectedRegistryVariables = {
+  ACR_REGISTRY_CONNECTION_STRING: {
+    description:
+      "Name of the layer, its parent and its login there, with a sync token or `ManagedIdentityClientId`. The cloud's data endpoint is replaced by its login server. `$NAME` in `ParentGatewayEndpoint` is a variable of the container. With it, the layer listens on `0.0.0.0:8080` and requires a token. The password is written to `parent.password` in the data volume, readable by its owner only.",
+  },
+  ACR_PARENT_GATEWAY_ENDPOINT: {
+    description: '`host:port` that replaces `ParentGatewayEndpoint` of the connection string.',
+  },
+  ACR_REGISTRY_LOGIN_SERVER: { description: 'As the field `loginServer`.', default: 'any' },
+  ACR_REGISTRY_CERTIFICATE_VOLUME: {
+    description: 'Folder with `tls.crt` and `tls.key`, which are used if they exist.',
+    default: '`/var/acr/certs` with a connection string',
+  },
+  ACR_REGISTRY_DATA_VOLUME: {
+    description: 'Data folder of the layer. Overrides `TERRACE_DATA`.',
+    default: '`/var/acr/data` with a connection string',
+  },
+} satisfies Record<string, Variable>;
+
+/** For services that run apart, in processes or containers of their own. `terrace up` sets them for its processes. */
+export const serviceVariables = {
+  TERRACE_BUS: { description: 'Address of the nats-server, as `nats://host:port`. Required.' },
+  TERRACE_NAME: { description: 'Name of the layer.', default: '`layer`' },
+  TERRACE_BUS_PASSWORD: {
+    description: 'Password of the service for the bus.',
+    default: 'in the file `bus/<service>.password` of the data volume',
+  },
+  TERRACE_CONFIG_FILE: {
+    description: 'twin-bridge: YAML file with the configuration document.',
+    default: 'only defaults and overrides apply',
+  },
+  TERRACE_OPTIONS: { description: 'twin-bridge: fields that override those of the document, as JSON.' },
+  TERRACE_DEFAULTS: {
+    description: 'twin-bridge: fields that apply unless the document has them, as JSON.',
+    default: 'those that the environment implies',
+  },
+  TERRACE_TLS_CERTIFICATE: {
+    description: 'gateway: PEM file with the certificate and its chain. Empty, like the key: plain HTTP.',
+    default: 'as the configuration says',
+  },
+  TERRACE_TLS_KEY: { description: 'gateway: PEM file with the private key.' },
+  TERRACE_GATEWAYS: {
+    description:
+      'gateway: number of gateway processes that listen on the port. Absent: this one listens alone on it, and others may exist elsewhere.',
+  },
+  TERRACE_INSECURE_LISTEN: { description: 'gateway: `1` admits clients without a token, on any address.' },
+  TERRACE_AWAIT_TOKEN: {
+    description: 'gateway: `1` does not listen before the first token exists, which a document declares.',
+  },
+  TERRACE_CLOSED: { description: 'gateway: `1` starts without any token, and rejects clients without one.' },
+  TERRACE_PERSON: { description: 'storage: the person who started the layer, for the audit log.' },
+} satisfies Record<string, Variable>;
+
+/** Set by edgeAgent for each module of IoT Edge. Without `IOTEDGE_WORKLOADURI`, the process is no module. */
+export const moduleVariables = {
+  IOTEDGE_WORKLOADURI: {
+    description:
+      'Workload API of the device. The module twin is the configuration document, above the file; the trust bundle of the device is trusted for the parent; a layer that listens to other machines requires a token.',
+  },
+  IOTEDGE_MODULEID: { description: 'Name of the module. Proxies in private networks are trusted.' },
+  IOTEDGE_MODULEGENERATIONID: { description: 'Generation of the module, for its signatures.' },
+  IOTEDGE_DEVICEID: { description: 'Name of the device.' },
+  IOTEDGE_IOTHUBHOSTNAME: { description: 'Host of the hub.' },
+  IOTEDGE_GATEWAYHOSTNAME: { description: 'Host of edgeHub.' },
+  IOTEDGE_PARENTHOSTNAME: { description: 'Host of the device above, if there is one.' },
+} satisfies Record<string, Variable>;

@@ -1,0 +1,56 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { AccountName } from '../accounts/accounts.ts';
+import { MetadataDamage, Space } from '../content/maintenance.ts';
+import { request } from '../contract/contract.ts';
+import { Bytes, Instant, Party, Reason } from '../contract/scalars.ts';
+import { MAX_COMPLAINTS } from '../document/complaints.ts';
+import { Digest } from '../oci/names.ts';
+
+/** Content and condition of storage. */
+export const StorageStatus = Type.Object({
+  repositories: Type.Integer(),
+  tags: Type.Integer(),
+  blobs: Type.Integer(),
+  bytes: Bytes,
+  tokens: Type.Integer(),
+  /** Damage of the metadata that the last scrub found, one sentence each; absent if nothing is damaged. */
+  metadata: Type.Optional(MetadataDamage),
+  /** Accounts may have been lost: every client is refused until a token exists. */
+  closed: Type.Optional(Type.Boolean()),
+  /** Declared accounts that are not as declared, one sentence each; absent if all are. */
+  accounts: Type.Optional(Type.Array(Reason, { maxItems: MAX_COMPLAINTS })),
+  /** Without the system ones. */
+  scopeMaps: Type.Integer(),
+  /** Number of committed blobs whose bytes are damaged or missing. */
+  damaged: Type.Integer(),
+  space: Space,
+  /** Entries of the audit that could not be written since the start. */
+  audit: Type.Optional(
+    Type.Object({ lost: Type.Integer(), since: Instant, reason: Type.String({ maxLength: 400 }) }),
+  ),
+  /** Pending at the parent: manifests to send, manifests to withdraw, and refused changes. */
+  outgoing: Type.Object({
+    unsent: Type.Integer(),
+    withdrawn: Type.Integer(),
+    parked: Type.Integer(),
+    /** Manifests that stay in this layer, as no selection covers their repository; not counted in `unsent`. */
+    kept: Type.Optional(Type.Integer()),
+  }),
+  ingests: Type.Array(
+    Type.Object({
+      id: Type.String({ maxLength: 160 }),
+      purpose: Type.Union([Type.Literal('upload'), Type.Literal('transfer')]),
+      /** Of a transfer. */
+      digest: Type.Optional(Digest),
+      size: Type.Optional(Bytes),
+      /** Of an upload: who began it. */
+      account: Type.Optional(AccountName),
+      holder: Type.Optional(Party),
+      touched: Instant,
+    }),
+    { maxItems: 1_000 },
+  ),
+});
+export type StorageStatus = Static<typeof StorageStatus>;
+
+export const storageStatus = request('storage.status.get', Type.Object({}), StorageStatus);

@@ -1,0 +1,114 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Fenced } from '../content/terms.ts';
+import { request } from '../contract/contract.ts';
+import { After, Code, Instant, Reason } from '../contract/scalars.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
+import { RepairId } from './changes.ts';
+
+/**
+ * Changes by clients of the layer that are not pushed to the parent yet. A manifest that is put here is unsent from
+ * that moment, in the same batch, until parent and layer agree on it; one that both had and that is deleted here is to
+ * be withdrawn. Tags need no record: they are compared with their base. All of it survives restarts, and an outage of
+ * any length.
+ */
+const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
+
+/**
+ * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `unknownOrigin`:
+ * it is unknown whether a client put it; the parent may have it.
+ */
+const Pending = Type.Object({
+  repository: Repository,
+  digest: Digest,
+  since: Instant,
+  unknownOrigin: Type.Optional(Type.Literal(true)),
+});
+export type Pending = Static<typeof Pending>;
+const pendingPage = Type.Object({ manifests: Type.Array(Pending, { maxItems: 1000 }), more: Type.Boolean() });
+
+/** By repository, then digest; `after` is `<repository>!<digest>`. */
+export const listUnsent = request('storage.outgoing.unsent', Type.Object(page), pendingPage);
+export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(page), pendingPage);
+
+/**
+ * The parent has these changes, or does not need them: the manifests are neither unsent nor to be withdrawn any more.
+ * `until` is the latest `since` that the caller saw: changes that clients made later, during the push, are still
+ * pending. `sent`: the parent has the manifests, so one that a client deleted meanwhile is to be withdrawn.
+ */
+export const settleOutgoing = request(
+  'storage.outgoing.settle',
+  Type.Object({
+    repository: Repository,
+    digests: Type.Array(Digest, { maxItems: 1000 }),
+    until: Type.Optional(Instant),
+    sent: Type.Optional(Type.Boolean()),
+    ...Fenced,
+  }),
+  Type.Object({}),
+);
+
+/**
+ * Records which registry (`host:port`) a pass is made with. If it is another one than before, and `forget` is set, as
+ * it is in a ReadWrite layer, nothing is agreed on with it: bases are deleted, every manifest is unsent, and nothing is
+ * parked or to be withdrawn any more. `repaired` is the last repair of its metadata that a Terrace reported (`''`:
+ * none); absent if it has not been asked. After another repair, the parent may lack content that it had, which is not a
+ * deletion, so nothing is agreed on with it either, in any mode.
+ */
+export const recordParent = request(
+  'storage.outgoing.parent',
+  Type.Object({
+    parent: Type.String({ minLength: 1, maxLength: 512 }),
+    forget: Type.Boolean(),
+    repaired: Type.Optional(Type.Union([RepairId, Type.Literal('')])),
+    ...Fenced,
+  }),
+  Type.Object({ forgotten: Type.Boolean() }),
+);
+
+/** A change that the parent refused: of a tag, or of a manifest without one. `digest` is absent for a deletion. */
+export const Parked = Type.Object({
+  repository: Repository,
+  /** A tag, or the digest of a manifest that has none. */
+  reference: Type.Union([Tag, Digest]),
+  digest: Type.Optional(Digest),
+  code: Code,
+  reason: Reason,
+  since: Instant,
+  /** Refusals so far. */
+  attempts: Type.Integer({ minimum: 1 }),
+  /** When it is retried. */
+  retry: Instant,
+});
+export type Parked = Static<typeof Parked>;
+
+/** One per repository and reference: a later one replaces it. */
+export const park = request(
+  'storage.outgoing.park',
+  Type.Object({ ...Parked.properties, ...Fenced }),
+  Type.Object({}),
+);
+export const unpark = request(
+  'storage.outgoing.unpark',
+  Type.Object({ repository: Repository, reference: Type.Union([Tag, Digest]), ...Fenced }),
+  Type.Object({}),
+);
+/** By repository, then reference; `after` is `<repository>!<reference>`. */
+export const listParked = request(
+  'storage.outgoing.parked',
+  Type.Object(page),
+  Type.Object({ parked: Type.Array(Parked, { maxItems: 1000 }), more: Type.Boolean() }),
+);
+
+/** An upload session that the parent opened for a blob, stored so that any syncer can resume it. */
+const Session = { repository: Repository, digest: Digest };
+export const storeSession = request(
+  'storage.session.keep',
+  Type.Object({ ...Session, location: Type.String({ maxLength: 8192 }) }),
+  Type.Object({}),
+);
+export const getSession = request(
+  'storage.session.get',
+  Type.Object(Session),
+  Type.Object({ location: Type.Optional(Type.String({ maxLength: 8192 })) }),
+);
+export const dropSession = request('storage.session.drop', Type.Object(Session), Type.Object({}));

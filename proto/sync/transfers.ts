@@ -1,0 +1,105 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { ImageContext } from '../content/arriving.ts';
+import { described, event, job } from '../contract/contract.ts';
+import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { Digest, Repository } from '../oci/names.ts';
+
+/** Transfers: one blob crosses the link, in either direction. */
+
+export const Direction = Type.Union([Type.Literal('down'), Type.Literal('up')], {
+  description: 'From the parent to the layer (down), or from the layer to the parent (up).',
+});
+export type Direction = Static<typeof Direction>;
+
+const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: Direction };
+
+const TransferJob = Type.Object({
+  ...Blob,
+  pass: PassId,
+  /** On the way down: the place of the blob in an image, for the layers below. */
+  imageContext: Type.Optional(ImageContext),
+  /** When the window closes: the transfer pauses then. A job taken later is dropped: the next pass creates it again. */
+  until: Type.Optional(Instant),
+  /** On the way up: repositories of the parent from which the blob may be mounted. */
+  from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
+  /** On the way up: the parent reports that it has the blob, but refuses a manifest because it has not. */
+  resend: Type.Optional(Type.Boolean()),
+});
+export type TransferJob = Static<typeof TransferJob>;
+
+/**
+ * Job to get a blob into the layer (`down`), or into this repository of the parent (`up`). A syncer that takes it first
+ * checks whether the blob is there already. One queue per direction: neither waits for the other.
+ */
+export const transferBlob = {
+  down: job('jobs.transfer.down', TransferJob),
+  up: job('jobs.transfer.up', TransferJob),
+};
+
+const Progress = {
+  repository: described(Repository, 'Repository that the blob is for.'),
+  digest: described(Digest, 'Digest of the blob.'),
+  size: described(Bytes, 'Size of the blob, in bytes.'),
+  direction: Direction,
+  syncer: described(Party, 'Instance of the syncer.'),
+  pass: PassId,
+};
+
+/** A syncer begins or resumes the transfer of a blob. */
+export const transferStarted = event(
+  'transfer.started',
+  Type.Object({
+    ...Progress,
+    present: described(Bytes, 'Bytes that earlier attempts transferred, which do not cross the link again.'),
+  }),
+);
+
+/** Bytes of a blob have crossed the link. At most once a second per transfer. */
+export const transferProgressed = event(
+  'transfer.progressed',
+  Type.Object({
+    ...Progress,
+    done: described(Bytes, 'Bytes at the destination.'),
+    rate: Type.Optional(described(Bytes, 'Bytes a second since the previous event.')),
+  }),
+);
+
+/** The transfer waits before its next attempt. */
+export const transferDelayed = event(
+  'transfer.delayed',
+  Type.Object({
+    ...Progress,
+    code: Code,
+    reason: Reason,
+    until: described(Instant, 'When it is retried, in ms since 1970-01-01 UTC.'),
+  }),
+);
+
+/** The window closed: bytes that arrived are retained, and the transfer resumes from there in the next window. */
+export const transferPaused = event('transfer.paused', Type.Object(Progress));
+
+/** The blob is at the far end. */
+export const transferFinished = event(
+  'transfer.finished',
+  Type.Object({
+    ...Progress,
+    mounted: Type.Optional(
+      Type.Boolean({
+        description: 'No byte crossed the link, as another repository of the parent had the blob.',
+      }),
+    ),
+  }),
+);
+
+/** The transfer is given up for this pass; the next one retries. */
+export const transferFailed = event(
+  'transfer.failed',
+  Type.Object({
+    ...Progress,
+    code: Code,
+    reason: Reason,
+    status: Type.Optional(
+      Type.Integer({ description: "HTTP status of the parent's answer, if it refused." }),
+    ),
+  }),
+);

@@ -1,0 +1,151 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { isGatewayAction } from '#proto/accounts/scopes.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { childParameter, repositoryOf } from '../http/parameters.ts';
+import { Authentication, type AuthenticationOptions, type Insufficient } from './authentication.ts';
+import {
+  type AccessVerdict,
+  type CallerIdentity,
+  decide,
+  decideGateway,
+  UNRESTRICTED,
+} from './authorization.ts';
+import { type BearerError, challengeFor, type NeededRight } from './challenge-header.ts';
+import type { Needs } from './needs.ts';
+
+/**
+ * Authentication and authorization of requests. `Access` is the entry: routes call `check` before a request is served,
+ * `recheck` after a body or wait that took time; what else the caller may do is asked of `request-caller.ts`.
+ *
+ * `Authentication` says who it is. A request without credentials is anonymous. Basic credentials go to `PasswordLogin`,
+ * which asks `AccountCache` for the account, compares hashes in `PasswordVerifier` and slows down guessing with
+ * `Throttle`. A Bearer token is verified by `Bearer` and gives its grant (`docker-scopes.ts`); its account is looked up
+ * as well, so that a disabled account or a changed password ends it. `authorization.ts` then decides on grant and
+ * account, and `challenge-header.ts` says how to log in. `open-layer.ts` protects a layer without accounts against web
+ * pages; `access-at-start.ts` decides whom a layer admits while it has no token, and refuses to start one that other
+ * machines can reach.
+ */
+
+/** Authenticates and authorizes requests: the only place that does. */
+export class Access {
+  readonly authentication: Authentication;
+  readonly #configuration: () => Configuration | undefined;
+
+  constructor(options: AuthenticationOptions) {
+    this.authentication = new Authentication(options);
+    this.#configuration = options.configuration;
+  }
+
+  /**
+   * @throws Fault `unauthorized` with a challenge in the headers; `denied`; `name-unknown` for a repository on which
+   * the account has no rights at all; `name-invalid`, `malformed`, `too-many`, `unavailable`
+   */
+  async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
+    if (needs === 'nothing') return;
+    const wanted = { needs, target: targetOf(request, needs) };
+    this.#admit(request, reply, wanted, await this.authentication.identify(request));
+  }
+
+  /**
+   * Checks the rights again after a long request: its token may be disabled by now, or have fewer rights. Ignores that
+   * the Bearer token itself expired in the meantime.
+   * @throws Fault as `check` does
+   */
+  async recheck(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { needs = 'nothing' } = request.routeOptions.config;
+    const before = request.caller?.identity;
+    if (needs === 'nothing' || !before) return;
+    const result = this.authentication.status();
+    const status = result instanceof Promise ? await result : result;
+    try {
+      const wanted = { needs, target: targetOf(request, needs) };
+      this.#admit(request, reply, wanted, await this.authentication.refresh(before, status));
+    } catch (error) {
+      const refused = before.name !== '';
+      if (!Fault.is(error, 'unavailable')) request.caller = { name: before.name, refused };
+      throw error;
+    }
+  }
+
+  /**
+   * For a long response: returns a check whether its caller may still receive it. An outage of storage does not change
+   * the result.
+   */
+  stillAllowed(request: FastifyRequest, reply: FastifyReply): () => Promise<boolean> {
+    return () =>
+      this.recheck(request, reply).then(
+        () => true,
+        (error) => !Fault.is(error, 'unauthorized', 'denied', 'name-unknown'),
+      );
+  }
+
+  #admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    wanted: NeededRight,
+    who: CallerIdentity | Insufficient,
+  ): void {
+    const { needs, target } = wanted;
+    if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
+    const verdict = verdictOn(who, wanted);
+    if (verdict === 'allow') {
+      request.caller = { name: who.name, identity: who, refused: false };
+      return;
+    }
+    if (verdict === 'challenge') {
+      const error = who.grant && 'insufficient_scope';
+      this.#challenge(request, reply, wanted, 'authentication required', error);
+    }
+    if (verdict === 'deny') {
+      throw new Fault(
+        'denied',
+        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${target}`,
+      );
+    }
+    throw unknown(target);
+  }
+
+  #challenge(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    wanted: NeededRight,
+    message: string,
+    error?: BearerError,
+  ): never {
+    const kind = this.#configuration()?.challenge ?? 'Bearer';
+    reply.header('www-authenticate', challengeFor(request, kind, wanted, error));
+    throw new Fault('unauthorized', message);
+  }
+}
+
+/** The repository or child that the request concerns. @throws Fault `name-invalid`, `malformed` */
+function targetOf(request: FastifyRequest, needs: Needs): string {
+  if (needs === 'nothing' || needs === 'login' || needs === 'catalog') return '';
+  return isGatewayAction(needs) ? childParameter(request) : repositoryOf(request);
+}
+
+function verdictOn(who: CallerIdentity, { needs, target }: NeededRight): AccessVerdict {
+  if (needs === 'nothing') return 'allow';
+  if (needs === 'login' || needs === 'catalog') return decideLogin(who, needs);
+  const grant = who.grant?.rules;
+  // Without accounts, any layer below may report; only a named account may activate.
+  if (who === UNRESTRICTED && needs === 'message/write') return 'allow';
+  if (isGatewayAction(needs)) return decideGateway(grant, who, { child: target, action: needs });
+  return decide(grant, who, { repository: target, action: needs });
+}
+
+/** Same message as storage, so that it does not reveal whether the repository exists. */
+function unknown(repository: string): Fault {
+  return new Fault('name-unknown', `repository ${repository} is not known here`, {
+    detail: { repository },
+  });
+}
+
+/**
+ * Decides `login` and `catalog`: an anonymous caller needs a Bearer token, and a Bearer token needs the catalog scope.
+ */
+function decideLogin({ anonymous, grant }: CallerIdentity, needs: 'login' | 'catalog'): AccessVerdict {
+  if (needs === 'catalog' && grant && !grant.catalog) return 'challenge';
+  return anonymous && !grant ? 'challenge' : 'allow';
+}

@@ -1,0 +1,151 @@
+import type { FastifyRequest } from 'fastify';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { AccountCache, type Status } from './account-cache.ts';
+import { AccessRules, type CallerIdentity, UNRESTRICTED } from './authorization.ts';
+import { basic } from './basic.ts';
+import { Bearer } from './bearer.ts';
+import type { BearerError } from './challenge-header.ts';
+import { type LoginCredentials, PasswordLogin, type Refused } from './password-login.ts';
+import type { RequestCaller } from './request-caller.ts';
+
+export type AuthenticationOptions = {
+  bus: Bus;
+  configuration: () => Configuration | undefined;
+  /** A layer without any token lets everyone do everything. */
+  open: boolean;
+  /** How long a call waits for storage to be available again, in ms. */
+  patienceMs: number;
+};
+
+/** Why a request is not admitted by its credentials; `error` if they are a Bearer token. */
+export type Insufficient = Refused & { error?: BearerError };
+
+const NONE: string[] = [];
+
+/** Who sends a request: by its credentials, by none, or by the layer having no accounts. */
+export class Authentication {
+  readonly #options: AuthenticationOptions;
+  readonly #accounts: AccountCache;
+  readonly #passwordLogin: PasswordLogin;
+  readonly #bearer = new Bearer();
+  #patterns = NONE;
+  #anonymous: CallerIdentity = { name: '', anonymous: true, rules: new AccessRules([]) };
+
+  constructor(options: AuthenticationOptions) {
+    this.#options = options;
+    this.#accounts = new AccountCache(options.bus, options.patienceMs, () =>
+      anonymousActions(this.#patterns),
+    );
+    this.#passwordLogin = new PasswordLogin(this.#accounts);
+  }
+
+  /** Whether everyone may do everything now. @throws Fault `unavailable` */
+  isOpen(): boolean | Promise<boolean> {
+    if (!this.#options.open) return false;
+    const result = this.#accounts.status();
+    if (result instanceof Promise) return result.then((status) => this.#isOpen(status));
+    return this.#isOpen(result);
+  }
+
+  /** State of the accounts, with the current configuration of anonymous pull applied. @throws Fault `unavailable` */
+  status(): Status | Promise<Status> {
+    this.#applyAnonymousPull();
+    return this.#accounts.status();
+  }
+
+  /**
+   * Identity of the caller, or why its credentials are insufficient. Sets `request.caller` if it has any.
+   * @throws Fault `too-many`, `unavailable`
+   */
+  async identify(request: FastifyRequest): Promise<CallerIdentity | Insufficient> {
+    const result = this.status();
+    const status = result instanceof Promise ? await result : result;
+    if (this.#isOpen(status)) return UNRESTRICTED;
+    const { authorization } = request.headers;
+    if (authorization === undefined) return this.#anonymous;
+    const caller: RequestCaller = { name: '', refused: true };
+    request.caller = caller;
+    const credentials = basic(authorization);
+    if (credentials) {
+      caller.name = credentials.name;
+      const verified = await this.#passwordLogin.verify(credentials, request.ip);
+      return 'refused' in verified ? verified : { ...verified.identity, fingerprint: verified.fingerprint };
+    }
+    if (/^bearer(?: |$)/i.test(authorization))
+      return this.#verifyBearer(status, authorization.slice(7).trim(), caller);
+    return { refused: 'the Authorization header holds neither Basic nor Bearer credentials' };
+  }
+
+  /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */
+  async refresh(
+    { name, fingerprint = '', grant }: CallerIdentity,
+    status: Status,
+  ): Promise<CallerIdentity | Refused> {
+    if (this.#isOpen(status)) return UNRESTRICTED;
+    const carried = { ...(grant && { grant }), fingerprint };
+    if (name === '') return { ...this.#anonymous, ...carried };
+    const verified = await this.#passwordLogin.recheck(name, fingerprint);
+    return 'refused' in verified ? verified : { ...verified.identity, ...carried };
+  }
+
+  /**
+   * Checks a name and password for a Bearer token. An open layer admits everyone, with or without credentials;
+   * otherwise, a caller without credentials is admitted if anonymous pull is configured.
+   */
+  async verify(
+    credentials: LoginCredentials | undefined,
+    address: string,
+  ): Promise<{ identity: CallerIdentity; fingerprint: string } | Refused> {
+    const status = await this.status();
+    if (this.#isOpen(status)) return { identity: UNRESTRICTED, fingerprint: '' };
+    if (credentials) return this.#passwordLogin.verify(credentials, address);
+    if (this.#patterns.length > 0) return { identity: this.#anonymous, fingerprint: '' };
+    return { refused: 'authentication required' };
+  }
+
+  /** A Bearer token with these scopes, which the caller has narrowed to the rights of the identity (`narrow`). */
+  async issue(
+    identity: CallerIdentity,
+    fingerprint: string,
+    access: Parameters<Bearer['issue']>[1]['access'],
+  ): Promise<string> {
+    const { key } = await this.#accounts.status();
+    return this.#bearer.issue(key, { name: identity.name, fingerprint, access });
+  }
+
+  async #verifyBearer(
+    status: Status,
+    jwt: string,
+    caller: RequestCaller,
+  ): Promise<CallerIdentity | (Refused & { error: BearerError })> {
+    const token = await this.#bearer.verify(status.key, jwt);
+    if (!token) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
+    const { name, fingerprint, grant } = token;
+    caller.name = name;
+    if (name === '') return { ...this.#anonymous, grant };
+    const verified = await this.#passwordLogin.recheck(name, fingerprint);
+    return 'refused' in verified
+      ? { ...verified, error: 'invalid_token' }
+      : { ...verified.identity, grant, fingerprint };
+  }
+
+  #isOpen({ tokens }: Status): boolean {
+    return tokens === 0 && this.#options.open;
+  }
+
+  /** Every account also has the rights of anonymous pull: a change of these invalidates all cached accounts. */
+  #applyAnonymousPull(): void {
+    const patterns = this.#options.configuration()?.anonymousPull ?? NONE;
+    if (patterns === this.#patterns) return;
+    this.#patterns = patterns;
+    this.#anonymous = { name: '', anonymous: true, rules: new AccessRules(anonymousActions(patterns)) };
+    this.#accounts.forget();
+  }
+}
+
+const anonymousActions = (patterns: string[]): string[] =>
+  patterns.flatMap((pattern) => [
+    `repositories/${pattern}/content/read`,
+    `repositories/${pattern}/metadata/read`,
+  ]);

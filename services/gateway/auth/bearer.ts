@@ -1,0 +1,88 @@
+import { jwtVerify, SignJWT } from 'jose';
+import type { Grant } from './authorization.ts';
+import { type AccessEntry, grantOf } from './docker-scopes.ts';
+
+/** Lifetime of a Bearer token, in seconds. */
+export const LIFETIME_S = 600;
+
+const MAX_ENTRIES = 2_000;
+/** Max length of a cached token, in characters; a longer one is verified for each request. */
+const MAX_CACHED_LENGTH = 8_192;
+/** Max length of a token, in characters: `MAX_SCOPES` scopes with the longest names need less. */
+const MAX_TOKEN_LENGTH = 64 * 1_024;
+
+/** Content of a Bearer token whose signature by this layer is verified. */
+export type VerifiedToken = {
+  /** Name of the token that it was issued to; empty for an anonymous caller. */
+  name: string;
+  /** Fingerprint of the password that it was issued for, and with which it ends. Its claim is named `print`. */
+  fingerprint: string;
+  grant: Grant;
+};
+
+type Entry = VerifiedToken & { expiresMs: number; key: Uint8Array };
+
+/** Bearer tokens: JWTs signed with this layer's key (HS256, RFC 7519). Valid ones are cached. */
+export class Bearer {
+  /** Oldest first. */
+  readonly #entries = new Map<string, Entry>();
+
+  async issue(
+    key: Uint8Array,
+    { name, fingerprint, access }: { name: string; fingerprint: string; access: AccessEntry[] },
+    now = Date.now(),
+  ): Promise<string> {
+    const issued = Math.floor(now / 1_000);
+    return new SignJWT({ access, print: fingerprint })
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .setSubject(name)
+      .setIssuedAt(issued)
+      .setExpirationTime(issued + LIFETIME_S)
+      .sign(key);
+  }
+
+  /** Returns synchronously on a cache hit; undefined if the token is invalid or expired. */
+  verify(
+    key: Uint8Array,
+    jwt: string,
+    now = Date.now(),
+  ): VerifiedToken | undefined | Promise<VerifiedToken | undefined> {
+    const entry = this.#entries.get(jwt);
+    if (!entry) return jwt.length > MAX_TOKEN_LENGTH ? undefined : this.#check(key, jwt, now);
+    // Each answer of storage has a new key object: compare the bytes.
+    const isOurs = entry.key === key || Buffer.compare(entry.key, key) === 0;
+    if (isOurs && now < entry.expiresMs) return entry;
+    this.#entries.delete(jwt);
+    return undefined;
+  }
+
+  async #check(key: Uint8Array, jwt: string, now: number): Promise<VerifiedToken | undefined> {
+    try {
+      const { payload } = await jwtVerify(jwt, key, {
+        algorithms: ['HS256'],
+        requiredClaims: ['sub', 'exp', 'access', 'print'],
+        currentDate: new Date(now),
+      });
+      const {
+        sub,
+        exp,
+        access,
+        print: fingerprint,
+      } = payload as Required<typeof payload> & {
+        access: AccessEntry[];
+        print: string;
+      };
+      const entry = { name: sub, fingerprint, grant: grantOf(access), expiresMs: exp * 1_000, key };
+      if (jwt.length <= MAX_CACHED_LENGTH) this.#store(jwt, entry);
+      return entry;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #store(jwt: string, entry: Entry): void {
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
+    this.#entries.set(jwt, entry);
+  }
+}

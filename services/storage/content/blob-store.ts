@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { splitDigest } from '#proto/oci/names.ts';
+import { blobPath } from '#proto/volume/layout.ts';
+
+/*
+ * Committed bytes, by digest:
+ *
+ *   <data>/blobs/<sha256|sha512>/<first 2 hexadecimal digits>/<all hexadecimal digits>
+ *
+ * Files are read-only and never change. A file is content only if metadata holds its record. Without one it was left
+ * by a crash between rename and batch, and may be adopted (after a check of its digest) or replaced.
+ */
+const READ_BYTES = 1024 * 1024;
+
+/** The files of committed blobs. */
+export class BlobStore {
+  readonly #data: string;
+  /** Leaf folders whose directory entries, up to the data root, are known to be synced. */
+  readonly #durable = new Set<string>();
+
+  constructor(data: string) {
+    this.#data = data;
+  }
+
+  /** Path of the blob's file, relative to the data volume. */
+  path(digest: string): string {
+    const [algorithm, hex] = splitDigest(digest);
+    return blobPath(algorithm, hex);
+  }
+
+  /** Absolute path of the blob's file. */
+  file(digest: string): string {
+    return join(this.#data, this.path(digest));
+  }
+
+  async has(digest: string): Promise<boolean> {
+    return (await sizeOf(this.file(digest))) !== undefined;
+  }
+
+  /**
+   * Moves a file into the store. Its bytes must be synced already; the move is synced when this resolves. If it throws,
+   * the file is at `source` again.
+   */
+  async moveIn(source: string, digest: string): Promise<void> {
+    const target = this.file(digest);
+    await mkdir(dirname(target), { recursive: true });
+    await chmod(source, 0o444);
+    let moved = false;
+    try {
+      await rename(source, target);
+      moved = true;
+      await this.sync(digest);
+    } catch (error) {
+      if (moved) await rename(target, source);
+      await chmod(source, 0o600);
+      throw error;
+    }
+  }
+
+  /** Moves a file without a record back to `path` and makes it writable again. No-op if the file does not exist. */
+  async takeBack(digest: string, path: string): Promise<void> {
+    if (!(await this.has(digest))) return;
+    await rename(this.file(digest), path);
+    await chmod(path, 0o600);
+  }
+
+  /** Syncs the directory entries of a file and of the folders above it. */
+  async sync(digest: string): Promise<void> {
+    let folder = dirname(this.file(digest));
+    await syncFolder(folder);
+    if (this.#durable.has(folder)) return;
+    const leaf = folder;
+    while (folder !== this.#data) {
+      folder = dirname(folder);
+      await syncFolder(folder);
+    }
+    this.#durable.add(leaf);
+  }
+
+  /** The caller has made sure that nothing names the digest any longer. */
+  async remove(digest: string): Promise<void> {
+    await rm(this.file(digest), { force: true });
+  }
+}
+
+/** Size of a file, in bytes; undefined if it does not exist. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Hashes a file from start to end and writes the same bytes to `copy`. @returns digest and size in bytes */
+export async function digestOf(
+  file: FileHandle,
+  algorithm: 'sha256' | 'sha512',
+  copy?: FileHandle,
+): Promise<{ digest: string; size: number }> {
+  const hash = createHash(algorithm);
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  let size = 0;
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, size);
+    if (bytesRead === 0) return { digest: `${algorithm}:${hash.digest('hex')}`, size };
+    const bytes = buffer.subarray(0, bytesRead);
+    hash.update(bytes);
+    for (let done = 0; copy && done < bytesRead; ) {
+      done += (await copy.write(bytes, done, bytesRead - done, size + done)).bytesWritten;
+    }
+    size += bytesRead;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}

@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
+import { sizeOf } from './blob-store.ts';
+
+/*
+ * Folders of content being written (`proto/volume/layout.ts` names the files in them):
+ *
+ *   ingest/upload-<random>/           uploaded by a client
+ *   ingest/transfer-<alg>-<hex>/      transferred over the link; one per digest
+ *   ingest/trash-<random>/            to be deleted
+ */
+const UPLOAD = /^upload-[0-9a-f]{32}$/;
+const TRANSFER = /^transfer-(sha256|sha512)-([0-9a-f]+)$/;
+
+export const newUploadId = (): string => `upload-${randomBytes(16).toString('hex')}`;
+export const isUploadId = (id: string): boolean => UPLOAD.test(id);
+export const transferId = (digest: string): string => `transfer-${digest.replace(':', '-')}`;
+
+/** Path relative to the data volume. */
+export const transferPath = (digest: string): string => ingestPath(transferId(digest));
+
+/** Digest in the name of a transfer's folder. For any other name the result is not a digest. */
+export const digestOfTransfer = (id: string): string => TRANSFER.exec(id)?.slice(1).join(':') ?? '';
+
+/** Sizes of ingests, in bytes. */
+export interface IngestSizes {
+  offset(id: string): Promise<number>;
+}
+
+/** The folders of all ingests. */
+export class IngestFolders implements IngestSizes {
+  readonly #root: string;
+
+  constructor(data: string) {
+    this.#root = join(data, INGESTS);
+  }
+
+  /** Names of all folders, trash included. */
+  async all(): Promise<string[]> {
+    await mkdir(this.#root, { recursive: true });
+    return readdir(this.#root);
+  }
+
+  /** Absolute path. */
+  folder(id: string): string {
+    return join(this.#root, id);
+  }
+
+  /** Path relative to the data volume. */
+  path(id: string): string {
+    return ingestPath(id);
+  }
+
+  /** Size of the file `data`, in bytes. */
+  async offset(id: string): Promise<number> {
+    return (await sizeOf(ingestFiles(this.folder(id)).data)) ?? 0;
+  }
+
+  /** @returns whether the folder existed already */
+  async make(id: string): Promise<boolean> {
+    return (await mkdir(this.folder(id), { recursive: true })) === undefined;
+  }
+
+  /** Atomic, also in a crash: renames the folder to trash before it is deleted. */
+  async remove(id: string): Promise<void> {
+    const trash = join(this.#root, `trash-${randomBytes(8).toString('hex')}`);
+    await rename(this.folder(id), trash).catch(unlessMissing);
+    await rm(trash, { recursive: true, force: true });
+  }
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
+}

@@ -1,0 +1,89 @@
+import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { byAccount } from '../audit/caller-context.ts';
+import type { ContentCollector } from '../content/content-store.ts';
+import type { GarbageRules, Sweep, SweepDeps, SweepResult } from './sweep.ts';
+import { sweepContent } from './sweep-content.ts';
+import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
+import { sweepLinks } from './sweep-links.ts';
+
+/*
+ * Maintenance: garbage collection and scrub, each on a schedule (schedules.ts) or on request.
+ *
+ *   garbage.ts         one collection; sweep.ts has the context that its steps share
+ *   sweep-links.ts     links that no manifest of the repository names; empty repositories
+ *   sweep-content.ts   blobs that no link and no manifest names
+ *   sweep-files.ts     files without a record; quarantined files
+ *   scrub.ts           compares committed files with their digests and quarantines damaged ones
+ *
+ * A collection runs concurrently with all requests. It marks candidates in `Grace`, reads what names them, and removes
+ * those that nothing names under a lock, unless they were asked for since the mark. A dry run only counts.
+ */
+
+/**
+ * Deletes everything that nothing needs, while requests continue. A link stays if a manifest of its repository names
+ * it, content stays if any link or manifest names it; grace protects either without that. Everything that a manifest
+ * names stays, whether or not a tag points to the manifest.
+ */
+export class GarbageCollector implements ContentCollector {
+  readonly #deps: SweepDeps;
+  readonly #data: string;
+  readonly #rules: () => GarbageRules;
+  readonly #abort = new AbortController();
+  #running = false;
+
+  /** @param rules the current ones, read once per collection */
+  constructor(deps: SweepDeps, data: string, rules: () => GarbageRules) {
+    this.#deps = deps;
+    this.#data = data;
+    this.#rules = rules;
+  }
+
+  /** @throws Fault `busy` if one is in progress */
+  async collect(dryRun: boolean): Promise<Garbage> {
+    if (this.#running) throw new Fault('busy', 'a garbage collection is already running: wait until it ends');
+    this.#running = true;
+    const summaryOf = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
+    try {
+      if (dryRun) return await this.#collect(true);
+      const { audit } = this.#deps;
+      return await audit.change({ action: 'garbage/collect' }, () => this.#collect(false), summaryOf);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #collect(dryRun: boolean): Promise<Garbage> {
+    const { publish, log } = this.#deps;
+    const began = performance.now();
+    const found: SweepResult = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
+    const run = {
+      rules: this.#rules(),
+      found,
+      dryRun,
+      droppable: new Set<string>(),
+      signal: this.#abort.signal,
+    };
+    await this.#run({ ...this.#deps, data: this.#data, ...run });
+    const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
+    log.info(garbage, dryRun ? 'garbage counted' : 'garbage collected');
+    publish(garbageCollected, { ...garbage, ...byAccount() });
+    return garbage;
+  }
+
+  /** Aborts a collection in progress, which is safe at any point. */
+  abort(): void {
+    this.#abort.abort(new Fault('unavailable', 'storage is shutting down: try again'));
+  }
+
+  async #run(sweep: Sweep): Promise<void> {
+    const { ingests, rules, found, dryRun } = sweep;
+    const dropped = await ingests.giveUp({ upload: rules.uploadsMs, transfer: rules.transfersMs }, dryRun);
+    found.ingests += dropped.ingests;
+    found.bytes += dropped.bytes;
+    await sweepLinks(sweep);
+    await sweepContent(sweep);
+    await sweepStrays(sweep);
+    if (!dryRun) await emptyQuarantine(sweep);
+  }
+}

@@ -1,0 +1,63 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDigest } from '#proto/oci/names.ts';
+import { algorithms, BLOBS, QUARANTINE } from '#proto/volume/layout.ts';
+import type { Sweep } from './sweep.ts';
+
+/** How long quarantined content is retained for inspection, in ms. */
+const QUARANTINE_MS = 30 * 24 * 60 * 60 * 1000;
+
+/** Removes files in the blob store without a record, which a crash left there. */
+export async function sweepStrays(sweep: Sweep): Promise<void> {
+  const { metadata, store, data, rules, now } = sweep;
+  for (const algorithm of algorithms) {
+    for (const folder of await entries(join(data, BLOBS, algorithm))) {
+      const names = await entries(join(data, BLOBS, algorithm, folder));
+      const digests = names.map((name) => `${algorithm}:${name}`).filter(isDigest);
+      const records = await metadata.blobsByDigest(digests);
+      for (const digest of digests.filter((_, i) => !records[i])) {
+        const file = await fileAt(store.file(digest));
+        if (file && file.changed + rules.graceMs <= now()) await removeStray(sweep, digest, file.size);
+      }
+    }
+  }
+}
+
+async function removeStray(sweep: Sweep, digest: string, size: number): Promise<void> {
+  const { metadata, store, locks, found, dryRun } = sweep;
+  await locks.run(`blob ${digest}`, async () => {
+    if (await metadata.blob(digest)) return;
+    // Left by a commit that failed between its steps: the next start moves the bytes back to the ingest.
+    for await (const [, { placing }] of metadata.ingests()) if (placing === digest) return;
+    found.strays += 1;
+    found.bytes += size;
+    if (!dryRun) await store.remove(digest);
+  });
+}
+
+/** Deletes quarantined files older than `QUARANTINE_MS`. */
+export async function emptyQuarantine({ data, now }: Sweep): Promise<void> {
+  const folder = join(data, QUARANTINE);
+  for (const name of await entries(folder)) {
+    const path = join(folder, name);
+    const file = await fileAt(path);
+    if (file && file.changed + QUARANTINE_MS <= now()) await rm(path, { force: true });
+  }
+}
+
+async function entries(folder: string): Promise<string[]> {
+  return readdir(folder).catch(unlessMissing([]));
+}
+
+/** `changed`: when the file was moved there, in ms since 1970. */
+async function fileAt(path: string): Promise<{ size: number; changed: number } | undefined> {
+  const stats = await stat(path).catch(unlessMissing(undefined));
+  return stats && { size: stats.size, changed: stats.ctimeMs };
+}
+
+const unlessMissing =
+  <T>(fallback: T) =>
+  (error: NodeJS.ErrnoException): T => {
+    if (error.code === 'ENOENT') return fallback;
+    throw error;
+  };

@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { blobUnlinked } from '#proto/content/content-events.ts';
+import { splitDigest } from '#proto/oci/names.ts';
+import { byAccount } from '../audit/caller-context.ts';
+import { drop } from '../metadata/metadata.ts';
+import type { Sweep } from './sweep.ts';
+import { findWaiting } from './sweep-content.ts';
+
+/** Links checked at a time, which bounds memory. */
+const PAGE = 20_000;
+/** Links per batch, which bounds how long a repository is locked. */
+const BATCH = 500;
+/** Max links that a dry run remembers; content that only further links name is not counted. */
+const MAX_DRY_LINKS = 500_000;
+
+/**
+ * Unlinks blobs from repositories in which no manifest names them, and deletes empty repositories. A repository that
+ * somebody pushes to, or has pushed to within the grace, is skipped: the first layer of a push may arrive hours before
+ * its manifest.
+ */
+export async function sweepLinks(sweep: Sweep): Promise<void> {
+  for await (const [repository] of sweep.metadata.repositories()) {
+    sweep.signal.throwIfAborted();
+    if (!sweep.grace.mark(repository)) continue;
+    try {
+      await sweepRepository(sweep, repository);
+      await dropIfEmpty(sweep, repository);
+    } finally {
+      sweep.grace.unmark(repository);
+    }
+  }
+}
+
+async function hasUpload({ metadata }: Sweep, repository: string): Promise<boolean> {
+  for await (const [, { purpose, repository: target }] of metadata.ingests()) {
+    if (purpose === 'upload' && target === repository) return true;
+  }
+  return false;
+}
+
+async function sweepRepository(sweep: Sweep, repository: string): Promise<void> {
+  const { metadata, grace } = sweep;
+  const page = new Set<string>();
+  for await (const [digest] of metadata.linksOfRepository(repository)) {
+    if (!grace.protects(digest)) page.add(digest);
+    if (page.size === PAGE) await dropUnnamed(sweep, repository, page);
+  }
+  await dropUnnamed(sweep, repository, page);
+}
+
+/** Drops the links of the page that no manifest of the repository names, and empties the page. */
+async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
+  const { metadata, log, signal } = sweep;
+  for await (const [digest] of metadata.manifestsOfRepository(repository)) {
+    if (page.size === 0) return;
+    signal.throwIfAborted();
+    const named = await namesIn(sweep, digest);
+    if (!named) {
+      log.warn({ repository, digest }, 'manifest could not be read; no links of its repository are deleted');
+      page.clear();
+      return;
+    }
+    for (const name of named) page.delete(name);
+  }
+  const unnamed = [...page];
+  page.clear();
+  if (unnamed.length === 0 || (await hasUpload(sweep, repository))) return;
+  for (let at = 0; at < unnamed.length; at += BATCH) {
+    await dropLinks(sweep, repository, unnamed.slice(at, at + BATCH));
+  }
+}
+
+/** A manifest put since the mark has cleared the mark; one put from now on finds the links dropped. */
+async function dropLinks(sweep: Sweep, repository: string, digests: string[]): Promise<void> {
+  const { metadata, grace, locks, publish, found, dryRun, droppable } = sweep;
+  await locks.run(`repository ${repository}`, async () => {
+    const retained = await findWaiting(sweep, digests);
+    if (!grace.marked(repository)) return;
+    const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest));
+    found.links += unneeded.length;
+    if (dryRun) {
+      for (const digest of unneeded) {
+        grace.unmark(digest);
+        if (droppable.size < MAX_DRY_LINKS) droppable.add(`${repository}!${digest}`);
+      }
+      return;
+    }
+    // A request that asks for one of them waits until the batch is written.
+    await grace.remove(unneeded, () =>
+      metadata.write(unneeded.flatMap((digest) => drop.link(repository, digest))),
+    );
+    for (const digest of unneeded) publish(blobUnlinked, { repository, digest, ...byAccount() });
+  });
+}
+
+async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
+  const { metadata, grace, locks, found, dryRun, droppable } = sweep;
+  await locks.run(`repository ${repository}`, async () => {
+    const empty = await metadata.empty(repository, (link) => droppable.has(link));
+    if (!empty || (await hasUpload(sweep, repository)) || !grace.marked(repository)) return;
+    found.repositories += 1;
+    if (!dryRun) await metadata.write(drop.repository(repository));
+  });
+}
+
+/**
+ * Every digest anywhere in the manifest: more than the manifest requires, as a client may also have pushed layers that
+ * are optional. @returns undefined if its bytes are damaged
+ */
+async function namesIn({ store }: Sweep, digest: string): Promise<Set<string> | undefined> {
+  try {
+    const bytes = await readFile(store.file(digest));
+    const [algorithm, hex] = splitDigest(digest);
+    if (createHash(algorithm).update(bytes).digest('hex') !== hex) return undefined;
+    // Serialized again, so that no escape sequence hides a digest.
+    const text = JSON.stringify(JSON.parse(bytes.toString('utf8')));
+    return new Set(text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g));
+  } catch {
+    return undefined;
+  }
+}

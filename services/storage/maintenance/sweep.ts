@@ -1,0 +1,56 @@
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Garbage } from '#proto/content/maintenance.ts';
+import type { Log } from '#proto/contract/log.ts';
+import type { Audit } from '../audit/audit.ts';
+import type { BlobStore } from '../content/blob-store.ts';
+import type { IngestManager } from '../content/content-store.ts';
+import type { Grace } from '../content/grace.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+
+/** How long content that nothing names is retained, in ms. */
+export type GarbageRules = {
+  /** After the last request for it. */
+  graceMs: number;
+  /** Uploads, after their last activity. */
+  uploadsMs: number;
+  /** Transfers, after their last activity; also blobs that arrived over the link and that no manifest ever named. */
+  transfersMs: number;
+};
+
+/** Counters of a run; its steps add to them. */
+export type SweepResult = Omit<Garbage, 'dryRun' | 'ms'>;
+
+export type SweepDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  ingests: IngestManager;
+  grace: Grace;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  audit: Audit;
+  log: Log;
+  now: () => number;
+};
+
+/** Context of a run, shared by its steps. */
+export type Sweep = SweepDeps & {
+  data: string;
+  rules: GarbageRules;
+  found: SweepResult;
+  /** Only counts. */
+  dryRun: boolean;
+  /** In a dry run: links that would be dropped, as `<repository>!<digest>`. Otherwise empty. */
+  droppable: Set<string>;
+  /** Aborts when storage shuts down. */
+  signal: AbortSignal;
+};
+
+/** Maintenance settings of a configuration. `scrubRate` in bytes/s, `reserve` in bytes. */
+export type Maintenance = {
+  garbage: GarbageRules;
+  scrubRate: number;
+  reserve: number;
+  /** Patterns of the repositories that are pushed to the parent; undefined: all. */
+  selected?: readonly string[] | undefined;
+};

@@ -1,0 +1,135 @@
+import type { StoredEvent } from '#proto/bus/events.ts';
+import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
+import { type Kind, keys, kindOf, kinds } from './keys.ts';
+import type {
+  BlobRecord,
+  ChildRecord,
+  CursorRecord,
+  DamagedRecord,
+  IngestRecord,
+  ManifestRecord,
+  MarkRecord,
+  OutboxRecord,
+  ParkedRecord,
+  ReferrerRecord,
+  ScopeMapRecord,
+  StartsRecord,
+  TokenRecord,
+  TransferredRecord,
+  UnsentRecord,
+  WithdrawnRecord,
+} from './records.ts';
+
+/** One change of a batch. */
+export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del'; key: string };
+
+export const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
+const del = (key: string): Change => ({ type: 'del', key });
+
+/** Kinds whose changes may be unsynced; below, kinds of which only deletions, or only puts, may be. */
+const UNSYNCED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook]);
+const UNSYNCED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.outbox, kinds.transferred]);
+const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
+
+/**
+ * Whether a batch of such changes may be written without a sync (`Metadata.writeUnsynced`). A batch with any other
+ * change is synced, which shows what had reached the disk when a log turns out to be damaged.
+ */
+export function mayBeUnsynced({ key, deleted }: { key: string; deleted: boolean }): boolean {
+  if (key === keys.history) return true;
+  const kind = kindOf(key);
+  return (
+    kind !== undefined && (UNSYNCED.has(kind) || (deleted ? UNSYNCED_DELETIONS : UNSYNCED_PUTS).has(kind))
+  );
+}
+
+/** Changes that write a record. */
+export const put = {
+  blob: (digest: string, record: BlobRecord) => [set(keys.blob(digest), record), del(keys.damaged(digest))],
+  link: (repository: string, digest: string) => [
+    set(keys.repository(repository), {}),
+    set(keys.link(repository, digest), {}),
+  ],
+  transferred: (digest: string, record: TransferredRecord) => [set(keys.transferred(digest), record)],
+  damaged: (digest: string, record: DamagedRecord) => [
+    del(keys.blob(digest)),
+    set(keys.damaged(digest), record),
+  ],
+  manifest: (repository: string, digest: string, record: ManifestRecord) => [
+    set(keys.repository(repository), {}),
+    set(keys.manifest(repository, digest), record),
+  ],
+  referrer: (repository: string, subject: string, digest: string, record: ReferrerRecord) => [
+    set(keys.referrer(repository, subject, digest), record),
+  ],
+  tag: (repository: string, tag: string, digest: string) => [set(keys.tag(repository, tag), digest)],
+  base: (repository: string, tag: string, digest: string) => [set(keys.base(repository, tag), digest)],
+  unsent: (repository: string, digest: string, record: UnsentRecord) => [
+    set(keys.unsent(repository, digest), record),
+  ],
+  withdrawn: (repository: string, digest: string, record: WithdrawnRecord) => [
+    set(keys.withdrawn(repository, digest), record),
+  ],
+  parked: (repository: string, reference: string, record: ParkedRecord) => [
+    set(keys.parked(repository, reference), record),
+  ],
+  session: (repository: string, digest: string, location: string) => [
+    set(keys.session(repository, digest), location),
+  ],
+  leftOut: (repository: string, digest: string, index: string, platform: string) => [
+    set(keys.leftOut(repository, digest, index), platform),
+  ],
+  ingest: (id: string, record: IngestRecord) => [set(keys.ingest(id), record)],
+  token: (name: string, record: TokenRecord) => [set(keys.token(name), record), del(keys.closed)],
+  scopeMap: (name: string, record: ScopeMapRecord) => [set(keys.scopeMap(name), record)],
+  child: (name: string, record: ChildRecord) => [set(keys.child(name), record)],
+  outbox: (number: number, record: OutboxRecord) => [set(keys.outbox(number), record)],
+  webhook: (webhook: string, position: WebhookPosition) => [set(keys.webhook(webhook), position)],
+  instance: (instance: string) => [set(keys.instance, instance)],
+  starts: (record: StartsRecord) => [set(keys.starts, record)],
+  parent: (parent: string) => [set(keys.parent, parent)],
+  mark: (repository: string, record: MarkRecord) => [set(keys.mark(repository), record)],
+  cursor: (record: CursorRecord) => [set(keys.cursor, record)],
+  declared: (accounts: DeclaredAccount[]) => [set(keys.declared, accounts)],
+  history: (event: StoredEvent) => [set(keys.history, event)],
+  term: (term: number) => [set(keys.term, term)],
+  signingKey: (key: string) => [set(keys.signing, key)],
+};
+
+/** Changes that delete a record. */
+export const drop = {
+  /** All records of the content itself. */
+  blob: (digest: string) => [
+    del(keys.blob(digest)),
+    del(keys.damaged(digest)),
+    del(keys.transferred(digest)),
+  ],
+  transferred: (digest: string) => [del(keys.transferred(digest))],
+  repository: (repository: string) => [del(keys.repository(repository))],
+  /** Also deletes the upload session at the parent, which ends with the link. */
+  link: (repository: string, digest: string) => [
+    del(keys.link(repository, digest)),
+    del(keys.session(repository, digest)),
+  ],
+  manifest: (repository: string, digest: string) => [del(keys.manifest(repository, digest))],
+  referrer: (repository: string, subject: string, digest: string) => [
+    del(keys.referrer(repository, subject, digest)),
+  ],
+  tag: (repository: string, tag: string) => [del(keys.tag(repository, tag))],
+  base: (repository: string, tag: string) => [del(keys.base(repository, tag))],
+  unsent: (repository: string, digest: string) => [del(keys.unsent(repository, digest))],
+  withdrawn: (repository: string, digest: string) => [del(keys.withdrawn(repository, digest))],
+  parked: (repository: string, reference: string) => [del(keys.parked(repository, reference))],
+  session: (repository: string, digest: string) => [del(keys.session(repository, digest))],
+  leftOut: (repository: string, digest: string, index: string) => [
+    del(keys.leftOut(repository, digest, index)),
+  ],
+  mark: (repository: string) => [del(keys.mark(repository))],
+  ingest: (id: string) => [del(keys.ingest(id))],
+  token: (name: string) => [del(keys.token(name))],
+  child: (name: string) => [del(keys.child(name))],
+  outbox: (number: number) => [del(keys.outbox(number))],
+  webhook: (webhook: string) => [del(keys.webhook(webhook))],
+  scopeMap: (name: string) => [del(keys.scopeMap(name))],
+};

@@ -1,0 +1,182 @@
+import { constants, existsSync } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Level } from 'level';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Examined, examine } from '../leveldb/examine.ts';
+import type { WriteBatch } from '../leveldb/write-batch.ts';
+import { type Change, mayBeUnsynced, set } from './batch-changes.ts';
+import { bootIdOrRandom } from './boot.ts';
+import { asFault, damaged, isUnreadable, metadataLost, unusable } from './database-faults.ts';
+import { keys } from './keys.ts';
+import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
+
+export type DatabaseReader = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
+
+/** LevelDB. Opened only if everything stored in it is readable; a clean close is recorded for the next opening. */
+export class Database {
+  /** For reads. Pass their errors through `failing`. */
+  readonly level: DatabaseReader;
+  /** Boot id of the machine at the opening. */
+  readonly boot: string;
+  readonly #folder: string;
+  readonly #level: Level<string, unknown>;
+  readonly #failure = Promise.withResolvers<never>();
+  #failed: unknown;
+  readonly #inFlight = new Set<Promise<unknown>>();
+  #closing = false;
+
+  /**
+   * @param deadline until when to wait for another process that has the folder open, by `performance.now()`
+   * @throws Fault `volume-unusable` if a retry would not help; an Error if the folder is still locked at the deadline
+   */
+  static async open(folder: string, deadline: number): Promise<Database> {
+    for (;;) {
+      const boot = await bootIdOrRandom();
+      // Another process may open it between the check and this opening.
+      const level = (await isFree(folder)) && (await openLevel(folder, boot));
+      if (level) return new Database(folder, level, boot);
+      if (performance.now() >= deadline) {
+        throw new Error(
+          `another storage service uses this data volume (${folder} is locked): stop it, or use another data volume`,
+        );
+      }
+      await sleep(200);
+    }
+  }
+
+  private constructor(folder: string, level: Level<string, unknown>, boot: string) {
+    this.#folder = folder;
+    this.#level = level;
+    this.level = level;
+    this.boot = boot;
+    this.#failure.promise.catch(() => {});
+  }
+
+  /**
+   * Rejects when a write failed or stored data cannot be read. After a failed write it is unknown how much of it is on
+   * disk, and anything that LevelDB appends after it might be lost: nothing more is written, and only reopening shows
+   * the true state.
+   */
+  get failure(): Promise<never> {
+    return this.#failure.promise;
+  }
+
+  /** @param sync synced when it resolves */
+  async batch(changes: Change[], sync: boolean): Promise<void> {
+    if (this.#failed) throw this.#failed;
+    if (this.#closing) throw new Fault('unavailable', 'storage is shutting down: try again');
+    const writing = this.#write(changes, sync).finally(() => this.#inFlight.delete(writing));
+    this.#inFlight.add(writing);
+    await writing;
+  }
+
+  /** The error to throw for a failed read. */
+  failing(error: unknown): unknown {
+    if (isUnreadable(error)) this.#fail(error);
+    return asFault(error);
+  }
+
+  /** When it resolves, everything written is synced; the next opening relies on that. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.allSettled(this.#inFlight);
+    if (!this.#failed) {
+      // Syncs everything before it. If it fails, the next opening does not rely on a clean close.
+      await this.#write([set(keys.boot, this.boot)], true)
+        .then(() => openingOf(this.#folder))
+        .then((opening) => writeState(this.#folder, { boot: this.boot, closed: true, made: true, opening }))
+        .catch(() => {});
+    }
+    await this.#level.close();
+  }
+
+  /** Closes without a write, for metadata of another version. */
+  async abandon(): Promise<void> {
+    await this.#level.close();
+  }
+
+  async #write(changes: Change[], sync: boolean): Promise<void> {
+    try {
+      await this.#level.batch(changes as never, { sync });
+    } catch (error) {
+      const fault = asFault(error);
+      if (!Fault.is(fault, 'unavailable')) this.#fail(fault);
+      throw fault;
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failed ??= error;
+    this.#failure.reject(error);
+  }
+}
+
+/** Whether no process has it open. Changes nothing: LevelDB rejects these options as soon as it has the lock. */
+export async function isFree(folder: string): Promise<boolean> {
+  // The probe creates a missing folder.
+  if (!existsSync(folder)) return true;
+  const probe = new Level(folder, { createIfMissing: false, errorIfExists: true });
+  try {
+    await probe.open();
+    await probe.close();
+    return true;
+  } catch (error) {
+    return !isLocked(error);
+  }
+}
+
+const isLocked = (error: unknown): boolean =>
+  ((error as Error).cause as { code?: string } | undefined)?.code === 'LEVEL_LOCKED';
+
+export type MetadataCheck = Pick<Examined, 'empty' | 'findings'> & {
+  /** Metadata existed, and is lost. */
+  missing: boolean;
+};
+
+/** Examines metadata that no process has open. @param boot current boot id of the machine */
+export async function examineMetadata(folder: string, boot: string): Promise<MetadataCheck> {
+  const state = await readState(folder);
+  const lacking = mayLack(state, boot, await openingOf(folder));
+  const { empty, findings } = await examine(folder, { mayLack: lacking, isSynced });
+  const missing = empty && (state ? state.made : await hasContent(folder));
+  return { empty, findings, missing };
+}
+
+/** Undefined if another process has it open. */
+async function openLevel(folder: string, boot: string): Promise<Level<string, unknown> | undefined> {
+  const volume = dirname(folder);
+  try {
+    const { empty, findings, missing } = await examineMetadata(folder, boot);
+    if (findings.length > 0 || missing) {
+      // If another process has opened it in the meantime, it changed during the examination.
+      if (!(await isFree(folder))) return undefined;
+      throw findings.length > 0 ? damaged(volume, findings) : metadataLost(volume);
+    }
+    // Before the first write, so that a crash is not taken for a clean close.
+    const opening = await openingOf(folder);
+    await writeState(folder, { boot, closed: false, made: !empty, opening });
+    const level = new Level<string, unknown>(folder, { valueEncoding: 'json' });
+    await level.open();
+    if (empty) await syncFolder(folder);
+    await writeState(folder, { boot, closed: false, made: true, opening: await openingOf(folder) });
+    return level;
+  } catch (error) {
+    if (isLocked(error)) return undefined;
+    const { cause } = error as Error;
+    if ((cause as { code?: string } | undefined)?.code === 'LEVEL_CORRUPTION') {
+      throw damaged(volume, [{ file: 'LevelDB', what: (cause as Error).message }]);
+    }
+    const reason =
+      cause === undefined
+        ? error
+        : await access(folder, constants.W_OK).then(
+            () => cause,
+            (denied) => denied,
+          );
+    throw unusable(volume, reason);
+  }
+}
+
+const isSynced = ({ changes }: WriteBatch): boolean => changes.some((change) => !mayBeUnsynced(change));

@@ -1,0 +1,124 @@
+/*
+ * The keys in LevelDB. Keys sort bytewise; `!` sorts before every character of names, tags and digests, so the entries
+ * of one repository are contiguous and in order. Values are JSON.
+ *
+ *   b!<digest>                          BlobRecord      committed bytes; the file is in the blob store
+ *   r!<repository>                      {}              the repository; put with its first link or manifest
+ *   l!<repository>!<digest>             {}              the repository links the blob
+ *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest, which also links its bytes
+ *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
+ *   t!<repository>!<tag>                digest          target of the tag
+ *   s!<repository>!<tag>                digest          base: target of the tag when parent and layer last agreed
+ *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
+ *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
+ *   p!<repository>!<tag or digest>      ParkedRecord    change that the parent refused
+ *   o!<repository>!<digest>             string          location at the parent for the rest of the upload; not synced
+ *   n!<repository>!<digest>!<index>     string          platform of a manifest that the index leaves out
+ *   g!<repository>                      MarkRecord      state of the parent's repository, as the parent reported it
+ *   w!<digest>                          TransferredRecord  blob from the parent that waits for a manifest that names it
+ *   d!<digest>                          DamagedRecord   committed, but its bytes are damaged or missing
+ *   i!<id>                              IngestRecord    content being written; not synced, a power cut may revert it
+ *   a!<token>                           TokenRecord
+ *   c!<scope map>                       ScopeMapRecord
+ *   h!<child>                           ChildRecord     the instance of a child that may synchronize
+ *   j!<number>                          JournalEntry    change for children: see journal.ts
+ *   k!signing                           base64url       signing key of this layer's Bearer tokens
+ *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
+ *   y!<webhook>                         WebhookPosition delivery position; not synced
+ *   x!version                           number          version of this table
+ *   x!parent                            string          `<parent>#<its last repair>`: whose bases these are, see
+ *                                                       ../sync/parent-record.ts
+ *   x!repaired                          string          last repair of this metadata
+ *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
+ *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced
+ *   x!term                              number          highest term handed out: see ../content/fence.ts
+ *   x!instance                          uuid            instance of this layer, for its parent
+ *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/own-start.ts
+ *   x!declared                          DeclaredAccount[]  last declared accounts; their secret files are polled
+ *   x!closed                            true            accounts may be lost: nobody is admitted until a token exists
+ *   x!boot                              string          boot id of the machine at the last opening
+ *
+ * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!` and `d!`, the repository's for
+ * any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`, `children` for
+ * `h!` and `x!instance`.
+ */
+
+/** Keys of records. Pure. */
+export const keys = {
+  blob: (digest: string) => `b!${digest}`,
+  repository: (repository: string) => `r!${repository}`,
+  link: (repository: string, digest: string) => `l!${repository}!${digest}`,
+  manifest: (repository: string, digest: string) => `m!${repository}!${digest}`,
+  referrer: (repository: string, subject: string, digest: string) => `f!${repository}!${subject}!${digest}`,
+  tag: (repository: string, tag: string) => `t!${repository}!${tag}`,
+  base: (repository: string, tag: string) => `s!${repository}!${tag}`,
+  unsent: (repository: string, digest: string) => `u!${repository}!${digest}`,
+  withdrawn: (repository: string, digest: string) => `v!${repository}!${digest}`,
+  parked: (repository: string, reference: string) => `p!${repository}!${reference}`,
+  session: (repository: string, digest: string) => `o!${repository}!${digest}`,
+  leftOut: (repository: string, digest: string, index: string) => `n!${repository}!${digest}!${index}`,
+  mark: (repository: string) => `g!${repository}`,
+  transferred: (digest: string) => `w!${digest}`,
+  damaged: (digest: string) => `d!${digest}`,
+  ingest: (id: string) => `i!${id}`,
+  token: (name: string) => `a!${name}`,
+  scopeMap: (name: string) => `c!${name}`,
+  child: (child: string) => `h!${child}`,
+  journalEntry: (number: number) => `j!${String(number).padStart(14, '0')}`,
+  outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
+  webhook: (webhook: string) => `y!${webhook}`,
+  signing: 'k!signing',
+  version: 'x!version',
+  parent: 'x!parent',
+  repaired: 'x!repaired',
+  cursor: 'x!cursor',
+  history: 'x!history',
+  term: 'x!term',
+  instance: 'x!instance',
+  starts: 'x!starts',
+  declared: 'x!declared',
+  closed: 'x!closed',
+  boot: 'x!boot',
+};
+
+/** Kinds of records: the first letter of the key. */
+export const kinds = {
+  blob: 'b',
+  repository: 'r',
+  link: 'l',
+  manifest: 'm',
+  referrer: 'f',
+  tag: 't',
+  base: 's',
+  unsent: 'u',
+  withdrawn: 'v',
+  parked: 'p',
+  session: 'o',
+  leftOut: 'n',
+  mark: 'g',
+  transferred: 'w',
+  damaged: 'd',
+  ingest: 'i',
+  token: 'a',
+  scopeMap: 'c',
+  child: 'h',
+  journalEntry: 'j',
+  outbox: 'e',
+  webhook: 'y',
+} as const;
+export type Kind = (typeof kinds)[keyof typeof kinds];
+
+const known: ReadonlySet<string> = new Set(Object.values(kinds));
+
+/** Undefined for single keys (`k!`, `x!`), and for a string that is not a key. */
+export const kindOf = (key: string): Kind | undefined =>
+  key.charAt(1) === '!' && known.has(key.charAt(0)) ? (key.charAt(0) as Kind) : undefined;
+
+/** Prefix of the keys of one kind, limited to keys that have these first parts. */
+export const prefix = (of: Kind, ...parts: string[]): string => `${[of, ...parts].join('!')}!`;
+
+/** The range of keys that begin with a prefix. `"`, the successor of `!`, ends it. */
+export const rangeOf = (begin: string, after = ''): { gt: string; lt: string } => ({
+  gt: begin + after,
+  lt: `${begin.slice(0, -1)}"`,
+});

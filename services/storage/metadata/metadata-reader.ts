@@ -1,0 +1,174 @@
+import type { StoredEvent } from '#proto/bus/events.ts';
+import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
+import type { WebhookPosition } from '#proto/status/webhooks.ts';
+import type { Database } from './database.ts';
+import type { JournalEntry } from './journal.ts';
+import { keys, kinds, prefix, rangeOf } from './keys.ts';
+import type {
+  BlobRecord,
+  ChildRecord,
+  CursorRecord,
+  DamagedRecord,
+  IngestRecord,
+  ManifestRecord,
+  MarkRecord,
+  OutboxRecord,
+  ParkedRecord,
+  ReferrerRecord,
+  ScopeMapRecord,
+  StartsRecord,
+  TokenRecord,
+  TransferredRecord,
+  UnsentRecord,
+  WithdrawnRecord,
+} from './records.ts';
+
+/** Kinds of records that a repository with content has. */
+const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referrer];
+
+/**
+ * Typed reads of all records:
+ *
+ *   `tag(…)`                one record; undefined if it does not exist
+ *   `…ByDigest(…)`          one result per digest, in their order; likewise `…ByRepository`
+ *   `…OfRepository(…)`      a range in the order of keys; likewise `…OfSubject`, `…OfManifest`
+ *   `all…()`, and plurals   all records of a kind, in the order of keys
+ */
+export class MetadataReader {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  blobsByDigest = (digests: string[]) => this.many<BlobRecord>(digests.map((digest) => keys.blob(digest)));
+  linksByDigest = (repository: string, digests: string[]) =>
+    this.many<object>(digests.map((digest) => keys.link(repository, digest)));
+  manifestsByDigest = (repository: string, digests: string[]) =>
+    this.many<ManifestRecord>(digests.map((digest) => keys.manifest(repository, digest)));
+
+  /** For children of an index: the platform of each that it leaves out. */
+  leftOutByDigest = (repository: string, digests: string[], index: string) =>
+    this.many<string>(digests.map((digest) => keys.leftOut(repository, digest, index)));
+  /** The link of the blob in each of these repositories. */
+  linksByRepository = (repositories: string[], digest: string) =>
+    this.many<object>(repositories.map((repository) => keys.link(repository, digest)));
+
+  blob = (digest: string) => this.#one<BlobRecord>(keys.blob(digest));
+  repository = (repository: string) => this.#one<object>(keys.repository(repository));
+  link = (repository: string, digest: string) => this.#one<object>(keys.link(repository, digest));
+  manifest = (repository: string, digest: string) =>
+    this.#one<ManifestRecord>(keys.manifest(repository, digest));
+  tag = (repository: string, tag: string) => this.#one<string>(keys.tag(repository, tag));
+  unsent = (repository: string, digest: string) => this.#one<UnsentRecord>(keys.unsent(repository, digest));
+  withdrawn = (repository: string, digest: string) =>
+    this.#one<WithdrawnRecord>(keys.withdrawn(repository, digest));
+  session = (repository: string, digest: string) => this.#one<string>(keys.session(repository, digest));
+  ingest = (id: string) => this.#one<IngestRecord>(keys.ingest(id));
+  transferredByDigest = (digests: string[]) =>
+    this.many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));
+  token = (name: string) => this.#one<TokenRecord>(keys.token(name));
+  scopeMap = (name: string) => this.#one<ScopeMapRecord>(keys.scopeMap(name));
+  webhook = (webhook: string) => this.#one<WebhookPosition>(keys.webhook(webhook));
+  child = (name: string) => this.#one<ChildRecord>(keys.child(name));
+  instance = () => this.#one<string>(keys.instance);
+  starts = () => this.#one<StartsRecord>(keys.starts);
+  parent = () => this.#one<string>(keys.parent);
+  repaired = () => this.#one<string>(keys.repaired);
+  cursor = () => this.#one<CursorRecord>(keys.cursor);
+  history = () => this.#one<StoredEvent>(keys.history);
+  declared = () => this.#one<DeclaredAccount[]>(keys.declared);
+  term = () => this.#one<number>(keys.term);
+  journalEntry = (number: number) => this.#one<JournalEntry>(keys.journalEntry(number));
+  closed = () => this.#one<boolean>(keys.closed);
+  signingKey = () => this.#one<string>(keys.signing);
+
+  /** The ranges below yield `[key without its prefix, value]`, in bytewise order of the key. */
+  repositories = (after?: string) => this.range<object>(prefix(kinds.repository), after);
+  tagsOfRepository = (repository: string, after?: string) =>
+    this.range<string>(prefix(kinds.tag, repository), after);
+  /** By `<repository>!<tag>`. */
+  allTags = (after?: string) => this.range<string>(prefix(kinds.tag), after);
+  allBases = (after?: string) => this.range<string>(prefix(kinds.base), after);
+  basesOfRepository = (repository: string, after?: string) =>
+    this.range<string>(prefix(kinds.base, repository), after);
+  referrersOfSubject = (repository: string, subject: string, after?: string) =>
+    this.range<ReferrerRecord>(prefix(kinds.referrer, repository, subject), after);
+  /** By `<subject>!<digest>`. */
+  referrersOfRepository = (repository: string, after?: string) =>
+    this.range<ReferrerRecord>(prefix(kinds.referrer, repository), after);
+  marks = (after?: string) => this.range<MarkRecord>(prefix(kinds.mark), after);
+  ingests = () => this.range<IngestRecord>(prefix(kinds.ingest));
+  allBlobs = (after?: string) => this.range<BlobRecord>(prefix(kinds.blob), after);
+  allDamaged = (after?: string) => this.range<DamagedRecord>(prefix(kinds.damaged), after);
+  allTransferred = () => this.range<TransferredRecord>(prefix(kinds.transferred));
+  linksOfRepository = (repository: string) => this.range<object>(prefix(kinds.link, repository));
+  manifestsOfRepository = (repository: string) =>
+    this.range<ManifestRecord>(prefix(kinds.manifest, repository));
+  /** These three by `<repository>!<digest>`; parked ones also by `<repository>!<tag>`. */
+  allUnsent = (after?: string) => this.range<UnsentRecord>(prefix(kinds.unsent), after);
+  allWithdrawn = (after?: string) => this.range<WithdrawnRecord>(prefix(kinds.withdrawn), after);
+  allParked = (after?: string) => this.range<ParkedRecord>(prefix(kinds.parked), after);
+  unsentOfRepository = (repository: string) => this.range<UnsentRecord>(prefix(kinds.unsent, repository));
+  withdrawnOfRepository = (repository: string) =>
+    this.range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
+  parkedOfRepository = (repository: string) => this.range<ParkedRecord>(prefix(kinds.parked, repository));
+  sessionsOfRepository = (repository: string) => this.range<string>(prefix(kinds.session, repository));
+  /** Platforms by `<digest>!<index>`. */
+  leftOutOfRepository = (repository: string, after?: string) =>
+    this.range<string>(prefix(kinds.leftOut, repository), after);
+  /** Platform of the manifest, by index that leaves it out. */
+  leftOutOfManifest = (repository: string, digest: string) =>
+    this.range<string>(prefix(kinds.leftOut, repository, digest));
+
+  tokens = (after?: string) => this.range<TokenRecord>(prefix(kinds.token), after);
+  outbox = () => this.range<OutboxRecord>(prefix(kinds.outbox));
+  webhooks = () => this.range<WebhookPosition>(prefix(kinds.webhook));
+  children = (after?: string) => this.range<ChildRecord>(prefix(kinds.child), after);
+  scopeMaps = (after?: string) => this.range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
+
+  /** Every link or manifest, as `[repository, digest]`. */
+  async *named(
+    kind: typeof kinds.link | typeof kinds.manifest,
+  ): AsyncGenerator<[repository: string, digest: string]> {
+    try {
+      for await (const key of this.#database.level.keys(rangeOf(prefix(kind)))) {
+        yield key.slice(2).split('!') as [string, string];
+      }
+    } catch (error) {
+      throw this.#database.failing(error);
+    }
+  }
+
+  /** Whether the repository has no content. `ignored` takes a link as `<repository>!<digest>`: true to disregard it. */
+  async empty(repository: string, ignored: (link: string) => boolean): Promise<boolean> {
+    for (const kind of HOLDING) {
+      for await (const [name] of this.range(prefix(kind, repository))) {
+        if (kind !== kinds.link || !ignored(`${repository}!${name}`)) return false;
+      }
+    }
+    return true;
+  }
+
+  async #one<T>(key: string): Promise<T | undefined> {
+    return (await this.many<T>([key]))[0];
+  }
+
+  protected async many<T>(keys: string[]): Promise<(T | undefined)[]> {
+    try {
+      return (await this.#database.level.getMany(keys)) as (T | undefined)[];
+    } catch (error) {
+      throw this.#database.failing(error);
+    }
+  }
+
+  protected async *range<T>(begin: string, after?: string): AsyncGenerator<[string, T]> {
+    try {
+      for await (const [key, value] of this.#database.level.iterator(rangeOf(begin, after))) {
+        yield [key.slice(begin.length), value as T];
+      }
+    } catch (error) {
+      throw this.#database.failing(error);
+    }
+  }
+}

@@ -1,0 +1,173 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { type Change, set } from './batch-changes.ts';
+import { type Counters, RecordCounters, type RecordCounts } from './counters.ts';
+import { Database } from './database.ts';
+import { Journal, type JournalEntry } from './journal.ts';
+import { keys, kinds, prefix, rangeOf } from './keys.ts';
+import { MetadataReader } from './metadata-reader.ts';
+import { markAllUnsent } from './migration.ts';
+
+/*
+ * Metadata: the records of storage, in LevelDB. Together with the files of committed blobs they are the truth.
+ *
+ *   keys.ts, records.ts   all keys, and the records stored under them
+ *   metadata-reader.ts    reads of records, by key and by range
+ *   batch-changes.ts      builds the changes of a batch; which of them need no sync
+ *   database.ts           LevelDB: checks at opening, batches, clean close (metadata-state.ts, boot.ts)
+ *   journal.ts            the journal of changes for children
+ *   counters.ts           counters for the status
+ *
+ * A change is built with `put` and `drop`; `write` stores a batch of them, and their entries of the journal, atomically
+ * and synced. After a failed write or an unreadable record, `failure` rejects and storage must be reopened.
+ */
+
+/** Version of the table of keys in keys.ts. */
+export const METADATA_VERSION = 3;
+/** Version without a journal. */
+const BEFORE_JOURNAL = 2;
+/** Version without records of outgoing changes. */
+const BEFORE_OUTGOING = 1;
+
+export { type Change, drop, put } from './batch-changes.ts';
+
+/** Writes synced batches. */
+export interface BatchWriter {
+  write(changes: Change[]): Promise<void>;
+}
+
+/** Metadata that is written, also unsynced. */
+export interface MetadataWriter extends BatchWriter {
+  writeUnsynced(changes: Change[]): Promise<void>;
+}
+
+/** Typed access to all records: reads, ranges in the order of keys, batches. */
+export class Metadata extends MetadataReader implements MetadataWriter, RecordCounts, AsyncDisposable {
+  readonly #database: Database;
+  readonly #counters = new RecordCounters();
+  #journal = new Journal(1, 0);
+  /** The machine was rebooted since the last opening: unsynced writes may be missing. */
+  readonly afterReboot: boolean;
+
+  /**
+   * @param patienceMs how long to wait for another process that has the folder open
+   * @throws Fault `volume-unusable`; an Error if another process still has it open
+   */
+  static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
+    const database = await Database.open(folder, performance.now() + patienceMs);
+    const [version, before] = await database.level.getMany([keys.version, keys.boot]);
+    if (![undefined, METADATA_VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
+      await database.abandon();
+      throw new Fault(
+        'volume-unusable',
+        `${folder} has metadata version ${version}, this Terrace supports ${METADATA_VERSION}: use the Terrace that wrote it`,
+      );
+    }
+    const { boot } = database;
+    const metadata = new Metadata(database, before !== boot);
+    await metadata.#count();
+    // The version last: a migration that a crash interrupts runs again.
+    if (version === BEFORE_OUTGOING) await markAllUnsent(metadata);
+    if (before !== boot || version !== METADATA_VERSION) {
+      await metadata.write([set(keys.version, METADATA_VERSION), set(keys.boot, boot)]);
+    }
+    return metadata;
+  }
+
+  private constructor(database: Database, afterReboot: boolean) {
+    super(database);
+    this.#database = database;
+    this.afterReboot = afterReboot;
+  }
+
+  /** Rejects when the metadata cannot be relied on until it is reopened. */
+  get failure(): Promise<never> {
+    return this.#database.failure;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#database.close();
+  }
+
+  get counters(): Counters {
+    return this.#counters.counters;
+  }
+
+  /** Instant for an outgoing record: later than all before it, even if the clock was set back; in ms since 1970. */
+  instant(now: number): number {
+    return this.#counters.instant(now);
+  }
+
+  /** Entries of the journal that no unfinished batch precedes: `[number, entry]`. */
+  async *journal(after: number): AsyncGenerator<[number: number, JournalEntry]> {
+    const { head } = this.#journal;
+    for await (const [number, entry] of this.range<JournalEntry>(
+      prefix(kinds.journalEntry),
+      keys.journalEntry(after).slice(2),
+    )) {
+      if (Number(number) > head) return;
+      yield [Number(number), entry];
+    }
+  }
+
+  /** The last of these entries. */
+  async journalEnd(): Promise<[number: number, JournalEntry] | undefined> {
+    const range = {
+      gt: prefix(kinds.journalEntry),
+      lte: keys.journalEntry(this.#journal.head),
+      reverse: true,
+      limit: 1,
+    };
+    for await (const [key, entry] of this.#database.level.iterator(range))
+      return [Number(key.slice(2)), entry as JournalEntry];
+    return undefined;
+  }
+
+  /**
+   * Writes a batch: atomic, synced when it resolves. Without changes nothing is written.
+   * @throws Fault `no-space`
+   */
+  async write(changes: Change[]): Promise<void> {
+    if (changes.length === 0) return;
+    // The locks that the caller holds keep others from writing these keys.
+    const counted = new Map(
+      changes.filter(({ key }) => RecordCounters.counts(key)).map((each) => [each.key, each]),
+    );
+    const before = await this.many([...counted.keys()]);
+    const { entries, close } = this.#journal.add(changes);
+    try {
+      await this.#database.batch([...changes, ...entries, ...this.#journal.trim()], true);
+    } finally {
+      close();
+    }
+    for (const [key, change] of counted) {
+      this.#counters.add(key, before.shift(), -1);
+      if (change.type === 'put') this.#counters.add(key, change.value, 1);
+    }
+  }
+
+  /**
+   * Not synced when it resolves: the changes survive the end of this process, but not a power cut. Only for ingests,
+   * sessions and records whose loss only causes a delay (`mayBeUnsynced`).
+   */
+  async writeUnsynced(changes: Change[]): Promise<void> {
+    await this.#database.batch(changes, false);
+  }
+
+  async #count(): Promise<void> {
+    for (const kind of RecordCounters.kinds) {
+      for await (const [key, value] of this.#database.level.iterator(rangeOf(prefix(kind))))
+        this.#counters.add(key, value, 1);
+    }
+    const ends: number[] = [];
+    for (const reverse of [false, true]) {
+      for await (const key of this.#database.level.keys({
+        ...rangeOf(prefix(kinds.journalEntry)),
+        reverse,
+        limit: 1,
+      })) {
+        ends.push(Number(key.slice(2)));
+      }
+    }
+    this.#journal = new Journal(ends[0] ?? 1, ends[1] ?? 0);
+  }
+}

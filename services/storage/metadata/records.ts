@@ -1,0 +1,114 @@
+import type { PasswordName } from '#proto/accounts/accounts.ts';
+import type { ImageContext } from '#proto/content/arriving.ts';
+import type { Mark } from '#proto/sync/marks.ts';
+import type { Parked } from '#proto/sync/outgoing.ts';
+
+/** The records of the metadata. Instants are ms since 1970, sizes are bytes. */
+
+export type BlobRecord = { size: number };
+
+/** A blob that arrived over the link. `repository`: the one that it was last transferred for. */
+export type TransferredRecord = { since: number; repository?: string };
+export type DamagedRecord = { size: number; since: number };
+
+export type ManifestRecord = { mediaType: string; size: number; subject?: string };
+
+/** A manifest that a client put and that, as far as the layer knows, the parent does not have. */
+export type UnsentRecord = {
+  since: number;
+  /** It was withdrawn before: the parent may still have it. */
+  again?: true;
+  /** It is older than these records or than this parent, so its origin is unknown: `unknownOrigin` in messages. */
+  found?: true;
+};
+
+/** A manifest that parent and layer both had, and that a client deleted. */
+export type WithdrawnRecord = { since: number };
+
+/** `of` identifies the parent and everything that decides what is pulled from it. */
+export type CursorRecord = { of: string; cursor: string | null };
+
+/** `of` as in `CursorRecord`. */
+export type MarkRecord = Mark & { of: string };
+
+/** Repository and reference are in the key. */
+export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
+
+/** The descriptor of a manifest, as it appears among the referrers of its subject. */
+export type ReferrerRecord = {
+  mediaType: string;
+  size: number;
+  artifactType?: string;
+  annotations?: Record<string, string>;
+};
+
+export type IngestRecord = {
+  purpose: 'upload' | 'transfer';
+  /** Repository of an upload; for a transfer, the one of the latest request. */
+  repository?: string;
+  /** Account that started an upload; absent for a client without one. */
+  account?: string;
+  /** For transfers only. */
+  part?: ImageContext;
+  digest?: string;
+  size?: number;
+  /** Last activity of a holder. */
+  touched: number;
+  /** All holders so far, at most two: only "one" and "several" matter. */
+  writers: string[];
+  /** A claim was not released: an old writer may still have the file open. */
+  unclean: boolean;
+  claim?: { token: string; by: string; until: number };
+  /** The verified file is being moved to the blob of this digest: if it is not in the ingest, it is there. */
+  placing?: string;
+};
+
+export type TokenRecord = {
+  enabled: boolean;
+  scopeMap: string;
+  created: number;
+  passwords: {
+    name: PasswordName;
+    hash: string;
+    created: number;
+    expires?: number;
+    /** File that held the password of this hash. */
+    secretFile?: string;
+  }[];
+  /** Managed by the configuration document; deleted when it is no longer declared there. */
+  declared?: true;
+};
+
+/** The activated instance of a child. `seen` is not synced. */
+export type ChildRecord = { instance: string; since: number; seen: number; start?: ActiveStart };
+
+/**
+ * `place`: of the data volume at the last start (proto/volume/folder-identity.ts). `ids`: the starts, latest first.
+ * `ended`: how many of the starts after the first id had certainly ended.
+ */
+export type StartsRecord = { place: string; ids: string[]; ended: number };
+
+/** An event in the outbox. `at`: shortly before it happened. */
+export type OutboxRecord = { type: string; data: unknown; at: number };
+
+export type ScopeMapRecord = {
+  description?: string;
+  actions: string[];
+  /** Created with the token of the same name, and deleted with it. */
+  own?: true;
+  /** That token is declared in the configuration document. */
+  declared?: true;
+};
+
+/** The active start of a child. */
+export type ActiveStart = {
+  id: string;
+  /** When it was started, by the child's clock. */
+  at: number;
+  /** Origin of its last request. */
+  address?: string;
+  /** Starts that were active before. */
+  replaced?: string[];
+  /** Copies: starts that asked to be activated while this one, or one before it, was alive. */
+  copies?: string[];
+};

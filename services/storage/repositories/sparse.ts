@@ -1,0 +1,106 @@
+import { type LeftOutManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
+import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
+
+/**
+ * Sparse indexes: some of their manifests are not pulled, and are recorded as left out until they arrive. Functions
+ * that return changes are for callers that hold the repository's lock.
+ */
+
+/**
+ * Checks that blobs are linked in the repository, that the manifests of an index are in it, and that none of them is
+ * damaged. A subject need not exist, nor a manifest in `leftOut`, nor one that this index left out at its last put.
+ * @returns changes of the left-out records, for the batch that puts the manifest
+ * @throws Fault `manifest-blob-unknown`
+ */
+export async function childrenMustBeHere(
+  metadata: Metadata,
+  repository: string,
+  index: string,
+  { blobs, manifests }: Manifest,
+  leftOut: LeftOutManifest[] = [],
+): Promise<Change[]> {
+  const children = [...blobs, ...manifests];
+  const digests = children.map(({ digest }) => digest);
+  const [links, records, present, before] = await Promise.all([
+    metadata.linksByDigest(repository, digests),
+    metadata.manifestsByDigest(repository, digests),
+    metadata.blobsByDigest(digests),
+    metadata.leftOutByDigest(repository, digests, index),
+  ]);
+  const requested = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
+  return children.flatMap(({ digest, mediaType }, i) => {
+    const asManifest = i >= blobs.length;
+    // An index may also list descriptors of other media types: those are blobs.
+    const asBlob = !asManifest || !isManifestType(mediaType);
+    if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) {
+      return before[i] === undefined ? [] : drop.leftOut(repository, digest, index);
+    }
+    const platform = requested.get(digest) ?? before[i];
+    if (asManifest && platform !== undefined) return put.leftOut(repository, digest, index, platform);
+    throw new Fault(
+      'manifest-blob-unknown',
+      `repository ${repository} has no ${asBlob ? 'blob' : 'manifest'} ${digest}, which the manifest refers to: push it first`,
+      { detail: { digest } },
+    );
+  });
+}
+
+/** For the batch that puts a manifest: no index leaves it out any longer. */
+export async function onManifestPut(
+  metadata: Metadata,
+  repository: string,
+  digest: string,
+): Promise<Change[]> {
+  const changes: Change[] = [];
+  for await (const [index] of metadata.leftOutOfManifest(repository, digest)) {
+    changes.push(...drop.leftOut(repository, digest, index));
+  }
+  return changes;
+}
+
+export const isIndex = (mediaType: string): boolean =>
+  mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
+
+/** For the batch that deletes an index: it leaves nothing out any longer. */
+export async function onIndexDeleted(
+  metadata: Metadata,
+  repository: string,
+  index: string,
+): Promise<Change[]> {
+  const changes: Change[] = [];
+  for await (const [key] of metadata.leftOutOfRepository(repository)) {
+    const [digest, owner] = key.split('!') as [string, string];
+    if (owner === index) changes.push(...drop.leftOut(repository, digest, owner));
+  }
+  return changes;
+}
+
+/** Platform of a manifest that an index leaves out; undefined if none does. */
+export async function platformOf(
+  metadata: MetadataReader,
+  repository: string,
+  digest: string,
+): Promise<string | undefined> {
+  for await (const [, platform] of metadata.leftOutOfManifest(repository, digest)) return platform;
+  return undefined;
+}
+
+const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
+
+export async function leftOutPage(
+  metadata: MetadataReader,
+  repository: string,
+  { after, limit }: ListQuery,
+): Promise<{ leftOut: (LeftOutManifest & { index: string })[]; more: boolean }> {
+  const [entries, more] = await page(metadata.leftOutOfRepository(repository, after), limit, sizeOf);
+  const leftOut = entries.map(([key, platform]) => {
+    const [digest, index] = key.split('!') as [string, string];
+    return { digest, platform: clip(platform, MAX_PLATFORM), index };
+  });
+  return { leftOut, more };
+}

@@ -1,0 +1,148 @@
+import type { Static } from '@sinclair/typebox';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { type Change, drop, put } from '../metadata/metadata.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
+import type { UnsentRecord } from '../metadata/records.ts';
+import { changeParent, type ParentRecord } from './parent-record.ts';
+
+/*
+ * State of synchronization: outgoing changes, and positions in other layers' changes.
+ *
+ *   outgoing.ts              changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
+ *   unselected-outgoing.ts   those that no selection covers
+ *   parent-record.ts         the parent that bases and outgoing changes belong to
+ *   parent-cursor.ts         this layer's cursor in the parent's journal
+ *   marks.ts                 reported state of the parent's repositories, so that a pass skips unchanged ones
+ *   feed.ts                  the journal of changes for children
+ *   webhooks.ts              delivery position of each webhook
+ *
+ * A manifest that a client puts is unsent until a pass has sent it. One that a client deletes and that the parent may
+ * have is withdrawn until a pass has settled it. A change that the parent refuses is parked.
+ */
+
+type OutgoingDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  now: () => number;
+};
+
+/** Changes to send to the parent, and the progress of sending them. Faults: see `proto/sync/outgoing.ts`. */
+export class Outgoing {
+  readonly #deps: OutgoingDeps;
+
+  constructor(deps: OutgoingDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * For the batch that puts a manifest; the caller holds the repository's lock. A manifest that exists already is
+   * unsent, or the parent has it.
+   */
+  async put(
+    repository: string,
+    digest: string,
+    state: { here: boolean; arrived: boolean },
+  ): Promise<Change[]> {
+    const { metadata, now } = this.#deps;
+    if (state.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
+    if (state.here) return [];
+    const again = (await metadata.withdrawn(repository, digest)) !== undefined;
+    const record = { since: metadata.instant(now()), ...(again && { again }) };
+    return [...drop.withdrawn(repository, digest), ...put.unsent(repository, digest, record)];
+  }
+
+  /** The same for the batch that deletes a manifest. */
+  async delete(repository: string, digest: string, arrived: boolean): Promise<Change[]> {
+    const { metadata, now } = this.#deps;
+    const unsent = await metadata.unsent(repository, digest);
+    const atParent = !unsent || unsent.again || unsent.found;
+    return [
+      ...drop.unsent(repository, digest),
+      ...(arrived || !atParent
+        ? drop.withdrawn(repository, digest)
+        : put.withdrawn(repository, digest, { since: metadata.instant(now()) })),
+    ];
+  }
+
+  async listUnsent({ after, limit }: ListQuery): Promise<{ manifests: Pending[]; more: boolean }> {
+    const [entries, more] = await page(this.#deps.metadata.allUnsent(after), limit);
+    return { manifests: entries.map(pendingOf), more };
+  }
+
+  async listWithdrawn({ after, limit }: ListQuery): Promise<{ manifests: Pending[]; more: boolean }> {
+    const [entries, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
+    return { manifests: entries.map(pendingOf), more };
+  }
+
+  async settle(query: Static<typeof settleOutgoing.query>): Promise<void> {
+    const { repository, digests, until = Number.POSITIVE_INFINITY, sent = false } = query;
+    const { metadata, locks, now } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const here = sent ? await metadata.manifestsByDigest(repository, digests) : [];
+      const changes: Change[] = [];
+      for (const [i, digest] of digests.entries()) {
+        const unsent = await metadata.unsent(repository, digest);
+        const withdrawn = await metadata.withdrawn(repository, digest);
+        if (unsent && unsent.since <= until) changes.push(...drop.unsent(repository, digest));
+        if (sent && !here[i] && !withdrawn) {
+          changes.push(...put.withdrawn(repository, digest, { since: metadata.instant(now()) }));
+        }
+        // If the manifest was just sent, the parent has it, and the withdrawal is still pending.
+        if (!sent && withdrawn && withdrawn.since <= until)
+          changes.push(...drop.withdrawn(repository, digest));
+      }
+      await metadata.write(changes);
+    });
+  }
+
+  async recordParent(met: ParentRecord): Promise<{ forgotten: boolean }> {
+    return { forgotten: await changeParent(this.#deps, met) };
+  }
+
+  async park({ repository, reference, ...record }: Parked): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, () =>
+      metadata.write(put.parked(repository, reference, record)),
+    );
+  }
+
+  async unpark(repository: string, reference: string): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, () => metadata.write(drop.parked(repository, reference)));
+  }
+
+  async listParked({ after, limit }: ListQuery): Promise<{ parked: Parked[]; more: boolean }> {
+    const parked = this.#deps.metadata.allParked(after);
+    const [entries, more] = await page(parked, limit, (entry) => JSON.stringify(entry).length);
+    return {
+      parked: entries.map(([key, record]) => {
+        const [repository, reference] = key.split('!') as [string, string];
+        // An earlier version stored reasons of any length.
+        return { repository, reference, ...record, reason: clip(record.reason, MAX_REASON_LENGTH) };
+      }),
+      more,
+    };
+  }
+
+  async storeSession(repository: string, digest: string, location: string): Promise<void> {
+    await this.#deps.metadata.writeUnsynced(put.session(repository, digest, location));
+  }
+
+  async session(repository: string, digest: string): Promise<{ location?: string }> {
+    const location = await this.#deps.metadata.session(repository, digest);
+    return location === undefined ? {} : { location };
+  }
+
+  async dropSession(repository: string, digest: string): Promise<void> {
+    await this.#deps.metadata.writeUnsynced(drop.session(repository, digest));
+  }
+}
+
+function pendingOf([key, { since, found }]: [key: string, record: UnsentRecord]): Pending {
+  const [repository, digest] = key.split('!') as [string, string];
+  return { repository, digest, since, ...(found && { unknownOrigin: found }) };
+}

@@ -1,0 +1,65 @@
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
+
+export type ParentRecord = { parent: string; forget: boolean; repaired?: string };
+
+/** Approximate number of changes per batch. */
+const BATCH = 1_000;
+
+type ParentDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  now: () => number;
+};
+
+/**
+ * Records the parent of the passes. If it is another one and `forget` is set, everything agreed on with the previous
+ * parent is void: no tag has a base, every manifest may be unsent, and nothing is withdrawn. The same holds if the same
+ * parent had its metadata repaired (`repaired`, see proto/sync/outgoing.ts). The parent is recorded last: if
+ * interrupted, it runs again.
+ * @returns whether anything was forgotten
+ */
+export function changeParent(
+  { metadata, locks, now }: ParentDeps,
+  { parent, forget, repaired }: ParentRecord,
+): Promise<boolean> {
+  return locks.run('parent', async () => {
+    const before = await metadata.parent();
+    const [host, repair = ''] = before?.split('#') ?? [];
+    const isSame = host === parent;
+    if (isSame && (repaired === undefined || repaired === repair)) return false;
+    const forgets = isSame || (forget && before !== undefined);
+    if (forgets) {
+      for await (const [repository] of metadata.repositories()) {
+        await locks.run(`repository ${repository}`, () => resetRepository(metadata, repository, now));
+      }
+    }
+    await metadata.write(put.parent(repaired ? `${parent}#${repaired}` : parent));
+    return forgets;
+  });
+}
+
+async function resetRepository(metadata: Metadata, repository: string, now: () => number): Promise<void> {
+  let batch: Change[] = [];
+  const add = async (changes: Change[]) => {
+    for (const change of changes) batch.push(change);
+    if (batch.length < BATCH) return;
+    await metadata.write(batch);
+    batch = [];
+  };
+  // Unsent records first, then delete the records that prove a push: a crash in between loses none.
+  for await (const [digest] of metadata.manifestsOfRepository(repository)) {
+    if (await metadata.unsent(repository, digest)) continue;
+    await add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
+  }
+  for await (const [tag] of metadata.basesOfRepository(repository)) await add(drop.base(repository, tag));
+  for await (const [digest] of metadata.withdrawnOfRepository(repository)) {
+    await add(drop.withdrawn(repository, digest));
+  }
+  for await (const [reference] of metadata.parkedOfRepository(repository)) {
+    await add(drop.parked(repository, reference));
+  }
+  for await (const [digest] of metadata.sessionsOfRepository(repository))
+    await add(drop.session(repository, digest));
+  await metadata.write(batch);
+}

@@ -1,0 +1,220 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
+import type { Log } from '#proto/contract/log.ts';
+import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status/status.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import type { ScheduleTimes } from '../schedule/window.ts';
+import { ABANDONED, type LinkState, scheduleFields, stateAfter } from './link-state.ts';
+
+export type LinkReportDeps = {
+  bus: StateReader & StateWriter & EventPublisher;
+  log: Log;
+  /** This process. */
+  by: string;
+  /** Schedule and window in force; undefined if no parent is configured. */
+  times: () => ScheduleTimes | undefined;
+  /** Whether this process is the coordinator: only the coordinator writes the state. */
+  isCoordinator: () => boolean;
+};
+
+type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'>;
+
+/** A running pass, until `ended` is called or it is disposed of. */
+export type PassReport = Disposable & {
+  /** The pass is announced. The link is `Syncing` until the last announced pass ends. */
+  reportSyncing(): void;
+  ended(result: PassResult, about: { isUnscoped: boolean; announced: boolean }): Promise<void>;
+};
+
+/** Publishes the state of the link, as a state and as events, while this process is the coordinator. */
+export class LinkReport {
+  readonly #deps: LinkReportDeps;
+  /** Last state outside a running pass. */
+  #settled: LinkState | undefined;
+  #last: LinkStatus | undefined;
+  /** The last status could not be written: it is written again even if it is the same. */
+  #unwritten = false;
+  readonly #active = new Set<{ announced: boolean }>();
+  /** State and code of the problem that was logged last; empty if none. */
+  #loggedTrouble = '';
+  /** Reports are written one at a time, in order. */
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(deps: LinkReportDeps) {
+    this.#deps = deps;
+  }
+
+  /** This process becomes the coordinator: reads the last state, which another process may have written. */
+  takeOver(): Promise<void> {
+    return this.#report(async () => {
+      const { bus } = this.#deps;
+      this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
+      const { state, detail, code } = this.#last ?? {};
+      this.#loggedTrouble = troubleOf(state, code);
+      if (state === 'Syncing') this.#settled = undefined;
+      else this.#settled = state && { state, ...(detail && { detail }), ...(code && { code }) };
+      return undefined;
+    });
+  }
+
+  /** No pass begins now because the window is closed: a `Syncing` left by an earlier coordinator is corrected. */
+  reportOutsideWindow(opens: number | undefined): Promise<void> {
+    return this.#report(() => {
+      if (this.#last && this.#last.state !== 'Syncing') return this.#last;
+      const from = opens === undefined ? '' : ` until ${new Date(opens).toISOString()}`;
+      const closedWindow: LinkState = {
+        state: 'Offline',
+        detail: `the window is closed${from}`,
+        code: 'window-closed',
+      };
+      this.#settled = this.#last ? ABANDONED : closedWindow;
+      return this.#settled;
+    });
+  }
+
+  begin(): PassReport {
+    const pass = { announced: false };
+    this.#active.add(pass);
+    return {
+      reportSyncing: () => {
+        pass.announced = true;
+        void this.#report(() => ({ state: 'Syncing' }));
+      },
+      ended: (result, about) => {
+        this.#active.delete(pass);
+        return this.#ended(result, about);
+      },
+      [Symbol.dispose]: () => {
+        this.#active.delete(pass);
+      },
+    };
+  }
+
+  /** Resolves when all reports so far are written. */
+  flushed(): Promise<void> {
+    return this.#queue;
+  }
+
+  /** A stalled pass makes progress again. */
+  reportMoving(): Promise<void> {
+    return this.#report(() => (this.#isSyncing ? { state: 'Syncing' } : this.#last));
+  }
+
+  /** The parent does not answer the change feed's requests. Ignored during a pass, which reports this itself. */
+  reportUnreachable(reason: string): Promise<void> {
+    return this.#report(() => {
+      if (this.#active.size > 0) return undefined;
+      this.#settled = { state: 'Offline', detail: reason, code: 'parent-unreachable' };
+      return this.#settled;
+    });
+  }
+
+  /** A pass is running and makes no progress. */
+  reportStalled(reason: string): Promise<void> {
+    return this.#report(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
+  }
+
+  /** The last attempt did not reach the parent. */
+  get isUnreachable(): boolean {
+    return this.#settled?.code === 'parent-unreachable';
+  }
+
+  get #isSyncing(): boolean {
+    return [...this.#active].some(({ announced }) => announced);
+  }
+
+  #ended(
+    result: PassResult,
+    { isUnscoped, announced }: { isUnscoped: boolean; announced: boolean },
+  ): Promise<void> {
+    return this.#report(() => {
+      this.#settled = stateAfter(this.#settled, result, isUnscoped);
+      const good = isUnscoped && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
+      const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
+      const now = Date.now();
+      const before = this.#last?.passes;
+      const lastAnnounced = announced ? now : before?.announced;
+      const passes = {
+        count: (before?.count ?? 0) + 1,
+        last: now,
+        ...(lastAnnounced && { announced: lastAnnounced }),
+      };
+      const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
+      const remaining = unmatched.filter((pattern) => !matched.includes(pattern));
+      return { ...current, passes, unmatched: remaining, ...(good && { lastSync: now }) };
+    });
+  }
+
+  /** To be called when the window may have opened or closed, or the schedule may have changed. */
+  refresh(): Promise<void> {
+    return this.#report(() => this.#last);
+  }
+
+  #report(decide: () => Report | undefined | Promise<Report | undefined>): Promise<void> {
+    this.#queue = this.#queue.then(async () => {
+      const report = await decide();
+      if (report) await this.#put(report);
+    });
+    return this.#queue;
+  }
+
+  async #put({
+    state,
+    detail,
+    code,
+    lastSync,
+    passes,
+    unmatched = this.#last?.unmatched ?? [],
+  }: Report): Promise<void> {
+    const { bus, log, by, times, isCoordinator } = this.#deps;
+    // After a takeover, the new coordinator writes the state.
+    if (!isCoordinator()) return;
+    const before = this.#last;
+    const now = Date.now();
+    const good = lastSync ?? before?.lastSync;
+    const counted = passes ?? before?.passes;
+    const schedule = times();
+    const link: LinkStatus = {
+      state,
+      since: before?.state === state ? before.since : now,
+      coordinator: by,
+      ...(good && { lastSync: good }),
+      ...(detail && { detail }),
+      ...(code && { code }),
+      ...(counted && { passes: counted }),
+      ...(unmatched.length > 0 && { unmatched }),
+      ...(schedule && scheduleFields(schedule, now)),
+    };
+    if (isDeepStrictEqual(link, before) && !this.#unwritten) return;
+    this.#last = link;
+    try {
+      await bus.put(linkStatus, LINK_KEY, link);
+      this.#unwritten = false;
+    } catch (err) {
+      this.#unwritten = true;
+      log.debug({ err }, 'failed to write the link state');
+    }
+    if (before?.state === state) return;
+    this.#log(state, detail, code);
+    bus.publish(linkChanged, {
+      ...(before && { from: before.state }),
+      state,
+      ...(detail && { detail }),
+      ...(code && { code }),
+    });
+  }
+
+  /** Logs when a problem begins, when it changes, and when it is over. */
+  #log(state: LinkStatus['state'], detail: string | undefined, code: string | undefined): void {
+    if (state === 'Syncing') return;
+    const { log } = this.#deps;
+    const trouble = troubleOf(state, code);
+    if (trouble === this.#loggedTrouble) return;
+    this.#loggedTrouble = trouble;
+    if (trouble) log.warn({ state, detail, code }, 'the link to the parent has a problem');
+    else log.info({ notice: true }, 'the link to the parent has recovered');
+  }
+}
+
+const troubleOf = (state: LinkStatus['state'] | undefined, code: string | undefined): string =>
+  state === 'Offline' || state === 'Unhealthy' ? `${state} ${code}` : '';

@@ -1,0 +1,86 @@
+import { isDeepStrictEqual } from 'node:util';
+import { clip } from '#proto/contract/clip.ts';
+import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import { linkAt } from '../schedule/link-schedule.ts';
+import { nextTime, type ScheduleTimes } from '../schedule/window.ts';
+
+/** The state of the link that follows from the result of a pass. Pure. */
+
+export type LinkState = {
+  state: Exclude<LinkStatus['state'], 'Syncing'>;
+  detail?: string;
+  code?: NonNullable<LinkStatus['code']>;
+};
+
+const ONLINE: LinkState = { state: 'Online' };
+
+/** State if a coordinator ended during a pass and no new pass begins now. */
+export const ABANDONED: LinkState = {
+  state: 'Unhealthy',
+  detail: 'the last pass did not finish',
+  code: PASS_ABANDONED,
+};
+
+const UNANSWERED: LinkState = {
+  state: 'Offline',
+  detail: 'the pass ended before the parent answered',
+  code: 'parent-unreachable',
+};
+
+/** @param before state before the pass, if known */
+export function stateAfter(
+  before: LinkState | undefined,
+  result: PassResult,
+  isUnscoped: boolean,
+): LinkState {
+  const { ended, failed, failures, parked, unanswered } = result;
+  if (ended && (failed > 0 || unanswered) && before) return before;
+  if (unanswered && failed === 0) return UNANSWERED;
+  if (failed === 0 && parked === 0) {
+    // A scoped pass does not finish what an unscoped one left undone.
+    if (!isUnscoped && before?.state === 'Unhealthy') return before;
+    return ONLINE;
+  }
+  const wasOnline = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, ONLINE);
+  if (wasOnline && parked === 0 && failures.every(({ code }) => code === 'conflict')) {
+    // A tag moved meanwhile: the next pass decides again. Only a second conflict in a row makes the link Unhealthy.
+    return { ...ONLINE, ...reasonOf(result, failures[0]) };
+  }
+  const unreachable = failures.filter(({ code }) => code === 'parent-unreachable');
+  // Parked changes are listed in `failures`, but did not fail in this pass.
+  const others = failures.length - unreachable.length;
+  if (failed > 0 && unreachable.length > 0 && others <= parked) {
+    return { state: 'Offline', ...reasonOf(result, unreachable[0]) };
+  }
+  return { state: 'Unhealthy', ...reasonOf(result, failures[0]) };
+}
+
+/** Describes the first failure, the number of further ones, and the number of parked changes. */
+function reasonOf(
+  { failed, parked }: PassResult,
+  first: PassResult['failures'][0] | undefined,
+): Required<Pick<LinkState, 'detail' | 'code'>> {
+  const where = [first?.repository, first?.tag].filter(Boolean).join(':');
+  const more = failed + parked > 1 ? ` (and ${failed + parked - 1} more)` : '';
+  const parts = [
+    ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
+    ...(parked > 0 ? [`${parked} parked`] : []),
+  ];
+  return { detail: clip(parts.join('; '), MAX_REASON_LENGTH), code: first?.code ?? CHANGES_PARKED };
+}
+
+/** The fields of the link status for window and schedule. */
+export function scheduleFields(
+  times: ScheduleTimes,
+  now: number,
+): Pick<LinkStatus, 'window' | 'next' | 'live'> {
+  const { usable, live, until } = linkAt(times, now);
+  const next = nextTime(times.schedule, now);
+  return {
+    ...(until !== undefined && { window: { open: usable, until } }),
+    ...(next !== undefined && { next }),
+    ...(live && { live }),
+  };
+}

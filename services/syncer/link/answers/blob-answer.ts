@@ -1,0 +1,64 @@
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { refusal } from './answers.ts';
+import { type Answer, type Body, firstValue, guarded, readErrorBody } from './bodies.ts';
+import type { Extent } from './extents.ts';
+
+/**
+ * The bytes of a blob from `start` on. `ranged`: the parent honoured the requested range. `end`: set if the body is
+ * known to end before that range does, because the parent has no more bytes yet.
+ */
+export type BlobAnswer = { start: number; ranged: boolean; body: Body; end?: number };
+
+export type Asked = { repository: string; digest: Digest; size: number; extent: Extent };
+
+/**
+ * Checks the answer to a ranged GET of a blob.
+ * @throws Fault `blob-unknown`, `parent-invalid` (another range or size), `parent-unreachable` (the answer of an
+ * intermediary); see also `refusal`
+ */
+export async function blobAnswer(
+  answer: Answer,
+  { repository, digest, size, extent }: Asked,
+): Promise<BlobAnswer> {
+  const what = `GET /v2/${repository}/blobs/${digest}`;
+  const range = `bytes=${extent.start}-${extent.end - 1}`;
+  const { body } = answer;
+  const { statusCode } = answer;
+  if (statusCode === 200) {
+    const length = firstValue(answer.headers['content-length']);
+    const page = /^text\/html\b/i.test(firstValue(answer.headers['content-type']) ?? '');
+    if (length === undefined ? !page : Number(length) === size) {
+      return { start: 0, ranged: false, body: guarded(answer) };
+    }
+    body.destroy();
+    // An intermediary answered in the parent's place: a captive portal, or a gateway with its error page.
+    const received = length === undefined ? 'an HTML page' : `${length} bytes`;
+    throw new Fault(
+      'parent-unreachable',
+      `${what}: received ${received} instead of the ${size} bytes of the blob`,
+    );
+  }
+  if (statusCode === 206) {
+    const contentRange = firstValue(answer.headers['content-range']) ?? '';
+    const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(contentRange) ?? [];
+    const isExpected =
+      Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);
+    if (isExpected) return { start: extent.start, ranged: true, body: guarded(answer) };
+    body.destroy();
+    throw new Fault(
+      'parent-invalid',
+      `${answer.own ? `the parent answered ${JSON.stringify(contentRange.slice(0, 100))}` : 'received another range'} for ${range} of ${digest}, which has ${size} bytes`,
+    );
+  }
+  const reason = await readErrorBody(answer);
+  if (statusCode === 404)
+    throw new Fault('blob-unknown', `the parent has no blob ${digest} in ${repository}`);
+  if (statusCode === 416) {
+    throw new Fault(
+      'parent-invalid',
+      `the parent has no ${range} of ${digest}, which should have ${size} bytes`,
+    );
+  }
+  throw refusal(statusCode, answer.headers, reason, what);
+}

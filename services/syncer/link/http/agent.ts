@@ -1,0 +1,51 @@
+import type { LookupFunction } from 'node:net';
+import { createSecureContext, getCACertificates } from 'node:tls';
+import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
+
+/** Max time to connect, and for a proxy's answer to CONNECT, in ms. */
+const CONNECT_MS = 10_000;
+/**
+ * Idle time after which the kernel probes the other side, each second, ten times, in ms. A long poll at a parent that
+ * disappeared without closing the connection fails soon after.
+ */
+const PROBE_MS = 10_000;
+/**
+ * Write buffer of a socket, in bytes. It is the unit of progress when sending: one of many connections on a slow link
+ * must send this much within the stall time.
+ */
+export const SOCKET_BYTES = 16 * 1024;
+
+/**
+ * Connections to the parent, its token service and its blob hosts, through the proxies that the environment names
+ * (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+ * @param stallMs max wait for the head of an answer, and for more of its body, in ms
+ * @param ca certificates (PEM) to trust in addition to the machine's
+ * @param lookup resolves names of hosts that are connected to without a proxy
+ */
+export function makeAgent(
+  stallMs: number,
+  ca: string | undefined,
+  lookup?: LookupFunction,
+): EnvHttpProxyAgent {
+  const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
+  const connect = {
+    timeout: CONNECT_MS,
+    highWaterMark: SOCKET_BYTES,
+    keepAlive: true,
+    keepAliveInitialDelay: PROBE_MS,
+    ...trusted,
+  };
+  const options: Agent.Options = {
+    connect: { ...connect, ...(lookup && { lookup }) },
+    headersTimeout: stallMs,
+    bodyTimeout: stallMs,
+    keepAliveTimeout: 30_000,
+  };
+  return new EnvHttpProxyAgent({
+    ...options,
+    requestTls: connect,
+    proxyTls: connect,
+    // Bounds the wait for a proxy that accepts the connection but does not answer CONNECT.
+    clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
+  } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);
+}

@@ -1,0 +1,262 @@
+import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
+import { unlessAborted } from '#proto/async/unless-aborted.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { refusal } from '../answers/answers.ts';
+import {
+  type Answer,
+  MAX_SMALL_ANSWER_BYTES,
+  readAll,
+  readErrorBody,
+  unreachable,
+} from '../answers/bodies.ts';
+import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
+import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import type { AzureIdentity } from '../login/entra-identity.ts';
+import { Exchange } from '../login/exchange.ts';
+import { grantedIn, jsonFields } from '../login/token-answer.ts';
+import { makeAgent } from './agent.ts';
+import { Reach, type Resolve } from './reach.ts';
+import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
+import { bodyOf, type RequestBody, SendWatch } from './sending.ts';
+
+/**
+ * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
+ * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
+ *
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent
+ * (`agent.ts`), only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the
+ * parent is met and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists
+ * are read page by page (`pages.ts`). When the synchronization window closes, `closeIdle` closes the connections; the
+ * next request opens new ones.
+ */
+
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+export type RequestOptions = {
+  /** Scope for the parent's token service, such as `repository:<name>:pull`; several are separated by spaces. */
+  scope: string;
+  headers?: Record<string, string>;
+  method?: HttpMethod;
+  body?: RequestBody;
+  signal: AbortSignal;
+  /** Time that the parent may wait before it answers, in addition to the stall time, in ms. */
+  waitMs?: number;
+  /** The caller has taken the bandwidth already, for the request and its answer. */
+  bandwidthTaken?: boolean;
+  /** Called right before the request is sent, each time. If it throws, the request is not sent. */
+  before?: () => void;
+  /** How a redirect is handled; default `refuse`. */
+  redirects?: Redirects;
+};
+
+export type LinkOptions = {
+  url: string;
+  login?: ParentLogin | undefined;
+  /** Set if the parent is an Azure Container Registry. `identity`: this layer's identity there if it has no login. */
+  azure?: { identity?: AzureIdentity | undefined } | undefined;
+  /** A connection without progress for this time fails, in ms. */
+  stallMs?: number;
+  /** Certificates (PEM) to trust in addition to the machine's. */
+  ca?: string | undefined;
+  bandwidth?: Bandwidth;
+  /** Hosts in private networks other than the parent's to which the parent may send this layer. */
+  allowedHosts?: readonly string[] | undefined;
+  resolve?: Resolve;
+};
+
+/** Default of `stallMs`. */
+const STALL_MS = 20_000;
+/** Statuses that have a meaning of their own when the parent answers a request for a resource with them. */
+const AMBIGUOUS = [400, 404, 405, 410, 416, 501];
+/** Header by which ACR counts its clients (Azure/acr, http-headers). */
+const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
+
+/**
+ * HTTP to the parent: authorization by its challenges, redirects, timeouts by lack of progress, proxies by the usual
+ * environment variables. Every failure to get an answer is a Fault `parent-unreachable`.
+ */
+export class ParentLink implements AsyncDisposable {
+  readonly base: URL;
+  readonly bandwidth: Bandwidth;
+  /** Whether the parent is an Azure Container Registry. */
+  readonly azure: boolean;
+  readonly #stallMs: number;
+  readonly #ca: string | undefined;
+  readonly #credentials: ParentCredentials;
+  readonly #reach: Reach;
+  #agent: EnvHttpProxyAgent;
+  /** Aborts the active token requests, which no single request may do. */
+  #tokenRequests = new AbortController();
+  /** Number of answers below 500 from the parent's origin. An error of a proxy does not count. */
+  answers = 0;
+  /** Bytes received for which no bandwidth is taken yet. */
+  #untakenBytes = 0;
+
+  constructor(options: LinkOptions) {
+    const { url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED } = options;
+    this.base = new URL(url);
+    this.bandwidth = bandwidth;
+    this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
+    this.azure = azure !== undefined;
+    this.#stallMs = stallMs;
+    this.#ca = ca;
+    this.#agent = makeAgent(stallMs, ca, this.#reach.lookup);
+    const source =
+      azure?.identity && new Exchange(this.base, azure.identity, (at, form) => this.#post(at, form));
+    const ask = (at: URL, authorization: string | undefined) => this.#token(at, authorization);
+    this.#credentials = new ParentCredentials(this.base, login, ask, { source });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  /** Closes idle connections now, and the others when their requests end. Active token requests fail. */
+  closeIdle(): void {
+    this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link was closed'));
+    this.#tokenRequests = new AbortController();
+    const old = this.#agent;
+    this.#agent = makeAgent(this.#stallMs, this.#ca, this.#reach.lookup);
+    old.close().catch(() => {});
+  }
+
+  /**
+   * Sends a request to the parent.
+   * @returns the final answer, of any status, after challenges and redirects
+   * @throws Fault `parent-unreachable`; `parent-invalid` for a redirect or an address that is not allowed; from the
+   * token service also `parent-refused` and `busy`
+   */
+  async request(path: string, ask: RequestOptions): Promise<Answer> {
+    // Several requests may share one token request: a request that is aborted stops waiting and does not abort it.
+    let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
+    for (let round = 0; ; round += 1) {
+      const { answer, isParent } = await this.#follow(new URL(path, this.base), ask, authorization);
+      // Only the parent itself may name the realm of its tokens: the realm receives the password.
+      if (answer.statusCode !== 401 || !isParent || round === 2) return answer;
+      const challenge = answer.headers['www-authenticate'];
+      const learning = this.#credentials.challenged(challenge, ask.scope, authorization);
+      const isWorthRetry = await unlessAborted(ask.signal, learning);
+      if (!isWorthRetry) return answer;
+      await answer.body.dump();
+      authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
+    }
+  }
+
+  async #follow(
+    first: URL,
+    ask: RequestOptions,
+    authorization: string | undefined,
+  ): Promise<{ answer: Answer; isParent: boolean }> {
+    const { method = 'GET', redirects = 'refuse' } = ask;
+    let url = first;
+    let isParent = true;
+    let previous = this.base;
+    for (let hop = 0; hop <= MAX_HOPS; hop += 1) {
+      assertTlsKept(previous, url);
+      // Credentials go to the parent only. A redirect of another host back to the parent does not carry them.
+      isParent = isParent && url.origin === this.base.origin;
+      if (!isParent) await unlessAborted(ask.signal, this.#reach.check(url));
+      const headers = {
+        ...ask.headers,
+        ...(isParent && authorization && { authorization }),
+        ...(isParent && this.azure && SOURCE_CLIENT),
+      };
+      const answer = await this.#send(url, { ...ask, headers });
+      const next = redirects === 'return' ? undefined : target(answer);
+      if (!next) return { answer, isParent };
+      await answer.body.dump();
+      if (redirects === 'refuse') throw notFollowed(`${method} ${first.pathname}`, next);
+      previous = url;
+      url = next;
+    }
+    throw new Fault(
+      'parent-invalid',
+      `the parent redirects more than ${MAX_HOPS} times for ${first.pathname}`,
+    );
+  }
+
+  /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `readAll` */
+  async read(answer: Answer, limit: number, what: string): Promise<Buffer> {
+    const bytes = await readAll(answer, limit, what);
+    this.#untakenBytes += bytes.length;
+    return bytes;
+  }
+
+  async #takeBandwidth(method: HttpMethod, signal: AbortSignal): Promise<void> {
+    const untakenBytes = this.#untakenBytes;
+    this.#untakenBytes = 0;
+    const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
+    await this.bandwidth.take(REQUEST_BYTES + untakenBytes, direction, signal);
+  }
+
+  async #send(
+    url: URL,
+    { headers, method = 'GET', body, signal, bandwidthTaken, waitMs = 0, before }: RequestOptions,
+  ): Promise<Answer> {
+    if (!bandwidthTaken) await this.#takeBandwidth(method, signal);
+    before?.();
+    const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
+    const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
+    const length = body && { 'content-length': String(body.size) };
+    try {
+      const answer = await this.#agent.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method,
+        headers: { 'user-agent': 'terrace', ...headers, ...length },
+        // Undici applies this timeout while the body is still being written, despite progress: `SendWatch` replaces it.
+        headersTimeout: watch ? 0 : this.#stallMs + waitMs + (body?.slackMs ?? 0),
+        // Set for each request: a connection through a proxy does not have the agent's limits.
+        bodyTimeout: this.#stallMs,
+        body: watch && body ? watch.body(body, this.bandwidth, anySignal) : null,
+        signal: anySignal,
+      } as Dispatcher.RequestOptions);
+      // A body that is discarded unread emits an error that has no other listener. A reader still gets it thrown.
+      answer.body.on('error', () => {});
+      const isParent = url.origin === this.base.origin;
+      if (isParent && answer.statusCode < 500) this.answers += 1;
+      return Object.assign(answer, { from: url, own: isParent, stallMs: this.#stallMs });
+    } catch (cause) {
+      throw unreachable(cause, anySignal, `${method} ${this.#nameOf(url)}`);
+    } finally {
+      watch?.end();
+    }
+  }
+
+  /** For another host only its origin: its URLs may hold signatures. */
+  #nameOf({ origin, pathname }: URL): string {
+    return origin === this.base.origin ? `${origin}${pathname}` : origin;
+  }
+
+  async #token(url: URL, authorization: string | undefined): Promise<Granted> {
+    const { signal } = this.#tokenRequests;
+    if (url.origin !== this.base.origin) await unlessAborted(signal, this.#reach.check(url));
+    const answer = await this.#send(url, {
+      scope: '',
+      signal,
+      headers: { ...(authorization && { authorization }), ...(this.azure && SOURCE_CLIENT) },
+    });
+    const what = `GET ${this.#nameOf(url)}`;
+    const { statusCode: status } = answer;
+    if (status !== 200) {
+      const fault = refusal(status, answer.headers, await readErrorBody(answer), what);
+      // A missing token service says nothing about the resource requested of the parent: the status is left out.
+      if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
+      throw fault;
+    }
+    return grantedIn(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what, Date.now());
+  }
+
+  async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
+    const what = `POST ${url.origin}${url.pathname}`;
+    const answer = await this.#send(url, {
+      scope: '',
+      signal: this.#tokenRequests.signal,
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
+      body: bodyOf(Buffer.from(form.toString())),
+    });
+    if (answer.statusCode !== 200)
+      throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
+    return jsonFields(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what);
+  }
+}

@@ -1,0 +1,177 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { readChallenge } from './parent-challenge.ts';
+
+/**
+ * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink`
+ * asks it before each request and passes it each 401. It begins without a header, parses the challenge
+ * (`parent-challenge.ts`), and then uses Basic, or fetches a Bearer token for each scope (`token-scopes.ts`,
+ * `token-answer.ts`, `token-life.ts`) and renews it shortly before it expires.
+ *
+ * For an Azure Container Registry without a password, `exchange.ts` is the source of tokens: it exchanges the token of
+ * a Microsoft Entra identity (`entra-identity.ts`) for a refresh token, and that for access tokens. `trust-bundle.ts`
+ * polls an IoT Edge device for the certificates that it trusts.
+ */
+
+export type ParentLogin = { username: string; password: string };
+
+/** `expiresIn` in seconds; undefined if the answer does not say. */
+export type Granted = { token: string; expiresIn: number | undefined };
+
+/** Fetches a token. Supplied by `ParentLink`, so that this file does no I/O. */
+export type AskToken = (url: URL, authorization: string | undefined) => Promise<Granted>;
+
+/** Source of tokens for a parent that is configured without user and password. */
+export type TokenSource = {
+  token(realm: URL, service: string | undefined, scopes: string[]): Promise<Granted>;
+  /** The parent rejected a token of this source. */
+  refused(): void;
+};
+
+type Token = { token: string; until: number };
+
+/** A token is renewed this long before it expires, in ms. */
+const RENEW_BEFORE_MS = 10_000;
+/** Min time that a token is used, in ms, even if it expires sooner. */
+const MIN_LIFE_MS = 5_000;
+/** Max cached tokens, one for each scope: a parent may have any number of repositories. */
+const MAX_TOKENS = 1_000;
+/** Lifetime of a token that does not state it, in seconds (distribution's specification). */
+const DEFAULT_LIFE_S = 60;
+
+/**
+ * Chooses the Authorization header, learned from the parent's challenges: none, Basic, or a Bearer token for each
+ * scope (distribution's token authentication specification). Tokens are renewed shortly before they expire.
+ */
+export class ParentCredentials {
+  readonly #base: URL;
+  readonly #login: ParentLogin | undefined;
+  readonly #ask: AskToken;
+  readonly #source: TokenSource | undefined;
+  readonly #now: () => number;
+  #realm: { url: URL; service: string | undefined } | undefined;
+  #basic = false;
+  readonly #tokens = new Map<string, Promise<Token>>();
+
+  constructor(
+    base: URL,
+    login: ParentLogin | undefined,
+    ask: AskToken,
+    { source, now = () => Date.now() }: { source?: TokenSource | undefined; now?: () => number } = {},
+  ) {
+    this.#source = source;
+    this.#now = now;
+    this.#base = base;
+    this.#login = login;
+    this.#ask = ask;
+  }
+
+  /** The header for a request of this scope, as far as learned; undefined: send none. */
+  async header(scope: string): Promise<string | undefined> {
+    if (this.#basic) return this.#basicHeader();
+    if (!this.#realm) return undefined;
+    return bearer(await this.#token(scope, ({ until }) => until > this.#now()));
+  }
+
+  /**
+   * Learns from a 401. @returns whether a retry with a new header makes sense
+   * @throws Fault `parent-invalid`, `parent-refused`, `parent-unreachable`
+   */
+  async challenged(
+    header: string | string[] | undefined,
+    scope: string,
+    sent: string | undefined,
+  ): Promise<boolean> {
+    const challenge = readChallenge(header);
+    if (!challenge) return false;
+    if (challenge.scheme === 'basic') {
+      if (!this.#login || sent?.startsWith('Basic ')) return false;
+      this.#basic = true;
+      return true;
+    }
+    const { realm, service, scope: named } = challenge.parameters;
+    if (!realm) throw new Fault('parent-invalid', "the parent's Bearer challenge has no realm");
+    const url = URL.canParse(realm, this.#base.href) ? new URL(realm, this.#base) : undefined;
+    if (!url || !/^https?:$/.test(url.protocol)) {
+      throw new Fault(
+        'parent-invalid',
+        "the realm of the parent's Bearer challenge is not an HTTP or HTTPS address",
+      );
+    }
+    if (this.#base.protocol === 'https:' && url.protocol !== 'https:') {
+      throw new Fault('parent-invalid', `the parent's token realm does not use TLS: ${url.origin}`);
+    }
+    this.#realm = { url, service };
+    if (sent?.startsWith('Bearer ')) this.#source?.refused();
+    // Another request may have renewed the token after the same challenge already.
+    await this.#token(scope, (token) => bearer(token) !== sent, named);
+    return true;
+  }
+
+  #basicHeader(): string | undefined {
+    if (!this.#login) return undefined;
+    const { username, password } = this.#login;
+    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  }
+
+  /**
+   * Behind the proxy of a layer without a registry, the parent names its realm by an address of the layer above, which
+   * may be unreachable from here. Every proxy forwards paths below `/v2/`, so such a realm is then asked through the
+   * parent's own address.
+   */
+  async #fetch(url: URL): Promise<Granted> {
+    try {
+      return await this.#ask(url, this.#basicHeader());
+    } catch (error) {
+      const isOtherHost = url.origin !== this.#base.origin && url.pathname.startsWith('/v2/');
+      if (!isOtherHost || !Fault.is(error, 'parent-unreachable', 'parent-invalid')) throw error;
+      const { pathname, search } = url;
+      const answer = await this.#ask(new URL(`${pathname}${search}`, this.#base), this.#basicHeader());
+      if (this.#realm) this.#realm.url = new URL(this.#realm.url.pathname, this.#base);
+      return answer;
+    }
+  }
+
+  /** At most one token request at a time for each scope. Its failure fails all requests that wait for it. */
+  async #token(scope: string, isUsable: (token: Token) => boolean, named = scope): Promise<Token> {
+    for (;;) {
+      const cached = this.#tokens.get(scope);
+      if (!cached) return this.#renew(scope, named);
+      const token = await cached;
+      if (isUsable(token)) return token;
+      if (this.#tokens.get(scope) === cached) this.#tokens.delete(scope);
+    }
+  }
+
+  async #renew(scope: string, named: string): Promise<Token> {
+    const { url, service } = this.#realm as { url: URL; service: string | undefined };
+    const tokenUrl = new URL(url);
+    if (service) tokenUrl.searchParams.set('service', service);
+    const scopes = mergedScopes(named, scope);
+    for (const one of scopes) tokenUrl.searchParams.append('scope', one);
+    const granted = this.#source ? this.#source.token(url, service, scopes) : this.#fetch(tokenUrl);
+    const renewal = granted.then(({ token, expiresIn = DEFAULT_LIFE_S }) => ({
+      token,
+      until: this.#now() + Math.max(MIN_LIFE_MS, expiresIn * 1_000 - RENEW_BEFORE_MS),
+    }));
+    this.#tokens.delete(scope);
+    this.#tokens.set(scope, renewal);
+    // Evicts the token that was renewed longest ago. It is fetched again when it is needed.
+    if (this.#tokens.size > MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value as string);
+    renewal.catch((error) => {
+      if (this.#tokens.get(scope) === renewal) this.#tokens.delete(scope);
+      // The realm may have moved: the next challenge names it again.
+      if (Fault.is(error, 'parent-invalid') && this.#realm?.url === url) this.#realm = undefined;
+    });
+    return renewal;
+  }
+}
+
+const bearer = ({ token }: Token): string => `Bearer ${token}`;
+
+/** The scopes named by a challenge, and requested ones for resources that it does not name: a mount needs two. */
+function mergedScopes(named: string, requested: string): string[] {
+  const scopes = named.split(' ').filter(Boolean);
+  const resource = (scope: string) => scope.slice(0, scope.lastIndexOf(':'));
+  const known = new Set(scopes.map(resource));
+  return [...scopes, ...requested.split(' ').filter((scope) => !known.has(resource(scope)))];
+}

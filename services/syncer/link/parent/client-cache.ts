@@ -1,0 +1,101 @@
+import { isAzure } from '#proto/document/azure.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Bandwidth } from '../bandwidth/bandwidth.ts';
+import { ParentLink } from '../http/parent-link.ts';
+import type { ParentLogin } from '../login/credentials.ts';
+import { identityOf } from '../login/entra-identity.ts';
+import { AcrMetadata } from './acr-metadata.ts';
+import { ParentActivation } from './activation.ts';
+import { ParentArriving } from './arriving.ts';
+import { ParentFeed } from './parent-feed.ts';
+import { ParentRegistry } from './parent-registry.ts';
+import { ParentReports } from './parent-reports.ts';
+import { PushClient } from './push-client.ts';
+
+/** The clients of one parent and one login, over one link. */
+export type ParentClients = {
+  parent: ParentRegistry;
+  pushClient: PushClient;
+  /** The change feed of a Terrace. */
+  feed: ParentFeed;
+  /** Sends this layer's status to a Terrace. */
+  reports: ParentReports;
+  /** This layer's activation at a Terrace. */
+  activation: ParentActivation;
+  /** Content that a Terrace is still receiving itself. */
+  arriving: ParentArriving;
+  /** Metadata of an Azure Container Registry; undefined if the parent is none. */
+  acr: AcrMetadata | undefined;
+};
+
+/** What the clients depend on: the parent as configured, the name of the layer, and the content of the files. */
+export type ClientOptions = NonNullable<Configuration['parent']> & {
+  name: string;
+  login: ParentLogin | undefined;
+  /** Secret of a Microsoft Entra identity. */
+  secret: string | undefined;
+  /** Certificates (PEM). */
+  ca: string | undefined;
+};
+
+/** Links that are remembered after new options replaced them. */
+const MAX_OLD_LINKS = 8;
+
+/** The clients of the current parent. New options replace them; a pass or a transfer uses its own to its end. */
+export class ClientCache implements AsyncDisposable {
+  readonly #bandwidth: Bandwidth;
+  readonly #stallMs: number | undefined;
+  #current: { fingerprint: string; link: ParentLink; clients: ParentClients } | undefined;
+  /** Links of earlier options, newest first: passes and transfers use them to their end, and leave idle connections. */
+  #old: ParentLink[] = [];
+
+  constructor(bandwidth: Bandwidth, stallMs: number | undefined) {
+    this.#bandwidth = bandwidth;
+    this.#stallMs = stallMs;
+  }
+
+  get(options: ClientOptions): ParentClients {
+    const { url, username, azure, allowedHosts, name, login, secret, ca } = options;
+    const fingerprint = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
+    if (this.#current?.fingerprint !== fingerprint) {
+      const identity = azure && identityOf({ azure, secret, ca });
+      const acr = isAzure(options) ? { identity } : undefined;
+      const link = new ParentLink({
+        url,
+        login,
+        ca,
+        bandwidth: this.#bandwidth,
+        azure: acr,
+        allowedHosts,
+        ...(this.#stallMs && { stallMs: this.#stallMs }),
+      });
+      if (this.#current) this.#old = [this.#current.link, ...this.#old].slice(0, MAX_OLD_LINKS);
+      const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
+      const activation = new ParentActivation(link, acr ? undefined : username);
+      const clients = {
+        parent: new ParentRegistry(link),
+        pushClient: new PushClient(link),
+        feed: new ParentFeed(link, child, activation),
+        reports: new ParentReports(link, child, activation),
+        activation,
+        arriving: new ParentArriving(link),
+        acr: acr && new AcrMetadata(link),
+      };
+      this.#current = { fingerprint, link, clients };
+    }
+    return this.#current.clients;
+  }
+
+  /** Closes the connections to the parent, see `ParentLink.closeIdle`. */
+  closeIdle(): void {
+    for (const link of this.#links()) link.closeIdle();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const link of this.#links()) await link[Symbol.asyncDispose]();
+  }
+
+  #links(): ParentLink[] {
+    return this.#current ? [this.#current.link, ...this.#old] : this.#old;
+  }
+}

@@ -1,0 +1,289 @@
+import { createHash } from 'node:crypto';
+import { check } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { Descriptor, MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
+import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/oci/names.ts';
+import { refusal } from '../answers/answers.ts';
+import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
+import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
+import type { Extent } from '../answers/extents.ts';
+import { isStatus, withRetries } from '../answers/retry.ts';
+import { parentPages, strings } from '../http/pages.ts';
+import type { ParentLink } from '../http/parent-link.ts';
+import { pullScope } from '../login/token-scopes.ts';
+
+/**
+ * Clients of the parent registry, all over one `ParentLink`. `client-cache.ts` creates them from the configuration
+ * (`settings.ts`), and replaces them when the address, the login or the certificates change; a pass or a transfer uses
+ * one set to its end.
+ *
+ * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions
+ * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other
+ * clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows
+ * the parent's changes, `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the
+ * status of this layer.
+ */
+
+export type { BlobAnswer };
+
+/** A manifest as the parent sent it. Its digest is checked. */
+export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer };
+
+const ACCEPT = manifestTypes.join(', ');
+
+/** Checks that the parent answers. */
+export interface ParentProbe {
+  ping: ParentRegistry['ping'];
+}
+
+/** Lists repositories. */
+export interface RepositoryLister {
+  repositories: ParentRegistry['repositories'];
+}
+
+/** Lists the tags of a repository. */
+export interface TagLister {
+  tags: ParentRegistry['tags'];
+}
+
+/** Reads manifests, and what tags point to. */
+export interface ManifestReader {
+  resolve: ParentRegistry['resolve'];
+  manifest: ParentRegistry['manifest'];
+}
+
+/** Lists what refers to a manifest. */
+export interface ReferrerLister {
+  hasReferrers: ParentRegistry['hasReferrers'];
+  referrers: ParentRegistry['referrers'];
+}
+
+/** Reads the bytes of blobs. */
+export interface BlobSource {
+  blob: ParentRegistry['blob'];
+}
+
+/** What a pass reads with. Every answer is checked; for faults, see `refusal` in `../answers/answers.ts`. */
+export interface ParentReader
+  extends ParentProbe,
+    RepositoryLister,
+    TagLister,
+    ManifestReader,
+    ReferrerLister {
+  /** Number of answers of the parent so far. */
+  readonly answers: number;
+}
+
+/**
+ * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `isTransient`
+ * in `../answers/answers.ts` says which of them pass by themselves.
+ */
+export class ParentRegistry implements ParentReader, BlobSource {
+  readonly #link: ParentLink;
+  /** Whether the parent has the referrers API; undefined before the first answer. */
+  #referrers: boolean | undefined;
+
+  constructor(link: ParentLink) {
+    this.#link = link;
+  }
+
+  /** Number of answers of the parent so far. */
+  get answers(): number {
+    return this.#link.answers;
+  }
+
+  /** Checks that the parent answers as a registry. @throws Fault see `refusal` */
+  async ping(signal: AbortSignal): Promise<void> {
+    await withRetries(signal, () => this.#ping(signal));
+  }
+
+  async #ping(signal: AbortSignal): Promise<void> {
+    try {
+      const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
+      const body = await readErrorBody(answer);
+      if (answer.statusCode !== 200) throw refusedAnswer(answer, body, 'GET /v2/');
+    } catch (error) {
+      // 401 and 403, also of the token service, are answers too: which scopes are granted is known only per repository.
+      if (!isStatus(error, 401) && !isStatus(error, 403)) throw error;
+    }
+  }
+
+  /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
+  async *repositories(signal: AbortSignal): AsyncGenerator<string> {
+    for await (const page of parentPages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
+      yield* strings(page, 'repositories').filter(isRepository);
+    }
+  }
+
+  /** @returns undefined if the parent has no such repository */
+  async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
+    const tags: string[] = [];
+    try {
+      for await (const page of parentPages(
+        this.#link,
+        `/v2/${repository}/tags/list?n=1000`,
+        pullScope(repository),
+        signal,
+      )) {
+        for (const tag of strings(page, 'tags')) if (isTag(tag)) tags.push(tag);
+      }
+    } catch (error) {
+      if (isStatus(error, 404)) return undefined;
+      throw error;
+    }
+    return tags;
+  }
+
+  /** The digest that a tag points to; undefined if the tag does not exist. */
+  async resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    return withRetries(signal, () => this.#resolve(repository, tag, signal));
+  }
+
+  async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    const path = `/v2/${repository}/manifests/${tag}`;
+    const ask = { scope: pullScope(repository), headers: { accept: ACCEPT }, signal };
+    const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
+    const body = await readErrorBody(answer);
+    if (answer.statusCode === 404) return undefined;
+    if (answer.statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
+    const digest = firstValue(answer.headers['docker-content-digest']);
+    if (digest && isDigest(digest)) return digest;
+    // Older registries omit the header: the content has to be hashed.
+    return (await this.#manifest(repository, tag, signal)).digest;
+  }
+
+  /**
+   * @throws Fault `manifest-unknown` (with the platform as `detail.leftOut` if the parent left it out of a sparse
+   * index), `parent-invalid` (the content does not match its digest)
+   */
+  async manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
+    return withRetries(signal, () => this.#manifest(repository, reference, signal));
+  }
+
+  async #manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
+    const path = `/v2/${repository}/manifests/${reference}`;
+    const answer = await this.#link.request(path, {
+      scope: pullScope(repository),
+      headers: { accept: ACCEPT },
+      signal,
+    });
+    if (answer.statusCode === 404) {
+      const leftOut = leftOutIn(await readErrorBody(answer));
+      const why = `the parent has no manifest ${reference} in ${repository}`;
+      throw new Fault('manifest-unknown', why, leftOut ? { detail: { leftOut } } : {});
+    }
+    if (answer.statusCode !== 200) throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
+    const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
+    const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
+    const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+    if (isDigest(reference) && digest !== reference) {
+      throw new Fault(
+        'parent-invalid',
+        `the parent sent ${digest} for manifest ${reference} of ${repository}`,
+      );
+    }
+    return {
+      digest,
+      bytes,
+      mediaType: (firstValue(answer.headers['content-type']) ?? '').split(';')[0]?.trim() ?? '',
+    };
+  }
+
+  /** False once the parent is known to lack the referrers API. */
+  get hasReferrers(): boolean {
+    return this.#referrers !== false;
+  }
+
+  /** Manifests whose subject is `digest`; undefined if the parent has no referrers API. */
+  async referrers(
+    repository: string,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Descriptor[] | undefined> {
+    if (this.#referrers === false) return undefined;
+    const referrers: Descriptor[] = [];
+    try {
+      const path = `/v2/${repository}/referrers/${digest}`;
+      for await (const page of parentPages(this.#link, path, pullScope(repository), signal)) {
+        const listed = (page as { manifests?: unknown }).manifests;
+        for (const item of Array.isArray(listed) ? listed : []) referrers.push(slim(check(Descriptor, item)));
+      }
+    } catch (error) {
+      // "No such API", in any wording: a registry that has it answers an unknown digest with an empty list.
+      if (![400, 404, 405, 501].some((status) => isStatus(error, status))) throw error;
+      this.#referrers = false;
+      return undefined;
+    }
+    this.#referrers = true;
+    return referrers;
+  }
+
+  /**
+   * Part of a blob (distribution-spec, "Pulling blobs"). A redirect to another host is followed without the
+   * Authorization header, and requested again each time: signed URLs expire. The caller takes the bandwidth.
+   * @throws Fault `blob-unknown`, `parent-invalid`, …
+   */
+  async blob(
+    repository: string,
+    digest: Digest,
+    size: number,
+    extent: Extent,
+    signal: AbortSignal,
+  ): Promise<BlobAnswer> {
+    const path = `/v2/${repository}/blobs/${digest}`;
+    const range = `bytes=${extent.start}-${extent.end - 1}`;
+    const headers = extent.end > extent.start ? { range } : {};
+    for (let isRetry = false; ; isRetry = true) {
+      const ask = {
+        scope: pullScope(repository),
+        headers,
+        signal,
+        bandwidthTaken: true,
+        redirects: 'follow' as const,
+      };
+      const answer = await this.#link.request(path, ask);
+      const isOtherHost = answer.from.origin !== this.#link.base.origin;
+      if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
+        return blobAnswer(answer, { repository, digest, size, extent });
+      }
+      const body = await readErrorBody(answer);
+      // Only the registry knows whether it has the blob: it is asked for another URL, at once and then with backoff.
+      if (isRetry) {
+        const { message, detail } = refusedAnswer(answer, body, `GET ${answer.from.origin}`);
+        throw new Fault('parent-unreachable', message, { detail: { ...detail } });
+      }
+    }
+  }
+}
+
+/** The fields that are used of a list of referrers: annotations may make up the larger part of it. */
+const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor => ({
+  mediaType: mediaType.length <= MAX_LISTED_MEDIA_TYPE ? mediaType : '',
+  digest,
+  size,
+  ...(artifactType && artifactType.length <= MAX_LISTED_MEDIA_TYPE && { artifactType }),
+});
+
+/**
+ * Max length of a listed media type, in characters: 127 for each of type and subtype (RFC 6838, 4.2). Longer ones
+ * are omitted.
+ */
+const MAX_LISTED_MEDIA_TYPE = 255;
+
+/** Statuses with which an expired signed URL is answered. */
+const EXPIRED = [400, 401, 403, 404, 410];
+
+/** The Fault for an answer that is not success, see `refusal`. */
+export const refusedAnswer = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
+  refusal(statusCode, headers, body, what);
+
+/** The platform of a child manifest that the parent left out of a sparse index, if its error body says so. */
+function leftOutIn(body: string): string | undefined {
+  try {
+    const { errors } = JSON.parse(body) as { errors?: { detail?: { leftOut?: unknown } }[] };
+    const leftOut = errors?.[0]?.detail?.leftOut;
+    return typeof leftOut === 'string' ? leftOut : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,4 +1,0 @@
-/** What the parent's token service is asked for ("Docker Registry v2 authentication", scopes). */
-export const pull = (repository: string): string => `repository:${repository}:pull`;
-export const push = (repository: string): string => `repository:${repository}:pull,push`;
-export const remove = (repository: string): string => `repository:${repository}:pull,push,delete`;

@@ -1,0 +1,71 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { fitReport, prefixPaths } from '#proto/status/layer-reports.ts';
+import { type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
+import { currentLayers, presence } from '#proto/status/presence.ts';
+import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+
+/** Min interval between reports of a changed status, in ms. */
+export const MIN_INTERVAL_MS = 5_000;
+/** Max interval between reports, in ms, unless the parent knows by other requests that this layer is present. */
+const MAX_INTERVAL_MS = 5 * 60_000;
+
+/** Status of this layer, and last reported status of the layers below it. @throws Fault `unavailable` */
+export async function readLayerReports(
+  bus: StateReader & StateLister & BusCaller,
+  { name, mode }: Pick<Configuration, 'name' | 'mode'>,
+): Promise<LayerReport[]> {
+  const [link, storage, below, present] = await Promise.all([
+    bus.get(linkStatus, LINK_KEY),
+    bus.call(storageStatus, {}),
+    bus.list(layersBelow),
+    bus.list(presence),
+  ]);
+  const now = Date.now();
+  const { repositories, tags, blobs, bytes } = storage;
+  const self: LayerReport = {
+    path: [],
+    name,
+    mode,
+    at: now,
+    ...(link && { link: link.value }),
+    held: { repositories, tags, blobs, bytes },
+  };
+  const reports = [...below].map(
+    ([child, last]) => [child, currentLayers(last, present.get(child), now).layers] as const,
+  );
+  return fitReport(self, prefixPaths(reports));
+}
+
+/** Decides when a report is due. */
+export class ReportClock {
+  #last: LayerReport[] = [];
+  #at = Number.NEGATIVE_INFINITY;
+
+  /** @param known the parent knows by other requests that this layer is present */
+  isDue(layers: LayerReport[], now: number, known: boolean): boolean {
+    // The clock may have been set back.
+    const age = Math.abs(now - this.#at);
+    if (age >= MAX_INTERVAL_MS && !known) return true;
+    return age >= MIN_INTERVAL_MS && this.differs(layers);
+  }
+
+  /** Whether the status differs from the last report. */
+  differs(layers: LayerReport[]): boolean {
+    return !isDeepStrictEqual(layers.map(facts), this.#last.map(facts));
+  }
+
+  sent(layers: LayerReport[], now: number): void {
+    this.#last = layers;
+    this.#at = now;
+  }
+}
+
+/** The fields that count as a change: while the link is live, those that change with every pass do not. */
+function facts({ at: _at, link, ...rest }: LayerReport) {
+  if (!link?.live) return { ...rest, link };
+  const { lastSync: _last, next: _next, passes: _passes, ...stable } = link;
+  return { ...rest, link: stable };
+}

@@ -1,0 +1,233 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jittered } from '#proto/async/backoff.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Arriving, ArrivingBlob } from '#proto/content/arriving.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { MAX_WAIT_S } from '#proto/sync/changes.ts';
+import type { Volume } from '#proto/volume/volume.ts';
+import type { ParentClients } from '../link/parent/client-cache.ts';
+import type { SyncerSettings } from '../link/parent/settings.ts';
+import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
+import { isImageSelected } from '../reconcile/pull/image-context.ts';
+import { selectionOf } from '../reconcile/select/patterns.ts';
+import { LinkGate } from '../schedule/link-gate.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
+import type { TransferRecorder } from '../transfer/syncer-status.ts';
+import { runDownload } from '../transfer/worker.ts';
+import { WorkerPool } from '../transfer/worker-pool.ts';
+import { AnswerPace, type PollPace } from './answer-pace.ts';
+import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
+
+/** Poll interval while the link is not live or the parent has no change feed, in ms. */
+const POLL_MS = 5_000;
+/** Min size of a blob to prefetch, in bytes: for smaller ones the pass is soon enough. */
+const MIN_BYTES = 256 * 1024;
+/** Max blobs in the queue, and per request to storage. The pass pulls those that find no place. */
+const MAX_WAITING = 1_000;
+/** Stands for the id of a pass in the events of these transfers. */
+const PASS = 'arriving';
+
+export type PrefetcherDeps = {
+  bus: Bus;
+  volume: Volume;
+  settings: Pick<SyncerSettings, 'get' | 'bandwidth'> & {
+    clients(): Promise<Pick<ParentClients, 'arriving'>>;
+  };
+  /** A parent without a change feed is not asked. */
+  changeCursor: CursorFollower;
+  /** Undefined if no parent is configured. */
+  link: () => LinkUse | undefined;
+  /** This process, as the holder of claims. */
+  by: string;
+  activity: TransferRecorder;
+  log: Log;
+  pace?: PollPace;
+};
+
+/** Is woken when the parent receives content, and says when it has nothing to do. */
+export interface ArrivalFollower {
+  readonly idle: boolean;
+  begin(): void;
+  onIdle(listener: () => void): Disposable;
+}
+
+/**
+ * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
+ * several layers at the same time. It is an optimization: the pass that needs the content finds it here, completely or
+ * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
+ * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
+ */
+export class Prefetcher implements ArrivalFollower {
+  readonly #deps: PrefetcherDeps;
+  readonly #pool: WorkerPool;
+  /** Queue, in the order in which the parent began to receive the blobs. */
+  #waiting: ArrivingBlob[] = [];
+  readonly #running = new Set<Digest>();
+  #queued = Promise.withResolvers<void>();
+  /** The parent reported no arriving blobs. */
+  #idle = false;
+  /** Whether the parent reports arriving blobs at all. */
+  #isSupported = true;
+  #resumed = Promise.withResolvers<void>();
+  readonly #onIdle = new Set<() => void>();
+  /** Aborts all running transfers. */
+  #end = new AbortController();
+
+  constructor(deps: PrefetcherDeps) {
+    this.#deps = deps;
+    this.#pool = new WorkerPool(deps.log);
+  }
+
+  /** Runs until the signal aborts. Resolves when all running transfers have ended. */
+  async run(signal: AbortSignal): Promise<void> {
+    await using pool = this.#pool;
+    pool.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
+    const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
+    const { pace = new AnswerPace() } = this.#deps;
+    let cursor: string | undefined;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        const { changeCursor, link } = this.#deps;
+        if (this.#idle) {
+          const { promise } = this.#resumed;
+          await Promise.race([promise, aborted(signal)]);
+          continue;
+        }
+        const mayAsk = changeCursor.cursor !== undefined && link()?.live;
+        const start = performance.now();
+        const answer = mayAsk ? await this.#ask(cursor, signal) : 'closed';
+        failures = 0;
+        if (answer === 'closed') await Promise.race([changeCursor.passEnded, pause(jittered(POLL_MS))]);
+        else if (answer === undefined) this.#goIdle(false);
+        else {
+          const tookMs = performance.now() - start;
+          const isIdle = answer.blobs.length === 0 && answer.cursor === cursor;
+          if (isIdle) this.#goIdle();
+          cursor = answer.cursor;
+          const added = await this.#enqueue(answer.blobs, signal);
+          const ms = isIdle
+            ? 0
+            : pace.after(tookMs, added > 0 ? 'new' : answer.blobs.length > 0 ? 'known' : 'nothing');
+          if (ms > 0) await pause(jittered(ms));
+        }
+      } catch (err) {
+        if (signal.aborted) break;
+        failures += 1;
+        const ms = waitAfter(err, failures, PATIENT_BACKOFF);
+        this.#deps.log.debug({ err, ms }, 'failed to poll the parent for arriving content; retrying');
+        await pause(ms);
+      }
+    }
+  }
+
+  /** Whether the request for changes has to ask for arriving content, because this prefetcher sends no request. */
+  get idle(): boolean {
+    return this.#idle && this.#isSupported;
+  }
+
+  /** Ends the idle state: the parent may be receiving content now. */
+  begin(): void {
+    this.#idle = false;
+    this.#resumed.resolve();
+  }
+
+  /** Calls `listener` when the prefetcher becomes idle, until the result is disposed of. */
+  onIdle(listener: () => void): Disposable {
+    this.#onIdle.add(listener);
+    return { [Symbol.dispose]: () => this.#onIdle.delete(listener) };
+  }
+
+  #goIdle(isSupported = true): void {
+    this.#resumed = Promise.withResolvers();
+    this.#idle = true;
+    this.#isSupported = isSupported;
+    for (const listener of this.#onIdle) listener();
+  }
+
+  /** To be called when the parent or the selections may have changed. */
+  reconfigured(): void {
+    this.#waiting = [];
+    this.#end.abort(new Error('the configuration has changed'));
+    this.#end = new AbortController();
+    this.begin();
+  }
+
+  /** @returns undefined if the parent does not report arriving blobs; `closed` if the request was aborted here */
+  async #ask(cursor: string | undefined, signal: AbortSignal): Promise<Arriving | 'closed' | undefined> {
+    const ended = this.#end.signal;
+    using gate = new LinkGate(this.#deps.link, 'live');
+    try {
+      const { arriving } = await this.#deps.settings.clients();
+      return await arriving.list(cursor, MAX_WAIT_S, AbortSignal.any([signal, ended, gate.signal]));
+    } catch (error) {
+      if ((gate.isClosed || ended.aborted) && !signal.aborted) return 'closed';
+      throw error;
+    }
+  }
+
+  /** @returns number of blobs that were added to the queue */
+  async #enqueue(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
+    const { bus, settings } = this.#deps;
+    const { connections, repositories } = settings.get();
+    this.#pool.maxConnections = connections;
+    const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
+    const capacity = Math.max(0, MAX_WAITING - this.#waiting.length);
+    const fresh = blobs
+      .slice(0, MAX_WAITING)
+      .filter(
+        ({ digest, size, repository, part }) =>
+          size >= MIN_BYTES &&
+          !known.has(digest) &&
+          isImageSelected(selectionOf(repositories, repository), part),
+      )
+      .slice(0, capacity);
+    if (fresh.length === 0) return 0;
+    const digests = fresh.map(({ digest }) => digest);
+    const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);
+    const wanted = fresh.filter(({ digest }) => missing.has(digest));
+    this.#waiting = [...this.#waiting, ...wanted];
+    this.#queued.resolve();
+    this.#queued = Promise.withResolvers();
+    return wanted.length;
+  }
+
+  /** A worker: pulls one blob at a time until `stopped` aborts. */
+  async #work(stopped: AbortSignal, signal: AbortSignal): Promise<void> {
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    if (stopped.aborted) return;
+    stopped.addEventListener('abort', () => resolve(), { once: true });
+    while (!stopped.aborted) {
+      const next = this.#waiting.shift();
+      if (!next) await Promise.race([ended, this.#queued.promise]);
+      else if (!this.#running.has(next.digest)) {
+        this.#running.add(next.digest);
+        await this.#pool.job(() => this.#download(next, signal));
+        this.#running.delete(next.digest);
+      }
+    }
+  }
+
+  async #download({ attempt: _, part, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
+    const { settings, log } = this.#deps;
+    const at = this.#deps.link();
+    if (!at?.live) return;
+    const until = at.until !== undefined && { until: at.until };
+    const context = part && { imageContext: part };
+    const job = { ...blob, direction: 'down' as const, pass: PASS, ...until, ...context };
+    const deps = {
+      ...this.#deps,
+      parent: async () => (await settings.clients()).arriving.source(),
+      bandwidth: settings.bandwidth,
+      slots: this.#pool.slots,
+      signal: AbortSignal.any([signal, this.#end.signal]),
+    };
+    await runDownload(deps, job).catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}

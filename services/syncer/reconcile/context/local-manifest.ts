@@ -1,0 +1,23 @@
+import { getManifest } from '#proto/content/manifests.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { PassTools } from './pass-context.ts';
+
+/**
+ * Reads a manifest of this layer.
+ * @returns undefined if its file is missing: it was deleted, or moved, after storage had located it
+ * @throws Fault `manifest-unknown`, …
+ */
+export async function readLocalManifest(
+  { bus, volume }: Pick<PassTools, 'bus' | 'volume'>,
+  repository: Repository,
+  digest: Digest,
+): Promise<(FetchedManifest & { manifest: Manifest }) | undefined> {
+  const { path, mediaType, size } = await bus.call(getManifest, { repository, reference: digest });
+  await using file = await volume.openBlob({ path });
+  if (!file) return undefined;
+  const bytes = Buffer.alloc(Math.min(size, MAX_MANIFEST_BYTES));
+  await file.read(bytes, 0);
+  return { digest, mediaType, bytes, manifest: parseManifest(bytes, mediaType) };
+}

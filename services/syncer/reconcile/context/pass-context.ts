@@ -1,0 +1,65 @@
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import type { Volume } from '#proto/volume/volume.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
+import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import type { PushClient } from '../../link/parent/push-client.ts';
+import type { PassAnnouncement } from './announcement.ts';
+import type { Oversized } from './oversized.ts';
+import type { ParentChanges } from './parent-changes.ts';
+import type { Parking } from './parking.ts';
+import type { PassRequest } from './pass-request.ts';
+import type { PassStats } from './pass-stats.ts';
+import type { TransferJobs } from './transfer-jobs.ts';
+import type { UnsentChanges } from './unsent-changes.ts';
+
+/**
+ * State of one pass, shared by `observe/`, `pull/` and `push/`.
+ *
+ * A `PassRequest` (`pass-request.ts`) starts the pass; `announcement.ts` decides whether events report it. From the
+ * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`),
+ * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
+ * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
+ * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `parking.ts` records changes that
+ * the parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of
+ * tags. `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term
+ * remember.
+ */
+
+/** Dependencies and settings of a pass. */
+export type PassTools = {
+  bus: FencedBus;
+  announcement: Pick<PassAnnouncement, 'announced'>;
+  volume: Volume;
+  parent: ParentReader;
+  pushClient: PushClient;
+  configuration: Configuration;
+  log: Log;
+  /** This process, as the holder of claims. */
+  by: string;
+  /** Name of the layer. */
+  layer: string;
+  /** If the window or the configuration ends the pass, its reason is a Fault: see `endedBy` in `pass.ts`. */
+  signal: AbortSignal;
+  /** When the window closes; absent if the pass has no deadline. */
+  until?: number;
+};
+
+/** State that the parts of one pass share. */
+export type PassContext = PassTools & {
+  passRequest: PassRequest;
+  /** Changes that the parent reported; undefined if everything, or only the request's scope, is compared. */
+  parentChanges: ParentChanges | undefined;
+  pass: string;
+  transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
+  unsentChanges: UnsentChanges;
+  parking: Parking;
+  /** Children of indexes that the parent itself left out. */
+  leftOutByParent: Set<Digest>;
+  oversized: Oversized;
+  stats: PassStats;
+  /** Deletions by digest at the parent, one at a time per repository: each deletes the tags of the manifest, too. */
+  deletions: KeyedLock;
+};

@@ -1,0 +1,93 @@
+import type { Log } from '#proto/bus/bus.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
+import type { Parked } from '#proto/sync/outgoing.ts';
+import { type Failure, MAX_LISTED_FAILURES, type PassResult } from '#proto/sync/passes.ts';
+import type { PassRequest } from './pass-request.ts';
+
+/** Counters and failures of a pass. */
+export class PassStats {
+  taken = 0;
+  dropped = 0;
+  sent = 0;
+  withdrawn = 0;
+  failed = 0;
+  parked = 0;
+  /** Selections that matched no tag, or that matched one. */
+  selections: Pick<PassResult, 'unmatched' | 'matched'> = {};
+  /** Work is left for the next window. */
+  closed = false;
+  readonly failures: Failure[] = [];
+  readonly #log: Log;
+  readonly #start = performance.now();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Records a failure. @returns undefined if the work only waits for the next window */
+  fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure | undefined {
+    if (Fault.is(error, 'window-closed')) {
+      this.closed = true;
+      return undefined;
+    }
+    const failure = { ...where, ...this.reason(error) };
+    this.#log.warn(failure, 'part of a pass failed');
+    this.failed += 1;
+    this.#note(failure);
+    return failure;
+  }
+
+  /** Records a parked change that is not tried in this pass. */
+  wait({ repository, reference, code, reason, retry }: Parked): void {
+    this.parked += 1;
+    const until = new Date(retry).toISOString();
+    const text = `refused; retried after ${until} or by a full sync: ${reason}`;
+    this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) });
+  }
+
+  reason(err: unknown): { code: string; reason: string } {
+    const { code, message } = toWire(err);
+    if (!(err instanceof Fault)) this.#log.error({ err }, 'part of a pass failed');
+    return { code, reason: message };
+  }
+
+  result(pass: string, cause?: PassResult['ended']): PassResult {
+    const ended = cause ?? (this.closed ? 'window' : undefined);
+    const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
+    const ok = failed === 0 && parked === 0 && !ended;
+    const ms = Math.round(performance.now() - this.#start);
+    return {
+      pass,
+      ok,
+      taken,
+      dropped,
+      sent,
+      withdrawn,
+      failed,
+      parked,
+      failures,
+      ...selections,
+      ...(ended && { ended }),
+      ms,
+    };
+  }
+
+  #note(failure: Failure): void {
+    if (this.failures.length < MAX_LISTED_FAILURES) this.failures.push(failure);
+  }
+}
+
+/** Result of a pass that did nothing. */
+export const emptyResult = ({ id }: PassRequest): PassResult => ({
+  pass: id,
+  ok: false,
+  taken: 0,
+  dropped: 0,
+  sent: 0,
+  withdrawn: 0,
+  failed: 0,
+  parked: 0,
+  failures: [],
+  ms: 0,
+});

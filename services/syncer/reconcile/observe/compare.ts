@@ -1,0 +1,55 @@
+import { each } from '#proto/async/each.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Repository } from '#proto/oci/names.ts';
+import { passPlanned } from '#proto/sync/passes.ts';
+import type { RepositoryChanges } from '../context/parent-changes.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import { selectionOf } from '../select/patterns.ts';
+import { type Survey, surveyRepository } from './survey.ts';
+
+/** Max tags that a pass compares, over all repositories: their actions are held in memory until it ends. */
+const MAX_TAGS = 1_000_000;
+/** Max repositories compared in parallel. */
+const MAX_PARALLEL = 4;
+
+/** For a repository with local changes only. */
+const NO_CHANGES: RepositoryChanges = { tags: new Map(), around: new Set() };
+
+/**
+ * Surveys each repository. One that can't be compared, or exceeds the limit of the pass, is recorded as a failure and
+ * does not block the others.
+ */
+export async function compare(
+  context: PassContext,
+  repositories: readonly Repository[],
+  maxTags = MAX_TAGS,
+): Promise<Survey[]> {
+  const { bus, announcement, pass, configuration, passRequest, parentChanges, stats, signal } = context;
+  const surveys: Survey[] = [];
+  let tags = 0;
+  await each(repositories, MAX_PARALLEL, async (repository) => {
+    const selected = selectionOf(configuration.repositories, repository);
+    if (!selected) return;
+    try {
+      const candidates =
+        passRequest.scope?.get(repository) ??
+        (parentChanges && (parentChanges.get(repository) ?? NO_CHANGES));
+      const result = await surveyRepository(context, repository, selected, candidates);
+      // Only compared tags count, so that smaller repositories still fit in after a large one.
+      if (tags + result.tags > maxTags) {
+        throw new Fault('too-large', `a pass compares ${maxTags} tags at most: select fewer repositories`);
+      }
+      tags += result.tags;
+      surveys.push(result);
+    } catch (error) {
+      signal.throwIfAborted();
+      stats.fail({ repository }, error);
+    }
+  });
+  surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));
+  const actions = surveys.reduce((sum, survey) => sum + survey.actions.length, 0);
+  if (actions > 0 || announcement.announced) {
+    bus.publish(passPlanned, { pass, repositories: surveys.length, tags, actions });
+  }
+  return surveys;
+}

@@ -1,0 +1,81 @@
+import { each } from '#proto/async/each.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import { placeholder } from '../context/placeholder.ts';
+import { subjectOfTag } from '../select/referrer-filter.ts';
+import { selectedTags } from '../select/tag-filter.ts';
+
+/** Max requests to the parent in parallel. */
+const MAX_PARALLEL = 8;
+
+/** Targets of the parent's tags. Each tag is resolved once. */
+export class ParentTags {
+  readonly targets = new Map<Tag, Digest>();
+  readonly placeholders = new Set<Tag>();
+  /** Tags whose target is known, or known to be missing. */
+  readonly resolved = new Set<Tag>();
+  readonly #context: Pick<PassContext, 'parent' | 'signal'>;
+  readonly #repository: Repository;
+
+  constructor(context: Pick<PassContext, 'parent' | 'signal'>, repository: Repository) {
+    this.#context = context;
+    this.#repository = repository;
+  }
+
+  addReported(tags: ReadonlyMap<Tag, Digest | null>): void {
+    for (const [tag, digest] of tags) this.#add(tag, digest ?? undefined);
+  }
+
+  async resolve(tags: Iterable<Tag>): Promise<void> {
+    const { parent, signal } = this.#context;
+    const fresh = [...new Set(tags)].filter((tag) => !this.resolved.has(tag));
+    await each(fresh, MAX_PARALLEL, async (tag) => {
+      const digest = await parent.resolve(this.#repository, tag, signal);
+      this.#add(tag, digest);
+    });
+  }
+
+  #add(tag: Tag, digest: Digest | undefined): void {
+    this.resolved.add(tag);
+    if (digest === placeholder(this.#repository, tag).digest) this.placeholders.add(tag);
+    else if (digest) this.targets.set(tag, digest);
+  }
+}
+
+/**
+ * The parent's tags that the selection covers, resolved. A tag about a manifest (`subjectOfTag`) is selected with it:
+ * the tag of a signature with the image, and the tag of the signature's own signature with the signature.
+ */
+export async function resolveWantedTags(
+  parentTags: ParentTags,
+  listed: readonly Tag[],
+  layer: ReadonlyMap<Tag, Digest>,
+  { tags: filter, referrers }: Pick<Configuration['repositories'][number], 'tags' | 'referrers'>,
+): Promise<Set<Tag>> {
+  const about = listed.filter((tag) => subjectOfTag(tag) !== undefined);
+  const wanted = await selectedTags(
+    filter,
+    listed.filter((tag) => subjectOfTag(tag) === undefined),
+  );
+  await parentTags.resolve(wanted);
+  if (referrers === false) return wanted;
+  if (!filter) {
+    await parentTags.resolve(about);
+    return new Set([...wanted, ...about]);
+  }
+  const bySubject = Map.groupBy(about, (tag) => subjectOfTag(tag) as Digest);
+  const followed = new Set<Digest>();
+  for (let subjects = [...layer.values(), ...targetsOf(parentTags, wanted)]; subjects.length > 0; ) {
+    const fresh = new Set(subjects.filter((digest) => !followed.has(digest)));
+    for (const digest of fresh) followed.add(digest);
+    const more = [...fresh].flatMap((digest) => bySubject.get(digest) ?? []);
+    for (const tag of more) wanted.add(tag);
+    await parentTags.resolve(more);
+    subjects = targetsOf(parentTags, more);
+  }
+  return wanted;
+}
+
+const targetsOf = ({ targets }: ParentTags, tags: Iterable<Tag>): Digest[] =>
+  [...tags].flatMap((tag) => targets.get(tag) ?? []);

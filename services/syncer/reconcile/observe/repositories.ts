@@ -1,0 +1,64 @@
+import { listRepositories } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { isRepository, type Repository } from '#proto/oci/names.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { listEntries, readDiffering } from '../context/lists.ts';
+import type { ParentChanges } from '../context/parent-changes.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import type { PassRequest } from '../context/pass-request.ts';
+import { exactNames, needsCatalog } from '../select/patterns.ts';
+
+/**
+ * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the
+ * catalog is unavailable, only repositories that nothing else names are missed.
+ */
+export async function findRepositories({
+  bus,
+  parent,
+  configuration,
+  unsentChanges,
+  stats,
+  signal,
+  passRequest: { scope },
+  parentChanges,
+}: PassContext & { passRequest: PassRequest; parentChanges: ParentChanges | undefined }): Promise<{
+  selected: Repository[];
+  unselected: Repository[];
+}> {
+  const patterns = configuration.repositories.map(({ name }) => name);
+  if (scope) {
+    return {
+      selected: [...scope.keys()].filter((name) => matchesPattern(patterns, name)).sort(),
+      unselected: [],
+    };
+  }
+  if (parentChanges) {
+    const changed = configuration.mode === 'ReadWrite' ? await readDiffering(bus, signal) : [];
+    const all = new Set([...parentChanges.keys(), ...changed, ...unsentChanges.repositories]);
+    const selected = [...all].filter((name) => matchesPattern(patterns, name)).sort();
+    return { selected, unselected: [] };
+  }
+  const names = new Set<Repository>(exactNames(patterns).filter(isRepository));
+  try {
+    if (needsCatalog(patterns)) {
+      for await (const name of parent.repositories(signal))
+        if (matchesPattern(patterns, name)) names.add(name);
+    }
+  } catch (error) {
+    // A parent without a catalog, or one that fails to produce it now, may still have repositories.
+    const answered = error instanceof Fault && error.detail?.status !== undefined;
+    if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
+    stats.fail({}, error);
+  }
+  const unselected: Repository[] = [];
+  const local = listEntries(
+    (page) => bus.call(listRepositories, page, { signal }),
+    (page) => page.repositories,
+    (name) => name,
+  );
+  for await (const name of local) {
+    if (matchesPattern(patterns, name)) names.add(name);
+    else unselected.push(name);
+  }
+  return { selected: [...names].sort(), unselected };
+}

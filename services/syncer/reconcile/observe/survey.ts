@@ -1,0 +1,154 @@
+import { batches } from '#proto/async/batches.ts';
+import { missingManifests } from '#proto/content/manifests.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { readBases, readLocalTags } from '../context/lists.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import { ParentTags, resolveWantedTags } from './parent-tags.ts';
+import {
+  type Candidates,
+  type Coverage,
+  coverageOf,
+  isChanged,
+  type LocalTags,
+  type ObservedParent,
+  planRepository,
+  type TagAction,
+} from './plan-repository.ts';
+
+/**
+ * What a pass has to do: the differences between parent and layer.
+ *
+ * The parent's changes come from its feed (`change-cursor.ts`) or, at an Azure Container Registry, from its metadata
+ * (`acr-change-scan.ts`, `acr-changes.ts`); without either, everything is compared. `repositories.ts` lists the
+ * repositories to look at, and `compare.ts` surveys each. A survey (this file) reads the targets of each tag in the
+ * base, the layer and the parent (`parent-tags.ts`); two pure functions decide: `plan-repository.ts` which tags are
+ * compared, `plan.ts` the action for each. The survey serves `pull/` and `push/` for the rest of the pass. Once the
+ * pass has succeeded, the cursor or the marks are stored.
+ */
+
+export type Selected = Configuration['repositories'][number];
+
+/** Result of comparing one repository: the actions, and the content on which both sides agree. */
+export type Survey = {
+  repository: Repository;
+  selected: Selected;
+  /** Number of tags compared. */
+  tags: number;
+  actions: TagAction[];
+  /** Targets of tags on which both sides agree: they may have new referrers. */
+  settled: Digest[];
+  /** Targets of the parent's tags, as far as they were resolved, at `at` or later; `hasAllTags`: of all its tags. */
+  at: number;
+  parentTargets: ReadonlyMap<Tag, Digest>;
+  hasAllTags: boolean;
+  /** Parent tags that still point at a placeholder left by an interrupted withdrawal. */
+  placeholders: Tag[];
+  /** Lists of referrers that are stored under tags, for parents without the referrers API. */
+  lists: ReadonlySet<Digest>;
+  /** Targets of the layer's tags. */
+  here: ReadonlySet<Digest>;
+};
+
+/** Max digests per request to storage. */
+const PAGE = 1_000;
+
+/**
+ * Compares parent and layer, tag by tag. With a scope, only its tags are compared, and only for changes made here:
+ * whether the parent deleted a tag is decided only with the list of all its tags. Changes that the parent reported are
+ * taken as its state, and compared together with the changes made here.
+ * @param candidates everything if absent
+ * @throws Fault
+ */
+export async function surveyRepository(
+  context: PassContext,
+  repository: Repository,
+  selected: Selected,
+  candidates?: Candidates,
+): Promise<Survey> {
+  const { bus, configuration, unsentChanges, signal } = context;
+  const { mode } = configuration;
+  // The layer is read first: the condition of each action detects changes made here meanwhile.
+  const layer = await readLocalTags(bus, repository, signal);
+  const base = await readBases(bus, repository, signal);
+  const local = { layer, base };
+  const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
+  const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
+  const at = performance.now();
+  const coverage = coverageOf(local, mode, candidates, canFollow);
+  const reported =
+    candidates && 'tags' in candidates && coverage.kind === 'reported' ? candidates : undefined;
+  const parentTags = new ParentTags(context, repository);
+  if (reported) parentTags.addReported(reported.tags);
+  const isPushed = (tag: Tag) => isChanged(local, mode, tag);
+  const parent = await readParent(context, parentTags, {
+    repository,
+    selected,
+    local,
+    coverage,
+    needsAllTags,
+    isPushed,
+  });
+  const unsent = unsentChanges.unsent(repository).filter(({ unknownOrigin }) => !unknownOrigin);
+  const plan = planRepository(
+    { ...local, coverage, parent, needsAllTags, unsent: new Set(unsent.map(({ digest }) => digest)) },
+    { mode, conflict: selected.conflict },
+  );
+  const around = reported ? await filterExisting(context, repository, reported.around) : [];
+  return {
+    repository,
+    selected,
+    ...plan,
+    settled: [...new Set([...plan.settled, ...around])],
+    at,
+    parentTargets: parent.targets,
+    placeholders: [...parent.placeholders],
+    here: new Set(layer.values()),
+  };
+}
+
+type Reading = {
+  repository: Repository;
+  selected: Selected;
+  local: LocalTags;
+  coverage: Coverage;
+  needsAllTags: boolean;
+  /** Whether the tag was changed here, and its target at the parent matters although the selection excludes it. */
+  isPushed: (tag: Tag) => boolean;
+};
+
+/** Lists the parent's tags where that is needed, and resolves those that are compared. */
+async function readParent(
+  { parent, signal }: PassContext,
+  parentTags: ParentTags,
+  { repository, selected, local, coverage, needsAllTags, isPushed }: Reading,
+): Promise<ObservedParent> {
+  const { layer, base } = local;
+  const compared = coverage.kind === 'all' ? undefined : coverage.tags;
+  const listed = !compared || needsAllTags ? await parent.tags(repository, signal) : compared;
+  let wanted = new Set<Tag>();
+  if (compared) await parentTags.resolve(compared);
+  else if (listed) wanted = await resolveWantedTags(parentTags, listed, layer, selected);
+  if (listed) await parentTags.resolve(needsAllTags ? listed : listed.filter(isPushed));
+  // A list may end early: a tag with a base that it lacks is resolved by name before it counts as deleted.
+  const names = new Set(listed);
+  const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
+  if (listed ? !compared : needsAllTags) await parentTags.resolve(unlisted);
+  const { targets, placeholders, resolved } = parentTags;
+  return { targets, placeholders, resolved, listed, wanted };
+}
+
+/** Returns the manifests that the layer's repository has. */
+async function filterExisting(
+  { bus, signal }: PassContext,
+  repository: Repository,
+  digests: ReadonlySet<Digest>,
+): Promise<Digest[]> {
+  const existing: Digest[] = [];
+  for (const batch of batches([...digests], PAGE)) {
+    const missing = await bus.call(missingManifests, { repository, digests: batch }, { signal });
+    const absent = new Set(missing.digests);
+    for (const digest of batch) if (!absent.has(digest)) existing.push(digest);
+  }
+  return existing;
+}

@@ -1,0 +1,264 @@
+import { each } from '#proto/async/each.ts';
+import { putTag } from '#proto/content/manifests.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
+import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import type { TreeLimits } from '../context/tree-budget.ts';
+import { loserTag } from '../observe/plan.ts';
+import type { Survey } from '../observe/survey.ts';
+import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
+import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
+import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
+
+/**
+ * Pull: brings planned content from the parent into the layer.
+ *
+ * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
+ * children. This file loads and pulls them in batches. For each image, `tree.ts` fetches the missing manifests within
+ * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts`
+ * then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before
+ * parents, and moves the tag last. `image-context.ts` describes each blob to the layers below before its image is
+ * complete. `repair-damaged.ts` fetches damaged content again.
+ */
+
+/** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
+export type Image = PullOrder & {
+  tag: Tag | null;
+  digest: Digest;
+  survey: Survey;
+  /** Current target of the tag here. */
+  expect: Digest | undefined;
+  loser: Digest | undefined;
+};
+
+type LoadedImage = Image & { isPartlyHere: boolean; load: Load | undefined; error?: unknown };
+
+/** Max images per batch: their trees are in memory, of up to two batches at a time. */
+const MAX_BATCH = 200;
+/** Estimated size of a descriptor in memory, in bytes. */
+const DESCRIPTOR_BYTES = 300;
+/** Max images of a batch that are loaded, and pulled, in parallel. */
+const MAX_PARALLEL_LOADS = 8;
+const MAX_PARALLEL_PULLS = 8;
+
+/**
+ * Pulls images in order: by priority, then partly present ones first, then by name. Whether an image is partly present
+ * is known once its tree is loaded, so the next batch is loaded while this one is pulled. An image for which there is
+ * not enough memory is deferred to a later batch, whose first image is loaded in any case.
+ */
+export async function pullImages(
+  context: PassContext,
+  images: Image[],
+  { room = new MemoryBudget(), limits }: { room?: MemoryBudget; limits?: TreeLimits } = {},
+): Promise<void> {
+  const sorted = images.toSorted(byName);
+  let at = 0;
+  let waiting: Image[] = [];
+  const next = (): Batch | undefined => {
+    const batch = waiting.splice(0, MAX_BATCH);
+    for (; batch.length < MAX_BATCH && at < sorted.length; at += 1) batch.push(sorted[at] as Image);
+    return batch.length > 0 ? new Batch(context, batch, room, limits) : undefined;
+  };
+  for (let batch = next(); batch; ) {
+    await batch.begin();
+    waiting = [...batch.waiting, ...waiting];
+    const following = next();
+    following?.begin();
+    await batch.pull();
+    batch = following;
+  }
+}
+
+class Batch {
+  /** Images of the batch that were deferred for lack of memory. */
+  readonly waiting: Image[] = [];
+  readonly #context: PassContext;
+  readonly #images: Image[];
+  readonly #room: MemoryBudget;
+  readonly #limits: TreeLimits | undefined;
+  #heldBytes = 0;
+  /** Results by key: content that several tags share is fetched and pulled once. */
+  readonly #cache = new Map<string, Promise<unknown>>();
+  #loads: Promise<LoadedImage[]> | undefined;
+
+  constructor(context: PassContext, images: Image[], room: MemoryBudget, limits: TreeLimits | undefined) {
+    this.#limits = limits;
+    this.#context = {
+      ...context,
+      parent: this.#parent(context.parent),
+      transferJobs: this.#transferJobs(context.transferJobs),
+    };
+    this.#images = images;
+    this.#room = room;
+  }
+
+  begin(): Promise<LoadedImage[]> {
+    this.#loads ??= this.#load();
+    // A rejection is handled by the caller that awaits it, unless the pass ends before.
+    this.#loads.catch(() => {});
+    return this.#loads;
+  }
+
+  async pull(): Promise<void> {
+    const loaded = await this.begin();
+    try {
+      await each(loaded.toSorted(byPartlyHere), MAX_PARALLEL_PULLS, (image) => this.#pullOne(image));
+    } finally {
+      this.#cache.clear();
+      this.#loads = Promise.resolve([]);
+      this.#room.release(this.#heldBytes);
+      this.#heldBytes = 0;
+    }
+  }
+
+  async #load(): Promise<LoadedImage[]> {
+    if (this.#images.length === 0) return [];
+    const { bus, signal } = this.#context;
+    const { ingests } = await bus.call(storageStatus, {}, { signal });
+    const partial = new Set(
+      ingests.flatMap(({ purpose, digest }) => (purpose === 'transfer' && digest ? [digest] : [])),
+    );
+    const loaded: LoadedImage[] = [];
+    await each(this.#images, MAX_PARALLEL_LOADS, async (image) => {
+      try {
+        const { repository, digest, tag } = image;
+        const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
+        const load = await this.#cached(key, () => this.#loadOf(image, partial));
+        loaded.push({ ...image, load, isPartlyHere: load.isPartlyHere });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof OutOfMemoryBudget) this.waiting.push(image);
+        else loaded.push({ ...image, load: undefined, isPartlyHere: false, error });
+      }
+    });
+    return loaded;
+  }
+
+  async #loadOf(image: Image, partial: ReadonlySet<Digest>): Promise<Load> {
+    const { repository, digest, survey, tag } = image;
+    const isFirst = image === this.#images[0];
+    const mayFetch = () => {
+      if (this.#room.isFull && !isFirst) throw new OutOfMemoryBudget();
+    };
+    const context = this.#context;
+    const { unsentChanges, leftOutByParent, oversized } = context;
+    oversized.mustNotBeKnown(repository, digest);
+    const { platforms, referrers } = survey.selected;
+    const agreed =
+      tag === null && referrers !== false ? await readAgreedReferrers(context, repository, digest) : [];
+    const load = await loadImage(
+      context,
+      repository,
+      digest,
+      {
+        platforms,
+        referrers,
+        leftOutByParent,
+        isDeleted: (one) => unsentChanges.isDeleted(repository, one),
+        isList: survey.lists.has(digest),
+      },
+      partial,
+      { mayFetch, limits: this.#limits },
+    ).catch((error) => {
+      oversized.note(repository, digest, error);
+      throw error;
+    });
+    context.stats.dropped += await pruneReferrers(context, repository, digest, agreed, survey.here);
+    return load;
+  }
+
+  async #pullOne(image: LoadedImage): Promise<void> {
+    const { bus, pass, stats, signal } = this.#context;
+    const { repository, tag, digest, load } = image;
+    try {
+      if (!load) throw image.error;
+      if (await this.#pullImage(image, load)) stats.taken += 1;
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
+      if (!failure) return;
+      const { code, reason } = failure;
+      bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });
+    }
+  }
+
+  async #pullImage({ repository, tag, digest, expect, loser }: LoadedImage, load: Load): Promise<boolean> {
+    const { bus, pass, layer } = this.#context;
+    const content = () =>
+      this.#cached(`content ${repository}@${digest}`, () =>
+        pullLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
+      );
+    if (tag === null) return pullImage(this.#context, repository, digest, load, content);
+    const conflictTag = loser && loserTag(tag, layer, loser);
+    if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
+    await pullImage(this.#context, repository, digest, load, content, { tag, expect });
+    if (conflictTag) {
+      bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
+    }
+    return true;
+  }
+
+  #tagsOf(repository: Repository, digest: Digest): Tag[] {
+    const same = this.#images.filter((image) => image.repository === repository && image.digest === digest);
+    return same.flatMap(({ tag }) => tag ?? []);
+  }
+
+  /** The parent with a cache of manifests and lists of referrers, for the duration of the batch. */
+  #parent(parent: ParentReader): ParentReader {
+    return {
+      get answers() {
+        return parent.answers;
+      },
+      get hasReferrers() {
+        return parent.hasReferrers;
+      },
+      ping: (signal) => parent.ping(signal),
+      repositories: (signal) => parent.repositories(signal),
+      tags: (repository, signal) => parent.tags(repository, signal),
+      manifest: (repository, reference, signal) =>
+        this.#cached(`manifest ${repository}@${reference}`, async () => {
+          using _ = await this.#room.fetches.take();
+          const fetched = await parent.manifest(repository, reference, signal);
+          // Twice: the bytes, and the parsed manifest.
+          this.#hold(2 * fetched.bytes.length);
+          return fetched;
+        }),
+      referrers: (repository, digest, signal) =>
+        this.#cached(`referrers ${repository}@${digest}`, async () => {
+          const descriptors = await parent.referrers(repository, digest, signal);
+          this.#hold(DESCRIPTOR_BYTES * (descriptors?.length ?? 0));
+          return descriptors;
+        }),
+      resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),
+    };
+  }
+
+  /** Submits no jobs for blobs that were downloaded for another image of the batch. */
+  #transferJobs(transferJobs: PassContext['transferJobs']): PassContext['transferJobs'] {
+    const downloaded = new Set<Digest>();
+    return {
+      upload: (wanted) => transferJobs.upload(wanted),
+      download: async (wanted) => {
+        if (downloaded.has(wanted.digest)) return;
+        await transferJobs.download(wanted);
+        downloaded.add(wanted.digest);
+      },
+    };
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#room.hold(bytes);
+  }
+
+  #cached<T>(key: string, run: () => Promise<T>): Promise<T> {
+    const known = this.#cache.get(key) as Promise<T> | undefined;
+    if (known) return known;
+    const result = run();
+    this.#cache.set(key, result);
+    return result;
+  }
+}

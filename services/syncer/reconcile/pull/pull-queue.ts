@@ -1,0 +1,40 @@
+import type { Digest } from '#proto/oci/names.ts';
+import { readLeftOutManifests } from '../context/lists.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import type { Survey } from '../observe/survey.ts';
+import { isPlatformWanted } from '../select/platforms.ts';
+import type { Image } from './images.ts';
+
+/** Images to pull in a pass: new targets of tags, and manifests here that may lack referrers or wanted children. */
+export async function buildPullQueue(context: PassContext, surveys: Survey[]): Promise<Image[]> {
+  const images: Image[] = [];
+  for (const survey of surveys) {
+    const { repository, selected, actions } = survey;
+    const common = { survey, repository, priority: selected.priority };
+    for (const { tag, views, action } of actions) {
+      const { kind, digest, loser } = action;
+      if (kind !== 'take' || !digest) continue;
+      context.unsentChanges.stays(repository, digest);
+      images.push({ ...common, tag, digest, expect: views.layer, loser });
+    }
+    for (const digest of await findRoots(context, survey)) {
+      images.push({ ...common, tag: null, digest, expect: undefined, loser: undefined });
+    }
+  }
+  return images;
+}
+
+/** Manifests here that may lack referrers, or children that are wanted now. */
+async function findRoots(
+  context: PassContext,
+  { repository, selected, settled }: Survey,
+): Promise<Set<Digest>> {
+  const { bus, signal, leftOutByParent, passRequest, parent } = context;
+  if (passRequest.scope) return new Set();
+  const referrers = parent.hasReferrers && selected.referrers !== false;
+  const digests = new Set(referrers || passRequest.full ? settled : []);
+  for (const { digest, platform, index } of await readLeftOutManifests(bus, repository, signal)) {
+    if (!leftOutByParent.has(digest) && isPlatformWanted([platform], selected.platforms)) digests.add(index);
+  }
+  return digests;
+}

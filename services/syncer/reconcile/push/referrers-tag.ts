@@ -1,0 +1,89 @@
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Descriptor, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { PassContext } from '../context/pass-context.ts';
+
+/** Max attempts to write the list, if another client changes it meanwhile. */
+const MAX_ATTEMPTS = 5;
+
+/** Tag of a subject's list of referrers (distribution-spec 1.1, "Referrers Tag Schema"). */
+export const referrersTag = (subject: Digest): string => subject.replace(':', '-').slice(0, 128);
+
+/**
+ * Adds a manifest to its subject's list of referrers at a parent without the referrers API: an index under a tag
+ * (distribution-spec 1.1, "Pushing Manifests with Subject"). Such a parent has no conditional writes either, so that of
+ * two concurrent updates by different clients one may be lost.
+ */
+export async function noteReferrer(
+  context: PassContext,
+  repository: Repository,
+  subject: Digest,
+  { digest, mediaType, bytes, manifest }: FetchedManifest & { manifest: Manifest },
+): Promise<void> {
+  const { artifactType, annotations } = manifest;
+  const entry = {
+    mediaType,
+    digest,
+    size: bytes.length,
+    ...(artifactType && { artifactType }),
+    ...(annotations && { annotations }),
+  };
+  await updateList(context, repository, subject, (listed) =>
+    listed.some((one) => one.digest === digest) ? undefined : [...listed, entry],
+  );
+}
+
+/** Removes a deleted manifest from the list. */
+export async function forgetReferrer(
+  context: PassContext,
+  repository: Repository,
+  subject: Digest,
+  digest: Digest,
+): Promise<void> {
+  await updateList(context, repository, subject, (listed) =>
+    listed.some((one) => one.digest === digest) ? listed.filter((one) => one.digest !== digest) : undefined,
+  );
+}
+
+/** Updates of one list by this process run one at a time: concurrent ones would overwrite each other's entry. */
+const lists = new KeyedLock();
+
+async function updateList(
+  context: PassContext,
+  repository: Repository,
+  subject: Digest,
+  edit: (listed: Descriptor[]) => Descriptor[] | undefined,
+): Promise<void> {
+  await lists.run(`${repository}@${subject}`, () => updateLocked(context, repository, subject, edit));
+}
+
+async function updateLocked(
+  context: PassContext,
+  repository: Repository,
+  subject: Digest,
+  edit: (listed: Descriptor[]) => Descriptor[] | undefined,
+): Promise<void> {
+  const { parent, pushClient, signal } = context;
+  const tag = referrersTag(subject);
+  for (let attempt = 1; ; attempt += 1) {
+    const current = await parent.manifest(repository, tag, signal).catch((error) => {
+      if (Fault.is(error, 'manifest-unknown')) return undefined;
+      throw error;
+    });
+    const listed = current ? parseManifest(current.bytes, current.mediaType).manifests : [];
+    const manifests = edit(listed);
+    if (!manifests) return;
+    const mediaType = mediaTypes.ociIndex;
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+    try {
+      await pushClient.putManifest(repository, tag, { bytes, mediaType }, signal, {
+        expect: current?.digest,
+      });
+      return;
+    } catch (error) {
+      if (!Fault.is(error, 'conflict') || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { Alarm } from './alarm.ts';
+import type { LinkUse } from './link-schedule.ts';
+
+/**
+ * Aborts its signal when the link may no longer be used, also if the clock is set meanwhile. `live`: for a long poll at
+ * the parent. `usable`: for single requests.
+ */
+export class LinkGate implements Disposable {
+  readonly #closed = new AbortController();
+  readonly #alarm: Alarm;
+
+  /** @param link undefined if no parent is configured: the gate is closed */
+  constructor(link: () => LinkUse | undefined, use: 'live' | 'usable') {
+    this.#alarm = new Alarm(() => {
+      const at = link();
+      if (!at?.[use]) this.#closed.abort(new Fault('window-closed', 'the window is closed'));
+      return at?.until;
+    });
+  }
+
+  /** Aborts with a Fault `window-closed`. */
+  get signal(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed.signal.aborted;
+  }
+
+  [Symbol.dispose](): void {
+    this.#alarm[Symbol.dispose]();
+  }
+}

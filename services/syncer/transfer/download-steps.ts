@@ -1,0 +1,190 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fromPromise } from 'xstate';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import {
+  CLAIM_RENEW_MS,
+  type Claim,
+  claimTransfer,
+  commitBlob,
+  discardIngest,
+  releaseClaim,
+  renewClaim,
+} from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import type { Volume } from '#proto/volume/volume.ts';
+import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
+import { ChunkLog } from './chunk-log.ts';
+import { Download, type PartialSource, type WantedBlob } from './download.ts';
+import type { Slots } from './slots.ts';
+import { logged, PATIENCE, withGainedBytes } from './steps.ts';
+import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
+
+export type DownloadStepDeps = {
+  bus: Bus;
+  volume: Volume;
+  parent: () => Promise<PartialSource>;
+  slots: Slots;
+  bandwidth: Bandwidth;
+  /** Id of this process, as the holder of claims. */
+  by: string;
+  log: Log;
+  /** Ends the transfer cleanly: the bytes that arrived are retained and the claim is released. */
+  signal: AbortSignal;
+  /** Called once per attempt, with the bytes that are present already. */
+  started: (present: number) => void;
+  progress: (done: number) => void;
+};
+
+/** The transfer machine with the actors of a download. */
+export const downloadMachine = (deps: DownloadStepDeps) =>
+  transferMachine.provide({
+    actors: {
+      locate: fromPromise(({ input }) => logged(deps, locate(deps, input))),
+      wait: fromPromise(({ input: { until } }) =>
+        sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
+      ),
+    },
+  });
+
+async function locate(deps: DownloadStepDeps, wanted: WantedBlob): Promise<Located> {
+  const { bus, by } = deps;
+  const { repository, digest, size, imageContext } = wanted;
+  const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
+  if (digests.length === 0) return { kind: 'present' };
+  const query = { repository, digest, size, by, ...(imageContext && { part: imageContext }) };
+  try {
+    const { clean, ...claim } = await bus.call(claimTransfer, query, PATIENCE);
+    return { kind: 'claimed', hold: new DownloadHold(deps, wanted, claim, clean) };
+  } catch (error) {
+    if (Fault.is(error, 'exists')) return { kind: 'present' };
+    if (Fault.is(error, 'busy')) return { kind: 'busy' };
+    throw error;
+  }
+}
+
+/** A claim on the blob's ingest. */
+class DownloadHold implements Hold {
+  readonly #deps: DownloadStepDeps;
+  readonly #wanted: WantedBlob;
+  readonly #claim: Claim;
+  readonly #clean: boolean;
+  /** Digest of the blob, if this attempt wrote all of it. */
+  #hashed: Digest | undefined;
+
+  /** @param clean false if the bytes on disk must be verified first */
+  constructor(deps: DownloadStepDeps, wanted: WantedBlob, claim: Claim, clean: boolean) {
+    this.#deps = deps;
+    this.#wanted = wanted;
+    this.#claim = claim;
+    this.#clean = clean;
+  }
+
+  async move(): Promise<void> {
+    const fetching = downloadBlob(this.#deps, this.#wanted, this.#claim, this.#clean);
+    this.#hashed = await logged(this.#deps, fetching);
+  }
+
+  commit(): Promise<void> {
+    return logged(this.#deps, commit(this.#deps, this.#wanted, this.#claim, this.#hashed));
+  }
+
+  async release(): Promise<void> {
+    await this.#deps.bus.call(releaseClaim, keyOf(this.#claim));
+  }
+}
+
+/** @returns the digest, if this attempt wrote all of the blob */
+async function downloadBlob(
+  deps: DownloadStepDeps,
+  wanted: WantedBlob,
+  claim: Claim,
+  clean: boolean,
+): Promise<Digest | undefined> {
+  return renewing(deps, claim, async (signal) => {
+    await using file = await deps.volume.openIngest(claim);
+    await using log = await ChunkLog.open(await deps.volume.openLog(claim));
+    if (!clean) await log.verify(file);
+    deps.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
+    const { slots, bandwidth, progress } = deps;
+    const download = new Download(wanted, {
+      parent: await deps.parent(),
+      file,
+      log,
+      slots,
+      bandwidth,
+      signal,
+      progress,
+    });
+    try {
+      return await download.run();
+    } catch (error) {
+      throw withGainedBytes(error, download.gained);
+    }
+  });
+}
+
+async function commit(
+  deps: DownloadStepDeps,
+  wanted: WantedBlob,
+  claim: Claim,
+  hashed: Digest | undefined,
+): Promise<void> {
+  const { digest, size } = wanted;
+  await renewing(deps, claim, async (signal) => {
+    try {
+      const query = { ...keyOf(claim), digest, size, ...(hashed && { hashed }) };
+      await deps.bus.call(commitBlob, query, { ...PATIENCE, signal });
+    } catch (error) {
+      if (Fault.is(error, 'digest-invalid', 'size-invalid'))
+        await explainMismatch(deps, wanted, claim, error);
+      throw error;
+    }
+  });
+}
+
+/**
+ * The content does not match its digest or size. If the disk lost bytes, only those are fetched again. Otherwise the
+ * parent sent wrong bytes; it is unknown which ones, so the ingest is discarded.
+ * @throws Fault `unavailable` or `parent-invalid`, always
+ */
+async function explainMismatch(
+  { bus, volume }: DownloadStepDeps,
+  { digest }: WantedBlob,
+  claim: Claim,
+  cause: Fault,
+): Promise<never> {
+  await using file = await volume.openIngest(claim);
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  const lost = await log.verify(file);
+  if (lost > 0) {
+    throw new Fault('unavailable', `the data volume lost ${lost} bytes of ${digest}`, { cause });
+  }
+  await bus.call(discardIngest, keyOf(claim), PATIENCE);
+  throw new Fault('parent-invalid', `the parent sent content that is not ${digest}: ${cause.message}`, {
+    cause,
+  });
+}
+
+/** Renews the claim while `task` runs. If the claim is lost, the task's signal aborts with `claim-lost`. */
+async function renewing<T>(
+  { bus, signal }: DownloadStepDeps,
+  claim: Claim,
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lost = new AbortController();
+  const renew = () =>
+    bus.call(renewClaim, keyOf(claim)).catch((error) => {
+      // No answer is not a loss: this process has the claim until storage says otherwise.
+      if (Fault.is(error, 'claim-lost')) lost.abort(error);
+    });
+  const timer = setInterval(renew, CLAIM_RENEW_MS);
+  try {
+    return await task(AbortSignal.any([signal, lost.signal]));
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+const keyOf = ({ id, claim }: Claim) => ({ id, claim });

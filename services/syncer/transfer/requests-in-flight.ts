@@ -1,0 +1,51 @@
+/** Max silence of a connection at the end of a blob, in ms. */
+const MAX_SILENT_MS = 5_000;
+/** The same in multiples of the time to the first byte. The longer one applies. */
+const MAX_SILENT_ANSWERS = 4;
+
+export type RequestInFlight = Disposable & {
+  /** Aborts with the transfer, or when the remaining bytes are requested on another connection. */
+  signal: AbortSignal;
+  /** Whether it was aborted for being silent. */
+  readonly isSuperseded: boolean;
+  /** Records that bytes arrived. */
+  onBytes(): void;
+};
+
+/**
+ * The active requests of one transfer. When nothing else is left to request, the transfer would wait for a connection
+ * that lost packets as long as TCP does: its remaining bytes arrive sooner over another one.
+ */
+export class RequestsInFlight {
+  readonly #requests = new Set<{ lastByteAt: number; abort: AbortController }>();
+  readonly #now: () => number;
+  /** Factor on the max silence. Doubles each time that it is exceeded, for a link that is down. */
+  #patience = 1;
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  begin(signal: AbortSignal): RequestInFlight {
+    const request = { lastByteAt: this.#now(), abort: new AbortController() };
+    this.#requests.add(request);
+    return {
+      signal: AbortSignal.any([signal, request.abort.signal]),
+      get isSuperseded() {
+        return request.abort.signal.aborted;
+      },
+      onBytes: () => {
+        request.lastByteAt = this.#now();
+      },
+      [Symbol.dispose]: () => this.#requests.delete(request),
+    };
+  }
+
+  /** Aborts the requests that are silent for too long. */
+  abortStalled(firstByteMs = 0): void {
+    const maxMs = Math.max(MAX_SILENT_MS, MAX_SILENT_ANSWERS * firstByteMs) * this.#patience;
+    const silent = [...this.#requests].filter(({ lastByteAt }) => this.#now() - lastByteAt >= maxMs);
+    if (silent.length > 0) this.#patience *= 2;
+    for (const { abort } of silent) abort.abort();
+  }
+}

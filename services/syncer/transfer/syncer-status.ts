@@ -1,0 +1,102 @@
+import { hostname } from 'node:os';
+import type { Log } from '#proto/bus/bus.ts';
+import type { StateWriter } from '#proto/bus/roles.ts';
+import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
+import type { TransferJob } from '#proto/sync/transfers.ts';
+
+/** Max delay from a change to its publication, in ms. Changes within it are published together. */
+const DELAY_MS = 1_000;
+
+type Blob = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'direction'>;
+type Transfer = SyncerStatus['transfers'][number];
+export type ActiveTransfer = Disposable & {
+  /** `done` bytes are at the far end. */
+  reached(done: number): void;
+  /** The transfer waits until then, in ms since 1970. */
+  waits(until: number): void;
+};
+
+/** Takes note of active transfers. */
+export interface TransferRecorder {
+  begin(blob: Blob): ActiveTransfer;
+}
+
+/** The active transfers of this process, published as its entry of the state `syncerStatus`. */
+export class SyncerActivity implements TransferRecorder, AsyncDisposable {
+  readonly #bus: StateWriter;
+  readonly #instance: string;
+  readonly #log: Log;
+  readonly #transfers = new Set<Transfer>();
+  #coordinates = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** When the next publication is due. */
+  #due = 0;
+  #publishing: Promise<void> = Promise.resolve();
+
+  constructor(bus: StateWriter, instance: string, log: Log) {
+    this.#bus = bus;
+    this.#instance = instance;
+    this.#log = log;
+    this.#publishIn(0);
+  }
+
+  /** Records whether this process is the coordinator. */
+  coordinates(isCoordinator: boolean): void {
+    this.#coordinates = isCoordinator;
+    this.#publishIn(DELAY_MS);
+  }
+
+  /** Adds an active transfer, until the result is disposed of. */
+  begin({ repository, digest, size, direction }: Blob): ActiveTransfer {
+    const transfer: Transfer = { repository, digest, size, direction };
+    this.#transfers.add(transfer);
+    this.#publishIn(DELAY_MS);
+    return {
+      reached: (done) => {
+        transfer.done = done;
+        delete transfer.waits;
+        this.#publishIn(DELAY_MS);
+      },
+      waits: (until) => {
+        transfer.waits = until;
+        this.#publishIn(DELAY_MS);
+      },
+      [Symbol.dispose]: () => {
+        this.#transfers.delete(transfer);
+        this.#publishIn(DELAY_MS);
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#due = Number.NEGATIVE_INFINITY;
+    await this.#publishing;
+    await this.#bus.remove(syncerStatus, this.#instance).catch(() => {});
+  }
+
+  /** Publishes after `ms`, or earlier if an earlier publication is due. */
+  #publishIn(ms: number): void {
+    const due = performance.now() + ms;
+    if (this.#timer && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => this.#publish(), ms).unref();
+  }
+
+  #publish(): void {
+    this.#timer = undefined;
+    this.#publishIn(HEARTBEAT_MS);
+    const status: SyncerStatus = {
+      instance: this.#instance,
+      host: hostname(),
+      pid: process.pid,
+      coordinates: this.#coordinates,
+      count: this.#transfers.size,
+      transfers: [...this.#transfers].slice(0, MAX_ACTIVE_TRANSFERS),
+    };
+    this.#publishing = this.#bus
+      .put(syncerStatus, this.#instance, status)
+      .catch((err) => this.#log.debug({ err }, 'failed to write the syncer status'));
+  }
+}

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { tagMoved } from '#proto/content/content-events.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { reportPath } from '#proto/status/layers-below.ts';
+import { sinceOf } from '../../../cli/commands/events.ts';
+import { eventText, gapText, isOf } from '../../../cli/text/event-text.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { pushImage } from '../../support/registry/image.ts';
+import { program, runCommand, startCommand } from '../../support/terrace.ts';
+
+let layer: TestLayer;
+before(async () => {
+  layer = await testLayer({ compact: true, name: 'line-7' });
+});
+after(() => layer?.stop());
+
+const push = async (tag: string) => {
+  const { digest } = await pushImage(layer.host, 'app', tag);
+  await layer.event(tagMoved, (moved) => moved.tag === tag);
+  return digest;
+};
+
+test('events are printed as lines or as CloudEvents', async () => {
+  const digest = await push('v1');
+  const { stdout, code } = await runCommand('events', '--data', layer.data, '--type', 'tag');
+  assert.equal(code, 0);
+  assert.match(stdout, /^\S+Z {2} *\d+ {2}line-7 {2}tag\.moved {2}app:v1@sha256:[0-9a-f]{12}\n$/);
+  const json = await runCommand('events', '--data', layer.data, '--type', 'tag.moved', '--json');
+  const event = JSON.parse(json.stdout);
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  assert.deepEqual(event.data, { repository: 'app', tag: 'v1', digest, mediaType });
+  assert.equal(event.specversion, '1.0');
+  assert.equal(event.type, 'terrace.tag.moved');
+  assert.equal(event.layer, 'line-7');
+  const since = await runCommand('events', '--data', layer.data, '--since', event.sequence, '--json');
+  assert.equal(JSON.parse(since.stdout.split('\n')[0] as string).id, event.id);
+});
+
+test('--follow prints new events', async () => {
+  await using following = startCommand(
+    'events',
+    '--data',
+    layer.data,
+    '--follow',
+    '--since',
+    '10m',
+    '--type',
+    'tag',
+  );
+  await push('followed');
+  await following.untilOutput(/app:followed/);
+  following.child.kill('SIGINT');
+  assert.equal(await following.exited(), 0);
+});
+
+test('a closed output ends the command silently, an output that is full with the reason', async () => {
+  const { stdout, stderr } = spawnSync(
+    'bash',
+    ['-c', `"${program}" events --json --data "${layer.data}" | true; echo "\${PIPESTATUS[0]}"`],
+    { encoding: 'utf8' },
+  );
+  assert.deepEqual([stdout, stderr], ['0\n', '']);
+  const full = spawnSync('bash', ['-c', `"${program}" events --json --data "${layer.data}" > /dev/full`], {
+    encoding: 'utf8',
+  });
+  assert.equal(full.status, 1);
+  assert.match(full.stderr, /^terrace: the output can't be written \(ENOSPC\): [^\n]+\n$/);
+});
+
+test('--since takes a sequence number, an age or a date', () => {
+  const now = Date.UTC(2030, 0, 2);
+  assert.equal(sinceOf('17', undefined, now), 17);
+  assert.deepEqual(sinceOf('2h', undefined, now), new Date(now - 7_200_000));
+  assert.deepEqual(sinceOf('1d', undefined, now), new Date(now - 86_400_000));
+  assert.deepEqual(sinceOf('2029-05-01T12:00Z'), new Date(Date.UTC(2029, 4, 1, 12)));
+  for (const invalid of ['', '2x', 'h', '-1', 'yesterday', '2029-13-01'])
+    assert.throws(() => sinceOf(invalid), /write an age/);
+});
+
+test('a line has the type, the subject and the progress of an event', () => {
+  const event = (type: string, data: object): Envelope => ({
+    specversion: '1.0',
+    id: 'a-1',
+    source: '/layers/line-7/syncer-1',
+    type: `terrace.${type}`,
+    time: '2030-01-01T00:00:00.000Z',
+    data,
+  });
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const moving = event('transfer.progressed', {
+    repository: 'app',
+    digest,
+    done: 5_000_000,
+    size: 20_000_000,
+    rate: 250_000,
+    direction: 'down',
+    pass: 'x',
+  });
+  assert.equal(
+    eventText(12, moving),
+    '2030-01-01T00:00:00.000Z      12  line-7  transfer.progressed  app@sha256:abababababab  5.0 MB of 20.0 MB  250 kB/s  direction=down',
+  );
+  assert.ok(isOf(moving, 'transfer') && isOf(moving, 'transfer.progressed') && !isOf(moving, 'trans'));
+  assert.equal(gapText({ from: 3, to: 3, reason: 'expired' }), 'event 3 was deleted');
+  assert.equal(
+    gapText({ from: 3, reason: 'lost' }),
+    'events from 3 on are lost: the event store was replaced',
+  );
+});
+
+test('events of layers below are printed with the path to the layer, and selected by its name', async () => {
+  const below: Envelope = {
+    specversion: '1.0',
+    id: 'storage-1',
+    source: '/layers/cell-1/storage',
+    type: 'terrace.tag.moved',
+    time: '2030-01-01T00:00:00.000Z',
+    layer: 'cell-1',
+    data: { repository: 'app', tag: 'below', digest: `sha256:${'ab'.repeat(32)}` },
+  };
+  const report = { made: 'm', after: 0, events: [{ sequence: 1, event: below }] };
+  const answer = await fetch(`${layer.url}${reportPath('line')}`, {
+    method: 'POST',
+    body: JSON.stringify(report),
+  });
+  assert.equal(answer.status, 200);
+  const { stdout } = await runCommand('events', '--data', layer.data, '--layer', 'cell-1');
+  assert.match(stdout, /^\S+Z {2} *\d+ {2}line\/cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
+});

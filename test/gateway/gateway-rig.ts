@@ -1,0 +1,160 @@
+import { equal } from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Mode } from '#proto/oci/mode.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
+import { buildApp, closeApp } from '../../services/gateway/app.ts';
+import type { Gateway, RouteTimes } from '../../services/gateway/routes/resource.ts';
+import { TestBus } from '../support/bus.ts';
+import { patience } from '../support/until.ts';
+
+const SERVICES = join(import.meta.dirname, '../../services');
+
+/** A nats-server and a storage process with temporary folders, and a gateway in this process on a free port. */
+export class GatewayRig implements AsyncDisposable {
+  readonly testBus: TestBus;
+  readonly data: string;
+  bus!: Bus;
+  app!: FastifyInstance;
+  gateway!: Gateway;
+  port = 0;
+  mode: Mode | undefined = 'ReadWrite';
+  configuration: Configuration | undefined;
+  /** Entries of the gateway's log. */
+  readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
+  #storage: ChildProcess | undefined;
+
+  static async start(times: Partial<RouteTimes> = {}): Promise<GatewayRig> {
+    const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
+    const layer = new GatewayRig(testBus, data);
+    layer.bus = await testBus.connect('gateway');
+    await layer.storageUp();
+    const { app, gateway } = buildApp({
+      bus: layer.bus,
+      volume: new Volume(data),
+      instance: 'gateway-test',
+      mode: () => layer.mode,
+      configuration: () => layer.configuration,
+      open: true,
+      log: layer.#log(),
+      times,
+    });
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    layer.app = app;
+    layer.gateway = gateway;
+    layer.port = (app.server.address() as { port: number }).port;
+    return layer;
+  }
+
+  private constructor(testBus: TestBus, data: string) {
+    this.testBus = testBus;
+    this.data = data;
+  }
+
+  #log(): Log {
+    const write = (fields: object, message: string) => void this.logged.push({ ...fields, message });
+    return { debug: write, info: write, warn: write, error: write };
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** The environment of a service process of this layer. */
+  env(service: string): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      ...NODE_ENV,
+      TERRACE_DATA: this.data,
+      TERRACE_BUS: this.testBus.url,
+      TERRACE_BUS_PASSWORD: `secret-of-${service}`,
+      TERRACE_LOG: 'error',
+    };
+  }
+
+  spawn(service: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+    return spawn(process.execPath, [...NODE_FLAGS, join(SERVICES, service, 'main.ts')], {
+      // With an IPC channel, as the supervisor starts it.
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      env: { ...this.env(service), ...env },
+    });
+  }
+
+  async storageUp(): Promise<void> {
+    this.#storage = this.spawn('storage');
+    this.#storage.stdout?.pipe(process.stderr);
+    await this.bus.call(missingBlobs, { digests: [] }, { patience: patience() });
+  }
+
+  /** Kills it with SIGKILL. */
+  async storageDown(): Promise<void> {
+    const child = this.#storage;
+    this.#storage = undefined;
+    await kill(child);
+  }
+
+  /** Paths of the gateway's routes, with their parameters. */
+  get routes(): string[] {
+    const stack: string[] = [];
+    const tree = this.app.printRoutes({ commonPrefix: false }).split('\n').filter(Boolean);
+    return tree.map((line) => {
+      const [, indent = '', part = ''] = /^([│ ├└─]*)(\S+)/.exec(line) ?? [];
+      stack.splice(indent.length / 4 - 1);
+      stack.push(part);
+      return stack.join('');
+    });
+  }
+
+  /** Sends a request to this gateway. */
+  fetch(
+    method: string,
+    path: string,
+    init: { headers?: Record<string, string>; body?: string | Uint8Array } = {},
+  ): Promise<Response> {
+    return fetch(new URL(path, this.url), { method, redirect: 'manual', ...init } as RequestInit);
+  }
+
+  /** Pushes a blob in one request. @returns its digest */
+  async blob(repository: string, bytes: Uint8Array | string): Promise<string> {
+    const digest = sha256(bytes);
+    const { status } = await this.fetch('POST', `/v2/${repository}/blobs/uploads/?digest=${digest}`, {
+      body: bytes,
+    });
+    equal(status, 201);
+    return digest;
+  }
+
+  /** Begins an upload. @returns its path */
+  async upload(repository: string): Promise<string> {
+    const response = await this.fetch('POST', `/v2/${repository}/blobs/uploads/`);
+    equal(response.status, 202);
+    return response.headers.get('location') ?? '';
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeApp(this.app, this.gateway);
+    await this.storageDown();
+    await this.testBus[Symbol.asyncDispose]();
+    await rm(this.data, { recursive: true, force: true });
+  }
+}
+
+export async function kill(child: ChildProcess | undefined): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+export const sha256 = (bytes: Uint8Array | string): string =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+export const sha512 = (bytes: Uint8Array | string): string =>
+  `sha512:${createHash('sha512').update(bytes).digest('hex')}`;

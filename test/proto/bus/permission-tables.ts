@@ -1,0 +1,205 @@
+import { inboxOf, type UserName, userNames } from '#proto/contract/users.ts';
+import { buckets } from '#proto/jetstream/streams.ts';
+
+/** The tables of what each user of the bus may do, as the tests expect it. */
+
+/** G gateway, S syncer, T twin-bridge, O operator, M monitor. Storage answers requests and sends none. */
+export const CALLERS: Record<string, string> = {
+  'gateway.alive.get': 'O',
+  'storage.account.declare': 'T',
+  'storage.account.get': 'G',
+  'storage.account.status': 'G',
+  'storage.audit.add': 'GT',
+  'storage.alive.get': 'O',
+  'storage.arriving.list': 'G',
+  'storage.arriving.locate': 'G',
+  'storage.base.differing': 'S',
+  'storage.base.list': 'S',
+  'storage.base.set': 'S',
+  'storage.blob.check': 'GS',
+  'storage.blob.commit': 'GS',
+  'storage.blob.link': 'GS',
+  'storage.blob.locate': 'GS',
+  'storage.blob.missing': 'GS',
+  'storage.blob.repositories': 'GS',
+  'storage.blob.unlink': 'GS',
+  'storage.change.list': 'G',
+  'storage.child.accounts': 'G',
+  'storage.child.activate': 'G',
+  'storage.child.charge': 'G',
+  'storage.child.check': 'G',
+  'storage.child.deactivate': 'TO',
+  'storage.child.list': 'TO',
+  'storage.child.room': 'G',
+  'storage.claim.discard': 'GS',
+  'storage.claim.release': 'GS',
+  'storage.claim.renew': 'GS',
+  'storage.cursor.get': 'S',
+  'storage.cursor.keep': 'S',
+  'storage.damage.list': 'SO',
+  'storage.garbage.collect': 'TO',
+  'storage.history.id': 'GSTOM',
+  'storage.history.last': 'GSTOM',
+  'storage.history.read': 'GSTOM',
+  'storage.history.show': 'GSTOM',
+  'storage.job.count': 'SO',
+  'storage.job.settle': 'S',
+  'storage.job.submit': 'S',
+  'storage.job.take': 'S',
+  'storage.layer.instance': 'GS',
+  'storage.manifest.delete': 'GS',
+  'storage.manifest.get': 'GS',
+  'storage.manifest.left-out': 'GS',
+  'storage.manifest.missing': 'GS',
+  'storage.manifest.put': 'GS',
+  'storage.mark.keep': 'S',
+  'storage.mark.list': 'S',
+  'storage.outgoing.parent': 'S',
+  'storage.outgoing.park': 'S',
+  'storage.outgoing.parked': 'SO',
+  'storage.outgoing.settle': 'S',
+  'storage.outgoing.unpark': 'S',
+  'storage.outgoing.unsent': 'S',
+  'storage.outgoing.withdrawn': 'S',
+  'storage.referrer.list': 'GS',
+  'storage.repository.clean': 'GS',
+  'storage.repository.list': 'GS',
+  'storage.scope.delete': 'O',
+  'storage.scope.get': 'O',
+  'storage.scope.list': 'O',
+  'storage.scope.put': 'O',
+  'storage.scrub.run': 'O',
+  'storage.session.drop': 'S',
+  'storage.session.get': 'S',
+  'storage.session.keep': 'S',
+  'storage.state.configuration.get': 'GSTO',
+  'storage.state.configuration.list': 'GSTO',
+  'storage.state.configuration.put': 'T',
+  'storage.state.configuration.remove': 'T',
+  'storage.state.configuration.swap': 'T',
+  'storage.state.heard.get': 'G',
+  'storage.state.heard.list': 'G',
+  'storage.state.heard.put': 'G',
+  'storage.state.heard.remove': 'G',
+  'storage.state.heard.swap': 'G',
+  'storage.state.layers.get': 'GSTO',
+  'storage.state.layers.list': 'GSTO',
+  'storage.state.layers.put': 'G',
+  'storage.state.layers.remove': 'G',
+  'storage.state.layers.swap': 'G',
+  'storage.state.leases.get': 'SO',
+  'storage.state.leases.list': 'SO',
+  'storage.state.leases.put': 'S',
+  'storage.state.leases.remove': 'S',
+  'storage.state.leases.swap': 'S',
+  'storage.state.link.get': 'STO',
+  'storage.state.link.list': 'STO',
+  'storage.state.link.put': 'S',
+  'storage.state.link.remove': 'S',
+  'storage.state.link.swap': 'S',
+  'storage.state.presence.get': 'GSTO',
+  'storage.state.presence.list': 'GSTO',
+  'storage.state.presence.put': 'G',
+  'storage.state.presence.remove': 'G',
+  'storage.state.presence.swap': 'G',
+  'storage.state.services.get': 'GSTO',
+  'storage.state.services.list': 'O',
+  'storage.state.services.put': 'GST',
+  'storage.state.services.remove': 'GST',
+  'storage.state.services.swap': 'GST',
+  'storage.state.syncers.get': 'STO',
+  'storage.state.syncers.list': 'TO',
+  'storage.state.syncers.put': 'S',
+  'storage.state.syncers.remove': 'S',
+  'storage.state.syncers.swap': 'S',
+  'storage.state.webhooks.get': 'SO',
+  'storage.state.webhooks.list': 'SO',
+  'storage.state.webhooks.put': 'S',
+  'storage.state.webhooks.remove': 'S',
+  'storage.state.webhooks.swap': 'S',
+  'storage.status.get': 'GSTO',
+  'storage.subject.list': 'S',
+  'storage.tag.delete': 'GS',
+  'storage.tag.list': 'GS',
+  'storage.tag.put': 'GS',
+  'storage.term.take': 'S',
+  'storage.token.change': 'O',
+  'storage.token.create': 'O',
+  'storage.token.delete': 'O',
+  'storage.token.get': 'TO',
+  'storage.token.list': 'O',
+  'storage.token.rotate': 'TO',
+  'storage.transfer.claim': 'S',
+  'storage.upload.abort': 'GS',
+  'storage.upload.claim': 'GS',
+  'storage.upload.start': 'GS',
+  'storage.upload.status': 'GS',
+  'storage.webhook.get': 'S',
+  'storage.webhook.keep': 'S',
+  'storage.webhook.retain': 'S',
+  'syncer.alive.get': 'O',
+  'syncer.bandwidth.take': 'S',
+  'syncer.pass.start': 'TO',
+  'twin-bridge.alive.get': 'O',
+  'twin-bridge.status.get': 'O',
+};
+
+export const LETTERS: Record<UserName, string> = {
+  gateway: 'G',
+  storage: '-',
+  syncer: 'S',
+  'twin-bridge': 'T',
+  operator: 'O',
+  monitor: 'M',
+};
+
+/** Users that may publish events, by the first word of the type. Storage stores its own events directly. */
+const EVENT_PUBLISHERS: Record<string, string> = {
+  configuration: 'T',
+  history: 'S',
+  image: 'S',
+  link: 'S',
+  pass: 'S',
+  request: 'G',
+  transfer: 'S',
+  webhook: 'S',
+};
+
+/** A subject in the inbox of each user. */
+export const inboxes = userNames.map((user) => `${inboxOf(user)}.x`);
+
+/** The users whose requests each service answers. */
+const ANSWERS: Partial<Record<UserName, UserName[]>> = {
+  gateway: ['operator'],
+  storage: ['gateway', 'syncer', 'twin-bridge', 'operator', 'monitor'],
+  syncer: ['syncer', 'twin-bridge', 'operator'],
+  'twin-bridge': ['operator'],
+};
+export const mayAnswer = (user: UserName, inbox: string) =>
+  ANSWERS[user]?.some((caller) => inbox === `${inboxOf(caller)}.x`) ?? false;
+
+/** Whether the tables permit a user to publish on a subject. */
+export function mayPublish(user: UserName, subject: string): boolean {
+  const letter = LETTERS[user];
+  if (inboxes.includes(subject)) return mayAnswer(user, subject);
+  const [, appended] = /^storage\.append\.(.*)$/.exec(subject) ?? [];
+  if (appended?.startsWith('below.')) return letter === 'G';
+  if (appended !== undefined && !appended.startsWith('events.')) return false;
+  if (appended !== undefined) return (EVENT_PUBLISHERS[appended.split('.')[1] ?? ''] ?? '').includes(letter);
+  return (CALLERS[subject] ?? '').includes(letter);
+}
+
+/** What each user may subscribe to, besides its own inbox. */
+export const SUBSCRIPTIONS: Record<UserName, string[]> = {
+  gateway: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
+  storage: ['storage.>', '$KV.configuration.>'],
+  syncer: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
+  'twin-bridge': [
+    'twin-bridge.>',
+    'events.>',
+    'below.>',
+    ...Object.keys(buckets).map((bucket) => `$KV.${bucket}.>`),
+  ],
+  operator: ['events.>', 'below.>', ...Object.keys(buckets).map((bucket) => `$KV.${bucket}.>`)],
+  monitor: ['events.>', 'below.>'],
+};

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Schedules } from '../../../services/storage/maintenance/schedules.ts';
+import { quiet } from '../../support/bus.ts';
+import { configurationWith } from '../../support/configuration.ts';
+import { until } from '../../support/until.ts';
+import { type Buses, bytesOf, connectAll, Rig } from '../rig.ts';
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+const EVERY_SECOND = '* * * * * *';
+
+test('garbage collection and scrub run at the schedules of the configuration in force', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.push('app', bytesOf('garbage'));
+  using schedules = new Schedules(rig.storage, quiet);
+  const configuration = configurationWith({ reserve: 1_000, garbageCollection: { grace: 'PT5S' } });
+  schedules.set(configuration);
+  assert.equal((await rig.storage.status()).space.reserve, 1_000);
+  rig.now += 5_000;
+  const { garbageCollection, scrub } = configuration;
+  schedules.set({
+    ...configuration,
+    garbageCollection: { ...garbageCollection, schedule: EVERY_SECOND },
+    scrub: { ...scrub, schedule: EVERY_SECOND },
+  });
+  const count = (type: string) => rig.events.filter(([each]) => each === type).length;
+  await until(() => count('garbage.collected') > 0 && count('scrub.finished') > 0);
+  for (const type of ['garbage.collected', 'scrub.finished']) {
+    const [, data] = rig.events.find(([each]) => each === type) ?? [];
+    assert.equal((data as { account?: string }).account, '_schedule', 'no account requested it');
+  }
+  const audited = await readFile(join(rig.data, 'log/audit.log'), 'utf8');
+  for (const action of ['garbage/collect', 'scrub/run']) {
+    assert.match(audited, new RegExp(`"account":"_schedule","action":"${action}","outcome":"begun"`));
+  }
+  assert.equal((await rig.storage.status()).blobs, 0);
+});

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { REQUEST_BYTES, UNLIMITED } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { ParentArriving } from '../../../../services/syncer/link/parent/arriving.ts';
+import { ChunkLog } from '../../../../services/syncer/transfer/chunk-log.ts';
+import { Download } from '../../../../services/syncer/transfer/download.ts';
+import { Slots } from '../../../../services/syncer/transfer/slots.ts';
+
+const digest = `sha256:${'a'.repeat(64)}` as Digest;
+const { signal } = new AbortController();
+
+/** A test server as a Terrace parent, and a client for it. */
+async function serving(listener: RequestListener, idleMs?: number) {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const link = new ParentLink({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+  return {
+    arriving: new ParentArriving(link, idleMs),
+    [Symbol.asyncDispose]: async () => {
+      await link[Symbol.asyncDispose]();
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+/** A blob of which the parent has more at each request. */
+function growing(content: Buffer, step: number) {
+  const counts = { present: 0, empty: 0, partial: 0 };
+  const listener: RequestListener = ({ headers }: IncomingMessage, response) => {
+    const [, first = 0, last = 0] = (/bytes=(\d+)-(\d+)/.exec(headers.range ?? '') ?? []).map(Number);
+    const end = Math.min(last + 1, counts.present);
+    counts.present += step;
+    if (end <= first) {
+      counts.empty += 1;
+      return response.writeHead(204).end();
+    }
+    counts.partial += 1;
+    const range = `bytes ${first}-${end - 1}/${content.length}`;
+    return response.writeHead(206, { 'content-range': range }).end(content.subarray(first, end));
+  };
+  return { counts, listener };
+}
+
+async function download(content: Buffer, arriving: ParentArriving, bandwidth = UNLIMITED) {
+  const root = await mkdtemp(join(tmpdir(), 'terrace-arriving-'));
+  try {
+    await mkdir(join(root, 'ingest'));
+    const volume = new Volume(root);
+    const claim = { id: 'x', claim: 'x', path: 'ingest', offset: 0 };
+    await using file = await volume.openIngest(claim);
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    const slots = new Slots(3);
+    const blob = { repository: 'app', digest, size: content.length };
+    const deps = { parent: arriving.source(), file, log, slots, bandwidth, signal, progress() {} };
+    await new Download(blob, deps).run();
+    const received = Buffer.alloc(content.length);
+    await file.read(received, 0);
+    assert.ok(received.equals(content), 'the content differs');
+    return slots.gauge.read();
+  } finally {
+    await rm(root, { recursive: true });
+  }
+}
+
+test('bytes that the parent does not have yet are requested again, which does not count as a failure', async () => {
+  const content = randomBytes(3_000_000);
+  const { counts, listener } = growing(content, 250_000);
+  await using parent = await serving(listener);
+  const reading = await download(content, parent.arriving);
+  assert.ok(counts.empty > 0);
+  assert.deepEqual(reading, { bytes: content.length, failures: 0, refusals: 0 });
+});
+
+test('under a limit, bandwidth is taken for the bytes that arrive, not for the bytes requested', async () => {
+  const content = randomBytes(1_000_000);
+  const { counts, listener } = growing(content, 100_000);
+  await using parent = await serving(listener);
+  let taken = 0;
+  const take = async (bytes: number) => {
+    taken += bytes;
+  };
+  await download(content, parent.arriving, { take, maxPieceBytes: undefined });
+  assert.equal(taken, content.length + (counts.empty + counts.partial) * REQUEST_BYTES);
+});
+
+test('an attempt ends when no bytes arrive for long, or the parent no longer receives the blob', async () => {
+  await using idle = await serving((_, response) => response.writeHead(204).end(), 10);
+  await assert.rejects(download(randomBytes(1_000), idle.arriving), { code: 'unavailable' });
+  await using without = await serving((_, response) => response.writeHead(404).end());
+  await assert.rejects(download(randomBytes(1_000), without.arriving), { code: 'blob-unknown' });
+});
+
+test('a parent without a list of arriving blobs is not asked again', async () => {
+  for (const [status, body] of [
+    [404, '{}'],
+    [401, ''],
+    [200, '<html>'],
+    [200, '{"blobs":1}'],
+  ] as const) {
+    let requests = 0;
+    await using parent = await serving(({ url }, response) => {
+      assert.ok(url?.startsWith(ARRIVING_PATH));
+      requests += 1;
+      response.writeHead(status).end(body);
+    });
+    for (let time = 0; time < 2; time += 1) {
+      assert.equal(await parent.arriving.list(undefined, 0, signal), undefined);
+    }
+    assert.equal(requests, 1);
+  }
+  await using busy = await serving((_, response) => response.writeHead(503).end());
+  await assert.rejects(busy.arriving.list(undefined, 0, signal), { code: 'parent-unreachable' });
+});

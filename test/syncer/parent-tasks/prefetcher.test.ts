@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { after, beforeEach, test } from 'node:test';
+import { ARRIVING_PATH, type ArrivingBlob } from '#proto/content/arriving.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
+import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
+import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
+import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
+import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
+import { quiet } from '../../support/bus.ts';
+import { configurationWith } from '../../support/configuration.ts';
+import { patience, until } from '../../support/until.ts';
+
+/** When a prefetch begins and how it ends, below a test parent. */
+
+const layer = await GatewayRig.start();
+after(() => layer[Symbol.asyncDispose]());
+const bus = await layer.testBus.connect('syncer');
+
+/** The arriving blobs that the parent reports, the content that it has, and the requests that wait for a change. */
+const parent = {
+  cursor: 1,
+  blobs: [] as ArrivingBlob[],
+  content: new Map<string, Buffer>(),
+  requests: [] as string[],
+  waiting: new Set<ServerResponse>(),
+  /** Each answer has another cursor. */
+  restless: false,
+  report(...blobs: ArrivingBlob[]): void {
+    this.cursor += 1;
+    this.blobs = blobs;
+    for (const response of this.waiting) this.answer(response);
+    this.waiting.clear();
+  },
+  answer(response: ServerResponse): void {
+    if (this.restless) this.cursor += 1;
+    response.end(JSON.stringify({ cursor: this.cursor.toString(16), blobs: this.blobs }));
+  },
+};
+const server = createServer(({ url = '', headers }, response) => {
+  const { pathname, searchParams } = new URL(url, 'http://parent');
+  parent.requests.push(pathname);
+  if (pathname === ARRIVING_PATH) {
+    const isOther = parent.restless || searchParams.get('after') !== parent.cursor.toString(16);
+    if (isOther) return parent.answer(response);
+    return parent.waiting.add(response);
+  }
+  const content = parent.content.get(pathname.slice(ARRIVING_PATH.length + 1));
+  if (!content) return response.writeHead(404).end();
+  if (content.length === 0) return response.writeHead(204).end();
+  const [, first, last] = (/bytes=(\d+)-(\d+)/.exec(headers.range ?? '') ?? []).map(Number);
+  const range = { 'content-range': `bytes ${first}-${last}/${content.length}` };
+  return response.writeHead(206, range).end(content.subarray(first, Number(last) + 1));
+}).listen(0, '127.0.0.1');
+await once(server, 'listening');
+const link = new ParentLink({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+after(async () => {
+  await link[Symbol.asyncDispose]();
+  server.closeAllConnections();
+  server.close();
+});
+
+let linkUse: LinkUse;
+beforeEach(() => {
+  linkUse = { usable: true, live: true };
+  parent.requests = [];
+  parent.report();
+});
+
+/** @param atParent how much of the content the parent has */
+function blob(repository: string, size = 400_000, atParent: 'all' | 'nothing' | 'unknown' = 'all') {
+  const content = randomBytes(size);
+  const digest = sha256(content);
+  if (atParent !== 'unknown') parent.content.set(digest, atParent === 'all' ? content : Buffer.alloc(0));
+  return { entry: { repository, digest, size, attempt: 'a1' }, content, digest };
+}
+
+function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
+  const arriving = new ParentArriving(link);
+  const settings = {
+    get: () => ({
+      ...configurationWith({ repositories: ['app/*'] }),
+      parent: { url: 'http://parent' },
+    }),
+    clients: async () => ({ arriving }),
+    bandwidth: UNLIMITED as never,
+  };
+  const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
+  const volume = new Volume(layer.data);
+  const activity = { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+  const prefetcher = new Prefetcher({
+    bus,
+    volume,
+    settings,
+    changeCursor,
+    link: () => linkUse,
+    by: 'prefetch',
+    activity,
+    log: quiet,
+    pace,
+  });
+  const end = new AbortController();
+  const ended = prefetcher.run(end.signal);
+  return {
+    prefetcher,
+    [Symbol.asyncDispose]: () => {
+      end.abort(new Error('the test is over'));
+      return ended;
+    },
+  };
+}
+
+const isHere = async (digest: string) => {
+  const { digests } = await bus.call(missingBlobs, { digests: [digest] });
+  return digests.length === 0;
+};
+const holderOf = async (digest: string) => {
+  const { ingests } = await bus.call(storageStatus, {});
+  return ingests.find((ingest) => ingest.digest === digest)?.holder;
+};
+const requestsFor = (digest: string) => parent.requests.filter((path) => path.endsWith(digest)).length;
+
+test('only blobs that are selected, large enough and missing are prefetched', async () => {
+  const [selected, later] = [blob('app/a'), blob('app/b')];
+  const [other, small] = [blob('other'), blob('app/small', 1_000)];
+  await using _following = follow();
+  parent.report(other.entry, small.entry, selected.entry);
+  await until(() => isHere(selected.digest));
+  parent.report(other.entry, small.entry, selected.entry, later.entry);
+  await until(() => isHere(later.digest));
+  assert.deepEqual(
+    [other, small].map(({ digest }) => requestsFor(digest)),
+    [0, 0],
+  );
+  assert.equal(requestsFor(selected.digest), 1);
+});
+
+test('a failed prefetch is retried when the parent reports another attempt', async () => {
+  const selected = blob('app/a', 400_000, 'unknown');
+  await using _following = follow();
+  parent.report(selected.entry);
+  await until(() => requestsFor(selected.digest) > 0);
+  await until(async () => (await holderOf(selected.digest)) === undefined);
+  parent.content.set(selected.digest, selected.content);
+  parent.report({ ...selected.entry, attempt: 'b2' });
+  await until(() => isHere(selected.digest));
+});
+
+test('when the window closes, the long poll ends and the claim is released', async () => {
+  linkUse = { usable: true, live: true, until: Date.now() + patience(750) };
+  const selected = blob('app/a', 400_000, 'nothing');
+  parent.report(selected.entry);
+  await using _following = follow();
+  await until(async () => (await holderOf(selected.digest)) === 'prefetch');
+  await until(() => parent.waiting.size > 0);
+  const closed = once([...parent.waiting][0] as ServerResponse, 'close');
+  linkUse = { usable: false, live: false };
+  await closed;
+  await until(async () => (await holderOf(selected.digest)) === undefined);
+});
+
+test('a new configuration ends the running prefetch and releases its claim', async () => {
+  const selected = blob('app/a', 400_000, 'nothing');
+  await using following = follow();
+  parent.report(selected.entry);
+  await until(async () => (await holderOf(selected.digest)) === 'prefetch');
+  parent.blobs = [];
+  parent.cursor += 1;
+  following.prefetcher.reconfigured();
+  await until(async () => (await holderOf(selected.digest)) === undefined);
+});
+
+test('an idle prefetcher sends no request until it is woken', async () => {
+  const selected = blob('app/a');
+  await using following = follow();
+  const { prefetcher } = following;
+  await until(() => parent.waiting.size > 0);
+  let idleCount = 0;
+  using _listener = prefetcher.onIdle(() => {
+    idleCount += 1;
+  });
+  assert.equal(prefetcher.idle, false);
+  // The long poll ends without arriving blobs.
+  for (const response of parent.waiting) parent.answer(response);
+  parent.waiting.clear();
+  await until(() => prefetcher.idle);
+  assert.equal(idleCount, 1);
+  const { length } = parent.requests;
+  parent.report(selected.entry);
+  assert.equal(parent.requests.length, length);
+  prefetcher.begin();
+  await until(() => isHere(selected.digest));
+});
+
+test('a parent whose cursor changes without new blobs is not polled as fast as it answers', async () => {
+  const contents: string[] = [];
+  const pace = {
+    after: (_tookMs: number, content: string) => {
+      contents.push(content);
+      return content === 'new' ? 0 : 1_000_000;
+    },
+  };
+  parent.restless = true;
+  const selected = blob('app/a');
+  parent.blobs = [selected.entry];
+  await using _following = follow(pace);
+  await until(() => contents.length === 2);
+  await until(() => isHere(selected.digest));
+  parent.restless = false;
+  assert.deepEqual(contents, ['new', 'known']);
+  assert.equal(parent.requests.filter((path) => path === ARRIVING_PATH).length, 2);
+});

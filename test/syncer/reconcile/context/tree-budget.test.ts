@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import { startUpload } from '#proto/content/ingests.ts';
+import { missingManifests, putManifest, putTag } from '#proto/content/manifests.ts';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { imageFailed } from '#proto/sync/passes.ts';
+import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
+import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
+import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
+import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
+import { loadMissingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
+
+const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+const EMPTY = { mediaType: 'application/x', digest: digestOf(Buffer.from('')), size: 0 };
+
+/** A parent in memory. */
+class MemoryParent {
+  readonly manifests = new Map<string, FetchedManifest>();
+  readonly referrersOf = new Map<string, Descriptor[]>();
+  fetched = 0;
+
+  add(mediaType: string, content: object): Descriptor {
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, ...content }));
+    const digest = digestOf(bytes);
+    this.manifests.set(digest, { digest, mediaType, bytes });
+    return { mediaType, digest, size: bytes.length };
+  }
+
+  image(
+    name: string,
+    { padding = 0, layers = 0, subject }: { padding?: number; layers?: number; subject?: Descriptor } = {},
+  ) {
+    return this.add(mediaTypes.ociManifest, {
+      config: EMPTY,
+      layers: Array.from({ length: layers }, () => EMPTY),
+      annotations: { name, padding: 'x'.repeat(padding) },
+      ...(subject && { subject }),
+    });
+  }
+
+  index(manifests: Descriptor[]): Descriptor {
+    return this.add(mediaTypes.ociIndex, { manifests });
+  }
+
+  client = {
+    manifest: async (_: string, reference: string) => {
+      this.fetched += 1;
+      await new Promise(setImmediate);
+      return this.manifests.get(reference) ?? assert.fail(reference);
+    },
+    referrers: async (_: string, digest: string) => this.referrersOf.get(digest),
+    resolve: async () => undefined,
+  };
+}
+
+/** Storage of an empty layer. */
+const bus = {
+  call: async (contract: object, query: { digests?: string[]; tag?: string }) => {
+    if (contract === missingManifests) return { digests: query.digests };
+    if (contract === missingBlobs) return { digests: [] };
+    if (contract === storageStatus) return { ingests: [] };
+    if (contract === startUpload) return { id: 'id', claim: 'claim' };
+    return {};
+  },
+};
+const volume = { openIngest: async () => ({ write: async () => {}, [Symbol.asyncDispose]: async () => {} }) };
+const { signal } = new AbortController();
+const all: TreeSelection = {
+  referrers: true,
+  isDeleted: () => false,
+  leftOutByParent: new Set(),
+  isList: false,
+};
+
+const loadTree = (
+  parent: MemoryParent,
+  root: Descriptor,
+  limits: Partial<TreeLimits> = {},
+  selection: Partial<TreeSelection> = {},
+) => {
+  const deps = { bus, volume, parent: parent.client, signal };
+  return loadMissingTree(
+    deps as unknown as PassContext,
+    'app',
+    root.digest,
+    { ...all, ...selection },
+    {
+      limits: { ...TREE_LIMITS, ...limits },
+    },
+  );
+};
+
+test('an image beyond a limit fails by name, and its fault names the limit', async () => {
+  const parent = new MemoryParent();
+  const children = Array.from({ length: 160 }, (_, at) =>
+    parent.image(`m${at}`, { padding: 10_000, layers: 3 }),
+  );
+  const index = parent.index(children);
+  const named = new RegExp(`^${index.digest} of app .*exceeds the limits`);
+  const rows: [Partial<TreeLimits>, RegExp][] = [
+    [{ bytes: 500_000 }, /more than 500000 bytes of manifests/],
+    [{ manifests: 100 }, /more than 100 manifests/],
+    [{ blobs: 300 }, /more than 300 blobs/],
+    [{ ms: 0 }, /longer than 0 min/],
+  ];
+  for (const [limits, why] of rows) {
+    parent.fetched = 0;
+    const loading = loadTree(parent, index, limits);
+    await assert.rejects(loading, { code: 'too-large', message: named });
+    await assert.rejects(loading, { message: why });
+    assert.ok(parent.fetched < 130, `${parent.fetched} manifests were fetched`);
+  }
+  assert.equal((await loadTree(parent, index)).length, 161);
+});
+
+test('an endless chain of referrers exceeds the limits of an image', async () => {
+  const parent = new MemoryParent();
+  const image = parent.image('image');
+  let subject = image;
+  for (let at = 0; at < 30; at += 1) {
+    const referrer = parent.image(`r${at}`, { subject });
+    parent.referrersOf.set(subject.digest, [referrer]);
+    subject = referrer;
+  }
+  await assert.rejects(loadTree(parent, image, { manifests: 12 }), { code: 'too-large' });
+  await assert.rejects(loadTree(parent, image), { code: 'manifest-invalid', message: /nested too deeply/ });
+});
+
+test('a tree holds only the manifest fields in use, and what it reports to storage is bounded', async () => {
+  const parent = new MemoryParent();
+  const child = {
+    ...parent.image('a', { padding: 100_000 }),
+    platform: { os: 'x'.repeat(100_000), architecture: 'y' },
+  };
+  const [first, second] = await loadTree(parent, parent.index([child]), {}, { platforms: ['linux/amd64'] });
+  assert.equal(second, undefined);
+  assert.deepEqual(first?.leftOut, [{ digest: child.digest, platform: `${'x'.repeat(99)}…` }]);
+  const [image] = await loadTree(parent, child);
+  assert.deepEqual(image?.manifest, {
+    mediaType: mediaTypes.ociManifest,
+    blobs: [{ ...EMPTY, mediaType: '' }],
+    manifests: [],
+  });
+  const many = Array.from({ length: 4_001 }, (_, at) => ({
+    ...EMPTY,
+    digest: `sha256:${String(at).padStart(64, '0')}`,
+    platform: { os: 'linux', architecture: 's390x' },
+  }));
+  await assert.rejects(loadTree(parent, parent.index(many), {}, { platforms: ['linux/amd64'] }), {
+    code: 'too-large',
+    message: /leaves out more than 4000 manifests/,
+  });
+});
+
+/**
+ * Pulls images of one manifest each. @returns the tags in the order in which they moved, the max bytes held, and the
+ * numbers of failed images and of fetched manifests
+ */
+async function pulled(
+  sizes: number[],
+  room: MemoryBudget,
+  oversized = new Oversized(),
+  limits?: TreeLimits,
+): Promise<{ tags: string[]; maxHeld: number; failed: number; fetched: number }> {
+  const parent = new MemoryParent();
+  const tags: string[] = [];
+  let [maxHeld, failed] = [0, 0];
+  const hold = room.hold.bind(room);
+  let held = 0;
+  room.hold = (bytes) => {
+    hold(bytes);
+    held += bytes;
+    maxHeld = Math.max(maxHeld, held);
+  };
+  const release = room.release.bind(room);
+  room.release = (bytes) => {
+    release(bytes);
+    held -= bytes;
+  };
+  const survey = { selected: {}, lists: new Set(), here: new Set() };
+  const images = sizes.map((padding, at) => {
+    const tag = `t${String(at).padStart(4, '0')}`;
+    return {
+      tag,
+      digest: parent.image(tag, { padding }).digest,
+      repository: 'app',
+      priority: 0,
+      survey,
+    } as unknown as Image;
+  });
+  const deps = {
+    bus: {
+      call: async (contract: object, query: { tag?: string }) => {
+        if (contract === putTag && query.tag) tags.push(query.tag);
+        if (contract === putManifest) await new Promise(setImmediate);
+        return bus.call(contract, query);
+      },
+      publish: (event: object) => {
+        if (event === imageFailed) failed += 1;
+      },
+    },
+    volume,
+    parent: parent.client,
+    signal,
+    transferJobs: { download: async () => {} },
+    unsentChanges: { isDeleted: () => false },
+    leftOutByParent: new Set(),
+    oversized,
+    stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
+    pass: 'p',
+    by: 'b',
+    layer: 'l',
+  };
+  await pullImages(deps as unknown as PassContext, images, { room, ...(limits && { limits }) });
+  assert.equal(held, 0);
+  return { tags, maxHeld, failed, fetched: parent.fetched };
+}
+
+test('images beyond the memory budget wait for those before them, and all are pulled', async () => {
+  const sizes = Array.from({ length: 450 }, () => 50_000);
+  const { tags, maxHeld, failed } = await pulled(sizes, new MemoryBudget(1_000_000));
+  assert.equal(failed, 0);
+  assert.deepEqual(
+    tags.toSorted(),
+    Array.from(sizes, (_, at) => `t${String(at).padStart(4, '0')}`),
+  );
+  // Manifests in flight when the budget was full are held, too: 16 at most, and the first of a batch.
+  assert.ok(maxHeld < 1_000_000 + 18 * 101_000, `${maxHeld} bytes`);
+});
+
+test('an image larger than the memory budget is pulled', async () => {
+  const { tags, failed } = await pulled([1_000, 900_000, 800_000, 1_000], new MemoryBudget(100_000));
+  assert.equal(failed, 0);
+  assert.deepEqual(tags.toSorted(), ['t0000', 't0001', 't0002', 't0003']);
+});
+
+test('an oversized image is not fetched again by the next pass', async () => {
+  const oversized = new Oversized();
+  const limits = { ...TREE_LIMITS, bytes: 10_000 };
+  const first = await pulled([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  const next = await pulled([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
+  assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
+});

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import { PassStats } from '../../../../services/syncer/reconcile/context/pass-stats.ts';
+import { compare } from '../../../../services/syncer/reconcile/observe/compare.ts';
+import { quiet } from '../../../support/bus.ts';
+
+const digest = `sha256:${'0'.repeat(64)}`;
+
+/** Compares an empty layer with a parent that has these numbers of tags per repository. */
+async function compareWith(tags: Record<string, number>, maxTags: number) {
+  const stats = new PassStats(quiet);
+  const published: object[] = [];
+  const bus = {
+    call: async () => ({ tags: [], bases: [], more: false }),
+    publish: (_event: object, data: object) => void published.push(data),
+  };
+  const parent = {
+    tags: async (repository: string) => Array.from({ length: tags[repository] ?? 0 }, (_, at) => `v${at}`),
+    resolve: async () => digest,
+  };
+  const deps = {
+    bus,
+    parent,
+    unsentChanges: { unsent: () => [], withdrawn: () => [] },
+    signal: new AbortController().signal,
+    announcement: { announced: true },
+    pass: 'p',
+    configuration: { mode: 'ReadOnly', repositories: [{ name: '*' }] },
+    passRequest: { id: 'p', cause: 'schedule' },
+    parentChanges: undefined,
+    stats,
+  };
+  const surveys = await compare(deps as unknown as PassContext, Object.keys(tags), maxTags);
+  return { surveys: surveys.map(({ repository }) => repository), failures: stats.failures, published };
+}
+
+test('repositories beyond the tag limit of a pass fail by name, and smaller ones are still compared', async () => {
+  const { surveys, failures, published } = await compareWith({ a: 6, b: 7, c: 3, d: 2, e: 1 }, 10);
+  assert.deepEqual(surveys, ['a', 'c', 'e']);
+  const reason = 'a pass compares 10 tags at most: select fewer repositories';
+  assert.deepEqual(
+    failures.map(({ repository, code, reason: why }) => [repository, code, why]),
+    [
+      ['b', 'too-large', reason],
+      ['d', 'too-large', reason],
+    ],
+  );
+  assert.deepEqual(published, [{ pass: 'p', repositories: 3, tags: 10, actions: 10 }]);
+});

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  matchedPatterns,
+  unmatchedPatterns,
+} from '../../../../services/syncer/reconcile/select/unmatched.ts';
+
+const patterns = ['*', 'app/*', 'base', 'none/*', 'refused'];
+const surveys = [
+  { repository: 'app/one', tags: 2 },
+  { repository: 'base', tags: 0 },
+];
+
+test('a selection without tags is unmatched, unless a repository of it could not be compared', () => {
+  assert.deepEqual(unmatchedPatterns(patterns, surveys, []), ['base', 'none/*', 'refused']);
+  const refused = { repository: 'refused', code: 'parent-refused', reason: 'the parent answered 403' };
+  assert.deepEqual(unmatchedPatterns(patterns, surveys, [refused]), ['base', 'none/*']);
+  const catalog = { code: 'parent-refused', reason: 'GET /v2/_catalog: the parent answered 401' };
+  assert.deepEqual(unmatchedPatterns(patterns, surveys, [catalog]), []);
+});
+
+test('a selection with tags is matched', () => {
+  assert.deepEqual(matchedPatterns(patterns, surveys), ['*', 'app/*']);
+});

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RequestsInFlight } from '../../../services/syncer/transfer/requests-in-flight.ts';
+
+test('a silent request is aborted, an active one is not, and the next may be silent for longer', () => {
+  let now = 0;
+  const requests = new RequestsInFlight(() => now);
+  const { signal } = new AbortController();
+  const silent = requests.begin(signal);
+  const active = requests.begin(signal);
+  now = 4_900;
+  requests.abortStalled();
+  active.onBytes();
+  assert.equal(silent.isSuperseded, false);
+  now = 5_000;
+  requests.abortStalled();
+  assert.deepEqual([silent.isSuperseded, active.isSuperseded], [true, false]);
+  silent[Symbol.dispose]();
+  active[Symbol.dispose]();
+  const next = requests.begin(signal);
+  now = 14_900;
+  requests.abortStalled();
+  assert.equal(next.isSuperseded, false);
+  now = 15_000;
+  requests.abortStalled();
+  assert.equal(next.isSuperseded, true);
+});
+
+test('on a link with slow answers, requests may be silent for longer', () => {
+  let now = 0;
+  const requests = new RequestsInFlight(() => now);
+  const request = requests.begin(new AbortController().signal);
+  now = 7_000;
+  requests.abortStalled(2_000);
+  assert.equal(request.isSuperseded, false);
+  now = 8_000;
+  requests.abortStalled(2_000);
+  assert.equal(request.isSuperseded, true);
+});
