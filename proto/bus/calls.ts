@@ -77,13 +77,13 @@ export class Calls<M extends { data: Uint8Array }> {
         reject(error as Error);
       };
       const aborted = () => fail(signal?.reason);
-      const silent = (ms: number) =>
-        fail(new Fault('unavailable', `no answer to ${subject} within ${ms} ms`));
+      const silent = (ms: number, detail: Fault['detail'] = {}) =>
+        fail(new Fault('unavailable', `no answer to ${subject} within ${ms} ms`, { detail }));
       let timer = setTimeout(silent, silenceMs, silenceMs);
       const shorten = () => {
         if (silenceMs <= this.#silenceMs) return;
         clearTimeout(timer);
-        timer = setTimeout(silent, this.#silenceMs, this.#silenceMs);
+        timer = setTimeout(silent, this.#silenceMs, this.#silenceMs, { restarted: true });
       };
       signal?.addEventListener('abort', aborted, { once: true });
       this.#pending.set(id, {
@@ -126,8 +126,8 @@ export class Calls<M extends { data: Uint8Array }> {
   }
 
   /**
-   * The responder has restarted: requests that were sent to its predecessor and allow a longer silence fail after the
-   * default one, counted from now.
+   * The responder has restarted: requests that allow a longer silence fail after the default one, counted from now,
+   * with `detail.restarted`. They were sent to its predecessor, or to the new one before it announced its start.
    */
   restarted(): void {
     for (const pending of this.#pending.values()) pending.shorten();

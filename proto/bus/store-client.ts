@@ -1,5 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type Request, unpack } from '../contract/contract.ts';
+import { Fault } from '../contract/fault.ts';
 import type { Archive } from '../jetstream/archive.ts';
 import type { Bucket, Queue, Store } from '../jetstream/store.ts';
 import {
@@ -75,7 +76,15 @@ function queueBy(ask: Call, queue: ConsumerName): Queue {
   };
   return {
     submit: async (bytes) => void (await ask(submitJob, { queue, bytes })),
-    take: async () => (await ask(takeJob, { queue }, { silenceMs: TAKE_MS + TAKE_LATE_MS, late })).taken,
+    take: async () => {
+      try {
+        return (await ask(takeJob, { queue }, { silenceMs: TAKE_MS + TAKE_LATE_MS, late })).taken;
+      } catch (error) {
+        // The request was lost with the process that had it, or that process answers later: see `late`.
+        if (Fault.is(error, 'unavailable') && error.detail?.restarted) return undefined;
+        throw error;
+      }
+    },
     settle: async (token, outcome) => void (await ask(settleJob, { queue, token, outcome })),
     backlog: async () => (await ask(countJobs, { queue })).count,
   };

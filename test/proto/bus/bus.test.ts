@@ -44,6 +44,7 @@ function newRequest(owner = 'storage') {
   return request(`${owner}.blob.ask${serial}`, Text, Text);
 }
 const fault = (code: string) => (error: unknown) => error instanceof Fault && error.code === code;
+const isOfRestart = (error: unknown) => error instanceof Fault && error.detail?.restarted === true;
 
 test('a request is handled once, by one of the processes that serve it', async () => {
   const contract = newRequest();
@@ -112,7 +113,7 @@ test('a request with a long silence limit fails soon after storage restarts', as
   const waiting = caller.call(contract, { text: '' }, { silenceMs: 600 * SILENCE_MS });
   await received.promise;
   storage.publish(storageStarted, {});
-  await assert.rejects(waiting, fault('unavailable'));
+  await assert.rejects(waiting, (error) => fault('unavailable')(error) && isOfRestart(error));
 });
 
 test('a request that no process serves is unavailable once its patience ends', async () => {

@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { storeBy } from '#proto/bus/store-client.ts';
+import { Fault } from '#proto/contract/fault.ts';
+
+/** The queue of a syncer, whose requests fail. */
+const queueFailing = (error: Error) => storeBy(() => Promise.reject(error), 0).queue('down');
+
+test('a request for a job that is unanswered because storage restarts returns none, so that the worker asks again', async () => {
+  const queue = queueFailing(new Fault('unavailable', 'no answer', { detail: { restarted: true } }));
+  assert.equal(await queue.take(), undefined);
+});
+
+test('a request for a job that storage does not answer fails', async () => {
+  const unanswered = new Fault('unavailable', 'no answer');
+  await assert.rejects(queueFailing(unanswered).take(), unanswered);
+});
+
+test('other requests of a queue fail also while storage restarts', async () => {
+  const queue = queueFailing(new Fault('unavailable', 'no answer', { detail: { restarted: true } }));
+  await assert.rejects(queue.submit(new Uint8Array()));
+  await assert.rejects(queue.settle('token', { kind: 'done' }));
+});
