@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { listParked } from '#proto/sync/outgoing.ts';
-import { imageConflict, imageParked, passFinished } from '#proto/sync/passes.ts';
+import { imageConflict, imageParked } from '#proto/sync/passes.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { isTransient, linesOf } from '../../support/proxy/requests.ts';
@@ -35,7 +35,7 @@ before(async () => {
     repositories: ['*', { name: 'wins/*', conflict: 'layer-wins' }],
   });
   // Otherwise, the first pass might push the content of the first test, which counts the changes of its own pass.
-  await layer.event(passFinished);
+  await layer.sync();
 });
 
 beforeEach(() => {

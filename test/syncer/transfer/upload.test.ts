@@ -27,6 +27,8 @@ before(async () => {
     mode: 'ReadWrite',
     env: { TERRACE_STALL_MS: String(patience(1_000)) },
   });
+  // Otherwise, the layer's first pass might push the content of the first test, too.
+  await layer.sync();
 });
 
 after(async () => {

@@ -41,6 +41,8 @@ before(async () => {
   proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
   const parent = { url: proxy.url, username: account.username, passwordFile };
   layer = await testLayer({ parent, mode: 'ReadWrite', env: { TERRACE_STALL_MS: String(patience(1_000)) } });
+  // Otherwise, the layer's first pass might push the content of the first test, too.
+  await layer.sync();
 });
 
 after(async () => {

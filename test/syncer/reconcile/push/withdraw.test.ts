@@ -28,6 +28,8 @@ before(async () => {
   proxy = await startProxy(cloud.url);
   top = await testLayer({ compact: 'hosted' });
   layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite', compact: 'hosted' });
+  // Otherwise, the layer's first pass might push the content of the first test, too.
+  await layer.sync();
 });
 
 after(async () => {
