@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { after, beforeEach, test } from 'node:test';
 import { ARRIVING_PATH, type ArrivingBlob } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
@@ -15,6 +15,7 @@ import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts
 import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
+import { serveHttp } from '../../support/http-server.ts';
 import { patience, until } from '../../support/until.ts';
 
 /** When a prefetch begins and how it ends, below a test parent. */
@@ -43,7 +44,7 @@ const parent = {
     response.end(JSON.stringify({ cursor: this.cursor.toString(16), blobs: this.blobs }));
   },
 };
-const server = createServer(({ url = '', headers }, response) => {
+const server = await serveHttp(({ url = '', headers }, response) => {
   const { pathname, searchParams } = new URL(url, 'http://parent');
   parent.requests.push(pathname);
   if (pathname === ARRIVING_PATH) {
@@ -57,13 +58,11 @@ const server = createServer(({ url = '', headers }, response) => {
   const [, first, last] = (/bytes=(\d+)-(\d+)/.exec(headers.range ?? '') ?? []).map(Number);
   const range = { 'content-range': `bytes ${first}-${last}/${content.length}` };
   return response.writeHead(206, range).end(content.subarray(first, Number(last) + 1));
-}).listen(0, '127.0.0.1');
-await once(server, 'listening');
-const link = new ParentLink({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+});
+const link = new ParentLink({ url: server.url });
 after(async () => {
   await link[Symbol.asyncDispose]();
-  server.closeAllConnections();
-  server.close();
+  await server[Symbol.asyncDispose]();
 });
 
 let linkUse: LinkUse;

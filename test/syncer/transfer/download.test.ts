@@ -9,15 +9,12 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Extent, Extents } from '../../../services/syncer/link/answers/extents.ts';
-import {
-  type Bandwidth,
-  REQUEST_BYTES,
-  UNLIMITED,
-} from '../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import type { BlobAnswer } from '../../../services/syncer/link/parent/parent-registry.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
+import { downloadBlob } from '../../support/download.ts';
 
 const MIB = 1024 * 1024;
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}` as Digest, size: 10 * MIB };
@@ -94,32 +91,6 @@ class RangedParent {
   }
 }
 
-async function download(
-  content: Buffer,
-  parent: RangedParent,
-  slots: Slots,
-  bandwidth: Bandwidth = UNLIMITED,
-) {
-  const root = await mkdtemp(join(tmpdir(), 'terrace-download-'));
-  try {
-    await mkdir(join(root, 'ingest'));
-    const volume = new Volume(root);
-    const claim = { id: 'x', claim: 'x', path: 'ingest', offset: 0 };
-    await using file = await volume.openIngest(claim);
-    await using log = await ChunkLog.open(await volume.openLog(claim));
-    const { signal } = new AbortController();
-    const blob = { ...wanted, size: content.length };
-    const transfer = new Download(blob, { parent, file, log, slots, bandwidth, signal, progress() {} });
-    const hashed = await transfer.run();
-    const stored = Buffer.alloc(content.length);
-    await file.read(stored, 0);
-    assert.ok(stored.equals(content), 'the content differs');
-    return { hashed, gained: transfer.gained };
-  } finally {
-    await rm(root, { recursive: true });
-  }
-}
-
 /** Slots of a link with 200 kB/s per connection, regardless of the speed of this machine. */
 function slow(count: number): Slots {
   const slots = new Slots(count);
@@ -134,7 +105,7 @@ test('several connections fetch each byte of a blob once, with small requests at
   const content = randomBytes(9 * MIB);
   const parent = new RangedParent(content);
   const slots = slow(6);
-  const { gained } = await download(content, parent, slots);
+  const { gained } = await downloadBlob(content, parent, slots);
   assert.equal(gained, content.length);
   assert.equal(bytesOf(parent.requests), content.length);
   assert.equal(new Extents(parent.requests).bytes, content.length);
@@ -147,7 +118,7 @@ test('slots that are added during a download are used at once', async () => {
   const content = randomBytes(8 * MIB);
   const parent = new RangedParent(content);
   const slots = slow(1);
-  const downloading = download(content, parent, slots);
+  const downloading = downloadBlob(content, parent, slots);
   while (parent.requests.length < 2) await new Promise((resolve) => setImmediate(resolve));
   slots.resize(5);
   await downloading;
@@ -163,7 +134,7 @@ test('a request that breaks after some progress is continued from there', async 
       [3, 262_144],
     ]),
   );
-  await download(content, parent, new Slots(3));
+  await downloadBlob(content, parent, new Slots(3));
   const more = bytesOf(parent.requests) - content.length;
   const rest = [1, 3].map((number) => parent.requests[number]!).map(({ start, end }) => end - start);
   assert.equal(more, rest[0]! - 131_072 + rest[1]! - 262_144);
@@ -172,7 +143,7 @@ test('a request that breaks after some progress is continued from there', async 
 
 test('a blob that one request fetches is hashed while it is written', async () => {
   const content = randomBytes(300_000);
-  const { hashed } = await download(content, new RangedParent(content), new Slots(4));
+  const { hashed } = await downloadBlob(content, new RangedParent(content), new Slots(4));
   assert.equal(hashed, `sha256:${createHash('sha256').update(content).digest('hex')}`);
 });
 
@@ -189,7 +160,7 @@ test('under a limit, bandwidth for each byte is taken before its request, in sma
     assert.ok(taken >= bytesOf(parent.requests) + query[3].end - query[3].start);
     return fetchBlob(...query);
   };
-  await download(content, parent, new Slots(4), bandwidth);
+  await downloadBlob(content, parent, new Slots(4), bandwidth);
   assert.equal(taken, content.length + parent.requests.length * REQUEST_BYTES);
   assert.ok(parent.requests.every(({ start, end }) => end - start <= 62_500));
 });
@@ -208,7 +179,7 @@ test('the end of a download does not wait for a silent connection, and no receiv
     };
     return { ...answer, body: { destroy() {}, [Symbol.asyncIterator]: silent } };
   };
-  await download(content, parent, slow(3));
+  await downloadBlob(content, parent, slow(3));
   const [, second] = parent.requests;
   assert.equal(bytesOf(parent.requests), content.length + second!.end - second!.start - 100_000);
 });

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import type { RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { isInNetworkOf, isPublic } from '../../../../services/syncer/link/http/addresses.ts';
@@ -11,6 +9,7 @@ import { Reach } from '../../../../services/syncer/link/http/reach.ts';
 import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
 import { PushClient } from '../../../../services/syncer/link/parent/push-client.ts';
 import { Authority } from '../../../support/certificates.ts';
+import { serveHttp } from '../../../support/http-server.ts';
 
 /** Addresses to which a parent may send a layer: by a redirect, for a token, for an upload. */
 const { signal } = new AbortController();
@@ -23,18 +22,7 @@ async function listening(listener: RequestListener, tls?: { cert: Buffer; key: B
     requests.push({ url: request.url ?? '', authorization: request.headers.authorization });
     listener(request, response);
   };
-  const server = (tls ? createTlsServer(tls, recording) : createServer(recording)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  return {
-    port,
-    requests,
-    url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  return Object.assign(await serveHttp(recording, tls), { requests });
 }
 
 function clients(options: LinkOptions) {

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { ACTIVATION_RETRY, ParentActivation } from '../../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../../support/bus.ts';
+import { serveHttp } from '../../../support/http-server.ts';
 
 /** Activation of a layer at its parent: when it is requested, and the meaning of the answers. */
 
@@ -28,14 +28,12 @@ const taken = {
 async function rig(reply: Reply, username: string | undefined = 'line-1') {
   const requests: { method?: string | undefined; url?: string | undefined; body: string }[] = [];
   const at = { reply, now: since };
-  const server = createServer(async (request, response) => {
+  const server = await serveHttp(async (request, response) => {
     requests.push({ method: request.method, url: request.url, body: await textOf(request) });
     const { status, body } = at.reply;
     response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body ?? {}));
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const link = new ParentLink({ url });
+  });
+  const link = new ParentLink({ url: server.url });
   const activation = new ParentActivation(link, username, () => at.now);
   const warnings: Record<string, unknown>[] = [];
   const log = { ...quiet, warn: (fields: object) => void warnings.push({ ...fields }) };
@@ -48,8 +46,7 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
       activation.confirm({ identity: { instance }, withinMs: 0, skipBackoff: false, ...more }, log, signal),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
-      server.closeAllConnections();
-      server.close();
+      await server[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,35 +1,26 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { ARRIVING_PATH } from '#proto/content/arriving.ts';
-import type { Digest } from '#proto/oci/names.ts';
-import { Volume } from '#proto/volume/volume.ts';
-import { REQUEST_BYTES, UNLIMITED } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { REQUEST_BYTES } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../../services/syncer/link/parent/arriving.ts';
-import { ChunkLog } from '../../../../services/syncer/transfer/chunk-log.ts';
-import { Download } from '../../../../services/syncer/transfer/download.ts';
 import { Slots } from '../../../../services/syncer/transfer/slots.ts';
+import { downloadBlob } from '../../../support/download.ts';
+import { serveHttp } from '../../../support/http-server.ts';
 
-const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const { signal } = new AbortController();
 
 /** A test server as a Terrace parent, and a client for it. */
 async function serving(listener: RequestListener, idleMs?: number) {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const link = new ParentLink({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+  const server = await serveHttp(listener);
+  const link = new ParentLink({ url: server.url });
   return {
     arriving: new ParentArriving(link, idleMs),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
-      server.closeAllConnections();
-      server.close();
+      await server[Symbol.asyncDispose]();
     },
   };
 }
@@ -52,34 +43,14 @@ function growing(content: Buffer, step: number) {
   return { counts, listener };
 }
 
-async function download(content: Buffer, arriving: ParentArriving, bandwidth = UNLIMITED) {
-  const root = await mkdtemp(join(tmpdir(), 'terrace-arriving-'));
-  try {
-    await mkdir(join(root, 'ingest'));
-    const volume = new Volume(root);
-    const claim = { id: 'x', claim: 'x', path: 'ingest', offset: 0 };
-    await using file = await volume.openIngest(claim);
-    await using log = await ChunkLog.open(await volume.openLog(claim));
-    const slots = new Slots(3);
-    const blob = { repository: 'app', digest, size: content.length };
-    const deps = { parent: arriving.source(), file, log, slots, bandwidth, signal, progress() {} };
-    await new Download(blob, deps).run();
-    const received = Buffer.alloc(content.length);
-    await file.read(received, 0);
-    assert.ok(received.equals(content), 'the content differs');
-    return slots.gauge.read();
-  } finally {
-    await rm(root, { recursive: true });
-  }
-}
-
 test('bytes that the parent does not have yet are requested again, which does not count as a failure', async () => {
   const content = randomBytes(3_000_000);
   const { counts, listener } = growing(content, 250_000);
   await using parent = await serving(listener);
-  const reading = await download(content, parent.arriving);
+  const slots = new Slots(3);
+  await downloadBlob(content, parent.arriving.source(), slots);
   assert.ok(counts.empty > 0);
-  assert.deepEqual(reading, { bytes: content.length, failures: 0, refusals: 0 });
+  assert.deepEqual(slots.gauge.read(), { bytes: content.length, failures: 0, refusals: 0 });
 });
 
 test('under a limit, bandwidth is taken for the bytes that arrive, not for the bytes requested', async () => {
@@ -90,15 +61,19 @@ test('under a limit, bandwidth is taken for the bytes that arrive, not for the b
   const take = async (bytes: number) => {
     taken += bytes;
   };
-  await download(content, parent.arriving, { take, maxPieceBytes: undefined });
+  await downloadBlob(content, parent.arriving.source(), new Slots(3), { take, maxPieceBytes: undefined });
   assert.equal(taken, content.length + (counts.empty + counts.partial) * REQUEST_BYTES);
 });
 
 test('an attempt ends when no bytes arrive for long, or the parent no longer receives the blob', async () => {
   await using idle = await serving((_, response) => response.writeHead(204).end(), 10);
-  await assert.rejects(download(randomBytes(1_000), idle.arriving), { code: 'unavailable' });
+  await assert.rejects(downloadBlob(randomBytes(1_000), idle.arriving.source(), new Slots(3)), {
+    code: 'unavailable',
+  });
   await using without = await serving((_, response) => response.writeHead(404).end());
-  await assert.rejects(download(randomBytes(1_000), without.arriving), { code: 'blob-unknown' });
+  await assert.rejects(downloadBlob(randomBytes(1_000), without.arriving.source(), new Slots(3)), {
+    code: 'blob-unknown',
+  });
 });
 
 test('a parent without a list of arriving blobs is not asked again', async () => {

@@ -1,28 +1,25 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { parentPages } from '../../../../services/syncer/link/http/pages.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { ParentCredentials } from '../../../../services/syncer/link/login/credentials.ts';
 import { AcrMetadata } from '../../../../services/syncer/link/parent/acr-metadata.ts';
 import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { serveHttp } from '../../../support/http-server.ts';
 
 /** Answers of a parent are bounded: in bytes, values, depth, entries and pages. */
 const { signal } = new AbortController();
 
 async function serving(listener: RequestListener) {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const link = new ParentLink({ url, login: { username: 'layer', password: 'secret' } });
+  const server = await serveHttp(listener);
+  const link = new ParentLink({ url: server.url, login: { username: 'layer', password: 'secret' } });
   return {
     link,
     parent: new ParentRegistry(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
-      server.closeAllConnections();
-      server.close();
+      await server[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,26 +1,24 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
+import type { RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { serveHttp } from '../../../support/http-server.ts';
 
 const { signal } = new AbortController();
 
 /** A test registry and a client for it. */
 async function serving(listener: RequestListener) {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const server = await serveHttp(listener);
+  const { url } = server;
   const link = new ParentLink({ url, login: { username: 'layer', password: 'secret' } });
   return {
     url,
     parent: new ParentRegistry(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
-      server.closeAllConnections();
-      server.close();
+      await server[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { bodyOf } from '../../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../../services/syncer/link/parent/push-client.ts';
+import { serveHttp } from '../../../support/http-server.ts';
 
 const { signal } = new AbortController();
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -16,15 +15,14 @@ type ReceivedRequest = { method: string; url: string; headers: IncomingMessage['
 /** A test registry that records its requests. */
 async function serving(answer: (request: ReceivedRequest, response: ServerResponse, nth: number) => void) {
   const requests: ReceivedRequest[] = [];
-  const server = createServer(async (request, response) => {
+  const server = await serveHttp(async (request, response) => {
     let body = '';
     for await (const part of request) body += part;
     const { method = '', url = '', headers } = request;
     requests.push({ method, url, headers, body });
     answer({ method, url, headers, body }, response, requests.length);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  const { url } = server;
   const link = new ParentLink({ url });
   return {
     url,
@@ -32,8 +30,7 @@ async function serving(answer: (request: ReceivedRequest, response: ServerRespon
     pushClient: new PushClient(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
-      server.closeAllConnections();
-      server.close();
+      await server[Symbol.asyncDispose]();
     },
   };
 }
