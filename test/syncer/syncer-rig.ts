@@ -2,6 +2,7 @@ import type { Static } from '@sinclair/typebox';
 import { pino } from 'pino';
 import type { Bus } from '#proto/bus/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
@@ -56,6 +57,17 @@ export class SyncerRig implements AsyncDisposable {
       mode: 'ReadWrite',
     });
     await this.#bridge.put(configuration, CONFIGURATION_KEY, { ...defaults, ...fields });
+  }
+
+  /** Replaces the configuration by the one that results from a document with these fields. */
+  async configureWith(fields: Overrides): Promise<void> {
+    await this.#bridge.put(configuration, CONFIGURATION_KEY, configurationWith(fields));
+  }
+
+  /** Requests a pass and waits for its result. */
+  async pass(query: Static<typeof startPass.query> = {}): Promise<PassResult> {
+    const { pass } = await this.requestPass(query);
+    return this.finished((result) => result.pass === pass);
   }
 
   requestPass(query: Static<typeof startPass.query>): Promise<{ pass: string }> {
