@@ -11,8 +11,9 @@ import { Digest } from './names.ts';
  * expressions of tags (tag-glob.ts, tag-regex.ts), the mode of a layer (mode.ts).
  *
  * A manifest (OCI image-spec 1.1, or Docker schema 2) is stored byte for byte, as its digest is that of its bytes.
- * `parseManifest` checks size, media type, JSON and fields, and returns its references: blobs, manifests of an index,
- * and a subject. Storage commits the manifest if these blobs and manifests are in the repository.
+ * `parseManifest` checks what a client pushes: size, media type, JSON and fields. It returns the references: blobs,
+ * manifests of an index, and a subject. Storage commits the manifest if these blobs and manifests are in the repository.
+ * `readManifest` (read-manifest.ts) reads what a registry has stored already, with less strict rules.
  */
 
 /** Max size of a manifest in bytes: registries accept 4 MiB (distribution-spec, "Pushing manifests"). */
@@ -50,7 +51,7 @@ export const Descriptor = Type.Object({
 });
 export type Descriptor = Static<typeof Descriptor>;
 
-const Document = Type.Object({
+export const ManifestDocument = Type.Object({
   schemaVersion: Type.Literal(2),
   mediaType: Type.Optional(Type.String()),
   artifactType: Type.Optional(Type.String()),
@@ -61,11 +62,15 @@ const Document = Type.Object({
   annotations: Type.Optional(Annotations),
 });
 
+export type ManifestDocument = Static<typeof ManifestDocument>;
+
 /** A manifest's references, and its own metadata. */
 export type Manifest = {
   mediaType: string;
-  /** Config and layers, without foreign layers (which have `urls` and need not be in a registry). */
+  /** Config and layers without foreign layers; of an index, the entries that are blobs (as in BuildKit's cache). */
   blobs: Descriptor[];
+  /** Foreign layers, which have `urls` and need not be in a registry. */
+  foreign: Descriptor[];
   /** Manifests of an index. */
   manifests: Descriptor[];
   subject?: Descriptor;
@@ -80,6 +85,12 @@ const MAX_VALUES = 200_000;
 const quote = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 
 const isForeign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(layer.mediaType);
+
+/** Whether an entry of an index is a blob: its media type is neither missing nor that of a manifest or a list of them. */
+const isBlobEntry = ({ mediaType }: Descriptor) =>
+  mediaType !== '' && !/manifest|index|\+prettyjws/i.test(mediaType);
+
+export const isIndexType = (mediaType: string): boolean => indexes.has(mediaType);
 
 /**
  * @param mediaType from the Content-Type
@@ -98,17 +109,10 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): Manifest {
       `media type ${quote(mediaType)} is not supported: send one of ${manifestTypes.join(', ')} as Content-Type`,
     );
   }
-  let json: unknown;
+  const json = jsonOf(bytes);
+  let document: ManifestDocument;
   try {
-    json = parseJson(bytes, { values: MAX_VALUES });
-  } catch (cause) {
-    if (Fault.is(cause))
-      throw new Fault('manifest-invalid', `cannot read the manifest: ${cause.message}`, { cause });
-    throw new Fault('manifest-invalid', 'the manifest is not JSON in UTF-8', { cause });
-  }
-  let document: Static<typeof Document>;
-  try {
-    document = check(Document, withoutNulls(json));
+    document = check(ManifestDocument, withoutNulls(json));
   } catch (cause) {
     throw new Fault('manifest-invalid', `manifest field ${(cause as Error).message}`, { cause });
   }
@@ -127,15 +131,35 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): Manifest {
       `manifest field /${document.config ? 'layers' : 'config'} is missing`,
     );
   }
+  return referencesOf(document, mediaType);
+}
+
+/** @throws Fault `manifest-invalid`, `too-large` */
+export function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return parseJson(bytes, { values: MAX_VALUES });
+  } catch (cause) {
+    if (Fault.is(cause))
+      throw new Fault('manifest-invalid', `cannot read the manifest: ${cause.message}`, { cause });
+    throw new Fault('manifest-invalid', 'the manifest is not JSON in UTF-8', { cause });
+  }
+}
+
+/** The references of a checked document. */
+export function referencesOf(document: ManifestDocument, mediaType: string): Manifest {
+  const { config, layers = [], manifests = [], subject, annotations } = document;
+  const index = indexes.has(mediaType);
   // An empty artifactType counts as absent (distribution-spec 1.1, "Listing Referrers").
-  const artifactType = document.artifactType || (index ? undefined : document.config?.mediaType);
+  const artifactType = document.artifactType || (index ? undefined : config?.mediaType);
+  const content = [...(config ? [config] : []), ...layers.filter((layer) => !isForeign(layer))];
   return {
     mediaType,
-    blobs: index ? [] : [document.config!, ...document.layers!.filter((layer) => !isForeign(layer))],
-    manifests: index ? (document.manifests ?? []) : [],
-    ...(document.subject && { subject: document.subject }),
+    blobs: index ? manifests.filter(isBlobEntry) : content,
+    foreign: index ? [] : layers.filter(isForeign),
+    manifests: index ? manifests.filter((entry) => !isBlobEntry(entry)) : [],
+    ...(subject && { subject }),
     ...(artifactType && { artifactType }),
-    ...(document.annotations && { annotations: document.annotations }),
+    ...(annotations && { annotations }),
   };
 }
 

@@ -5,6 +5,7 @@ import type { ServiceName } from '../contract/users.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
+import { LeftOutSummary } from '../sync/left-out.ts';
 import { Direction } from '../sync/transfers.ts';
 
 /**
@@ -46,10 +47,12 @@ const LinkCode = Type.String({
   minLength: 1,
   maxLength: 64,
   description:
-    'Cause of the state, for programs: a fault code, `pass-abandoned`, `changes-parked` or, of a layer below, `not-heard`.',
+    'Cause of the state, for programs: a fault code, `pass-abandoned`, `changes-parked`, `content-left-out` or, of a layer below, `not-heard`.',
 });
 /** The coordinator that began the last pass did not end it. */
 export const PASS_ABANDONED = 'pass-abandoned';
+/** The layer is online, and lacks content that the parent does not provide. */
+export const CONTENT_LEFT_OUT = 'content-left-out';
 /** The parent refuses changes; everything else succeeded. */
 export const CHANGES_PARKED = 'changes-parked';
 
@@ -72,6 +75,8 @@ export const LinkStatus = Type.Object({
   passes: Type.Optional(Type.Object({ count: Count, last: Instant, announced: Type.Optional(Instant) })),
   /** Selections that match nothing, neither at the parent nor here. */
   unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 50 })),
+  /** What the layer lacks of the images that it has. */
+  leftOut: Type.Optional(LeftOutSummary),
   /** If a window is configured: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
   /** The layer keeps a request open at its parent now: a parent that receives none knows that the layer is cut off. */

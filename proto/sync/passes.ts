@@ -3,6 +3,7 @@ import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
+import { LeftOutSummary } from './left-out.ts';
 import { Direction } from './transfers.ts';
 
 /**
@@ -81,7 +82,7 @@ export const PassResult = Type.Object({
   pass: PassId,
   ok: Type.Boolean({
     description:
-      'Every action was carried out: nothing failed, nothing is parked, and the pass was not ended early.',
+      'Every action was carried out: nothing failed, nothing is parked or left out, and the pass was not ended early.',
   }),
   taken: Type.Integer({ description: 'Tags, and manifests without one, that were pulled.' }),
   dropped: Type.Integer({ description: 'The same, deleted from the layer.' }),
@@ -95,6 +96,7 @@ export const PassResult = Type.Object({
     maxItems: MAX_LISTED_FAILURES,
     description: 'The first failures and parked changes.',
   }),
+  leftOut: Type.Optional(described(LeftOutSummary, 'What the layer lacks of the images that it has.')),
   ended: Type.Optional(
     Type.Union([Type.Literal('window'), Type.Literal('configuration')], {
       description:

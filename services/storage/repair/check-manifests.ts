@@ -1,5 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import { drop, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
@@ -75,7 +76,7 @@ async function checkManifest(
 
 function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
   try {
-    return parseManifest(bytes, mediaType);
+    return readManifest(bytes, mediaType);
   } catch (error) {
     if (error instanceof Fault) return undefined;
     throw error;

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import { splitDigest } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { put } from '../metadata/batch-changes.ts';
 import { keys } from '../metadata/keys.ts';
@@ -22,7 +23,7 @@ export async function manifestIn(sources: Sources, digest: string): Promise<Mani
     const mediaType = typeOf(JSON.parse(bytes.toString('utf8')));
     return mediaType === undefined
       ? undefined
-      : { manifest: parseManifest(bytes, mediaType), size: bytes.length };
+      : { manifest: readManifest(bytes, mediaType), size: bytes.length };
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof Fault) return undefined;
     throw error;

@@ -4,6 +4,7 @@ import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/c
 import type { LeftOutManifest, ManifestPlace } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { sizeOf } from '../content/blob-store.ts';
@@ -84,7 +85,9 @@ export class Manifests {
           );
         }
         const verified = await commits.verify(held, { digest });
-        const manifest = parseManifest(await readFile(verified.source), mediaType);
+        const content = await readFile(verified.source);
+        // What the parent has is taken as it is; what a client pushes has to be correct.
+        const manifest = query.arrived ? readManifest(content, mediaType) : parseManifest(content, mediaType);
         const { size } = verified;
         await locks.run(`blob ${digest}`, () =>
           locks.run(`repository ${repository}`, async () => {

@@ -21,7 +21,7 @@ export async function childrenMustBeHere(
   metadata: Metadata,
   repository: string,
   index: string,
-  { blobs, manifests }: Manifest,
+  { mediaType: ownType, blobs, manifests }: Manifest,
   leftOut: LeftOutManifest[] = [],
 ): Promise<Change[]> {
   const children = [...blobs, ...manifests];
@@ -34,7 +34,7 @@ export async function childrenMustBeHere(
   ]);
   const requested = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
   return children.flatMap(({ digest, mediaType }, i) => {
-    const asManifest = i >= blobs.length;
+    const asManifest = isIndex(ownType);
     // An index may also list descriptors of other media types: those are blobs.
     const asBlob = !asManifest || !isManifestType(mediaType);
     if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) {

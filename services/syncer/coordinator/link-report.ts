@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status/status.ts';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
 import { ABANDONED, type LinkState, scheduleFields, stateAfter } from './link-state.ts';
@@ -17,7 +18,10 @@ export type LinkReportDeps = {
   isCoordinator: () => boolean;
 };
 
-type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'>;
+type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'> & {
+  /** Null: nothing is left out any more. Absent: as before. */
+  leftOut?: LeftOutSummary | null;
+};
 
 /** A running pass, until `ended` is called or it is disposed of. */
 export type PassReport = Disposable & {
@@ -119,6 +123,11 @@ export class LinkReport {
     return this.#settled?.code === 'parent-unreachable';
   }
 
+  /** The last pass reported that content is left out. */
+  get isIncomplete(): boolean {
+    return this.#last?.leftOut !== undefined;
+  }
+
   get #isSyncing(): boolean {
     return [...this.#active].some(({ announced }) => announced);
   }
@@ -129,7 +138,8 @@ export class LinkReport {
   ): Promise<void> {
     return this.#report(() => {
       this.#settled = stateAfter(this.#settled, result, isUnscoped);
-      const good = isUnscoped && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
+      const isComplete = !result.ended && result.failed === 0 && !result.leftOut;
+      const good = isUnscoped && isComplete && this.#settled.state === 'Online';
       const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
       const before = this.#last?.passes;
@@ -141,7 +151,8 @@ export class LinkReport {
       };
       const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
       const remaining = unmatched.filter((pattern) => !matched.includes(pattern));
-      return { ...current, passes, unmatched: remaining, ...(good && { lastSync: now }) };
+      const leftOut = result.leftOut ?? null;
+      return { ...current, passes, unmatched: remaining, leftOut, ...(good && { lastSync: now }) };
     });
   }
 
@@ -165,6 +176,7 @@ export class LinkReport {
     lastSync,
     passes,
     unmatched = this.#last?.unmatched ?? [],
+    leftOut = this.#last?.leftOut,
   }: Report): Promise<void> {
     const { bus, log, by, times, isCoordinator } = this.#deps;
     // After a takeover, the new coordinator writes the state.
@@ -183,6 +195,7 @@ export class LinkReport {
       ...(code && { code }),
       ...(counted && { passes: counted }),
       ...(unmatched.length > 0 && { unmatched }),
+      ...(leftOut && { leftOut }),
       ...(schedule && scheduleFields(schedule, now)),
     };
     if (isDeepStrictEqual(link, before) && !this.#unwritten) return;

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
+import { CHANGES_PARKED, CONTENT_LEFT_OUT, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
+import { type LeftOutSummary, leftOutText } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { linkAt } from '../schedule/link-schedule.ts';
 import { nextTime, type ScheduleTimes } from '../schedule/window.ts';
@@ -35,15 +36,19 @@ export function stateAfter(
   result: PassResult,
   isUnscoped: boolean,
 ): LinkState {
-  const { ended, failed, failures, parked, unanswered } = result;
+  const { ended, failed, failures, parked, unanswered, leftOut } = result;
   if (ended && (failed > 0 || unanswered) && before) return before;
   if (unanswered && failed === 0) return UNANSWERED;
   if (failed === 0 && parked === 0) {
     // A scoped pass does not finish what an unscoped one left undone.
     if (!isUnscoped && before?.state === 'Unhealthy') return before;
-    return ONLINE;
+    return onlineWith(leftOut);
   }
-  const wasOnline = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, ONLINE);
+  const wasOnline =
+    before === undefined ||
+    before.state === 'Offline' ||
+    before.code === CONTENT_LEFT_OUT ||
+    isDeepStrictEqual(before, ONLINE);
   if (wasOnline && parked === 0 && failures.every(({ code }) => code === 'conflict')) {
     // A tag moved meanwhile: the next pass decides again. Only a second conflict in a row makes the link Unhealthy.
     return { ...ONLINE, ...reasonOf(result, failures[0]) };
@@ -56,6 +61,11 @@ export function stateAfter(
   }
   return { state: 'Unhealthy', ...reasonOf(result, failures[0]) };
 }
+
+const onlineWith = (leftOut: LeftOutSummary | undefined): LinkState =>
+  leftOut
+    ? { ...ONLINE, detail: clip(leftOutText(leftOut), MAX_REASON_LENGTH), code: CONTENT_LEFT_OUT }
+    : ONLINE;
 
 /** Describes the first failure, the number of further ones, and the number of parked changes. */
 function reasonOf(

@@ -84,7 +84,7 @@ export class PassRunner {
     announcement: PassAnnouncement,
     signal: AbortSignal,
   ): Promise<PassResult> {
-    const { context, volume, settings } = this.#deps;
+    const { context, volume, settings, linkReport } = this.#deps;
     const { log, instance, layer } = context;
     try {
       const { parent, pushClient, feed, activation, acr } = await settings.clients();
@@ -103,6 +103,7 @@ export class PassRunner {
         by: instance,
         layer,
         signal,
+        wasIncomplete: linkReport.isIncomplete,
         ...(until !== undefined && { until }),
       };
       return await makePass(deps, request);

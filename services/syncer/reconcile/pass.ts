@@ -48,6 +48,8 @@ export type PassDeps = PassTools & {
   acr: AcrMetadata | undefined;
   acrChanges: AcrChangeScan;
   caches: PassCaches;
+  /** The last status of the link said that content is left out. */
+  wasIncomplete: boolean;
 };
 
 /**
@@ -60,10 +62,11 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const { id: pass, cause, scope } = passRequest;
   const stats = new PassStats(log);
   const { answers: answersBefore } = deps.parent;
+  const leftOut = deps.caches.content(deps.parent, deps.wasIncomplete);
   let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
   try {
-    reported = await findChanges(deps, passRequest);
+    reported = await findChanges(deps, passRequest, leftOut.isDue);
     // A pass succeeds only if the parent has answered since it began.
     if (!reported || !hasAnswered()) await deps.parent.ping(signal);
     await activate(deps, passRequest, reported !== undefined);
@@ -79,18 +82,21 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     // The parent may now have children that it had left out.
     if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
       leftOutByParent.clear();
+    const everything = !scope && !parentChanges;
+    leftOut.begin(everything);
     const shared = {
       transferJobs,
       unsentChanges,
       parking,
       leftOutByParent,
       oversized,
+      failedParts: deps.caches.failedParts(deps.parent),
+      leftOut,
       stats,
       deletions: new KeyedLock(),
     };
     const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };
     const { selected, unselected } = await findRepositories(context);
-    const everything = !scope && !parentChanges;
     const repairing = scope ? undefined : runRepair(context);
     const surveys = await compare(context, selected);
     const patterns = configuration.repositories.map(({ name }) => name);
@@ -105,16 +111,17 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
+    if (!stats.closed) leftOut.completed(surveys.reduce((sum, { tags }) => sum + tags, 0));
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
       await storePosition(deps, reported, false);
-      return { ...stats.result(pass, ended), ...(!hasAnswered() && { unanswered: true }) };
+      return { ...stats.result(pass, ended, leftOut.summary()), ...(!hasAnswered() && { unanswered: true }) };
     }
     signal.throwIfAborted();
     stats.fail({}, error);
   }
-  const result = stats.result(pass);
+  const result = stats.result(pass, undefined, leftOut.summary());
   await storePosition(deps, reported, result.failed === 0 && !result.ended);
   return result;
 }
@@ -125,6 +132,7 @@ const COMPARE_ALL = new Set(['configuration', 'damage', 'space']);
 async function findChanges(
   { feed, changeCursor, acr, acrChanges, parent: client, configuration, signal }: PassDeps,
   { scope, full, cause }: PassRequest,
+  isDue: boolean,
 ): Promise<ReportedChanges | undefined> {
   if (scope) return undefined;
   const { parent, repositories: selected, mode } = configuration;
@@ -139,7 +147,7 @@ async function findChanges(
       ]),
     )
     .digest('hex');
-  const compareAll = full === true || COMPARE_ALL.has(cause);
+  const compareAll = full === true || isDue || COMPARE_ALL.has(cause);
   if (acr)
     return acrChanges.scan(
       { acr, parent: client, repositories: selected, signal },

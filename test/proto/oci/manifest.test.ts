@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const descriptor = (letter: string, mediaType = 'application/x', more: object = {}) => ({
@@ -12,8 +13,8 @@ const descriptor = (letter: string, mediaType = 'application/x', more: object = 
 });
 const bytes = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 const image = { schemaVersion: 2, config: descriptor('a', 'application/config'), layers: [descriptor('b')] };
-const index = { schemaVersion: 2, manifests: [descriptor('c')] };
 const { ociManifest, ociIndex, dockerManifest, dockerList } = mediaTypes;
+const index = { schemaVersion: 2, manifests: [descriptor('c', ociManifest)] };
 
 test('an image refers to its config and its layers', () => {
   for (const mediaType of [ociManifest, dockerManifest]) {
@@ -34,6 +35,24 @@ test('an index refers to manifests, and may be empty or have null for them', () 
       [digest('c')],
     );
     assert.deepEqual(parseManifest(bytes({ ...index, manifests: null }), mediaType).manifests, []);
+  }
+});
+
+test('an entry of an index whose media type is not that of a manifest is a blob', () => {
+  const layer = descriptor('b', 'application/vnd.oci.image.layer.v1.tar+gzip');
+  const config = descriptor('a', 'application/vnd.buildkit.cacheconfig.v0');
+  const nested = descriptor('d', dockerList);
+  const untyped = descriptor('e', '');
+  const manifests = [layer, nested, config, untyped];
+  for (const parse of [parseManifest, readManifest]) {
+    const parsed = parse(bytes({ ...index, manifests }), ociIndex);
+    assert.deepEqual(
+      [parsed.blobs, parsed.manifests],
+      [
+        [layer, config],
+        [nested, untyped],
+      ],
+    );
   }
 });
 
@@ -75,7 +94,9 @@ test('foreign layers are not among the blobs of a manifest', () => {
   const foreign = descriptor('e', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', {
     urls: ['http://x'],
   });
-  const { blobs } = parseManifest(bytes({ ...image, layers: [foreign, descriptor('b')] }), dockerManifest);
+  const layers = [foreign, descriptor('b')];
+  const { blobs, foreign: apart } = parseManifest(bytes({ ...image, layers }), dockerManifest);
+  assert.deepEqual(apart, [foreign]);
   assert.deepEqual(
     blobs.map((blob) => blob.digest),
     [digest('a'), digest('b')],

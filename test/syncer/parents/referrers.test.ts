@@ -1,29 +1,158 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
+import {
+  type Answered,
+  type Reply,
+  refused,
+  type ScriptedRegistry,
+  type ScriptedRequest,
+} from '../../support/registry/scripted/scripted-registry.ts';
+import { type Named, type Row, testRows } from './parent-rig.ts';
 
-import { SyncerRig } from '../syncer-rig.ts';
-import { type Row, runRow } from './parent-rig.ts';
+/** Referrers: none keeps an image back, and no single answer switches them off. */
 
-const rows: Row[] = [
-  {
-    name: 'a correct parent',
-    content: ({ content }) => {
-      const image = content.image('app', 'ok');
-      content.image('app', undefined, { subject: image, artifactType: 'application/vnd.example.note' });
-    },
-    check: async ({ registry, pass, link, tags, has }) => {
-      const stored = registry.content.of('app');
-      assert.deepEqual(pass.failures, []);
-      assert.equal(link.state, 'Online');
-      assert.deepEqual(tags, Object.fromEntries(stored.tags));
-      await has(...stored.manifests.keys(), ...stored.blobs.keys());
-    },
-  },
-];
+const NOTE = 'application/vnd.example.note';
+const MISSING = `sha256:${'b'.repeat(64)}`;
+const ALL = ['ok', 't', 'noteOfOk', 'noteOfT'];
+const html: Reply = { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>Welcome</html>' };
 
-let layer: SyncerRig;
-before(async () => {
-  layer = await SyncerRig.start('http://127.0.0.1:1', {});
+/** Two images with a referrer each. */
+function two({ content }: ScriptedRegistry): Named {
+  const [ok, t] = [content.image('app', 'ok'), content.image('app', 't')];
+  const note = (subject: Descriptor) => content.image('app', undefined, { subject, artifactType: NOTE });
+  return { ok, t, noteOfOk: note(ok), noteOfT: note(t) };
+}
+
+const isReferrers = ({ path }: ScriptedRequest) => path.includes('/referrers/');
+/** Whether the request is for the referrers of this content. */
+const isOf = ({ path }: ScriptedRequest, subject: Descriptor | undefined) =>
+  path.endsWith(`/referrers/${subject?.digest}`);
+
+const indexOf = (manifests: unknown): Reply => ({
+  status: 200,
+  headers: { 'content-type': mediaTypes.ociIndex },
+  body: JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
 });
-after(() => layer[Symbol.asyncDispose]());
-for (const row of rows) test(row.name, () => runRow(layer, row));
+
+/** Every request for referrers gets this answer. */
+const everywhere = (name: string, answer: Answered, said?: RegExp): Row => ({
+  name,
+  content: two,
+  quirk: (request) => (isReferrers(request) ? answer : undefined),
+  has: ['ok', 't'],
+  ...(said && { said }),
+});
+
+/** The list of one image gets this answer, all others are correct. */
+const once = (name: string, answer: Answered, said?: RegExp): Row => ({
+  name,
+  content: two,
+  quirk: (request, { named }) => (isOf(request, named.t) ? answer : undefined),
+  has: ['ok', 't', 'noteOfOk'],
+  ...(said && { said }),
+});
+
+/** The list of `ok` has an odd entry after the correct one. */
+const entry = (name: string, odd: unknown, said: RegExp): Row => ({
+  name,
+  content: two,
+  quirk: (request, { named }) =>
+    isOf(request, named.ok) ? indexOf([{ ...named.noteOfOk, artifactType: NOTE }, odd]) : undefined,
+  has: ALL,
+  said,
+});
+
+testRows([
+  { name: 'a correct parent', content: two, has: ALL },
+  ...[404, 405, 400, 501].map((status) =>
+    everywhere(`no referrers API: ${status}`, refused(status, 'UNSUPPORTED')),
+  ),
+  ...[401, 403, 406].map((status) =>
+    everywhere(
+      `a gateway hides the referrers: ${status}`,
+      refused(status, 'DENIED'),
+      /0 of 2 images are complete; left out: 2 referrers .* set referrers: false/,
+    ),
+  ),
+  everywhere('a page in place of the referrers', html, /not JSON.*set referrers: false/),
+  everywhere('JSON that is no index', { status: 200, body: '{"ok":true}' }, /not a list of referrers/),
+  everywhere('referrers that are null', indexOf(null)),
+  once('404 for the referrers of one image', refused(404, 'MANIFEST_UNKNOWN')),
+  ...[400, 403].map((status) =>
+    once(
+      `${status} for the referrers of one image`,
+      refused(status, 'MANIFEST_INVALID'),
+      /^1 of 2 images are complete; left out: 1 referrer \(app:t: /,
+    ),
+  ),
+  once('a page for the referrers of one image', html, /app:t: .*not JSON/),
+  entry(
+    'a listed referrer that is deleted',
+    { mediaType: mediaTypes.ociManifest, digest: MISSING, size: 3 },
+    /app:ok: the parent has no manifest sha256:bbbb.*push it again at the parent, or delete it there/,
+  ),
+  entry(
+    'a listed referrer with an invalid digest',
+    { digest: 'sha256:x' },
+    /app:ok: .*not valid descriptors/,
+  ),
+  entry('null among the listed referrers', null, /app:ok: .*not valid descriptors/),
+  entry('a text among the listed referrers', 'x', /app:ok: .*not valid descriptors/),
+  {
+    name: 'a listed referrer with odd fields',
+    content: two,
+    quirk: (request, { named: { ok, noteOfOk } }) =>
+      isOf(request, ok)
+        ? indexOf([{ digest: noteOfOk?.digest, size: '7', annotations: { a: 1 }, artifactType: null }])
+        : undefined,
+    has: ALL,
+  },
+  ...['oci.artifact', 'cncf.oras.artifact'].map((kind): Row => {
+    const mediaType = `application/vnd.${kind}.manifest.v1+json`;
+    return {
+      name: `a referrer of the type ${mediaType}`,
+      content: (registry) => {
+        const named = two(registry);
+        const blobs = [registry.content.blob('app', 'an artifact')];
+        const document = { mediaType, artifactType: NOTE, blobs, subject: named.ok };
+        return { ...named, artifact: registry.content.manifest('app', undefined, mediaType, document) };
+      },
+      has: ALL,
+      lacks: ['artifact'],
+      said: /app:ok: artifact manifests of release candidates are not supported/,
+    };
+  }),
+  {
+    name: 'a referrer whose blob is missing',
+    content: (registry) => {
+      const named = two(registry);
+      const layers = ['a signature that was deleted'];
+      const lacking = registry.content.image('app', undefined, { subject: named.ok, layers });
+      registry.content.of('app').blobs.delete(lacking.layers[0]?.digest ?? '');
+      return { ...named, lacking };
+    },
+    has: ALL,
+    lacks: ['lacking'],
+    said: /app:ok: the parent has no blob .*push it again at the parent/,
+  },
+  {
+    name: 'a referrer that the parent does not serve',
+    content: two,
+    quirk: ({ path, method }, { named }) =>
+      method === 'GET' && path.endsWith(`/manifests/${named.noteOfOk?.digest}`)
+        ? refused(403, 'DENIED')
+        : undefined,
+    has: ['ok', 't', 'noteOfT'],
+    said: /app:ok: .*403/,
+  },
+  {
+    name: 'a referrer that the parent has again comes with the next pass',
+    content: two,
+    quirk: (request, { named }) => {
+      const { path, method, earlier } = request;
+      const isLacking = method === 'GET' && path.endsWith(`/manifests/${named.noteOfOk?.digest}`);
+      return isLacking && earlier < 2 ? refused(404, 'MANIFEST_UNKNOWN') : undefined;
+    },
+    passes: 3,
+    has: ALL,
+  },
+]);

@@ -53,7 +53,9 @@ export function refusal(
     ...(wait !== undefined && { retryAfterMs: wait }),
   };
   if (status === 429) return new Fault('busy', text, { detail });
-  if (status >= 500 || status === 408) return new Fault('parent-unreachable', text, { detail });
+  // 501 says that the registry lacks a feature, which does not pass by itself.
+  if ((status >= 500 && status !== 501) || status === 408)
+    return new Fault('parent-unreachable', text, { detail });
   return new Fault('parent-refused', text, { detail });
 }
 

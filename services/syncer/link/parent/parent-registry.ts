@@ -1,16 +1,16 @@
-import { createHash } from 'node:crypto';
-import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { Descriptor, MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
-import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/oci/names.ts';
+import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
+import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
+import { type ReadManifest, readContent } from '../answers/manifest-answer.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import { parentPages, strings } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
+import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
 
 /**
  * Clients of the parent registry, all over one `ParentLink`. `client-cache.ts` creates them from the configuration
@@ -26,8 +26,9 @@ import { pullScope } from '../login/token-scopes.ts';
 
 export type { BlobAnswer };
 
-/** A manifest as the parent sent it. Its digest is checked. */
-export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer };
+/** A manifest as the parent sent it. Its digest is checked; its media type is the one that its bytes have. */
+export type FetchedManifest = ReadManifest;
+export type { ReferrerList };
 
 const ACCEPT = manifestTypes.join(', ');
 
@@ -50,6 +51,7 @@ export interface TagLister {
 export interface ManifestReader {
   resolve: ParentRegistry['resolve'];
   manifest: ParentRegistry['manifest'];
+  taggedManifest: ParentRegistry['taggedManifest'];
 }
 
 /** Lists what refers to a manifest. */
@@ -63,13 +65,19 @@ export interface BlobSource {
   blob: ParentRegistry['blob'];
 }
 
+/** Knows the sizes of blobs. */
+export interface BlobSizes {
+  blobSize: ParentRegistry['blobSize'];
+}
+
 /** What a pass reads with. Every answer is checked; for faults, see `refusal` in `../answers/answers.ts`. */
 export interface ParentReader
   extends ParentProbe,
     RepositoryLister,
     TagLister,
     ManifestReader,
-    ReferrerLister {
+    ReferrerLister,
+    BlobSizes {
   /** Number of answers of the parent so far. */
   readonly answers: number;
 }
@@ -80,11 +88,15 @@ export interface ParentReader
  */
 export class ParentRegistry implements ParentReader, BlobSource {
   readonly #link: ParentLink;
-  /** Whether the parent has the referrers API; undefined before the first answer. */
-  #referrers: boolean | undefined;
+  readonly #referrers: ReferrersApi;
+  /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
+  #answersHead = false;
+  /** Repositories whose digests in headers were wrong: there, the content is hashed. */
+  readonly #wrongDigests = new Set<string>();
 
   constructor(link: ParentLink) {
     this.#link = link;
+    this.#referrers = new ReferrersApi(link);
   }
 
   /** Number of answers of the parent so far. */
@@ -140,16 +152,32 @@ export class ParentRegistry implements ParentReader, BlobSource {
   }
 
   async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    if (!this.#wrongDigests.has(repository)) {
+      const head = await this.#head(repository, tag, signal);
+      if (head !== 'unknown') return head;
+    }
+    // Older registries omit the header, or do not answer HEAD: the content has to be hashed.
+    try {
+      return (await this.#fetch(repository, tag, signal)).digest;
+    } catch (error) {
+      if (Fault.is(error, 'manifest-unknown')) return undefined;
+      throw error;
+    }
+  }
+
+  /** @returns `unknown` if only the content can tell */
+  async #head(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined | 'unknown'> {
     const path = `/v2/${repository}/manifests/${tag}`;
     const ask = { scope: pullScope(repository), headers: { accept: ACCEPT }, signal };
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
     const body = await readErrorBody(answer);
-    if (answer.statusCode === 404) return undefined;
-    if (answer.statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
-    const digest = firstValue(answer.headers['docker-content-digest']);
-    if (digest && isDigest(digest)) return digest;
-    // Older registries omit the header: the content has to be hashed.
-    return (await this.#manifest(repository, tag, signal)).digest;
+    const { statusCode } = answer;
+    if (statusCode === 404) return this.#answersHead ? undefined : 'unknown';
+    if (NO_HEAD.includes(statusCode)) return 'unknown';
+    if (statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
+    this.#answersHead = true;
+    const digest = firstValue(answer.headers['docker-content-digest'])?.trim();
+    return digest && isDigest(digest) ? digest : 'unknown';
   }
 
   /**
@@ -157,10 +185,27 @@ export class ParentRegistry implements ParentReader, BlobSource {
    * index), `parent-invalid` (the content does not match its digest)
    */
   async manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
-    return withRetries(signal, () => this.#manifest(repository, reference, signal));
+    return withRetries(signal, () => this.#fetch(repository, reference, signal));
   }
 
-  async #manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
+  /**
+   * The manifest that a tag points to, if it has this digest: for registries that serve some manifests by tag only.
+   * @throws Fault `manifest-unknown`; `conflict` if the tag points to another manifest
+   */
+  async taggedManifest(
+    repository: string,
+    tag: string,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<FetchedManifest> {
+    const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal));
+    if (fetched.digest === digest) return fetched;
+    this.#wrongDigests.add(repository);
+    const why = `the parent announced ${digest} for ${repository}:${tag}, and sent ${fetched.digest}`;
+    throw new Fault('conflict', `${why}: the next pass reads the tag again`);
+  }
+
+  async #fetch(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
     const path = `/v2/${repository}/manifests/${reference}`;
     const answer = await this.#link.request(path, {
       scope: pullScope(repository),
@@ -174,48 +219,38 @@ export class ParentRegistry implements ParentReader, BlobSource {
     }
     if (answer.statusCode !== 200) throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
-    const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
-    const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
-    if (isDigest(reference) && digest !== reference) {
-      throw new Fault(
-        'parent-invalid',
-        `the parent sent ${digest} for manifest ${reference} of ${repository}`,
-      );
-    }
-    return {
-      digest,
-      bytes,
-      mediaType: (firstValue(answer.headers['content-type']) ?? '').split(';')[0]?.trim() ?? '',
-    };
+    return readContent(bytes, answer.headers, { repository, reference });
   }
 
-  /** False once the parent is known to lack the referrers API. */
-  get hasReferrers(): boolean {
-    return this.#referrers !== false;
+  /** False while the parent is known to lack the referrers API in this repository. */
+  hasReferrers(repository: string): boolean {
+    return this.#referrers.isSupported(repository);
   }
 
-  /** Manifests whose subject is `digest`; undefined if the parent has no referrers API. */
-  async referrers(
-    repository: string,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<Descriptor[] | undefined> {
-    if (this.#referrers === false) return undefined;
-    const referrers: Descriptor[] = [];
-    try {
-      const path = `/v2/${repository}/referrers/${digest}`;
-      for await (const page of parentPages(this.#link, path, pullScope(repository), signal)) {
-        const listed = (page as { manifests?: unknown }).manifests;
-        for (const item of Array.isArray(listed) ? listed : []) referrers.push(slim(check(Descriptor, item)));
-      }
-    } catch (error) {
-      // "No such API", in any wording: a registry that has it answers an unknown digest with an empty list.
-      if (![400, 404, 405, 501].some((status) => isStatus(error, status))) throw error;
-      this.#referrers = false;
-      return undefined;
-    }
-    this.#referrers = true;
-    return referrers;
+  /** Manifests whose subject is `digest`; see `ReferrersApi.list`. */
+  referrers(repository: string, digest: Digest, signal: AbortSignal): Promise<ReferrerList | undefined> {
+    return this.#referrers.list(repository, digest, signal);
+  }
+
+  /**
+   * Size of a blob as the parent reports it: that in a manifest may be wrong.
+   * @returns undefined if the parent does not say
+   */
+  async blobSize(repository: string, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const path = `/v2/${repository}/blobs/${digest}`;
+    // A signed URL of another host may accept GET only: one byte of content says the size as well.
+    const ask = { scope: pullScope(repository), signal, redirects: 'follow' as const };
+    const answer = await this.#link.request(path, { ...ask, headers: { range: 'bytes=0-0' } });
+    const { statusCode, headers } = answer;
+    answer.body.destroy();
+    const text =
+      statusCode === 200
+        ? firstValue(headers['content-length'])
+        : /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(firstValue(headers['content-range']) ?? '')?.[1];
+    const size = Number(text);
+    return [200, 206, 416].includes(statusCode) && text !== undefined && Number.isSafeInteger(size)
+      ? size
+      : undefined;
   }
 
   /**
@@ -256,19 +291,8 @@ export class ParentRegistry implements ParentReader, BlobSource {
   }
 }
 
-/** The fields that are used of a list of referrers: annotations may make up the larger part of it. */
-const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor => ({
-  mediaType: mediaType.length <= MAX_LISTED_MEDIA_TYPE ? mediaType : '',
-  digest,
-  size,
-  ...(artifactType && artifactType.length <= MAX_LISTED_MEDIA_TYPE && { artifactType }),
-});
-
-/**
- * Max length of a listed media type, in characters: 127 for each of type and subtype (RFC 6838, 4.2). Longer ones
- * are omitted.
- */
-const MAX_LISTED_MEDIA_TYPE = 255;
+/** Statuses with which a registry answers HEAD if it supports only GET. */
+const NO_HEAD = [400, 403, 405, 406, 415, 500, 501];
 
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];

@@ -1,6 +1,7 @@
 import { getManifest } from '#proto/content/manifests.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import type { PassTools } from './pass-context.ts';
 
@@ -19,5 +20,5 @@ export async function readLocalManifest(
   if (!file) return undefined;
   const bytes = Buffer.alloc(Math.min(size, MAX_MANIFEST_BYTES));
   await file.read(bytes, 0);
-  return { digest, mediaType, bytes, manifest: parseManifest(bytes, mediaType) };
+  return { digest, mediaType, bytes, manifest: readManifest(bytes, mediaType) };
 }

@@ -1,23 +1,47 @@
+import type { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import { FailedParts } from '../pull/leave-out.ts';
+import { LeftOutContent } from './left-out.ts';
 import { Oversized } from './oversized.ts';
 
 const MAX_LEFT_OUT_BY_PARENT = 100_000;
+const RECHECK_MS = 15 * 60_000;
 
 /** What the passes of a term remember of each parent. All other state is determined again by each pass. */
 export class PassCaches {
-  readonly #leftOut = new WeakMap<ParentReader, Set<Digest>>();
+  readonly #leftOut = new WeakMap<ParentReader, Map<Digest, Fault>>();
   readonly #oversized = new WeakMap<ParentReader, Oversized>();
+  readonly #failedParts = new WeakMap<ParentReader, FailedParts>();
+  readonly #content = new WeakMap<ParentReader, LeftOutContent>();
+  /** When the children that a parent left out are asked for again, on the clock of `performance`. */
+  #recheckAt = 0;
 
   /**
-   * Children of indexes that the parent itself left out. Only a full pass, one after a referrer or child was added at
-   * the parent, or the next coordinator asks for them again.
+   * Children of indexes that the parent left out or does not have, with the fault of its answer. They are asked for again by a full pass, after a
+   * referrer or child was added at the parent, each `RECHECK_MS`, and by the next coordinator.
    */
-  leftOutByParent(parent: ParentReader, restart: boolean): Set<Digest> {
-    const leftOut = (!restart && this.#leftOut.get(parent)) || new Set<Digest>();
+  leftOutByParent(parent: ParentReader, restart: boolean): Map<Digest, Fault> {
+    const now = performance.now();
+    const isDue = now >= this.#recheckAt;
+    if (isDue || restart) this.#recheckAt = now + RECHECK_MS;
+    const leftOut = (!restart && !isDue && this.#leftOut.get(parent)) || new Map<Digest, Fault>();
     this.#leftOut.set(parent, leftOut);
     if (leftOut.size > MAX_LEFT_OUT_BY_PARENT) leftOut.clear();
     return leftOut;
+  }
+
+  /** What the layer lacks of its images. @param isInherited whether an earlier coordinator reported any */
+  content(parent: ParentReader, isInherited: boolean): LeftOutContent {
+    const content = this.#content.get(parent) ?? new LeftOutContent(isInherited);
+    this.#content.set(parent, content);
+    return content;
+  }
+
+  failedParts(parent: ParentReader): FailedParts {
+    const known = this.#failedParts.get(parent) ?? new FailedParts();
+    this.#failedParts.set(parent, known);
+    return known;
   }
 
   /** Images that exceed the limits of a layer. */

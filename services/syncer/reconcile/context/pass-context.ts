@@ -1,12 +1,15 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Log } from '#proto/bus/bus.ts';
+import type { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
+import type { FailedParts } from '../pull/leave-out.ts';
 import type { PassAnnouncement } from './announcement.ts';
+import type { LeftOutContent } from './left-out.ts';
 import type { Oversized } from './oversized.ts';
 import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
@@ -22,7 +25,7 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`),
  * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
  * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
- * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `parking.ts` records changes that
+ * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks of the images that it has, `parking.ts` records changes that
  * the parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of
  * tags. `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term
  * remember.
@@ -56,9 +59,11 @@ export type PassContext = PassTools & {
   transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
   unsentChanges: UnsentChanges;
   parking: Parking;
-  /** Children of indexes that the parent itself left out. */
-  leftOutByParent: Set<Digest>;
+  /** Children of indexes that the parent left out, or does not have, with the fault of its answer. */
+  leftOutByParent: Map<Digest, Fault>;
   oversized: Oversized;
+  failedParts: FailedParts;
+  leftOut: LeftOutContent;
   stats: PassStats;
   /** Deletions by digest at the parent, one at a time per repository: each deletes the tags of the manifest, too. */
   deletions: KeyedLock;

@@ -1,6 +1,7 @@
 import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_LISTED_FAILURES, type PassResult } from '#proto/sync/passes.ts';
 import type { PassRequest } from './pass-request.ts';
@@ -52,10 +53,10 @@ export class PassStats {
     return { code, reason: message };
   }
 
-  result(pass: string, cause?: PassResult['ended']): PassResult {
+  result(pass: string, cause?: PassResult['ended'], leftOut?: LeftOutSummary): PassResult {
     const ended = cause ?? (this.closed ? 'window' : undefined);
     const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
-    const ok = failed === 0 && parked === 0 && !ended;
+    const ok = failed === 0 && parked === 0 && !ended && !leftOut;
     const ms = Math.round(performance.now() - this.#start);
     return {
       pass,
@@ -68,6 +69,7 @@ export class PassStats {
       parked,
       failures,
       ...selections,
+      ...(leftOut && { leftOut }),
       ...(ended && { ended }),
       ms,
     };

@@ -2,8 +2,8 @@ import { batches } from '#proto/async/batches.ts';
 import { each } from '#proto/async/each.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { isTransient } from '../../link/answers/answers.ts';
@@ -164,7 +164,7 @@ async function readSubject(
 ): Promise<Digest | undefined> {
   try {
     const { bytes, mediaType } = await parent.manifest(repository, digest, signal);
-    return parseManifest(bytes, mediaType).subject?.digest;
+    return readManifest(bytes, mediaType).subject?.digest;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault) || isTransient(error)) throw error;

@@ -2,6 +2,7 @@ import { each } from '#proto/async/each.ts';
 import { putTag } from '#proto/content/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import { imageIncomplete, type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
@@ -161,7 +162,7 @@ class Batch {
         isList: survey.lists.has(digest),
       },
       partial,
-      { mayFetch, limits: this.#limits },
+      { mayFetch, limits: this.#limits, tag: tag ?? undefined },
     ).catch((error) => {
       oversized.note(repository, digest, error);
       throw error;
@@ -175,7 +176,9 @@ class Batch {
     const { repository, tag, digest, load } = image;
     try {
       if (!load) throw image.error;
-      if (await this.#pullImage(image, load)) stats.taken += 1;
+      const { isChanged, problems } = await this.#pullImage(image, load);
+      if (isChanged) stats.taken += 1;
+      this.#noteLeftOut(image, problems);
     } catch (error) {
       signal.throwIfAborted();
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
@@ -185,7 +188,10 @@ class Batch {
     }
   }
 
-  async #pullImage({ repository, tag, digest, expect, loser }: LoadedImage, load: Load): Promise<boolean> {
+  async #pullImage(
+    { repository, tag, digest, expect, loser }: LoadedImage,
+    load: Load,
+  ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
     const { bus, pass, layer } = this.#context;
     const content = () =>
       this.#cached(`content ${repository}@${digest}`, () =>
@@ -194,11 +200,23 @@ class Batch {
     if (tag === null) return pullImage(this.#context, repository, digest, load, content);
     const conflictTag = loser && loserTag(tag, layer, loser);
     if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
-    await pullImage(this.#context, repository, digest, load, content, { tag, expect });
+    const pulled = await pullImage(this.#context, repository, digest, load, content, { tag, expect });
     if (conflictTag) {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }
-    return true;
+    return pulled;
+  }
+
+  #noteLeftOut({ repository, digest, tag, survey }: Image, problems: LeftOutItem[]): void {
+    const { bus, pass, leftOut, log } = this.#context;
+    const name = tag ?? [...survey.parentTargets].find(([, target]) => target === digest)?.[0];
+    // A manifest to which no tag points any more is not selected.
+    if (name === undefined && !survey.here.has(digest)) return;
+    if (!leftOut.replace({ repository, digest, tag: name }, problems)) return;
+    const first = problems.slice(0, MAX_LISTED_LEFT_OUT);
+    const about = { repository, tag: name ?? digest, count: problems.length };
+    log.warn({ ...about, reason: first[0]?.reason }, 'an image is here without some of its content');
+    bus.publish(imageIncomplete, { pass, ...about, leftOut: first });
   }
 
   #tagsOf(repository: Repository, digest: Digest): Tag[] {
@@ -212,9 +230,8 @@ class Batch {
       get answers() {
         return parent.answers;
       },
-      get hasReferrers() {
-        return parent.hasReferrers;
-      },
+      hasReferrers: (repository) => parent.hasReferrers(repository),
+      blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
       ping: (signal) => parent.ping(signal),
       repositories: (signal) => parent.repositories(signal),
       tags: (repository, signal) => parent.tags(repository, signal),
@@ -226,11 +243,13 @@ class Batch {
           this.#hold(2 * fetched.bytes.length);
           return fetched;
         }),
+      taggedManifest: (repository, tag, digest, signal) =>
+        parent.taggedManifest(repository, tag, digest, signal),
       referrers: (repository, digest, signal) =>
         this.#cached(`referrers ${repository}@${digest}`, async () => {
-          const descriptors = await parent.referrers(repository, digest, signal);
-          this.#hold(DESCRIPTOR_BYTES * (descriptors?.length ?? 0));
-          return descriptors;
+          const list = await parent.referrers(repository, digest, signal);
+          this.#hold(DESCRIPTOR_BYTES * (list?.manifests.length ?? 0));
+          return list;
         }),
       resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),
     };

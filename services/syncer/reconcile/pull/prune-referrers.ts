@@ -4,6 +4,7 @@ import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readLocalReferrers } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { readUnsent } from '../context/unsent-changes.ts';
+import { isOfParent } from './leave-out.ts';
 
 /**
  * Referrers of a manifest that both the layer and the parent had. To be read before the parent's list: a referrer that
@@ -33,9 +34,13 @@ export async function pruneReferrers(
   tagged: ReadonlySet<Digest>,
 ): Promise<number> {
   if (agreed.length === 0) return 0;
-  const listed = await parent.referrers(repository, subject, signal);
-  if (!listed) return 0;
-  const existing = new Set(listed.map(({ digest }) => digest));
+  // A list that can't be read deletes nothing: the tree reports it.
+  const list = await parent.referrers(repository, subject, signal).catch((error) => {
+    if (isOfParent(error)) return undefined;
+    throw error;
+  });
+  if (!list) return 0;
+  const existing = new Set(list.manifests.map(({ digest }) => digest));
   let dropped = 0;
   for (const digest of agreed) {
     if (existing.has(digest) || tagged.has(digest)) continue;

@@ -1,18 +1,26 @@
+import type { ImageContext } from '#proto/content/arriving.ts';
 import { linkBlobs, missingBlobs } from '#proto/content/blobs.ts';
 import { discardIngest, startUpload } from '#proto/content/ingests.ts';
 import { type LeftOutManifest, putManifest, putTag } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { type IsLeftOut, planCommits } from './commit-plan.ts';
 import { imageContexts } from './image-context.ts';
+import { isOfParent, leftOutItem } from './leave-out.ts';
 import { blobsOf, type ImageNode, loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {
+  root: Digest;
   nodes: ImageNode[];
+  /** What the parent does not provide of it. */
+  problems: LeftOutItem[];
   /** All blobs of the nodes; `missing`: those that the layer lacks. */
   blobs: Descriptor[];
   missing: Descriptor[];
@@ -34,7 +42,7 @@ export async function loadImage(
   partial: ReadonlySet<Digest>,
   options: TreeOptions = {},
 ): Promise<Load> {
-  const nodes = await loadMissingTree(context, repository, digest, wanted, options);
+  const { nodes, problems } = await loadMissingTree(context, repository, digest, wanted, options);
   const blobs = blobsOf(nodes).sort(bySize);
   const missingDigests = await findMissingBlobs(
     context,
@@ -42,63 +50,118 @@ export async function loadImage(
   );
   const missing = blobs.filter((blob) => missingDigests.has(blob.digest));
   const isPartlyHere = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
-  return { nodes, blobs, missing, isPartlyHere };
+  return { root: digest, nodes, problems, blobs, missing, isPartlyHere };
 }
 
 /**
  * Pulls missing content: blobs (as jobs, executed by any syncer), then manifests, children before parents.
  * @param tags tags that will point to the image
- * @throws Fault
+ * @returns what the parent does not provide
+ * @throws Fault if the image can't be committed without what failed
  */
 export async function pullLoad(
   context: PassContext,
   repository: Repository,
-  { nodes, blobs, missing }: Load,
+  { root, nodes, problems, blobs, missing }: Load,
   tags: Tag[],
-): Promise<void> {
-  const { bus, transferJobs } = context;
+): Promise<LeftOutItem[]> {
+  const { bus, pass, failedParts } = context;
   const contexts = imageContexts(nodes, tags);
-  const results = await Promise.allSettled(
-    missing.map(({ digest, size }) => {
-      const imageContext = contexts.get(digest);
-      return transferJobs.download({ repository, digest, size, ...(imageContext && { imageContext }) });
-    }),
-  );
-  const failure = results.find((result) => result.status === 'rejected');
-  if (failure) throw failure.reason;
-  for (let at = 0; at < blobs.length; at += PAGE) {
-    const digests = blobs.slice(at, at + PAGE).map((blob) => blob.digest);
+  const failed = await downloadBlobs(context, repository, missing, contexts);
+  const isLeftOut: IsLeftOut = (digest, error) => failedParts.isLeftOut(digest, error, pass);
+  const plan = planCommits(root, nodes, failed, isLeftOut);
+  if (plan.failure) throw plan.failure;
+  const present = blobs.filter(({ digest }) => !failed.has(digest));
+  for (let at = 0; at < present.length; at += PAGE) {
+    const digests = present.slice(at, at + PAGE).map((blob) => blob.digest);
     await bus.call(linkBlobs, { repository, digests });
   }
-  for (const node of nodes) await commitManifest(context, repository, node, node.leftOut);
+  const refused: LeftOutItem[] = [];
+  for (const node of plan.commits) {
+    try {
+      await commitManifest(context, repository, node, node.leftOut);
+    } catch (error) {
+      if (!node.isReferrer || !isOfParent(error)) throw error;
+      refused.push(leftOutItem('referrer', error, node.digest));
+    }
+  }
+  return [...problems, ...plan.problems, ...refused];
 }
+
+/**
+ * Downloads blobs, as jobs.
+ * @returns the faults of those that the parent does not provide
+ * @throws any other error
+ */
+async function downloadBlobs(
+  context: PassContext,
+  repository: Repository,
+  missing: Descriptor[],
+  contexts: ReadonlyMap<Digest, ImageContext>,
+): Promise<Map<Digest, Fault>> {
+  const failed = new Map<Digest, Fault>();
+  const results = await Promise.allSettled(
+    missing.map((blob) => downloadBlob(context, repository, blob, contexts.get(blob.digest))),
+  );
+  let other: unknown;
+  for (const [at, result] of results.entries()) {
+    if (result.status === 'fulfilled') continue;
+    const digest = missing[at]?.digest as Digest;
+    if (isOfParent(result.reason)) failed.set(digest, result.reason);
+    else other ??= result.reason;
+  }
+  if (other) throw other;
+  return failed;
+}
+
+/** If the manifest has another size than the parent's blob, the digest decides whether it is the right one. */
+async function downloadBlob(
+  { transferJobs, parent, log, signal }: PassContext,
+  repository: Repository,
+  { digest, size }: Descriptor,
+  imageContext: ImageContext | undefined,
+): Promise<void> {
+  const wanted = { repository, digest, size, ...(imageContext && { imageContext }) };
+  try {
+    await transferJobs.download(wanted);
+  } catch (error) {
+    if (!Fault.is(error, ...WRONG_SIZE)) throw error;
+    const actual = await parent.blobSize(repository, digest, signal).catch(() => undefined);
+    if (actual === undefined || actual === size) throw error;
+    log.warn({ repository, digest, size, actual }, 'a manifest has the wrong size of a blob');
+    await transferJobs.download({ ...wanted, size: actual });
+  }
+}
+
+/** Faults of a download whose size is not that of the blob. */
+const WRONG_SIZE = ['parent-invalid', 'size-invalid', 'digest-invalid'] as const;
 
 /**
  * Pulls a manifest with its tree, and moves the tag last.
  * @param content pulls the load, or waits for another call that does
  * @param move `expect`: target of the tag when the move was planned
- * @returns whether anything was pulled or moved
+ * @returns whether anything was pulled or moved, and what the parent does not provide
  * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
 export async function pullImage(
   { bus, pass }: PassContext,
   repository: Repository,
   digest: Digest,
-  { nodes, missing }: Load,
-  content: () => Promise<void>,
+  { nodes, problems, missing }: Load,
+  content: () => Promise<LeftOutItem[]>,
   move?: PulledTag,
-): Promise<boolean> {
-  if (nodes.length === 0 && !move) return false;
+): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
+  if (nodes.length === 0 && !move) return { isChanged: false, problems };
   const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, blobs: missing.length, bytes });
-  await content();
+  const leftOut = await content();
   if (move) {
     const { tag, expect } = move;
     await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });
   }
   bus.publish(imageFinished, about);
-  return true;
+  return { isChanged: true, problems: leftOut };
 }
 
 async function findMissingBlobs({ bus }: PassContext, digests: Digest[]): Promise<Set<Digest>> {

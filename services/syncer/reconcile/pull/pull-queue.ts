@@ -29,12 +29,18 @@ async function findRoots(
   context: PassContext,
   { repository, selected, settled }: Survey,
 ): Promise<Set<Digest>> {
-  const { bus, signal, leftOutByParent, passRequest, parent } = context;
+  const { bus, signal, leftOutByParent, leftOut, passRequest, parent, parentChanges } = context;
   if (passRequest.scope) return new Set();
-  const referrers = parent.hasReferrers && selected.referrers !== false;
+  const referrers = parent.hasReferrers(repository) && selected.referrers !== false;
   const digests = new Set(referrers || passRequest.full ? settled : []);
+  const targets = new Set(settled);
   for (const { digest, platform, index } of await readLeftOutManifests(bus, repository, signal)) {
-    if (!leftOutByParent.has(digest) && isPlatformWanted([platform], selected.platforms)) digests.add(index);
+    if (!isPlatformWanted([platform], selected.platforms)) continue;
+    if (leftOutByParent.has(digest)) leftOut.keep({ repository, digest: index });
+    else if (targets.has(index) || parentChanges) digests.add(index);
+    // Nested in another index, or no longer the target of any tag: it is reached through a target, if at all.
+    else for (const target of settled) digests.add(target);
   }
+  for (const digest of leftOut.imagesOf(repository)) if (targets.has(digest)) digests.add(digest);
   return digests;
 }

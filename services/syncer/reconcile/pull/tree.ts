@@ -1,20 +1,42 @@
 import { each } from '#proto/async/each.ts';
 import { type LeftOutManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
-import type { Digest, Repository } from '#proto/oci/names.ts';
+import { type Descriptor, isIndexType, type Manifest } from '#proto/oci/manifest.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import { readLeftOutManifests } from '../context/lists.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
-import { choose, platformName } from '../select/platforms.ts';
+import { choose } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
+import { toLeftOut } from './commit-plan.ts';
+import { isOfParent, leftOutItem } from './leave-out.ts';
 
-/** A manifest that the layer lacks, and its children that are not pulled. */
-export type ImageNode = FetchedManifest & { manifest: Manifest; leftOut: LeftOutManifest[] };
+/**
+ * A manifest that the layer lacks, with its children that are not pulled; or an index that is here, of whose blobs some
+ * were left out. `isReferrer`: it hangs on the image by a subject.
+ */
+export type ImageNode = FetchedManifest & {
+  manifest: Manifest;
+  leftOut: LeftOutManifest[];
+  isReferrer: boolean;
+};
 
-/** `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. */
-export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
+/** The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it. */
+export type MissingTree = { nodes: ImageNode[]; problems: LeftOutItem[] };
+
+/**
+ * `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. `tag`: a tag of the
+ * parent that points to the root.
+ */
+export type TreeOptions = {
+  mayFetch?: (() => void) | undefined;
+  limits?: TreeLimits | undefined;
+  tag?: Tag | undefined;
+};
 
 /** Which part of a tree is wanted. */
 export type TreeSelection = {
@@ -22,8 +44,8 @@ export type TreeSelection = {
   referrers: boolean | readonly string[];
   /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
   isDeleted: (digest: Digest) => boolean;
-  /** Children that the parent itself left out, or no longer has. Extended by `loadMissingTree`. */
-  leftOutByParent: Set<Digest>;
+  /** Children that the parent does not provide, see `PassCaches.leftOutByParent`. Extended by `loadMissingTree`. */
+  leftOutByParent: Map<Digest, Fault>;
   /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
   isList: boolean;
 };
@@ -44,16 +66,17 @@ export async function loadMissingTree(
   root: Digest,
   wanted: TreeSelection,
   options: TreeOptions = {},
-): Promise<ImageNode[]> {
+): Promise<MissingTree> {
   const tree = new Tree(context, repository, root, wanted, options);
   await tree.grow();
-  return tree.order;
+  return { nodes: tree.order, problems: tree.problems };
 }
 
 class Tree {
   readonly order: ImageNode[] = [];
+  readonly problems: LeftOutItem[] = [];
   readonly #context: PassContext;
-  readonly #mayFetch: (() => void) | undefined;
+  readonly #options: TreeOptions;
   readonly #repository: Repository;
   readonly #root: Digest;
   readonly #wanted: TreeSelection;
@@ -68,18 +91,18 @@ class Tree {
     repository: Repository,
     root: Digest,
     wanted: TreeSelection,
-    { limits, mayFetch }: TreeOptions,
+    options: TreeOptions,
   ) {
-    this.#mayFetch = mayFetch;
+    this.#options = options;
     this.#context = context;
     this.#repository = repository;
     this.#root = root;
     this.#wanted = wanted;
-    this.#budget = new TreeBudget(`${root} of ${repository}`, limits);
+    this.#budget = new TreeBudget(`${root} of ${repository}`, options.limits);
   }
 
   async grow(): Promise<void> {
-    await this.#visit(this.#root, 0);
+    await this.#visit(this.#root, 0, false);
     while (this.#subjects.length > 0) {
       const subjects = this.#subjects;
       this.#subjects = [];
@@ -87,17 +110,16 @@ class Tree {
     }
   }
 
-  #visit(digest: Digest, depth: number): Promise<void> {
+  #visit(digest: Digest, depth: number, isReferrer: boolean): Promise<void> {
     const known = this.#visits.get(digest);
     if (known) return known;
-    const visit = this.#load(digest, depth);
+    const visit = this.#load(digest, depth, isReferrer);
     this.#visits.set(digest, visit);
     return visit;
   }
 
-  async #load(digest: Digest, depth: number): Promise<void> {
-    const { bus, parent, signal } = this.#context;
-    const mayFetch = this.#mayFetch;
+  async #load(digest: Digest, depth: number, isReferrer: boolean): Promise<void> {
+    const { bus, signal } = this.#context;
     const repository = this.#repository;
     if (depth > MAX_TREE_DEPTH) {
       throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
@@ -106,70 +128,142 @@ class Tree {
     this.#budget.visit();
     const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
     if (digests.length > 0) {
-      mayFetch?.();
-      const fetched = await parent.manifest(repository, digest, signal);
-      const manifest = parseManifest(fetched.bytes, fetched.mediaType);
+      this.#options.mayFetch?.();
+      const fetched = await this.#fetch(digest);
+      const manifest = readManifest(fetched.bytes, fetched.mediaType);
       this.#budget.fetched(fetched.bytes.length, manifest.blobs.length);
-      const leftOut = await this.#children(manifest, depth, () => false);
+      const leftOut = await this.#children(manifest, depth, isReferrer, () => false);
       if (leftOut.length > MAX_LEFT_OUT) {
         throw new Fault(
           'too-large',
           `${digest} of ${repository} leaves out more than ${MAX_LEFT_OUT} manifests`,
         );
       }
-      this.order.push({ ...fetched, manifest: strip(manifest), leftOut });
+      this.order.push({ ...fetched, manifest: strip(manifest), leftOut, isReferrer });
     } else {
-      const manifest = (await readLocalManifest(this.#context, repository, digest))?.manifest;
-      if (manifest) await this.#children(manifest, depth, this.#wanted.isDeleted);
+      const local = await readLocalManifest(this.#context, repository, digest);
+      if (local) {
+        const { manifest } = local;
+        const leftOut = await this.#children(manifest, depth, isReferrer, this.#wanted.isDeleted);
+        // Blobs of an index have no manifest of their own to be committed with.
+        if (isIndexType(local.mediaType) && (await this.#lacksBlobs(digest, manifest)))
+          this.order.push({ ...local, manifest: strip(manifest), leftOut, isReferrer });
+      }
     }
     this.#subjects.push({ digest, depth });
   }
 
-  /** Visits the wanted children. @returns the others */
+  async #lacksBlobs(index: Digest, { blobs }: Manifest): Promise<boolean> {
+    if (blobs.length === 0) return false;
+    const { bus, signal } = this.#context;
+    const entries = new Set(blobs.map(({ digest }) => digest));
+    const leftOut = await readLeftOutManifests(bus, this.#repository, signal);
+    return leftOut.some((one) => one.index === index && entries.has(one.digest));
+  }
+
+  async #fetch(digest: Digest): Promise<FetchedManifest> {
+    const { parent, signal } = this.#context;
+    const { tag } = this.#options;
+    try {
+      return await parent.manifest(this.#repository, digest, signal);
+    } catch (error) {
+      // Static mirrors, and some proxies, serve the target of a tag by its name only.
+      const byTag = digest === this.#root && tag !== undefined && Fault.is(error, 'manifest-unknown');
+      if (!byTag || isExcluded(error)) throw error;
+      return await parent.taggedManifest(this.#repository, tag, digest, signal).catch((other) => {
+        throw Fault.is(other, 'conflict') ? other : error;
+      });
+    }
+  }
+
+  /**
+   * Visits the wanted children.
+   * @returns the others
+   * @throws Fault if the parent provides none of them
+   */
   async #children(
-    { manifests }: Manifest,
+    { manifests, blobs }: Manifest,
     depth: number,
+    isReferrer: boolean,
     isDeleted: (digest: Digest) => boolean,
   ): Promise<LeftOutManifest[]> {
+    const { pass, failedParts } = this.#context;
     const { leftOutByParent, platforms, referrers } = this.#wanted;
     const isList = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
+    let first: unknown;
+    let visited = blobs.length;
+    const leave = (child: Descriptor, fault: Fault) => {
+      leftOut.push(toLeftOut(child));
+      // The parent was configured without it: what a Terrace excludes is no fault.
+      if (isExcluded(fault)) return;
+      this.problems.push(leftOutItem(isList ? 'referrer' : 'child', fault, child.digest));
+      first ??= fault;
+    };
     await each(wanted, MAX_PARALLEL, async (child) => {
       const { digest } = child;
       const unwanted = isList && !wantsReferrer(referrers, child);
-      if (unwanted || leftOutByParent.has(digest) || isDeleted(digest))
-        return void leftOut.push(toLeftOut(child));
+      if (unwanted || isDeleted(digest)) return void leftOut.push(toLeftOut(child));
+      const known = leftOutByParent.get(digest);
+      if (known) return leave(child, known);
       try {
-        await this.#visit(digest, depth + 1);
+        await this.#visit(digest, depth + 1, isReferrer);
+        visited += 1;
       } catch (error) {
-        if (!Fault.is(error, 'manifest-unknown') || !(isList || error.detail?.leftOut !== undefined))
-          throw error;
-        leftOutByParent.add(digest);
-        leftOut.push(toLeftOut(child));
+        if (!isExcluded(error) && !failedParts.isLeftOut(digest, error, pass)) throw error;
+        leftOutByParent.set(digest, error);
+        leave(child, error);
       }
     });
+    if (first && visited === 0 && !isList) throw first;
     return leftOut;
   }
 
+  /** A referrer that the parent does not provide never fails the image. */
   async #referrers(subject: Digest, depth: number): Promise<void> {
     const { referrers, isDeleted } = this.#wanted;
     if (referrers === false) return;
     const { parent, signal } = this.#context;
-    const listed = (await parent.referrers(this.#repository, subject, signal)) ?? [];
-    const selected = listed.filter((one) => wantsReferrer(referrers, one) && !isDeleted(one.digest));
-    await each(selected, MAX_PARALLEL, ({ digest }) => this.#visit(digest, depth + 1));
+    const list = await this.#attempt('referrers', undefined, () =>
+      parent.referrers(this.#repository, subject, signal),
+    );
+    if (!list) return;
+    const { manifests, malformed } = list;
+    if (malformed > 0) {
+      const why = `the parent lists ${malformed} referrers of ${subject} that are not valid descriptors`;
+      this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why)));
+    }
+    const selected = manifests.filter((one) => wantsReferrer(referrers, one) && !isDeleted(one.digest));
+    await each(selected, MAX_PARALLEL, ({ digest }) =>
+      this.#attempt('referrer', digest, () => this.#visit(digest, depth + 1, true)),
+    );
+  }
+
+  async #attempt<T>(
+    kind: LeftOutItem['kind'],
+    digest: Digest | undefined,
+    run: () => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await run();
+    } catch (error) {
+      this.#context.signal.throwIfAborted();
+      if (!isOfParent(error)) throw error;
+      this.problems.push(leftOutItem(kind, error, digest));
+      return undefined;
+    }
   }
 }
 
-const toLeftOut = (child: Descriptor): LeftOutManifest => ({
-  digest: child.digest,
-  platform: platformName(child) || 'unknown',
-});
+/** Whether the parent is a Terrace that holds the index without this manifest. */
+const isExcluded = (error: unknown): error is Fault =>
+  Fault.is(error, 'manifest-unknown') && error.detail?.leftOut !== undefined;
 
 /** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
-const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => ({
+const strip = ({ mediaType, blobs, foreign, manifests, subject }: Manifest): Manifest => ({
   mediaType,
-  blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })),
+  blobs: blobs.map(bare),
+  foreign: foreign.map(bare),
   manifests: manifests.map(({ digest, size, platform }) => ({
     mediaType: '',
     digest,
@@ -179,8 +273,10 @@ const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => 
   ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
 });
 
-/** Blobs of the nodes, without duplicates. */
+const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });
+
+/** Blobs of the nodes, foreign layers among them, without duplicates. */
 export function blobsOf(nodes: ImageNode[]): Descriptor[] {
-  const all = nodes.flatMap(({ manifest }) => manifest.blobs);
+  const all = nodes.flatMap(({ manifest }) => [...manifest.blobs, ...manifest.foreign]);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
 }

@@ -2,8 +2,9 @@ import { batches } from '#proto/async/batches.ts';
 import { each } from '#proto/async/each.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH } from '../context/tree-budget.ts';
 import type { Survey } from '../observe/survey.ts';
@@ -101,7 +102,7 @@ export class ParentUsage {
             if (Fault.is(error, 'manifest-unknown')) return undefined;
             throw error;
           });
-          const listed = read ? parseManifest(read.bytes, read.mediaType).manifests : [];
+          const listed = read ? readManifest(read.bytes, read.mediaType).manifests : [];
           for (const { digest: child, mediaType } of listed) {
             children.add(child);
             if (!isIndex(mediaType) || seen.has(child)) continue;

@@ -1,7 +1,8 @@
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import type { PassContext } from '../context/pass-context.ts';
 
@@ -72,7 +73,7 @@ async function updateLocked(
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
     });
-    const listed = current ? parseManifest(current.bytes, current.mediaType).manifests : [];
+    const listed = current ? readManifest(current.bytes, current.mediaType).manifests : [];
     const manifests = edit(listed);
     if (!manifests) return;
     const mediaType = mediaTypes.ociIndex;

@@ -1,7 +1,7 @@
 import { setBase } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
 import { bodyOf } from '../../link/http/sending.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from '../context/placeholder.ts';
@@ -82,7 +82,7 @@ async function readSubject(
 ): Promise<Digest | undefined> {
   try {
     const { bytes, mediaType } = await parent.manifest(repository, digest, signal);
-    return parseManifest(bytes, mediaType).subject?.digest;
+    return readManifest(bytes, mediaType).subject?.digest;
   } catch (error) {
     if (Fault.is(error, 'manifest-unknown', 'manifest-invalid')) return undefined;
     throw error;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { digestOf } from '../content.ts';
 
@@ -13,7 +14,7 @@ export type ImageFields = {
   layers?: (string | Buffer)[];
   /** Changes the document before it is stored. */
   edit?: (document: ImageDocument) => object;
-  subject?: Descriptor;
+  subject?: Descriptor | undefined;
   artifactType?: string;
   mediaType?: string;
 };
@@ -32,6 +33,8 @@ export type StoredImage = Descriptor & { config: Descriptor; layers: Descriptor[
 /** The repositories of the scripted registry, in memory. Nothing is checked: a test may store what no client pushes. */
 export class ScriptedContent {
   readonly repositories = new Map<string, ScriptedRepository>();
+  /** Part of all generated content, so that registries have none in common. */
+  readonly #seed = randomUUID();
 
   of(repository: string): ScriptedRepository {
     const known = this.repositories.get(repository);
@@ -69,12 +72,16 @@ export class ScriptedContent {
 
   /** Stores an image, or with `subject` a referrer. */
   image(repository: string, tag: string | undefined, fields: ImageFields = {}): StoredImage {
-    const { layers = [`layer of ${repository}:${tag}`], edit = (document) => document, subject } = fields;
+    const {
+      layers = [`layer of ${repository}:${tag} ${this.#seed}`],
+      edit = (document) => document,
+      subject,
+    } = fields;
     const { artifactType, mediaType = mediaTypes.ociManifest } = fields;
     const stored = layers.map((layer) => this.blob(repository, layer));
     const config = this.blob(
       repository,
-      `{"os":"linux","architecture":"amd64","created_by":"${repository}:${tag} ${subject?.digest ?? ''}"}`,
+      JSON.stringify({ os: 'linux', architecture: 'amd64', of: [this.#seed, tag, subject, stored] }),
       'application/vnd.oci.image.config.v1+json',
     );
     const document: ImageDocument = {

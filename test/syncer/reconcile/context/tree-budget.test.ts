@@ -8,15 +8,21 @@ import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
+import { FailedParts } from '../../../../services/syncer/reconcile/pull/leave-out.ts';
 import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
 import { loadMissingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
 
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-const EMPTY = { mediaType: 'application/x', digest: digestOf(Buffer.from('')), size: 0 };
+const EMPTY = {
+  mediaType: 'application/vnd.oci.image.manifest.v1+json',
+  digest: digestOf(Buffer.from('')),
+  size: 0,
+};
 
 /** A parent in memory. */
 class MemoryParent {
@@ -53,7 +59,10 @@ class MemoryParent {
       await new Promise(setImmediate);
       return this.manifests.get(reference) ?? assert.fail(reference);
     },
-    referrers: async (_: string, digest: string) => this.referrersOf.get(digest),
+    referrers: async (_: string, digest: string) => ({
+      manifests: this.referrersOf.get(digest) ?? [],
+      malformed: 0,
+    }),
     resolve: async () => undefined,
   };
 }
@@ -73,9 +82,10 @@ const { signal } = new AbortController();
 const all: TreeSelection = {
   referrers: true,
   isDeleted: () => false,
-  leftOutByParent: new Set(),
+  leftOutByParent: new Map(),
   isList: false,
 };
+const notes = { failedParts: new FailedParts(), leftOut: new LeftOutContent(), pass: 'pass' };
 
 const loadTree = (
   parent: MemoryParent,
@@ -83,7 +93,7 @@ const loadTree = (
   limits: Partial<TreeLimits> = {},
   selection: Partial<TreeSelection> = {},
 ) => {
-  const deps = { bus, volume, parent: parent.client, signal };
+  const deps = { ...notes, bus, volume, parent: parent.client, signal };
   return loadMissingTree(
     deps as unknown as PassContext,
     'app',
@@ -115,10 +125,10 @@ test('an image beyond a limit fails by name, and its fault names the limit', asy
     await assert.rejects(loading, { message: why });
     assert.ok(parent.fetched < 130, `${parent.fetched} manifests were fetched`);
   }
-  assert.equal((await loadTree(parent, index)).length, 161);
+  assert.equal((await loadTree(parent, index)).nodes.length, 161);
 });
 
-test('an endless chain of referrers exceeds the limits of an image', async () => {
+test('an endless chain of referrers is cut at the limits of an image, which is loaded without the rest', async () => {
   const parent = new MemoryParent();
   const image = parent.image('image');
   let subject = image;
@@ -127,8 +137,15 @@ test('an endless chain of referrers exceeds the limits of an image', async () =>
     parent.referrersOf.set(subject.digest, [referrer]);
     subject = referrer;
   }
-  await assert.rejects(loadTree(parent, image, { manifests: 12 }), { code: 'too-large' });
-  await assert.rejects(loadTree(parent, image), { code: 'manifest-invalid', message: /nested too deeply/ });
+  const bounded = await loadTree(parent, image, { manifests: 12 });
+  assert.equal(bounded.nodes.length, 12);
+  assert.deepEqual(
+    bounded.problems.map(({ kind, code }) => [kind, code]),
+    [['referrer', 'too-large']],
+  );
+  const deep = await loadTree(parent, image);
+  assert.equal(deep.nodes[0]?.digest, image.digest);
+  assert.match(deep.problems[0]?.reason ?? '', /nested too deeply/);
 });
 
 test('a tree holds only the manifest fields in use, and what it reports to storage is bounded', async () => {
@@ -137,13 +154,15 @@ test('a tree holds only the manifest fields in use, and what it reports to stora
     ...parent.image('a', { padding: 100_000 }),
     platform: { os: 'x'.repeat(100_000), architecture: 'y' },
   };
-  const [first, second] = await loadTree(parent, parent.index([child]), {}, { platforms: ['linux/amd64'] });
+  const index = parent.index([child]);
+  const [first, second] = (await loadTree(parent, index, {}, { platforms: ['linux/amd64'] })).nodes;
   assert.equal(second, undefined);
   assert.deepEqual(first?.leftOut, [{ digest: child.digest, platform: `${'x'.repeat(99)}…` }]);
-  const [image] = await loadTree(parent, child);
+  const [image] = (await loadTree(parent, child)).nodes;
   assert.deepEqual(image?.manifest, {
     mediaType: mediaTypes.ociManifest,
     blobs: [{ ...EMPTY, mediaType: '' }],
+    foreign: [],
     manifests: [],
   });
   const many = Array.from({ length: 4_001 }, (_, at) => ({
@@ -182,7 +201,7 @@ async function pulled(
     release(bytes);
     held -= bytes;
   };
-  const survey = { selected: {}, lists: new Set(), here: new Set() };
+  const survey = { selected: {}, lists: new Set(), here: new Set(), parentTargets: new Map() };
   const images = sizes.map((padding, at) => {
     const tag = `t${String(at).padStart(4, '0')}`;
     return {
@@ -209,7 +228,8 @@ async function pulled(
     signal,
     transferJobs: { download: async () => {} },
     unsentChanges: { isDeleted: () => false },
-    leftOutByParent: new Set(),
+    leftOutByParent: new Map(),
+    ...notes,
     oversized,
     stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
     pass: 'p',

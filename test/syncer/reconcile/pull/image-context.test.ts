@@ -15,13 +15,14 @@ const image = (digest: string, blobs: string[], subject?: string) => ({
   manifest: {
     mediaType: '',
     blobs: blobs.map((blob) => descriptor(blob)),
+    foreign: [],
     manifests: [],
     ...(subject && { subject: descriptor(subject) }),
   } as Manifest,
 });
 const index = (digest: string, ...manifests: Descriptor[]) => ({
   digest,
-  manifest: { mediaType: '', blobs: [], manifests } as Manifest,
+  manifest: { mediaType: '', blobs: [], foreign: [], manifests } as Manifest,
 });
 const amd = { os: 'linux', architecture: 'amd64' };
 const arm = { os: 'linux', architecture: 'arm', variant: 'v7' };

@@ -1,0 +1,150 @@
+import { check } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { Descriptor } from '#proto/oci/manifest.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import { readDescriptor } from '#proto/oci/read-manifest.ts';
+import { isStatus } from '../answers/retry.ts';
+import { parentPages } from '../http/pages.ts';
+import type { ParentLink } from '../http/parent-link.ts';
+import { pullScope } from '../login/token-scopes.ts';
+
+/** Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. */
+export type ReferrerList = { manifests: Descriptor[]; malformed: number };
+
+/** A digest that no manifest has: a registry with the referrers API answers it with an empty list. */
+const ZERO_DIGEST = `sha256:${'0'.repeat(64)}`;
+/** Statuses by which a registry says that it has no such API, or no such path. */
+const NO_API = [400, 404, 405, 410, 501];
+/** How long a repository without the API is not asked again, in ms. */
+const RECHECK_MS = 15 * 60_000;
+/** Max time of one list, in ms: the image does not wait longer for its referrers. */
+const MAX_LIST_MS = 2 * 60_000;
+/** Max faults in a row in one repository, after which its other lists wait for the recheck. */
+const MAX_FAULTS = 3;
+/** Max repositories that are remembered. */
+const MAX_REPOSITORIES = 10_000;
+/**
+ * Max length of a listed media type, in characters: 127 for each of type and subtype (RFC 6838, 4.2). Longer ones
+ * are omitted.
+ */
+const MAX_LISTED_MEDIA_TYPE = 255;
+
+/** What is known of one repository. `fault`: why its lists can't be read; absent if it just has no such API. */
+type Known = { missingUntil?: number; fault?: Fault; faults: number };
+
+/**
+ * Lists of referrers (distribution-spec 1.1, "Listing Referrers"). A single odd answer says nothing about the API: it
+ * counts as missing in a repository after the digest that no manifest has was answered as badly, and is tried again
+ * after `RECHECK_MS`.
+ */
+export class ReferrersApi {
+  readonly #link: ParentLink;
+  readonly #now: () => number;
+  readonly #repositories = new Map<Repository, Known>();
+
+  constructor(link: ParentLink, now = () => performance.now()) {
+    this.#link = link;
+    this.#now = now;
+  }
+
+  /** False while the repository is known to lack the API. */
+  isSupported(repository: Repository): boolean {
+    const { missingUntil } = this.#repositories.get(repository) ?? {};
+    return missingUntil === undefined || this.#now() >= missingUntil;
+  }
+
+  /**
+   * Manifests whose subject is `digest`; undefined if the repository's registry has no such API.
+   * @throws Fault if the list exists and can't be read, or if a proxy or a permission hides the API
+   */
+  async list(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList | undefined> {
+    const known = this.#repositories.get(repository) ?? { faults: 0 };
+    if (!this.isSupported(repository)) {
+      if (known.fault) throw known.fault;
+      return undefined;
+    }
+    try {
+      const list = await this.#read(repository, digest, signal);
+      this.#remember(repository, { faults: 0 });
+      return list;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof Fault)) throw error;
+      const faults = known.faults + 1;
+      if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
+        this.#remember(repository, { faults });
+        // Earlier drafts of the API answer an unknown subject with 404.
+        if (isStatus(error, 404)) return { manifests: [], malformed: 0 };
+        throw error;
+      }
+      const missingUntil = this.#now() + RECHECK_MS;
+      if (isStatus(error, ...NO_API)) {
+        this.#remember(repository, { missingUntil, faults: 0 });
+        return undefined;
+      }
+      this.#remember(repository, { missingUntil, fault: error, faults: 0 });
+      throw error;
+    }
+  }
+
+  async #hasApi(repository: Repository, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#read(repository, ZERO_DIGEST, signal);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof Fault) return false;
+      throw error;
+    }
+  }
+
+  async #read(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList> {
+    const either = AbortSignal.any([signal, AbortSignal.timeout(MAX_LIST_MS)]);
+    const manifests: Descriptor[] = [];
+    let malformed = 0;
+    const path = `/v2/${repository}/referrers/${digest}`;
+    try {
+      for await (const page of parentPages(this.#link, path, pullScope(repository), either)) {
+        const listed = (page as { manifests?: unknown } | null)?.manifests;
+        // Go programs write null for an empty list.
+        if (listed !== null && !Array.isArray(listed)) {
+          throw new Fault('parent-invalid', `GET ${path}: the answer is not a list of referrers`);
+        }
+        for (const item of listed ?? []) {
+          const descriptor = readListed(item);
+          if (descriptor) manifests.push(descriptor);
+          else malformed += 1;
+        }
+      }
+    } catch (error) {
+      if (!either.aborted || signal.aborted) throw error;
+      throw new Fault('parent-unreachable', `GET ${path}: no answer within ${MAX_LIST_MS / 60_000} min`);
+    }
+    return { manifests, malformed };
+  }
+
+  #remember(repository: Repository, known: Known): void {
+    this.#repositories.delete(repository);
+    this.#repositories.set(repository, known);
+    if (this.#repositories.size <= MAX_REPOSITORIES) return;
+    const [oldest] = this.#repositories.keys();
+    if (oldest !== undefined) this.#repositories.delete(oldest);
+  }
+}
+
+/** The fields that are used of a list of referrers: annotations may make up the larger part of it. */
+function readListed(item: unknown): Descriptor | undefined {
+  let descriptor: Descriptor;
+  try {
+    descriptor = check(Descriptor, readDescriptor(item));
+  } catch {
+    return undefined;
+  }
+  const { mediaType, digest, size, artifactType } = descriptor;
+  return {
+    mediaType: mediaType.length <= MAX_LISTED_MEDIA_TYPE ? mediaType : '',
+    digest,
+    size,
+    ...(artifactType && artifactType.length <= MAX_LISTED_MEDIA_TYPE && { artifactType }),
+  };
+}

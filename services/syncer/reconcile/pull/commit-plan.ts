@@ -1,0 +1,71 @@
+import { MAX_PLATFORM } from '#proto/content/manifests.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { type Descriptor, isIndexType } from '#proto/oci/manifest.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
+import { platformName } from '../select/platforms.ts';
+import { isOfParent, leftOutItem } from './leave-out.ts';
+import type { ImageNode } from './tree.ts';
+
+/** Which manifests of an image are committed, once it is known which of its blobs could not be downloaded. Pure. */
+
+export type CommitPlan = {
+  /** Manifests to commit, in this order, each with all children that it leaves out. */
+  commits: ImageNode[];
+  problems: LeftOutItem[];
+  /** Why the image can't be committed now. */
+  failure?: unknown;
+};
+
+/** Whether an entry of an index is left out because of its fault, rather than failing the image. */
+export type IsLeftOut = (digest: Digest, error: unknown) => boolean;
+
+export function planCommits(
+  root: Digest,
+  nodes: readonly ImageNode[],
+  failedBlobs: ReadonlyMap<Digest, unknown>,
+  isLeftOut: IsLeftOut,
+): CommitPlan {
+  const plan: CommitPlan = { commits: [], problems: [] };
+  /** Manifests that can't be committed, until one that refers to them leaves them out. */
+  const failed = new Map<Digest, { error: unknown; isReferrer: boolean }>();
+  for (const node of nodes) {
+    const { manifest, isReferrer, digest } = node;
+    const entries = [...manifest.blobs, ...manifest.manifests];
+    const faults = entries.flatMap((entry) => {
+      const error = failedBlobs.get(entry.digest) ?? failed.get(entry.digest)?.error;
+      return error === undefined ? [] : [{ entry, error }];
+    });
+    const mayLeaveOut = ({ entry, error }: { entry: Descriptor; error: unknown }) =>
+      isReferrer ? isOfParent(error) : isLeftOut(entry.digest, error);
+    const isSparse = isIndexType(node.mediaType) && faults.length < entries.length;
+    const fatal = isSparse ? faults.find((fault) => !mayLeaveOut(fault)) : faults[0];
+    if (fatal) {
+      failed.set(digest, { error: fatal.error, isReferrer });
+      continue;
+    }
+    for (const { entry, error } of faults) {
+      failed.delete(entry.digest);
+      if (isOfParent(error)) plan.problems.push(leftOutItem('child', error, entry.digest));
+    }
+    const leftOut = [...node.leftOut, ...faults.map(({ entry }) => toLeftOut(entry))];
+    plan.commits.push({ ...node, leftOut });
+  }
+  const entries = new Set(nodes.flatMap(({ manifest }) => manifest.manifests.map(({ digest }) => digest)));
+  for (const [digest, { error, isReferrer }] of failed) {
+    if (isReferrer && isOfParent(error)) plan.problems.push(leftOutItem('referrer', error, digest));
+    else if (digest === root) plan.failure ??= error;
+    // The manifest that refers to it failed with it, or is an index that is here already.
+    else if (entries.has(digest)) continue;
+    else if (isOfParent(error) && isLeftOut(digest, error))
+      plan.problems.push(leftOutItem('child', error, digest));
+    else plan.failure ??= error;
+  }
+  return plan;
+}
+
+/** An entry of an index as storage records it. */
+export const toLeftOut = (entry: Descriptor) => ({
+  digest: entry.digest,
+  platform: clip(platformName(entry) || 'unknown', MAX_PLATFORM),
+});

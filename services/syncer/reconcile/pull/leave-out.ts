@@ -1,0 +1,70 @@
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
+
+/**
+ * Which faults leave out a part of an image, and which fail it. Pure, but for the counts of `FailedParts`.
+ *
+ * A referrer never fails its image. An entry of an index does so only while its fault may pass by itself: a client that
+ * pulls this platform would find it missing, although the image that the tag named before had it.
+ */
+
+/** Faults of the parent, or of what it sent. All others are of this layer, or end the pass. */
+const OF_PARENT = [
+  'manifest-unknown',
+  'blob-unknown',
+  'manifest-invalid',
+  'manifest-blob-unknown',
+  'digest-invalid',
+  'size-invalid',
+  'too-large',
+  'parent-invalid',
+  'parent-refused',
+  'parent-unreachable',
+  'busy',
+] as const;
+
+export const isOfParent = (error: unknown): error is Fault => Fault.is(error, ...OF_PARENT);
+
+/** Statuses that may be those of a login, or of a proxy, rather than of the content. */
+const UNCONFIRMED = [401, 403, 500, 502, 503, 504];
+/** Passes in which such an answer has to repeat before the entry is left out. */
+const MIN_PASSES = 3;
+/** Max parts whose failures are counted. */
+const MAX_PARTS = 10_000;
+
+/** Counts in how many passes a part of an image failed with an answer that may not last. */
+export class FailedParts {
+  readonly #passes = new Map<Digest, { pass: string; count: number }>();
+
+  /** Whether an entry of an index is left out because of the fault, which its download got in this pass. */
+  isLeftOut(digest: Digest, error: unknown, pass: string): error is Fault {
+    if (!isOfParent(error) || error.code === 'busy' || error.code === 'too-large') return false;
+    const status = Number(error.detail?.status);
+    const isConfirmed = error.code !== 'parent-unreachable' && !UNCONFIRMED.includes(status);
+    if (isConfirmed) return true;
+    if (!UNCONFIRMED.includes(status)) return false;
+    return this.#count(digest, pass) >= MIN_PASSES;
+  }
+
+  #count(digest: Digest, pass: string): number {
+    const known = this.#passes.get(digest);
+    const count = known?.pass === pass ? known.count : (known?.count ?? 0) + 1;
+    if (known || this.#passes.size < MAX_PARTS) this.#passes.set(digest, { pass, count });
+    return count;
+  }
+}
+
+const REMEDY: Record<LeftOutItem['kind'], string> = {
+  referrer: 'push it again at the parent, or delete it there',
+  referrers: 'permit the login to read referrers at the parent, or set referrers: false for this repository',
+  child: 'push the image again at the parent, or restrict platforms for this repository',
+};
+
+export const leftOutItem = (kind: LeftOutItem['kind'], fault: Fault, digest?: Digest): LeftOutItem => ({
+  kind,
+  ...(digest !== undefined && { digest }),
+  code: fault.code,
+  reason: clip(`${fault.message}: ${REMEDY[kind]}`, MAX_REASON_LENGTH),
+});
