@@ -8,6 +8,7 @@ import { formatDuration, plural } from '../terminal/figures.ts';
 import { outputEnd } from '../terminal/output-end.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, singleLine, singleLines } from '../terminal/terminal.ts';
+import { leftOutLines } from '../text/link-text.ts';
 import { barView, lineView, type View } from '../text/progress.ts';
 
 export function addSyncCommand(program: Command): void {
@@ -42,7 +43,8 @@ export function addSyncCommand(program: Command): void {
 }
 
 export function summary(result: PassResult): string {
-  const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended, ms } = singleLines(result);
+  const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, leftOut, ended, ms } =
+    singleLines(result);
   const lines = failures.map(({ repository, tag, code, reason }) => {
     const what = repository ? `${repository}${tag ? `:${tag}` : ''}: ` : '';
     return `failed: ${what}${reason} (${code})`;
@@ -61,7 +63,8 @@ export function summary(result: PassResult): string {
     ...(failed ? [`${failed} failed`] : []),
     ...(parked ? [`${parked} parked`] : []),
   ].join(', ');
-  return [...lines, `${outcome(ok, ended)}: ${counts} in ${formatDuration(ms)}.`].join('\n');
+  const absent = leftOut ? leftOutLines(leftOut) : [];
+  return [...absent, ...lines, `${outcome(ok, ended)}: ${counts} in ${formatDuration(ms)}.`].join('\n');
 }
 
 function outcome(ok: boolean, ended: PassResult['ended']): string {

@@ -1,5 +1,6 @@
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
 import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
@@ -30,10 +31,24 @@ export function linkText(layer: LayerStatus, now: number): string {
     ...(link?.unmatched
       ? [`  missing at the parent, or not permitted (name-unknown): ${link.unmatched.join(', ')}`]
       : []),
+    ...(link?.leftOut ? leftOutLines(link.leftOut).map((line) => `  ${line}`) : []),
     ...outgoing(layer, now),
     ...history(layer, now),
   ].join('\n');
 }
+
+/** One line for each of the first things that are left out, with its remedy. */
+export function leftOutLines({ first, referrers, children }: LeftOutSummary): string[] {
+  const lines = first.slice(0, MAX_PARKED).map(({ repository, tag = '', kind, reason, code }) => {
+    const isDigest = tag.includes(':');
+    const name = isDigest ? `${repository}@${shortDigest(tag)}` : `${repository}:${tag}`;
+    return `left out: ${LEFT_OUT_KIND[kind]} of ${name}: ${reason} (${code})`;
+  });
+  const more = referrers + children - lines.length;
+  return more > 0 ? [...lines, `… and ${more} more`] : lines;
+}
+
+const LEFT_OUT_KIND = { referrer: 'a referrer', referrers: 'the referrers', child: 'an image of the index' };
 
 /** Many passes change nothing: they are counted here and reported nowhere else. */
 function passes(link: LinkStatus | undefined, now: number): string {

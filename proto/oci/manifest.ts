@@ -12,7 +12,8 @@ import { Digest } from './names.ts';
  *
  * A manifest (OCI image-spec 1.1, or Docker schema 2) is stored byte for byte, as its digest is that of its bytes.
  * `parseManifest` checks what a client pushes: size, media type, JSON and fields. It returns the references: blobs,
- * manifests of an index, and a subject. Storage commits the manifest if these blobs and manifests are in the repository.
+ * manifests of an index, and a subject. Storage commits the manifest if these blobs and manifests are in the
+ * repository.
  * `readManifest` (read-manifest.ts) reads what a registry has stored already, with less strict rules.
  */
 
@@ -86,7 +87,7 @@ const quote = (text: string): string => JSON.stringify(text.length > 100 ? `${te
 
 const isForeign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(layer.mediaType);
 
-/** Whether an entry of an index is a blob: its media type is neither missing nor that of a manifest or a list of them. */
+/** Whether an entry of an index is a blob: its media type is not missing, and not that of a manifest. */
 const isBlobEntry = ({ mediaType }: Descriptor) =>
   mediaType !== '' && !/manifest|index|\+prettyjws/i.test(mediaType);
 

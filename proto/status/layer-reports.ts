@@ -52,8 +52,16 @@ export function layersToStore(received: readonly ReceivedLayer[]): LayerReport[]
 
 function shorten({ link, ...layer }: ReceivedLayer): LayerReport {
   if (!link) return layer;
-  const { detail, ...facts } = link;
-  return { ...layer, link: { ...facts, ...(detail !== undefined && { detail: clip(detail, MAX_DETAIL) }) } };
+  const { detail, leftOut, ...facts } = link;
+  return {
+    ...layer,
+    link: {
+      ...facts,
+      ...(detail !== undefined && { detail: clip(detail, MAX_DETAIL) }),
+      // The detail names an example.
+      ...(leftOut && { leftOut: { ...leftOut, first: [] } }),
+    },
+  };
 }
 
 /** The first layer of each child, then the second of each, and so on; within a child, the nearest first. */

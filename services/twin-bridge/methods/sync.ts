@@ -2,6 +2,8 @@ import { Type } from '@sinclair/typebox';
 import { within } from '#proto/async/within.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller, EventListener, RoundTrip } from '#proto/bus/roles.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { leftOutText } from '#proto/sync/left-out.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type DirectMethod, type MethodAnswer, method } from './method.ts';
 
@@ -10,6 +12,8 @@ type SyncBus = BusCaller & EventListener & RoundTrip;
 /** Max wait for the end of a pass before the answer is 202, in ms. */
 const WAIT_MS = 20_000;
 const MAX_FAILURES = 10;
+/** Max length of the text about what is left out, in characters. */
+const MAX_LEFT_OUT_TEXT = 1_000;
 
 const Payload = Type.Object(
   {
@@ -68,7 +72,12 @@ class Passes implements Disposable {
   }
 }
 
-function answerOf({ failures, ...result }: PassResult): MethodAnswer {
-  const some = failures.slice(0, MAX_FAILURES);
-  return { status: 200, payload: { ...result, state: result.ok ? 'Succeeded' : 'Failed', failures: some } };
+function answerOf({ failures, leftOut, ...result }: PassResult): MethodAnswer {
+  const payload = {
+    ...result,
+    state: result.ok ? 'Succeeded' : leftOut && result.failed + result.parked === 0 ? 'Incomplete' : 'Failed',
+    failures: failures.slice(0, MAX_FAILURES),
+    ...(leftOut && { leftOut: clip(leftOutText(leftOut), MAX_LEFT_OUT_TEXT) }),
+  };
+  return { status: 200, payload };
 }

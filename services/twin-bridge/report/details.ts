@@ -1,12 +1,14 @@
 import { clip } from '#proto/contract/clip.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
-import type { LinkStatus } from '#proto/status/status.ts';
+import { CONTENT_LEFT_OUT, type LinkStatus } from '#proto/status/status.ts';
 import type { DesiredState, LayerView } from './layer-view.ts';
 
 /** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };
 
 const MAX_ACCOUNTS = 3;
+/** Code of the detail of a layer that is online and lacks content that its parent does not provide. */
+export const LEFT_OUT = 'ContentLeftOut';
 const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
 
 export function detailsOf(
@@ -34,6 +36,7 @@ export function detailsOf(
   }
   if (link?.detail && isInactive(link)) add('Activation', 'ALREADY_ACTIVATED', link.detail);
   else if (link?.detail && link.state === 'Unhealthy') add('Sync', 'SyncIncomplete', link.detail);
+  else if (link?.detail && link.code === CONTENT_LEFT_OUT) add('Sync', LEFT_OUT, link.detail);
   else if (link?.detail && link.state === 'Offline') add('Sync', 'ParentOffline', link.detail);
   if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
     add('Sync', 'ChangesRefused', `the parent refused ${storage.outgoing.parked} changes; they are retried`);

@@ -1,6 +1,7 @@
 import type { Child } from '#proto/accounts/children.ts';
 import type { LayerReport } from '#proto/status/layers-below.ts';
-import { brief, type Detail, detailsOf, isInactive } from './details.ts';
+import { leftOutText } from '#proto/sync/left-out.ts';
+import { brief, type Detail, detailsOf, isInactive, LEFT_OUT } from './details.ts';
 import type { DesiredState, LastPass, LayerView } from './layer-view.ts';
 
 /**
@@ -38,7 +39,13 @@ export function reportedOf(facts: LayerFacts): Reported {
     ...(configuration && { name: configuration.name, mode: configuration.mode }),
     ...(configuration?.parent && {
       parent: { url: configuration.parent.url },
-      activation: { status: isInactive(link) ? 'Inactive' : link?.lastSync ? 'Active' : 'Unknown' },
+      activation: {
+        status: isInactive(link)
+          ? 'Inactive'
+          : link?.lastSync || link?.state === 'Online'
+            ? 'Active'
+            : 'Unknown',
+      },
     }),
     ...(link?.window && { syncWindow: { open: link.window.open, until: time(link.window.until) } }),
     ...(pass && { registrySyncResult: syncResult(pass, seen) }),
@@ -59,12 +66,13 @@ export function reportedOf(facts: LayerFacts): Reported {
   };
 }
 
-/** As in the connected registry: a connected layer with a problem is `Unhealthy`. */
+/** As in the connected registry: a connected layer with a problem is `Unhealthy`, other than content left out. */
 function stateOf({ configuration, link, syncers }: LayerView, details: Detail[]): string {
   // The stored state of the link is valid only while a syncer runs that updates it.
   const known = syncers && syncers.length > 0 ? link?.state : undefined;
   const state = configuration?.parent ? (known ?? 'Offline') : 'Online';
-  return state === 'Online' && details.length > 0 ? 'Unhealthy' : state;
+  const hasProblem = details.some(({ code }) => code !== LEFT_OUT);
+  return state === 'Online' && hasProblem ? 'Unhealthy' : state;
 }
 
 function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass, { link }: LayerView) {
@@ -77,7 +85,9 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
       ? 'Succeeded'
       : result.ended === 'window'
         ? 'TimedOut'
-        : 'Failed';
+        : result.leftOut && result.failed + result.parked === 0
+          ? 'Incomplete'
+          : 'Failed';
   return {
     syncState: isInactive(link) ? 'NotActivated' : state,
     ...(cause !== undefined && { syncTrigger: brief(cause, 100) }),
@@ -92,6 +102,7 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
       withdrawn: result.withdrawn,
       failed: result.failed,
       parked: result.parked,
+      ...(result.leftOut && { leftOut: brief(leftOutText(result.leftOut)) }),
       failures: result.failures
         .slice(0, MAX_FAILURES)
         .map(({ repository, tag, code, reason }) =>

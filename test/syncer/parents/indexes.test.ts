@@ -23,7 +23,7 @@ const withEntry = (registry: ScriptedRegistry, entry: Descriptor & { platform?: 
 const lost = (
   name: string,
   spoil: (registry: ScriptedRegistry, s390x: ReturnType<ScriptedRegistry['content']['image']>) => void,
-  said: RegExp,
+  reported: RegExp,
 ): Row => ({
   name,
   content: (registry) => {
@@ -34,7 +34,7 @@ const lost = (
   },
   has: ['ok', 'amd64', 'index'],
   lacks: ['entry'],
-  said,
+  reported,
 });
 
 const manifestsOf = ({ content }: ScriptedRegistry) => content.of('app').manifests;
@@ -77,7 +77,7 @@ testRows([
     },
     has: ['ok', 'amd64', 'index'],
     lacks: ['entry'],
-    said: /app:t: schema 1 is not supported/,
+    reported: /app:t: schema 1 is not supported/,
   },
   {
     name: 'a nested index that lost one of its platforms',
@@ -87,7 +87,7 @@ testRows([
       return { ...withEntry(registry, nested), arm };
     },
     has: ['ok', 'amd64', 'index', 'entry', 'arm'],
-    said: /app:t: the parent has no manifest sha256:aaaa/,
+    reported: /app:t: the parent has no manifest sha256:aaaa/,
   },
   {
     name: 'a platform that the parent has again comes with a full pass',
@@ -138,7 +138,7 @@ testRows([
     passes: 3,
     has: ['ok', 'amd64', 'index'],
     lacks: ['entry'],
-    said: /app:t: .*403/,
+    reported: /app:t: .*403/,
   },
   {
     name: 'a cache of BuildKit: an index of blobs',
@@ -169,7 +169,7 @@ testRows([
     },
     has: ['config', 'index'],
     lacks: ['layer'],
-    said: /app:cache: the parent has no blob/,
+    reported: /app:cache: the parent has no blob/,
     check: async ({ layer, registry, named }) => {
       registry.content.blob('app', 'another layer');
       const { ok } = await layer.pass({ full: true });

@@ -36,7 +36,7 @@ export type Row = {
   has?: string[];
   lacks?: string[];
   /** What the status has to say is left out; nothing may be, and the last pass is good, if it is absent. */
-  said?: RegExp;
+  reported?: RegExp;
   /** Checked after, or with `has` absent in place of, these. */
   check?: (result: Checked) => Promise<void> | void;
 };
@@ -85,7 +85,7 @@ async function runRow(layer: SyncerRig, row: Row): Promise<void> {
     assert.ok(await serves(layer, named[name]), `the layer lacks ${name}: ${JSON.stringify(pass)}`);
   }
   for (const name of row.lacks ?? []) assert.ok(!(await serves(layer, named[name])), `the layer has ${name}`);
-  if (row.said) assertLeftOut(checked, row.said);
+  if (row.reported) assertLeftOut(checked, row.reported);
   else if (row.has) assert.equal(pass.ok, true, JSON.stringify(pass));
   await row.check?.(checked);
 }
@@ -101,10 +101,10 @@ export async function serves(layer: SyncerRig, content: Descriptor | undefined):
 }
 
 /** Asserts that the layer is online, and that pass and status say what is left out. */
-function assertLeftOut({ pass, link }: Checked, said: RegExp): void {
+function assertLeftOut({ pass, link }: Checked, reported: RegExp): void {
   assert.equal(link.state, 'Online', JSON.stringify([link, pass]));
   assert.equal(link.code, CONTENT_LEFT_OUT, JSON.stringify(link));
-  assert.match(link.detail ?? '', said);
+  assert.match(link.detail ?? '', reported);
   assert.deepEqual([pass.ok, pass.failed], [false, 0]);
   assert.ok((pass.leftOut?.images ?? 0) > 0);
 }

@@ -34,31 +34,31 @@ const indexOf = (manifests: unknown): Reply => ({
 });
 
 /** Every request for referrers gets this answer. */
-const everywhere = (name: string, answer: Answered, said?: RegExp): Row => ({
+const everywhere = (name: string, answer: Answered, reported?: RegExp): Row => ({
   name,
   content: two,
   quirk: (request) => (isReferrers(request) ? answer : undefined),
   has: ['ok', 't'],
-  ...(said && { said }),
+  ...(reported && { reported }),
 });
 
 /** The list of one image gets this answer, all others are correct. */
-const once = (name: string, answer: Answered, said?: RegExp): Row => ({
+const once = (name: string, answer: Answered, reported?: RegExp): Row => ({
   name,
   content: two,
   quirk: (request, { named }) => (isOf(request, named.t) ? answer : undefined),
   has: ['ok', 't', 'noteOfOk'],
-  ...(said && { said }),
+  ...(reported && { reported }),
 });
 
 /** The list of `ok` has an odd entry after the correct one. */
-const entry = (name: string, odd: unknown, said: RegExp): Row => ({
+const entry = (name: string, odd: unknown, reported: RegExp): Row => ({
   name,
   content: two,
   quirk: (request, { named }) =>
     isOf(request, named.ok) ? indexOf([{ ...named.noteOfOk, artifactType: NOTE }, odd]) : undefined,
   has: ALL,
-  said,
+  reported,
 });
 
 testRows([
@@ -118,7 +118,7 @@ testRows([
       },
       has: ALL,
       lacks: ['artifact'],
-      said: /app:ok: artifact manifests of release candidates are not supported/,
+      reported: /app:ok: artifact manifests of release candidates are not supported/,
     };
   }),
   {
@@ -132,7 +132,7 @@ testRows([
     },
     has: ALL,
     lacks: ['lacking'],
-    said: /app:ok: the parent has no blob .*push it again at the parent/,
+    reported: /app:ok: the parent has no blob .*push it again at the parent/,
   },
   {
     name: 'a referrer that the parent does not serve',
@@ -142,7 +142,7 @@ testRows([
         ? refused(403, 'DENIED')
         : undefined,
     has: ['ok', 't', 'noteOfT'],
-    said: /app:ok: .*403/,
+    reported: /app:ok: .*403/,
   },
   {
     name: 'a referrer that the parent has again comes with the next pass',

@@ -1,5 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { plainMediaType } from '#proto/oci/read-manifest.ts';
 import { refusal } from './answers.ts';
 import { type Answer, type Body, firstValue, guarded, readErrorBody } from './bodies.ts';
 import type { Extent } from './extents.ts';
@@ -32,6 +33,12 @@ export async function blobAnswer(
       return { start: 0, ranged: false, body: guarded(answer) };
     }
     body.destroy();
+    if (length !== undefined && isBlob(answer, digest)) {
+      throw new Fault(
+        'parent-invalid',
+        `${what}: the blob has ${length} bytes, not ${size} as its manifest says`,
+      );
+    }
     // An intermediary answered in the parent's place: a captive portal, or a gateway with its error page.
     const received = length === undefined ? 'an HTML page' : `${length} bytes`;
     throw new Fault(
@@ -61,4 +68,10 @@ export async function blobAnswer(
     );
   }
   throw refusal(statusCode, answer.headers, reason, what);
+}
+
+/** Whether the answer is the blob, with another size than expected, rather than the page of an intermediary. */
+function isBlob({ headers }: Answer, digest: Digest): boolean {
+  const type = plainMediaType(firstValue(headers['content-type']));
+  return firstValue(headers['docker-content-digest']) === digest || type === 'application/octet-stream';
 }

@@ -1,7 +1,7 @@
 import type { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
-import { FailedParts } from '../pull/leave-out.ts';
+import { FailedParts } from './leave-out.ts';
 import { LeftOutContent } from './left-out.ts';
 import { Oversized } from './oversized.ts';
 
@@ -18,8 +18,9 @@ export class PassCaches {
   #recheckAt = 0;
 
   /**
-   * Children of indexes that the parent left out or does not have, with the fault of its answer. They are asked for again by a full pass, after a
-   * referrer or child was added at the parent, each `RECHECK_MS`, and by the next coordinator.
+   * Children of indexes that the parent left out or does not have, with the fault of its answer. They are asked for
+   * again by a full pass, after a referrer or child was added at the parent, each `RECHECK_MS`, and by the next
+   * coordinator.
    */
   leftOutByParent(parent: ParentReader, restart: boolean): Map<Digest, Fault> {
     const now = performance.now();

@@ -7,8 +7,8 @@ import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
-import type { FailedParts } from '../pull/leave-out.ts';
 import type { PassAnnouncement } from './announcement.ts';
+import type { FailedParts } from './leave-out.ts';
 import type { LeftOutContent } from './left-out.ts';
 import type { Oversized } from './oversized.ts';
 import type { ParentChanges } from './parent-changes.ts';
@@ -25,10 +25,10 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`),
  * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
  * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
- * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks of the images that it has, `parking.ts` records changes that
- * the parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of
- * tags. `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term
- * remember.
+ * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks
+ * of the images that it has, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the
+ * manifest that replaces a tag at a parent without deletion of tags. `pass-stats.ts` counts, and returns the result at
+ * the end. `pass-caches.ts` holds what the passes of a term remember.
  */
 
 /** Dependencies and settings of a pass. */

@@ -1,11 +1,8 @@
-import { MAX_PLATFORM } from '#proto/content/manifests.ts';
-import { clip } from '#proto/contract/clip.ts';
 import { type Descriptor, isIndexType } from '#proto/oci/manifest.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import { platformName } from '../select/platforms.ts';
-import { isOfParent, leftOutItem } from './leave-out.ts';
-import type { ImageNode } from './tree.ts';
+import { isOfParent, leftOutItem } from '../context/leave-out.ts';
+import { type ImageNode, toLeftOut } from './image-node.ts';
 
 /** Which manifests of an image are committed, once it is known which of its blobs could not be downloaded. Pure. */
 
@@ -63,9 +60,3 @@ export function planCommits(
   }
   return plan;
 }
-
-/** An entry of an index as storage records it. */
-export const toLeftOut = (entry: Descriptor) => ({
-  digest: entry.digest,
-  platform: clip(platformName(entry) || 'unknown', MAX_PLATFORM),
-});

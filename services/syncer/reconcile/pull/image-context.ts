@@ -3,7 +3,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { isPlatformWanted, platformName } from '../select/platforms.ts';
 import { tagsOf } from '../select/tag-filter.ts';
-import type { ImageNode } from './tree.ts';
+import type { ImageNode } from './image-node.ts';
 
 /**
  * Context of a blob in its image (tags, platforms, referrer). Layers below receive it before the image is complete

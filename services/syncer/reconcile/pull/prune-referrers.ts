@@ -1,10 +1,10 @@
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { isOfParent } from '../context/leave-out.ts';
 import { readLocalReferrers } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { readUnsent } from '../context/unsent-changes.ts';
-import { isOfParent } from './leave-out.ts';
 
 /**
  * Referrers of a manifest that both the layer and the parent had. To be read before the parent's list: a referrer that

@@ -8,12 +8,13 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import { isOfParent, leftOutItem } from '../context/leave-out.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { type IsLeftOut, planCommits } from './commit-plan.ts';
 import { imageContexts } from './image-context.ts';
-import { isOfParent, leftOutItem } from './leave-out.ts';
-import { blobsOf, type ImageNode, loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
+import type { ImageNode } from './image-node.ts';
+import { blobsOf, loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {

@@ -6,24 +6,14 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import { isOfParent, leftOutItem } from '../context/leave-out.ts';
 import { readLeftOutManifests } from '../context/lists.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
-import { toLeftOut } from './commit-plan.ts';
-import { isOfParent, leftOutItem } from './leave-out.ts';
-
-/**
- * A manifest that the layer lacks, with its children that are not pulled; or an index that is here, of whose blobs some
- * were left out. `isReferrer`: it hangs on the image by a subject.
- */
-export type ImageNode = FetchedManifest & {
-  manifest: Manifest;
-  leftOut: LeftOutManifest[];
-  isReferrer: boolean;
-};
+import { type ImageNode, toLeftOut } from './image-node.ts';
 
 /** The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it. */
 export type MissingTree = { nodes: ImageNode[]; problems: LeftOutItem[] };

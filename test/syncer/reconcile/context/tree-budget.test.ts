@@ -8,12 +8,12 @@ import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import { FailedParts } from '../../../../services/syncer/reconcile/context/leave-out.ts';
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
-import { FailedParts } from '../../../../services/syncer/reconcile/pull/leave-out.ts';
 import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
 import { loadMissingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
 

@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { gzipSync } from 'node:zlib';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
+import {
+  type Reply,
+  refused,
+  type ScriptedRegistry,
+  type ScriptedRequest,
+} from '../../support/registry/scripted/scripted-registry.ts';
+import { type About, type Named, type Row, testRows } from './parent-rig.ts';
+
+/** What headers and fields say is a hint: the bytes and their digest decide. */
+
+/** An image, an index and their content. */
+function content({ content }: ScriptedRegistry): Named {
+  const image = content.image('app', 'ok');
+  const child = content.image('app', undefined, { layers: [`child ${image.digest}`] });
+  const index = content.index('app', 'index', [{ ...child, platform: { os: 'linux', architecture: 'arm' } }]);
+  return { image, child, index, layer: image.layers[0] as Descriptor, config: image.config };
+}
+
+const ALL = ['image', 'child', 'index', 'layer', 'config'];
+const isManifest = ({ path }: ScriptedRequest) => path.includes('/manifests/');
+
+/** Changes the headers of all answers with manifests. */
+const headers = (name: string, change: (regular: Reply) => Reply): Row => ({
+  name,
+  content,
+  quirk: (request, { regular }) => (isManifest(request) ? change(regular()) : undefined),
+  has: ALL,
+});
+
+const withHeader = (name: string, header: string, value: string | undefined): Row =>
+  headers(name, (regular) => {
+    const { [header]: _, ...others } = regular.headers ?? {};
+    return { ...regular, headers: value === undefined ? others : { ...others, [header]: value } };
+  });
+
+/** The manifest of the tag `ok` is not as a client would push it. */
+const odd = (name: string, edit: (document: Record<string, unknown>) => object): Row => ({
+  name,
+  content: (registry) => {
+    const image = registry.content.image('app', 'ok', {
+      edit: (document) => edit(document as unknown as Record<string, unknown>),
+    });
+    return { image, layer: image.layers[0] as Descriptor, config: image.config };
+  },
+  has: ['image', 'layer', 'config'],
+});
+
+const layersOf = (document: Record<string, unknown>) => document.layers as Descriptor[];
+const resized = (size: unknown) => (document: Record<string, unknown>) => ({
+  ...document,
+  layers: layersOf(document).map((layer) => ({ ...layer, size })),
+});
+
+const answersHead = (reply: Reply) => (request: ScriptedRequest) =>
+  isManifest(request) && request.method === 'HEAD' ? reply : undefined;
+
+/** Blobs as a static file server sends them: without ranges, digests and types. */
+function asFiles(
+  { path, method, headers: _ }: ScriptedRequest,
+  { named, registry }: About,
+): Reply | undefined {
+  const reference = path.slice(path.lastIndexOf('/') + 1);
+  const { manifests, blobs, tags } = registry.content.of('app');
+  const bytes = manifests.get(tags.get(reference) ?? '')?.bytes ?? blobs.get(reference);
+  if (!path.startsWith('/v2/app/') || path.endsWith('/tags/list')) return undefined;
+  const found = bytes ?? (reference === named.child?.digest ? manifests.get(reference)?.bytes : undefined);
+  if (!found) return { status: 404, headers: { 'content-type': 'text/html' }, body: '<h1>Not Found</h1>' };
+  return {
+    status: method === 'PUT' ? 405 : 200,
+    headers: { 'content-type': 'application/octet-stream' },
+    body: found,
+  };
+}
+
+testRows([
+  ...['application/json', 'application/octet-stream', 'text/html', 'text/plain', 'binary'].map((type) =>
+    withHeader(`manifests as ${type}`, 'content-type', type),
+  ),
+  withHeader('manifests without a media type', 'content-type', undefined),
+  withHeader(
+    'manifests with the media type of an index',
+    'content-type',
+    mediaTypes.ociIndex.replace('oci', 'OCI'),
+  ),
+  headers('manifests whose media type has other case, and a charset', (regular) => ({
+    ...regular,
+    headers: {
+      ...regular.headers,
+      'content-type': `${String(regular.headers?.['content-type']).replace('oci', 'OCI').replace('json', 'JSON')}; Charset=utf-8`,
+    },
+  })),
+  withHeader('manifests without a digest header', 'docker-content-digest', undefined),
+  withHeader('manifests with a digest header that is none', 'docker-content-digest', '"abc"'),
+  headers('manifests that a proxy compresses', (regular) => ({
+    ...regular,
+    headers: { ...regular.headers, 'content-encoding': 'gzip' },
+    body: gzipSync(regular.body ?? ''),
+  })),
+  withHeader('manifests that are not compressed, as a header says', 'content-encoding', 'gzip'),
+  ...[405, 501, 403, 404, 400].map(
+    (status): Row => ({
+      name: `HEAD of manifests answered with ${status}`,
+      content,
+      quirk: answersHead(refused(status, 'UNSUPPORTED')),
+      has: ALL,
+    }),
+  ),
+  {
+    name: 'HEAD with the digest of another manifest',
+    content,
+    quirk: (request, { regular, named }) => {
+      if (!isManifest(request) || request.method !== 'HEAD' || !request.path.endsWith('/ok'))
+        return undefined;
+      const digest = `sha256:${'c'.repeat(64)}`;
+      assert.ok(named.image);
+      return { ...regular(), headers: { ...regular().headers, 'docker-content-digest': digest } };
+    },
+    passes: 2,
+    has: ALL,
+  },
+  { name: 'a static file server, with manifests by tag only', content, quirk: asFiles, has: ALL },
+  ...[0, -1, 1.5, null, '16', 'x', 1e30].map((size) =>
+    odd(`a layer of size ${JSON.stringify(size)} in its manifest`, resized(size)),
+  ),
+  ...[1, -1, 512].map((difference) =>
+    odd(`a layer whose size in the manifest is wrong by ${difference}`, (document) => {
+      const [layer] = layersOf(document);
+      return resized((layer?.size ?? 0) + difference)(document);
+    }),
+  ),
+  {
+    ...odd('a layer whose size in the manifest is wrong, at a parent without ranges', (document) => {
+      const [layer] = layersOf(document);
+      return resized((layer?.size ?? 0) + 512)(document);
+    }),
+    quirk: ({ path, method }, { registry }) => {
+      if (method !== 'GET' || !path.includes('/blobs/')) return undefined;
+      const digest = path.slice(path.lastIndexOf('/') + 1);
+      const body = registry.content.of('app').blobs.get(digest);
+      return body
+        ? { status: 200, headers: { 'docker-content-digest': digest }, body }
+        : refused(404, 'BLOB_UNKNOWN');
+    },
+  },
+  odd('annotations that are no texts', (document) => ({
+    ...document,
+    annotations: { a: 1, b: null, c: { d: [] } },
+    layers: layersOf(document).map((layer) => ({ ...layer, annotations: 'x', urls: {}, platform: 7 })),
+  })),
+  odd('null for each field that may be absent', (document) => ({
+    ...document,
+    mediaType: null,
+    artifactType: null,
+    subject: null,
+    annotations: null,
+    manifests: null,
+  })),
+  odd('unknown fields', (document) => ({ ...document, history: [{ v: 1 }], tag: 'x', schemaVersion: 2 })),
+  odd('a media type in other case', (document) => ({
+    ...document,
+    mediaType: mediaTypes.ociManifest.toUpperCase(),
+  })),
+  odd('the media type of Docker in a manifest that is sent as OCI', (document) => ({
+    ...document,
+    mediaType: mediaTypes.dockerManifest,
+  })),
+  odd('no schema version', ({ schemaVersion: _, ...document }) => document),
+  {
+    name: 'a foreign layer that the parent has',
+    content: ({ content: stored }) => {
+      const image = stored.image('app', 'ok', {
+        mediaType: mediaTypes.dockerManifest,
+        edit: (document) => ({
+          ...document,
+          layers: document.layers.map((layer) => ({
+            ...layer,
+            mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+            urls: ['http://unreachable.invalid/layer'],
+          })),
+        }),
+      });
+      return { image, layer: image.layers[0] as Descriptor, config: image.config };
+    },
+    has: ['image', 'layer', 'config'],
+  },
+  {
+    name: 'a foreign layer that the parent does not have',
+    content: ({ content: stored }) => {
+      const image = stored.image('app', 'ok', {
+        edit: (document) => ({
+          ...document,
+          layers: document.layers.map((layer) => ({
+            ...layer,
+            mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+          })),
+        }),
+      });
+      stored.of('app').blobs.delete(image.layers[0]?.digest ?? '');
+      return { image, layer: image.layers[0] as Descriptor, config: image.config };
+    },
+    has: ['image', 'config'],
+    lacks: ['layer'],
+  },
+  {
+    name: 'a tag in schema 1, beside an ordinary one',
+    content: (registry) => {
+      const type = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
+      registry.content.manifest('app', 'old', type, { schemaVersion: 1, fsLayers: [] });
+      return content(registry);
+    },
+    check: ({ pass, link }) => {
+      assert.equal(pass.failed, 1);
+      assert.equal(link.state, 'Unhealthy');
+      assert.match(link.detail ?? '', /app:old: schema 1 is not supported: push the image again/);
+    },
+  },
+  {
+    name: 'a manifest of more than 4 MiB, beside an ordinary one',
+    content: (registry) => {
+      const annotations = { large: 'x'.repeat(4.2 * 1024 * 1024) };
+      registry.content.image('app', 'large', { edit: (document) => ({ ...document, annotations }) });
+      return content(registry);
+    },
+    check: ({ pass, link }) => {
+      assert.equal(pass.failed, 1);
+      assert.match(link.detail ?? '', /app:large: .* larger than 4194304 bytes/);
+    },
+  },
+]);
