@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 
+import { PassCaches } from '../../../services/syncer/reconcile/context/pass-caches.ts';
 import { makePass, type PassDeps } from '../../../services/syncer/reconcile/pass.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -20,7 +21,7 @@ async function passAtClose(answers: number) {
     },
   };
   const deps = {
-    ...{ parent, changeCursor, feed: {}, log: quiet, signal: end.signal },
+    ...{ parent, changeCursor, feed: {}, caches: new PassCaches(), log: quiet, signal: end.signal },
     configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
   };
   return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
