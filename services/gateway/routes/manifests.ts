@@ -39,7 +39,9 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
   const logLeftOutPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
     const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
     if (platform !== undefined) {
-      log.info({ repository, digest, platform }, 'requested platform is not selected for this layer');
+      const { unavailable } = (error as Fault).detail ?? {};
+      const why = unavailable ? 'is not provided by the parent' : 'is not selected for this layer';
+      log.info({ repository, digest, platform }, `requested platform ${why}`);
     }
     throw error;
   };

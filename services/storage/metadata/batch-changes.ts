@@ -8,6 +8,7 @@ import type {
   CursorRecord,
   DamagedRecord,
   IngestRecord,
+  LeftOutRecord,
   ManifestRecord,
   MarkRecord,
   OutboxRecord,
@@ -77,8 +78,8 @@ export const put = {
   session: (repository: string, digest: string, location: string) => [
     set(keys.session(repository, digest), location),
   ],
-  leftOut: (repository: string, digest: string, index: string, platform: string) => [
-    set(keys.leftOut(repository, digest, index), platform),
+  leftOut: (repository: string, digest: string, index: string, record: LeftOutRecord) => [
+    set(keys.leftOut(repository, digest, index), record),
   ],
   ingest: (id: string, record: IngestRecord) => [set(keys.ingest(id), record)],
   token: (name: string, record: TokenRecord) => [set(keys.token(name), record), del(keys.closed)],

@@ -215,7 +215,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
     if (answer.statusCode === 404) {
       const leftOut = leftOutIn(await readErrorBody(answer));
       const why = `the parent has no manifest ${reference} in ${repository}`;
-      throw new Fault('manifest-unknown', why, leftOut ? { detail: { leftOut } } : {});
+      throw new Fault('manifest-unknown', why, leftOut ? { detail: leftOut } : {});
     }
     if (answer.statusCode !== 200) throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
@@ -301,12 +301,13 @@ const EXPIRED = [400, 401, 403, 404, 410];
 export const refusedAnswer = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
   refusal(statusCode, headers, body, what);
 
-/** The platform of a child manifest that the parent left out of a sparse index, if its error body says so. */
-function leftOutIn(body: string): string | undefined {
+/** What the error body of a Terrace says about a child manifest that is left out of a sparse index there. */
+function leftOutIn(body: string): { leftOut: string; unavailable?: true } | undefined {
   try {
-    const { errors } = JSON.parse(body) as { errors?: { detail?: { leftOut?: unknown } }[] };
-    const leftOut = errors?.[0]?.detail?.leftOut;
-    return typeof leftOut === 'string' ? leftOut : undefined;
+    const { errors } = JSON.parse(body) as { errors?: { detail?: Record<string, unknown> }[] };
+    const { leftOut, unavailable } = errors?.[0]?.detail ?? {};
+    if (typeof leftOut !== 'string') return undefined;
+    return { leftOut, ...(unavailable === true && { unavailable }) };
   } catch {
     return undefined;
   }
