@@ -34,11 +34,11 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
  *
  * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
  * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
- * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode, `delete-
- * unselected.ts` deletes the content of the others, and `delete-refused.ts` what the parent withdrew. `agree.ts`
- * records agreement. `pull/` then brings images and referrers into the layer and repairs damaged content; in ReadWrite
- * mode, `push/` carries changes up in parallel. Both wait in `context/` for the transfer jobs of their blobs. The pass
- * ends with a `PassResult`; if it succeeded, the cursor of the parent's changes advances.
+ * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode,
+ * `delete-unselected.ts` deletes the content of the others, and `delete-refused.ts` what the parent withdrew.
+ * `agree.ts` records agreement. `pull/` then brings images and referrers into the layer and repairs damaged content; in
+ * ReadWrite mode, `push/` carries changes up in parallel. Both wait in `context/` for the transfer jobs of their blobs.
+ * The pass ends with a `PassResult`; if it succeeded, the cursor of the parent's changes advances.
  */
 
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
