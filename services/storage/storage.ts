@@ -31,6 +31,7 @@ import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { ParentCursor } from './sync/parent-cursor.ts';
+import { Selection } from './sync/selection.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
 
@@ -89,6 +90,7 @@ type StorageDeps = {
   /** Of content events. */
   outbox: EventOutbox;
   audit: Audit;
+  selection: Selection;
   log: Log;
   /** Wall clock, in ms since 1970. */
   now: () => number;
@@ -156,6 +158,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         space,
         publish,
         audit: new Audit({ data, layer, log, now }),
+        selection: new Selection(),
         log,
         now,
         running,
@@ -192,7 +195,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
     this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPositions(deps);
-    this.#unselected = new UnselectedOutgoing(deps.metadata);
+    this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
     this.configure(DEFAULT_MAINTENANCE);
   }
 
@@ -205,7 +208,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   configure(maintenance: Maintenance): void {
     const { garbage, reserve, selected } = maintenance;
     this.#maintenance = maintenance;
-    this.#unselected.selected = selected;
+    this.#deps.selection.patterns = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
   }
@@ -241,7 +244,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         unsent: Math.max(0, unsent - unselected.unsent),
         withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
         parked,
-        ...(unselected.unsent > 0 && { kept: unselected.unsent }),
+        ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
       },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,
