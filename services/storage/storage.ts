@@ -24,6 +24,7 @@ import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
+import { AgeClock } from './metadata/age-clock.ts';
 import { Metadata } from './metadata/metadata.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
@@ -91,6 +92,8 @@ type StorageDeps = {
   outbox: EventOutbox;
   audit: Audit;
   selection: Selection;
+  /** By which content ages. */
+  age: AgeClock;
   log: Log;
   /** Wall clock, in ms since 1970. */
   now: () => number;
@@ -148,6 +151,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
       const outbox = await EventOutbox.open(metadata, publish);
+      const age = await AgeClock.open({ metadata, now, running, log });
       const shared = {
         metadata,
         outbox,
@@ -159,11 +163,12 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         publish,
         audit: new Audit({ data, layer, log, now }),
         selection: new Selection(),
+        age,
         log,
         now,
         running,
       };
-      const ingests = new Ingests(data, shared);
+      const ingests = new Ingests(data, { ...shared, now: age.now });
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
       const storage = new Storage({ ...shared, ingests }, fence, data);
@@ -178,8 +183,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   private constructor(deps: StorageDeps, fence: Fence, data: string) {
     this.#deps = deps;
+    // Times of content are those of the age clock, all others those of the wall clock.
+    const aging = { ...deps, now: deps.age.now, wall: deps.now };
     this.audit = deps.audit;
-    this.blobs = new Blobs(deps);
+    this.blobs = new Blobs(aging);
     this.tags = new Tags(deps);
     this.outgoing = new Outgoing(deps);
     this.feed = new Feed(deps);
@@ -192,8 +199,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.accounts = new Accounts(deps, deps.now);
     this.declared = new DeclaredAccounts(deps);
     this.children = new Children(deps);
-    this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
-    this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
+    this.garbage = new GarbageCollector(aging, data, () => this.#maintenance.garbage);
+    this.scrubber = new Scrubber(aging, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPositions(deps);
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
     this.configure(DEFAULT_MAINTENANCE);
@@ -249,7 +256,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,
         purpose,
-        touched,
+        touched: this.#deps.age.wallOf(touched),
         ...(digest !== undefined && { digest }),
         ...(size !== undefined && { size }),
         ...(account !== undefined && { account }),
@@ -261,6 +268,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#deps.space[Symbol.asyncDispose]();
     this.abortMaintenance();
+    await this.#deps.age[Symbol.asyncDispose]();
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }

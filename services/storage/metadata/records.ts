@@ -63,6 +63,9 @@ export type IngestRecord = {
   placing?: string;
 };
 
+/** The age clock when it was last stored, and the wall clock then, in ms. */
+export type AgeRecord = { age: number; wall: number };
+
 export type TokenRecord = {
   enabled: boolean;
   scopeMap: string;

@@ -71,6 +71,7 @@ class World implements AsyncDisposable {
       selection: new Selection(),
       log: quiet,
       now: () => this.now,
+      wall: () => this.now,
       running: () => this.now,
     };
     this.ingests = new Ingests(data, { ...common, metadata: stepwise });
