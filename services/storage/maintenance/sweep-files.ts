@@ -36,7 +36,7 @@ async function removeStray(sweep: Sweep, digest: string, size: number): Promise<
 }
 
 /**
- * Deletes quarantined files older than `QUARANTINE_MS`. The name ends with the time by which content ages, since that of
+ * Deletes quarantined files older than `QUARANTINE_MS`. Their name ends with the time by which content ages: that of
  * the file may be years away from it.
  */
 export async function emptyQuarantine({ data, now, wall }: Sweep): Promise<void> {

@@ -2,8 +2,8 @@ import type { Log } from '#proto/contract/log.ts';
 import { type Metadata, put } from './metadata.ts';
 
 /**
- * Max age that is added for the time in which storage did not run, in ms: nothing proves more. Less than what a client's
- * upload is retained for by default.
+ * Max age that is added for the time in which storage did not run, in ms: nothing proves more. Less than the time for
+ * which a client's upload is retained by default.
  */
 export const MAX_OFF_MS = 6 * 60 * 60_000;
 /** Interval at which it is stored, in ms. What a crash loses of it counts as time in which storage did not run. */
@@ -19,9 +19,9 @@ export type AgeClockDeps = {
 };
 
 /**
- * The clock by which content ages, in ms. It begins with the wall clock, and then runs with the monotonic one: a machine
- * without a battery starts in 1970 and is set decades ahead, or back, and nothing may be deleted for that. Over a stop
- * of storage it advances as the wall clock did, by `MAX_OFF_MS` at most.
+ * The clock by which content ages, in ms. It begins with the wall clock, and then runs with the monotonic one: a
+ * machine without a battery starts in 1970 and is set decades ahead, or back, and nothing may be deleted for that. Over
+ * a stop of storage it advances as the wall clock did, by `MAX_OFF_MS` at most.
  */
 export class AgeClock implements AsyncDisposable {
   readonly #deps: AgeClockDeps;
