@@ -239,11 +239,6 @@ export class Bus implements BusRoles, AsyncDisposable {
     return this.#store.queue(queue).backlog();
   }
 
-  /** Sets the retention of events in ms, also for a server that returns without its store. In storage only. */
-  async setEventRetention(ms: number): Promise<void> {
-    await this.#jetStream?.setEventRetention(ms);
-  }
-
   /** Reads the retained events. @throws Fault `unavailable` */
   history(options: HistoryOptions): AsyncGenerator<Past> {
     return readHistory(this.archive, options, this.#options.log);

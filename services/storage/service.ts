@@ -4,7 +4,6 @@ import { clip } from '#proto/contract/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { type Context, ended } from '../process/run.ts';
 import { runAs } from './audit/caller-context.ts';
-import { HistoryAge } from './history/history-age.ts';
 import { HistoryRoom } from './history/history-room.ts';
 import { Schedules } from './maintenance/schedules.ts';
 import { serve } from './serve.ts';
@@ -41,13 +40,13 @@ export async function runStorage({
   using schedules = new Schedules(storage, log);
   const end = new AbortController();
   const either = AbortSignal.any([signal, end.signal]);
-  const age = new HistoryAge(bus, log, either);
+  const age = storage.historyAge(bus);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     schedules.set(value);
     age.set(value.eventTtlMs);
   });
-  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either)]);
+  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either), age.run(either)]);
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {

@@ -20,6 +20,7 @@ import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
 import { SpaceGuard } from './content/space-guard.ts';
 import { EventOutbox } from './history/event-outbox.ts';
+import { HistoryAge } from './history/history-age.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
@@ -228,6 +229,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   /** Runs until the signal aborts. */
   watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
     return watchHistory({ ...this.#deps, bus }, signal);
+  }
+
+  historyAge(bus: Bus): HistoryAge {
+    return new HistoryAge({ ...this.#deps, bus });
   }
 
   /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
