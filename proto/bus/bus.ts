@@ -239,6 +239,11 @@ export class Bus implements BusRoles, AsyncDisposable {
     return this.#store.queue(queue).backlog();
   }
 
+  /** To be called when the wall clock was set back. In storage only: see `JetStreamStore`. */
+  async redeliverJobs(): Promise<void> {
+    await this.#jetStream?.redeliverJobs();
+  }
+
   /** Reads the retained events. @throws Fault `unavailable` */
   history(options: HistoryOptions): AsyncGenerator<Past> {
     return readHistory(this.archive, options, this.#options.log);

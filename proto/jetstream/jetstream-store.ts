@@ -8,7 +8,7 @@ import { type PullOptions, pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
 import { MAX_STATE_ENTRIES, PAGE_BYTES } from './store-requests.ts';
 import { type Room, roomOf } from './stream-room.ts';
-import { bucketOf, ensureTable, makeTable, streamOfBucket } from './stream-table.ts';
+import { bucketOf, consumerOf, ensureTable, makeTable, streamOfBucket } from './stream-table.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 
 /**
@@ -39,7 +39,6 @@ export class JetStreamStore implements Store {
   readonly #consumers = new Set<string>();
   readonly #queues: Record<ConsumerName, JobQueue>;
   readonly #kvs = new Map<string, Promise<KV>>();
-  /** Retention of events in ms, once it is known. */
   #recreating: Promise<void> | undefined;
   #connected = new AbortController();
 
@@ -80,6 +79,20 @@ export class JetStreamStore implements Store {
 
   queue(name: ConsumerName): Queue {
     return this.#queues[name];
+  }
+
+  /**
+   * Makes the server redeliver all jobs that are not acknowledged. It measures their waits by its wall clock: once that
+   * is set back, a job that was returned, or lost with its worker, would wait for decades. A job in progress is then
+   * delivered twice, which is harmless.
+   */
+  async redeliverJobs(): Promise<void> {
+    const manager = await this.#manager();
+    for (const name of Object.keys(consumers) as ConsumerName[]) {
+      const { stream } = consumers[name];
+      await manager.consumers.delete(stream, name).catch(() => {});
+      await manager.consumers.add(stream, consumerOf(name) as never);
+    }
   }
 
   /** Reads a page of events for a user of the bus. @throws Fault `too-many` */

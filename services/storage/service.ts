@@ -2,6 +2,7 @@ import { personName } from '#proto/bus/caller.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { ClockWatch } from '../process/clock-watch.ts';
 import { type Context, ended } from '../process/run.ts';
 import { runAs } from './audit/caller-context.ts';
 import { HistoryRoom } from './history/history-room.ts';
@@ -38,6 +39,12 @@ export async function runStorage({
   serves();
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
+  using _clock = new ClockWatch((ms) => {
+    if (ms > 0) return;
+    bus
+      .redeliverJobs()
+      .catch((err) => log.warn({ err }, 'jobs could not be redelivered after the clock was set'));
+  });
   const end = new AbortController();
   const either = AbortSignal.any([signal, end.signal]);
   const age = storage.historyAge(bus);

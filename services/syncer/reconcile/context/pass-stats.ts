@@ -1,8 +1,8 @@
 import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
-import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Repository } from '#proto/oci/names.ts';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_LISTED_FAILURES, type PassResult } from '#proto/sync/passes.ts';
 import type { PassOutcome } from './parent-changes.ts';
