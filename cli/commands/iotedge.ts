@@ -17,9 +17,14 @@ type Options = {
   edge: string;
   repository: string[];
   mode: string;
+  catalog?: boolean;
   desired: boolean;
 };
 
+const CATALOG = [
+  '--catalog',
+  'the sync token of a top layer may list the catalog of an Azure registry: its scope map covers *',
+] as const;
 const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
 
 export function addIotedgeCommand(program: Command): void {
@@ -42,21 +47,23 @@ export function addIotedgeCommand(program: Command): void {
     .option('--edge <version>', 'version of IoT Edge', '1.6')
     .option('--mode <mode>', 'mode in the twin: ReadOnly or ReadWrite', 'ReadOnly')
     .option('--repository <pattern...>', 'repositories in the twin: a name, prefix/* or *', ['*'])
+    .option(...CATALOG)
     .option('--no-desired', 'leave the desired properties out: operators set them')
     .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
   group
     .command('check')
     .description('validate a deployment manifest')
     .argument('<file>')
-    .action((file: string) => {
-      const complaints = manifestComplaints(parsed(file));
+    .option(...CATALOG)
+    .action((file: string, { catalog: hasCatalog }: Pick<Options, 'catalog'>) => {
+      const complaints = manifestComplaints(parsed(file), { hasCatalog });
       if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
       print(`${file} is valid.`);
     });
 }
 
 function textOf(layer: LayerKind, given: Options): string {
-  const { name, token = name, port, parent = '', mode, repository, desired, ...rest } = given;
+  const { name, token = name, port, parent = '', mode, repository, desired, catalog, ...rest } = given;
   if (layer === 'top' && !parent) throw new Refusal('--parent is missing: name the registry above', 2);
   const above = layer === 'top' ? parent : `$upstream:${port}`;
   const manifest = deploymentManifest({
@@ -70,7 +77,7 @@ function textOf(layer: LayerKind, given: Options): string {
     password: given.passwordFile ? read(given.passwordFile).trim() : PLACEHOLDER,
     desired: desired ? { mode, repositories: repository } : undefined,
   });
-  const complaints = manifestComplaints(manifest);
+  const complaints = manifestComplaints(manifest, { hasCatalog: catalog });
   if (complaints.length > 0) throw new Refusal(complaints.join('\n'), 2);
   return JSON.stringify(manifest, null, 2);
 }

@@ -242,5 +242,6 @@ function warningOf({ configuration }: Gateway, repository: Repository): { warnin
   const { parent, repositories = [] } = configuration() ?? {};
   const patterns = repositories.map(({ name }) => name);
   if (!parent || matchesPattern(patterns, repository)) return {};
-  return { warning: `299 - "stored in this layer only: no selection (repositories) covers ${repository}"` };
+  const why = `no selection covers ${repository}: add it to repositories to push it to the parent`;
+  return { warning: `299 - "stored in this layer only: ${why}"` };
 }

@@ -5,6 +5,8 @@ import type { Database } from './database.ts';
 import type { JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
+  AgeMarks,
+  AgeRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -77,6 +79,8 @@ export class MetadataReader {
   parent = () => this.#one<string>(keys.parent);
   repaired = () => this.#one<string>(keys.repaired);
   cursor = () => this.#one<CursorRecord>(keys.cursor);
+  ageMarks = () => this.#one<AgeMarks>(keys.ageMarks);
+  age = () => this.#one<AgeRecord>(keys.age);
   history = () => this.#one<StoredEvent>(keys.history);
   declared = () => this.#one<DeclaredAccount[]>(keys.declared);
   term = () => this.#one<number>(keys.term);

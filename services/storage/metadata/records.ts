@@ -66,6 +66,12 @@ export type IngestRecord = {
   placing?: string;
 };
 
+/** The age clock when it was last stored, and the wall clock then, in ms. */
+export type AgeRecord = { age: number; wall: number };
+
+/** `made`: creation time of the stream of events. `marks`: age, and last sequence of the stream then; oldest first. */
+export type AgeMarks = { made: string; marks: [at: number, last: number][] };
+
 export type TokenRecord = {
   enabled: boolean;
   scopeMap: string;

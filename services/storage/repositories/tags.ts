@@ -7,6 +7,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
+import type { Selection } from '../sync/selection.ts';
 import { repositoriesDifferingFromBase } from './repositories-differing-from-base.ts';
 import { leftOutEntry } from './sparse.ts';
 
@@ -27,6 +28,7 @@ type TagsDeps = {
   metadata: Metadata;
   locks: KeyedLock;
   outbox: EventOutbox;
+  selection: Selection;
 };
 
 /** Tags and their bases. Faults: see `proto/content/manifests.ts`. */
@@ -57,7 +59,7 @@ export class Tags {
     repository: string,
     { tag, digest, mediaType, expect, base = false, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
-    const { metadata, outbox } = this.#deps;
+    const { metadata, outbox, selection } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
@@ -69,7 +71,8 @@ export class Tags {
       ...(mediaType && { mediaType }),
       ...(from !== undefined && { from }),
     };
-    const prepared = outbox.prepare(tagMoved, { ...event, ...(arrived && { arrived }) });
+    const origin = arrived ? { arrived } : selection.covers(repository) ? {} : { unselected: true as const };
+    const prepared = outbox.prepare(tagMoved, { ...event, ...origin });
     return {
       changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
       publish: prepared.publish,

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
+import { certificateHint } from '#proto/process/clock-hint.ts';
 import { makeAgent } from '../link/http/agent.ts';
 import type { WebhookNotice } from './notice.ts';
 import { signaturesOf } from './signature.ts';
@@ -117,6 +118,8 @@ async function read(field: string, file: string): Promise<string> {
 function reasonOf(error: unknown): string {
   const { message, code, errors, cause } = error as Error & { code?: string; errors?: unknown[] };
   if (!message && errors?.[0]) return reasonOf(errors[0]);
+  const hint = certificateHint(code);
+  if (hint) return hint;
   if (cause instanceof Error && cause.message) return `${message}: ${cause.message}`;
   return message || code || 'no connection';
 }

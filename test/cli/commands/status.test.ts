@@ -233,8 +233,11 @@ test('selections that match nothing at the parent are shown', () => {
 });
 
 test('manifests that no selection covers are shown as not pushed, not as pending', () => {
-  const text = layerText({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
-  assert.match(text, /^ {2}not pushed: 2 manifests, because no selection covers the repository/m);
+  const outgoing = { unsent: 0, withdrawn: 0, parked: 0, kept: 2, keptIn: ['spare'] };
+  const text = layerText({ storage: { ...held, outgoing } });
+  const line =
+    /^ {2}not pushed: 2 manifests in repositories that no selection covers \(spare\): add them to/m;
+  assert.match(text, line);
   assert.doesNotMatch(text, /pending/);
 });
 

@@ -239,3 +239,18 @@ test('a refused history and unreadable states are reported as problems', () => {
     ],
   );
 });
+
+test('what clients pushed into repositories that no selection covers is reported with their names', () => {
+  const outgoing = { ...storage.outgoing, kept: 3, keptIn: ['spare'] };
+  const of = (mode: 'ReadWrite' | 'ReadOnly') => {
+    const configuration = configurationWith({ mode, parent: { url: 'https://up.example' } });
+    return reported({ seen: seen({ configuration, storage: { ...storage, outgoing } }) });
+  };
+  const { storage: content, connectionState } = of('ReadWrite') as {
+    storage: { unselected: unknown };
+    connectionState: string;
+  };
+  assert.deepEqual(content.unselected, { manifests: 3, repositories: ['spare'] });
+  assert.equal(connectionState, 'Online');
+  assert.equal((of('ReadOnly').storage as typeof content).unselected, undefined);
+});

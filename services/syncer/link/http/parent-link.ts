@@ -241,7 +241,7 @@ export class ParentLink implements AsyncDisposable {
       const fault = refusal(status, answer.headers, await readErrorBody(answer), what);
       // A missing token service says nothing about the resource requested of the parent: the status is left out.
       if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
-      throw fault;
+      throw ofLogin(fault);
     }
     return grantedIn(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what, Date.now());
   }
@@ -256,7 +256,11 @@ export class ParentLink implements AsyncDisposable {
       body: bodyOf(Buffer.from(form.toString())),
     });
     if (answer.statusCode !== 200)
-      throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
+      throw ofLogin(refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what));
     return jsonFields(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what);
   }
 }
+
+/** A refusal of the token service concerns the login, and not the resource requested of the parent. */
+const ofLogin = ({ code, message, detail }: Fault): Fault =>
+  new Fault(code, message, { detail: { ...detail, login: true } });

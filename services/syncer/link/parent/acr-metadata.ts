@@ -14,8 +14,8 @@ const MAX_TIME = 64;
 
 export type AcrTag = { tag: Tag; digest: Digest; updated: string };
 export type AcrManifest = { digest: Digest; created: string; updated: string; tagged: boolean };
-/** `missing`: the repository does not exist; `forbidden`: this layer may not read its metadata. */
-export type RepositoryState = Mark | 'missing' | 'forbidden';
+/** `missing`: the repository does not exist; `unreadable`: this layer can't read its metadata. */
+export type RepositoryState = Mark | 'missing' | 'unreadable';
 
 /** Lists tags and manifests with their times. */
 export interface AcrLister {
@@ -57,7 +57,7 @@ export class AcrMetadata implements AcrLister {
     try {
       for await (const page of parentPages(this.#link, path, scope, signal)) return markIn(page, path);
     } catch (error) {
-      if (isStatus(error, 401, 403)) return 'forbidden';
+      if (isStatus(error, 401, 403)) return 'unreadable';
       if (!isStatus(error, 404)) throw error;
       return error instanceof Fault && error.detail?.reason === 'NAME_UNKNOWN' ? 'missing' : undefined;
     }

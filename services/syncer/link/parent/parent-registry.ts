@@ -134,7 +134,8 @@ export class ParentRegistry implements ParentReader, BlobSource {
       for await (const page of parentPages(
         this.#link,
         `/v2/${repository}/tags/list?n=1000`,
-        pullScope(repository),
+        // At an Azure registry, a list of tags is metadata.
+        this.#link.azure ? `repository:${repository}:pull,metadata_read` : pullScope(repository),
         signal,
       )) {
         for (const tag of strings(page, 'tags')) if (isTag(tag)) tags.push(tag);

@@ -2,6 +2,7 @@ import { listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { isTransient } from '../../link/answers/answers.ts';
 import { listEntries, readDiffering } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -48,7 +49,7 @@ export async function findRepositories({
     // A parent without a catalog, or one that fails to produce it now, may still have repositories.
     const answered = error instanceof Fault && error.detail?.status !== undefined;
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
-    stats.fail({}, error);
+    stats.fail({}, withoutCatalog(error, patterns));
   }
   const unselected: Repository[] = [];
   const local = listEntries(
@@ -61,4 +62,13 @@ export async function findRepositories({
     else unselected.push(name);
   }
   return { selected: [...names].sort(), unselected };
+}
+
+/** Why the catalog is not available, with the remedy. */
+function withoutCatalog(error: unknown, patterns: readonly string[]): unknown {
+  if (!(error instanceof Fault) || isTransient(error)) return error;
+  const { code, message, detail, cause } = error;
+  const needing = patterns.filter((pattern) => pattern.endsWith('*')).join(', ');
+  const remedy = `name each repository instead of ${needing} in repositories, or let the login of this layer list the catalog (an Azure registry lists it for no token with a scope map of single repositories)`;
+  return new Fault(code, `${message}; ${remedy}`, { cause, ...(detail && { detail }) });
 }
