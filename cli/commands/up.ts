@@ -37,7 +37,7 @@ export function addUpCommand(program: Command): void {
       'repositories that clients without an account may pull (default: none)',
     )
     .option('--name <name>', 'name of the layer (default: layer)')
-    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadOnly with a parent, else ReadWrite)')
+    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadWrite)')
     .option('--parent <url>', 'registry above this layer, as https://host')
     .option('--parent-username <name>', 'user name of this layer at the parent')
     .option('--parent-password-file <file>', 'file with the password for the parent')

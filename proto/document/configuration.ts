@@ -93,11 +93,12 @@ const collection = fields.garbageCollection.properties;
 
 /**
  * The configuration of a valid document: its values in the units of `Configuration`, and the defaults of all others. By
- * default, a layer with a parent is a read-only copy of all of its repositories. Pure.
+ * default, a layer with a parent synchronizes all of its repositories, in both directions. Pure.
  */
 export function configurationOf(document: Document): Configuration {
   const { window = document.syncWindow } = document;
-  const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
+  const { parent, garbageCollection: garbage = {} } = document;
+  const mode = orDefault(document.mode, fields.mode);
   return {
     name: orDefault(document.name, fields.name),
     listen: orDefault(document.listen, fields.listen),

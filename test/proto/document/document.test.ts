@@ -42,10 +42,10 @@ test('an empty document gives an independent layer on loopback', () => {
   }
 });
 
-test('with a parent, the default is ReadOnly and all repositories', () => {
+test('with a parent, the default is ReadWrite and all repositories', () => {
   const { mode, repositories, parent } = configurationOf('parent: { url: "https://up.example/" }');
   const all = { name: '*', referrers: true, priority: 0, conflict: 'parent-wins' };
-  assert.deepEqual([mode, repositories, parent], ['ReadOnly', [all], { url: 'https://up.example' }]);
+  assert.deepEqual([mode, repositories, parent], ['ReadWrite', [all], { url: 'https://up.example' }]);
   assert.deepEqual(configurationOf('{parent: {url: "http://a"}, repositories: []}').repositories, []);
 });
 
