@@ -11,7 +11,7 @@ import { pushImage, tagsOf } from '../../support/registry/image.ts';
 test('a layer that was ReadOnly and says no mode any more sends what clients push from then on, and no more', async () => {
   await using cloud = await startCloud();
   const data = await mkdtemp(join(tmpdir(), 'terrace-default-mode-'));
-  const options = { compact: 'hosted', data, parent: cloud.url, repositories: ['app'] } as const;
+  const options = { compact: 'hosted' as const, data, parent: cloud.url, repositories: ['app'] };
   const image = (seed: string) => ({ layers: [{ seed, size: 2_000 }] });
   try {
     await pushImage(cloud.url, 'app', 'v1', image('one'));

@@ -1,4 +1,4 @@
-import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
@@ -14,7 +14,7 @@ import { type Granted, ParentCredentials, type ParentLogin } from '../login/cred
 import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
 import { grantedIn, jsonFields } from '../login/token-answer.ts';
-import { makeAgent } from './agent.ts';
+import { type LinkAgent, makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
 import { bodyOf, type RequestBody, SendWatch } from './sending.ts';
@@ -83,7 +83,7 @@ export class ParentLink implements AsyncDisposable {
   readonly #ca: string | undefined;
   readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
-  #agent: EnvHttpProxyAgent;
+  #agent: LinkAgent;
   /** Aborts the active token requests, which no single request may do. */
   #tokenRequests = new AbortController();
   /** Number of answers below 500 from the parent's origin. An error of a proxy does not count. */
