@@ -48,11 +48,11 @@ export const settleOutgoing = request(
 );
 
 /**
- * Records which registry (`host:port`) a pass is made with. If it is another one than before, and `forget` is set, as
- * it is in a ReadWrite layer, nothing is agreed on with it: bases are deleted, every manifest is unsent, and nothing is
- * parked or to be withdrawn any more. `repaired` is the last repair of its metadata that a Terrace reported (`''`:
- * none); absent if it has not been asked. After another repair, the parent may lack content that it had, which is not a
- * deletion, so nothing is agreed on with it either, in any mode.
+ * Records which registry (`host:port`, and the path of its address) a pass is made with. If it is another one than
+ * before, and `forget` is set, as it is in a ReadWrite layer, nothing is agreed on with it: bases are deleted, every
+ * manifest is unsent, and nothing is parked or to be withdrawn any more. `repaired` is the last repair of its metadata
+ * that a Terrace reported (`''`: none); absent if it has not been asked. After another repair, the parent may lack
+ * content that it had, which is not a deletion, so nothing is agreed on with it either, in any mode.
  */
 export const recordParent = request(
   'storage.outgoing.parent',

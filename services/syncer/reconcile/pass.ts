@@ -3,6 +3,7 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
+import { identityOfParent } from '../link/answers/parent-path.ts';
 import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
 import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
@@ -172,13 +173,13 @@ async function storePosition(
 async function checkParent({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
   const { parent, mode } = configuration;
   if (!parent) return;
-  const { host } = new URL(parent.url);
+  const identity = identityOfParent(parent.url);
   const forget = mode === 'ReadWrite';
   const { repaired } = feed;
-  const record = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
+  const record = { parent: identity, forget, ...(repaired !== undefined && { repaired }) };
   const { forgotten } = await bus.call(recordParent, record, { signal });
   const message = 'the parent was replaced or repaired; comparing everything again';
-  if (forgotten) log.warn({ parent: host }, message);
+  if (forgotten) log.warn({ parent: identity }, message);
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */

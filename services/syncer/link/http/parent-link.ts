@@ -9,6 +9,7 @@ import {
   readErrorBody,
   unreachable,
 } from '../answers/bodies.ts';
+import { namedPath, urlAt } from '../answers/parent-path.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
 import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
@@ -121,6 +122,7 @@ export class ParentLink implements AsyncDisposable {
 
   /**
    * Sends a request to the parent.
+   * @param path of the API, below the path of the parent's address; or one that the parent named, or its URL
    * @returns the final answer, of any status, after challenges and redirects
    * @throws Fault `parent-unreachable`; `parent-invalid` for a redirect or an address that is not allowed; from the
    * token service also `parent-refused` and `busy`
@@ -129,7 +131,7 @@ export class ParentLink implements AsyncDisposable {
     // Several requests may share one token request: a request that is aborted stops waiting and does not abort it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
-      const { answer, isParent } = await this.#follow(new URL(path, this.base), ask, authorization);
+      const { answer, isParent } = await this.#follow(urlAt(this.base, path), ask, authorization);
       // Only the parent itself may name the realm of its tokens: the realm receives the password.
       if (answer.statusCode !== 401 || !isParent || round === 2) return answer;
       const challenge = answer.headers['www-authenticate'];
@@ -166,7 +168,7 @@ export class ParentLink implements AsyncDisposable {
       await answer.body.dump();
       if (redirects === 'refuse') throw notFollowed(`${method} ${first.pathname}`, next);
       previous = url;
-      url = next;
+      url = next.origin === this.base.origin ? urlAt(this.base, namedPath(this.base, next, url)) : next;
     }
     throw new Fault(
       'parent-invalid',
