@@ -42,7 +42,10 @@ export function addUpCommand(program: Command): void {
     .option('--parent-username <name>', 'user name of this layer at the parent')
     .option('--parent-password-file <file>', 'file with the password for the parent')
     .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
-    .option('--repository <pattern...>', 'repositories to synchronize: a name, prefix/* or * (default: *)')
+    .option(
+      '--repository <pattern...>',
+      'repositories to synchronize: a name, prefix/* or *; NAME=AS or prefix/*=other/* for other names here (default: *)',
+    )
     .option('--schedule <cron>', 'when to synchronize: cron, five fields, UTC (default: every minute)')
     .option(
       '--window <duration>',

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { renamesOf } from '#proto/oci/repository-names.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
 import { identityOfParent } from '../link/answers/parent-path.ts';
@@ -171,14 +172,15 @@ async function storePosition(
  * old one: content that a new parent lacks was not deleted there.
  */
 async function checkParent({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
-  const { parent, mode } = configuration;
+  const { parent, mode, repositories } = configuration;
   if (!parent) return;
   const identity = identityOfParent(parent.url);
   const forget = mode === 'ReadWrite';
   const { repaired } = feed;
-  const record = { parent: identity, forget, ...(repaired !== undefined && { repaired }) };
+  const renames = renamesOf(repositories);
+  const record = { parent: identity, forget, renames, ...(repaired !== undefined && { repaired }) };
   const { forgotten } = await bus.call(recordParent, record, { signal });
-  const message = 'the parent was replaced or repaired; comparing everything again';
+  const message = 'the parent was replaced or repaired, or its repositories renamed; comparing them again';
   if (forgotten) log.warn({ parent: identity }, message);
 }
 
