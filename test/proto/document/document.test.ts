@@ -51,10 +51,7 @@ test('with a parent, the default is ReadWrite and all repositories', () => {
 
 test("a parent's address may have a path", () => {
   const url = (text: string) => configurationOf(`parent: { url: "${text}" }`).parent?.url;
-  assert.equal(
-    url('https://a.example/artifactory/api/docker/key/'),
-    'https://a.example/artifactory/api/docker/key',
-  );
+  assert.equal(url('https://a.example/hosted/docker/key/'), 'https://a.example/hosted/docker/key');
   assert.equal(url('http://a:80/api/v2.0'), 'http://a:80/api/v2.0');
 });
 

@@ -8,7 +8,7 @@ import { SyncerRig } from '../syncer-rig.ts';
 
 /** A parent below a path of its host, behind proxies that treat the addresses in its answers differently. */
 
-const PATH = '/artifactory/api/docker/key';
+const PATH = '/hosted/docker/key';
 
 let layer: SyncerRig;
 before(async () => {

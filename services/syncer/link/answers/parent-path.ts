@@ -1,6 +1,6 @@
 /**
- * Paths at a parent whose address may have a path, such as `https://host/artifactory/api/docker/key`. The API is below
- * it: `/artifactory/api/docker/key/v2/…`. Pure.
+ * Paths at a parent whose address may have a path, such as `https://host/hosted/docker/key`. The API is below
+ * it: `/hosted/docker/key/v2/…`. Pure.
  */
 
 /** Path of the parent's address, without a slash at the end; `''` for none. */

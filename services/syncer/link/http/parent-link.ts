@@ -11,7 +11,7 @@ import {
 } from '../answers/bodies.ts';
 import { namedPath, urlAt } from '../answers/parent-path.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import { basicOf, type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
 import { grantedIn, jsonFields } from '../login/token-answer.ts';
@@ -45,6 +45,8 @@ export type RequestOptions = {
   bandwidthTaken?: boolean;
   /** Called right before the request is sent, each time. If it throws, the request is not sent. */
   before?: () => void;
+  /** Sends the login by Basic, if there is one, without regard to the parent's challenges. */
+  basic?: boolean;
   /** How a redirect is handled; default `refuse`. */
   redirects?: Redirects;
 };
@@ -82,6 +84,7 @@ export class ParentLink implements AsyncDisposable {
   readonly azure: boolean;
   readonly #stallMs: number;
   readonly #ca: string | undefined;
+  readonly #login: ParentLogin | undefined;
   readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
   #agent: LinkAgent;
@@ -95,6 +98,7 @@ export class ParentLink implements AsyncDisposable {
   constructor(options: LinkOptions) {
     const { url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED } = options;
     this.base = new URL(url);
+    this.#login = login;
     this.bandwidth = bandwidth;
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
@@ -128,6 +132,10 @@ export class ParentLink implements AsyncDisposable {
    * token service also `parent-refused` and `busy`
    */
   async request(path: string, ask: RequestOptions): Promise<Answer> {
+    if (ask.basic) {
+      const basic = this.#login && basicOf(this.#login);
+      return (await this.#follow(urlAt(this.base, path), ask, basic)).answer;
+    }
     // Several requests may share one token request: a request that is aborted stops waiting and does not abort it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {

@@ -109,9 +109,7 @@ export class ParentCredentials {
   }
 
   #basicHeader(): string | undefined {
-    if (!this.#login) return undefined;
-    const { username, password } = this.#login;
-    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+    return this.#login && basicOf(this.#login);
   }
 
   /**
@@ -170,6 +168,10 @@ export class ParentCredentials {
     return renewal;
   }
 }
+
+/** The header for a login with Basic (RFC 7617). */
+export const basicOf = ({ username, password }: ParentLogin): string =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
 const bearer = ({ token }: Token): string => `Bearer ${token}`;
 

@@ -30,6 +30,14 @@ export class RenamedParentRegistry extends ParentRegistry {
     }
   }
 
+  /** @param project by its name at the parent */
+  override async projectRepositories(
+    ...[project, signal]: Parameters<ParentRegistry['projectRepositories']>
+  ) {
+    const names = await this.#parent.projectRepositories(project, signal);
+    return names?.map((name) => this.#names.here(name)).filter((name) => name !== undefined);
+  }
+
   override tags(repository: string, ...rest: Rest<ParentRegistry['tags']>) {
     return this.#parent.tags(this.#names.above(repository), ...rest);
   }

@@ -7,7 +7,7 @@ test('a parent is recorded by host and port, and by the path of its address if t
     ['https://registry.example', 'registry.example'],
     ['https://registry.example/', 'registry.example'],
     ['http://registry.example:5000', 'registry.example:5000'],
-    ['https://HOST.example/artifactory/api/docker/key/', 'host.example/artifactory/api/docker/key'],
+    ['https://HOST.example/hosted/docker/key/', 'host.example/hosted/docker/key'],
   ] as const;
   for (const [url, identity] of identities) assert.equal(identityOfParent(url), identity);
 });
