@@ -1,5 +1,5 @@
 import { Cron } from 'croner';
-import { isAzure } from '../azure.ts';
+import { isAzure, loginServerOf } from '../azure.ts';
 import type { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
@@ -71,8 +71,10 @@ function pathComplaints(parent: NonNullable<Document['parent']>): string[] {
   }
   if (/\/v2\/?$/i.test(pathname))
     return [`parent.url ${quote(parent.url)} ends in /v2, which is added to it: leave /v2 out`];
-  return isAzure(parent) && pathname !== '/'
-    ? [`parent.url ${quote(parent.url)} has a path, which no registry of Azure has: write ${origin}`]
+  return isAzure({ ...parent, url: loginServerOf(parent.url) }) && pathname !== '/'
+    ? [
+        `parent.url ${quote(parent.url)} has a path, which no registry of Azure has: write ${loginServerOf(origin)}`,
+      ]
     : [];
 }
 

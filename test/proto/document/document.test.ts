@@ -184,6 +184,11 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
     /^parent\.url .* path below \/v2/,
     /leave \/v2\/key out, and select key/,
   ],
+  [
+    'parent: { url: "https://x.eu.data.azurecr.io/y" }',
+    /no registry of Azure/,
+    /write https:\/\/x\.azurecr\.io$/,
+  ],
   ['parent: { url: "https://x.azurecr.io/y" }', /^parent\.url .* no registry of Azure/, /write https:\/\/x/],
   ['parent: { url: "http://u:p@a" }', /^parent\.url contains credentials/, /passwordFile/],
   ['parent: { url: "http://a:99999" }', /^parent\.url/, /https:/],
