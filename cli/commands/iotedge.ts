@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
+import { selectionOption } from '../input/selection-option.ts';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
 import { deploymentManifest, type LayerKind, layerKinds } from '../iotedge/iotedge-manifest.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -46,7 +47,11 @@ export function addIotedgeCommand(program: Command): void {
     .option('--user <uid:gid>', 'owner of the subfolder terrace', '10001:10001')
     .option('--edge <version>', 'version of IoT Edge', '1.6')
     .option('--mode <mode>', 'mode in the twin: ReadOnly or ReadWrite', 'ReadOnly')
-    .option('--repository <pattern...>', 'repositories in the twin: a name, prefix/* or *', ['*'])
+    .option(
+      '--repository <pattern...>',
+      'repositories in the twin: a name, prefix/* or *; NAME=AS for another name in the layer',
+      ['*'],
+    )
     .option(...CATALOG)
     .option('--no-desired', 'leave the desired properties out: operators set them')
     .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
@@ -75,7 +80,7 @@ function textOf(layer: LayerKind, given: Options): string {
     image: given.image ?? `${above}/terrace:1`,
     port: Number(port),
     password: given.passwordFile ? read(given.passwordFile).trim() : PLACEHOLDER,
-    desired: desired ? { mode, repositories: repository } : undefined,
+    desired: desired ? { mode, repositories: repository.map(selectionOption) } : undefined,
   });
   const complaints = manifestComplaints(manifest, { hasCatalog: catalog });
   if (complaints.length > 0) throw new Refusal(complaints.join('\n'), 2);

@@ -82,9 +82,16 @@ function when(link: LinkStatus | undefined, now: number): string[] {
 const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 
 /** `app/*`, with the filters that restrict what is pulled of it, if any. */
-function selection({ name, tags, platforms, referrers }: Configuration['repositories'][number]): string {
+function selection({
+  name,
+  from,
+  tags,
+  platforms,
+  referrers,
+}: Configuration['repositories'][number]): string {
   const { match, regex, semver, latest } = tags ?? {};
   const parts = [
+    ...(from ? [`from ${from}`] : []),
     ...(match ? [`tags ${match.join(' or ')}`] : []),
     ...(regex ? [`tags /${regex}/`] : []),
     ...(semver ? [`versions ${semver}`] : []),

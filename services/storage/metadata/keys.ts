@@ -26,8 +26,8 @@
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPosition delivery position; not synced
  *   x!version                           number          version of this table
- *   x!parent                            string          `<parent>#<its last repair>`: whose bases these are, see
- *                                                       ../sync/parent-record.ts
+ *   x!parent                            string          `<parent>#<its last repair>#<renames, JSON>`: whose bases
+ *                                                       these are, see ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata
  *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
  *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced

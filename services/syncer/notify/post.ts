@@ -3,7 +3,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { certificateHint } from '#proto/process/clock-hint.ts';
-import { makeAgent } from '../link/http/agent.ts';
+import { type LinkAgent, makeAgent } from '../link/http/agent.ts';
 import type { WebhookNotice } from './notice.ts';
 import { signaturesOf } from './signature.ts';
 import { type DeliveryVerdict, verdictOf } from './verdict.ts';
@@ -24,7 +24,7 @@ export interface NoticeSender {
 export class WebhookPost implements NoticeSender, AsyncDisposable {
   readonly #to: Receiver;
   readonly #answerMs: number;
-  #agent: { ca: string | undefined; agent: ReturnType<typeof makeAgent> } | undefined;
+  #agent: { ca: string | undefined; agent: LinkAgent } | undefined;
 
   constructor(to: Receiver, answerMs = ANSWER_MS) {
     this.#to = to;
@@ -66,7 +66,7 @@ export class WebhookPost implements NoticeSender, AsyncDisposable {
     await this.#agent?.agent.destroy();
   }
 
-  #agentFor(ca: string | undefined): ReturnType<typeof makeAgent> {
+  #agentFor(ca: string | undefined): LinkAgent {
     if (this.#agent && this.#agent.ca === ca) return this.#agent.agent;
     void this.#agent?.agent.close().catch(() => {});
     const agent = makeAgent(this.#answerMs, ca);

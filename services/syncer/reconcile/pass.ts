@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { renamesOf } from '#proto/oci/repository-names.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
+import { identityOfParent } from '../link/answers/parent-path.ts';
 import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
 import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
@@ -175,15 +177,16 @@ async function storePosition(
  * old one: content that a new parent lacks was not deleted there.
  */
 async function checkParent({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
-  const { parent, mode } = configuration;
+  const { parent, mode, repositories } = configuration;
   if (!parent) return;
-  const { host } = new URL(parent.url);
+  const identity = identityOfParent(parent.url);
   const forget = mode === 'ReadWrite';
   const { repaired } = feed;
-  const record = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
+  const renames = renamesOf(repositories);
+  const record = { parent: identity, forget, renames, ...(repaired !== undefined && { repaired }) };
   const { forgotten } = await bus.call(recordParent, record, { signal });
-  const message = 'the parent was replaced or repaired; comparing everything again';
-  if (forgotten) log.warn({ parent: host }, message);
+  const message = 'the parent was replaced or repaired, or its repositories renamed; comparing them again';
+  if (forgotten) log.warn({ parent: identity }, message);
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */

@@ -184,11 +184,12 @@ test('the selections are shown', () => {
     repositories: [
       'a',
       { name: 'b/*', tags: { semver: '>=1', latest: 3 }, platforms: ['linux/arm64'], referrers: false },
+      { from: 'library/nginx', as: 'plant/nginx' },
     ],
   });
   assert.match(
     layerText({ configuration }),
-    /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\)$/m,
+    /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\), plant\/nginx \(from library\/nginx\)$/m,
   );
 });
 

@@ -31,7 +31,7 @@ const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
 });
 const SYNCER = { instance: 'syncer-1', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
 const seen = (more: Partial<LayerView> = {}): LayerView => ({
-  configuration: configurationWith({ parent: { url: 'https://up.example' } }),
+  configuration: configurationWith({ parent: { url: 'https://up.example' }, mode: 'ReadOnly' }),
   link: link(),
   syncers: [SYNCER],
   storage,

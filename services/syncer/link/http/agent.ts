@@ -1,6 +1,8 @@
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
-import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import { noProxyList } from '../../../process/proxy-environment.ts';
+import { type ProxyBypass, proxyBypass } from './no-proxy.ts';
 
 /** Max time to connect, and for a proxy's answer to CONNECT, in ms. */
 const CONNECT_MS = 10_000;
@@ -22,11 +24,7 @@ export const SOCKET_BYTES = 16 * 1024;
  * @param ca certificates (PEM) to trust in addition to the machine's
  * @param lookup resolves names of hosts that are connected to without a proxy
  */
-export function makeAgent(
-  stallMs: number,
-  ca: string | undefined,
-  lookup?: LookupFunction,
-): EnvHttpProxyAgent {
+export function makeAgent(stallMs: number, ca: string | undefined, lookup?: LookupFunction): LinkAgent {
   const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
   const connect = {
     timeout: CONNECT_MS,
@@ -41,11 +39,41 @@ export function makeAgent(
     bodyTimeout: stallMs,
     keepAliveTimeout: 30_000,
   };
-  return new EnvHttpProxyAgent({
+  const proxied = new EnvHttpProxyAgent({
     ...options,
+    // `LinkAgent` decides: undici's list has no networks.
+    noProxy: '',
     requestTls: connect,
     proxyTls: connect,
     // Bounds the wait for a proxy that accepts the connection but does not answer CONNECT.
     clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
   } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);
+  return new LinkAgent(proxied, new Agent(options), proxyBypass(noProxyList()));
+}
+
+/** Connections with and without a proxy. */
+export class LinkAgent {
+  readonly #proxied: Dispatcher;
+  readonly #direct: Dispatcher;
+  readonly #bypass: ProxyBypass;
+
+  constructor(proxied: Dispatcher, direct: Dispatcher, bypass: ProxyBypass) {
+    this.#proxied = proxied;
+    this.#direct = direct;
+    this.#bypass = bypass;
+  }
+
+  request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    const direct = this.#bypass(new URL(options.origin as string | URL));
+    return (direct ? this.#direct : this.#proxied).request(options);
+  }
+
+  /** Ends when all requests have ended. */
+  async close(): Promise<void> {
+    await Promise.all([this.#proxied.close(), this.#direct.close()]);
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([this.#proxied.destroy(), this.#direct.destroy()]);
+  }
 }

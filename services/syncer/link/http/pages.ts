@@ -4,6 +4,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { refusal } from '../answers/answers.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { nextIn } from '../answers/link-header.ts';
+import { namedPath, urlAt } from '../answers/parent-path.ts';
 import { withRetries } from '../answers/retry.ts';
 import type { ParentLink } from './parent-link.ts';
 
@@ -38,7 +39,7 @@ export async function* parentPages(
     entries += entriesOf(page);
     if (entries > bounds.entries) throw invalid(`the list has more than ${bounds.entries} entries`);
     yield page;
-    path = nextPage(next, new URL(path, link.base).href);
+    path = nextPage(next, link.base, urlAt(link.base, path));
   }
 }
 
@@ -85,12 +86,11 @@ export function strings(page: unknown, field: string): string[] {
  * RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`. The host in it is ignored, the page is requested of the parent:
  * behind a proxy, a registry may know itself by another name, and a list cut off here would pass for a complete one.
  */
-function nextPage(link: string | undefined, current: string): string | undefined {
+function nextPage(link: string | undefined, base: URL, current: URL): string | undefined {
   const target = link === undefined ? undefined : nextIn(link);
   if (target === undefined) return undefined;
-  if (!URL.canParse(target, current)) {
+  if (!URL.canParse(target, current.href)) {
     throw new Fault('parent-invalid', 'the parent sent an invalid address for the next page of a list');
   }
-  const { pathname, search } = new URL(target, current);
-  return `${pathname}${search}`;
+  return namedPath(base, new URL(target, current), current);
 }

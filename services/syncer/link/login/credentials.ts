@@ -1,4 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
+import { urlAt } from '../answers/parent-path.ts';
 import { readChallenge } from './parent-challenge.ts';
 
 /**
@@ -108,25 +109,27 @@ export class ParentCredentials {
   }
 
   #basicHeader(): string | undefined {
-    if (!this.#login) return undefined;
-    const { username, password } = this.#login;
-    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+    return this.#login && basicOf(this.#login);
   }
 
   /**
    * Behind the proxy of a layer without a registry, the parent names its realm by an address of the layer above, which
    * may be unreachable from here. Every proxy forwards paths below `/v2/`, so such a realm is then asked through the
-   * parent's own address.
+   * parent's own address. The same holds for a realm without the path of the parent's address: a proxy may remove it.
    */
   async #fetch(url: URL): Promise<Granted> {
     try {
       return await this.#ask(url, this.#basicHeader());
     } catch (error) {
-      const isOtherHost = url.origin !== this.#base.origin && url.pathname.startsWith('/v2/');
-      if (!isOtherHost || !Fault.is(error, 'parent-unreachable', 'parent-invalid')) throw error;
-      const { pathname, search } = url;
-      const answer = await this.#ask(new URL(`${pathname}${search}`, this.#base), this.#basicHeader());
-      if (this.#realm) this.#realm.url = new URL(this.#realm.url.pathname, this.#base);
+      const own = urlAt(this.#base, `${url.pathname}${url.search}`);
+      const isElsewhere = own.href !== url.href && url.pathname.startsWith('/v2/');
+      const isOtherHost = url.origin !== this.#base.origin;
+      const codes = ['parent-unreachable', 'parent-invalid', ...(isOtherHost ? [] : ['parent-refused'])];
+      if (!isElsewhere || !Fault.is(error) || !codes.includes(error.code)) throw error;
+      const answer = await this.#ask(own, this.#basicHeader()).catch((second) => {
+        throw isOtherHost ? second : error;
+      });
+      if (this.#realm) this.#realm.url = urlAt(this.#base, this.#realm.url.pathname);
       return answer;
     }
   }
@@ -165,6 +168,10 @@ export class ParentCredentials {
     return renewal;
   }
 }
+
+/** The header for a login with Basic (RFC 7617). */
+export const basicOf = ({ username, password }: ParentLogin): string =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
 const bearer = ({ token }: Token): string => `Bearer ${token}`;
 

@@ -10,6 +10,7 @@ import { isStatus, withRetries } from '../answers/retry.ts';
 import { parentPages, strings } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
+import { projectRepositories } from './project-repositories.ts';
 import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
 
 /**
@@ -18,10 +19,11 @@ import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
  * one set to its end.
  *
  * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions
- * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other
- * clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows
- * the parent's changes, `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the
- * status of this layer.
+ * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has,
+ * `project-repositories.ts` the lists of registries with projects. The other clients speak APIs of a Terrace
+ * (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows the parent's changes,
+ * `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the status of this layer.
+ * `renamed-clients.ts` translates names where repositories have other names in this layer.
  */
 
 export type { BlobAnswer };
@@ -40,6 +42,11 @@ export interface ParentProbe {
 /** Lists repositories. */
 export interface RepositoryLister {
   repositories: ParentRegistry['repositories'];
+}
+
+/** Lists the repositories of a project, where the parent has projects. */
+export interface ProjectLister {
+  projectRepositories: ParentRegistry['projectRepositories'];
 }
 
 /** Lists the tags of a repository. */
@@ -74,6 +81,7 @@ export interface BlobSizes {
 export interface ParentReader
   extends ParentProbe,
     RepositoryLister,
+    ProjectLister,
     TagLister,
     ManifestReader,
     ReferrerLister,
@@ -125,6 +133,11 @@ export class ParentRegistry implements ParentReader, BlobSource {
     for await (const page of parentPages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
       yield* strings(page, 'repositories').filter(isRepository);
     }
+  }
+
+  /** See `projectRepositories` in `project-repositories.ts`. */
+  async projectRepositories(project: string, signal: AbortSignal): Promise<string[] | undefined> {
+    return projectRepositories(this.#link, project, signal);
   }
 
   /** @returns undefined if the parent has no such repository */

@@ -4,6 +4,7 @@ import { passwordIn } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
+import { renamesOf } from '#proto/oci/repository-names.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
 import type { TrustSource } from '../login/trust-bundle.ts';
 import { ClientCache, type ParentClients } from './client-cache.ts';
@@ -60,7 +61,7 @@ export class SyncerSettings implements AsyncDisposable {
    * @throws Fault `config-invalid`
    */
   async clients(): Promise<ParentClients> {
-    const { parent, name } = this.get();
+    const { parent, name, repositories } = this.get();
     const { username, passwordFile, caFile, azure } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const secretFile = azure?.clientSecretFile;
@@ -69,7 +70,7 @@ export class SyncerSettings implements AsyncDisposable {
       caFile === undefined ? undefined : await certificates(caFile),
       await this.#trust?.get(),
     );
-    return this.#clients.get({ ...parent, name, login, secret, ca });
+    return this.#clients.get({ ...parent, name, login, secret, ca, renames: renamesOf(repositories) });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,6 +8,7 @@ import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
 import { exactNames, needsCatalog } from '../select/patterns.ts';
+import { projectNames } from './project-names.ts';
 
 /**
  * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the
@@ -49,7 +50,10 @@ export async function findRepositories({
     // A parent without a catalog, or one that fails to produce it now, may still have repositories.
     const answered = error instanceof Fault && error.detail?.status !== undefined;
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
-    stats.fail({}, withoutCatalog(error, patterns));
+    const listed = await projectNames(parent, configuration.repositories, error, signal);
+    for (const name of listed.names) if (matchesPattern(patterns, name)) names.add(name);
+    for (const failure of listed.failures)
+      stats.fail({}, failure === error ? withoutCatalog(error, patterns) : failure);
   }
   const unselected: Repository[] = [];
   const local = listEntries(
