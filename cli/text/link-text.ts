@@ -40,6 +40,7 @@ export function linkText(layer: LayerStatus, now: number): string {
 /** One line for each of the first things that are left out, with its remedy. */
 export function leftOutLines({ first, referrers, children }: LeftOutSummary): string[] {
   const lines = first.slice(0, MAX_PARKED).map(({ repository, tag = '', kind, reason, code }) => {
+    if (!tag) return `left out: ${LEFT_OUT_KIND[kind]} of ${repository}: ${reason} (${code})`;
     const isDigest = tag.includes(':');
     const name = isDigest ? `${repository}@${shortDigest(tag)}` : `${repository}:${tag}`;
     return `left out: ${LEFT_OUT_KIND[kind]} of ${name}: ${reason} (${code})`;

@@ -55,7 +55,6 @@ const zipped = (reply: Reply): Reply => ({
 
 /** Referrers, manifests and lists. */
 export const readQuirks: Record<string, Draw> = {
-  'no referrers API': always(when(isReferrers, () => refused(404, 'NOT_FOUND'))),
   'hidden referrers': always(when(isReferrers, () => refused(403, 'DENIED'))),
   'a page as referrers': always(when(isReferrers, () => html)),
   'odd referrers': sometimes(

@@ -58,6 +58,14 @@ export class RenamedParentRegistry extends ParentRegistry {
     return this.#parent.hasReferrers(this.#names.above(repository));
   }
 
+  override hiddenReferrers(repository: string) {
+    return this.#parent.hiddenReferrers(this.#names.above(repository));
+  }
+
+  override recheckReferrers() {
+    this.#parent.recheckReferrers();
+  }
+
   override referrers(repository: string, ...rest: Rest<ParentRegistry['referrers']>) {
     return this.#parent.referrers(this.#names.above(repository), ...rest);
   }
