@@ -1,4 +1,5 @@
-import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { innermostErrors } from '../../contract/schema-errors.ts';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
@@ -29,7 +30,7 @@ export function complaintsOf(fields: object, files: DocumentFiles): string[] {
 
 function formComplaints(fields: object): string[] {
   const complaints = new Map<string, string>();
-  for (const error of [...form.Errors(fields)].flatMap(innermost)) {
+  for (const error of [...form.Errors(fields)].flatMap(innermostErrors)) {
     const field = error.path.slice(1).replaceAll('/', '.');
     if (complaints.has(field)) continue;
     const remedy = remedyOf(field);
@@ -39,15 +40,6 @@ function formComplaints(fields: object): string[] {
     else complaints.set(field, `${field} is not a field: the fields are ${siblingFields(field).join(', ')}`);
   }
   return [...complaints.values()];
-}
-
-/** For a value of a union: the errors within the variant that the value appears to be. */
-function innermost(error: ValueError): ValueError[] {
-  for (const variant of error.errors) {
-    const inner = [...variant];
-    if (inner.every(({ path }) => path !== error.path)) return inner.flatMap(innermost);
-  }
-  return [error];
 }
 
 /** Complaints that a schema can't express. */
