@@ -44,6 +44,7 @@ export function addIotedgeCommand(program: Command): void {
       `challenge in the twin: ${challenges.join(' or ')}; through a layer without a registry, most clients can log in with Basic only`,
       'Basic',
     )
+    .option(...CATALOG)
     .option('--no-desired', 'leave the desired properties out: operators set them')
     .action(printManifest);
   group
@@ -51,7 +52,7 @@ export function addIotedgeCommand(program: Command): void {
     .description('validate a deployment manifest')
     .argument('<file>')
     .option(...CATALOG)
-    .action((file: string, { catalog: hasCatalog }: Pick<Options, 'catalog'>) => {
+    .action((file: string, { catalog: hasCatalog }: Pick<GivenOptions, 'catalog'>) => {
       const complaints = manifestComplaints(parsed(file), { hasCatalog });
       if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
       print(`${file} is valid.`);
@@ -62,7 +63,18 @@ async function printManifest(layer: LayerKind, given: GivenOptions, command: Com
   const isGiven = (option: keyof GivenOptions) => command.getOptionValueSource(option) === 'cli';
   const { complaints, passwords } = optionComplaints({ layer, given, isGiven, readFile: readText });
   if (complaints.length > 0) throw new Refusal(complaints.join('\n'), 2);
-  const { name, token = name, port, parent = '', mode, challenge, repository, desired, ...rest } = given;
+  const {
+    name,
+    token = name,
+    port,
+    parent = '',
+    mode,
+    challenge,
+    repository,
+    desired,
+    catalog,
+    ...rest
+  } = given;
   const above = layer === 'top' ? parent : `$upstream:${port}`;
   const hashes = await Promise.all(
     passwords.children.map(async (child) => ({
@@ -92,7 +104,8 @@ async function printManifest(layer: LayerKind, given: GivenOptions, command: Com
           }
         : undefined,
     });
-  const faults = manifestComplaints(build('some-password', () => SOME_HASH));
+  const example = build('some-password', () => SOME_HASH);
+  const faults = manifestComplaints(example, { hasCatalog: catalog });
   if (faults.length > 0) throw new Refusal(faults.join('\n'), 2);
   const placeholderOf = (child: string) => `<HASH_OF_${child.toUpperCase().replaceAll('-', '_')}>`;
   printJson(JSON.stringify(build(PLACEHOLDER, placeholderOf), null, 2));

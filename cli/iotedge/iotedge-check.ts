@@ -6,7 +6,7 @@ import { placeholderComplaints } from './check/placeholders.ts';
 import { portComplaints } from './check/ports.ts';
 import { messageRouteComplaints, proxyRouteComplaints } from './check/routes.ts';
 import { isTerrace, terraceComplaints } from './check/terrace-module.ts';
-import { readTwins, type Twin, type Twins } from './check/twins.ts';
+import { readTwins, type Twins } from './check/twins.ts';
 import { agentSchemas } from './schema/agent-schema.ts';
 import { hubSchemas } from './schema/hub-schema.ts';
 import { type Complaint, schemaAt, schemaComplaints } from './schema/schema-complaints.ts';
@@ -19,14 +19,16 @@ import { type Complaint, schemaAt, schemaComplaints } from './schema/schema-comp
  * edgeHub are checked against the published schemas (schema/), all twins against the limits of a hub. No schema knows
  * the rest: images, logins and create options (check/modules.ts), ports of the device, routes of messages and of the
  * API proxy, what each Terrace itself will say of its environment and its twin, and passwords that are placeholders.
+ *
+ * @param hasCatalog the sync token of a top layer may list the catalog
  */
-export function manifestComplaints(manifest: unknown): string[] {
+export function manifestComplaints(manifest: unknown, { hasCatalog = false } = {}): string[] {
   const outer = isMapping(manifest) && isMapping(manifest.content) ? manifest.content : manifest;
   const content = isMapping(outer) ? outer.modulesContent : undefined;
   if (!isMapping(content))
     return ['modulesContent is missing: a manifest starts with {"modulesContent": {"$edgeAgent": …'];
   const twins = readTwins(content);
-  const found = [...twins.complaints, ...systemComplaints(twins), ...contentComplaints(twins)];
+  const found = [...twins.complaints, ...systemComplaints(twins), ...contentComplaints(twins, hasCatalog)];
   const places = new Set(found.map(({ at }) => at));
   for (const [name, { pieces }] of twins.twins) {
     for (const { steps, value } of pieces) {
@@ -85,7 +87,7 @@ const quoted = (versions: string[]) =>
     .join(' or ');
 
 /** What the schemas can't say. */
-function contentComplaints({ twins, isLayered }: Twins): Complaint[] {
+function contentComplaints({ twins, isLayered }: Twins, hasCatalog: boolean): Complaint[] {
   const agent = twins.get('$edgeAgent')?.desired ?? {};
   const hub = twins.get('$edgeHub')?.desired ?? {};
   const modules = modulesOf(agent);
@@ -99,9 +101,7 @@ function contentComplaints({ twins, isLayered }: Twins): Complaint[] {
     ...proxyRouteComplaints(modules, isLayered),
     ...modules
       .filter(isTerrace)
-      .flatMap((module) => terraceComplaints(module, ownTwin(twins, module.name), isLayered)),
+      .flatMap((module) => terraceComplaints(module, twins.get(module.name), { isLayered, hasCatalog })),
     ...placeholderComplaints(agent, modules),
   ];
 }
-
-const ownTwin = (twins: Map<string, Twin>, name: string): Twin | undefined => twins.get(name);

@@ -22,6 +22,7 @@ export type GivenOptions = {
   mode: string;
   challenge: string;
   child?: string[];
+  catalog?: boolean;
   desired: boolean;
 };
 
@@ -100,7 +101,7 @@ function unusedComplaints(
 ): string[] {
   const ofTwin: (keyof GivenOptions)[] = ['mode', 'repository', 'challenge', 'child'];
   const unused: (keyof GivenOptions)[] = [
-    ...(layer === 'top' ? [] : (['parent'] as const)),
+    ...(layer === 'top' ? [] : (['parent', 'catalog'] as const)),
     ...(layer === 'pass-through' ? ([...ofTwin, 'image', 'user', 'desired'] as const) : []),
   ];
   return [

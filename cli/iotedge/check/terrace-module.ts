@@ -3,6 +3,7 @@ import { environmentFields, isConnectedRegistry } from '#proto/document/resolve/
 import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { connectedRegistryVariables, layerVariables } from '#proto/process/environment.ts';
 import type { Complaint } from '../schema/schema-complaints.ts';
+import { catalogComplaints } from './catalog-rule.ts';
 import type { Module } from './modules.ts';
 import type { Twin } from './twins.ts';
 
@@ -23,8 +24,12 @@ export function listenPortOf({ env, options }: Module): string {
   return listen.slice(listen.lastIndexOf(':') + 1);
 }
 
-/** @param twin its twin, if the manifest has it */
-export function terraceComplaints(module: Module, twin: Twin | undefined, isLayered: boolean): Complaint[] {
+/** `hasCatalog`: the sync token of a top layer may list the catalog. @param twin its twin, if the manifest has it */
+export function terraceComplaints(
+  module: Module,
+  twin: Twin | undefined,
+  { isLayered, hasCatalog }: { isLayered: boolean; hasCatalog: boolean },
+): Complaint[] {
   const { name, at } = module;
   const complaints = [...variableComplaints(module)];
   const env = { IOTEDGE_MODULEID: name, IOTEDGE_PARENTHOSTNAME: 'parent', ...Object.fromEntries(module.env) };
@@ -45,7 +50,8 @@ export function terraceComplaints(module: Module, twin: Twin | undefined, isLaye
     defaults: isLayered ? { ...PARENT, ...defaults } : defaults,
     readable: () => true,
   });
-  for (const complaint of 'complaints' in resolved ? resolved.complaints : [])
+  const catalog = 'configuration' in resolved && !hasCatalog ? catalogComplaints(resolved.configuration) : [];
+  for (const complaint of 'complaints' in resolved ? resolved.complaints : catalog)
     complaints.push({ at: name, text: `${name}.${complaint}` });
   return complaints;
 }

@@ -13,7 +13,7 @@ import { type Any, agentOf, example, folder, type Layer, optionsOf, readyExample
 const examples = {
   top: [
     ...['top', '--parent', 'contoso.azurecr.io', '--name', 'plant'],
-    ...['--repository', 'line/*', 'base/*', '--child', 'line-1'],
+    ...['--repository', 'line/web', 'base/os', '--child', 'line-1'],
   ],
   nested: ['nested', '--name', 'line-1', '--repository', 'line/*'],
   'pass-through': ['pass-through', '--name', 'line-1'],
