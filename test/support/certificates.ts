@@ -24,7 +24,10 @@ export class Authority implements AsyncDisposable {
     this.certificate = join(folder, 'ca.crt');
   }
 
-  /** Issues a server certificate for localhost, 127.0.0.1 and `names`, also addresses. @returns the paths of certificate and key */
+  /**
+   * Issues a server certificate for localhost, 127.0.0.1 and `names`, which may be addresses.
+   * @returns the paths of certificate and key
+   */
   async issue(name: string, { days = 90, names = [] as string[] } = {}): Promise<Tls> {
     const others = names.map((host) => `${isIP(host) ? 'IP' : 'DNS'}:${host}`);
     const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...others].join();

@@ -24,8 +24,8 @@ export type Pull = { image: string; login?: { username: string; password: string
 const PROXY = 'IoTEdgeAPIProxy';
 
 /**
- * A stand-in for an IoT Edge device that deploys a manifest: it runs the modules Terrace and API proxy, and answers what
- * edgeAgent would pull. Each device has a loopback address of its own.
+ * A stand-in for an IoT Edge device that deploys a manifest: it runs the modules Terrace and API proxy, and answers
+ * what edgeAgent would pull. Each device has a loopback address of its own.
  */
 export class Device implements AsyncDisposable {
   readonly address: string;
