@@ -6,9 +6,9 @@ import type { Fields } from './twins.ts';
 
 /** Routes of messages in edgeHub, and of requests in the API proxy: their form, and that they lead to a module. */
 
-/** edgeHub's grammar of a route, without what a condition says. */
+/** edgeHub's grammar of a route, without what a condition says. Blanks are single ones. */
 const ROUTE =
-  /^\s*FROM\s+(\/\S*)(?:\s+WHERE\s+.+?)?\s+INTO\s+(?:\$upstream|BrokeredEndpoint\s*\(\s*"(\/modules\/([^/"]+)\/inputs\/[^"]+)"\s*\))\s*$/is;
+  /^FROM \/\S*(?: WHERE .+?)? INTO (?:\$upstream|BrokeredEndpoint ?\( ?"(?:\/modules\/([^/"]+)\/inputs\/[^"]+)" ?\))$/i;
 
 /** @param hub desired properties of edgeHub @param isKnown whether a module of this name exists */
 export function messageRouteComplaints(hub: Fields, isKnown: (module: string) => boolean): Complaint[] {
@@ -17,24 +17,21 @@ export function messageRouteComplaints(hub: Fields, isKnown: (module: string) =>
     const text = isMapping(route) ? route.route : route;
     // The schema complains about others.
     if (typeof text !== 'string' || text === '') return [];
-    const parts = ROUTE.exec(text);
+    const parts = ROUTE.exec(text.replace(/\s+/g, ' ').trim());
     if (!parts) {
       const remedy =
         'write FROM source INTO $upstream, or INTO BrokeredEndpoint("/modules/NAME/inputs/INPUT")';
       return [{ at, text: `${at} is not a route: ${remedy}` }];
     }
-    const [, source = '', , sink] = parts;
-    const from = /^\/messages\/modules\/([^/*]+)(?:\/|$)/i.exec(source)?.[1];
-    return [from, sink].flatMap((module) =>
-      module === undefined || isKnown(module)
-        ? []
-        : [
-            {
-              at,
-              text: `${at} names ${module}, which is not a module of $edgeAgent: name a module, or add it`,
-            },
-          ],
-    );
+    const module = parts[1];
+    return module === undefined || isKnown(module)
+      ? []
+      : [
+          {
+            at,
+            text: `${at} leads to ${module}, which is not a module of $edgeAgent: name a module, or add it`,
+          },
+        ];
   });
 }
 

@@ -79,6 +79,11 @@ rows('ports of the device', [
     /9000\/tcp, which is bound twice by other/,
   ],
   [(agent) => bind(agent, { HostPort: '7990-8000' }), /8000\/tcp, which is bound by/],
+  [(agent) => bind(agent, { HostPort: '8000-7990' }), /HostPort "8000-7990" .* is not valid/],
+  [
+    (agent) => bind(agent, { HostPort: '1-442' }, { HostPort: '400-401' }),
+    /400\/tcp, which is bound twice by other/,
+  ],
   [
     (agent) => bind(agent, { HostPort: '70000' }),
     /HostPort "70000" .* is not valid: write a port from 1 to 65535/,
@@ -155,11 +160,20 @@ rows('routes of the proxy and of messages', [
     (_agent, _desired, manifest) =>
       (hubOf(manifest).routes.a =
         'FROM /messages/* WHERE x > 1 INTO BrokeredEndpoint("/modules/filter/inputs/one")'),
-    /routes\.a names filter, which is not a module/,
-  ],
-  [
-    (_agent, _desired, manifest) =>
-      (hubOf(manifest).routes.a = 'FROM /messages/modules/sensor/* INTO $upstream'),
-    /routes\.a names sensor, which is not a module/,
+    /routes\.a leads to filter, which is not a module/,
   ],
 ]);
+
+test('routes and ranges of any length are checked at once', async () => {
+  const manifest = await readyExample('nested');
+  bind(agentOf(manifest), { HostPort: '9000-65535' });
+  hubOf(manifest).routes.long = `FROM /* WHERE ${' '.repeat(3_000)}x${' INTO'.repeat(200)}`;
+  hubOf(manifest).routes.blanks = ' from  /messages/*  where a = "INTO $upstream"\tinto  $upstream  ';
+  const started = process.cpuUsage();
+  const complaints = manifestComplaints(manifest);
+  assert.deepEqual(
+    complaints.map((complaint) => complaint.split(' ')[0]),
+    ['$edgeHub.routes.long'],
+  );
+  assert.ok(process.cpuUsage(started).user < 1_000_000);
+});
