@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import { hashPassword } from '#proto/accounts/password-hash.ts';
+import { selectionOption } from '../input/selection-option.ts';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
 import { deploymentManifest, type LayerKind, layerKinds } from '../iotedge/iotedge-manifest.ts';
 import { challenges, type GivenOptions, modes, optionComplaints } from '../iotedge/manifest-options.ts';
@@ -34,7 +35,11 @@ export function addIotedgeCommand(program: Command): void {
     .option('--user <uid:gid>', 'owner of the subfolder terrace', '10001:10001')
     .option('--edge <version>', 'version of IoT Edge', '1.6')
     .option('--mode <mode>', `mode in the twin: ${modes.join(' or ')}`, 'ReadOnly')
-    .option('--repository <pattern...>', 'repositories in the twin: a name, prefix/* or *', ['*'])
+    .option(
+      '--repository <pattern...>',
+      'repositories in the twin: a name, prefix/* or *; NAME=AS for another name in the layer',
+      ['*'],
+    )
     .option(
       '--child <name...>',
       'layer below that logs in with its sync token; NAME=FILE: the file has the password, of which the twin gets the hash (default: a placeholder)',
@@ -96,7 +101,7 @@ async function printManifest(layer: LayerKind, given: GivenOptions, command: Com
         ? {
             mode,
             challenge,
-            repositories: repository,
+            repositories: repository.map(selectionOption),
             children: hashes.map((child) => ({
               name: child.name,
               hash: child.hash ?? otherHash(child.name),

@@ -1,3 +1,4 @@
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { piecesOf } from './schema/create-options.ts';
 
@@ -36,9 +37,12 @@ export type ManifestOptions = {
   edge: string;
   /** What the layer's twin desires; if absent, the manifest leaves the twin to its operators. */
   desired?:
-    | { mode: string; challenge: string; repositories: string[]; children: ManifestChild[] }
+    | { mode: string; challenge: string; repositories: ManifestRepository[]; children: ManifestChild[] }
     | undefined;
 };
+
+/** A pattern; or, for repositories that have another name in the layer than at its parent, both. */
+export type ManifestRepository = NonNullable<Overrides['repositories']>[number];
 
 /** A layer below, and the hash of the password of its sync token. */
 export type ManifestChild = { name: string; hash: string };
@@ -110,14 +114,17 @@ const EDGE_IMAGES = ['azureiotedge-agent', 'azureiotedge-hub', 'azureiotedge-api
 function documentOf(options: ManifestOptions, desired: NonNullable<ManifestOptions['desired']>): object {
   const { mode, challenge, children } = desired;
   const images = children.length > 0 ? [...EDGE_IMAGES, terraceRepository(options)] : [];
-  const missing = images.filter((image) => !matchesPattern(desired.repositories, image));
-  const repositories = [...desired.repositories, ...missing];
+  const names = desired.repositories.map((one) =>
+    typeof one === 'string' ? one : (one.as ?? one.name ?? ''),
+  );
+  const missing = images.filter((image) => !matchesPattern(names, image));
+  const ofChild = { mode, repositories: [...names, ...missing] };
   return {
     mode,
     challenge,
-    repositories,
+    repositories: [...desired.repositories, ...missing],
     ...(children.length > 0 && {
-      children: children.map(({ name, hash }) => ({ name, mode, repositories, passwords: [hash] })),
+      children: children.map(({ name, hash }) => ({ name, ...ofChild, passwords: [hash] })),
     }),
   };
 }

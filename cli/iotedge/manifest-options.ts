@@ -82,11 +82,21 @@ export function optionComplaints({ layer, given, isGiven, readFile }: OptionsInp
   if (!modes.includes(mode)) complain('mode', mode, `write ${modes.join(' or ')}`);
   if (!challenges.includes(challenge)) complain('challenge', challenge, `write ${challenges.join(' or ')}`);
   for (const pattern of repository)
-    if (!isRepositoryPattern(pattern))
-      complain('repository', pattern, 'write a repository name, prefix/* or *');
+    if (!isSelection(pattern))
+      complain(
+        'repository',
+        pattern,
+        'write a repository name, prefix/* or *; or NAME=AS for another name in the layer',
+      );
 
   const passwords = readPasswords(given, readFile, complaints);
   return { complaints, passwords };
+}
+
+/** A pattern, or two. Whether two of them fit, the configuration says. */
+function isSelection(text: string): boolean {
+  const patterns = text.split('=');
+  return patterns.length <= 2 && patterns.every(isRepositoryPattern);
 }
 
 const isPort = (text: string) => /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535;

@@ -56,7 +56,7 @@ test('each option that is not valid is refused with a remedy', () => {
     ...['Foo', 'readonly', 'Mirror', ''].map(
       (mode) => ['nested', { mode }, /^--mode ".*" is not valid: write ReadOnly or ReadWrite$/] as never,
     ),
-    ...['BAD*X', '', 'Line/*', '*/line', 'line/**', 'line/', 'line/app:1', '/line'].map(
+    ...['BAD*X', '', 'Line/*', '*/line', 'line/**', 'line/', 'line/app:1', '/line', 'a=b=c', 'a=', '=b'].map(
       (one) =>
         [
           'nested',
@@ -229,4 +229,24 @@ test('with password files, the manifest is complete: the login of the layer, and
   const [{ passwords, ...child }] = children;
   assert.deepEqual(child, { name: 'line-1', mode: 'ReadWrite', repositories });
   assert.ok(await verifyPassword('the-password-of-line-1', passwords[0]));
+});
+
+test('repositories that have another name in the layer have that name for the layers below', async () => {
+  const made = await runCommand(
+    ...['iotedge', 'manifest', 'top', '--parent', 'contoso.azurecr.io', '--name', 'plant'],
+    ...['--repository', 'library/nginx=plant/nginx', 'edge/agent=azureiotedge-agent', '--child', 'line-1'],
+  );
+  assert.equal(made.code, 0, made.text);
+  const { children, repositories } = JSON.parse(made.stdout).modulesContent.terrace['properties.desired'];
+  const images = ['azureiotedge-hub', 'azureiotedge-api-proxy', 'terrace'];
+  assert.deepEqual(repositories, [
+    { from: 'library/nginx', as: 'plant/nginx' },
+    { from: 'edge/agent', as: 'azureiotedge-agent' },
+    ...images,
+  ]);
+  assert.deepEqual(children[0].repositories, ['plant/nginx', 'azureiotedge-agent', ...images]);
+  const misfit = ['iotedge', 'manifest', 'nested', '--repository', 'library/*=plant'];
+  const refused = await runCommand(...misfit);
+  assert.deepEqual([refused.code, refused.stdout], [2, '']);
+  assert.match(refused.text, /terrace\.repositories\.0\.as "plant" does not fit from "library\/\*"/);
 });

@@ -90,6 +90,19 @@ test('entries of a list keep their index', () => {
   ]);
 });
 
+test('names that do not fit come with names that are not valid, and with tags', () => {
+  const complaints = complaintsOf({
+    repositories: [
+      'a',
+      { from: 'BAD*', as: 'b' },
+      { from: 'c/*', as: 'd' },
+      { name: 'e', tags: { regex: '(' } },
+    ],
+  });
+  const fields = complaints.map((complaint) => complaint.split(' ')[0]);
+  assert.deepEqual(fields, ['repositories.1.from', 'repositories.3.tags.regex', 'repositories.2.as']);
+});
+
 test('fields that take effect at the start come with the others', () => {
   const complaints = complaintsOf({ listen: '0.0.0.0:5000', gateways: 'x', mode: 'Foo', reserve: 'x' }, true);
   const fields = complaints.map((complaint) => complaint.split(' ')[0]);
