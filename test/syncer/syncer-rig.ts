@@ -39,7 +39,13 @@ export class SyncerRig implements AsyncDisposable {
       const bus = await testBus.connect('syncer', instance);
       const about = { service: 'syncer', instance, layer: 'rig', data, bus, env: {} } as const;
       rig.#running.push(
-        runSyncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
+        runSyncer({
+          ...about,
+          log: pino({ level: 'silent' }),
+          signal: rig.#end.signal,
+          serves() {},
+          describe() {},
+        }),
       );
     }
     return rig;

@@ -25,8 +25,9 @@ const held: StorageStatus = {
   space: { free: 2e9, reserve: 512 * 2 ** 20, low: false },
   ingests: [],
 };
+const gateway = { service: 'gateway', instance: 'g', host: 'a', pid: 1, started: now, memory: 1, open: true };
 const storageText = (more: Partial<StorageStatus>) =>
-  describeStatus({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
+  describeStatus({ services: [gateway], syncers: [], silent: [], storage: { ...held, ...more } }, now);
 
 test('the amount of content, free space and accounts is shown', () => {
   const text = storageText({});
@@ -35,6 +36,11 @@ test('the amount of content, free space and accounts is shown', () => {
   assert.match(text, /^No accounts: everyone who reaches the layer has full access$/m);
   assert.doesNotMatch(text, /Damaged|TOO LITTLE/);
   assert.match(storageText({ tokens: 2 }), /^Clients log in: 2 tokens$/m);
+  const closed = { services: [{ ...gateway, open: false }], syncers: [], silent: [], storage: held };
+  assert.match(
+    describeStatus(closed, now),
+    /^No accounts yet: all clients are rejected until a token is created/m,
+  );
 });
 
 test('a lack of space and damaged content are shown', () => {

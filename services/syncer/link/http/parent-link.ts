@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { PARENT_NAME_HEADER } from '#proto/accounts/children.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
@@ -169,6 +170,7 @@ export class ParentLink implements AsyncDisposable {
         ...ask.headers,
         ...(isParent && authorization && { authorization }),
         ...(isParent && this.azure && SOURCE_CLIENT),
+        ...(isParent && url.pathname.includes('/v2/_terrace/') && { [PARENT_NAME_HEADER]: url.host }),
       };
       const answer = await this.#send(url, { ...ask, headers });
       const next = redirects === 'return' ? undefined : target(answer);
