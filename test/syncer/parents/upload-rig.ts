@@ -26,6 +26,8 @@ export type UploadRow = {
   quirk: () => Quirk;
   /** Bytes of the first layer; default 9 MiB, which is several pieces. */
   size?: number;
+  /** What the parent does to the second image; default the same. */
+  later?: () => Quirk;
   /** Max bytes that the first image may cost above its size; default: its size again, and three pieces. */
   extra?: number;
   /** The same for the second image; default none. */
@@ -66,6 +68,7 @@ export async function runUploadRow(layer: SyncerRig, row: UploadRow, nth: number
     return;
   }
   const before = registry.uploadedBytes;
+  if (row.later) registry.quirk = row.later();
   const second = await push('two', size + 1);
   await sendAll(layer, registry, repository, second, undefined);
   const later = registry.uploadedBytes - before;

@@ -186,6 +186,27 @@ const rows: UploadRow[] = [
       onUpload({ PUT: ({ body }) => (body.length > 0 ? refused(400, 'DIGEST_INVALID') : undefined) }),
   },
   {
+    name: 'redirects of pieces',
+    quirk: () =>
+      onUpload({ PATCH: () => ({ status: 307, headers: { location: 'http://storage.invalid/' } }) }),
+  },
+  {
+    name: 'no pieces, and later a limit of 1 MiB',
+    quirk: () => onUpload({ PATCH: refusing(405, 'UNSUPPORTED') }),
+    later: () => limit(MIB),
+    extraLater: 3 * 9 * MIB,
+  },
+  {
+    name: 'a limit of 1 MiB, and later a minimum of 5 MiB',
+    quirk: () => limit(MIB),
+    later: () =>
+      onUpload({
+        POST: (_, regular) => withHeaders(regular(), { 'oci-chunk-min-length': String(5 * MIB) }),
+        PATCH: ({ body }) => (body.length < 5 * MIB ? refused(416, 'SIZE_INVALID') : undefined),
+      }),
+    extraLater: 9 * MIB,
+  },
+  {
     name: 'no upload at all, whatever the way',
     quirk: () => onUpload({ PATCH: refusing(400, 'UNKNOWN'), PUT: refusing(400, 'UNKNOWN') }),
     refusal: /UNKNOWN.*no other way of sending is left/,

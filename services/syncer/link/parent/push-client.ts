@@ -9,7 +9,7 @@ import { bodyOf } from '../http/sending.ts';
 import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
 import { type FetchedManifest, refusedAnswer } from './parent-registry.ts';
 import { UploadClient } from './upload-client.ts';
-import { UploadWays } from './upload-ways.ts';
+import { refusedSha512, UploadWays } from './upload-ways.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
 export type Condition = { expect: Digest | undefined };
@@ -109,7 +109,7 @@ export class PushClient {
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
       if (answer.statusCode < 200 || answer.statusCode > 299)
-        throw refusedAnswer(answer, errorBody, `PUT ${path}`);
+        throw refusedManifest(refusedAnswer(answer, errorBody, `PUT ${path}`), reference);
       return { subject: isDigest(firstValue(answer.headers['oci-subject']) ?? '') };
     });
   }
@@ -193,6 +193,23 @@ export class PushClient {
       ...(changes && this.#mayChange && { before: this.#mayChange }),
     });
   }
+}
+
+/** Statuses by which a parent refuses a manifest as it is. */
+const REFUSED_CONTENT = [400, 404, 405, 415, 422];
+
+/** The refusal of a manifest, with the remedy if its size or its digest may be the cause. */
+function refusedManifest(fault: Fault, reference: Tag | Digest): Fault {
+  if (isStatus(fault, 413)) {
+    const remedy = 'raise the limit for request bodies at the parent, or at the proxy before it';
+    return new Fault(fault.code, `${fault.message}: ${remedy}`, {
+      cause: fault,
+      detail: { ...fault.detail },
+    });
+  }
+  const { reason } = fault.detail ?? {};
+  const isOfContent = isStatus(fault, ...REFUSED_CONTENT) && reason !== 'MANIFEST_BLOB_UNKNOWN';
+  return isOfContent && reference.startsWith('sha512:') ? refusedSha512(fault) : fault;
 }
 
 /** In place of the digest of a tag that the parent answered without one: it equals none. */

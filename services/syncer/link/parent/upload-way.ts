@@ -31,7 +31,8 @@ export type WayAttempts = {
   broken: number;
 };
 
-export type BlobWay = UploadWay & WayAttempts;
+/** `isRemembered`: the method is the one in which another blob was sent, and the others have not been tried. */
+export type BlobWay = UploadWay & WayAttempts & { isRemembered: boolean };
 
 /** A request that failed: `bytes` from `offset` on. `isFinal`: it would have ended the upload. */
 export type FailedRequest = {
@@ -73,11 +74,20 @@ const MAX_FAILING_COMPLETE = 2;
 const MAX_BROKEN_PIECES = 2;
 const MAX_BROKEN_COMPLETE = 6;
 
-export const firstWay = (way: UploadWay): BlobWay => ({
-  ...way,
-  ...(way.method === 'pieces' && way.min > way.max && { method: 'put' }),
+export const firstWay = (method: UploadMethod): BlobWay => ({
+  method,
+  min: 0,
+  max: Number.POSITIVE_INFINITY,
   ...NOTHING_YET,
+  isRemembered: method !== 'pieces',
 });
+
+/** The way of a blob within what holds for all blobs. Without a size that the parent takes, all is sent at once. */
+export function within(way: BlobWay, { min, max }: Omit<UploadWay, 'method'>): BlobWay {
+  if (way.method !== 'pieces') return way;
+  const bounded = { ...way, min: Math.max(way.min, min), max: Math.min(way.max, max) };
+  return bounded.min > bounded.max ? { ...bounded, method: 'put' } : bounded;
+}
 
 const NOTHING_YET: WayAttempts = { largest: 0, refused: 0, lost: 0, failing: 0, broken: 0 };
 
@@ -112,7 +122,7 @@ export function nextStep(way: BlobWay, failed: FailedRequest, size: number): Nex
 }
 
 function smaller(way: BlobWay, { bytes }: FailedRequest): NextStep {
-  if (way.method !== 'pieces' || bytes <= MIN_REQUEST) return { step: 'give-up', way, lasting: true };
+  if (way.method !== 'pieces' || bytes <= MIN_REQUEST) return giveUp(way);
   const max = Math.max(MIN_REQUEST, Math.floor(bytes / 2));
   const halved = { ...way, max };
   // No piece has a size that the parent takes: the remaining ways have one request.
@@ -124,12 +134,14 @@ function refusedPiece(way: BlobWay, failed: FailedRequest, size: number): NextSt
   const isUnsupported = status === 405 || status === 501;
   if (way.refused > 0 || isFinal || isUnsupported) return another(way, failed);
   const refused = way.refused + 1;
-  const { largest } = way;
+  const { largest, min } = way;
+  const left = size - offset;
+  // The answer asks for more than this.
+  if (bytes < min && left > min) return { step: 'repeat', way: { ...way, refused } };
   if (largest > 0 && bytes > largest) {
     const max = Math.max(MIN_REQUEST, largest);
     if (max >= way.min && max < bytes) return { step: 'repeat', way: { ...way, refused, max } };
   }
-  const left = size - offset;
   if (largest === 0 && bytes < ASSUMED_MIN && left > ASSUMED_MIN && way.max >= ASSUMED_MIN)
     return { step: 'repeat', way: { ...way, refused, min: ASSUMED_MIN } };
   return another(way, failed);
@@ -158,7 +170,13 @@ function broken(way: BlobWay, { bytes }: FailedRequest): NextStep {
 /** The next method. A blob that is sent by one request in pieces has been sent as by `put`. */
 function another(way: BlobWay, { offset, isFinal }: FailedRequest): NextStep {
   if (way.method === 'pieces') return changed(way, offset === 0 && isFinal ? 'patch' : 'put');
-  return way.method === 'put' ? changed(way, 'patch') : { step: 'give-up', way, lasting: true };
+  return way.method === 'put' ? changed(way, 'patch') : giveUp(way);
+}
+
+/** No way is left. If the parent has changed since another blob was sent, pieces may be one again. */
+function giveUp(way: BlobWay): NextStep {
+  if (way.isRemembered) return changed({ ...way, isRemembered: false }, 'pieces');
+  return { step: 'give-up', way, lasting: true };
 }
 
 const changed = (way: BlobWay, method: UploadMethod): NextStep => ({
@@ -172,6 +190,8 @@ const FOR_ANY_WAY_STATUS = [401, 402, 403, 407, 451];
 
 /** How a request that carried content has failed; undefined if the way of sending has nothing to do with it. */
 export function failureKind(error: unknown): FailureKind | undefined {
+  // Such as a redirect, which is not followed with content.
+  if (Fault.is(error, 'parent-invalid')) return 'refused';
   if (!Fault.is(error, 'upload-unknown', 'parent-refused', 'parent-unreachable')) return undefined;
   const { status, reason, retryAfterMs, stuck, unconfirmed } = error.detail ?? {};
   if (stuck) return 'stuck';

@@ -8,9 +8,11 @@ import {
   failureKind,
   firstWay,
   MAX_ASKED_PIECE,
+  MIN_REQUEST,
   nextStep,
   type UploadMethod,
   type UploadWay,
+  within,
 } from './upload-way.ts';
 
 /** Time after which the parent is asked again whether it takes what it refused, in ms. */
@@ -36,7 +38,9 @@ export class UploadWays {
   /** The parent refuses the query `digest-algorithm`. */
   refusesAlgorithm = false;
   #method: Remembered<UploadMethod> | undefined;
-  #min: Remembered<number> | undefined;
+  /** Min bytes of a piece that the parent asks for, and that it was found to need. */
+  #askedMin: Remembered<number> | undefined;
+  #foundMin: Remembered<number> | undefined;
   #max: Remembered<number> | undefined;
   #sha512: Remembered<Fault> | undefined;
   readonly #blobs = new Map<string, BlobUpload>();
@@ -64,7 +68,7 @@ export class UploadWays {
   get first(): UploadWay {
     return {
       method: this.#current(this.#method) ?? 'pieces',
-      min: this.#current(this.#min) ?? 0,
+      min: Math.max(this.#current(this.#askedMin) ?? 0, this.#current(this.#foundMin) ?? 0),
       max: this.#current(this.#max) ?? Number.POSITIVE_INFINITY,
     };
   }
@@ -74,12 +78,14 @@ export class UploadWays {
     if (header === undefined || !/^\d{1,15}$/.test(header.trim())) return;
     const min = Number(header);
     if (min > MAX_ASKED_PIECE) this.#method = this.#remember<UploadMethod>('put');
-    else this.#min = this.#remember(min);
+    else this.#askedMin = this.#remember(min);
   }
 
   /** A request with more than `max` bytes is refused. */
   onTooLarge(max: number): void {
     this.#max = this.#remember(max);
+    // The parent has changed: what it was found to need is no longer taken.
+    if ((this.#foundMin?.value ?? 0) > max) this.#foundMin = undefined;
   }
 
   /** A blob was sent in this way. */
@@ -87,7 +93,7 @@ export class UploadWays {
     this.#blobs.delete(nameOf(key));
     if (method !== 'pieces') this.#method = this.#remember(method);
     else if (refused > 0) {
-      this.#min = this.#remember(min);
+      this.#foundMin = this.#remember(min);
       this.#max = this.#remember(max);
     }
   }
@@ -146,13 +152,11 @@ export class BlobUpload {
   }
 
   get way(): BlobWay {
-    const { first } = this.#ways;
-    const way = this.#way ?? firstWay(first);
-    const { method, min, max } = way;
-    return {
-      ...way,
-      ...(method === 'pieces' && { min: Math.max(min, first.min), max: Math.min(max, first.max) }),
-    };
+    return within(this.#own, this.#ways.first);
+  }
+
+  get #own(): BlobWay {
+    return this.#way ?? firstWay(this.#ways.first.method);
   }
 
   /** @throws Fault `parent-refused` if the parent refused the blob in every way */
@@ -169,7 +173,7 @@ export class BlobUpload {
   }
 
   taken(bytes: number): void {
-    this.#way = afterTaken(this.way, bytes);
+    this.#way = afterTaken(this.#own, bytes);
   }
 
   sent(): void {
@@ -192,10 +196,11 @@ export class BlobUpload {
       this.#ways.onSha512Refused(fault);
       throw fault;
     }
+    if (kind === 'too-large' && this.way.method === 'pieces' && request.bytes > MIN_REQUEST)
+      this.#ways.onTooLarge(Math.max(MIN_REQUEST, Math.floor(request.bytes / 2)));
     const before = this.way;
     const next = nextStep(before, { ...request, kind, status }, size);
     this.#way = next.way;
-    if (kind === 'too-large' && next.step !== 'give-up') this.#ways.onTooLarge(next.way.max);
     if (next.step === 'wait') throw error;
     if (next.step !== 'give-up') return next.step;
     const fault = givenUp(this.#key, before, kind, request, error);
@@ -205,7 +210,8 @@ export class BlobUpload {
   }
 }
 
-const refusedSha512 = (cause: Fault): Fault =>
+/** The Fault for a refusal of content with a sha512 digest. */
+export const refusedSha512 = (cause: Fault): Fault =>
   new Fault(
     'parent-refused',
     `${cause.message}: the parent may take no sha512 digests; push the image with sha256 digests`,

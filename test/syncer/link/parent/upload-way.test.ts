@@ -11,12 +11,13 @@ import {
   MIN_REQUEST,
   type NextStep,
   nextStep,
+  within,
 } from '../../../../services/syncer/link/parent/upload-way.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const SIZE = 20 * MIB;
-const pieces = firstWay({ method: 'pieces', min: 0, max: Number.POSITIVE_INFINITY });
+const pieces = firstWay('pieces');
 const put: BlobWay = { ...pieces, method: 'put' };
 const patch: BlobWay = { ...pieces, method: 'patch' };
 const later: Omit<FailedRequest, 'kind'> = { status: 416, offset: MIB, bytes: 4 * MIB, isFinal: false };
@@ -101,6 +102,27 @@ const table: Case[] = [
     { method: 'patch' },
   ],
   ['all at the end is sent before it', put, { kind: 'refused', ...all }, 'restart', { method: 'patch' }],
+  [
+    'a remembered way that is refused leaves pieces to be tried',
+    { ...patch, isRemembered: true },
+    { kind: 'refused', ...all },
+    'restart',
+    { method: 'pieces', isRemembered: false },
+  ],
+  [
+    'so does one that is too large',
+    { ...put, isRemembered: true },
+    { kind: 'too-large', ...all },
+    'restart',
+    { method: 'pieces', isRemembered: false },
+  ],
+  [
+    'a piece is sent again in the size that its refusal asks for',
+    { ...pieces, largest: MIB, min: 5 * MIB },
+    { kind: 'refused', ...later },
+    'repeat',
+    { refused: 1, min: 5 * MIB },
+  ],
   ['and then no way is left', patch, { kind: 'refused', ...all }, 'give-up', { lasting: true }],
   [
     'a lost session is begun again',
@@ -160,6 +182,12 @@ const table: Case[] = [
   ],
 ];
 
+test('without a size of pieces that the parent takes, all is sent at once', () => {
+  assert.equal(within(pieces, { min: 5 * MIB, max: MIB }).method, 'put');
+  assert.deepEqual(within(pieces, { min: MIB, max: 5 * MIB }), { ...pieces, min: MIB, max: 5 * MIB });
+  assert.equal(within(patch, { min: 5 * MIB, max: MIB }).method, 'patch');
+});
+
 for (const [nth, [name, way, failed, step, changes]] of table.entries()) {
   test(`way of an upload ${nth}, ${failed.kind}: ${name}`, () => {
     const next = nextStep(way, failed, SIZE);
@@ -215,6 +243,7 @@ test('the kind of a failure follows from status and reason', () => {
   assert.equal(failureKind(new Fault('parent-unreachable', 'x')), 'broken');
   const waits = new Fault('parent-unreachable', 'x', { detail: { status: 503, retryAfterMs: 0 } });
   assert.equal(failureKind(waits), undefined);
+  assert.equal(failureKind(new Fault('parent-invalid', 'x')), 'refused', 'such as a redirect');
   assert.equal(failureKind(new Fault('window-closed', 'x')), undefined);
   assert.equal(failureKind(new Error('x')), undefined);
 });

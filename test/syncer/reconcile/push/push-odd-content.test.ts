@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
@@ -10,6 +11,7 @@ import {
   pushIndex,
   pushManifest,
 } from '../../../support/registry/image.ts';
+import { request } from '../../../support/registry/registry.ts';
 import {
   type Quirk,
   type ScriptedRegistry,
@@ -91,6 +93,36 @@ test('foreign layers that this layer has are pushed, and others are not asked fo
   assert.ok(stored.tags.has('v1'));
   assert.deepEqual([...stored.blobs.keys()].sort(), [here.digest, config.digest].sort());
   assert.equal(parent.count('HEAD', new RegExp(elsewhere.digest)), 0);
+});
+
+test('an image with a sha512 digest that the parent refuses is reported with the remedy, and not sent again', async () => {
+  // The registry knows sha256 only.
+  await using parent = await parentOf('long', ({ url, path }) =>
+    `${path}${url.search}`.includes('sha512') ? { status: 400 } : undefined,
+  );
+  const bytes = Buffer.from('a layer');
+  const digest = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+  const uploads = '/v2/long/blobs/uploads/?digest-algorithm=sha512';
+  const begun = await request(url, uploads, { method: 'POST' });
+  const end = new URL(begun.headers.get('location') ?? '', url);
+  end.searchParams.set('digest', digest);
+  const put = await request(url, `${end.pathname}${end.search}`, { method: 'PUT', body: bytes });
+  assert.equal(put.status, 201);
+  const layer = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: bytes.length };
+  const config = await pushBlob(url, 'long', Buffer.from('{}'));
+  const mediaType = mediaTypes.ociManifest;
+  await pushManifest(url, 'long', 'v1', mediaType, { schemaVersion: 2, mediaType, config, layers: [layer] });
+  await pushImage(url, 'long', 'other');
+  const result = await rig.pass();
+  assert.deepEqual([...parent.content.of('long').tags.keys()], ['other']);
+  assert.equal(result.failed, 0);
+  assert.match(
+    result.failures[0]?.reason ?? '',
+    /may take no sha512 digests; push the image with sha256 digests/,
+  );
+  const sent = parent.uploadedBytes;
+  await rig.pass();
+  assert.equal(parent.uploadedBytes, sent);
 });
 
 /** A registry that resolves `sha256-<hex>` to the manifest with that digest, while no tag has this name. */
