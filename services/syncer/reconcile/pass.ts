@@ -77,10 +77,10 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     await activate(deps, passRequest, reported !== undefined);
     await checkParent(deps);
     const parentChanges = reported?.parentChanges;
-    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
     const retryAll = passRequest.full === true || cause === 'configuration';
+    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until, retryAll);
     const parking = await Parking.load(bus, signal, retryAll);
     const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
     const oversized = deps.caches.oversized(deps.parent, retryAll);

@@ -232,6 +232,24 @@ test('pending changes are counted, and each change that the parent refuses is sh
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
 });
 
+test('changes that the login may not push are one line', () => {
+  const change = {
+    reference: 'v1',
+    code: 'denied',
+    reason: 'the parent lets this layer only read',
+    since: now,
+    attempts: 1,
+    retry: now + MINUTE,
+  };
+  const parked: Parked[] = ['a', 'b', 'b'].map((repository) => ({ ...change, repository }));
+  const text = layerText({ parked });
+  assert.match(
+    text,
+    /^ {4}3 changes of a, b: the parent lets this layer only read \(denied\); next attempt in 1 min$/m,
+  );
+  assert.equal(text.match(/only read/g)?.length, 1);
+});
+
 test('selections that match nothing at the parent are shown', () => {
   assert.match(
     layerText({ link: { ...online, unmatched: ['none/*', 'gone'] } }),
