@@ -1,19 +1,12 @@
 import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { refusal } from '../answers/answers.ts';
-import {
-  type Answer,
-  MAX_SMALL_ANSWER_BYTES,
-  readAll,
-  readErrorBody,
-  unreachable,
-} from '../answers/bodies.ts';
+import { type Answer, readAll, unreachable } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import { ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
-import { grantedIn, jsonFields } from '../login/token-answer.ts';
+import { TokenService } from '../login/token-service.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
@@ -65,8 +58,10 @@ export type LinkOptions = {
 
 /** Default of `stallMs`. */
 const STALL_MS = 20_000;
-/** Statuses that have a meaning of their own when the parent answers a request for a resource with them. */
-const AMBIGUOUS = [400, 404, 405, 410, 416, 501];
+/** Statuses by which a parent refuses a request without a login, or hides what the request may not see. */
+const REFUSED = [401, 403, 404];
+/** A Terrace challenges: without a challenge, another registry refused such a path, which is no reason to log in. */
+const isTerracePath = (path: string): boolean => path.startsWith('/v2/_terrace/');
 /** Header by which ACR counts its clients (Azure/acr, http-headers). */
 const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
@@ -100,9 +95,14 @@ export class ParentLink implements AsyncDisposable {
     this.#stallMs = stallMs;
     this.#ca = ca;
     this.#agent = makeAgent(stallMs, ca, this.#reach.lookup);
+    const service = new TokenService({
+      send: (at, request) => this.#sendForToken(at, request),
+      read: (answer, limit, what) => this.read(answer, limit, what),
+      nameOf: (at) => this.#nameOf(at),
+    });
     const source =
-      azure?.identity && new Exchange(this.base, azure.identity, (at, form) => this.#post(at, form));
-    const ask = (at: URL, authorization: string | undefined) => this.#token(at, authorization);
+      azure?.identity && new Exchange(this.base, azure.identity, (at, form) => service.post(at, form));
+    const ask = (at: URL, user: ParentLogin | undefined) => service.granted(at, user);
     this.#credentials = new ParentCredentials(this.base, login, ask, { source });
   }
 
@@ -130,11 +130,14 @@ export class ParentLink implements AsyncDisposable {
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
       const { answer, isParent } = await this.#follow(new URL(path, this.base), ask, authorization);
+      const { statusCode: status, headers } = answer;
       // Only the parent itself may name the realm of its tokens: the realm receives the password.
-      if (answer.statusCode !== 401 || !isParent || round === 2) return answer;
-      const challenge = answer.headers['www-authenticate'];
-      const learning = this.#credentials.challenged(challenge, ask.scope, authorization);
-      const isWorthRetry = await unlessAborted(ask.signal, learning);
+      if (!isParent || round === 2 || !REFUSED.includes(status)) return answer;
+      const learning =
+        status === 401
+          ? this.#credentials.challenged(headers['www-authenticate'], ask.scope, authorization)
+          : !isTerracePath(path) && this.#credentials.offer(authorization);
+      const isWorthRetry = await unlessAborted(ask.signal, Promise.resolve(learning));
       if (!isWorthRetry) return answer;
       await answer.body.dump();
       authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
@@ -227,36 +230,22 @@ export class ParentLink implements AsyncDisposable {
     return origin === this.base.origin ? `${origin}${pathname}` : origin;
   }
 
-  async #token(url: URL, authorization: string | undefined): Promise<Granted> {
+  /** Sends one request to a token service. It may be on another host, which then gets the login. */
+  async #sendForToken(
+    url: URL,
+    { authorization, form }: { authorization?: string; form?: URLSearchParams },
+  ): Promise<Answer> {
     const { signal } = this.#tokenRequests;
     if (url.origin !== this.base.origin) await unlessAborted(signal, this.#reach.check(url));
-    const answer = await this.#send(url, {
+    return this.#send(url, {
       scope: '',
       signal,
-      headers: { ...(authorization && { authorization }), ...(this.azure && SOURCE_CLIENT) },
+      headers: {
+        ...(authorization && { authorization }),
+        ...(form && { 'content-type': 'application/x-www-form-urlencoded' }),
+        ...(this.azure && SOURCE_CLIENT),
+      },
+      ...(form && { method: 'POST', body: bodyOf(Buffer.from(form.toString())) }),
     });
-    const what = `GET ${this.#nameOf(url)}`;
-    const { statusCode: status } = answer;
-    if (status !== 200) {
-      const fault = refusal(status, answer.headers, await readErrorBody(answer), what);
-      // A missing token service says nothing about the resource requested of the parent: the status is left out.
-      if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
-      throw fault;
-    }
-    return grantedIn(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what, Date.now());
-  }
-
-  async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
-    const what = `POST ${url.origin}${url.pathname}`;
-    const answer = await this.#send(url, {
-      scope: '',
-      signal: this.#tokenRequests.signal,
-      method: 'POST',
-      headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
-      body: bodyOf(Buffer.from(form.toString())),
-    });
-    if (answer.statusCode !== 200)
-      throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
-    return jsonFields(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what);
   }
 }

@@ -163,9 +163,10 @@ test('a refusal by a blob host is retried at the registry, and does not count as
 test('a refusal by the parent itself is not retried', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
   let requests = 0;
-  await using registry = await serving((_, response) => {
+  await using registry = await serving(({ headers }, response) => {
+    if (!headers.authorization) return response.writeHead(401, { 'www-authenticate': 'Basic' }).end();
     requests += 1;
-    response.writeHead(requests === 1 ? 404 : 403).end();
+    return response.writeHead(requests === 1 ? 404 : 403).end();
   });
   const blob = () => registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
   await assert.rejects(blob(), { code: 'blob-unknown' });
