@@ -7,7 +7,8 @@ import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { type ReadManifest, readContent } from '../answers/manifest-answer.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import { parentPages, strings } from '../http/pages.ts';
+import { parentNames } from '../http/name-list.ts';
+import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
@@ -122,23 +123,17 @@ export class ParentRegistry implements ParentReader, BlobSource {
 
   /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
   async *repositories(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const page of parentPages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
-      yield* strings(page, 'repositories').filter(isRepository);
-    }
+    const list = { path: '/v2/_catalog?n=1000', field: 'repositories', scope: 'registry:catalog:*' } as const;
+    for await (const name of parentNames(this.#link, list, signal)) if (isRepository(name)) yield name;
   }
 
   /** @returns undefined if the parent has no such repository */
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
-      for await (const page of parentPages(
-        this.#link,
-        `/v2/${repository}/tags/list?n=1000`,
-        pullScope(repository),
-        signal,
-      )) {
-        for (const tag of strings(page, 'tags')) if (isTag(tag)) tags.push(tag);
-      }
+      const path = `/v2/${repository}/tags/list?n=1000`;
+      const list = { path, field: 'tags', scope: pullScope(repository) } as const;
+      for await (const tag of parentNames(this.#link, list, signal)) if (isTag(tag)) tags.push(tag);
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
       throw error;

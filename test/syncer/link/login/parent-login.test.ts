@@ -8,6 +8,7 @@ import { serveHttp } from '../../../support/http-server.ts';
 const { signal } = new AbortController();
 const LOGIN = { username: 'layer', password: 'se:cret' };
 const BASIC = `Basic ${Buffer.from('layer:se:cret').toString('base64')}`;
+const UNKNOWN = '{"errors":[{"code":"NAME_UNKNOWN"}]}';
 const TAGS = '{"tags":["one"]}';
 
 type Asked = { path: string; query: URLSearchParams; authorization: string | undefined; body: string };
@@ -195,7 +196,9 @@ test('a missing token service is reported by its answer to GET, and none is post
 });
 
 test('a login that is not accepted is a fault, and without a login nothing is sent', async () => {
-  const parent: Parent = ({ authorization }) => ({ status: authorization ? 401 : 404 });
+  const parent: Parent = ({ authorization }) => ({
+    ...(authorization ? { status: 401 } : { status: 404, body: UNKNOWN }),
+  });
   await using server = await serving(parent);
   for (const repository of ['a', 'b']) {
     await assert.rejects(server.registry.tags(repository, signal), {
@@ -210,7 +213,7 @@ test('a login that is not accepted is a fault, and without a login nothing is se
 });
 
 test('what is missing costs one request once the login is used', async () => {
-  await using server = await serving(() => ({ status: 404 }));
+  await using server = await serving(() => ({ status: 404, body: UNKNOWN }));
   for (const _ of [1, 2, 3]) assert.equal(await server.registry.tags('a', signal), undefined);
   assert.deepEqual(server.asked, [FIRST, `${FIRST} Basic`, `${FIRST} Basic`, `${FIRST} Basic`]);
 });
