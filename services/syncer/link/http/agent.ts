@@ -1,9 +1,10 @@
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
+import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
 
-/** Max time to connect, and for a proxy's answer to CONNECT, in ms. */
-const CONNECT_MS = 10_000;
+/** Max time to connect, with TLS and to all addresses of a name, and for a proxy's answer to CONNECT, in ms. */
+const CONNECT_MS = 30_000;
 /**
  * Idle time after which the kernel probes the other side, each second, ten times, in ms. A long poll at a parent that
  * disappeared without closing the connection fails soon after.
@@ -30,6 +31,8 @@ export function makeAgent(
   const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
   const connect = {
     timeout: CONNECT_MS,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: ADDRESS_MS,
     highWaterMark: SOCKET_BYTES,
     keepAlive: true,
     keepAliveInitialDelay: PROBE_MS,

@@ -1,6 +1,7 @@
 import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
 import { type Answer, readAll, unreachable } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
 import { ParentCredentials, type ParentLogin } from '../login/credentials.ts';
@@ -8,6 +9,7 @@ import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
 import { TokenService } from '../login/token-service.ts';
 import { makeAgent } from './agent.ts';
+import { FirstByteLimits } from './first-byte-limits.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
 import { bodyOf, type RequestBody, SendWatch } from './sending.ts';
@@ -54,6 +56,7 @@ export type LinkOptions = {
   /** Hosts in private networks other than the parent's to which the parent may send this layer. */
   allowedHosts?: readonly string[] | undefined;
   resolve?: Resolve;
+  log?: Pick<Log, 'info' | 'warn'> | undefined;
 };
 
 /** Default of `stallMs`. */
@@ -62,6 +65,8 @@ const STALL_MS = 20_000;
 const REFUSED = [401, 403, 404];
 /** A Terrace challenges: without a challenge, another registry refused such a path, which is no reason to log in. */
 const isTerracePath = (path: string): boolean => path.startsWith('/v2/_terrace/');
+const isFirstByteTimeout = (cause: unknown): boolean =>
+  (cause as { code?: unknown }).code === 'UND_ERR_HEADERS_TIMEOUT';
 /** Header by which ACR counts its clients (Azure/acr, http-headers). */
 const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
@@ -78,6 +83,8 @@ export class ParentLink implements AsyncDisposable {
   readonly #ca: string | undefined;
   readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
+  readonly #log: LinkOptions['log'];
+  readonly #firstByte: FirstByteLimits;
   #agent: EnvHttpProxyAgent;
   /** Aborts the active token requests, which no single request may do. */
   #tokenRequests = new AbortController();
@@ -93,6 +100,8 @@ export class ParentLink implements AsyncDisposable {
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
     this.#stallMs = stallMs;
+    this.#log = options.log;
+    this.#firstByte = new FirstByteLimits(stallMs);
     this.#ca = ca;
     this.#agent = makeAgent(stallMs, ca, this.#reach.lookup);
     const service = new TokenService({
@@ -200,6 +209,10 @@ export class ParentLink implements AsyncDisposable {
     const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
     const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
     const length = body && { 'content-length': String(body.size) };
+    // A long poll and a body have limits of their own.
+    const isPlain = waitMs === 0 && !watch;
+    const firstByteMs = isPlain ? this.#firstByte.limitFor(url) : this.#stallMs;
+    const startedAt = performance.now();
     try {
       const answer = await this.#agent.request({
         origin: url.origin,
@@ -207,7 +220,7 @@ export class ParentLink implements AsyncDisposable {
         method,
         headers: { 'user-agent': 'terrace', ...headers, ...length },
         // Undici applies this timeout while the body is still being written, despite progress: `SendWatch` replaces it.
-        headersTimeout: watch ? 0 : this.#stallMs + waitMs + (body?.slackMs ?? 0),
+        headersTimeout: watch ? 0 : firstByteMs + waitMs + (body?.slackMs ?? 0),
         // Set for each request: a connection through a proxy does not have the agent's limits.
         bodyTimeout: this.#stallMs,
         body: watch && body ? watch.body(body, this.bandwidth, anySignal) : null,
@@ -215,14 +228,29 @@ export class ParentLink implements AsyncDisposable {
       } as Dispatcher.RequestOptions);
       // A body that is discarded unread emits an error that has no other listener. A reader still gets it thrown.
       answer.body.on('error', () => {});
+      this.#firstByte.answered(url, isPlain ? performance.now() - startedAt : 0, answer.statusCode < 500);
       const isParent = url.origin === this.base.origin;
       if (isParent && answer.statusCode < 500) this.answers += 1;
       return Object.assign(answer, { from: url, own: isParent, stallMs: this.#stallMs });
     } catch (cause) {
-      throw unreachable(cause, anySignal, `${method} ${this.#nameOf(url)}`);
+      const what = `${method} ${this.#nameOf(url)}`;
+      if (isPlain && isFirstByteTimeout(cause)) throw this.#unanswered(url, firstByteMs, what);
+      throw unreachable(cause, anySignal, what);
     } finally {
       watch?.end();
     }
+  }
+
+  /** The Fault for a request without an answer in time. The next one for the same resource may get more time. */
+  #unanswered(url: URL, ms: number, what: string): Fault {
+    const next = this.#firstByte.timedOut(url, ms);
+    if (next !== undefined) {
+      const limits = { request: what, ms: Math.round(ms), nextMs: Math.round(next) };
+      this.#log?.info(limits, 'the parent is slow to answer; the next attempt waits longer');
+    }
+    const longer = next === undefined ? '' : `, the next attempt waits ${Math.round(next) / 1_000} s`;
+    const text = `${what}: no answer within ${Math.round(ms) / 1_000} s${longer}`;
+    return new Fault('parent-unreachable', text);
   }
 
   /** For another host only its origin: its URLs may hold signatures. */

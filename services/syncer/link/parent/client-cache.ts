@@ -1,3 +1,4 @@
+import type { Log } from '#proto/contract/log.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
@@ -45,11 +46,13 @@ const MAX_OLD_LINKS = 8;
 export class ClientCache implements AsyncDisposable {
   readonly #bandwidth: Bandwidth;
   readonly #stallMs: number | undefined;
+  readonly #log: Log | undefined;
   #current: { fingerprint: string; link: ParentLink; clients: ParentClients } | undefined;
   /** Links of earlier options, newest first: passes and transfers use them to their end, and leave idle connections. */
   #old: ParentLink[] = [];
 
-  constructor(bandwidth: Bandwidth, stallMs: number | undefined) {
+  constructor(bandwidth: Bandwidth, stallMs: number | undefined, log: Log | undefined) {
+    this.#log = log;
     this.#bandwidth = bandwidth;
     this.#stallMs = stallMs;
   }
@@ -67,6 +70,7 @@ export class ClientCache implements AsyncDisposable {
         bandwidth: this.#bandwidth,
         azure: acr,
         allowedHosts,
+        log: this.#log,
         ...(this.#stallMs && { stallMs: this.#stallMs }),
       });
       if (this.#current) this.#old = [this.#current.link, ...this.#old].slice(0, MAX_OLD_LINKS);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { passwordIn } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
@@ -20,10 +21,10 @@ export class SyncerSettings implements AsyncDisposable {
    * @param stallMs a connection to the parent without progress for this time fails, in ms
    * @param trust certificates to trust for the parent, in addition to `caFile` and the machine's
    */
-  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource) {
+  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource, log?: Log) {
     this.#trust = trust;
     this.bandwidth = bandwidth;
-    this.#clients = new ClientCache(bandwidth, stallMs);
+    this.#clients = new ClientCache(bandwidth, stallMs, log);
   }
 
   set(configuration: Configuration): void {
