@@ -1,28 +1,29 @@
-import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Backoff } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { type Answer, readAll, unreachable } from '../answers/bodies.ts';
+import { type Answer, readAll } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
 import { ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
 import { TokenService } from '../login/token-service.ts';
 import { makeAgent } from './agent.ts';
-import { FirstByteLimits } from './first-byte-limits.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
-import { bodyOf, type RequestBody, SendWatch } from './sending.ts';
+import { RequestSender } from './request-sender.ts';
+import { bodyOf, type RequestBody } from './sending.ts';
 
 /**
  * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
  * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent
- * (`agent.ts`), only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the
- * parent is met and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists
- * are read page by page (`pages.ts`). When the synchronization window closes, `closeIdle` closes the connections; the
- * next request opens new ones.
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through `request-sender.ts`, which
+ * holds requests back while a host limits them (`host-hold.ts`), waits longer for hosts that are slow
+ * (`first-byte-limits.ts`) and watches a body to send for progress (`sending.ts`). The undici agent (`agent.ts`) connects
+ * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
+ * and the request repeated, at most twice. Lists are read page by page (`pages.ts`, `name-list.ts`). When the
+ * synchronization window closes, `closeIdle` closes the connections; the next request opens new ones.
  */
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -56,6 +57,8 @@ export type LinkOptions = {
   /** Hosts in private networks other than the parent's to which the parent may send this layer. */
   allowedHosts?: readonly string[] | undefined;
   resolve?: Resolve;
+  /** Holds after a 429 that names no time. */
+  hold?: Backoff | undefined;
   log?: Pick<Log, 'info' | 'warn'> | undefined;
 };
 
@@ -64,9 +67,7 @@ const STALL_MS = 20_000;
 /** Statuses by which a parent refuses a request without a login, or hides what the request may not see. */
 const REFUSED = [401, 403, 404];
 /** A Terrace challenges: without a challenge, another registry refused such a path, which is no reason to log in. */
-const isTerracePath = (path: string): boolean => path.startsWith('/v2/_terrace/');
-const isFirstByteTimeout = (cause: unknown): boolean =>
-  (cause as { code?: unknown }).code === 'UND_ERR_HEADERS_TIMEOUT';
+const TERRACE_PATH = '/v2/_terrace/';
 /** Header by which ACR counts its clients (Azure/acr, http-headers). */
 const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
@@ -80,12 +81,9 @@ export class ParentLink implements AsyncDisposable {
   /** Whether the parent is an Azure Container Registry. */
   readonly azure: boolean;
   readonly #stallMs: number;
-  readonly #ca: string | undefined;
   readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
-  readonly #log: LinkOptions['log'];
-  readonly #firstByte: FirstByteLimits;
-  #agent: EnvHttpProxyAgent;
+  readonly #sender: RequestSender;
   /** Aborts the active token requests, which no single request may do. */
   #tokenRequests = new AbortController();
   /** Number of answers below 500 from the parent's origin. An error of a proxy does not count. */
@@ -100,10 +98,9 @@ export class ParentLink implements AsyncDisposable {
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
     this.#stallMs = stallMs;
-    this.#log = options.log;
-    this.#firstByte = new FirstByteLimits(stallMs);
-    this.#ca = ca;
-    this.#agent = makeAgent(stallMs, ca, this.#reach.lookup);
+    const { log, hold } = options;
+    const agent = () => makeAgent(stallMs, ca, this.#reach.lookup);
+    this.#sender = new RequestSender({ agent, stallMs, bandwidth, log, hold });
     const service = new TokenService({
       send: (at, request) => this.#sendForToken(at, request),
       read: (answer, limit, what) => this.read(answer, limit, what),
@@ -116,16 +113,14 @@ export class ParentLink implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    await this.#sender[Symbol.asyncDispose]();
   }
 
   /** Closes idle connections now, and the others when their requests end. Active token requests fail. */
   closeIdle(): void {
     this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link was closed'));
     this.#tokenRequests = new AbortController();
-    const old = this.#agent;
-    this.#agent = makeAgent(this.#stallMs, this.#ca, this.#reach.lookup);
-    old.close().catch(() => {});
+    this.#sender.closeIdle();
   }
 
   /**
@@ -145,7 +140,7 @@ export class ParentLink implements AsyncDisposable {
       const learning =
         status === 401
           ? this.#credentials.challenged(headers['www-authenticate'], ask.scope, authorization)
-          : !isTerracePath(path) && this.#credentials.offer(authorization);
+          : !path.startsWith(TERRACE_PATH) && this.#credentials.offer(authorization);
       const isWorthRetry = await unlessAborted(ask.signal, Promise.resolve(learning));
       if (!isWorthRetry) return answer;
       await answer.body.dump();
@@ -193,64 +188,26 @@ export class ParentLink implements AsyncDisposable {
     return bytes;
   }
 
+  async #send(url: URL, options: RequestOptions): Promise<Answer> {
+    const { method = 'GET', bandwidthTaken, signal, before } = options;
+    const start = async () => {
+      if (!bandwidthTaken) await this.#takeBandwidth(method, signal);
+      before?.();
+    };
+    // What only a Terrace has is limited by itself.
+    const isHeld = !url.pathname.includes(TERRACE_PATH);
+    const what = `${method} ${this.#nameOf(url)}`;
+    const answer = await this.#sender.send(url, { ...options, what, isHeld, start });
+    const own = url.origin === this.base.origin;
+    if (own && answer.statusCode < 500) this.answers += 1;
+    return Object.assign(answer, { from: url, own, stallMs: this.#stallMs });
+  }
+
   async #takeBandwidth(method: HttpMethod, signal: AbortSignal): Promise<void> {
     const untakenBytes = this.#untakenBytes;
     this.#untakenBytes = 0;
     const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
     await this.bandwidth.take(REQUEST_BYTES + untakenBytes, direction, signal);
-  }
-
-  async #send(
-    url: URL,
-    { headers, method = 'GET', body, signal, bandwidthTaken, waitMs = 0, before }: RequestOptions,
-  ): Promise<Answer> {
-    if (!bandwidthTaken) await this.#takeBandwidth(method, signal);
-    before?.();
-    const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
-    const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
-    const length = body && { 'content-length': String(body.size) };
-    // A long poll and a body have limits of their own.
-    const isPlain = waitMs === 0 && !watch;
-    const firstByteMs = isPlain ? this.#firstByte.limitFor(url) : this.#stallMs;
-    const startedAt = performance.now();
-    try {
-      const answer = await this.#agent.request({
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        headers: { 'user-agent': 'terrace', ...headers, ...length },
-        // Undici applies this timeout while the body is still being written, despite progress: `SendWatch` replaces it.
-        headersTimeout: watch ? 0 : firstByteMs + waitMs + (body?.slackMs ?? 0),
-        // Set for each request: a connection through a proxy does not have the agent's limits.
-        bodyTimeout: this.#stallMs,
-        body: watch && body ? watch.body(body, this.bandwidth, anySignal) : null,
-        signal: anySignal,
-      } as Dispatcher.RequestOptions);
-      // A body that is discarded unread emits an error that has no other listener. A reader still gets it thrown.
-      answer.body.on('error', () => {});
-      this.#firstByte.answered(url, isPlain ? performance.now() - startedAt : 0, answer.statusCode < 500);
-      const isParent = url.origin === this.base.origin;
-      if (isParent && answer.statusCode < 500) this.answers += 1;
-      return Object.assign(answer, { from: url, own: isParent, stallMs: this.#stallMs });
-    } catch (cause) {
-      const what = `${method} ${this.#nameOf(url)}`;
-      if (isPlain && isFirstByteTimeout(cause)) throw this.#unanswered(url, firstByteMs, what);
-      throw unreachable(cause, anySignal, what);
-    } finally {
-      watch?.end();
-    }
-  }
-
-  /** The Fault for a request without an answer in time. The next one for the same resource may get more time. */
-  #unanswered(url: URL, ms: number, what: string): Fault {
-    const next = this.#firstByte.timedOut(url, ms);
-    if (next !== undefined) {
-      const limits = { request: what, ms: Math.round(ms), nextMs: Math.round(next) };
-      this.#log?.info(limits, 'the parent is slow to answer; the next attempt waits longer');
-    }
-    const longer = next === undefined ? '' : `, the next attempt waits ${Math.round(next) / 1_000} s`;
-    const text = `${what}: no answer within ${Math.round(ms) / 1_000} s${longer}`;
-    return new Fault('parent-unreachable', text);
   }
 
   /** For another host only its origin: its URLs may hold signatures. */
