@@ -18,11 +18,11 @@ import { bodyOf, type RequestBody } from './sending.ts';
  * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
  * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through `request-sender.ts`, which
- * holds requests back while a host limits them (`host-hold.ts`), waits longer for hosts that are slow
- * (`first-byte-limits.ts`) and watches a body to send for progress (`sending.ts`). The undici agent (`agent.ts`) connects
- * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
- * and the request repeated, at most twice. Lists are read page by page (`pages.ts`, `name-list.ts`). When the
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through `request-sender.ts`,
+ * which holds requests back while a host limits them (`host-hold.ts`), waits longer for hosts that are slow
+ * (`first-byte-limits.ts`) and watches a body to send for progress (`sending.ts`). The undici agent (`agent.ts`)
+ * connects only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent
+ * is met and the request repeated, at most twice. Lists are read page by page (`pages.ts`, `name-list.ts`). When the
  * synchronization window closes, `closeIdle` closes the connections; the next request opens new ones.
  */
 
@@ -146,6 +146,11 @@ export class ParentLink implements AsyncDisposable {
       await answer.body.dump();
       authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     }
+  }
+
+  /** Sends a request to an address on another host, to which the parent redirected before: without credentials. */
+  async requestAt(url: URL, ask: RequestOptions): Promise<Answer> {
+    return (await this.#follow(url, ask, undefined)).answer;
   }
 
   async #follow(
