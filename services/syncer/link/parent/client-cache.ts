@@ -2,6 +2,7 @@ import type { Log } from '#proto/contract/log.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
+import { EntraClient } from '../http/entra-client.ts';
 import { ParentLink } from '../http/parent-link.ts';
 import type { ParentLogin } from '../login/credentials.ts';
 import { identityOf } from '../login/entra-identity.ts';
@@ -61,7 +62,7 @@ export class ClientCache implements AsyncDisposable {
     const { url, username, azure, allowedHosts, name, login, secret, ca } = options;
     const fingerprint = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
     if (this.#current?.fingerprint !== fingerprint) {
-      const identity = azure && identityOf({ azure, secret, ca });
+      const identity = azure && identityOf({ azure, secret, http: new EntraClient(ca) });
       const acr = isAzure(options) ? { identity } : undefined;
       const link = new ParentLink({
         url,

@@ -18,11 +18,11 @@ import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
  * (`settings.ts`), and replaces them when the address, the login or the certificates change; a pass or a transfer uses
  * one set to its end.
  *
- * This file reads any registry that speaks the OCI distribution-spec, `blob-reader.ts` its blobs. `push-client.ts` changes it, with upload sessions
- * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other
- * clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows
- * the parent's changes, `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the
- * status of this layer.
+ * This file reads any registry that speaks the OCI distribution-spec, and `blob-reader.ts` its blobs. `push-client.ts`
+ * changes it, with upload sessions as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure
+ * Container Registry has. The other clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` activates this
+ * layer, `parent-feed.ts` follows the parent's changes, `arriving.ts` reads content that the parent is still receiving,
+ * `parent-reports.ts` sends the status of this layer.
  */
 
 export type { BlobAnswer };
