@@ -12,7 +12,7 @@ export type ListLimits = { parentPages: number; entries: number; ms: number };
 
 const LIMITS: ListLimits = { parentPages: 10_000, entries: 250_000, ms: 30 * 60_000 };
 /** Statuses by which a parent refuses the size of a page. A 404 counts only if it does not name its reason. */
-const SIZE_REFUSED = [400, 404, 405, 406, 414, 416, 422];
+const SIZE_REFUSED = [400, 404, 405, 406, 414, 416, 422, 501];
 
 /** Parents that refuse a size of pages: the size is left to them. */
 const refusesSize = new WeakSet<ParentLink>();

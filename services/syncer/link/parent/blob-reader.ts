@@ -55,7 +55,7 @@ export class BlobReader {
     }
   }
 
-  /** Part of a blob at an address that served another one; undefined if the address has expired. */
+  /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */
   async #at(url: URL, ask: RequestOptions, part: Asked): Promise<BlobAnswer | undefined> {
     const { repository, digest } = part;
     try {
@@ -64,7 +64,8 @@ export class BlobReader {
       await readErrorBody(answer);
     } catch (error) {
       this.#addresses.forget(repository, digest);
-      throw error;
+      if (!Fault.is(error, 'parent-invalid')) throw error;
+      return undefined;
     }
     this.#addresses.forget(repository, digest);
     return undefined;

@@ -153,7 +153,7 @@ for (const [name, parent, tags, requests] of LISTS) {
 }
 
 /** Refusals of the size of a page. */
-const REFUSALS: Answer[] = [400, 404, 405, 406, 414, 416, 422].map((status) => ({ status }));
+const REFUSALS: Answer[] = [400, 404, 405, 406, 414, 416, 422, 501].map((status) => ({ status }));
 REFUSALS.push({ status: 400, code: 'PAGINATION_NUMBER_INVALID' });
 
 for (const refusal of REFUSALS) {
