@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
 import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
+import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 
 /** Max time to connect, with TLS and to all addresses of a name, and for a proxy's answer to CONNECT, in ms. */
 const CONNECT_MS = 30_000;
@@ -22,13 +23,17 @@ export const SOCKET_BYTES = 16 * 1024;
  * @param stallMs max wait for the head of an answer, and for more of its body, in ms
  * @param ca certificates (PEM) to trust in addition to the machine's
  * @param lookup resolves names of hosts that are connected to without a proxy
+ * @param certificate client certificate for all hosts, but not for a proxy
  */
 export function makeAgent(
   stallMs: number,
   ca: string | undefined,
   lookup?: LookupFunction,
+  certificate?: CertificateAndKey,
 ): EnvHttpProxyAgent {
-  const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
+  const trusted = [...getCACertificates('default'), ...(ca ? [ca] : [])];
+  const contextOf = (own?: CertificateAndKey) =>
+    (ca || own) && { secureContext: createSecureContext({ ca: trusted, ...own }) };
   const connect = {
     timeout: CONNECT_MS,
     autoSelectFamily: true,
@@ -36,18 +41,18 @@ export function makeAgent(
     highWaterMark: SOCKET_BYTES,
     keepAlive: true,
     keepAliveInitialDelay: PROBE_MS,
-    ...trusted,
   };
+  const target = { ...connect, ...contextOf(certificate) };
   const options: Agent.Options = {
-    connect: { ...connect, ...(lookup && { lookup }) },
+    connect: { ...target, ...(lookup && { lookup }) },
     headersTimeout: stallMs,
     bodyTimeout: stallMs,
     keepAliveTimeout: 30_000,
   };
   return new EnvHttpProxyAgent({
     ...options,
-    requestTls: connect,
-    proxyTls: connect,
+    requestTls: target,
+    proxyTls: { ...connect, ...contextOf() },
     // Bounds the wait for a proxy that accepts the connection but does not answer CONNECT.
     clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
   } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);

@@ -2,6 +2,7 @@ import type { Backoff } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
+import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import { type Answer, readAll } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
 import { ParentCredentials, type ParentLogin } from '../login/credentials.ts';
@@ -53,6 +54,8 @@ export type LinkOptions = {
   stallMs?: number;
   /** Certificates (PEM) to trust in addition to the machine's. */
   ca?: string | undefined;
+  /** Client certificate, for the parent only. */
+  certificate?: CertificateAndKey | undefined;
   bandwidth?: Bandwidth;
   /** Hosts in private networks other than the parent's to which the parent may send this layer. */
   allowedHosts?: readonly string[] | undefined;
@@ -99,8 +102,15 @@ export class ParentLink implements AsyncDisposable {
     this.azure = azure !== undefined;
     this.#stallMs = stallMs;
     const { log, hold } = options;
-    const agent = () => makeAgent(stallMs, ca, this.#reach.lookup);
-    this.#sender = new RequestSender({ agent, stallMs, bandwidth, log, hold });
+    const { certificate } = options;
+    const agents = () => {
+      const others = makeAgent(stallMs, ca, this.#reach.lookup);
+      return {
+        others,
+        parent: certificate ? makeAgent(stallMs, ca, this.#reach.lookup, certificate) : others,
+      };
+    };
+    this.#sender = new RequestSender({ agents, parent: this.base, stallMs, bandwidth, log, hold });
     const service = new TokenService({
       send: (at, request) => this.#sendForToken(at, request),
       read: (answer, limit, what) => this.read(answer, limit, what),

@@ -9,12 +9,16 @@ import { HostHolds } from './host-holds.ts';
 import { type RequestBody, SendWatch } from './sending.ts';
 
 export type SenderOptions = {
-  agent: () => EnvHttpProxyAgent;
+  /** Connections to the parent, and to all other hosts; they may be the same. */
+  agents: () => Agents;
+  parent: URL;
   stallMs: number;
   bandwidth: Bandwidth;
   log?: Pick<Log, 'info' | 'warn'> | undefined;
   hold?: Backoff | undefined;
 };
+
+export type Agents = { parent: EnvHttpProxyAgent; others: EnvHttpProxyAgent };
 
 /** One request to one host, see `RequestOptions` in `parent-link.ts`. */
 export type SentRequest = {
@@ -39,24 +43,24 @@ export class RequestSender implements AsyncDisposable {
   readonly #options: SenderOptions;
   readonly #firstByte: FirstByteLimits;
   readonly #holds: HostHolds;
-  #agent: EnvHttpProxyAgent;
+  #agents: Agents;
 
   constructor(options: SenderOptions) {
     this.#options = options;
     this.#firstByte = new FirstByteLimits(options.stallMs);
     this.#holds = new HostHolds(options.log, options.hold);
-    this.#agent = options.agent();
+    this.#agents = options.agents();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    for (const agent of new Set(Object.values(this.#agents))) await agent.destroy();
   }
 
   /** Closes idle connections now, and the others when their requests end. */
   closeIdle(): void {
-    const old = this.#agent;
-    this.#agent = this.#options.agent();
-    old.close().catch(() => {});
+    const old = new Set(Object.values(this.#agents));
+    this.#agents = this.#options.agents();
+    for (const agent of old) agent.close().catch(() => {});
   }
 
   /**
@@ -84,7 +88,7 @@ export class RequestSender implements AsyncDisposable {
     url: URL,
     { what, method = 'GET', headers, body, signal, waitMs = 0 }: SentRequest,
   ): Promise<Dispatcher.ResponseData> {
-    const { stallMs, bandwidth } = this.#options;
+    const { stallMs, bandwidth, parent } = this.#options;
     const watch = body && body.size > 0 ? new SendWatch(stallMs) : undefined;
     const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
     const length = body && { 'content-length': String(body.size) };
@@ -93,7 +97,8 @@ export class RequestSender implements AsyncDisposable {
     const firstByteMs = isPlain ? this.#firstByte.limitFor(url) : stallMs;
     const startedAt = performance.now();
     try {
-      const answer = await this.#agent.request({
+      const agent = url.origin === parent.origin ? this.#agents.parent : this.#agents.others;
+      const answer = await agent.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,

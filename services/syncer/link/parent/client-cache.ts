@@ -1,6 +1,7 @@
 import type { Log } from '#proto/contract/log.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
+import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
 import { EntraClient } from '../http/entra-client.ts';
 import { ParentLink } from '../http/parent-link.ts';
@@ -38,6 +39,8 @@ export type ClientOptions = NonNullable<Configuration['parent']> & {
   secret: string | undefined;
   /** Certificates (PEM). */
   ca: string | undefined;
+  /** Client certificate. */
+  certificate: CertificateAndKey | undefined;
 };
 
 /** Links that are remembered after new options replaced them. */
@@ -59,8 +62,8 @@ export class ClientCache implements AsyncDisposable {
   }
 
   get(options: ClientOptions): ParentClients {
-    const { url, username, azure, allowedHosts, name, login, secret, ca } = options;
-    const fingerprint = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
+    const { url, username, azure, allowedHosts, name, login, secret, ca, certificate } = options;
+    const fingerprint = JSON.stringify([url, login, ca, certificate, name, azure, secret, allowedHosts]);
     if (this.#current?.fingerprint !== fingerprint) {
       const identity = azure && identityOf({ azure, secret, http: new EntraClient(ca) });
       const acr = isAzure(options) ? { identity } : undefined;
@@ -68,6 +71,7 @@ export class ClientCache implements AsyncDisposable {
         url,
         login,
         ca,
+        certificate,
         bandwidth: this.#bandwidth,
         azure: acr,
         allowedHosts,
