@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
+import { selectionOption } from '../input/selection-option.ts';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
 import { deploymentManifest, type LayerKind, layerKinds } from '../iotedge/iotedge-manifest.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -17,9 +18,14 @@ type Options = {
   edge: string;
   repository: string[];
   mode: string;
+  catalog?: boolean;
   desired: boolean;
 };
 
+const CATALOG = [
+  '--catalog',
+  'the sync token of a top layer may list the catalog of an Azure registry: its scope map covers *',
+] as const;
 const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
 
 export function addIotedgeCommand(program: Command): void {
@@ -41,22 +47,28 @@ export function addIotedgeCommand(program: Command): void {
     .option('--user <uid:gid>', 'owner of the subfolder terrace', '10001:10001')
     .option('--edge <version>', 'version of IoT Edge', '1.6')
     .option('--mode <mode>', 'mode in the twin: ReadOnly or ReadWrite', 'ReadOnly')
-    .option('--repository <pattern...>', 'repositories in the twin: a name, prefix/* or *', ['*'])
+    .option(
+      '--repository <pattern...>',
+      'repositories in the twin: a name, prefix/* or *; NAME=AS for another name in the layer',
+      ['*'],
+    )
+    .option(...CATALOG)
     .option('--no-desired', 'leave the desired properties out: operators set them')
     .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
   group
     .command('check')
     .description('validate a deployment manifest')
     .argument('<file>')
-    .action((file: string) => {
-      const complaints = manifestComplaints(parsed(file));
+    .option(...CATALOG)
+    .action((file: string, { catalog: hasCatalog }: Pick<Options, 'catalog'>) => {
+      const complaints = manifestComplaints(parsed(file), { hasCatalog });
       if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
       print(`${file} is valid.`);
     });
 }
 
 function textOf(layer: LayerKind, given: Options): string {
-  const { name, token = name, port, parent = '', mode, repository, desired, ...rest } = given;
+  const { name, token = name, port, parent = '', mode, repository, desired, catalog, ...rest } = given;
   if (layer === 'top' && !parent) throw new Refusal('--parent is missing: name the registry above', 2);
   const above = layer === 'top' ? parent : `$upstream:${port}`;
   const manifest = deploymentManifest({
@@ -68,9 +80,9 @@ function textOf(layer: LayerKind, given: Options): string {
     image: given.image ?? `${above}/terrace:1`,
     port: Number(port),
     password: given.passwordFile ? read(given.passwordFile).trim() : PLACEHOLDER,
-    desired: desired ? { mode, repositories: repository } : undefined,
+    desired: desired ? { mode, repositories: repository.map(selectionOption) } : undefined,
   });
-  const complaints = manifestComplaints(manifest);
+  const complaints = manifestComplaints(manifest, { hasCatalog: catalog });
   if (complaints.length > 0) throw new Refusal(complaints.join('\n'), 2);
   return JSON.stringify(manifest, null, 2);
 }

@@ -37,14 +37,17 @@ export function addUpCommand(program: Command): void {
       'repositories that clients without an account may pull (default: none)',
     )
     .option('--name <name>', 'name of the layer (default: layer)')
-    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadOnly with a parent, else ReadWrite)')
+    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadWrite)')
     .option('--parent <url>', 'registry above this layer, as https://host')
     .option('--parent-username <name>', 'user name of this layer at the parent')
     .option('--parent-password-file <file>', 'file with the password for the parent')
     .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
     .option('--parent-certificate <file>', 'PEM file with the client certificate for the parent')
     .option('--parent-key <file>', 'PEM file with its private key')
-    .option('--repository <pattern...>', 'repositories to synchronize: a name, prefix/* or * (default: *)')
+    .option(
+      '--repository <pattern...>',
+      'repositories to synchronize: a name, prefix/* or *; NAME=AS or prefix/*=other/* for other names here (default: *)',
+    )
     .option('--schedule <cron>', 'when to synchronize: cron, five fields, UTC (default: every minute)')
     .option(
       '--window <duration>',

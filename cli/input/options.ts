@@ -4,6 +4,7 @@ import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { DocumentFiles } from '#proto/document/files.ts';
 import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { Refusal } from '../terminal/refusal.ts';
+import { selectionOption } from './selection-option.ts';
 
 /**
  * Input of the commands: options, arguments and the environment, validated before any process starts. Invalid input is
@@ -13,7 +14,7 @@ import { Refusal } from '../terminal/refusal.ts';
  * configuration document; environment-defaults.ts reads further fields from the environment. `resolveConfiguration`
  * merges all with the document (the command line wins over the document, the document over the environment), validates
  * the result and applies the defaults. The other commands use permission-options.ts (--pull, --push, --delete,
- * --action), account-name.ts and expiry.ts (--expires).
+ * --action), account-name.ts, expiry.ts (--expires) and selection-option.ts (--repository of a link).
  */
 
 /** The options of `terrace up` as parsed by commander. */
@@ -70,7 +71,7 @@ export function overridesOf(options: UpOptions): Overrides {
       certificateFile: parentCertificate && resolve(parentCertificate),
       keyFile: parentKey && resolve(parentKey),
     }),
-    repositories: options.repository,
+    repositories: options.repository?.map(selectionOption),
     schedule: options.schedule,
     window: options.window,
     bandwidth: options.bandwidth,

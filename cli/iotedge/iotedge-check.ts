@@ -1,5 +1,8 @@
 import { isMapping } from '#proto/contract/plain-data.ts';
+import { environmentFields } from '#proto/document/resolve/module-environment.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
+import { catalogComplaints } from './catalog-rule.ts';
 import { pieceComplaints } from './iotedge-options.ts';
 
 /**
@@ -28,7 +31,8 @@ const MODULE = [
 const AGENT = ['schemaVersion', 'runtime', 'systemModules', 'modules'];
 const HUB = ['schemaVersion', 'routes', 'storeAndForwardConfiguration'];
 
-export function manifestComplaints(manifest: unknown): string[] {
+/** @param hasCatalog the sync token of a top layer may list the catalog */
+export function manifestComplaints(manifest: unknown, { hasCatalog = false } = {}): string[] {
   const content = isMapping(manifest) ? manifest.modulesContent : undefined;
   if (!isMapping(content))
     return ['modulesContent is missing: a manifest starts with {"modulesContent": {"$edgeAgent": …'];
@@ -64,7 +68,25 @@ export function manifestComplaints(manifest: unknown): string[] {
     if (!name.startsWith('$') && !(name in modules))
       complaints.push(`${name} is not a module of $edgeAgent: add it there`);
   }
+  for (const name of hasCatalog ? [] : Object.keys(modules)) {
+    if (isMapping(content[name]))
+      for (const complaint of patternComplaints(modules[name], desiredOf(name)))
+        complaints.push(`${name}.${complaint}`);
+  }
   return [...complaints, ...credentialComplaints(agent)];
+}
+
+function patternComplaints(module: unknown, desired: Fields): string[] {
+  const env = isMapping(module) && isMapping(module.env) ? module.env : {};
+  const values = Object.entries(env).map(([key, one]) => [key, isMapping(one) ? one.value : undefined]);
+  try {
+    const { fields } = environmentFields(Object.fromEntries(values), '/', () => false);
+    const text = JSON.stringify(desired);
+    const resolved = resolveDocument({ text, late: true, defaults: fields, readable: () => true });
+    return 'configuration' in resolved ? catalogComplaints(resolved.configuration) : [];
+  } catch {
+    return [];
+  }
 }
 
 function moduleComplaints(name: string, module: unknown): string[] {

@@ -82,9 +82,16 @@ function when(link: LinkStatus | undefined, now: number): string[] {
 const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 
 /** `app/*`, with the filters that restrict what is pulled of it, if any. */
-function selection({ name, tags, platforms, referrers }: Configuration['repositories'][number]): string {
+function selection({
+  name,
+  from,
+  tags,
+  platforms,
+  referrers,
+}: Configuration['repositories'][number]): string {
   const { match, regex, semver, latest } = tags ?? {};
   const parts = [
+    ...(from ? [`from ${from}`] : []),
     ...(match ? [`tags ${match.join(' or ')}`] : []),
     ...(regex ? [`tags /${regex}/`] : []),
     ...(semver ? [`versions ${semver}`] : []),
@@ -98,8 +105,8 @@ function selection({ name, tags, platforms, referrers }: Configuration['reposito
 /** Only for ReadWrite layers, as others push nothing: storage counts all as unsent that was not seen at the parent. */
 function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
   if (configuration?.mode !== 'ReadWrite') return [];
-  const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0 };
-  const { unsent, withdrawn, parked: refused, kept = 0 } = storage?.outgoing ?? nothing;
+  const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0, keptIn: [] };
+  const { unsent, withdrawn, parked: refused, kept = 0, keptIn = [] } = storage?.outgoing ?? nothing;
   const parts = [
     ...(unsent ? [`${plural(unsent, 'manifest')} to push`] : []),
     ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
@@ -109,7 +116,7 @@ function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus
     ...(parts.length > 0 ? [`  pending: ${parts.join(', ')}`] : []),
     ...(kept > 0
       ? [
-          `  not pushed: ${plural(kept, 'manifest')}, because no selection covers the repository (repositories)`,
+          `  not pushed: ${plural(kept, 'manifest')} in repositories that no selection covers (${keptIn.join(', ')}): add them to repositories, or leave the content in this layer`,
         ]
       : []),
     ...refusals.slice(0, MAX_PARKED).map((one) => parked(one, now)),

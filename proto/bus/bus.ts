@@ -239,9 +239,9 @@ export class Bus implements BusRoles, AsyncDisposable {
     return this.#store.queue(queue).backlog();
   }
 
-  /** Sets the retention of events in ms, also for a server that returns without its store. In storage only. */
-  async setEventRetention(ms: number): Promise<void> {
-    await this.#jetStream?.setEventRetention(ms);
+  /** To be called when the wall clock was set back. In storage only: see `JetStreamStore`. */
+  async redeliverJobs(): Promise<void> {
+    await this.#jetStream?.redeliverJobs();
   }
 
   /** Reads the retained events. @throws Fault `unavailable` */

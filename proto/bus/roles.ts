@@ -24,7 +24,6 @@ export interface BusRoles
     EventListener,
     NewsListener,
     HistoryReader,
-    RetentionSetter,
     EventRelay,
     InvalidationListener,
     JobSubmitter,
@@ -66,11 +65,6 @@ export interface NewsListener {
 export interface HistoryReader {
   readonly archive: Archive;
   history(options: HistoryOptions): AsyncGenerator<Past>;
-}
-
-/** Sets how long events are retained. */
-export interface RetentionSetter {
-  setEventRetention(ms: number): Promise<void>;
 }
 
 /** Stores and reads the events of the layers below. */

@@ -14,6 +14,12 @@ const immediate = { immediate: true };
 const arrived = Type.Optional(
   Type.Boolean({ description: 'The change is from the parent, so it is not pushed to the parent.' }),
 );
+const unselected = Type.Optional(
+  Type.Literal(true, {
+    description:
+      'No selection (`repositories`) covers the repository: the change stays in this layer, and is not pushed to the parent.',
+  }),
+);
 const account = Type.Optional(
   described(
     AccountName,
@@ -46,6 +52,7 @@ export const manifestCommitted = event(
     mediaType: MediaType,
     size: described(Bytes, 'Its size, in bytes.'),
     arrived,
+    unselected,
     account,
   }),
   immediate,
@@ -66,6 +73,7 @@ export const tagMoved = event(
     mediaType: Type.Optional(MediaType),
     from: Type.Optional(described(Digest, 'Manifest that it pointed to before; absent for a new tag.')),
     arrived,
+    unselected,
     account,
   }),
   immediate,

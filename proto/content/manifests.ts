@@ -24,10 +24,14 @@ const TagTarget = Type.Union([Digest, Type.Null()]);
 /** Max length of `os/architecture/variant` as in an index, in characters. */
 export const MAX_PLATFORM = 100;
 
-/** A child of an index that is left out, as the layer does not fetch it, with its platform in the index. */
+/**
+ * A child of an index that is left out, with its platform in the index: the layer does not fetch it or, if it is
+ * `unavailable`, the parent does not provide it.
+ */
 export const LeftOutManifest = Type.Object({
   digest: Digest,
   platform: Type.String({ maxLength: MAX_PLATFORM }),
+  unavailable: Type.Optional(Type.Literal(true)),
 });
 export type LeftOutManifest = Static<typeof LeftOutManifest>;
 
@@ -62,7 +66,8 @@ export const putManifest = request(
 
 /**
  * Faults: `manifest-unknown`, `name-unknown`. For a manifest that was left out of a sparse index, the message of
- * `manifest-unknown` says so, and `detail.leftOut` is its platform.
+ * `manifest-unknown` says so, and `detail.leftOut` is its platform; with `detail.unavailable`, the parent of the layer
+ * does not provide it.
  */
 export const getManifest = request(
   'storage.manifest.get',

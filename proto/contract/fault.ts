@@ -27,7 +27,7 @@ export const faults = {
   unsupported: 'The path does not have this method.',
   misdirected: 'The request is for another registry.',
   conflict: 'A tag is not in the state that the change expects: read it again, then decide.',
-  busy: 'Another holder has the claim; the message says which and until when.',
+  busy: 'Another holder has the claim; the message says which and for how long.',
   'claim-lost': 'The claim ended or another holder took it: stop writing.',
   exists: 'It exists already: committed content, or an account of this name.',
   'already-activated': 'Another instance of this child is activated at the parent.',

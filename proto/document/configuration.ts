@@ -44,7 +44,10 @@ export const Configuration = Type.Object({
   parent: Type.Optional(ParentDocument),
   repositories: Type.Array(
     Type.Object({
+      /** Repositories by their names in this layer. */
       name: RepositoryPattern,
+      /** By their names at the parent, if these are others. */
+      from: Type.Optional(RepositoryPattern),
       tags: Type.Optional(TagFilter),
       platforms: Type.Optional(Type.Array(Platform, { maxItems: 100 })),
       referrers: Type.Union([Type.Boolean(), Type.Array(ArtifactType, { maxItems: 100 })]),
@@ -93,11 +96,12 @@ const collection = fields.garbageCollection.properties;
 
 /**
  * The configuration of a valid document: its values in the units of `Configuration`, and the defaults of all others. By
- * default, a layer with a parent is a read-only copy of all of its repositories. Pure.
+ * default, a layer with a parent synchronizes all of its repositories, in both directions. Pure.
  */
 export function configurationOf(document: Document): Configuration {
   const { window = document.syncWindow } = document;
-  const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
+  const { parent, garbageCollection: garbage = {} } = document;
+  const mode = orDefault(document.mode, fields.mode);
   return {
     name: orDefault(document.name, fields.name),
     listen: orDefault(document.listen, fields.listen),
@@ -136,13 +140,16 @@ export function configurationOf(document: Document): Configuration {
 const selectionOf =
   ({ conflict }: Document) =>
   (given: string | Selection): Configuration['repositories'][number] => {
-    const selection: Selection = typeof given === 'string' ? { name: given } : given;
+    const { name, from, as, ...selection }: Selection = typeof given === 'string' ? { name: given } : given;
     const { referrers, priority } = Selection.properties;
+    const local = (as ?? name) as string;
     // Defaults first: the syncer hashes the selections as JSON (services/syncer/reconcile/pass.ts).
     return {
       referrers: orDefault(selection.referrers, referrers),
       priority: orDefault(selection.priority, priority),
       conflict: orDefault(selection.conflict ?? conflict, fields.conflict),
+      name: local,
+      ...(from !== undefined && from !== local && { from }),
       ...selection,
     };
   };

@@ -99,9 +99,9 @@ export const Document = Type.Object(
     ),
     mode: optional(
       Type.Union([Mode, Type.Literal('Registry'), Type.Literal('Mirror')]),
-      'Whether clients may push. `Registry` and `Mirror` are older names of `ReadWrite` and `ReadOnly`.',
+      'Whether clients may push; with a parent, what they push goes up. `Registry` and `Mirror` are older names of `ReadWrite` and `ReadOnly`.',
       'write ReadWrite or ReadOnly',
-      { otherwise: '`ReadOnly` with a parent, else `ReadWrite`' },
+      { default: 'ReadWrite' },
     ),
     parent: Type.Optional(ParentDocument),
     repositories: selectionsField,

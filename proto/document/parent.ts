@@ -7,9 +7,12 @@ import { field, mapping, optional } from './fields.ts';
 export const ParentDocument = mapping(
   {
     url: field(
-      Type.String({ pattern: '^https?://[^/?#]+/?$', maxLength: 512 }),
-      'The registry above this layer: any OCI registry, or a Terrace. For Azure Container Registry, the login server; a data endpoint is replaced by its login server.',
-      'write https://host or http://host, with an optional port and without a path',
+      Type.String({
+        pattern: '^https?://[^/?#]+(?:/(?!\\.{1,2}(?:/|$))[A-Za-z0-9._~%:+-]+)*/?$',
+        maxLength: 512,
+      }),
+      'The registry above this layer: any OCI registry, or a Terrace. Its address may have a path, below which the API is: `https://host/path` is asked at `https://host/path/v2/`. For Azure Container Registry, the login server; a data endpoint is replaced by its login server.',
+      'write https://host or http://host, with an optional port and an optional path, without ? and #',
     ),
     username: optional(
       Type.String({ maxLength: 256 }),

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
-import { field, mapping, optional } from './fields.ts';
+import { mapping, optional } from './fields.ts';
 
 /** Which content of the parent's repositories is synchronized, as declared in a configuration document. */
 
@@ -56,9 +56,20 @@ export const ArtifactType = Type.String({ minLength: 1, maxLength: 256 });
  */
 export const Selection = Type.Object(
   {
-    name: field(
+    name: optional(
       RepositoryPattern,
       'The repositories of this entry. The most specific entry applies to a repository: its name, then the longest prefix, then `*`.',
+      'write the name of a repository, prefix/* or *',
+      { otherwise: 'required without `from` and `as`' },
+    ),
+    from: optional(
+      RepositoryPattern,
+      'Instead of `name`, with `as`: the repositories by their names at the parent. No other entry may select them.',
+      'write the name of a repository, prefix/* or *',
+    ),
+    as: optional(
+      RepositoryPattern,
+      'The names that the repositories of `from` have in this layer: a name for a name, `prefix/*` or `*` for `prefix/*` or `*`.',
       'write the name of a repository, prefix/* or *',
     ),
     tags: Type.Optional(TagFilter),

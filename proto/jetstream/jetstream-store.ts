@@ -8,7 +8,7 @@ import { type PullOptions, pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
 import { MAX_STATE_ENTRIES, PAGE_BYTES } from './store-requests.ts';
 import { type Room, roomOf } from './stream-room.ts';
-import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './stream-table.ts';
+import { bucketOf, consumerOf, ensureTable, makeTable, streamOfBucket } from './stream-table.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 
 /**
@@ -39,8 +39,6 @@ export class JetStreamStore implements Store {
   readonly #consumers = new Set<string>();
   readonly #queues: Record<ConsumerName, JobQueue>;
   readonly #kvs = new Map<string, Promise<KV>>();
-  /** Retention of events in ms, once it is known. */
-  #eventsMs: number | undefined;
   #recreating: Promise<void> | undefined;
   #connected = new AbortController();
 
@@ -83,15 +81,23 @@ export class JetStreamStore implements Store {
     return this.#queues[name];
   }
 
+  /**
+   * Makes the server redeliver all jobs that are not acknowledged. It measures their waits by its wall clock: once that
+   * is set back, a job that was returned, or lost with its worker, would wait for decades. A job in progress is then
+   * delivered twice, which is harmless.
+   */
+  async redeliverJobs(): Promise<void> {
+    const manager = await this.#manager();
+    for (const name of Object.keys(consumers) as ConsumerName[]) {
+      const { stream } = consumers[name];
+      await manager.consumers.delete(stream, name).catch(() => {});
+      await manager.consumers.add(stream, consumerOf(name) as never);
+    }
+  }
+
   /** Reads a page of events for a user of the bus. @throws Fault `too-many` */
   page(query: HistoryQuery, user: string): Promise<Stored[]> {
     return this.#readers.page(query, user);
-  }
-
-  /** Sets the retention of events in ms, also for a server that returns without its store. */
-  async setEventRetention(ms: number): Promise<void> {
-    this.#eventsMs = ms;
-    await ensureStream((await this.#manager()) as never, streams.events, ms);
   }
 
   /** Creates what is missing of the table of streams, deletes what is not in it. Idempotent; errors are only logged. */
@@ -101,7 +107,7 @@ export class JetStreamStore implements Store {
     this.#consumers.clear();
     try {
       const isReader = (name: string) => this.#consumers.has(name);
-      await ensureTable((await this.#manager()) as never, this.#eventsMs, isReader, this.#log);
+      await ensureTable((await this.#manager()) as never, isReader, this.#log);
       for (const bucket of Object.keys(buckets)) await this.#kv(bucket);
     } catch (err) {
       this.#log.warn({ err }, 'cannot create streams');
@@ -111,7 +117,7 @@ export class JetStreamStore implements Store {
   /** Creates what the server has lost while running; readers of events are not affected. One run at a time. */
   #recreate(): Promise<void> {
     this.#recreating ??= this.#manager()
-      .then((manager) => makeTable(manager as never, this.#eventsMs))
+      .then((manager) => makeTable(manager as never))
       .catch((err) => this.#log.warn({ err }, 'cannot create streams'))
       .finally(() => {
         this.#recreating = undefined;

@@ -21,19 +21,11 @@ export const streamOf = (stream: Stream) => ({
   ...('maxConsumers' in stream && { max_consumers: stream.maxConsumers }),
 });
 
-/**
- * Limits of a stream. The configuration sets the retention of events: until it is known (`eventsMs`), the retention of
- * a stream that `exists` is left as it is.
- */
-export function limitsOf(stream: Stream, eventsMs: number | undefined, exists: boolean) {
-  const unknown = exists ? undefined : streams.events.maxAgeMs;
-  const ageMs = stream === streams.events ? (eventsMs ?? unknown) : stream.maxAgeMs;
-  return {
-    subjects: [...stream.subjects],
-    max_bytes: stream.maxBytes as number,
-    ...(ageMs && { max_age: nanos(ageMs) }),
-  };
-}
+export const limitsOf = (stream: Stream) => ({
+  subjects: [...stream.subjects],
+  max_bytes: stream.maxBytes as number,
+  max_age: nanos(stream.maxAgeMs),
+});
 
 export function consumerOf(consumer: ConsumerName) {
   const { name, subject, ackWaitMs } = consumers[consumer];
@@ -69,12 +61,12 @@ export type Manager = {
 };
 
 /** Creates a stream if it is missing; otherwise applies the limits of the table to it. */
-export async function ensureStream(manager: Manager, stream: Stream, eventsMs: number | undefined) {
+export async function ensureStream(manager: Manager, stream: Stream): Promise<void> {
   const read = async () => (await manager.streams.info(stream.name).catch(() => undefined))?.config;
   let existing = await read();
   if (!existing) {
     try {
-      await manager.streams.add({ ...streamOf(stream), ...limitsOf(stream, eventsMs, false) } as never);
+      await manager.streams.add({ ...streamOf(stream), ...limitsOf(stream) } as never);
       return;
     } catch (error) {
       // Another process created it first, with limits of its own.
@@ -82,7 +74,7 @@ export async function ensureStream(manager: Manager, stream: Stream, eventsMs: n
       if (!existing) throw error;
     }
   }
-  await limit(manager, stream.name, existing, limitsOf(stream, eventsMs, true));
+  await limit(manager, stream.name, existing, limitsOf(stream));
 }
 
 async function limit(manager: Manager, name: string, config: object, limits: Config): Promise<void> {
@@ -96,17 +88,16 @@ async function limit(manager: Manager, name: string, config: object, limits: Con
  */
 export async function ensureTable(
   manager: Manager,
-  eventsMs: number | undefined,
   isReader: (name: string) => boolean,
   log: Log,
 ): Promise<void> {
   await deleteUnknown(manager, isReader, log);
-  await makeTable(manager, eventsMs);
+  await makeTable(manager);
 }
 
 /** The same without the deletion, for when no other program could have created anything meanwhile. */
-export async function makeTable(manager: Manager, eventsMs: number | undefined): Promise<void> {
-  for (const stream of Object.values(streams)) await ensureStream(manager, stream, eventsMs);
+export async function makeTable(manager: Manager): Promise<void> {
+  for (const stream of Object.values(streams)) await ensureStream(manager, stream);
   for (const name of Object.keys(consumers) as ConsumerName[]) {
     await manager.consumers.add(consumers[name].stream, consumerOf(name) as never);
   }

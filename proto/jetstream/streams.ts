@@ -12,14 +12,14 @@ export const streams = {
   /** Work queue: an entry is deleted when a worker acknowledges it. */
   jobs: { name: 'JOBS', subjects: ['jobs.>'], retention: 'workqueue', maxAgeMs: DAY, maxBytes: 64 * MIB },
   /**
-   * History of this layer and of the layers below. Retained for the time in the configuration (2 days until one is
-   * known) or up to 256 MiB: the limit that is reached first applies.
+   * History of this layer and of the layers below, up to 256 MiB. Storage deletes what is older than the retention time
+   * of the configuration (`services/storage/history/history-age.ts`): the server knows only the wall clock.
    */
   events: {
     name: 'EVENTS',
     subjects: ['events.>', 'below.>'],
     retention: 'limits',
-    maxAgeMs: 2 * DAY,
+    maxAgeMs: 0,
     maxBytes: 256 * MIB,
     /** Max readers, in addition to the bounds of `event-readers.ts`. Takes effect only when the stream is created. */
     maxConsumers: 128,

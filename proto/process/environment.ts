@@ -50,7 +50,10 @@ export const layerVariables = {
   },
   HTTP_PROXY: { description: 'Proxy for the parent and for webhooks over HTTP. Also in lower case.' },
   HTTPS_PROXY: { description: 'The same over HTTPS. Also in lower case.' },
-  NO_PROXY: { description: 'Hosts that are reached without a proxy. Also in lower case.' },
+  NO_PROXY: {
+    description:
+      'Hosts that are reached without a proxy, separated by commas: names (with all names below them), `*.suffix`, addresses, networks such as `10.0.0.0/8` or `[fd00::]/8`, each also with `:port`; `*` for all. Addresses and networks match hosts written as an address: names are not resolved. Also in lower case.',
+  },
   SUDO_USER: { description: 'Set by sudo: the person in the audit log.', default: 'the user of the process' },
   NODE_COMPILE_CACHE: { description: "Folder of Node's compile cache.", default: 'in `node_modules/.cache`' },
 } satisfies Record<string, Variable>;

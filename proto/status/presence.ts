@@ -24,12 +24,15 @@ export function currentLayers(
   present: Presence | undefined,
   now: number,
 ): { seen: number; layers: LayerReport[] } {
-  const last = Math.max(seen, present?.seen ?? 0);
+  // A time in the future is one of before the clock was set back: it shows no contact since.
+  const possible = (time = 0) => (time <= now + MAX_CONTACT_GAP_MS ? time : 0);
+  const last = Math.max(possible(seen), possible(present?.seen));
   const childLink = layers.find(({ path }) => path.length === 0)?.link;
   const isExpected =
     childLink?.live === true && (childLink.window === undefined || now < childLink.window.until);
   if (!isExpected || now - last <= MAX_CONTACT_GAP_MS) return { seen: last, layers };
-  const detail = `no contact since ${new Date(last).toISOString()}`;
+  const since = last > 0 ? new Date(last).toISOString() : 'the clock was set back';
+  const detail = `no contact since ${since}`;
   return { seen: last, layers: layers.map((layer) => withoutLink(layer, last, detail)) };
 }
 

@@ -4,7 +4,7 @@ import { MetadataDamage, Space } from '../content/maintenance.ts';
 import { request } from '../contract/contract.ts';
 import { Bytes, Instant, Party, Reason } from '../contract/scalars.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
-import { Digest } from '../oci/names.ts';
+import { Digest, Repository } from '../oci/names.ts';
 
 /** Content and condition of storage. */
 export const StorageStatus = Type.Object({
@@ -35,6 +35,8 @@ export const StorageStatus = Type.Object({
     parked: Type.Integer(),
     /** Manifests that stay in this layer, as no selection covers their repository; not counted in `unsent`. */
     kept: Type.Optional(Type.Integer()),
+    /** The first of these repositories. */
+    keptIn: Type.Optional(Type.Array(Repository, { maxItems: 20 })),
   }),
   ingests: Type.Array(
     Type.Object({

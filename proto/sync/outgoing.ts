@@ -3,6 +3,7 @@ import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
 import { After, Code, Instant, Reason } from '../contract/scalars.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
+import { Renames } from '../oci/repository-names.ts';
 import { RepairId } from './changes.ts';
 
 /**
@@ -48,11 +49,13 @@ export const settleOutgoing = request(
 );
 
 /**
- * Records which registry (`host:port`) a pass is made with. If it is another one than before, and `forget` is set, as
- * it is in a ReadWrite layer, nothing is agreed on with it: bases are deleted, every manifest is unsent, and nothing is
- * parked or to be withdrawn any more. `repaired` is the last repair of its metadata that a Terrace reported (`''`:
- * none); absent if it has not been asked. After another repair, the parent may lack content that it had, which is not a
- * deletion, so nothing is agreed on with it either, in any mode.
+ * Records which registry (`host:port`, and the path of its address) a pass is made with. If it is another one than
+ * before, and `forget` is set, as it is in a ReadWrite layer, nothing is agreed on with it: bases are deleted, every
+ * manifest is unsent, and nothing is parked or to be withdrawn any more. `repaired` is the last repair of its metadata
+ * that a Terrace reported (`''`: none); absent if it has not been asked. After another repair, the parent may lack
+ * content that it had, which is not a deletion, so nothing is agreed on with it either, in any mode. `renames` says
+ * which repository of the parent each one here is: with `forget`, the same holds for each for which that is another
+ * one.
  */
 export const recordParent = request(
   'storage.outgoing.parent',
@@ -60,6 +63,7 @@ export const recordParent = request(
     parent: Type.String({ minLength: 1, maxLength: 512 }),
     forget: Type.Boolean(),
     repaired: Type.Optional(Type.Union([RepairId, Type.Literal('')])),
+    renames: Type.Optional(Renames),
     ...Fenced,
   }),
   Type.Object({ forgotten: Type.Boolean() }),

@@ -8,6 +8,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { RoundTrip } from '#proto/bus/roles.ts';
 import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
 import { isAlive } from '#proto/process/process-stat.ts';
+import { ClockWatch } from './clock-watch.ts';
 
 const MAX_CONNECTIONS = 16;
 /** Max wait for the bus before a health check is answered, in ms. */
@@ -21,7 +22,14 @@ const STALE_MS = 7 * REWRITE_MS;
 /** Backoff after a failed write, in ms: doubles, with jitter. */
 const RETRY = { firstMs: 1_000, maxMs: 60_000 };
 
-export type HealthDeps = { service: string; data: string; bus: RoundTrip; log: Log };
+export type HealthDeps = {
+  service: string;
+  data: string;
+  bus: RoundTrip;
+  log: Log;
+  /** Interval between polls of the clock, in ms. */
+  clockPollMs?: number;
+};
 
 /**
  * Answers health checks of one service: its event loop turns, it serves, and its bus answers. `healthFolder` describes
@@ -31,6 +39,7 @@ export class Health implements AsyncDisposable {
   readonly #deps: HealthDeps;
   readonly #server = createServer({ noDelay: true }, (socket) => void this.#answer(socket));
   readonly #file: string;
+  readonly #clock: ClockWatch;
   #timer: NodeJS.Timeout | undefined;
   #isServing = false;
   #healthy = '';
@@ -39,6 +48,11 @@ export class Health implements AsyncDisposable {
   constructor(deps: HealthDeps) {
     this.#deps = deps;
     this.#file = join(healthFolder(deps.data), `${deps.service}-${process.pid}`);
+    // By its old time, a process of another host that starts now would take the file for a stale one.
+    this.#clock = new ClockWatch((ms) => {
+      deps.log.info({ ms }, 'the clock of this machine was set, or the machine slept');
+      if (this.#healthy) void this.#write().catch(() => {});
+    }, deps.clockPollMs);
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.unref();
   }
@@ -65,6 +79,7 @@ export class Health implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
     clearTimeout(this.#timer);
+    this.#clock[Symbol.dispose]();
     this.#server.close();
     await rm(this.#file, { force: true }).catch(() => {});
     // `rmdir` fails for a folder that other processes use.

@@ -2,9 +2,9 @@ import { personName } from '#proto/bus/caller.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { ClockWatch } from '../process/clock-watch.ts';
 import { type Context, ended } from '../process/run.ts';
 import { runAs } from './audit/caller-context.ts';
-import { HistoryAge } from './history/history-age.ts';
 import { HistoryRoom } from './history/history-room.ts';
 import { Schedules } from './maintenance/schedules.ts';
 import { serve } from './serve.ts';
@@ -39,15 +39,21 @@ export async function runStorage({
   serves();
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
+  using _clock = new ClockWatch((ms) => {
+    if (ms > 0) return;
+    bus
+      .redeliverJobs()
+      .catch((err) => log.warn({ err }, 'jobs could not be redelivered after the clock was set'));
+  });
   const end = new AbortController();
   const either = AbortSignal.any([signal, end.signal]);
-  const age = new HistoryAge(bus, log, either);
+  const age = storage.historyAge(bus);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     schedules.set(value);
     age.set(value.eventTtlMs);
   });
-  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either)]);
+  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either), age.run(either)]);
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {

@@ -20,10 +20,12 @@ import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
 import { SpaceGuard } from './content/space-guard.ts';
 import { EventOutbox } from './history/event-outbox.ts';
+import { HistoryAge } from './history/history-age.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
+import { AgeClock } from './metadata/age-clock.ts';
 import { Metadata } from './metadata/metadata.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
@@ -31,6 +33,7 @@ import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { ParentCursor } from './sync/parent-cursor.ts';
+import { Selection } from './sync/selection.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
 
@@ -89,6 +92,9 @@ type StorageDeps = {
   /** Of content events. */
   outbox: EventOutbox;
   audit: Audit;
+  selection: Selection;
+  /** By which content ages. */
+  age: AgeClock;
   log: Log;
   /** Wall clock, in ms since 1970. */
   now: () => number;
@@ -146,6 +152,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
       const outbox = await EventOutbox.open(metadata, publish);
+      const age = await AgeClock.open({ metadata, now, running, log });
       const shared = {
         metadata,
         outbox,
@@ -156,11 +163,13 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         space,
         publish,
         audit: new Audit({ data, layer, log, now }),
+        selection: new Selection(),
+        age,
         log,
         now,
         running,
       };
-      const ingests = new Ingests(data, shared);
+      const ingests = new Ingests(data, { ...shared, now: age.now });
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
       const storage = new Storage({ ...shared, ingests }, fence, data);
@@ -175,8 +184,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   private constructor(deps: StorageDeps, fence: Fence, data: string) {
     this.#deps = deps;
+    // Times of content are those of the age clock, all others those of the wall clock.
+    const aging = { ...deps, now: deps.age.now, wall: deps.now };
     this.audit = deps.audit;
-    this.blobs = new Blobs(deps);
+    this.blobs = new Blobs(aging);
     this.tags = new Tags(deps);
     this.outgoing = new Outgoing(deps);
     this.feed = new Feed(deps);
@@ -189,10 +200,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.accounts = new Accounts(deps, deps.now);
     this.declared = new DeclaredAccounts(deps);
     this.children = new Children(deps);
-    this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
-    this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
+    this.garbage = new GarbageCollector(aging, data, () => this.#maintenance.garbage);
+    this.scrubber = new Scrubber(aging, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPositions(deps);
-    this.#unselected = new UnselectedOutgoing(deps.metadata);
+    this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
     this.configure(DEFAULT_MAINTENANCE);
   }
 
@@ -205,7 +216,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   configure(maintenance: Maintenance): void {
     const { garbage, reserve, selected } = maintenance;
     this.#maintenance = maintenance;
-    this.#unselected.selected = selected;
+    this.#deps.selection.patterns = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
   }
@@ -218,6 +229,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   /** Runs until the signal aborts. */
   watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
     return watchHistory({ ...this.#deps, bus }, signal);
+  }
+
+  historyAge(bus: Bus): HistoryAge {
+    return new HistoryAge({ ...this.#deps, bus });
   }
 
   /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
@@ -241,12 +256,12 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         unsent: Math.max(0, unsent - unselected.unsent),
         withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
         parked,
-        ...(unselected.unsent > 0 && { kept: unselected.unsent }),
+        ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
       },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,
         purpose,
-        touched,
+        touched: this.#deps.age.wallOf(touched),
         ...(digest !== undefined && { digest }),
         ...(size !== undefined && { size }),
         ...(account !== undefined && { account }),
@@ -258,6 +273,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#deps.space[Symbol.asyncDispose]();
     this.abortMaintenance();
+    await this.#deps.age[Symbol.asyncDispose]();
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }

@@ -32,9 +32,12 @@ function pathsIn(value: unknown, path = ''): string[] {
 /** Options of `terrace up`, by the field that each sets. */
 const options = new Map(
   (program.commands.find((command) => command.name() === 'up')?.options ?? []).flatMap((option) =>
-    pathsIn(overridesOf({ data: '', [option.attributeName()]: 'value' } as Options.UpOptions)).map(
-      (path): [string, string] => [path, option.long ?? ''],
-    ),
+    pathsIn(
+      overridesOf({
+        data: '',
+        [option.attributeName()]: option.variadic ? ['value'] : 'value',
+      } as Options.UpOptions),
+    ).map((path): [string, string] => [path, option.long ?? '']),
   ),
 );
 

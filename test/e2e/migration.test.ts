@@ -15,7 +15,7 @@ import { runCommand, startCommandWith } from '../support/terrace.ts';
 import { until } from '../support/until.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
 
-/** A deployment of the connected registry runs as a layer after a change of its image name only. */
+/** A deployment of the connected registry runs as a layer after a change of its image name, and with its mode. */
 
 let parent: TestLayer;
 let data: string;
@@ -54,6 +54,8 @@ test("a layer with the quickstart's environment syncs with its sync token and se
     IOTEDGE_PARENTHOSTNAME: host,
     ACR_REGISTRY_DATA_VOLUME: data,
     TERRACE_LISTEN: listen,
+    // The connection string does not have the mode.
+    TERRACE_MODE: 'ReadOnly',
   };
   await using up = startCommandWith(env, 'up', '--compact', '--log-json');
   await up.untilOutput(/listening on http/);

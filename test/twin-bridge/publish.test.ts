@@ -1,34 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type {
-  BusCaller,
-  EventPublisher,
-  RetentionSetter,
-  StateReader,
-  StateWatcher,
-  StateWriter,
-} from '#proto/bus/roles.ts';
+import type { BusCaller, EventPublisher, StateReader, StateWatcher, StateWriter } from '#proto/bus/roles.ts';
 import { Publisher } from '../../services/twin-bridge/publish.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
-
-test('a configuration is published even if the bus can not retain events for that long', async () => {
-  const wanted = configurationWith({ eventTtl: 'P90D' });
-  const { promise, resolve } = Promise.withResolvers<unknown>();
-  const bus = {
-    watch: () => () => {},
-    get: async () => undefined,
-    put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
-    publish: () => {},
-    call: async () => ({}),
-    setEventRetention: async () => {
-      throw new Error('no room');
-    },
-  } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & RetentionSetter & BusCaller;
-  using publisher = new Publisher(bus, quiet);
-  publisher.want(wanted);
-  assert.deepEqual(await promise, wanted);
-});
 
 test('an unreadable configuration of an earlier version is overwritten', async () => {
   const wanted = configurationWith();
@@ -40,8 +15,7 @@ test('an unreadable configuration of an earlier version is overwritten', async (
     put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
     publish: () => {},
     call: async () => ({}),
-    setEventRetention: async () => {},
-  } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & RetentionSetter & BusCaller;
+  } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & BusCaller;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);

@@ -91,14 +91,17 @@ function override(fields: Fields, overrides: Overrides): Fields {
 /** Fields of the lower mapping that may be combined with the upper one. */
 function fitting(owner: Owner, below: Fields, above: Fields): Fields {
   // Login and certificates for one parent must not be used for another one.
-  if (owner === 'parent' && above.url !== undefined && originOf(above.url) !== originOf(below.url)) return {};
+  if (owner === 'parent' && above.url !== undefined && addressOf(above.url) !== addressOf(below.url))
+    return {};
   const replaced = groups[owner].filter((group) => group.some((field) => above[field] !== undefined)).flat();
   return Object.fromEntries(Object.entries(below).filter(([field]) => !replaced.includes(field)));
 }
 
-/** Scheme, host and port; an invalid URL equals no other. */
-function originOf(url: unknown): unknown {
-  return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : Symbol('none');
+/** Scheme, host, port and path; an invalid URL equals no other. */
+function addressOf(url: unknown): unknown {
+  if (typeof url !== 'string' || !URL.canParse(url)) return Symbol('none');
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname.replace(/\/$/, '')}`;
 }
 
 /** Resolves relative paths of webhooks against a folder, in place, in a document that is not validated yet. */

@@ -38,7 +38,7 @@ export function declaredComplaints(document: Document): string[] {
   ];
 }
 
-const takesWrites = ({ mode, parent }: Document) => (mode === undefined ? !parent : writes(mode));
+const takesWrites = ({ mode }: Document) => mode === undefined || writes(mode);
 
 type Token = NonNullable<Document['tokens']>[number];
 

@@ -1,4 +1,5 @@
 import { Cron } from 'croner';
+import { isAzure, loginServerOf } from '../azure.ts';
 import type { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
@@ -62,6 +63,7 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Docume
       'parent.certificateFile is of no use without TLS: write parent.url with https, or remove the certificate',
     );
   }
+  for (const complaint of pathComplaints(parent)) complaints.push(complaint);
   for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
   for (const [at, host] of allowedHosts.entries()) {
     if (!isHostPattern(host) && !isNetwork(host))
@@ -74,6 +76,24 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Docume
     }
   }
   return complaints;
+}
+
+function pathComplaints(parent: NonNullable<Document['parent']>): string[] {
+  if (!URL.canParse(parent.url)) return [];
+  const { origin, pathname } = new URL(parent.url);
+  const [, below] = /\/v2(?:\/(.*?))?\/?$/i.exec(pathname) ?? [];
+  if (below) {
+    return [
+      `parent.url ${quote(parent.url)} has a path below /v2: what stands there is the beginning of the names of repositories; leave /v2/${below} out, and select ${below}/*`,
+    ];
+  }
+  if (/\/v2\/?$/i.test(pathname))
+    return [`parent.url ${quote(parent.url)} ends in /v2, which is added to it: leave /v2 out`];
+  return isAzure({ ...parent, url: loginServerOf(parent.url) }) && pathname !== '/'
+    ? [
+        `parent.url ${quote(parent.url)} has a path, which no registry of Azure has: write ${loginServerOf(origin)}`,
+      ]
+    : [];
 }
 
 function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {

@@ -5,6 +5,9 @@ import { type AccessEntry, grantOf } from './docker-scopes.ts';
 /** Lifetime of a Bearer token, in seconds. */
 export const LIFETIME_S = 600;
 
+/** Max time by which a token may be issued in the future, in seconds: clocks are corrected. */
+const TOLERANCE_S = 60;
+
 const MAX_ENTRIES = 2_000;
 /** Max length of a cached token, in characters; a longer one is verified for each request. */
 const MAX_CACHED_LENGTH = 8_192;
@@ -20,7 +23,7 @@ export type VerifiedToken = {
   grant: Grant;
 };
 
-type Entry = VerifiedToken & { expiresMs: number; key: Uint8Array };
+type Entry = VerifiedToken & { fromMs: number; expiresMs: number; key: Uint8Array };
 
 /** Bearer tokens: JWTs signed with this layer's key (HS256, RFC 7519). Valid ones are cached. */
 export class Bearer {
@@ -51,7 +54,7 @@ export class Bearer {
     if (!entry) return jwt.length > MAX_TOKEN_LENGTH ? undefined : this.#check(key, jwt, now);
     // Each answer of storage has a new key object: compare the bytes.
     const isOurs = entry.key === key || Buffer.compare(entry.key, key) === 0;
-    if (isOurs && now < entry.expiresMs) return entry;
+    if (isOurs && entry.fromMs <= now && now < entry.expiresMs) return entry;
     this.#entries.delete(jwt);
     return undefined;
   }
@@ -60,19 +63,23 @@ export class Bearer {
     try {
       const { payload } = await jwtVerify(jwt, key, {
         algorithms: ['HS256'],
-        requiredClaims: ['sub', 'exp', 'access', 'print'],
+        requiredClaims: ['sub', 'exp', 'iat', 'access', 'print'],
         currentDate: new Date(now),
       });
       const {
         sub,
         exp,
+        iat,
         access,
         print: fingerprint,
       } = payload as Required<typeof payload> & {
         access: AccessEntry[];
         print: string;
       };
-      const entry = { name: sub, fingerprint, grant: grantOf(access), expiresMs: exp * 1_000, key };
+      const [fromMs, expiresMs] = [(iat - TOLERANCE_S) * 1_000, exp * 1_000];
+      // Issued before the clock was set back: it would be valid until that time comes again.
+      if (now < fromMs) return undefined;
+      const entry = { name: sub, fingerprint, grant: grantOf(access), fromMs, expiresMs, key };
       if (jwt.length <= MAX_CACHED_LENGTH) this.#store(jwt, entry);
       return entry;
     } catch {

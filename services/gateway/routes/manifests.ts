@@ -39,7 +39,9 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
   const logLeftOutPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
     const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
     if (platform !== undefined) {
-      log.info({ repository, digest, platform }, 'requested platform is not selected for this layer');
+      const { unavailable } = (error as Fault).detail ?? {};
+      const why = unavailable ? 'is not provided by the parent' : 'is not selected for this layer';
+      log.info({ repository, digest, platform }, `requested platform ${why}`);
     }
     throw error;
   };
@@ -240,5 +242,6 @@ function warningOf({ configuration }: Gateway, repository: Repository): { warnin
   const { parent, repositories = [] } = configuration() ?? {};
   const patterns = repositories.map(({ name }) => name);
   if (!parent || matchesPattern(patterns, repository)) return {};
-  return { warning: `299 - "stored in this layer only: no selection (repositories) covers ${repository}"` };
+  const why = `no selection covers ${repository}: add it to repositories to push it to the parent`;
+  return { warning: `299 - "stored in this layer only: ${why}"` };
 }

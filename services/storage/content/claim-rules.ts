@@ -32,9 +32,8 @@ export class ClaimRules {
   }
 
   busy(id: string, by: string, left: number): never {
-    const until = this.#now() + left;
-    throw new Fault('busy', `${id} is held by ${by} until ${new Date(until).toISOString()}`, {
-      detail: { until },
+    throw new Fault('busy', `${id} is held by ${by} for ${Math.ceil(left / 1_000)} s, unless it is renewed`, {
+      detail: { leftMs: left },
     });
   }
 }

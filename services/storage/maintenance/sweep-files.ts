@@ -9,7 +9,7 @@ const QUARANTINE_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** Removes files in the blob store without a record, which a crash left there. */
 export async function sweepStrays(sweep: Sweep): Promise<void> {
-  const { metadata, store, data, rules, now } = sweep;
+  const { metadata, store, data, rules, wall } = sweep;
   for (const algorithm of algorithms) {
     for (const folder of await entries(join(data, BLOBS, algorithm))) {
       const names = await entries(join(data, BLOBS, algorithm, folder));
@@ -17,7 +17,7 @@ export async function sweepStrays(sweep: Sweep): Promise<void> {
       const records = await metadata.blobsByDigest(digests);
       for (const digest of digests.filter((_, i) => !records[i])) {
         const file = await fileAt(store.file(digest));
-        if (file && file.changed + rules.graceMs <= now()) await removeStray(sweep, digest, file.size);
+        if (file && file.changed + rules.graceMs <= wall()) await removeStray(sweep, digest, file.size);
       }
     }
   }
@@ -35,13 +35,20 @@ async function removeStray(sweep: Sweep, digest: string, size: number): Promise<
   });
 }
 
-/** Deletes quarantined files older than `QUARANTINE_MS`. */
-export async function emptyQuarantine({ data, now }: Sweep): Promise<void> {
+/**
+ * Deletes quarantined files older than `QUARANTINE_MS`. Their name ends with the time by which content ages: that of
+ * the file may be years away from it.
+ */
+export async function emptyQuarantine({ data, now, wall }: Sweep): Promise<void> {
   const folder = join(data, QUARANTINE);
   for (const name of await entries(folder)) {
     const path = join(folder, name);
+    const [, since] = /-(\d+)$/.exec(name) ?? [];
     const file = await fileAt(path);
-    if (file && file.changed + QUARANTINE_MS <= now()) await rm(path, { force: true });
+    const isOld = since
+      ? Number(since) + QUARANTINE_MS <= now()
+      : file && file.changed + QUARANTINE_MS <= wall();
+    if (file && isOld) await rm(path, { force: true });
   }
 }
 

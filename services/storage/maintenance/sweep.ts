@@ -30,7 +30,10 @@ export type SweepDeps = {
   publish: Bus['publish'];
   audit: Audit;
   log: Log;
+  /** By which content ages, in ms. */
   now: () => number;
+  /** Wall clock, in ms since 1970: for times of files. */
+  wall: () => number;
 };
 
 /** Context of a run, shared by its steps. */

@@ -3,11 +3,14 @@ import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPosition } from '#proto/status/webhooks.ts';
 import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
+  AgeMarks,
+  AgeRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
   DamagedRecord,
   IngestRecord,
+  LeftOutRecord,
   ManifestRecord,
   MarkRecord,
   OutboxRecord,
@@ -37,7 +40,7 @@ const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
  * change is synced, which shows what had reached the disk when a log turns out to be damaged.
  */
 export function mayBeUnsynced({ key, deleted }: { key: string; deleted: boolean }): boolean {
-  if (key === keys.history) return true;
+  if (key === keys.history || key === keys.age || key === keys.ageMarks) return true;
   const kind = kindOf(key);
   return (
     kind !== undefined && (UNSYNCED.has(kind) || (deleted ? UNSYNCED_DELETIONS : UNSYNCED_PUTS).has(kind))
@@ -77,8 +80,8 @@ export const put = {
   session: (repository: string, digest: string, location: string) => [
     set(keys.session(repository, digest), location),
   ],
-  leftOut: (repository: string, digest: string, index: string, platform: string) => [
-    set(keys.leftOut(repository, digest, index), platform),
+  leftOut: (repository: string, digest: string, index: string, record: LeftOutRecord) => [
+    set(keys.leftOut(repository, digest, index), record),
   ],
   ingest: (id: string, record: IngestRecord) => [set(keys.ingest(id), record)],
   token: (name: string, record: TokenRecord) => [set(keys.token(name), record), del(keys.closed)],
@@ -93,6 +96,8 @@ export const put = {
   cursor: (record: CursorRecord) => [set(keys.cursor, record)],
   declared: (accounts: DeclaredAccount[]) => [set(keys.declared, accounts)],
   history: (event: StoredEvent) => [set(keys.history, event)],
+  age: (record: AgeRecord) => [set(keys.age, record)],
+  ageMarks: (marks: AgeMarks) => [set(keys.ageMarks, marks)],
   term: (term: number) => [set(keys.term, term)],
   signingKey: (key: string) => [set(keys.signing, key)],
 };

@@ -26,11 +26,14 @@
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPosition delivery position; not synced
  *   x!version                           number          version of this table
- *   x!parent                            string          `<parent>#<its last repair>`: whose bases these are, see
- *                                                       ../sync/parent-record.ts
+ *   x!parent                            string          `<parent>#<its last repair>#<renames, JSON>`: whose bases
+ *                                                       these are, see ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata
  *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
  *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced
+ *   x!age                               AgeRecord       clock by which content ages: see age-clock.ts; not synced
+ *   x!ages                              AgeMarks        when which events were the last: see ../history/history-age.ts;
+ *                                                       not synced
  *   x!term                              number          highest term handed out: see ../content/fence.ts
  *   x!instance                          uuid            instance of this layer, for its parent
  *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/own-start.ts
@@ -73,6 +76,8 @@ export const keys = {
   repaired: 'x!repaired',
   cursor: 'x!cursor',
   history: 'x!history',
+  age: 'x!age',
+  ageMarks: 'x!ages',
   term: 'x!term',
   instance: 'x!instance',
   starts: 'x!starts',

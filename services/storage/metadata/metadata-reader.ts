@@ -5,11 +5,14 @@ import type { Database } from './database.ts';
 import type { JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
+  AgeMarks,
+  AgeRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
   DamagedRecord,
   IngestRecord,
+  LeftOutRecord,
   ManifestRecord,
   MarkRecord,
   OutboxRecord,
@@ -47,9 +50,9 @@ export class MetadataReader {
   manifestsByDigest = (repository: string, digests: string[]) =>
     this.many<ManifestRecord>(digests.map((digest) => keys.manifest(repository, digest)));
 
-  /** For children of an index: the platform of each that it leaves out. */
+  /** For children of an index: those that it leaves out. */
   leftOutByDigest = (repository: string, digests: string[], index: string) =>
-    this.many<string>(digests.map((digest) => keys.leftOut(repository, digest, index)));
+    this.many<LeftOutRecord>(digests.map((digest) => keys.leftOut(repository, digest, index)));
   /** The link of the blob in each of these repositories. */
   linksByRepository = (repositories: string[], digest: string) =>
     this.many<object>(repositories.map((repository) => keys.link(repository, digest)));
@@ -76,6 +79,8 @@ export class MetadataReader {
   parent = () => this.#one<string>(keys.parent);
   repaired = () => this.#one<string>(keys.repaired);
   cursor = () => this.#one<CursorRecord>(keys.cursor);
+  ageMarks = () => this.#one<AgeMarks>(keys.ageMarks);
+  age = () => this.#one<AgeRecord>(keys.age);
   history = () => this.#one<StoredEvent>(keys.history);
   declared = () => this.#one<DeclaredAccount[]>(keys.declared);
   term = () => this.#one<number>(keys.term);
@@ -114,12 +119,12 @@ export class MetadataReader {
     this.range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
   parkedOfRepository = (repository: string) => this.range<ParkedRecord>(prefix(kinds.parked, repository));
   sessionsOfRepository = (repository: string) => this.range<string>(prefix(kinds.session, repository));
-  /** Platforms by `<digest>!<index>`. */
+  /** By `<digest>!<index>`. */
   leftOutOfRepository = (repository: string, after?: string) =>
-    this.range<string>(prefix(kinds.leftOut, repository), after);
-  /** Platform of the manifest, by index that leaves it out. */
+    this.range<LeftOutRecord>(prefix(kinds.leftOut, repository), after);
+  /** By index that leaves the manifest out. */
   leftOutOfManifest = (repository: string, digest: string) =>
-    this.range<string>(prefix(kinds.leftOut, repository, digest));
+    this.range<LeftOutRecord>(prefix(kinds.leftOut, repository, digest));
 
   tokens = (after?: string) => this.range<TokenRecord>(prefix(kinds.token), after);
   outbox = () => this.range<OutboxRecord>(prefix(kinds.outbox));

@@ -34,6 +34,9 @@ export type MarkRecord = Mark & { of: string };
 /** Repository and reference are in the key. */
 export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
 
+/** A child that an index leaves out: its platform, and whether the parent does not provide it. */
+export type LeftOutRecord = string | { platform: string; unavailable: true };
+
 /** The descriptor of a manifest, as it appears among the referrers of its subject. */
 export type ReferrerRecord = {
   mediaType: string;
@@ -62,6 +65,12 @@ export type IngestRecord = {
   /** The verified file is being moved to the blob of this digest: if it is not in the ingest, it is there. */
   placing?: string;
 };
+
+/** The age clock when it was last stored, and the wall clock then, in ms. */
+export type AgeRecord = { age: number; wall: number };
+
+/** `made`: creation time of the stream of events. `marks`: age, and last sequence of the stream then; oldest first. */
+export type AgeMarks = { made: string; marks: [at: number, last: number][] };
 
 export type TokenRecord = {
   enabled: boolean;

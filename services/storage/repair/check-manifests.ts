@@ -1,5 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import { drop, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
@@ -58,12 +58,16 @@ async function checkManifest(
     ...(artifactType && { artifactType }),
     ...(annotations && { annotations }),
   };
+  const needed: Descriptor[] = [];
+  for (const blob of blobs) {
+    if (!(await records.has(keys.leftOut(repository, blob.digest, digest)))) needed.push(blob);
+  }
   await records.write([
     ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
     ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
-    ...blobs.flatMap((blob) => put.link(repository, blob.digest)),
+    ...needed.flatMap((blob) => put.link(repository, blob.digest)),
   ]);
-  for (const blob of blobs) {
+  for (const blob of needed) {
     if (await records.has(keys.blob(blob.digest))) continue;
     if (await markDamaged(records, blob.digest, blob.size)) {
       addLine(

@@ -17,6 +17,7 @@ import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { ListQuery } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
+import type { Selection } from '../sync/selection.ts';
 import { deleteSynchronized } from './delete-synchronized.ts';
 import { referrersPage } from './referrers.ts';
 import { childrenMustBeHere, isIndex, leftOutPage, onIndexDeleted, onManifestPut } from './sparse.ts';
@@ -56,6 +57,7 @@ type ManifestsDeps = {
   grace: Grace;
   locks: KeyedLock;
   outbox: EventOutbox;
+  selection: Selection;
 };
 
 /** Manifests and referrers. Faults: see `proto/content/manifests.ts`. */
@@ -176,7 +178,7 @@ export class Manifests {
    * go with it; it is called once the tags are checked, so that a refused move of a tag leaves the ingest as it is.
    */
   async #commitBatch(query: PutQuery, manifest: Manifest, size: number, moveIn: () => Promise<Change[]>) {
-    const { metadata, outbox } = this.#deps;
+    const { metadata, outbox, selection } = this.#deps;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
@@ -191,7 +193,8 @@ export class Manifests {
       ...(artifactType && { artifactType }),
       ...(annotations && { annotations }),
     };
-    const committed = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
+    const origin = arrived ? { arrived } : selection.covers(repository) ? {} : { unselected: true as const };
+    const committed = { repository, digest, mediaType, size, ...origin };
     const prepared = [
       ...(known?.mediaType === mediaType ? [] : [outbox.prepare(manifestCommitted, committed)]),
       ...moves,

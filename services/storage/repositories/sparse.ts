@@ -5,6 +5,7 @@ import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.t
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
+import type { LeftOutRecord } from '../metadata/records.ts';
 
 /**
  * Sparse indexes: some of their manifests are not pulled, and are recorded as left out until they arrive. Functions
@@ -32,7 +33,7 @@ export async function childrenMustBeHere(
     metadata.blobsByDigest(digests),
     metadata.leftOutByDigest(repository, digests, index),
   ]);
-  const requested = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
+  const requested = new Map(leftOut.map((one) => [one.digest, recordOf(one)]));
   return children.flatMap(({ digest, mediaType }, i) => {
     const asManifest = isIndex(ownType);
     // An index may also list descriptors of other media types: those are blobs.
@@ -40,8 +41,8 @@ export async function childrenMustBeHere(
     if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) {
       return before[i] === undefined ? [] : drop.leftOut(repository, digest, index);
     }
-    const platform = requested.get(digest) ?? before[i];
-    if (asManifest && platform !== undefined) return put.leftOut(repository, digest, index, platform);
+    const record = requested.get(digest) ?? before[i];
+    if (asManifest && record !== undefined) return put.leftOut(repository, digest, index, record);
     throw new Fault(
       'manifest-blob-unknown',
       `repository ${repository} has no ${asBlob ? 'blob' : 'manifest'} ${digest}, which the manifest refers to: push it first`,
@@ -80,17 +81,27 @@ export async function onIndexDeleted(
   return changes;
 }
 
-/** Platform of a manifest that an index leaves out; undefined if none does. */
-export async function platformOf(
+/** How an index leaves the manifest out; undefined if none does. */
+export async function leftOutEntry(
   metadata: MetadataReader,
   repository: string,
   digest: string,
-): Promise<string | undefined> {
-  for await (const [, platform] of metadata.leftOutOfManifest(repository, digest)) return platform;
+): Promise<LeftOutManifest | undefined> {
+  for await (const [, record] of metadata.leftOutOfManifest(repository, digest))
+    return entryOf(digest, record);
   return undefined;
 }
 
-const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
+const recordOf = ({ platform, unavailable }: LeftOutManifest): LeftOutRecord =>
+  unavailable ? { platform, unavailable } : platform;
+
+function entryOf(digest: string, record: LeftOutRecord): LeftOutManifest {
+  const fields = typeof record === 'string' ? { platform: record } : record;
+  return { ...fields, digest, platform: clip(fields.platform, MAX_PLATFORM) };
+}
+
+const sizeOf = ([key, record]: [string, LeftOutRecord]): number =>
+  key.length + (typeof record === 'string' ? record : record.platform).length;
 
 export async function leftOutPage(
   metadata: MetadataReader,
@@ -98,9 +109,9 @@ export async function leftOutPage(
   { after, limit }: ListQuery,
 ): Promise<{ leftOut: (LeftOutManifest & { index: string })[]; more: boolean }> {
   const [entries, more] = await page(metadata.leftOutOfRepository(repository, after), limit, sizeOf);
-  const leftOut = entries.map(([key, platform]) => {
+  const leftOut = entries.map(([key, record]) => {
     const [digest, index] = key.split('!') as [string, string];
-    return { digest, platform: clip(platform, MAX_PLATFORM), index };
+    return { ...entryOf(digest, record), index };
   });
   return { leftOut, more };
 }

@@ -1,14 +1,15 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
-import type { TagEntry } from '#proto/content/manifests.ts';
+import type { LeftOutManifest, TagEntry } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
+import type { Selection } from '../sync/selection.ts';
 import { repositoriesDifferingFromBase } from './repositories-differing-from-base.ts';
-import { platformOf } from './sparse.ts';
+import { leftOutEntry } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */
 export type Expect = string | null | undefined;
@@ -27,6 +28,7 @@ type TagsDeps = {
   metadata: Metadata;
   locks: KeyedLock;
   outbox: EventOutbox;
+  selection: Selection;
 };
 
 /** Tags and their bases. Faults: see `proto/content/manifests.ts`. */
@@ -57,7 +59,7 @@ export class Tags {
     repository: string,
     { tag, digest, mediaType, expect, base = false, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
-    const { metadata, outbox } = this.#deps;
+    const { metadata, outbox, selection } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
@@ -69,7 +71,8 @@ export class Tags {
       ...(mediaType && { mediaType }),
       ...(from !== undefined && { from }),
     };
-    const prepared = outbox.prepare(tagMoved, { ...event, ...(arrived && { arrived }) });
+    const origin = arrived ? { arrived } : selection.covers(repository) ? {} : { unselected: true as const };
+    const prepared = outbox.prepare(tagMoved, { ...event, ...origin });
     return {
       changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
       publish: prepared.publish,
@@ -144,15 +147,25 @@ export async function manifestUnknown(
 ): Promise<Fault> {
   if (!(await metadata.repository(repository))) return nameUnknown(repository);
   const digest = reference.includes(':');
-  const leftOut = digest ? await platformOf(metadata, repository, reference) : undefined;
+  const leftOut = digest ? await leftOutEntry(metadata, repository, reference) : undefined;
   return new Fault(
     'manifest-unknown',
     `repository ${repository} has no ${digest ? 'manifest' : 'tag'} ${reference}${
-      leftOut === undefined ? '' : `: the platforms of this repository exclude ${leftOut}`
+      leftOut ? `: ${whyLeftOut(leftOut)}` : ''
     }`,
-    { detail: { reference, ...(leftOut !== undefined && { leftOut }) } },
+    { detail: { reference, ...(leftOut && detailOf(leftOut)) } },
   );
 }
+
+const whyLeftOut = ({ platform, unavailable }: LeftOutManifest): string =>
+  unavailable
+    ? `the parent of this layer does not provide it (${platform})`
+    : `the platforms of this repository exclude ${platform}`;
+
+const detailOf = ({ platform, unavailable }: LeftOutManifest) => ({
+  leftOut: platform,
+  ...(unavailable && { unavailable }),
+});
 
 function nameUnknown(repository: string): Fault {
   return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });

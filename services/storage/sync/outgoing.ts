@@ -13,7 +13,8 @@ import { changeParent, type ParentRecord } from './parent-record.ts';
  * State of synchronization: outgoing changes, and positions in other layers' changes.
  *
  *   outgoing.ts              changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
- *   unselected-outgoing.ts   those that no selection covers
+ *   selection.ts             which repositories are exchanged with the parent
+ *   unselected-outgoing.ts   changes that no selection covers
  *   parent-record.ts         the parent that bases and outgoing changes belong to
  *   parent-cursor.ts         this layer's cursor in the parent's journal
  *   marks.ts                 reported state of the parent's repositories, so that a pass skips unchanged ones

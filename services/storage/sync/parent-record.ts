@@ -1,7 +1,8 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { type Rename, RepositoryNames } from '#proto/oci/repository-names.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 
-export type ParentRecord = { parent: string; forget: boolean; repaired?: string };
+export type ParentRecord = { parent: string; forget: boolean; repaired?: string; renames?: Rename[] };
 
 /** Approximate number of changes per batch. */
 const BATCH = 1_000;
@@ -15,27 +16,37 @@ type ParentDeps = {
 /**
  * Records the parent of the passes. If it is another one and `forget` is set, everything agreed on with the previous
  * parent is void: no tag has a base, every manifest may be unsent, and nothing is withdrawn. The same holds if the same
- * parent had its metadata repaired (`repaired`, see proto/sync/outgoing.ts). The parent is recorded last: if
- * interrupted, it runs again.
+ * parent had its metadata repaired (`repaired`, see proto/sync/outgoing.ts), and for a repository that stands for
+ * another one of the parent now (`renames`). The parent is recorded last: if interrupted, it runs again.
  * @returns whether anything was forgotten
  */
 export function changeParent(
   { metadata, locks, now }: ParentDeps,
-  { parent, forget, repaired }: ParentRecord,
+  { parent, forget, repaired, renames = [] }: ParentRecord,
 ): Promise<boolean> {
   return locks.run('parent', async () => {
     const before = await metadata.parent();
-    const [host, repair = ''] = before?.split('#') ?? [];
+    const [host, repair = '', renamesBefore = ''] = before?.split('#') ?? [];
     const isSame = host === parent;
-    if (isSame && (repaired === undefined || repaired === repair)) return false;
-    const forgets = isSame || (forget && before !== undefined);
-    if (forgets) {
-      for await (const [repository] of metadata.repositories()) {
-        await locks.run(`repository ${repository}`, () => resetRepository(metadata, repository, now));
-      }
+    const isRepaired = isSame && repaired !== undefined && repaired !== repair;
+    const renamesNow = renames.length > 0 ? JSON.stringify(renames) : '';
+    if (isSame && !isRepaired && renamesNow === renamesBefore) return false;
+    const resetsAll = isRepaired || (!isSame && forget && before !== undefined);
+    const [namesBefore, names] = [renamesBefore, renamesNow].map(
+      (text) => new RepositoryNames(text ? JSON.parse(text) : []),
+    ) as [RepositoryNames, RepositoryNames];
+    const isMoved = (name: string) =>
+      forget && before !== undefined && names.above(name) !== namesBefore.above(name);
+    let forgets = false;
+    for await (const [repository] of metadata.repositories()) {
+      if (!resetsAll && !isMoved(repository)) continue;
+      forgets = true;
+      await locks.run(`repository ${repository}`, () => resetRepository(metadata, repository, now));
     }
-    await metadata.write(put.parent(repaired ? `${parent}#${repaired}` : parent));
-    return forgets;
+    const repairNow = repaired ?? (isSame ? repair : '');
+    const parts = [parent, repairNow, renamesNow];
+    await metadata.write(put.parent(parts.join('#').replace(/#+$/, '')));
+    return resetsAll || forgets;
   });
 }
 

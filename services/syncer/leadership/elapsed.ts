@@ -1,6 +1,6 @@
 /** Wall clock and monotonic clock, in ms. */
 export type Clocks = { wall: () => number; monotonic: () => number };
-const CLOCKS: Clocks = { wall: () => Date.now(), monotonic: () => performance.now() };
+export const CLOCKS: Clocks = { wall: () => Date.now(), monotonic: () => performance.now() };
 
 /** Time since construction, for leases on which others rely: it errs on the long side. */
 export class Elapsed {

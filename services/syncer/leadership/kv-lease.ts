@@ -1,6 +1,7 @@
 import type { Bus } from '#proto/bus/bus.ts';
 import { LEASE_MS, lease } from '#proto/status/status.ts';
-import { type Clocks, Elapsed } from './elapsed.ts';
+import { CLOCKS, type Clocks, Elapsed } from './elapsed.ts';
+import { heldEntriesOf } from './held-entries.ts';
 
 /** Nothing that needs a lease begins in this last part of it, in ms: a request takes time to arrive. */
 const MARGIN_MS = 1_000;
@@ -14,18 +15,13 @@ export class KvLease {
   readonly #bus: Pick<Bus, 'get' | 'swap' | 'remove'>;
   readonly #key: string;
   readonly #holder: string;
-  readonly #clocks: Clocks | undefined;
+  readonly #clocks: Clocks;
   #revision: number | undefined;
   /** Time since the request of the last write that was answered. */
   #renewed: Elapsed;
 
   /** @param holder of this lease alone: an entry with it counts as written by this object */
-  constructor(
-    bus: Pick<Bus, 'get' | 'swap' | 'remove'>,
-    key: string,
-    holder: string,
-    clocks: Clocks | undefined,
-  ) {
+  constructor(bus: Pick<Bus, 'get' | 'swap' | 'remove'>, key: string, holder: string, clocks = CLOCKS) {
     this.#bus = bus;
     this.#key = key;
     this.#holder = holder;
@@ -50,7 +46,7 @@ export class KvLease {
 
   /** Acquires the lease if nobody holds it. @returns whether it is held. @throws Fault if the bus does not answer */
   acquire(): Promise<boolean> {
-    return this.#write(() => this.#swap(0));
+    return this.#write(async () => (await this.#swap(0)) ?? this.#replace());
   }
 
   /** Acquires or renews the lease. @returns whether it is held. @throws Fault if the bus does not answer: no change */
@@ -58,11 +54,19 @@ export class KvLease {
     return this.#write(async () => {
       const next = this.#revision === undefined ? undefined : await this.#swap(this.#revision);
       if (next !== undefined) return next;
-      // The store of the bus may have been lost and created again, or the answer to our own write was lost.
-      const current = await this.#bus.get(lease, this.#key);
-      if (current && current.value.holder !== this.#holder) return undefined;
-      return this.#swap(current?.revision ?? 0);
+      return this.#replace();
     });
+  }
+
+  /**
+   * Replaces an entry that is missing, as the store of the bus may have been lost and created again, one that is this
+   * holder's, as the answer to its write may have been lost, and one that should have expired.
+   */
+  async #replace(): Promise<number | undefined> {
+    const current = await this.#bus.get(lease, this.#key);
+    if (!current || current.value.holder === this.#holder) return this.#swap(current?.revision ?? 0);
+    const isStuck = heldEntriesOf(this.#bus).isStuck(this.#key, current.revision, this.#clocks.monotonic());
+    return isStuck ? this.#swap(current.revision) : undefined;
   }
 
   /** It counts as lost until it is renewed. */

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
-import { makeAgent } from '../link/http/agent.ts';
+import { certificateHint } from '#proto/process/clock-hint.ts';
+import { type LinkAgent, makeAgent } from '../link/http/agent.ts';
 import type { WebhookNotice } from './notice.ts';
 import { signaturesOf } from './signature.ts';
 import { type DeliveryVerdict, verdictOf } from './verdict.ts';
@@ -23,7 +24,7 @@ export interface NoticeSender {
 export class WebhookPost implements NoticeSender, AsyncDisposable {
   readonly #to: Receiver;
   readonly #answerMs: number;
-  #agent: { ca: string | undefined; agent: ReturnType<typeof makeAgent> } | undefined;
+  #agent: { ca: string | undefined; agent: LinkAgent } | undefined;
 
   constructor(to: Receiver, answerMs = ANSWER_MS) {
     this.#to = to;
@@ -65,7 +66,7 @@ export class WebhookPost implements NoticeSender, AsyncDisposable {
     await this.#agent?.agent.destroy();
   }
 
-  #agentFor(ca: string | undefined): ReturnType<typeof makeAgent> {
+  #agentFor(ca: string | undefined): LinkAgent {
     if (this.#agent && this.#agent.ca === ca) return this.#agent.agent;
     void this.#agent?.agent.close().catch(() => {});
     const agent = makeAgent(this.#answerMs, ca);
@@ -117,6 +118,8 @@ async function read(field: string, file: string): Promise<string> {
 function reasonOf(error: unknown): string {
   const { message, code, errors, cause } = error as Error & { code?: string; errors?: unknown[] };
   if (!message && errors?.[0]) return reasonOf(errors[0]);
+  const hint = certificateHint(code);
+  if (hint) return hint;
   if (cause instanceof Error && cause.message) return `${message}: ${cause.message}`;
   return message || code || 'no connection';
 }

@@ -1,5 +1,5 @@
 import { backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
-import { retryAfter } from '../link/answers/answers.ts';
+import { retryAfter, sentAt } from '../link/answers/answers.ts';
 
 /** What follows from the answer of a receiver. Pure. */
 
@@ -21,7 +21,7 @@ export function verdictOf(
   if (status >= 200 && status < 300) return { kind: 'accepted' };
   if (status === 410) return { kind: 'removed', reason: 'answered 410 (Gone)' };
   const redirects = status >= 300 && status < 400 ? ': redirects are not followed' : '';
-  const afterMs = retryAfter(headers['retry-after'], now);
+  const afterMs = retryAfter(headers['retry-after'], sentAt(headers.date, now));
   return {
     kind: 'retry',
     reason: `answered ${status}${redirects}`,

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { renamesOf } from '#proto/oci/repository-names.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
+import { identityOfParent } from '../link/answers/parent-path.ts';
 import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
 import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
-import type { ReportedChanges } from './context/parent-changes.ts';
+import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
@@ -16,6 +18,7 @@ import type { PassRequest } from './context/pass-request.ts';
 import { PassStats } from './context/pass-stats.ts';
 import { TransferJobs } from './context/transfer-jobs.ts';
 import { UnsentChanges } from './context/unsent-changes.ts';
+import { deleteRefused } from './delete-refused.ts';
 import { deleteUnselected } from './delete-unselected.ts';
 import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
@@ -34,10 +37,10 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
  * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
  * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
  * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode,
- * `delete-unselected.ts` deletes the content of the others. `agree.ts` records agreement. `pull/` then brings images
- * and referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel.
- * Both wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
- * cursor of the parent's changes advances.
+ * `delete-unselected.ts` deletes the content of the others, and `delete-refused.ts` what the parent withdrew.
+ * `agree.ts` records agreement. `pull/` then brings images and referrers into the layer and repairs damaged content; in
+ * ReadWrite mode, `push/` carries changes up in parallel. Both wait in `context/` for the transfer jobs of their blobs.
+ * The pass ends with a `PassResult`; if it succeeded, the cursor of the parent's changes advances.
  */
 
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
@@ -80,10 +83,11 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
     const oversized = deps.caches.oversized(deps.parent, retryAll);
     // The parent may now have children that it had left out.
-    if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
+    if (parentChanges && [...parentChanges.values()].some((changes) => changes && changes.around.size > 0))
       leftOutByParent.clear();
     const everything = !scope && !parentChanges;
     leftOut.begin(everything);
+    const refused = deps.caches.refused(deps.parent);
     const shared = {
       transferJobs,
       unsentChanges,
@@ -92,6 +96,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       oversized,
       failedParts: deps.caches.failedParts(deps.parent),
       leftOut,
+      refused,
       stats,
       deletions: new KeyedLock(),
     };
@@ -105,6 +110,8 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
     if (everything) await unparkObsolete(context, surveys, selected);
     if (everything && !up) await deleteUnselected(context, unselected);
+    const due = scope ? [] : refused.endComparison();
+    if (!up && deps.acr) await deleteRefused(context, refused, due);
     for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
       pullImages(context, await buildPullQueue(context, surveys)),
@@ -115,14 +122,14 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await storePosition(deps, reported, false);
+      await storePosition(deps, reported, { good: false });
       return { ...stats.result(pass, ended, leftOut.summary()), ...(!hasAnswered() && { unanswered: true }) };
     }
     signal.throwIfAborted();
     stats.fail({}, error);
   }
   const result = stats.result(pass, undefined, leftOut.summary());
-  await storePosition(deps, reported, result.failed === 0 && !result.ended);
+  await storePosition(deps, reported, stats.outcome(result));
   return result;
 }
 
@@ -160,9 +167,9 @@ async function findChanges(
 async function storePosition(
   { log }: PassDeps,
   reported: ReportedChanges | undefined,
-  succeeded: boolean,
+  outcome: PassOutcome,
 ): Promise<void> {
-  await reported?.finish(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
+  await reported?.finish(outcome).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
 }
 
 /**
@@ -170,15 +177,16 @@ async function storePosition(
  * old one: content that a new parent lacks was not deleted there.
  */
 async function checkParent({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
-  const { parent, mode } = configuration;
+  const { parent, mode, repositories } = configuration;
   if (!parent) return;
-  const { host } = new URL(parent.url);
+  const identity = identityOfParent(parent.url);
   const forget = mode === 'ReadWrite';
   const { repaired } = feed;
-  const record = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
+  const renames = renamesOf(repositories);
+  const record = { parent: identity, forget, renames, ...(repaired !== undefined && { repaired }) };
   const { forgotten } = await bus.call(recordParent, record, { signal });
-  const message = 'the parent was replaced or repaired; comparing everything again';
-  if (forgotten) log.warn({ parent: host }, message);
+  const message = 'the parent was replaced or repaired, or its repositories renamed; comparing them again';
+  if (forgotten) log.warn({ parent: identity }, message);
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */

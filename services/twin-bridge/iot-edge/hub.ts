@@ -3,6 +3,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isMapping } from '#proto/contract/plain-data.ts';
 import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
+import { certificateHint } from '#proto/process/clock-hint.ts';
 import type { DirectMethod } from '../methods/method.ts';
 import { answerCall, MAX_CALLS, messageAnswer } from './answer.ts';
 import type { Properties } from './desired.ts';
@@ -214,5 +215,5 @@ class HubConnection implements Hub {
 /** For an operator: mqtt's own message for a refusal names its code. */
 function whyOf(error: unknown): string {
   const { message, code } = error as { message?: string; code?: unknown };
-  return message || String(code ?? 'no reason given');
+  return certificateHint(String(code)) ?? (message || String(code ?? 'no reason given'));
 }

@@ -1,5 +1,6 @@
 import type { Child } from '#proto/accounts/children.ts';
 import type { LayerReport } from '#proto/status/layers-below.ts';
+import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { leftOutText } from '#proto/sync/left-out.ts';
 import { brief, type Detail, detailsOf, isInactive, LEFT_OUT } from './details.ts';
 import type { DesiredState, LastPass, LayerView } from './layer-view.ts';
@@ -59,6 +60,7 @@ export function reportedOf(facts: LayerFacts): Reported {
         free: coarse(storage.space.free),
         tokens: storage.tokens,
         unsent: configuration?.mode === 'ReadWrite' ? storage.outgoing.unsent : 0,
+        ...(configuration?.mode === 'ReadWrite' && unselectedOf(storage)),
       },
     }),
     ...(seen.children && { children: childrenOf(seen.children, seen.below, now) }),
@@ -121,6 +123,10 @@ function desiredOf({ version, state, complaints }: DesiredState) {
     ...(more > 0 && { moreComplaints: more }),
   };
 }
+
+/** What clients pushed into repositories that no selection covers, and which therefore stays in this layer. */
+const unselectedOf = ({ outgoing: { kept, keptIn } }: StorageStatus) =>
+  kept && { unselected: { manifests: kept, repositories: keptIn ?? [] } };
 
 /** Count of the activated children, and the last reported state of each. */
 function childrenOf(children: Child[], below: LayerView['below'], now: number) {

@@ -184,11 +184,12 @@ test('the selections are shown', () => {
     repositories: [
       'a',
       { name: 'b/*', tags: { semver: '>=1', latest: 3 }, platforms: ['linux/arm64'], referrers: false },
+      { from: 'library/nginx', as: 'plant/nginx' },
     ],
   });
   assert.match(
     layerText({ configuration }),
-    /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\)$/m,
+    /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\), plant\/nginx \(from library\/nginx\)$/m,
   );
 });
 
@@ -233,8 +234,11 @@ test('selections that match nothing at the parent are shown', () => {
 });
 
 test('manifests that no selection covers are shown as not pushed, not as pending', () => {
-  const text = layerText({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
-  assert.match(text, /^ {2}not pushed: 2 manifests, because no selection covers the repository/m);
+  const outgoing = { unsent: 0, withdrawn: 0, parked: 0, kept: 2, keptIn: ['spare'] };
+  const text = layerText({ storage: { ...held, outgoing } });
+  const line =
+    /^ {2}not pushed: 2 manifests in repositories that no selection covers \(spare\): add them to/m;
+  assert.match(text, line);
   assert.doesNotMatch(text, /pending/);
 });
 

@@ -80,6 +80,18 @@ test('paths of files are relative to the working directory', () => {
   assert.equal(tls?.keyFile, `${process.cwd()}/k`);
 });
 
+test('an option selects repositories that have another name here', () => {
+  const { repositories } = settings({ parent: 'http://a', repository: ['line/*=cell/*', 'other'] });
+  assert.deepEqual(
+    repositories.map(({ name, from }) => [name, from]),
+    [
+      ['cell/*', 'line/*'],
+      ['other', undefined],
+    ],
+  );
+  assert.throws(() => settings({ repository: ['a='] }), refused(/^repositories\.0\.as "" is not valid/));
+});
+
 test('options take precedence over the file', () => {
   const { name, syncers } = settings({ name: 'option', config: '/etc/t.yaml' }, 'name: file\nsyncers: 2');
   assert.deepEqual([name, syncers], ['option', 2]);

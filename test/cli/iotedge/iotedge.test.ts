@@ -12,7 +12,7 @@ import { runCommand } from '../../support/terrace.ts';
 
 const folder = join(import.meta.dirname, '../../../deploy/iotedge');
 const examples = {
-  top: ['top', '--parent', 'contoso.azurecr.io', '--name', 'plant', '--repository', 'line/*', 'base/*'],
+  top: ['top', '--parent', 'contoso.azurecr.io', '--name', 'plant', '--repository', 'line/web', 'base/os'],
   nested: ['nested', '--name', 'line-1', '--repository', 'line/*'],
   'pass-through': ['pass-through', '--name', 'line-1'],
 };

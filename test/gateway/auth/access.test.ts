@@ -147,6 +147,11 @@ test('a cached Bearer token is refused once it has expired, and with another key
   equal((await bearers.verify(key, token, now + 590_000))?.name, 'a');
   equal(await bearers.verify(key, token, now + 601_000), undefined);
   equal((await bearers.verify(Buffer.from(key), token, now))?.name, 'a');
+  const year = 365 * 24 * 3_600_000;
+  for (const one of [bearers, new Bearer()]) {
+    equal(await one.verify(key, token, now - 56 * year), undefined, 'the clock was set back');
+    equal((await one.verify(key, token, now - 30_000))?.name, 'a', 'the clock was corrected');
+  }
   equal(await bearers.verify(randomBytes(32), token, now), undefined);
 });
 

@@ -122,6 +122,8 @@ test('invalid or contradictory fields are refused by name', () => {
   ] as const) {
     refused(text, pattern);
   }
+  const declared = `children: [{ name: a, mode: ReadWrite, repositories: x, ${passwords} }]`;
+  assert.equal(accountsOf(`parent: { url: http://up }\n${declared}`).length, 1, 'a layer without a mode');
 });
 
 test("a hash with other scrypt parameters than the product's is refused", () => {

@@ -27,7 +27,12 @@ test('defaults apply to fields that the document lacks; options override both', 
 });
 
 test("a parent's login is never used for another parent", () => {
-  for (const url of ['https://other.example', 'http://up.example', 'https://up.example:8443']) {
+  for (const url of [
+    'https://other.example',
+    'http://up.example',
+    'https://up.example:8443',
+    'https://up.example/x',
+  ]) {
     assert.deepEqual(configurationOf(`parent: { url: "${url}" }`).parent, { url });
     assert.deepEqual(configurationOf('', defaultFields, { parent: { url } }).parent, { url });
   }

@@ -42,11 +42,17 @@ test('an empty document gives an independent layer on loopback', () => {
   }
 });
 
-test('with a parent, the default is ReadOnly and all repositories', () => {
+test('with a parent, the default is ReadWrite and all repositories', () => {
   const { mode, repositories, parent } = configurationOf('parent: { url: "https://up.example/" }');
   const all = { name: '*', referrers: true, priority: 0, conflict: 'parent-wins' };
-  assert.deepEqual([mode, repositories, parent], ['ReadOnly', [all], { url: 'https://up.example' }]);
+  assert.deepEqual([mode, repositories, parent], ['ReadWrite', [all], { url: 'https://up.example' }]);
   assert.deepEqual(configurationOf('{parent: {url: "http://a"}, repositories: []}').repositories, []);
+});
+
+test("a parent's address may have a path", () => {
+  const url = (text: string) => configurationOf(`parent: { url: "${text}" }`).parent?.url;
+  assert.equal(url('https://a.example/hosted/docker/key/'), 'https://a.example/hosted/docker/key');
+  assert.equal(url('http://a:80/api/v2.0'), 'http://a:80/api/v2.0');
 });
 
 test('modes have older names', () => {
@@ -174,7 +180,23 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['parent: http://a', /^parent "/, /mapping/],
   ['parent: { username: u }', /^parent\.url is missing/, /https:/],
   ['parent: { url: ftp://a }', /^parent\.url/, /https:/],
-  ['parent: { url: http://a/path }', /^parent\.url/, /without a path/],
+  ['parent: { url: "http://a/path?x" }', /^parent\.url/, /without \? and #/],
+  ['parent: { url: "http://a/path#x" }', /^parent\.url/, /without \? and #/],
+  ['parent: { url: http://a//b }', /^parent\.url/, /an optional path/],
+  ['parent: { url: http://a/b/../c }', /^parent\.url/, /an optional path/],
+  ['parent: { url: http://a/v2 }', /^parent\.url .* ends in \/v2/, /leave \/v2 out/],
+  ['parent: { url: http://a/key/v2/ }', /^parent\.url .* ends in \/v2/, /leave \/v2 out/],
+  [
+    'parent: { url: http://a/v2/key }',
+    /^parent\.url .* path below \/v2/,
+    /leave \/v2\/key out, and select key/,
+  ],
+  [
+    'parent: { url: "https://x.eu.data.azurecr.io/y" }',
+    /no registry of Azure/,
+    /write https:\/\/x\.azurecr\.io$/,
+  ],
+  ['parent: { url: "https://x.azurecr.io/y" }', /^parent\.url .* no registry of Azure/, /write https:\/\/x/],
   ['parent: { url: "http://u:p@a" }', /^parent\.url contains credentials/, /passwordFile/],
   ['parent: { url: "http://a:99999" }', /^parent\.url/, /https:/],
   ['parent: { url: http://a, user: u }', /^parent\.user /, /parent\.username/],

@@ -29,7 +29,7 @@ test('a connection string gives a layer that listens on all interfaces and requi
   assert.equal(password, 's3cret==');
   const resolved = resolveDocument({ defaults: fields, readable: all });
   assert.ok('configuration' in resolved);
-  assert.equal(resolved.configuration.mode, 'ReadOnly');
+  assert.equal(resolved.configuration.mode, 'ReadWrite');
   assert.ok(isClosed(env) && !isClosed({}));
 });
 

@@ -58,3 +58,9 @@ test('a child that is not live, or whose window has ended, is not expected to re
   const window = { open: true, until: SEEN + 60_000 };
   assert.deepEqual(states(report({ window }), undefined, late), ['Online', 'Online', undefined]);
 });
+
+test('a time in the future, from before the clock was set back, shows no contact', () => {
+  const now = SEEN - 56 * 365 * 86_400_000;
+  assert.deepEqual(states(report(), SEEN, now), ['Offline', 'Offline', undefined]);
+  assert.deepEqual(states(report(), now - 1_000, now), ['Online', 'Online', undefined]);
+});

@@ -20,6 +20,7 @@ import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { Manifests } from '../../../services/storage/repositories/manifests.ts';
 import { Tags } from '../../../services/storage/repositories/tags.ts';
 import { Outgoing } from '../../../services/storage/sync/outgoing.ts';
+import { Selection } from '../../../services/storage/sync/selection.ts';
 import { quiet } from '../../support/bus.ts';
 import { bytesOf, digestOf, imageOf, jsonOf } from '../rig.ts';
 
@@ -67,8 +68,10 @@ class World implements AsyncDisposable {
       publish,
       space: this.#space,
       audit: new Audit({ data, layer: 'layer', log: quiet, now: () => this.now }),
+      selection: new Selection(),
       log: quiet,
       now: () => this.now,
+      wall: () => this.now,
       running: () => this.now,
     };
     this.ingests = new Ingests(data, { ...common, metadata: stepwise });

@@ -65,6 +65,31 @@ test('after a repair of the parent, which may lack content, the bases are reset,
   assert.equal(await recordMeeting('cd34'), true, 'another repair');
 });
 
+test('a repository that stands for another one of the parent is reset, and no other one', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await put(rig, 'one', { tag: 'v1', arrived: true });
+  const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
+  const record = async (renames: { name: string; from: string }[], more: object = {}) => {
+    await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
+    const query = { parent: 'one.example', forget: true, renames, ...more };
+    const { forgotten } = await rig.syncer.call(recordParent, query);
+    assert.equal(await bases(), forgotten ? 0 : 1);
+    return forgotten;
+  };
+  const own = [{ name: repository, from: 'library/app' }];
+  assert.equal(await record(own), false, 'nothing was agreed on before');
+  assert.equal(await record(own), false);
+  assert.equal(await record([...own, { name: 'other', from: 'x' }]), false, 'of another repository');
+  await rig.restart();
+  assert.equal(await record([{ name: repository, from: 'library/other' }]), true);
+  assert.equal(await record([{ name: '*', from: 'library/*' }]), true);
+  assert.equal(await record([]), true);
+  assert.equal(await record(own, { forget: false }), false);
+  assert.equal(await record(own, { repaired: 'ab12' }), true);
+  assert.equal(await record(own), false, 'the repair is still known');
+  assert.equal(await record([], { repaired: 'ab12' }), true);
+});
+
 /** Restarts storage on a data volume of version 1, without outgoing records other than those that `keep` selects. */
 async function restartAsVersion1(rig: Rig, keep: (key: string) => boolean): Promise<void> {
   await rig.stop();

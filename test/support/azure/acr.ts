@@ -30,6 +30,8 @@ export class Acr implements AsyncDisposable {
   readonly store: AcrStore;
   /** Paths that are answered 429, that many times. `after`: Retry-After, in s. */
   throttled: { path: RegExp; times: number; after: number }[] = [];
+  /** Paths that are answered with a refusal. */
+  failing: RegExp | undefined;
   /** Without `/acr/v1`, like older or other registries. */
   plain = false;
   readonly #cloud: Cloud;
@@ -114,6 +116,9 @@ export class Acr implements AsyncDisposable {
       throttled.times -= 1;
       response.writeHead(429, { 'retry-after': String(throttled.after) });
       return void response.end('{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}');
+    }
+    if (this.failing?.test(path)) {
+      return json(response, 403, { errors: [{ code: 'DENIED', message: 'denied' }] });
     }
     if (path === '/oauth2/exchange') return this.#login.exchange(await formOf(incoming), response);
     if (path === '/oauth2/token') return this.#login.token(incoming, query, response);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { LEASE_MS } from '#proto/status/status.ts';
+import { STUCK_MS } from '../../../services/syncer/leadership/held-entries.ts';
 import { CoordinatorLease } from '../../../services/syncer/leadership/lease.ts';
 import { quiet } from '../../support/bus.ts';
 
@@ -97,6 +98,23 @@ test('a lease expires by the clock while the bus is unavailable', async () => {
   entry.unavailable = false;
   await pass(LEASE_MS / 3);
   assert.deepEqual(changes, [true, false, true]);
+});
+
+test('an entry that its holder no longer renews, and that the bus does not delete, is replaced', async () => {
+  entry.holder = 'two';
+  entry.revision += 1;
+  await pass(0);
+  assert.deepEqual(changes, [true, false]);
+  // While its holder renews it, it stays.
+  for (let i = 0; i < 10; i += 1) {
+    entry.revision += 1;
+    await pass(LEASE_MS / 3);
+  }
+  clocks.wall -= 56 * 365 * 24 * 3_600_000;
+  for (let waited = 0; waited + LEASE_MS / 3 < STUCK_MS; waited += LEASE_MS / 3) await pass(LEASE_MS / 3);
+  assert.deepEqual([entry.holder, lease.holds], ['two', false]);
+  await pass(LEASE_MS / 3);
+  assert.deepEqual([entry.holder, lease.holds, ...changes], ['one', true, true, false, true]);
 });
 
 test('an invalidation during a renewal causes another renewal at once', async () => {

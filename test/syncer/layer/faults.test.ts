@@ -133,6 +133,10 @@ test('a refused catalog does not delay the repositories that are already in the 
     failures.map(({ code, repository }) => [code, repository]),
     [['parent-refused', undefined]],
   );
+  assert.match(
+    failures[0]?.reason ?? '',
+    /403.*; name each repository instead of \* in repositories, or let/,
+  );
   const served = await fetch(`${layer.url}/v2/known/manifests/v2`);
   assert.equal(served.headers.get('docker-content-digest'), digest);
 });

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { manifestCommitted, tagMoved } from '#proto/content/content-events.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
@@ -59,10 +60,16 @@ test('content without a selection stays in this layer with a warning, and is pus
       });
       assert.match(
         again.headers.get('warning') ?? '',
-        /^299 - "stored in this layer only: .* covers spare"$/,
+        /^299 - "stored in this layer only: no selection covers spare: add it to repositories/,
       );
       assert.deepEqual((await layer.sync()).failures, []);
-      assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0, kept: 1 });
+      const kept = { kept: 1, keptIn: ['spare'] };
+      assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0, ...kept });
+      for (const [name, unselected] of Object.entries({ spare: true, 'mine/app': undefined })) {
+        const isOf = ({ repository }: { repository: string }) => repository === name;
+        assert.equal((await layer.event(manifestCommitted, isOf)).unselected, unselected);
+        assert.equal((await layer.event(tagMoved, isOf)).unselected, unselected);
+      }
       assert.deepEqual(await tagsOf(other.url, 'spare'), []);
       assert.deepEqual((await layer.bus().get(linkStatus, LINK_KEY))?.value.unmatched, ['none/*']);
     }

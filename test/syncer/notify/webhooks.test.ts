@@ -241,7 +241,7 @@ test('deliveries use the proxy of the environment, but not for hosts in `no_prox
   await using proxy = await ConnectProxy.start();
   const before = { ...process.env };
   try {
-    for (const exempt of ['', '127.0.0.1']) {
+    for (const exempt of ['', '127.0.0.0/8']) {
       Object.assign(process.env, {
         https_proxy: proxy.url,
         HTTPS_PROXY: proxy.url,

@@ -51,7 +51,7 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
     { ...routine, mustAsk: true },
     never,
   );
-  await (await first)?.finish(true);
+  await (await first)?.finish({ good: true });
   const waiting = new Set<() => void>();
   const record = (call: string) => {
     calls.push(call);

@@ -31,7 +31,7 @@ const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
 });
 const SYNCER = { instance: 'syncer-1', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
 const seen = (more: Partial<LayerView> = {}): LayerView => ({
-  configuration: configurationWith({ parent: { url: 'https://up.example' } }),
+  configuration: configurationWith({ parent: { url: 'https://up.example' }, mode: 'ReadOnly' }),
   link: link(),
   syncers: [SYNCER],
   storage,
@@ -238,4 +238,19 @@ test('a refused history and unreadable states are reported as problems', () => {
       ['StateUnreadable', "the state layers.line can't be read: /seen: Expected integer"],
     ],
   );
+});
+
+test('what clients pushed into repositories that no selection covers is reported with their names', () => {
+  const outgoing = { ...storage.outgoing, kept: 3, keptIn: ['spare'] };
+  const of = (mode: 'ReadWrite' | 'ReadOnly') => {
+    const configuration = configurationWith({ mode, parent: { url: 'https://up.example' } });
+    return reported({ seen: seen({ configuration, storage: { ...storage, outgoing } }) });
+  };
+  const { storage: content, connectionState } = of('ReadWrite') as {
+    storage: { unselected: unknown };
+    connectionState: string;
+  };
+  assert.deepEqual(content.unselected, { manifests: 3, repositories: ['spare'] });
+  assert.equal(connectionState, 'Online');
+  assert.equal((of('ReadOnly').storage as typeof content).unselected, undefined);
 });

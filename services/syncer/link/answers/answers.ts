@@ -1,12 +1,13 @@
 import { backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { answerHint } from '#proto/process/clock-hint.ts';
 
 /**
  * How answers of the parent are read. `bodies.ts` bounds a body in size and time. This file maps a status to a Fault,
  * and a Fault to the wait before a retry; `retry.ts` retries small requests by that rule. `blob-answer.ts` checks
- * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list, and
- * `extents.ts` holds sets of byte ranges.
+ * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list,
+ * `parent-path.ts` what an address in an answer means, and `extents.ts` holds sets of byte ranges.
  *
  * An `Answer` arrives from `ParentLink` with its status and an unread body. Its reader streams the body (`guarded`),
  * reads all of it up to a limit (`readAll`), or reads the beginning of an error body (`readErrorBody`) and throws
@@ -45,8 +46,10 @@ export function refusal(
   now = Date.now(),
 ): Fault {
   const { code, summary } = explanationIn(body);
-  const text = `${what}: the parent answered ${status}${summary ? `: ${summary}` : ''}`;
-  const wait = retryAfter(headers['retry-after'], now);
+  const date = [headers.date ?? []].flat()[0];
+  const clock = status === 401 || status === 403 ? answerHint(date, now) : undefined;
+  const text = `${what}: the parent answered ${status}${summary ? `: ${summary}` : ''}${clock ? `; ${clock}` : ''}`;
+  const wait = retryAfter(headers['retry-after'], sentAt(date, now));
   const detail = {
     status,
     ...(code && { reason: code }),
@@ -61,6 +64,12 @@ export function refusal(
   if ((status >= 500 && status !== 501) || status === 408)
     return new Fault('parent-unreachable', text, { detail });
   return new Fault('parent-refused', text, { detail });
+}
+
+/** When an answer was sent, by the clock of its server: a date in it is relative to that. */
+export function sentAt(date: string | string[] | undefined, now: number): number {
+  const sent = Date.parse([date ?? []].flat()[0] ?? '');
+  return Number.isNaN(sent) ? now : sent;
 }
 
 /** Whether a retry of the same request may succeed: the cause passes by itself. */

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { Fault } from '#proto/contract/fault.ts';
+import { certificateHint } from '#proto/process/clock-hint.ts';
 
 export type Body = AsyncIterable<Buffer> & { destroy(): void };
 /**
@@ -38,12 +39,16 @@ export function unreachable(cause: unknown, signal: AbortSignal, what: string): 
   if (signal.aborted && signal.reason?.name !== 'TimeoutError') return signal.reason;
   if (cause instanceof Fault) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
-  const remedy = CERTIFICATE_REFUSED.test(code ?? '')
-    ? ': it refused the TLS connection; if it demands a client certificate, set parent.certificateFile and parent.keyFile to one that it trusts'
-    : /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code ?? '')
-      ? ': its certificate is not trusted; if a private CA signed it, set parent.caFile to that CA'
-      : '';
-  return new Fault('parent-unreachable', `${what}: ${code ?? message}${remedy}`, { cause });
+  const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code ?? '')
+    ? 'its certificate is not trusted; if a private CA signed it, set parent.caFile to that CA'
+    : undefined;
+  const refused = CERTIFICATE_REFUSED.test(code ?? '')
+    ? 'it refused the TLS connection; if it demands a client certificate, set parent.certificateFile and parent.keyFile to one that it trusts'
+    : undefined;
+  const remedy = refused ?? certificateHint(code) ?? untrusted;
+  return new Fault('parent-unreachable', `${what}: ${code ?? message}${remedy ? `: ${remedy}` : ''}`, {
+    cause,
+  });
 }
 
 /** The body, with its errors as Faults `parent-unreachable`. A body that only trickles fails as stalled. */

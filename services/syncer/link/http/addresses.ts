@@ -29,11 +29,10 @@ export function isInNetworkOf(text: string, others: readonly string[]): boolean 
 export function isIn(text: string, network: string): boolean {
   const [prefix = '', bits] = network.split('/');
   const base = ipaddr.process(prefix);
-  return isWithin(
-    ipaddr.process(text),
-    base,
-    bits === undefined ? base.toByteArray().length * 8 : Number(bits),
-  );
+  const size = base.toByteArray().length * 8;
+  // The length of an IPv4 network that is written as an IPv6 one counts the 96 bits before it.
+  const before = prefix.includes(':') && base.kind() === 'ipv4' ? 96 : 0;
+  return isWithin(ipaddr.process(text), base, bits === undefined ? size : Math.max(0, Number(bits) - before));
 }
 
 export const isAddress = (text: string): boolean => ipaddr.isValid(text);

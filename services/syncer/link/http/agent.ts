@@ -1,8 +1,10 @@
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
-import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
 import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
 import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
+import { noProxyList } from '../../../process/proxy-environment.ts';
+import { type ProxyBypass, proxyBypass } from './no-proxy.ts';
 
 /** Max time to connect, with TLS and to all addresses of a name, and for a proxy's answer to CONNECT, in ms. */
 const CONNECT_MS = 30_000;
@@ -30,7 +32,7 @@ export function makeAgent(
   ca: string | undefined,
   lookup?: LookupFunction,
   certificate?: CertificateAndKey,
-): EnvHttpProxyAgent {
+): LinkAgent {
   const trusted = [...getCACertificates('default'), ...(ca ? [ca] : [])];
   const contextOf = (own?: CertificateAndKey) =>
     (ca || own) && { secureContext: createSecureContext({ ca: trusted, ...own }) };
@@ -49,11 +51,41 @@ export function makeAgent(
     bodyTimeout: stallMs,
     keepAliveTimeout: 30_000,
   };
-  return new EnvHttpProxyAgent({
+  const proxied = new EnvHttpProxyAgent({
     ...options,
+    // `LinkAgent` decides: undici's list has no networks.
+    noProxy: '',
     requestTls: target,
     proxyTls: { ...connect, ...contextOf() },
     // Bounds the wait for a proxy that accepts the connection but does not answer CONNECT.
     clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
   } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);
+  return new LinkAgent(proxied, new Agent(options), proxyBypass(noProxyList()));
+}
+
+/** Connections with and without a proxy. */
+export class LinkAgent {
+  readonly #proxied: Dispatcher;
+  readonly #direct: Dispatcher;
+  readonly #bypass: ProxyBypass;
+
+  constructor(proxied: Dispatcher, direct: Dispatcher, bypass: ProxyBypass) {
+    this.#proxied = proxied;
+    this.#direct = direct;
+    this.#bypass = bypass;
+  }
+
+  request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    const direct = this.#bypass(new URL(options.origin as string | URL));
+    return (direct ? this.#direct : this.#proxied).request(options);
+  }
+
+  /** Ends when all requests have ended. */
+  async close(): Promise<void> {
+    await Promise.all([this.#proxied.close(), this.#direct.close()]);
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([this.#proxied.destroy(), this.#direct.destroy()]);
+  }
 }

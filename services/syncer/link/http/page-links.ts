@@ -1,5 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { nextIn } from '../answers/link-header.ts';
+import { namedPath, urlAt } from '../answers/parent-path.ts';
 
 /** Addresses of the pages of a list. Pure. */
 
@@ -9,22 +10,26 @@ import { nextIn } from '../answers/link-header.ts';
  * for a complete one.
  * @param header the header Link of the page at `path`
  * @param first path of the first page
+ * @param base address of the parent
  * @throws Fault `parent-invalid`
  */
 export function nextPage(
   header: string | string[] | undefined,
   path: string,
   first: string,
+  base: URL,
 ): string | undefined {
   const target = nextIn([header ?? []].flat().join(', '));
   if (target === undefined) return undefined;
-  const current = new URL(path, 'http://parent');
+  const current = urlAt(base, path);
   if (!URL.canParse(target, current.href)) {
     throw new Fault('parent-invalid', 'the parent sent an invalid address for the next page of a list');
   }
-  const { pathname, search } = new URL(target, current);
-  const list = new URL(first, current).pathname;
-  return `${lastSegment(pathname) === lastSegment(list) ? list : pathname}${search}`;
+  const next = new URL(target, current);
+  const { pathname: list } = new URL(first, base);
+  return lastSegment(next.pathname) === lastSegment(list)
+    ? `${list}${next.search}`
+    : namedPath(base, next, current);
 }
 
 /** The path of a first page that leaves the size of a page to the parent; undefined if the path names none. */

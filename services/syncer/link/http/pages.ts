@@ -109,7 +109,7 @@ export class PageReader {
   async #ask(path: string): Promise<Page> {
     return withRetries(this.#signal, async () => {
       const { page, links } = await ask(this.#link, path, this.#scope, this.#signal);
-      return { page, next: nextPage(links, path, this.first) };
+      return { page, next: nextPage(links, path, this.first, this.#link.base) };
     });
   }
 }

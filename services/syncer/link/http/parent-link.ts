@@ -4,8 +4,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import { type Answer, readAll } from '../answers/bodies.ts';
+import { namedPath, urlAt } from '../answers/parent-path.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import { basicOf, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
 import { TokenService } from '../login/token-service.ts';
@@ -41,6 +42,8 @@ export type RequestOptions = {
   bandwidthTaken?: boolean;
   /** Called right before the request is sent, each time. If it throws, the request is not sent. */
   before?: () => void;
+  /** Sends the login by Basic, if there is one, without regard to the parent's challenges. */
+  basic?: boolean;
   /** How a redirect is handled; default `refuse`. */
   redirects?: Redirects;
 };
@@ -84,6 +87,7 @@ export class ParentLink implements AsyncDisposable {
   /** Whether the parent is an Azure Container Registry. */
   readonly azure: boolean;
   readonly #stallMs: number;
+  readonly #login: ParentLogin | undefined;
   readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
   readonly #sender: RequestSender;
@@ -97,6 +101,7 @@ export class ParentLink implements AsyncDisposable {
   constructor(options: LinkOptions) {
     const { url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED } = options;
     this.base = new URL(url);
+    this.#login = login;
     this.bandwidth = bandwidth;
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
@@ -135,15 +140,20 @@ export class ParentLink implements AsyncDisposable {
 
   /**
    * Sends a request to the parent.
+   * @param path of the API, below the path of the parent's address; or one that the parent named, or its URL
    * @returns the final answer, of any status, after challenges and redirects
    * @throws Fault `parent-unreachable`; `parent-invalid` for a redirect or an address that is not allowed; from the
    * token service also `parent-refused` and `busy`
    */
   async request(path: string, ask: RequestOptions): Promise<Answer> {
+    if (ask.basic) {
+      const basic = this.#login && basicOf(this.#login);
+      return (await this.#follow(urlAt(this.base, path), ask, basic)).answer;
+    }
     // Several requests may share one token request: a request that is aborted stops waiting and does not abort it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
-      const { answer, isParent } = await this.#follow(new URL(path, this.base), ask, authorization);
+      const { answer, isParent } = await this.#follow(urlAt(this.base, path), ask, authorization);
       const { statusCode: status, headers } = answer;
       // Only the parent itself may name the realm of its tokens: the realm receives the password.
       if (!isParent || round === 2 || !REFUSED.includes(status)) return answer;
@@ -188,7 +198,7 @@ export class ParentLink implements AsyncDisposable {
       await answer.body.dump();
       if (redirects === 'refuse') throw notFollowed(`${method} ${first.pathname}`, next);
       previous = url;
-      url = next;
+      url = next.origin === this.base.origin ? urlAt(this.base, namedPath(this.base, next, url)) : next;
     }
     throw new Fault(
       'parent-invalid',

@@ -1,9 +1,10 @@
-import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Backoff } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { unreachable } from '../answers/bodies.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
+import type { LinkAgent } from './agent.ts';
 import { FirstByteLimits } from './first-byte-limits.ts';
 import { HostHolds } from './host-holds.ts';
 import { type RequestBody, SendWatch } from './sending.ts';
@@ -18,7 +19,7 @@ export type SenderOptions = {
   hold?: Backoff | undefined;
 };
 
-export type Agents = { parent: EnvHttpProxyAgent; others: EnvHttpProxyAgent };
+export type Agents = { parent: LinkAgent; others: LinkAgent };
 
 /** One request to one host, see `RequestOptions` in `parent-link.ts`. */
 export type SentRequest = {

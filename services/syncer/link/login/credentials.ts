@@ -1,4 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
+import { urlAt } from '../answers/parent-path.ts';
 import { type ParentChallenge, readChallenges } from './parent-challenge.ts';
 import { realmOf } from './token-realm.ts';
 
@@ -149,17 +150,21 @@ export class ParentCredentials {
   /**
    * Behind the proxy of a layer without a registry, the parent names its realm by an address of the layer above, which
    * may be unreachable from here. Every proxy forwards paths below `/v2/`, so such a realm is then asked through the
-   * parent's own address.
+   * parent's own address. The same holds for a realm without the path of the parent's address: a proxy may remove it.
    */
   async #fetch(url: URL): Promise<Granted> {
     try {
       return await this.#ask(url, this.#login);
     } catch (error) {
-      const isOtherHost = url.origin !== this.#base.origin && url.pathname.startsWith('/v2/');
-      if (!isOtherHost || !Fault.is(error, 'parent-unreachable', 'parent-invalid')) throw error;
-      const { pathname, search } = url;
-      const answer = await this.#ask(new URL(`${pathname}${search}`, this.#base), this.#login);
-      if (this.#realm) this.#realm.url = new URL(this.#realm.url.pathname, this.#base);
+      const own = urlAt(this.#base, `${url.pathname}${url.search}`);
+      const isElsewhere = own.href !== url.href && url.pathname.startsWith('/v2/');
+      const isOtherHost = url.origin !== this.#base.origin;
+      const codes = ['parent-unreachable', 'parent-invalid', ...(isOtherHost ? [] : ['parent-refused'])];
+      if (!isElsewhere || !Fault.is(error) || !codes.includes(error.code)) throw error;
+      const answer = await this.#ask(own, this.#login).catch((second) => {
+        throw isOtherHost ? second : error;
+      });
+      if (this.#realm) this.#realm.url = urlAt(this.#base, this.#realm.url.pathname);
       return answer;
     }
   }

@@ -1,6 +1,7 @@
 import type { TokenCredential, TokenCredentialOptions } from '@azure/identity';
 import { Fault } from '#proto/contract/fault.ts';
 import { type AzureLogin, credentialOf } from '#proto/document/azure.ts';
+import { certificateHint } from '#proto/process/clock-hint.ts';
 
 /** This layer's identity in Microsoft Entra. `token` throws Fault `parent-refused`, `parent-unreachable`, `busy`. */
 export type AzureIdentity = { token(): Promise<{ token: string; tenant?: string }> };
@@ -110,7 +111,10 @@ export function faultOf(error: unknown, secret?: string, failure?: unknown): Fau
   const all = `${code} ${text} ${transport.code} ${transport.text}`;
   const passes = (status !== undefined && TRANSIENT.includes(status)) || NETWORK.test(all);
   const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(all);
-  const remedy = untrusted ? ': if a private CA signed its certificate, set parent.caFile to that CA' : '';
+  const [clockCode] = /CERT_(NOT_YET_VALID|HAS_EXPIRED)/.exec(all) ?? [];
+  const ca = untrusted ? 'if a private CA signed its certificate, set parent.caFile to that CA' : undefined;
+  const hint = certificateHint(clockCode) ?? ca;
+  const remedy = hint ? `: ${hint}` : '';
   return new Fault(
     status === 429 ? 'busy' : passes ? 'parent-unreachable' : 'parent-refused',
     `Microsoft Entra issued no token for the identity of parent.azure: ${plain || 'no reason given'}${cause}${remedy}`,

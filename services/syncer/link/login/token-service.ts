@@ -57,7 +57,7 @@ export class TokenService {
     const what = `POST ${url.origin}${url.pathname}`;
     const answer = await this.#http.send(url, { form });
     if (!isSuccess(answer.statusCode))
-      throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
+      throw ofLogin(refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what));
     return jsonFields(await this.#http.read(answer, MAX_SMALL_ANSWER_BYTES, what), what);
   }
 
@@ -81,6 +81,10 @@ export class TokenService {
     const { statusCode, headers } = answer;
     const fault = refusal(statusCode, headers, await readErrorBody(answer), what);
     // A missing token service says nothing about the resource requested of the parent: the status is left out.
-    return AMBIGUOUS.includes(statusCode) ? new Fault(fault.code, fault.message) : fault;
+    return AMBIGUOUS.includes(statusCode) ? new Fault(fault.code, fault.message) : ofLogin(fault);
   }
 }
+
+/** A refusal of the token service concerns the login, and not the resource requested of the parent. */
+const ofLogin = ({ code, message, detail }: Fault): Fault =>
+  new Fault(code, message, { detail: { ...detail, login: true } });

@@ -1,5 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, isDigest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
+import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
@@ -14,8 +15,8 @@ const MAX_TIME = 64;
 
 export type AcrTag = { tag: Tag; digest: Digest; updated: string };
 export type AcrManifest = { digest: Digest; created: string; updated: string; tagged: boolean };
-/** `missing`: the repository does not exist; `forbidden`: this layer may not read its metadata. */
-export type RepositoryState = Mark | 'missing' | 'forbidden';
+/** `missing`: the repository does not exist; `unreadable`: this layer can't read its metadata. */
+export type RepositoryState = Mark | 'missing' | 'unreadable';
 
 /** Lists tags and manifests with their times. */
 export interface AcrLister {
@@ -26,9 +27,11 @@ export interface AcrLister {
 /** Metadata that Azure Container Registry has on its repositories, in addition to content (`/acr/v1`, 2021-07-01). */
 export class AcrMetadata implements AcrLister {
   readonly #link: ParentLink;
+  readonly #names: RepositoryNames;
 
-  constructor(link: ParentLink) {
+  constructor(link: ParentLink, names = SAME_NAMES) {
     this.#link = link;
+    this.#names = names;
   }
 
   /** The scope for requests on each of these repositories. Repositories share one in batches, and so share a token. */
@@ -37,7 +40,7 @@ export class AcrMetadata implements AcrLister {
     const scopes = new Map<Repository, string>();
     for (let at = 0; at < sorted.length; at += MAX_BATCH) {
       const batch = sorted.slice(at, at + MAX_BATCH);
-      const scope = batch.map(metadataOf).join(' ');
+      const scope = batch.map((name) => metadataOf(this.#names.above(name))).join(' ');
       for (const name of batch) scopes.set(name, scope);
     }
     return scopes;
@@ -53,11 +56,11 @@ export class AcrMetadata implements AcrLister {
     scope: string,
     signal: AbortSignal,
   ): Promise<RepositoryState | undefined> {
-    const path = `/acr/v1/${repository}`;
+    const path = `/acr/v1/${this.#names.above(repository)}`;
     try {
       for await (const page of parentPages(this.#link, path, scope, signal)) return markIn(page, path);
     } catch (error) {
-      if (isStatus(error, 401, 403)) return 'forbidden';
+      if (isStatus(error, 401, 403)) return 'unreadable';
       if (!isStatus(error, 404)) throw error;
       return error instanceof Fault && error.detail?.reason === 'NAME_UNKNOWN' ? 'missing' : undefined;
     }
@@ -94,8 +97,9 @@ export class AcrMetadata implements AcrLister {
     signal: AbortSignal,
   ): AsyncGenerator<Record<string, unknown>> {
     const query = `n=${PAGE_SIZE}${recent ? '&orderby=timedesc' : ''}`;
-    const path = `/acr/v1/${repository}/_${kind}?${query}`;
-    for await (const page of parentPages(this.#link, path, metadataOf(repository), signal)) {
+    const name = this.#names.above(repository);
+    const path = `/acr/v1/${name}/_${kind}?${query}`;
+    for await (const page of parentPages(this.#link, path, metadataOf(name), signal)) {
       const list = (page as Record<string, unknown> | null)?.[kind];
       // A missing list must not pass for an empty one: that would delete content of this layer.
       if (!Array.isArray(list) && list !== null) {

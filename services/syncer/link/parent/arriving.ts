@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
-import { ARRIVING_PATH, Arriving } from '#proto/content/arriving.ts';
+import { ARRIVING_PATH, Arriving, type ArrivingBlob } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Body, firstValue, MAX_PAGE_BYTES } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
@@ -28,12 +29,14 @@ const NOTHING: Body = { destroy() {}, async *[Symbol.asyncIterator]() {} };
 export class ParentArriving {
   readonly #link: ParentLink;
   readonly #idleMs: number;
+  readonly #names: RepositoryNames;
   readonly #api = new TerraceApi(RECHECK_MS);
 
   /** @param idleMs an attempt ends if no byte arrives for this time */
-  constructor(link: ParentLink, idleMs = MAX_IDLE_MS) {
+  constructor(link: ParentLink, idleMs = MAX_IDLE_MS, names = SAME_NAMES) {
     this.#link = link;
     this.#idleMs = idleMs;
+    this.#names = names;
   }
 
   /**
@@ -55,7 +58,7 @@ export class ParentArriving {
     if (status === 200) {
       const bytes = await this.#link.read(answer, MAX_PAGE_BYTES, ARRIVING_PATH);
       const arriving = readAs(Arriving, bytes);
-      if (arriving) return arriving;
+      if (arriving) return { ...arriving, blobs: arriving.blobs.flatMap((blob) => this.#here(blob)) };
     } else {
       throwIfTransient(await refusalIn(answer, `GET ${ARRIVING_PATH}`));
     }
@@ -63,9 +66,15 @@ export class ParentArriving {
     return undefined;
   }
 
+  /** The blob by the name of its repository here; nothing if the repository has none. */
+  #here(blob: ArrivingBlob): ArrivingBlob[] {
+    const repository = this.#names.here(blob.repository);
+    return repository === undefined ? [] : [{ ...blob, repository }];
+  }
+
   /** A source for one attempt at one blob. */
   source(): ArrivingSource {
-    return new ArrivingSource(this.#link, this.#idleMs);
+    return new ArrivingSource(this.#link, this.#idleMs, this.#names);
   }
 }
 
@@ -75,12 +84,14 @@ export class ArrivingSource {
   readonly isPartial = true;
   readonly #link: ParentLink;
   readonly #idleMs: number;
+  readonly #names: RepositoryNames;
   /** When bytes last arrived. */
   #bytesAt = performance.now();
 
-  constructor(link: ParentLink, idleMs: number) {
+  constructor(link: ParentLink, idleMs: number, names: RepositoryNames) {
     this.#link = link;
     this.#idleMs = idleMs;
+    this.#names = names;
   }
 
   /** @throws Fault `blob-unknown` if the parent no longer receives it; `unavailable` if no byte arrives in time; … */
@@ -92,10 +103,11 @@ export class ArrivingSource {
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
     const begun = performance.now();
+    const name = this.#names.above(repository);
     const answer = await this.#link.request(
-      `${ARRIVING_PATH}/${digest}?${new URLSearchParams({ repository, wait: String(WAIT_S) })}`,
+      `${ARRIVING_PATH}/${digest}?${new URLSearchParams({ repository: name, wait: String(WAIT_S) })}`,
       {
-        scope: pullScope(repository),
+        scope: pullScope(name),
         headers: { range: `bytes=${extent.start}-${extent.end - 1}` },
         waitMs: WAIT_S * 1_000,
         bandwidthTaken: true,

@@ -1,6 +1,7 @@
 import type { Log } from '#proto/contract/log.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
+import { type Rename, RepositoryNames } from '#proto/oci/repository-names.ts';
 import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
 import { EntraClient } from '../http/entra-client.ts';
@@ -14,6 +15,7 @@ import { ParentFeed } from './parent-feed.ts';
 import { ParentRegistry } from './parent-registry.ts';
 import { ParentReports } from './parent-reports.ts';
 import { PushClient } from './push-client.ts';
+import { RenamedParentRegistry, RenamedPushClient } from './renamed-clients.ts';
 
 /** The clients of one parent and one login, over one link. */
 export type ParentClients = {
@@ -41,6 +43,8 @@ export type ClientOptions = NonNullable<Configuration['parent']> & {
   ca: string | undefined;
   /** Client certificate. */
   certificate: CertificateAndKey | undefined;
+  /** Repositories of the parent that have another name here. */
+  renames: readonly Rename[];
 };
 
 /** Links that are remembered after new options replaced them. */
@@ -62,8 +66,11 @@ export class ClientCache implements AsyncDisposable {
   }
 
   get(options: ClientOptions): ParentClients {
-    const { url, username, azure, allowedHosts, name, login, secret, ca, certificate } = options;
-    const fingerprint = JSON.stringify([url, login, ca, certificate, name, azure, secret, allowedHosts]);
+    const { url, username, azure, allowedHosts, name, login, secret, ca, certificate, renames } = options;
+    const fingerprint = JSON.stringify([
+      [url, login, ca, certificate, name, azure, secret, allowedHosts],
+      renames,
+    ]);
     if (this.#current?.fingerprint !== fingerprint) {
       const identity = azure && identityOf({ azure, secret, http: new EntraClient(ca) });
       const acr = isAzure(options) ? { identity } : undefined;
@@ -80,15 +87,16 @@ export class ClientCache implements AsyncDisposable {
       });
       if (this.#current) this.#old = [this.#current.link, ...this.#old].slice(0, MAX_OLD_LINKS);
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
+      const names = new RepositoryNames(renames);
       const activation = new ParentActivation(link, acr ? undefined : username);
       const clients = {
-        parent: new ParentRegistry(link),
-        pushClient: new PushClient(link),
-        feed: new ParentFeed(link, child, activation),
+        parent: renames.length > 0 ? new RenamedParentRegistry(link, names) : new ParentRegistry(link),
+        pushClient: renames.length > 0 ? new RenamedPushClient(link, names) : new PushClient(link),
+        feed: new ParentFeed(link, child, activation, names),
         reports: new ParentReports(link, child, activation),
         activation,
-        arriving: new ParentArriving(link),
-        acr: acr && new AcrMetadata(link),
+        arriving: new ParentArriving(link, undefined, names),
+        acr: acr && new AcrMetadata(link, names),
       };
       this.#current = { fingerprint, link, clients };
     }

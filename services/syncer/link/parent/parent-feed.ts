@@ -1,6 +1,7 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
+import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
+import { CHANGES_PATH, Changes, type ContentChange } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -26,6 +27,7 @@ export interface ChangeSource {
 export class ParentFeed implements ChangeSource {
   readonly #link: ParentLink;
   readonly #child: string;
+  readonly #names: RepositoryNames;
   readonly #activation: ActivationCache;
   readonly #api: TerraceApi;
   /** The parent has answered with changes: it is a Terrace. */
@@ -34,8 +36,9 @@ export class ParentFeed implements ChangeSource {
   repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: ParentLink, child: string, activation: ActivationCache) {
+  constructor(link: ParentLink, child: string, activation: ActivationCache, names = SAME_NAMES) {
     this.#link = link;
+    this.#names = names;
     this.#child = child;
     this.#activation = activation;
     this.#api = new TerraceApi(RECHECK_MS, !link.azure);
@@ -81,7 +84,7 @@ export class ParentFeed implements ChangeSource {
         this.hasAnswered = true;
         this.repaired = changes.repaired ?? '';
         if (changes.known) this.#activation.confirmed();
-        return changes;
+        return { ...changes, changes: changes.changes.flatMap((one) => this.#here(one)) };
       }
     } else {
       const body = await readErrorBody(answer);
@@ -94,5 +97,11 @@ export class ParentFeed implements ChangeSource {
     }
     this.#api.suspend();
     return undefined;
+  }
+
+  /** The change by the name of the repository here; nothing if the repository has none. */
+  #here(change: ContentChange): ContentChange[] {
+    const repository = this.#names.here(change.repository);
+    return repository === undefined ? [] : [{ ...change, repository }];
   }
 }

@@ -11,6 +11,7 @@ import { parentNames } from '../http/name-list.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobReader } from './blob-reader.ts';
+import { projectRepositories } from './project-repositories.ts';
 import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
 
 /**
@@ -20,9 +21,10 @@ import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
  *
  * This file reads any registry that speaks the OCI distribution-spec, and `blob-reader.ts` its blobs. `push-client.ts`
  * changes it, with upload sessions as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure
- * Container Registry has. The other clients speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` activates this
- * layer, `parent-feed.ts` follows the parent's changes, `arriving.ts` reads content that the parent is still receiving,
- * `parent-reports.ts` sends the status of this layer.
+ * Container Registry has, `project-repositories.ts` the lists of registries with projects. The other clients speak APIs
+ * of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows the parent's changes,
+ * `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the status of this layer.
+ * `renamed-clients.ts` translates names where repositories have other names in this layer.
  */
 
 export type { BlobAnswer };
@@ -41,6 +43,11 @@ export interface ParentProbe {
 /** Lists repositories. */
 export interface RepositoryLister {
   repositories: ParentRegistry['repositories'];
+}
+
+/** Lists the repositories of a project, where the parent has projects. */
+export interface ProjectLister {
+  projectRepositories: ParentRegistry['projectRepositories'];
 }
 
 /** Lists the tags of a repository. */
@@ -75,6 +82,7 @@ export interface BlobSizes {
 export interface ParentReader
   extends ParentProbe,
     RepositoryLister,
+    ProjectLister,
     TagLister,
     ManifestReader,
     ReferrerLister,
@@ -129,12 +137,19 @@ export class ParentRegistry implements ParentReader, BlobSource {
     for await (const name of parentNames(this.#link, list, signal)) if (isRepository(name)) yield name;
   }
 
+  /** See `projectRepositories` in `project-repositories.ts`. */
+  async projectRepositories(project: string, signal: AbortSignal): Promise<string[] | undefined> {
+    return projectRepositories(this.#link, project, signal);
+  }
+
   /** @returns undefined if the parent has no such repository */
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
       const path = `/v2/${repository}/tags/list?n=1000`;
-      const list = { path, field: 'tags', scope: pullScope(repository) } as const;
+      // At an Azure registry, a list of tags is metadata.
+      const scope = this.#link.azure ? `repository:${repository}:pull,metadata_read` : pullScope(repository);
+      const list = { path, field: 'tags', scope } as const;
       for await (const tag of parentNames(this.#link, list, signal)) if (isTag(tag)) tags.push(tag);
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
@@ -212,7 +227,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
     if (answer.statusCode === 404) {
       const leftOut = leftOutIn(await readErrorBody(answer));
       const why = `the parent has no manifest ${reference} in ${repository}`;
-      throw new Fault('manifest-unknown', why, leftOut ? { detail: { leftOut } } : {});
+      throw new Fault('manifest-unknown', why, leftOut ? { detail: leftOut } : {});
     }
     if (answer.statusCode !== 200) throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
@@ -269,12 +284,13 @@ const NO_HEAD = [400, 403, 405, 406, 415, 500, 501];
 export const refusedAnswer = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
   refusal(statusCode, headers, body, what);
 
-/** The platform of a child manifest that the parent left out of a sparse index, if its error body says so. */
-function leftOutIn(body: string): string | undefined {
+/** What the error body of a Terrace says about a child manifest that is left out of a sparse index there. */
+function leftOutIn(body: string): { leftOut: string; unavailable?: true } | undefined {
   try {
-    const { errors } = JSON.parse(body) as { errors?: { detail?: { leftOut?: unknown } }[] };
-    const leftOut = errors?.[0]?.detail?.leftOut;
-    return typeof leftOut === 'string' ? leftOut : undefined;
+    const { errors } = JSON.parse(body) as { errors?: { detail?: Record<string, unknown> }[] };
+    const { leftOut, unavailable } = errors?.[0]?.detail ?? {};
+    if (typeof leftOut !== 'string') return undefined;
+    return { leftOut, ...(unavailable === true && { unavailable }) };
   } catch {
     return undefined;
   }

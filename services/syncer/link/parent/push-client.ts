@@ -2,6 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
+import { urlAt } from '../answers/parent-path.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
@@ -62,7 +63,7 @@ export class PushClient {
       if (answer.statusCode === 404) return false;
       // A redirect of a blob means that the registry has it. One to the same path, such as to TLS, does not.
       const redirect = target(answer);
-      if (redirect && !isManifest && redirect.pathname !== path) return true;
+      if (redirect && !isManifest && redirect.pathname !== answer.from.pathname) return true;
       if (redirect) throw notFollowed(`HEAD ${path}`, redirect);
       throw refusedAnswer(answer, '', `HEAD ${path}`);
     });
@@ -168,7 +169,7 @@ export class PushClient {
     body: RequestBody,
     signal: AbortSignal,
   ): Promise<void> {
-    const url = new URL(location, this.#link.base);
+    const url = urlAt(this.#link.base, location);
     url.searchParams.set('digest', digest);
     const headers = {
       'content-type': 'application/octet-stream',

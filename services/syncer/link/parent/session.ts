@@ -1,15 +1,15 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Answer, firstValue } from '../answers/bodies.ts';
+import { isApiPath, namedPath } from '../answers/parent-path.ts';
 
 /** An upload at the parent: the location for its next bytes, and the number of bytes that the parent has. */
 export type UploadSession = { location: string; offset: number };
 
 /**
- * The location at which an upload continues, by the header Location of an answer. A path below `/v2/` is always
- * requested of the parent, and the host ignored: behind a proxy, the parent may not know the name by which it is
- * reached.
+ * The location at which an upload continues, by the header Location of an answer. A path of the API is always requested
+ * of the parent, and the host ignored: behind a proxy, the parent may not know the name by which it is reached.
  * @param before the location in use, for an answer that names none
- * @returns a path at the parent, or the URL of another host
+ * @returns a complete path at the parent, or a URL
  * @throws Fault `parent-invalid`
  */
 export function locationOf(answer: Answer, base: URL, before?: string): string {
@@ -21,8 +21,8 @@ export function locationOf(answer: Answer, base: URL, before?: string): string {
   if (!url || !/^https?:$/.test(url.protocol)) {
     throw new Fault('parent-invalid', 'the parent sent no valid location for the upload');
   }
-  const path = `${url.pathname}${url.search}`;
-  return url.pathname.startsWith('/v2/') || url.origin === base.origin ? path : url.href;
+  const isParent = url.origin === base.origin || isApiPath(base, url.pathname);
+  return isParent ? namedPath(base, url, answer.from) : url.href;
 }
 
 /**

@@ -5,6 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
+import { renamesOf } from '#proto/oci/repository-names.ts';
 import {
   type CertificateAndKey,
   checkPair,
@@ -67,7 +68,7 @@ export class SyncerSettings implements AsyncDisposable {
    * @throws Fault `config-invalid`
    */
   async clients(): Promise<ParentClients> {
-    const { parent, name } = this.get();
+    const { parent, name, repositories } = this.get();
     const { username, passwordFile, caFile, certificateFile, keyFile, azure } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const secretFile = azure?.clientSecretFile;
@@ -80,7 +81,15 @@ export class SyncerSettings implements AsyncDisposable {
       certificateFile === undefined || keyFile === undefined
         ? undefined
         : await clientCertificate({ certificateFile, keyFile });
-    return this.#clients.get({ ...parent, name, login, secret, ca, certificate });
+    return this.#clients.get({
+      ...parent,
+      name,
+      login,
+      secret,
+      ca,
+      certificate,
+      renames: renamesOf(repositories),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,7 +8,14 @@ export type RepositoryChanges = {
   around: Set<Digest>;
 };
 
-export type ParentChanges = ReadonlyMap<Repository, RepositoryChanges>;
+/** Undefined for a repository: its changes could not be read, or do not suffice; all of it is compared. */
+export type ParentChanges = ReadonlyMap<Repository, RepositoryChanges | undefined>;
+
+/**
+ * How a pass ended. `good`: everything was carried out. `failed`: everything was carried out in other repositories than
+ * these; absent if it was not.
+ */
+export type PassOutcome = { good: boolean; failed?: ReadonlySet<Repository> };
 
 /** What the parent reported since the last pass, as one pass takes it. */
 export type ReportedChanges = {
@@ -16,6 +23,6 @@ export type ReportedChanges = {
   parentChanges: ParentChanges | undefined;
   /** The parent answered right before the pass began, so that no ping is needed. */
   answered?: boolean;
-  /** To be called at the end of the pass. `good`: everything was carried out; the cursor, or the marks, are stored. */
-  finish(good: boolean): Promise<void>;
+  /** To be called at the end of the pass. The cursor, or the marks, are stored up to what was carried out. */
+  finish(outcome: PassOutcome): Promise<void>;
 };

@@ -4,6 +4,7 @@ import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import { FailedParts } from './leave-out.ts';
 import { LeftOutContent } from './left-out.ts';
 import { Oversized } from './oversized.ts';
+import { RefusedRepositories } from './refused-repositories.ts';
 
 const MAX_LEFT_OUT_BY_PARENT = 100_000;
 const RECHECK_MS = 15 * 60_000;
@@ -16,6 +17,7 @@ export class PassCaches {
   readonly #content = new WeakMap<ParentReader, LeftOutContent>();
   /** When the children that a parent left out are asked for again, on the clock of `performance`. */
   #recheckAt = 0;
+  readonly #refused = new WeakMap<ParentReader, RefusedRepositories>();
 
   /**
    * Children of indexes that the parent left out or does not have, with the fault of its answer. They are asked for
@@ -50,5 +52,11 @@ export class PassCaches {
     const oversized = (!restart && this.#oversized.get(parent)) || new Oversized();
     this.#oversized.set(parent, oversized);
     return oversized;
+  }
+  /** Repositories that the parent refuses to this layer. */
+  refused(parent: ParentReader): RefusedRepositories {
+    const refused = this.#refused.get(parent) ?? new RefusedRepositories();
+    this.#refused.set(parent, refused);
+    return refused;
   }
 }

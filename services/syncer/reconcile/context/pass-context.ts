@@ -15,6 +15,7 @@ import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
 import type { PassRequest } from './pass-request.ts';
 import type { PassStats } from './pass-stats.ts';
+import type { RefusedRepositories } from './refused-repositories.ts';
 import type { TransferJobs } from './transfer-jobs.ts';
 import type { UnsentChanges } from './unsent-changes.ts';
 
@@ -26,9 +27,9 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
  * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
  * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks
- * of the images that it has, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the
- * manifest that replaces a tag at a parent without deletion of tags. `pass-stats.ts` counts, and returns the result at
- * the end. `pass-caches.ts` holds what the passes of a term remember.
+ * of the images that it has, `refused-repositories.ts` what the parent refuses, `parking.ts` records changes that the
+ * parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of tags.
+ * `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term remember.
  */
 
 /** Dependencies and settings of a pass. */
@@ -64,6 +65,7 @@ export type PassContext = PassTools & {
   oversized: Oversized;
   failedParts: FailedParts;
   leftOut: LeftOutContent;
+  refused: RefusedRepositories;
   stats: PassStats;
   /** Deletions by digest at the parent, one at a time per repository: each deletes the tags of the manifest, too. */
   deletions: KeyedLock;

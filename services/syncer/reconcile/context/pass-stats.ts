@@ -1,10 +1,13 @@
 import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
+import type { Repository } from '#proto/oci/names.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_LISTED_FAILURES, type PassResult } from '#proto/sync/passes.ts';
+import type { PassOutcome } from './parent-changes.ts';
 import type { PassRequest } from './pass-request.ts';
+import { withRemedy } from './refused-repositories.ts';
 
 /** Counters and failures of a pass. */
 export class PassStats {
@@ -19,6 +22,9 @@ export class PassStats {
   /** Work is left for the next window. */
   closed = false;
   readonly failures: Failure[] = [];
+  readonly #failedIn = new Set<Repository>();
+  /** Something failed that is not of one repository. */
+  #failedElsewhere = false;
   readonly #log: Log;
   readonly #start = performance.now();
 
@@ -32,7 +38,9 @@ export class PassStats {
       this.closed = true;
       return undefined;
     }
-    const failure = { ...where, ...this.reason(error) };
+    const failure = { ...where, ...this.reason(where.repository ? withRemedy(error) : error) };
+    if (where.repository) this.#failedIn.add(where.repository);
+    else this.#failedElsewhere = true;
     this.#log.warn(failure, 'part of a pass failed');
     this.failed += 1;
     this.#note(failure);
@@ -73,6 +81,11 @@ export class PassStats {
       ...(ended && { ended }),
       ms,
     };
+  }
+
+  outcome({ ended }: Pick<PassResult, 'ended'>): PassOutcome {
+    if (ended || this.#failedElsewhere) return { good: false };
+    return { good: this.failed === 0, failed: this.#failedIn };
   }
 
   #note(failure: Failure): void {

@@ -7,16 +7,16 @@ import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent-registry.ts';
+import type { ManifestReader, RepositoryLister } from '../../link/parent/parent-registry.ts';
 import { listEntries } from '../context/lists.ts';
-import type { ParentChanges, ReportedChanges, RepositoryChanges } from '../context/parent-changes.ts';
+import type {
+  ParentChanges,
+  PassOutcome,
+  ReportedChanges,
+  RepositoryChanges,
+} from '../context/parent-changes.ts';
 import { exactNames, needsCatalog, selectionOf } from '../select/patterns.ts';
-import {
-  type AcrChangesDeps,
-  readChangesByLists,
-  readChangesSince,
-  readDeletedChanges,
-} from './acr-changes.ts';
+import { type AcrChangesDeps, readChangesSince, readDeletedChanges } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
 const COMPARE_ALL_MS = 24 * 60 * 60_000;
@@ -27,7 +27,7 @@ const MAX_PARALLEL = 8;
 
 export type AcrScanDeps = {
   acr: AcrMetadata;
-  parent: RepositoryLister & TagLister & ManifestReader;
+  parent: RepositoryLister & ManifestReader;
   repositories: Configuration['repositories'];
   signal: AbortSignal;
 };
@@ -44,6 +44,8 @@ export class AcrChangeScan {
   #marks = new Map<Repository, Mark>();
   #comparedAllAt: number;
   #unsupportedUntil = Number.NEGATIVE_INFINITY;
+  /** The registry has returned metadata of a repository, so it has this API. */
+  #isSupported = false;
 
   constructor(bus: FencedBus, now: () => number = () => performance.now()) {
     this.#bus = bus;
@@ -69,10 +71,10 @@ export class AcrChangeScan {
       return undefined;
     }
     const states = [...seen.values()];
-    if (states.length > 0 && states.every((state) => state === 'forbidden')) return undefined;
+    if (states.length > 0 && states.every((state) => state === 'unreadable')) return undefined;
     const compareAll = full || this.#marks.size === 0 || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const parentChanges = compareAll ? undefined : await this.#findChanges(deps, seen);
-    return { parentChanges, finish: (good) => this.#storeMarks(good, compareAll, seen) };
+    return { parentChanges, finish: (outcome) => this.#storeMarks(outcome, compareAll, seen) };
   }
 
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
@@ -112,8 +114,11 @@ export class AcrChangeScan {
     const seen = new Map<Repository, RepositoryState>();
     let isSupported = true;
     await each(names, MAX_PARALLEL, async (name) => {
-      const state = isSupported ? await acr.lastChange(name, scopes.get(name) as string, signal) : undefined;
-      if (state) seen.set(name, state);
+      if (!isSupported) return;
+      const ask = () => acr.lastChange(name, scopes.get(name) as string, signal);
+      const state = await unlessOfRepository(ask, 'unreadable' as const, signal);
+      if (typeof state === 'object') this.#isSupported = true;
+      if (state || this.#isSupported) seen.set(name, state ?? 'unreadable');
       else isSupported = false;
     });
     return isSupported ? seen : undefined;
@@ -125,35 +130,35 @@ export class AcrChangeScan {
   ): Promise<ParentChanges> {
     const { acr, parent, signal, repositories } = deps;
     const readDeps: AcrChangesDeps = { bus: this.#bus, acr, parent, signal };
-    const parentChanges = new Map<Repository, RepositoryChanges>();
+    const parentChanges = new Map<Repository, RepositoryChanges | undefined>();
     // If all repositories are missing, the registry may be another one of the same name: nothing is deleted for that.
     const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     await each([...seen], MAX_PARALLEL, async ([name, state]) => {
       const mark = this.#marks.get(name);
       if (typeof state === 'object' && mark && isSame(mark, state)) return;
-      if (state === 'missing') {
-        if (mark && anyLeft) parentChanges.set(name, await readDeletedChanges(readDeps, name));
-        return;
-      }
+      if (state === 'missing' && !(mark && anyLeft)) return;
       const selected = selectionOf(repositories, name);
       // The survey lists all tags of a filtered repository anyway: the selection depends on all of them.
       const filtered = selected?.tags !== undefined || selected?.referrers === false;
-      if (filtered) parentChanges.set(name, { tags: new Map(), around: new Set() });
-      else if (state === 'forbidden') parentChanges.set(name, await readChangesByLists(readDeps, name));
-      else parentChanges.set(name, await readChangesSince(readDeps, name, mark, state));
+      const read = async () => {
+        if (state === 'missing') return readDeletedChanges(readDeps, name);
+        return filtered || state === 'unreadable' ? undefined : readChangesSince(readDeps, name, mark, state);
+      };
+      parentChanges.set(name, await unlessOfRepository(read, undefined, signal));
     });
     return parentChanges;
   }
 
   async #storeMarks(
-    good: boolean,
+    { good, failed }: PassOutcome,
     compareAll: boolean,
     seen: ReadonlyMap<Repository, RepositoryState>,
   ): Promise<void> {
-    if (!good) return;
+    if (!good && !failed) return;
     const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     const changed: { repository: Repository; mark: Mark | null }[] = [];
     for (const [repository, state] of seen) {
+      if (failed?.has(repository)) continue;
       const before = this.#marks.get(repository);
       const mark = typeof state === 'object' ? state : null;
       // A deleted repository's mark is removed by the pass that handles the deletion, not by one that compares all.
@@ -168,6 +173,22 @@ export class AcrChangeScan {
       else this.#marks.delete(repository);
     }
     if (compareAll) this.#comparedAllAt = this.#now();
+  }
+}
+
+/** `otherwise` for a failure that says nothing of other repositories. The survey of this one then names its cause. */
+async function unlessOfRepository<T, O>(
+  read: () => Promise<T>,
+  otherwise: O,
+  signal: AbortSignal,
+): Promise<T | O> {
+  try {
+    return await read();
+  } catch (error) {
+    signal.throwIfAborted();
+    const isAnswered = error instanceof Fault && error.detail?.status !== undefined;
+    if (Fault.is(error, 'parent-invalid') || (isAnswered && !Fault.is(error, 'busy'))) return otherwise;
+    throw error;
   }
 }
 

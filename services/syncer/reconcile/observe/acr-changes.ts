@@ -8,7 +8,7 @@ import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, TagLister } from '../../link/parent/parent-registry.ts';
+import type { ManifestReader } from '../../link/parent/parent-registry.ts';
 import { listEntries, readBases } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 
@@ -22,7 +22,7 @@ const PAGE = 500;
 export type AcrChangesDeps = {
   bus: FencedBus;
   acr: AcrLister;
-  parent: TagLister & ManifestReader;
+  parent: ManifestReader;
   signal: AbortSignal;
 };
 
@@ -60,24 +60,6 @@ export async function readDeletedChanges(
 ): Promise<RepositoryChanges> {
   const known = await readBases(deps.bus, repository, deps.signal);
   return { tags: await addDeleted(deps, repository, known, new Map()), around: new Set() };
-}
-
-/** Changes by tag list and HEADs, for a registry that denies its metadata to this layer. */
-export async function readChangesByLists(
-  deps: AcrChangesDeps,
-  repository: Repository,
-): Promise<RepositoryChanges> {
-  const { bus, parent, signal } = deps;
-  const known = await readBases(bus, repository, signal);
-  const names = await parent.tags(repository, signal);
-  // The parent may have lost its volume: an unknown repository deletes nothing here.
-  if (!names) return { tags: new Map(), around: new Set() };
-  const listed = new Map<Tag, Digest>();
-  await each(names, MAX_PARALLEL, async (tag) => {
-    const digest = await parent.resolve(repository, tag, signal);
-    if (digest) listed.set(tag, digest);
-  });
-  return readAll(deps, repository, known, listed);
 }
 
 async function readAll(

@@ -141,7 +141,7 @@ export class ChangeCursor implements CursorFollower {
     if (lost) this.#cursor = undefined;
     return {
       parentChanges: undefined,
-      finish: async (good) => {
+      finish: async ({ good }) => {
         if (good) {
           this.#comparedAllAt = this.#now();
           this.#pending.clear();
@@ -155,7 +155,7 @@ export class ChangeCursor implements CursorFollower {
   #compareChanges(): ReportedChanges {
     return {
       parentChanges: new Map(this.#pending),
-      finish: async (good) => {
+      finish: async ({ good }) => {
         if (good) this.#pending.clear();
         await this.#endPass(good);
       },

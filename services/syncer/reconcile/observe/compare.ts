@@ -4,6 +4,7 @@ import type { Repository } from '#proto/oci/names.ts';
 import { passPlanned } from '#proto/sync/passes.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { isRefusedByParent } from '../context/refused-repositories.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { type Survey, surveyRepository } from './survey.ts';
 
@@ -24,16 +25,16 @@ export async function compare(
   repositories: readonly Repository[],
   maxTags = MAX_TAGS,
 ): Promise<Survey[]> {
-  const { bus, announcement, pass, configuration, passRequest, parentChanges, stats, signal } = context;
+  const { bus, announcement, pass, configuration, passRequest, parentChanges, refused, stats, signal } =
+    context;
   const surveys: Survey[] = [];
   let tags = 0;
   await each(repositories, MAX_PARALLEL, async (repository) => {
     const selected = selectionOf(configuration.repositories, repository);
     if (!selected) return;
     try {
-      const candidates =
-        passRequest.scope?.get(repository) ??
-        (parentChanges && (parentChanges.get(repository) ?? NO_CHANGES));
+      const changes = parentChanges?.has(repository) === false ? NO_CHANGES : parentChanges?.get(repository);
+      const candidates = passRequest.scope?.get(repository) ?? changes;
       const result = await surveyRepository(context, repository, selected, candidates);
       // Only compared tags count, so that smaller repositories still fit in after a large one.
       if (tags + result.tags > maxTags) {
@@ -43,6 +44,8 @@ export async function compare(
       surveys.push(result);
     } catch (error) {
       signal.throwIfAborted();
+      // Another failure says nothing about the right.
+      if (isRefusedByParent(error) || refused.isRefused(repository)) refused.add(repository);
       stats.fail({ repository }, error);
     }
   });

@@ -2,11 +2,13 @@ import { listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { isTransient } from '../../link/answers/answers.ts';
 import { listEntries, readDiffering } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
 import { exactNames, needsCatalog } from '../select/patterns.ts';
+import { projectNames } from './project-names.ts';
 
 /**
  * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the
@@ -48,7 +50,10 @@ export async function findRepositories({
     // A parent without a catalog, or one that fails to produce it now, may still have repositories.
     const answered = error instanceof Fault && error.detail?.status !== undefined;
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
-    stats.fail({}, error);
+    const listed = await projectNames(parent, configuration.repositories, error, signal);
+    for (const name of listed.names) if (matchesPattern(patterns, name)) names.add(name);
+    for (const failure of listed.failures)
+      stats.fail({}, failure === error ? withoutCatalog(error, patterns) : failure);
   }
   const unselected: Repository[] = [];
   const local = listEntries(
@@ -61,4 +66,13 @@ export async function findRepositories({
     else unselected.push(name);
   }
   return { selected: [...names].sort(), unselected };
+}
+
+/** Why the catalog is not available, with the remedy. */
+function withoutCatalog(error: unknown, patterns: readonly string[]): unknown {
+  if (!(error instanceof Fault) || isTransient(error)) return error;
+  const { code, message, detail, cause } = error;
+  const needing = patterns.filter((pattern) => pattern.endsWith('*')).join(', ');
+  const remedy = `name each repository instead of ${needing} in repositories, or let the login of this layer list the catalog (an Azure registry lists it for no token with a scope map of single repositories)`;
+  return new Fault(code, `${message}; ${remedy}`, { cause, ...(detail && { detail }) });
 }

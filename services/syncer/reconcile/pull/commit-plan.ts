@@ -45,7 +45,10 @@ export function planCommits(
       failed.delete(entry.digest);
       if (isOfParent(error)) plan.problems.push(leftOutItem('child', error, entry.digest));
     }
-    const leftOut = [...node.leftOut, ...faults.map(({ entry }) => toLeftOut(entry))];
+    const leftOut = [
+      ...node.leftOut,
+      ...faults.map(({ entry }) => ({ ...toLeftOut(entry), unavailable: true as const })),
+    ];
     plan.commits.push({ ...node, leftOut });
   }
   const entries = new Set(nodes.flatMap(({ manifest }) => manifest.manifests.map(({ digest }) => digest)));

@@ -234,6 +234,7 @@ class Batch {
       blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
       ping: (signal) => parent.ping(signal),
       repositories: (signal) => parent.repositories(signal),
+      projectRepositories: (...ask) => parent.projectRepositories(...ask),
       tags: (repository, signal) => parent.tags(repository, signal),
       manifest: (repository, reference, signal) =>
         this.#cached(`manifest ${repository}@${reference}`, async () => {

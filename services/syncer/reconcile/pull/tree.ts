@@ -184,7 +184,7 @@ class Tree {
     let first: unknown;
     let visited = blobs.length;
     const leave = (child: Descriptor, fault: Fault) => {
-      leftOut.push(toLeftOut(child));
+      leftOut.push(isExcluded(fault) ? toLeftOut(child) : { ...toLeftOut(child), unavailable: true });
       // The parent was configured without it: what a Terrace excludes is no fault.
       if (isExcluded(fault)) return;
       this.problems.push(leftOutItem(isList ? 'referrer' : 'child', fault, child.digest));
@@ -245,9 +245,11 @@ class Tree {
   }
 }
 
-/** Whether the parent is a Terrace that holds the index without this manifest. */
+/** Whether the parent is a Terrace that is configured without this manifest. */
 const isExcluded = (error: unknown): error is Fault =>
-  Fault.is(error, 'manifest-unknown') && error.detail?.leftOut !== undefined;
+  Fault.is(error, 'manifest-unknown') &&
+  error.detail?.leftOut !== undefined &&
+  error.detail.unavailable === undefined;
 
 /** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
 const strip = ({ mediaType, blobs, foreign, manifests, subject }: Manifest): Manifest => ({

@@ -14,7 +14,7 @@ export function unmatchedPatterns(
   const isUnsure = (pattern: string) =>
     failures.some(({ repository }) => repository === undefined || matchesPattern([pattern], repository));
   const matched = new Set(matchedPatterns(patterns, surveys));
-  return patterns.filter((pattern) => pattern !== '*' && !matched.has(pattern) && !isUnsure(pattern));
+  return patterns.filter((pattern) => !matched.has(pattern) && !isUnsure(pattern));
 }
 
 /** Selections that matched a tag. */

@@ -16,7 +16,7 @@ export function claims(make: () => Promise<ContentHarness>): void {
     const held = await ingests.startUpload({ repository, by: 'a', hold: true });
     await assert.rejects(
       ingests.claimUpload({ repository, id: held.id, by: 'a' }),
-      fault('busy', { until: at.now + CLAIM_TTL_MS }),
+      fault('busy', { leftMs: CLAIM_TTL_MS }),
     );
   });
 

@@ -7,7 +7,9 @@ import {
   retryAfter,
   retryDelay,
 } from '../../../../services/syncer/link/answers/answers.ts';
+import { unreachable } from '../../../../services/syncer/link/answers/bodies.ts';
 import { nextIn } from '../../../../services/syncer/link/answers/link-header.ts';
+import { verdictOf } from '../../../../services/syncer/notify/verdict.ts';
 
 test('Retry-After is read as seconds and as a date', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
@@ -32,6 +34,24 @@ for (const [status, code] of codes) {
   test(`an answer ${status} is the fault ${code}`, () =>
     assert.equal(refusal(status, {}, '', 'GET /x').code, code));
 }
+
+test('with a wrong clock here, a date is relative to the answer, and a refused login names both clocks', () => {
+  const headers = { date: 'Thu, 01 Jan 2026 00:00:00 GMT', 'retry-after': 'Thu, 01 Jan 2026 00:00:30 GMT' };
+  const inYear = (status: number) => refusal(status, headers, '', 'GET /v2/', 0);
+  assert.equal(inYear(429).detail?.retryAfterMs, 30_000);
+  assert.match(
+    inYear(401).message,
+    /^GET \/v2\/: the parent answered 401; the clock of this machine says 1970-/,
+  );
+  assert.doesNotMatch(inYear(404).message, /clock/);
+  assert.deepEqual(verdictOf(503, headers, 0), { kind: 'retry', reason: 'answered 503', afterMs: 30_000 });
+  const cause = Object.assign(new Error(), { code: 'CERT_NOT_YET_VALID' });
+  const fault = unreachable(cause, AbortSignal.any([]), 'GET https://r.example/v2/') as Fault;
+  assert.match(
+    fault.message,
+    /CERT_NOT_YET_VALID: its certificate is not valid yet, as the clock of this machine/,
+  );
+});
 
 test('a refusal repeats the message of an OCI error or of a page', () => {
   const oci = '{"errors":[{"code":"DENIED","message":"not yours"}]}';

@@ -346,7 +346,7 @@ test('a parent, its token service and its blob host may have certificates of a p
     );
     await using proxied = new ParentLink({ url: parent.url });
     await assert.rejects(proxied.request('/v2/x', { scope: '', signal }), { code: 'parent-unreachable' });
-    process.env.NO_PROXY = '127.0.0.1';
+    process.env.NO_PROXY = 'a.example,127.0.0.0/8';
     await using direct = new ParentLink({ url: parent.url, ca });
     const before = proxy.targets.length;
     await content(direct);

@@ -108,7 +108,7 @@ async function settle(layer: ReturnType<typeof fixture>): Promise<void> {
   const view = await layer.scan();
   assert.ok(view && view.parentChanges === undefined);
   layer.setBases();
-  await view.finish(true);
+  await view.finish({ good: true });
 }
 
 test('marks move once all changes were carried out, and survive a restart', async () => {
@@ -120,12 +120,12 @@ test('marks move once all changes were carried out, and survive a restart', asyn
     const view = await layer.scan();
     assert.deepEqual([...(view?.parentChanges?.keys() ?? [])], ['app'], `${attempt}`);
     assert.ok(view?.parentChanges?.get('app')?.tags.has('v2'));
-    await view?.finish(false);
+    await view?.finish({ good: false });
     assert.equal(layer.marks.get('app'), before);
     layer.restart();
   }
   layer.setBases();
-  await (await layer.scan())?.finish(true);
+  await (await layer.scan())?.finish({ good: true });
   assert.equal((await layer.scan())?.parentChanges?.size, 0);
   layer.clock.now += 24 * 3_600_000;
   assert.equal((await layer.scan())?.parentChanges, undefined);
@@ -145,15 +145,31 @@ test('with a repository-scoped token, named repositories are scanned with one to
   assert.equal(await patterns.scan(), undefined);
 });
 
-test('a repository without the permission for its metadata is compared by lists', async () => {
+test('a repository without the permission for its metadata is compared completely', async () => {
   await using layer = fixture('half', ['app', 'other']);
   await settle(layer);
   await pushImage(acr.backendUrl, 'other', 'v2');
-  acr.clearRequests();
   const parentChanges = (await layer.scan())?.parentChanges;
-  assert.deepEqual([...(parentChanges?.keys() ?? [])], ['other']);
-  assert.deepEqual([...(parentChanges?.get('other')?.tags.keys() ?? [])].sort(), ['v1', 'v2']);
-  assert.ok(acr.requestLines().includes('GET /v2/other/tags/list'));
+  assert.deepEqual([...(parentChanges ?? [])], [['other', undefined]]);
+});
+
+test('a repository that fails blocks no other, and keeps its mark', async () => {
+  await using layer = fixture('all', ['app', 'other']);
+  await settle(layer);
+  const before = layer.marks.get('other');
+  for (const name of ['app', 'other']) await pushImage(acr.backendUrl, name, 'v2');
+  for (const path of [/^\/acr\/v1\/other$/, /^\/acr\/v1\/other\/_tags$/]) {
+    acr.failing = path;
+    const view = await layer.scan();
+    acr.failing = undefined;
+    assert.ok(view?.parentChanges?.get('app')?.tags.has('v2'), `${path}`);
+    assert.ok(view?.parentChanges?.has('other'));
+    assert.equal(view?.parentChanges?.get('other'), undefined);
+    await view?.finish({ good: false, failed: new Set(['other']) });
+    assert.notEqual(layer.marks.get('app')?.tags, 1);
+    assert.equal(layer.marks.get('other'), before);
+    await pushImage(acr.backendUrl, 'app', 'v2', { layers: [{ seed: `${path}`, size: 10 }] });
+  }
 });
 
 test('a missing repository is deleted, but not if all repositories are missing', async () => {
@@ -162,11 +178,11 @@ test('a missing repository is deleted, but not if all repositories are missing',
   acr.store.repositories.delete('app');
   const first = await layer.scan();
   assert.deepEqual([...(first?.parentChanges?.get('app')?.tags ?? [])], [['v1', null]]);
-  await first?.finish(false);
+  await first?.finish({ good: false });
   acr.store.repositories.delete('other');
   const second = await layer.scan();
   assert.equal(second?.parentChanges?.size, 0);
-  await second?.finish(true);
+  await second?.finish({ good: true });
   assert.equal(layer.marks.size, 2);
 });
 

@@ -30,7 +30,7 @@ test('with an endless change feed, everything is compared until a pass succeeds'
       assert.ok(view);
       assert.equal(view.parentChanges, undefined);
       assert.ok(requests <= 1_002, `${requests} requests`);
-      await view.finish(round === 2);
+      await view.finish({ good: round === 2 });
       assert.equal(changeCursor.cursor, round === 2 ? 'end' : undefined);
     }
   }

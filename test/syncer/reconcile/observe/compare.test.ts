@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { PassStats } from '../../../../services/syncer/reconcile/context/pass-stats.ts';
+import { RefusedRepositories } from '../../../../services/syncer/reconcile/context/refused-repositories.ts';
 import { compare } from '../../../../services/syncer/reconcile/observe/compare.ts';
 import { quiet } from '../../../support/bus.ts';
 
@@ -29,6 +30,7 @@ async function compareWith(tags: Record<string, number>, maxTags: number) {
     configuration: { mode: 'ReadOnly', repositories: [{ name: '*' }] },
     passRequest: { id: 'p', cause: 'schedule' },
     parentChanges: undefined,
+    refused: new RefusedRepositories(),
     stats,
   };
   const surveys = await compare(deps as unknown as PassContext, Object.keys(tags), maxTags);

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { runCommand } from '../../support/terrace.ts';
+
+/** Patterns that a sync token can't resolve are refused before anything is deployed. */
+
+const top = (...parameters: string[]) =>
+  runCommand('iotedge', 'manifest', 'top', '--parent', 'contoso.azurecr.io', ...parameters);
+
+test('patterns below an Azure registry are refused, by the generator and by the check', async (t) => {
+  for (const parameters of [[], ['--repository', 'line/*', 'base/os']]) {
+    const { code, stdout, text } = await top(...parameters);
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.match(text, /terrace\.repositories has (\*|line\/\*), .* contoso\.azurecr\.io/);
+    assert.match(text, /name each repository \(--repository\), or add --catalog/);
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-manifest-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'top.json');
+  await writeFile(file, (await top('--repository', 'line/*', '--catalog')).stdout);
+  assert.match((await runCommand('iotedge', 'check', file)).text, /terrace\.repositories has line\/\*,/);
+  assert.equal((await runCommand('iotedge', 'check', '--catalog', file)).code, 0);
+});
+
+test('named repositories, and patterns below another registry, are accepted', async () => {
+  assert.equal((await top('--repository', 'line/web', 'base/os')).code, 0);
+  const other = ['--parent', 'registry.example.com', '--repository', 'line/*'];
+  assert.equal((await runCommand('iotedge', 'manifest', 'top', ...other)).code, 0);
+  assert.equal((await runCommand('iotedge', 'manifest', 'nested', '--repository', '*')).code, 0);
+});

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { ReferrersApi } from '../../../../services/syncer/link/parent/referrers-api.ts';
+import { refused, scriptedRegistry } from '../../../support/registry/scripted/scripted-registry.ts';
+
+const { signal } = new AbortController();
+
+/** The API of a registry with an image and its referrer in each of two repositories, on a clock that the test sets. */
+async function prepared() {
+  const registry = await scriptedRegistry();
+  const link = new ParentLink({ url: registry.url });
+  const clock = { now: 0 };
+  const images = ['a', 'b'].map((repository) => {
+    const image = registry.content.image(repository, 'v1');
+    return { image, note: registry.content.image(repository, undefined, { subject: image }) };
+  });
+  return {
+    registry,
+    clock,
+    images,
+    api: new ReferrersApi(link, () => clock.now),
+    lists: () => registry.count('GET', /referrers/),
+    [Symbol.asyncDispose]: async () => {
+      await link[Symbol.asyncDispose]();
+      await registry[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('a repository without the API is asked twice, then not again for a while; others are asked for themselves', async () => {
+  await using rig = await prepared();
+  const { registry, api, clock, images, lists } = rig;
+  registry.quirk = ({ repository, path }) =>
+    repository === 'a' && path.includes('referrers') ? refused(404, 'PAGE_NOT_FOUND') : undefined;
+  const [a, b] = images;
+  assert.equal(api.isSupported('a'), true);
+  for (let times = 0; times < 3; times += 1) {
+    assert.equal(await api.list('a', a?.image.digest as string, signal), undefined);
+  }
+  assert.equal(lists(), 2);
+  assert.deepEqual([api.isSupported('a'), api.isSupported('b')], [false, true]);
+  const list = await api.list('b', b?.image.digest as string, signal);
+  assert.deepEqual(
+    list?.manifests.map(({ digest }) => digest),
+    [b?.note.digest],
+  );
+  registry.quirk = undefined;
+  clock.now += 60 * 60_000;
+  const later = await api.list('a', a?.image.digest as string, signal);
+  assert.deepEqual(
+    later?.manifests.map(({ digest }) => digest),
+    [a?.note.digest],
+  );
+});
+
+test('lists that fail one after the other are not asked for until the recheck', async () => {
+  await using rig = await prepared();
+  const { registry, api, clock, images, lists } = rig;
+  const subject = images[0]?.image.digest as string;
+  registry.quirk = ({ path }) => (path.endsWith(subject) ? refused(403, 'DENIED') : undefined);
+  for (let times = 0; times < 10; times += 1) {
+    await assert.rejects(api.list('a', subject, signal), { code: 'parent-refused' });
+  }
+  assert.ok(lists() < 8, `${lists()} requests`);
+  clock.now += 60 * 60_000;
+  registry.quirk = undefined;
+  assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
+});
+
+test('an abort is not an answer', async () => {
+  await using rig = await prepared();
+  const end = new AbortController();
+  rig.registry.quirk = () => {
+    end.abort(new Error('the pass ends'));
+    return 'drop';
+  };
+  await assert.rejects(rig.api.list('a', rig.images[0]?.image.digest as string, end.signal), /the pass ends/);
+  assert.equal(rig.api.isSupported('a'), true);
+});

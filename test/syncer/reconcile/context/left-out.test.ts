@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type LeftOutItem, leftOutText } from '#proto/sync/left-out.ts';
+import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
+
+const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
+const item = (letter: string, kind: LeftOutItem['kind'] = 'referrer'): LeftOutItem => ({
+  kind,
+  digest: digest(letter),
+  code: 'manifest-unknown',
+  reason: `no ${letter}: push it again`,
+});
+const image = (letter: string, tag?: string) => ({
+  repository: 'app',
+  digest: digest(letter),
+  ...(tag && { tag }),
+});
+
+test('the summary counts images and what they lack, and names the first', () => {
+  const content = new LeftOutContent();
+  assert.equal(content.summary(), undefined);
+  content.begin(true);
+  content.replace(image('a', 'v1'), [item('1'), item('2')]);
+  content.replace(image('b'), [item('3', 'child')]);
+  content.completed(40);
+  const summary = content.summary();
+  assert.ok(summary);
+  const { images, of, referrers, children, first } = summary;
+  assert.deepEqual([images, of, referrers, children], [2, 40, 2, 1]);
+  assert.deepEqual(
+    first.map(({ tag }) => tag),
+    ['v1', 'v1', digest('b')],
+  );
+  assert.equal(
+    leftOutText(summary),
+    '38 of 40 images are complete; left out: 2 referrers and 1 image of an index (app:v1: no 1: push it again; and 2 more)',
+  );
+});
+
+test('what is left out is new once, until something else is', () => {
+  const content = new LeftOutContent();
+  assert.equal(content.replace(image('a', 'v1'), [item('1')]), true);
+  assert.equal(content.replace(image('a'), [item('1')]), false);
+  assert.equal(content.summary()?.first[0]?.tag, 'v1');
+  assert.equal(content.replace(image('a'), [item('1'), item('2')]), true);
+  assert.equal(content.replace(image('a'), []), false);
+  assert.equal(content.summary(), undefined);
+});
+
+test('a comparison of everything forgets what it does not confirm; any other pass keeps it', () => {
+  const content = new LeftOutContent();
+  content.begin(true);
+  for (const letter of ['a', 'b', 'c']) content.replace(image(letter), [item('1')]);
+  content.completed(3);
+  content.begin(false);
+  content.replace(image('a'), [item('2')]);
+  content.completed(1);
+  assert.deepEqual([content.summary()?.images, content.summary()?.of], [3, 3]);
+  content.begin(true);
+  content.replace(image('a'), [item('2')]);
+  content.keep(image('b'));
+  content.completed(2);
+  assert.deepEqual(content.imagesOf('app'), [digest('a'), digest('b')]);
+  // A comparison that was cut short confirms nothing.
+  content.begin(true);
+  content.begin(false);
+  content.completed(0);
+  assert.equal(content.summary()?.images, 2);
+});
+
+test('while something is left out, everything is compared from time to time, and after a takeover', () => {
+  let now = 0;
+  const content = new LeftOutContent(false, () => now);
+  assert.equal(content.isDue, false);
+  content.begin(true);
+  content.replace(image('a'), [item('1')]);
+  content.completed(1);
+  assert.equal(content.isDue, false);
+  now += 60 * 60_000;
+  assert.equal(content.isDue, true);
+  content.replace(image('a'), []);
+  assert.equal(content.isDue, false);
+  assert.equal(new LeftOutContent(true).isDue, true);
+});
+
+test('the number of images and items that are remembered is bounded', () => {
+  const content = new LeftOutContent();
+  content.begin(true);
+  for (let at = 0; at < 11_000; at += 1) {
+    content.replace({ repository: 'app', digest: `sha256:${String(at).padStart(64, '0')}` }, [item('1')]);
+  }
+  assert.equal(content.summary()?.images, 10_000);
+  assert.equal(content.summary()?.first.length, 20);
+});
