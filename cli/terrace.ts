@@ -20,5 +20,7 @@ import { COMPILE_CACHE } from './data/node.ts';
 
 // Must be enabled before any other module is loaded.
 enableCompileCache(COMPILE_CACHE);
+const { setAddressTimeout } = await import('#proto/process/address-timeout.ts');
+setAddressTimeout();
 const { main } = await import('./commands/commands.ts');
 await main(process.argv.slice(2));

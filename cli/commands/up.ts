@@ -43,6 +43,8 @@ export function addUpCommand(program: Command): void {
     .option('--parent-username <name>', 'user name of this layer at the parent')
     .option('--parent-password-file <file>', 'file with the password for the parent')
     .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
+    .option('--parent-certificate <file>', 'PEM file with the client certificate for the parent')
+    .option('--parent-key <file>', 'PEM file with its private key')
     .option(
       '--repository <pattern...>',
       'repositories to synchronize: a name, prefix/* or *; NAME=AS or prefix/*=other/* for other names here (default: *)',

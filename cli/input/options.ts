@@ -27,6 +27,8 @@ export type UpOptions = {
   parentUsername?: string;
   parentPasswordFile?: string;
   parentCa?: string;
+  parentCertificate?: string;
+  parentKey?: string;
   repository?: string[];
   schedule?: string;
   window?: string;
@@ -47,7 +49,7 @@ export type UpOptions = {
 
 /** Fields of the configuration document that the command line sets. They are validated together with the document. */
 export function overridesOf(options: UpOptions): Overrides {
-  const { parentPasswordFile, parentCa, tlsCertificate, tlsKey } = options;
+  const { parentPasswordFile, parentCa, parentCertificate, parentKey, tlsCertificate, tlsKey } = options;
   return defined({
     name: options.name,
     listen: options.listen,
@@ -66,6 +68,8 @@ export function overridesOf(options: UpOptions): Overrides {
       username: options.parentUsername,
       passwordFile: parentPasswordFile && resolve(parentPasswordFile),
       caFile: parentCa && resolve(parentCa),
+      certificateFile: parentCertificate && resolve(parentCertificate),
+      keyFile: parentKey && resolve(parentKey),
     }),
     repositories: options.repository?.map(selectionOption),
     schedule: options.schedule,

@@ -29,6 +29,16 @@ export const ParentDocument = mapping(
       "CA certificates (PEM) that are trusted for the parent, in addition to the machine's. Read again when the file changes.",
       'write the path of a PEM file with the CA certificates of the parent',
     ),
+    certificateFile: optional(
+      FilePath,
+      'Client certificate with its chain (PEM), for a parent that demands one. Sent to the parent only. Read again when the file changes.',
+      'write the path of a PEM file with the client certificate and its chain',
+    ),
+    keyFile: optional(
+      FilePath,
+      'Private key of the client certificate (PEM). Read again when the file changes.',
+      'write the path of a PEM file with the private key of the client certificate',
+    ),
     allowedHosts: optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { maxItems: 100 }),
       "Hosts in private networks, in addition to the parent's own, to which the parent may redirect this layer for blobs and tokens: names (also `*.suffix`), addresses, networks.",

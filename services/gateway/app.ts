@@ -6,6 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Configuration, THIS_MACHINE } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import type { Volume } from '#proto/volume/volume.ts';
+import type { CertificateAndKey } from '../process/certificate-pair.ts';
 import { auditRequests } from './audit/audit-requests.ts';
 import { GATHER_MS } from './audit/refusals.ts';
 import { Access } from './auth/access.ts';
@@ -30,7 +31,7 @@ import type { Gateway, RouteTimes } from './routes/resource.ts';
 import { registerTagRoutes } from './routes/tags.ts';
 import { registerTokenRoutes } from './routes/token.ts';
 import { registerUploadRoutes } from './routes/uploads.ts';
-import { type CertificateAndKey, secureOptions } from './tls/tls.ts';
+import { secureOptions } from './tls/tls.ts';
 import type { SniCallback } from './tls/workload-tls.ts';
 
 export type AppOptions = {

@@ -7,12 +7,13 @@ import { workloadOf } from '#proto/iot-edge/workload.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
+import { checkPair, readPair } from '../process/certificate-pair.ts';
 import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
 import { admissionOf, hasToken } from './auth/access-at-start.ts';
 import { listenComplaint, parseListen } from './http/listen-address.ts';
 import { renewFromFiles } from './tls/renew-from-files.ts';
-import { checkPair, readPair, tlsOf } from './tls/tls.ts';
+import { tlsOf } from './tls/tls.ts';
 import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
 
 /**

@@ -10,6 +10,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { safeJson } from '#proto/contract/terminal-text.ts';
 import type { ServiceName } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { setAddressTimeout } from '#proto/process/address-timeout.ts';
 import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supervision.ts';
 import { alive, HEARTBEAT_MS, type ServiceStatus, serviceStatus } from '#proto/status/status.ts';
 import { busPassword } from '#proto/volume/layout.ts';
@@ -63,6 +64,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   const { env } = process;
   // Metadata has keys and password hashes, and content is private too.
   process.umask(0o077);
+  setAddressTimeout();
   const names = Object.keys(services) as ServiceName[];
   const layer = env.TERRACE_NAME ?? 'layer';
   const logger = pino({

@@ -43,6 +43,7 @@ export async function runSyncer(context: Context): Promise<void> {
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
     workload && new TrustBundle(workload, log),
+    log,
   );
   await using down = new WorkerPool(log);
   await using up = new WorkerPool(log);

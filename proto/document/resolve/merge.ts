@@ -17,16 +17,17 @@ export type Fields = Record<string, unknown>;
 
 /** Mappings that are merged field by field, and which of their fields are paths. */
 const owners = {
-  parent: ['passwordFile', 'caFile'],
+  parent: ['passwordFile', 'caFile', 'certificateFile', 'keyFile'],
   tls: ['certificateFile', 'keyFile'],
 } as const;
 type Owner = keyof typeof owners;
 const ownerNames = Object.keys(owners) as Owner[];
 
 /** Fields that belong together: a mapping that has one of them takes none of them from its defaults. */
-const pairs: Record<Owner, readonly string[]> = {
-  parent: ['username', 'passwordFile', 'azure'],
-  tls: ['certificateFile', 'keyFile'],
+const certificate = ['certificateFile', 'keyFile'];
+const groups: Record<Owner, readonly (readonly string[])[]> = {
+  parent: [['username', 'passwordFile', 'azure'], certificate],
+  tls: [certificate],
 };
 
 /**
@@ -89,11 +90,11 @@ function override(fields: Fields, overrides: Overrides): Fields {
 
 /** Fields of the lower mapping that may be combined with the upper one. */
 function fitting(owner: Owner, below: Fields, above: Fields): Fields {
-  // Login and CA certificates for one parent must not be used for another one.
+  // Login and certificates for one parent must not be used for another one.
   if (owner === 'parent' && above.url !== undefined && addressOf(above.url) !== addressOf(below.url))
     return {};
-  if (!pairs[owner].some((field) => above[field] !== undefined)) return below;
-  return Object.fromEntries(Object.entries(below).filter(([field]) => !pairs[owner].includes(field)));
+  const replaced = groups[owner].filter((group) => group.some((field) => above[field] !== undefined)).flat();
+  return Object.fromEntries(Object.entries(below).filter(([field]) => !replaced.includes(field)));
 }
 
 /** Scheme, host, port and path; an invalid URL equals no other. */

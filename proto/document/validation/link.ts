@@ -15,6 +15,9 @@ const DAY = 86_400_000;
 /** Min bandwidth in bytes/s: below it, a small request takes seconds. */
 const MIN_RATE = 1_000;
 
+/** Fields of the parent whose files hold certificates. */
+const CERTIFICATES = ['caFile', 'certificateFile'];
+
 export function linkComplaints(document: Document, files: DocumentFiles): string[] {
   const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
   const complaints: string[] = [];
@@ -32,7 +35,7 @@ export function linkComplaints(document: Document, files: DocumentFiles): string
 }
 
 function parentComplaints(parent: NonNullable<Document['parent']>, files: DocumentFiles): string[] {
-  const { url, username, passwordFile, caFile, allowedHosts = [] } = parent;
+  const { url, username, passwordFile, caFile, certificateFile, keyFile, allowedHosts = [] } = parent;
   const complaints: string[] = [];
   if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));
   else if (url.includes('@')) {
@@ -46,16 +49,31 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Docume
   if (passwordFile !== undefined && username === undefined) {
     complaints.push('parent.username is missing: name the account of the password in parent.passwordFile');
   }
+  if (certificateFile !== undefined && keyFile === undefined) {
+    complaints.push(
+      'parent.keyFile is missing: name a PEM file with the private key of parent.certificateFile',
+    );
+  }
+  if (keyFile !== undefined && certificateFile === undefined) {
+    complaints.push(
+      'parent.certificateFile is missing: name a PEM file with the client certificate of parent.keyFile',
+    );
+  }
+  if (certificateFile !== undefined && url.startsWith('http://')) {
+    complaints.push(
+      'parent.certificateFile is of no use without TLS: write parent.url with https, or remove the certificate',
+    );
+  }
   for (const complaint of pathComplaints(parent)) complaints.push(complaint);
   for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
   for (const [at, host] of entriesOf(allowedHosts)) {
     if (!isHostPattern(host) && !isNetwork(host))
       complaints.push(notValid(`parent.allowedHosts.${at}`, host));
   }
-  for (const [name, path] of Object.entries({ passwordFile, caFile })) {
+  for (const [name, path] of Object.entries({ passwordFile, caFile, certificateFile, keyFile })) {
     if (path !== undefined && !files.readable(path)) complaints.push(notReadable(`parent.${name}`, path));
-    else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {
-      complaints.push(`parent.caFile ${quote(path)} contains no certificate: write one to it, as PEM`);
+    else if (path !== undefined && CERTIFICATES.includes(name) && files.holdsCertificate?.(path) === false) {
+      complaints.push(`parent.${name} ${quote(path)} contains no certificate: write one to it, as PEM`);
     }
   }
   return complaints;

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Tls } from '#proto/document/configuration.ts';
-import { type CertificateAndKey, checkPair, readPair, secureOptions } from './tls.ts';
+import { type CertificateAndKey, checkPair, readPair } from '../../process/certificate-pair.ts';
+import { secureOptions } from './tls.ts';
 
 /**
  * Interval between reads of the files, in ms. They are small, and their times are unreliable if a folder is swapped.

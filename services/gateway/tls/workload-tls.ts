@@ -5,9 +5,10 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
+import type { CertificateAndKey } from '../../process/certificate-pair.ts';
 import { type IssuedCertificate, IssuedCertificates } from './issued-certificates.ts';
 import type { CertificateHolder } from './renew-from-files.ts';
-import { type CertificateAndKey, secureOptions } from './tls.ts';
+import { secureOptions } from './tls.ts';
 
 /** Interval between checks of what is due, in ms. The clock is polled, since clocks jump and machines sleep. */
 const POLL_MS = 60_000;

@@ -28,6 +28,8 @@ test('every option sets its field of the document', () => {
     syncers: '3',
     gateways: '2',
     loginServer: 'registry.example:5000',
+    parentCertificate: '/pc',
+    parentKey: '/pk',
     tlsCertificate: '/c',
     tlsKey: '/k',
     trustedProxy: ['10.0.0.0/8'],
@@ -39,7 +41,14 @@ test('every option sets its field of the document', () => {
     listen: '127.0.0.1:1',
     name: 'n',
     mode: 'ReadOnly',
-    parent: { url: 'http://a', username: 'u', passwordFile: '/p', caFile: '/ca' },
+    parent: {
+      url: 'http://a',
+      username: 'u',
+      passwordFile: '/p',
+      caFile: '/ca',
+      certificateFile: '/pc',
+      keyFile: '/pk',
+    },
     repositories: ['a', 'b/*'],
     schedule: '1 2 * * *',
     window: 'PT2H',
@@ -58,9 +67,16 @@ test('every option sets its field of the document', () => {
 });
 
 test('paths of files are relative to the working directory', () => {
-  const { parent, tls } = overridesOf({ data: 'data', parentPasswordFile: 'p', parentCa: 'c', tlsKey: 'k' });
+  const { parent, tls } = overridesOf({
+    data: 'data',
+    parentPasswordFile: 'p',
+    parentCa: 'c',
+    parentKey: 'pk',
+    tlsKey: 'k',
+  });
   assert.equal(parent?.caFile, `${process.cwd()}/c`);
   assert.equal(parent?.passwordFile, `${process.cwd()}/p`);
+  assert.equal(parent?.keyFile, `${process.cwd()}/pk`);
   assert.equal(tls?.keyFile, `${process.cwd()}/k`);
 });
 

@@ -12,7 +12,8 @@ import { CONFIGURATION_KEY, configuration, type Tls } from '#proto/document/conf
 import { Volume } from '#proto/volume/volume.ts';
 import { buildApp, closeApp } from '../../../services/gateway/app.ts';
 import { renewFromFiles } from '../../../services/gateway/tls/renew-from-files.ts';
-import { checkPair, readPair, tlsOf } from '../../../services/gateway/tls/tls.ts';
+import { tlsOf } from '../../../services/gateway/tls/tls.ts';
+import { checkPair, readPair } from '../../../services/process/certificate-pair.ts';
 import { Authority } from '../../support/certificates.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';

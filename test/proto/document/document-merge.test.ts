@@ -48,6 +48,27 @@ test('username and password come from the same source', () => {
   assert.match(complaintsOf('parent: { username: me }')[0] ?? '', /^parent.passwordFile is missing/);
 });
 
+test("the parent's client certificate and its key come from the same source, apart from the login", () => {
+  const defaults: Overrides = {
+    ...defaultFields,
+    parent: { ...defaultFields.parent, certificateFile: '/run/crt', keyFile: '/run/key' },
+  };
+  const merged = (text: string) => configurationOf(text, defaults).parent;
+  assert.deepEqual(merged('parent: { certificateFile: mine, keyFile: my.key }'), {
+    ...defaultFields.parent,
+    certificateFile: '/data/mine',
+    keyFile: '/data/my.key',
+  });
+  const login = 'parent: { username: me, passwordFile: mine }';
+  assert.deepEqual(merged(login), { ...defaults.parent, username: 'me', passwordFile: '/data/mine' });
+  const text = 'parent: { certificateFile: mine }';
+  const resolved = resolveDocument({ text, folder: '/data', defaults, readable });
+  assert.ok('complaints' in resolved);
+  assert.match(resolved.complaints.join(), /^parent\.keyFile is missing: name a PEM file/);
+  const url = 'https://other.example';
+  assert.deepEqual(merged(`parent: { url: "${url}" }`), { url });
+});
+
 test('an invalid parent gives a complaint and is not replaced by the default', () => {
   assert.match(complaintsOf('parent: up')[0] ?? '', /^parent "up" is not valid/);
   assert.match(complaintsOf('parent: { url: 7 }')[0] ?? '', /^parent.url 7 is not valid/);

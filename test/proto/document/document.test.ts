@@ -137,13 +137,20 @@ bandwidth:
   assert.deepEqual(configurationOf('bandwidth: 8kbit').bandwidth, [{ limit: 1_000 }]);
 });
 
-test("the parent's CA file is relative to the document and must contain a certificate", () => {
-  const { parent } = configurationOf('parent: { url: "https://a", caFile: ca.pem }');
+test("the parent's certificate files are relative to the document and must contain certificates", () => {
+  const { parent } = configurationOf(
+    'parent: { url: "https://a", caFile: ca.pem, certificateFile: c.pem, keyFile: k.pem }',
+  );
   assert.equal(parent?.caFile, '/etc/terrace/ca.pem');
-  const source = { text: 'parent: { url: "https://a", caFile: /ca.pem }', readable: () => true };
-  const resolved = resolveDocument({ ...source, holdsCertificate: () => false });
-  assert.ok('complaints' in resolved);
-  assert.match(resolved.complaints.join(), /^parent\.caFile "\/ca\.pem" contains no certificate: .* PEM$/);
+  assert.deepEqual([parent?.certificateFile, parent?.keyFile], ['/etc/terrace/c.pem', '/etc/terrace/k.pem']);
+  for (const fields of ['caFile: /ca.pem', 'certificateFile: /ca.pem, keyFile: /k.pem']) {
+    const source = { text: `parent: { url: "https://a", ${fields} }`, readable: () => true };
+    const resolved = resolveDocument({ ...source, holdsCertificate: () => false });
+    assert.ok('complaints' in resolved);
+    const [field = ''] = fields.split(':');
+    const complaint = new RegExp(`^parent\\.${field} "/ca\\.pem" contains no certificate: .* PEM$`);
+    assert.match(resolved.complaints.join(), complaint);
+  }
 });
 
 const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
@@ -195,6 +202,14 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['parent: { url: http://a, user: u }', /^parent\.user /, /parent\.username/],
   ['parent: { url: http://a, username: u }', /^parent\.passwordFile is missing/, /name a file/],
   ['parent: { url: http://a, passwordFile: p }', /^parent\.username is missing/, /name the account/],
+  ['parent: { url: https://a, certificateFile: c }', /^parent\.keyFile is missing/, /name a PEM file/],
+  ['parent: { url: https://a, keyFile: k }', /^parent\.certificateFile is missing/, /name a PEM file/],
+  [
+    'parent: { url: http://a, certificateFile: c, keyFile: k }',
+    /^parent\.certificateFile is of no use/,
+    /https/,
+  ],
+  ['parent: { url: https://a, certificateFile: 5 }', /^parent\.certificateFile 5/, /client certificate/],
   ['repositories: a', /^repositories "a"/, /list/],
   ['repositories: [a, B]', /^repositories\.1 "B"/, /prefix/],
   ['repositories: [a..b]', /^repositories "a\.\.b"/, /prefix/],

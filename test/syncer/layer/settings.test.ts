@@ -27,7 +27,12 @@ test('the CA file of the parent is read again when it changes, and a missing or 
     await using settings = new SyncerSettings(new SharedBandwidth({} as Bus, 'syncer', quiet));
     const parent = async () => (await settings.clients()).parent;
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    settings.set({ name: 'line', parent: { url, caFile }, bandwidth: [] } as unknown as Configuration);
+    settings.set({
+      name: 'line',
+      parent: { url, caFile },
+      repositories: [],
+      bandwidth: [],
+    } as unknown as Configuration);
     await assert.rejects(parent(), {
       code: 'config-invalid',
       message: /parent\.caFile .*can't be read/,

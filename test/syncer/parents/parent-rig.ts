@@ -28,6 +28,8 @@ export type Row = {
   /** Content of the parent. The repository `app` is selected. */
   content: (registry: ScriptedRegistry) => Named;
   quirk?: (request: ScriptedRequest, about: About) => Answered | Promise<Answered>;
+  /** Fields of the parent, in addition to its address. */
+  parent?: Overrides['parent'];
   /** Fields of the configuration, in addition to the parent and its repository `app`. */
   fields?: Overrides;
   /** Number of passes after the one that the configuration causes; default 1. */
@@ -72,7 +74,7 @@ async function runRow(layer: SyncerRig, row: Row): Promise<void> {
   const named = row.content(registry);
   registry.quirk = (request, regular) => row.quirk?.(request, { regular, named, registry });
   const repositories = ['app'];
-  const parent = { url: registry.url };
+  const parent = { ...row.parent, url: registry.url };
   await layer.configureWith({ parent, repositories, mode: 'ReadOnly', schedule: YEARLY, ...row.fields });
   // The first request shows that the configuration is in force.
   await until(() => registry.requests.length > 0, 'the parent is asked');

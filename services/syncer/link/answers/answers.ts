@@ -55,7 +55,11 @@ export function refusal(
     ...(code && { reason: code }),
     ...(wait !== undefined && { retryAfterMs: wait }),
   };
-  if (status === 429) return new Fault('busy', text, { detail });
+  if (status === 429) {
+    const until =
+      wait === undefined ? '' : `; it limits requests until ${new Date(now + wait).toISOString()}`;
+    return new Fault('busy', `${text}${until}`, { detail });
+  }
   // 501 says that the registry lacks a feature, which does not pass by itself.
   if ((status >= 500 && status !== 501) || status === 408)
     return new Fault('parent-unreachable', text, { detail });

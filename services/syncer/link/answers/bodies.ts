@@ -27,6 +27,10 @@ const MIN_BUFFER = 4 * 1024;
 export const firstValue = (header: string | string[] | undefined): string | undefined =>
   [header ?? []].flat()[0];
 
+/** Alerts of a server that refuses a client without a certificate, or with one that it does not trust. */
+const CERTIFICATE_REFUSED =
+  /ALERT_(HANDSHAKE_FAILURE|CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_(UNKNOWN|EXPIRED|REVOKED)|ACCESS_DENIED)/;
+
 /**
  * Maps a failure to get an answer to a Fault `parent-unreachable`. A Fault is returned as it is. If `signal` was
  * aborted, other than by a timeout, its reason is returned.
@@ -38,7 +42,10 @@ export function unreachable(cause: unknown, signal: AbortSignal, what: string): 
   const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code ?? '')
     ? 'its certificate is not trusted; if a private CA signed it, set parent.caFile to that CA'
     : undefined;
-  const remedy = certificateHint(code) ?? untrusted;
+  const refused = CERTIFICATE_REFUSED.test(code ?? '')
+    ? 'it refused the TLS connection; if it demands a client certificate, set parent.certificateFile and parent.keyFile to one that it trusts'
+    : undefined;
+  const remedy = refused ?? certificateHint(code) ?? untrusted;
   return new Fault('parent-unreachable', `${what}: ${code ?? message}${remedy ? `: ${remedy}` : ''}`, {
     cause,
   });

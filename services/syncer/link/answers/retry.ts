@@ -5,6 +5,9 @@ import { retryDelay } from './answers.ts';
 /** Max attempts of a small request. After the last one, the pass continues without its answer. */
 const MAX_ATTEMPTS = 3;
 
+/** Max wait that a parent may request for a small request, in ms. A longer one is reported by the pass, and ends it. */
+const MAX_WAIT_MS = 60_000;
+
 /** Retries `ask` with backoff after a fault that may pass, up to `MAX_ATTEMPTS` in all. */
 export async function withRetries<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
@@ -12,7 +15,7 @@ export async function withRetries<T>(signal: AbortSignal, ask: () => Promise<T>)
       return await ask();
     } catch (error) {
       const wait = error instanceof Fault && attempt < MAX_ATTEMPTS ? retryDelay(error, attempt) : undefined;
-      if (wait === undefined) throw error;
+      if (wait === undefined || wait > MAX_WAIT_MS) throw error;
       await sleep(wait, undefined, { signal });
     }
   }

@@ -1,11 +1,13 @@
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
+import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import { noProxyList } from '../../../process/proxy-environment.ts';
 import { type ProxyBypass, proxyBypass } from './no-proxy.ts';
 
-/** Max time to connect, and for a proxy's answer to CONNECT, in ms. */
-const CONNECT_MS = 10_000;
+/** Max time to connect, with TLS and to all addresses of a name, and for a proxy's answer to CONNECT, in ms. */
+const CONNECT_MS = 30_000;
 /**
  * Idle time after which the kernel probes the other side, each second, ten times, in ms. A long poll at a parent that
  * disappeared without closing the connection fails soon after.
@@ -23,18 +25,28 @@ export const SOCKET_BYTES = 16 * 1024;
  * @param stallMs max wait for the head of an answer, and for more of its body, in ms
  * @param ca certificates (PEM) to trust in addition to the machine's
  * @param lookup resolves names of hosts that are connected to without a proxy
+ * @param certificate client certificate for all hosts, but not for a proxy
  */
-export function makeAgent(stallMs: number, ca: string | undefined, lookup?: LookupFunction): LinkAgent {
-  const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
+export function makeAgent(
+  stallMs: number,
+  ca: string | undefined,
+  lookup?: LookupFunction,
+  certificate?: CertificateAndKey,
+): LinkAgent {
+  const trusted = [...getCACertificates('default'), ...(ca ? [ca] : [])];
+  const contextOf = (own?: CertificateAndKey) =>
+    (ca || own) && { secureContext: createSecureContext({ ca: trusted, ...own }) };
   const connect = {
     timeout: CONNECT_MS,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: ADDRESS_MS,
     highWaterMark: SOCKET_BYTES,
     keepAlive: true,
     keepAliveInitialDelay: PROBE_MS,
-    ...trusted,
   };
+  const target = { ...connect, ...contextOf(certificate) };
   const options: Agent.Options = {
-    connect: { ...connect, ...(lookup && { lookup }) },
+    connect: { ...target, ...(lookup && { lookup }) },
     headersTimeout: stallMs,
     bodyTimeout: stallMs,
     keepAliveTimeout: 30_000,
@@ -43,8 +55,8 @@ export function makeAgent(stallMs: number, ca: string | undefined, lookup?: Look
     ...options,
     // `LinkAgent` decides: undici's list has no networks.
     noProxy: '',
-    requestTls: connect,
-    proxyTls: connect,
+    requestTls: target,
+    proxyTls: { ...connect, ...contextOf() },
     // Bounds the wait for a proxy that accepts the connection but does not answer CONNECT.
     clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
   } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);

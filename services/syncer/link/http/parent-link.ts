@@ -1,35 +1,32 @@
-import type { Dispatcher } from 'undici';
 import { PARENT_NAME_HEADER } from '#proto/accounts/children.ts';
+import type { Backoff } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { refusal } from '../answers/answers.ts';
-import {
-  type Answer,
-  MAX_SMALL_ANSWER_BYTES,
-  readAll,
-  readErrorBody,
-  unreachable,
-} from '../answers/bodies.ts';
+import type { Log } from '#proto/contract/log.ts';
+import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
+import { type Answer, readAll } from '../answers/bodies.ts';
 import { namedPath, urlAt } from '../answers/parent-path.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { basicOf, type Granted, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
+import { basicOf, ParentCredentials, type ParentLogin } from '../login/credentials.ts';
 import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
-import { grantedIn, jsonFields } from '../login/token-answer.ts';
-import { type LinkAgent, makeAgent } from './agent.ts';
+import { TokenService } from '../login/token-service.ts';
+import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
-import { bodyOf, type RequestBody, SendWatch } from './sending.ts';
+import { RequestSender } from './request-sender.ts';
+import { bodyOf, type RequestBody } from './sending.ts';
 
 /**
  * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
  * `ParentLink`, `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
  *
- * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through an undici agent
- * (`agent.ts`), only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the
- * parent is met and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists
- * are read page by page (`pages.ts`). When the synchronization window closes, `closeIdle` closes the connections; the
- * next request opens new ones.
+ * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through `request-sender.ts`,
+ * which holds requests back while a host limits them (`host-hold.ts`), waits longer for hosts that are slow
+ * (`first-byte-limits.ts`) and watches a body to send for progress (`sending.ts`). The undici agent (`agent.ts`)
+ * connects only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent
+ * is met and the request repeated, at most twice. Lists are read page by page (`pages.ts`, `name-list.ts`). When the
+ * synchronization window closes, `closeIdle` closes the connections; the next request opens new ones.
  */
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -61,16 +58,23 @@ export type LinkOptions = {
   stallMs?: number;
   /** Certificates (PEM) to trust in addition to the machine's. */
   ca?: string | undefined;
+  /** Client certificate, for the parent only. */
+  certificate?: CertificateAndKey | undefined;
   bandwidth?: Bandwidth;
   /** Hosts in private networks other than the parent's to which the parent may send this layer. */
   allowedHosts?: readonly string[] | undefined;
   resolve?: Resolve;
+  /** Holds after a 429 that names no time. */
+  hold?: Backoff | undefined;
+  log?: Pick<Log, 'info' | 'warn'> | undefined;
 };
 
 /** Default of `stallMs`. */
 const STALL_MS = 20_000;
-/** Statuses that have a meaning of their own when the parent answers a request for a resource with them. */
-const AMBIGUOUS = [400, 404, 405, 410, 416, 501];
+/** Statuses by which a parent refuses a request without a login, or hides what the request may not see. */
+const REFUSED = [401, 403, 404];
+/** A Terrace challenges: without a challenge, another registry refused such a path, which is no reason to log in. */
+const TERRACE_PATH = '/v2/_terrace/';
 /** Header by which ACR counts its clients (Azure/acr, http-headers). */
 const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
@@ -84,11 +88,10 @@ export class ParentLink implements AsyncDisposable {
   /** Whether the parent is an Azure Container Registry. */
   readonly azure: boolean;
   readonly #stallMs: number;
-  readonly #ca: string | undefined;
   readonly #login: ParentLogin | undefined;
   readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
-  #agent: LinkAgent;
+  readonly #sender: RequestSender;
   /** Aborts the active token requests, which no single request may do. */
   #tokenRequests = new AbortController();
   /** Number of answers below 500 from the parent's origin. An error of a proxy does not count. */
@@ -104,25 +107,36 @@ export class ParentLink implements AsyncDisposable {
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
     this.#stallMs = stallMs;
-    this.#ca = ca;
-    this.#agent = makeAgent(stallMs, ca, this.#reach.lookup);
+    const { log, hold } = options;
+    const { certificate } = options;
+    const agents = () => {
+      const others = makeAgent(stallMs, ca, this.#reach.lookup);
+      return {
+        others,
+        parent: certificate ? makeAgent(stallMs, ca, this.#reach.lookup, certificate) : others,
+      };
+    };
+    this.#sender = new RequestSender({ agents, parent: this.base, stallMs, bandwidth, log, hold });
+    const service = new TokenService({
+      send: (at, request) => this.#sendForToken(at, request),
+      read: (answer, limit, what) => this.read(answer, limit, what),
+      nameOf: (at) => this.#nameOf(at),
+    });
     const source =
-      azure?.identity && new Exchange(this.base, azure.identity, (at, form) => this.#post(at, form));
-    const ask = (at: URL, authorization: string | undefined) => this.#token(at, authorization);
+      azure?.identity && new Exchange(this.base, azure.identity, (at, form) => service.post(at, form));
+    const ask = (at: URL, user: ParentLogin | undefined) => service.granted(at, user);
     this.#credentials = new ParentCredentials(this.base, login, ask, { source });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    await this.#sender[Symbol.asyncDispose]();
   }
 
   /** Closes idle connections now, and the others when their requests end. Active token requests fail. */
   closeIdle(): void {
     this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link was closed'));
     this.#tokenRequests = new AbortController();
-    const old = this.#agent;
-    this.#agent = makeAgent(this.#stallMs, this.#ca, this.#reach.lookup);
-    old.close().catch(() => {});
+    this.#sender.closeIdle();
   }
 
   /**
@@ -141,15 +155,23 @@ export class ParentLink implements AsyncDisposable {
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
       const { answer, isParent } = await this.#follow(urlAt(this.base, path), ask, authorization);
+      const { statusCode: status, headers } = answer;
       // Only the parent itself may name the realm of its tokens: the realm receives the password.
-      if (answer.statusCode !== 401 || !isParent || round === 2) return answer;
-      const challenge = answer.headers['www-authenticate'];
-      const learning = this.#credentials.challenged(challenge, ask.scope, authorization);
-      const isWorthRetry = await unlessAborted(ask.signal, learning);
+      if (!isParent || round === 2 || !REFUSED.includes(status)) return answer;
+      const learning =
+        status === 401
+          ? this.#credentials.challenged(headers['www-authenticate'], ask.scope, authorization)
+          : !path.startsWith(TERRACE_PATH) && this.#credentials.offer(authorization);
+      const isWorthRetry = await unlessAborted(ask.signal, Promise.resolve(learning));
       if (!isWorthRetry) return answer;
       await answer.body.dump();
       authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     }
+  }
+
+  /** Sends a request to an address on another host, to which the parent redirected before: without credentials. */
+  async requestAt(url: URL, ask: RequestOptions): Promise<Answer> {
+    return (await this.#follow(url, ask, undefined)).answer;
   }
 
   async #follow(
@@ -193,6 +215,21 @@ export class ParentLink implements AsyncDisposable {
     return bytes;
   }
 
+  async #send(url: URL, options: RequestOptions): Promise<Answer> {
+    const { method = 'GET', bandwidthTaken, signal, before } = options;
+    const start = async () => {
+      if (!bandwidthTaken) await this.#takeBandwidth(method, signal);
+      before?.();
+    };
+    // What only a Terrace has is limited by itself.
+    const isHeld = !url.pathname.includes(TERRACE_PATH);
+    const what = `${method} ${this.#nameOf(url)}`;
+    const answer = await this.#sender.send(url, { ...options, what, isHeld, start });
+    const own = url.origin === this.base.origin;
+    if (own && answer.statusCode < 500) this.answers += 1;
+    return Object.assign(answer, { from: url, own, stallMs: this.#stallMs });
+  }
+
   async #takeBandwidth(method: HttpMethod, signal: AbortSignal): Promise<void> {
     const untakenBytes = this.#untakenBytes;
     this.#untakenBytes = 0;
@@ -200,79 +237,27 @@ export class ParentLink implements AsyncDisposable {
     await this.bandwidth.take(REQUEST_BYTES + untakenBytes, direction, signal);
   }
 
-  async #send(
-    url: URL,
-    { headers, method = 'GET', body, signal, bandwidthTaken, waitMs = 0, before }: RequestOptions,
-  ): Promise<Answer> {
-    if (!bandwidthTaken) await this.#takeBandwidth(method, signal);
-    before?.();
-    const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
-    const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
-    const length = body && { 'content-length': String(body.size) };
-    try {
-      const answer = await this.#agent.request({
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        headers: { 'user-agent': 'terrace', ...headers, ...length },
-        // Undici applies this timeout while the body is still being written, despite progress: `SendWatch` replaces it.
-        headersTimeout: watch ? 0 : this.#stallMs + waitMs + (body?.slackMs ?? 0),
-        // Set for each request: a connection through a proxy does not have the agent's limits.
-        bodyTimeout: this.#stallMs,
-        body: watch && body ? watch.body(body, this.bandwidth, anySignal) : null,
-        signal: anySignal,
-      } as Dispatcher.RequestOptions);
-      // A body that is discarded unread emits an error that has no other listener. A reader still gets it thrown.
-      answer.body.on('error', () => {});
-      const isParent = url.origin === this.base.origin;
-      if (isParent && answer.statusCode < 500) this.answers += 1;
-      return Object.assign(answer, { from: url, own: isParent, stallMs: this.#stallMs });
-    } catch (cause) {
-      throw unreachable(cause, anySignal, `${method} ${this.#nameOf(url)}`);
-    } finally {
-      watch?.end();
-    }
-  }
-
   /** For another host only its origin: its URLs may hold signatures. */
   #nameOf({ origin, pathname }: URL): string {
     return origin === this.base.origin ? `${origin}${pathname}` : origin;
   }
 
-  async #token(url: URL, authorization: string | undefined): Promise<Granted> {
+  /** Sends one request to a token service. It may be on another host, which then gets the login. */
+  async #sendForToken(
+    url: URL,
+    { authorization, form }: { authorization?: string; form?: URLSearchParams },
+  ): Promise<Answer> {
     const { signal } = this.#tokenRequests;
     if (url.origin !== this.base.origin) await unlessAborted(signal, this.#reach.check(url));
-    const answer = await this.#send(url, {
+    return this.#send(url, {
       scope: '',
       signal,
-      headers: { ...(authorization && { authorization }), ...(this.azure && SOURCE_CLIENT) },
+      headers: {
+        ...(authorization && { authorization }),
+        ...(form && { 'content-type': 'application/x-www-form-urlencoded' }),
+        ...(this.azure && SOURCE_CLIENT),
+      },
+      ...(form && { method: 'POST', body: bodyOf(Buffer.from(form.toString())) }),
     });
-    const what = `GET ${this.#nameOf(url)}`;
-    const { statusCode: status } = answer;
-    if (status !== 200) {
-      const fault = refusal(status, answer.headers, await readErrorBody(answer), what);
-      // A missing token service says nothing about the resource requested of the parent: the status is left out.
-      if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
-      throw ofLogin(fault);
-    }
-    return grantedIn(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what, Date.now());
-  }
-
-  async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
-    const what = `POST ${url.origin}${url.pathname}`;
-    const answer = await this.#send(url, {
-      scope: '',
-      signal: this.#tokenRequests.signal,
-      method: 'POST',
-      headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
-      body: bodyOf(Buffer.from(form.toString())),
-    });
-    if (answer.statusCode !== 200)
-      throw ofLogin(refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what));
-    return jsonFields(await this.read(answer, MAX_SMALL_ANSWER_BYTES, what), what);
   }
 }
-
-/** A refusal of the token service concerns the login, and not the resource requested of the parent. */
-const ofLogin = ({ code, message, detail }: Fault): Fault =>
-  new Fault(code, message, { detail: { ...detail, login: true } });

@@ -1,6 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { urlAt } from '../answers/parent-path.ts';
-import { readChallenge } from './parent-challenge.ts';
+import { type ParentChallenge, readChallenges } from './parent-challenge.ts';
+import { realmOf } from './token-realm.ts';
 
 /**
  * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink`
@@ -19,7 +20,7 @@ export type ParentLogin = { username: string; password: string };
 export type Granted = { token: string; expiresIn: number | undefined };
 
 /** Fetches a token. Supplied by `ParentLink`, so that this file does no I/O. */
-export type AskToken = (url: URL, authorization: string | undefined) => Promise<Granted>;
+export type AskToken = (url: URL, login: ParentLogin | undefined) => Promise<Granted>;
 
 /** Source of tokens for a parent that is configured without user and password. */
 export type TokenSource = {
@@ -28,7 +29,7 @@ export type TokenSource = {
   refused(): void;
 };
 
-type Token = { token: string; until: number };
+type Token = { token: string; since: number; until: number };
 
 /** A token is renewed this long before it expires, in ms. */
 const RENEW_BEFORE_MS = 10_000;
@@ -74,7 +75,8 @@ export class ParentCredentials {
   }
 
   /**
-   * Learns from a 401. @returns whether a retry with a new header makes sense
+   * Learns from a 401. Bearer is preferred; Basic is used if the token service refuses or has no valid address.
+   * @returns whether a retry with a new header makes sense
    * @throws Fault `parent-invalid`, `parent-refused`, `parent-unreachable`
    */
   async challenged(
@@ -82,29 +84,62 @@ export class ParentCredentials {
     scope: string,
     sent: string | undefined,
   ): Promise<boolean> {
-    const challenge = readChallenge(header);
-    if (!challenge) return false;
-    if (challenge.scheme === 'basic') {
-      if (!this.#login || sent?.startsWith('Basic ')) return false;
+    const challenges = readChallenges(header);
+    const acceptsBasic = challenges.some(({ scheme }) => scheme === 'basic');
+    let fault: unknown;
+    for (const { scheme, parameters } of challenges) {
+      if (scheme === 'basic') continue;
+      try {
+        await this.#learnRealm(parameters, scope, sent);
+        return true;
+      } catch (error) {
+        if (!Fault.is(error, 'parent-invalid', 'parent-refused')) throw error;
+        if (!parameters.realm && this.offer(sent)) return true;
+        fault ??= error;
+      }
+    }
+    if (challenges.length === 0) return (await this.#renewed(scope, sent)) || this.offer(sent);
+    if (this.#login && acceptsBasic && !sent?.startsWith('Basic ')) {
+      this.#realm = undefined;
       this.#basic = true;
       return true;
     }
-    const { realm, service, scope: named } = challenge.parameters;
-    if (!realm) throw new Fault('parent-invalid', "the parent's Bearer challenge has no realm");
-    const url = URL.canParse(realm, this.#base.href) ? new URL(realm, this.#base) : undefined;
-    if (!url || !/^https?:$/.test(url.protocol)) {
-      throw new Fault(
-        'parent-invalid',
-        "the realm of the parent's Bearer challenge is not an HTTP or HTTPS address",
-      );
-    }
-    if (this.#base.protocol === 'https:' && url.protocol !== 'https:') {
-      throw new Fault('parent-invalid', `the parent's token realm does not use TLS: ${url.origin}`);
-    }
+    if (fault !== undefined) throw fault;
+    return false;
+  }
+
+  /**
+   * Sends the login although the parent did not ask for it: one with anonymous access hides what is private.
+   * @param sent the header of the request that was refused
+   * @returns whether a retry with a new header makes sense
+   */
+  offer(sent: string | undefined): boolean {
+    if (!this.#login || sent !== undefined) return false;
+    // Another request may have met a challenge meanwhile.
+    if (!this.#realm) this.#basic = true;
+    return true;
+  }
+
+  async #learnRealm(
+    { realm, service, scope: named }: ParentChallenge['parameters'],
+    scope: string,
+    sent: string | undefined,
+  ): Promise<void> {
+    const url = realmOf(realm, this.#base);
+    this.#basic = false;
     this.#realm = { url, service };
     if (sent?.startsWith('Bearer ')) this.#source?.refused();
     // Another request may have renewed the token after the same challenge already.
     await this.#token(scope, (token) => bearer(token) !== sent, named);
+  }
+
+  /** Renews a token that the parent rejected without a challenge, unless it is new: then it grants too little. */
+  async #renewed(scope: string, sent: string | undefined): Promise<boolean> {
+    if (!this.#realm || !sent?.startsWith('Bearer ')) return false;
+    const isOther = (token: Token) => bearer(token) !== sent;
+    const cached = await this.#tokens.get(scope);
+    if (cached && !isOther(cached) && cached.since > this.#now() - MIN_LIFE_MS) return false;
+    await this.#token(scope, isOther);
     return true;
   }
 
@@ -119,14 +154,14 @@ export class ParentCredentials {
    */
   async #fetch(url: URL): Promise<Granted> {
     try {
-      return await this.#ask(url, this.#basicHeader());
+      return await this.#ask(url, this.#login);
     } catch (error) {
       const own = urlAt(this.#base, `${url.pathname}${url.search}`);
       const isElsewhere = own.href !== url.href && url.pathname.startsWith('/v2/');
       const isOtherHost = url.origin !== this.#base.origin;
       const codes = ['parent-unreachable', 'parent-invalid', ...(isOtherHost ? [] : ['parent-refused'])];
       if (!isElsewhere || !Fault.is(error) || !codes.includes(error.code)) throw error;
-      const answer = await this.#ask(own, this.#basicHeader()).catch((second) => {
+      const answer = await this.#ask(own, this.#login).catch((second) => {
         throw isOtherHost ? second : error;
       });
       if (this.#realm) this.#realm.url = urlAt(this.#base, this.#realm.url.pathname);
@@ -154,6 +189,7 @@ export class ParentCredentials {
     const granted = this.#source ? this.#source.token(url, service, scopes) : this.#fetch(tokenUrl);
     const renewal = granted.then(({ token, expiresIn = DEFAULT_LIFE_S }) => ({
       token,
+      since: this.#now(),
       until: this.#now() + Math.max(MIN_LIFE_MS, expiresIn * 1_000 - RENEW_BEFORE_MS),
     }));
     this.#tokens.delete(scope);

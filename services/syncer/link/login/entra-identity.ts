@@ -1,5 +1,4 @@
-import { getCACertificates } from 'node:tls';
-import type { TokenCredential } from '@azure/identity';
+import type { TokenCredential, TokenCredentialOptions } from '@azure/identity';
 import { Fault } from '#proto/contract/fault.ts';
 import { type AzureLogin, credentialOf } from '#proto/document/azure.ts';
 import { certificateHint } from '#proto/process/clock-hint.ts';
@@ -15,7 +14,13 @@ const TIMEOUT_MS = 30_000;
 const PUBLIC_AUTHORITY =
   /^https:\/\/login\.(microsoftonline\.(com|us)|partner\.microsoftonline\.cn|chinacloudapi\.cn)\/?$/;
 
-export type IdentityOptions = { azure: AzureLogin; secret?: string | undefined; ca?: string | undefined };
+/** HTTP for the library of Microsoft Entra identities. */
+export type EntraHttp = NonNullable<TokenCredentialOptions['httpClient']> & {
+  /** Why the last request got no answer. The library's errors may not say so. */
+  readonly failure: unknown;
+};
+
+export type IdentityOptions = { azure: AzureLogin; secret?: string | undefined; http: EntraHttp };
 
 /** The identity that the configuration describes. Its library is loaded on first use. */
 export function identityOf(options: IdentityOptions): AzureIdentity {
@@ -34,18 +39,18 @@ export function identityOf(options: IdentityOptions): AzureIdentity {
         created?.catch(() => {
           created = undefined;
         });
-        throw faultOf(error, options.secret);
+        throw faultOf(error, options.secret, options.http.failure);
       }
     },
   };
 }
 
-async function credential({ azure, secret, ca }: IdentityOptions): Promise<TokenCredential> {
+async function credential({ azure, secret, http }: IdentityOptions): Promise<TokenCredential> {
   const entra = await import('@azure/identity');
   const { clientId, tenantId, tokenFile, authorityHost } = azure;
   const options = {
     ...(authorityHost && { authorityHost, disableInstanceDiscovery: !PUBLIC_AUTHORITY.test(authorityHost) }),
-    ...(ca && { tlsOptions: { ca: [...getCACertificates('default'), ca] } }),
+    httpClient: http,
     // Callers retry, with backoff.
     retryOptions: { maxRetries: 0 },
   };
@@ -88,9 +93,11 @@ const NETWORK =
 /**
  * The Fault for a failure of the identity: `busy`, `parent-unreachable` or `parent-refused`. Its message, for an
  * operator, has the directory's explanation without secrets and tokens.
+ * @param failure why the directory did not answer; the error of the library may not say so
  */
-export function faultOf(error: unknown, secret?: string): Fault {
+export function faultOf(error: unknown, secret?: string, failure?: unknown): Fault {
   const { text, status, code } = detailsOf(error);
+  const transport = failure === undefined ? { text: '', code: '' } : detailsOf(failure);
   // Otherwise the library's message, up to the point at which it quotes a page that arrived instead of an answer.
   const sentence = /AADSTS\d+:.*/.exec(text)?.[0] ?? (text.split(/response body|</, 1)[0] as string);
   const [first = ''] = sentence.split(/ Trace ID:| Correlation ID:| Timestamp:|\r?\n\r?\n/, 1);
@@ -99,15 +106,18 @@ export function faultOf(error: unknown, secret?: string): Fault {
     .replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
     .trim()
     .slice(0, 240);
-  const passes = (status !== undefined && TRANSIENT.includes(status)) || NETWORK.test(`${code} ${text}`);
-  const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(`${code} ${text}`);
-  const [clockCode] = /CERT_(NOT_YET_VALID|HAS_EXPIRED)/.exec(`${code} ${text}`) ?? [];
+  const reason = transport.code.trim() || transport.text.slice(0, 120);
+  const cause = reason && !plain.includes(reason) ? ` (${reason})` : '';
+  const all = `${code} ${text} ${transport.code} ${transport.text}`;
+  const passes = (status !== undefined && TRANSIENT.includes(status)) || NETWORK.test(all);
+  const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(all);
+  const [clockCode] = /CERT_(NOT_YET_VALID|HAS_EXPIRED)/.exec(all) ?? [];
   const ca = untrusted ? 'if a private CA signed its certificate, set parent.caFile to that CA' : undefined;
   const hint = certificateHint(clockCode) ?? ca;
   const remedy = hint ? `: ${hint}` : '';
   return new Fault(
     status === 429 ? 'busy' : passes ? 'parent-unreachable' : 'parent-refused',
-    `Microsoft Entra issued no token for the identity of parent.azure: ${plain || 'no reason given'}${remedy}`,
+    `Microsoft Entra issued no token for the identity of parent.azure: ${plain || 'no reason given'}${cause}${remedy}`,
     { cause: error },
   );
 }

@@ -28,13 +28,19 @@ export function tokenIn(value: unknown, what: string): string {
 }
 
 /**
- * The token of an answer, and its lifetime.
+ * The token of an answer, and its lifetime: what the answer states, or else the token itself.
  * @param now in ms since 1970
  * @throws Fault `parent-invalid`
  */
 export function grantedIn(body: Uint8Array, what: string, now: number): Granted {
   const { token, access_token, expires_in } = jsonFields(body, what);
-  const checked = tokenIn(token ?? access_token, what);
-  const life = typeof expires_in === 'number' ? expires_in : lifeOf(checked, now);
+  const checked = tokenIn(token || access_token, what);
+  const life = secondsIn(expires_in) ?? lifeOf(checked, now);
   return { token: checked, expiresIn: life === undefined ? undefined : Math.min(life, MAX_LIFE_S) };
+}
+
+/** A lifetime in seconds, also as text; undefined if it is none. */
+function secondsIn(value: unknown): number | undefined {
+  const seconds = typeof value === 'string' && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+  return typeof seconds === 'number' && seconds > 0 ? seconds : undefined;
 }

@@ -1,7 +1,10 @@
+import type { Log } from '#proto/contract/log.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { type Rename, RepositoryNames } from '#proto/oci/repository-names.ts';
+import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
+import { EntraClient } from '../http/entra-client.ts';
 import { ParentLink } from '../http/parent-link.ts';
 import type { ParentLogin } from '../login/credentials.ts';
 import { identityOf } from '../login/entra-identity.ts';
@@ -38,6 +41,8 @@ export type ClientOptions = NonNullable<Configuration['parent']> & {
   secret: string | undefined;
   /** Certificates (PEM). */
   ca: string | undefined;
+  /** Client certificate. */
+  certificate: CertificateAndKey | undefined;
   /** Repositories of the parent that have another name here. */
   renames: readonly Rename[];
 };
@@ -49,28 +54,35 @@ const MAX_OLD_LINKS = 8;
 export class ClientCache implements AsyncDisposable {
   readonly #bandwidth: Bandwidth;
   readonly #stallMs: number | undefined;
+  readonly #log: Log | undefined;
   #current: { fingerprint: string; link: ParentLink; clients: ParentClients } | undefined;
   /** Links of earlier options, newest first: passes and transfers use them to their end, and leave idle connections. */
   #old: ParentLink[] = [];
 
-  constructor(bandwidth: Bandwidth, stallMs: number | undefined) {
+  constructor(bandwidth: Bandwidth, stallMs: number | undefined, log: Log | undefined) {
+    this.#log = log;
     this.#bandwidth = bandwidth;
     this.#stallMs = stallMs;
   }
 
   get(options: ClientOptions): ParentClients {
-    const { url, username, azure, allowedHosts, name, login, secret, ca, renames } = options;
-    const fingerprint = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts, renames]);
+    const { url, username, azure, allowedHosts, name, login, secret, ca, certificate, renames } = options;
+    const fingerprint = JSON.stringify([
+      [url, login, ca, certificate, name, azure, secret, allowedHosts],
+      renames,
+    ]);
     if (this.#current?.fingerprint !== fingerprint) {
-      const identity = azure && identityOf({ azure, secret, ca });
+      const identity = azure && identityOf({ azure, secret, http: new EntraClient(ca) });
       const acr = isAzure(options) ? { identity } : undefined;
       const link = new ParentLink({
         url,
         login,
         ca,
+        certificate,
         bandwidth: this.#bandwidth,
         azure: acr,
         allowedHosts,
+        log: this.#log,
         ...(this.#stallMs && { stallMs: this.#stallMs }),
       });
       if (this.#current) this.#old = [this.#current.link, ...this.#old].slice(0, MAX_OLD_LINKS);

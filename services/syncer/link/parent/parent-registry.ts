@@ -2,14 +2,15 @@ import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { refusal } from '../answers/answers.ts';
-import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
+import type { BlobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { type ReadManifest, readContent } from '../answers/manifest-answer.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import { parentPages, strings } from '../http/pages.ts';
+import { parentNames } from '../http/name-list.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
+import { BlobReader } from './blob-reader.ts';
 import { projectRepositories } from './project-repositories.ts';
 import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
 
@@ -18,10 +19,10 @@ import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
  * (`settings.ts`), and replaces them when the address, the login or the certificates change; a pass or a transfer uses
  * one set to its end.
  *
- * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions
- * as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has,
- * `project-repositories.ts` the lists of registries with projects. The other clients speak APIs of a Terrace
- * (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows the parent's changes,
+ * This file reads any registry that speaks the OCI distribution-spec, and `blob-reader.ts` its blobs. `push-client.ts`
+ * changes it, with upload sessions as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure
+ * Container Registry has, `project-repositories.ts` the lists of registries with projects. The other clients speak APIs
+ * of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows the parent's changes,
  * `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the status of this layer.
  * `renamed-clients.ts` translates names where repositories have other names in this layer.
  */
@@ -98,6 +99,7 @@ export interface ParentReader
  */
 export class ParentRegistry implements ParentReader, BlobSource {
   readonly #link: ParentLink;
+  readonly #blobs: BlobReader;
   readonly #referrers: ReferrersApi;
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
   #answersHead = false;
@@ -107,6 +109,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
   constructor(link: ParentLink) {
     this.#link = link;
     this.#referrers = new ReferrersApi(link);
+    this.#blobs = new BlobReader(link);
   }
 
   /** Number of answers of the parent so far. */
@@ -132,9 +135,8 @@ export class ParentRegistry implements ParentReader, BlobSource {
 
   /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
   async *repositories(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const page of parentPages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
-      yield* strings(page, 'repositories').filter(isRepository);
-    }
+    const list = { path: '/v2/_catalog?n=1000', field: 'repositories', scope: 'registry:catalog:*' } as const;
+    for await (const name of parentNames(this.#link, list, signal)) if (isRepository(name)) yield name;
   }
 
   /** See `projectRepositories` in `project-repositories.ts`. */
@@ -146,15 +148,11 @@ export class ParentRegistry implements ParentReader, BlobSource {
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
-      for await (const page of parentPages(
-        this.#link,
-        `/v2/${repository}/tags/list?n=1000`,
-        // At an Azure registry, a list of tags is metadata.
-        this.#link.azure ? `repository:${repository}:pull,metadata_read` : pullScope(repository),
-        signal,
-      )) {
-        for (const tag of strings(page, 'tags')) if (isTag(tag)) tags.push(tag);
-      }
+      const path = `/v2/${repository}/tags/list?n=1000`;
+      // At an Azure registry, a list of tags is metadata.
+      const scope = this.#link.azure ? `repository:${repository}:pull,metadata_read` : pullScope(repository);
+      const list = { path, field: 'tags', scope } as const;
+      for await (const tag of parentNames(this.#link, list, signal)) if (isTag(tag)) tags.push(tag);
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
       throw error;
@@ -279,11 +277,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
       : undefined;
   }
 
-  /**
-   * Part of a blob (distribution-spec, "Pulling blobs"). A redirect to another host is followed without the
-   * Authorization header, and requested again each time: signed URLs expire. The caller takes the bandwidth.
-   * @throws Fault `blob-unknown`, `parent-invalid`, …
-   */
+  /** Part of a blob, see `BlobReader`. */
   async blob(
     repository: string,
     digest: Digest,
@@ -291,37 +285,12 @@ export class ParentRegistry implements ParentReader, BlobSource {
     extent: Extent,
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
-    const path = `/v2/${repository}/blobs/${digest}`;
-    const range = `bytes=${extent.start}-${extent.end - 1}`;
-    const headers = extent.end > extent.start ? { range } : {};
-    for (let isRetry = false; ; isRetry = true) {
-      const ask = {
-        scope: pullScope(repository),
-        headers,
-        signal,
-        bandwidthTaken: true,
-        redirects: 'follow' as const,
-      };
-      const answer = await this.#link.request(path, ask);
-      const isOtherHost = answer.from.origin !== this.#link.base.origin;
-      if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
-        return blobAnswer(answer, { repository, digest, size, extent });
-      }
-      const body = await readErrorBody(answer);
-      // Only the registry knows whether it has the blob: it is asked for another URL, at once and then with backoff.
-      if (isRetry) {
-        const { message, detail } = refusedAnswer(answer, body, `GET ${answer.from.origin}`);
-        throw new Fault('parent-unreachable', message, { detail: { ...detail } });
-      }
-    }
+    return this.#blobs.part({ repository, digest, size, extent }, signal);
   }
 }
 
 /** Statuses with which a registry answers HEAD if it supports only GET. */
 const NO_HEAD = [400, 403, 405, 406, 415, 500, 501];
-
-/** Statuses with which an expired signed URL is answered. */
-const EXPIRED = [400, 401, 403, 404, 410];
 
 /** The Fault for an answer that is not success, see `refusal`. */
 export const refusedAnswer = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>

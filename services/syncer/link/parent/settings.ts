@@ -2,9 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { passwordIn } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { renamesOf } from '#proto/oci/repository-names.ts';
+import {
+  type CertificateAndKey,
+  checkPair,
+  type PairFiles,
+  readPair,
+} from '../../../process/certificate-pair.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
 import type { TrustSource } from '../login/trust-bundle.ts';
 import { ClientCache, type ParentClients } from './client-cache.ts';
@@ -21,10 +28,10 @@ export class SyncerSettings implements AsyncDisposable {
    * @param stallMs a connection to the parent without progress for this time fails, in ms
    * @param trust certificates to trust for the parent, in addition to `caFile` and the machine's
    */
-  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource) {
+  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource, log?: Log) {
     this.#trust = trust;
     this.bandwidth = bandwidth;
-    this.#clients = new ClientCache(bandwidth, stallMs);
+    this.#clients = new ClientCache(bandwidth, stallMs, log);
   }
 
   set(configuration: Configuration): void {
@@ -57,12 +64,12 @@ export class SyncerSettings implements AsyncDisposable {
 
   /**
    * The clients of the parent. A caller with several requests to the parent calls this once and uses the result for all
-   * of them: the password and CA files are read again on each call, and may have changed.
+   * of them: the password and certificate files are read again on each call, and may have changed.
    * @throws Fault `config-invalid`
    */
   async clients(): Promise<ParentClients> {
     const { parent, name, repositories } = this.get();
-    const { username, passwordFile, caFile, azure } = parent;
+    const { username, passwordFile, caFile, certificateFile, keyFile, azure } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const secretFile = azure?.clientSecretFile;
     const secret = secretFile && (await password(secretFile, 'parent.azure.clientSecretFile'));
@@ -70,7 +77,19 @@ export class SyncerSettings implements AsyncDisposable {
       caFile === undefined ? undefined : await certificates(caFile),
       await this.#trust?.get(),
     );
-    return this.#clients.get({ ...parent, name, login, secret, ca, renames: renamesOf(repositories) });
+    const certificate =
+      certificateFile === undefined || keyFile === undefined
+        ? undefined
+        : await clientCertificate({ certificateFile, keyFile });
+    return this.#clients.get({
+      ...parent,
+      name,
+      login,
+      secret,
+      ca,
+      certificate,
+      renames: renamesOf(repositories),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -88,6 +107,13 @@ async function password(file: string | undefined, field = 'parent.passwordFile')
   } catch (cause) {
     throw new Fault('config-invalid', `${field} ${file} can't be read`, { cause });
   }
+}
+
+/** Fails if the pair can't be used: the parent would refuse each request without saying why. */
+async function clientCertificate(files: PairFiles): Promise<CertificateAndKey> {
+  const pair = await readPair(files, 'parent');
+  checkPair(pair, files, 'parent');
+  return pair;
 }
 
 /** Fails if the file can't be used: the link must end up trusting neither no certificate nor every certificate. */

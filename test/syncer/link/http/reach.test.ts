@@ -28,12 +28,16 @@ async function listening(listener: RequestListener, tls?: { cert: Buffer; key: B
 function clients(options: LinkOptions) {
   const link = new ParentLink({ login: { username: 'layer', password: 'secret' }, ...options });
   const parent = new ParentRegistry(link);
+  let blobs = 0;
   return {
     link,
     pushClient: new PushClient(link),
     parent,
+    /** Each call reads another blob. */
     blob: async () => {
-      const answer = await parent.blob('a', DIGEST, 7, { start: 0, end: 7 }, signal);
+      blobs += 1;
+      const digest = `sha256:${String(blobs).padStart(64, '0')}`;
+      const answer = await parent.blob('a', digest, 7, { start: 0, end: 7 }, signal);
       return Buffer.concat(await Array.fromAsync(answer.body)).toString('utf8');
     },
     [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),

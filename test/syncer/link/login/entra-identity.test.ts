@@ -3,12 +3,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { AzureLogin } from '#proto/document/azure.ts';
+import { EntraClient } from '../../../../services/syncer/link/http/entra-client.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { identityOf } from '../../../../services/syncer/link/login/entra-identity.ts';
 import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
 import { Acr, ALL } from '../../../support/azure/acr.ts';
 import { Entra } from '../../../support/azure/entra.ts';
 import { Authority } from '../../../support/certificates.ts';
+import { ConnectProxy } from '../../../support/proxy/connect-proxy.ts';
 import { pushImage } from '../../../support/registry/image.ts';
 import { patienceSignal } from '../../../support/until.ts';
 
@@ -60,7 +62,13 @@ const linkOf = (azure: AzureLogin, secret?: string) =>
   new ParentLink({
     url: acr.url,
     ca,
-    azure: { identity: identityOf({ azure: { authorityHost: entra.authorityHost, ...azure }, secret, ca }) },
+    azure: {
+      identity: identityOf({
+        azure: { authorityHost: entra.authorityHost, ...azure },
+        secret,
+        http: new EntraClient(ca),
+      }),
+    },
   });
 const principal = (secret = 's3cret') =>
   linkOf({ credential: 'service-principal', clientId: PRINCIPAL, tenantId: TENANT }, secret);
@@ -159,7 +167,7 @@ test('after the registry changes to permissions by repository, the layer logs in
           authorityHost: entra.authorityHost,
         },
         secret: 's3cret',
-        ca,
+        http: new EntraClient(ca),
       }),
     },
   });
@@ -201,6 +209,35 @@ test('the error of Entra for a wrong secret is reported without the secret, and 
   const before = entra.requests.length;
   assert.equal(await refusal(), first);
   assert.equal(entra.requests.length, before);
+});
+
+test('behind a proxy, `ca` is trusted for Entra, and without it the message names the cause', async () => {
+  await using proxy = await ConnectProxy.start();
+  process.env.HTTPS_PROXY = proxy.url;
+  try {
+    await using link = principal();
+    assert.deepEqual(await new ParentRegistry(link).tags('other', signal), ['v1']);
+    assert.ok(proxy.targets.includes(new URL(entra.authorityHost).host));
+    for (const proxied of [true, false]) {
+      if (!proxied) delete process.env.HTTPS_PROXY;
+      const azure: AzureLogin = {
+        credential: 'service-principal',
+        clientId: PRINCIPAL,
+        tenantId: TENANT,
+        authorityHost: entra.authorityHost,
+      };
+      await assert.rejects(
+        identityOf({ azure, secret: 's3cret', http: new EntraClient(undefined) }).token(),
+        {
+          code: 'parent-unreachable',
+          message:
+            /(SELF_SIGNED|UNABLE_TO)_\w+.*: if a private CA signed its certificate, set parent\.caFile to that CA$/,
+        },
+      );
+    }
+  } finally {
+    delete process.env.HTTPS_PROXY;
+  }
 });
 
 test('an unreachable authority is the fault parent-unreachable', async () => {

@@ -33,14 +33,6 @@ test('a list continues at the parent, whatever host its next page names', async 
   assert.deepEqual(await registry.parent.tags('a', signal), ['one', 'two']);
 });
 
-test('a list whose pages form a cycle is refused', async () => {
-  await using registry = await serving((_, response) => {
-    response.setHeader('link', '</v2/a/tags/list?last=one>; rel="next"');
-    response.end('{"tags":["one"]}');
-  });
-  await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-invalid' });
-});
-
 test('a token may be long, and a token answer that was cut is requested again', async () => {
   const token = 'x'.repeat(6_000);
   let cuts = 0;
@@ -163,9 +155,10 @@ test('a refusal by a blob host is retried at the registry, and does not count as
 test('a refusal by the parent itself is not retried', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
   let requests = 0;
-  await using registry = await serving((_, response) => {
+  await using registry = await serving(({ headers }, response) => {
+    if (!headers.authorization) return response.writeHead(401, { 'www-authenticate': 'Basic' }).end();
     requests += 1;
-    response.writeHead(requests === 1 ? 404 : 403).end();
+    return response.writeHead(requests === 1 ? 404 : 403).end();
   });
   const blob = () => registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
   await assert.rejects(blob(), { code: 'blob-unknown' });

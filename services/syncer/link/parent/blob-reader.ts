@@ -1,0 +1,73 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { refusal } from '../answers/answers.ts';
+import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
+import { readErrorBody } from '../answers/bodies.ts';
+import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
+import { pullScope } from '../login/token-scopes.ts';
+import { BlobAddresses } from './blob-addresses.ts';
+
+/** Statuses with which an expired signed URL is answered. */
+const EXPIRED = [400, 401, 403, 404, 410];
+
+/** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
+export class BlobReader {
+  readonly #link: ParentLink;
+  readonly #addresses = new BlobAddresses();
+
+  constructor(link: ParentLink) {
+    this.#link = link;
+  }
+
+  /**
+   * Part of a blob (distribution-spec, "Pulling blobs"). A redirect to another host is followed without the
+   * Authorization header. That address is used for the other parts, too, until it is refused: signed URLs expire. The
+   * caller takes the bandwidth.
+   * @throws Fault `blob-unknown`, `parent-invalid`, …
+   */
+  async part(part: Asked, signal: AbortSignal): Promise<BlobAnswer> {
+    const { repository, digest, extent } = part;
+    const range = `bytes=${extent.start}-${extent.end - 1}`;
+    const ask: RequestOptions = {
+      scope: pullScope(repository),
+      headers: extent.end > extent.start ? { range } : {},
+      signal,
+      bandwidthTaken: true,
+      redirects: 'follow',
+    };
+    const known = this.#addresses.get(repository, digest);
+    const found = known && (await this.#at(known, ask, part));
+    if (found) return found;
+    for (let isRetry = false; ; isRetry = true) {
+      const answer = await this.#link.request(`/v2/${repository}/blobs/${digest}`, ask);
+      const isOtherHost = answer.from.origin !== this.#link.base.origin;
+      if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
+        const bytes = await blobAnswer(answer, part);
+        if (isOtherHost) this.#addresses.served(repository, digest, answer.from);
+        return bytes;
+      }
+      const body = await readErrorBody(answer);
+      // Only the registry knows whether it has the blob: it is asked for another URL, at once and then with backoff.
+      if (isRetry) {
+        const what = `GET ${answer.from.origin}`;
+        const { message, detail } = refusal(answer.statusCode, answer.headers, body, what);
+        throw new Fault('parent-unreachable', message, { detail: { ...detail } });
+      }
+    }
+  }
+
+  /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */
+  async #at(url: URL, ask: RequestOptions, part: Asked): Promise<BlobAnswer | undefined> {
+    const { repository, digest } = part;
+    try {
+      const answer = await this.#link.requestAt(url, ask);
+      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part);
+      await readErrorBody(answer);
+    } catch (error) {
+      this.#addresses.forget(repository, digest);
+      if (!Fault.is(error, 'parent-invalid')) throw error;
+      return undefined;
+    }
+    this.#addresses.forget(repository, digest);
+    return undefined;
+  }
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FirstByteLimits } from '../../../../services/syncer/link/http/first-byte-limits.ts';
+import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { serveHttp } from '../../../support/http-server.ts';
+
+const STALL = 20_000;
+const MIN = 60_000;
+const cold = new URL('https://up.example/v2/a/blobs/x?signature=1');
+const again = new URL('https://up.example/v2/a/blobs/x?signature=2');
+const other = new URL('https://up.example/v2/b/tags/list');
+const foreign = new URL('https://blobs.example/v2/a/blobs/x');
+
+function fixture() {
+  const at = { now: 0 };
+  const limits = new FirstByteLimits(STALL, () => at.now);
+  /** Times out until the limit no longer grows; returns the limits. */
+  const grown = (url: URL) => {
+    const all: number[] = [];
+    for (let next: number | undefined = limits.limitFor(url); next; next = limits.timedOut(url, next)) {
+      assert.equal(limits.limitFor(url), next);
+      all.push(next);
+      if (all.length > 10) break;
+    }
+    return all;
+  };
+  return { at, limits, grown };
+}
+
+test('the limit of a resource doubles from the stall time to 10 minutes, where the host works', () => {
+  const { limits, grown } = fixture();
+  limits.answered(other, 100, true);
+  assert.deepEqual(
+    grown(cold),
+    [20, 40, 80, 160, 320, 600].map((s) => s * 1_000),
+  );
+  assert.equal(limits.limitFor(again), 600_000);
+  assert.equal(limits.limitFor(other), STALL);
+});
+
+test('a host that has not answered, has answered with errors only, or not recently, gets the stall time', () => {
+  const { at, limits, grown } = fixture();
+  assert.deepEqual(grown(cold), [STALL]);
+  limits.answered(other, 100, false);
+  assert.deepEqual(grown(cold), [STALL]);
+  limits.answered(other, 100, true);
+  assert.deepEqual(grown(foreign), [STALL]);
+  assert.equal(limits.timedOut(cold, STALL), 2 * STALL);
+  at.now += 20 * MIN;
+  assert.equal(limits.limitFor(cold), STALL);
+  assert.equal(limits.timedOut(cold, STALL), undefined);
+  limits.answered(other, 100, true);
+  assert.equal(limits.limitFor(cold), STALL);
+});
+
+test('what a slow answer took is granted to all resources of its host, for 20 minutes', () => {
+  const { at, limits } = fixture();
+  limits.answered(cold, 211_000, true);
+  assert.equal(limits.limitFor(other), 422_000);
+  limits.answered(other, 417_000, true);
+  assert.equal(limits.limitFor(cold), 600_000);
+  limits.answered(other, 100, true);
+  assert.equal(limits.limitFor(cold), 600_000);
+  assert.equal(limits.limitFor(foreign), STALL);
+  at.now += 20 * MIN;
+  limits.answered(other, 100, true);
+  assert.equal(limits.limitFor(cold), STALL);
+});
+
+test('the limits of 1,000 resources are remembered', () => {
+  const { limits } = fixture();
+  limits.answered(other, 100, true);
+  for (let at = 0; at <= 1_000; at += 1) limits.timedOut(new URL(`https://up.example/${at}`), STALL);
+  assert.equal(limits.limitFor(new URL('https://up.example/0')), STALL);
+  assert.equal(limits.limitFor(new URL('https://up.example/1')), 2 * STALL);
+});
+
+test('a request without an answer in time gets more time at the next attempt, if the parent works', async () => {
+  const { signal } = new AbortController();
+  const ask = { scope: 'repository:a:pull', signal };
+  const logged: object[] = [];
+  let requests = 0;
+  await using server = await serveHttp((request, response) => {
+    if (request.url === '/v2/cold') requests += 1;
+    if (request.url !== '/v2/cold' || requests === 3) response.end();
+  });
+  const log = { info: (fields: object) => logged.push(fields), warn: () => assert.fail() };
+  await using link = new ParentLink({ url: server.url, stallMs: 100, log });
+  const request = `GET ${server.url}/v2/cold`;
+  const unanswered = (message: string) => ({ code: 'parent-unreachable', message: `${request}: ${message}` });
+  await assert.rejects(link.request('/v2/cold', ask), unanswered('no answer within 0.1 s'));
+  assert.deepEqual(logged, []);
+  await (await link.request('/v2/', ask)).body.dump();
+  const longer = unanswered('no answer within 0.1 s, the next attempt waits 0.2 s');
+  await assert.rejects(link.request('/v2/cold', ask), longer);
+  await (await link.request('/v2/cold', ask)).body.dump();
+  assert.deepEqual(logged, [{ request, ms: 100, nextMs: 200 }]);
+});

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import {
+  type Reply,
+  refused,
+  type ScriptedRegistry,
+  type ScriptedRequest,
+} from '../../support/registry/scripted/scripted-registry.ts';
+import { type Checked, testRows } from './parent-rig.ts';
+
+const tagsOf = (count: number) => Array.from({ length: count }, (_, at) => `t${String(at).padStart(4, '0')}`);
+
+/** An image with this number of tags. */
+const tagged = (count: number) => (registry: ScriptedRegistry) => {
+  const ok = registry.content.image('app', 't0000');
+  for (const tag of tagsOf(count)) registry.content.of('app').tags.set(tag, ok.digest);
+  return { ok };
+};
+
+/** Asserts that the layer has this number of tags. */
+const hasTags =
+  (count: number) =>
+  async ({ layer, pass }: Checked) => {
+    assert.deepEqual([pass.ok, pass.failures], [true, []]);
+    const answer = await fetch(`${layer.layer.url}/v2/app/tags/list?n=1000`);
+    const { tags } = (await answer.json()) as { tags: string[] };
+    assert.deepEqual(tags, tagsOf(count));
+  };
+
+const isList = ({ path }: ScriptedRequest) => path.endsWith('/tags/list');
+
+/** The regular answer, cut after 100 tags, without a link. */
+function cut(reply: Reply): Reply {
+  const { tags } = JSON.parse(String(reply.body)) as { tags: string[] };
+  return { status: 200, body: JSON.stringify({ name: 'app', tags: tags.slice(0, 100) }) };
+}
+
+testRows([
+  {
+    name: 'a list refuses pages of more than 100 tags',
+    content: tagged(3),
+    quirk: (request) =>
+      isList(request) && Number(request.url.searchParams.get('n')) > 100
+        ? refused(400, 'PAGINATION_NUMBER_INVALID')
+        : undefined,
+    has: ['ok'],
+    check: hasTags(3),
+  },
+  {
+    name: 'a list is cut after 100 tags, without a link',
+    content: tagged(151),
+    quirk: (request, { regular }) => (isList(request) ? cut(regular()) : undefined),
+    check: hasTags(151),
+  },
+  {
+    name: 'a list of 100 tags ignores where a page begins',
+    content: tagged(100),
+    quirk: (request, { regular }) => {
+      if (!isList(request)) return undefined;
+      request.url.searchParams.delete('last');
+      return cut(regular());
+    },
+    check: hasTags(100),
+  },
+  {
+    name: 'a parent limits requests for manifests',
+    content: tagged(31),
+    quirk: ({ path }) =>
+      path.includes('/manifests/')
+        ? { ...refused(429, 'TOOMANYREQUESTS'), headers: { 'retry-after': '600' } }
+        : undefined,
+    passes: 2,
+    lacks: ['ok'],
+    check: ({ registry, link, pass }) => {
+      const asked = registry.requests.filter(({ path }) => path.includes('/manifests/'));
+      assert.ok(asked.length > 0 && asked.length <= 16, `${asked.length} requests`);
+      assert.deepEqual([link.state, link.code, pass.ok], ['Unhealthy', 'busy', false]);
+      assert.match(link.detail ?? '', /the parent limits requests until \d{4}-\d\d-\d\dT/);
+    },
+  },
+]);
