@@ -35,6 +35,8 @@ export type Survey = {
   selected: Selected;
   /** Number of tags compared. */
   tags: number;
+  /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
+  isMissing: boolean;
   actions: TagAction[];
   /** Targets of tags on which both sides agree: they may have new referrers. */
   settled: Digest[];
@@ -99,6 +101,7 @@ export async function surveyRepository(
     repository,
     selected,
     ...plan,
+    isMissing: coverage.kind === 'all' && !parent.listed && base.size > 0,
     settled: [...new Set([...plan.settled, ...around])],
     at,
     parentTargets: parent.targets,

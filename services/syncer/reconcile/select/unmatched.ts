@@ -1,10 +1,13 @@
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import type { Failure } from '#proto/sync/passes.ts';
 
-/** `tags`: number of distinct tags at the parent and here. */
-type RepositoryTags = { repository: string; tags: number };
+/** `tags`: number of distinct tags at the parent and here. `isMissing`: those here are all that is left of it. */
+type RepositoryTags = { repository: string; tags: number; isMissing?: boolean };
 
-/** Selections that matched no tag, neither at the parent nor here, in a pass that compared everything. Pure. */
+/**
+ * Selections that matched no tag, neither at the parent nor here, or only repositories that the parent no longer knows,
+ * in a pass that compared everything. Pure.
+ */
 export function unmatchedPatterns(
   patterns: readonly string[],
   surveys: readonly RepositoryTags[],
@@ -20,5 +23,7 @@ export function unmatchedPatterns(
 /** Selections that matched a tag. */
 export const matchedPatterns = (patterns: readonly string[], surveys: readonly RepositoryTags[]): string[] =>
   patterns.filter((pattern) =>
-    surveys.some(({ repository, tags }) => tags > 0 && matchesPattern([pattern], repository)),
+    surveys.some(
+      ({ repository, tags, isMissing }) => tags > 0 && !isMissing && matchesPattern([pattern], repository),
+    ),
   );

@@ -17,6 +17,8 @@ test('a selection without tags is unmatched, unless a repository of it could not
   assert.deepEqual(unmatchedPatterns(patterns, surveys, [refused]), ['base', 'none/*']);
   const catalog = { code: 'parent-refused', reason: 'GET /v2/_catalog: the parent answered 401' };
   assert.deepEqual(unmatchedPatterns(patterns, surveys, [catalog]), []);
+  const missing = { repository: 'base', tags: 3, isMissing: true };
+  assert.deepEqual(unmatchedPatterns(['base'], [missing], []), ['base'], 'what is here is no match there');
   assert.deepEqual(unmatchedPatterns(['*'], [], []), ['*'], 'an empty catalog may be a missing permission');
 });
 
