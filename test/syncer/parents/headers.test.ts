@@ -167,6 +167,18 @@ testRows([
     ...document,
     mediaType: mediaTypes.dockerManifest,
   })),
+  odd('a layer that is listed twice', (document) => ({
+    ...document,
+    layers: [...layersOf(document), ...layersOf(document)],
+  })),
+  {
+    name: 'an empty layer',
+    content: (registry) => {
+      const image = registry.content.image('app', 'ok', { layers: [''] });
+      return { image, layer: image.layers[0] as Descriptor, config: image.config };
+    },
+    has: ['image', 'layer', 'config'],
+  },
   odd('no schema version', ({ schemaVersion: _, ...document }) => document),
   {
     name: 'a foreign layer that the parent has',

@@ -76,6 +76,21 @@ testRows([
   everywhere('a page in place of the referrers', html, /not JSON.*set referrers: false/),
   everywhere('JSON that is no index', { status: 200, body: '{"ok":true}' }, /not a list of referrers/),
   everywhere('referrers that are null', indexOf(null)),
+  {
+    name: 'the referrers of one of 25 images are refused',
+    content: ({ content }) => {
+      const named: Named = {};
+      for (let at = 0; at < 25; at += 1) {
+        const image = content.image('app', `t${at}`);
+        named[`t${at}`] = image;
+        named[`note${at}`] = content.image('app', undefined, { subject: image, artifactType: NOTE });
+      }
+      return named;
+    },
+    quirk: (request, { named }) => (isOf(request, named.t12) ? refused(400, 'MANIFEST_INVALID') : undefined),
+    has: Array.from({ length: 25 }, (_, at) => (at === 12 ? ['t12'] : [`t${at}`, `note${at}`])).flat(),
+    reported: /^24 of 25 images are complete; left out: 1 referrer \(app:t12: /,
+  },
   once('404 for the referrers of one image', refused(404, 'MANIFEST_UNKNOWN')),
   ...[400, 403].map((status) =>
     once(
