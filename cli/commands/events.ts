@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Envelope } from '#proto/contract/envelope.ts';
+import { START, startOf } from '#proto/contract/time-text.ts';
 import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
 import { outputEnd } from '../terminal/output-end.ts';
@@ -48,15 +49,9 @@ const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'laye
   (!type || type.some((wanted) => isOf(event, wanted))) &&
   (!layer || layer.some((wanted) => isFrom(event, wanted)));
 
-const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 /** Parses a sequence, a time, or a duration before `now`. @throws InvalidArgumentError */
 export function sinceOf(text: string, _before?: unknown, now = Date.now()): number | Date {
-  if (/^\d+$/.test(text)) return Number(text);
-  const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
-  if (count !== undefined) return new Date(now - Number(count) * (UNITS[unit] as number));
-  if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(Date.parse(text))) return new Date(text);
-  throw new InvalidArgumentError(
-    'write an age (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event',
-  );
+  const start = startOf(text, now);
+  if (start !== undefined) return start;
+  throw new InvalidArgumentError(`write ${START}`);
 }

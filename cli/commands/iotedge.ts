@@ -1,32 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
+import { hashPassword } from '#proto/accounts/password-hash.ts';
 import { selectionOption } from '../input/selection-option.ts';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
 import { deploymentManifest, type LayerKind, layerKinds } from '../iotedge/iotedge-manifest.ts';
+import { challenges, type GivenOptions, modes, optionComplaints } from '../iotedge/manifest-options.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import { print, printJson } from '../terminal/terminal.ts';
-
-type Options = {
-  image?: string;
-  parent?: string;
-  name: string;
-  token?: string;
-  passwordFile?: string;
-  port: string;
-  folder: string;
-  user: string;
-  edge: string;
-  repository: string[];
-  mode: string;
-  catalog?: boolean;
-  desired: boolean;
-};
+import { print, printError, printJson } from '../terminal/terminal.ts';
 
 const CATALOG = [
   '--catalog',
   'the sync token of a top layer may list the catalog of an Azure registry: its scope map covers *',
 ] as const;
 const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
+/** A hash of nothing, in place of the placeholder of a hash while a manifest is validated. */
+const SOME_HASH = `scrypt$14$8$1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
 
 export function addIotedgeCommand(program: Command): void {
   const group = program.command('iotedge').description('create and check deployment manifests of IoT Edge');
@@ -46,63 +34,110 @@ export function addIotedgeCommand(program: Command): void {
     .option('--folder <dir>', 'folder of the device for persistent data', '/srv/iotedge')
     .option('--user <uid:gid>', 'owner of the subfolder terrace', '10001:10001')
     .option('--edge <version>', 'version of IoT Edge', '1.6')
-    .option('--mode <mode>', 'mode in the twin: ReadOnly or ReadWrite', 'ReadOnly')
+    .option('--mode <mode>', `mode in the twin: ${modes.join(' or ')}`, 'ReadOnly')
     .option(
       '--repository <pattern...>',
       'repositories in the twin: a name, prefix/* or *; NAME=AS for another name in the layer',
       ['*'],
     )
+    .option(
+      '--child <name...>',
+      'layer below that logs in with its sync token; NAME=FILE: the file has the password, of which the twin gets the hash (default: a placeholder)',
+    )
+    .option(
+      '--challenge <kind>',
+      `challenge in the twin: ${challenges.join(' or ')}; through a layer without a registry, most clients can log in with Basic only`,
+      'Basic',
+    )
     .option(...CATALOG)
     .option('--no-desired', 'leave the desired properties out: operators set them')
-    .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
+    .action(printManifest);
   group
     .command('check')
     .description('validate a deployment manifest')
     .argument('<file>')
     .option(...CATALOG)
-    .action((file: string, { catalog: hasCatalog }: Pick<Options, 'catalog'>) => {
+    .action((file: string, { catalog: hasCatalog }: Pick<GivenOptions, 'catalog'>) => {
       const complaints = manifestComplaints(parsed(file), { hasCatalog });
       if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
       print(`${file} is valid.`);
     });
 }
 
-function textOf(layer: LayerKind, given: Options): string {
-  const { name, token = name, port, parent = '', mode, repository, desired, catalog, ...rest } = given;
-  if (layer === 'top' && !parent) throw new Refusal('--parent is missing: name the registry above', 2);
-  const above = layer === 'top' ? parent : `$upstream:${port}`;
-  const manifest = deploymentManifest({
-    ...rest,
-    layer,
-    parent,
-    name,
-    token,
-    image: given.image ?? `${above}/terrace:1`,
-    port: Number(port),
-    password: given.passwordFile ? read(given.passwordFile).trim() : PLACEHOLDER,
-    desired: desired ? { mode, repositories: repository.map(selectionOption) } : undefined,
-  });
-  const complaints = manifestComplaints(manifest, { hasCatalog: catalog });
+async function printManifest(layer: LayerKind, given: GivenOptions, command: Command): Promise<void> {
+  const isGiven = (option: keyof GivenOptions) => command.getOptionValueSource(option) === 'cli';
+  const { complaints, passwords } = optionComplaints({ layer, given, isGiven, readFile: readText });
   if (complaints.length > 0) throw new Refusal(complaints.join('\n'), 2);
-  return JSON.stringify(manifest, null, 2);
+  const {
+    name,
+    token = name,
+    port,
+    parent = '',
+    mode,
+    challenge,
+    repository,
+    desired,
+    catalog,
+    ...rest
+  } = given;
+  const above = layer === 'top' ? parent : `$upstream:${port}`;
+  const hashes = await Promise.all(
+    passwords.children.map(async (child) => ({
+      name: child.name,
+      hash: child.password === undefined ? undefined : await hashPassword(child.password),
+    })),
+  );
+  const build = (password: string, otherHash: (child: string) => string) =>
+    deploymentManifest({
+      ...rest,
+      layer,
+      parent,
+      name,
+      token,
+      image: given.image ?? `${above}/terrace:1`,
+      port: Number(port),
+      password: passwords.own ?? password,
+      desired: desired
+        ? {
+            mode,
+            challenge,
+            repositories: repository.map(selectionOption),
+            children: hashes.map((child) => ({
+              name: child.name,
+              hash: child.hash ?? otherHash(child.name),
+            })),
+          }
+        : undefined,
+    });
+  const example = build('some-password', () => SOME_HASH);
+  const faults = manifestComplaints(example, { hasCatalog: catalog });
+  if (faults.length > 0) throw new Refusal(faults.join('\n'), 2);
+  const placeholderOf = (child: string) => `<HASH_OF_${child.toUpperCase().replaceAll('-', '_')}>`;
+  printJson(JSON.stringify(build(PLACEHOLDER, placeholderOf), null, 2));
+  const open = [
+    ...(passwords.own === undefined ? [`${PLACEHOLDER} by the password of the sync token ${token}`] : []),
+    ...(layer === 'pass-through' || !desired ? [] : hashes)
+      .filter(({ hash }) => hash === undefined)
+      .map((child) => `${placeholderOf(child.name)} by the output of "terrace token hash" for ${child.name}`),
+  ];
+  if (open.length > 0) printError(`Replace ${open.join(', and ')}.`);
 }
 
-function read(file: string): string {
+function readText(file: string): { text: string } | { cause: string } {
   try {
-    return readFileSync(file, 'utf8');
+    return { text: readFileSync(file, 'utf8') };
   } catch (error) {
-    throw new Refusal(
-      `${file} can't be read (${(error as NodeJS.ErrnoException).code}): name another file`,
-      2,
-    );
+    return { cause: (error as NodeJS.ErrnoException).code ?? 'unknown error' };
   }
 }
 
 function parsed(file: string): unknown {
+  const read = readText(file);
+  if ('cause' in read) throw new Refusal(`${file} can't be read (${read.cause}): name another file`, 2);
   try {
-    return JSON.parse(read(file));
+    // Some editors write a byte order mark.
+    return JSON.parse(read.text.replace(/^\uFEFF/, ''));
   } catch (error) {
-    if (error instanceof Refusal) throw error;
     throw new Refusal(`${file} is not JSON: ${(error as Error).message}`, 2);
   }
 }

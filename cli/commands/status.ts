@@ -12,7 +12,7 @@ import { belowText } from '../text/below-text.ts';
 import { linkText } from '../text/link-text.ts';
 import { syncerText } from '../text/syncer-text.ts';
 import { webhookText } from '../text/webhook-text.ts';
-import { ACCOUNTS_LOST } from '../text/welcome.ts';
+import { noAccounts } from '../text/welcome.ts';
 
 /** Max ingests (uploads and transfers) listed one by one. */
 const MAX_INGESTS = 20;
@@ -79,7 +79,7 @@ function complaints({ bridge }: LayerStatus): string {
   ].join('\n');
 }
 
-function storage({ storage: held }: LayerStatus, now: number): string {
+function storage({ storage: held, services: running }: LayerStatus, now: number): string {
   if (!held) return 'Storage does not answer.';
   const lines = held.ingests.slice(0, MAX_INGESTS).map((ingest) => {
     const by = ingest.account === undefined ? '' : ` of ${ingest.account}`;
@@ -103,7 +103,7 @@ function storage({ storage: held }: LayerStatus, now: number): string {
       ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client provides them again`]
       : []),
     ...metadataText(held),
-    accountsText(held),
+    accountsText(held, running.find(({ open }) => open !== undefined)?.open),
     ...(held.audit
       ? [
           `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${formatDuration(now - held.audit.since)} ago: ${held.audit.reason}`,
@@ -128,12 +128,12 @@ function metadataText({ metadata = [] }: StorageStatus): string[] {
   return ['METADATA ARE DAMAGED: stop the layer and run "terrace repair":', ...lines];
 }
 
-function accountsText({ tokens, closed, accounts = [] }: StorageStatus): string {
+/** @param open whether the gateway admits everyone without a token */
+function accountsText({ tokens, closed, accounts = [] }: StorageStatus, open: boolean | undefined): string {
   const count = `Clients log in: ${plural(tokens, 'token')}`;
   const lines = accounts.map((complaint) => `  ${complaint}`);
   const not = lines.length > 0 ? ['Different from the configuration document:', ...lines] : [];
-  const none = closed ? ACCOUNTS_LOST : 'No accounts: everyone who reaches the layer has full access';
-  return [tokens === 0 ? none : count, ...not].join('\n');
+  return [tokens === 0 ? noAccounts({ closed, open }) : count, ...not].join('\n');
 }
 
 function unreadable({ unreadable: entries = [] }: LayerStatus): string {

@@ -14,7 +14,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
-import { instantOf } from '../input/expiry.ts';
+import { expiryOf } from '../input/expiry.ts';
 import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
 import { listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
@@ -81,7 +81,7 @@ async function create(given: string, options: CreateOptions): Promise<void> {
     name,
     ...(scopeMap !== undefined && { scopeMap: accountName(scopeMap, '--scope-map') }),
     ...(actions !== undefined && { actions }),
-    ...(expires !== undefined && { expires: instantOf(expires, Date.now()) }),
+    ...(expires !== undefined && { expires: expiryOf(expires, Date.now()) }),
   };
   await withStorage(
     data,
@@ -101,7 +101,7 @@ async function rotate(given: string, options: RotateOptions): Promise<void> {
   if (wanted !== undefined && wanted !== 'password1' && wanted !== 'password2') {
     throw new Refusal(`--password "${wanted}" is not valid: write password1 or password2`, 2);
   }
-  const expires = when === undefined ? {} : { expires: instantOf(when, Date.now()) };
+  const expires = when === undefined ? {} : { expires: expiryOf(when, Date.now()) };
   await withStorage(data, async ({ bus, signal }) => {
     const before = await bus.call(showToken, { name }, { signal });
     const password = wanted ?? passwordToRotate(before, Date.now());

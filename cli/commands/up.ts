@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document/files.ts';
-import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
+import { alive } from '#proto/status/status.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { connectOperator } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
@@ -13,7 +14,7 @@ import { type Layer, startLayer } from '../layer/layer.ts';
 import { LogFile, type Outlets } from '../layer/layer-log.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
-import { welcome } from '../text/welcome.ts';
+import { type Greeting, welcome } from '../text/welcome.ts';
 
 export function addUpCommand(program: Command): void {
   program
@@ -125,12 +126,13 @@ async function serve(
   if (!signal.aborted) await Promise.race([aborted, layer.unrecoverable]);
 }
 
-type Accounts = Pick<StorageStatus, 'tokens' | 'closed'>;
+type Accounts = Pick<Greeting, 'tokens' | 'closed' | 'open'>;
 
 async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Accounts> {
   await using bus = await connectOperator(data, 'terrace-up');
   const { tokens, closed } = await bus.call(storageStatus, {}, { signal });
-  return { tokens, ...(closed && { closed }) };
+  const { open } = await bus.call(alive.gateway, {}, { signal });
+  return { tokens, closed, open };
 }
 
 /** For people: what matters on the screen, the complete log in a file. For a container: the complete log on stdout. */

@@ -1,139 +1,107 @@
 import { isMapping } from '#proto/contract/plain-data.ts';
-import { environmentFields } from '#proto/document/resolve/module-environment.ts';
-import { resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { quote } from '#proto/document/validation/remedies.ts';
 import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
-import { catalogComplaints } from './catalog-rule.ts';
-import { pieceComplaints } from './iotedge-options.ts';
+import { modulesOf, settingsComplaints } from './check/modules.ts';
+import { placeholderComplaints } from './check/placeholders.ts';
+import { portComplaints } from './check/ports.ts';
+import { messageRouteComplaints, proxyRouteComplaints } from './check/routes.ts';
+import { isTerrace, terraceComplaints } from './check/terrace-module.ts';
+import { readTwins, type Twins } from './check/twins.ts';
+import { agentSchemas } from './schema/agent-schema.ts';
+import { hubSchemas } from './schema/hub-schema.ts';
+import { type Complaint, schemaAt, schemaComplaints } from './schema/schema-complaints.ts';
 
 /**
- * Validation of deployment manifests before a device gets them: the schemas of azure-iot-cli-extension, and the
- * checks of edgeAgent itself. Pure; each complaint is one sentence that names the place and the remedy.
+ * Validation of deployment manifests before a device gets them. Pure; each complaint is one sentence that names the
+ * place and the remedy, and all of them are found at once.
+ *
+ * Each twin is read, complete or as the parts of a layered deployment (check/twins.ts). The twins of edgeAgent and
+ * edgeHub are checked against the published schemas (schema/), all twins against the limits of a hub. No schema knows
+ * the rest: images, logins and create options (check/modules.ts), ports of the device, routes of messages and of the
+ * API proxy, what each Terrace itself will say of its environment and its twin, and passwords that are placeholders.
+ *
+ * @param hasCatalog the sync token of a top layer may list the catalog
  */
-
-type Fields = Record<string, unknown>;
-
-const allowedValues: Record<string, string[]> = {
-  type: ['docker'],
-  status: ['running', 'stopped'],
-  restartPolicy: ['always', 'on-failure', 'on-unhealthy', 'never'],
-  imagePullPolicy: ['on-create', 'never'],
-};
-const MODULE = [
-  'version',
-  'type',
-  'status',
-  'restartPolicy',
-  'startupOrder',
-  'imagePullPolicy',
-  'env',
-  'settings',
-];
-const AGENT = ['schemaVersion', 'runtime', 'systemModules', 'modules'];
-const HUB = ['schemaVersion', 'routes', 'storeAndForwardConfiguration'];
-
-/** @param hasCatalog the sync token of a top layer may list the catalog */
 export function manifestComplaints(manifest: unknown, { hasCatalog = false } = {}): string[] {
-  const content = isMapping(manifest) ? manifest.modulesContent : undefined;
+  const outer = isMapping(manifest) && isMapping(manifest.content) ? manifest.content : manifest;
+  const content = isMapping(outer) ? outer.modulesContent : undefined;
   if (!isMapping(content))
     return ['modulesContent is missing: a manifest starts with {"modulesContent": {"$edgeAgent": …'];
-  const complaints: string[] = [];
-  for (const [name, twin] of Object.entries(content)) {
-    const desired = isMapping(twin) ? twin['properties.desired'] : undefined;
-    if (!isMapping(desired))
-      complaints.push(`${name} has no "properties.desired": write it, or leave ${name} out`);
-    else for (const complaint of twinComplaints(desired, name)) complaints.push(complaint);
-  }
-  const desiredOf = (name: string) => {
-    const twin = content[name];
-    return isMapping(twin) && isMapping(twin['properties.desired']) ? twin['properties.desired'] : {};
-  };
-  const [agent, hub] = [desiredOf('$edgeAgent'), desiredOf('$edgeHub')];
-  for (const complaint of unknown(agent, AGENT, '$edgeAgent')) complaints.push(complaint);
-  for (const complaint of unknown(hub, HUB, '$edgeHub')) complaints.push(complaint);
-  if (agent.schemaVersion !== '1.0' && agent.schemaVersion !== '1.1') {
-    complaints.push('$edgeAgent.schemaVersion is not valid: write "1.1"');
-  }
-  if (!['1.0', '1.1', '1.2'].includes(String(hub.schemaVersion))) {
-    complaints.push('$edgeHub.schemaVersion is not valid: write "1.2"');
-  }
-  const modules: Fields = isMapping(agent.modules) ? agent.modules : {};
-  const system: Fields = isMapping(agent.systemModules) ? agent.systemModules : {};
-  for (const name of ['edgeAgent', 'edgeHub']) {
-    if (!isMapping(system[name])) complaints.push(`$edgeAgent.systemModules.${name} is missing: write it`);
-  }
-  for (const [name, module] of Object.entries({ ...system, ...modules })) {
-    for (const complaint of moduleComplaints(name, module)) complaints.push(complaint);
-  }
-  for (const name of Object.keys(content)) {
-    if (!name.startsWith('$') && !(name in modules))
-      complaints.push(`${name} is not a module of $edgeAgent: add it there`);
-  }
-  for (const name of hasCatalog ? [] : Object.keys(modules)) {
-    if (isMapping(content[name]))
-      for (const complaint of patternComplaints(modules[name], desiredOf(name)))
-        complaints.push(`${name}.${complaint}`);
-  }
-  return [...complaints, ...credentialComplaints(agent)];
-}
-
-function patternComplaints(module: unknown, desired: Fields): string[] {
-  const env = isMapping(module) && isMapping(module.env) ? module.env : {};
-  const values = Object.entries(env).map(([key, one]) => [key, isMapping(one) ? one.value : undefined]);
-  try {
-    const { fields } = environmentFields(Object.fromEntries(values), '/', () => false);
-    const text = JSON.stringify(desired);
-    const resolved = resolveDocument({ text, late: true, defaults: fields, readable: () => true });
-    return 'configuration' in resolved ? catalogComplaints(resolved.configuration) : [];
-  } catch {
-    return [];
-  }
-}
-
-function moduleComplaints(name: string, module: unknown): string[] {
-  const path = `module ${name}`;
-  if (!isMapping(module)) return [`${path} is not a mapping: write its type, settings and so on`];
-  const complaints = unknown(module, MODULE, path);
-  if (!/^[A-Za-z0-9_-]+$/.test(name))
-    complaints.push(`${path}: the name is not valid: use letters, digits, _ and -`);
-  for (const [field, allowed] of Object.entries(allowedValues)) {
-    const value = module[field];
-    if (value !== undefined && !allowed.includes(String(value))) {
-      complaints.push(`${path}: ${field} "${value}" is not valid: write ${allowed.join(' or ')}`);
+  const twins = readTwins(content);
+  const found = [...twins.complaints, ...systemComplaints(twins), ...contentComplaints(twins, hasCatalog)];
+  const places = new Set(found.map(({ at }) => at));
+  for (const [name, { pieces }] of twins.twins) {
+    for (const { steps, value } of pieces) {
+      for (const text of twinComplaints(value, [name, ...steps].join('.'))) {
+        // The schema has complained about the same name.
+        if (![...places].some((at) => text.startsWith(`${at} `))) found.push({ at: name, text });
+      }
     }
   }
-  for (const variable of Object.keys(isMapping(module.env) ? module.env : {})) {
-    if (/[+#$.\s]/.test(variable))
-      complaints.push(`${path}: env "${variable}" has + # $ . or a blank in its name: rename it`);
-  }
-  const settings = isMapping(module.settings) ? module.settings : {};
-  if (typeof settings.image !== 'string' || settings.image === '')
-    complaints.push(`${path}: settings.image is missing: name the image`);
-  else
-    for (const complaint of upstreamComplaints(settings.image, `${path}: settings.image`))
-      complaints.push(complaint);
-  return [...complaints, ...pieceComplaints(settings, `${path}: settings`)];
+  return [...new Set(found.map(({ text }) => text))];
 }
 
-function credentialComplaints(agent: Fields): string[] {
-  const runtime = isMapping(agent.runtime) ? agent.runtime : {};
-  const settings = isMapping(runtime.settings) ? runtime.settings : {};
-  const all = isMapping(settings.registryCredentials) ? settings.registryCredentials : {};
-  return Object.entries(all).flatMap(([name, one]) => {
-    const path = `registryCredentials.${name}`;
-    if (!isMapping(one)) return [`${path} is not a mapping: write address, username and password`];
-    const missing = ['address', 'username', 'password'].filter((field) => !one[field]);
-    if (missing.length > 0) return [`${path} lacks ${missing.join(', ')}: add the missing fields`];
-    return upstreamComplaints(String(one.address), `${path}.address`);
+const SYSTEM = { $edgeAgent: agentSchemas, $edgeHub: hubSchemas };
+
+/** Complaints of the published schemas. In a layered deployment, each part is checked at its place in the schema. */
+function systemComplaints({ twins, isLayered }: Twins): Complaint[] {
+  return Object.entries(SYSTEM).flatMap(([name, schemas]) => {
+    const twin = twins.get(name);
+    if (!twin) {
+      const text = `${name} is missing: write {"${name}": {"properties.desired": {…}}}`;
+      return isLayered ? [] : [{ at: name, text }];
+    }
+    const versions = Object.keys(schemas);
+    const newest = versions.at(-1) as string;
+    const { schemaVersion } = twin.desired;
+    const at = `${name}.schemaVersion`;
+    const isKnown = typeof schemaVersion === 'string' && versions.includes(schemaVersion);
+    const schema = new Map(Object.entries(schemas)).get(isKnown ? schemaVersion : newest);
+    return twin.pieces.flatMap(({ key, steps, value }) => {
+      if (!schema) return [];
+      if (steps.length === 0) {
+        const complaints = schemaComplaints(schema, value, name).filter((one) => isKnown || one.at !== at);
+        const cause = schemaVersion === undefined ? 'is missing' : `${quote(schemaVersion)} is not valid`;
+        return isKnown
+          ? complaints
+          : [{ at, text: `${at} ${cause}: write ${quoted(versions)}` }, ...complaints];
+      }
+      const part = schemaAt(schema, steps);
+      const place = [name, ...steps].join('.');
+      return part
+        ? schemaComplaints(part, value, place)
+        : [
+            {
+              at: `${name}.${key}`,
+              text: `${name}.${key} has no place in the twin of ${name}: correct the name`,
+            },
+          ];
+    });
   });
 }
 
-/** edgeAgent replaces `$upstream` with the parent only if a port follows. */
-const upstreamComplaints = (text: string, path: string): string[] =>
-  text.includes('$upstream') && !/^\$upstream:[1-9][0-9]*(\/|$)/.test(text)
-    ? [`${path} "${text}" has $upstream without a port: start it with $upstream:8000`]
-    : [];
+const quoted = (versions: string[]) =>
+  versions
+    .toReversed()
+    .map((version) => `"${version}"`)
+    .join(' or ');
 
-const unknown = (fields: Fields, known: string[], path: string): string[] =>
-  Object.keys(fields)
-    .filter((field) => !known.includes(field))
-    .map((field) => `${path} has the unknown field ${field}: remove it`);
+/** What the schemas can't say. */
+function contentComplaints({ twins, isLayered }: Twins, hasCatalog: boolean): Complaint[] {
+  const agent = twins.get('$edgeAgent')?.desired ?? {};
+  const hub = twins.get('$edgeHub')?.desired ?? {};
+  const modules = modulesOf(agent);
+  const isKnown = (name: string) => isLayered || modules.some((module) => module.name === name);
+  const strangers = [...twins.keys()].filter((name) => !(name in SYSTEM) && !isKnown(name));
+  return [
+    ...strangers.map((at) => ({ at, text: `${at} is not a module of $edgeAgent: add it there` })),
+    ...settingsComplaints(agent, isLayered),
+    ...portComplaints(modules),
+    ...messageRouteComplaints(hub, isKnown),
+    ...proxyRouteComplaints(modules, isLayered),
+    ...modules
+      .filter(isTerrace)
+      .flatMap((module) => terraceComplaints(module, twins.get(module.name), { isLayered, hasCatalog })),
+    ...placeholderComplaints(agent, modules),
+  ];
+}

@@ -1,13 +1,15 @@
-import { piecesOf } from './iotedge-options.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { piecesOf } from './schema/create-options.ts';
 
 /**
  * Deployment manifests of IoT Edge. Pure: nothing in this folder connects to a hub or a device.
  *
  * Life of a manifest: `terrace iotedge manifest` builds it for one layer with `deploymentManifest`: edgeAgent, edgeHub,
- * the API proxy and, in a layer with a registry, Terrace with its connection string and twin. The create options of
- * each container are cut into pieces that a twin takes (iotedge-options.ts). The manifest is validated
- * (iotedge-check.ts), printed, and applied to a device by its operator. `terrace iotedge check` validates a manifest
- * that was edited by hand.
+ * the API proxy and, in a layer with a registry, Terrace with its connection string and twin. The options are validated
+ * by manifest-options.ts; the create options of each container are cut into pieces that a twin takes
+ * (schema/create-options.ts). The manifest is validated (iotedge-check.ts), printed, and applied to a device by its
+ * operator. `terrace iotedge check` validates a manifest that was edited by hand.
  */
 
 export const layerKinds = ['top', 'nested', 'pass-through'] as const;
@@ -33,9 +35,17 @@ export type ManifestOptions = {
   user: string;
   /** Version of edgeAgent and edgeHub: a tag of their images. */
   edge: string;
-  /** Desired properties of the layer's twin; if absent, the manifest leaves the twin to its operators. */
-  desired?: object | undefined;
+  /** What the layer's twin desires; if absent, the manifest leaves the twin to its operators. */
+  desired?:
+    | { mode: string; challenge: string; repositories: ManifestRepository[]; children: ManifestChild[] }
+    | undefined;
 };
+
+/** A pattern; or, for repositories that have another name in the layer than at its parent, both. */
+export type ManifestRepository = NonNullable<Overrides['repositories']>[number];
+
+/** A layer below, and the hash of the password of its sync token. */
+export type ManifestChild = { name: string; hash: string };
 
 const MODULE = 'terrace';
 /** Nested proxies find each other by this module name. */
@@ -87,13 +97,43 @@ export function deploymentManifest(options: ManifestOptions): object {
       $edgeHub: {
         'properties.desired': {
           schemaVersion: '1.2',
-          routes: {},
+          // Those of all modules: without it, the hub drops their telemetry.
+          routes: { upstream: 'FROM /messages/* INTO $upstream' },
           storeAndForwardConfiguration: { timeToLiveSecs: 7200 },
         },
       },
-      ...(hasRegistry && desired && { [MODULE]: { 'properties.desired': desired } }),
+      ...(hasRegistry && desired && { [MODULE]: { 'properties.desired': documentOf(options, desired) } }),
     },
   };
+}
+
+/** Images that a device pulls from the registry above it, besides that of Terrace. */
+const EDGE_IMAGES = ['azureiotedge-agent', 'azureiotedge-hub', 'azureiotedge-api-proxy'];
+
+/** The configuration document in the twin. With layers below, the layer also has the images of their modules. */
+function documentOf(options: ManifestOptions, desired: NonNullable<ManifestOptions['desired']>): object {
+  const { mode, challenge, children } = desired;
+  const images = children.length > 0 ? [...EDGE_IMAGES, terraceRepository(options)] : [];
+  const names = desired.repositories.map((one) =>
+    typeof one === 'string' ? one : (one.as ?? one.name ?? ''),
+  );
+  const missing = images.filter((image) => !matchesPattern(names, image));
+  const ofChild = { mode, repositories: [...names, ...missing] };
+  return {
+    mode,
+    challenge,
+    repositories: [...desired.repositories, ...missing],
+    ...(children.length > 0 && {
+      children: children.map(({ name, hash }) => ({ name, ...ofChild, passwords: [hash] })),
+    }),
+  };
+}
+
+/** Where the layers below find the image of Terrace. */
+function terraceRepository({ image, layer, parent, port }: ManifestOptions): string {
+  const above = `${layer === 'top' ? parent : `$upstream:${port}`}/`;
+  const path = image.startsWith(above) ? image.slice(above.length) : 'terrace';
+  return path.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
 }
 
 function registryModule(options: ManifestOptions): object {

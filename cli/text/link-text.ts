@@ -40,6 +40,7 @@ export function linkText(layer: LayerStatus, now: number): string {
 /** One line for each of the first things that are left out, with its remedy. */
 export function leftOutLines({ first, referrers, children }: LeftOutSummary): string[] {
   const lines = first.slice(0, MAX_PARKED).map(({ repository, tag = '', kind, reason, code }) => {
+    if (!tag) return `left out: ${LEFT_OUT_KIND[kind]} of ${repository}: ${reason} (${code})`;
     const isDigest = tag.includes(':');
     const name = isDigest ? `${repository}@${shortDigest(tag)}` : `${repository}:${tag}`;
     return `left out: ${LEFT_OUT_KIND[kind]} of ${name}: ${reason} (${code})`;
@@ -105,6 +106,7 @@ function selection({
 /** Only for ReadWrite layers, as others push nothing: storage counts all as unsent that was not seen at the parent. */
 function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
   if (configuration?.mode !== 'ReadWrite') return [];
+  const others = refusals.filter((one) => !isDenied(one));
   const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0, keptIn: [] };
   const { unsent, withdrawn, parked: refused, kept = 0, keptIn = [] } = storage?.outgoing ?? nothing;
   const parts = [
@@ -119,8 +121,25 @@ function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus
           `  not pushed: ${plural(kept, 'manifest')} in repositories that no selection covers (${keptIn.join(', ')}): add them to repositories, or leave the content in this layer`,
         ]
       : []),
-    ...refusals.slice(0, MAX_PARKED).map((one) => parked(one, now)),
-    ...more(refusals.length),
+    ...denied(refusals.filter(isDenied), now),
+    ...others.slice(0, MAX_PARKED).map((one) => parked(one, now)),
+    ...more(others.length),
+  ];
+}
+
+const isDenied = ({ code }: Parked): boolean => code === 'denied';
+
+/** Changes that the login may not push have one cause. */
+function denied(refusals: Parked[], now: number): string[] {
+  const [first] = refusals;
+  if (!first) return [];
+  const names = [...new Set(refusals.map(({ repository }) => repository))];
+  const shown = names.slice(0, MAX_PARKED).join(', ');
+  const hidden = names.length > MAX_PARKED ? ', …' : '';
+  const next = refusals.reduce((earliest, { retry }) => Math.min(earliest, retry), first.retry);
+  const when = next > now ? `in ${formatDuration(next - now)}` : 'with the next pass';
+  return [
+    `    ${plural(refusals.length, 'change')} of ${shown}${hidden}: ${first.reason} (denied); next attempt ${when}`,
   ];
 }
 

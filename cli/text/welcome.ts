@@ -14,6 +14,8 @@ export type Greeting = {
   tokens: number;
   /** Its accounts may have been lost: nobody can log in until a token is created. */
   closed?: boolean | undefined;
+  /** Without a token, everyone has full access; absent if the gateway has not reported it. */
+  open?: boolean | undefined;
   /** Duration of the start, in ms. */
   ms: number;
 };
@@ -21,11 +23,20 @@ export type Greeting = {
 const PLAIN =
   'No TLS: passwords cross the network unencrypted, unless a proxy in front adds TLS (--tls-certificate, --tls-key).';
 
-export const ACCOUNTS_LOST =
+const ACCOUNTS_LOST =
   'The accounts of this layer were lost: all clients are rejected until a token is created (terrace token create)';
 
+/** For a layer without tokens. */
+export function noAccounts({ closed, open }: Pick<Greeting, 'closed' | 'open'>): string {
+  if (closed) return ACCOUNTS_LOST;
+  if (open === undefined) return 'No accounts; the gateway has not reported whom it admits';
+  return open
+    ? 'No accounts: everyone who reaches the layer has full access'
+    : 'No accounts yet: all clients are rejected until a token is created (terrace token create) or declared';
+}
+
 /** The text for a layer that serves: its address, its accounts, and the commands to type next. */
-export function welcome({ data, configuration, tokens, closed, ms }: Greeting): string {
+export function welcome({ data, configuration, tokens, closed, open: admitsAll, ms }: Greeting): string {
   const { name, listen, tls, mode, parent, repositories } = configuration;
   const image = mode === 'ReadWrite' ? exampleOf(configuration) : 'NAME:TAG';
   const plain = insecureFlag(configuration);
@@ -46,9 +57,7 @@ export function welcome({ data, configuration, tokens, closed, ms }: Greeting): 
   const accounts =
     tokens > 0
       ? `Clients log in: ${plural(tokens, 'token')}.`
-      : closed
-        ? `${ACCOUNTS_LOST}.`
-        : 'No accounts: everyone who reaches the layer has full access. The first token ends that.';
+      : `${noAccounts({ closed, open: admitsAll })}.${admitsAll && !closed ? ' The first token ends that.' : ''}`;
   const open = !tls && !isLoopback(parseAddress(listen).host);
   return [
     `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,

@@ -148,6 +148,9 @@ export const layerInstance = request('storage.layer.instance', Type.Object({}), 
  * HTTP path where a child activates itself: PUT of an `Activation`, answered with an `Activated` (201 new, 200 as
  * before).
  */
+/** Header of requests below `/v2/_terrace/`: `host:port` by which a child knows its parent. */
+export const PARENT_NAME_HEADER = 'terrace-parent';
+
 export const childPath = (child: string): string => `/v2/_terrace/children/${child}`;
 export const Activation = Type.Object(LayerIdentity.properties, { additionalProperties: false });
 export const Activated = Type.Object({ child: ChildName, instance: InstanceId, since: Instant });

@@ -8,7 +8,7 @@ import { clip } from './clip.ts';
 export const faults = {
   malformed: 'A message, body or parameter violates its contract.',
   'name-invalid': 'The name of a repository is not valid.',
-  'name-unknown': 'The layer has no repository of this name, or nothing at this path.',
+  'name-unknown': 'The layer has no repository of this name, nothing at this path, or no such direct method.',
   'digest-invalid': 'A digest is not valid, or the content has another one.',
   'size-invalid': 'The size of the content differs from the announced one.',
   'blob-unknown': 'The repository does not have the blob.',

@@ -29,6 +29,8 @@ export const ServiceStatus = Type.Object({
   started: Instant,
   /** Resident memory, in bytes. */
   memory: Bytes,
+  /** Of a gateway: while the layer has no token, everyone has full access; false: nobody is admitted. */
+  open: Type.Optional(Type.Boolean()),
 });
 export type ServiceStatus = Static<typeof ServiceStatus>;
 export const serviceStatus = state('services', ServiceStatus);

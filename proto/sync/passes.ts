@@ -158,7 +158,10 @@ export const imageConflict = event(
   }),
 );
 
-/** The parent refuses a change of the layer. The change is stored and retried. */
+/**
+ * The parent refuses a change of the layer. The change is stored and retried. If the login may not push to the
+ * repository (`denied`), one event stands for all of its changes.
+ */
 export const imageParked = event(
   'image.parked',
   Type.Object({

@@ -24,6 +24,8 @@ const TransferJob = Type.Object({
   from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
   /** On the way up: the parent reports that it has the blob, but refuses a manifest because it has not. */
   resend: Type.Optional(Type.Boolean()),
+  /** On the way up: also if the parent refused it in every way of sending a while ago. */
+  retryRefused: Type.Optional(Type.Boolean()),
 });
 export type TransferJob = Static<typeof TransferJob>;
 

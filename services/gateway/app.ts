@@ -94,7 +94,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
 } {
   const limits = { ...TIMES, ...times };
   const { bus, log, configuration = () => undefined } = options;
-  const access = new Access({ bus, configuration, open, patienceMs: limits.patienceMs });
+  const access = new Access({ bus, configuration, open, patienceMs: limits.patienceMs, log });
   const cache = new ContentCache(bus, limits.patienceMs, alone);
   const proxies = new TrustedProxies(() => configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({

@@ -38,7 +38,8 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * Passwords must not cross a network in plain text by mistake: if the environment does not say whether clients speak
  * TLS, the gateway does not listen before it has the configuration.
  */
-export async function runGateway({ bus, data, instance, log, signal, env, serves }: Context): Promise<void> {
+export async function runGateway(context: Context): Promise<void> {
+  const { bus, data, instance, log, signal, env, serves, describe } = context;
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;
@@ -72,6 +73,7 @@ export async function runGateway({ bus, data, instance, log, signal, env, serves
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
   const { open, start } = admissionOf(env, listen);
+  describe({ open });
   if (start === 'closed') log.info({ listen }, 'accepting only clients with a token');
   else if (start !== 'open' && !(await hasToken(bus, listen, log, signal, start === 'await-token'))) return;
 

@@ -12,7 +12,7 @@ import type { ServiceName } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { setAddressTimeout } from '#proto/process/address-timeout.ts';
 import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supervision.ts';
-import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status/status.ts';
+import { alive, HEARTBEAT_MS, type ServiceStatus, serviceStatus } from '#proto/status/status.ts';
 import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
 import { describeError } from './log-error.ts';
@@ -44,6 +44,8 @@ export type Context = {
   env: NodeJS.ProcessEnv;
   /** To be called once the service serves: health checks fail until then. */
   serves: () => void;
+  /** Adds to the heartbeat of the service. */
+  describe: (more: Pick<ServiceStatus, 'open'>) => void;
 };
 
 export type Main = (context: Context) => Promise<void>;
@@ -155,14 +157,16 @@ export async function runService(
   await using bus = connected;
   await using health = new Health({ service, data, bus, log });
   await health.start();
-  using _heartbeat = beat(bus, service, instance, log);
+  using heartbeat = beat(bus, service, instance, log);
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (value && !env.TERRACE_LOG) log.level = value.logLevel;
   });
   void bus.closed().then(() => stop('the bus is closed'));
   log.info({ data }, 'started');
   try {
-    await main({ service, instance, layer, data, bus, log, signal, env, serves: () => health.serves() });
+    const { describe } = heartbeat;
+    const serves = () => health.serves();
+    await main({ service, instance, layer, data, bus, log, signal, env, serves, describe });
   } finally {
     stop(`${service} has ended`);
   }
@@ -185,8 +189,14 @@ function required(env: NodeJS.ProcessEnv, name: string): string {
   return value;
 }
 
-function beat(bus: Bus, service: ServiceName, instance: string, log: Logger): Disposable {
+function beat(
+  bus: Bus,
+  service: ServiceName,
+  instance: string,
+  log: Logger,
+): Disposable & Pick<Context, 'describe'> {
   const started = Date.now();
+  let added: Pick<ServiceStatus, 'open'> = {};
   const status = () => ({
     service,
     instance,
@@ -194,16 +204,33 @@ function beat(bus: Bus, service: ServiceName, instance: string, log: Logger): Di
     pid: process.pid,
     started,
     memory: process.memoryUsage.rss(),
+    ...added,
   });
   bus.serve(alive[service], async () => status());
+  // One at a time, so that the last one has the latest status.
+  let isWriting = false;
+  let isStale = false;
   const publish = () => {
+    isStale = isWriting;
+    if (isWriting) return;
+    isWriting = true;
     bus
       .put(serviceStatus, instance, status())
-      .catch((err) => log.debug({ err }, 'cannot write the heartbeat'));
+      .catch((err) => log.debug({ err }, 'cannot write the heartbeat'))
+      .finally(() => {
+        isWriting = false;
+        if (isStale) publish();
+      });
   };
   publish();
   const timer = setInterval(publish, HEARTBEAT_MS).unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  return {
+    describe(more) {
+      added = more;
+      publish();
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
 }
 
 /** Returns the memory that a start or a burst of work needed to the system as soon as the process is idle. */

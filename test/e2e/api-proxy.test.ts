@@ -96,6 +96,10 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
       const { ok, failures } = await below.sync();
       assert.ok(ok, JSON.stringify(failures));
       assert.equal(await firstDifference(gatewayHost, below.host, ['plant/line']), undefined);
+      // It has said by which name it knows its parent: other clients there are not sent to the name of the upper proxy.
+      await clients.podman('login', '--cert-dir', trust, '-u', 'plant', '-p', password, proxies.lower.host);
+      const unauthorized = await fetch(`${layer.url}/v2/`);
+      assert.match(unauthorized.headers.get('www-authenticate') ?? '', /^Basic /);
     });
 
     test('an image with a large layer is pulled and pushed through the upper proxy', {

@@ -63,6 +63,11 @@ test("a layer with the quickstart's environment syncs with its sync token and se
     assert.equal((await request(listen, path)).status, 401, 'every request is refused while no token exists');
   }
   assert.equal((await request(listen, '/healthz')).status, 200);
+  const closed = /^No accounts yet: all clients are rejected until a token is created/m;
+  await until(
+    async () => closed.test((await runCommand('status', '--data', data)).text),
+    'status says that nobody is admitted',
+  );
 
   await using bus = await connectOperator(data, 'terrace-test');
   const client = await bus.call(createToken, { name: 'client', actions: READ });

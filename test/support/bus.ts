@@ -90,10 +90,10 @@ export class TestBus implements AsyncDisposable {
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Resolves when a server accepts connections on the port. @throws the last error after `patience()` */
-export async function reachable(port: number): Promise<void> {
+export async function reachable(port: number, address = '127.0.0.1'): Promise<void> {
   const deadline = performance.now() + patience();
   for (;;) {
-    const socket = createConnection(port, '127.0.0.1');
+    const socket = createConnection(port, address);
     try {
       await once(socket, 'connect');
       socket.destroy();

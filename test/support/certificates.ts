@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Tls } from '#proto/document/configuration.ts';
@@ -23,9 +24,13 @@ export class Authority implements AsyncDisposable {
     this.certificate = join(folder, 'ca.crt');
   }
 
-  /** Issues a server certificate for localhost, 127.0.0.1 and `names`. @returns the paths of certificate and key */
+  /**
+   * Issues a server certificate for localhost, 127.0.0.1 and `names`, which may be addresses.
+   * @returns the paths of certificate and key
+   */
   async issue(name: string, { days = 90, names = [] as string[] } = {}): Promise<Tls> {
-    const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...names.map((host) => `DNS:${host}`)].join();
+    const others = names.map((host) => `${isIP(host) ? 'IP' : 'DNS'}:${host}`);
+    const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...others].join();
     const signer = ['-CA', this.certificate, '-CAkey', join(this.folder, 'ca.key')];
     await this.#request(
       name,

@@ -12,7 +12,8 @@ import { configurationWith } from '../support/configuration.ts';
 import { until } from '../support/until.ts';
 
 /**
- * A layer with two syncers that run in this process. Its configuration is written without the checks of a document.
+ * A layer whose syncers, two by default, run in this process. Its configuration is written without the checks of a
+ * document.
  */
 export class SyncerRig implements AsyncDisposable {
   readonly layer: GatewayRig;
@@ -26,7 +27,11 @@ export class SyncerRig implements AsyncDisposable {
   #operator!: Bus;
   readonly #running: Promise<void>[] = [];
 
-  static async start(parent: string, fields: Partial<Configuration>): Promise<SyncerRig> {
+  static async start(
+    parent: string,
+    fields: Partial<Configuration>,
+    instances = ['one', 'two'],
+  ): Promise<SyncerRig> {
     const rig = new SyncerRig(await GatewayRig.start(), parent);
     const { testBus, data } = rig.layer;
     rig.#bus = await testBus.connect('syncer');
@@ -35,11 +40,17 @@ export class SyncerRig implements AsyncDisposable {
     rig.#bus.listen(passFinished, ({ data: result }) => rig.passes.push(result));
     rig.#bus.listen(transferStarted, ({ data: { syncer } }) => rig.activeSyncers.add(syncer));
     await rig.configure(fields);
-    for (const instance of ['one', 'two']) {
+    for (const instance of instances) {
       const bus = await testBus.connect('syncer', instance);
       const about = { service: 'syncer', instance, layer: 'rig', data, bus, env: {} } as const;
       rig.#running.push(
-        runSyncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
+        runSyncer({
+          ...about,
+          log: pino({ level: 'silent' }),
+          signal: rig.#end.signal,
+          serves() {},
+          describe() {},
+        }),
       );
     }
     return rig;
@@ -62,6 +73,13 @@ export class SyncerRig implements AsyncDisposable {
   /** Replaces the configuration by the one that results from a document with these fields. */
   async configureWith(fields: Overrides): Promise<void> {
     await this.#bridge.put(configuration, CONFIGURATION_KEY, configurationWith(fields));
+  }
+
+  /** Replaces the configuration, and waits for the pass that it causes, which retries parked changes. */
+  async reconfigureWith(fields: Overrides): Promise<void> {
+    const before = this.passes.length;
+    await this.configureWith(fields);
+    await until(() => this.passes.length > before, 'the pass for the new configuration');
   }
 
   /** Requests a pass and waits for its result. */

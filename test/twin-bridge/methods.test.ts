@@ -123,7 +123,26 @@ test('an invalid payload is refused with the name of the field', async () => {
     ['rotateToken', { token: 'a', password: 'p' }, /^password is not valid: write password1 or password2/],
     ['rotateToken', { token: 'a', expires: 'soon' }, /^expires is not valid: write a duration/],
     ['events', { count: 0 }, /^count is not valid: write a whole number from 1 to 500/],
-    ['events', { since: 'yesterday' }, /^since is not valid: write how long ago/],
+    ['rotateToken', { token: 'a', expires: '2027-02-30' }, /^expires is not valid: write a duration/],
+    ['rotateToken', { token: 'a', expires: '2020-01-31' }, /^expires is in the past/],
+    ...[
+      'yesterday',
+      '2026-99-99',
+      '2026-02-30',
+      '2026-05-01T25:00Z',
+      '2026-05-01 noon',
+      '99999999999999d',
+      '',
+      '-1',
+    ].map(
+      (since) => ['events', { since }, /^since is not valid: write an age \(2h, 30m, 1d\), a time/] as const,
+    ),
+    [
+      'events',
+      { count: 0, x: 1, since: -1 },
+      /^(?=.*count is not valid)(?=.*x is not a field)(?=.*since is not)/,
+    ],
+    ['events', { since: -1 }, /^since is not valid: write an age/],
     ['events', { types: [1] }, /^types\.0 is not valid: write a list/],
   ] as const) {
     const { status, payload: answer } = await invoke(name, payload);

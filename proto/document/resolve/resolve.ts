@@ -48,7 +48,7 @@ export function resolveDocument(source: DocumentInput): Resolved {
   const parsed = parse(text ?? '');
   if ('complaints' in parsed) return parsed;
   const tooLate = late ? startFields.filter((field) => field in parsed.fields) : [];
-  if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
+  for (const field of tooLate) delete parsed.fields[field];
   resolveWebhookPaths(parsed.fields.notifications, folder);
   const lowerDocument = parse(lower?.text ?? '');
   if ('complaints' in lowerDocument) return lowerDocument;
@@ -56,7 +56,7 @@ export function resolveDocument(source: DocumentInput): Resolved {
   resolveWebhookPaths(lowerDocument.fields.notifications, lowerFolder);
   const base = merge(lowerDocument.fields, {}, defaults, lowerFolder);
   const fields = merge(parsed.fields, overrides, base, folder);
-  const complaints = complaintsOf(fields, files);
+  const complaints = [...tooLate.map(lateComplaint), ...complaintsOf(fields, files)];
   if (complaints.length > 0) return { complaints };
   const document = fields as Document;
   return { configuration: configurationOf(document), accounts: declaredAccounts(document) };

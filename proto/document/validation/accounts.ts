@@ -1,8 +1,10 @@
 import { parseAction } from '../../accounts/scopes.ts';
 import { Fault } from '../../contract/fault.ts';
+import { instantOf } from '../../contract/time-text.ts';
 import { actionsOfToken, declaredAccounts, writes } from '../convert-accounts.ts';
 import type { Document } from '../document.ts';
 import { notValid } from './remedies.ts';
+import { entriesOf } from './well-formed.ts';
 
 /** Max size of all declared accounts as JSON, so that they fit into a message of the bus together with all else. */
 const MAX_BYTES = 400_000;
@@ -10,6 +12,7 @@ const MAX_BYTES = 400_000;
 /** Complaints about the declared accounts that the schema can't express. */
 export function declaredComplaints(document: Document): string[] {
   const { tokens = [], children = [] } = document;
+  const present = { tokens: tokens.filter(Boolean), children: children.filter(Boolean) };
   return [
     ...tokens.flatMap((token, at) => {
       const field = `tokens.${at}`;
@@ -27,10 +30,10 @@ export function declaredComplaints(document: Document): string[] {
       ];
     }),
     ...duplicates([
-      ...tokens.map(({ name }, at) => [`tokens.${at}`, name] as const),
-      ...children.map(({ name }, at) => [`children.${at}`, name] as const),
+      ...entriesOf(tokens).map(([at, { name }]) => [`tokens.${at}`, name] as const),
+      ...entriesOf(children).map(([at, { name }]) => [`children.${at}`, name] as const),
     ]),
-    ...(JSON.stringify(declaredAccounts(document)).length > MAX_BYTES
+    ...(JSON.stringify(declaredAccounts(present)).length > MAX_BYTES
       ? [
           `tokens and children have more than ${MAX_BYTES} bytes as JSON: share scope maps, or use fewer patterns`,
         ]
@@ -68,7 +71,7 @@ function passwordComplaints(passwords: Token['passwords'], field: string): strin
     if ((hash === undefined) === (secretFile === undefined)) {
       complaints.push(`${path} needs either hash or secretFile: write one of them`);
     }
-    if (expires !== undefined && Number.isNaN(Date.parse(expires))) {
+    if (expires !== undefined && instantOf(expires) === undefined) {
       complaints.push(notValid(`${path}.expires`, expires));
     }
     return complaints;

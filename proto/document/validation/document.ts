@@ -1,4 +1,5 @@
-import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { innermostErrors } from '../../contract/schema-errors.ts';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
@@ -9,14 +10,16 @@ import { linkComplaints, runsEver } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
 import { misplacedRemedy, notReadable, notValid, quote, remedyOf, siblingFields } from './remedies.ts';
 import { selectionComplaints } from './selection.ts';
+import { entriesOf, wellFormedPart } from './well-formed.ts';
 
 /**
  * Validation of a configuration document. Each complaint is one sentence that names the field and the remedy.
  *
- * `complaintsOf` first checks the form of the fields against the schema of `Document`. Only if that has no complaints,
- * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`), repositories
- * (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here.
- * `remedies.ts` finds the remedy of a field in the schema. No complaint contains a password or a hash (`secrets.ts`).
+ * `complaintsOf` first checks the form of the fields against the schema of `Document`. In all that is well-formed
+ * (`well-formed.ts`), it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`),
+ * repositories (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields
+ * here. `remedies.ts` finds the remedy of a field in the schema. No complaint contains a password or a hash
+ * (`secrets.ts`).
  */
 
 const form = TypeCompiler.Compile(Document);
@@ -24,12 +27,17 @@ const form = TypeCompiler.Compile(Document);
 /** @returns no complaint if the fields are a `Document` that can be put in force */
 export function complaintsOf(fields: object, files: DocumentFiles): string[] {
   const misformed = formComplaints(fields);
-  return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, files);
+  const paths = [...misformed.keys()];
+  const isReported = (complaint: string) =>
+    paths.some((path) => complaint.startsWith(`${path} `) || complaint.startsWith(`${path}.`));
+  const others = meaningComplaints(wellFormedPart(fields, paths), files);
+  return [...misformed.values(), ...others.filter((complaint) => !isReported(complaint))];
 }
 
-function formComplaints(fields: object): string[] {
+/** Complaints by the path of the field. */
+function formComplaints(fields: object): Map<string, string> {
   const complaints = new Map<string, string>();
-  for (const error of [...form.Errors(fields)].flatMap(innermost)) {
+  for (const error of [...form.Errors(fields)].flatMap(innermostErrors)) {
     const field = error.path.slice(1).replaceAll('/', '.');
     if (complaints.has(field)) continue;
     const remedy = remedyOf(field);
@@ -38,16 +46,7 @@ function formComplaints(fields: object): string[] {
     else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
     else complaints.set(field, `${field} is not a field: the fields are ${siblingFields(field).join(', ')}`);
   }
-  return [...complaints.values()];
-}
-
-/** For a value of a union: the errors within the variant that the value appears to be. */
-function innermost(error: ValueError): ValueError[] {
-  for (const variant of error.errors) {
-    const inner = [...variant];
-    if (inner.every(({ path }) => path !== error.path)) return inner.flatMap(innermost);
-  }
-  return [error];
+  return complaints;
 }
 
 /** Complaints that a schema can't express. */
@@ -66,7 +65,8 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
     notificationComplaints(document.notifications ?? {}, files),
   ];
   for (const complaint of parts.flat()) complaints.push(complaint);
-  for (const pattern of anonymousPull) if (!isRepositoryPattern(pattern)) bad('anonymousPull', pattern);
+  for (const [, pattern] of entriesOf(anonymousPull))
+    if (!isRepositoryPattern(pattern)) bad('anonymousPull', pattern);
   for (const [field, cron] of Object.entries({
     schedule,
     'garbageCollection.schedule': garbage.schedule,
@@ -82,7 +82,7 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
     const text = garbage[name];
     if (text !== undefined && durationOf(text) === undefined) bad(`garbageCollection.${name}`, text);
   }
-  for (const proxy of trustedProxies) if (!isNetwork(proxy)) bad('trustedProxies', proxy);
+  for (const [, proxy] of entriesOf(trustedProxies)) if (!isNetwork(proxy)) bad('trustedProxies', proxy);
   for (const [name, path] of Object.entries(tls ?? {})) {
     if (!files.readable(path)) complaints.push(notReadable(`tls.${name}`, path));
   }

@@ -6,6 +6,7 @@ import { isHostPattern, isNetwork } from '../networks.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';
 import { azureComplaints } from './azure.ts';
 import { notReadable, notValid, quote } from './remedies.ts';
+import { entriesOf } from './well-formed.ts';
 
 /** Complaints about the link: the parent, the schedule and window, the retention of events, and the bandwidth. */
 
@@ -65,7 +66,7 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Docume
   }
   for (const complaint of pathComplaints(parent)) complaints.push(complaint);
   for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
-  for (const [at, host] of allowedHosts.entries()) {
+  for (const [at, host] of entriesOf(allowedHosts)) {
     if (!isHostPattern(host) && !isNetwork(host))
       complaints.push(notValid(`parent.allowedHosts.${at}`, host));
   }

@@ -2,6 +2,7 @@ import type { DocumentFiles } from '../files.ts';
 import { readNotificationPattern } from '../notification-patterns.ts';
 import { type NotificationsDocument, type Webhook, webhookName } from '../notifications.ts';
 import { notReadable, notValid, quote } from './remedies.ts';
+import { entriesOf } from './well-formed.ts';
 
 /** Complaints about the field `notifications`. */
 
@@ -11,7 +12,7 @@ export function notificationComplaints(
 ): string[] {
   const complaints = patternComplaints('notifications.parent', parent);
   const seen = new Set<string>();
-  for (const [at, webhook] of webhooks.entries()) {
+  for (const [at, webhook] of entriesOf(webhooks)) {
     const field = `notifications.webhooks.${at}`;
     const urls = urlComplaint(`${field}.url`, webhook.url);
     const patterns = patternComplaints(`${field}.match`, webhook.match ?? []);

@@ -7,17 +7,21 @@ import { readTagRegex } from '../../oci/tag-regex.ts';
 import type { Document } from '../document.ts';
 import type { Selection, TagFilter } from '../selection.ts';
 import { notValid, quote, remedyOf } from './remedies.ts';
+import { entriesOf } from './well-formed.ts';
 
 /** Complaints about the field `repositories`. */
 
 export function selectionComplaints(repositories: NonNullable<Document['repositories']>): string[] {
   const complaints: string[] = [];
   const seen = new Map<string, Selection>();
-  for (const [at, one] of repositories.entries()) {
+  const named: [at: number, one: string | Selection][] = [];
+  for (const [at, one] of entriesOf(repositories)) {
     const field = `repositories.${at}`;
     const selection = typeof one === 'string' ? { name: one } : one;
     const { name, as, from, tags } = selection;
-    for (const complaint of nameComplaints(field, one)) complaints.push(complaint);
+    const misnamed = nameComplaints(field, one);
+    for (const complaint of misnamed) complaints.push(complaint);
+    if (misnamed.length === 0) named.push([at, one]);
     for (const complaint of tags ? tagComplaints(`${field}.tags`, tags) : []) complaints.push(complaint);
     const names = `${as ?? name} ${from ?? name}`;
     const previous = seen.get(names);
@@ -26,7 +30,7 @@ export function selectionComplaints(repositories: NonNullable<Document['reposito
     }
     seen.set(names, selection);
   }
-  return complaints.length > 0 ? complaints : renameComplaints(repositories);
+  return [...complaints, ...renameComplaints(named)];
 }
 
 /** Each entry has either `name`, or `from` and `as`. */
@@ -49,8 +53,8 @@ function nameComplaints(field: string, one: string | Selection): string[] {
  * No two repositories of the parent may have one name here, and none may have two: where two entries select the same
  * repositories, here or at the parent, both have to give them the same names.
  */
-function renameComplaints(repositories: NonNullable<Document['repositories']>): string[] {
-  const entries = repositories.map((one, at) => {
+function renameComplaints(named: [at: number, one: string | Selection][]): string[] {
+  const entries = named.map(([at, one]) => {
     const { name = '', as = name, from = as } = typeof one === 'string' ? { name: one } : one;
     return { name: as, from, field: `repositories.${at}` };
   });

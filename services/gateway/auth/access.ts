@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isGatewayAction } from '#proto/accounts/scopes.ts';
+import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { childParameter, repositoryOf } from '../http/parameters.ts';
@@ -12,6 +13,7 @@ import {
   UNRESTRICTED,
 } from './authorization.ts';
 import { type BearerError, challengeFor, type NeededRight } from './challenge-header.ts';
+import { ForeignName } from './foreign-name.ts';
 import type { Needs } from './needs.ts';
 
 /**
@@ -22,7 +24,8 @@ import type { Needs } from './needs.ts';
  * which asks `AccountCache` for the account, compares hashes in `PasswordVerifier` and slows down guessing with
  * `Throttle`. A Bearer token is verified by `Bearer` and gives its grant (`docker-scopes.ts`); its account is looked up
  * as well, so that a disabled account or a changed password ends it. `authorization.ts` then decides on grant and
- * account, and `challenge-header.ts` says how to log in. `open-layer.ts` protects a layer without accounts against web
+ * account, and `challenge-header.ts` says how to log in; with Basic if clients may know this registry by another name
+ * (`foreign-name.ts`). `open-layer.ts` protects a layer without accounts against web
  * pages; `access-at-start.ts` decides whom a layer admits while it has no token, and refuses to start one that other
  * machines can reach.
  */
@@ -31,9 +34,11 @@ import type { Needs } from './needs.ts';
 export class Access {
   readonly authentication: Authentication;
   readonly #configuration: () => Configuration | undefined;
+  readonly #foreignName: ForeignName;
 
-  constructor(options: AuthenticationOptions) {
+  constructor(options: AuthenticationOptions & { log: Log }) {
     this.authentication = new Authentication(options);
+    this.#foreignName = new ForeignName(options.log);
     this.#configuration = options.configuration;
   }
 
@@ -91,6 +96,7 @@ export class Access {
     const verdict = verdictOn(who, wanted);
     if (verdict === 'allow') {
       request.caller = { name: who.name, identity: who, refused: false };
+      if (!who.anonymous) this.#foreignName.onRequest(request);
       return;
     }
     if (verdict === 'challenge') {
@@ -113,7 +119,8 @@ export class Access {
     message: string,
     error?: BearerError,
   ): never {
-    const kind = this.#configuration()?.challenge ?? 'Bearer';
+    const isForeign = this.#foreignName.mayBe(request);
+    const kind = isForeign ? 'Basic' : (this.#configuration()?.challenge ?? 'Bearer');
     reply.header('www-authenticate', challengeFor(request, kind, wanted, error));
     throw new Fault('unauthorized', message);
   }

@@ -6,6 +6,12 @@ import { BufferPool } from './buffer-pool.ts';
 
 const pool = new BufferPool();
 
+/**
+ * Header of a response with the bytes of a blob: nginx, as a proxy in front, writes none of it to its disk while a slow
+ * client reads.
+ */
+export const UNBUFFERED = { 'x-accel-buffering': 'no' };
+
 /** Part of a response: literal text, or bytes of the file. */
 export type Part = string | ByteRange;
 

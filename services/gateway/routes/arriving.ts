@@ -9,7 +9,7 @@ import { transferStarted } from '#proto/sync/transfers.ts';
 import { mayAlso, sees } from '../auth/request-caller.ts';
 import { Waiters, waitOf } from '../children/long-poll.ts';
 import { type ArrivedBytes, ArrivingReader } from '../content/arriving-content.ts';
-import { length, sendParts } from '../content/send-blob.ts';
+import { length, sendParts, UNBUFFERED } from '../content/send-blob.ts';
 import { digestParameter, parameter } from '../http/parameters.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
 import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
@@ -76,6 +76,7 @@ export function registerArrivingRoutes(app: FastifyInstance, gateway: Gateway): 
     reply.hijack();
     reply.raw.writeHead(206, {
       ...(reply.getHeaders() as Record<string, string>),
+      ...UNBUFFERED,
       'content-type': 'application/octet-stream',
       'content-length': String(length(range)),
       'content-range': `bytes ${range.first}-${range.last}/${size}`,

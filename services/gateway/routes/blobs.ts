@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { onBehalfOf } from '../auth/request-caller.ts';
 import { openBlob } from '../content/open-content.ts';
-import { length, type Part, sendParts } from '../content/send-blob.ts';
+import { length, type Part, sendParts, UNBUFFERED } from '../content/send-blob.ts';
 import { digestParameter, repositoryOf } from '../http/parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
@@ -84,6 +84,7 @@ function describe(reply: FastifyReply, digest: Digest): void {
     etag: etagOf(digest),
     'accept-ranges': 'bytes',
     'cache-control': 'max-age=31536000, immutable',
+    ...UNBUFFERED,
   });
 }
 

@@ -69,11 +69,13 @@ const onlineWith = (leftOut: LeftOutSummary | undefined): LinkState =>
 
 /** Describes the first failure, the number of further ones, and the number of parked changes. */
 function reasonOf(
-  { failed, parked }: PassResult,
+  { failed, parked, failures }: PassResult,
   first: PassResult['failures'][0] | undefined,
 ): Required<Pick<LinkState, 'detail' | 'code'>> {
   const where = [first?.repository, first?.tag].filter(Boolean).join(':');
-  const more = failed + parked > 1 ? ` (and ${failed + parked - 1} more)` : '';
+  // One failure stands for all changes that the login may not push.
+  const isOnlyDenial = failures.length === 1 && failures[0]?.code === 'denied';
+  const more = failed + parked > 1 && !isOnlyDenial ? ` (and ${failed + parked - 1} more)` : '';
   const parts = [
     ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
     ...(parked > 0 ? [`${parked} parked`] : []),

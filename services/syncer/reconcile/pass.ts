@@ -10,6 +10,7 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
+import { leftOutItem } from './context/leave-out.ts';
 import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
@@ -24,6 +25,7 @@ import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
 import { findRepositories } from './observe/repositories.ts';
+import type { Survey } from './observe/survey.ts';
 import { pullImages } from './pull/images.ts';
 import { buildPullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
@@ -75,16 +77,17 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     await activate(deps, passRequest, reported !== undefined);
     await checkParent(deps);
     const parentChanges = reported?.parentChanges;
-    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
     const retryAll = passRequest.full === true || cause === 'configuration';
+    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until, retryAll);
     const parking = await Parking.load(bus, signal, retryAll);
     const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
     const oversized = deps.caches.oversized(deps.parent, retryAll);
     // The parent may now have children that it had left out.
     if (parentChanges && [...parentChanges.values()].some((changes) => changes && changes.around.size > 0))
       leftOutByParent.clear();
+    if (retryAll) deps.parent.recheckReferrers();
     const everything = !scope && !parentChanges;
     leftOut.begin(everything);
     const refused = deps.caches.refused(deps.parent);
@@ -118,6 +121,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
+    for (const survey of surveys) noteHiddenReferrers(context, survey);
     if (!stats.closed) leftOut.completed(surveys.reduce((sum, { tags }) => sum + tags, 0));
   } catch (error) {
     const ended = endedBy(signal);
@@ -187,6 +191,13 @@ async function checkParent({ bus, configuration, feed, log, signal }: PassDeps):
   const { forgotten } = await bus.call(recordParent, record, { signal });
   const message = 'the parent was replaced or repaired, or its repositories renamed; comparing them again';
   if (forgotten) log.warn({ parent: identity }, message);
+}
+
+/** Records that no list of referrers of the repository can be read. */
+function noteHiddenReferrers({ parent, leftOut }: PassContext, { repository, selected, tags }: Survey): void {
+  const hidden = selected.referrers === false ? undefined : parent.hiddenReferrers(repository);
+  const items = hidden ? [leftOutItem('referrers', hidden)] : [];
+  leftOut.replace({ repository, digest: '' }, items, Math.max(1, tags));
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */

@@ -16,6 +16,11 @@ const UNKNOWN_RATE = 8 * 1024;
 /** Age of an estimate from which on it prevents no piece in a window, in ms: the link may have changed. */
 const STALE_MS = 30_000;
 
+/** What the parent takes: min bytes of a piece other than the last one, and max bytes of a piece. */
+export type PieceBounds = { min: number; max: number };
+
+const UNBOUNDED: PieceBounds = { min: 0, max: Number.POSITIVE_INFINITY };
+
 /** Send rate of one connection of this process, answers included, and the size of the next piece by that rate. */
 export class SendRate {
   /** In bytes/s. */
@@ -53,12 +58,18 @@ export class SendRate {
    * Size of the next piece of `bytes`: at least `MIN_PIECE`, or all of them. A stale estimate by which no piece fits is
    * replaced by the assumption for an unknown link: only a new piece can correct it.
    * @param until when the request has to end, in ms since 1970
+   * @param bounds what the parent takes, which has precedence
    * @returns undefined if no piece can be sent before `until`
    */
-  piece(bytes: number, until: number | undefined, now = Date.now()): number | undefined {
-    const size = pieceSizeAt(this.#rate, bytes, until, now);
+  piece(
+    bytes: number,
+    until: number | undefined,
+    now = Date.now(),
+    bounds: PieceBounds = UNBOUNDED,
+  ): number | undefined {
+    const size = pieceSizeAt(this.#rate, bytes, until, now, bounds);
     const isStale = this.#now() - this.#correctedAt >= STALE_MS;
-    return size ?? (isStale ? pieceSizeAt(undefined, bytes, until, now) : undefined);
+    return size ?? (isStale ? pieceSizeAt(undefined, bytes, until, now, bounds) : undefined);
   }
 }
 
@@ -68,11 +79,13 @@ function pieceSizeAt(
   bytes: number,
   until: number | undefined,
   now: number,
+  bounds: PieceBounds,
 ): number | undefined {
   const rate = measured ?? FIRST_RATE;
-  const min = Math.min(MIN_PIECE, bytes);
-  const max = measured === undefined ? MIN_PIECE : MAX_PIECE;
-  const usual = Math.min(bytes, max, Math.max(MIN_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
+  const lowest = Math.max(MIN_PIECE, bounds.min);
+  const min = Math.min(lowest, bytes);
+  const max = Math.max(lowest, Math.min(measured === undefined ? MIN_PIECE : MAX_PIECE, bounds.max));
+  const usual = Math.min(bytes, max, Math.max(lowest, Math.floor((rate * PIECE_MS) / 1_000)));
   if (until === undefined) return usual;
   const ms = until - now - ANSWER_MS;
   const fitting = Math.floor((rate * ms) / 1_000 / SLOWDOWN);

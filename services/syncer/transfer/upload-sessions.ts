@@ -4,6 +4,7 @@ import type { Repository } from '#proto/oci/names.ts';
 import { dropSession, getSession, storeSession } from '#proto/sync/outgoing.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
+import type { BlobUpload } from '../link/parent/upload-ways.ts';
 import type { WantedBlob } from './download.ts';
 import { PATIENCE } from './steps.ts';
 
@@ -23,32 +24,49 @@ export class UploadSessions {
     this.#from = from;
   }
 
-  /** Mounts the blob, or resumes its stored session, or begins one. */
-  async open(pushClient: PushClient, wanted: WantedBlob): Promise<'mounted' | UploadSession> {
+  /**
+   * Mounts the blob, or resumes its stored session, or begins one.
+   * @param sent how the blob is sent: only pieces resume a session
+   */
+  async open(
+    pushClient: PushClient,
+    wanted: WantedBlob,
+    sent: BlobUpload,
+  ): Promise<'mounted' | UploadSession> {
     const { repository, digest } = wanted;
     const mounted = await this.#mount(pushClient, wanted);
     if (mounted === 'mounted') {
       await this.forget(wanted);
       return mounted;
     }
-    const stored = await this.#stored(pushClient, wanted);
+    const stored = await this.#stored(pushClient, wanted, sent);
     if (stored) {
       if (mounted) await this.#cancel(pushClient, wanted, mounted);
       return stored;
     }
-    const session = mounted ?? (await pushClient.begin(repository, digest, this.#signal));
+    const session = mounted ?? (await pushClient.uploads.begin(repository, digest, this.#signal));
+    await this.store(wanted, session);
+    return session;
+  }
+
+  /** Begins a session in place of the stored one. */
+  async restart(pushClient: PushClient, wanted: WantedBlob): Promise<UploadSession> {
+    const { repository, digest } = wanted;
+    const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
+    if (location !== undefined) await this.#cancel(pushClient, wanted, { location });
+    const session = await pushClient.uploads.begin(repository, digest, this.#signal);
     await this.store(wanted, session);
     return session;
   }
 
   /** Stores the session's location. */
   async store({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
-    if (location.length > MAX_LOCATION) return;
+    if (location.length > MAX_LOCATION) return this.forget({ repository, digest });
     await this.#bus.call(storeSession, { repository, digest, location }, PATIENCE);
   }
 
   /** Deletes the stored location. */
-  async forget({ repository, digest }: WantedBlob): Promise<void> {
+  async forget({ repository, digest }: Pick<WantedBlob, 'repository' | 'digest'>): Promise<void> {
     await this.#bus.call(dropSession, { repository, digest }, PATIENCE);
   }
 
@@ -59,7 +77,7 @@ export class UploadSessions {
     this.#from = [];
     let spare: UploadSession | undefined;
     for (const from of candidates) {
-      const answer = await pushClient.mount(repository, digest, from, this.#signal).catch((error) => {
+      const answer = await pushClient.uploads.mount(repository, digest, from, this.#signal).catch((error) => {
         // The login may write to this repository and yet not read that one.
         if (Fault.is(error, 'parent-refused')) return undefined;
         throw error;
@@ -72,24 +90,36 @@ export class UploadSessions {
   }
 
   /** The stored session, if the parent still has it and it fits the blob. */
-  async #stored(pushClient: PushClient, wanted: WantedBlob): Promise<UploadSession | undefined> {
+  async #stored(
+    pushClient: PushClient,
+    wanted: WantedBlob,
+    { way, known }: BlobUpload,
+  ): Promise<UploadSession | undefined> {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
-    const session = await pushClient.findSession(repository, location, this.#signal);
-    if (session && session.offset <= size) {
-      if (session.location !== location) await this.store(wanted, session);
-      return session;
+    if (way.method !== 'pieces') {
+      await this.#cancel(pushClient, wanted, { location });
+      return undefined;
     }
-    await this.forget(wanted);
-    return undefined;
+    const { uploads } = pushClient;
+    const certain = known?.location === location ? known : undefined;
+    const found = await uploads.findSession(repository, location, this.#signal);
+    // A parent that does not report on sessions is believed to have what it took.
+    const session = found ?? (uploads.ways.hasStatus ? undefined : certain);
+    if (!session) return undefined;
+    // More than was sent is never true.
+    const offset = Math.min(session.offset, certain?.offset ?? size + 1);
+    if (offset > size) return undefined;
+    if (session.location !== location) await this.store(wanted, session);
+    return { ...session, offset };
   }
 
   async #cancel(
     pushClient: PushClient,
     { repository }: WantedBlob,
-    { location }: UploadSession,
+    { location }: Pick<UploadSession, 'location'>,
   ): Promise<void> {
-    await pushClient.cancel(repository, location, this.#signal).catch(() => {});
+    await pushClient.uploads.cancel(repository, location, this.#signal).catch(() => {});
   }
 }

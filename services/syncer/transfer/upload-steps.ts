@@ -8,6 +8,7 @@ import { type Repository, splitDigest } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
+import type { BlobUpload } from '../link/parent/upload-ways.ts';
 import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
@@ -40,6 +41,8 @@ export type UploadOptions = {
   from?: Repository[] | undefined;
   /** Sends the blob even if the parent says that it has it. */
   resend?: boolean | undefined;
+  /** Sends the blob also if the parent refused it in every way a while ago. */
+  retryRefused?: boolean | undefined;
 };
 
 /** The transfer machine with the actors of an upload. */
@@ -63,8 +66,10 @@ class UploadSteps {
   #confirmedOffset: number | undefined;
   /** Offset that the parent reported last. */
   #offset = 0;
-  /** The parent rejected the complete blob once, although it is correct here. */
-  #wasRejected = false;
+  /** An attempt has begun: what is refused from now on was refused to this transfer. */
+  #isRetrying = false;
+  /** The blob is sent although the parent claims to have it, and counts as sent so once. */
+  #isResending = false;
 
   constructor(deps: UploadStepDeps, options: UploadOptions) {
     this.#deps = deps;
@@ -74,14 +79,18 @@ class UploadSteps {
 
   async locate(wanted: WantedBlob): Promise<Located> {
     const { repository, digest, size } = wanted;
-    const { bus, by, signal, started } = this.#deps;
+    const { bus, by, started } = this.#deps;
     const pushClient = await this.#deps.pushClient();
-    if (!this.#options.resend && (await pushClient.hasBlob(repository, digest, signal)))
-      return { kind: 'present' };
+    if (await this.#isPresent(pushClient, wanted)) return { kind: 'present' };
+    const sent = this.#sentOf(pushClient, wanted);
+    if (this.#options.retryRefused && !this.#isRetrying) sent.retryRefused();
+    this.#isRetrying = true;
+    sent.assertWanted();
+    this.#assertMayResend(pushClient, wanted);
     const lock = await this.#lock(() => UploadLease.acquire(bus, by, repository, digest));
     if (!lock) return { kind: 'busy' };
     try {
-      const session = await this.#sessions.open(pushClient, { repository, digest, size });
+      const session = await this.#sessions.open(pushClient, { repository, digest, size }, sent);
       if (session === 'mounted') {
         await lock[Symbol.asyncDispose]();
         return { kind: 'present', mounted: true };
@@ -101,7 +110,7 @@ class UploadSteps {
     const deps = this.#deps;
     let reached = session;
     const move = async () => {
-      reached = await this.#uploading(wanted, lock, (upload) => upload.run(session));
+      reached = await this.#advance(wanted, lock, session, (upload, begun) => upload.run(begun));
     };
     return {
       move: () => logged(deps, move()),
@@ -111,31 +120,75 @@ class UploadSteps {
   }
 
   async #commit(wanted: WantedBlob, lock: UploadLease, session: UploadSession): Promise<void> {
-    await this.#uploading(wanted, lock, async (upload, file) => {
-      try {
-        await upload.finish(session);
-      } catch (error) {
-        if (isDigestInvalid(error)) await this.#explainRejection(wanted, file, error);
-        throw error;
+    await this.#advance(wanted, lock, session, async (upload, begun) => {
+      for (let reached = begun; ; ) {
+        reached = await upload.run(reached);
+        if (await upload.finish(reached)) return;
       }
     });
     await this.#sessions.forget(wanted);
     await lock[Symbol.asyncDispose]();
   }
 
+  /** Runs `task`, in new sessions if necessary. `BlobUpload` bounds their number. */
+  async #advance<T>(
+    wanted: WantedBlob,
+    lock: UploadLease,
+    begun: UploadSession,
+    task: (upload: Upload, session: UploadSession) => Promise<T>,
+  ): Promise<T> {
+    const { log, signal } = this.#deps;
+    for (let session = begun; ; ) {
+      try {
+        return await this.#uploading(wanted, lock, (upload) => task(upload, session));
+      } catch (error) {
+        if (!Fault.is(error, 'upload-unknown') || signal.aborted) throw error;
+        const pushClient = await this.#deps.pushClient();
+        const { method, min, max } = this.#sentOf(pushClient, wanted).way;
+        const { digest } = wanted;
+        log.warn({ digest, reason: error.message, method, min, max }, 'restarting an upload');
+        session = await this.#sessions.restart(pushClient, wanted);
+        this.#offset = session.offset;
+      }
+    }
+  }
+
+  /** @throws Fault `parent-refused` if sending it once did not help */
+  #assertMayResend({ uploads }: PushClient, { repository, digest, size }: WantedBlob): void {
+    if (!this.#options.resend || this.#isResending) return;
+    if (!uploads.ways.resend({ repository, digest, size })) {
+      const message = `the parent reports that it has ${digest}, was sent it again, and refuses the manifest because it lacks it: repair the repository at the parent`;
+      throw new Fault('parent-refused', message);
+    }
+    this.#isResending = true;
+  }
+
+  #sentOf({ uploads }: PushClient, { repository, digest, size }: WantedBlob): BlobUpload {
+    return uploads.ways.blob({ repository, digest, size });
+  }
+
+  /** A parent that claimed to have a blob, and refused a manifest for it, is not asked. */
+  async #isPresent(pushClient: PushClient, { repository, digest }: WantedBlob): Promise<boolean> {
+    return !this.#options.resend && (await pushClient.hasBlob(repository, digest, this.#deps.signal));
+  }
+
   async #uploading<T>(
     wanted: WantedBlob,
     lock: UploadLease,
-    task: (upload: Upload, file: BlobFile) => Promise<T>,
+    task: (upload: Upload) => Promise<T>,
   ): Promise<T> {
     const { slots, pace, signal, progress } = this.#deps;
+    const pushClient = await this.#deps.pushClient();
     let location: string | undefined;
     try {
       await using file = await this.#open(wanted);
       const ending = AbortSignal.any([signal, lock.signal]);
       using grace = new ShutdownGrace(ending);
       const upload = new Upload(wanted, {
-        pushClient: await this.#deps.pushClient(),
+        uploads: pushClient.uploads,
+        sent: this.#sentOf(pushClient, wanted),
+        isPresent: () => this.#isPresent(pushClient, wanted),
+        verify: () => verify(file, wanted),
         file,
         slots,
         pace,
@@ -150,17 +203,12 @@ class UploadSteps {
           progress(session.offset);
         },
       });
-      return await task(upload, file);
+      return await task(upload);
     } catch (error) {
       const before = this.#confirmedOffset ?? 0;
       const gained = Math.max(0, this.#offset - before);
       this.#confirmedOffset = Math.max(before, this.#offset);
-      if (!Fault.is(error, 'upload-unknown')) throw withGainedBytes(error, gained);
-      await this.#sessions.forget(wanted);
-      throw withGainedBytes(
-        new Fault('unavailable', `${error.message}; restarting the upload`, { cause: error }),
-        gained,
-      );
+      throw withGainedBytes(error, gained);
     }
   }
 
@@ -180,31 +228,20 @@ class UploadSteps {
       throw new Fault('unavailable', 'the bus does not answer requests for leases', { cause });
     }
   }
-
-  /**
-   * The parent says that the content does not match its digest. A blob that is damaged here is left to the scrubber. An
-   * intact one is sent again from byte 0, once.
-   * @throws Fault `digest-invalid`, `unavailable` or `parent-invalid`, always
-   */
-  async #explainRejection(wanted: WantedBlob, file: BlobFile, cause: Fault): Promise<never> {
-    const { digest, repository } = wanted;
-    if ((await digestOf(file, wanted)) !== digest) {
-      const message = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;
-      throw new Fault('digest-invalid', message, { cause });
-    }
-    await this.#sessions.forget(wanted);
-    this.#offset = 0;
-    const isFirst = !this.#wasRejected;
-    this.#wasRejected = true;
-    if (isFirst) throw new Fault('unavailable', `${cause.message}; sending it again`, { cause });
-    throw new Fault('parent-invalid', `the parent does not store the content as sent: ${cause.message}`, {
-      cause,
-    });
-  }
 }
 
-const isDigestInvalid = (error: unknown): error is Fault =>
-  Fault.is(error, 'parent-refused') && error.detail?.reason === 'DIGEST_INVALID';
+/**
+ * The parent says that the content does not match its digest. A blob that is damaged here is left to the scrubber.
+ * @throws Fault `digest-invalid`
+ */
+async function verify(file: BlobFile, wanted: WantedBlob): Promise<void> {
+  const { digest, repository } = wanted;
+  if ((await digestOf(file, wanted)) === digest) return;
+  throw new Fault(
+    'digest-invalid',
+    `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`,
+  );
+}
 
 async function digestOf(file: BlobFile, { digest, size }: WantedBlob): Promise<string> {
   const [algorithm] = splitDigest(digest);

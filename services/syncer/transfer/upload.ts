@@ -1,8 +1,11 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
+import { isStatus } from '../link/answers/retry.ts';
 import type { RequestBody } from '../link/http/sending.ts';
-import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
+import type { UploadClient } from '../link/parent/upload-client.ts';
+import { type FailedRequest, failureKind } from '../link/parent/upload-way.ts';
+import type { BlobUpload } from '../link/parent/upload-ways.ts';
 import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import type { Slots } from './slots.ts';
@@ -12,8 +15,19 @@ const READ_BYTES = 256 * 1024;
 /** Min rate at which a parent is assumed to assemble and hash an upload, in bytes/s. */
 const MIN_HASH_RATE = 10 * 1024 * 1024;
 
+/** Statuses with which a parent has taken nothing of a request. */
+const NOT_TAKEN = [413, 429, 503];
+
+type SentRequest = Omit<FailedRequest, 'kind' | 'status'>;
+
 export type UploadDeps = {
-  pushClient: Pick<PushClient, 'append' | 'finish'>;
+  uploads: Pick<UploadClient, 'append' | 'finish' | 'confirm'>;
+  /** How the blob is sent to this parent. */
+  sent: BlobUpload;
+  /** Whether the parent has the blob now. */
+  isPresent: () => Promise<boolean>;
+  /** @throws Fault `digest-invalid` if the blob is damaged here */
+  verify: () => Promise<void>;
   file: BlobFile;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
@@ -30,7 +44,10 @@ export type UploadDeps = {
   onSession: (session: UploadSession) => Promise<void>;
 };
 
-/** Sends a blob piece by piece: one request at a time, each from the offset that the parent reported last. */
+/**
+ * Sends a blob, one request at a time, each from the offset that the parent has: in pieces, or as the parent takes it
+ * (`nextStep`).
+ */
 export class Upload {
   readonly #wanted: WantedBlob;
   readonly #deps: UploadDeps;
@@ -41,57 +58,105 @@ export class Upload {
   }
 
   /**
-   * Sends all but the last piece, which goes with the request that ends the upload.
-   * @throws Fault; `window-closed` if the next piece would not end in time
+   * Sends what goes before the request that ends the upload: all but the last piece; everything, or nothing.
+   * @throws Fault; `window-closed` if the next piece would not end in time, `upload-unknown` if a new session is needed
    */
   async run(begun: UploadSession): Promise<UploadSession> {
-    const { repository, digest, size } = this.#wanted;
-    const { pushClient, onSession, requestSignal } = this.#deps;
-    let session = begun;
-    for (;;) {
-      const left = size - session.offset;
-      const bytes = this.#piece(left);
-      if (left <= bytes) return session;
+    const { repository, size } = this.#wanted;
+    const { uploads, sent, onSession, requestSignal } = this.#deps;
+    for (let session = begun; ; ) {
       const { offset } = session;
-      session = await this.#timed(
-        bytes,
-        (body) => pushClient.append(repository, session, body, requestSignal),
-        offset,
+      const isComplete = sent.way.method === 'patch';
+      const left = size - offset;
+      const bytes = this.#piece(left);
+      if (sent.way.method === 'put' || (left <= bytes && (!isComplete || left === 0))) return session;
+      const taken = await this.#attempt({ offset, bytes, isFinal: false }, (body) =>
+        uploads.append(repository, session, body, requestSignal, isComplete),
       );
-      if (session.offset > size) {
-        throw new Fault(
-          'parent-invalid',
-          `the parent reports ${session.offset} bytes of ${digest}, which has ${size}`,
-        );
-      }
-      await onSession(session);
+      if (taken === undefined || taken === 'present') continue;
       // It may retain less than it was sent, but each request has to make progress.
-      if (session.offset <= offset) {
-        throw new Fault(
-          'parent-unreachable',
-          `the upload makes no progress: the parent has ${session.offset} bytes of ${digest}`,
-        );
-      }
+      if (taken.offset > offset && taken.offset <= size) sent.taken(bytes);
+      else await this.#decide(this.#noProgress(taken), { offset, bytes, isFinal: false });
+      session = taken;
+      sent.known = session;
+      await onSession(session);
     }
   }
 
-  /** Sends the remaining bytes and ends the upload. @throws Fault `window-closed`; see also `PushClient.finish` */
-  async finish(session: UploadSession): Promise<void> {
+  /**
+   * Sends the remaining bytes and ends the upload.
+   * @returns false if they have to be sent in smaller pieces
+   * @throws Fault `window-closed`; see also `run`
+   */
+  async finish(session: UploadSession): Promise<boolean> {
     const { repository, digest, size } = this.#wanted;
-    const left = size - session.offset;
+    const { uploads, requestSignal, signal } = this.#deps;
+    const { offset } = session;
+    const left = size - offset;
     this.#piece(left);
-    const send = (body: RequestBody) =>
-      this.#deps.pushClient.finish(repository, digest, session, body, this.#deps.requestSignal);
-    await this.#timed(left, send, session.offset, (size * 1_000) / MIN_HASH_RATE);
+    const extraMs = (size * 1_000) / MIN_HASH_RATE;
+    const request = { offset, bytes: left, isFinal: true };
+    const finished = await this.#attempt(
+      request,
+      (body) => uploads.finish(repository, digest, session, body, requestSignal),
+      extraMs,
+    );
+    if (!finished) return false;
+    if (finished !== 'present') {
+      const confirming = uploads.confirm(repository, digest, finished, signal);
+      await confirming.catch((error) => this.#decide(error, request));
+    }
+    this.#deps.sent.sent();
+    return true;
   }
 
   #piece(left: number): number {
-    const { pace, until } = this.#deps;
-    const bytes = pace.piece(left, until);
+    const { pace, until, sent } = this.#deps;
+    const { method, min, max } = sent.way;
+    const bytes = pace.piece(
+      left,
+      until,
+      Date.now(),
+      method === 'pieces' ? { min, max } : { min: left, max: left },
+    );
     if (bytes === undefined) {
       throw new Fault('window-closed', `${this.#wanted.digest} continues when the window opens`);
     }
     return bytes;
+  }
+
+  #noProgress({ offset }: UploadSession): Fault {
+    const { digest, size } = this.#wanted;
+    const message = `the upload makes no progress: the parent reports ${offset} bytes of ${digest}, which has ${size}`;
+    return new Fault('upload-unknown', message, { detail: { status: 416, stuck: true } });
+  }
+
+  /** @returns undefined if the request has to be repeated as the way of the blob now has it */
+  async #attempt<T>(
+    request: SentRequest,
+    send: (body: RequestBody) => Promise<T>,
+    extraMs = 0,
+  ): Promise<T | 'present' | undefined> {
+    try {
+      return await this.#timed(request.bytes, send, request.offset, extraMs);
+    } catch (error) {
+      if (!isStatus(error, ...NOT_TAKEN)) this.#deps.sent.known = undefined;
+      // The parent may have the blob, although the answer says otherwise.
+      if (request.isFinal && failureKind(error) && (await this.#deps.isPresent())) return 'present';
+      await this.#decide(error, request);
+      return undefined;
+    }
+  }
+
+  /** @throws unless the request is to be repeated in this session */
+  async #decide(error: unknown, request: SentRequest): Promise<void> {
+    const { sent, verify, signal } = this.#deps;
+    if (signal.aborted) throw error;
+    // Content that is damaged here is rejected in every way of sending.
+    if (failureKind(error) === 'rejected') await verify();
+    if (sent.failed(error, request) === 'repeat') return;
+    const { message, detail } = error as Fault;
+    throw new Fault('upload-unknown', message, { cause: error, ...(detail && { detail }) });
   }
 
   async #timed<T>(
@@ -113,7 +178,8 @@ export class Upload {
       return answer;
     } catch (error) {
       if (!signal.aborted) {
-        pace.failed();
+        // A refusal says nothing about the link.
+        if (!Fault.is(error, 'parent-refused', 'upload-unknown')) pace.failed();
         slots.gauge.failed(error);
       }
       throw error;

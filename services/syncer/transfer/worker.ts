@@ -16,7 +16,9 @@ import type { TransferRecorder } from './syncer-status.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
 import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'imageContext'> & { syncer: string };
+type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext'> & {
+  syncer: string;
+};
 
 /** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
@@ -49,7 +51,7 @@ async function runTransfer(
   job: TransferJob,
   machineWith: (control: StepControl) => ReturnType<typeof downloadMachine>,
 ): Promise<JobVerdict> {
-  const { pass, until, from: _from, resend: _resend, imageContext, ...blob } = job;
+  const { pass, until, from: _from, resend: _resend, retryRefused: _retry, imageContext, ...blob } = job;
   const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();

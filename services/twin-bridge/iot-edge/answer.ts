@@ -1,5 +1,5 @@
 import type { Log } from '#proto/bus/bus.ts';
-import type { DirectMethod, MethodAnswer } from '../methods/method.ts';
+import { type DirectMethod, type MethodAnswer, refusal } from '../methods/method.ts';
 
 /** Max size of the JSON of an answer, in bytes (IoT Hub, "Understand and invoke direct methods"). */
 const MAX_BYTES = 128 * 1024;
@@ -10,7 +10,8 @@ export type Call = { name: string; payload: Buffer };
 
 /**
  * Answers a direct method, always: 404 for an unknown method, 400 for a payload that is not JSON, 504 after the
- * timeout, 500 for a failure. An answer never has details of an internal failure. Of a call, only the name is logged.
+ * timeout, 500 for a failure; each with a fault code. An answer never has details of an internal failure. Of a call,
+ * only the name is logged.
  */
 export async function answerCall(
   { name, payload }: Call,
@@ -20,16 +21,11 @@ export async function answerCall(
   signal: AbortSignal,
 ): Promise<{ status: number; text: string }> {
   const answer = await runMethod(name, payload, methods, log, timeoutMs, signal);
-  const text = JSON.stringify(answer.payload ?? null);
-  if (Buffer.byteLength(text) > MAX_BYTES) {
-    const bytes = Buffer.byteLength(text);
-    return messageAnswer(
-      500,
-      `the answer has ${bytes} bytes, more than the limit of ${MAX_BYTES} bytes for a direct method`,
-    );
-  }
-  // Status 0 is invalid: the caller would take it for a missing status.
-  return { status: answer.status || 500, text };
+  const encoded = encode(answer);
+  const bytes = Buffer.byteLength(encoded.text);
+  if (bytes <= MAX_BYTES) return encoded;
+  const reason = `the answer has ${bytes} bytes, more than the limit of ${MAX_BYTES} bytes for a direct method`;
+  return encode(refusal('too-large', reason, 500));
 }
 
 async function runMethod(
@@ -41,33 +37,37 @@ async function runMethod(
   signal: AbortSignal,
 ): Promise<MethodAnswer> {
   const method = methods.get(name);
-  if (!method)
-    return { status: 404, payload: { message: `unknown method ${name}: ${methodNames(methods)}` } };
+  if (!method) return refusal('name-unknown', `unknown method ${name}: ${methodNames(methods)}`);
   let value: unknown = null;
   try {
     if (payload.length > 0) value = JSON.parse(payload.toString('utf8'));
   } catch {
-    return { status: 400, payload: { message: 'the payload is not JSON' } };
+    return refusal('malformed', 'the payload is not JSON: write an object, or nothing');
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   const either = AbortSignal.any([signal, timeout]);
   const over = Promise.withResolvers<MethodAnswer>();
   either.addEventListener('abort', () =>
-    over.resolve({ status: 504, payload: { message: `${name} did not finish within ${timeoutMs} ms` } }),
+    over.resolve(refusal('unavailable', `${name} did not finish within ${timeoutMs} ms: retry`, 504)),
   );
   try {
     return await Promise.race([method(value, either), over.promise]);
   } catch (err) {
     if (either.aborted) return over.promise;
     log.error({ err, method: name }, 'a direct method failed');
-    return { status: 500, payload: { message: `${name} failed: see the log of the twin-bridge` } };
+    return refusal('internal', `${name} failed: see the log of the twin-bridge`);
   }
 }
 
 const methodNames = (methods: ReadonlyMap<string, DirectMethod>) =>
   `the methods are ${[...methods.keys()].join(', ')}`;
 
-export const messageAnswer = (status: number, message: string) => ({
-  status,
-  text: JSON.stringify({ message }),
+/** The answer to a call beyond `MAX_CALLS`. */
+export const tooManyCalls = () =>
+  encode(refusal('too-many', `${MAX_CALLS} methods are running already: retry later`));
+
+/** Status 0 is invalid: the caller would take it for a missing status. */
+const encode = ({ status, payload }: MethodAnswer) => ({
+  status: status || 500,
+  text: JSON.stringify(payload ?? null),
 });

@@ -5,7 +5,7 @@ import { isMapping } from '#proto/contract/plain-data.ts';
 import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 import { certificateHint } from '#proto/process/clock-hint.ts';
 import type { DirectMethod } from '../methods/method.ts';
-import { answerCall, MAX_CALLS, messageAnswer } from './answer.ts';
+import { answerCall, MAX_CALLS, tooManyCalls } from './answer.ts';
 import type { Properties } from './desired.ts';
 import { clientId, userName } from './sas.ts';
 import type { Timing } from './timing.ts';
@@ -203,7 +203,7 @@ class HubConnection implements Hub {
     this.#calls += 1;
     const { status, text } =
       this.#calls > MAX_CALLS
-        ? messageAnswer(429, `${MAX_CALLS} methods are running already: retry later`)
+        ? tooManyCalls()
         : await answerCall({ name, payload }, methods, log, timing.methodMs, this.#over.signal);
     this.#calls -= 1;
     if (this.#over.signal.aborted) return;

@@ -4,6 +4,7 @@ import { ChildName, deactivateChild } from '#proto/accounts/children.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { instantOf } from '#proto/contract/time-text.ts';
 import { durationOf } from '#proto/document/quantities.ts';
 import { type DirectMethod, method } from './method.ts';
 
@@ -47,7 +48,7 @@ const Rotate = Type.Object(
  */
 export function rotateMethod(bus: BusCaller, log: Log): DirectMethod {
   return method(Rotate, log, async ({ token: name, expires: until, password: requested }, signal) => {
-    const expires = until === undefined ? undefined : instantOf(until, Date.now());
+    const expires = until === undefined ? undefined : expiryOf(until, Date.now());
     const before = await bus.call(showToken, { name }, { signal });
     const password = requested ?? passwordToRotate(before, Date.now());
     const query = { name, password, ...(expires !== undefined && { expires }) };
@@ -58,10 +59,11 @@ export function rotateMethod(bus: BusCaller, log: Log): DirectMethod {
 }
 
 /** @throws Fault `malformed` */
-function instantOf(text: string, now: number): number {
+function expiryOf(text: string, now: number): number {
   const duration = durationOf(text);
-  const instant =
-    duration === undefined ? (/^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN) : now + duration;
-  if (Number.isFinite(instant)) return instant;
+  const instant = duration === undefined ? instantOf(text) : now + duration;
+  if (instant !== undefined && instant <= now)
+    throw new Fault('malformed', 'expires is in the past: write a time in the future');
+  if (instant !== undefined) return instant;
   throw new Fault('malformed', `expires is not valid: write ${Rotate.properties.expires.description}`);
 }

@@ -2,6 +2,8 @@ import { Type } from '@sinclair/typebox';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Past } from '#proto/bus/history.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { START, startOf } from '#proto/contract/time-text.ts';
 import { type DirectMethod, method } from './method.ts';
 
 /** Max size of the events in an answer, in bytes. An answer has at most 128 KiB, including all around the payload. */
@@ -26,10 +28,11 @@ const Payload = Type.Object(
     ),
     since: Type.Optional(
       Type.Union(
-        [Type.Integer({ minimum: 0 }), Type.String({ pattern: '^(?:\\d+[smhd]|\\d{4}-\\d\\d-\\d\\d.*)$' })],
-        {
-          description: 'how long ago (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event',
-        },
+        [
+          Type.Integer({ minimum: 0 }),
+          Type.String({ pattern: '^(?:\\d+[smhd]?|\\d{4}-\\d\\d-\\d\\d.*)$', maxLength: 40 }),
+        ],
+        { description: START },
       ),
     ),
   },
@@ -45,7 +48,7 @@ type ShownEvent = { sequence: number } & Record<string, unknown>;
 export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
   return method(Payload, log, async ({ count = DEFAULT_COUNT, types, since }, signal) => {
     const isForward = since !== undefined;
-    const from = isForward ? startOf(since, Date.now()) : await findRecentStart(bus);
+    const from = isForward ? sinceOf(since, Date.now()) : await findRecentStart(bus);
     const either = AbortSignal.any([signal, AbortSignal.timeout(READ_MS)]);
     const events: ShownEvent[] = [];
     let bytes = 0;
@@ -75,14 +78,11 @@ async function findRecentStart(bus: HistoryReader): Promise<number> {
   return Math.max(first, last - MAX_SCANNED);
 }
 
-const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function startOf(since: number | string, now: number): number | Date {
-  if (typeof since === 'number') return since;
-  const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(since) ?? [];
-  if (count !== undefined) return new Date(now - Number(count) * (UNITS[unit] as number));
-  const time = Date.parse(since);
-  return new Date(Number.isNaN(time) ? now : time);
+/** @throws Fault `malformed` */
+function sinceOf(since: number | string, now: number): number | Date {
+  const start = typeof since === 'number' ? since : startOf(since, now);
+  if (start !== undefined) return start;
+  throw new Fault('malformed', `since is not valid: write ${START}`);
 }
 
 type Event = Extract<Past, { event: unknown }>;

@@ -1,5 +1,5 @@
 import type { Static, TObject } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { statusOf } from './statuses.ts';
@@ -24,7 +24,7 @@ export function method<T extends TObject>(
   const check = TypeCompiler.Compile(form);
   return async (payload, signal) => {
     const input = payload ?? {};
-    if (!check.Check(input)) return refusal('malformed', complaintOf(form, [...check.Errors(input)][0]));
+    if (!check.Check(input)) return refusal('malformed', complaintsOf(form, [...check.Errors(input)]));
     const late = AbortSignal.timeout(answerMs);
     try {
       return await work(input as Static<T>, AbortSignal.any([signal, late]));
@@ -37,19 +37,32 @@ export function method<T extends TObject>(
   };
 }
 
-const refusal = (code: Fault['code'], message: string, status = statusOf(code)): MethodAnswer => ({
+/** An answer other than a result: a fault code, and a sentence for an operator. */
+export const refusal = (code: Fault['code'], message: string, status = statusOf(code)): MethodAnswer => ({
   status,
   payload: { code, message },
 });
 
-function complaintOf(form: TObject, error: { path: string; message: string; value: unknown } | undefined) {
+/** All complaints about a payload, one for each field. */
+function complaintsOf(form: TObject, errors: ValueError[]): string {
+  const complaints = new Map(
+    errors.map((error) => [fieldOf(error), error]).reverse() as [string, ValueError][],
+  );
+  return [...complaints]
+    .reverse()
+    .map(([field, { value }]) => complaintOf(form, field, value))
+    .join('; ');
+}
+
+const fieldOf = ({ path }: ValueError): string => path.slice(1).replaceAll('/', '.');
+
+function complaintOf(form: TObject, field: string, value: unknown): string {
   const fields = Object.keys(form.properties);
-  const field = error?.path.slice(1).replaceAll('/', '.') ?? '';
   const names = fields.length > 0 ? `the fields are ${fields.join(', ')}` : 'the method has no fields';
   if (field === '') return `the payload is not valid: write an object; ${names}`;
   const [first = field] = field.split('.');
   const known = form.properties[first];
   if (!known) return `${field} is not a field: ${names}`;
-  if (error?.value === undefined) return `${field} is missing: write ${known.description}`;
+  if (value === undefined) return `${field} is missing: write ${known.description}`;
   return `${field} is not valid: write ${known.description}`;
 }

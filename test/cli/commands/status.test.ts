@@ -25,8 +25,9 @@ const held: StorageStatus = {
   space: { free: 2e9, reserve: 512 * 2 ** 20, low: false },
   ingests: [],
 };
+const gateway = { service: 'gateway', instance: 'g', host: 'a', pid: 1, started: now, memory: 1, open: true };
 const storageText = (more: Partial<StorageStatus>) =>
-  describeStatus({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
+  describeStatus({ services: [gateway], syncers: [], silent: [], storage: { ...held, ...more } }, now);
 
 test('the amount of content, free space and accounts is shown', () => {
   const text = storageText({});
@@ -35,6 +36,11 @@ test('the amount of content, free space and accounts is shown', () => {
   assert.match(text, /^No accounts: everyone who reaches the layer has full access$/m);
   assert.doesNotMatch(text, /Damaged|TOO LITTLE/);
   assert.match(storageText({ tokens: 2 }), /^Clients log in: 2 tokens$/m);
+  const closed = { services: [{ ...gateway, open: false }], syncers: [], silent: [], storage: held };
+  assert.match(
+    describeStatus(closed, now),
+    /^No accounts yet: all clients are rejected until a token is created/m,
+  );
 });
 
 test('a lack of space and damaged content are shown', () => {
@@ -224,6 +230,24 @@ test('pending changes are counted, and each change that the parent refuses is sh
   const many = layerText({ parked: Array.from({ length: 14 }, () => change) });
   assert.equal(many.match(/a\/b:v1: the tag is locked/g)?.length, 10);
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
+});
+
+test('changes that the login may not push are one line', () => {
+  const change = {
+    reference: 'v1',
+    code: 'denied',
+    reason: 'the parent lets this layer only read',
+    since: now,
+    attempts: 1,
+    retry: now + MINUTE,
+  };
+  const parked: Parked[] = ['a', 'b', 'b'].map((repository) => ({ ...change, repository }));
+  const text = layerText({ parked });
+  assert.match(
+    text,
+    /^ {4}3 changes of a, b: the parent lets this layer only read \(denied\); next attempt in 1 min$/m,
+  );
+  assert.equal(text.match(/only read/g)?.length, 1);
 });
 
 test('selections that match nothing at the parent are shown', () => {

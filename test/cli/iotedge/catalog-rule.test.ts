@@ -19,8 +19,10 @@ test('patterns below an Azure registry are refused, by the generator and by the 
   }
   const folder = await mkdtemp(join(tmpdir(), 'terrace-manifest-'));
   t.after(() => rm(folder, { recursive: true }));
-  const file = join(folder, 'top.json');
-  await writeFile(file, (await top('--repository', 'line/*', '--catalog')).stdout);
+  const [file, password] = [join(folder, 'top.json'), join(folder, 'password')];
+  await writeFile(password, 'the-password-of-the-token');
+  const made = await top('--repository', 'line/*', '--catalog', '--password-file', password);
+  await writeFile(file, made.stdout);
   assert.match((await runCommand('iotedge', 'check', file)).text, /terrace\.repositories has line\/\*,/);
   assert.equal((await runCommand('iotedge', 'check', '--catalog', file)).code, 0);
 });

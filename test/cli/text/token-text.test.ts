@@ -6,7 +6,7 @@ import { type Configuration, Configuration as Schema } from '#proto/document/con
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { describeGarbage, describeScrub } from '../../../cli/commands/maintenance.ts';
 import { accountName } from '../../../cli/input/account-name.ts';
-import { instantOf } from '../../../cli/input/expiry.ts';
+import { expiryOf } from '../../../cli/input/expiry.ts';
 import { describeActions, requestedActions } from '../../../cli/input/permission-options.ts';
 import { Refusal } from '../../../cli/terminal/refusal.ts';
 import { describeTokens, loginCommand } from '../../../cli/text/token-text.ts';
@@ -18,20 +18,20 @@ const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof Refusal && error.exitCode === 2 && pattern.test(error.message);
 
 test('a password expires after a duration or at a date', () => {
-  assert.equal(instantOf('P90D', now), now + 90 * DAY);
-  assert.equal(instantOf('PT1S', now), now + 1_000);
-  assert.equal(instantOf('2031-01-31', now), Date.UTC(2031, 0, 31));
-  assert.equal(instantOf('2031-01-31T12:00Z', now), Date.UTC(2031, 0, 31, 12));
-  assert.equal(instantOf('2031-01-31T12:00:00+02:00', now), Date.UTC(2031, 0, 31, 10));
+  assert.equal(expiryOf('P90D', now), now + 90 * DAY);
+  assert.equal(expiryOf('PT1S', now), now + 1_000);
+  assert.equal(expiryOf('2031-01-31', now), Date.UTC(2031, 0, 31));
+  assert.equal(expiryOf('2031-01-31T12:00Z', now), Date.UTC(2031, 0, 31, 12));
+  assert.equal(expiryOf('2031-01-31T12:00:00+02:00', now), Date.UTC(2031, 0, 31, 10));
   for (const text of ['', '90', 'never', '2031-13-01', '2031', 'P1Y', '2031-01-31T12:00', '31.1.2031']) {
     assert.throws(
-      () => instantOf(text, now),
+      () => expiryOf(text, now),
       refused(/^--expires ".*" is not valid: .*P90D.*2027-01-31/),
       text,
     );
   }
   for (const text of ['2029-12-31', '2030-01-01', 'PT0S']) {
-    assert.throws(() => instantOf(text, now), refused(/is in the past: write a time in the future/), text);
+    assert.throws(() => expiryOf(text, now), refused(/is in the past: write a time in the future/), text);
   }
 });
 
@@ -120,7 +120,7 @@ function configured(document: string): Configuration {
 
 test('the welcome text shows commands that fit the address and configuration of the layer', () => {
   const welcomeText = (document: string, tokens = 0) =>
-    welcome({ data: '/d', configuration: configured(document), tokens, ms: 1_234 });
+    welcome({ data: '/d', configuration: configured(document), tokens, open: true, ms: 1_234 });
   const plain = welcomeText('listen: 127.0.0.1:5000');
   assert.match(plain, /at http:\/\/127\.0\.0\.1:5000 \(ReadWrite\); started in 1\.2 s/);
   assert.match(plain, /push +podman push --tls-verify=false IMAGE 127\.0\.0\.1:5000\/hello:1/);

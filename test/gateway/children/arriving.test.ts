@@ -76,6 +76,7 @@ class Transfer {
   /** Checks that the response has these bytes, and their Content-Range. */
   async expect(response: Response, start: number, end: number): Promise<void> {
     equal(response.status, 206);
+    equal(response.headers.get('x-accel-buffering'), 'no');
     equal(response.headers.get('content-range'), `bytes ${start}-${end - 1}/${this.content.length}`);
     ok(Buffer.from(await response.arrayBuffer()).equals(this.content.subarray(start, end)));
   }

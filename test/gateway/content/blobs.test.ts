@@ -24,6 +24,7 @@ const known = {
   etag: `"${digest}"`,
   'accept-ranges': 'bytes',
   'cache-control': /immutable/,
+  'x-accel-buffering': /^no$/,
   'content-type': 'application/octet-stream',
 };
 

@@ -10,21 +10,36 @@ import { freePort } from '../ports.ts';
 export type ApiProxyOptions = {
   /** Its certificate and key. */
   tls: Tls;
-  /** `host:port` of a gateway without TLS; or the proxy of the layer above, if this layer has no registry. */
-  to: { gateway: string } | { parent: string; authority: string };
+  /**
+   * `host:port` of a gateway without TLS; or the proxy of the layer above, if this layer has no registry, with the
+   * module name in its certificate.
+   */
+  to: { gateway: string } | { parent: string; authority: string; module?: string };
+  /** Where it listens; otherwise on a free port of localhost. */
+  at?: { address: string; port: number };
+  /** TLS versions, as nginx names them. */
+  protocols?: string;
 };
 
 /** nginx with the rules of IoT Edge's API proxy, for a layer with a registry and for one without. */
 export class ApiProxy implements AsyncDisposable {
-  /** `localhost:port`, as clients name it. */
+  /** `localhost:port`, or with the address where it listens, as clients name it. */
   readonly host: string;
   readonly #folder: string;
   readonly #process: ChildProcess;
 
-  static async start({ tls, to }: ApiProxyOptions): Promise<ApiProxy> {
-    const [folder, port] = await Promise.all([mkdtemp(join(tmpdir(), 'terrace-api-proxy-')), freePort()]);
-    const rules = 'gateway' in to ? toGateway(to.gateway) : toParent(to.parent, to.authority);
-    await writeFile(join(folder, 'nginx.conf'), configuration(folder, port, tls, rules));
+  static async start({ tls, to, at, protocols = 'TLSv1.2' }: ApiProxyOptions): Promise<ApiProxy> {
+    const folder = await mkdtemp(join(tmpdir(), 'terrace-api-proxy-'));
+    const { address, port } = at ?? { address: '127.0.0.1', port: await freePort() };
+    const rules = 'gateway' in to ? toGateway(to.gateway) : toParent(to);
+    const server = [
+      `listen ${address}:${port} ssl;`,
+      `ssl_protocols ${protocols};`,
+      `ssl_certificate ${tls.certificateFile};`,
+      `ssl_certificate_key ${tls.keyFile};`,
+      ...rules,
+    ];
+    await writeFile(join(folder, 'nginx.conf'), configuration(folder, server));
     const options = ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
     const child = spawn('/usr/sbin/nginx', options, { stdio: 'ignore' });
     const end = () => child.kill('SIGTERM');
@@ -33,9 +48,9 @@ export class ApiProxy implements AsyncDisposable {
     const failed = once(child, 'exit').then(async () => {
       throw new Error(`nginx ended: ${await readFile(join(folder, 'error.log'), 'utf8')}`);
     });
-    await Promise.race([reachable(port), failed]);
+    await Promise.race([reachable(port, address), failed]);
     failed.catch(() => {});
-    return new ApiProxy(`localhost:${port}`, folder, child);
+    return new ApiProxy(`${at ? address : 'localhost'}:${port}`, folder, child);
   }
 
   private constructor(host: string, folder: string, child: ChildProcess) {
@@ -69,7 +84,11 @@ const toGateway = (gateway: string) =>
   );
 
 /** Forwards only paths of the registry API. Host is the address of the proxy above, not the name that clients use. */
-const toParent = (parent: string, authority: string) => [
+const toParent = ({
+  parent,
+  authority,
+  module = 'localhost',
+}: Extract<ApiProxyOptions['to'], { parent: string }>) => [
   `
     if ($uri ~ ^/v2*.) {
       rewrite ^(.*)$ /parent$1 last;
@@ -77,7 +96,7 @@ const toParent = (parent: string, authority: string) => [
     location ~ ^/parent/(.*) {
       proxy_http_version 1.1;
       proxy_ssl_server_name on;
-      proxy_ssl_name localhost;
+      proxy_ssl_name ${module};
       proxy_ssl_trusted_certificate ${authority};
       proxy_ssl_verify_depth 7;
       proxy_ssl_verify on;
@@ -85,7 +104,7 @@ const toParent = (parent: string, authority: string) => [
     }`,
 ];
 
-const configuration = (folder: string, port: number, tls: Tls, rules: string[]) => `
+const configuration = (folder: string, server: string[]) => `
 daemon off;
 worker_processes 1;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
@@ -99,11 +118,7 @@ http {
   proxy_read_timeout 3600;
   ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
   server {
-    listen 127.0.0.1:${port} ssl;
-    ssl_protocols TLSv1.2;
-    ssl_certificate ${tls.certificateFile};
-    ssl_certificate_key ${tls.keyFile};
-    ${rules.join('\n')}
+    ${server.join('\n    ')}
   }
 }
 `;

@@ -80,8 +80,8 @@ test('nothing is changed at the parent while the lease may have expired, not eve
     () => pushClient.putManifest(repository, 'v4', image, signal),
     () => pushClient.deleteManifest(repository, image.digest, signal),
     () => pushClient.deleteTag(repository, 'v1', { expect: image.digest }, signal),
-    () => pushClient.begin(repository, digest, signal),
-    () => pushClient.finish(repository, digest, session, bodyOf(Buffer.from('{}')), signal),
+    () => pushClient.uploads.begin(repository, digest, signal),
+    () => pushClient.uploads.finish(repository, digest, session, bodyOf(Buffer.from('{}')), signal),
   ]) {
     await assert.rejects(change(), isLost, String(change));
   }

@@ -99,7 +99,7 @@ test('an upload stops when the window closes, and the next one continues it', as
   assert.ok(received(proxy, 'window') <= SIZE + MIB, 'received bytes were sent again');
 });
 
-test('a blob that the parent received with another digest is sent again once', async () => {
+test('a blob that the parent received with another digest is sent again, as a whole, and then refused', async () => {
   const wrong = { status: 400, body: '{"errors":[{"code":"DIGEST_INVALID","message":"other content"}]}' };
   for (const [repository, times] of [
     ['again', 1],
@@ -117,7 +117,7 @@ test('a blob that the parent received with another digest is sent again once', a
     if (times === 1) {
       await sending;
       assert.equal(await firstDifference(layer.url, parent.url, [repository]), undefined);
-    } else await assert.rejects(sending, { code: 'parent-invalid', message: /DIGEST_INVALID/ });
+    } else await assert.rejects(sending, { code: 'parent-refused', message: /DIGEST_INVALID/ });
   }
   proxy.fault();
 });

@@ -157,10 +157,23 @@ test('direct methods are always answered', async () => {
   const cases: [string, string, number, unknown][] = [
     ['echo', '{"a":[1]}', 200, { a: [1] }],
     ['echo', '', 200, null],
-    ['echo', '{"a"', 400, { message: 'the payload is not JSON' }],
-    ['reboot', '', 404, { message: 'unknown method reboot: the methods are echo, fails, never, long, odd' }],
-    ['fails', '', 500, { message: 'fails failed: see the log of the twin-bridge' }],
-    ['never', '', 504, { message: 'never did not finish within 200 ms' }],
+    [
+      'echo',
+      '{"a"',
+      400,
+      { code: 'malformed', message: 'the payload is not JSON: write an object, or nothing' },
+    ],
+    [
+      'reboot',
+      '',
+      404,
+      {
+        code: 'name-unknown',
+        message: 'unknown method reboot: the methods are echo, fails, never, long, odd',
+      },
+    ],
+    ['fails', '', 500, { code: 'internal', message: 'fails failed: see the log of the twin-bridge' }],
+    ['never', '', 504, { code: 'unavailable', message: 'never did not finish within 200 ms: retry' }],
     ['odd', '', 500, null],
   ];
   for (const [name, payload, status, answer] of cases) {
@@ -168,9 +181,10 @@ test('direct methods are always answered', async () => {
   }
   const long = await hub.callMethod('long', '');
   assert.equal(long.status, 500);
-  assert.match(JSON.stringify(long.payload), /limit of 131072 bytes/);
+  assert.match(JSON.stringify(long.payload), /"code":"too-large".*limit of 131072 bytes/);
   const many = await Promise.all(Array.from({ length: 40 }, () => hub.callMethod('never', '')));
-  assert.deepEqual([...new Set(many.map(({ status }) => status))].sort(), [429, 504]);
+  const kinds = many.map(({ status, payload }) => `${status} ${(payload as { code: string }).code}`);
+  assert.deepEqual([...new Set(kinds)].sort(), ['429 too-many', '504 unavailable']);
 });
 
 test('a direct method is available only while a session exists', async () => {

@@ -1,3 +1,4 @@
+import { PARENT_NAME_HEADER } from '#proto/accounts/children.ts';
 import type { Backoff } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -191,6 +192,7 @@ export class ParentLink implements AsyncDisposable {
         ...ask.headers,
         ...(isParent && authorization && { authorization }),
         ...(isParent && this.azure && SOURCE_CLIENT),
+        ...(isParent && url.pathname.includes('/v2/_terrace/') && { [PARENT_NAME_HEADER]: url.host }),
       };
       const answer = await this.#send(url, { ...ask, headers });
       const next = redirects === 'return' ? undefined : target(answer);

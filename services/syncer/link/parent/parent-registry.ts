@@ -65,6 +65,8 @@ export interface ManifestReader {
 /** Lists what refers to a manifest. */
 export interface ReferrerLister {
   hasReferrers: ParentRegistry['hasReferrers'];
+  hiddenReferrers: ParentRegistry['hiddenReferrers'];
+  recheckReferrers: ParentRegistry['recheckReferrers'];
   referrers: ParentRegistry['referrers'];
 }
 
@@ -237,6 +239,16 @@ export class ParentRegistry implements ParentReader, BlobSource {
   /** False while the parent is known to lack the referrers API in this repository. */
   hasReferrers(repository: string): boolean {
     return this.#referrers.isSupported(repository);
+  }
+
+  /** Why the lists of referrers of this repository can't be read, while that is known. */
+  hiddenReferrers(repository: string): Fault | undefined {
+    return this.#referrers.hiddenBy(repository);
+  }
+
+  /** Asks again for lists of referrers that could not be read. */
+  recheckReferrers(): void {
+    this.#referrers.recheck();
   }
 
   /** Manifests whose subject is `digest`; see `ReferrersApi.list`. */

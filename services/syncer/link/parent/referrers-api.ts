@@ -29,8 +29,11 @@ const MAX_REPOSITORIES = 10_000;
  */
 const MAX_LISTED_MEDIA_TYPE = 255;
 
-/** What is known of one repository. `fault`: why its lists can't be read; absent if it just has no such API. */
-type Known = { missingUntil?: number; fault?: Fault; faults: number };
+/**
+ * What is known of one repository. `hadApi`: it has answered once. `missingUntil`, `fault`: when it is asked again, and
+ * why its lists can't be read; without a fault, it just has no such API.
+ */
+type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: number };
 
 /**
  * Lists of referrers (distribution-spec 1.1, "Listing Referrers"). A single odd answer says nothing about the API: it
@@ -47,10 +50,21 @@ export class ReferrersApi {
     this.#now = now;
   }
 
+  /** Asks each repository again. */
+  recheck(): void {
+    for (const [repository, { hadApi = false }] of this.#repositories)
+      this.#repositories.set(repository, { hadApi, faults: 0 });
+  }
+
   /** False while the repository is known to lack the API. */
   isSupported(repository: Repository): boolean {
     const { missingUntil } = this.#repositories.get(repository) ?? {};
     return missingUntil === undefined || this.#now() >= missingUntil;
+  }
+
+  /** Why the repository's lists can't be read, while that is known. */
+  hiddenBy(repository: Repository): Fault | undefined {
+    return this.isSupported(repository) ? undefined : this.#repositories.get(repository)?.fault;
   }
 
   /**
@@ -65,25 +79,25 @@ export class ReferrersApi {
     }
     try {
       const list = await this.#read(repository, digest, signal);
-      this.#remember(repository, { faults: 0 });
+      this.#remember(repository, { hadApi: true, faults: 0 });
       return list;
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof Fault)) throw error;
       const faults = known.faults + 1;
       if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
-        this.#remember(repository, { faults });
+        this.#remember(repository, { hadApi: true, faults });
         // Earlier drafts of the API answer an unknown subject with 404.
         if (isStatus(error, 404)) return { manifests: [], malformed: 0 };
         throw error;
       }
+      const { hadApi = false } = known;
+      // A registry that has answered once is not one without the API: something hides it now.
+      const fault = hadApi || !isStatus(error, ...NO_API) ? error : undefined;
       const missingUntil = this.#now() + RECHECK_MS;
-      if (isStatus(error, ...NO_API)) {
-        this.#remember(repository, { missingUntil, faults: 0 });
-        return undefined;
-      }
-      this.#remember(repository, { missingUntil, fault: error, faults: 0 });
-      throw error;
+      this.#remember(repository, { hadApi, missingUntil, ...(fault && { fault }), faults: 0 });
+      if (fault) throw fault;
+      return undefined;
     }
   }
 

@@ -2,6 +2,7 @@ import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { ParentRegistry } from './parent-registry.ts';
 import { PushClient } from './push-client.ts';
+import { UploadClient } from './upload-client.ts';
 
 /**
  * The clients of a parent whose repositories have other names in this layer: they take names of this layer and send the
@@ -58,6 +59,14 @@ export class RenamedParentRegistry extends ParentRegistry {
     return this.#parent.hasReferrers(this.#names.above(repository));
   }
 
+  override hiddenReferrers(repository: string) {
+    return this.#parent.hiddenReferrers(this.#names.above(repository));
+  }
+
+  override recheckReferrers() {
+    this.#parent.recheckReferrers();
+  }
+
   override referrers(repository: string, ...rest: Rest<ParentRegistry['referrers']>) {
     return this.#parent.referrers(this.#names.above(repository), ...rest);
   }
@@ -71,7 +80,48 @@ export class RenamedParentRegistry extends ParentRegistry {
   }
 }
 
+export class RenamedUploadClient extends UploadClient {
+  readonly #names: RepositoryNames;
+  /** Another object, see `RenamedParentRegistry`. */
+  readonly #client: UploadClient;
+
+  constructor(client: UploadClient, names: RepositoryNames) {
+    super(client.deps);
+    this.#names = names;
+    this.#client = client;
+  }
+
+  override mount(...[repository, digest, from, signal]: Parameters<UploadClient['mount']>) {
+    return this.#client.mount(this.#names.above(repository), digest, this.#names.above(from), signal);
+  }
+
+  override begin(repository: string, ...rest: Rest<UploadClient['begin']>) {
+    return this.#client.begin(this.#names.above(repository), ...rest);
+  }
+
+  override findSession(repository: string, ...rest: Rest<UploadClient['findSession']>) {
+    return this.#client.findSession(this.#names.above(repository), ...rest);
+  }
+
+  override cancel(repository: string, ...rest: Rest<UploadClient['cancel']>) {
+    return this.#client.cancel(this.#names.above(repository), ...rest);
+  }
+
+  override append(repository: string, ...rest: Rest<UploadClient['append']>) {
+    return this.#client.append(this.#names.above(repository), ...rest);
+  }
+
+  override finish(repository: string, ...rest: Rest<UploadClient['finish']>) {
+    return this.#client.finish(this.#names.above(repository), ...rest);
+  }
+
+  override confirm(repository: string, ...rest: Rest<UploadClient['confirm']>) {
+    return this.#client.confirm(this.#names.above(repository), ...rest);
+  }
+}
+
 export class RenamedPushClient extends PushClient {
+  override readonly uploads: UploadClient;
   readonly #names: RepositoryNames;
   /** Another object, see `RenamedParentRegistry`. */
   readonly #client: PushClient;
@@ -82,6 +132,7 @@ export class RenamedPushClient extends PushClient {
     this.#names = names;
     this.#client = client;
     this.#link = link;
+    this.uploads = new RenamedUploadClient(client.uploads, names);
   }
 
   override guarded(mayChange: () => void): PushClient {
@@ -94,30 +145,6 @@ export class RenamedPushClient extends PushClient {
 
   override hasManifest(repository: string, ...rest: Rest<PushClient['hasManifest']>) {
     return this.#client.hasManifest(this.#names.above(repository), ...rest);
-  }
-
-  override mount(...[repository, digest, from, signal]: Parameters<PushClient['mount']>) {
-    return this.#client.mount(this.#names.above(repository), digest, this.#names.above(from), signal);
-  }
-
-  override begin(repository: string, ...rest: Rest<PushClient['begin']>) {
-    return this.#client.begin(this.#names.above(repository), ...rest);
-  }
-
-  override findSession(repository: string, ...rest: Rest<PushClient['findSession']>) {
-    return this.#client.findSession(this.#names.above(repository), ...rest);
-  }
-
-  override cancel(repository: string, ...rest: Rest<PushClient['cancel']>) {
-    return this.#client.cancel(this.#names.above(repository), ...rest);
-  }
-
-  override append(repository: string, ...rest: Rest<PushClient['append']>) {
-    return this.#client.append(this.#names.above(repository), ...rest);
-  }
-
-  override finish(repository: string, ...rest: Rest<PushClient['finish']>) {
-    return this.#client.finish(this.#names.above(repository), ...rest);
   }
 
   override putManifest(repository: string, ...rest: Rest<PushClient['putManifest']>) {

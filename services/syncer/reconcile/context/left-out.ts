@@ -4,7 +4,8 @@ import { type LeftOutItem, type LeftOutSummary, MAX_LISTED_LEFT_OUT } from '#pro
 /** An image whose content is counted: the target of a tag, or a manifest without one. */
 export type CountedImage = { repository: Repository; digest: Digest; tag?: Tag | null | undefined };
 
-type Entry = { image: CountedImage; items: LeftOutItem[] };
+/** `images`: the number of images that lack the items. */
+type Entry = { image: CountedImage; images: number; items: LeftOutItem[] };
 
 /** Max images that are remembered. Of further ones, only the number is kept until the next complete comparison. */
 const MAX_IMAGES = 10_000;
@@ -55,10 +56,11 @@ export class LeftOutContent {
   }
 
   /**
-   * Records what an image lacks now.
+   * Records what an image lacks now, or what all images of a repository lack (`digest` is empty).
+   * @param images how many these are
    * @returns whether that is more, or other content, than before
    */
-  replace(image: CountedImage, items: LeftOutItem[]): boolean {
+  replace(image: CountedImage, items: LeftOutItem[], images = 1): boolean {
     const key = keyOf(image);
     const before = this.#entries.get(key);
     if (items.length === 0) {
@@ -69,6 +71,7 @@ export class LeftOutContent {
     if (!before && this.#entries.size >= MAX_IMAGES) return true;
     this.#entries.set(key, {
       image: { ...image, tag: image.tag ?? before?.image.tag },
+      images,
       items: items.slice(0, MAX_ITEMS),
     });
     const known = new Set(before?.items.map(name));
@@ -93,18 +96,25 @@ export class LeftOutContent {
     const first: LeftOutSummary['first'] = [];
     let referrers = 0;
     let children = 0;
-    for (const { image, items } of this.#entries.values()) {
+    let images = 0;
+    for (const { image, images: count, items } of this.#entries.values()) {
+      images += count;
       for (const item of items) {
         if (item.kind === 'child') children += 1;
         else referrers += 1;
         const { repository, tag, digest } = image;
-        if (first.length < MAX_LISTED_LEFT_OUT) first.push({ repository, tag: tag ?? digest, ...item });
+        if (first.length < MAX_LISTED_LEFT_OUT) first.push({ repository, ...nameOf(tag, digest), ...item });
       }
     }
-    const images = this.#entries.size;
-    return { images, ...(this.#images !== undefined && { of: this.#images }), referrers, children, first };
+    const of = this.#images;
+    const known = of === undefined ? {} : { of };
+    return { images: Math.min(images, of ?? images), ...known, referrers, children, first };
   }
 }
 
+const nameOf = (tag: Tag | null | undefined, digest: Digest) => {
+  const name = tag ?? digest;
+  return name ? { tag: name } : {};
+};
 const keyOf = ({ repository, digest }: CountedImage): string => `${repository}@${digest}`;
 const name = ({ kind, digest }: LeftOutItem): string => `${kind} ${digest ?? ''}`;

@@ -25,6 +25,7 @@ export class PassStats {
   readonly #failedIn = new Set<Repository>();
   /** Something failed that is not of one repository. */
   #failedElsewhere = false;
+  readonly #denied: Parked[] = [];
   readonly #log: Log;
   readonly #start = performance.now();
 
@@ -47,9 +48,14 @@ export class PassStats {
     return failure;
   }
 
-  /** Records a parked change that is not tried in this pass. */
-  wait({ repository, reference, code, reason, retry }: Parked): void {
+  /** Records a parked change that is not tried in this pass. Those that the login may not push are one failure. */
+  wait(parked: Parked): void {
+    const { repository, reference, code, reason, retry } = parked;
     this.parked += 1;
+    if (code === 'denied') {
+      this.#denied.push(parked);
+      return;
+    }
     const until = new Date(retry).toISOString();
     const text = `refused; retried after ${until} or by a full sync: ${reason}`;
     this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) });
@@ -63,7 +69,8 @@ export class PassStats {
 
   result(pass: string, cause?: PassResult['ended'], leftOut?: LeftOutSummary): PassResult {
     const ended = cause ?? (this.closed ? 'window' : undefined);
-    const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
+    const { taken, dropped, sent, withdrawn, failed, parked, selections } = this;
+    const failures = [...this.#denial(), ...this.failures].slice(0, MAX_LISTED_FAILURES);
     const ok = failed === 0 && parked === 0 && !ended && !leftOut;
     const ms = Math.round(performance.now() - this.#start);
     return {
@@ -86,6 +93,18 @@ export class PassStats {
   outcome({ ended }: Pick<PassResult, 'ended'>): PassOutcome {
     if (ended || this.#failedElsewhere) return { good: false };
     return { good: this.failed === 0, failed: this.#failedIn };
+  }
+
+  #denial(): Failure[] {
+    const [first] = this.#denied;
+    if (!first) return [];
+    const names = [...new Set(this.#denied.map(({ repository }) => repository))];
+    const count = this.#denied.length === 1 ? '1 change waits' : `${this.#denied.length} changes wait`;
+    const where = names.length === 1 ? '' : ` in ${names.length} repositories`;
+    const reason = clip(`${count}${where}: ${first.reason}`, MAX_REASON_LENGTH);
+    const { repository, reference, code } = first;
+    const tag = this.#denied.length === 1 && { tag: reference };
+    return [{ ...(names.length === 1 && { repository, ...tag }), code, reason }];
   }
 
   #note(failure: Failure): void {

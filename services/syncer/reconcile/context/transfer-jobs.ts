@@ -46,18 +46,30 @@ export class TransferJobs implements Disposable {
   readonly #pass: string;
   readonly #signal: AbortSignal;
   readonly #until: number | undefined;
+  readonly #retryRefused: boolean;
   readonly #waiting = new Map<string, Waiting>();
   /** The running upload of each blob. */
   readonly #uploads = new Map<Digest, Waiting>();
   readonly #cleanups: (() => void)[];
 
-  /** @param until when the window closes: transfers end then, and none begins later */
-  constructor(bus: FencedBus, log: Log, pass: string, signal: AbortSignal, until?: number) {
+  /**
+   * @param until when the window closes: transfers end then, and none begins later
+   * @param retryRefused blobs that the parent refused in every way of sending are sent again
+   */
+  constructor(
+    bus: FencedBus,
+    log: Log,
+    pass: string,
+    signal: AbortSignal,
+    until?: number,
+    retryRefused = false,
+  ) {
     this.#bus = bus;
     this.#log = log;
     this.#pass = pass;
     this.#signal = signal;
     this.#until = until;
+    this.#retryRefused = retryRefused;
     const fail = (data: Omit<TransferJob, 'size'>, fault: Fault) => {
       if (data.pass === this.#pass) this.#waiting.get(keyOf(data))?.failed(fault);
     };
@@ -117,7 +129,8 @@ export class TransferJobs implements Disposable {
       const others = from.filter((name) => name !== source && name !== repository);
       return this.upload({ ...wanted, from: sent ? [source, ...others] : from });
     }
-    return this.#await({ ...wanted, direction: 'up', from: from.slice(0, MAX_FROM) });
+    const retryRefused = this.#retryRefused && { retryRefused: true };
+    return this.#await({ ...wanted, ...retryRefused, direction: 'up', from: from.slice(0, MAX_FROM) });
   }
 
   async #await(wanted: Omit<TransferJob, 'pass' | 'until'>): Promise<void> {

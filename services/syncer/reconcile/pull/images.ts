@@ -231,6 +231,8 @@ class Batch {
         return parent.answers;
       },
       hasReferrers: (repository) => parent.hasReferrers(repository),
+      hiddenReferrers: (repository) => parent.hiddenReferrers(repository),
+      recheckReferrers: () => parent.recheckReferrers(),
       blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
       ping: (signal) => parent.ping(signal),
       repositories: (signal) => parent.repositories(signal),

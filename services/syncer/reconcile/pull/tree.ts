@@ -214,9 +214,13 @@ class Tree {
     const { referrers, isDeleted } = this.#wanted;
     if (referrers === false) return;
     const { parent, signal } = this.#context;
-    const list = await this.#attempt('referrers', undefined, () =>
-      parent.referrers(this.#repository, subject, signal),
-    );
+    const list = await parent.referrers(this.#repository, subject, signal).catch((error) => {
+      signal.throwIfAborted();
+      if (!isOfParent(error)) throw error;
+      // If no list of the repository can be read, that is reported once, by the pass.
+      if (!parent.hiddenReferrers(this.#repository)) this.problems.push(leftOutItem('referrers', error));
+      return undefined;
+    });
     if (!list) return;
     const { manifests, malformed } = list;
     if (malformed > 0) {
@@ -224,23 +228,16 @@ class Tree {
       this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why)));
     }
     const selected = manifests.filter((one) => wantsReferrer(referrers, one) && !isDeleted(one.digest));
-    await each(selected, MAX_PARALLEL, ({ digest }) =>
-      this.#attempt('referrer', digest, () => this.#visit(digest, depth + 1, true)),
-    );
+    await each(selected, MAX_PARALLEL, ({ digest }) => this.#referrer(digest, depth + 1));
   }
 
-  async #attempt<T>(
-    kind: LeftOutItem['kind'],
-    digest: Digest | undefined,
-    run: () => Promise<T>,
-  ): Promise<T | undefined> {
+  async #referrer(digest: Digest, depth: number): Promise<void> {
     try {
-      return await run();
+      await this.#visit(digest, depth, true);
     } catch (error) {
       this.#context.signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
-      this.problems.push(leftOutItem(kind, error, digest));
-      return undefined;
+      this.problems.push(leftOutItem('referrer', error, digest));
     }
   }
 }

@@ -10,6 +10,7 @@ import { loserTag } from '../observe/plan.ts';
 import type { TagAction } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { ParentUsage } from './parent-usage.ts';
+import { isDenial, PushRights } from './push-rights.ts';
 import { pushTree } from './push-tree.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
@@ -51,9 +52,10 @@ export async function pushChanges(context: PassContext, surveys: Survey[]): Prom
   // The sort is stable: manifests remain in the order in which clients put them.
   changes.sort((a, b) => b.priority - a.priority || positionOf(a) - positionOf(b) || a.stage - b.stage);
   const stages = new Stages(changes);
+  const rights = new PushRights(context);
   await each(changes, MAX_PARALLEL, async (change) => {
     await stages.before(change);
-    await carryOut(context, change).finally(() => stages.ended(change));
+    await carryOut(context, change, rights).finally(() => stages.ended(change));
     signal.throwIfAborted();
   });
 }
@@ -86,7 +88,7 @@ class Stages {
 
 const key = ({ repository }: Change, stage: number): string => `${repository} ${stage}`;
 
-async function carryOut(context: PassContext, change: Change): Promise<void> {
+async function carryOut(context: PassContext, change: Change, rights: PushRights): Promise<void> {
   const { bus, pass, parking, stats, signal } = context;
   const { repository, reference, digest } = change;
   const about = {
@@ -95,16 +97,20 @@ async function carryOut(context: PassContext, change: Change): Promise<void> {
     tag: reference.includes(':') ? null : reference,
     ...(digest && { digest }),
   };
+  const denial = await rights.denial(repository);
+  if (denial) return stats.wait(await parking.refused(change, denial));
   try {
     signal.throwIfAborted();
     const outcome = await change.run();
     if (outcome) stats[outcome] += 1;
     await parking.unpark(change);
-  } catch (error) {
+  } catch (cause) {
     signal.throwIfAborted();
-    if (isRefusal(error)) {
+    const error = await rights.explained(repository, cause);
+    if (isRefusal(error) || isDenial(error)) {
       const parked = await parking.refused(change, error);
       stats.wait(parked);
+      if (isDenial(error) && !rights.isFirstDenial(repository)) return;
       const { code, reason, retry } = parked;
       bus.publish(imageParked, { ...about, code, reason, retry });
       return;
@@ -119,9 +125,13 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
   const { repository, actions } = survey;
   const usage = new ParentUsage(context, survey);
   const tags = actions.flatMap((action) => tagChange(context, survey, usage, action));
-  // The target of a tag is pushed with the tag, unless the tag is parked.
+  // The target of a tag is pushed with the tag, unless the tag is parked. If nothing may be pushed, it waits with it.
+  const isCarried = (change: Change) => {
+    const parked = parking.waiting(change);
+    return !parked || parked.code === 'denied';
+  };
   const carried = new Set(
-    tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
+    tags.flatMap((change) => (change.digest && isCarried(change) ? [change.digest] : [])),
   );
   const targets = new Set(survey.parentTargets.values());
   const manifests: Change[] = unsentChanges

@@ -1,5 +1,5 @@
 import { each } from '#proto/async/each.ts';
-import { repositoriesOfBlob } from '#proto/content/blobs.ts';
+import { locateBlob, repositoriesOfBlob } from '#proto/content/blobs.ts';
 import { setBase } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
@@ -87,7 +87,8 @@ async function findMissing(
       throw error;
     });
     if (!node) return;
-    const { blobs, manifests } = node.manifest;
+    const { manifests, foreign } = node.manifest;
+    const blobs = [...node.manifest.blobs, ...(await findPresent(context, repository, foreign))];
     budget.visit();
     budget.fetched(0, blobs.length);
     for (const child of await filterMissing(manifests)) await visit(child, depth + 1);
@@ -106,6 +107,23 @@ async function findMissing(
   };
   for (const digest of await filterMissing([{ digest: root }])) await visit(digest, 0);
   return { nodes, present };
+}
+
+/** Foreign layers that this layer has: clients may have pushed them, as the parent may lack access to their URLs. */
+async function findPresent(
+  { bus }: PassContext,
+  repository: Repository,
+  foreign: Descriptor[],
+): Promise<Descriptor[]> {
+  const present: Descriptor[] = [];
+  for (const layer of foreign) {
+    const place = await bus.call(locateBlob, { repository, digest: layer.digest }).catch((error) => {
+      if (Fault.is(error, 'blob-unknown')) return undefined;
+      throw error;
+    });
+    if (place) present.push({ ...layer, size: place.size });
+  }
+  return present;
 }
 
 async function readNode(

@@ -1,6 +1,6 @@
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
+import { type Descriptor, isIndexType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
@@ -68,23 +68,57 @@ async function updateLocked(
 ): Promise<void> {
   const { parent, pushClient, signal } = context;
   const tag = referrersTag(subject);
-  for (let attempt = 1; ; attempt += 1) {
-    const current = await parent.manifest(repository, tag, signal).catch((error) => {
+  const find = () =>
+    parent.manifest(repository, tag, signal).catch((error) => {
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
     });
-    const listed = current ? readManifest(current.bytes, current.mediaType).manifests : [];
-    const manifests = edit(listed);
+  for (let attempt = 1; ; attempt += 1) {
+    const current = await find();
+    // Some registries resolve the tag to the digest that it spells.
+    const isSubject = current?.digest === subject;
+    const listed = current && !isSubject ? listIn(current) : [];
+    const manifests = edit(listed ?? []);
     if (!manifests) return;
+    if (!listed) throw notAList(repository, tag);
+    if (isSubject && unlistable.has(parent)) throw noLists(repository, tag);
     const mediaType = mediaTypes.ociIndex;
     const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
     try {
       await pushClient.putManifest(repository, tag, { bytes, mediaType }, signal, {
         expect: current?.digest,
       });
-      return;
     } catch (error) {
       if (!Fault.is(error, 'conflict') || attempt === MAX_ATTEMPTS) throw error;
+      continue;
     }
+    if (!isSubject || (await find())?.digest !== subject) return;
+    unlistable.add(parent);
+    throw noLists(repository, tag);
   }
 }
+
+/** Parents at which the tag of a list can be written and not be read. */
+const unlistable = new WeakSet<PassContext['parent']>();
+
+/** The entries of a list of referrers; undefined if the content is something else, such as an index of platforms. */
+function listIn({ bytes, mediaType }: FetchedManifest): Descriptor[] | undefined {
+  const manifest = readManifest(bytes, mediaType);
+  const isList =
+    isIndexType(manifest.mediaType) &&
+    manifest.blobs.length === 0 &&
+    manifest.manifests.every(({ artifactType, platform }) => artifactType || !platform);
+  return isList ? manifest.manifests : undefined;
+}
+
+const notAList = (repository: Repository, tag: string): Fault =>
+  new Fault(
+    'parent-refused',
+    `${repository}:${tag} at the parent is no list of referrers, and is left as it is: the manifest is there, and clients find it by its digest only; delete that tag at the parent to have it listed`,
+  );
+
+const noLists = (repository: Repository, tag: string): Fault =>
+  new Fault(
+    'parent-refused',
+    `the parent has no referrers API, and answers ${repository}:${tag} with the image itself: the manifest is there, and clients find it by its digest only; use a parent with referrers`,
+  );

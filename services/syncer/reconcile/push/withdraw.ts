@@ -92,6 +92,6 @@ async function readSubject(
 /** Pushes the empty blob, which the placeholder refers to. Two bytes need no job. */
 async function putEmpty({ pushClient, signal }: PassContext, repository: Repository): Promise<void> {
   if (await pushClient.hasBlob(repository, EMPTY_DIGEST, signal)) return;
-  const session = await pushClient.begin(repository, EMPTY_DIGEST, signal);
-  await pushClient.finish(repository, EMPTY_DIGEST, session, bodyOf(EMPTY), signal);
+  const session = await pushClient.uploads.begin(repository, EMPTY_DIGEST, signal);
+  await pushClient.uploads.finish(repository, EMPTY_DIGEST, session, bodyOf(EMPTY), signal);
 }

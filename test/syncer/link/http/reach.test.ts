@@ -110,7 +110,7 @@ test('only blobs are fetched from another host', async () => {
     () => parent.resolve('a', 'v1', signal),
     () => parent.manifest('a', 'v1', signal),
     () => Array.fromAsync(parent.repositories(signal)),
-    () => pushClient.begin('a', DIGEST, signal),
+    () => pushClient.uploads.begin('a', DIGEST, signal),
     () => pushClient.putManifest('a', 'v1', manifest, signal),
     () => pushClient.deleteManifest('a', DIGEST, signal),
     () => pushClient.hasManifest('a', DIGEST, signal),
@@ -165,7 +165,9 @@ test('a request by TLS is not redirected to a host without TLS', async () => {
   await using own = clients({ url: registry.url, ca: await readFile(authority.certificate, 'utf8') });
   await assert.rejects(own.blob(), { code: 'parent-invalid', message: /without TLS/ });
   const session = { location: `${plain.url}/upload`, offset: 0 };
-  await assert.rejects(own.pushClient.findSession('a', session.location, signal), { message: /without TLS/ });
+  await assert.rejects(own.pushClient.uploads.findSession('a', session.location, signal), {
+    message: /without TLS/,
+  });
   assert.deepEqual(plain.requests, []);
 });
 
@@ -228,8 +230,8 @@ test('a token service or an upload location in another private network is refuse
     response.writeHead(202, { location: 'http://10.1.2.3/upload' }).end(),
   );
   await using sending = clients({ url: uploads.url });
-  const session = await sending.pushClient.begin('a', DIGEST, signal);
-  await assert.rejects(sending.pushClient.findSession('a', session.location, signal), {
+  const session = await sending.pushClient.uploads.begin('a', DIGEST, signal);
+  await assert.rejects(sending.pushClient.uploads.findSession('a', session.location, signal), {
     code: 'parent-invalid',
   });
 });

@@ -45,11 +45,11 @@ test('an upload continues at the parent with the location that it answers, whate
     response.writeHead(method === 'PUT' ? 201 : 202, { location, ...range }).end();
   });
   const { pushClient, requests } = registry;
-  const begun = await pushClient.begin('a', digest, signal);
+  const begun = await pushClient.uploads.begin('a', digest, signal);
   assert.deepEqual(begun, at(0, '/v2/a/blobs/uploads/1?_state=POST'));
-  const next = await pushClient.append('a', begun, bytes, signal);
+  const next = await pushClient.uploads.append('a', begun, bytes, signal);
   assert.deepEqual(next, at(10, '/v2/a/blobs/uploads/1?_state=PATCH'));
-  await pushClient.finish('a', digest, next, bytes, signal);
+  await pushClient.uploads.finish('a', digest, next, bytes, signal);
   assert.deepEqual(
     requests.map(({ method, headers }) => [method, headers['content-range'], headers['content-length']]),
     [
@@ -70,7 +70,7 @@ test('the offset of an upload is read from the Range of the parent, where 0-0 me
   });
   for (const offset of [0, 5, 0]) {
     assert.equal(
-      (await registry.pushClient.findSession('a', '/v2/a/blobs/uploads/1', signal))?.offset,
+      (await registry.pushClient.uploads.findSession('a', '/v2/a/blobs/uploads/1', signal))?.offset,
       offset,
     );
   }
@@ -78,9 +78,14 @@ test('the offset of an upload is read from the Range of the parent, where 0-0 me
 
 test('a session that the parent no longer has is the fault upload-unknown', async () => {
   await using registry = await serving((_, response) => response.writeHead(404).end());
-  assert.equal(await registry.pushClient.findSession('a', '/v2/a/blobs/uploads/1', signal), undefined);
-  await assert.rejects(registry.pushClient.append('a', at(5), bytes, signal), { code: 'upload-unknown' });
-  await assert.rejects(registry.pushClient.finish('a', digest, at(5), bytes, signal), {
+  assert.equal(
+    await registry.pushClient.uploads.findSession('a', '/v2/a/blobs/uploads/1', signal),
+    undefined,
+  );
+  await assert.rejects(registry.pushClient.uploads.append('a', at(5), bytes, signal), {
+    code: 'upload-unknown',
+  });
+  await assert.rejects(registry.pushClient.uploads.finish('a', digest, at(5), bytes, signal), {
     code: 'upload-unknown',
   });
 });
@@ -89,7 +94,7 @@ test('a repository that does not exist for this account is a refusal, not a lost
   await using registry = await serving((_, response) =>
     response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN","message":"no"}]}'),
   );
-  await assert.rejects(registry.pushClient.append('a', at(5), bytes, signal), {
+  await assert.rejects(registry.pushClient.uploads.append('a', at(5), bytes, signal), {
     code: 'parent-refused',
     detail: { status: 404, reason: 'NAME_UNKNOWN' },
   });
@@ -100,7 +105,7 @@ test('after a 416, the offset is read from the parent', async () => {
     const headers = { location: '/v2/a/blobs/uploads/1', range: '0-2' };
     response.writeHead(method === 'PATCH' ? 416 : 204, headers).end();
   });
-  assert.equal((await registry.pushClient.append('a', at(5), bytes, signal)).offset, 3);
+  assert.equal((await registry.pushClient.uploads.append('a', at(5), bytes, signal)).offset, 3);
 });
 
 test('a mount links the blob from the other repository, or returns an upload session', async () => {
@@ -108,9 +113,9 @@ test('a mount links the blob from the other repository, or returns an upload ses
     if (url.includes('from=yes')) response.writeHead(201).end();
     else response.writeHead(202, { location: '/v2/a/blobs/uploads/1' }).end();
   });
-  assert.equal(await registry.pushClient.mount('a', digest, 'yes', signal), 'mounted');
+  assert.equal(await registry.pushClient.uploads.mount('a', digest, 'yes', signal), 'mounted');
   assert.deepEqual(
-    await registry.pushClient.mount('a', digest, 'no', signal),
+    await registry.pushClient.uploads.mount('a', digest, 'no', signal),
     at(0, '/v2/a/blobs/uploads/1'),
   );
 });

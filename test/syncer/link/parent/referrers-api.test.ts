@@ -68,6 +68,19 @@ test('lists that fail one after the other are not asked for until the recheck', 
   assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
 });
 
+test('an API that has answered once is not missing, but hidden', async () => {
+  await using rig = await prepared();
+  const { registry, api, images } = rig;
+  const subject = images[0]?.image.digest as string;
+  assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
+  registry.quirk = ({ path }) => (path.includes('referrers') ? refused(404, 'NOT_FOUND') : undefined);
+  await assert.rejects(api.list('a', subject, signal), { code: 'parent-refused' });
+  assert.equal(api.isSupported('a'), false);
+  registry.quirk = undefined;
+  api.recheck();
+  assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
+});
+
 test('an abort is not an answer', async () => {
   await using rig = await prepared();
   const end = new AbortController();

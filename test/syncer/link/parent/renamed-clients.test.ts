@@ -10,8 +10,9 @@ import { PushClient } from '../../../../services/syncer/link/parent/push-client.
 import {
   RenamedParentRegistry,
   RenamedPushClient,
+  RenamedUploadClient,
 } from '../../../../services/syncer/link/parent/renamed-clients.ts';
-
+import { UploadClient } from '../../../../services/syncer/link/parent/upload-client.ts';
 import { serveHttp } from '../../../support/http-server.ts';
 
 const { signal } = new AbortController();
@@ -23,6 +24,7 @@ const NOT_OF_A_REPOSITORY = ['constructor', 'ping', 'answers'];
 for (const [plain, renamed] of [
   [ParentRegistry, RenamedParentRegistry],
   [PushClient, RenamedPushClient],
+  [UploadClient, RenamedUploadClient],
 ]) {
   test(`${renamed!.name} translates the names of repositories in all members of ${plain!.name}`, () => {
     const members = (type: { prototype: object }) => Object.getOwnPropertyNames(type.prototype);

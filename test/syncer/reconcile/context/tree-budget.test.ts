@@ -63,6 +63,7 @@ class MemoryParent {
       manifests: this.referrersOf.get(digest) ?? [],
       malformed: 0,
     }),
+    hiddenReferrers: () => undefined,
     resolve: async () => undefined,
   };
 }

@@ -1,0 +1,32 @@
+/** Times as people write them. Pure. */
+
+const TIME = /^(\d{4})-(\d{2})-(\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+
+/**
+ * `2027-01-31` (its first instant, UTC) or `2027-01-31T12:00Z` in ms since 1970; undefined if it is not valid, as a day
+ * that the month does not have.
+ */
+export function instantOf(text: string): number | undefined {
+  const [, year, month, day] = TIME.exec(text)?.map(Number) ?? [];
+  if (year === undefined || month === undefined || day === undefined) return undefined;
+  // Date.parse takes February 30 for March 2.
+  const date = new Date(Date.UTC(year, month - 1, day));
+  date.setUTCFullYear(year);
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
+  const instant = Date.parse(text);
+  return Number.isNaN(instant) ? undefined : instant;
+}
+
+const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** What `startOf` takes. */
+export const START = 'an age (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event';
+
+/** Start of a part of the history: the number of an event, or a time; undefined if the text is neither. */
+export function startOf(text: string, now: number): number | Date | undefined {
+  if (/^\d+$/.test(text)) return Number.isSafeInteger(Number(text)) ? Number(text) : undefined;
+  const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  const instant = count === undefined ? instantOf(text) : now - Number(count) * (UNITS[unit] as number);
+  // An age of more than all time is a typing error.
+  return instant === undefined || Math.abs(instant) > 8.64e15 ? undefined : new Date(instant);
+}

@@ -1,0 +1,60 @@
+import { Fault } from '#proto/contract/fault.ts';
+import type { Repository } from '#proto/oci/names.ts';
+import { isStatus } from '../../link/answers/retry.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import { EMPTY_DIGEST } from '../context/placeholder.ts';
+
+/** The code of changes that wait because the login may not push to the repository. */
+export const isDenial = (error: unknown): error is Fault => error instanceof Fault && denials.has(error);
+const denials = new WeakSet<Fault>();
+
+/**
+ * Whether the login may push at all. A parent also answers 401 or 403 for one locked tag or a quota, so after such an
+ * answer an upload is begun, which carries nothing. If that is refused too, the other changes of the repository need no
+ * request in this pass.
+ */
+export class PushRights {
+  readonly #context: Pick<PassContext, 'pushClient' | 'signal'>;
+  readonly #reported = new Set<Repository>();
+  readonly #denials = new Map<Repository, Promise<Fault | undefined>>();
+
+  constructor(context: Pick<PassContext, 'pushClient' | 'signal'>) {
+    this.#context = context;
+  }
+
+  /** The refusal for this repository, if one is known in this pass. */
+  async denial(repository: Repository): Promise<Fault | undefined> {
+    return this.#denials.get(repository);
+  }
+
+  /** Whether this is the first call for the repository: one event stands for all of its changes. */
+  isFirstDenial(repository: Repository): boolean {
+    const isFirst = !this.#reported.has(repository);
+    this.#reported.add(repository);
+    return isFirst;
+  }
+
+  /** @returns a Fault `denied` in place of a refusal, if the login may not push to the repository; else the error */
+  async explained(repository: Repository, error: unknown): Promise<unknown> {
+    if (!Fault.is(error, 'parent-refused') || !isStatus(error, 401, 403)) return error;
+    const known = this.#denials.get(repository) ?? this.#check(repository);
+    this.#denials.set(repository, known);
+    return (await known) ?? error;
+  }
+
+  async #check(repository: Repository): Promise<Fault | undefined> {
+    const { pushClient, signal } = this.#context;
+    const { uploads } = pushClient;
+    try {
+      const { location } = await uploads.begin(repository, EMPTY_DIGEST, signal);
+      await uploads.cancel(repository, location, signal).catch(() => {});
+      return undefined;
+    } catch (error) {
+      if (!Fault.is(error, 'parent-refused') || !isStatus(error, 401, 403)) return undefined;
+      const message = `the parent lets this layer only read (${error.message}): give its login the right to push, or set mode to ReadOnly; what was pushed here stays`;
+      const denial = new Fault('denied', message, { cause: error, detail: { ...error.detail } });
+      denials.add(denial);
+      return denial;
+    }
+  }
+}
