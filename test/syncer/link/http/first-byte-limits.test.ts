@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { UNLIMITED } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
+import type { LinkAgent } from '../../../../services/syncer/link/http/agent.ts';
 import { FirstByteLimits } from '../../../../services/syncer/link/http/first-byte-limits.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
+import { RequestSender, type SentRequest } from '../../../../services/syncer/link/http/request-sender.ts';
+import { bodyOf } from '../../../../services/syncer/link/http/sending.ts';
 import { serveHttp } from '../../../support/http-server.ts';
 
 const STALL = 20_000;
@@ -95,4 +100,32 @@ test('a request without an answer in time gets more time at the next attempt, if
   await assert.rejects(link.request('/v2/cold', ask), longer);
   await (await link.request('/v2/cold', ask)).body.dump();
   assert.deepEqual(logged, [{ request, ms: 100, nextMs: 200 }]);
+});
+
+test('each attempt has its limit for the head of the answer; a long poll and a body do not grow', async () => {
+  const { signal } = new AbortController();
+  const limits: unknown[] = [];
+  let isSlow = false;
+  const agent = {
+    request: async ({ headersTimeout }: { headersTimeout: number }) => {
+      limits.push(headersTimeout);
+      if (isSlow) throw Object.assign(new Error('slow'), { code: 'UND_ERR_HEADERS_TIMEOUT' });
+      return { statusCode: 200, headers: {}, body: Readable.from([]) };
+    },
+  } as unknown as LinkAgent;
+  const sender = new RequestSender({
+    agents: () => ({ parent: agent, others: agent }),
+    parent: cold,
+    stallMs: STALL,
+    bandwidth: UNLIMITED,
+  });
+  const send = (fields: Partial<SentRequest> = {}) =>
+    sender.send(cold, { what: 'GET it', signal, isHeld: true, start: async () => {}, ...fields });
+  await send();
+  isSlow = true;
+  for (let attempt = 0; attempt < 3; attempt += 1)
+    await assert.rejects(send(), { code: 'parent-unreachable', message: /no answer within/ });
+  await assert.rejects(send({ waitMs: 1_000 }), { code: 'parent-unreachable' });
+  await assert.rejects(send({ method: 'PUT', body: bodyOf(Buffer.from('x')) }));
+  assert.deepEqual(limits, [STALL, STALL, 2 * STALL, 4 * STALL, STALL + 1_000, 0]);
 });
