@@ -186,6 +186,16 @@ const rows: UploadRow[] = [
       onUpload({ PUT: ({ body }) => (body.length > 0 ? refused(400, 'DIGEST_INVALID') : undefined) }),
   },
   {
+    name: 'little of each piece is kept',
+    quirk: () =>
+      onUpload({
+        PATCH: (request, regular) => {
+          request.body = request.body.subarray(0, KIB);
+          return regular();
+        },
+      }),
+  },
+  {
     name: 'redirects of pieces',
     quirk: () =>
       onUpload({ PATCH: () => ({ status: 307, headers: { location: 'http://storage.invalid/' } }) }),

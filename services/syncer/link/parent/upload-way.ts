@@ -23,6 +23,8 @@ export type WayAttempts = {
   largest: number;
   /** Refusals of a piece, in this way. */
   refused: number;
+  /** Pieces in a row of which the parent took little or nothing. */
+  stuck: number;
   /** Sessions that the parent lost although no request broke off. */
   lost: number;
   /** Errors of the parent in a row. */
@@ -45,8 +47,8 @@ export type FailedRequest = {
 
 /**
  * `too-large`: the request has too many bytes. `refused`: the request, as it is. `lost`: the session no longer exists.
- * `stuck`: the parent took nothing of it. `rejected`: what the parent assembled is not the blob. `failing`: an error of
- * the parent. `broken`: no answer.
+ * `stuck`: the parent took little or nothing of it. `rejected`: what the parent assembled is not the blob. `failing`:
+ * an error of the parent. `broken`: no answer.
  */
 export type FailureKind = 'too-large' | 'refused' | 'lost' | 'stuck' | 'rejected' | 'failing' | 'broken';
 
@@ -89,12 +91,13 @@ export function within(way: BlobWay, { min, max }: Omit<UploadWay, 'method'>): B
   return bounded.min > bounded.max ? { ...bounded, method: 'put' } : bounded;
 }
 
-const NOTHING_YET: WayAttempts = { largest: 0, refused: 0, lost: 0, failing: 0, broken: 0 };
+const NOTHING_YET: WayAttempts = { largest: 0, refused: 0, stuck: 0, lost: 0, failing: 0, broken: 0 };
 
 /** The way after the parent took a request of `bytes`. */
 export const afterTaken = (way: BlobWay, bytes: number): BlobWay => ({
   ...way,
   largest: Math.max(way.largest, bytes),
+  stuck: 0,
   failing: 0,
   broken: 0,
 });
@@ -110,8 +113,8 @@ export function nextStep(way: BlobWay, failed: FailedRequest, size: number): Nex
       if (way.method !== 'pieces' || way.lost > 0) return another(way, failed);
       return { step: 'restart', way: { ...way, lost: way.lost + 1 } };
     case 'stuck':
-      if (way.refused > 0) return another(way, failed);
-      return { step: 'repeat', way: { ...way, refused: way.refused + 1 } };
+      if (way.stuck > 0) return another(way, failed);
+      return { step: 'repeat', way: { ...way, stuck: way.stuck + 1 } };
     case 'rejected':
       return another(way, failed);
     case 'failing':
