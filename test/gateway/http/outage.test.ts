@@ -140,7 +140,7 @@ test('after a gateway was killed during a PATCH, another one continues the uploa
     data: layer.data,
     publish: bus.publish.bind(bus),
     log: quiet,
-    now: () => Date.now() + offsetMs,
+    running: () => performance.now() + offsetMs,
   });
   await using _served = serve(bus, storage, new HistoryRoom({ bus, log: quiet }));
   await until(async () => (await layer.fetch('GET', '/healthz')).status === 200);
