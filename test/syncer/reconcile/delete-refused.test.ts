@@ -53,6 +53,8 @@ function fixture({ mode = 'ReadOnly', names = ['app', 'base'], isAcr = true }: F
     tags: (repository: string) => answer(repository, ['v1']),
     resolve: (repository: string) => answer(repository, digest),
     hasReferrers: () => false,
+    hiddenReferrers: () => undefined,
+    recheckReferrers: () => {},
     referrers: async () => undefined,
   };
   const deps = {

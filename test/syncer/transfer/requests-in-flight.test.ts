@@ -37,3 +37,21 @@ test('on a link with slow answers, requests may be silent for longer', () => {
   requests.abortStalled(2_000);
   assert.equal(request.isSuperseded, true);
 });
+
+test('requests without an answer are aborted twice at most; one that began to answer is, as before', () => {
+  let now = 0;
+  const requests = new RequestsInFlight(() => now);
+  const { signal } = new AbortController();
+  for (let aborted = 0; aborted < 2; aborted += 1) {
+    using request = requests.begin(signal);
+    now += 60_000;
+    requests.abortStalled();
+    assert.equal(request.isSuperseded, true);
+  }
+  const slow = requests.begin(signal);
+  const broken = requests.begin(signal);
+  broken.onBytes();
+  now += 600_000;
+  requests.abortStalled();
+  assert.deepEqual([slow.isSuperseded, broken.isSuperseded], [false, true]);
+});
