@@ -19,6 +19,7 @@ const LINES_WITH_DATES: Record<string, number> = {
   'services/syncer/notify/delivery.ts': 1,
   'services/syncer/schedule/alarm.ts': 1,
   'services/syncer/transfer/download-steps.ts': 1,
+  'services/syncer/transfer/pass-cancellation.ts': 1,
   'services/syncer/transfer/transfer.machine.ts': 1,
   'services/syncer/transfer/upload-steps.ts': 1,
   'services/syncer/transfer/worker.ts': 2,

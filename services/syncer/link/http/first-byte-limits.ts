@@ -14,25 +14,27 @@ type Host = { answeredAt: number; slowest?: { ms: number; at: number } };
  * How long the head of an answer may take. A caching proxy answers only once it has fetched the content itself, and may
  * begin again when its client leaves. So the limit of a resource doubles at each timeout if its host works, and what a
  * slow answer took is granted to the other resources of the host. A host that does not answer at all gets the stall
- * time. Pure.
+ * time, unless the parent must have answered before, maybe another syncer: a blob, or another host. Pure.
  */
 export class FirstByteLimits {
   readonly #stallMs: number;
+  readonly #parent: URL;
   readonly #now: () => number;
   readonly #limits = new BoundedMap<number>(MAX_RESOURCES);
   readonly #hosts = new BoundedMap<Host>(MAX_HOSTS);
 
   /** @param now monotonic, in ms */
-  constructor(stallMs: number, now: () => number = () => performance.now()) {
+  constructor(stallMs: number, parent: URL, now: () => number = () => performance.now()) {
     this.#stallMs = stallMs;
+    this.#parent = parent;
     this.#now = now;
   }
 
   /** In ms. */
   limitFor(url: URL): number {
     const host = this.#working(url);
-    if (!host) return this.#stallMs;
-    const { slowest } = host;
+    if (!host && !this.#isContent(url)) return this.#stallMs;
+    const slowest = host?.slowest;
     const isRecent = slowest !== undefined && this.#isRecent(slowest.at);
     const granted = isRecent ? this.#bounded(2 * slowest.ms) : this.#stallMs;
     return Math.max(granted, this.#limits.get(keyOf(url)) ?? 0);
@@ -57,12 +59,17 @@ export class FirstByteLimits {
    */
   timedOut(url: URL, ms: number): number | undefined {
     const next = this.#bounded(2 * ms);
-    if (!this.#working(url)) this.#limits.delete(keyOf(url));
+    if (!this.#working(url) && !this.#isContent(url)) this.#limits.delete(keyOf(url));
     else if (next > ms) {
       this.#limits.set(keyOf(url), next);
       return next;
     }
     return undefined;
+  }
+
+  /** Requested only after an answer of the parent that names it. */
+  #isContent({ origin, pathname }: URL): boolean {
+    return origin !== this.#parent.origin || pathname.includes('/blobs/');
   }
 
   #working(url: URL): Host | undefined {

@@ -48,7 +48,7 @@ export class RequestSender implements AsyncDisposable {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.#firstByte = new FirstByteLimits(options.stallMs);
+    this.#firstByte = new FirstByteLimits(options.stallMs, options.parent);
     this.#holds = new HostHolds(options.log, options.hold);
     this.#agents = options.agents();
   }

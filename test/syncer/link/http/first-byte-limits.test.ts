@@ -11,14 +11,16 @@ import { serveHttp } from '../../../support/http-server.ts';
 
 const STALL = 20_000;
 const MIN = 60_000;
-const cold = new URL('https://up.example/v2/a/blobs/x?signature=1');
-const again = new URL('https://up.example/v2/a/blobs/x?signature=2');
+const parent = new URL('https://up.example');
+const cold = new URL('https://up.example/v2/a/manifests/x?signature=1');
+const again = new URL('https://up.example/v2/a/manifests/x?signature=2');
+const blob = new URL('https://up.example/v2/a/blobs/x');
 const other = new URL('https://up.example/v2/b/tags/list');
 const foreign = new URL('https://blobs.example/v2/a/blobs/x');
 
 function fixture() {
   const at = { now: 0 };
-  const limits = new FirstByteLimits(STALL, () => at.now);
+  const limits = new FirstByteLimits(STALL, parent, () => at.now);
   /** Times out until the limit no longer grows; returns the limits. */
   const grown = (url: URL) => {
     const all: number[] = [];
@@ -49,13 +51,18 @@ test('a host that has not answered, has answered with errors only, or not recent
   limits.answered(other, 100, false);
   assert.deepEqual(grown(cold), [STALL]);
   limits.answered(other, 100, true);
-  assert.deepEqual(grown(foreign), [STALL]);
   assert.equal(limits.timedOut(cold, STALL), 2 * STALL);
   at.now += 20 * MIN;
   assert.equal(limits.limitFor(cold), STALL);
   assert.equal(limits.timedOut(cold, STALL), undefined);
   limits.answered(other, 100, true);
   assert.equal(limits.limitFor(cold), STALL);
+});
+
+test('the parent has answered somebody before a blob, or content of another host, is requested', () => {
+  const { grown } = fixture();
+  const doubled = [20, 40, 80, 160, 320, 600].map((s) => s * 1_000);
+  assert.deepEqual([grown(blob), grown(foreign)], [doubled, doubled]);
 });
 
 test('what a slow answer took is granted to all resources of its host, for 20 minutes', () => {
