@@ -123,9 +123,9 @@ export class LinkReport {
     return this.#settled?.code === 'parent-unreachable';
   }
 
-  /** The last pass reported that content is left out. */
-  get isIncomplete(): boolean {
-    return this.#last?.leftOut !== undefined;
+  /** What is left out, as the last pass reported it. */
+  get leftOut(): LeftOutSummary | undefined {
+    return this.#last?.leftOut;
   }
 
   get #isSyncing(): boolean {

@@ -103,7 +103,7 @@ export class PassRunner {
         by: instance,
         layer,
         signal,
-        wasIncomplete: linkReport.isIncomplete,
+        lastLeftOut: linkReport.leftOut,
         ...(until !== undefined && { until }),
       };
       return await makePass(deps, request);
@@ -113,7 +113,9 @@ export class PassRunner {
       if (signal.aborted && !hasResult) throw signal.reason;
       const { code, message } = toWire(err);
       log.error({ err, pass: request.id }, 'a pass failed');
-      return { ...emptyResult(request), failed: 1, failures: [{ code, reason: message }] };
+      const { leftOut } = linkReport;
+      const failed = { ...emptyResult(request), failed: 1, failures: [{ code, reason: message }] };
+      return { ...failed, ...(leftOut && { leftOut }) };
     }
   }
 

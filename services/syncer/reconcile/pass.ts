@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { renamesOf } from '#proto/oci/repository-names.ts';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
 import { identityOfParent } from '../link/answers/parent-path.ts';
@@ -53,8 +54,8 @@ export type PassDeps = PassTools & {
   acr: AcrMetadata | undefined;
   acrChanges: AcrChangeScan;
   caches: PassCaches;
-  /** The last status of the link said that content is left out. */
-  wasIncomplete: boolean;
+  /** What is left out, as the last status of the link says. */
+  lastLeftOut: LeftOutSummary | undefined;
 };
 
 /**
@@ -67,7 +68,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const { id: pass, cause, scope } = passRequest;
   const stats = new PassStats(log);
   const { answers: answersBefore } = deps.parent;
-  const leftOut = deps.caches.content(deps.parent, deps.wasIncomplete);
+  const leftOut = deps.caches.content(deps.parent, deps.lastLeftOut);
   let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
   try {
@@ -122,7 +123,8 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       repairing,
     ]);
     for (const survey of surveys) noteHiddenReferrers(context, survey);
-    if (!stats.closed) leftOut.completed(surveys.reduce((sum, { tags }) => sum + tags, 0));
+    const images = surveys.reduce((sum, { tags }) => sum + tags, 0);
+    if (!stats.closed) leftOut.completed(images, (repository) => stats.hasFailedIn(repository));
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
@@ -193,11 +195,11 @@ async function checkParent({ bus, configuration, feed, log, signal }: PassDeps):
   if (forgotten) log.warn({ parent: identity }, message);
 }
 
-/** Records that no list of referrers of the repository can be read. */
+/** Records that no list of referrers of the repository can be read. A comparison of everything ends it. */
 function noteHiddenReferrers({ parent, leftOut }: PassContext, { repository, selected, tags }: Survey): void {
   const hidden = selected.referrers === false ? undefined : parent.hiddenReferrers(repository);
-  const items = hidden ? [leftOutItem('referrers', hidden)] : [];
-  leftOut.replace({ repository, digest: '' }, items, Math.max(1, tags));
+  if (!hidden) return;
+  leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, tags));
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */

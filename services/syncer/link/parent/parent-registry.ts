@@ -188,6 +188,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
     const { statusCode } = answer;
     if (statusCode === 404) return this.#answersHead ? undefined : 'unknown';
     if (NO_HEAD.includes(statusCode)) return 'unknown';
+    if (statusCode > 200 && statusCode < 300) return 'unknown';
     if (statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
     this.#answersHead = true;
     const digest = firstValue(answer.headers['docker-content-digest'])?.trim();
@@ -231,7 +232,8 @@ export class ParentRegistry implements ParentReader, BlobSource {
       const why = `the parent has no manifest ${reference} in ${repository}`;
       throw new Fault('manifest-unknown', why, leftOut ? { detail: leftOut } : {});
     }
-    if (answer.statusCode !== 200) throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
+    if (!CONTENT.includes(answer.statusCode))
+      throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
     return readContent(bytes, answer.headers, { repository, reference });
   }
@@ -288,6 +290,9 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#blobs.part({ repository, digest, size, extent }, signal);
   }
 }
+
+/** Statuses of answers with content: a proxy may mark it as changed, and the digest decides whether it is. */
+const CONTENT = [200, 203, 206];
 
 /** Statuses with which a registry answers HEAD if it supports only GET. */
 const NO_HEAD = [400, 403, 405, 406, 415, 500, 501];

@@ -4,10 +4,16 @@ import { type LeftOutItem, type LeftOutSummary, MAX_LISTED_LEFT_OUT } from '#pro
 /** An image whose content is counted: the target of a tag, or a manifest without one. */
 export type CountedImage = { repository: Repository; digest: Digest; tag?: Tag | null | undefined };
 
-/** `images`: the number of images that lack the items. */
-type Entry = { image: CountedImage; images: number; items: LeftOutItem[] };
+/** `images`: the number of images that lack the items. `children`, `referrers`: numbers of all items. */
+type Entry = {
+  image: CountedImage;
+  images: number;
+  items: LeftOutItem[];
+  children: number;
+  referrers: number;
+};
 
-/** Max images that are remembered. Of further ones, only the number is kept until the next complete comparison. */
+/** Max images that are remembered. Further ones are only counted, by a comparison of everything. */
 const MAX_IMAGES = 10_000;
 /** Max items of one image that are remembered; further ones are only counted. */
 const MAX_ITEMS = 100;
@@ -26,31 +32,42 @@ export class LeftOutContent {
   #images: number | undefined;
   /** When everything was compared last; undefined before the first time. */
   #comparedAt: number | undefined;
-  /** An earlier coordinator had reported that something is left out. */
-  readonly #isInherited: boolean;
+  /** What an earlier coordinator had reported, until a comparison of everything has confirmed or refuted it. */
+  #inherited: LeftOutSummary | undefined;
+  /** Images beyond `MAX_IMAGES`, and what they lack. */
+  #further = { images: 0, children: 0, referrers: 0 };
 
-  constructor(isInherited = false, now = () => performance.now()) {
-    this.#isInherited = isInherited;
+  constructor(inherited?: LeftOutSummary, now = () => performance.now()) {
+    this.#inherited = inherited;
     this.#now = now;
   }
 
   /** Whether everything should be compared, since a pass that reads only changes would not ask for it again. */
   get isDue(): boolean {
-    if (this.#comparedAt === undefined) return this.#isInherited;
-    return this.#entries.size > 0 && this.#now() >= this.#comparedAt + RECHECK_MS;
+    const isAny = this.#entries.size > 0 || this.#inherited !== undefined;
+    if (this.#comparedAt === undefined) return this.#inherited !== undefined;
+    return isAny && this.#now() >= this.#comparedAt + RECHECK_MS;
   }
 
   /** A pass begins. */
   begin(everything: boolean): void {
     this.#confirmed = everything ? new Set() : undefined;
+    if (everything) this.#further = { images: 0, children: 0, referrers: 0 };
   }
 
-  /** The pass has compared everything, and carried it out. @param images number of images at the parent */
-  completed(images: number): void {
+  /**
+   * The pass has compared everything, and carried it out.
+   * @param images number of images at the parent
+   * @param hasFailed whether something failed in the repository: what it lacked before, it may lack still
+   */
+  completed(images: number, hasFailed: (repository: Repository) => boolean = () => false): void {
     const confirmed = this.#confirmed;
     if (!confirmed) return;
-    for (const key of this.#entries.keys()) if (!confirmed.has(key)) this.#entries.delete(key);
-    this.#images = images;
+    for (const [key, { image }] of this.#entries)
+      if (!confirmed.has(key) && !hasFailed(image.repository)) this.#entries.delete(key);
+    if (!this.#inherited?.first.some(({ repository }) => hasFailed(repository))) this.#inherited = undefined;
+    const isWhole = ![...this.#entries.values()].some(({ image }) => hasFailed(image.repository));
+    if (isWhole || this.#images === undefined) this.#images = images;
     this.#comparedAt = this.#now();
     this.#confirmed = undefined;
   }
@@ -67,20 +84,42 @@ export class LeftOutContent {
       this.#entries.delete(key);
       return false;
     }
+    const children = items.filter(({ kind }) => kind === 'child').length;
+    const referrers = items.length - children;
+    if (!before && this.#entries.size >= MAX_IMAGES) {
+      if (this.#confirmed && !this.#confirmed.has(key)) this.#addFurther({ images, children, referrers });
+      this.#confirmed?.add(key);
+      return false;
+    }
     this.#confirmed?.add(key);
-    if (!before && this.#entries.size >= MAX_IMAGES) return true;
     this.#entries.set(key, {
       image: { ...image, tag: image.tag ?? before?.image.tag },
       images,
       items: items.slice(0, MAX_ITEMS),
+      children,
+      referrers,
     });
     const known = new Set(before?.items.map(name));
     return items.slice(0, MAX_ITEMS).some((item) => !known.has(name(item)));
   }
 
-  /** The image still lacks what it lacked: it is not asked for in this pass. */
-  keep(image: CountedImage): void {
-    if (this.#entries.has(keyOf(image))) this.#confirmed?.add(keyOf(image));
+  #addFurther({
+    images,
+    children,
+    referrers,
+  }: {
+    images: number;
+    children: number;
+    referrers: number;
+  }): void {
+    this.#further.images += images;
+    this.#further.children += children;
+    this.#further.referrers += referrers;
+  }
+
+  /** Whether the image lacks something. */
+  has(image: CountedImage): boolean {
+    return this.#entries.has(keyOf(image));
   }
 
   /** Images of the repository that lack something. */
@@ -92,16 +131,15 @@ export class LeftOutContent {
 
   /** @returns undefined if nothing is left out */
   summary(): LeftOutSummary | undefined {
-    if (this.#entries.size === 0) return undefined;
+    if (this.#entries.size === 0) return this.#inherited;
     const first: LeftOutSummary['first'] = [];
-    let referrers = 0;
-    let children = 0;
-    let images = 0;
-    for (const { image, images: count, items } of this.#entries.values()) {
-      images += count;
+    let { referrers, children, images } = this.#further;
+    for (const entry of this.#entries.values()) {
+      const { image, items } = entry;
+      images += entry.images;
+      children += entry.children;
+      referrers += entry.referrers;
       for (const item of items) {
-        if (item.kind === 'child') children += 1;
-        else referrers += 1;
         const { repository, tag, digest } = image;
         if (first.length < MAX_LISTED_LEFT_OUT) first.push({ repository, ...nameOf(tag, digest), ...item });
       }

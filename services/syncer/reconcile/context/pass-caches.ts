@@ -1,5 +1,6 @@
 import type { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import { FailedParts } from './leave-out.ts';
 import { LeftOutContent } from './left-out.ts';
@@ -34,9 +35,9 @@ export class PassCaches {
     return leftOut;
   }
 
-  /** What the layer lacks of its images. @param isInherited whether an earlier coordinator reported any */
-  content(parent: ParentReader, isInherited: boolean): LeftOutContent {
-    const content = this.#content.get(parent) ?? new LeftOutContent(isInherited);
+  /** What the layer lacks of its images. @param inherited what the last status of the link says */
+  content(parent: ParentReader, inherited: LeftOutSummary | undefined): LeftOutContent {
+    const content = this.#content.get(parent) ?? new LeftOutContent(inherited);
     this.#content.set(parent, content);
     return content;
   }

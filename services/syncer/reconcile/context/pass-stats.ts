@@ -48,6 +48,11 @@ export class PassStats {
     return failure;
   }
 
+  /** Whether something failed in the repository, or may have. */
+  hasFailedIn(repository: Repository): boolean {
+    return this.#failedElsewhere || this.#failedIn.has(repository);
+  }
+
   /** Records a parked change that is not tried in this pass. Those that the login may not push are one failure. */
   wait(parked: Parked): void {
     const { repository, reference, code, reason, retry } = parked;

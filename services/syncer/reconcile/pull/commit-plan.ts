@@ -36,7 +36,13 @@ export function planCommits(
     const mayLeaveOut = ({ entry, error }: { entry: Descriptor; error: unknown }) =>
       isReferrer ? isOfParent(error) : isLeftOut(entry.digest, error);
     const isSparse = isIndexType(node.mediaType) && faults.length < entries.length;
-    const fatal = isSparse ? faults.find((fault) => !mayLeaveOut(fault)) : faults[0];
+    // The parent need not have a foreign layer; a fault that may pass says nothing about that.
+    const fatal =
+      (isSparse ? faults.find((fault) => !mayLeaveOut(fault)) : faults[0]) ??
+      manifest.foreign.flatMap((entry) => {
+        const error = failedBlobs.get(entry.digest);
+        return error === undefined || mayLeaveOut({ entry, error }) ? [] : [{ entry, error }];
+      })[0];
     if (fatal) {
       failed.set(digest, { error: fatal.error, isReferrer });
       continue;

@@ -210,8 +210,9 @@ class Batch {
   #noteLeftOut({ repository, digest, tag, survey }: Image, problems: LeftOutItem[]): void {
     const { bus, pass, leftOut, log } = this.#context;
     const name = tag ?? [...survey.parentTargets].find(([, target]) => target === digest)?.[0];
-    // A manifest to which no tag points any more is not selected.
-    if (name === undefined && !survey.here.has(digest)) return;
+    // A manifest to which no tag points any more is not selected. What the parent reports as changed may be a child.
+    const isSelected = name !== undefined || survey.here.has(digest) || survey.settled.includes(digest);
+    if (!isSelected && !leftOut.has({ repository, digest })) return;
     if (!leftOut.replace({ repository, digest, tag: name }, problems)) return;
     const first = problems.slice(0, MAX_LISTED_LEFT_OUT);
     const about = { repository, tag: name ?? digest, count: problems.length };

@@ -36,11 +36,14 @@ async function findRoots(
   const targets = new Set(settled);
   for (const { digest, platform, index } of await readLeftOutManifests(bus, repository, signal)) {
     if (!isPlatformWanted([platform], selected.platforms)) continue;
-    if (leftOutByParent.has(digest)) leftOut.keep({ repository, digest: index });
-    else if (targets.has(index) || parentChanges) digests.add(index);
+    const isKnown = leftOutByParent.has(digest);
+    // A child that the parent is known to lack is not asked for, but what its index lacks is reported again.
+    if (targets.has(index) || (parentChanges && !isKnown)) digests.add(index);
     // Nested in another index, or no longer the target of any tag: it is reached through a target, if at all.
-    else for (const target of settled) digests.add(target);
+    else if (!isKnown) for (const target of settled) digests.add(target);
   }
-  for (const digest of leftOut.imagesOf(repository)) if (targets.has(digest)) digests.add(digest);
+  for (const digest of leftOut.imagesOf(repository)) {
+    if (targets.has(digest) || (parentChanges && digest !== '')) digests.add(digest);
+  }
   return digests;
 }

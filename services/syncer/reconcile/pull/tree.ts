@@ -178,7 +178,7 @@ class Tree {
     isDeleted: (digest: Digest) => boolean,
   ): Promise<LeftOutManifest[]> {
     const { pass, failedParts } = this.#context;
-    const { leftOutByParent, platforms, referrers } = this.#wanted;
+    const { leftOutByParent, platforms } = this.#wanted;
     const isList = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
     let first: unknown;
@@ -192,11 +192,11 @@ class Tree {
     };
     await each(wanted, MAX_PARALLEL, async (child) => {
       const { digest } = child;
-      const unwanted = isList && !wantsReferrer(referrers, child);
-      if (unwanted || isDeleted(digest)) return void leftOut.push(toLeftOut(child));
+      if (isDeleted(digest)) return void leftOut.push(toLeftOut(child));
       const known = leftOutByParent.get(digest);
       if (known) return leave(child, known);
       try {
+        if (isList && !(await this.#wantsReferrer(child))) return void leftOut.push(toLeftOut(child));
         await this.#visit(digest, depth + 1, isReferrer);
         visited += 1;
       } catch (error) {
@@ -227,12 +227,29 @@ class Tree {
       const why = `the parent lists ${malformed} referrers of ${subject} that are not valid descriptors`;
       this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why)));
     }
-    const selected = manifests.filter((one) => wantsReferrer(referrers, one) && !isDeleted(one.digest));
-    await each(selected, MAX_PARALLEL, ({ digest }) => this.#referrer(digest, depth + 1));
+    const selected = manifests.filter((one) => !isDeleted(one.digest));
+    await each(selected, MAX_PARALLEL, (one) => this.#referrer(one, depth + 1));
   }
 
-  async #referrer(digest: Digest, depth: number): Promise<void> {
+  /** Older registries, and lists under tags, may omit the artifact type of an entry: then its manifest has it. */
+  async #wantsReferrer(listed: Descriptor): Promise<boolean> {
+    const { referrers } = this.#wanted;
+    if (typeof referrers === 'boolean' || listed.artifactType) return wantsReferrer(referrers, listed);
+    const { bus } = this.#context;
+    const { digest } = listed;
+    const repository = this.#repository;
+    const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
+    const isHere = digests.length === 0;
+    const found = (isHere && (await readLocalManifest(this.#context, repository, digest))) || undefined;
+    const { bytes, mediaType } = found ?? (await this.#fetch(digest));
+    const { artifactType } = readManifest(bytes, mediaType);
+    return wantsReferrer(referrers, { ...listed, ...(artifactType && { artifactType }) });
+  }
+
+  async #referrer(listed: Descriptor, depth: number): Promise<void> {
+    const { digest } = listed;
     try {
+      if (!(await this.#wantsReferrer(listed))) return;
       await this.#visit(digest, depth, true);
     } catch (error) {
       this.#context.signal.throwIfAborted();

@@ -57,8 +57,7 @@ test('a comparison of everything forgets what it does not confirm; any other pas
   content.completed(1);
   assert.deepEqual([content.summary()?.images, content.summary()?.of], [3, 3]);
   content.begin(true);
-  content.replace(image('a'), [item('2')]);
-  content.keep(image('b'));
+  for (const letter of ['a', 'b']) content.replace(image(letter), [item('2')]);
   content.completed(2);
   assert.deepEqual(content.imagesOf('app'), [digest('a'), digest('b')]);
   // A comparison that was cut short confirms nothing.
@@ -70,7 +69,7 @@ test('a comparison of everything forgets what it does not confirm; any other pas
 
 test('while something is left out, everything is compared from time to time, and after a takeover', () => {
   let now = 0;
-  const content = new LeftOutContent(false, () => now);
+  const content = new LeftOutContent(undefined, () => now);
   assert.equal(content.isDue, false);
   content.begin(true);
   content.replace(image('a'), [item('1')]);
@@ -80,15 +79,53 @@ test('while something is left out, everything is compared from time to time, and
   assert.equal(content.isDue, true);
   content.replace(image('a'), []);
   assert.equal(content.isDue, false);
-  assert.equal(new LeftOutContent(true).isDue, true);
 });
 
-test('the number of images and items that are remembered is bounded', () => {
+test('what an earlier coordinator reported stays until everything was compared', () => {
+  const before = new LeftOutContent();
+  before.begin(true);
+  before.replace(image('a', 'v1'), [item('1')]);
+  before.completed(3);
+  const reported = before.summary();
+  assert.ok(reported);
+  const content = new LeftOutContent(reported);
+  assert.deepEqual([content.isDue, content.summary()], [true, reported]);
+  content.begin(false);
+  content.completed(0);
+  assert.deepEqual(content.summary(), reported);
+  content.begin(true);
+  content.completed(0, (repository) => repository === 'app');
+  assert.deepEqual(content.summary(), reported, 'its repository could not be compared');
+  content.begin(true);
+  content.completed(3);
+  assert.deepEqual([content.isDue, content.summary()], [false, undefined]);
+});
+
+test('a repository that could not be compared keeps what it lacked', () => {
   const content = new LeftOutContent();
   content.begin(true);
-  for (let at = 0; at < 11_000; at += 1) {
-    content.replace({ repository: 'app', digest: `sha256:${String(at).padStart(64, '0')}` }, [item('1')]);
+  content.replace(image('a'), [item('1')]);
+  content.completed(3);
+  content.begin(true);
+  content.completed(0, (repository) => repository === 'app');
+  assert.deepEqual([content.summary()?.images, content.summary()?.of], [1, 3]);
+  content.begin(true);
+  content.completed(0);
+  assert.equal(content.summary(), undefined);
+});
+
+test('the images and items that are remembered are bounded, further ones are counted', () => {
+  const content = new LeftOutContent();
+  for (let pass = 0; pass < 2; pass += 1) {
+    content.begin(true);
+    let isNew = 0;
+    for (let at = 0; at < 11_000; at += 1) {
+      const name = { repository: 'app', digest: `sha256:${String(at).padStart(64, '0')}` };
+      if (content.replace(name, Array(at === 0 ? 500 : 1).fill(item('1')))) isNew += 1;
+    }
+    content.completed(20_000);
+    const { images, referrers, first } = content.summary() ?? {};
+    assert.deepEqual([images, referrers, first?.length], [11_000, 11_499, 20]);
+    assert.equal(isNew, pass === 0 ? 10_000 : 0);
   }
-  assert.equal(content.summary()?.images, 10_000);
-  assert.equal(content.summary()?.first.length, 20);
 });
