@@ -75,7 +75,7 @@ export class Upload {
       );
       if (taken === undefined || taken === 'present') continue;
       // It may retain less than it was sent, but each request has to make progress.
-      if (taken.offset - offset >= bytes / 2 && taken.offset <= size) sent.taken(bytes);
+      if (taken.offset - offset >= bytes / 2 && taken.offset <= size) sent.taken(bytes, taken.offset);
       else await this.#decide(this.#noProgress(taken), { offset, bytes, isFinal: false });
       session = taken;
       sent.known = session;

@@ -196,6 +196,29 @@ const rows: UploadRow[] = [
       }),
   },
   {
+    name: 'every second piece makes the session forget all of them',
+    quirk: () => {
+      const stored = new Map<string, number>();
+      let pieces = 0;
+      const range = (path: string) => ({
+        location: path,
+        range: `0-${Math.max(0, (stored.get(path) ?? 0) - 1)}`,
+      });
+      return onUpload({
+        PATCH: (request) => {
+          const { path, body } = request;
+          const start = startOf(request);
+          pieces += 1;
+          if (start !== (stored.get(path) ?? 0))
+            return { ...refused(416, 'BLOB_UPLOAD_INVALID'), headers: range(path) };
+          stored.set(path, pieces % 2 === 0 ? 0 : start + body.length);
+          return { status: 202, headers: range(path) };
+        },
+        GET: ({ path }) => ({ status: 204, headers: range(path) }),
+      });
+    },
+  },
+  {
     name: 'redirects of pieces',
     quirk: () =>
       onUpload({ PATCH: () => ({ status: 307, headers: { location: 'http://storage.invalid/' } }) }),

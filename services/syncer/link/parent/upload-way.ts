@@ -21,9 +21,11 @@ export type UploadWay = {
 export type WayAttempts = {
   /** Bytes of the largest piece that the parent took. */
   largest: number;
+  /** Max offset that the parent has reached. */
+  furthest: number;
   /** Refusals of a piece, in this way. */
   refused: number;
-  /** Pieces in a row of which the parent took little or nothing. */
+  /** Pieces since `furthest` of which the parent took little or nothing, or that made it forget earlier ones. */
   stuck: number;
   /** Sessions that the parent lost although no request broke off. */
   lost: number;
@@ -91,13 +93,23 @@ export function within(way: BlobWay, { min, max }: Omit<UploadWay, 'method'>): B
   return bounded.min > bounded.max ? { ...bounded, method: 'put' } : bounded;
 }
 
-const NOTHING_YET: WayAttempts = { largest: 0, refused: 0, stuck: 0, lost: 0, failing: 0, broken: 0 };
+const NOTHING_YET: WayAttempts = {
+  largest: 0,
+  furthest: 0,
+  refused: 0,
+  stuck: 0,
+  lost: 0,
+  failing: 0,
+  broken: 0,
+};
 
-/** The way after the parent took a request of `bytes`. */
-export const afterTaken = (way: BlobWay, bytes: number): BlobWay => ({
+/** The way after the parent took a request of `bytes`, and has the blob up to `offset`. */
+export const afterTaken = (way: BlobWay, bytes: number, offset: number): BlobWay => ({
   ...way,
   largest: Math.max(way.largest, bytes),
-  stuck: 0,
+  furthest: Math.max(way.furthest, offset),
+  // A parent that forgets what it took, again and again, makes no progress.
+  stuck: offset > way.furthest ? 0 : way.stuck,
   failing: 0,
   broken: 0,
 });

@@ -172,8 +172,9 @@ export class BlobUpload {
     this.#ways.forgetRefusal(this.#key);
   }
 
-  taken(bytes: number): void {
-    this.#way = afterTaken(this.#own, bytes);
+  /** The parent took a request of `bytes`, and has the blob up to `offset`. */
+  taken(bytes: number, offset: number): void {
+    this.#way = afterTaken(this.#own, bytes, offset);
   }
 
   sent(): void {

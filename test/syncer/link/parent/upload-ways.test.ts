@@ -40,10 +40,10 @@ test('what a parent was found to need no longer counts once a smaller limit is f
   const small = { offset: 0, bytes: 64 * 1024, isFinal: false };
   assert.equal(ways.blob(key).failed(answered(416), small), 'repeat');
   assert.equal(ways.blob(key).way.min, 5 * MIB);
-  ways.blob(key).taken(5 * MIB);
+  ways.blob(key).taken(5 * MIB, 5 * MIB);
   ways.blob(key).sent();
   assert.equal(ways.blob(other).way.min, 5 * MIB);
-  ways.blob(other).taken(5 * MIB);
+  ways.blob(other).taken(5 * MIB, 5 * MIB);
   assert.equal(ways.blob(other).failed(answered(413), { ...piece, bytes: 5 * MIB }), 'repeat');
   const { method, min, max } = ways.blob(other).way;
   assert.deepEqual([method, min, max], ['pieces', 0, 2.5 * MIB]);
