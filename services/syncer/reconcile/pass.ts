@@ -11,7 +11,6 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
-import { leftOutItem } from './context/leave-out.ts';
 import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
@@ -26,7 +25,7 @@ import type { AcrChangeScan } from './observe/acr-change-scan.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
 import { findRepositories } from './observe/repositories.ts';
-import type { Survey } from './observe/survey.ts';
+import { noteHiddenReferrers } from './pull/hidden-referrers.ts';
 import { pullImages } from './pull/images.ts';
 import { buildPullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
@@ -193,13 +192,6 @@ async function checkParent({ bus, configuration, feed, log, signal }: PassDeps):
   const { forgotten } = await bus.call(recordParent, record, { signal });
   const message = 'the parent was replaced or repaired, or its repositories renamed; comparing them again';
   if (forgotten) log.warn({ parent: identity }, message);
-}
-
-/** Records that no list of referrers of the repository can be read. A comparison of everything ends it. */
-function noteHiddenReferrers({ parent, leftOut }: PassContext, { repository, selected, tags }: Survey): void {
-  const hidden = selected.referrers === false ? undefined : parent.hiddenReferrers(repository);
-  if (!hidden) return;
-  leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, tags));
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */

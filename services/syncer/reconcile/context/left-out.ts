@@ -30,8 +30,8 @@ export class LeftOutContent {
   /** Keys that the running comparison of everything has confirmed. */
   #confirmed: Set<string> | undefined;
   #images: number | undefined;
-  /** When everything was compared last; undefined before the first time. */
-  #comparedAt: number | undefined;
+  /** When everything was compared last; before the first time, when something was first left out. */
+  #since: number | undefined;
   /** What an earlier coordinator had reported, until a comparison of everything has confirmed or refuted it. */
   #inherited: LeftOutSummary | undefined;
   /** Images beyond `MAX_IMAGES`, and what they lack. */
@@ -44,9 +44,9 @@ export class LeftOutContent {
 
   /** Whether everything should be compared, since a pass that reads only changes would not ask for it again. */
   get isDue(): boolean {
+    if (this.#inherited && this.#images === undefined) return true;
     const isAny = this.#entries.size > 0 || this.#inherited !== undefined;
-    if (this.#comparedAt === undefined) return this.#inherited !== undefined;
-    return isAny && this.#now() >= this.#comparedAt + RECHECK_MS;
+    return isAny && this.#now() >= (this.#since ?? 0) + RECHECK_MS;
   }
 
   /** A pass begins. */
@@ -68,13 +68,13 @@ export class LeftOutContent {
     if (!this.#inherited?.first.some(({ repository }) => hasFailed(repository))) this.#inherited = undefined;
     const isWhole = ![...this.#entries.values()].some(({ image }) => hasFailed(image.repository));
     if (isWhole || this.#images === undefined) this.#images = images;
-    this.#comparedAt = this.#now();
+    this.#since = this.#now();
     this.#confirmed = undefined;
   }
 
   /**
    * Records what an image lacks now, or what all images of a repository lack (`digest` is empty).
-   * @param images how many these are
+   * @param images how many these are; a pass that does not compare everything may see only some of them
    * @returns whether that is more, or other content, than before
    */
   replace(image: CountedImage, items: LeftOutItem[], images = 1): boolean {
@@ -91,10 +91,11 @@ export class LeftOutContent {
       this.#confirmed?.add(key);
       return false;
     }
+    this.#since ??= this.#now();
     this.#confirmed?.add(key);
     this.#entries.set(key, {
       image: { ...image, tag: image.tag ?? before?.image.tag },
-      images,
+      images: this.#confirmed ? images : Math.max(images, before?.images ?? 0),
       items: items.slice(0, MAX_ITEMS),
       children,
       referrers,
