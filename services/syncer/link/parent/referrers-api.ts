@@ -17,6 +17,8 @@ const ZERO_DIGEST = `sha256:${'0'.repeat(64)}`;
 const NO_API = [400, 404, 405, 410, 501];
 /** How long a repository without the API is not asked again, in ms. */
 const RECHECK_MS = 15 * 60_000;
+/** The same after a request that was cut off, or held back: that passes by itself, and images arrive meanwhile. */
+const RECHECK_CUT_MS = 60_000;
 /** Max time of one list, in ms: the image does not wait longer for its referrers. */
 const MAX_LIST_MS = 2 * 60_000;
 /** Max faults in a row in one repository, after which its other lists wait for the recheck. */
@@ -38,7 +40,7 @@ type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: n
 /**
  * Lists of referrers (distribution-spec 1.1, "Listing Referrers"). A single odd answer says nothing about the API: it
  * counts as missing in a repository after the digest that no manifest has was answered as badly, and is tried again
- * after `RECHECK_MS`.
+ * after `RECHECK_MS`, or `RECHECK_CUT_MS`.
  */
 export class ReferrersApi {
   readonly #link: ParentLink;
@@ -94,7 +96,7 @@ export class ReferrersApi {
       const { hadApi = false } = known;
       // A registry that has answered once is not one without the API: something hides it now.
       const fault = hadApi || !isStatus(error, ...NO_API) ? error : undefined;
-      const missingUntil = this.#now() + RECHECK_MS;
+      const missingUntil = this.#now() + (isCut(error) ? RECHECK_CUT_MS : RECHECK_MS);
       this.#remember(repository, { hadApi, missingUntil, ...(fault && { fault }), faults: 0 });
       if (fault) throw fault;
       return undefined;
@@ -132,7 +134,9 @@ export class ReferrersApi {
       }
     } catch (error) {
       if (!either.aborted || signal.aborted) throw error;
-      throw new Fault('parent-unreachable', `GET ${path}: no answer within ${MAX_LIST_MS / 60_000} min`);
+      throw new Fault('parent-unreachable', `GET ${path}: no answer within ${MAX_LIST_MS / 60_000} min`, {
+        detail: { isTimeout: true },
+      });
     }
     return { manifests, malformed };
   }
@@ -145,6 +149,10 @@ export class ReferrersApi {
     if (oldest !== undefined) this.#repositories.delete(oldest);
   }
 }
+
+/** Whether the request got no answer, for a cause other than the time that the list took, or is held back for a while. */
+const isCut = ({ code, detail: { status, isTimeout } = {} }: Fault): boolean =>
+  code === 'busy' || (code === 'parent-unreachable' && status === undefined && !isTimeout);
 
 /** The fields that are used of a list of referrers: annotations may make up the larger part of it. */
 function readListed(item: unknown): Descriptor | undefined {

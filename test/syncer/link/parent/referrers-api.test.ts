@@ -81,6 +81,21 @@ test('an API that has answered once is not missing, but hidden', async () => {
   assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
 });
 
+test('a list that was cut off is asked for again after a minute, one that was refused is not', async () => {
+  await using rig = await prepared();
+  const { registry, api, clock, images } = rig;
+  const [a, b] = images.map(({ image }) => image.digest);
+  registry.quirk = ({ repository, path }) =>
+    !path.includes('referrers') ? undefined : repository === 'a' ? 'drop' : refused(403, 'DENIED');
+  await assert.rejects(api.list('a', a as string, signal), { code: 'parent-unreachable' });
+  await assert.rejects(api.list('b', b as string, signal), { code: 'parent-refused' });
+  assert.deepEqual([api.isSupported('a'), api.isSupported('b')], [false, false]);
+  registry.quirk = undefined;
+  clock.now += 61_000;
+  assert.deepEqual([api.isSupported('a'), api.isSupported('b')], [true, false]);
+  assert.equal((await api.list('a', a as string, signal))?.manifests.length, 1);
+});
+
 test('an abort is not an answer', async () => {
   await using rig = await prepared();
   const end = new AbortController();
