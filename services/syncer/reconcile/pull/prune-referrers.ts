@@ -23,7 +23,7 @@ export async function readAgreedReferrers(
 
 /**
  * Deletes the `agreed` referrers that the parent deleted: they are not in its list, and can't be resolved by digest. A
- * referrer to which a tag of the layer points is not deleted.
+ * referrer to which a tag of the layer points is not deleted, nor is one about which the parent does not answer.
  * @returns number of deleted referrers
  */
 export async function pruneReferrers(
@@ -36,6 +36,7 @@ export async function pruneReferrers(
   if (agreed.length === 0) return 0;
   // A list that can't be read deletes nothing: the tree reports it.
   const list = await parent.referrers(repository, subject, signal).catch((error) => {
+    signal.throwIfAborted();
     if (isOfParent(error)) return undefined;
     throw error;
   });
@@ -44,7 +45,12 @@ export async function pruneReferrers(
   let dropped = 0;
   for (const digest of agreed) {
     if (existing.has(digest) || tagged.has(digest)) continue;
-    if (await parent.resolve(repository, digest, signal)) continue;
+    const isThere = await parent.resolve(repository, digest, signal).then(Boolean, (error) => {
+      signal.throwIfAborted();
+      if (isOfParent(error)) return true;
+      throw error;
+    });
+    if (isThere) continue;
     try {
       await bus.call(deleteManifest, { repository, digest, arrived: true });
       dropped += 1;
