@@ -2,6 +2,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
+import { BoundedMap } from '../../link/http/bounded-map.ts';
 
 /**
  * Which faults leave out a part of an image, and which fail it. Pure, but for the counts of `FailedParts`.
@@ -27,31 +28,32 @@ const OF_PARENT = [
 
 export const isOfParent = (error: unknown): error is Fault => Fault.is(error, ...OF_PARENT);
 
-/** Statuses that may be those of a login, or of a proxy, rather than of the content. */
-const UNCONFIRMED = [401, 403, 500, 502, 503, 504];
+/** Statuses that may be those of a login rather than of the content. */
+const OF_LOGIN = [401, 403];
 /** Passes in which such an answer has to repeat before the entry is left out. */
 const MIN_PASSES = 3;
-/** Max parts whose failures are counted. */
+/** Max parts whose failures are counted; one that failed long ago makes room. */
 const MAX_PARTS = 10_000;
 
 /** Counts in how many passes a part of an image failed with an answer that may not last. */
 export class FailedParts {
-  readonly #passes = new Map<Digest, { pass: string; count: number }>();
+  readonly #passes = new BoundedMap<{ pass: string; count: number }>(MAX_PARTS);
 
   /** Whether an entry of an index is left out because of the fault, which its download got in this pass. */
   isLeftOut(digest: Digest, error: unknown, pass: string): error is Fault {
     if (!isOfParent(error) || error.code === 'busy' || error.code === 'too-large') return false;
-    const status = Number(error.detail?.status);
-    const isConfirmed = error.code !== 'parent-unreachable' && !UNCONFIRMED.includes(status);
-    if (isConfirmed) return true;
-    if (!UNCONFIRMED.includes(status)) return false;
+    const { status } = error.detail ?? {};
+    // An answer such as 502 may be that of a proxy. No answer at all is one of the link.
+    const isFailing = error.code === 'parent-unreachable';
+    if (isFailing && status === undefined) return false;
+    if (!isFailing && !OF_LOGIN.includes(Number(status))) return true;
     return this.#count(digest, pass) >= MIN_PASSES;
   }
 
   #count(digest: Digest, pass: string): number {
     const known = this.#passes.get(digest);
     const count = known?.pass === pass ? known.count : (known?.count ?? 0) + 1;
-    if (known || this.#passes.size < MAX_PARTS) this.#passes.set(digest, { pass, count });
+    this.#passes.set(digest, { pass, count });
     return count;
   }
 }

@@ -18,6 +18,8 @@ const rows: [string, unknown, number | 'never'][] = [
   ['the parent denies it', fault('parent-refused', 403), 3],
   ['the parent fails', fault('parent-unreachable', 500), 3],
   ['a proxy fails', fault('parent-unreachable', 502), 3],
+  ['a proxy has no answer of the parent', fault('parent-unreachable', 522), 3],
+  ['the parent did not get the request in time', fault('parent-unreachable', 408), 3],
   ['the parent does not answer', fault('parent-unreachable'), 'never'],
   ['the parent limits requests', fault('busy', 429), 'never'],
   ['the image exceeds its limits', fault('too-large'), 'never'],
