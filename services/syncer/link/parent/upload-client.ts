@@ -65,7 +65,7 @@ export class UploadClient {
     } catch (error) {
       if (isStatus(error, 429, 503)) throw error;
       if (isStatus(error, ...UNSUPPORTED) || (isFailing(error) && !signal.aborted))
-        this.ways.refusesMounts = true;
+        this.ways.onMountsRefused();
       else if (!Fault.is(error, 'parent-invalid')) throw error;
       return undefined;
     }
@@ -82,7 +82,7 @@ export class UploadClient {
         },
       );
       if (answer) return this.#sessionOf(answer, repository);
-      this.ways.refusesAlgorithm = true;
+      this.ways.onAlgorithmRefused();
     }
     return this.#sessionOf(await this.#post(path, pushScope(repository), signal), repository);
   }

@@ -1,5 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { BoundedMap } from '../http/bounded-map.ts';
 import type { UploadSession } from './session.ts';
 import {
   afterTaken,
@@ -33,19 +34,17 @@ export class UploadWays {
   hasStatus: boolean | undefined;
   /** The `Range` of the parent's answers to PATCH is not the number of bytes that it has. */
   hasStaleRange = false;
-  /** The parent mounts from no repository. */
-  refusesMounts = false;
-  /** The parent refuses the query `digest-algorithm`. */
-  refusesAlgorithm = false;
+  #noMounts: Remembered<true> | undefined;
+  #noAlgorithm: Remembered<true> | undefined;
   #method: Remembered<UploadMethod> | undefined;
   /** Min bytes of a piece that the parent asks for, and that it was found to need. */
   #askedMin: Remembered<number> | undefined;
   #foundMin: Remembered<number> | undefined;
   #max: Remembered<number> | undefined;
   #sha512: Remembered<Fault> | undefined;
-  readonly #blobs = new Map<string, BlobUpload>();
+  readonly #blobs = new BoundedMap<BlobUpload>(MAX_BLOBS);
   /** Blobs that were sent although the parent reported that it had them. */
-  readonly #resent = new Map<string, Remembered<true>>();
+  readonly #resent = new BoundedMap<Remembered<true>>(MAX_BLOBS);
   readonly #now: Clock;
 
   /** @param now a clock that never jumps, in ms */
@@ -57,11 +56,26 @@ export class UploadWays {
   blob(key: BlobKey): BlobUpload {
     const name = nameOf(key);
     const known = this.#blobs.get(name) ?? new BlobUpload(key, this, this.#now);
-    this.#blobs.delete(name);
     this.#blobs.set(name, known);
-    const [oldest] = this.#blobs.keys();
-    if (this.#blobs.size > MAX_BLOBS && oldest !== undefined) this.#blobs.delete(oldest);
     return known;
+  }
+
+  /** The parent mounts from no repository. */
+  get refusesMounts(): boolean {
+    return this.#current(this.#noMounts) ?? false;
+  }
+
+  onMountsRefused(): void {
+    this.#noMounts = this.#remember(true);
+  }
+
+  /** The parent refuses the query `digest-algorithm`. */
+  get refusesAlgorithm(): boolean {
+    return this.#current(this.#noAlgorithm) ?? false;
+  }
+
+  onAlgorithmRefused(): void {
+    this.#noAlgorithm = this.#remember(true);
   }
 
   /** The way in which uploads begin. */
@@ -115,7 +129,6 @@ export class UploadWays {
   resend(key: BlobKey): boolean {
     const name = nameOf(key);
     if (this.#current(this.#resent.get(name))) return false;
-    if (this.#resent.size >= MAX_BLOBS) this.#resent.clear();
     this.#resent.set(name, this.#remember(true));
     return true;
   }

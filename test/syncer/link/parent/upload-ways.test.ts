@@ -26,6 +26,15 @@ test('the limit of a request holds for all blobs, and is tried again after six h
   assert.equal(ways.first.max, Number.POSITIVE_INFINITY);
 });
 
+test('mounts that the parent refused are tried again after six hours', () => {
+  const { clock, ways } = clocked();
+  ways.onMountsRefused();
+  ways.onAlgorithmRefused();
+  assert.deepEqual([ways.refusesMounts, ways.refusesAlgorithm], [true, true]);
+  clock.now += 6 * HOUR_MS;
+  assert.deepEqual([ways.refusesMounts, ways.refusesAlgorithm], [false, false]);
+});
+
 test('the way in which a blob was sent is that of the next one', () => {
   const { ways } = clocked();
   assert.equal(ways.blob(key).failed(answered(405), piece), 'restart');
