@@ -69,6 +69,26 @@ testRows([
         : undefined,
   },
   {
+    name: 'a platform that one repository lacks comes in another one',
+    fields: { repositories: [{ name: 'app', priority: 9 }, 'copy'] },
+    content: (registry) => {
+      const arm = registry.content.image('copy', undefined, { layers: ['arm'] });
+      const named = withEntry(registry, on('arm', arm));
+      const [app, copy] = ['app', 'copy'].map((name) => registry.content.of(name));
+      for (const [digest, manifest] of app?.manifests ?? []) copy?.manifests.set(digest, manifest);
+      for (const [digest, blob] of app?.blobs ?? []) copy?.blobs.set(digest, blob);
+      copy?.tags.set('t', named.index?.digest ?? '');
+      return named;
+    },
+    has: ['ok', 'amd64', 'index'],
+    lacks: ['entry'],
+    reported: /^2 of 3 images are complete; .*app:t: the parent has no manifest /,
+    check: async ({ layer, named }) => {
+      const answer = await fetch(`${layer.layer.url}/v2/copy/manifests/${named.entry?.digest}`);
+      assert.equal(answer.status, 200);
+    },
+  },
+  {
     name: 'a platform in schema 1',
     content: (registry) => {
       const mediaType = 'application/vnd.docker.distribution.manifest.v1+prettyjws';

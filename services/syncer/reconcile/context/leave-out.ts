@@ -1,6 +1,6 @@
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import type { Digest } from '#proto/oci/names.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { BoundedMap } from '../../link/http/bounded-map.ts';
 
@@ -35,25 +35,31 @@ const MIN_PASSES = 3;
 /** Max parts whose failures are counted; one that failed long ago makes room. */
 const MAX_PARTS = 10_000;
 
+/** An entry of an index in one repository: another repository may have what this one lacks. */
+export const partOf = (repository: Repository, digest: Digest): string => `${repository}@${digest}`;
+
 /** Counts in how many passes a part of an image failed with an answer that may not last. */
 export class FailedParts {
   readonly #passes = new BoundedMap<{ pass: string; count: number }>(MAX_PARTS);
 
-  /** Whether an entry of an index is left out because of the fault, which its download got in this pass. */
-  isLeftOut(digest: Digest, error: unknown, pass: string): error is Fault {
+  /**
+   * Whether an entry of an index is left out because of the fault, which its download got in this pass.
+   * @param part see `partOf`
+   */
+  isLeftOut(part: string, error: unknown, pass: string): error is Fault {
     if (!isOfParent(error) || error.code === 'busy' || error.code === 'too-large') return false;
     const { status } = error.detail ?? {};
     // An answer such as 502 may be that of a proxy. No answer at all is one of the link.
     const isFailing = error.code === 'parent-unreachable';
     if (isFailing && status === undefined) return false;
     if (!isFailing && !OF_LOGIN.includes(Number(status))) return true;
-    return this.#count(digest, pass) >= MIN_PASSES;
+    return this.#count(part, pass) >= MIN_PASSES;
   }
 
-  #count(digest: Digest, pass: string): number {
-    const known = this.#passes.get(digest);
+  #count(part: string, pass: string): number {
+    const known = this.#passes.get(part);
     const count = known?.pass === pass ? known.count : (known?.count ?? 0) + 1;
-    this.#passes.set(digest, { pass, count });
+    this.#passes.set(part, { pass, count });
     return count;
   }
 }

@@ -1,5 +1,4 @@
 import type { Fault } from '#proto/contract/fault.ts';
-import type { Digest } from '#proto/oci/names.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
 import { FailedParts } from './leave-out.ts';
@@ -12,7 +11,7 @@ const RECHECK_MS = 15 * 60_000;
 
 /** What the passes of a term remember of each parent. All other state is determined again by each pass. */
 export class PassCaches {
-  readonly #leftOut = new WeakMap<ParentReader, Map<Digest, Fault>>();
+  readonly #leftOut = new WeakMap<ParentReader, Map<string, Fault>>();
   readonly #oversized = new WeakMap<ParentReader, Oversized>();
   readonly #failedParts = new WeakMap<ParentReader, FailedParts>();
   readonly #content = new WeakMap<ParentReader, LeftOutContent>();
@@ -21,15 +20,15 @@ export class PassCaches {
   readonly #refused = new WeakMap<ParentReader, RefusedRepositories>();
 
   /**
-   * Children of indexes that the parent left out or does not have, with the fault of its answer. They are asked for
-   * again by a full pass, after a referrer or child was added at the parent, each `RECHECK_MS`, and by the next
+   * Children of indexes that the parent left out or does not have, by `partOf`, with the fault of its answer. They are
+   * asked for again by a full pass, after a referrer or child was added at the parent, each `RECHECK_MS`, and by the next
    * coordinator.
    */
-  leftOutByParent(parent: ParentReader, restart: boolean): Map<Digest, Fault> {
+  leftOutByParent(parent: ParentReader, restart: boolean): Map<string, Fault> {
     const now = performance.now();
     const isDue = now >= this.#recheckAt;
     if (isDue || restart) this.#recheckAt = now + RECHECK_MS;
-    const leftOut = (!restart && !isDue && this.#leftOut.get(parent)) || new Map<Digest, Fault>();
+    const leftOut = (!restart && !isDue && this.#leftOut.get(parent)) || new Map<string, Fault>();
     this.#leftOut.set(parent, leftOut);
     if (leftOut.size > MAX_LEFT_OUT_BY_PARENT) leftOut.clear();
     return leftOut;

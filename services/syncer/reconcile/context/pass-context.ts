@@ -2,7 +2,6 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
-import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-registry.ts';
@@ -60,8 +59,8 @@ export type PassContext = PassTools & {
   transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
   unsentChanges: UnsentChanges;
   parking: Parking;
-  /** Children of indexes that the parent left out, or does not have, with the fault of its answer. */
-  leftOutByParent: Map<Digest, Fault>;
+  /** Children of indexes that the parent left out, or does not have, by `partOf`, with the fault of its answer. */
+  leftOutByParent: Map<string, Fault>;
   oversized: Oversized;
   failedParts: FailedParts;
   leftOut: LeftOutContent;

@@ -8,7 +8,7 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
-import { isOfParent, leftOutItem } from '../context/leave-out.ts';
+import { isOfParent, leftOutItem, partOf } from '../context/leave-out.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { type IsLeftOut, planCommits } from './commit-plan.ts';
@@ -69,7 +69,8 @@ export async function pullLoad(
   const { bus, pass, failedParts } = context;
   const contexts = imageContexts(nodes, tags);
   const failed = await downloadBlobs(context, repository, missing, contexts);
-  const isLeftOut: IsLeftOut = (digest, error) => failedParts.isLeftOut(digest, error, pass);
+  const isLeftOut: IsLeftOut = (digest, error) =>
+    failedParts.isLeftOut(partOf(repository, digest), error, pass);
   const plan = planCommits(root, nodes, failed, isLeftOut);
   if (plan.failure) throw plan.failure;
   const present = blobs.filter(({ digest }) => !failed.has(digest));

@@ -1,4 +1,5 @@
 import type { Digest } from '#proto/oci/names.ts';
+import { partOf } from '../context/leave-out.ts';
 import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
@@ -36,7 +37,7 @@ async function findRoots(
   const targets = new Set(settled);
   for (const { digest, platform, index } of await readLeftOutManifests(bus, repository, signal)) {
     if (!isPlatformWanted([platform], selected.platforms)) continue;
-    const isKnown = leftOutByParent.has(digest);
+    const isKnown = leftOutByParent.has(partOf(repository, digest));
     // A child that the parent is known to lack is not asked for, but what its index lacks is reported again.
     if (targets.has(index) || (parentChanges && !isKnown)) digests.add(index);
     // Nested in another index, or no longer the target of any tag: it is reached through a target, if at all.

@@ -6,7 +6,7 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
-import { isOfParent, leftOutItem } from '../context/leave-out.ts';
+import { isOfParent, leftOutItem, partOf } from '../context/leave-out.ts';
 import { readLeftOutManifests } from '../context/lists.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -35,7 +35,7 @@ export type TreeSelection = {
   /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
   isDeleted: (digest: Digest) => boolean;
   /** Children that the parent does not provide, see `PassCaches.leftOutByParent`. Extended by `loadMissingTree`. */
-  leftOutByParent: Map<Digest, Fault>;
+  leftOutByParent: Map<string, Fault>;
   /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
   isList: boolean;
 };
@@ -193,15 +193,16 @@ class Tree {
     await each(wanted, MAX_PARALLEL, async (child) => {
       const { digest } = child;
       if (isDeleted(digest)) return void leftOut.push(toLeftOut(child));
-      const known = leftOutByParent.get(digest);
+      const part = partOf(this.#repository, digest);
+      const known = leftOutByParent.get(part);
       if (known) return leave(child, known);
       try {
         if (isList && !(await this.#wantsReferrer(child))) return void leftOut.push(toLeftOut(child));
         await this.#visit(digest, depth + 1, isReferrer);
         visited += 1;
       } catch (error) {
-        if (!isExcluded(error) && !failedParts.isLeftOut(digest, error, pass)) throw error;
-        leftOutByParent.set(digest, error);
+        if (!isExcluded(error) && !failedParts.isLeftOut(part, error, pass)) throw error;
+        leftOutByParent.set(part, error);
         leave(child, error);
       }
     });
