@@ -150,7 +150,7 @@ export class ReferrersApi {
   }
 }
 
-/** Whether the request got no answer, for a cause other than the time that the list took, or is held back for a while. */
+/** Whether the request is held back for a while, or got no answer, though not for the time that the list took. */
 const isCut = ({ code, detail: { status, isTimeout } = {} }: Fault): boolean =>
   code === 'busy' || (code === 'parent-unreachable' && status === undefined && !isTimeout);
 

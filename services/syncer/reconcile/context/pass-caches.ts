@@ -21,8 +21,8 @@ export class PassCaches {
 
   /**
    * Children of indexes that the parent left out or does not have, by `partOf`, with the fault of its answer. They are
-   * asked for again by a full pass, after a referrer or child was added at the parent, each `RECHECK_MS`, and by the next
-   * coordinator.
+   * asked for again by a full pass, after a referrer or child was added at the parent, each `RECHECK_MS`, and by the
+   * next coordinator.
    */
   leftOutByParent(parent: ParentReader, restart: boolean): Map<string, Fault> {
     const now = performance.now();
