@@ -107,8 +107,7 @@ export class ParentLink implements AsyncDisposable {
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
     this.#stallMs = stallMs;
-    const { log, hold } = options;
-    const { certificate } = options;
+    const { log, hold, certificate } = options;
     const agents = () => {
       const others = makeAgent(stallMs, ca, this.#reach.lookup);
       return {
@@ -192,7 +191,7 @@ export class ParentLink implements AsyncDisposable {
         ...ask.headers,
         ...(isParent && authorization && { authorization }),
         ...(isParent && this.azure && SOURCE_CLIENT),
-        ...(isParent && url.pathname.includes('/v2/_terrace/') && { [PARENT_NAME_HEADER]: url.host }),
+        ...(isParent && url.pathname.includes(TERRACE_PATH) && { [PARENT_NAME_HEADER]: url.host }),
       };
       const answer = await this.#send(url, { ...ask, headers });
       const next = redirects === 'return' ? undefined : target(answer);
