@@ -163,10 +163,11 @@ async function uploadBlobs(
   { resend = false } = {},
 ): Promise<void> {
   const wanted = await Promise.all(
-    blobs.map(async ({ digest, size }) => ({
+    blobs.map(async ({ digest }) => ({
       repository,
       digest,
-      size,
+      // That in a manifest of another parent may be wrong.
+      size: (await context.bus.call(locateBlob, { repository, digest })).size,
       ...(resend ? { resend } : { from: await findMountSources(context, repository, digest) }),
     })),
   );

@@ -95,6 +95,23 @@ test('foreign layers that this layer has are pushed, and others are not asked fo
   assert.equal(parent.count('HEAD', new RegExp(elsewhere.digest)), 0);
 });
 
+test('an image that has a wrong size of a layer goes up to another parent with all of its bytes', async () => {
+  await using first = await parentOf('sizes');
+  const image = first.content.image('sizes', 'v1', {
+    layers: ['a layer', 'another one'],
+    edit: (document) => ({
+      ...document,
+      layers: document.layers.map((one, at) => (at === 0 ? { ...one, size: 3 } : { ...one, size: -1 })),
+    }),
+  });
+  assert.equal((await rig.pass()).taken, 1);
+  await using second = await parentOf('sizes');
+  await pushed();
+  const { tags, blobs } = second.content.of('sizes');
+  assert.equal(tags.get('v1'), image.digest);
+  for (const { digest } of [image.config, ...image.layers]) assert.ok(blobs.has(digest));
+});
+
 test('an image with a sha512 digest that the parent refuses is reported with the remedy, and not sent again', async () => {
   // The registry knows sha256 only.
   await using parent = await parentOf('long', ({ url, path }) =>
