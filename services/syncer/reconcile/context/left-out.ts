@@ -66,8 +66,8 @@ export class LeftOutContent {
     for (const [key, { image }] of this.#entries)
       if (!confirmed.has(key) && !hasFailed(image.repository)) this.#entries.delete(key);
     if (!this.#inherited?.first.some(({ repository }) => hasFailed(repository))) this.#inherited = undefined;
-    const isWhole = ![...this.#entries.values()].some(({ image }) => hasFailed(image.repository));
-    if (isWhole || this.#images === undefined) this.#images = images;
+    const isComplete = ![...this.#entries.values()].some(({ image }) => hasFailed(image.repository));
+    if (isComplete || this.#images === undefined) this.#images = images;
     this.#since = this.#now();
     this.#confirmed = undefined;
   }

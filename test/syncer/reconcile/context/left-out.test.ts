@@ -114,6 +114,34 @@ test('a repository that could not be compared keeps what it lacked', () => {
   assert.equal(content.summary(), undefined);
 });
 
+test('what any other pass leaves out is due as well, although everything was never compared', () => {
+  let now = 0;
+  const content = new LeftOutContent(undefined, () => now);
+  now += 60 * 60_000;
+  content.begin(false);
+  content.replace(image('a'), [item('1')]);
+  content.completed(1);
+  assert.equal(content.isDue, false);
+  now += 60 * 60_000;
+  assert.equal(content.isDue, true);
+});
+
+test('a pass that sees only some images of a repository does not lower the number of those that lack a list', () => {
+  const content = new LeftOutContent();
+  const repository = { repository: 'app', digest: '' };
+  content.begin(true);
+  content.replace(repository, [item('1', 'referrers')], 40);
+  content.completed(50);
+  content.begin(false);
+  content.replace(repository, [item('1', 'referrers')], 1);
+  content.completed(1);
+  assert.equal(content.summary()?.images, 40);
+  content.begin(true);
+  content.replace(repository, [item('1', 'referrers')], 30);
+  content.completed(50);
+  assert.equal(content.summary()?.images, 30);
+});
+
 test('the images and items that are remembered are bounded, further ones are counted', () => {
   const content = new LeftOutContent();
   for (let pass = 0; pass < 2; pass += 1) {
