@@ -22,11 +22,14 @@ import { markAllUnsent } from './migration.ts';
  */
 
 /** Version of the table of keys in keys.ts. */
-export const METADATA_VERSION = 3;
+export const METADATA_VERSION = 4;
+/** Version in which a child that an index leaves out has a platform only, and content no clock of its own. */
+const BEFORE_REASONS = 3;
 /** Version without a journal. */
 const BEFORE_JOURNAL = 2;
 /** Version without records of outgoing changes. */
 const BEFORE_OUTGOING = 1;
+const SUPPORTED = [undefined, METADATA_VERSION, BEFORE_REASONS, BEFORE_JOURNAL, BEFORE_OUTGOING];
 
 export { type Change, drop, put } from './batch-changes.ts';
 
@@ -55,7 +58,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
     const database = await Database.open(folder, performance.now() + patienceMs);
     const [version, before] = await database.level.getMany([keys.version, keys.boot]);
-    if (![undefined, METADATA_VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
+    if (!SUPPORTED.includes(version as number)) {
       await database.abandon();
       throw new Fault(
         'volume-unusable',

@@ -15,6 +15,13 @@ const FIRST_RATE = MIN_PIECE / (FIRST_MS / 1_000);
 const UNKNOWN_RATE = 8 * 1024;
 /** Age of an estimate from which on it prevents no piece in a window, in ms: the link may have changed. */
 const STALE_MS = 30_000;
+/**
+ * A parent may take nothing but large requests. If no sample says that one fits into the window, one is sent as a probe
+ * at most each `PROBE_MS`, if the window stays open for `MIN_PROBE_MS`. An upload asks twice, within `PROBE_VALID_MS`.
+ */
+const PROBE_MS = 60 * 60_000;
+const MIN_PROBE_MS = 60_000;
+const PROBE_VALID_MS = 10_000;
 
 /** What the parent takes: min bytes of a piece other than the last one, and max bytes of a piece. */
 export type PieceBounds = { min: number; max: number };
@@ -27,6 +34,9 @@ export class SendRate {
   #rate: number | undefined;
   /** Time of the last correction, on the clock of `#now`. */
   #correctedAt = 0;
+  /** Time of the last sample of at least `MIN_PIECE`, and of the last probe. */
+  #measuredAt: number | undefined;
+  #probedAt: number | undefined;
   readonly #now: () => number;
 
   constructor(now = () => performance.now()) {
@@ -38,6 +48,7 @@ export class SendRate {
     const rate = (bytes * 1_000) / Math.max(1, ms);
     // A small piece measures the answer rather than the link: its rate is a lower bound.
     if (bytes < MIN_PIECE && rate < (this.#rate ?? FIRST_RATE)) return;
+    if (bytes >= MIN_PIECE) this.#measuredAt = this.#now();
     this.#rate = this.#rate === undefined ? rate : this.#rate * (1 - WEIGHT) + rate * WEIGHT;
     this.#correctedAt = this.#now();
   }
@@ -69,7 +80,19 @@ export class SendRate {
   ): number | undefined {
     const size = pieceSizeAt(this.#rate, bytes, until, now, bounds);
     const isStale = this.#now() - this.#correctedAt >= STALE_MS;
-    return size ?? (isStale ? pieceSizeAt(undefined, bytes, until, now, bounds) : undefined);
+    const assumed = size ?? (isStale ? pieceSizeAt(undefined, bytes, until, now, bounds) : undefined);
+    if (assumed !== undefined || bounds.min <= MIN_PIECE) return assumed;
+    return this.#mayProbe((until ?? now) - now) ? Math.min(bounds.min, bytes) : undefined;
+  }
+
+  #mayProbe(remainingMs: number): boolean {
+    const now = this.#now();
+    const since = (at: number | undefined) => (at === undefined ? Number.POSITIVE_INFINITY : now - at);
+    if (since(this.#probedAt) <= PROBE_VALID_MS) return true;
+    const isDue = since(this.#probedAt) >= PROBE_MS && since(this.#measuredAt) >= PROBE_MS;
+    if (remainingMs < MIN_PROBE_MS || !isDue) return false;
+    this.#probedAt = now;
+    return true;
   }
 }
 

@@ -120,7 +120,12 @@ export class Upload {
       method === 'pieces' ? { min, max } : { min: left, max: left },
     );
     if (bytes === undefined) {
-      throw new Fault('window-closed', `${this.#wanted.digest} continues when the window opens`);
+      const minutes = Math.ceil(pace.ms(left) / 60_000);
+      const why =
+        method === 'pieces'
+          ? 'continues when the window opens'
+          : `goes in one request only, which takes about ${minutes} min: it needs a longer window`;
+      throw new Fault('window-closed', `${this.#wanted.digest} ${why}`);
     }
     return bytes;
   }
@@ -170,14 +175,17 @@ export class Upload {
     await ensureHeld();
     signal.throwIfAborted();
     const began = performance.now();
-    const bytes = () => this.#read(offset, offset + size);
+    let read = 0;
+    const bytes = () => this.#read(offset, offset + size, (length) => (read += length));
     try {
       // When the socket accepts the last byte, the bytes in the buffers on the way have not arrived yet.
       const answer = await send({ size, bytes, slackMs: 2 * pace.ms(size) + extraMs });
       pace.sent(size, performance.now() - began);
       return answer;
     } catch (error) {
-      if (!signal.aborted) {
+      // The window closed, or the process ends: what went out until then measures the link, too.
+      if (signal.aborted) pace.sent(read, performance.now() - began);
+      else {
         // A refusal says nothing about the link.
         if (!Fault.is(error, 'parent-refused', 'upload-unknown')) pace.failed();
         slots.gauge.failed(error);
@@ -186,7 +194,7 @@ export class Upload {
     }
   }
 
-  async *#read(start: number, end: number): AsyncGenerator<Buffer> {
+  async *#read(start: number, end: number, onMoved: (length: number) => void): AsyncGenerator<Buffer> {
     for (let at = start; at < end; ) {
       const part = Buffer.allocUnsafe(Math.min(READ_BYTES, end - at));
       if ((await this.#deps.file.read(part, at)) < part.length) {
@@ -198,6 +206,7 @@ export class Upload {
       yield part;
       // The next part is requested: this one is on the link, or in its buffers.
       this.#deps.slots.gauge.moved(part.length);
+      onMoved(part.length);
       at += part.length;
     }
   }

@@ -45,8 +45,9 @@ export class FirstByteLimits {
     this.#limits.delete(keyOf(url));
     if (!works) return;
     const now = this.#now();
-    const { slowest } = this.#hosts.get(url.origin) ?? {};
-    const isSlow = ms > this.#stallMs / 2;
+    const known = this.#hosts.get(url.origin)?.slowest;
+    const slowest = known && this.#isRecent(known.at) ? known : undefined;
+    const isSlow = ms > this.#stallMs / 2 && ms >= (slowest?.ms ?? 0);
     this.#hosts.set(url.origin, {
       answeredAt: now,
       ...(isSlow ? { slowest: { ms, at: now } } : slowest && { slowest }),

@@ -72,6 +72,7 @@ test('what a slow answer took is granted to all resources of its host, for 20 mi
   limits.answered(other, 417_000, true);
   assert.equal(limits.limitFor(cold), 600_000);
   limits.answered(other, 100, true);
+  limits.answered(other, 11_000, true);
   assert.equal(limits.limitFor(cold), 600_000);
   assert.equal(limits.limitFor(foreign), STALL);
   at.now += 20 * MIN;
