@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { renamesOf } from '#proto/oci/repository-names.ts';
-import type { LeftOutSummary } from '#proto/sync/left-out.ts';
+import { imageIncomplete, type LeftOutSummary } from '#proto/sync/left-out.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
 import { identityOfParent } from '../link/answers/parent-path.ts';
@@ -122,7 +122,10 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
-    for (const survey of surveys) noteHiddenReferrers(context, survey);
+    for (const survey of surveys) {
+      noteHiddenReferrers(context, survey);
+      noteLostTags(context, survey);
+    }
     const images = surveys.reduce((sum, { tags }) => sum + tags, 0);
     if (!stats.closed) leftOut.completed(images, (repository) => stats.hasFailedIn(repository));
   } catch (error) {
@@ -200,6 +203,19 @@ function noteHiddenReferrers({ parent, leftOut }: PassContext, { repository, sel
   const hidden = selected.referrers === false ? undefined : parent.hiddenReferrers(repository);
   if (!hidden) return;
   leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, tags));
+}
+
+/** Records tags without a manifest. They may have been deleted since they were listed: the next pass lists them again. */
+function noteLostTags({ bus, pass, leftOut }: PassContext, { repository, lost }: Survey): void {
+  for (const tag of lost) {
+    const fault = new Fault(
+      'manifest-unknown',
+      `the parent lists ${repository}:${tag} and has no manifest for it`,
+    );
+    const items = [leftOutItem('tag', fault)];
+    if (leftOut.replace({ repository, digest: '', tag }, items))
+      bus.publish(imageIncomplete, { pass, repository, tag, count: 1, leftOut: items });
+  }
 }
 
 /** Why the pass was ended from outside, if that is part of its result. */
