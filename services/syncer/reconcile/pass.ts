@@ -205,7 +205,7 @@ function noteHiddenReferrers({ parent, leftOut }: PassContext, { repository, sel
   leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, tags));
 }
 
-/** Records tags without a manifest. They may have been deleted since they were listed: the next pass lists them again. */
+/** Records tags without a manifest. One that was deleted since it was listed is gone from the next pass's list. */
 function noteLostTags({ bus, pass, leftOut }: PassContext, { repository, lost }: Survey): void {
   for (const tag of lost) {
     const fault = new Fault(

@@ -68,8 +68,10 @@ export class LeftOutContent {
     for (const [key, { image }] of this.#entries)
       if (!confirmed.has(key) && !hasFailed(image.repository)) this.#entries.delete(key);
     if (!this.#inherited?.first.some(({ repository }) => hasFailed(repository))) this.#inherited = undefined;
-    const isWhole = ![...this.#entries.values()].some(({ image }) => hasFailed(image.repository));
-    if (isWhole || this.#images === undefined) this.#images = images;
+    const isEverythingCompared = ![...this.#entries.values()].some(({ image }) =>
+      hasFailed(image.repository),
+    );
+    if (isEverythingCompared || this.#images === undefined) this.#images = images;
     this.#comparedAt = this.#now();
     this.#confirmed = undefined;
   }
