@@ -93,6 +93,7 @@ export async function surveyRepository(
     needsAllTags,
     isPushed,
   });
+  for (const [tag, fault] of parentTags.refused) context.stats.fail({ repository, tag }, fault);
   const unsent = unsentChanges.unsent(repository).filter(({ unknownOrigin }) => !unknownOrigin);
   const plan = planRepository(
     { ...local, coverage, parent, needsAllTags, unsent: new Set(unsent.map(({ digest }) => digest)) },
@@ -108,7 +109,9 @@ export async function surveyRepository(
     at,
     parentTargets: parent.targets,
     placeholders: [...parent.placeholders],
-    lost: [...parent.wanted].filter((tag) => !parent.targets.has(tag) && !parent.placeholders.has(tag)),
+    lost: [...parent.wanted].filter(
+      (tag) => parent.resolved.has(tag) && !parent.targets.has(tag) && !parent.placeholders.has(tag),
+    ),
     here: new Set(layer.values()),
   };
 }
