@@ -9,6 +9,8 @@ import { selectedTags } from '../select/tag-filter.ts';
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
+/** Max tags of one list that the parent answers with an error of its own: with more, it has an outage. */
+const MAX_ERRORS = 3;
 
 /** Targets of the parent's tags. Each tag is resolved once. */
 export class ParentTags {
@@ -42,13 +44,17 @@ export class ParentTags {
   /** Resolves tags that the parent lists. One that it refuses does not keep back the others. */
   async resolveListed(tags: Iterable<Tag>): Promise<void> {
     const { signal } = this.#context;
+    let errors = 0;
     await each([...new Set(tags)], MAX_PARALLEL, async (tag) => {
       try {
         await this.resolve([tag]);
       } catch (error) {
         signal.throwIfAborted();
-        if (!Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
-        this.refused.set(tag, error);
+        const isError = Fault.is(error, 'parent-unreachable') && error.detail?.status !== undefined;
+        if (isError) errors += 1;
+        if (!(isError ? errors <= MAX_ERRORS : Fault.is(error, 'parent-refused', 'parent-invalid')))
+          throw error;
+        this.refused.set(tag, error as Fault);
       }
     });
     const [first] = this.refused.values();
