@@ -38,18 +38,23 @@ export function linkText(layer: LayerStatus, now: number): string {
 }
 
 /** One line for each of the first things that are left out, with its remedy. */
-export function leftOutLines({ first, referrers, children }: LeftOutSummary): string[] {
+export function leftOutLines({ first, referrers, children, tags = 0 }: LeftOutSummary): string[] {
   const lines = first.slice(0, MAX_PARKED).map(({ repository, tag = '', kind, reason, code }) => {
     if (!tag) return `left out: ${LEFT_OUT_KIND[kind]} of ${repository}: ${reason} (${code})`;
     const isDigest = tag.includes(':');
     const name = isDigest ? `${repository}@${shortDigest(tag)}` : `${repository}:${tag}`;
     return `left out: ${LEFT_OUT_KIND[kind]} of ${name}: ${reason} (${code})`;
   });
-  const more = referrers + children - lines.length;
+  const more = referrers + children + tags - lines.length;
   return more > 0 ? [...lines, `… and ${more} more`] : lines;
 }
 
-const LEFT_OUT_KIND = { referrer: 'a referrer', referrers: 'the referrers', child: 'an image of the index' };
+const LEFT_OUT_KIND = {
+  referrer: 'a referrer',
+  referrers: 'the referrers',
+  child: 'an image of the index',
+  tag: 'the manifest',
+};
 
 /** Many passes change nothing: they are counted here and reported nowhere else. */
 function passes(link: LinkStatus | undefined, now: number): string {

@@ -12,10 +12,13 @@ import { Digest, Repository } from '../oci/names.ts';
 export const MAX_LISTED_LEFT_OUT = 20;
 
 const What = {
-  kind: Type.Union([Type.Literal('referrer'), Type.Literal('referrers'), Type.Literal('child')], {
-    description:
-      'referrer: one referrer, such as a signature. referrers: the list of them could not be read. child: an entry of an index.',
-  }),
+  kind: Type.Union(
+    [Type.Literal('referrer'), Type.Literal('referrers'), Type.Literal('child'), Type.Literal('tag')],
+    {
+      description:
+        'referrer: one referrer, such as a signature. referrers: the list of them could not be read. child: an entry of an index. tag: the parent lists the tag and has no manifest for it.',
+    },
+  ),
   digest: Type.Optional(described(Digest, 'Digest of what is left out, if it is known.')),
   code: Code,
   reason: described(Reason, 'The cause, with the remedy.'),
@@ -38,6 +41,7 @@ export const LeftOutSummary = Type.Object({
   of: Type.Optional(described(Count, 'Images that the last complete comparison found at the parent.')),
   referrers: described(Count, 'Referrers, and lists of them, that are left out.'),
   children: described(Count, 'Entries of indexes that are left out.'),
+  tags: Type.Optional(described(Count, 'Tags that the parent lists without a manifest.')),
   first: Type.Array(Type.Object({ ...Image, ...What }), {
     maxItems: MAX_LISTED_LEFT_OUT,
     description: 'The first of them.',
@@ -59,7 +63,7 @@ export const imageIncomplete = event(
 const plural = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
 
 /** `37 of 40 images are complete; left out: 3 referrers (app:t: <reason>, and 2 more)` */
-export function leftOutText({ images, of, referrers, children, first }: LeftOutSummary): string {
+export function leftOutText({ images, of, referrers, children, tags = 0, first }: LeftOutSummary): string {
   const complete = of === undefined ? undefined : Math.max(0, of - images);
   const begin =
     complete === undefined
@@ -68,10 +72,11 @@ export function leftOutText({ images, of, referrers, children, first }: LeftOutS
   const parts = [
     ...(referrers > 0 ? [plural(referrers, 'referrer')] : []),
     ...(children > 0 ? [`${plural(children, 'image')} of an index`] : []),
+    ...(tags > 0 ? [`${plural(tags, 'tag')} without a manifest`] : []),
   ];
   const [example] = first;
   const name = example && `${example.repository}${example.tag ? separated(example.tag) : ''}`;
-  const more = referrers + children - 1;
+  const more = referrers + children + tags - 1;
   const detail = example ? ` (${name}: ${example.reason}${more > 0 ? `; and ${more} more` : ''})` : '';
   return `${begin}; left out: ${parts.join(' and ')}${detail}`;
 }

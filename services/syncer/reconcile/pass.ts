@@ -27,6 +27,7 @@ import { compare } from './observe/compare.ts';
 import { findRepositories } from './observe/repositories.ts';
 import { noteHiddenReferrers } from './pull/hidden-referrers.ts';
 import { pullImages } from './pull/images.ts';
+import { noteLostTags } from './pull/lost-tags.ts';
 import { buildPullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
 import { pushChanges } from './push/push-changes.ts';
@@ -121,7 +122,10 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
-    for (const survey of surveys) noteHiddenReferrers(context, survey);
+    for (const survey of surveys) {
+      noteHiddenReferrers(context, survey);
+      noteLostTags(context, survey);
+    }
     const images = surveys.reduce((sum, { tags }) => sum + tags, 0);
     if (!stats.closed) leftOut.completed(images, (repository) => stats.hasFailedIn(repository));
   } catch (error) {

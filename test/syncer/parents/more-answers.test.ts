@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import {
   type Reply,
@@ -5,7 +6,7 @@ import {
   type ScriptedRegistry,
   type ScriptedRequest,
 } from '../../support/registry/scripted/scripted-registry.ts';
-import { type Named, type Row, testRows } from './parent-rig.ts';
+import { type Named, type Row, serves, testRows } from './parent-rig.ts';
 
 /** Further answers that are odd, and whose content is right. */
 
@@ -61,6 +62,21 @@ const entries = ({ note, other }: Named) =>
   [note, other].map((one) => ({ mediaType: mediaTypes.ociManifest, digest: one?.digest, size: one?.size }));
 
 testRows([
+  ...[403, 410, 412, 451].map(
+    (status): Row => ({
+      name: `one tag is refused with ${status}`,
+      content: (registry) => {
+        const named = content(registry);
+        return { ...named, blocked: registry.content.image('app', 'blocked') };
+      },
+      quirk: ({ path }) => (path.endsWith('/manifests/blocked') ? refused(status, 'DENIED') : undefined),
+      check: async ({ pass, link, layer, named }) => {
+        for (const name of ALL) assert.ok(await serves(layer, named[name]), name);
+        assert.deepEqual([pass.failed, pass.failures[0]?.tag], [1, 'blocked']);
+        assert.equal(link.state, 'Unhealthy');
+      },
+    }),
+  ),
   answers('manifests with 203', isManifest, asStatus(203)),
   answers('manifests with 206', (request) => isManifest(request) && request.method === 'GET', asStatus(206)),
   answers('blobs with 203', isBlob, ({ body = '' }) => ({ status: 203, body })),

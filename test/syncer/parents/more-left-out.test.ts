@@ -73,6 +73,24 @@ testRows([
       }
     },
   },
+  ...['lost', `sha256-${'b'.repeat(64)}.sig`].map(
+    (tag): Row => ({
+      name: `a listed tag without a manifest: ${tag}`,
+      content: (registry) => {
+        const named = indexes(registry);
+        registry.content.of('app').tags.set(tag, MISSING.digest);
+        return named;
+      },
+      passes: 2,
+      has: ['complete'],
+      reported:
+        /1 tag without a manifest \(app:(lost|sha256-b+\.sig): the parent lists .*delete the tag there/,
+      check: async ({ registry, layer }) => {
+        registry.content.of('app').tags.delete(tag);
+        assert.equal((await layer.pass()).ok, true);
+      },
+    }),
+  ),
   refusedOnce('with referrers', {}),
   refusedOnce('without referrers', { fields: { repositories: [{ name: 'app', referrers: false }] } }),
   refusedOnce('a parent without the referrers API', {

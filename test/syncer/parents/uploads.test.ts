@@ -240,6 +240,15 @@ const rows: UploadRow[] = [
     extraLater: 9 * MIB,
   },
   {
+    name: 'an announced minimum of 5 MiB, and later none, and a limit of 4 MiB',
+    quirk: () =>
+      onUpload({
+        POST: (_request, regular) => withHeaders(regular(), { 'oci-chunk-min-length': String(5 * MIB) }),
+      }),
+    later: () => limit(4 * MIB),
+    extraLater: 6 * MIB,
+  },
+  {
     name: 'no upload at all, whatever the way',
     quirk: () => onUpload({ PATCH: refusing(400, 'UNKNOWN'), PUT: refusing(400, 'UNKNOWN') }),
     refusal: /UNKNOWN.*no other way of sending is left/,

@@ -248,7 +248,9 @@ export class UploadClient {
 
   async #ask(path: string, options: RequestOptions): Promise<Answer> {
     const answer = await this.deps.ask(path, options);
-    this.ways.onMinLength(firstValue(answer.headers['oci-chunk-min-length']));
+    const min = firstValue(answer.headers['oci-chunk-min-length']);
+    // Only the answer that begins a session has to repeat it.
+    if (min !== undefined || (options.method === 'POST' && isSuccess(answer))) this.ways.onMinLength(min);
     return answer;
   }
 }

@@ -87,8 +87,9 @@ export class UploadWays {
     };
   }
 
-  /** The parent asks for pieces of this size (`OCI-Chunk-Min-Length`). */
+  /** The parent asks for pieces of this size (`OCI-Chunk-Min-Length`), or for none any more. */
   onMinLength(header: string | undefined): void {
+    if (header === undefined) this.#askedMin = undefined;
     if (header === undefined || !/^\d{1,15}$/.test(header.trim())) return;
     const min = Number(header);
     if (min > MAX_ASKED_PIECE) this.#method = this.#remember<UploadMethod>('put');

@@ -67,6 +67,7 @@ export class FailedParts {
 const REMEDY: Record<LeftOutItem['kind'], string> = {
   referrer: 'push it again at the parent, or delete it there',
   referrers: 'permit the login to read referrers at the parent, or set referrers: false for this repository',
+  tag: 'push the image again at the parent, or delete the tag there',
   child: 'push the image again at the parent, or restrict platforms for this repository',
 };
 

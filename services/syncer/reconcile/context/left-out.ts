@@ -4,14 +4,16 @@ import { type LeftOutItem, type LeftOutSummary, MAX_LISTED_LEFT_OUT } from '#pro
 /** An image whose content is counted: the target of a tag, or a manifest without one. */
 export type CountedImage = { repository: Repository; digest: Digest; tag?: Tag | null | undefined };
 
-/** `images`: the number of images that lack the items. `children`, `referrers`: numbers of all items. */
+/** `images`: the number of images that lack the items. `counts`: of all items. */
 type Entry = {
   image: CountedImage;
   images: number;
   items: LeftOutItem[];
-  children: number;
-  referrers: number;
+  counts: Counts;
 };
+
+/** Numbers of things that are left out. */
+type Counts = { children: number; referrers: number; tags: number };
 
 /** Max images that are remembered. Further ones are only counted, by a comparison of everything. */
 const MAX_IMAGES = 10_000;
@@ -35,7 +37,7 @@ export class LeftOutContent {
   /** What an earlier coordinator had reported, until a comparison of everything has confirmed or refuted it. */
   #inherited: LeftOutSummary | undefined;
   /** Images beyond `MAX_IMAGES`, and what they lack. */
-  #further = { images: 0, children: 0, referrers: 0 };
+  #further = { images: 0, ...NOTHING };
 
   constructor(inherited?: LeftOutSummary, now = () => performance.now()) {
     this.#inherited = inherited;
@@ -52,7 +54,7 @@ export class LeftOutContent {
   /** A pass begins. */
   begin(everything: boolean): void {
     this.#confirmed = everything ? new Set() : undefined;
-    if (everything) this.#further = { images: 0, children: 0, referrers: 0 };
+    if (everything) this.#further = { images: 0, ...NOTHING };
   }
 
   /**
@@ -73,7 +75,8 @@ export class LeftOutContent {
   }
 
   /**
-   * Records what an image lacks now, or what all images of a repository lack (`digest` is empty).
+   * Records what an image lacks now, or what all images of a repository lack, or that a tag has no image (`digest` is
+   * empty).
    * @param images how many these are; a pass that does not compare everything may see only some of them
    * @returns whether that is more, or other content, than before
    */
@@ -84,10 +87,11 @@ export class LeftOutContent {
       this.#entries.delete(key);
       return false;
     }
-    const children = items.filter(({ kind }) => kind === 'child').length;
-    const referrers = items.length - children;
+    const counts = countsOf(items);
     if (!before && this.#entries.size >= MAX_IMAGES) {
-      if (this.#confirmed && !this.#confirmed.has(key)) this.#addFurther({ images, children, referrers });
+      if (this.#confirmed && !this.#confirmed.has(key)) {
+        this.#further = { images: this.#further.images + images, ...sum(this.#further, counts) };
+      }
       this.#confirmed?.add(key);
       return false;
     }
@@ -97,25 +101,10 @@ export class LeftOutContent {
       image: { ...image, tag: image.tag ?? before?.image.tag },
       images: this.#confirmed ? images : Math.max(images, before?.images ?? 0),
       items: items.slice(0, MAX_ITEMS),
-      children,
-      referrers,
+      counts,
     });
     const known = new Set(before?.items.map(name));
     return items.slice(0, MAX_ITEMS).some((item) => !known.has(name(item)));
-  }
-
-  #addFurther({
-    images,
-    children,
-    referrers,
-  }: {
-    images: number;
-    children: number;
-    referrers: number;
-  }): void {
-    this.#further.images += images;
-    this.#further.children += children;
-    this.#further.referrers += referrers;
   }
 
   /** Whether the image lacks something. */
@@ -134,12 +123,12 @@ export class LeftOutContent {
   summary(): LeftOutSummary | undefined {
     if (this.#entries.size === 0) return this.#inherited;
     const first: LeftOutSummary['first'] = [];
-    let { referrers, children, images } = this.#further;
+    let { images } = this.#further;
+    let counts: Counts = this.#further;
     for (const entry of this.#entries.values()) {
       const { image, items } = entry;
       images += entry.images;
-      children += entry.children;
-      referrers += entry.referrers;
+      counts = sum(counts, entry.counts);
       for (const item of items) {
         const { repository, tag, digest } = image;
         if (first.length < MAX_LISTED_LEFT_OUT) first.push({ repository, ...nameOf(tag, digest), ...item });
@@ -147,7 +136,9 @@ export class LeftOutContent {
     }
     const of = this.#images;
     const known = of === undefined ? {} : { of };
-    return { images: Math.min(images, of ?? images), ...known, referrers, children, first };
+    const { referrers, children, tags } = counts;
+    const all = { referrers, children, ...(tags > 0 && { tags }) };
+    return { images: Math.min(images, of ?? images), ...known, ...all, first };
   }
 }
 
@@ -155,5 +146,20 @@ const nameOf = (tag: Tag | null | undefined, digest: Digest) => {
   const name = tag ?? digest;
   return name ? { tag: name } : {};
 };
-const keyOf = ({ repository, digest }: CountedImage): string => `${repository}@${digest}`;
+const keyOf = ({ repository, digest, tag }: CountedImage): string =>
+  digest ? `${repository}@${digest}` : `${repository}:${tag ?? ''}`;
+
+const NOTHING: Counts = { children: 0, referrers: 0, tags: 0 };
+
+function countsOf(items: readonly LeftOutItem[]): Counts {
+  const children = items.filter(({ kind }) => kind === 'child').length;
+  const tags = items.filter(({ kind }) => kind === 'tag').length;
+  return { children, tags, referrers: items.length - children - tags };
+}
+
+const sum = (one: Counts, other: Counts): Counts => ({
+  children: one.children + other.children,
+  referrers: one.referrers + other.referrers,
+  tags: one.tags + other.tags,
+});
 const name = ({ kind, digest }: LeftOutItem): string => `${kind} ${digest ?? ''}`;

@@ -14,6 +14,8 @@ export class PassCaches {
   readonly #leftOut = new WeakMap<ParentReader, Map<string, Fault>>();
   readonly #oversized = new WeakMap<ParentReader, Oversized>();
   readonly #failedParts = new WeakMap<ParentReader, FailedParts>();
+  /** No parent has been used in this term. */
+  #isFirst = true;
   readonly #content = new WeakMap<ParentReader, LeftOutContent>();
   /** When the children that a parent left out are asked for again, on the clock of `performance`. */
   #recheckAt = 0;
@@ -36,7 +38,9 @@ export class PassCaches {
 
   /** What the layer lacks of its images. @param inherited what the last status of the link says */
   content(parent: ParentReader, inherited: LeftOutSummary | undefined): LeftOutContent {
-    const content = this.#content.get(parent) ?? new LeftOutContent(inherited);
+    // What was left out of another parent's content says nothing about this one's.
+    const content = this.#content.get(parent) ?? new LeftOutContent(this.#isFirst ? inherited : undefined);
+    this.#isFirst = false;
     this.#content.set(parent, content);
     return content;
   }

@@ -1,4 +1,5 @@
 import { each } from '#proto/async/each.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -8,6 +9,8 @@ import { selectedTags } from '../select/tag-filter.ts';
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
+/** Max tags of one list that the parent answers with an error of its own: with more, it has an outage. */
+const MAX_ERRORS = 3;
 
 /** Targets of the parent's tags. Each tag is resolved once. */
 export class ParentTags {
@@ -15,6 +18,8 @@ export class ParentTags {
   readonly placeholders = new Set<Tag>();
   /** Tags whose target is known, or known to be missing. */
   readonly resolved = new Set<Tag>();
+  /** Listed tags that the parent refuses to resolve, while it resolves others. */
+  readonly refused = new Map<Tag, Fault>();
   readonly #context: Pick<PassContext, 'parent' | 'signal'>;
   readonly #repository: Repository;
 
@@ -34,6 +39,26 @@ export class ParentTags {
       const digest = await parent.resolve(this.#repository, tag, signal);
       this.#add(tag, digest);
     });
+  }
+
+  /** Resolves tags that the parent lists. One that it refuses does not keep back the others. */
+  async resolveListed(tags: Iterable<Tag>): Promise<void> {
+    const { signal } = this.#context;
+    let errors = 0;
+    await each([...new Set(tags)], MAX_PARALLEL, async (tag) => {
+      try {
+        await this.resolve([tag]);
+      } catch (error) {
+        signal.throwIfAborted();
+        const isError = Fault.is(error, 'parent-unreachable') && error.detail?.status !== undefined;
+        if (isError) errors += 1;
+        if (!(isError ? errors <= MAX_ERRORS : Fault.is(error, 'parent-refused', 'parent-invalid')))
+          throw error;
+        this.refused.set(tag, error as Fault);
+      }
+    });
+    const [first] = this.refused.values();
+    if (first && this.resolved.size === 0) throw first;
   }
 
   #add(tag: Tag, digest: Digest | undefined): void {
@@ -58,10 +83,10 @@ export async function resolveWantedTags(
     filter,
     listed.filter((tag) => subjectOfTag(tag) === undefined),
   );
-  await parentTags.resolve(wanted);
+  await parentTags.resolveListed(wanted);
   if (referrers === false) return wanted;
   if (!filter) {
-    await parentTags.resolve(about);
+    await parentTags.resolveListed(about);
     return new Set([...wanted, ...about]);
   }
   const bySubject = Map.groupBy(about, (tag) => subjectOfTag(tag) as Digest);
@@ -71,7 +96,7 @@ export async function resolveWantedTags(
     for (const digest of fresh) followed.add(digest);
     const more = [...fresh].flatMap((digest) => bySubject.get(digest) ?? []);
     for (const tag of more) wanted.add(tag);
-    await parentTags.resolve(more);
+    await parentTags.resolveListed(more);
     subjects = targetsOf(parentTags, more);
   }
   return wanted;

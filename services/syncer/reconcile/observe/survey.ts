@@ -48,6 +48,8 @@ export type Survey = {
   placeholders: Tag[];
   /** Lists of referrers that are stored under tags, for parents without the referrers API. */
   lists: ReadonlySet<Digest>;
+  /** Selected tags that the parent lists, and for which it has no manifest. */
+  lost: Tag[];
   /** Targets of the layer's tags. */
   here: ReadonlySet<Digest>;
 };
@@ -91,6 +93,7 @@ export async function surveyRepository(
     needsAllTags,
     isPushed,
   });
+  for (const [tag, fault] of parentTags.refused) context.stats.fail({ repository, tag }, fault);
   const unsent = unsentChanges.unsent(repository).filter(({ unknownOrigin }) => !unknownOrigin);
   const plan = planRepository(
     { ...local, coverage, parent, needsAllTags, unsent: new Set(unsent.map(({ digest }) => digest)) },
@@ -106,6 +109,9 @@ export async function surveyRepository(
     at,
     parentTargets: parent.targets,
     placeholders: [...parent.placeholders],
+    lost: [...parent.wanted].filter(
+      (tag) => parent.resolved.has(tag) && !parent.targets.has(tag) && !parent.placeholders.has(tag),
+    ),
     here: new Set(layer.values()),
   };
 }

@@ -163,17 +163,31 @@ async function uploadBlobs(
   { resend = false } = {},
 ): Promise<void> {
   const wanted = await Promise.all(
-    blobs.map(async ({ digest }) => ({
+    blobs.map(async ({ digest, size }) => ({
       repository,
       digest,
-      // That in a manifest of another parent may be wrong.
-      size: (await context.bus.call(locateBlob, { repository, digest })).size,
+      size: await sizeHere(context, repository, digest, size),
       ...(resend ? { resend } : { from: await findMountSources(context, repository, digest) }),
     })),
   );
   const results = await Promise.allSettled(wanted.map((one) => context.transferJobs.upload(one)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure) throw failure.reason;
+}
+
+/** The size of a blob that is here: a manifest of another parent may have a wrong one. */
+async function sizeHere(
+  { bus }: PassContext,
+  repository: Repository,
+  digest: Digest,
+  described: number,
+): Promise<number> {
+  const place = await bus.call(locateBlob, { repository, digest }).catch((error) => {
+    // The upload fails by itself, with the reason.
+    if (Fault.is(error, 'blob-unknown', 'name-unknown')) return undefined;
+    throw error;
+  });
+  return place?.size ?? described;
 }
 
 /** Other repositories of the layer that have the blob, and so may have it at the parent. */

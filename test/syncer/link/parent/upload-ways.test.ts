@@ -117,4 +117,8 @@ test('a minimum that is not a number is ignored', () => {
   assert.equal(ways.first.min, 0);
   ways.onMinLength(' 5242880 ');
   assert.equal(ways.first.min, 5 * MIB);
+  ways.onMinLength('x');
+  assert.equal(ways.first.min, 5 * MIB);
+  ways.onMinLength(undefined);
+  assert.equal(ways.first.min, 0, 'a parent that no longer asks for it');
 });
