@@ -74,6 +74,8 @@ export type Manifest = {
   foreign: Descriptor[];
   /** Manifests of an index. */
   manifests: Descriptor[];
+  /** Number of entries of an index that are no descriptors; absent if there are none. */
+  malformed?: number;
   subject?: Descriptor;
   /** As in the referrers list: the manifest's own, else the media type of its config. */
   artifactType?: string;

@@ -1,6 +1,7 @@
 import { check } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import {
+  Descriptor,
   isIndexType,
   isManifestType,
   jsonOf,
@@ -52,13 +53,16 @@ export function readManifest(bytes: Uint8Array, hint: string): Manifest {
   const json = jsonOf(bytes);
   if (!isObject(json)) throw new Fault('manifest-invalid', 'the manifest is not an object');
   const mediaType = mediaTypeOf(json, plainMediaType(hint));
+  const listed = json.manifests;
+  const entries = isIndexType(mediaType) && Array.isArray(listed) ? listed.filter(isDescriptor) : listed;
   let document: ManifestDocument;
   try {
-    document = check(ManifestDocument, tolerant(json));
+    document = check(ManifestDocument, tolerant({ ...json, manifests: entries }));
   } catch (cause) {
     throw new Fault('manifest-invalid', `manifest field ${(cause as Error).message}`, { cause });
   }
-  return referencesOf(document, mediaType);
+  const malformed = Array.isArray(listed) ? listed.length - (document.manifests ?? []).length : 0;
+  return { ...referencesOf(document, mediaType), ...(malformed > 0 && { malformed }) };
 }
 
 /** @throws Fault `manifest-invalid` if it is none of the supported types */
@@ -93,6 +97,15 @@ function tolerant(json: Record<string, unknown>): unknown {
     subject: json.subject === null ? undefined : readDescriptor(json.subject),
     annotations: texts(json.annotations),
   });
+}
+
+function isDescriptor(value: unknown): boolean {
+  try {
+    check(Descriptor, readDescriptor(value));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const list = (value: unknown): unknown =>

@@ -68,7 +68,7 @@ export function leftOutText({ images, of, referrers, children, tags = 0, first }
   const begin =
     complete === undefined
       ? `${plural(images, 'image')} ${images === 1 ? 'lacks' : 'lack'} content`
-      : `${complete} of ${plural(of as number, 'image')} are complete`;
+      : `${complete} of ${plural(of as number, 'image')} ${of === 1 ? 'is' : 'are'} complete`;
   const parts = [
     ...(referrers > 0 ? [plural(referrers, 'referrer')] : []),
     ...(children > 0 ? [`${plural(children, 'image')} of an index`] : []),

@@ -109,6 +109,16 @@ testRows([
     }),
   ),
   {
+    name: 'manifests and lists that another path of the host has',
+    content,
+    quirk: ({ path, url }, { registry }) => {
+      const [, rest] = /^\/v2\/app\/((?:manifests|tags|referrers)\/.*)$/.exec(path) ?? [];
+      if (rest) return { status: 307, headers: { location: `/mirror/v2/app/${rest}${url.search}` } };
+      return path.startsWith('/mirror/') ? registry.answerAt(path.slice('/mirror'.length)) : undefined;
+    },
+    has: ALL,
+  },
+  {
     name: 'HEAD with the digest of another manifest',
     content,
     quirk: (request, { regular, named }) => {

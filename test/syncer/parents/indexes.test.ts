@@ -198,6 +198,19 @@ testRows([
       assert.equal(await answer.text(), 'another layer');
     },
   },
+  ...[null, 'x', { mediaType: mediaTypes.ociManifest, digest: 'blake3:abc', size: 4 }, { size: 4 }].map(
+    (entry): Row => ({
+      name: `an entry that is ${JSON.stringify(entry)}`,
+      content: ({ content }) => {
+        const amd64 = content.image('app', undefined);
+        const { ociIndex: mediaType } = mediaTypes;
+        const document = { schemaVersion: 2, mediaType, manifests: [on('amd64', amd64), entry] };
+        return { amd64, index: content.manifest('app', 't', mediaType, document) };
+      },
+      has: ['amd64', 'index'],
+      reported: /app:t: 1 of the entries of the index are not valid descriptors/,
+    }),
+  ),
   {
     name: 'an entry without a media type is found by its digest',
     content: (registry) => {

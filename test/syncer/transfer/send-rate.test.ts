@@ -87,20 +87,20 @@ test('repeated failures do not raise the expected time above that of an unknown 
 test('where a parent takes large requests only, one probes the link, and its sample decides from then on', () => {
   let now = 0;
   const pace = new SendRate(() => now);
-  const whole = { min: 100 * MIB, max: 100 * MIB };
+  const single = { min: 100 * MIB, max: 100 * MIB };
   const hour = 60 * 60_000;
   // Small blobs measure the answers.
   pace.sent(5 * KIB, 200);
-  assert.equal(pace.piece(100 * MIB, 30_000, 0, whole), undefined, 'the window closes soon');
-  assert.equal(pace.piece(100 * MIB, hour, 0, whole), 100 * MIB);
-  assert.equal(pace.piece(100 * MIB, hour, 0, whole), 100 * MIB, 'asked again for the same request');
+  assert.equal(pace.piece(100 * MIB, 30_000, 0, single), undefined, 'the window closes soon');
+  assert.equal(pace.piece(100 * MIB, hour, 0, single), 100 * MIB);
+  assert.equal(pace.piece(100 * MIB, hour, 0, single), 100 * MIB, 'asked again for the same request');
   now += hour / 2;
-  assert.equal(pace.piece(100 * MIB, hour, 0, whole), undefined);
+  assert.equal(pace.piece(100 * MIB, hour, 0, single), undefined);
   now += hour / 2;
-  assert.equal(pace.piece(100 * MIB, hour, 0, whole), 100 * MIB);
+  assert.equal(pace.piece(100 * MIB, hour, 0, single), 100 * MIB);
   // The window cut it off: 20 MiB in an hour.
   pace.sent(20 * MIB, hour);
   now += hour / 2;
-  assert.equal(pace.piece(100 * MIB, hour, 0, whole), undefined);
-  assert.equal(pace.piece(100 * MIB, 10 * hour, 0, whole), 100 * MIB);
+  assert.equal(pace.piece(100 * MIB, hour, 0, single), undefined);
+  assert.equal(pace.piece(100 * MIB, 10 * hour, 0, single), 100 * MIB);
 });

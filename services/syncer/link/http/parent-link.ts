@@ -13,7 +13,7 @@ import { Exchange } from '../login/exchange.ts';
 import { TokenService } from '../login/token-service.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
-import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
+import { assertTlsKept, isWithin, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
 import { RequestSender } from './request-sender.ts';
 import { bodyOf, type RequestBody } from './sending.ts';
 
@@ -197,7 +197,8 @@ export class ParentLink implements AsyncDisposable {
       const next = redirects === 'return' ? undefined : target(answer);
       if (!next) return { answer, isParent };
       await answer.body.dump();
-      if (redirects === 'refuse') throw notFollowed(`${method} ${first.pathname}`, next);
+      if (redirects === 'refuse' && !isWithin(next, url, method))
+        throw notFollowed(`${method} ${first.pathname}`, next);
       previous = url;
       url = next.origin === this.base.origin ? urlAt(this.base, namedPath(this.base, next, url)) : next;
     }

@@ -172,7 +172,7 @@ class Tree {
    * @throws Fault if the parent provides none of them
    */
   async #children(
-    { manifests, blobs }: Manifest,
+    { manifests, blobs, malformed = 0 }: Manifest,
     depth: number,
     isReferrer: boolean,
     isDeleted: (digest: Digest) => boolean,
@@ -183,6 +183,13 @@ class Tree {
     const { wanted, leftOut } = choose(manifests, platforms);
     let first: unknown;
     let visited = blobs.length;
+    if (malformed > 0) {
+      first = new Fault(
+        'manifest-invalid',
+        `${malformed} of the entries of the index are not valid descriptors`,
+      );
+      this.problems.push(leftOutItem(isList ? 'referrer' : 'child', first as Fault));
+    }
     const leave = (child: Descriptor, fault: Fault) => {
       leftOut.push(isExcluded(fault) ? toLeftOut(child) : { ...toLeftOut(child), unavailable: true });
       // The parent was configured without it: what a Terrace excludes is no fault.

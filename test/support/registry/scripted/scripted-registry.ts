@@ -74,6 +74,21 @@ export class ScriptedRegistry implements AsyncDisposable {
     await this.#server?.[Symbol.asyncDispose]();
   }
 
+  /** The regular answer to a GET of another path. */
+  answerAt(path: string): Reply {
+    const url = new URL(path, this.url);
+    const repository = repositoryIn(url.pathname);
+    return this.#regular({
+      method: 'GET',
+      url,
+      path,
+      headers: {},
+      body: Buffer.alloc(0),
+      repository,
+      earlier: 0,
+    });
+  }
+
   async #answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     // A client that leaves in the middle of a body is not answered.
     const body = await incoming.toArray().then(Buffer.concat, () => undefined);
@@ -81,7 +96,7 @@ export class ScriptedRegistry implements AsyncDisposable {
     const { method = 'GET', headers } = incoming;
     const url = new URL(incoming.url ?? '/', this.url);
     const path = url.pathname;
-    const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(path)?.[1] ?? '';
+    const repository = repositoryIn(path);
     const earlier = this.requests.filter((one) => one.method === method && one.path === path).length;
     const request = { method, url, path, headers, body, repository, earlier };
     const { body: _body, ...recorded } = request;
@@ -180,6 +195,9 @@ export class ScriptedRegistry implements AsyncDisposable {
     };
   }
 }
+
+const repositoryIn = (path: string): string =>
+  /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(path)?.[1] ?? '';
 
 const notFound = (code: string): Reply => refused(404, code);
 
