@@ -7,7 +7,7 @@ import {
   type ScriptedRegistry,
   type ScriptedRequest,
 } from '../../support/registry/scripted/scripted-registry.ts';
-import { type About, type Named, type Row, testRows } from './parent-rig.ts';
+import { type About, type Named, type Row, serves, testRows } from './parent-rig.ts';
 
 /** What headers and fields say is a hint: the bytes and their digest decide. */
 
@@ -19,6 +19,8 @@ function content({ content }: ScriptedRegistry): Named {
   return { image, child, index, layer: image.layers[0] as Descriptor, config: image.config };
 }
 
+/** Content that a row takes from its parent, and gives back. */
+const spare = new Map<string, Buffer>();
 const ALL = ['image', 'child', 'index', 'layer', 'config'];
 const isManifest = ({ path }: ScriptedRequest) => path.includes('/manifests/');
 
@@ -220,11 +222,20 @@ testRows([
           })),
         }),
       });
-      stored.of('app').blobs.delete(image.layers[0]?.digest ?? '');
-      return { image, layer: image.layers[0] as Descriptor, config: image.config };
+      const [layer] = image.layers as [Descriptor];
+      spare.set(layer.digest, stored.of('app').blobs.get(layer.digest) as Buffer);
+      stored.of('app').blobs.delete(layer.digest);
+      return { image, layer, config: image.config };
     },
     has: ['image', 'config'],
     lacks: ['layer'],
+    check: async ({ layer, registry, named }) => {
+      const bytes = spare.get(named.layer?.digest ?? '');
+      assert.ok(bytes);
+      registry.content.of('app').blobs.set(named.layer?.digest ?? '', bytes);
+      await layer.pass({ full: true });
+      assert.ok(await serves(layer, named.layer), 'a full pass brings the layer that the parent has now');
+    },
   },
   {
     name: 'a tag in schema 1, beside an ordinary one',

@@ -1,19 +1,19 @@
 import { each } from '#proto/async/each.ts';
 import { type LeftOutManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, isIndexType, type Manifest } from '#proto/oci/manifest.ts';
+import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
 import { isOfParent, leftOutItem, partOf } from '../context/leave-out.ts';
-import { readLeftOutManifests } from '../context/lists.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 import { type ImageNode, toLeftOut } from './image-node.ts';
+import { lacksBlobs } from './lacks-blobs.ts';
 
 /** The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it. */
 export type MissingTree = { nodes: ImageNode[]; problems: LeftOutItem[] };
@@ -135,20 +135,11 @@ class Tree {
       if (local) {
         const { manifest } = local;
         const leftOut = await this.#children(manifest, depth, isReferrer, this.#wanted.isDeleted);
-        // Blobs of an index have no manifest of their own to be committed with.
-        if (isIndexType(local.mediaType) && (await this.#lacksBlobs(digest, manifest)))
+        if (await lacksBlobs(this.#context, repository, digest, manifest))
           this.order.push({ ...local, manifest: strip(manifest), leftOut, isReferrer });
       }
     }
     this.#subjects.push({ digest, depth });
-  }
-
-  async #lacksBlobs(index: Digest, { blobs }: Manifest): Promise<boolean> {
-    if (blobs.length === 0) return false;
-    const { bus, signal } = this.#context;
-    const entries = new Set(blobs.map(({ digest }) => digest));
-    const leftOut = await readLeftOutManifests(bus, this.#repository, signal);
-    return leftOut.some((one) => one.index === index && entries.has(one.digest));
   }
 
   async #fetch(digest: Digest): Promise<FetchedManifest> {
