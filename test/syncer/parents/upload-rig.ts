@@ -24,7 +24,7 @@ export const PIECE = 4 * MIB;
 export type UploadRow = {
   name: string;
   quirk: () => Quirk;
-  /** Bytes of the first layer; default 9 MiB, which is several pieces. */
+  /** Bytes of the first layer; default 5 MiB, which is several pieces. */
   size?: number;
   /** What the parent does to the second image; default the same. */
   later?: () => Quirk;
@@ -43,7 +43,7 @@ const MAX_PASSES = 3;
 
 export async function runUploadRow(layer: SyncerRig, row: UploadRow, nth: number): Promise<void> {
   const repository = `uploads-${nth}`;
-  const { size = 9 * MIB, extra = size + 3 * PIECE, extraLater = 0 } = row;
+  const { size = 5 * MIB, extra = size + 3 * PIECE, extraLater = 0 } = row;
   await using registry = await scriptedRegistry({ quirk: row.quirk() });
   await layer.reconfigureWith({
     parent: { url: registry.url },

@@ -5,8 +5,8 @@ import {
   refused,
   type ScriptedRegistry,
   type ScriptedRequest,
-} from '../../support/registry/scripted/scripted-registry.ts';
-import { type Named, type Row, testRows } from './parent-rig.ts';
+} from '../../../support/registry/scripted/scripted-registry.ts';
+import type { Named, Row } from '../parent-rig.ts';
 
 /** Referrers: none keeps an image back, and no single answer switches them off. */
 
@@ -61,7 +61,7 @@ const entry = (name: string, odd: unknown, reported: RegExp): Row => ({
   reported,
 });
 
-testRows([
+export const rows: Row[] = [
   { name: 'a correct parent', content: two, has: ALL },
   ...[404, 405, 400, 501].map((status) =>
     everywhere(`no referrers API: ${status}`, refused(status, 'UNSUPPORTED')),
@@ -170,4 +170,4 @@ testRows([
     passes: 3,
     has: ALL,
   },
-]);
+];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
-import { refused, type ScriptedRegistry } from '../../support/registry/scripted/scripted-registry.ts';
-import { type Named, type Row, testRows } from './parent-rig.ts';
+import { refused, type ScriptedRegistry } from '../../../support/registry/scripted/scripted-registry.ts';
+import type { Named, Row } from '../parent-rig.ts';
 
 /** Indexes: no entry keeps back the rest, and an entry may be a blob. */
 
@@ -39,7 +39,7 @@ const lost = (
 
 const manifestsOf = ({ content }: ScriptedRegistry) => content.of('app').manifests;
 
-testRows([
+export const rows: Row[] = [
   lost(
     'a platform whose manifest was deleted',
     (registry, { digest }) => manifestsOf(registry).delete(digest),
@@ -219,4 +219,4 @@ testRows([
     },
     has: ['ok', 'amd64', 'index', 'arm'],
   },
-]);
+];

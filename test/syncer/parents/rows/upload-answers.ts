@@ -1,16 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { type Quirk, type Reply, refused } from '../../support/registry/scripted/scripted-registry.ts';
-import { SyncerRig } from '../syncer-rig.ts';
-import {
-  onUpload,
-  PIECE,
-  refusing,
-  runUploadRow,
-  startOf,
-  type UploadRow,
-  withHeaders,
-} from './upload-rig.ts';
+import { type Quirk, type Reply, refused } from '../../../support/registry/scripted/scripted-registry.ts';
+import { onUpload, PIECE, refusing, startOf, type UploadRow, withHeaders } from '../upload-rig.ts';
 
 /** Nothing is sent in vain. */
 const FREE = { extra: PIECE / 4 };
@@ -38,7 +28,7 @@ const once = (reply: Reply): Quirk => {
   };
 };
 
-const rows: UploadRow[] = [
+export const rows: UploadRow[] = [
   ...[200, 201, 204].map(
     (status): UploadRow => ({
       name: `${status} to a piece`,
@@ -179,11 +169,3 @@ const rows: UploadRow[] = [
         method === 'HEAD' && path.includes('sha256:') ? { status: 405 } : undefined,
   },
 ];
-
-let layer: SyncerRig;
-before(async () => {
-  layer = await SyncerRig.start('http://127.0.0.1:1', {}, ['one']);
-});
-after(() => layer[Symbol.asyncDispose]());
-for (const [nth, row] of rows.entries())
-  test(`answer to an upload: ${row.name}`, () => runUploadRow(layer, row, nth));

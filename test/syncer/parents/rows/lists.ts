@@ -4,8 +4,8 @@ import {
   refused,
   type ScriptedRegistry,
   type ScriptedRequest,
-} from '../../support/registry/scripted/scripted-registry.ts';
-import { type Checked, testRows } from './parent-rig.ts';
+} from '../../../support/registry/scripted/scripted-registry.ts';
+import type { Checked, Row } from '../parent-rig.ts';
 
 const tagsOf = (count: number) => Array.from({ length: count }, (_, at) => `t${String(at).padStart(4, '0')}`);
 
@@ -34,7 +34,7 @@ function cut(reply: Reply): Reply {
   return { status: 200, body: JSON.stringify({ name: 'app', tags: tags.slice(0, 100) }) };
 }
 
-testRows([
+export const rows: Row[] = [
   {
     name: 'a list refuses pages of more than 100 tags',
     content: tagged(3),
@@ -77,4 +77,4 @@ testRows([
       assert.match(link.detail ?? '', /the parent limits requests until \d{4}-\d\d-\d\dT/);
     },
   },
-]);
+];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
-import { refused, type ScriptedRegistry } from '../../support/registry/scripted/scripted-registry.ts';
-import { type Checked, type Named, type Row, testRows } from './parent-rig.ts';
+import { refused, type ScriptedRegistry } from '../../../support/registry/scripted/scripted-registry.ts';
+import type { Checked, Named, Row } from '../parent-rig.ts';
 
 /** What is left out is said as long as it is, and no longer. */
 
@@ -57,7 +57,7 @@ const refusedOnce = (name: string, more: Partial<Row>): Row => ({
   },
 });
 
-testRows([
+export const rows: Row[] = [
   {
     name: 'a tag that moves between complete and incomplete indexes',
     content: indexes,
@@ -138,4 +138,4 @@ testRows([
       has: ['image', 'layer'],
     }),
   ),
-]);
+];

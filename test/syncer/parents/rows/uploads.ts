@@ -1,16 +1,5 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { refused } from '../../support/registry/scripted/scripted-registry.ts';
-import { SyncerRig } from '../syncer-rig.ts';
-import {
-  onUpload,
-  PIECE,
-  refusing,
-  runUploadRow,
-  startOf,
-  type UploadRow,
-  withHeaders,
-} from './upload-rig.ts';
+import { refused } from '../../../support/registry/scripted/scripted-registry.ts';
+import { onUpload, PIECE, refusing, startOf, type UploadRow, withHeaders } from '../upload-rig.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -29,7 +18,7 @@ const limit = (bytes: number) =>
     ),
   );
 
-const rows: UploadRow[] = [
+export const rows: UploadRow[] = [
   { name: 'a correct parent', quirk: () => () => undefined, extra: PIECE / 4 },
   {
     name: 'Range stays at the first piece, and sessions have no status',
@@ -254,14 +243,3 @@ const rows: UploadRow[] = [
     refusal: /UNKNOWN.*no other way of sending is left/,
   },
 ];
-
-let layer: SyncerRig;
-before(async () => {
-  layer = await SyncerRig.start('http://127.0.0.1:1', {}, ['one']);
-});
-after(() => layer[Symbol.asyncDispose]());
-for (const [nth, row] of rows.entries()) test(`upload: ${row.name}`, () => runUploadRow(layer, row, nth));
-
-test('the table of uploads has no row twice', () => {
-  assert.equal(new Set(rows.map(({ name }) => name)).size, rows.length);
-});

@@ -4,8 +4,8 @@ import {
   refused,
   type ScriptedRegistry,
   type ScriptedRequest,
-} from '../../support/registry/scripted/scripted-registry.ts';
-import { type Named, type Row, testRows } from './parent-rig.ts';
+} from '../../../support/registry/scripted/scripted-registry.ts';
+import type { Named, Row } from '../parent-rig.ts';
 
 /** Repositories that the parent refuses, or does not list: they are named with the remedy, and delay no other. */
 
@@ -52,7 +52,7 @@ const catalog = (name: string, answer: Answered, check: Row['check']): Row => ({
 
 const remedy = /; let the login of this layer read the repository there .*, or remove it from repositories$/;
 
-testRows([
+export const rows: Row[] = [
   ...[401, 403].map((status) =>
     other(`a repository is refused: ${status}`, refused(status, 'DENIED'), remedy),
   ),
@@ -76,4 +76,4 @@ testRows([
   catalog('an empty catalog', { status: 200, body: '{"repositories":[]}' }, ({ link }) => {
     assert.deepEqual(link.unmatched, ['line/*']);
   }),
-]);
+];

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { type Reply, refused } from '../../support/registry/scripted/scripted-registry.ts';
-import { type Row, testRows } from './parent-rig.ts';
+import { type Reply, refused } from '../../../support/registry/scripted/scripted-registry.ts';
+import type { Row } from '../parent-rig.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'terrace-logins-'));
 const passwordFile = join(folder, 'password');
@@ -20,7 +20,7 @@ const challenge = (...values: string[]): Reply => ({
   headers: { 'www-authenticate': values },
 });
 
-testRows([
+export const rows: Row[] = [
   ...[401, 403, 404].map(
     (status): Row => ({
       name: `a parent with anonymous access answers ${status} for a private repository`,
@@ -67,4 +67,4 @@ testRows([
       assert.equal(pass.ok, false);
     },
   },
-]);
+];

@@ -6,8 +6,8 @@ import {
   refused,
   type ScriptedRegistry,
   type ScriptedRequest,
-} from '../../support/registry/scripted/scripted-registry.ts';
-import { type About, type Named, type Row, serves, testRows } from './parent-rig.ts';
+} from '../../../support/registry/scripted/scripted-registry.ts';
+import { type About, type Named, type Row, serves } from '../parent-rig.ts';
 
 /** What headers and fields say is a hint: the bytes and their digest decide. */
 
@@ -77,7 +77,7 @@ function asFiles(
   };
 }
 
-testRows([
+export const rows: Row[] = [
   ...['application/json', 'application/octet-stream', 'text/html', 'text/plain', 'binary'].map((type) =>
     withHeader(`manifests as ${type}`, 'content-type', type),
   ),
@@ -262,4 +262,4 @@ testRows([
       assert.match(link.detail ?? '', /app:large: .* larger than 4194304 bytes/);
     },
   },
-]);
+];

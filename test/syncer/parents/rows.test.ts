@@ -1,0 +1,28 @@
+import { type Row, testRows } from './parent-rig.ts';
+import { rows as headers } from './rows/headers.ts';
+import { rows as indexes } from './rows/indexes.ts';
+import { rows as lists } from './rows/lists.ts';
+import { rows as logins } from './rows/logins.ts';
+import { rows as oddAnswers } from './rows/odd-answers.ts';
+import { rows as referrers } from './rows/referrers.ts';
+import { rows as repositories } from './rows/repositories.ts';
+import { rows as severalPasses } from './rows/several-passes.ts';
+
+/** What real registries answer to a layer that reads them: the rows of all tables, below one layer. */
+
+const tables: Record<string, Row[]> = {
+  headers: headers,
+  indexes: indexes,
+  lists: lists,
+  logins: logins,
+  'odd-answers': oddAnswers,
+  referrers: referrers,
+  repositories: repositories,
+  'several-passes': severalPasses,
+};
+
+testRows(
+  Object.entries(tables).flatMap(([table, rows]) =>
+    rows.map((row) => ({ ...row, name: `${table}: ${row.name}` })),
+  ),
+);
