@@ -7,6 +7,7 @@ import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { type ReadManifest, readContent } from '../answers/manifest-answer.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
+import { BoundedMap } from '../http/bounded-map.ts';
 import { parentNames } from '../http/name-list.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
@@ -104,7 +105,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
   #answersHead = false;
   /** Repositories whose digests in headers were wrong: there, the content is hashed. */
-  readonly #wrongDigests = new Set<string>();
+  readonly #wrongDigests = new BoundedMap<true>(MAX_WRONG_DIGESTS);
 
   constructor(link: ParentLink) {
     this.#link = link;
@@ -166,7 +167,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
   }
 
   async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
-    if (!this.#wrongDigests.has(repository)) {
+    if (!this.#wrongDigests.get(repository)) {
       const head = await this.#head(repository, tag, signal);
       if (head !== 'unknown') return head;
     }
@@ -215,7 +216,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
   ): Promise<FetchedManifest> {
     const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal));
     if (fetched.digest === digest) return fetched;
-    this.#wrongDigests.add(repository);
+    this.#wrongDigests.set(repository, true);
     const why = `the parent announced ${digest} for ${repository}:${tag}, and sent ${fetched.digest}`;
     throw new Fault('conflict', `${why}: the next pass reads the tag again`);
   }
@@ -290,6 +291,9 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#blobs.part({ repository, digest, size, extent }, signal);
   }
 }
+
+/** Max repositories with wrong digests that are remembered. */
+const MAX_WRONG_DIGESTS = 1_000;
 
 /** Statuses of answers with content: a proxy may mark it as changed, and the digest decides whether it is. */
 const CONTENT = [200, 203, 206];

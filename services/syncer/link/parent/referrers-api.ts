@@ -86,7 +86,8 @@ export class ReferrersApi {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof Fault)) throw error;
-      const faults = known.faults + 1;
+      // A refusal is about this list. A parent that does not answer costs the retries of each.
+      const faults = known.faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
       if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
         this.#remember(repository, { hadApi: true, faults });
         // Earlier drafts of the API answer an unknown subject with 404.

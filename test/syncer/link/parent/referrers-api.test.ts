@@ -54,18 +54,38 @@ test('a repository without the API is asked twice, then not again for a while; o
   );
 });
 
-test('lists that fail one after the other are not asked for until the recheck', async () => {
+test('lists that fail without an answer one after the other are not asked for until the recheck', async () => {
   await using rig = await prepared();
   const { registry, api, clock, images, lists } = rig;
   const subject = images[0]?.image.digest as string;
-  registry.quirk = ({ path }) => (path.endsWith(subject) ? refused(403, 'DENIED') : undefined);
+  // So long a wait is not retried within a request.
+  const failed = { status: 503, headers: { 'retry-after': '3600' } };
+  registry.quirk = ({ path }) => (path.endsWith(subject) ? failed : undefined);
   for (let times = 0; times < 10; times += 1) {
-    await assert.rejects(api.list('a', subject, signal), { code: 'parent-refused' });
+    await assert.rejects(api.list('a', subject, signal), { code: 'parent-unreachable' });
   }
   assert.ok(lists() < 8, `${lists()} requests`);
   clock.now += 60 * 60_000;
   registry.quirk = undefined;
   assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
+});
+
+test('however many lists are refused, the others are read', async () => {
+  await using rig = await prepared();
+  const { registry, api, images } = rig;
+  const other = registry.content.image('a', 'v2');
+  const note = registry.content.image('a', undefined, { subject: other });
+  const subject = images[0]?.image.digest as string;
+  registry.quirk = ({ path }) => (path.endsWith(subject) ? refused(400, 'MANIFEST_INVALID') : undefined);
+  for (let times = 0; times < 10; times += 1) {
+    await assert.rejects(api.list('a', subject, signal), { code: 'parent-refused' });
+  }
+  assert.equal(api.hiddenBy('a'), undefined);
+  const list = await api.list('a', other.digest, signal);
+  assert.deepEqual(
+    list?.manifests.map(({ digest }) => digest),
+    [note.digest],
+  );
 });
 
 test('an API that has answered once is not missing, but hidden', async () => {

@@ -1,4 +1,4 @@
-import { refused } from '../../../support/registry/scripted/scripted-registry.ts';
+import { type Quirk, refused } from '../../../support/registry/scripted/scripted-registry.ts';
 import { onUpload, PIECE, refusing, startOf, type UploadRow, withHeaders } from '../upload-rig.ts';
 
 const KIB = 1024;
@@ -18,6 +18,12 @@ const limit = (bytes: number) =>
     ),
   );
 
+/** Range stays at the first piece, although more was sent. */
+const staleRange: Quirk = (request, regular) => {
+  const reply = regular();
+  return reply.status === 202 && startOf(request) > 0 ? withHeaders(reply, { range: '0-65535' }) : reply;
+};
+
 export const rows: UploadRow[] = [
   { name: 'a correct parent', quirk: () => () => undefined, extra: PIECE / 4 },
   {
@@ -25,12 +31,7 @@ export const rows: UploadRow[] = [
     extra: PIECE / 4,
     quirk: () =>
       onUpload({
-        PATCH: (request, regular) => {
-          const reply = regular();
-          return reply.status === 202 && startOf(request) > 0
-            ? withHeaders(reply, { range: '0-65535' })
-            : reply;
-        },
+        PATCH: staleRange,
         GET: refusing(405, 'UNSUPPORTED'),
       }),
   },
@@ -47,12 +48,7 @@ export const rows: UploadRow[] = [
     name: 'Range is behind, the status of the session too',
     quirk: () =>
       onUpload({
-        PATCH: (request, regular) => {
-          const reply = regular();
-          return reply.status === 202 && startOf(request) > 0
-            ? withHeaders(reply, { range: '0-65535' })
-            : reply;
-        },
+        PATCH: staleRange,
         GET: (_, regular) => withHeaders(regular(), { range: '0-65535' }),
       }),
   },
