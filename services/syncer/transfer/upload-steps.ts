@@ -29,6 +29,8 @@ export type UploadStepDeps = {
   log: Log;
   /** Ends the transfer cleanly: the session is retained, at the parent and in storage. */
   signal: AbortSignal;
+  /** How long an active request may take to finish once `signal` aborts at the shutdown of this process, in ms. */
+  graceMs: number;
   started: (present: number) => void;
   progress: (done: number) => void;
 };
@@ -177,13 +179,13 @@ class UploadSteps {
     lock: UploadLease,
     task: (upload: Upload) => Promise<T>,
   ): Promise<T> {
-    const { slots, pace, signal, progress } = this.#deps;
+    const { slots, pace, signal, graceMs, progress } = this.#deps;
     const pushClient = await this.#deps.pushClient();
     let location: string | undefined;
     try {
       await using file = await this.#open(wanted);
       const ending = AbortSignal.any([signal, lock.signal]);
-      using grace = new ShutdownGrace(ending);
+      using grace = new ShutdownGrace(ending, graceMs);
       const upload = new Upload(wanted, {
         uploads: pushClient.uploads,
         sent: this.#sentOf(pushClient, wanted),
