@@ -1,3 +1,4 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
@@ -7,7 +8,6 @@ import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { type ReadManifest, readContent } from '../answers/manifest-answer.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import { BoundedMap } from '../http/bounded-map.ts';
 import { parentNames } from '../http/name-list.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';

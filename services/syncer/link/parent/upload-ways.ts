@@ -1,6 +1,6 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import { BoundedMap } from '../http/bounded-map.ts';
 import type { UploadSession } from './session.ts';
 import {
   afterTaken,
