@@ -1,10 +1,12 @@
 import { Fault } from '#proto/contract/fault.ts';
+import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { readErrorBody } from '../answers/bodies.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobAddresses } from './blob-addresses.ts';
+import { blobPath } from './repository-paths.ts';
 
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];
@@ -12,10 +14,12 @@ const EXPIRED = [400, 401, 403, 404, 410];
 /** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
 export class BlobReader {
   readonly #link: ParentLink;
+  readonly #names: RepositoryNames;
   readonly #addresses = new BlobAddresses();
 
-  constructor(link: ParentLink) {
+  constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
+    this.#names = names;
   }
 
   /**
@@ -26,9 +30,10 @@ export class BlobReader {
    */
   async part(part: Asked, signal: AbortSignal): Promise<BlobAnswer> {
     const { repository, digest, extent } = part;
+    const name = this.#names.above(repository);
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const ask: RequestOptions = {
-      scope: pullScope(repository),
+      scope: pullScope(name),
       headers: extent.end > extent.start ? { range } : {},
       signal,
       bandwidthTaken: true,
@@ -38,7 +43,7 @@ export class BlobReader {
     const found = known && (await this.#at(known, ask, part));
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
-      const answer = await this.#link.request(`/v2/${repository}/blobs/${digest}`, ask);
+      const answer = await this.#link.request(blobPath(name, digest), ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
         const bytes = await blobAnswer(answer, part);

@@ -1,7 +1,8 @@
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
-import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { type Digest, isDigest, isTag } from '#proto/oci/names.ts';
+import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import type { BlobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
@@ -10,10 +11,11 @@ import { type ReadManifest, readContent } from '../answers/manifest-answer.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import { parentNames } from '../http/name-list.ts';
 import type { ParentLink } from '../http/parent-link.ts';
-import { pullScope } from '../login/token-scopes.ts';
+import { pullScope, tagsScope } from '../login/token-scopes.ts';
 import { BlobReader } from './blob-reader.ts';
 import { projectRepositories } from './project-repositories.ts';
 import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
+import { blobPath, manifestPath, tagsPath } from './repository-paths.ts';
 
 /**
  * Clients of the parent registry, all over one `ParentLink`. `client-cache.ts` creates them from the configuration
@@ -25,7 +27,8 @@ import { type ReferrerList, ReferrersApi } from './referrers-api.ts';
  * Container Registry has, `project-repositories.ts` the lists of registries with projects. The other clients speak APIs
  * of a Terrace (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows the parent's changes,
  * `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the status of this layer.
- * `renamed-clients.ts` translates names where repositories have other names in this layer.
+ * All of them take and return the names that repositories have in this layer, and translate them where they build a
+ * request or read a list (`RepositoryNames`).
  */
 
 export type { BlobAnswer };
@@ -100,6 +103,7 @@ export interface ParentReader
  */
 export class ParentRegistry implements ParentReader, BlobSource {
   readonly #link: ParentLink;
+  readonly #names: RepositoryNames;
   readonly #blobs: BlobReader;
   readonly #referrers: ReferrersApi;
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
@@ -107,10 +111,11 @@ export class ParentRegistry implements ParentReader, BlobSource {
   /** Repositories whose digests in headers were wrong: there, the content is hashed. */
   readonly #wrongDigests = new BoundedMap<true>(MAX_WRONG_DIGESTS);
 
-  constructor(link: ParentLink) {
+  constructor(link: ParentLink, names = SAME_NAMES) {
     this.#link = link;
-    this.#referrers = new ReferrersApi(link);
-    this.#blobs = new BlobReader(link);
+    this.#names = names;
+    this.#referrers = new ReferrersApi(link, names);
+    this.#blobs = new BlobReader(link, names);
   }
 
   /** Number of answers of the parent so far. */
@@ -137,22 +142,28 @@ export class ParentRegistry implements ParentReader, BlobSource {
   /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
   async *repositories(signal: AbortSignal): AsyncGenerator<string> {
     const list = { path: '/v2/_catalog?n=1000', field: 'repositories', scope: 'registry:catalog:*' } as const;
-    for await (const name of parentNames(this.#link, list, signal)) if (isRepository(name)) yield name;
+    for await (const name of parentNames(this.#link, list, signal)) {
+      const here = this.#names.here(name);
+      if (here !== undefined) yield here;
+    }
   }
 
-  /** See `projectRepositories` in `project-repositories.ts`. */
+  /**
+   * See `projectRepositories` in `project-repositories.ts`.
+   * @param project by its name at the parent
+   */
   async projectRepositories(project: string, signal: AbortSignal): Promise<string[] | undefined> {
-    return projectRepositories(this.#link, project, signal);
+    const names = await projectRepositories(this.#link, project, signal);
+    return names?.map((name) => this.#names.here(name)).filter((name) => name !== undefined);
   }
 
   /** @returns undefined if the parent has no such repository */
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
-      const path = `/v2/${repository}/tags/list?n=1000`;
-      // At an Azure registry, a list of tags is metadata.
-      const scope = this.#link.azure ? `repository:${repository}:pull,metadata_read` : pullScope(repository);
-      const list = { path, field: 'tags', scope } as const;
+      const name = this.#names.above(repository);
+      const scope = tagsScope(name, this.#link.azure);
+      const list = { path: tagsPath(name), field: 'tags', scope } as const;
       for await (const tag of parentNames(this.#link, list, signal)) if (isTag(tag)) tags.push(tag);
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
@@ -182,8 +193,9 @@ export class ParentRegistry implements ParentReader, BlobSource {
 
   /** @returns `unknown` if only the content can tell */
   async #head(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined | 'unknown'> {
-    const path = `/v2/${repository}/manifests/${tag}`;
-    const ask = { scope: pullScope(repository), headers: { accept: ACCEPT }, signal };
+    const name = this.#names.above(repository);
+    const path = manifestPath(name, tag);
+    const ask = { scope: pullScope(name), headers: { accept: ACCEPT }, signal };
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
     const body = await readErrorBody(answer);
     const { statusCode } = answer;
@@ -217,26 +229,27 @@ export class ParentRegistry implements ParentReader, BlobSource {
     const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal));
     if (fetched.digest === digest) return fetched;
     this.#wrongDigests.set(repository, true);
-    const why = `the parent announced ${digest} for ${repository}:${tag}, and sent ${fetched.digest}`;
+    const why = `the parent announced ${digest} for ${this.#names.above(repository)}:${tag}, and sent ${fetched.digest}`;
     throw new Fault('conflict', `${why}: the next pass reads the tag again`);
   }
 
   async #fetch(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
-    const path = `/v2/${repository}/manifests/${reference}`;
+    const name = this.#names.above(repository);
+    const path = manifestPath(name, reference);
     const answer = await this.#link.request(path, {
-      scope: pullScope(repository),
+      scope: pullScope(name),
       headers: { accept: ACCEPT },
       signal,
     });
     if (answer.statusCode === 404) {
       const leftOut = leftOutIn(await readErrorBody(answer));
-      const why = `the parent has no manifest ${reference} in ${repository}`;
+      const why = `the parent has no manifest ${reference} in ${name}`;
       throw new Fault('manifest-unknown', why, leftOut ? { detail: leftOut } : {});
     }
     if (!CONTENT.includes(answer.statusCode))
       throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
-    const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
-    return readContent(bytes, answer.headers, { repository, reference });
+    const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${name}`);
+    return readContent(bytes, answer.headers, { repository: name, reference });
   }
 
   /** False while the parent is known to lack the referrers API in this repository. */
@@ -264,9 +277,10 @@ export class ParentRegistry implements ParentReader, BlobSource {
    * @returns undefined if the parent does not say
    */
   async blobSize(repository: string, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
-    const path = `/v2/${repository}/blobs/${digest}`;
+    const name = this.#names.above(repository);
+    const path = blobPath(name, digest);
     // A signed URL of another host may accept GET only: one byte of content says the size as well.
-    const ask = { scope: pullScope(repository), signal, redirects: 'follow' as const };
+    const ask = { scope: pullScope(name), signal, redirects: 'follow' as const };
     const answer = await this.#link.request(path, { ...ask, headers: { range: 'bytes=0-0' } });
     const { statusCode, headers } = answer;
     answer.body.destroy();

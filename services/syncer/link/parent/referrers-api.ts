@@ -4,10 +4,12 @@ import { Fault } from '#proto/contract/fault.ts';
 import { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readDescriptor } from '#proto/oci/read-manifest.ts';
+import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
+import { referrersPath } from './repository-paths.ts';
 
 /** Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. */
 export type ReferrerList = { manifests: Descriptor[]; malformed: number };
@@ -46,10 +48,12 @@ type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: n
 export class ReferrersApi {
   readonly #link: ParentLink;
   readonly #now: () => number;
+  readonly #names: RepositoryNames;
   readonly #repositories = new BoundedMap<Known>(MAX_REPOSITORIES);
 
-  constructor(link: ParentLink, now = () => performance.now()) {
+  constructor(link: ParentLink, names = SAME_NAMES, now = () => performance.now()) {
     this.#link = link;
+    this.#names = names;
     this.#now = now;
   }
 
@@ -120,9 +124,10 @@ export class ReferrersApi {
     const either = AbortSignal.any([signal, AbortSignal.timeout(MAX_LIST_MS)]);
     const manifests: Descriptor[] = [];
     let malformed = 0;
-    const path = `/v2/${repository}/referrers/${digest}`;
+    const name = this.#names.above(repository);
+    const path = referrersPath(name, digest);
     try {
-      for await (const page of parentPages(this.#link, path, pullScope(repository), either)) {
+      for await (const page of parentPages(this.#link, path, pullScope(name), either)) {
         const listed = (page as { manifests?: unknown } | null)?.manifests;
         // Go programs write null for an empty list.
         if (listed !== null && !Array.isArray(listed)) {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Backoff, backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { type ParentRepository, type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { urlAt } from '../answers/parent-path.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
@@ -9,6 +10,7 @@ import type { RequestOptions } from '../http/parent-link.ts';
 import { bodyOf, type RequestBody } from '../http/sending.ts';
 import { pullScope, pushScope } from '../login/token-scopes.ts';
 import { refusedAnswer } from './parent-registry.ts';
+import { uploadsPath } from './repository-paths.ts';
 import { locationOf, rangeIn, type UploadSession } from './session.ts';
 import type { UploadWays } from './upload-ways.ts';
 
@@ -28,6 +30,8 @@ export type UploadClientDeps = {
   ask: (path: string, options: RequestOptions) => Promise<Answer>;
   hasBlob: (repository: Repository, digest: Digest, signal: AbortSignal) => Promise<boolean>;
   ways: UploadWays;
+  /** Names of repositories at the parent. */
+  names?: RepositoryNames;
   /** Waits between checks for a blob that was taken. */
   checks?: Backoff;
 };
@@ -38,10 +42,12 @@ export type Finished = 'confirmed' | 'taken' | 'accepted';
 /** Upload sessions at the parent (distribution-spec, "Pushing blobs"). */
 export class UploadClient {
   readonly ways: UploadWays;
-  readonly deps: UploadClientDeps;
+  readonly #deps: UploadClientDeps;
+  readonly #names: RepositoryNames;
 
   constructor(deps: UploadClientDeps) {
-    this.deps = deps;
+    this.#deps = deps;
+    this.#names = deps.names ?? SAME_NAMES;
     this.ways = deps.ways;
   }
 
@@ -57,10 +63,12 @@ export class UploadClient {
     signal: AbortSignal,
   ): Promise<'mounted' | UploadSession | undefined> {
     if (this.ways.refusesMounts) return undefined;
-    const path = `/v2/${repository}/blobs/uploads/?${new URLSearchParams({ mount: digest, from })}`;
+    const name = this.#names.above(repository);
+    const source = this.#names.above(from);
+    const path = `${uploadsPath(name)}?${new URLSearchParams({ mount: digest, from: source })}`;
     try {
-      const answer = await this.#post(path, `${pushScope(repository)} ${pullScope(from)}`, signal);
-      if (answer.statusCode === 202) return this.#sessionOf(answer, repository);
+      const answer = await this.#post(path, `${pushScope(name)} ${pullScope(source)}`, signal);
+      if (answer.statusCode === 202) return this.#sessionOf(answer, name);
       return (await this.#isThere(repository, digest, signal)) ? 'mounted' : undefined;
     } catch (error) {
       if (isStatus(error, 429, 503)) throw error;
@@ -72,19 +80,20 @@ export class UploadClient {
   }
 
   async begin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<UploadSession> {
-    const path = `/v2/${repository}/blobs/uploads/`;
+    const name = this.#names.above(repository);
+    const path = uploadsPath(name);
     // distribution-spec 1.1.1, "Pushing a blob in chunks": only for another algorithm than the canonical one.
     if (digest.startsWith('sha512:') && !this.ways.refusesAlgorithm) {
-      const answer = await this.#post(`${path}?digest-algorithm=sha512`, pushScope(repository), signal).catch(
+      const answer = await this.#post(`${path}?digest-algorithm=sha512`, pushScope(name), signal).catch(
         (error) => {
           if (isStatus(error, 400, 404, 405, 415, 422, 501)) return undefined;
           throw error;
         },
       );
-      if (answer) return this.#sessionOf(answer, repository);
+      if (answer) return this.#sessionOf(answer, name);
       this.ways.onAlgorithmRefused();
     }
-    return this.#sessionOf(await this.#post(path, pushScope(repository), signal), repository);
+    return this.#sessionOf(await this.#post(path, pushScope(name), signal), name);
   }
 
   async #post(path: string, scope: string, signal: AbortSignal): Promise<Answer> {
@@ -96,10 +105,10 @@ export class UploadClient {
     });
   }
 
-  #sessionOf(answer: Answer, repository: Repository): UploadSession {
+  #sessionOf(answer: Answer, repository: ParentRepository): UploadSession {
     const id = firstValue(answer.headers['docker-upload-uuid']);
-    const byId = id && `/v2/${repository}/blobs/uploads/${encodeURIComponent(id)}`;
-    return { location: locationOf(answer, this.deps.base, byId), offset: 0 };
+    const byId = id && `${uploadsPath(repository)}${encodeURIComponent(id)}`;
+    return { location: locationOf(answer, this.#deps.base, byId), offset: 0 };
   }
 
   /**
@@ -115,12 +124,12 @@ export class UploadClient {
     if (ways.hasStatus === false) return undefined;
     try {
       return await withRetries(signal, async () => {
-        const answer = await this.#ask(location, { scope: pushScope(repository), signal });
+        const answer = await this.#ask(location, { scope: this.#pushScope(repository), signal });
         const body = await readErrorBody(answer);
         const { statusCode, own } = answer;
         if (isSuccess(answer)) {
           ways.hasStatus = true;
-          return { location: locationOf(answer, this.deps.base, location), offset: rangeIn(answer) ?? 0 };
+          return { location: locationOf(answer, this.#deps.base, location), offset: rangeIn(answer) ?? 0 };
         }
         if (UNSUPPORTED.includes(statusCode)) ways.hasStatus ??= false;
         if (NO_SESSION.includes(statusCode) || (!own && isOfSession(statusCode))) return undefined;
@@ -135,7 +144,11 @@ export class UploadClient {
 
   /** Ends a session that is not needed. */
   async cancel(repository: Repository, location: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask(location, { scope: pushScope(repository), method: 'DELETE', signal });
+    const answer = await this.#ask(location, {
+      scope: this.#pushScope(repository),
+      method: 'DELETE',
+      signal,
+    });
     await answer.body.dump();
   }
 
@@ -154,7 +167,7 @@ export class UploadClient {
   ): Promise<UploadSession> {
     const { location, offset, taken = 0 } = session;
     const answer = await this.#ask(location, {
-      scope: pushScope(repository),
+      scope: this.#pushScope(repository),
       method: 'PATCH',
       headers: contentHeaders(isComplete ? 0 : body.size, offset),
       body,
@@ -183,7 +196,7 @@ export class UploadClient {
     signal: AbortSignal,
   ): Promise<UploadSession> {
     const taken = offset + size;
-    const location = locationOf(answer, this.deps.base, before);
+    const location = locationOf(answer, this.#deps.base, before);
     const reported = rangeIn(answer);
     if (reported === undefined || reported >= taken || this.ways.hasStaleRange)
       return { location, offset: taken };
@@ -204,11 +217,11 @@ export class UploadClient {
     body: RequestBody,
     signal: AbortSignal,
   ): Promise<Finished> {
-    const url = urlAt(this.deps.base, location);
+    const url = urlAt(this.#deps.base, location);
     url.searchParams.set('digest', digest);
     // At offset 0, these are all bytes of the blob.
     const headers = contentHeaders(offset === 0 ? 0 : body.size, offset);
-    const ask: RequestOptions = { scope: pushScope(repository), method: 'PUT', headers, body, signal };
+    const ask: RequestOptions = { scope: this.#pushScope(repository), method: 'PUT', headers, body, signal };
     const answer = await this.#ask(url.href, ask);
     const errorBody = await readErrorBody(answer);
     if (!isSuccess(answer)) throw sessionFault(answer, errorBody, `PUT ${short(location)}`);
@@ -231,7 +244,7 @@ export class UploadClient {
     const max = finished === 'accepted' ? MAX_CHECKS_ACCEPTED : MAX_CHECKS;
     for (let checks = 1; checks <= max; checks += 1) {
       if (await this.#isThere(repository, digest, signal)) return;
-      if (checks < max) await sleep(backoffMs(checks, this.deps.checks ?? CONFIRM), undefined, { signal });
+      if (checks < max) await sleep(backoffMs(checks, this.#deps.checks ?? CONFIRM), undefined, { signal });
     }
     throw new Fault('parent-refused', `the parent answered that it took ${digest}, and does not have it`, {
       detail: { status: 404, unconfirmed: true },
@@ -240,14 +253,18 @@ export class UploadClient {
 
   /** Whether the parent has what it reported as taken. If it does not let this layer ask, it is believed. */
   #isThere(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return this.deps.hasBlob(repository, digest, signal).catch((error) => {
+    return this.#deps.hasBlob(repository, digest, signal).catch((error) => {
       if (Fault.is(error, 'parent-refused')) return true;
       throw error;
     });
   }
 
+  #pushScope(repository: Repository): string {
+    return pushScope(this.#names.above(repository));
+  }
+
   async #ask(path: string, options: RequestOptions): Promise<Answer> {
-    const answer = await this.deps.ask(path, options);
+    const answer = await this.#deps.ask(path, options);
     const min = firstValue(answer.headers['oci-chunk-min-length']);
     // Only the answer that begins a session has to repeat it.
     if (min !== undefined || (options.method === 'POST' && isSuccess(answer))) this.ways.onMinLength(min);
