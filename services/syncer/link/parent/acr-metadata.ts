@@ -5,8 +5,8 @@ import type { Mark } from '#proto/sync/marks.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
+import { acrPath } from '../http/repository-paths.ts';
 import { metadataScope } from '../login/token-scopes.ts';
-import { acrPath } from './repository-paths.ts';
 
 /** Max repositories in the scope of one token: registries with permissions by repository accept no wildcard. */
 const MAX_BATCH = 20;

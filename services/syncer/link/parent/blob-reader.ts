@@ -1,12 +1,13 @@
 import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { readErrorBody } from '../answers/bodies.ts';
+import { firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
+import { blobPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobAddresses } from './blob-addresses.ts';
-import { blobPath } from './repository-paths.ts';
 
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];
@@ -20,6 +21,25 @@ export class BlobReader {
   constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
     this.#names = names;
+  }
+
+  /** See `BlobSizes`. */
+  async size(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const name = this.#names.above(repository);
+    const path = blobPath(name, digest);
+    // A signed URL of another host may accept GET only: one byte of content says the size as well.
+    const ask = { scope: pullScope(name), signal, redirects: 'follow' as const };
+    const answer = await this.#link.request(path, { ...ask, headers: { range: 'bytes=0-0' } });
+    const { statusCode, headers } = answer;
+    answer.body.destroy();
+    const text =
+      statusCode === 200
+        ? firstValue(headers['content-length'])
+        : /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(firstValue(headers['content-range']) ?? '')?.[1];
+    const size = Number(text);
+    return [200, 206, 416].includes(statusCode) && text !== undefined && Number.isSafeInteger(size)
+      ? size
+      : undefined;
   }
 
   /**

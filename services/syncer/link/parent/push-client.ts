@@ -2,14 +2,15 @@ import { Fault } from '#proto/contract/fault.ts';
 import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type ParentRepository, type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
+import { refusedAnswer } from '../answers/answers.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
+import { acrPath, blobPath, manifestPath } from '../http/repository-paths.ts';
 import { bodyOf } from '../http/sending.ts';
 import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
-import { type FetchedManifest, refusedAnswer } from './parent-registry.ts';
-import { acrPath, blobPath, manifestPath } from './repository-paths.ts';
+import type { FetchedManifest } from './parent-reader.ts';
 import { UploadClient } from './upload-client.ts';
 import { refusedSha512, UploadWays } from './upload-ways.ts';
 

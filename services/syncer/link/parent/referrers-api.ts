@@ -8,8 +8,8 @@ import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
+import { referrersPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
-import { referrersPath } from './repository-paths.ts';
 
 /** Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. */
 export type ReferrerList = { manifests: Descriptor[]; malformed: number };

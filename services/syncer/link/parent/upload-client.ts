@@ -3,14 +3,14 @@ import { type Backoff, backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { type ParentRepository, type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
+import { refusedAnswer } from '../answers/answers.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { urlAt } from '../answers/parent-path.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import type { RequestOptions } from '../http/parent-link.ts';
+import { uploadsPath } from '../http/repository-paths.ts';
 import { bodyOf, type RequestBody } from '../http/sending.ts';
 import { pullScope, pushScope } from '../login/token-scopes.ts';
-import { refusedAnswer } from './parent-registry.ts';
-import { uploadsPath } from './repository-paths.ts';
 import { locationOf, rangeIn, type UploadSession } from './session.ts';
 import type { UploadWays } from './upload-ways.ts';
 
