@@ -80,6 +80,11 @@ export class BlobReader {
     }
   }
 
+  /** See `BlobSource`. */
+  invalidate(repository: Repository, digest: Digest): void {
+    this.#addresses.forget(repository, digest);
+  }
+
   /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */
   async #at(url: URL, ask: RequestOptions, part: Asked): Promise<BlobAnswer | undefined> {
     const { repository, digest } = part;

@@ -90,6 +90,12 @@ export interface BlobSource {
     extent: Extent,
     signal: AbortSignal,
   ): Promise<BlobAnswer>;
+
+  /**
+   * The content of a blob did not match its digest: the registry is asked for it again, not the host to which it
+   * redirected. Absent if the source has no other host.
+   */
+  invalidateBlob?(repository: Repository, digest: Digest): void;
 }
 
 /** Knows the sizes of blobs. */

@@ -138,4 +138,8 @@ export class ParentRegistry implements ParentReader, BlobSource {
   ): Promise<BlobAnswer> {
     return this.#blobs.part({ repository, digest, size, extent }, signal);
   }
+
+  invalidateBlob(repository: Repository, digest: Digest): void {
+    this.#blobs.invalidate(repository, digest);
+  }
 }

@@ -83,6 +83,7 @@ const OTHERS = [
   'hasReferrers',
   'hiddenReferrers',
   'recheckReferrers',
+  'invalidateBlob',
 ];
 
 /** A client of a parent that demands a token, and what was requested of it: paths and scopes. */
