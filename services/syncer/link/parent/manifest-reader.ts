@@ -7,6 +7,7 @@ import { refusedAnswer } from '../answers/answers.ts';
 import { firstValue, readErrorBody } from '../answers/bodies.ts';
 import { readContent } from '../answers/manifest-answer.ts';
 import { withRetries } from '../answers/retry.ts';
+import { ExpiringValue } from '../http/expiring-value.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { manifestPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
@@ -28,13 +29,14 @@ export class ManifestReader implements ManifestSource {
   readonly #link: ParentLink;
   readonly #names: RepositoryNames;
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
-  #answersHead = false;
+  readonly #answersHead: ExpiringValue<true>;
   /** Repositories whose digests in headers were wrong: there, the content is hashed. */
-  readonly #wrongDigests = new BoundedMap<true>(MAX_WRONG_DIGESTS);
+  readonly #wrongDigests = new BoundedMap<ExpiringValue<true>>(MAX_WRONG_DIGESTS);
 
   constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
     this.#names = names;
+    this.#answersHead = new ExpiringValue(link.now);
   }
 
   async resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Digest | undefined> {
@@ -42,7 +44,7 @@ export class ManifestReader implements ManifestSource {
   }
 
   async #resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Digest | undefined> {
-    if (!this.#wrongDigests.get(repository)) {
+    if (!this.#wrongDigests.get(repository)?.get()) {
       const head = await this.#head(repository, tag, signal);
       if (head !== 'unknown') return head;
     }
@@ -67,11 +69,11 @@ export class ManifestReader implements ManifestSource {
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
     const body = await readErrorBody(answer);
     const { statusCode } = answer;
-    if (statusCode === 404) return this.#answersHead ? undefined : 'unknown';
+    if (statusCode === 404) return this.#answersHead.get() ? undefined : 'unknown';
     if (NO_HEAD.includes(statusCode)) return 'unknown';
     if (statusCode > 200 && statusCode < 300) return 'unknown';
     if (statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
-    this.#answersHead = true;
+    this.#answersHead.set(true);
     const digest = firstValue(answer.headers['docker-content-digest'])?.trim();
     return digest && isDigest(digest) ? digest : 'unknown';
   }
@@ -92,7 +94,9 @@ export class ManifestReader implements ManifestSource {
   ): Promise<FetchedManifest> {
     const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal));
     if (fetched.digest === digest) return fetched;
-    this.#wrongDigests.set(repository, true);
+    const isWrong = new ExpiringValue<true>(this.#link.now);
+    isWrong.set(true);
+    this.#wrongDigests.set(repository, isWrong);
     const why = `the parent announced ${digest} for ${this.#names.above(repository)}:${tag}, and sent ${fetched.digest}`;
     throw new Fault('conflict', `${why}: the next pass reads the tag again`);
   }

@@ -128,10 +128,10 @@ export class UploadClient {
         const body = await readErrorBody(answer);
         const { statusCode, own } = answer;
         if (isSuccess(answer)) {
-          ways.hasStatus = true;
+          ways.onStatus(true);
           return { location: locationOf(answer, this.#deps.base, location), offset: rangeIn(answer) ?? 0 };
         }
-        if (UNSUPPORTED.includes(statusCode)) ways.hasStatus ??= false;
+        if (UNSUPPORTED.includes(statusCode) && !ways.hasStatus) ways.onStatus(false);
         if (NO_SESSION.includes(statusCode) || (!own && isOfSession(statusCode))) return undefined;
         throw refusedAnswer(answer, body, `GET ${short(location)}`);
       });
@@ -178,7 +178,7 @@ export class UploadClient {
     if (answer.statusCode === 416) {
       // The parent reported fewer bytes than it has.
       if (taken > offset) {
-        this.ways.hasStaleRange = true;
+        this.ways.onStaleRange();
         return { location, offset: taken };
       }
       const current = await this.findSession(repository, location, signal);
@@ -202,7 +202,7 @@ export class UploadClient {
       return { location, offset: taken };
     const current = await this.findSession(repository, location, signal);
     if (current && current.offset < taken) return { ...current, taken };
-    this.ways.hasStaleRange = true;
+    this.ways.onStaleRange();
     return { location: current?.location ?? location, offset: taken };
   }
 

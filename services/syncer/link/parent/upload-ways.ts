@@ -1,6 +1,7 @@
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { ExpiringValue } from '../http/expiring-value.ts';
 import type { UploadSession } from './session.ts';
 import {
   afterTaken,
@@ -16,40 +17,65 @@ import {
   within,
 } from './upload-way.ts';
 
-/** Time after which the parent is asked again whether it takes what it refused, in ms. */
-const REMEMBER_MS = 6 * 60 * 60_000;
 /** Max blobs that are remembered. */
 const MAX_BLOBS = 1_000;
 
 export type BlobKey = { repository: Repository; digest: Digest; size: number };
 
 type Clock = () => number;
-type Remembered<T> = { value: T; until: number };
 
 const nameOf = ({ repository, digest }: BlobKey): string => `${repository} ${digest}`;
 
-/** How the parent takes uploads, as its answers have shown. One for each link, for all passes. */
+/**
+ * How the parent takes uploads, as its answers have shown. One for each link, for all passes. Everything is forgotten
+ * after `REMEMBER_MS`.
+ */
 export class UploadWays {
-  /** Whether the parent answers GET for an upload session; undefined: not known yet. */
-  hasStatus: boolean | undefined;
-  /** The `Range` of the parent's answers to PATCH is not the number of bytes that it has. */
-  hasStaleRange = false;
-  #noMounts: Remembered<true> | undefined;
-  #noAlgorithm: Remembered<true> | undefined;
-  #method: Remembered<UploadMethod> | undefined;
+  readonly #status: ExpiringValue<boolean>;
+  readonly #staleRange: ExpiringValue<true>;
+  readonly #noMounts: ExpiringValue<true>;
+  readonly #noAlgorithm: ExpiringValue<true>;
+  readonly #method: ExpiringValue<UploadMethod>;
   /** Min bytes of a piece that the parent asks for, and that it was found to need. */
-  #askedMin: Remembered<number> | undefined;
-  #foundMin: Remembered<number> | undefined;
-  #max: Remembered<number> | undefined;
-  #sha512: Remembered<Fault> | undefined;
+  readonly #askedMin: ExpiringValue<number>;
+  readonly #foundMin: ExpiringValue<number>;
+  readonly #max: ExpiringValue<number>;
+  readonly #sha512: ExpiringValue<Fault>;
   readonly #blobs = new BoundedMap<BlobUpload>(MAX_BLOBS);
   /** Blobs that were sent although the parent reported that it had them. */
-  readonly #resent = new BoundedMap<Remembered<true>>(MAX_BLOBS);
+  readonly #resent = new BoundedMap<ExpiringValue<true>>(MAX_BLOBS);
   readonly #now: Clock;
 
   /** @param now a clock that never jumps, in ms */
   constructor(now: Clock = () => performance.now()) {
     this.#now = now;
+    this.#status = new ExpiringValue(now);
+    this.#staleRange = new ExpiringValue(now);
+    this.#noMounts = new ExpiringValue(now);
+    this.#noAlgorithm = new ExpiringValue(now);
+    this.#method = new ExpiringValue(now);
+    this.#askedMin = new ExpiringValue(now);
+    this.#foundMin = new ExpiringValue(now);
+    this.#max = new ExpiringValue(now);
+    this.#sha512 = new ExpiringValue(now);
+  }
+
+  /** Whether the parent answers GET for an upload session; undefined: not known. */
+  get hasStatus(): boolean | undefined {
+    return this.#status.get();
+  }
+
+  onStatus(isAnswered: boolean): void {
+    this.#status.set(isAnswered);
+  }
+
+  /** The `Range` of the parent's answers to PATCH is not the number of bytes that it has. */
+  get hasStaleRange(): boolean {
+    return this.#staleRange.get() ?? false;
+  }
+
+  onStaleRange(): void {
+    this.#staleRange.set(true);
   }
 
   /** The way of a blob, which is remembered until the blob is sent. */
@@ -62,64 +88,64 @@ export class UploadWays {
 
   /** The parent mounts from no repository. */
   get refusesMounts(): boolean {
-    return this.#current(this.#noMounts) ?? false;
+    return this.#noMounts.get() ?? false;
   }
 
   onMountsRefused(): void {
-    this.#noMounts = this.#remember(true);
+    this.#noMounts.set(true);
   }
 
   /** The parent refuses the query `digest-algorithm`. */
   get refusesAlgorithm(): boolean {
-    return this.#current(this.#noAlgorithm) ?? false;
+    return this.#noAlgorithm.get() ?? false;
   }
 
   onAlgorithmRefused(): void {
-    this.#noAlgorithm = this.#remember(true);
+    this.#noAlgorithm.set(true);
   }
 
   /** The way in which uploads begin. */
   get first(): UploadWay {
     return {
-      method: this.#current(this.#method) ?? 'pieces',
-      min: Math.max(this.#current(this.#askedMin) ?? 0, this.#current(this.#foundMin) ?? 0),
-      max: this.#current(this.#max) ?? Number.POSITIVE_INFINITY,
+      method: this.#method.get() ?? 'pieces',
+      min: Math.max(this.#askedMin.get() ?? 0, this.#foundMin.get() ?? 0),
+      max: this.#max.get() ?? Number.POSITIVE_INFINITY,
     };
   }
 
   /** The parent asks for pieces of this size (`OCI-Chunk-Min-Length`), or for none any more. */
   onMinLength(header: string | undefined): void {
-    if (header === undefined) this.#askedMin = undefined;
+    if (header === undefined) this.#askedMin.set(undefined);
     if (header === undefined || !/^\d{1,15}$/.test(header.trim())) return;
     const min = Number(header);
-    if (min > MAX_ASKED_PIECE) this.#method = this.#remember<UploadMethod>('put');
-    else this.#askedMin = this.#remember(min);
+    if (min > MAX_ASKED_PIECE) this.#method.set('put');
+    else this.#askedMin.set(min);
   }
 
   /** A request with more than `max` bytes is refused. */
   onTooLarge(max: number): void {
-    this.#max = this.#remember(max);
+    this.#max.set(max);
     // The parent has changed: what it was found to need is no longer taken.
-    if ((this.#foundMin?.value ?? 0) > max) this.#foundMin = undefined;
+    if ((this.#foundMin.get() ?? 0) > max) this.#foundMin.set(undefined);
   }
 
   /** A blob was sent in this way. */
   sent(key: BlobKey, { method, refused, min, max }: BlobWay): void {
     this.#blobs.delete(nameOf(key));
-    if (method !== 'pieces') this.#method = this.#remember(method);
+    if (method !== 'pieces') this.#method.set(method);
     else if (refused > 0) {
-      this.#foundMin = this.#remember(min);
-      this.#max = this.#remember(max);
+      this.#foundMin.set(min);
+      this.#max.set(max);
     }
   }
 
   onSha512Refused(fault: Fault): void {
-    this.#sha512 = this.#remember(fault);
+    this.#sha512.set(fault);
   }
 
   /** @throws Fault `parent-refused` */
   assertTakes(digest: Digest): void {
-    const refusal = digest.startsWith('sha512:') ? this.#current(this.#sha512) : undefined;
+    const refusal = digest.startsWith('sha512:') ? this.#sha512.get() : undefined;
     if (refusal) throw refusal;
   }
 
@@ -129,23 +155,17 @@ export class UploadWays {
    */
   resend(key: BlobKey): boolean {
     const name = nameOf(key);
-    if (this.#current(this.#resent.get(name))) return false;
-    this.#resent.set(name, this.#remember(true));
+    if (this.#resent.get(name)?.get()) return false;
+    const resent = new ExpiringValue<true>(this.#now);
+    resent.set(true);
+    this.#resent.set(name, resent);
     return true;
   }
 
   /** Forgets what holds for this and other blobs. */
   forgetRefusal(key: BlobKey): void {
-    this.#sha512 = undefined;
+    this.#sha512.set(undefined);
     this.#resent.delete(nameOf(key));
-  }
-
-  #remember<T>(value: T): Remembered<T> {
-    return { value, until: this.#now() + REMEMBER_MS };
-  }
-
-  #current<T>(remembered: Remembered<T> | undefined): T | undefined {
-    return remembered && this.#now() < remembered.until ? remembered.value : undefined;
   }
 }
 
@@ -153,16 +173,15 @@ export class UploadWays {
 export class BlobUpload {
   readonly #key: BlobKey;
   readonly #ways: UploadWays;
-  readonly #now: Clock;
+  readonly #refusal: ExpiringValue<Fault>;
   #way: BlobWay | undefined;
-  #refusal: Remembered<Fault> | undefined;
   /** The session after the last request, if its answer shows how many bytes the parent has. */
   known: UploadSession | undefined;
 
   constructor(key: BlobKey, ways: UploadWays, now: Clock) {
     this.#key = key;
     this.#ways = ways;
-    this.#now = now;
+    this.#refusal = new ExpiringValue(now);
   }
 
   get way(): BlobWay {
@@ -176,13 +195,13 @@ export class BlobUpload {
   /** @throws Fault `parent-refused` if the parent refused the blob in every way */
   assertWanted(): void {
     this.#ways.assertTakes(this.#key.digest);
-    if (this.#refusal && this.#now() < this.#refusal.until) throw this.#refusal.value;
-    this.#refusal = undefined;
+    const refusal = this.#refusal.get();
+    if (refusal) throw refusal;
   }
 
   /** Forgets a refusal of the blob. */
   retryRefused(): void {
-    this.#refusal = undefined;
+    this.#refusal.set(undefined);
     this.#ways.forgetRefusal(this.#key);
   }
 
@@ -220,7 +239,7 @@ export class BlobUpload {
     if (next.step !== 'give-up') return next.step;
     const fault = givenUp(this.#key, before, kind, request, error);
     this.#way = undefined;
-    if (next.lasting) this.#refusal = { value: fault, until: this.#now() + REMEMBER_MS };
+    if (next.lasting) this.#refusal.set(fault);
     throw fault;
   }
 }

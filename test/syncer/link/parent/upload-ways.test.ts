@@ -35,6 +35,16 @@ test('mounts that the parent refused are tried again after six hours', () => {
   assert.deepEqual([ways.refusesMounts, ways.refusesAlgorithm], [false, false]);
 });
 
+test('what a parent does not report about a session is asked again after six hours', () => {
+  const { clock, ways } = clocked();
+  ways.onStatus(false);
+  ways.onStaleRange();
+  clock.now += 6 * HOUR_MS - 1;
+  assert.deepEqual([ways.hasStatus, ways.hasStaleRange], [false, true]);
+  clock.now += 1;
+  assert.deepEqual([ways.hasStatus, ways.hasStaleRange], [undefined, false]);
+});
+
 test('the way in which a blob was sent is that of the next one', () => {
   const { ways } = clocked();
   assert.equal(ways.blob(key).failed(answered(405), piece), 'restart');
