@@ -10,9 +10,10 @@ import { notFollowed, target } from '../http/redirects.ts';
 import { acrPath, blobPath, manifestPath } from '../http/repository-paths.ts';
 import { bodyOf } from '../http/sending.ts';
 import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
+import { refusedSha512 } from './blob-upload-state.ts';
 import type { FetchedManifest } from './parent-reader.ts';
+import { UploadCapabilities } from './upload-capabilities.ts';
 import { UploadClient } from './upload-client.ts';
-import { refusedSha512, UploadWays } from './upload-ways.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
 export type Condition = { expect: Digest | undefined };
@@ -35,7 +36,10 @@ export class PushClient {
   constructor(
     link: ParentLink,
     names = SAME_NAMES,
-    { mayChange, ways = new UploadWays() }: { mayChange?: () => void; ways?: UploadWays } = {},
+    {
+      mayChange,
+      capabilities = new UploadCapabilities(),
+    }: { mayChange?: () => void; capabilities?: UploadCapabilities } = {},
   ) {
     this.#link = link;
     this.#names = names;
@@ -44,14 +48,14 @@ export class PushClient {
       base: link.base,
       ask: (path, options) => this.#ask(path, options),
       hasBlob: (repository, digest, signal) => this.hasBlob(repository, digest, signal),
-      ways,
+      capabilities,
       names,
     });
   }
 
   /** The same client, with a check before each request that changes anything. */
   guarded(mayChange: () => void): PushClient {
-    return new PushClient(this.#link, this.#names, { mayChange, ways: this.uploads.ways });
+    return new PushClient(this.#link, this.#names, { mayChange, capabilities: this.uploads.capabilities });
   }
 
   async hasBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {

@@ -11,15 +11,19 @@ import type { RequestOptions } from '../http/parent-link.ts';
 import { uploadsPath } from '../http/repository-paths.ts';
 import { bodyOf, type RequestBody } from '../http/sending.ts';
 import { pullScope, pushScope } from '../login/token-scopes.ts';
-import { locationOf, rangeIn, type UploadSession } from './session.ts';
-import type { UploadWays } from './upload-ways.ts';
+import {
+  isSessionMissing,
+  isSuccess,
+  locationOf,
+  rangeIn,
+  sessionFault,
+  short,
+  type UploadSession,
+} from './session.ts';
+import type { UploadCapabilities } from './upload-capabilities.ts';
 
-/** Statuses by which a parent says that it no longer has the session, or that it never resumes one. */
-const NO_SESSION = [400, 404, 405, 410, 416, 501];
 /** Statuses by which a parent says that it does not know the request. */
 const UNSUPPORTED = [405, 501];
-/** Statuses of another host than the parent to a signed address that are not about the session. */
-const BUSY = [408, 413, 429];
 /** Checks whether the parent has a blob that it took, in ms. One that it only accepted may need more of them. */
 const CONFIRM = { firstMs: 250, maxMs: 8_000 };
 const MAX_CHECKS = 6;
@@ -29,7 +33,7 @@ export type UploadClientDeps = {
   base: URL;
   ask: (path: string, options: RequestOptions) => Promise<Answer>;
   hasBlob: (repository: Repository, digest: Digest, signal: AbortSignal) => Promise<boolean>;
-  ways: UploadWays;
+  capabilities: UploadCapabilities;
   /** Names of repositories at the parent. */
   names?: RepositoryNames;
   /** Waits between checks for a blob that was taken. */
@@ -41,14 +45,14 @@ export type Finished = 'confirmed' | 'taken' | 'accepted';
 
 /** Upload sessions at the parent (distribution-spec, "Pushing blobs"). */
 export class UploadClient {
-  readonly ways: UploadWays;
+  readonly capabilities: UploadCapabilities;
   readonly #deps: UploadClientDeps;
   readonly #names: RepositoryNames;
 
   constructor(deps: UploadClientDeps) {
     this.#deps = deps;
     this.#names = deps.names ?? SAME_NAMES;
-    this.ways = deps.ways;
+    this.capabilities = deps.capabilities;
   }
 
   /**
@@ -62,7 +66,7 @@ export class UploadClient {
     from: Repository,
     signal: AbortSignal,
   ): Promise<'mounted' | UploadSession | undefined> {
-    if (this.ways.refusesMounts) return undefined;
+    if (this.capabilities.refusesMounts) return undefined;
     const name = this.#names.above(repository);
     const source = this.#names.above(from);
     const path = `${uploadsPath(name)}?${new URLSearchParams({ mount: digest, from: source })}`;
@@ -73,7 +77,7 @@ export class UploadClient {
     } catch (error) {
       if (isStatus(error, 429, 503)) throw error;
       if (isStatus(error, ...UNSUPPORTED) || (isFailing(error) && !signal.aborted))
-        this.ways.onMountsRefused();
+        this.capabilities.onMountsRefused();
       else if (!Fault.is(error, 'parent-invalid')) throw error;
       return undefined;
     }
@@ -83,7 +87,7 @@ export class UploadClient {
     const name = this.#names.above(repository);
     const path = uploadsPath(name);
     // distribution-spec 1.1.1, "Pushing a blob in chunks": only for another algorithm than the canonical one.
-    if (digest.startsWith('sha512:') && !this.ways.refusesAlgorithm) {
+    if (digest.startsWith('sha512:') && !this.capabilities.refusesAlgorithm) {
       const answer = await this.#post(`${path}?digest-algorithm=sha512`, pushScope(name), signal).catch(
         (error) => {
           if (isStatus(error, 400, 404, 405, 415, 422, 501)) return undefined;
@@ -91,7 +95,7 @@ export class UploadClient {
         },
       );
       if (answer) return this.#sessionOf(answer, name);
-      this.ways.onAlgorithmRefused();
+      this.capabilities.onAlgorithmRefused();
     }
     return this.#sessionOf(await this.#post(path, pushScope(name), signal), name);
   }
@@ -120,19 +124,19 @@ export class UploadClient {
     location: string,
     signal: AbortSignal,
   ): Promise<UploadSession | undefined> {
-    const { ways } = this;
-    if (ways.hasStatus === false) return undefined;
+    const { capabilities } = this;
+    if (capabilities.hasStatus === false) return undefined;
     try {
       return await withRetries(signal, async () => {
         const answer = await this.#ask(location, { scope: this.#pushScope(repository), signal });
         const body = await readErrorBody(answer);
-        const { statusCode, own } = answer;
+        const { statusCode } = answer;
         if (isSuccess(answer)) {
-          ways.onStatus(true);
+          capabilities.onStatus(true);
           return { location: locationOf(answer, this.#deps.base, location), offset: rangeIn(answer) ?? 0 };
         }
-        if (UNSUPPORTED.includes(statusCode) && !ways.hasStatus) ways.onStatus(false);
-        if (NO_SESSION.includes(statusCode) || (!own && isOfSession(statusCode))) return undefined;
+        if (UNSUPPORTED.includes(statusCode) && !capabilities.hasStatus) capabilities.onStatus(false);
+        if (isSessionMissing(answer)) return undefined;
         throw refusedAnswer(answer, body, `GET ${short(location)}`);
       });
     } catch (error) {
@@ -178,7 +182,7 @@ export class UploadClient {
     if (answer.statusCode === 416) {
       // The parent reported fewer bytes than it has.
       if (taken > offset) {
-        this.ways.onStaleRange();
+        this.capabilities.onStaleRange();
         return { location, offset: taken };
       }
       const current = await this.findSession(repository, location, signal);
@@ -198,11 +202,11 @@ export class UploadClient {
     const taken = offset + size;
     const location = locationOf(answer, this.#deps.base, before);
     const reported = rangeIn(answer);
-    if (reported === undefined || reported >= taken || this.ways.hasStaleRange)
+    if (reported === undefined || reported >= taken || this.capabilities.hasStaleRange)
       return { location, offset: taken };
     const current = await this.findSession(repository, location, signal);
     if (current && current.offset < taken) return { ...current, taken };
-    this.ways.onStaleRange();
+    this.capabilities.onStaleRange();
     return { location: current?.location ?? location, offset: taken };
   }
 
@@ -267,12 +271,11 @@ export class UploadClient {
     const answer = await this.#deps.ask(path, options);
     const min = firstValue(answer.headers['oci-chunk-min-length']);
     // Only the answer that begins a session has to repeat it.
-    if (min !== undefined || (options.method === 'POST' && isSuccess(answer))) this.ways.onMinLength(min);
+    if (min !== undefined || (options.method === 'POST' && isSuccess(answer)))
+      this.capabilities.onMinLength(min);
     return answer;
   }
 }
-
-const isSuccess = ({ statusCode }: Answer): boolean => statusCode >= 200 && statusCode <= 299;
 
 const isFailing = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && error.detail?.status !== undefined;
@@ -281,21 +284,3 @@ const contentHeaders = (size: number, offset: number): Record<string, string> =>
   'content-type': 'application/octet-stream',
   ...(size > 0 && { 'content-range': `${offset}-${offset + size - 1}` }),
 });
-
-/** Whether a status of another host than the parent says that the address of the session is no longer valid. */
-const isOfSession = (status: number): boolean => status >= 400 && status <= 499 && !BUSY.includes(status);
-
-/** `upload-unknown` if the answer says that the session does not continue there; otherwise as `refusedAnswer`. */
-function sessionFault(answer: Answer, body: string, what: string): Fault {
-  const fault = refusedAnswer(answer, body, what);
-  const { statusCode, own } = answer;
-  const { reason } = fault.detail ?? {};
-  const isMissing = [404, 410, 416].includes(statusCode) || (!own && isOfSession(statusCode));
-  // A repository without write permission is "not found" as well: the session is not missing then.
-  const isUnknown = isMissing && reason !== 'NAME_UNKNOWN' && reason !== 'DENIED';
-  if (!isUnknown && reason !== 'BLOB_UPLOAD_INVALID') return fault;
-  return new Fault('upload-unknown', fault.message, { cause: fault, detail: { ...fault.detail } });
-}
-
-/** Without the query, which may hold secrets. */
-const short = (location: string): string => location.split('?', 1)[0]?.slice(0, 200) ?? '';
