@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 
 /** Max time for the head of an answer, as a multiple of the stall time: 10 min. */
 const MAX_STALLS = 30;

@@ -1,6 +1,6 @@
 import type { Backoff } from '#proto/async/backoff.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { BoundedMap } from './bounded-map.ts';
 import { HostHold, type Turn } from './host-hold.ts';
 
 /** Max hosts and directions that are remembered. */

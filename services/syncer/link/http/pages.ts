@@ -14,9 +14,6 @@ const LIMITS: ListLimits = { parentPages: 10_000, entries: 250_000, ms: 30 * 60_
 /** Statuses by which a parent refuses the size of a page. A 404 counts only if it does not name its reason. */
 const SIZE_REFUSED = [400, 404, 405, 406, 414, 416, 422, 501];
 
-/** Parents that refuse a size of pages: the size is left to them. */
-const refusesSize = new WeakSet<ParentLink>();
-
 /** A page as JSON, and the path of the next one if the parent names it. */
 export type Page = { page: unknown; next: string | undefined };
 
@@ -44,7 +41,7 @@ export class PageReader {
     this.#signal = signal;
     this.#bounds = { ...LIMITS, ...limits };
     this.#until = performance.now() + this.#bounds.ms;
-    this.first = (refusesSize.has(link) && withoutSize(first)) || first;
+    this.first = (link.refusesPageSize.get() && withoutSize(first)) || first;
   }
 
   isRead(path: string): boolean {
@@ -99,7 +96,7 @@ export class PageReader {
       const path = withoutSize(this.first);
       if (path === undefined || !refusedSize(error)) throw error;
       const answer = await this.#ask(path);
-      refusesSize.add(this.#link);
+      this.#link.refusesPageSize.set(true);
       this.first = path;
       this.#read.add(path);
       return answer;

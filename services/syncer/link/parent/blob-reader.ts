@@ -1,8 +1,11 @@
 import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { readErrorBody } from '../answers/bodies.ts';
+import { firstValue, readErrorBody } from '../answers/bodies.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
+import { blobPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobAddresses } from './blob-addresses.ts';
 
@@ -12,10 +15,31 @@ const EXPIRED = [400, 401, 403, 404, 410];
 /** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
 export class BlobReader {
   readonly #link: ParentLink;
+  readonly #names: RepositoryNames;
   readonly #addresses = new BlobAddresses();
 
-  constructor(link: ParentLink) {
+  constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
+    this.#names = names;
+  }
+
+  /** See `BlobSizes`. */
+  async size(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const name = this.#names.above(repository);
+    const path = blobPath(name, digest);
+    // A signed URL of another host may accept GET only: one byte of content says the size as well.
+    const ask = { scope: pullScope(name), signal, redirects: 'follow' as const };
+    const answer = await this.#link.request(path, { ...ask, headers: { range: 'bytes=0-0' } });
+    const { statusCode, headers } = answer;
+    answer.body.destroy();
+    const text =
+      statusCode === 200
+        ? firstValue(headers['content-length'])
+        : /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(firstValue(headers['content-range']) ?? '')?.[1];
+    const size = Number(text);
+    return [200, 206, 416].includes(statusCode) && text !== undefined && Number.isSafeInteger(size)
+      ? size
+      : undefined;
   }
 
   /**
@@ -26,9 +50,10 @@ export class BlobReader {
    */
   async part(part: Asked, signal: AbortSignal): Promise<BlobAnswer> {
     const { repository, digest, extent } = part;
+    const name = this.#names.above(repository);
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const ask: RequestOptions = {
-      scope: pullScope(repository),
+      scope: pullScope(name),
       headers: extent.end > extent.start ? { range } : {},
       signal,
       bandwidthTaken: true,
@@ -38,7 +63,7 @@ export class BlobReader {
     const found = known && (await this.#at(known, ask, part));
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
-      const answer = await this.#link.request(`/v2/${repository}/blobs/${digest}`, ask);
+      const answer = await this.#link.request(blobPath(name, digest), ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
         const bytes = await blobAnswer(answer, part);
@@ -53,6 +78,11 @@ export class BlobReader {
         throw new Fault('parent-unreachable', message, { detail: { ...detail } });
       }
     }
+  }
+
+  /** See `BlobSource`. */
+  invalidate(repository: Repository, digest: Digest): void {
+    this.#addresses.forget(repository, digest);
   }
 
   /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */

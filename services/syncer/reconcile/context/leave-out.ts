@@ -1,8 +1,8 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import { BoundedMap } from '../../link/http/bounded-map.ts';
 
 /**
  * Which faults leave out a part of an image, and which fail it. Pure, but for the counts of `FailedParts`.

@@ -1,6 +1,6 @@
 import type { Fault } from '#proto/contract/fault.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
-import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import { FailedParts } from './leave-out.ts';
 import { LeftOutContent } from './left-out.ts';
 import { Oversized } from './oversized.ts';

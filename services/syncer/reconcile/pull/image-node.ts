@@ -1,6 +1,6 @@
 import type { LeftOutManifest } from '#proto/content/manifests.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { platformName } from '../select/platforms.ts';
 
 /**

@@ -4,7 +4,7 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageIncomplete, type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
-import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
