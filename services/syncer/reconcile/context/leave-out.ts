@@ -1,6 +1,6 @@
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { BoundedMap } from '../../link/http/bounded-map.ts';
 
@@ -37,6 +37,9 @@ const MAX_PARTS = 10_000;
 
 /** An entry of an index in one repository: another repository may have what this one lacks. */
 export const partOf = (repository: Repository, digest: Digest): string => `${repository}@${digest}`;
+
+/** A tag that the parent lists. */
+export const taggedPart = (repository: Repository, tag: Tag): string => `${repository}:${tag}`;
 
 /** Counts in how many passes a part of an image failed with an answer that may not last. */
 export class FailedParts {

@@ -62,6 +62,36 @@ export const rows: Row[] = [
     check: hasTags(100),
   },
   {
+    name: 'HEAD of one listed tag is answered with 404, and the tag exists',
+    content: ({ content }) => ({ ok: content.image('app', 'ok'), t: content.image('app', 't') }),
+    quirk: ({ method, path }) =>
+      method === 'HEAD' && path.endsWith('/manifests/t') ? refused(404, 'MANIFEST_UNKNOWN') : undefined,
+    passes: 2,
+    has: ['ok', 't'],
+    check: ({ registry }) => {
+      const [heads, gets] = ['HEAD', 'GET'].map((method) => registry.count(method, /\/manifests\/t$/));
+      assert.equal(gets, heads);
+    },
+  },
+  {
+    name: 'a listed tag that is missing is read once, and again by a full pass',
+    content: ({ content }) => {
+      content.of('app').tags.set('lost', `sha256:${'b'.repeat(64)}`);
+      return { ok: content.image('app', 'ok') };
+    },
+    passes: 3,
+    has: ['ok'],
+    reported: /1 tag without a manifest \(app:lost: /,
+    check: async ({ registry, layer }) => {
+      const asked = () => registry.count('GET', /\/manifests\/lost$/);
+      // The first pass finds no HEAD that the parent has answered.
+      assert.ok(asked() <= 2, `${asked()} requests`);
+      const before = asked();
+      await layer.pass({ full: true });
+      assert.equal(asked(), before + 1);
+    },
+  },
+  {
     name: 'a parent limits requests for manifests',
     content: tagged(31),
     quirk: ({ path }) =>
