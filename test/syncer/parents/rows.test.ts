@@ -1,4 +1,5 @@
 import { type Row, testRows } from './parent-rig.ts';
+import { rows as encodings } from './rows/encodings.ts';
 import { rows as headers } from './rows/headers.ts';
 import { rows as indexes } from './rows/indexes.ts';
 import { rows as lists } from './rows/lists.ts';
@@ -11,6 +12,7 @@ import { rows as severalPasses } from './rows/several-passes.ts';
 /** What real registries answer to a layer that reads them: the rows of all tables, below one layer. */
 
 const tables: Record<string, Row[]> = {
+  encodings: encodings,
   headers: headers,
   indexes: indexes,
   lists: lists,

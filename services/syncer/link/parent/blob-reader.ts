@@ -2,6 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { readErrorBody } from '../answers/bodies.ts';
+import { EncodedBodies } from '../answers/encoded-body.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobAddresses } from './blob-addresses.ts';
@@ -13,6 +14,7 @@ const EXPIRED = [400, 401, 403, 404, 410];
 export class BlobReader {
   readonly #link: ParentLink;
   readonly #addresses = new BlobAddresses();
+  readonly #encoded = new EncodedBodies();
 
   constructor(link: ParentLink) {
     this.#link = link;
@@ -29,7 +31,7 @@ export class BlobReader {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const ask: RequestOptions = {
       scope: pullScope(repository),
-      headers: extent.end > extent.start ? { range } : {},
+      headers: { 'accept-encoding': 'identity', ...(extent.end > extent.start && { range }) },
       signal,
       bandwidthTaken: true,
       redirects: 'follow',
@@ -41,7 +43,7 @@ export class BlobReader {
       const answer = await this.#link.request(`/v2/${repository}/blobs/${digest}`, ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
-        const bytes = await blobAnswer(answer, part);
+        const bytes = await blobAnswer(answer, part, this.#encoded);
         if (isOtherHost) this.#addresses.served(repository, digest, answer.from);
         return bytes;
       }
@@ -60,7 +62,7 @@ export class BlobReader {
     const { repository, digest } = part;
     try {
       const answer = await this.#link.requestAt(url, ask);
-      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part);
+      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part, this.#encoded);
       await readErrorBody(answer);
     } catch (error) {
       this.#addresses.forget(repository, digest);
