@@ -126,7 +126,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       noteHiddenReferrers(context, survey);
       noteLostTags(context, survey);
     }
-    const images = surveys.reduce((sum, { tags }) => sum + tags, 0);
+    const images = surveys.reduce((sum, { parentTags }) => sum + parentTags, 0);
     if (!stats.closed) leftOut.completed(images, (repository) => stats.hasFailedIn(repository));
   } catch (error) {
     const ended = endedBy(signal);

@@ -32,4 +32,5 @@ export const notFollowed = (what: string, to: URL): Fault =>
   new Fault(
     'parent-invalid',
     `${what}: the parent redirects to ${to.origin}, but only blobs are fetched from another host: if the registry is there, set parent.url to it`,
+    { detail: { hasRemedy: true } },
   );

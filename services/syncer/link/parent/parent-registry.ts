@@ -134,10 +134,19 @@ export class ParentRegistry implements ParentReader, BlobSource {
     }
   }
 
-  /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
-  async *repositories(signal: AbortSignal): AsyncGenerator<string> {
+  /**
+   * distribution-spec, "Listing repositories" (in registries: `_catalog`).
+   * @param onInvalid called with each listed name that is no valid repository
+   */
+  async *repositories(
+    signal: AbortSignal,
+    onInvalid: (name: string) => void = () => {},
+  ): AsyncGenerator<string> {
     const list = { path: '/v2/_catalog?n=1000', field: 'repositories', scope: 'registry:catalog:*' } as const;
-    for await (const name of parentNames(this.#link, list, signal)) if (isRepository(name)) yield name;
+    for await (const name of parentNames(this.#link, list, signal)) {
+      if (isRepository(name)) yield name;
+      else onInvalid(name);
+    }
   }
 
   /** See `projectRepositories` in `project-repositories.ts`. */
@@ -145,15 +154,25 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return projectRepositories(this.#link, project, signal);
   }
 
-  /** @returns undefined if the parent has no such repository */
-  async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
+  /**
+   * @param onInvalid called with each listed name that is no valid tag
+   * @returns undefined if the parent has no such repository
+   */
+  async tags(
+    repository: string,
+    signal: AbortSignal,
+    onInvalid: (name: string) => void = () => {},
+  ): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
       const path = `/v2/${repository}/tags/list?n=1000`;
       // At an Azure registry, a list of tags is metadata.
       const scope = this.#link.azure ? `repository:${repository}:pull,metadata_read` : pullScope(repository);
       const list = { path, field: 'tags', scope } as const;
-      for await (const tag of parentNames(this.#link, list, signal)) if (isTag(tag)) tags.push(tag);
+      for await (const tag of parentNames(this.#link, list, signal)) {
+        if (isTag(tag)) tags.push(tag);
+        else onInvalid(tag);
+      }
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
       throw error;
@@ -267,11 +286,14 @@ export class ParentRegistry implements ParentReader, BlobSource {
     const path = `/v2/${repository}/blobs/${digest}`;
     // A signed URL of another host may accept GET only: one byte of content says the size as well.
     const ask = { scope: pullScope(repository), signal, redirects: 'follow' as const };
-    const answer = await this.#link.request(path, { ...ask, headers: { range: 'bytes=0-0' } });
+    const answer = await this.#link.request(path, {
+      ...ask,
+      headers: { 'accept-encoding': 'identity', range: 'bytes=0-0' },
+    });
     const { statusCode, headers } = answer;
     answer.body.destroy();
     const text =
-      statusCode === 200
+      statusCode === 200 && headers['content-encoding'] === undefined
         ? firstValue(headers['content-length'])
         : /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(firstValue(headers['content-range']) ?? '')?.[1];
     const size = Number(text);
