@@ -100,7 +100,10 @@ test('a request without an answer in time gets more time at the next attempt, if
   const log = { info: (fields: object) => logged.push(fields), warn: () => assert.fail() };
   await using link = new ParentLink({ url: server.url, stallMs: 100, log });
   const request = `GET ${server.url}/v2/cold`;
-  const unanswered = (message: string) => ({ code: 'parent-unreachable', message: `${request}: ${message}` });
+  const unanswered = (message: string) => ({
+    ...{ code: 'parent-unreachable', message: `${request}: ${message}` },
+    detail: { isSlow: message.includes('next') },
+  });
   await assert.rejects(link.request('/v2/cold', ask), unanswered('no answer within 0.1 s'));
   assert.deepEqual(logged, []);
   await (await link.request('/v2/', ask)).body.dump();
