@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
-import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/oci/names.ts';
 import { refusal } from '../answers/answers.ts';
 import type { BlobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
@@ -104,6 +104,8 @@ export class ParentRegistry implements ParentReader, BlobSource {
   readonly #referrers: ReferrersApi;
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
   #answersHead = false;
+  /** Whether the parent has a manifest under a digest of another algorithm than the usual one. */
+  readonly #addresses = new BoundedMap<boolean>(MAX_ADDRESSES);
   /** Repositories whose digests in headers were wrong: there, the content is hashed. */
   readonly #wrongDigests = new BoundedMap<true>(MAX_WRONG_DIGESTS);
 
@@ -186,6 +188,30 @@ export class ParentRegistry implements ParentReader, BlobSource {
   }
 
   async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    const digest = await this.#announced(repository, tag, signal);
+    if (digest === undefined || isUsual(digest)) return digest;
+    if (await this.#isAddress(repository, digest, signal)) return digest;
+    return (await this.#fetch(repository, tag, signal, USUAL)).digest;
+  }
+
+  /** Whether the parent has a manifest under this digest: one of another algorithm may stand in headers only. */
+  async #isAddress(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const key = `${repository}@${digest}`;
+    const known = this.#addresses.get(key);
+    if (known !== undefined) return known;
+    const isAddress = await this.#fetch(repository, digest, signal).then(
+      () => true,
+      (error) => {
+        if (!Fault.is(error, 'manifest-unknown', 'parent-refused', 'parent-invalid')) throw error;
+        return false;
+      },
+    );
+    this.#addresses.set(key, isAddress);
+    return isAddress;
+  }
+
+  /** @returns the digest that the parent announces, or that of the content if it announces none */
+  async #announced(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
     if (!this.#wrongDigests.get(repository)) {
       const head = await this.#head(repository, tag, signal);
       if (head !== 'unknown') return head;
@@ -233,14 +259,21 @@ export class ParentRegistry implements ParentReader, BlobSource {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<FetchedManifest> {
-    const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal));
+    const [algorithm] = splitDigest(digest);
+    const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal, algorithm));
     if (fetched.digest === digest) return fetched;
     this.#wrongDigests.set(repository, true);
     const why = `the parent announced ${digest} for ${repository}:${tag}, and sent ${fetched.digest}`;
     throw new Fault('conflict', `${why}: the next pass reads the tag again`);
   }
 
-  async #fetch(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
+  /** @param algorithm of the digest of a tag's manifest; by default that which the parent announces */
+  async #fetch(
+    repository: string,
+    reference: string,
+    signal: AbortSignal,
+    algorithm?: string,
+  ): Promise<FetchedManifest> {
     const path = `/v2/${repository}/manifests/${reference}`;
     const answer = await this.#link.request(path, {
       scope: pullScope(repository),
@@ -255,7 +288,7 @@ export class ParentRegistry implements ParentReader, BlobSource {
     if (!CONTENT.includes(answer.statusCode))
       throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
-    return readContent(bytes, answer.headers, { repository, reference });
+    return readContent(bytes, answer.headers, { repository, reference, algorithm });
   }
 
   /** False while the parent is known to lack the referrers API in this repository. */
@@ -313,6 +346,12 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#blobs.part({ repository, digest, size, extent }, signal);
   }
 }
+
+/** Algorithm of digests by which registries store manifests. */
+const USUAL = 'sha256';
+const isUsual = (digest: Digest): boolean => splitDigest(digest)[0] === USUAL;
+/** Max digests of other algorithms that are remembered. */
+const MAX_ADDRESSES = 10_000;
 
 /** Max repositories with wrong digests that are remembered. */
 const MAX_WRONG_DIGESTS = 1_000;
