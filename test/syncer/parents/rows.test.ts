@@ -5,6 +5,7 @@ import { rows as indexes } from './rows/indexes.ts';
 import { rows as lists } from './rows/lists.ts';
 import { rows as logins } from './rows/logins.ts';
 import { rows as oddAnswers } from './rows/odd-answers.ts';
+import { rows as otherRegistries } from './rows/other-registries.ts';
 import { rows as referrers } from './rows/referrers.ts';
 import { rows as repositories } from './rows/repositories.ts';
 import { rows as severalPasses } from './rows/several-passes.ts';
@@ -18,6 +19,7 @@ const tables: Record<string, Row[]> = {
   lists: lists,
   logins: logins,
   'odd-answers': oddAnswers,
+  'other-registries': otherRegistries,
   referrers: referrers,
   repositories: repositories,
   'several-passes': severalPasses,

@@ -1,7 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { readErrorBody } from '../answers/bodies.ts';
+import { type Answer, readErrorBody } from '../answers/bodies.ts';
 import { EncodedBodies } from '../answers/encoded-body.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
@@ -9,6 +9,9 @@ import { BlobAddresses } from './blob-addresses.ts';
 
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];
+
+/** Statuses with which a server without ranges may answer a request for one. */
+const NO_RANGES = [400, 405, 416, 501];
 
 /** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
 export class BlobReader {
@@ -40,7 +43,7 @@ export class BlobReader {
     const found = known && (await this.#at(known, ask, part));
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
-      const answer = await this.#link.request(`/v2/${repository}/blobs/${digest}`, ask);
+      const answer = await this.#request(`/v2/${repository}/blobs/${digest}`, ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
         const bytes = await blobAnswer(answer, part, this.#encoded);
@@ -55,6 +58,15 @@ export class BlobReader {
         throw new Fault('parent-unreachable', message, { detail: { ...detail } });
       }
     }
+  }
+
+  /** Asks for the whole blob if the parent refuses to send a part of it. */
+  async #request(path: string, ask: RequestOptions): Promise<Answer> {
+    const answer = await this.#link.request(path, ask);
+    const { range, ...headers } = ask.headers ?? {};
+    if (range === undefined || !NO_RANGES.includes(answer.statusCode)) return answer;
+    await answer.body.dump();
+    return this.#link.request(path, { ...ask, headers });
   }
 
   /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */

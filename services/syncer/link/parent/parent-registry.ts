@@ -120,9 +120,23 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#link.answers;
   }
 
-  /** Checks that the parent answers as a registry. @throws Fault see `refusal` */
-  async ping(signal: AbortSignal): Promise<void> {
-    await withRetries(signal, () => this.#ping(signal));
+  /**
+   * Checks that the parent answers as a registry.
+   * @param repositories some of those that it may have: a bucket has their lists, and nothing at `/v2/`
+   * @throws Fault see `refusal`
+   */
+  async ping(signal: AbortSignal, repositories: readonly string[] = []): Promise<void> {
+    try {
+      await withRetries(signal, () => this.#ping(signal));
+    } catch (error) {
+      if (!isStatus(error, 404)) throw error;
+      for (const repository of repositories.slice(0, MAX_PROBES)) {
+        const tags = await this.tags(repository, signal).catch(() => undefined);
+        if (tags) return;
+      }
+      signal.throwIfAborted();
+      throw error;
+    }
   }
 
   async #ping(signal: AbortSignal): Promise<void> {
@@ -346,6 +360,9 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#blobs.part({ repository, digest, size, extent }, signal);
   }
 }
+
+/** Max lists of tags that are read to see whether a host without `/v2/` is a registry. */
+const MAX_PROBES = 3;
 
 /** Algorithm of digests by which registries store manifests. */
 const USUAL = 'sha256';

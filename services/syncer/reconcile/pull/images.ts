@@ -245,7 +245,7 @@ class Batch {
       hiddenReferrers: (repository) => parent.hiddenReferrers(repository),
       recheckReferrers: () => parent.recheckReferrers(),
       blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
-      ping: (signal) => parent.ping(signal),
+      ping: (...ask) => parent.ping(...ask),
       repositories: (...ask) => parent.repositories(...ask),
       projectRepositories: (...ask) => parent.projectRepositories(...ask),
       tags: (...ask) => parent.tags(...ask),
