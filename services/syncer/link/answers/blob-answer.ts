@@ -3,7 +3,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { plainMediaType } from '#proto/oci/read-manifest.ts';
 import { refusal } from './answers.ts';
 import { type Answer, type Body, firstValue, guarded, readErrorBody } from './bodies.ts';
-import { EncodedBodies, isDecodable } from './encoded-body.ts';
+import { type EncodedBodies, isDecodable } from './encoded-body.ts';
 import type { Extent } from './extents.ts';
 
 /**
@@ -16,13 +16,14 @@ export type Asked = { repository: string; digest: Digest; size: number; extent: 
 
 /**
  * Checks the answer to a ranged GET of a blob.
+ * @param encoded absent where no proxy may compress the body
  * @throws Fault `blob-unknown`, `parent-invalid` (another range or size), `parent-unreachable` (the answer of an
  * intermediary); see also `refusal`
  */
 export async function blobAnswer(
   answer: Answer,
   { repository, digest, size, extent }: Asked,
-  encoded = new EncodedBodies(),
+  encoded?: EncodedBodies,
 ): Promise<BlobAnswer> {
   const what = `GET /v2/${repository}/blobs/${digest}`;
   const range = `bytes=${extent.start}-${extent.end - 1}`;
@@ -30,16 +31,23 @@ export async function blobAnswer(
   const { statusCode } = answer;
   const header = firstValue(answer.headers['content-encoding']);
   const length = Number(firstValue(answer.headers['content-length']) ?? Number.NaN);
-  const content = (size: number) =>
-    encoded.read(guarded(answer), { ...(header !== undefined && { header }), length, size, digest });
+  const content = (size: number) => {
+    const received = guarded(answer);
+    return (
+      encoded?.read(received, { ...(header !== undefined && { header }), length, size, digest }) ?? received
+    );
+  };
   const contentRange = firstValue(answer.headers['content-range']) ?? '';
   const given = RANGE.exec(contentRange);
   // Without a range, the length says which part of the blob it is.
-  const isWhole = statusCode === 206 && !given && length === size;
+  const isAll = statusCode === 206 && !given && length === size;
   // A proxy answers with 203: the digest decides whether the content is the parent's.
-  if (statusCode === 200 || statusCode === 203 || isWhole) {
+  if (statusCode === 200 || statusCode === 203 || isAll) {
     const page = /^text\/html\b/i.test(firstValue(answer.headers['content-type']) ?? '');
-    if (length === size || (!page && (Number.isNaN(length) || isDecodable(header)))) {
+    if (
+      length === size ||
+      (!page && (Number.isNaN(length) || (encoded !== undefined && isDecodable(header))))
+    ) {
       return { start: 0, ranged: false, body: content(size) };
     }
     body.destroy();

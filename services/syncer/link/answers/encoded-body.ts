@@ -10,7 +10,6 @@ import {
 } from 'node:zlib';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
-import { BoundedMap } from '../http/bounded-map.ts';
 import type { Body } from './bodies.ts';
 
 /**
@@ -31,12 +30,20 @@ const DECODERS: Record<string, () => Transform> = {
 export const isDecodable = (header: string | undefined): boolean =>
   Object.hasOwn(DECODERS, header?.trim().toLowerCase() ?? '');
 
-/** Max blobs that are remembered. */
-const MAX_BLOBS = 1_000;
+/** By digest, blobs for which the guess by the first bytes was wrong: the next guess is the opposite. */
+export type WrongGuesses = {
+  get(digest: string): true | undefined;
+  set(digest: string, value: true): unknown;
+  delete(digest: string): unknown;
+};
 
-/** Decodes bodies, and remembers for which blobs the guess by the first bytes was wrong: the next one is the opposite. */
+/** Decodes the bodies of blobs. */
 export class EncodedBodies {
-  readonly #wrong = new BoundedMap<true>(MAX_BLOBS);
+  readonly #wrong: WrongGuesses;
+
+  constructor(wrong: WrongGuesses) {
+    this.#wrong = wrong;
+  }
 
   /**
    * The content of a body, at most a buffer ahead of its reader.

@@ -3,6 +3,7 @@ import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, readErrorBody } from '../answers/bodies.ts';
 import { EncodedBodies } from '../answers/encoded-body.ts';
+import { BoundedMap } from '../http/bounded-map.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobAddresses } from './blob-addresses.ts';
@@ -10,6 +11,8 @@ import { BlobAddresses } from './blob-addresses.ts';
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];
 
+/** Max blobs for which a wrong guess about their encoding is remembered. */
+const MAX_BLOBS = 1_000;
 /** Statuses with which a server without ranges may answer a request for one. */
 const NO_RANGES = [400, 405, 416, 501];
 
@@ -17,7 +20,7 @@ const NO_RANGES = [400, 405, 416, 501];
 export class BlobReader {
   readonly #link: ParentLink;
   readonly #addresses = new BlobAddresses();
-  readonly #encoded = new EncodedBodies();
+  readonly #encoded = new EncodedBodies(new BoundedMap(MAX_BLOBS));
 
   constructor(link: ParentLink) {
     this.#link = link;

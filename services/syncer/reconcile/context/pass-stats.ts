@@ -61,7 +61,7 @@ export class PassStats {
     return this.#failedElsewhere || this.#failedIn.has(repository);
   }
 
-  /** Records a parked change, which is not tried in this pass any more. Those that the login may not push are one failure. */
+  /** Records a parked change, which waits. Those that the login may not push are one failure. */
   wait(parked: Parked): void {
     const { repository, reference, digest, code, reason, retry } = parked;
     const content = `${repository}@${digest ?? ''}`;

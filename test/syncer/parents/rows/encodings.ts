@@ -23,10 +23,10 @@ function content({ content: stored }: ScriptedRegistry): Named {
 const isBlob = ({ path, method }: ScriptedRequest) => path.includes('/blobs/') && method === 'GET';
 const CHUNKED = { 'transfer-encoding': 'chunked' };
 
-/** Good answers with blobs become other ones. `whole`: all of the blob, whatever the request asks for. */
+/** Good answers with blobs become other ones. `all`: the complete blob, for any request. */
 const blobs = (
   name: string,
-  change: (regular: Reply, whole: Buffer) => Reply,
+  change: (regular: Reply, all: Buffer) => Reply,
   row: Partial<Row> = {},
 ): Row => ({
   name,
@@ -56,36 +56,28 @@ const withRange = (value: string | undefined) => (regular: Reply) => {
 };
 
 export const rows: Row[] = [
-  blobs('a proxy compresses blobs', (_, whole) => encoded('gzip', gzipSync(whole))),
+  blobs('a proxy compresses blobs', (_, all) => encoded('gzip', gzipSync(all))),
   blobs(
     'a proxy compresses blobs, and sends no length',
-    (_, whole) => encoded('gzip', gzipSync(whole), CHUNKED),
+    (_, all) => encoded('gzip', gzipSync(all), CHUNKED),
     {
       // By its first bytes, text in a gzip file may be a layer that is sent as it is: the passes find out.
       passes: 3,
     },
   ),
-  blobs('a proxy compresses blobs with brotli', (_, whole) =>
-    encoded('br', brotliCompressSync(whole), CHUNKED),
-  ),
-  blobs('a proxy compresses blobs with zstd', (_, whole) =>
-    encoded('zstd', zstdCompressSync(whole), CHUNKED),
-  ),
+  blobs('a proxy compresses blobs with brotli', (_, all) => encoded('br', brotliCompressSync(all), CHUNKED)),
+  blobs('a proxy compresses blobs with zstd', (_, all) => encoded('zstd', zstdCompressSync(all), CHUNKED)),
   blobs('a proxy compresses each range', (regular) => ({
     ...regular,
     headers: { ...regular.headers, 'content-encoding': 'gzip' },
     body: gzipSync(regular.body ?? ''),
   })),
-  blobs('blobs that a header calls compressed, without a length', (_, whole) =>
-    encoded('gzip', whole, CHUNKED),
-  ),
-  blobs('blobs that a header calls compressed in an unknown way', (_, whole) =>
-    encoded('aws-chunked', whole),
-  ),
+  blobs('blobs that a header calls compressed, without a length', (_, all) => encoded('gzip', all, CHUNKED)),
+  blobs('blobs that a header calls compressed in an unknown way', (_, all) => encoded('aws-chunked', all)),
   blobs('ranges without Content-Range', withRange(undefined)),
-  blobs('the whole blob in place of a range, as 206 without Content-Range', (_, whole) => ({
+  blobs('all of a blob in place of a range, as 206 without Content-Range', (_, all) => ({
     status: 206,
-    body: whole,
+    body: all,
   })),
   blobs('Content-Range without a unit', withRange('RANGE')),
   blobs('Content-Range in upper case', withRange('Bytes RANGE')),
