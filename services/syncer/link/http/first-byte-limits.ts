@@ -73,6 +73,11 @@ export class FirstByteLimits {
     return origin !== this.#parent.origin || pathname.includes('/blobs/');
   }
 
+  /** Whether the host has answered not long ago. */
+  works(url: URL): boolean {
+    return this.#working(url) !== undefined;
+  }
+
   #working(url: URL): Host | undefined {
     const host = this.#hosts.get(url.origin);
     return host && this.#isRecent(host.answeredAt) ? host : undefined;

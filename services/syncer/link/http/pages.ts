@@ -163,12 +163,22 @@ async function ask(
 
 /**
  * The strings in a list field of a page.
- * @throws Fault `parent-invalid` if the field is missing: as an empty list, it would delete content of this layer
+ * @throws Fault `parent-invalid` if the field is missing, or has no names: as an empty list, it would delete content
+ * of this layer
  */
 export function strings(page: unknown, field: string): string[] {
   const list = (page as Record<string, unknown> | null)?.[field];
   // Go programs encode an empty list as null.
   if (list === null) return [];
   if (!Array.isArray(list)) throw new Fault('parent-invalid', `the parent sent a list without /${field}`);
-  return list.filter((item) => typeof item === 'string');
+  const names = list.map(nameIn).filter((name) => name !== undefined);
+  if (names.length === 0 && list.some((item) => item !== null))
+    throw new Fault('parent-invalid', `the parent sent a list whose /${field} are no names`);
+  return names;
+}
+
+/** An entry of a list of names; some registries list objects. */
+function nameIn(item: unknown): string | undefined {
+  const name = typeof item === 'object' ? (item as { name?: unknown } | null)?.name : item;
+  return typeof name === 'string' ? name : undefined;
 }

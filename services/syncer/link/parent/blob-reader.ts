@@ -1,9 +1,11 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { firstValue, readErrorBody } from '../answers/bodies.ts';
+import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
+import { EncodedBodies } from '../answers/encoded-body.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { blobPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
@@ -12,11 +14,17 @@ import { BlobAddresses } from './blob-addresses.ts';
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];
 
+/** Max blobs for which a wrong guess about their encoding is remembered. */
+const MAX_BLOBS = 1_000;
+/** Statuses with which a server without ranges may answer a request for one. */
+const NO_RANGES = [400, 405, 416, 501];
+
 /** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
 export class BlobReader {
   readonly #link: ParentLink;
   readonly #names: RepositoryNames;
   readonly #addresses = new BlobAddresses();
+  readonly #encoded = new EncodedBodies(new BoundedMap(MAX_BLOBS));
 
   constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
@@ -29,11 +37,14 @@ export class BlobReader {
     const path = blobPath(name, digest);
     // A signed URL of another host may accept GET only: one byte of content says the size as well.
     const ask = { scope: pullScope(name), signal, redirects: 'follow' as const };
-    const answer = await this.#link.request(path, { ...ask, headers: { range: 'bytes=0-0' } });
+    const answer = await this.#link.request(path, {
+      ...ask,
+      headers: { 'accept-encoding': 'identity', range: 'bytes=0-0' },
+    });
     const { statusCode, headers } = answer;
     answer.body.destroy();
     const text =
-      statusCode === 200
+      statusCode === 200 && headers['content-encoding'] === undefined
         ? firstValue(headers['content-length'])
         : /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(firstValue(headers['content-range']) ?? '')?.[1];
     const size = Number(text);
@@ -54,7 +65,7 @@ export class BlobReader {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const ask: RequestOptions = {
       scope: pullScope(name),
-      headers: extent.end > extent.start ? { range } : {},
+      headers: { 'accept-encoding': 'identity', ...(extent.end > extent.start && { range }) },
       signal,
       bandwidthTaken: true,
       redirects: 'follow',
@@ -63,10 +74,10 @@ export class BlobReader {
     const found = known && (await this.#at(known, ask, part));
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
-      const answer = await this.#link.request(blobPath(name, digest), ask);
+      const answer = await this.#request(blobPath(name, digest), ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
-        const bytes = await blobAnswer(answer, part);
+        const bytes = await blobAnswer(answer, part, this.#encoded);
         if (isOtherHost) this.#addresses.served(repository, digest, answer.from);
         return bytes;
       }
@@ -80,6 +91,15 @@ export class BlobReader {
     }
   }
 
+  /** Asks for the whole blob if the parent refuses to send a part of it. */
+  async #request(path: string, ask: RequestOptions): Promise<Answer> {
+    const answer = await this.#link.request(path, ask);
+    const { range, ...headers } = ask.headers ?? {};
+    if (range === undefined || !NO_RANGES.includes(answer.statusCode)) return answer;
+    await answer.body.dump();
+    return this.#link.request(path, { ...ask, headers });
+  }
+
   /** See `BlobSource`. */
   invalidate(repository: Repository, digest: Digest): void {
     this.#addresses.forget(repository, digest);
@@ -90,7 +110,7 @@ export class BlobReader {
     const { repository, digest } = part;
     try {
       const answer = await this.#link.requestAt(url, ask);
-      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part);
+      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part, this.#encoded);
       await readErrorBody(answer);
     } catch (error) {
       this.#addresses.forget(repository, digest);

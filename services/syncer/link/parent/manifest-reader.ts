@@ -1,7 +1,7 @@
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
-import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
+import { type Digest, isDigest, type Repository, splitDigest, type Tag } from '#proto/oci/names.ts';
 import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusedAnswer } from '../answers/answers.ts';
 import { firstValue, readErrorBody } from '../answers/bodies.ts';
@@ -14,6 +14,12 @@ import { pullScope } from '../login/token-scopes.ts';
 import type { FetchedManifest, ManifestSource } from './parent-reader.ts';
 
 const ACCEPT = manifestTypes.join(', ');
+
+/** Algorithm of digests by which registries store manifests. */
+const USUAL = 'sha256';
+const isUsual = (digest: Digest): boolean => splitDigest(digest)[0] === USUAL;
+/** Max digests of other algorithms that are remembered. */
+const MAX_ADDRESSES = 10_000;
 
 /** Max repositories with wrong digests that are remembered. */
 const MAX_WRONG_DIGESTS = 1_000;
@@ -30,6 +36,8 @@ export class ManifestReader implements ManifestSource {
   readonly #names: RepositoryNames;
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
   readonly #answersHead: ExpiringValue<true>;
+  /** Whether the parent has a manifest under a digest of another algorithm than the usual one. */
+  readonly #addresses = new BoundedMap<ExpiringValue<boolean>>(MAX_ADDRESSES);
   /** Repositories whose digests in headers were wrong: there, the content is hashed. */
   readonly #wrongDigests = new BoundedMap<ExpiringValue<true>>(MAX_WRONG_DIGESTS);
 
@@ -44,6 +52,32 @@ export class ManifestReader implements ManifestSource {
   }
 
   async #resolve(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Digest | undefined> {
+    const digest = await this.#announced(repository, tag, signal);
+    if (digest === undefined || isUsual(digest)) return digest;
+    if (await this.#isAddress(repository, digest, signal)) return digest;
+    return (await this.#fetch(repository, tag, signal, USUAL)).digest;
+  }
+
+  /** Whether the parent has a manifest under this digest: one of another algorithm may stand in headers only. */
+  async #isAddress(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const key = `${repository}@${digest}`;
+    const known = this.#addresses.get(key)?.get();
+    if (known !== undefined) return known;
+    const isAddress = await this.#fetch(repository, digest, signal).then(
+      () => true,
+      (error) => {
+        if (!Fault.is(error, 'manifest-unknown', 'parent-refused', 'parent-invalid')) throw error;
+        return false;
+      },
+    );
+    const remembered = new ExpiringValue<boolean>(this.#link.now);
+    remembered.set(isAddress);
+    this.#addresses.set(key, remembered);
+    return isAddress;
+  }
+
+  /** @returns the digest that the parent announces, or that of the content if it announces none */
+  async #announced(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Digest | undefined> {
     if (!this.#wrongDigests.get(repository)?.get()) {
       const head = await this.#head(repository, tag, signal);
       if (head !== 'unknown') return head;
@@ -92,7 +126,8 @@ export class ManifestReader implements ManifestSource {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<FetchedManifest> {
-    const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal));
+    const [algorithm] = splitDigest(digest);
+    const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal, algorithm));
     if (fetched.digest === digest) return fetched;
     const isWrong = new ExpiringValue<true>(this.#link.now);
     isWrong.set(true);
@@ -101,10 +136,12 @@ export class ManifestReader implements ManifestSource {
     throw new Fault('conflict', `${why}: the next pass reads the tag again`);
   }
 
+  /** @param algorithm of the digest of a tag's manifest; by default that which the parent announces */
   async #fetch(
     repository: Repository,
     reference: Tag | Digest,
     signal: AbortSignal,
+    algorithm?: string,
   ): Promise<FetchedManifest> {
     const name = this.#names.above(repository);
     const path = manifestPath(name, reference);
@@ -121,7 +158,7 @@ export class ManifestReader implements ManifestSource {
     if (!CONTENT.includes(answer.statusCode))
       throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${name}`);
-    return readContent(bytes, answer.headers, { repository: name, reference });
+    return readContent(bytes, answer.headers, { repository: name, reference, algorithm });
   }
 }
 

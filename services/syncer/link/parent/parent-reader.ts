@@ -17,14 +17,21 @@ export type FetchedManifest = ReadManifest;
 
 /** Checks that the parent answers. */
 export interface ParentProbe {
-  /** Checks that the parent answers as a registry. @throws Fault see `refusal` */
-  ping(signal: AbortSignal): Promise<void>;
+  /**
+   * Checks that the parent answers as a registry.
+   * @param repositories some of those that it may have: a bucket has their lists, and nothing at `/v2/`
+   * @throws Fault see `refusal`
+   */
+  ping(signal: AbortSignal, repositories?: readonly Repository[]): Promise<void>;
 }
 
 /** Lists repositories. */
 export interface RepositoryLister {
-  /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
-  repositories(signal: AbortSignal): AsyncGenerator<Repository>;
+  /**
+   * distribution-spec, "Listing repositories" (in registries: `_catalog`).
+   * @param onInvalid called with each listed name that is no valid repository
+   */
+  repositories(signal: AbortSignal, onInvalid?: (name: string) => void): AsyncGenerator<Repository>;
 }
 
 /** Lists the repositories of a project, where the parent has projects. */
@@ -38,8 +45,15 @@ export interface ProjectLister {
 
 /** Lists the tags of a repository. */
 export interface TagLister {
-  /** @returns undefined if the parent has no such repository */
-  tags(repository: Repository, signal: AbortSignal): Promise<Tag[] | undefined>;
+  /**
+   * @param onInvalid called with each listed name that is no valid tag
+   * @returns undefined if the parent has no such repository
+   */
+  tags(
+    repository: Repository,
+    signal: AbortSignal,
+    onInvalid?: (name: string) => void,
+  ): Promise<Tag[] | undefined>;
 }
 
 /** Reads manifests, and what tags point to. */

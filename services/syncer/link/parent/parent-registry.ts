@@ -1,5 +1,5 @@
 import type { Fault } from '#proto/contract/fault.ts';
-import { type Digest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
+import { type Digest, isRepository, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { refusedAnswer } from '../answers/answers.ts';
 import { readErrorBody } from '../answers/bodies.ts';
@@ -30,6 +30,9 @@ import { ReferrersApi } from './referrers-api.ts';
  * request or read a list (`RepositoryNames`).
  */
 
+/** Max lists of tags that are read to see whether a host without `/v2/` is a registry. */
+const MAX_PROBES = 3;
+
 /** Reads a registry above this layer: any that speaks the OCI distribution-spec. */
 export class ParentRegistry implements ParentReader, BlobSource {
   readonly #link: ParentLink;
@@ -50,8 +53,18 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#link.answers;
   }
 
-  async ping(signal: AbortSignal): Promise<void> {
-    await withRetries(signal, () => this.#ping(signal));
+  async ping(signal: AbortSignal, repositories: readonly Repository[] = []): Promise<void> {
+    try {
+      await withRetries(signal, () => this.#ping(signal));
+    } catch (error) {
+      if (!isStatus(error, 404)) throw error;
+      for (const repository of repositories.slice(0, MAX_PROBES)) {
+        const tags = await this.tags(repository, signal).catch(() => undefined);
+        if (tags) return;
+      }
+      signal.throwIfAborted();
+      throw error;
+    }
   }
 
   async #ping(signal: AbortSignal): Promise<void> {
@@ -65,9 +78,13 @@ export class ParentRegistry implements ParentReader, BlobSource {
     }
   }
 
-  async *repositories(signal: AbortSignal): AsyncGenerator<Repository> {
+  async *repositories(
+    signal: AbortSignal,
+    onInvalid: (name: string) => void = () => {},
+  ): AsyncGenerator<Repository> {
     const list = { path: '/v2/_catalog?n=1000', field: 'repositories', scope: 'registry:catalog:*' } as const;
     for await (const name of parentNames(this.#link, list, signal)) {
+      if (!isRepository(name)) onInvalid(name);
       const here = this.#names.here(name);
       if (here !== undefined) yield here;
     }
@@ -78,13 +95,20 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return names?.map((name) => this.#names.here(name)).filter((name) => name !== undefined);
   }
 
-  async tags(repository: Repository, signal: AbortSignal): Promise<Tag[] | undefined> {
+  async tags(
+    repository: Repository,
+    signal: AbortSignal,
+    onInvalid: (name: string) => void = () => {},
+  ): Promise<Tag[] | undefined> {
     const tags: Tag[] = [];
     try {
       const name = this.#names.above(repository);
       const scope = tagsScope(name, this.#link.azure);
       const list = { path: tagsPath(name), field: 'tags', scope } as const;
-      for await (const tag of parentNames(this.#link, list, signal)) if (isTag(tag)) tags.push(tag);
+      for await (const tag of parentNames(this.#link, list, signal)) {
+        if (isTag(tag)) tags.push(tag);
+        else onInvalid(tag);
+      }
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
       throw error;

@@ -8,9 +8,9 @@ import type { Survey } from '../observe/survey.ts';
  */
 export function noteHiddenReferrers(
   { parent, leftOut }: Pick<PassContext, 'parent' | 'leftOut'>,
-  { repository, selected, tags }: Pick<Survey, 'repository' | 'selected' | 'tags'>,
+  { repository, selected, parentTags }: Pick<Survey, 'repository' | 'selected' | 'parentTags'>,
 ): void {
   const hidden = selected.referrers === false ? undefined : parent.hiddenReferrers(repository);
   if (hidden)
-    leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, tags));
+    leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, parentTags));
 }

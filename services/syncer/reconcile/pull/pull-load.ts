@@ -66,13 +66,14 @@ export async function pullLoad(
   { root, nodes, problems, blobs, missing }: Load,
   tags: Tag[],
 ): Promise<LeftOutItem[]> {
-  const { bus, pass, failedParts } = context;
+  const { bus, pass, failedParts, leftOutByParent } = context;
   const contexts = imageContexts(nodes, tags);
   const failed = await downloadBlobs(context, repository, missing, contexts);
   const isLeftOut: IsLeftOut = (digest, error) =>
     failedParts.isLeftOut(partOf(repository, digest), error, pass);
   const plan = planCommits(root, nodes, failed, isLeftOut);
   if (plan.failure) throw plan.failure;
+  for (const [digest, error] of plan.lostReferrers) leftOutByParent.set(partOf(repository, digest), error);
   const present = blobs.filter(({ digest }) => !failed.has(digest));
   for (let at = 0; at < present.length; at += PAGE) {
     const digests = present.slice(at, at + PAGE).map((blob) => blob.digest);

@@ -247,12 +247,18 @@ class Tree {
 
   async #referrer(listed: Descriptor, depth: number): Promise<void> {
     const { digest } = listed;
+    const { pass, failedParts } = this.#context;
+    const { leftOutByParent } = this.#wanted;
+    const part = partOf(this.#repository, digest);
+    const known = leftOutByParent.get(part);
+    if (known) return void this.problems.push(leftOutItem('referrer', known, digest));
     try {
       if (!(await this.#wantsReferrer(listed))) return;
       await this.#visit(digest, depth, true);
     } catch (error) {
       this.#context.signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
+      if (failedParts.isLeftOut(part, error, pass)) leftOutByParent.set(part, error);
       this.problems.push(leftOutItem('referrer', error, digest));
     }
   }

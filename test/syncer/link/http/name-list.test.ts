@@ -129,7 +129,7 @@ const LISTS: [name: string, parent: Parent, tags: number, requests: number][] = 
   ['null', () => ({ names: null }), 0, 1],
   [
     'with entries that are no strings',
-    () => ({ names: [null, 7, 't0000', { name: 'x' }, ['y'], 't0000'] }),
+    () => ({ names: [null, 7, 't0000', { id: 'x' }, ['y'], 't0000'] }),
     1,
     1,
   ],

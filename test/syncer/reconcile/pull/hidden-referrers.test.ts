@@ -16,7 +16,7 @@ test('lists of referrers that could not be read stay reported until everything i
     leftOut.begin(everything);
     noteHiddenReferrers(
       { parent, leftOut },
-      { repository: 'app', selected: { ...selected, referrers }, tags: 3 },
+      { repository: 'app', selected: { ...selected, referrers }, parentTags: 3 },
     );
     leftOut.completed(3);
     return leftOut.summary()?.images;
