@@ -75,10 +75,9 @@ export class BlobReader {
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
       const answer = await this.#request(blobPath(name, digest), ask);
-      const isOtherHost = answer.from.origin !== this.#link.base.origin;
-      if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
+      if (!this.#isExpired(answer)) {
         const bytes = await blobAnswer(answer, part, this.#encoded);
-        if (isOtherHost) this.#addresses.served(repository, digest, answer.from);
+        if (this.#isElsewhere(answer)) this.#addresses.served(repository, digest, answer.from);
         return bytes;
       }
       const body = await readErrorBody(answer);
@@ -91,11 +90,21 @@ export class BlobReader {
     }
   }
 
+  #isElsewhere({ from }: Answer): boolean {
+    return from.origin !== this.#link.base.origin;
+  }
+
+  /** Whether it may be the answer to an expired signed URL. */
+  #isExpired(answer: Answer): boolean {
+    return this.#isElsewhere(answer) && EXPIRED.includes(answer.statusCode);
+  }
+
   /** Asks for the whole blob if the parent refuses to send a part of it. */
   async #request(path: string, ask: RequestOptions): Promise<Answer> {
     const answer = await this.#link.request(path, ask);
     const { range, ...headers } = ask.headers ?? {};
-    if (range === undefined || !NO_RANGES.includes(answer.statusCode)) return answer;
+    if (range === undefined || !NO_RANGES.includes(answer.statusCode) || this.#isExpired(answer))
+      return answer;
     await answer.body.dump();
     return this.#link.request(path, { ...ask, headers });
   }
