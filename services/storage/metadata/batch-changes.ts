@@ -21,6 +21,7 @@ import type {
   TokenRecord,
   TransferredRecord,
   UnsentRecord,
+  UploadSessionRecord,
   WithdrawnRecord,
 } from './records.ts';
 
@@ -77,8 +78,8 @@ export const put = {
   parked: (repository: string, reference: string, record: ParkedRecord) => [
     set(keys.parked(repository, reference), record),
   ],
-  session: (repository: string, digest: string, location: string) => [
-    set(keys.session(repository, digest), location),
+  session: (repository: string, digest: string, session: UploadSessionRecord) => [
+    set(keys.session(repository, digest), session),
   ],
   leftOut: (repository: string, digest: string, index: string, record: LeftOutRecord) => [
     set(keys.leftOut(repository, digest, index), record),

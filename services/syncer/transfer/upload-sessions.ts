@@ -59,10 +59,10 @@ export class UploadSessions {
     return session;
   }
 
-  /** Stores the session's location. */
-  async store({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
+  /** Stores the session's location and offset. */
+  async store({ repository, digest }: WantedBlob, { location, offset }: UploadSession): Promise<void> {
     if (location.length > MAX_LOCATION) return this.forget({ repository, digest });
-    await this.#bus.call(storeSession, { repository, digest, location }, PATIENCE);
+    await this.#bus.call(storeSession, { repository, digest, location, offset }, PATIENCE);
   }
 
   /** Deletes the stored location. */
@@ -93,10 +93,10 @@ export class UploadSessions {
   async #stored(
     pushClient: PushClient,
     wanted: WantedBlob,
-    { plan, session: known }: BlobUploadState,
+    { plan, session: known, hasSent }: BlobUploadState,
   ): Promise<UploadSession | undefined> {
     const { repository, digest, size } = wanted;
-    const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
+    const { location, offset: stored } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
     if (plan.method !== 'pieces') {
       await this.#cancel(pushClient, wanted, { location });
@@ -106,8 +106,13 @@ export class UploadSessions {
     const certain = known?.location === location ? known : undefined;
     const found = await uploads.findSession(repository, location, this.#signal);
     // A parent that does not report on sessions is believed to have what it took.
-    const session = found ?? (uploads.capabilities.hasStatus ? undefined : certain);
-    if (!session) return undefined;
+    const { hasStatus } = uploads.capabilities;
+    const session = found ?? (hasStatus ? undefined : certain);
+    if (!session) {
+      // Sent by an earlier process. If the parent has received more since, it refuses the next piece.
+      const isUsable = hasStatus === false && !hasSent && stored !== undefined && stored <= size;
+      return isUsable ? { location, offset: stored, assumed: true } : undefined;
+    }
     // More than was sent is never true.
     const offset = Math.min(session.offset, certain?.offset ?? size + 1);
     if (offset > size) return undefined;

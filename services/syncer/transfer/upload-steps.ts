@@ -200,7 +200,9 @@ class UploadSteps {
         requestSignal: grace.signal,
         onSession: async (session) => {
           this.#offset = session.offset;
-          if (session.location !== location) await this.#sessions.store(wanted, session);
+          // A parent that reports on its sessions says the offset itself.
+          const isKept = session.location === location && pushClient.uploads.capabilities.hasStatus;
+          if (!isKept) await this.#sessions.store(wanted, session);
           location = session.location;
           progress(session.offset);
         },

@@ -142,6 +142,7 @@ export class Upload {
     send: (body: RequestBody) => Promise<T>,
     extraMs = 0,
   ): Promise<T | 'present' | undefined> {
+    this.#deps.state.hasSent = true;
     try {
       return await this.#timed(request.bytes, send, request.offset, extraMs);
     } catch (error) {

@@ -36,6 +36,8 @@ export class BlobUploadState {
   #plan: BlobPlan | undefined;
   /** The session after the last request, if its answer shows how many bytes the parent has. */
   session: UploadSession | undefined;
+  /** A request of this process has carried bytes: only `session` says what the parent has. */
+  hasSent = false;
 
   constructor(key: BlobKey, shared: SharedState, now: () => number) {
     this.#key = key;
