@@ -14,8 +14,8 @@ import type { Body } from './bodies.ts';
 
 /**
  * Bodies of blobs that a proxy has compressed, although no encoding was accepted. A registry may also mark content as
- * encoded that it sends as it is, such as a layer that is a gzip file itself: its length says which it is, else its
- * first bytes.
+ * encoded that it sends as it is, such as a layer that is a gzip file itself: its length says which it is. A
+ * long body without a length is judged by its first bytes.
  */
 
 const DECODERS: Record<string, () => Transform> = {
@@ -29,6 +29,9 @@ const DECODERS: Record<string, () => Transform> = {
 /** @param header `Content-Encoding` */
 export const isDecodable = (header: string | undefined): boolean =>
   Object.hasOwn(DECODERS, header?.trim().toLowerCase() ?? '');
+
+/** Bytes that are read before the first ones are taken for a sign: the length of a shorter body says more. */
+const HEAD_BYTES = 256 * 1024;
 
 /** By digest, blobs for which the guess by the first bytes was wrong: the next guess is the opposite. */
 export type WrongGuesses = {
@@ -64,12 +67,12 @@ export class EncodedBodies {
 
   async *#guessed(body: Body, encoding: string, digest: Digest, size: number): AsyncGenerator<Buffer> {
     const parts = body[Symbol.asyncIterator]();
-    const first = await parts.next();
-    if (first.done) return;
+    const { head, isAll } = await readHead(parts);
     const isWrong = this.#wrong.get(digest) ?? false;
-    const all = resumed(first.value, parts);
+    const asSent = isAll ? head.length === size : isEncoded(head, encoding) === isWrong;
+    const all = resumed(head, parts);
     let received = 0;
-    const content = isEncoded(first.value, encoding) === isWrong ? all : decoded(all, encoding);
+    const content = asSent ? all : decoded(all, encoding);
     for await (const part of content) {
       received += part.length;
       if (received > size) break;
@@ -86,9 +89,21 @@ export class EncodedBodies {
   }
 }
 
-async function* resumed(first: Buffer, parts: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+/** The first bytes of a body, at least `HEAD_BYTES` unless these are all of it. */
+async function readHead(parts: AsyncIterator<Buffer>): Promise<{ head: Buffer; isAll: boolean }> {
+  const read: Buffer[] = [];
+  for (let bytes = 0; bytes <= HEAD_BYTES; ) {
+    const next = await parts.next();
+    if (next.done) return { head: Buffer.concat(read), isAll: true };
+    read.push(next.value);
+    bytes += next.value.length;
+  }
+  return { head: Buffer.concat(read), isAll: false };
+}
+
+async function* resumed(head: Buffer, parts: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   try {
-    yield first;
+    yield head;
     for (let next = await parts.next(); !next.done; next = await parts.next()) yield next.value;
   } finally {
     await parts.return?.();
