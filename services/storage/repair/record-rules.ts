@@ -5,6 +5,7 @@ import { ChildName, InstanceId } from '#proto/accounts/children.ts';
 import { Bytes } from '#proto/contract/scalars.ts';
 import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
+import { LeftOutRecord } from '#proto/sync/left-out-referrers.ts';
 
 /**
  * The rule of each kind of record: the table of keys in ../metadata/keys.ts, in a form that can be checked. Unknown
@@ -41,7 +42,11 @@ const rules: Record<string, Rule> = {
   v: rule([isRepository, isDigest], Since),
   p: rule([isRepository, reference], Type.Object({ code: Type.String(), reason: Type.String() })),
   o: rule([isRepository, isDigest], Type.String()),
-  n: rule([isRepository, isDigest, isDigest], Type.String()),
+  n: rule(
+    [isRepository, isDigest, isDigest],
+    Type.Union([Type.String(), Type.Object({ platform: Type.String(), unavailable: Type.Literal(true) })]),
+  ),
+  q: rule([isRepository, isDigest], LeftOutRecord),
   w: rule([isDigest], Since),
   d: rule([isDigest], Type.Object({ size: Bytes, since: Instant })),
   a: rule(

@@ -1,6 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import type { LeftOutReferrers } from '#proto/sync/left-out-referrers.ts';
 import { refusal } from '../answers/answers.ts';
 import type { BlobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
@@ -67,6 +68,7 @@ export interface ManifestReader {
 export interface ReferrerLister {
   hasReferrers: ParentRegistry['hasReferrers'];
   hiddenReferrers: ParentRegistry['hiddenReferrers'];
+  hiddenReferrersAbove: ParentRegistry['hiddenReferrersAbove'];
   recheckReferrers: ParentRegistry['recheckReferrers'];
   referrers: ParentRegistry['referrers'];
 }
@@ -247,6 +249,11 @@ export class ParentRegistry implements ParentReader, BlobSource {
   /** Why the lists of referrers of this repository can't be read, while that is known. */
   hiddenReferrers(repository: string): Fault | undefined {
     return this.#referrers.hiddenBy(repository);
+  }
+
+  /** Why the parent, a Terrace, can't read them at its own parent, as its last list says. */
+  hiddenReferrersAbove(repository: string): LeftOutReferrers['hidden'] {
+    return this.#referrers.hiddenAbove(repository);
   }
 
   /** Asks again for lists of referrers that could not be read. */

@@ -3,16 +3,25 @@ import { Fault } from '#proto/contract/fault.ts';
 import { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readDescriptor } from '#proto/oci/read-manifest.ts';
+import {
+  EVERY_MANIFEST,
+  type LeftOutReferrer,
+  type LeftOutReferrers,
+} from '#proto/sync/left-out-referrers.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { pullScope } from '../login/token-scopes.ts';
+import { type LeftOutAbove, readLeftOutAbove } from './left-out-above.ts';
 
-/** Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. */
-export type ReferrerList = { manifests: Descriptor[]; malformed: number };
+/**
+ * Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. `leftOut`: what a Terrace
+ * says that it lacks itself.
+ */
+export type ReferrerList = { manifests: Descriptor[]; malformed: number; leftOut: LeftOutReferrer[] };
 
-/** A digest that no manifest has: a registry with the referrers API answers it with an empty list. */
-const ZERO_DIGEST = `sha256:${'0'.repeat(64)}`;
+type Hidden = LeftOutReferrers['hidden'];
+
 /** Statuses by which a registry says that it has no such API, or no such path. */
 const NO_API = [400, 404, 405, 410, 501];
 /** How long a repository without the API is not asked again, in ms. */
@@ -33,9 +42,9 @@ const MAX_LISTED_MEDIA_TYPE = 255;
 
 /**
  * What is known of one repository. `hadApi`: it has answered once. `missingUntil`, `fault`: when it is asked again, and
- * why its lists can't be read; without a fault, it just has no such API.
+ * why its lists can't be read; without a fault, it just has no such API. `above`: why the parent can't read them.
  */
-type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: number };
+type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: number; above?: Hidden };
 
 /**
  * Lists of referrers (distribution-spec 1.1, "Listing Referrers"). A single odd answer says nothing about the API: it
@@ -69,6 +78,11 @@ export class ReferrersApi {
     return this.isSupported(repository) ? undefined : this.#repositories.get(repository)?.fault;
   }
 
+  /** Why the parent can't read the lists at its own parent, as the last list of the repository says. */
+  hiddenAbove(repository: Repository): Hidden {
+    return this.#repositories.get(repository)?.above;
+  }
+
   /**
    * Manifests whose subject is `digest`; undefined if the repository's registry has no such API.
    * @throws Fault if the list exists and can't be read, or if a proxy or a permission hides the API
@@ -80,8 +94,8 @@ export class ReferrersApi {
       return undefined;
     }
     try {
-      const list = await this.#read(repository, digest, signal);
-      this.#remember(repository, { hadApi: true, faults: 0 });
+      const { hidden, ...list } = await this.#read(repository, digest, signal);
+      this.#remember(repository, { hadApi: true, faults: 0, ...(hidden && { above: hidden }) });
       return list;
     } catch (error) {
       signal.throwIfAborted();
@@ -89,9 +103,9 @@ export class ReferrersApi {
       // A refusal is about this list. A parent that does not answer costs the retries of each.
       const faults = known.faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
       if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
-        this.#remember(repository, { hadApi: true, faults });
+        this.#remember(repository, { hadApi: true, faults, ...(known.above && { above: known.above }) });
         // Earlier drafts of the API answer an unknown subject with 404.
-        if (isStatus(error, 404)) return { manifests: [], malformed: 0 };
+        if (isStatus(error, 404)) return { manifests: [], malformed: 0, leftOut: [] };
         throw error;
       }
       const { hadApi = false } = known;
@@ -106,7 +120,8 @@ export class ReferrersApi {
 
   async #hasApi(repository: Repository, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#read(repository, ZERO_DIGEST, signal);
+      // A registry with the API answers the digest that no manifest has with an empty list.
+      await this.#read(repository, EVERY_MANIFEST, signal);
       return true;
     } catch (error) {
       signal.throwIfAborted();
@@ -115,13 +130,19 @@ export class ReferrersApi {
     }
   }
 
-  async #read(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList> {
+  async #read(
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<ReferrerList & { hidden?: Hidden }> {
     const either = AbortSignal.any([signal, AbortSignal.timeout(MAX_LIST_MS)]);
     const manifests: Descriptor[] = [];
     let malformed = 0;
+    let above: LeftOutAbove | undefined;
     const path = `/v2/${repository}/referrers/${digest}`;
     try {
       for await (const page of parentPages(this.#link, path, pullScope(repository), either)) {
+        above ??= readLeftOutAbove(page);
         const listed = (page as { manifests?: unknown } | null)?.manifests;
         // Go programs write null for an empty list.
         if (listed !== null && !Array.isArray(listed)) {
@@ -139,7 +160,7 @@ export class ReferrersApi {
         detail: { isTimeout: true },
       });
     }
-    return { manifests, malformed };
+    return { manifests, malformed, leftOut: [], ...above };
   }
 
   #remember(repository: Repository, known: Known): void {

@@ -63,6 +63,10 @@ export class RenamedParentRegistry extends ParentRegistry {
     return this.#parent.hiddenReferrers(this.#names.above(repository));
   }
 
+  override hiddenReferrersAbove(repository: string) {
+    return this.#parent.hiddenReferrersAbove(this.#names.above(repository));
+  }
+
   override recheckReferrers() {
     this.#parent.recheckReferrers();
   }

@@ -2,6 +2,7 @@ import { batches } from '#proto/async/batches.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { EVERY_MANIFEST } from '#proto/sync/left-out-referrers.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { ParentTags, resolveWantedTags } from './parent-tags.ts';
@@ -35,6 +36,8 @@ export type Survey = {
   selected: Selected;
   /** Number of tags compared. */
   tags: number;
+  /** All tags of the repository are compared. */
+  isAllCompared: boolean;
   /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
   isMissing: boolean;
   actions: TagAction[];
@@ -77,7 +80,9 @@ export async function surveyRepository(
   const base = await readBases(bus, repository, signal);
   const local = { layer, base };
   const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
-  const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
+  const isAllReported =
+    candidates !== undefined && 'tags' in candidates && candidates.around.has(EVERY_MANIFEST);
+  const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false && !isAllReported;
   const at = performance.now();
   const coverage = coverageOf(local, mode, candidates, canFollow);
   const reported =
@@ -104,6 +109,7 @@ export async function surveyRepository(
     repository,
     selected,
     ...plan,
+    isAllCompared: coverage.kind === 'all',
     isMissing: coverage.kind === 'all' && !parent.listed && base.size > 0,
     settled: [...new Set([...plan.settled, ...around])],
     at,
