@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { After, Bytes, FilePath } from '../contract/scalars.ts';
 import { Digest, MediaType, Reference, Repository, Tag } from '../oci/names.ts';
-import { LeftOutReferrers } from '../sync/left-out-referrers.ts';
+import { LeftOutReferrers } from './left-out-referrers.ts';
 import { Fenced } from './terms.ts';
 
 /** Manifests, tags and referrers. Lists are paged: `after` is the last entry of the previous page. */

@@ -19,7 +19,7 @@ export const ContentChange = Type.Union([
   Type.Object({ repository: Repository, tag: Tag, digest: Type.Union([Digest, Type.Null()]) }),
   /**
    * A referrer of this manifest was added or removed, other ones are left out than before, or a child that this index
-   * had left out was added. `EVERY_MANIFEST` (left-out-referrers.ts): the referrers of any manifest.
+   * had left out was added. `EVERY_MANIFEST` (../content/left-out-referrers.ts): the referrers of any manifest.
    */
   Type.Object({ repository: Repository, around: Digest }),
 ]);

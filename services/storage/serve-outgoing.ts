@@ -1,4 +1,3 @@
-import { listRecorded, recordLeftOut } from '#proto/sync/left-out-referrers.ts';
 import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import {
   dropSession,
@@ -15,10 +14,8 @@ import {
 import { emptyReply, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
-/** Answers the requests of `proto/sync/left-out-referrers.ts`, `marks.ts` and `outgoing.ts`. */
-export function serveOutgoing(on: On, { outgoing, marks, leftOutReferrers }: Storage): void {
-  on(recordLeftOut, (q) => leftOutReferrers.record(q).then(emptyReply));
-  on(listRecorded, (q) => leftOutReferrers.list(q));
+/** Answers the requests of `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
+export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
   on(listMarks, (q) => marks.list(q.scopeHash, q));
   on(storeMarks, (q) => marks.store(q.scopeHash, q.marks).then(emptyReply));
   on(listSubjects, (q) => marks.subjects(q.repository, q));

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
+import { LEFT_OUT_ANNOTATION } from '#proto/content/left-out-referrers.ts';
 import { listReferrers } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { LEFT_OUT_ANNOTATION } from '#proto/sync/left-out-referrers.ts';
 import { nextLink } from '../http/locations.ts';
 import { digestParameter, parameter, repositoryOf } from '../http/parameters.ts';
 import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
@@ -27,7 +27,7 @@ export function registerReferrerRoutes(app: FastifyInstance, gateway: Gateway): 
       const query = { ...(artifactType && { artifactType }), last };
       reply.header('link', nextLink(`/v2/${repository}/referrers/${digest}`, query));
     }
-    // Whatever the filter: the types of what is left out may be unknown.
+    // With any filter: the types of what is left out may be unknown.
     const annotations = leftOut && { annotations: { [LEFT_OUT_ANNOTATION]: JSON.stringify(leftOut) } };
     const index = {
       schemaVersion: 2,

@@ -7,8 +7,8 @@ import { keys, kinds } from './keys.ts';
  *
  *   j!<number>   [kind, repository, name, nonce]
  *
- * `t`: the tag was moved or deleted. `m`: the referrers of the manifest changed, or which of them are left out, or it no
- * longer leaves a manifest out.
+ * `t`: the tag was moved or deleted. `m`: the referrers of the manifest changed, or which of them are left out, or it
+ * no longer leaves a manifest out.
  * A cursor is `<number>.<nonce>` of an entry, so a journal that was lost, or restarted from an older copy, does not
  * accept the cursor of another one.
  */

@@ -1,6 +1,6 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
-import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/sync/left-out-referrers.ts';
+import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 

@@ -1,7 +1,7 @@
+import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
-import { EVERY_MANIFEST } from '#proto/sync/left-out-referrers.ts';
 import { drop, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';

@@ -2,10 +2,10 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
 import { ChildName, InstanceId } from '#proto/accounts/children.ts';
+import { LeftOutRecord } from '#proto/content/left-out-referrers.ts';
 import { Bytes } from '#proto/contract/scalars.ts';
 import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
-import { LeftOutRecord } from '#proto/sync/left-out-referrers.ts';
 
 /**
  * The rule of each kind of record: the table of keys in ../metadata/keys.ts, in a form that can be checked. Unknown

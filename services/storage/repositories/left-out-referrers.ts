@@ -4,13 +4,13 @@ import {
   EVERY_MANIFEST,
   type LeftOutRecord,
   type LeftOutReferrers as Listed,
-} from '#proto/sync/left-out-referrers.ts';
+} from '#proto/content/left-out-referrers.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 
 /**
- * Records of referrers that are left out (`proto/sync/left-out-referrers.ts`). Functions that return changes are for
+ * Records of referrers that are left out (`proto/content/left-out-referrers.ts`). Functions that return changes are for
  * callers that hold the repository's lock.
  */
 

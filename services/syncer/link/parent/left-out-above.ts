@@ -1,10 +1,10 @@
-import { parseJson } from '#proto/contract/bounded-json.ts';
-import { check } from '#proto/contract/contract.ts';
 import {
   LEFT_OUT_ANNOTATION,
   type LeftOutReferrer,
   LeftOutReferrers,
-} from '#proto/sync/left-out-referrers.ts';
+} from '#proto/content/left-out-referrers.ts';
+import { parseJson } from '#proto/contract/bounded-json.ts';
+import { check } from '#proto/contract/contract.ts';
 
 /** What a list of referrers lacks, as the parent says. */
 export type LeftOutAbove = { leftOut: LeftOutReferrer[]; hidden?: LeftOutReferrers['hidden'] };

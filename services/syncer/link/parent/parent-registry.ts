@@ -1,7 +1,7 @@
+import type { LeftOutReferrers } from '#proto/content/left-out-referrers.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
-import type { LeftOutReferrers } from '#proto/sync/left-out-referrers.ts';
 import { refusal } from '../answers/answers.ts';
 import type { BlobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';

@@ -1,13 +1,13 @@
+import {
+  EVERY_MANIFEST,
+  type LeftOutReferrer,
+  type LeftOutReferrers,
+} from '#proto/content/left-out-referrers.ts';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readDescriptor } from '#proto/oci/read-manifest.ts';
-import {
-  EVERY_MANIFEST,
-  type LeftOutReferrer,
-  type LeftOutReferrers,
-} from '#proto/sync/left-out-referrers.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -15,8 +15,8 @@ import { pullScope } from '../login/token-scopes.ts';
 import { type LeftOutAbove, readLeftOutAbove } from './left-out-above.ts';
 
 /**
- * Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. `leftOut`: what a Terrace
- * says that it lacks itself.
+ * Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. `leftOut`: what a
+ * Terrace says that it lacks itself.
  */
 export type ReferrerList = { manifests: Descriptor[]; malformed: number; leftOut: LeftOutReferrer[] };
 

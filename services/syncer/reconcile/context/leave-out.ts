@@ -1,8 +1,8 @@
+import type { LeftOutReferrer } from '#proto/content/left-out-referrers.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import { type Digest, MAX_MEDIA_TYPE, type Repository } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import type { LeftOutReferrer } from '#proto/sync/left-out-referrers.ts';
 import { BoundedMap } from '../../link/http/bounded-map.ts';
 
 /**

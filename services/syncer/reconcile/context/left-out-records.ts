@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
-import { clip } from '#proto/contract/clip.ts';
-import type { Digest, Repository } from '#proto/oci/names.ts';
-import { type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import {
   type LeftOutRecord,
   type LeftOutReferrer,
   listRecorded,
+  MAX_RECORDED,
   MAX_RECORDED_REASON,
   recordLeftOut,
-} from '#proto/sync/left-out-referrers.ts';
+} from '#proto/content/left-out-referrers.ts';
+import { clip } from '#proto/contract/clip.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { listEntries } from './lists.ts';
 
@@ -16,8 +17,8 @@ import { listEntries } from './lists.ts';
 type Records = Map<Digest, string>;
 
 /**
- * Keeps storage's records of left-out referrers (`proto/sync/left-out-referrers.ts`) equal to what a pass finds. They
- * are read once, when the pass first finds something; only differences are written.
+ * Keeps storage's records of left-out referrers (`proto/content/left-out-referrers.ts`) equal to what a pass finds.
+ * They are read once in a pass, when it first visits an image; only differences are written.
  */
 export class LeftOutRecords {
   readonly #bus: FencedBus;
@@ -93,7 +94,7 @@ function recordOf(items: readonly LeftOutItem[]): LeftOutRecord {
     return [{ kind, ...what, code, reason: clip(reason, MAX_RECORDED_REASON) }];
   });
   found.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-  return { count: found.length, first: found.slice(0, MAX_LISTED_LEFT_OUT) };
+  return { count: found.length, first: found.slice(0, MAX_RECORDED) };
 }
 
 const nameOf = ({ kind, digest = '', artifactType = '', code }: LeftOutReferrer): string =>

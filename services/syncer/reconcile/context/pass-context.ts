@@ -27,8 +27,9 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
  * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
  * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks
- * of the images that it has, `left-out-records.ts` tells the layers below, `refused-repositories.ts` what the parent refuses, `parking.ts` records changes that the
- * parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of tags.
+ * of the images that it has, `left-out-records.ts` records it for the layers below, `refused-repositories.ts` what the
+ * parent refuses, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
+ * replaces a tag at a parent without deletion of tags.
  * `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term remember.
  */
 

@@ -1,8 +1,8 @@
 import { batches } from '#proto/async/batches.ts';
+import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import { EVERY_MANIFEST } from '#proto/sync/left-out-referrers.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { ParentTags, resolveWantedTags } from './parent-tags.ts';

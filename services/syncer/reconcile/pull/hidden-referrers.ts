@@ -1,9 +1,9 @@
+import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
+import type { Digest } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import { EVERY_MANIFEST } from '#proto/sync/left-out-referrers.ts';
 import { leftOutAbove, leftOutItem } from '../context/leave-out.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
-import type { Load } from './pull-load.ts';
 
 type Noting = Pick<PassContext, 'parent' | 'leftOut' | 'leftOutRecords'>;
 
@@ -35,7 +35,7 @@ export async function noteHiddenReferrers(
 export async function recordLeftOutReferrers(
   { parent, leftOutRecords }: Noting,
   repository: string,
-  { subjects }: Pick<Load, 'subjects'>,
+  subjects: readonly Digest[],
   problems: readonly LeftOutItem[],
 ): Promise<void> {
   if (subjects.length === 0) return;

@@ -152,21 +152,20 @@ export async function pullImage(
   context: PassContext,
   repository: Repository,
   digest: Digest,
-  load: Load,
+  { nodes, subjects, problems, missing }: Load,
   content: () => Promise<LeftOutItem[]>,
   move?: PulledTag,
 ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
   const { bus, pass } = context;
-  const { nodes, problems, missing } = load;
   if (nodes.length === 0 && !move) {
-    await recordLeftOutReferrers(context, repository, load, problems);
+    await recordLeftOutReferrers(context, repository, subjects, problems);
     return { isChanged: false, problems };
   }
   const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, blobs: missing.length, bytes });
   const leftOut = await content();
-  await recordLeftOutReferrers(context, repository, load, leftOut);
+  await recordLeftOutReferrers(context, repository, subjects, leftOut);
   if (move) {
     const { tag, expect } = move;
     await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });

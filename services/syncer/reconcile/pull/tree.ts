@@ -1,9 +1,8 @@
 import { each } from '#proto/async/each.ts';
 import { type LeftOutManifest, missingManifests } from '#proto/content/manifests.ts';
-import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
-import { type Digest, MAX_MEDIA_TYPE, type Repository, type Tag } from '#proto/oci/names.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
@@ -13,12 +12,12 @@ import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
 import { mayWantReferrer, wantsReferrer } from '../select/referrer-filter.ts';
-import { type ImageNode, toLeftOut } from './image-node.ts';
+import { type ImageNode, strip, toLeftOut } from './image-node.ts';
 import { lacksBlobs } from './lacks-blobs.ts';
 
 /**
- * The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it. `subjects`:
- * manifests whose referrers were looked at.
+ * The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it.
+ * `subjects`: manifests whose referrers were looked at.
  */
 export type MissingTree = { nodes: ImageNode[]; subjects: Digest[]; problems: LeftOutItem[] };
 
@@ -275,25 +274,6 @@ const isExcluded = (error: unknown): error is Fault =>
   Fault.is(error, 'manifest-unknown') &&
   error.detail?.leftOut !== undefined &&
   error.detail.unavailable === undefined;
-
-/** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
-const strip = ({ mediaType, artifactType, blobs, foreign, manifests, subject }: Manifest): Manifest => ({
-  mediaType,
-  blobs: blobs.map(bare),
-  foreign: foreign.map(bare),
-  manifests: manifests.map(({ digest, size, platform }) => ({
-    mediaType: '',
-    digest,
-    size,
-    ...(platform && { platform }),
-  })),
-  ...(subject && {
-    subject: { mediaType: '', digest: subject.digest, size: subject.size },
-    ...(artifactType && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
-  }),
-});
-
-const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });
 
 /** Blobs of the nodes, foreign layers among them, without duplicates. */
 export function blobsOf(nodes: ImageNode[]): Descriptor[] {

@@ -1,19 +1,20 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
 import { After, Code, Count } from '../contract/scalars.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
-import { MAX_LISTED_LEFT_OUT } from './left-out.ts';
+import { Fenced } from './terms.ts';
 
 /**
  * Referrers that a layer has left out, by subject. A pass records them at storage before it moves the tag of the image,
- * each change enters the journal, and the list of referrers tells the layers below.
+ * each change enters the journal, and the list of referrers names them to the layers below.
  */
 
 /** As a subject: every manifest of the repository, of which no list of referrers can be read. No content has it. */
 export const EVERY_MANIFEST: Digest = `sha256:${'0'.repeat(64)}`;
 
-/** Max length of a recorded reason, in characters: up to `MAX_LISTED_LEFT_OUT` of them are sent with each list. */
+/** Max referrers in a record; further ones are only counted. */
+export const MAX_RECORDED = 20;
+/** Max length of a recorded reason, in characters: all of a record are sent with each list. */
 export const MAX_RECORDED_REASON = 500;
 
 const Why = { code: Code, reason: Type.String({ maxLength: MAX_RECORDED_REASON }) };
@@ -30,7 +31,7 @@ export type LeftOutReferrer = Static<typeof LeftOutReferrer>;
 const Recorded = {
   /** Number of all; `first` lists some of them. */
   count: Count,
-  first: Type.Array(LeftOutReferrer, { maxItems: MAX_LISTED_LEFT_OUT }),
+  first: Type.Array(LeftOutReferrer, { maxItems: MAX_RECORDED }),
 };
 
 /** What is left out of the referrers of one subject. */
