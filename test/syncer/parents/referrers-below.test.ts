@@ -37,9 +37,12 @@ async function cascade(
   for (const [at, layer] of layers.entries()) {
     const document = { ...common, parent: { url: parent }, repositories: fields[at] ?? ['app'] };
     // Only a changed configuration causes a pass.
-    if (!isDeepStrictEqual(configured.get(layer), document)) await layer.reconfigureWith(document);
+    const isChanged = !isDeepStrictEqual(configured.get(layer), document);
     configured.set(layer, document);
-    if (at === 0) await until(() => requests.length > 0, 'the parent is asked');
+    if (at === 0) {
+      await layer.configureWith(document);
+      await until(() => requests.length > 0, 'the parent is asked');
+    } else if (isChanged) await layer.reconfigureWith(document);
     results.push(await layer.pass({ full: true }));
     parent = layer.layer.url;
   }
