@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { BoundedMap } from '../contract/bounded-map.ts';
 import { Fault } from '../contract/fault.ts';
 
 /**
@@ -25,7 +26,7 @@ export type CallOptions = {
   late?: ((answer: { data: Uint8Array }) => void) | undefined;
 };
 
-/** Max abandoned requests whose late answer is still wanted; the oldest is forgotten first. */
+/** Max abandoned requests whose late answer is still wanted. */
 const MAX_LATE = 100;
 
 type Pending<M> = {
@@ -40,7 +41,7 @@ type Pending<M> = {
 /** Requests of a connection that are not answered yet, by id. */
 export class Calls<M extends { data: Uint8Array }> {
   readonly #pending = new Map<string, Pending<M>>();
-  readonly #late = new Map<string, (answer: M) => void>();
+  readonly #late = new BoundedMap<(answer: M) => void>(MAX_LATE);
   readonly #silenceMs: number;
 
   constructor(silenceMs = SILENCE_MS) {
@@ -73,7 +74,7 @@ export class Calls<M extends { data: Uint8Array }> {
       };
       const fail = (error: unknown) => {
         end();
-        if (late) this.#keepLate(id, late);
+        if (late) this.#late.set(id, late);
         reject(error as Error);
       };
       const aborted = () => fail(signal?.reason);
@@ -113,12 +114,6 @@ export class Calls<M extends { data: Uint8Array }> {
     const late = this.#late.get(id);
     this.#late.delete(id);
     late?.(message);
-  }
-
-  #keepLate(id: string, late: (answer: M) => void): void {
-    this.#late.set(id, late);
-    const [oldest] = this.#late.keys();
-    if (this.#late.size > MAX_LATE && oldest !== undefined) this.#late.delete(oldest);
   }
 
   alive(id: string): void {

@@ -1,4 +1,5 @@
 import { backoffMs } from '../async/backoff.ts';
+import { BoundedMap } from '../contract/bounded-map.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Pulled } from './pull.ts';
@@ -11,7 +12,7 @@ export const MAX_JOB_FAILURES = 6;
 /** Times that a job may be lost with its worker, each until its `ackWaitMs` is over; then it is dropped. */
 export const MAX_LOST = 12;
 const RETRY = { firstMs: 4_000, maxMs: 60_000 };
-/** Max jobs whose attempts are counted; the oldest is forgotten first. */
+/** Max jobs whose attempts are counted. */
 const MAX_COUNTED = 10_000;
 
 /** Ack subject of a job: captures its sequence and its time of storing, which differs in a store created again. */
@@ -38,7 +39,7 @@ export class JobQueue implements Queue {
   readonly #deps: JobQueueDeps;
   readonly #dropped: (dropped: Dropped) => void;
   readonly #log: Log;
-  readonly #attempts = new Map<string, Attempts>();
+  readonly #attempts = new BoundedMap<Attempts>(MAX_COUNTED);
 
   constructor(name: ConsumerName, deps: JobQueueDeps, dropped: (dropped: Dropped) => void, log: Log) {
     this.#name = name;
@@ -108,10 +109,6 @@ export class JobQueue implements Queue {
     if (!attempts) {
       attempts = { first: deliveries, returned: 0, failures: 0 };
       this.#attempts.set(key, attempts);
-      for (const oldest of this.#attempts.keys()) {
-        if (this.#attempts.size <= MAX_COUNTED) break;
-        this.#attempts.delete(oldest);
-      }
     }
     return attempts;
   }

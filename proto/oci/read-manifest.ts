@@ -30,9 +30,13 @@ const UNSUPPORTED: [RegExp, string][] = [
   ],
 ];
 
+/** The message names a remedy. */
+const HAS_REMEDY = { detail: { hasRemedy: true } };
+
 const NEITHER = new Fault(
   'manifest-invalid',
   'the content is neither an image manifest nor an index: check what the registry serves here',
+  HAS_REMEDY,
 );
 
 /** A media type without its parameters, in lower case (RFC 9110, 8.3.1); empty if it is none. */
@@ -70,9 +74,9 @@ function mediaTypeOf(json: Record<string, unknown>, hint: string): string {
   const own = plainMediaType(json.mediaType);
   for (const type of [own, hint]) {
     const unsupported = UNSUPPORTED.find(([pattern]) => pattern.test(type));
-    if (unsupported) throw new Fault('manifest-invalid', unsupported[1]);
+    if (unsupported) throw new Fault('manifest-invalid', unsupported[1], HAS_REMEDY);
   }
-  if (json.schemaVersion === 1) throw new Fault('manifest-invalid', UNSUPPORTED[0]?.[1] ?? '');
+  if (json.schemaVersion === 1) throw new Fault('manifest-invalid', UNSUPPORTED[0]?.[1] ?? '', HAS_REMEDY);
   const isList = Array.isArray(json.manifests) || json.manifests === null;
   const isImage = isObject(json.config) || Array.isArray(json.layers);
   if (!isList && !isImage) throw NEITHER;

@@ -7,6 +7,13 @@ import { matchesPattern, RepositoryPattern } from './repository-pattern.ts';
  * of the parent translate them.
  */
 
+declare const atParent: unique symbol;
+/**
+ * Name of a repository at the parent, made by `RepositoryNames.above` alone: paths and scopes of requests accept no
+ * other name.
+ */
+export type ParentRepository = string & { readonly [atParent]: true };
+
 /** Repositories that have another name here: `from` at the parent. Both are names, or both end in `*`. */
 export const Rename = Type.Object({ name: RepositoryPattern, from: RepositoryPattern });
 export type Rename = Static<typeof Rename>;
@@ -42,9 +49,9 @@ export class RepositoryNames {
   }
 
   /** The parent's name of a repository of this layer. */
-  above(local: string): string {
+  above(local: string): ParentRepository {
     const rename = this.#renames.find(({ name }) => matchesPattern([name], local));
-    return rename ? renamed(local, rename.name, rename.from) : local;
+    return (rename ? renamed(local, rename.name, rename.from) : local) as ParentRepository;
   }
 
   /** The name here of a repository of the parent; undefined if it has none. */

@@ -41,7 +41,8 @@ export const layerVariables = {
     default: 'the one on `PATH`, or of the Debian package, which is installed if root may do so',
   },
   TERRACE_STOP_MS: {
-    description: 'Max time for the graceful shutdown of a process, in ms; after that, it exits with code 1.',
+    description:
+      'Max time for the graceful shutdown of a process, in ms; after that, it exits with code 1. A syncer finishes the pieces that it sends within half of it: many parents drop an upload if a piece breaks off. On a slow link, pieces take up to 8 s.',
     default: '4000',
   },
   TERRACE_STALL_MS: {

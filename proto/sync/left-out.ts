@@ -11,12 +11,15 @@ import { Digest, MediaType, Repository } from '../oci/names.ts';
 /** Max entries in a summary, and of one image in an event. */
 export const MAX_LISTED_LEFT_OUT = 20;
 
+/** Max names of repositories in a summary. */
+export const MAX_LISTED_REPOSITORIES = 5;
+
 const What = {
   kind: Type.Union(
     [Type.Literal('referrer'), Type.Literal('referrers'), Type.Literal('child'), Type.Literal('tag')],
     {
       description:
-        'referrer: one referrer, such as a signature. referrers: the list of them could not be read. child: an entry of an index. tag: the parent lists the tag and has no manifest for it.',
+        'referrer: one referrer, such as a signature. referrers: the list of them could not be read. child: an entry of an index. tag: the parent lists the tag, and it has no manifest there or no valid name.',
     },
   ),
   digest: Type.Optional(described(Digest, 'Digest of what is left out, if it is known.')),
@@ -33,7 +36,10 @@ export type LeftOutItem = Static<typeof LeftOutItem>;
 const Image = {
   repository: Repository,
   tag: Type.Optional(
-    Type.String({ maxLength: 135, description: 'A tag of the image that lacks it, or its digest.' }),
+    Type.String({
+      maxLength: 135,
+      description: 'A tag of the image that lacks it, its digest, or the listed name that is no valid tag.',
+    }),
   ),
 };
 
@@ -43,7 +49,21 @@ export const LeftOutSummary = Type.Object({
   of: Type.Optional(described(Count, 'Images that the last complete comparison found at the parent.')),
   referrers: described(Count, 'Referrers, and lists of them, that are left out.'),
   children: described(Count, 'Entries of indexes that are left out.'),
-  tags: Type.Optional(described(Count, 'Tags that the parent lists without a manifest.')),
+  tags: Type.Optional(
+    described(Count, 'Tags that the parent lists, and that have no manifest there or no valid name.'),
+  ),
+  repositories: Type.Optional(
+    Type.Object(
+      {
+        count: Count,
+        first: Type.Array(Type.String({ maxLength: 255 }), { maxItems: MAX_LISTED_REPOSITORIES }),
+      },
+      {
+        description:
+          'Repositories that the parent lists, that the selection would cover, and whose names are not valid.',
+      },
+    ),
+  ),
   first: Type.Array(Type.Object({ ...Image, ...What }), {
     maxItems: MAX_LISTED_LEFT_OUT,
     description: 'The first of them.',
@@ -65,7 +85,15 @@ export const imageIncomplete = event(
 const plural = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
 
 /** `37 of 40 images are complete; left out: 3 referrers (app:t: <reason>, and 2 more)` */
-export function leftOutText({ images, of, referrers, children, tags = 0, first }: LeftOutSummary): string {
+export function leftOutText({
+  images,
+  of,
+  referrers,
+  children,
+  tags = 0,
+  repositories,
+  first,
+}: LeftOutSummary): string {
   const complete = of === undefined ? undefined : Math.max(0, of - images);
   const begin =
     complete === undefined
@@ -74,13 +102,22 @@ export function leftOutText({ images, of, referrers, children, tags = 0, first }
   const parts = [
     ...(referrers > 0 ? [plural(referrers, 'referrer')] : []),
     ...(children > 0 ? [`${plural(children, 'image')} of an index`] : []),
-    ...(tags > 0 ? [`${plural(tags, 'tag')} without a manifest`] : []),
+    ...(tags > 0 ? [plural(tags, 'tag')] : []),
+    ...(repositories ? [invalidRepositories(repositories)] : []),
   ];
   const [example] = first;
   const name = example && `${example.repository}${example.tag ? separated(example.tag) : ''}`;
   const more = referrers + children + tags - 1;
   const detail = example ? ` (${name}: ${example.reason}${more > 0 ? `; and ${more} more` : ''})` : '';
   return `${begin}; left out: ${parts.join(' and ')}${detail}`;
+}
+
+/** `2 repositories ("A", "B": no valid names, rename them at the parent or select others)` */
+function invalidRepositories({ count, first }: NonNullable<LeftOutSummary['repositories']>): string {
+  const names = first.map((name) => JSON.stringify(name)).join(', ');
+  const more = count > first.length ? ` and ${count - first.length} more` : '';
+  const number = count === 1 ? '1 repository' : `${count} repositories`;
+  return `${number} (${names}${more}: not valid as a name: rename at the parent, in lower case, or select without)`;
 }
 
 const separated = (tag: string) => (tag.includes(':') ? `@${tag}` : `:${tag}`);

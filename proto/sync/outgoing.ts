@@ -103,16 +103,23 @@ export const listParked = request(
   Type.Object({ parked: Type.Array(Parked, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
-/** An upload session that the parent opened for a blob, stored so that any syncer can resume it. */
+/**
+ * An upload session that the parent opened for a blob, stored so that any syncer can resume it. `offset`: number of
+ * bytes that the parent took, by its last answer; it may have received more since.
+ */
 const Session = { repository: Repository, digest: Digest };
+const sessionPlace = {
+  location: Type.String({ maxLength: 8192 }),
+  offset: Type.Optional(Type.Integer({ minimum: 0 })),
+};
 export const storeSession = request(
   'storage.session.keep',
-  Type.Object({ ...Session, location: Type.String({ maxLength: 8192 }) }),
+  Type.Object({ ...Session, ...sessionPlace }),
   Type.Object({}),
 );
 export const getSession = request(
   'storage.session.get',
   Type.Object(Session),
-  Type.Object({ location: Type.Optional(Type.String({ maxLength: 8192 })) }),
+  Type.Partial(Type.Object(sessionPlace)),
 );
 export const dropSession = request('storage.session.drop', Type.Object(Session), Type.Object({}));

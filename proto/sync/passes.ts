@@ -70,6 +70,7 @@ export const Failure = Type.Object({
   ),
   code: Code,
   reason: Reason,
+  status: Type.Optional(Type.Integer({ description: 'Status of the answer of the parent, if it sent one.' })),
 });
 export type Failure = Static<typeof Failure>;
 

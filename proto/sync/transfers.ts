@@ -74,6 +74,9 @@ export const transferDelayed = event(
     code: Code,
     reason: Reason,
     until: described(Instant, 'When it is retried, in ms since 1970-01-01 UTC.'),
+    slow: Type.Optional(
+      Type.Boolean({ description: 'The parent answers other requests, and this one not yet.' }),
+    ),
   }),
 );
 

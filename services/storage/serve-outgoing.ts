@@ -26,7 +26,9 @@ export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
   on(park, (q) => outgoing.park(q).then(emptyReply));
   on(unpark, (q) => outgoing.unpark(q.repository, q.reference).then(emptyReply));
   on(listParked, (q) => outgoing.listParked(q));
-  on(storeSession, (q) => outgoing.storeSession(q.repository, q.digest, q.location).then(emptyReply));
+  on(storeSession, ({ repository, digest, ...session }) =>
+    outgoing.storeSession(repository, digest, session).then(emptyReply),
+  );
   on(getSession, (q) => outgoing.session(q.repository, q.digest));
   on(dropSession, (q) => outgoing.dropSession(q.repository, q.digest).then(emptyReply));
 }

@@ -1,6 +1,7 @@
 import type { StateWatcher } from '#proto/bus/roles.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { stopMsOf } from '#proto/process/supervision.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { type Direction, transferBlob } from '#proto/sync/transfers.ts';
 import { RESERVE } from '#proto/volume/space.ts';
@@ -84,6 +85,8 @@ export async function runSyncer(context: Context): Promise<void> {
     by: instance,
     activity,
     signal,
+    // The other half is for what follows the last answer.
+    graceMs: stopMsOf(env) / 2,
     log,
   };
   const run = { down: runDownload, up: runUpload };

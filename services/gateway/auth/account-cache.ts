@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Account, accountsChanged, accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { AccessRules } from './authorization.ts';
 
 /** An account with what checks of a request need. */
@@ -30,8 +31,7 @@ export class AccountCache {
   readonly #bus: Bus;
   readonly #patience: number;
   readonly #anonymousActions: () => string[];
-  /** Least recently fetched first. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new BoundedMap<Entry>(MAX_ENTRIES);
   readonly #inFlight = new Map<string, Promise<unknown>>();
   #status: { value: Status; since: number } | undefined;
 
@@ -75,7 +75,7 @@ export class AccountCache {
     return this.#once(name, async (since, cache) => {
       const { account } = await this.#bus.call(getAccount, { name }, { patience: this.#patience });
       const known = account && this.#toKnown(account);
-      cache(() => this.#store(name, { known, since }));
+      cache(() => this.#entries.set(name, { known, since }));
       return known;
     });
   }
@@ -90,13 +90,6 @@ export class AccountCache {
     });
     this.#inFlight.set(key, call);
     return call;
-  }
-
-  #store(name: string, entry: Entry): void {
-    this.#entries.delete(name);
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
-    this.#entries.set(name, entry);
   }
 
   #toKnown(account: Account): CachedAccount {

@@ -1,4 +1,5 @@
 import { jwtVerify, SignJWT } from 'jose';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Grant } from './authorization.ts';
 import { type AccessEntry, grantOf } from './docker-scopes.ts';
 
@@ -27,8 +28,7 @@ type Entry = VerifiedToken & { fromMs: number; expiresMs: number; key: Uint8Arra
 
 /** Bearer tokens: JWTs signed with this layer's key (HS256, RFC 7519). Valid ones are cached. */
 export class Bearer {
-  /** Oldest first. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new BoundedMap<Entry>(MAX_ENTRIES);
 
   async issue(
     key: Uint8Array,
@@ -80,16 +80,10 @@ export class Bearer {
       // Issued before the clock was set back: it would be valid until that time comes again.
       if (now < fromMs) return undefined;
       const entry = { name: sub, fingerprint, grant: grantOf(access), fromMs, expiresMs, key };
-      if (jwt.length <= MAX_CACHED_LENGTH) this.#store(jwt, entry);
+      if (jwt.length <= MAX_CACHED_LENGTH) this.#entries.set(jwt, entry);
       return entry;
     } catch {
       return undefined;
     }
-  }
-
-  #store(jwt: string, entry: Entry): void {
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
-    this.#entries.set(jwt, entry);
   }
 }

@@ -1,5 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import { verifyPassword } from '#proto/accounts/password-hash.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { KnownPassword } from './account-cache.ts';
 
@@ -19,7 +20,7 @@ export type LoginKey = string;
 export class PasswordVerifier {
   readonly #key = randomBytes(32).toString('base64');
   /** The hash that each login matched. An entry whose hash the account no longer has is ignored. */
-  readonly #verified = new Map<LoginKey, string>();
+  readonly #verified = new BoundedMap<string>(MAX_VERIFIED);
   readonly #queue = new BoundedQueue(MAX_CONCURRENT, MAX_WAITING);
 
   loginKeyOf(name: string, password: string): LoginKey {
@@ -53,15 +54,9 @@ export class PasswordVerifier {
       const isFirst = await verifyPassword(password, first?.hash ?? DUMMY_HASH);
       const isSecond = await verifyPassword(password, second?.hash ?? DUMMY_HASH);
       const match = isFirst ? first : isSecond ? second : undefined;
-      if (match) this.#remember(login, match.hash);
+      if (match) this.#verified.set(login, match.hash);
       return match;
     });
-  }
-
-  #remember(login: LoginKey, matched: string): void {
-    const [oldest] = this.#verified.keys();
-    if (this.#verified.size >= MAX_VERIFIED && oldest !== undefined) this.#verified.delete(oldest);
-    this.#verified.set(login, matched);
   }
 }
 

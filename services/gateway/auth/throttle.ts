@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 
 /**
  * Slows down password guessing. Failures are counted in three ways:
@@ -80,8 +81,7 @@ type Count = { failures: number; last: number };
 
 class Failures {
   readonly #limit: Limit;
-  /** Least recent failure first. */
-  readonly #counts = new Map<string, Count>();
+  readonly #counts = new BoundedMap<Count>(MAX_COUNTS);
 
   constructor(limit: Limit) {
     this.#limit = limit;
@@ -106,9 +106,6 @@ class Failures {
 
   add(key: string, now: number): void {
     const failures = (this.#get(key, now)?.failures ?? 0) + 1;
-    this.#counts.delete(key);
-    const [oldest] = this.#counts.keys();
-    if (this.#counts.size >= MAX_COUNTS && oldest !== undefined) this.#counts.delete(oldest);
     this.#counts.set(key, { failures, last: now });
   }
 

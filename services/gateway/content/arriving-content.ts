@@ -1,6 +1,7 @@
 import type { Static } from '@sinclair/typebox';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { locateArriving } from '#proto/content/arriving.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { ByteReader, Volume } from '#proto/volume/volume.ts';
 import type { ByteRange } from '../http/ranges.ts';
@@ -24,7 +25,7 @@ export class ArrivingReader {
   readonly #bus: BusCaller;
   readonly #volume: Volume;
   readonly #patienceMs: number;
-  readonly #cache = new Map<string, CachedPlace>();
+  readonly #cache = new BoundedMap<CachedPlace>(MAX_CACHED);
 
   constructor(bus: BusCaller, volume: Volume, patienceMs: number) {
     this.#bus = bus;
@@ -89,10 +90,6 @@ export class ArrivingReader {
     const chunks = cached?.chunks ?? new ArrivingChunks();
     const entry = { place, chunks, until: now + MAX_AGE_MS };
     if (place.incomplete) this.#cache.set(key, entry);
-    for (const oldest of this.#cache.keys()) {
-      if (this.#cache.size <= MAX_CACHED) break;
-      this.#cache.delete(oldest);
-    }
     return { ...entry, fresh: true };
   }
 }

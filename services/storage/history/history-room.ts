@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { historyLost } from '#proto/bus/history.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Room } from '#proto/jetstream/stream-room.ts';
 import { Shares } from './history-share.ts';
@@ -43,8 +44,8 @@ export interface ReportAdmission {
 export class HistoryRoom implements ReportAdmission {
   readonly #deps: HistoryRoomDeps;
   readonly #now: () => number;
-  /** Bucket by child: remaining bytes at a time in ms. The latest used is last. */
-  readonly #allowances = new Map<string, { bytes: number; at: number }>();
+  /** Bucket by child: remaining bytes at a time in ms. */
+  readonly #allowances = new BoundedMap<{ bytes: number; at: number }>(MAX_CHILDREN);
   #making: Promise<void> | undefined;
   #trimmedAt = Number.NEGATIVE_INFINITY;
   /** Bytes admitted since the server was last asked for the size. */
@@ -125,11 +126,7 @@ export class HistoryRoom implements ReportAdmission {
 
   #charge(child: string, bytes: number): void {
     const left = this.#allowance(child) - bytes;
-    // Delete before set: keeps the latest used last in the map.
-    this.#allowances.delete(child);
     this.#allowances.set(child, { bytes: left, at: this.#now() });
-    const [oldest] = this.#allowances.keys();
-    if (this.#allowances.size > MAX_CHILDREN && oldest !== undefined) this.#allowances.delete(oldest);
   }
 
   /** Whether the stream would be full with these bytes. If not, counts them as admitted. */

@@ -22,6 +22,7 @@ import type {
   TokenRecord,
   TransferredRecord,
   UnsentRecord,
+  UploadSessionRecord,
   WithdrawnRecord,
 } from './records.ts';
 
@@ -78,8 +79,8 @@ export const put = {
   parked: (repository: string, reference: string, record: ParkedRecord) => [
     set(keys.parked(repository, reference), record),
   ],
-  session: (repository: string, digest: string, location: string) => [
-    set(keys.session(repository, digest), location),
+  session: (repository: string, digest: string, session: UploadSessionRecord) => [
+    set(keys.session(repository, digest), session),
   ],
   leftOut: (repository: string, digest: string, index: string, record: LeftOutRecord) => [
     set(keys.leftOut(repository, digest, index), record),

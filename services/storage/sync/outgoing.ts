@@ -6,7 +6,7 @@ import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
-import type { UnsentRecord } from '../metadata/records.ts';
+import type { UnsentRecord, UploadSessionRecord } from '../metadata/records.ts';
 import { changeParent, type ParentRecord } from './parent-record.ts';
 
 /*
@@ -129,13 +129,14 @@ export class Outgoing {
     };
   }
 
-  async storeSession(repository: string, digest: string, location: string): Promise<void> {
-    await this.#deps.metadata.writeUnsynced(put.session(repository, digest, location));
+  async storeSession(repository: string, digest: string, session: UploadSessionRecord): Promise<void> {
+    await this.#deps.metadata.writeUnsynced(put.session(repository, digest, session));
   }
 
-  async session(repository: string, digest: string): Promise<{ location?: string }> {
-    const location = await this.#deps.metadata.session(repository, digest);
-    return location === undefined ? {} : { location };
+  async session(repository: string, digest: string): Promise<Partial<UploadSessionRecord>> {
+    const session = await this.#deps.metadata.session(repository, digest);
+    // An earlier version stored the location alone.
+    return typeof session === 'string' ? { location: session } : (session ?? {});
   }
 
   async dropSession(repository: string, digest: string): Promise<void> {

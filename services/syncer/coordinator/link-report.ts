@@ -120,7 +120,7 @@ export class LinkReport {
 
   /** The last attempt did not reach the parent. */
   get isUnreachable(): boolean {
-    return this.#settled?.code === 'parent-unreachable';
+    return this.#settled?.state === 'Offline' && this.#settled.code === 'parent-unreachable';
   }
 
   /** What is left out, as the last pass reported it. */

@@ -53,7 +53,10 @@ export function stateAfter(
     // A tag moved meanwhile: the next pass decides again. Only a second conflict in a row makes the link Unhealthy.
     return { ...ONLINE, ...reasonOf(result, failures[0]) };
   }
-  const unreachable = failures.filter(({ code }) => code === 'parent-unreachable');
+  // An error that the parent answers for one tag says nothing about the others, which it has listed.
+  const unreachable = failures.filter(
+    ({ code, tag, status }) => code === 'parent-unreachable' && (tag === undefined || status === undefined),
+  );
   // Parked changes are listed in `failures`, but did not fail in this pass.
   const others = failures.length - unreachable.length;
   if (failed > 0 && unreachable.length > 0 && others <= parked) {

@@ -7,7 +7,7 @@ export const STALL_MS = 30_000;
 
 /**
  * Watches a pass. Reports the reason after `STALL_MS` without progress while transfers wait for the parent, and
- * `undefined` when there is progress again.
+ * `undefined` when there is progress again. A parent that answers others, and is slow with one blob, is reachable.
  */
 export class Stall implements Disposable {
   readonly #report: (reason: string | undefined) => void;
@@ -24,8 +24,8 @@ export class Stall implements Disposable {
       bus.listen(transferProgressed, onProgress),
       bus.listen(transferFinished, onProgress),
       bus.listen(imageFinished, onProgress),
-      bus.listen(transferDelayed, ({ data: { code, reason } }) => {
-        if (code === 'parent-unreachable') this.#delay(reason);
+      bus.listen(transferDelayed, ({ data: { code, reason, slow } }) => {
+        if (code === 'parent-unreachable' && !slow) this.#delay(reason);
       }),
     ];
   }

@@ -1,8 +1,9 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { LEASE_MS } from '#proto/status/status.ts';
 
 /** How long an entry must have been without a renewal before another holder replaces it, in ms. */
 export const STUCK_MS = 3 * LEASE_MS;
-/** Max entries that are remembered; the oldest is forgotten first. */
+/** Max entries that are remembered. */
 const MAX_ENTRIES = 1_000;
 
 /**
@@ -11,15 +12,13 @@ const MAX_ENTRIES = 1_000;
  * for `STUCK_MS`, in which its holder has given it up.
  */
 export class HeldEntries {
-  readonly #seen = new Map<string, { revision: number; since: number }>();
+  readonly #seen = new BoundedMap<{ revision: number; since: number }>(MAX_ENTRIES);
 
   /** @param now monotonic, in ms */
   isStuck(key: string, revision: number, now: number): boolean {
     const seen = this.#seen.get(key);
     if (seen?.revision === revision) return now - seen.since >= STUCK_MS;
-    this.#seen.delete(key);
     this.#seen.set(key, { revision, since: now });
-    if (this.#seen.size > MAX_ENTRIES) this.#seen.delete(this.#seen.keys().next().value as string);
     return false;
   }
 }

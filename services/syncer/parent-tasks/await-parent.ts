@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
-import type { ParentProbe } from '../link/parent/parent-registry.ts';
+import type { ParentProbe } from '../link/parent/parent-reader.ts';
 import type { CursorReader } from '../reconcile/observe/change-cursor.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import { waitAfter } from './wait-after.ts';

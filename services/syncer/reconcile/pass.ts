@@ -33,6 +33,7 @@ import { buildPullQueue } from './pull/pull-queue.ts';
 import { repairDamaged } from './pull/repair-damaged.ts';
 import { pushChanges } from './push/push-changes.ts';
 import { unparkObsolete } from './push/unpark-obsolete.ts';
+import { exactNames } from './select/patterns.ts';
 import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
 /**
@@ -75,7 +76,8 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   try {
     reported = await findChanges(deps, passRequest, leftOut.isDue);
     // A pass succeeds only if the parent has answered since it began.
-    if (!reported || !hasAnswered()) await deps.parent.ping(signal);
+    const patterns = configuration.repositories.map(({ name }) => name);
+    if (!reported || !hasAnswered()) await deps.parent.ping(signal, exactNames(patterns));
     await activate(deps, passRequest, reported !== undefined);
     await checkParent(deps);
     const parentChanges = reported?.parentChanges;
@@ -110,7 +112,6 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const { selected, unselected } = await findRepositories(context);
     const repairing = scope ? undefined : runRepair(context);
     const surveys = await compare(context, selected);
-    const patterns = configuration.repositories.map(({ name }) => name);
     stats.selections = everything
       ? { unmatched: unmatchedPatterns(patterns, surveys, stats.failures).slice(0, MAX_PATTERNS) }
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
@@ -130,7 +131,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       const isComplete = survey.isAllCompared && !stats.closed && !stats.hasFailedIn(survey.repository);
       if (isComplete) await context.leftOutRecords.dropUnconfirmed(survey.repository);
     }
-    const images = surveys.reduce((sum, { tags }) => sum + tags, 0);
+    const images = surveys.reduce((sum, { parentTags }) => sum + parentTags, 0);
     if (!stats.closed) leftOut.completed(images, (repository) => stats.hasFailedIn(repository));
   } catch (error) {
     const ended = endedBy(signal);

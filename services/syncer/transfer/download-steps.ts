@@ -150,8 +150,8 @@ async function commit(
  * @throws Fault `unavailable` or `parent-invalid`, always
  */
 async function explainMismatch(
-  { bus, volume }: DownloadStepDeps,
-  { digest }: WantedBlob,
+  { bus, volume, parent }: DownloadStepDeps,
+  { repository, digest }: WantedBlob,
   claim: Claim,
   cause: Fault,
 ): Promise<never> {
@@ -162,6 +162,7 @@ async function explainMismatch(
     throw new Fault('unavailable', `the data volume lost ${lost} bytes of ${digest}`, { cause });
   }
   await bus.call(discardIngest, keyOf(claim), PATIENCE);
+  (await parent()).invalidateBlob?.(repository, digest);
   throw new Fault('parent-invalid', `the parent sent content that is not ${digest}: ${cause.message}`, {
     cause,
   });

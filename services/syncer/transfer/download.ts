@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
-import type { BlobAnswer, BlobSource } from '../link/parent/parent-registry.ts';
+import type { BlobAnswer, BlobSource } from '../link/parent/parent-reader.ts';
 import { Pieces } from './piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './piece-writer.ts';
 import { type RequestInFlight, RequestsInFlight } from './requests-in-flight.ts';

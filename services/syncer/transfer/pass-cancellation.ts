@@ -1,5 +1,6 @@
 import type { JobVerdict } from '#proto/bus/bus.ts';
 import type { EventListener } from '#proto/bus/roles.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
@@ -17,7 +18,7 @@ type Active = Pick<TransferJob, 'pass' | 'until'>;
  * the clock was set back. The bytes that arrived are retained for the next pass.
  */
 export class PassCancellation implements Disposable {
-  readonly #cancelled = new Set<string>();
+  readonly #cancelled = new BoundedMap<true>(MAX_PASSES);
   readonly #active = new Map<AbortController, Active>();
   readonly #unlisten: () => void;
 
@@ -50,11 +51,7 @@ export class PassCancellation implements Disposable {
   }
 
   #cancel(pass: string, isToEnd: (job: Active) => boolean): void {
-    this.#cancelled.add(pass);
-    for (const oldest of this.#cancelled) {
-      if (this.#cancelled.size <= MAX_PASSES) break;
-      this.#cancelled.delete(oldest);
-    }
+    this.#cancelled.set(pass, true);
     for (const [cancellation, job] of this.#active) {
       if (job.pass !== pass || !isToEnd(job)) continue;
       cancellation.abort(new Fault('unavailable', 'the pass of this transfer has ended'));

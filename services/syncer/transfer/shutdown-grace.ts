@@ -1,19 +1,19 @@
 import { Fault } from '#proto/contract/fault.ts';
 
-/** How long active requests may take to finish at the shutdown of this process, in ms. */
-const GRACE_MS = 2_000;
-
 /**
  * Delays an abort at shutdown, so that an active request can finish: many registries drop an upload if one of its
  * pieces breaks off. An abort by a Fault (a window that closes, a claim that is lost) is not delayed.
  */
 export class ShutdownGrace implements Disposable {
   readonly #signal: AbortSignal;
+  readonly #graceMs: number;
   readonly #late = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(signal: AbortSignal) {
+  /** @param graceMs how long active requests may take to finish */
+  constructor(signal: AbortSignal, graceMs: number) {
     this.#signal = signal;
+    this.#graceMs = graceMs;
     if (signal.aborted) this.#abort();
     else signal.addEventListener('abort', this.#abort, { once: true });
   }
@@ -31,6 +31,6 @@ export class ShutdownGrace implements Disposable {
   readonly #abort = (): void => {
     const { reason } = this.#signal;
     if (reason instanceof Fault) this.#late.abort(reason);
-    else this.#timer = setTimeout(() => this.#late.abort(reason), GRACE_MS);
+    else this.#timer = setTimeout(() => this.#late.abort(reason), this.#graceMs);
   };
 }

@@ -2,9 +2,9 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { dropSession, getSession, storeSession } from '#proto/sync/outgoing.ts';
+import type { BlobUploadState } from '../link/parent/blob-upload-state.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
-import type { BlobUpload } from '../link/parent/upload-ways.ts';
 import type { WantedBlob } from './download.ts';
 import { PATIENCE } from './steps.ts';
 
@@ -26,12 +26,12 @@ export class UploadSessions {
 
   /**
    * Mounts the blob, or resumes its stored session, or begins one.
-   * @param sent how the blob is sent: only pieces resume a session
+   * @param state only pieces resume a session
    */
   async open(
     pushClient: PushClient,
     wanted: WantedBlob,
-    sent: BlobUpload,
+    state: BlobUploadState,
   ): Promise<'mounted' | UploadSession> {
     const { repository, digest } = wanted;
     const mounted = await this.#mount(pushClient, wanted);
@@ -39,7 +39,7 @@ export class UploadSessions {
       await this.forget(wanted);
       return mounted;
     }
-    const stored = await this.#stored(pushClient, wanted, sent);
+    const stored = await this.#stored(pushClient, wanted, state);
     if (stored) {
       if (mounted) await this.#cancel(pushClient, wanted, mounted);
       return stored;
@@ -59,10 +59,10 @@ export class UploadSessions {
     return session;
   }
 
-  /** Stores the session's location. */
-  async store({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
+  /** Stores the session's location and offset. */
+  async store({ repository, digest }: WantedBlob, { location, offset }: UploadSession): Promise<void> {
     if (location.length > MAX_LOCATION) return this.forget({ repository, digest });
-    await this.#bus.call(storeSession, { repository, digest, location }, PATIENCE);
+    await this.#bus.call(storeSession, { repository, digest, location, offset }, PATIENCE);
   }
 
   /** Deletes the stored location. */
@@ -93,12 +93,12 @@ export class UploadSessions {
   async #stored(
     pushClient: PushClient,
     wanted: WantedBlob,
-    { way, known }: BlobUpload,
+    { plan, session: known, hasSent }: BlobUploadState,
   ): Promise<UploadSession | undefined> {
     const { repository, digest, size } = wanted;
-    const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
+    const { location, offset: stored } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
-    if (way.method !== 'pieces') {
+    if (plan.method !== 'pieces') {
       await this.#cancel(pushClient, wanted, { location });
       return undefined;
     }
@@ -106,8 +106,13 @@ export class UploadSessions {
     const certain = known?.location === location ? known : undefined;
     const found = await uploads.findSession(repository, location, this.#signal);
     // A parent that does not report on sessions is believed to have what it took.
-    const session = found ?? (uploads.ways.hasStatus ? undefined : certain);
-    if (!session) return undefined;
+    const { hasStatus } = uploads.capabilities;
+    const session = found ?? (hasStatus ? undefined : certain);
+    if (!session) {
+      // Sent by an earlier process. If the parent has received more since, it refuses the next piece.
+      const isUsable = hasStatus === false && !hasSent && stored !== undefined && stored <= size;
+      return isUsable ? { location, offset: stored, assumed: true } : undefined;
+    }
     // More than was sent is never true.
     const offset = Math.min(session.offset, certain?.offset ?? size + 1);
     if (offset > size) return undefined;

@@ -6,9 +6,9 @@ import { locateBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Repository, splitDigest } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
+import type { BlobUploadState } from '../link/parent/blob-upload-state.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
-import type { BlobUpload } from '../link/parent/upload-ways.ts';
 import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
@@ -29,6 +29,8 @@ export type UploadStepDeps = {
   log: Log;
   /** Ends the transfer cleanly: the session is retained, at the parent and in storage. */
   signal: AbortSignal;
+  /** How long an active request may take to finish once `signal` aborts at the shutdown of this process, in ms. */
+  graceMs: number;
   started: (present: number) => void;
   progress: (done: number) => void;
 };
@@ -41,7 +43,7 @@ export type UploadOptions = {
   from?: Repository[] | undefined;
   /** Sends the blob even if the parent says that it has it. */
   resend?: boolean | undefined;
-  /** Sends the blob also if the parent refused it in every way a while ago. */
+  /** Sends the blob also if the parent refused it by every method a while ago. */
   retryRefused?: boolean | undefined;
 };
 
@@ -82,15 +84,15 @@ class UploadSteps {
     const { bus, by, started } = this.#deps;
     const pushClient = await this.#deps.pushClient();
     if (await this.#isPresent(pushClient, wanted)) return { kind: 'present' };
-    const sent = this.#sentOf(pushClient, wanted);
-    if (this.#options.retryRefused && !this.#isRetrying) sent.retryRefused();
+    const state = this.#stateOf(pushClient, wanted);
+    if (this.#options.retryRefused && !this.#isRetrying) state.retryRefused();
     this.#isRetrying = true;
-    sent.assertWanted();
+    state.assertWanted();
     this.#assertMayResend(pushClient, wanted);
     const lock = await this.#lock(() => UploadLease.acquire(bus, by, repository, digest));
     if (!lock) return { kind: 'busy' };
     try {
-      const session = await this.#sessions.open(pushClient, { repository, digest, size }, sent);
+      const session = await this.#sessions.open(pushClient, { repository, digest, size }, state);
       if (session === 'mounted') {
         await lock[Symbol.asyncDispose]();
         return { kind: 'present', mounted: true };
@@ -130,7 +132,7 @@ class UploadSteps {
     await lock[Symbol.asyncDispose]();
   }
 
-  /** Runs `task`, in new sessions if necessary. `BlobUpload` bounds their number. */
+  /** Runs `task`, in new sessions if necessary. `BlobUploadState` bounds their number. */
   async #advance<T>(
     wanted: WantedBlob,
     lock: UploadLease,
@@ -144,7 +146,7 @@ class UploadSteps {
       } catch (error) {
         if (!Fault.is(error, 'upload-unknown') || signal.aborted) throw error;
         const pushClient = await this.#deps.pushClient();
-        const { method, min, max } = this.#sentOf(pushClient, wanted).way;
+        const { method, min, max } = this.#stateOf(pushClient, wanted).plan;
         const { digest } = wanted;
         log.warn({ digest, reason: error.message, method, min, max }, 'restarting an upload');
         session = await this.#sessions.restart(pushClient, wanted);
@@ -156,15 +158,15 @@ class UploadSteps {
   /** @throws Fault `parent-refused` if sending it once did not help */
   #assertMayResend({ uploads }: PushClient, { repository, digest, size }: WantedBlob): void {
     if (!this.#options.resend || this.#isResending) return;
-    if (!uploads.ways.resend({ repository, digest, size })) {
+    if (!uploads.capabilities.resend({ repository, digest, size })) {
       const message = `the parent reports that it has ${digest}, was sent it again, and refuses the manifest because it lacks it: repair the repository at the parent`;
       throw new Fault('parent-refused', message);
     }
     this.#isResending = true;
   }
 
-  #sentOf({ uploads }: PushClient, { repository, digest, size }: WantedBlob): BlobUpload {
-    return uploads.ways.blob({ repository, digest, size });
+  #stateOf({ uploads }: PushClient, { repository, digest, size }: WantedBlob): BlobUploadState {
+    return uploads.capabilities.blob({ repository, digest, size });
   }
 
   /** A parent that claimed to have a blob, and refused a manifest for it, is not asked. */
@@ -177,16 +179,16 @@ class UploadSteps {
     lock: UploadLease,
     task: (upload: Upload) => Promise<T>,
   ): Promise<T> {
-    const { slots, pace, signal, progress } = this.#deps;
+    const { slots, pace, signal, graceMs, progress } = this.#deps;
     const pushClient = await this.#deps.pushClient();
     let location: string | undefined;
     try {
       await using file = await this.#open(wanted);
       const ending = AbortSignal.any([signal, lock.signal]);
-      using grace = new ShutdownGrace(ending);
+      using grace = new ShutdownGrace(ending, graceMs);
       const upload = new Upload(wanted, {
         uploads: pushClient.uploads,
-        sent: this.#sentOf(pushClient, wanted),
+        state: this.#stateOf(pushClient, wanted),
         isPresent: () => this.#isPresent(pushClient, wanted),
         verify: () => verify(file, wanted),
         file,
@@ -198,7 +200,9 @@ class UploadSteps {
         requestSignal: grace.signal,
         onSession: async (session) => {
           this.#offset = session.offset;
-          if (session.location !== location) await this.#sessions.store(wanted, session);
+          // A parent that reports on its sessions says the offset itself.
+          const isKept = session.location === location && pushClient.uploads.capabilities.hasStatus;
+          if (!isKept) await this.#sessions.store(wanted, session);
           location = session.location;
           progress(session.offset);
         },

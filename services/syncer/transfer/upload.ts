@@ -2,10 +2,10 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
 import { isStatus } from '../link/answers/retry.ts';
 import type { RequestBody } from '../link/http/sending.ts';
+import type { BlobUploadState } from '../link/parent/blob-upload-state.ts';
 import type { UploadSession } from '../link/parent/session.ts';
 import type { UploadClient } from '../link/parent/upload-client.ts';
-import { type FailedRequest, failureKind } from '../link/parent/upload-way.ts';
-import type { BlobUpload } from '../link/parent/upload-ways.ts';
+import { type FailedRequest, failureKind } from '../link/parent/upload-plan.ts';
 import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import type { Slots } from './slots.ts';
@@ -23,7 +23,7 @@ type SentRequest = Omit<FailedRequest, 'kind' | 'status'>;
 export type UploadDeps = {
   uploads: Pick<UploadClient, 'append' | 'finish' | 'confirm'>;
   /** How the blob is sent to this parent. */
-  sent: BlobUpload;
+  state: BlobUploadState;
   /** Whether the parent has the blob now. */
   isPresent: () => Promise<boolean>;
   /** @throws Fault `digest-invalid` if the blob is damaged here */
@@ -63,22 +63,22 @@ export class Upload {
    */
   async run(begun: UploadSession): Promise<UploadSession> {
     const { repository, size } = this.#wanted;
-    const { uploads, sent, onSession, requestSignal } = this.#deps;
+    const { uploads, state, onSession, requestSignal } = this.#deps;
     for (let session = begun; ; ) {
       const { offset } = session;
-      const isComplete = sent.way.method === 'patch';
+      const isComplete = state.plan.method === 'patch';
       const left = size - offset;
       const bytes = this.#piece(left);
-      if (sent.way.method === 'put' || (left <= bytes && (!isComplete || left === 0))) return session;
+      if (state.plan.method === 'put' || (left <= bytes && (!isComplete || left === 0))) return session;
       const taken = await this.#attempt({ offset, bytes, isFinal: false }, (body) =>
         uploads.append(repository, session, body, requestSignal, isComplete),
       );
       if (taken === undefined || taken === 'present') continue;
       // It may retain less than it was sent, but each request has to make progress.
-      if (taken.offset - offset >= bytes / 2 && taken.offset <= size) sent.taken(bytes, taken.offset);
+      if (taken.offset - offset >= bytes / 2 && taken.offset <= size) state.taken(bytes, taken.offset);
       else await this.#decide(this.#noProgress(taken), { offset, bytes, isFinal: false });
       session = taken;
-      sent.known = session;
+      state.session = session;
       await onSession(session);
     }
   }
@@ -106,13 +106,13 @@ export class Upload {
       const confirming = uploads.confirm(repository, digest, finished, signal);
       await confirming.catch((error) => this.#decide(error, request));
     }
-    this.#deps.sent.sent();
+    this.#deps.state.completed();
     return true;
   }
 
   #piece(left: number): number {
-    const { pace, until, sent } = this.#deps;
-    const { method, min, max } = sent.way;
+    const { pace, until, state } = this.#deps;
+    const { method, min, max } = state.plan;
     const bytes = pace.piece(
       left,
       until,
@@ -136,16 +136,17 @@ export class Upload {
     return new Fault('upload-unknown', message, { detail: { status: 416, stuck: true } });
   }
 
-  /** @returns undefined if the request has to be repeated as the way of the blob now has it */
+  /** @returns undefined if the request has to be repeated as its plan has it */
   async #attempt<T>(
     request: SentRequest,
     send: (body: RequestBody) => Promise<T>,
     extraMs = 0,
   ): Promise<T | 'present' | undefined> {
+    this.#deps.state.hasSent = true;
     try {
       return await this.#timed(request.bytes, send, request.offset, extraMs);
     } catch (error) {
-      if (!isStatus(error, ...NOT_TAKEN)) this.#deps.sent.known = undefined;
+      if (!isStatus(error, ...NOT_TAKEN)) this.#deps.state.session = undefined;
       // The parent may have the blob, although the answer says otherwise.
       if (request.isFinal && failureKind(error) && (await this.#deps.isPresent())) return 'present';
       await this.#decide(error, request);
@@ -155,11 +156,11 @@ export class Upload {
 
   /** @throws unless the request is to be repeated in this session */
   async #decide(error: unknown, request: SentRequest): Promise<void> {
-    const { sent, verify, signal } = this.#deps;
+    const { state, verify, signal } = this.#deps;
     if (signal.aborted) throw error;
-    // Content that is damaged here is rejected in every way of sending.
+    // Content that is damaged here is rejected by every method.
     if (failureKind(error) === 'rejected') await verify();
-    if (sent.failed(error, request) === 'repeat') return;
+    if (state.failed(error, request) === 'repeat') return;
     const { message, detail } = error as Fault;
     throw new Fault('upload-unknown', message, { cause: error, ...(detail && { detail }) });
   }

@@ -91,7 +91,13 @@ async function runTransfer(
       if (value === 'waiting' && lastState !== 'waiting' && fault) {
         active.waits(until);
         const { code, message: reason } = fault;
-        bus.publish(transferDelayed, { ...about, code, reason, until });
+        bus.publish(transferDelayed, {
+          ...about,
+          code,
+          reason,
+          until,
+          ...(fault.detail?.isSlow === true && { slow: true }),
+        });
         log.warn({ digest: blob.digest, code, reason, ms: until - Date.now() }, 'transfer delayed; retrying');
       }
       lastState = String(value);

@@ -47,6 +47,23 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
     { state: 'Offline', detail: `app:v1: ${unreachable.reason} (and 1 more)`, code: unreachable.code },
   ],
   [
+    'when the parent answers one image with an error',
+    online,
+    failing({ ...refused, code: 'parent-unreachable', reason: 'the parent answered 500', status: 500 }),
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 500', code: unreachable.code },
+  ],
+  [
+    'when the parent answers the list of tags with an error',
+    online,
+    failing({
+      repository: 'app',
+      code: 'parent-unreachable',
+      reason: 'the parent answered 500',
+      status: 500,
+    }),
+    { state: 'Offline', detail: 'app: the parent answered 500', code: unreachable.code },
+  ],
+  [
     'when the parent refuses a change, and then the link fails',
     online,
     failing(refused, unreachable),

@@ -243,6 +243,23 @@ test('a redirect to another host is followed without the token', async () => {
   assert.ok(direct.every(({ authorization }) => authorization?.startsWith('Bearer ')));
 });
 
+test('a host that serves other content than the blob is not asked again: the next pass asks the registry', async () => {
+  const { blobs } = await image('substituted', SMALL);
+  let wrong: string | null = null;
+  proxy.fault(({ path, listener, query }) => {
+    if (!blobs.test(path)) return undefined;
+    if (listener === 'registry') return { redirect: true };
+    wrong ??= query.get('signature');
+    return query.get('signature') === wrong ? { corruptAt: 100_000 } : undefined;
+  });
+  const { failures } = await layer.sync();
+  assert.deepEqual(
+    failures.map(({ code }) => code),
+    ['parent-invalid'],
+  );
+  await assertPulled('substituted');
+});
+
 test('a redirect URL that expires during a transfer is requested again', async () => {
   const { blobs } = await image('expiring');
   proxy.fault(({ path, listener }) =>

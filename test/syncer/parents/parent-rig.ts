@@ -108,5 +108,5 @@ function assertLeftOut({ pass, link }: Checked, reported: RegExp): void {
   assert.equal(link.code, CONTENT_LEFT_OUT, JSON.stringify(link));
   assert.match(link.detail ?? '', reported);
   assert.deepEqual([pass.ok, pass.failed], [false, 0]);
-  assert.ok((pass.leftOut?.images ?? 0) > 0);
+  assert.ok((pass.leftOut?.images ?? 0) + (pass.leftOut?.repositories?.count ?? 0) > 0);
 }

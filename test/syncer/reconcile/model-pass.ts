@@ -1,4 +1,5 @@
 import { putTag, setBase } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
@@ -54,10 +55,19 @@ export async function modelPass(
       await interleave();
       return parent.tags.get(tag);
     },
+    manifest: async (_: string, tag: Tag) => {
+      await interleave();
+      const digest = parent.tags.get(tag);
+      if (digest === undefined) throw new Fault('manifest-unknown', tag);
+      return { digest };
+    },
   };
   const signal = new AbortController().signal;
   const surveyed = await surveyRepository(
-    { bus, parent: parentReader, configuration: { mode }, unsentChanges, signal } as unknown as PassContext,
+    {
+      ...{ bus, parent: parentReader, configuration: { mode }, unsentChanges, signal },
+      leftOutByParent: new Map(),
+    } as unknown as PassContext,
     REPOSITORY,
     selected,
     scope,

@@ -53,6 +53,7 @@ test('a job that is taken after its window has closed is dropped without a reque
       activity,
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
+      graceMs: 2_000,
     };
     const run = direction === 'up' ? runUpload : runDownload;
     assert.equal(await run(deps, { ...job, direction, until: Date.now() - 1 }), 'done');

@@ -2,6 +2,7 @@ import { backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { answerHint } from '#proto/process/clock-hint.ts';
+import type { Answer } from './bodies.ts';
 
 /**
  * How answers of the parent are read. `bodies.ts` bounds a body in size and time. This file maps a status to a Fault,
@@ -65,6 +66,10 @@ export function refusal(
     return new Fault('parent-unreachable', text, { detail });
   return new Fault('parent-refused', text, { detail });
 }
+
+/** The Fault for an answer that is not success, see `refusal`. */
+export const refusedAnswer = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
+  refusal(statusCode, headers, body, what);
 
 /** When an answer was sent, by the clock of its server: a date in it is relative to that. */
 export function sentAt(date: string | string[] | undefined, now: number): number {

@@ -3,6 +3,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { plainMediaType } from '#proto/oci/read-manifest.ts';
 import { refusal } from './answers.ts';
 import { type Answer, type Body, firstValue, guarded, readErrorBody } from './bodies.ts';
+import { type EncodedBodies, isDecodable } from './encoded-body.ts';
 import type { Extent } from './extents.ts';
 
 /**
@@ -15,44 +16,64 @@ export type Asked = { repository: string; digest: Digest; size: number; extent: 
 
 /**
  * Checks the answer to a ranged GET of a blob.
+ * @param encoded absent where no proxy may compress the body
  * @throws Fault `blob-unknown`, `parent-invalid` (another range or size), `parent-unreachable` (the answer of an
  * intermediary); see also `refusal`
  */
 export async function blobAnswer(
   answer: Answer,
   { repository, digest, size, extent }: Asked,
+  encoded?: EncodedBodies,
 ): Promise<BlobAnswer> {
   const what = `GET /v2/${repository}/blobs/${digest}`;
   const range = `bytes=${extent.start}-${extent.end - 1}`;
   const { body } = answer;
   const { statusCode } = answer;
+  const header = firstValue(answer.headers['content-encoding']);
+  const length = Number(firstValue(answer.headers['content-length']) ?? Number.NaN);
+  const content = (size: number) => {
+    const received = guarded(answer);
+    return (
+      encoded?.read(received, { ...(header !== undefined && { header }), length, size, digest }) ?? received
+    );
+  };
+  const contentRange = firstValue(answer.headers['content-range']) ?? '';
+  const given = RANGE.exec(contentRange);
+  // Without a range, the length says which part of the blob it is.
+  const isAll = statusCode === 206 && !given && length === size;
   // A proxy answers with 203: the digest decides whether the content is the parent's.
-  if (statusCode === 200 || statusCode === 203) {
-    const length = firstValue(answer.headers['content-length']);
+  if (statusCode === 200 || statusCode === 203 || isAll) {
     const page = /^text\/html\b/i.test(firstValue(answer.headers['content-type']) ?? '');
-    if (length === undefined ? !page : Number(length) === size) {
-      return { start: 0, ranged: false, body: guarded(answer) };
+    if (
+      length === size ||
+      (!page && (Number.isNaN(length) || (encoded !== undefined && isDecodable(header))))
+    ) {
+      return { start: 0, ranged: false, body: content(size) };
     }
     body.destroy();
-    if (length !== undefined && isBlob(answer, digest)) {
+    if (!Number.isNaN(length) && isBlob(answer, digest)) {
       throw new Fault(
         'parent-invalid',
         `${what}: the blob has ${length} bytes, not ${size} as its manifest says`,
       );
     }
     // An intermediary answered in the parent's place: a captive portal, or a gateway with its error page.
-    const received = length === undefined ? 'an HTML page' : `${length} bytes`;
+    const received = Number.isNaN(length) ? 'an HTML page' : `${length} bytes`;
     throw new Fault(
       'parent-unreachable',
       `${what}: received ${received} instead of the ${size} bytes of the blob`,
     );
   }
   if (statusCode === 206) {
-    const contentRange = firstValue(answer.headers['content-range']) ?? '';
-    const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(contentRange) ?? [];
-    const isExpected =
-      Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);
-    if (isExpected) return { start: extent.start, ranged: true, body: guarded(answer) };
+    const asked = extent.end - extent.start;
+    const [, start, end, total = '*'] = given ?? [];
+    const isExpected = given
+      ? Number(start) === extent.start &&
+        Number(end) < extent.end &&
+        (total === '*' || Number(total) === size)
+      : length === asked;
+    const received = given ? Number(end) - Number(start) + 1 : asked;
+    if (isExpected) return { start: extent.start, ranged: true, body: content(received) };
     body.destroy();
     throw new Fault(
       'parent-invalid',
@@ -70,6 +91,9 @@ export async function blobAnswer(
   }
   throw refusal(statusCode, answer.headers, reason, what);
 }
+
+/** `Content-Range`, also as some servers write it: without a unit or a total. */
+const RANGE = /^(?:bytes[ =])?\s*(\d+)-(\d+)(?:\/(\d+|\*))?$/i;
 
 /** Whether the answer is the blob, with another size than expected, rather than the page of an intermediary. */
 function isBlob({ headers }: Answer, digest: Digest): boolean {

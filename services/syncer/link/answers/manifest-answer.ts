@@ -14,12 +14,17 @@ type Headers = Record<string, string | string[] | undefined>;
 /**
  * Reads the content of an answer with a manifest. Headers are hints: the digest proves the bytes, and they say what
  * they are. Pure.
+ * @param about its `algorithm` is that of the digest, where the reference is a tag
  * @throws Fault `parent-invalid` if the content does not match the digest in `reference`
  */
 export function readContent(
   received: Buffer,
   headers: Headers,
-  { repository, reference }: { repository: string; reference: string },
+  {
+    repository,
+    reference,
+    algorithm: preferred,
+  }: { repository: string; reference: string; algorithm?: string | undefined },
 ): ReadManifest {
   const wanted = isDigest(reference) ? reference : announced(headers);
   const algorithm = wanted ? splitDigest(wanted)[0] : 'sha256';
@@ -37,6 +42,7 @@ export function readContent(
   if (isDigest(reference) && digest !== reference) {
     throw new Fault('parent-invalid', `the parent sent ${digest} for manifest ${reference} of ${repository}`);
   }
+  if (!isDigest(reference) && preferred !== undefined) digest = hash(bytes, preferred);
   return { digest, bytes, mediaType: mediaTypeIn(bytes, firstValue(headers['content-type']) ?? '') };
 }
 

@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 
 /** Max time for the head of an answer, as a multiple of the stall time: 10 min. */
 const MAX_STALLS = 30;
@@ -71,6 +71,11 @@ export class FirstByteLimits {
   /** Requested only after an answer of the parent that names it. */
   #isContent({ origin, pathname }: URL): boolean {
     return origin !== this.#parent.origin || pathname.includes('/blobs/');
+  }
+
+  /** Whether the host has answered not long ago. */
+  works(url: URL): boolean {
+    return this.#working(url) !== undefined;
   }
 
   #working(url: URL): Host | undefined {

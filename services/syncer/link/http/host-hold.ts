@@ -1,13 +1,18 @@
 import { type Backoff, backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
 import { within } from '#proto/async/within.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
+
 import { remainingIn, requestedHold, resetIn } from './rate-limit.ts';
 
 /** Holds after a 429 that names no time, in ms. They grow over passes: a limit may count the pulls of six hours. */
 export const HOLD = { firstMs: 15_000, maxMs: 30 * 60_000 };
 /** The same if the answer names a time, in ms: it may name none at all again and again. */
 const ASKED_HOLD = { firstMs: 500, maxMs: 60_000 };
+/** The same after `MIN_GOOD` good answers: the parent limits a rate rather than a number of requests. */
+const RATE_HOLD = { firstMs: 2_000, maxMs: HOLD.maxMs };
+const MIN_GOOD = 20;
 /** Max hold that a parent may request, in ms. */
 const MAX_HOLD_MS = 60 * 60_000;
 /** A request waits for the end of a hold up to this long, in ms; else it fails. */
@@ -33,6 +38,14 @@ export type HoldOptions = {
 };
 type Headers = Record<string, string | string[] | undefined>;
 
+/**
+ * Limits that one kind of request has met. `times`: holds in a row, which grow by `backoff` unless the answer names a time. `good`: answers since the last
+ * one. Registries limit kinds separately: that HEAD succeeds shows nothing about GET.
+ */
+type Row = { times: number; good: number; since: number; until: number; backoff: Backoff };
+/** Max kinds of requests that are told apart. */
+const MAX_KINDS = 50;
+
 /** One request that may be sent. Exactly one of its methods is called, once. */
 export type Turn = {
   /** @returns how long the host is held from now on, in ms; 0 if it is not */
@@ -50,12 +63,10 @@ export class HostHold {
   readonly #isWrite: boolean;
   readonly #log: HoldOptions['log'];
   readonly #clock: Clock;
-  #since = 0;
   #until = 0;
   /** Whether the host reports how many requests remain: one that always reports none limits nothing by it. */
   #countsDown = false;
-  /** Holds in a row. */
-  #times = 0;
+  readonly #rows = new BoundedMap<Row>(MAX_KINDS);
   #active = 0;
   #maxActive = Number.POSITIVE_INFINITY;
   /** Resolves when an answer arrives. */
@@ -72,9 +83,10 @@ export class HostHold {
   /**
    * Waits until a request may be sent.
    * @param what names the request in the message
+   * @param kind of the request
    * @throws Fault `busy` if the host is held for longer; the reason of `signal`
    */
-  async enter(what: string, signal: AbortSignal): Promise<Turn> {
+  async enter(what: string, signal: AbortSignal, kind = ''): Promise<Turn> {
     const turnUntil = this.#clock.now() + MAX_TURN_MS;
     for (;;) {
       signal.throwIfAborted();
@@ -82,12 +94,12 @@ export class HostHold {
       const leftMs = this.#until - now;
       if (leftMs > MAX_WAIT_MS) throw this.#busy(what, leftMs);
       if (leftMs > 0) await within(new Promise(() => {}), Math.ceil(leftMs), signal);
-      else if (this.#active < this.#maxActive || now >= turnUntil) return this.#begin(now);
+      else if (this.#active < this.#maxActive || now >= turnUntil) return this.#begin(kind, now);
       else await within(this.#changed.promise, turnUntil - now, signal);
     }
   }
 
-  #begin(startedAt: number): Turn {
+  #begin(kind: string, startedAt: number): Turn {
     this.#active += 1;
     const end = () => {
       this.#active -= 1;
@@ -97,8 +109,9 @@ export class HostHold {
     return {
       answered: (status, headers) => {
         const now = this.#clock.now();
-        if (status === 429) this.#hold(startedAt, requestedHold(headers, this.#clock.wall()));
+        if (status === 429) this.#hold(kind, startedAt, requestedHold(headers, this.#clock.wall()));
         else {
+          if (status < 400) this.#rowOf(kind).good += 1;
           const remaining = remainingIn(headers);
           const resetMs = resetIn(headers, this.#clock.wall());
           if (remaining) this.#countsDown = true;
@@ -114,21 +127,41 @@ export class HostHold {
     };
   }
 
-  #hold(startedAt: number, askedMs: number | undefined): void {
+  #hold(kind: string, startedAt: number, askedMs: number | undefined): void {
     if (this.#isWrite && askedMs !== undefined && askedMs <= MAX_WAIT_MS) return;
-    const now = this.#clock.now();
+    const row = this.#rowOf(kind);
     // Requests that were in flight when the hold began count once.
-    if (startedAt >= this.#until) {
-      const isOver = now - this.#until > Math.max(FORGET_MS, this.#until - this.#since);
-      this.#times = isOver ? 1 : this.#times + 1;
-      this.#since = now;
-    } else if (askedMs === undefined) return;
-    const backoff = askedMs === undefined ? this.#backoff : ASKED_HOLD;
+    if (startedAt >= this.#until) this.#count(row);
+    else if (askedMs === undefined) return;
+    const backoff = askedMs === undefined ? row.backoff : ASKED_HOLD;
     const waitMs = requestedWaitMs(askedMs ?? 0, this.#clock.random());
-    this.#extend(Math.max(waitMs, backoffMs(this.#times, backoff, this.#clock.random())));
+    this.#extend(Math.max(waitMs, backoffMs(row.times, backoff, this.#clock.random())), row.times);
+    row.until = this.#until;
   }
 
-  #extend(ms: number): void {
+  /** The next hold of a row, or the first of a new one. */
+  #count(row: Row): void {
+    const now = this.#clock.now();
+    const isRate = row.good >= MIN_GOOD;
+    const isOver = now - row.until > Math.max(FORGET_MS, row.until - row.since);
+    if (isRate || isOver) {
+      row.times = 0;
+      row.backoff = isRate ? RATE_HOLD : this.#backoff;
+    }
+    row.times += 1;
+    row.good = 0;
+    row.since = now;
+  }
+
+  #rowOf(kind: string): Row {
+    const known = this.#rows.get(kind);
+    if (known) return known;
+    const row: Row = { times: 0, good: 0, since: 0, until: 0, backoff: this.#backoff };
+    this.#rows.set(kind, row);
+    return row;
+  }
+
+  #extend(ms: number, times = 0): void {
     const now = this.#clock.now();
     const until = now + Math.min(MAX_HOLD_MS, ms);
     this.#maxActive = 1;
@@ -137,7 +170,7 @@ export class HostHold {
     const fields = {
       host: this.#host,
       ms: Math.round(until - now),
-      times: this.#times,
+      times,
       at: this.#at(until - now),
     };
     this.#log?.warn(fields, 'the parent limits requests; holding them back');

@@ -1,6 +1,6 @@
 import type { Backoff } from '#proto/async/backoff.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { BoundedMap } from './bounded-map.ts';
 import { HostHold, type Turn } from './host-hold.ts';
 
 /** Max hosts and directions that are remembered. */
@@ -18,7 +18,12 @@ export class HostHolds {
   }
 
   /** Waits until a request may be sent, see `HostHold.enter`. */
-  async enter({ origin, host }: URL, method: string, what: string, signal: AbortSignal): Promise<Turn> {
+  async enter(
+    { origin, host, pathname }: URL,
+    method: string,
+    what: string,
+    signal: AbortSignal,
+  ): Promise<Turn> {
     const isWrite = method !== 'GET' && method !== 'HEAD';
     const key = `${origin} ${isWrite}`;
     let hold = this.#holds.get(key);
@@ -31,6 +36,11 @@ export class HostHolds {
       });
       this.#holds.set(key, hold);
     }
-    return hold.enter(what, signal);
+    return hold.enter(what, signal, `${method} ${resourceOf(pathname)}`);
   }
 }
+
+/** Words of paths in the API of a registry, by which it may limit requests. */
+const RESOURCE = /\/(manifests|blobs\/uploads|blobs|tags|referrers)\//;
+
+const resourceOf = (pathname: string): string => RESOURCE.exec(pathname)?.[1] ?? '';

@@ -14,9 +14,6 @@ const LIMITS: ListLimits = { parentPages: 10_000, entries: 250_000, ms: 30 * 60_
 /** Statuses by which a parent refuses the size of a page. A 404 counts only if it does not name its reason. */
 const SIZE_REFUSED = [400, 404, 405, 406, 414, 416, 422, 501];
 
-/** Parents that refuse a size of pages: the size is left to them. */
-const refusesSize = new WeakSet<ParentLink>();
-
 /** A page as JSON, and the path of the next one if the parent names it. */
 export type Page = { page: unknown; next: string | undefined };
 
@@ -44,7 +41,7 @@ export class PageReader {
     this.#signal = signal;
     this.#bounds = { ...LIMITS, ...limits };
     this.#until = performance.now() + this.#bounds.ms;
-    this.first = (refusesSize.has(link) && withoutSize(first)) || first;
+    this.first = (link.refusesPageSize.get() && withoutSize(first)) || first;
   }
 
   isRead(path: string): boolean {
@@ -99,7 +96,7 @@ export class PageReader {
       const path = withoutSize(this.first);
       if (path === undefined || !refusedSize(error)) throw error;
       const answer = await this.#ask(path);
-      refusesSize.add(this.#link);
+      this.#link.refusesPageSize.set(true);
       this.first = path;
       this.#read.add(path);
       return answer;
@@ -166,12 +163,22 @@ async function ask(
 
 /**
  * The strings in a list field of a page.
- * @throws Fault `parent-invalid` if the field is missing: as an empty list, it would delete content of this layer
+ * @throws Fault `parent-invalid` if the field is missing, or has no names: as an empty list, it would delete content
+ * of this layer
  */
 export function strings(page: unknown, field: string): string[] {
   const list = (page as Record<string, unknown> | null)?.[field];
   // Go programs encode an empty list as null.
   if (list === null) return [];
   if (!Array.isArray(list)) throw new Fault('parent-invalid', `the parent sent a list without /${field}`);
-  return list.filter((item) => typeof item === 'string');
+  const names = list.map(nameIn).filter((name) => name !== undefined);
+  if (names.length === 0 && list.some((item) => item !== null))
+    throw new Fault('parent-invalid', `the parent sent a list whose /${field} are no names`);
+  return names;
+}
+
+/** An entry of a list of names; some registries list objects. */
+function nameIn(item: unknown): string | undefined {
+  const name = typeof item === 'object' ? (item as { name?: unknown } | null)?.name : item;
+  return typeof name === 'string' ? name : undefined;
 }

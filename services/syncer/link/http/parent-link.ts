@@ -12,6 +12,7 @@ import type { AzureIdentity } from '../login/entra-identity.ts';
 import { Exchange } from '../login/exchange.ts';
 import { TokenService } from '../login/token-service.ts';
 import { makeAgent } from './agent.ts';
+import { ExpiringValue } from './expiring-value.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, isWithin, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
 import { RequestSender } from './request-sender.ts';
@@ -66,6 +67,8 @@ export type LinkOptions = {
   resolve?: Resolve;
   /** Holds after a 429 that names no time. */
   hold?: Backoff | undefined;
+  /** Monotonic clock, in ms, for what is remembered of the parent. */
+  now?: () => number;
   log?: Pick<Log, 'info' | 'warn'> | undefined;
 };
 
@@ -87,6 +90,10 @@ export class ParentLink implements AsyncDisposable {
   readonly bandwidth: Bandwidth;
   /** Whether the parent is an Azure Container Registry. */
   readonly azure: boolean;
+  /** Monotonic clock, in ms. */
+  readonly now: () => number;
+  /** The parent refuses a size of pages. */
+  readonly refusesPageSize: ExpiringValue<true>;
   readonly #stallMs: number;
   readonly #login: ParentLogin | undefined;
   readonly #credentials: ParentCredentials;
@@ -106,6 +113,8 @@ export class ParentLink implements AsyncDisposable {
     this.bandwidth = bandwidth;
     this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
+    this.now = options.now ?? (() => performance.now());
+    this.refusesPageSize = new ExpiringValue(this.now);
     this.#stallMs = stallMs;
     const { log, hold, certificate } = options;
     const agents = () => {

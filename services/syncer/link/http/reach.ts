@@ -100,7 +100,7 @@ export class Reach {
       throw new Fault(
         'parent-unreachable',
         `the parent refers this layer to ${target}, but the parent's own name ${host} can't be resolved (${code ?? message}) to check whether ${target} is in its network: if names are never resolved here, add ${target} to parent.allowedHosts`,
-        { cause },
+        { cause, detail: { hasRemedy: true } },
       );
     }
   }
@@ -115,6 +115,7 @@ const refused = (host: string): Fault =>
   new Fault(
     'parent-invalid',
     `the parent refers this layer to ${host}, which is on this machine or in a private network other than the parent's: if that is intended, add the host to parent.allowedHosts`,
+    { detail: { hasRemedy: true } },
   );
 
 const noAddress = (name: string): NodeJS.ErrnoException =>

@@ -17,9 +17,14 @@ export function target({ statusCode, headers, from }: Answer): URL | undefined {
   throw new Fault('parent-invalid', 'the parent redirects to an address that is not HTTP or HTTPS');
 }
 
-/** Whether a request that changes nothing is redirected within the API of the same host: not to its login page. */
+/**
+ * Whether a request that changes nothing is redirected within the API of the same host, or to the path from which the
+ * host serves its manifests: not to its login page.
+ */
 export const isWithin = (to: URL, from: URL, method: string): boolean =>
-  (method === 'GET' || method === 'HEAD') && to.origin === from.origin && to.pathname.includes('/v2/');
+  (method === 'GET' || method === 'HEAD') &&
+  to.origin === from.origin &&
+  /\/(v2|manifests)\//.test(to.pathname);
 
 /** @throws Fault `parent-invalid` if a request by TLS would continue without TLS */
 export function assertTlsKept(from: URL, to: URL): void {
@@ -32,4 +37,5 @@ export const notFollowed = (what: string, to: URL): Fault =>
   new Fault(
     'parent-invalid',
     `${what}: the parent redirects to ${to.origin}, but only blobs are fetched from another host: if the registry is there, set parent.url to it`,
+    { detail: { hasRemedy: true } },
   );

@@ -125,13 +125,16 @@ export class RequestSender implements AsyncDisposable {
 
   /** The Fault for a request without an answer in time. The next one for the same resource may get more time. */
   #unanswered(url: URL, ms: number, what: string): Fault {
+    const isWorking = this.#firstByte.works(url);
     const next = this.#firstByte.timedOut(url, ms);
     if (next !== undefined) {
       const fields = { request: what, ms: Math.round(ms), nextMs: Math.round(next) };
       this.#options.log?.info(fields, 'the parent is slow to answer; the next attempt waits longer');
     }
     const longer = next === undefined ? '' : `, the next attempt waits ${Math.round(next) / 1_000} s`;
-    return new Fault('parent-unreachable', `${what}: no answer within ${Math.round(ms) / 1_000} s${longer}`);
+    return new Fault('parent-unreachable', `${what}: no answer within ${Math.round(ms) / 1_000} s${longer}`, {
+      detail: { isSlow: isWorking && next !== undefined },
+    });
   }
 }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { urlAt } from '../answers/parent-path.ts';
 import { type ParentChallenge, readChallenges } from './parent-challenge.ts';
@@ -52,7 +53,7 @@ export class ParentCredentials {
   readonly #now: () => number;
   #realm: { url: URL; service: string | undefined } | undefined;
   #basic = false;
-  readonly #tokens = new Map<string, Promise<Token>>();
+  readonly #tokens = new BoundedMap<Promise<Token>>(MAX_TOKENS);
 
   constructor(
     base: URL,
@@ -192,10 +193,7 @@ export class ParentCredentials {
       since: this.#now(),
       until: this.#now() + Math.max(MIN_LIFE_MS, expiresIn * 1_000 - RENEW_BEFORE_MS),
     }));
-    this.#tokens.delete(scope);
     this.#tokens.set(scope, renewal);
-    // Evicts the token that was renewed longest ago. It is fetched again when it is needed.
-    if (this.#tokens.size > MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value as string);
     renewal.catch((error) => {
       if (this.#tokens.get(scope) === renewal) this.#tokens.delete(scope);
       // The realm may have moved: the next challenge names it again.

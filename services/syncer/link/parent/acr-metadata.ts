@@ -5,6 +5,8 @@ import type { Mark } from '#proto/sync/marks.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
+import { acrPath } from '../http/repository-paths.ts';
+import { metadataScope } from '../login/token-scopes.ts';
 
 /** Max repositories in the scope of one token: registries with permissions by repository accept no wildcard. */
 const MAX_BATCH = 20;
@@ -40,7 +42,7 @@ export class AcrMetadata implements AcrLister {
     const scopes = new Map<Repository, string>();
     for (let at = 0; at < sorted.length; at += MAX_BATCH) {
       const batch = sorted.slice(at, at + MAX_BATCH);
-      const scope = batch.map((name) => metadataOf(this.#names.above(name))).join(' ');
+      const scope = batch.map((name) => metadataScope(this.#names.above(name))).join(' ');
       for (const name of batch) scopes.set(name, scope);
     }
     return scopes;
@@ -56,7 +58,7 @@ export class AcrMetadata implements AcrLister {
     scope: string,
     signal: AbortSignal,
   ): Promise<RepositoryState | undefined> {
-    const path = `/acr/v1/${this.#names.above(repository)}`;
+    const path = acrPath(this.#names.above(repository));
     try {
       for await (const page of parentPages(this.#link, path, scope, signal)) return markIn(page, path);
     } catch (error) {
@@ -98,8 +100,8 @@ export class AcrMetadata implements AcrLister {
   ): AsyncGenerator<Record<string, unknown>> {
     const query = `n=${PAGE_SIZE}${recent ? '&orderby=timedesc' : ''}`;
     const name = this.#names.above(repository);
-    const path = `/acr/v1/${name}/_${kind}?${query}`;
-    for await (const page of parentPages(this.#link, path, metadataOf(name), signal)) {
+    const path = `${acrPath(name)}/_${kind}?${query}`;
+    for await (const page of parentPages(this.#link, path, metadataScope(name), signal)) {
       const list = (page as Record<string, unknown> | null)?.[kind];
       // A missing list must not pass for an empty one: that would delete content of this layer.
       if (!Array.isArray(list) && list !== null) {
@@ -110,7 +112,6 @@ export class AcrMetadata implements AcrLister {
   }
 }
 
-const metadataOf = (repository: Repository): string => `repository:${repository}:metadata_read`;
 const isText = (value: unknown): value is string => typeof value === 'string';
 /** All entries of a list are in memory at once, so each of their fields has a bound. */
 const isTime = (value: unknown): value is string => isText(value) && value.length <= MAX_TIME;

@@ -13,6 +13,7 @@ import type { Log } from '#proto/contract/log.ts';
 import { MAX_SMALL_ANSWER_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
+import { ExpiringValue } from '../http/expiring-value.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { bodyOf } from '../http/sending.ts';
 import { refusalIn, throwIfTransient } from './terrace-api.ts';
@@ -71,13 +72,14 @@ export class ParentActivation implements ActivationCache {
   readonly #now: () => number;
   #state: State | undefined;
   /** The parent is of a version that does not know `start`. */
-  #omitStart = false;
+  readonly #omitsStart: ExpiringValue<true>;
 
   constructor(link: ParentLink, username: string | undefined, now: () => number = () => performance.now()) {
     const name = username?.toLowerCase() ?? '';
     this.child = NAME.test(name) ? name : undefined;
     this.#link = link;
     this.#now = now;
+    this.#omitsStart = new ExpiringValue(now);
   }
 
   /** Whether the parent was asked before. */
@@ -137,7 +139,7 @@ export class ParentActivation implements ActivationCache {
     signal: AbortSignal,
   ): Promise<'free' | { since: number } | { conflict: ActivationConflict }> {
     const path = childPath(child);
-    const activation = { instance, ...(start && !this.#omitStart && { start }) };
+    const activation = { instance, ...(start && !this.#omitsStart.get() && { start }) };
     const answer = await this.#link.request(path, {
       scope: `gateway:${child}:config_write`,
       method: 'PUT',
@@ -152,7 +154,7 @@ export class ParentActivation implements ActivationCache {
     }
     const body = await readErrorBody(answer);
     if (status === 400 && 'start' in activation) {
-      this.#omitStart = true;
+      this.#omitsStart.set(true);
       return this.#ask(child, { instance }, signal);
     }
     throwIfTransient(await refusalIn(answer, `PUT ${path}`, body));

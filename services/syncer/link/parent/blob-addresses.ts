@@ -1,5 +1,5 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Digest } from '#proto/oci/names.ts';
-import { BoundedMap } from '../http/bounded-map.ts';
 
 /** Max addresses that are remembered: those of all blobs in transfer, and more. */
 const MAX_ADDRESSES = 256;

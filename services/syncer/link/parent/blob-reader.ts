@@ -1,21 +1,56 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { readErrorBody } from '../answers/bodies.ts';
+import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
+import { EncodedBodies } from '../answers/encoded-body.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
+import { blobPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { BlobAddresses } from './blob-addresses.ts';
 
 /** Statuses with which an expired signed URL is answered. */
 const EXPIRED = [400, 401, 403, 404, 410];
 
+/** Max blobs for which a wrong guess about their encoding is remembered. */
+const MAX_BLOBS = 1_000;
+/** Statuses with which a server without ranges may answer a request for one. */
+const NO_RANGES = [400, 405, 416, 501];
+
 /** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
 export class BlobReader {
   readonly #link: ParentLink;
+  readonly #names: RepositoryNames;
   readonly #addresses = new BlobAddresses();
+  readonly #encoded = new EncodedBodies(new BoundedMap(MAX_BLOBS));
 
-  constructor(link: ParentLink) {
+  constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
+    this.#names = names;
+  }
+
+  /** See `BlobSizes`. */
+  async size(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const name = this.#names.above(repository);
+    const path = blobPath(name, digest);
+    // A signed URL of another host may accept GET only: one byte of content says the size as well.
+    const ask = { scope: pullScope(name), signal, redirects: 'follow' as const };
+    const answer = await this.#link.request(path, {
+      ...ask,
+      headers: { 'accept-encoding': 'identity', range: 'bytes=0-0' },
+    });
+    const { statusCode, headers } = answer;
+    answer.body.destroy();
+    const text =
+      statusCode === 200 && headers['content-encoding'] === undefined
+        ? firstValue(headers['content-length'])
+        : /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(firstValue(headers['content-range']) ?? '')?.[1];
+    const size = Number(text);
+    return [200, 206, 416].includes(statusCode) && text !== undefined && Number.isSafeInteger(size)
+      ? size
+      : undefined;
   }
 
   /**
@@ -26,10 +61,11 @@ export class BlobReader {
    */
   async part(part: Asked, signal: AbortSignal): Promise<BlobAnswer> {
     const { repository, digest, extent } = part;
+    const name = this.#names.above(repository);
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const ask: RequestOptions = {
-      scope: pullScope(repository),
-      headers: extent.end > extent.start ? { range } : {},
+      scope: pullScope(name),
+      headers: { 'accept-encoding': 'identity', ...(extent.end > extent.start && { range }) },
       signal,
       bandwidthTaken: true,
       redirects: 'follow',
@@ -38,11 +74,10 @@ export class BlobReader {
     const found = known && (await this.#at(known, ask, part));
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
-      const answer = await this.#link.request(`/v2/${repository}/blobs/${digest}`, ask);
-      const isOtherHost = answer.from.origin !== this.#link.base.origin;
-      if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
-        const bytes = await blobAnswer(answer, part);
-        if (isOtherHost) this.#addresses.served(repository, digest, answer.from);
+      const answer = await this.#request(blobPath(name, digest), ask);
+      if (!this.#isExpired(answer)) {
+        const bytes = await blobAnswer(answer, part, this.#encoded);
+        if (this.#isElsewhere(answer)) this.#addresses.served(repository, digest, answer.from);
         return bytes;
       }
       const body = await readErrorBody(answer);
@@ -55,12 +90,36 @@ export class BlobReader {
     }
   }
 
+  #isElsewhere({ from }: Answer): boolean {
+    return from.origin !== this.#link.base.origin;
+  }
+
+  /** Whether it may be the answer to an expired signed URL. */
+  #isExpired(answer: Answer): boolean {
+    return this.#isElsewhere(answer) && EXPIRED.includes(answer.statusCode);
+  }
+
+  /** Asks for the whole blob if the parent refuses to send a part of it. */
+  async #request(path: string, ask: RequestOptions): Promise<Answer> {
+    const answer = await this.#link.request(path, ask);
+    const { range, ...headers } = ask.headers ?? {};
+    if (range === undefined || !NO_RANGES.includes(answer.statusCode) || this.#isExpired(answer))
+      return answer;
+    await answer.body.dump();
+    return this.#link.request(path, { ...ask, headers });
+  }
+
+  /** See `BlobSource`. */
+  invalidate(repository: Repository, digest: Digest): void {
+    this.#addresses.forget(repository, digest);
+  }
+
   /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */
   async #at(url: URL, ask: RequestOptions, part: Asked): Promise<BlobAnswer | undefined> {
     const { repository, digest } = part;
     try {
       const answer = await this.#link.requestAt(url, ask);
-      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part);
+      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part, this.#encoded);
       await readErrorBody(answer);
     } catch (error) {
       this.#addresses.forget(repository, digest);

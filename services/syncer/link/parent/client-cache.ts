@@ -15,7 +15,6 @@ import { ParentFeed } from './parent-feed.ts';
 import { ParentRegistry } from './parent-registry.ts';
 import { ParentReports } from './parent-reports.ts';
 import { PushClient } from './push-client.ts';
-import { RenamedParentRegistry, RenamedPushClient } from './renamed-clients.ts';
 
 /** The clients of one parent and one login, over one link. */
 export type ParentClients = {
@@ -90,8 +89,8 @@ export class ClientCache implements AsyncDisposable {
       const names = new RepositoryNames(renames);
       const activation = new ParentActivation(link, acr ? undefined : username);
       const clients = {
-        parent: renames.length > 0 ? new RenamedParentRegistry(link, names) : new ParentRegistry(link),
-        pushClient: renames.length > 0 ? new RenamedPushClient(link, names) : new PushClient(link),
+        parent: new ParentRegistry(link, names),
+        pushClient: new PushClient(link, names),
         feed: new ParentFeed(link, child, activation, names),
         reports: new ParentReports(link, child, activation),
         activation,

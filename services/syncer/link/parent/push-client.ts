@@ -1,15 +1,19 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
+import { type ParentRepository, type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
+import { refusedAnswer } from '../answers/answers.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
+import { acrPath, blobPath, manifestPath } from '../http/repository-paths.ts';
 import { bodyOf } from '../http/sending.ts';
 import { deleteScope, pullScope, pushScope } from '../login/token-scopes.ts';
-import { type FetchedManifest, refusedAnswer } from './parent-registry.ts';
+import { refusedSha512 } from './blob-upload-state.ts';
+import type { FetchedManifest } from './parent-reader.ts';
+import { UploadCapabilities } from './upload-capabilities.ts';
 import { UploadClient } from './upload-client.ts';
-import { refusedSha512, UploadWays } from './upload-ways.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
 export type Condition = { expect: Digest | undefined };
@@ -25,34 +29,46 @@ const condition = ({ expect }: Condition): Record<string, string> =>
 export class PushClient {
   readonly uploads: UploadClient;
   readonly #link: ParentLink;
+  readonly #names: RepositoryNames;
   readonly #mayChange: (() => void) | undefined;
 
   /** @param mayChange throws if no request that changes anything may be sent now */
-  constructor(link: ParentLink, mayChange?: () => void, ways = new UploadWays()) {
+  constructor(
+    link: ParentLink,
+    names = SAME_NAMES,
+    {
+      mayChange,
+      capabilities = new UploadCapabilities(),
+    }: { mayChange?: () => void; capabilities?: UploadCapabilities } = {},
+  ) {
     this.#link = link;
+    this.#names = names;
     this.#mayChange = mayChange;
     this.uploads = new UploadClient({
       base: link.base,
       ask: (path, options) => this.#ask(path, options),
       hasBlob: (repository, digest, signal) => this.hasBlob(repository, digest, signal),
-      ways,
+      capabilities,
+      names,
     });
   }
 
   /** The same client, with a check before each request that changes anything. */
   guarded(mayChange: () => void): PushClient {
-    return new PushClient(this.#link, mayChange, this.uploads.ways);
+    return new PushClient(this.#link, this.#names, { mayChange, capabilities: this.uploads.capabilities });
   }
 
   async hasBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return this.#has(`/v2/${repository}/blobs/${digest}`, repository, signal);
+    const name = this.#names.above(repository);
+    return this.#has(blobPath(name, digest), name, signal);
   }
 
   async hasManifest(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return this.#has(`/v2/${repository}/manifests/${digest}`, repository, signal);
+    const name = this.#names.above(repository);
+    return this.#has(manifestPath(name, digest), name, signal);
   }
 
-  async #has(path: string, repository: Repository, signal: AbortSignal): Promise<boolean> {
+  async #has(path: string, repository: ParentRepository, signal: AbortSignal): Promise<boolean> {
     const isManifest = path.includes('/manifests/');
     const headers = { accept: isManifest ? manifestTypes.join(', ') : '*/*' };
     const ask: RequestOptions = { scope: pullScope(repository), headers, signal, redirects: 'return' };
@@ -87,27 +103,28 @@ export class PushClient {
     signal: AbortSignal,
     expected?: Condition,
   ): Promise<{ subject: boolean }> {
-    const path = `/v2/${repository}/manifests/${reference}`;
+    const name = this.#names.above(repository);
+    const path = manifestPath(name, reference);
     const headers = { 'content-type': mediaType, ...(expected && condition(expected)) };
     let isRetry = false;
     return withRetries(signal, async () => {
       // An attempt without an answer may have been carried out, and a parent without conditional requests may have
       // received another change since.
       if (expected && isRetry) {
-        const current = await this.#pointsTo(path, repository, signal);
-        if (current !== expected.expect) throw moved(repository, reference);
+        const current = await this.#pointsTo(path, name, signal);
+        if (current !== expected.expect) throw moved(name, reference);
       }
       isRetry = true;
       const body = bodyOf(bytes);
       const answer = await this.#ask(path, {
-        scope: pushScope(repository),
+        scope: pushScope(name),
         method: 'PUT',
         headers,
         body,
         signal,
       });
       const errorBody = await readErrorBody(answer);
-      if (answer.statusCode === 412 && expected) throw moved(repository, reference);
+      if (answer.statusCode === 412 && expected) throw moved(name, reference);
       if (answer.statusCode < 200 || answer.statusCode > 299)
         throw refusedManifest(refusedAnswer(answer, errorBody, `PUT ${path}`), reference);
       return { subject: isDigest(firstValue(answer.headers['oci-subject']) ?? '') };
@@ -115,7 +132,11 @@ export class PushClient {
   }
 
   /** @returns the digest, or `UNKNOWN_DIGEST`; undefined if the tag does not exist */
-  async #pointsTo(path: string, repository: Repository, signal: AbortSignal): Promise<string | undefined> {
+  async #pointsTo(
+    path: string,
+    repository: ParentRepository,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const headers = { accept: manifestTypes.join(', ') };
     const answer = await this.#ask(path, { scope: pullScope(repository), method: 'HEAD', headers, signal });
     if (answer.statusCode === 404) return undefined;
@@ -126,7 +147,7 @@ export class PushClient {
 
   /** A manifest that does not exist counts as deleted. @throws Fault `parent-refused` */
   async deleteManifest(repository: Repository, digest: Digest, signal: AbortSignal): Promise<void> {
-    await this.#delete(repository, digest, {}, signal);
+    await this.#delete(this.#names.above(repository), digest, {}, signal);
   }
 
   /**
@@ -139,38 +160,39 @@ export class PushClient {
     expected: Condition,
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (this.#link.azure) return this.#untag(repository, tag, signal);
+    const name = this.#names.above(repository);
+    if (this.#link.azure) return this.#untag(name, tag, signal);
     try {
-      await this.#delete(repository, tag, condition(expected), signal);
+      await this.#delete(name, tag, condition(expected), signal);
       return true;
     } catch (error) {
-      if (isStatus(error, 412)) throw moved(repository, tag);
+      if (isStatus(error, 412)) throw moved(name, tag);
       if (isStatus(error, 400, 405, 501)) return false;
       throw error;
     }
   }
 
   /** Azure Container Registry deletes a tag alone only through its metadata API. It refuses one that is locked. */
-  async #untag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
-    const path = `/acr/v1/${repository}/_tags/${tag}`;
+  async #untag(repository: ParentRepository, tag: Tag, signal: AbortSignal): Promise<boolean> {
+    const path = `${acrPath(repository)}/_tags/${tag}`;
     return withRetries(signal, async () => {
       const answer = await this.#ask(path, { scope: deleteScope(repository), method: 'DELETE', signal });
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode >= 200 && answer.statusCode <= 299) return true;
       if (answer.statusCode !== 404) throw refusedAnswer(answer, errorBody, `DELETE ${path}`);
       // Either the tag or this API does not exist.
-      const current = await this.#pointsTo(`/v2/${repository}/manifests/${tag}`, repository, signal);
+      const current = await this.#pointsTo(manifestPath(repository, tag), repository, signal);
       return current === undefined;
     });
   }
 
   async #delete(
-    repository: Repository,
+    repository: ParentRepository,
     reference: string,
     headers: Record<string, string>,
     signal: AbortSignal,
   ): Promise<void> {
-    const path = `/v2/${repository}/manifests/${reference}`;
+    const path = manifestPath(repository, reference);
     await withRetries(signal, async () => {
       const answer = await this.#ask(path, {
         scope: deleteScope(repository),
@@ -215,5 +237,5 @@ function refusedManifest(fault: Fault, reference: Tag | Digest): Fault {
 /** In place of the digest of a tag that the parent answered without one: it equals none. */
 const UNKNOWN_DIGEST = 'unknown';
 
-const moved = (repository: Repository, tag: string) =>
+const moved = (repository: ParentRepository, tag: string) =>
   new Fault('conflict', `${repository}:${tag} moved at the parent: read it again and retry`);

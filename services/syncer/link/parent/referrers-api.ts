@@ -3,14 +3,17 @@ import {
   type LeftOutReferrer,
   type LeftOutReferrers,
 } from '#proto/content/left-out-referrers.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readDescriptor } from '#proto/oci/read-manifest.ts';
+import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { isStatus } from '../answers/retry.ts';
 import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
+import { referrersPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
 import { type LeftOutAbove, readLeftOutAbove } from './left-out-above.ts';
 
@@ -54,16 +57,18 @@ type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: n
 export class ReferrersApi {
   readonly #link: ParentLink;
   readonly #now: () => number;
-  readonly #repositories = new Map<Repository, Known>();
+  readonly #names: RepositoryNames;
+  readonly #repositories = new BoundedMap<Known>(MAX_REPOSITORIES);
 
-  constructor(link: ParentLink, now = () => performance.now()) {
+  constructor(link: ParentLink, names = SAME_NAMES, now = () => performance.now()) {
     this.#link = link;
+    this.#names = names;
     this.#now = now;
   }
 
   /** Asks each repository again. */
   recheck(): void {
-    for (const [repository, { hadApi = false }] of this.#repositories)
+    for (const [repository, { hadApi = false }] of this.#repositories.entries())
       this.#repositories.set(repository, { hadApi, faults: 0 });
   }
 
@@ -95,7 +100,7 @@ export class ReferrersApi {
     }
     try {
       const { hidden, ...list } = await this.#read(repository, digest, signal);
-      this.#remember(repository, { hadApi: true, faults: 0, ...(hidden && { above: hidden }) });
+      this.#repositories.set(repository, { hadApi: true, faults: 0, ...(hidden && { above: hidden }) });
       return list;
     } catch (error) {
       signal.throwIfAborted();
@@ -103,7 +108,11 @@ export class ReferrersApi {
       // A refusal is about this list. A parent that does not answer costs the retries of each.
       const faults = known.faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
       if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
-        this.#remember(repository, { hadApi: true, faults, ...(known.above && { above: known.above }) });
+        this.#repositories.set(repository, {
+          hadApi: true,
+          faults,
+          ...(known.above && { above: known.above }),
+        });
         // Earlier drafts of the API answer an unknown subject with 404.
         if (isStatus(error, 404)) return { manifests: [], malformed: 0, leftOut: [] };
         throw error;
@@ -112,7 +121,7 @@ export class ReferrersApi {
       // A registry that has answered once is not one without the API: something hides it now.
       const fault = hadApi || !isStatus(error, ...NO_API) ? error : undefined;
       const missingUntil = this.#now() + (isCut(error) ? RECHECK_CUT_MS : RECHECK_MS);
-      this.#remember(repository, { hadApi, missingUntil, ...(fault && { fault }), faults: 0 });
+      this.#repositories.set(repository, { hadApi, missingUntil, ...(fault && { fault }), faults: 0 });
       if (fault) throw fault;
       return undefined;
     }
@@ -139,9 +148,10 @@ export class ReferrersApi {
     const manifests: Descriptor[] = [];
     let malformed = 0;
     let above: LeftOutAbove | undefined;
-    const path = `/v2/${repository}/referrers/${digest}`;
+    const name = this.#names.above(repository);
+    const path = referrersPath(name, digest);
     try {
-      for await (const page of parentPages(this.#link, path, pullScope(repository), either)) {
+      for await (const page of parentPages(this.#link, path, pullScope(name), either)) {
         above ??= readLeftOutAbove(page);
         const listed = (page as { manifests?: unknown } | null)?.manifests;
         // Go programs write null for an empty list.
@@ -161,14 +171,6 @@ export class ReferrersApi {
       });
     }
     return { manifests, malformed, leftOut: [], ...above };
-  }
-
-  #remember(repository: Repository, known: Known): void {
-    this.#repositories.delete(repository);
-    this.#repositories.set(repository, known);
-    if (this.#repositories.size <= MAX_REPOSITORIES) return;
-    const [oldest] = this.#repositories.keys();
-    if (oldest !== undefined) this.#repositories.delete(oldest);
   }
 }
 

@@ -2,22 +2,28 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Backoff, backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { type ParentRepository, type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
+import { refusedAnswer } from '../answers/answers.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { urlAt } from '../answers/parent-path.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import type { RequestOptions } from '../http/parent-link.ts';
+import { uploadsPath } from '../http/repository-paths.ts';
 import { bodyOf, type RequestBody } from '../http/sending.ts';
 import { pullScope, pushScope } from '../login/token-scopes.ts';
-import { refusedAnswer } from './parent-registry.ts';
-import { locationOf, rangeIn, type UploadSession } from './session.ts';
-import type { UploadWays } from './upload-ways.ts';
+import {
+  isSessionMissing,
+  isSuccess,
+  locationOf,
+  rangeIn,
+  sessionFault,
+  short,
+  type UploadSession,
+} from './session.ts';
+import type { UploadCapabilities } from './upload-capabilities.ts';
 
-/** Statuses by which a parent says that it no longer has the session, or that it never resumes one. */
-const NO_SESSION = [400, 404, 405, 410, 416, 501];
 /** Statuses by which a parent says that it does not know the request. */
 const UNSUPPORTED = [405, 501];
-/** Statuses of another host than the parent to a signed address that are not about the session. */
-const BUSY = [408, 413, 429];
 /** Checks whether the parent has a blob that it took, in ms. One that it only accepted may need more of them. */
 const CONFIRM = { firstMs: 250, maxMs: 8_000 };
 const MAX_CHECKS = 6;
@@ -27,7 +33,9 @@ export type UploadClientDeps = {
   base: URL;
   ask: (path: string, options: RequestOptions) => Promise<Answer>;
   hasBlob: (repository: Repository, digest: Digest, signal: AbortSignal) => Promise<boolean>;
-  ways: UploadWays;
+  capabilities: UploadCapabilities;
+  /** Names of repositories at the parent. */
+  names?: RepositoryNames;
   /** Waits between checks for a blob that was taken. */
   checks?: Backoff;
 };
@@ -37,12 +45,14 @@ export type Finished = 'confirmed' | 'taken' | 'accepted';
 
 /** Upload sessions at the parent (distribution-spec, "Pushing blobs"). */
 export class UploadClient {
-  readonly ways: UploadWays;
-  readonly deps: UploadClientDeps;
+  readonly capabilities: UploadCapabilities;
+  readonly #deps: UploadClientDeps;
+  readonly #names: RepositoryNames;
 
   constructor(deps: UploadClientDeps) {
-    this.deps = deps;
-    this.ways = deps.ways;
+    this.#deps = deps;
+    this.#names = deps.names ?? SAME_NAMES;
+    this.capabilities = deps.capabilities;
   }
 
   /**
@@ -56,35 +66,38 @@ export class UploadClient {
     from: Repository,
     signal: AbortSignal,
   ): Promise<'mounted' | UploadSession | undefined> {
-    if (this.ways.refusesMounts) return undefined;
-    const path = `/v2/${repository}/blobs/uploads/?${new URLSearchParams({ mount: digest, from })}`;
+    if (this.capabilities.refusesMounts) return undefined;
+    const name = this.#names.above(repository);
+    const source = this.#names.above(from);
+    const path = `${uploadsPath(name)}?${new URLSearchParams({ mount: digest, from: source })}`;
     try {
-      const answer = await this.#post(path, `${pushScope(repository)} ${pullScope(from)}`, signal);
-      if (answer.statusCode === 202) return this.#sessionOf(answer, repository);
+      const answer = await this.#post(path, `${pushScope(name)} ${pullScope(source)}`, signal);
+      if (answer.statusCode === 202) return this.#sessionOf(answer, name);
       return (await this.#isThere(repository, digest, signal)) ? 'mounted' : undefined;
     } catch (error) {
       if (isStatus(error, 429, 503)) throw error;
       if (isStatus(error, ...UNSUPPORTED) || (isFailing(error) && !signal.aborted))
-        this.ways.onMountsRefused();
+        this.capabilities.onMountsRefused();
       else if (!Fault.is(error, 'parent-invalid')) throw error;
       return undefined;
     }
   }
 
   async begin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<UploadSession> {
-    const path = `/v2/${repository}/blobs/uploads/`;
+    const name = this.#names.above(repository);
+    const path = uploadsPath(name);
     // distribution-spec 1.1.1, "Pushing a blob in chunks": only for another algorithm than the canonical one.
-    if (digest.startsWith('sha512:') && !this.ways.refusesAlgorithm) {
-      const answer = await this.#post(`${path}?digest-algorithm=sha512`, pushScope(repository), signal).catch(
+    if (digest.startsWith('sha512:') && !this.capabilities.refusesAlgorithm) {
+      const answer = await this.#post(`${path}?digest-algorithm=sha512`, pushScope(name), signal).catch(
         (error) => {
           if (isStatus(error, 400, 404, 405, 415, 422, 501)) return undefined;
           throw error;
         },
       );
-      if (answer) return this.#sessionOf(answer, repository);
-      this.ways.onAlgorithmRefused();
+      if (answer) return this.#sessionOf(answer, name);
+      this.capabilities.onAlgorithmRefused();
     }
-    return this.#sessionOf(await this.#post(path, pushScope(repository), signal), repository);
+    return this.#sessionOf(await this.#post(path, pushScope(name), signal), name);
   }
 
   async #post(path: string, scope: string, signal: AbortSignal): Promise<Answer> {
@@ -96,10 +109,10 @@ export class UploadClient {
     });
   }
 
-  #sessionOf(answer: Answer, repository: Repository): UploadSession {
+  #sessionOf(answer: Answer, repository: ParentRepository): UploadSession {
     const id = firstValue(answer.headers['docker-upload-uuid']);
-    const byId = id && `/v2/${repository}/blobs/uploads/${encodeURIComponent(id)}`;
-    return { location: locationOf(answer, this.deps.base, byId), offset: 0 };
+    const byId = id && `${uploadsPath(repository)}${encodeURIComponent(id)}`;
+    return { location: locationOf(answer, this.#deps.base, byId), offset: 0 };
   }
 
   /**
@@ -111,19 +124,19 @@ export class UploadClient {
     location: string,
     signal: AbortSignal,
   ): Promise<UploadSession | undefined> {
-    const { ways } = this;
-    if (ways.hasStatus === false) return undefined;
+    const { capabilities } = this;
+    if (capabilities.hasStatus === false) return undefined;
     try {
       return await withRetries(signal, async () => {
-        const answer = await this.#ask(location, { scope: pushScope(repository), signal });
+        const answer = await this.#ask(location, { scope: this.#pushScope(repository), signal });
         const body = await readErrorBody(answer);
-        const { statusCode, own } = answer;
+        const { statusCode } = answer;
         if (isSuccess(answer)) {
-          ways.hasStatus = true;
-          return { location: locationOf(answer, this.deps.base, location), offset: rangeIn(answer) ?? 0 };
+          capabilities.onStatus(true);
+          return { location: locationOf(answer, this.#deps.base, location), offset: rangeIn(answer) ?? 0 };
         }
-        if (UNSUPPORTED.includes(statusCode)) ways.hasStatus ??= false;
-        if (NO_SESSION.includes(statusCode) || (!own && isOfSession(statusCode))) return undefined;
+        if (UNSUPPORTED.includes(statusCode) && !capabilities.hasStatus) capabilities.onStatus(false);
+        if (isSessionMissing(answer)) return undefined;
         throw refusedAnswer(answer, body, `GET ${short(location)}`);
       });
     } catch (error) {
@@ -135,7 +148,11 @@ export class UploadClient {
 
   /** Ends a session that is not needed. */
   async cancel(repository: Repository, location: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask(location, { scope: pushScope(repository), method: 'DELETE', signal });
+    const answer = await this.#ask(location, {
+      scope: this.#pushScope(repository),
+      method: 'DELETE',
+      signal,
+    });
     await answer.body.dump();
   }
 
@@ -154,7 +171,7 @@ export class UploadClient {
   ): Promise<UploadSession> {
     const { location, offset, taken = 0 } = session;
     const answer = await this.#ask(location, {
-      scope: pushScope(repository),
+      scope: this.#pushScope(repository),
       method: 'PATCH',
       headers: contentHeaders(isComplete ? 0 : body.size, offset),
       body,
@@ -165,12 +182,15 @@ export class UploadClient {
     if (answer.statusCode === 416) {
       // The parent reported fewer bytes than it has.
       if (taken > offset) {
-        this.ways.hasStaleRange = true;
+        this.capabilities.onStaleRange();
         return { location, offset: taken };
       }
       const current = await this.findSession(repository, location, signal);
       const reported = current?.offset ?? rangeIn(answer) ?? offset;
       if (reported !== offset) return { location: current?.location ?? location, offset: reported };
+      // This says nothing about the size of pieces that the parent takes: a new session is begun.
+      if (session.assumed)
+        throw new Fault('upload-unknown', `the parent has no ${offset} bytes of the upload`);
     }
     throw sessionFault(answer, errorBody, `PATCH ${short(location)}`);
   }
@@ -183,13 +203,13 @@ export class UploadClient {
     signal: AbortSignal,
   ): Promise<UploadSession> {
     const taken = offset + size;
-    const location = locationOf(answer, this.deps.base, before);
+    const location = locationOf(answer, this.#deps.base, before);
     const reported = rangeIn(answer);
-    if (reported === undefined || reported >= taken || this.ways.hasStaleRange)
+    if (reported === undefined || reported >= taken || this.capabilities.hasStaleRange)
       return { location, offset: taken };
     const current = await this.findSession(repository, location, signal);
     if (current && current.offset < taken) return { ...current, taken };
-    this.ways.hasStaleRange = true;
+    this.capabilities.onStaleRange();
     return { location: current?.location ?? location, offset: taken };
   }
 
@@ -204,11 +224,11 @@ export class UploadClient {
     body: RequestBody,
     signal: AbortSignal,
   ): Promise<Finished> {
-    const url = urlAt(this.deps.base, location);
+    const url = urlAt(this.#deps.base, location);
     url.searchParams.set('digest', digest);
     // At offset 0, these are all bytes of the blob.
     const headers = contentHeaders(offset === 0 ? 0 : body.size, offset);
-    const ask: RequestOptions = { scope: pushScope(repository), method: 'PUT', headers, body, signal };
+    const ask: RequestOptions = { scope: this.#pushScope(repository), method: 'PUT', headers, body, signal };
     const answer = await this.#ask(url.href, ask);
     const errorBody = await readErrorBody(answer);
     if (!isSuccess(answer)) throw sessionFault(answer, errorBody, `PUT ${short(location)}`);
@@ -231,7 +251,7 @@ export class UploadClient {
     const max = finished === 'accepted' ? MAX_CHECKS_ACCEPTED : MAX_CHECKS;
     for (let checks = 1; checks <= max; checks += 1) {
       if (await this.#isThere(repository, digest, signal)) return;
-      if (checks < max) await sleep(backoffMs(checks, this.deps.checks ?? CONFIRM), undefined, { signal });
+      if (checks < max) await sleep(backoffMs(checks, this.#deps.checks ?? CONFIRM), undefined, { signal });
     }
     throw new Fault('parent-refused', `the parent answered that it took ${digest}, and does not have it`, {
       detail: { status: 404, unconfirmed: true },
@@ -240,22 +260,25 @@ export class UploadClient {
 
   /** Whether the parent has what it reported as taken. If it does not let this layer ask, it is believed. */
   #isThere(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return this.deps.hasBlob(repository, digest, signal).catch((error) => {
+    return this.#deps.hasBlob(repository, digest, signal).catch((error) => {
       if (Fault.is(error, 'parent-refused')) return true;
       throw error;
     });
   }
 
+  #pushScope(repository: Repository): string {
+    return pushScope(this.#names.above(repository));
+  }
+
   async #ask(path: string, options: RequestOptions): Promise<Answer> {
-    const answer = await this.deps.ask(path, options);
+    const answer = await this.#deps.ask(path, options);
     const min = firstValue(answer.headers['oci-chunk-min-length']);
     // Only the answer that begins a session has to repeat it.
-    if (min !== undefined || (options.method === 'POST' && isSuccess(answer))) this.ways.onMinLength(min);
+    if (min !== undefined || (options.method === 'POST' && isSuccess(answer)))
+      this.capabilities.onMinLength(min);
     return answer;
   }
 }
-
-const isSuccess = ({ statusCode }: Answer): boolean => statusCode >= 200 && statusCode <= 299;
 
 const isFailing = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && error.detail?.status !== undefined;
@@ -264,21 +287,3 @@ const contentHeaders = (size: number, offset: number): Record<string, string> =>
   'content-type': 'application/octet-stream',
   ...(size > 0 && { 'content-range': `${offset}-${offset + size - 1}` }),
 });
-
-/** Whether a status of another host than the parent says that the address of the session is no longer valid. */
-const isOfSession = (status: number): boolean => status >= 400 && status <= 499 && !BUSY.includes(status);
-
-/** `upload-unknown` if the answer says that the session does not continue there; otherwise as `refusedAnswer`. */
-function sessionFault(answer: Answer, body: string, what: string): Fault {
-  const fault = refusedAnswer(answer, body, what);
-  const { statusCode, own } = answer;
-  const { reason } = fault.detail ?? {};
-  const isMissing = [404, 410, 416].includes(statusCode) || (!own && isOfSession(statusCode));
-  // A repository without write permission is "not found" as well: the session is not missing then.
-  const isUnknown = isMissing && reason !== 'NAME_UNKNOWN' && reason !== 'DENIED';
-  if (!isUnknown && reason !== 'BLOB_UPLOAD_INVALID') return fault;
-  return new Fault('upload-unknown', fault.message, { cause: fault, detail: { ...fault.detail } });
-}
-
-/** Without the query, which may hold secrets. */
-const short = (location: string): string => location.split('?', 1)[0]?.slice(0, 200) ?? '';

@@ -1,9 +1,10 @@
 import type { LeftOutReferrer } from '#proto/content/left-out-referrers.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import { type Digest, MAX_MEDIA_TYPE, type Repository } from '#proto/oci/names.ts';
+import { type Digest, MAX_MEDIA_TYPE, type Repository, type Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import { BoundedMap } from '../../link/http/bounded-map.ts';
+import { isTransient } from '../../link/answers/answers.ts';
 
 /**
  * Which faults leave out a part of an image, and which fail it. Pure, but for the counts of `FailedParts`.
@@ -29,6 +30,10 @@ const OF_PARENT = [
 
 export const isOfParent = (error: unknown): error is Fault => Fault.is(error, ...OF_PARENT);
 
+/** Whether the parent, or a proxy, has answered: the fault is not one of the link. */
+export const isAnswered = (error: unknown): error is Fault =>
+  isOfParent(error) && (!isTransient(error) || error.detail?.status !== undefined);
+
 /** Statuses that may be those of a login rather than of the content. */
 const OF_LOGIN = [401, 403];
 /** Passes in which such an answer has to repeat before the entry is left out. */
@@ -38,6 +43,9 @@ const MAX_PARTS = 10_000;
 
 /** An entry of an index in one repository: another repository may have what this one lacks. */
 export const partOf = (repository: Repository, digest: Digest): string => `${repository}@${digest}`;
+
+/** A tag that the parent lists. */
+export const taggedPart = (repository: Repository, tag: Tag): string => `${repository}:${tag}`;
 
 /** Counts in how many passes a part of an image failed with an answer that may not last. */
 export class FailedParts {
@@ -65,6 +73,11 @@ export class FailedParts {
   }
 }
 
+/** Each thing once: two indexes of an image may name the same child. */
+export const distinct = (items: readonly LeftOutItem[]): LeftOutItem[] => [
+  ...new Map(items.map((item, at) => [item.digest ? `${item.kind} ${item.digest}` : at, item])).values(),
+];
+
 const REMEDY: Record<LeftOutItem['kind'], string> = {
   referrer: 'push it again at the parent, or delete it there',
   referrers: 'permit the login to read referrers at the parent, or set referrers: false for this repository',
@@ -75,11 +88,15 @@ const REMEDY: Record<LeftOutItem['kind'], string> = {
 /** What is left out, as far as it is known. */
 type What = { [K in 'digest' | 'subject' | 'artifactType']?: LeftOutItem[K] | undefined };
 
+/** @param fault its `detail.hasRemedy` is true if its message names a remedy of its own */
 export const leftOutItem = (kind: LeftOutItem['kind'], fault: Fault, what: What = {}): LeftOutItem => ({
   kind,
   ...defined(what),
   code: fault.code,
-  reason: clip(`${fault.message}: ${REMEDY[kind]}`, MAX_REASON_LENGTH),
+  reason: clip(
+    fault.detail?.hasRemedy ? fault.message : `${fault.message}: ${REMEDY[kind]}`,
+    MAX_REASON_LENGTH,
+  ),
 });
 
 const ABOVE = 'missing at a layer above: ';

@@ -36,6 +36,8 @@ export class LeftOutContent {
   #since: number | undefined;
   /** What an earlier coordinator had reported, until a comparison of everything has confirmed or refuted it. */
   #inherited: LeftOutSummary | undefined;
+  /** Repositories whose names at the parent are not valid here. */
+  #repositories: LeftOutSummary['repositories'];
   /** Images beyond `MAX_IMAGES`, and what they lack. */
   #further = { images: 0, ...NOTHING };
 
@@ -54,7 +56,14 @@ export class LeftOutContent {
   /** A pass begins. */
   begin(everything: boolean): void {
     this.#confirmed = everything ? new Set() : undefined;
-    if (everything) this.#further = { images: 0, ...NOTHING };
+    if (!everything) return;
+    this.#further = { images: 0, ...NOTHING };
+    this.#repositories = undefined;
+  }
+
+  /** Records repositories that the parent lists, and that can't be here. @param first names of the first ones */
+  noteRepositories(first: string[], count: number): void {
+    this.#repositories = count > 0 ? { count, first } : undefined;
   }
 
   /**
@@ -121,7 +130,8 @@ export class LeftOutContent {
 
   /** @returns undefined if nothing is left out */
   summary(): LeftOutSummary | undefined {
-    if (this.#entries.size === 0) return this.#inherited;
+    const repositories = this.#repositories;
+    if (this.#entries.size === 0 && !repositories) return this.#inherited;
     const first: LeftOutSummary['first'] = [];
     let { images } = this.#further;
     let counts: Counts = this.#further;
@@ -137,7 +147,7 @@ export class LeftOutContent {
     const of = this.#images;
     const known = of === undefined ? {} : { of };
     const { referrers, children, tags } = counts;
-    const all = { referrers, children, ...(tags > 0 && { tags }) };
+    const all = { referrers, children, ...(tags > 0 && { tags }), ...(repositories && { repositories }) };
     return { images: Math.min(images, of ?? images), ...known, ...all, first };
   }
 }

@@ -2,7 +2,7 @@ import { getManifest } from '#proto/content/manifests.ts';
 import { MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import type { PassTools } from './pass-context.ts';
 
 /**

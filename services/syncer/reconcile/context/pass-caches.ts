@@ -1,6 +1,6 @@
 import type { Fault } from '#proto/contract/fault.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
-import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import { FailedParts } from './leave-out.ts';
 import { LeftOutContent } from './left-out.ts';
 import { Oversized } from './oversized.ts';
@@ -17,14 +17,14 @@ export class PassCaches {
   /** No parent has been used in this term. */
   #isFirst = true;
   readonly #content = new WeakMap<ParentReader, LeftOutContent>();
-  /** When the children that a parent left out are asked for again, on the clock of `performance`. */
+  /** When what a parent left out is asked for again, on the clock of `performance`. */
   #recheckAt = 0;
   readonly #refused = new WeakMap<ParentReader, RefusedRepositories>();
 
   /**
-   * Children of indexes that the parent left out or does not have, by `partOf`, with the fault of its answer. They are
-   * asked for again by a full pass, after a referrer or child was added at the parent, each `RECHECK_MS`, and by the
-   * next coordinator.
+   * What the parent left out or does not have, with the fault of its answer: children of indexes and referrers by
+   * `partOf`, listed tags by `taggedPart`. They are asked for again by a full pass, after a referrer or child was added
+   * at the parent, each `RECHECK_MS`, and by the next coordinator.
    */
   leftOutByParent(parent: ParentReader, restart: boolean): Map<string, Fault> {
     const now = performance.now();

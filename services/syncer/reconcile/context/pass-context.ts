@@ -4,7 +4,7 @@ import type { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { FailedParts } from './leave-out.ts';

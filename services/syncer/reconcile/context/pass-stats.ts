@@ -26,6 +26,9 @@ export class PassStats {
   /** Something failed that is not of one repository. */
   #failedElsewhere = false;
   readonly #denied: Parked[] = [];
+  /** Content of parked tags, and what is listed of parked manifests, by repository and digest. */
+  readonly #parkedTargets = new Set<string>();
+  readonly #parkedManifests = new Map<string, Failure>();
   readonly #log: Log;
   readonly #start = performance.now();
 
@@ -39,7 +42,12 @@ export class PassStats {
       this.closed = true;
       return undefined;
     }
-    const failure = { ...where, ...this.reason(where.repository ? withRemedy(error) : error) };
+    const status = error instanceof Fault ? Number(error.detail?.status) : Number.NaN;
+    const failure = {
+      ...where,
+      ...this.reason(where.repository ? withRemedy(error) : error),
+      ...(Number.isInteger(status) && { status }),
+    };
     if (where.repository) this.#failedIn.add(where.repository);
     else this.#failedElsewhere = true;
     this.#log.warn(failure, 'part of a pass failed');
@@ -53,9 +61,13 @@ export class PassStats {
     return this.#failedElsewhere || this.#failedIn.has(repository);
   }
 
-  /** Records a parked change that is not tried in this pass. Those that the login may not push are one failure. */
+  /** Records a parked change, which waits. Those that the login may not push are one failure. */
   wait(parked: Parked): void {
-    const { repository, reference, code, reason, retry } = parked;
+    const { repository, reference, digest, code, reason, retry } = parked;
+    const content = `${repository}@${digest ?? ''}`;
+    const isManifest = reference === digest;
+    if (isManifest && this.#parkedTargets.has(content)) return;
+    if (!isManifest && digest) this.#foldInto(content);
     this.parked += 1;
     if (code === 'denied') {
       this.#denied.push(parked);
@@ -63,7 +75,20 @@ export class PassStats {
     }
     const until = new Date(retry).toISOString();
     const text = `refused; retried after ${until} or by a full sync: ${reason}`;
-    this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) });
+    const failure = { repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) };
+    if (isManifest) this.#parkedManifests.set(content, failure);
+    this.#note(failure);
+  }
+
+  /** A manifest that waits beside a tag that points to it is the same change. */
+  #foldInto(content: string): void {
+    this.#parkedTargets.add(content);
+    const failure = this.#parkedManifests.get(content);
+    if (!failure) return;
+    this.#parkedManifests.delete(content);
+    this.parked -= 1;
+    const at = this.failures.indexOf(failure);
+    if (at >= 0) this.failures.splice(at, 1);
   }
 
   reason(err: unknown): { code: string; reason: string } {

@@ -7,7 +7,7 @@ import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader, RepositoryLister } from '../../link/parent/parent-registry.ts';
+import type { ManifestSource, RepositoryLister } from '../../link/parent/parent-reader.ts';
 import { listEntries } from '../context/lists.ts';
 import type {
   ParentChanges,
@@ -27,7 +27,7 @@ const MAX_PARALLEL = 8;
 
 export type AcrScanDeps = {
   acr: AcrMetadata;
-  parent: RepositoryLister & ManifestReader;
+  parent: RepositoryLister & ManifestSource;
   repositories: Configuration['repositories'];
   signal: AbortSignal;
 };

@@ -8,7 +8,7 @@ import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
-import type { ManifestReader } from '../../link/parent/parent-registry.ts';
+import type { ManifestSource } from '../../link/parent/parent-reader.ts';
 import { listEntries, readBases } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 
@@ -22,7 +22,7 @@ const PAGE = 500;
 export type AcrChangesDeps = {
   bus: FencedBus;
   acr: AcrLister;
-  parent: ManifestReader;
+  parent: ManifestSource;
   signal: AbortSignal;
 };
 

@@ -2,6 +2,7 @@ import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { taggedPart } from '../context/leave-out.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
@@ -12,6 +13,8 @@ const MAX_PARALLEL = 8;
 /** Max tags of one list that the parent answers with an error of its own: with more, it has an outage. */
 const MAX_ERRORS = 3;
 
+type ReadingContext = Pick<PassContext, 'parent' | 'signal' | 'leftOutByParent'>;
+
 /** Targets of the parent's tags. Each tag is resolved once. */
 export class ParentTags {
   readonly targets = new Map<Tag, Digest>();
@@ -20,10 +23,10 @@ export class ParentTags {
   readonly resolved = new Set<Tag>();
   /** Listed tags that the parent refuses to resolve, while it resolves others. */
   readonly refused = new Map<Tag, Fault>();
-  readonly #context: Pick<PassContext, 'parent' | 'signal'>;
+  readonly #context: ReadingContext;
   readonly #repository: Repository;
 
-  constructor(context: Pick<PassContext, 'parent' | 'signal'>, repository: Repository) {
+  constructor(context: ReadingContext, repository: Repository) {
     this.#context = context;
     this.#repository = repository;
   }
@@ -48,6 +51,7 @@ export class ParentTags {
     await each([...new Set(tags)], MAX_PARALLEL, async (tag) => {
       try {
         await this.resolve([tag]);
+        if (!this.targets.has(tag) && !this.placeholders.has(tag)) await this.#read(tag);
       } catch (error) {
         signal.throwIfAborted();
         const isError = Fault.is(error, 'parent-unreachable') && error.detail?.status !== undefined;
@@ -59,6 +63,23 @@ export class ParentTags {
     });
     const [first] = this.refused.values();
     if (first && this.resolved.size === 0) throw first;
+  }
+
+  /**
+   * Reads the manifest of a listed tag that could not be resolved: HEAD may answer 404 where GET has it. One that is
+   * missing is not read again while that is remembered, see `PassCaches.leftOutByParent`.
+   */
+  async #read(tag: Tag): Promise<void> {
+    const { parent, signal, leftOutByParent } = this.#context;
+    const part = taggedPart(this.#repository, tag);
+    if (leftOutByParent.has(part)) return;
+    try {
+      const { digest } = await parent.manifest(this.#repository, tag, signal);
+      this.#add(tag, digest);
+    } catch (error) {
+      if (!Fault.is(error, 'manifest-unknown')) throw error;
+      leftOutByParent.set(part, error);
+    }
   }
 
   #add(tag: Tag, digest: Digest | undefined): void {

@@ -1,7 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { isStatus } from '../../link/answers/retry.ts';
-import type { ProjectLister } from '../../link/parent/parent-registry.ts';
+import type { ProjectLister } from '../../link/parent/parent-reader.ts';
 
 /** Statuses by which a parent refuses its catalog. */
 const REFUSED = [401, 403, 404, 405, 501];

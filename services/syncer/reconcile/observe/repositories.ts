@@ -2,12 +2,14 @@ import { listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { MAX_LISTED_REPOSITORIES } from '#proto/sync/left-out.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 import { listEntries, readDiffering } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
 import { exactNames, needsCatalog } from '../select/patterns.ts';
+import { shown } from './lost-tag.ts';
 import { projectNames } from './project-names.ts';
 
 /**
@@ -21,6 +23,7 @@ export async function findRepositories({
   unsentChanges,
   stats,
   signal,
+  leftOut,
   passRequest: { scope },
   parentChanges,
 }: PassContext & { passRequest: PassRequest; parentChanges: ParentChanges | undefined }): Promise<{
@@ -40,11 +43,16 @@ export async function findRepositories({
     const selected = [...all].filter((name) => matchesPattern(patterns, name)).sort();
     return { selected, unselected: [] };
   }
+  const invalid = new InvalidNames();
   const names = new Set<Repository>(exactNames(patterns).filter(isRepository));
   try {
     if (needsCatalog(patterns)) {
-      for await (const name of parent.repositories(signal))
+      const onInvalid = (name: string) => {
+        if (matchesPattern(patterns, name.toLowerCase())) invalid.add(name);
+      };
+      for await (const name of parent.repositories(signal, onInvalid))
         if (matchesPattern(patterns, name)) names.add(name);
+      leftOut.noteRepositories(invalid.names, invalid.count);
     }
   } catch (error) {
     // A parent without a catalog, or one that fails to produce it now, may still have repositories.
@@ -66,6 +74,18 @@ export async function findRepositories({
     else unselected.push(name);
   }
   return { selected: [...names].sort(), unselected };
+}
+
+/** Names in the catalog that no repository here can have. */
+class InvalidNames {
+  /** The first ones, as they can be shown. */
+  readonly names: string[] = [];
+  count = 0;
+
+  add(name: string): void {
+    this.count += 1;
+    if (this.names.length < MAX_LISTED_REPOSITORIES) this.names.push(shown(name));
+  }
 }
 
 /** Why the catalog is not available, with the remedy. */

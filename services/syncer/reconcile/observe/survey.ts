@@ -5,6 +5,9 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { subjectOfTag } from '../select/referrer-filter.ts';
+import { selectedNames } from '../select/tag-filter.ts';
+import { type LostTag, refusedReferrers, tagWithInvalidName, tagWithoutManifest } from './lost-tag.ts';
 import { ParentTags, resolveWantedTags } from './parent-tags.ts';
 import {
   type Candidates,
@@ -34,8 +37,9 @@ export type Selected = Configuration['repositories'][number];
 export type Survey = {
   repository: Repository;
   selected: Selected;
-  /** Number of tags compared. */
+  /** Number of tags compared, and of those that the parent has. */
   tags: number;
+  parentTags: number;
   /** All tags of the repository are compared. */
   isAllCompared: boolean;
   /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
@@ -51,8 +55,8 @@ export type Survey = {
   placeholders: Tag[];
   /** Lists of referrers that are stored under tags, for parents without the referrers API. */
   lists: ReadonlySet<Digest>;
-  /** Selected tags that the parent lists, and for which it has no manifest. */
-  lost: Tag[];
+  /** Selected tags that the parent lists, and that can't be here. */
+  lost: LostTag[];
   /** Targets of the layer's tags. */
   here: ReadonlySet<Digest>;
 };
@@ -98,26 +102,39 @@ export async function surveyRepository(
     needsAllTags,
     isPushed,
   });
-  for (const [tag, fault] of parentTags.refused) context.stats.fail({ repository, tag }, fault);
+  const refusedLists: LostTag[] = [];
+  for (const [tag, fault] of parentTags.refused) {
+    if (subjectOfTag(tag) === undefined) context.stats.fail({ repository, tag }, fault);
+    else refusedLists.push(refusedReferrers(tag, fault));
+  }
   const unsent = unsentChanges.unsent(repository).filter(({ unknownOrigin }) => !unknownOrigin);
   const plan = planRepository(
     { ...local, coverage, parent, needsAllTags, unsent: new Set(unsent.map(({ digest }) => digest)) },
     { mode, conflict: selected.conflict },
   );
   const around = reported ? await filterExisting(context, repository, reported.around) : [];
+  const hasNoManifest = (tag: Tag) =>
+    parent.resolved.has(tag) && !parent.targets.has(tag) && !parent.placeholders.has(tag);
+  const invalid = await selectedNames(parent.invalid, selected);
   return {
     repository,
     selected,
     ...plan,
     isAllCompared: coverage.kind === 'all',
+    parentTags:
+      coverage.kind === 'all'
+        ? [...parent.wanted].filter((tag) => !parent.placeholders.has(tag)).length + invalid.length
+        : parent.targets.size,
     isMissing: coverage.kind === 'all' && !parent.listed && base.size > 0,
     settled: [...new Set([...plan.settled, ...around])],
     at,
     parentTargets: parent.targets,
     placeholders: [...parent.placeholders],
-    lost: [...parent.wanted].filter(
-      (tag) => parent.resolved.has(tag) && !parent.targets.has(tag) && !parent.placeholders.has(tag),
-    ),
+    lost: [
+      ...[...parent.wanted].filter(hasNoManifest).map((tag) => tagWithoutManifest(repository, tag)),
+      ...refusedLists,
+      ...invalid.map(tagWithInvalidName),
+    ],
     here: new Set(layer.values()),
   };
 }
@@ -137,10 +154,14 @@ async function readParent(
   { parent, signal }: PassContext,
   parentTags: ParentTags,
   { repository, selected, local, coverage, needsAllTags, isPushed }: Reading,
-): Promise<ObservedParent> {
+): Promise<ObservedParent & { invalid: string[] }> {
   const { layer, base } = local;
+  const invalid: string[] = [];
   const compared = coverage.kind === 'all' ? undefined : coverage.tags;
-  const listed = !compared || needsAllTags ? await parent.tags(repository, signal) : compared;
+  const listed =
+    !compared || needsAllTags
+      ? await parent.tags(repository, signal, (name) => invalid.push(name))
+      : compared;
   let wanted = new Set<Tag>();
   if (compared) await parentTags.resolve(compared);
   else if (listed) wanted = await resolveWantedTags(parentTags, listed, layer, selected);
@@ -150,7 +171,7 @@ async function readParent(
   const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
   if (listed ? !compared : needsAllTags) await parentTags.resolve(unlisted);
   const { targets, placeholders, resolved } = parentTags;
-  return { targets, placeholders, resolved, listed, wanted };
+  return { targets, placeholders, resolved, listed, wanted, invalid: compared ? [] : invalid };
 }
 
 /** Returns the manifests that the layer's repository has. */

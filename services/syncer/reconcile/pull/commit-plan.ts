@@ -11,6 +11,8 @@ export type CommitPlan = {
   /** Manifests to commit, in this order, each with all children that it leaves out. */
   commits: ImageNode[];
   problems: LeftOutItem[];
+  /** Referrers whose blobs the parent does not have, with the fault of its answer. */
+  lostReferrers: [Digest, Fault][];
   /** Why the image can't be committed now. */
   failure?: unknown;
 };
@@ -24,7 +26,7 @@ export function planCommits(
   failedBlobs: ReadonlyMap<Digest, unknown>,
   isLeftOut: IsLeftOut,
 ): CommitPlan {
-  const plan: CommitPlan = { commits: [], problems: [] };
+  const plan: CommitPlan = { commits: [], problems: [], lostReferrers: [] };
   /** Manifests that can't be committed, until one that refers to them leaves them out. */
   const failed = new Map<Digest, { error: unknown; node: ImageNode }>();
   for (const node of nodes) {
@@ -60,8 +62,10 @@ export function planCommits(
   }
   const entries = new Set(nodes.flatMap(({ manifest }) => manifest.manifests.map(({ digest }) => digest)));
   for (const [digest, { error, node }] of failed) {
-    if (node.isReferrer && isOfParent(error)) plan.problems.push(leftOutReferrer(node, error));
-    else if (digest === root) plan.failure ??= error;
+    if (node.isReferrer && isOfParent(error)) {
+      plan.problems.push(leftOutReferrer(node, error));
+      if (isLeftOut(digest, error)) plan.lostReferrers.push([digest, error]);
+    } else if (digest === root) plan.failure ??= error;
     // The manifest that refers to it failed with it, or is an index that is here already.
     else if (entries.has(digest)) continue;
     else if (isOfParent(error) && isLeftOut(digest, error))

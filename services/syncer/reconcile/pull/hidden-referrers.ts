@@ -16,14 +16,14 @@ export async function noteHiddenReferrers(
   {
     repository,
     selected,
-    tags,
+    parentTags,
     isAllCompared,
-  }: Pick<Survey, 'repository' | 'selected' | 'tags' | 'isAllCompared'>,
+  }: Pick<Survey, 'repository' | 'selected' | 'parentTags' | 'isAllCompared'>,
 ): Promise<void> {
   const hidden = selected.referrers === false ? undefined : whyHidden(parent, repository);
   const every = { repository, digest: '' };
   if (hidden) {
-    leftOut.replace(every, [hidden], Math.max(1, tags));
+    leftOut.replace(every, [hidden], Math.max(1, parentTags));
     await recordHidden(leftOutRecords, repository, hidden);
   } else if (isAllCompared) leftOut.replace(every, []);
 }

@@ -2,7 +2,7 @@ import type { LeftOutManifest } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { platformName } from '../select/platforms.ts';
 
 /**

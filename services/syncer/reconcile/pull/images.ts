@@ -4,12 +4,14 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageIncomplete, type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
-import type { ParentReader } from '../../link/parent/parent-registry.ts';
+import type { ParentReader } from '../../link/parent/parent-reader.ts';
+import { distinct, isAnswered, leftOutItem } from '../context/leave-out.ts';
 import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import { loserTag } from '../observe/plan.ts';
 import type { Survey } from '../observe/survey.ts';
+import { subjectOfTag } from '../select/referrer-filter.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
 import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
@@ -73,6 +75,9 @@ export async function pullImages(
     batch = following;
   }
 }
+
+const isAboutManifest = ({ tag, digest, survey }: Image): boolean =>
+  survey.lists.has(digest) || (tag !== null && subjectOfTag(tag) !== undefined);
 
 class Batch {
   /** Images of the batch that were deferred for lack of memory. */
@@ -182,6 +187,9 @@ class Batch {
       this.#noteLeftOut(image, problems);
     } catch (error) {
       signal.throwIfAborted();
+      // What signing tools store under a tag of its own is a referrer: it never fails, unless the link does.
+      if (isAboutManifest(image) && isAnswered(error))
+        return this.#noteLeftOut(image, [leftOutItem('referrer', error, { digest })]);
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
       if (!failure) return;
       const { code, reason } = failure;
@@ -208,7 +216,8 @@ class Batch {
     return pulled;
   }
 
-  #noteLeftOut({ repository, digest, tag, survey }: Image, problems: LeftOutItem[]): void {
+  #noteLeftOut({ repository, digest, tag, survey }: Image, found: LeftOutItem[]): void {
+    const problems = distinct(found);
     const { bus, pass, leftOut, log } = this.#context;
     const name = tag ?? [...survey.parentTargets].find(([, target]) => target === digest)?.[0];
     // A manifest to which no tag points any more is not selected. What the parent reports as changed may be a child.
@@ -237,10 +246,10 @@ class Batch {
       hiddenReferrersAbove: (repository) => parent.hiddenReferrersAbove(repository),
       recheckReferrers: () => parent.recheckReferrers(),
       blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
-      ping: (signal) => parent.ping(signal),
-      repositories: (signal) => parent.repositories(signal),
+      ping: (...ask) => parent.ping(...ask),
+      repositories: (...ask) => parent.repositories(...ask),
       projectRepositories: (...ask) => parent.projectRepositories(...ask),
-      tags: (repository, signal) => parent.tags(repository, signal),
+      tags: (...ask) => parent.tags(...ask),
       manifest: (repository, reference, signal) =>
         this.#cached(`manifest ${repository}@${reference}`, async () => {
           using _ = await this.#room.fetches.take();

@@ -1,18 +1,14 @@
-import { Fault } from '#proto/contract/fault.ts';
-import { imageIncomplete } from '#proto/sync/left-out.ts';
-import { leftOutItem } from '../context/leave-out.ts';
+import { imageIncomplete, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
 
-/** Records tags without a manifest. One that was deleted since it was listed is gone from the next pass's list. */
+/** Records tags that the parent lists and that can't be here. Only the first ones get an event each. */
 export function noteLostTags({ bus, pass, leftOut }: PassContext, { repository, lost }: Survey): void {
-  for (const tag of lost) {
-    const fault = new Fault(
-      'manifest-unknown',
-      `the parent lists ${repository}:${tag} and has no manifest for it`,
-    );
-    const items = [leftOutItem('tag', fault)];
-    if (leftOut.replace({ repository, digest: '', tag }, items))
-      bus.publish(imageIncomplete, { pass, repository, tag, count: 1, leftOut: items });
+  let events = 0;
+  for (const { name, item } of lost) {
+    if (!leftOut.replace({ repository, digest: '', tag: name }, [item])) continue;
+    events += 1;
+    if (events > MAX_LISTED_LEFT_OUT) continue;
+    bus.publish(imageIncomplete, { pass, repository, tag: name, count: 1, leftOut: [item] });
   }
 }

@@ -7,7 +7,7 @@ import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { isOfParent, partOf } from '../context/leave-out.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -69,13 +69,14 @@ export async function pullLoad(
   { root, nodes, problems, blobs, missing }: Load,
   tags: Tag[],
 ): Promise<LeftOutItem[]> {
-  const { bus, pass, failedParts } = context;
+  const { bus, pass, failedParts, leftOutByParent } = context;
   const contexts = imageContexts(nodes, tags);
   const failed = await downloadBlobs(context, repository, missing, contexts);
   const isLeftOut: IsLeftOut = (digest, error) =>
     failedParts.isLeftOut(partOf(repository, digest), error, pass);
   const plan = planCommits(root, nodes, failed, isLeftOut);
   if (plan.failure) throw plan.failure;
+  for (const [digest, error] of plan.lostReferrers) leftOutByParent.set(partOf(repository, digest), error);
   const present = blobs.filter(({ digest }) => !failed.has(digest));
   for (let at = 0; at < present.length; at += PAGE) {
     const digests = present.slice(at, at + PAGE).map((blob) => blob.digest);

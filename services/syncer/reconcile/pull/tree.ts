@@ -5,7 +5,7 @@ import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { isOfParent, leftOutAbove, leftOutItem, partOf } from '../context/leave-out.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -258,13 +258,20 @@ class Tree {
 
   async #referrer(listed: Descriptor, subject: Digest, depth: number): Promise<void> {
     const { digest, artifactType } = listed;
+    const what = { digest, subject, artifactType };
+    const { pass, failedParts } = this.#context;
+    const { leftOutByParent } = this.#wanted;
+    const part = partOf(this.#repository, digest);
+    const known = leftOutByParent.get(part);
+    if (known) return void this.problems.push(leftOutItem('referrer', known, what));
     try {
       if (!(await this.#wantsReferrer(listed))) return;
       await this.#visit(digest, depth, true);
     } catch (error) {
       this.#context.signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
-      this.problems.push(leftOutItem('referrer', error, { digest, subject, artifactType }));
+      if (failedParts.isLeftOut(part, error, pass)) leftOutByParent.set(part, error);
+      this.problems.push(leftOutItem('referrer', error, what));
     }
   }
 }

@@ -10,7 +10,7 @@ import { loserTag } from '../observe/plan.ts';
 import type { TagAction } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { ParentUsage } from './parent-usage.ts';
-import { isDenial, PushRights } from './push-rights.ts';
+import { PushDenied, PushRights } from './push-rights.ts';
 import { pushTree } from './push-tree.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
@@ -107,10 +107,10 @@ async function carryOut(context: PassContext, change: Change, rights: PushRights
   } catch (cause) {
     signal.throwIfAborted();
     const error = await rights.explained(repository, cause);
-    if (isRefusal(error) || isDenial(error)) {
+    if (isRefusal(error) || error instanceof PushDenied) {
       const parked = await parking.refused(change, error);
       stats.wait(parked);
-      if (isDenial(error) && !rights.isFirstDenial(repository)) return;
+      if (error instanceof PushDenied && !rights.isFirstDenial(repository)) return;
       const { code, reason, retry } = parked;
       bus.publish(imageParked, { ...about, code, reason, retry });
       return;

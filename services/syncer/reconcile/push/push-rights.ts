@@ -4,9 +4,13 @@ import { isStatus } from '../../link/answers/retry.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { EMPTY_DIGEST } from '../context/placeholder.ts';
 
-/** The code of changes that wait because the login may not push to the repository. */
-export const isDenial = (error: unknown): error is Fault => error instanceof Fault && denials.has(error);
-const denials = new WeakSet<Fault>();
+/** The login may not push to the repository: its changes wait. */
+export class PushDenied extends Fault {
+  constructor(cause: Fault) {
+    const message = `the parent lets this layer only read (${cause.message}): give its login the right to push, or set mode to ReadOnly; what was pushed here stays`;
+    super('denied', message, { cause, detail: { ...cause.detail } });
+  }
+}
 
 /**
  * Whether the login may push at all. A parent also answers 401 or 403 for one locked tag or a quota, so after such an
@@ -16,14 +20,14 @@ const denials = new WeakSet<Fault>();
 export class PushRights {
   readonly #context: Pick<PassContext, 'pushClient' | 'signal'>;
   readonly #reported = new Set<Repository>();
-  readonly #denials = new Map<Repository, Promise<Fault | undefined>>();
+  readonly #denials = new Map<Repository, Promise<PushDenied | undefined>>();
 
   constructor(context: Pick<PassContext, 'pushClient' | 'signal'>) {
     this.#context = context;
   }
 
   /** The refusal for this repository, if one is known in this pass. */
-  async denial(repository: Repository): Promise<Fault | undefined> {
+  async denial(repository: Repository): Promise<PushDenied | undefined> {
     return this.#denials.get(repository);
   }
 
@@ -34,7 +38,7 @@ export class PushRights {
     return isFirst;
   }
 
-  /** @returns a Fault `denied` in place of a refusal, if the login may not push to the repository; else the error */
+  /** @returns `PushDenied` in place of a refusal, if the login may not push to the repository; else the error */
   async explained(repository: Repository, error: unknown): Promise<unknown> {
     if (!Fault.is(error, 'parent-refused') || !isStatus(error, 401, 403)) return error;
     const known = this.#denials.get(repository) ?? this.#check(repository);
@@ -42,7 +46,7 @@ export class PushRights {
     return (await known) ?? error;
   }
 
-  async #check(repository: Repository): Promise<Fault | undefined> {
+  async #check(repository: Repository): Promise<PushDenied | undefined> {
     const { pushClient, signal } = this.#context;
     const { uploads } = pushClient;
     try {
@@ -51,10 +55,7 @@ export class PushRights {
       return undefined;
     } catch (error) {
       if (!Fault.is(error, 'parent-refused') || !isStatus(error, 401, 403)) return undefined;
-      const message = `the parent lets this layer only read (${error.message}): give its login the right to push, or set mode to ReadOnly; what was pushed here stays`;
-      const denial = new Fault('denied', message, { cause: error, detail: { ...error.detail } });
-      denials.add(denial);
-      return denial;
+      return new PushDenied(error);
     }
   }
 }

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';

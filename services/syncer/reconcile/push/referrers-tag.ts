@@ -3,7 +3,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, isIndexType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
-import type { FetchedManifest } from '../../link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import type { PassContext } from '../context/pass-context.ts';
 
 /** Max attempts to write the list, if another client changes it meanwhile. */

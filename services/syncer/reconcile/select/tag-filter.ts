@@ -51,6 +51,12 @@ export async function selectedTags(
   return latest === undefined ? new Set(chosen) : tagsOf({ latest }, chosen);
 }
 
+/** The names that a filter covers, other than by `latest`, which orders valid tags only. */
+export const selectedNames = async (
+  names: readonly string[],
+  { tags: { latest: _, ...filter } = {} }: { tags?: TagFilter | undefined },
+): Promise<string[]> => [...(await selectedTags(filter, names))];
+
 function rejectPattern(field: string, pattern: string, reason = 'it is not a valid glob'): never {
   throw new Fault(
     'config-invalid',

@@ -105,7 +105,9 @@ export class ScriptedRegistry implements AsyncDisposable {
     const reply = (await this.quirk?.(request, regular)) ?? regular();
     if (reply === 'drop') return void response.destroy();
     const content = Buffer.from(reply.body ?? '');
-    response.writeHead(reply.status, { 'content-length': content.length, ...reply.headers });
+    const isChunked = reply.headers?.['transfer-encoding'] !== undefined;
+    const length = !isChunked && { 'content-length': content.length };
+    response.writeHead(reply.status, { ...length, ...reply.headers });
     response.end(method === 'HEAD' ? undefined : content);
   }
 

@@ -17,9 +17,10 @@ function fixture(isWrite = false) {
   const log = { warn: (fields: object) => logged.push(fields as Record<string, unknown>) };
   const clock = { now: () => at.now, wall: () => WALL, random: () => 1 };
   const hold = new HostHold({ host: 'up.example', isWrite, log, clock });
-  const enter = () => hold.enter('GET it', signal);
+  const enter = (kind = '') => hold.enter('GET it', signal, kind);
   /** One request with this answer; the hold that follows, in s. */
-  const answered = async (status: number, headers = {}) => (await enter()).answered(status, headers) / 1_000;
+  const answered = async (status: number, headers = {}, kind = '') =>
+    (await enter(kind)).answered(status, headers) / 1_000;
   return { at, logged, enter, answered };
 }
 
@@ -61,9 +62,33 @@ test('a requested hold is honoured, and bounded by an hour', async () => {
   assert.deepEqual(waits, [2, 4, 8, 16, 32, 60, 60, 60, 60]);
 });
 
+test('a parent that limits a rate is held briefly, however often it does', async () => {
+  const { at, answered } = fixture();
+  for (const headers of [{}, { 'retry-after': '0' }]) {
+    for (const _ of [1, 2, 3, 4, 5]) {
+      for (let good = 0; good < 20; good += 1) assert.equal(await answered(200), 0);
+      const seconds = await answered(429, headers);
+      assert.ok(seconds <= 2, `${seconds} s`);
+      at.now += seconds * 1_000;
+    }
+  }
+  assert.equal(await answered(429), 4);
+  at.now += 4_000;
+  assert.equal(await answered(429), 8);
+});
+
+test('good answers to requests of another kind do not make a hold shorter', async () => {
+  const { at, answered } = fixture();
+  for (const seconds of [15, 30, 60]) {
+    assert.equal(await answered(429, {}, 'GET manifests'), seconds);
+    at.now += seconds * 1_000;
+    for (let good = 0; good < 30; good += 1) assert.equal(await answered(200, {}, 'HEAD manifests'), 0);
+  }
+});
+
 test('requests that were in flight count once, and after the hold one goes first', async () => {
   const { at, answered, enter } = fixture();
-  const turns = await Promise.all(Array.from({ length: 8 }, enter));
+  const turns = await Promise.all(Array.from({ length: 8 }, () => enter()));
   for (const turn of turns) assert.equal(turn.answered(429, {}), 15_000);
   at.now += 15_000;
   const first = await enter();

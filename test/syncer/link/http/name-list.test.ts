@@ -27,9 +27,11 @@ async function serving(parent: Parent, field = 'tags') {
     const body = code ? { errors: [{ code }] } : { [field]: names };
     response.writeHead(status).end(status === 200 || code ? JSON.stringify(body) : '');
   });
-  const link = new ParentLink({ url: server.url });
+  const clock = { now: 0 };
+  const link = new ParentLink({ url: server.url, now: () => clock.now });
   return {
     asked,
+    clock,
     registry: new ParentRegistry(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
@@ -127,7 +129,7 @@ const LISTS: [name: string, parent: Parent, tags: number, requests: number][] = 
   ['null', () => ({ names: null }), 0, 1],
   [
     'with entries that are no strings',
-    () => ({ names: [null, 7, 't0000', { name: 'x' }, ['y'], 't0000'] }),
+    () => ({ names: [null, 7, 't0000', { id: 'x' }, ['y'], 't0000'] }),
     1,
     1,
   ],
@@ -163,6 +165,18 @@ for (const refusal of REFUSALS) {
     assert.deepEqual(server.asked, ['?n=1000', '', '?last=t0099', '', '?last=t0099']);
   });
 }
+
+test('a parent that refused the size of a page is asked with it again after six hours', async () => {
+  let isUpgraded = false;
+  await using server = await serving((query) =>
+    query.n && !isUpgraded ? { status: 400 } : { names: tagsOf(3) },
+  );
+  for (const _ of [1, 2]) await server.registry.tags('app', signal);
+  isUpgraded = true;
+  server.clock.now += 6 * 60 * 60_000;
+  await server.registry.tags('app', signal);
+  assert.deepEqual(server.asked, ['?n=1000', '', '', '?n=1000']);
+});
 
 test('a missing repository costs one request if the parent says so, and its catalog is read without a size, too', async () => {
   await using missing = await serving(() => ({ status: 404, code: 'NAME_UNKNOWN' }));

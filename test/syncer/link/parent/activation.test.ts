@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
-import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
+import { ALREADY_ACTIVATED, type LayerIdentity } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { ACTIVATION_RETRY, ParentActivation } from '../../../../services/syncer/link/parent/activation.ts';
@@ -42,7 +42,7 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
     requests,
     warnings,
     activation,
-    confirm: (more: { withinMs?: number; skipBackoff?: boolean } = {}) =>
+    confirm: (more: { identity?: LayerIdentity; withinMs?: number; skipBackoff?: boolean } = {}) =>
       activation.confirm({ identity: { instance }, withinMs: 0, skipBackoff: false, ...more }, log, signal),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
@@ -50,6 +50,19 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
     },
   };
 }
+
+test('a parent that does not know the start of a layer is told it again after six hours', async () => {
+  await using parent = await rig({ status: 400 });
+  const start = { id: randomUUID(), at: since, ended: 0, before: [] };
+  const confirm = () => parent.confirm({ identity: { instance, start }, skipBackoff: true });
+  for (const _ of [1, 2]) await confirm();
+  parent.at.now += 6 * 60 * MINUTE;
+  await confirm();
+  assert.deepEqual(
+    parent.requests.map(({ body }) => 'start' in JSON.parse(body)),
+    [true, false, false, true, false],
+  );
+});
 
 async function textOf(request: IncomingMessage): Promise<string> {
   let text = '';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,12 +8,14 @@ import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-r
 import { serveHttp } from '../../../support/http-server.ts';
 
 const { signal } = new AbortController();
+const SIX_HOURS_MS = 6 * 60 * 60_000;
 
 /** A test registry and a client for it. */
-async function serving(listener: RequestListener) {
+async function serving(listener: RequestListener, now?: () => number) {
   const server = await serveHttp(listener);
   const { url } = server;
-  const link = new ParentLink({ url, login: { username: 'layer', password: 'secret' } });
+  const login = { username: 'layer', password: 'secret' };
+  const link = new ParentLink({ url, login, ...(now && { now }) });
   return {
     url,
     parent: new ParentRegistry(link),
@@ -176,4 +179,49 @@ test('the fault for a manifest that the parent left out of a sparse index names 
   const { code, detail } = await manifest('a');
   assert.deepEqual([code, detail], ['manifest-unknown', { leftOut: 'linux/arm64' }]);
   assert.equal((await manifest('b')).detail, undefined);
+});
+
+/** A parent with one manifest, whose digest it announces wrongly, or whose HEAD it does not know. */
+async function upgraded(before: 'answers HEAD' | 'announces a wrong digest') {
+  const clock = { now: 0 };
+  const state = { isUpgraded: false, methods: [] as string[] };
+  const content = '{"schemaVersion":2}';
+  const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`;
+  const wrong = `sha256:${'a'.repeat(64)}`;
+  const registry = await serving(
+    ({ method = '' }, response) => {
+      state.methods.push(method);
+      const isHead = method === 'HEAD';
+      if (before === 'answers HEAD' && isHead && state.isUpgraded) return response.writeHead(404).end();
+      const isWrong = before === 'announces a wrong digest' && isHead && !state.isUpgraded;
+      response.setHeader('docker-content-digest', isWrong ? wrong : digest);
+      return response.end(isHead ? undefined : content);
+    },
+    () => clock.now,
+  );
+  return { registry, state, clock, digest, wrong };
+}
+
+test('that a parent answers HEAD of manifests counts for six hours: then 404 to it is not believed alone', async () => {
+  const { registry, state, clock, digest } = await upgraded('answers HEAD');
+  await using _ = registry;
+  assert.equal(await registry.parent.resolve('a', 'v1', signal), digest);
+  state.isUpgraded = true;
+  assert.equal(await registry.parent.resolve('a', 'v1', signal), undefined);
+  clock.now += SIX_HOURS_MS;
+  assert.equal(await registry.parent.resolve('a', 'v1', signal), digest);
+});
+
+test('where a parent announced a wrong digest, its digests are believed again after six hours', async () => {
+  const { registry, state, clock, digest, wrong } = await upgraded('announces a wrong digest');
+  await using _ = registry;
+  assert.equal(await registry.parent.resolve('a', 'v1', signal), wrong);
+  await assert.rejects(registry.parent.taggedManifest('a', 'v1', wrong, signal), { code: 'conflict' });
+  state.isUpgraded = true;
+  state.methods.length = 0;
+  assert.equal(await registry.parent.resolve('a', 'v1', signal), digest);
+  assert.deepEqual(state.methods, ['GET']);
+  clock.now += SIX_HOURS_MS;
+  assert.equal(await registry.parent.resolve('a', 'v1', signal), digest);
+  assert.deepEqual(state.methods, ['GET', 'HEAD']);
 });

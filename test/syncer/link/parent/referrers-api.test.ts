@@ -20,7 +20,7 @@ async function prepared() {
     registry,
     clock,
     images,
-    api: new ReferrersApi(link, () => clock.now),
+    api: new ReferrersApi(link, undefined, () => clock.now),
     lists: () => registry.count('GET', /referrers/),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();

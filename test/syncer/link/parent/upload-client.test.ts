@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { bodyOf } from '../../../../services/syncer/link/http/sending.ts';
+import { UploadCapabilities } from '../../../../services/syncer/link/parent/upload-capabilities.ts';
 import { UploadClient } from '../../../../services/syncer/link/parent/upload-client.ts';
-import { UploadWays } from '../../../../services/syncer/link/parent/upload-ways.ts';
 import {
   type Quirk,
   refused,
@@ -19,7 +19,7 @@ const bytes = bodyOf(Buffer.from('0123456789'));
 async function client(quirk: Quirk, present: boolean[] = [false]) {
   const registry = await scriptedRegistry({ quirk });
   const link = new ParentLink({ url: registry.url });
-  const ways = new UploadWays();
+  const capabilities = new UploadCapabilities();
   let asked = 0;
   const uploads = new UploadClient({
     base: link.base,
@@ -28,13 +28,13 @@ async function client(quirk: Quirk, present: boolean[] = [false]) {
       asked += 1;
       return present[Math.min(asked, present.length) - 1] ?? false;
     },
-    ways,
+    capabilities,
     checks: { firstMs: 1, maxMs: 1 },
   });
   return {
     registry,
     uploads,
-    ways,
+    capabilities,
     get asked() {
       return asked;
     },
@@ -126,7 +126,7 @@ test('a Range that turns out to be behind is not believed again', async () => {
   });
   const begun = await parent.uploads.begin('a', digest, signal);
   const reported = await parent.uploads.append('a', begun, bytes, signal);
-  assert.deepEqual([reported.offset, parent.ways.hasStaleRange], [10, true]);
+  assert.deepEqual([reported.offset, parent.capabilities.hasStaleRange], [10, true]);
 });
 
 test('after a piece that the parent counts as shorter, the offset that it took is tried', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import {
@@ -95,6 +96,50 @@ export const rows: Row[] = [
     },
   })),
   withHeader('manifests without a digest header', 'docker-content-digest', undefined),
+  headers('manifests with a digest header of sha512', (regular) => ({
+    ...regular,
+    headers: {
+      ...regular.headers,
+      'docker-content-digest': `sha512:${createHash('sha512')
+        .update(regular.body ?? '')
+        .digest('hex')}`,
+    },
+  })),
+  {
+    name: 'a manifest under a digest of sha512 stays under it',
+    content: ({ content: stored }) => {
+      const { digest, ...image } = stored.image('app', 'ok');
+      const bytes = stored.of('app').manifests.get(digest)?.bytes ?? Buffer.alloc(0);
+      const sha512 = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+      stored.of('app').manifests.delete(digest);
+      stored.of('app').manifests.set(sha512, { mediaType: mediaTypes.ociManifest, bytes });
+      stored.of('app').tags.set('ok', sha512);
+      return { image: { ...image, digest: sha512 }, other: { ...image, digest } };
+    },
+    passes: 2,
+    has: ['image'],
+    lacks: ['other'],
+  },
+  {
+    name: 'a manifest under a digest of sha512, with a header of sha256',
+    content: ({ content: stored }) => {
+      const { digest, ...image } = stored.image('app', 'ok');
+      const bytes = stored.of('app').manifests.get(digest)?.bytes ?? Buffer.alloc(0);
+      const sha512 = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+      stored.of('app').manifests.delete(digest);
+      stored.of('app').manifests.set(sha512, { mediaType: mediaTypes.ociManifest, bytes });
+      stored.of('app').tags.set('ok', sha512);
+      return { image: { ...image, digest } };
+    },
+    quirk: (request, { regular, named }) => {
+      const reply = regular();
+      if (!isManifest(request) || reply.status >= 300) return undefined;
+      const digest = named.image?.digest ?? '';
+      return { ...reply, headers: { ...reply.headers, 'docker-content-digest': digest } };
+    },
+    passes: 2,
+    has: ['image'],
+  },
   withHeader('manifests with a digest header that is none', 'docker-content-digest', '"abc"'),
   headers('manifests that a proxy compresses', (regular) => ({
     ...regular,

@@ -97,7 +97,29 @@ export const rows: Row[] = [
     },
     has: ['ok', 'amd64', 'index'],
     lacks: ['entry'],
-    reported: /app:t: schema 1 is not supported/,
+    reported: /app:t: schema 1 is not supported: push the image again[^:]*, or exclude the tag\)$/,
+  },
+  {
+    name: 'a missing platform that two entries name is counted once, and a deleted tag not at all',
+    content: (registry) => {
+      const named = withEntry(registry, on('mips', MISSING));
+      const { digest } = registry.content.index('app', 'twice', [
+        on('amd64', named.amd64 as Descriptor),
+        on('mips', MISSING),
+        on('arm', MISSING),
+      ]);
+      registry.content.of('app').tags.set('t', digest);
+      registry.content.of('app').tags.set('old', named.ok?.digest ?? '');
+      registry.content.of('app').tags.delete('twice');
+      return named;
+    },
+    has: ['ok', 'amd64'],
+    reported: /^2 of 3 images are complete; left out: 1 image of an index /,
+    check: async ({ registry, layer }) => {
+      registry.content.of('app').tags.delete('old');
+      const { leftOut } = await layer.pass();
+      assert.deepEqual([leftOut?.images, leftOut?.of, leftOut?.children], [1, 2, 1]);
+    },
   },
   {
     name: 'a nested index that lost one of its platforms',

@@ -62,6 +62,65 @@ export const rows: Row[] = [
     check: hasTags(100),
   },
   {
+    name: 'HEAD of one listed tag is answered with 404, and the tag exists',
+    content: ({ content }) => ({ ok: content.image('app', 'ok'), t: content.image('app', 't') }),
+    quirk: ({ method, path }) =>
+      method === 'HEAD' && path.endsWith('/manifests/t') ? refused(404, 'MANIFEST_UNKNOWN') : undefined,
+    passes: 2,
+    has: ['ok', 't'],
+    check: ({ registry }) => {
+      const [heads, gets] = ['HEAD', 'GET'].map((method) => registry.count(method, /\/manifests\/t$/));
+      assert.equal(gets, heads);
+    },
+  },
+  {
+    name: 'names in the list that are no valid tags',
+    content: ({ content }) => {
+      const ok = content.image('app', 'ok');
+      const { tags } = content.of('app');
+      for (const name of ['v1+build', 'a b', 'x'.repeat(200), '\u001b[31m']) tags.set(name, ok.digest);
+      return { ok };
+    },
+    passes: 2,
+    has: ['ok'],
+    reported: /^1 of 5 images are complete; left out: 4 tags \(app:.*is no valid name: use letters, digits/,
+    check: async ({ registry, layer, pass }) => {
+      assert.doesNotMatch(JSON.stringify(pass), /\\u001b/);
+      const { tags } = registry.content.of('app');
+      for (const name of tags.keys()) if (name !== 'ok') tags.delete(name);
+      assert.equal((await layer.pass()).ok, true);
+    },
+  },
+  {
+    name: 'names in the list that are no valid tags, and that the filter does not cover',
+    content: ({ content }) => {
+      const ok = content.image('app', '1.0.0');
+      for (const name of ['1.0.1+build', 'a b']) content.of('app').tags.set(name, ok.digest);
+      return { ok };
+    },
+    fields: { repositories: [{ name: 'app', tags: { semver: '1.x', latest: 1 } }] },
+    has: ['ok'],
+    reported: /left out: 1 tag \(app:1\.0\.1\+build: /,
+  },
+  {
+    name: 'a listed tag that is missing is read once, and again by a full pass',
+    content: ({ content }) => {
+      content.of('app').tags.set('lost', `sha256:${'b'.repeat(64)}`);
+      return { ok: content.image('app', 'ok') };
+    },
+    passes: 3,
+    has: ['ok'],
+    reported: /1 tag \(app:lost: /,
+    check: async ({ registry, layer }) => {
+      const asked = () => registry.count('GET', /\/manifests\/lost$/);
+      // The first pass finds no HEAD that the parent has answered.
+      assert.ok(asked() <= 2, `${asked()} requests`);
+      const before = asked();
+      await layer.pass({ full: true });
+      assert.equal(asked(), before + 1);
+    },
+  },
+  {
     name: 'a parent limits requests for manifests',
     content: tagged(31),
     quirk: ({ path }) =>

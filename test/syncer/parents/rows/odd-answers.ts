@@ -77,6 +77,28 @@ export const rows: Row[] = [
       },
     }),
   ),
+  ...(['tag', 'digest'] as const).map(
+    (by): Row => ({
+      name: `one image is answered with 500, asked for by its ${by}`,
+      content: (registry) => {
+        const named = content(registry);
+        return { ...named, failing: registry.content.image('app', 'failing') };
+      },
+      quirk: ({ path, method }, { named }) => {
+        const isFailing =
+          by === 'tag'
+            ? path.endsWith('/manifests/failing')
+            : method === 'GET' && path.endsWith(`/manifests/${named.failing?.digest}`);
+        return isFailing ? refused(500, 'INTERNAL') : undefined;
+      },
+      check: async ({ pass, link, layer, named }) => {
+        for (const name of ALL) assert.ok(await serves(layer, named[name]), name);
+        assert.deepEqual([pass.failed, pass.failures[0]?.tag, pass.failures[0]?.status], [1, 'failing', 500]);
+        assert.deepEqual([link.state, link.code], ['Unhealthy', 'parent-unreachable']);
+        assert.match(link.detail ?? '', /app:failing: .*500/);
+      },
+    }),
+  ),
   answers('manifests with 203', isManifest, asStatus(203)),
   answers('manifests with 206', (request) => isManifest(request) && request.method === 'GET', asStatus(206)),
   answers('blobs with 203', isBlob, ({ body = '' }) => ({ status: 203, body })),

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import {
   type Answered,
@@ -6,7 +7,7 @@ import {
   type ScriptedRegistry,
   type ScriptedRequest,
 } from '../../../support/registry/scripted/scripted-registry.ts';
-import type { Named, Row } from '../parent-rig.ts';
+import { type Named, type Row, serves } from '../parent-rig.ts';
 
 /** Referrers: none keeps an image back, and no single answer switches them off. */
 
@@ -149,6 +150,42 @@ export const rows: Row[] = [
     lacks: ['lacking'],
     reported: /app:ok: the parent has no blob .*push it again at the parent/,
   },
+  ...[
+    ['a page', 'text/html', '<html>Welcome</html>', /the manifest is not JSON/],
+    ['JSON that is no index', 'application/json', '{"ok":true}', /neither an image manifest nor an index/],
+  ].map(
+    ([name, type, body, reported]): Row => ({
+      name: `${name} under the tag of a list of referrers`,
+      content: (registry) => {
+        const named = two(registry);
+        const tag = String(named.t?.digest).replace(':', '-');
+        registry.content.manifest('app', tag, String(type), String(body));
+        return named;
+      },
+      quirk: (request) => (isReferrers(request) ? refused(404, 'NOT_FOUND') : undefined),
+      passes: 2,
+      has: ['ok', 't'],
+      reported: reported as RegExp,
+    }),
+  ),
+  ...['', '.sig'].map(
+    (suffix): Row => ({
+      name: `the tag of a list of referrers is refused: sha256-…${suffix}`,
+      content: (registry) => {
+        const named = two(registry);
+        const tag = `${named.t?.digest.replace(':', '-')}${suffix}`;
+        return { ...named, list: registry.content.index('app', tag, [named.noteOfT as Descriptor]) };
+      },
+      quirk: (request, { named }) => {
+        if (isReferrers(request)) return refused(404, 'NOT_FOUND');
+        const tag = `/manifests/${named.t?.digest.replace(':', '-')}`;
+        return request.path.includes(tag) ? refused(403, 'DENIED') : undefined;
+      },
+      passes: 2,
+      has: ['ok', 't'],
+      reported: /left out: 1 referrer \(app:sha256-.*403/,
+    }),
+  ),
   {
     name: 'a referrer that the parent does not serve',
     content: two,
@@ -160,14 +197,50 @@ export const rows: Row[] = [
     reported: /app:ok: .*403/,
   },
   {
-    name: 'a referrer that the parent has again comes with the next pass',
+    name: 'a referrer that the parent has again comes with a full pass',
     content: two,
     quirk: (request, { named }) => {
       const { path, method, earlier } = request;
       const isLacking = method === 'GET' && path.endsWith(`/manifests/${named.noteOfOk?.digest}`);
-      return isLacking && earlier < 2 ? refused(404, 'MANIFEST_UNKNOWN') : undefined;
+      return isLacking && earlier < 1 ? refused(404, 'MANIFEST_UNKNOWN') : undefined;
     },
-    passes: 3,
-    has: ALL,
+    passes: 2,
+    has: ['ok', 't', 'noteOfT'],
+    lacks: ['noteOfOk'],
+    reported: /app:ok: the parent has no manifest /,
+    check: async ({ layer, named }) => {
+      assert.equal((await layer.pass({ full: true })).ok, true);
+      assert.ok(await serves(layer, named.noteOfOk));
+    },
+  },
+  {
+    name: 'referrers that are missing are asked for once, and again by a full pass',
+    content: (registry) => {
+      const named = two(registry);
+      const lacking = registry.content.image('app', undefined, { subject: named.ok, layers: ['deleted'] });
+      registry.content.of('app').blobs.delete(lacking.layers[0]?.digest ?? '');
+      return { ...named, lacking };
+    },
+    quirk: (request, { named }) =>
+      isOf(request, named.t)
+        ? indexOf(
+            Array.from({ length: 30 }, (_, at) => ({
+              mediaType: mediaTypes.ociManifest,
+              digest: `sha256:${String(at).padStart(64, '0')}`,
+              size: 3,
+            })),
+          )
+        : undefined,
+    has: ['ok', 't', 'noteOfOk'],
+    lacks: ['lacking'],
+    reported: /^0 of 2 images are complete; left out: 31 referrers /,
+    check: async ({ registry, layer }) => {
+      const asked = () => registry.count('GET', /\/(manifests|blobs)\//);
+      const before = asked();
+      assert.equal((await layer.pass()).leftOut?.referrers, 31);
+      assert.equal(asked(), before);
+      await layer.pass({ full: true });
+      assert.ok(asked() >= before + 31);
+    },
   },
 ];

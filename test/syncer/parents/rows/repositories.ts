@@ -73,6 +73,22 @@ export const rows: Row[] = [
       assert.equal(link.state, 'Unhealthy');
     }),
   ),
+  {
+    name: 'names in the catalog that are no valid repositories',
+    content: (registry) => {
+      for (const name of ['line/App', 'LINE/a b', 'Other']) registry.content.image(name, 'v1');
+      return two(registry);
+    },
+    fields: { repositories: ['app', 'line/*'] },
+    passes: 2,
+    has: ['ok'],
+    reported:
+      /^1 of 1 image is complete; left out: 2 repositories \("LINE\/a b", "line\/App": .*rename at the parent/,
+    check: async ({ registry, layer }) => {
+      for (const name of ['line/App', 'LINE/a b']) registry.content.repositories.delete(name);
+      assert.equal((await layer.pass()).ok, true);
+    },
+  },
   catalog('an empty catalog', { status: 200, body: '{"repositories":[]}' }, ({ link }) => {
     assert.deepEqual(link.unmatched, ['line/*']);
   }),

@@ -7,7 +7,7 @@ import { missingManifests, putManifest, putTag } from '#proto/content/manifests.
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
-import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-registry.ts';
+import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-reader.ts';
 import { FailedParts } from '../../../../services/syncer/reconcile/context/leave-out.ts';
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';

@@ -29,7 +29,7 @@ test('lists of referrers that could not be read stay reported until everything i
     leftOut.begin(everything);
     await noteHiddenReferrers(
       { parent, leftOut, leftOutRecords },
-      { repository: 'app', selected: { ...selected, referrers }, tags: 3, isAllCompared: everything },
+      { repository: 'app', selected: { ...selected, referrers }, parentTags: 3, isAllCompared: everything },
     );
     leftOut.completed(3);
     return leftOut.summary()?.images;

@@ -23,7 +23,8 @@ export class PushRig implements AsyncDisposable {
     const cloud = await startCloud();
     const proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
     const parent = { url: proxy.url, username: account.username, passwordFile };
-    const env = { TERRACE_STALL_MS: String(patience(1_000)) };
+    // On a slow machine a piece takes longer, too.
+    const env = { TERRACE_STALL_MS: String(patience(1_000)), TERRACE_STOP_MS: String(patience(4_000)) };
     const layer = await testLayer({ parent, mode: 'ReadWrite', env });
     // Otherwise, the layer's first pass might push the content of the first test, too.
     await layer.sync();

@@ -4,22 +4,22 @@ import { Fault } from '#proto/contract/fault.ts';
 import {
   ASSUMED_MIN,
   afterTaken,
-  type BlobWay,
+  type BlobPlan,
+  boundedBy,
   type FailedRequest,
   failureKind,
-  firstWay,
+  initialPlan,
   MIN_REQUEST,
   type NextStep,
   nextStep,
-  within,
-} from '../../../../services/syncer/link/parent/upload-way.ts';
+} from '../../../../services/syncer/link/parent/upload-plan.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const SIZE = 20 * MIB;
-const pieces = firstWay('pieces');
-const put: BlobWay = { ...pieces, method: 'put' };
-const patch: BlobWay = { ...pieces, method: 'patch' };
+const pieces = initialPlan('pieces');
+const put: BlobPlan = { ...pieces, method: 'put' };
+const patch: BlobPlan = { ...pieces, method: 'patch' };
 const later: Omit<FailedRequest, 'kind'> = { status: 416, offset: MIB, bytes: 4 * MIB, isFinal: false };
 const first = { ...later, offset: 0, bytes: MIN_REQUEST };
 const end = { ...later, isFinal: true };
@@ -27,10 +27,10 @@ const all = { ...later, offset: 0, bytes: SIZE, isFinal: true };
 
 type Case = [
   name: string,
-  way: BlobWay,
+  plan: BlobPlan,
   failed: FailedRequest,
   step: NextStep['step'],
-  changes: Partial<BlobWay> & { lasting?: boolean },
+  changes: Partial<BlobPlan> & { lasting?: boolean },
 ];
 
 const table: Case[] = [
@@ -103,7 +103,7 @@ const table: Case[] = [
   ],
   ['all at the end is sent before it', put, { kind: 'refused', ...all }, 'restart', { method: 'patch' }],
   [
-    'a remembered way that is refused leaves pieces to be tried',
+    'a remembered plan that is refused leaves pieces to be tried',
     { ...patch, isRemembered: true },
     { kind: 'refused', ...all },
     'restart',
@@ -183,18 +183,18 @@ const table: Case[] = [
 ];
 
 test('without a size of pieces that the parent takes, all is sent at once', () => {
-  assert.equal(within(pieces, { min: 5 * MIB, max: MIB }).method, 'put');
-  assert.deepEqual(within(pieces, { min: MIB, max: 5 * MIB }), { ...pieces, min: MIB, max: 5 * MIB });
-  assert.equal(within(patch, { min: 5 * MIB, max: MIB }).method, 'patch');
+  assert.equal(boundedBy(pieces, { min: 5 * MIB, max: MIB }).method, 'put');
+  assert.deepEqual(boundedBy(pieces, { min: MIB, max: 5 * MIB }), { ...pieces, min: MIB, max: 5 * MIB });
+  assert.equal(boundedBy(patch, { min: 5 * MIB, max: MIB }).method, 'patch');
 });
 
-for (const [nth, [name, way, failed, step, changes]] of table.entries()) {
-  test(`way of an upload ${nth}, ${failed.kind}: ${name}`, () => {
-    const next = nextStep(way, failed, SIZE);
+for (const [nth, [name, plan, failed, step, changes]] of table.entries()) {
+  test(`plan of an upload ${nth}, ${failed.kind}: ${name}`, () => {
+    const next = nextStep(plan, failed, SIZE);
     assert.equal(next.step, step);
     const { lasting, ...expected } = changes;
     if (next.step === 'give-up') assert.equal(next.lasting, lasting);
-    assert.deepEqual({ ...next.way, ...expected }, next.way);
+    assert.deepEqual({ ...next.plan, ...expected }, next.plan);
   });
 }
 
@@ -204,18 +204,18 @@ test('whatever a parent answers, an upload ends after few requests', () => {
   for (const one of kinds) {
     for (const other of kinds) {
       for (const takes of [false, true]) {
-        let way = pieces;
+        let plan = pieces;
         let requests = 0;
         let carriedAll = 0;
         for (; requests < 100; requests += 1) {
-          const isComplete = way.method !== 'pieces';
+          const isComplete = plan.method !== 'pieces';
           const kind = requests % 2 === 0 ? one : other;
           if (isComplete) carriedAll += 1;
-          const bytes = isComplete ? SIZE : Math.max(way.min, Math.min(4 * MIB, way.max));
+          const bytes = isComplete ? SIZE : Math.max(plan.min, Math.min(4 * MIB, plan.max));
           const request = isComplete ? all : { ...later, bytes };
-          if (takes && !isComplete) way = afterTaken(way, 64 * KIB, MIB);
-          const next = nextStep(way, { ...request, kind }, SIZE);
-          way = next.way;
+          if (takes && !isComplete) plan = afterTaken(plan, 64 * KIB, MIB);
+          const next = nextStep(plan, { ...request, kind }, SIZE);
+          plan = next.plan;
           if (next.step === 'give-up') break;
           // Errors between pieces that are taken end the upload by the time that a transfer has.
           if (next.step === 'wait' && !isComplete && takes) break;

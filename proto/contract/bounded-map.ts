@@ -1,10 +1,20 @@
 /** A map of at most `maxEntries` values. The one that was not used for longest makes room for a new one. */
 export class BoundedMap<V> {
   readonly #maxEntries: number;
+  /** Least recently used first. */
   readonly #entries = new Map<string, V>();
 
   constructor(maxEntries: number) {
     this.#maxEntries = maxEntries;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Does not count as use. */
+  has(key: string): boolean {
+    return this.#entries.has(key);
   }
 
   get(key: string): V | undefined {
@@ -20,7 +30,17 @@ export class BoundedMap<V> {
       this.#entries.delete(this.#entries.keys().next().value as string);
   }
 
-  delete(key: string): void {
-    this.#entries.delete(key);
+  /** @returns whether there was a value */
+  delete(key: string): boolean {
+    return this.#entries.delete(key);
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+
+  /** A copy, least recently used first. Does not count as use. */
+  entries(): [string, V][] {
+    return [...this.#entries];
   }
 }
