@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { After, Bytes, FilePath } from '../contract/scalars.ts';
 import { Digest, MediaType, Reference, Repository, Tag } from '../oci/names.ts';
+import { LeftOutReferrers } from './left-out-referrers.ts';
 import { Fenced } from './terms.ts';
 
 /** Manifests, tags and referrers. Lists are paged: `after` is the last entry of the previous page. */
@@ -206,7 +207,10 @@ const ReferrerDescriptor = Type.Object({
   ),
 });
 
-/** Descriptors of the manifests whose subject is `digest`, in order of digest. Empty for an unknown subject. */
+/**
+ * Descriptors of the manifests whose subject is `digest`, in order of digest. Empty for an unknown subject. `leftOut`:
+ * what the list lacks, with the first page.
+ */
 export const listReferrers = request(
   'storage.referrer.list',
   Type.Object({
@@ -215,5 +219,9 @@ export const listReferrers = request(
     ...page,
     limit: Type.Integer({ minimum: 1, maximum: 200 }),
   }),
-  Type.Object({ descriptors: Type.Array(ReferrerDescriptor, { maxItems: 200 }), more: Type.Boolean() }),
+  Type.Object({
+    descriptors: Type.Array(ReferrerDescriptor, { maxItems: 200 }),
+    more: Type.Boolean(),
+    leftOut: Type.Optional(LeftOutReferrers),
+  }),
 );

@@ -17,7 +17,10 @@ export const RepairId = Type.String({ pattern: '^[0-9a-f]{1,32}$', maxLength: 32
 export const ContentChange = Type.Union([
   /** Current target of the tag; `null`: no such tag. */
   Type.Object({ repository: Repository, tag: Tag, digest: Type.Union([Digest, Type.Null()]) }),
-  /** A referrer of this manifest was added or removed, or a child that this index had left out was added. */
+  /**
+   * A referrer of this manifest was added or removed, other ones are left out than before, or a child that this index
+   * had left out was added. `EVERY_MANIFEST` (../content/left-out-referrers.ts): the referrers of any manifest.
+   */
   Type.Object({ repository: Repository, around: Digest }),
 ]);
 export type ContentChange = Static<typeof ContentChange>;

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { described, event } from '../contract/contract.ts';
 import { Code, Count, PassId, Reason } from '../contract/scalars.ts';
-import { Digest, Repository } from '../oci/names.ts';
+import { Digest, MediaType, Repository } from '../oci/names.ts';
 
 /**
  * Content that was selected and that the parent does not provide, although the image that it belongs to is here:
@@ -23,6 +23,8 @@ const What = {
     },
   ),
   digest: Type.Optional(described(Digest, 'Digest of what is left out, if it is known.')),
+  subject: Type.Optional(described(Digest, 'Digest of the manifest whose referrers are left out.')),
+  artifactType: Type.Optional(described(MediaType, 'Artifact type of the referrer, if it is known.')),
   code: Code,
   reason: described(Reason, 'The cause, with the remedy.'),
 };

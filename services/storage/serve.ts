@@ -24,6 +24,7 @@ import {
   startUpload,
   uploadStatus,
 } from '#proto/content/ingests.ts';
+import { listRecorded, recordLeftOut } from '#proto/content/left-out-referrers.ts';
 import { checkContent, collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
 import {
   deleteManifest,
@@ -58,7 +59,7 @@ const DRAIN_TIMEOUT_MS = 2_000;
 
 /** Answers every request that storage owns. Disposal takes no new ones and waits at most 2 s for those in flight. */
 export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncDisposable {
-  const { blobs, ingests, manifests, tags } = storage;
+  const { blobs, ingests, manifests, leftOutReferrers, tags } = storage;
   const inFlight = new Set<Promise<unknown>>();
   const stops: (() => Promise<void>)[] = [];
   const on: On = (contract, handler) => {
@@ -99,6 +100,9 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(emptyReply));
   on(listLeftOut, (q) => manifests.listLeftOut(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
+
+  on(recordLeftOut, (q) => leftOutReferrers.record(q).then(emptyReply));
+  on(listRecorded, (q) => leftOutReferrers.list(q));
 
   on(putTag, (q) => tags.put(q.repository, q).then(emptyReply));
   on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(emptyReply));

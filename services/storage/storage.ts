@@ -27,6 +27,7 @@ import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
 import { AgeClock } from './metadata/age-clock.ts';
 import { Metadata } from './metadata/metadata.ts';
+import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
 import { Feed } from './sync/feed.ts';
@@ -106,6 +107,7 @@ type StorageDeps = {
 export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
+  readonly leftOutReferrers: LeftOutReferrers;
   readonly tags: Tags;
   readonly outgoing: Outgoing;
   readonly feed: Feed;
@@ -195,6 +197,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.marks = new Marks(deps);
     this.fence = fence;
     this.manifests = new Manifests(deps, this.tags, this.outgoing);
+    this.leftOutReferrers = new LeftOutReferrers(deps);
     this.ingests = deps.ingests;
     this.arriving = new ArrivingContent(deps);
     this.accounts = new Accounts(deps, deps.now);

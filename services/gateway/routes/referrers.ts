@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { LEFT_OUT_ANNOTATION } from '#proto/content/left-out-referrers.ts';
 import { listReferrers } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { nextLink } from '../http/locations.ts';
@@ -15,7 +16,7 @@ export function registerReferrerRoutes(app: FastifyInstance, gateway: Gateway): 
     const digest = digestParameter(request);
     const artifactType = parameter(request, 'artifactType');
     const after = parameter(request, 'last');
-    const { descriptors, more } = await gateway.bus.call(
+    const { descriptors, more, leftOut } = await gateway.bus.call(
       listReferrers,
       { repository, digest, limit: PAGE, ...(artifactType && { artifactType }), ...(after && { after }) },
       { patience: gateway.times.patienceMs },
@@ -26,7 +27,14 @@ export function registerReferrerRoutes(app: FastifyInstance, gateway: Gateway): 
       const query = { ...(artifactType && { artifactType }), last };
       reply.header('link', nextLink(`/v2/${repository}/referrers/${digest}`, query));
     }
-    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors };
+    // With any filter: the types of what is left out may be unknown.
+    const annotations = leftOut && { annotations: { [LEFT_OUT_ANNOTATION]: JSON.stringify(leftOut) } };
+    const index = {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: descriptors,
+      ...annotations,
+    };
     // As bytes: Fastify would add a charset to the type of a string, and clients compare the full type.
     return reply.header('content-type', mediaTypes.ociIndex).send(Buffer.from(JSON.stringify(index)));
   };
@@ -35,7 +43,7 @@ export function registerReferrerRoutes(app: FastifyInstance, gateway: Gateway): 
     needs: 'content/read',
     handler: referrers,
     spec: 'end-12a, end-12b',
-    answer: `200: an index of the referrers, ${PAGE} a page; \`artifactType\` filters`,
+    answer: `200: an index of the referrers, ${PAGE} a page; \`artifactType\` filters. The annotation \`${LEFT_OUT_ANNOTATION}\` says which ones the layer could not get from its parent`,
   } as const;
   registerResource(app, gateway, '/v2/:name/referrers/:digest', {
     GET: endpoint,

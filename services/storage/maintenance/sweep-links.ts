@@ -4,6 +4,7 @@ import { blobUnlinked } from '#proto/content/content-events.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import { drop } from '../metadata/metadata.ts';
+import { onRepositoryEmptied } from '../repositories/left-out-referrers.ts';
 import type { Sweep } from './sweep.ts';
 import { findWaiting } from './sweep-content.ts';
 
@@ -100,7 +101,9 @@ async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
     const empty = await metadata.empty(repository, (link) => droppable.has(link));
     if (!empty || (await hasUpload(sweep, repository)) || !grace.marked(repository)) return;
     found.repositories += 1;
-    if (!dryRun) await metadata.write(drop.repository(repository));
+    if (dryRun) return;
+    const records = await onRepositoryEmptied(metadata, repository);
+    await metadata.write([...drop.repository(repository), ...records]);
   });
 }
 

@@ -11,6 +11,7 @@ import type {
   DamagedRecord,
   IngestRecord,
   LeftOutRecord,
+  LeftOutReferrersRecord,
   ManifestRecord,
   MarkRecord,
   OutboxRecord,
@@ -84,6 +85,9 @@ export const put = {
   leftOut: (repository: string, digest: string, index: string, record: LeftOutRecord) => [
     set(keys.leftOut(repository, digest, index), record),
   ],
+  leftOutReferrers: (repository: string, subject: string, record: LeftOutReferrersRecord) => [
+    set(keys.leftOutReferrers(repository, subject), record),
+  ],
   ingest: (id: string, record: IngestRecord) => [set(keys.ingest(id), record)],
   token: (name: string, record: TokenRecord) => [set(keys.token(name), record), del(keys.closed)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(keys.scopeMap(name), record)],
@@ -130,6 +134,9 @@ export const drop = {
   session: (repository: string, digest: string) => [del(keys.session(repository, digest))],
   leftOut: (repository: string, digest: string, index: string) => [
     del(keys.leftOut(repository, digest, index)),
+  ],
+  leftOutReferrers: (repository: string, subject: string) => [
+    del(keys.leftOutReferrers(repository, subject)),
   ],
   mark: (repository: string) => [del(keys.mark(repository))],
   ingest: (id: string) => [del(keys.ingest(id))],

@@ -7,7 +7,8 @@ import { keys, kinds } from './keys.ts';
  *
  *   j!<number>   [kind, repository, name, nonce]
  *
- * `t`: the tag was moved or deleted. `m`: the referrers of the manifest changed, or it no longer leaves a manifest out.
+ * `t`: the tag was moved or deleted. `m`: the referrers of the manifest changed, or which of them are left out, or it
+ * no longer leaves a manifest out.
  * A cursor is `<number>.<nonce>` of an entry, so a journal that was lost, or restarted from an older copy, does not
  * accept the cursor of another one.
  */
@@ -25,7 +26,8 @@ export function entriesOf(changes: readonly Change[]): [kind: 't' | 'm', reposit
     const [kind, repository = '', first = '', second = ''] = key.split('!');
     const isTag = kind === kinds.tag;
     const broughtIn = kind === kinds.leftOut && type === 'del' ? second : undefined;
-    const name = isTag || kind === kinds.referrer ? first : broughtIn;
+    const isOfFirst = isTag || kind === kinds.referrer || kind === kinds.leftOutReferrers;
+    const name = isOfFirst ? first : broughtIn;
     if (name === undefined) continue;
     const entry: ['t' | 'm', string, string] = [isTag ? 't' : 'm', repository, name];
     entries.set(entry.join('!'), entry);

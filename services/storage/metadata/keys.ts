@@ -14,6 +14,7 @@
  *   p!<repository>!<tag or digest>      ParkedRecord    change that the parent refused
  *   o!<repository>!<digest>             string          location at the parent for the rest of the upload; not synced
  *   n!<repository>!<digest>!<index>     string          platform of a manifest that the index leaves out
+ *   q!<repository>!<subject>            LeftOutReferrersRecord  referrers of the subject that are left out
  *   g!<repository>                      MarkRecord      state of the parent's repository, as the parent reported it
  *   w!<digest>                          TransferredRecord  blob from the parent that waits for a manifest that names it
  *   d!<digest>                          DamagedRecord   committed, but its bytes are damaged or missing
@@ -60,6 +61,7 @@ export const keys = {
   parked: (repository: string, reference: string) => `p!${repository}!${reference}`,
   session: (repository: string, digest: string) => `o!${repository}!${digest}`,
   leftOut: (repository: string, digest: string, index: string) => `n!${repository}!${digest}!${index}`,
+  leftOutReferrers: (repository: string, subject: string) => `q!${repository}!${subject}`,
   mark: (repository: string) => `g!${repository}`,
   transferred: (digest: string) => `w!${digest}`,
   damaged: (digest: string) => `d!${digest}`,
@@ -100,6 +102,7 @@ export const kinds = {
   parked: 'p',
   session: 'o',
   leftOut: 'n',
+  leftOutReferrers: 'q',
   mark: 'g',
   transferred: 'w',
   damaged: 'd',

@@ -13,6 +13,7 @@ import type {
   DamagedRecord,
   IngestRecord,
   LeftOutRecord,
+  LeftOutReferrersRecord,
   ManifestRecord,
   MarkRecord,
   OutboxRecord,
@@ -54,6 +55,8 @@ export class MetadataReader {
   /** For children of an index: those that it leaves out. */
   leftOutByDigest = (repository: string, digests: string[], index: string) =>
     this.many<LeftOutRecord>(digests.map((digest) => keys.leftOut(repository, digest, index)));
+  leftOutReferrersBySubject = (repository: string, subjects: string[]) =>
+    this.many<LeftOutReferrersRecord>(subjects.map((subject) => keys.leftOutReferrers(repository, subject)));
   /** The link of the blob in each of these repositories. */
   linksByRepository = (repositories: string[], digest: string) =>
     this.many<object>(repositories.map((repository) => keys.link(repository, digest)));
@@ -124,6 +127,11 @@ export class MetadataReader {
   /** By `<digest>!<index>`. */
   leftOutOfRepository = (repository: string, after?: string) =>
     this.range<LeftOutRecord>(prefix(kinds.leftOut, repository), after);
+  /** By `<repository>!<subject>`. */
+  allLeftOutReferrers = (after?: string) =>
+    this.range<LeftOutReferrersRecord>(prefix(kinds.leftOutReferrers), after);
+  leftOutReferrersOfRepository = (repository: string) =>
+    this.range<LeftOutReferrersRecord>(prefix(kinds.leftOutReferrers, repository));
   /** By index that leaves the manifest out. */
   leftOutOfManifest = (repository: string, digest: string) =>
     this.range<LeftOutRecord>(prefix(kinds.leftOut, repository, digest));

@@ -1,5 +1,6 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
+import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 
@@ -39,6 +40,8 @@ export type UploadSessionRecord = { location: string; offset?: number };
 
 /** A child that an index leaves out: its platform, and whether the parent does not provide it. */
 export type LeftOutRecord = string | { platform: string; unavailable: true };
+
+export type { LeftOutReferrersRecord };
 
 /** The descriptor of a manifest, as it appears among the referrers of its subject. */
 export type ReferrerRecord = {

@@ -1,3 +1,4 @@
+import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest } from '#proto/oci/manifest.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
@@ -27,6 +28,9 @@ export async function checkManifests(deps: Sources): Promise<void> {
   ]);
   await dropOrphans(records, prefix(kinds.leftOut), ([repository, , index]) => [
     keys.manifest(repository, index),
+  ]);
+  await dropOrphans(records, prefix(kinds.leftOutReferrers), ([repository, subject]) => [
+    subject === EVERY_MANIFEST ? keys.repository(repository) : keys.manifest(repository, subject),
   ]);
   await dropOrphans(records, prefix(kinds.transferred), ([digest]) => [keys.blob(digest)]);
 }

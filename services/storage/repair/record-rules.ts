@@ -2,6 +2,7 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
 import { ChildName, InstanceId } from '#proto/accounts/children.ts';
+import { LeftOutRecord } from '#proto/content/left-out-referrers.ts';
 import { Bytes } from '#proto/contract/scalars.ts';
 import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
@@ -41,7 +42,11 @@ const rules: Record<string, Rule> = {
   v: rule([isRepository, isDigest], Since),
   p: rule([isRepository, reference], Type.Object({ code: Type.String(), reason: Type.String() })),
   o: rule([isRepository, isDigest], Type.String()),
-  n: rule([isRepository, isDigest, isDigest], Type.String()),
+  n: rule(
+    [isRepository, isDigest, isDigest],
+    Type.Union([Type.String(), Type.Object({ platform: Type.String(), unavailable: Type.Literal(true) })]),
+  ),
+  q: rule([isRepository, isDigest], LeftOutRecord),
   w: rule([isDigest], Since),
   d: rule([isDigest], Type.Object({ size: Bytes, since: Instant })),
   a: rule(

@@ -2,6 +2,7 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
 import { type Change, drop, type Metadata } from '../metadata/metadata.ts';
+import { onRepositoryEmptied } from './left-out-referrers.ts';
 import { isIndex } from './sparse.ts';
 
 /** Approximate number of changes per batch. */
@@ -82,6 +83,7 @@ export function deleteSynchronized(
       }
     }
     if (deletesAll) {
+      await batches.add(await onRepositoryEmptied(metadata, repository));
       for await (const [key] of metadata.leftOutOfRepository(repository)) {
         const [digest, index] = key.split('!') as [string, string];
         await batches.add(drop.leftOut(repository, digest, index));

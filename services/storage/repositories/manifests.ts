@@ -19,6 +19,7 @@ import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
 import type { Selection } from '../sync/selection.ts';
 import { deleteSynchronized } from './delete-synchronized.ts';
+import { leftOutOf, onReferrerPut, onSubjectDeleted } from './left-out-referrers.ts';
 import { referrersPage } from './referrers.ts';
 import { childrenMustBeHere, isIndex, leftOutPage, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts';
@@ -30,8 +31,8 @@ import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts
  * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
  * alone (tags.ts); a tag's base is its target when parent and layer last agreed, repositories-differing-from-base.ts
  * finds the tags that differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes.
- * delete-synchronized.ts deletes everything that a repository received from the parent. All changes hold the
- * repository's lock.
+ * left-out-referrers.ts records which referrers a pass has left out. delete-synchronized.ts deletes everything that a
+ * repository received from the parent. All changes hold the repository's lock.
  */
 
 export type PutQuery = {
@@ -152,6 +153,7 @@ export class Manifests {
       await metadata.write([
         ...drop.manifest(repository, digest),
         ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
+        ...(await onSubjectDeleted(metadata, repository, digest)),
         ...(await this.#outgoing.delete(repository, digest, arrived)),
         ...(isIndex(record.mediaType) ? await onIndexDeleted(metadata, repository, digest) : []),
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
@@ -161,8 +163,11 @@ export class Manifests {
     });
   }
 
-  referrers(repository: string, subject: string, artifactType: string | undefined, page: ListQuery) {
-    return referrersPage(this.#deps.metadata, { repository, subject, artifactType }, page);
+  async referrers(repository: string, subject: string, artifactType: string | undefined, page: ListQuery) {
+    const { metadata } = this.#deps;
+    const listed = await referrersPage(metadata, { repository, subject, artifactType }, page);
+    const leftOut = page.after === undefined && (await leftOutOf(metadata, repository, subject));
+    return { ...listed, ...(leftOut && { leftOut }) };
   }
 
   deleteSynchronized(repository: string) {
@@ -203,6 +208,7 @@ export class Manifests {
       ...(await moveIn()),
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
+      ...(subject ? await onReferrerPut(metadata, repository, subject.digest, digest) : []),
       ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
       ...(await onManifestPut(metadata, repository, digest)),
       ...prepared.flatMap(({ changes }) => changes),

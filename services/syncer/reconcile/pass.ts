@@ -11,6 +11,7 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
+import { LeftOutRecords } from './context/left-out-records.ts';
 import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
@@ -102,6 +103,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       oversized,
       failedParts: deps.caches.failedParts(deps.parent),
       leftOut,
+      leftOutRecords: new LeftOutRecords(bus, signal),
       refused,
       stats,
       deletions: new KeyedLock(),
@@ -124,8 +126,10 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       repairing,
     ]);
     for (const survey of surveys) {
-      noteHiddenReferrers(context, survey);
+      await noteHiddenReferrers(context, survey);
       noteLostTags(context, survey);
+      const isComplete = survey.isAllCompared && !stats.closed && !stats.hasFailedIn(survey.repository);
+      if (isComplete) await context.leftOutRecords.dropUnconfirmed(survey.repository);
     }
     const images = surveys.reduce((sum, { parentTags }) => sum + parentTags, 0);
     if (!stats.closed) leftOut.completed(images, (repository) => stats.hasFailedIn(repository));

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { EVERY_MANIFEST, LEFT_OUT_ANNOTATION, recordLeftOut } from '#proto/content/left-out-referrers.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { check } from '../rows.ts';
@@ -140,4 +141,35 @@ test('a client may store a list of referrers under a tag, as for registries with
   deepEqual((await referrers(sha256(subject))).found, []);
   await push(tag, index({ mediaType: ociIndex }), ociIndex);
   await check(layer, { send: ['DELETE', `/v2/app/manifests/${tag}`], status: 202 });
+});
+
+test('what the layer could not get is named in an annotation of the first page, with any filter', async () => {
+  const text = image({ annotations: { name: 'incomplete' } });
+  await push(sha256(text), text);
+  const subject = { mediaType: ociManifest, digest: sha256(text), size: text.length };
+  const texts = Array.from({ length: 201 }, (_, n) => image({ subject, annotations: { n: String(n) } }));
+  await Promise.all(texts.map((each) => push(sha256(each), each)));
+  const path = `/v2/app/referrers/${subject.digest}`;
+  const annotationsOf = async (at: string) => {
+    const response = await layer.fetch('GET', at);
+    const { annotations } = (await response.json()) as { annotations?: Record<string, string> };
+    const value = annotations?.[LEFT_OUT_ANNOTATION];
+    return { leftOut: value && JSON.parse(value), next: response.headers.get('link')?.split(/[<>]/)[1] };
+  };
+  equal((await annotationsOf(path)).leftOut, undefined);
+  const what = { kind: 'referrer' as const, digest: sha256('signature') };
+  const first = [{ ...what, code: 'manifest-unknown', reason: 'the parent has none: push it again' }];
+  const about = { repository: 'app', subject: subject.digest };
+  await layer.bus.call(recordLeftOut, { ...about, count: 1, first });
+  const { leftOut, next } = await annotationsOf(path);
+  deepEqual(leftOut, { count: 1, first });
+  equal((await annotationsOf(next ?? '')).leftOut, undefined, 'on the first page only');
+  deepEqual((await annotationsOf(`${path}?artifactType=none`)).leftOut, { count: 1, first });
+  const hidden = { code: 'parent-refused', reason: '403' };
+  const all = [{ kind: 'referrers' as const, ...hidden }];
+  await layer.bus.call(recordLeftOut, { ...about, subject: EVERY_MANIFEST, count: 1, first: all });
+  deepEqual((await annotationsOf(path)).leftOut, { count: 1, first, hidden });
+  for (const one of [subject.digest, EVERY_MANIFEST])
+    await layer.bus.call(recordLeftOut, { ...about, subject: one, count: 0, first: [] });
+  equal((await annotationsOf(path)).leftOut, undefined);
 });

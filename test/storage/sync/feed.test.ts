@@ -155,6 +155,8 @@ test('the journal entries of a batch name its tags, subjects, and indexes whose 
     { type: 'put', key: 'f!app!sha256:s!sha256:r', value: {} },
     { type: 'del', key: 'n!app!sha256:child!sha256:index' },
     { type: 'put', key: 'n!app!sha256:other!sha256:second', value: 'linux/arm64' },
+    { type: 'put', key: 'q!app!sha256:t', value: {} },
+    { type: 'del', key: 'q!app!sha256:u' },
     { type: 'put', key: 'm!app!sha256:r', value: {} },
     { type: 'put', key: 's!app!v1', value: 'x' },
   ] as const;
@@ -163,6 +165,8 @@ test('the journal entries of a batch name its tags, subjects, and indexes whose 
     ['t', 'app', 'v2'],
     ['m', 'app', 'sha256:s'],
     ['m', 'app', 'sha256:index'],
+    ['m', 'app', 'sha256:t'],
+    ['m', 'app', 'sha256:u'],
   ]);
 });
 

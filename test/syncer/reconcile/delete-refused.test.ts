@@ -37,7 +37,15 @@ function fixture({ mode = 'ReadOnly', names = ['app', 'base'], isAcr = true }: F
       here.delete(repository);
       return { tags: 1, manifests: 1 };
     }
-    const empty = { manifests: [], parked: [], damaged: [], referrers: [], leftOut: [], digests: [] };
+    const empty = {
+      manifests: [],
+      parked: [],
+      damaged: [],
+      referrers: [],
+      leftOut: [],
+      digests: [],
+      records: [],
+    };
     return { ...empty, descriptors: [], forgotten: false, more: false };
   };
   const answer = async <T>(repository: string, value: T): Promise<T> => {
@@ -54,6 +62,7 @@ function fixture({ mode = 'ReadOnly', names = ['app', 'base'], isAcr = true }: F
     resolve: (repository: string) => answer(repository, digest),
     hasReferrers: () => false,
     hiddenReferrers: () => undefined,
+    hiddenReferrersAbove: () => undefined,
     recheckReferrers: () => {},
     referrers: async () => undefined,
   };

@@ -1,3 +1,4 @@
+import type { LeftOutReferrers } from '#proto/content/left-out-referrers.ts';
 import type { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { BlobAnswer } from '../answers/blob-answer.ts';
@@ -86,6 +87,9 @@ export interface ReferrerLister {
 
   /** Why the lists of referrers of this repository can't be read, while that is known. */
   hiddenReferrers(repository: Repository): Fault | undefined;
+
+  /** Why the parent, a Terrace, can't read them at its own parent, as its last list of the repository says. */
+  hiddenReferrersAbove(repository: Repository): LeftOutReferrers['hidden'];
 
   /** Asks again for lists of referrers that could not be read. */
   recheckReferrers(): void;

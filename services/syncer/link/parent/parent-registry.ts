@@ -1,3 +1,4 @@
+import type { LeftOutReferrers } from '#proto/content/left-out-referrers.ts';
 import type { Fault } from '#proto/contract/fault.ts';
 import { type Digest, isRepository, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
@@ -139,6 +140,10 @@ export class ParentRegistry implements ParentReader, BlobSource {
 
   hiddenReferrers(repository: Repository): Fault | undefined {
     return this.#referrers.hiddenBy(repository);
+  }
+
+  hiddenReferrersAbove(repository: string): LeftOutReferrers['hidden'] {
+    return this.#referrers.hiddenAbove(repository);
   }
 
   recheckReferrers(): void {

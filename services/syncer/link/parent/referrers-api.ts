@@ -1,3 +1,8 @@
+import {
+  EVERY_MANIFEST,
+  type LeftOutReferrer,
+  type LeftOutReferrers,
+} from '#proto/content/left-out-referrers.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -10,12 +15,16 @@ import { parentPages } from '../http/pages.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { referrersPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
+import { type LeftOutAbove, readLeftOutAbove } from './left-out-above.ts';
 
-/** Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. */
-export type ReferrerList = { manifests: Descriptor[]; malformed: number };
+/**
+ * Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. `leftOut`: what a
+ * Terrace says that it lacks itself.
+ */
+export type ReferrerList = { manifests: Descriptor[]; malformed: number; leftOut: LeftOutReferrer[] };
 
-/** A digest that no manifest has: a registry with the referrers API answers it with an empty list. */
-const ZERO_DIGEST = `sha256:${'0'.repeat(64)}`;
+type Hidden = LeftOutReferrers['hidden'];
+
 /** Statuses by which a registry says that it has no such API, or no such path. */
 const NO_API = [400, 404, 405, 410, 501];
 /** How long a repository without the API is not asked again, in ms. */
@@ -36,9 +45,9 @@ const MAX_LISTED_MEDIA_TYPE = 255;
 
 /**
  * What is known of one repository. `hadApi`: it has answered once. `missingUntil`, `fault`: when it is asked again, and
- * why its lists can't be read; without a fault, it just has no such API.
+ * why its lists can't be read; without a fault, it just has no such API. `above`: why the parent can't read them.
  */
-type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: number };
+type Known = { hadApi?: boolean; missingUntil?: number; fault?: Fault; faults: number; above?: Hidden };
 
 /**
  * Lists of referrers (distribution-spec 1.1, "Listing Referrers"). A single odd answer says nothing about the API: it
@@ -74,6 +83,11 @@ export class ReferrersApi {
     return this.isSupported(repository) ? undefined : this.#repositories.get(repository)?.fault;
   }
 
+  /** Why the parent can't read the lists at its own parent, as the last list of the repository says. */
+  hiddenAbove(repository: Repository): Hidden {
+    return this.#repositories.get(repository)?.above;
+  }
+
   /**
    * Manifests whose subject is `digest`; undefined if the repository's registry has no such API.
    * @throws Fault if the list exists and can't be read, or if a proxy or a permission hides the API
@@ -85,8 +99,8 @@ export class ReferrersApi {
       return undefined;
     }
     try {
-      const list = await this.#read(repository, digest, signal);
-      this.#repositories.set(repository, { hadApi: true, faults: 0 });
+      const { hidden, ...list } = await this.#read(repository, digest, signal);
+      this.#repositories.set(repository, { hadApi: true, faults: 0, ...(hidden && { above: hidden }) });
       return list;
     } catch (error) {
       signal.throwIfAborted();
@@ -94,9 +108,13 @@ export class ReferrersApi {
       // A refusal is about this list. A parent that does not answer costs the retries of each.
       const faults = known.faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
       if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
-        this.#repositories.set(repository, { hadApi: true, faults });
+        this.#repositories.set(repository, {
+          hadApi: true,
+          faults,
+          ...(known.above && { above: known.above }),
+        });
         // Earlier drafts of the API answer an unknown subject with 404.
-        if (isStatus(error, 404)) return { manifests: [], malformed: 0 };
+        if (isStatus(error, 404)) return { manifests: [], malformed: 0, leftOut: [] };
         throw error;
       }
       const { hadApi = false } = known;
@@ -111,7 +129,8 @@ export class ReferrersApi {
 
   async #hasApi(repository: Repository, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#read(repository, ZERO_DIGEST, signal);
+      // A registry with the API answers the digest that no manifest has with an empty list.
+      await this.#read(repository, EVERY_MANIFEST, signal);
       return true;
     } catch (error) {
       signal.throwIfAborted();
@@ -120,14 +139,20 @@ export class ReferrersApi {
     }
   }
 
-  async #read(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList> {
+  async #read(
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<ReferrerList & { hidden?: Hidden }> {
     const either = AbortSignal.any([signal, AbortSignal.timeout(MAX_LIST_MS)]);
     const manifests: Descriptor[] = [];
     let malformed = 0;
+    let above: LeftOutAbove | undefined;
     const name = this.#names.above(repository);
     const path = referrersPath(name, digest);
     try {
       for await (const page of parentPages(this.#link, path, pullScope(name), either)) {
+        above ??= readLeftOutAbove(page);
         const listed = (page as { manifests?: unknown } | null)?.manifests;
         // Go programs write null for an empty list.
         if (listed !== null && !Array.isArray(listed)) {
@@ -145,7 +170,7 @@ export class ReferrersApi {
         detail: { isTimeout: true },
       });
     }
-    return { manifests, malformed };
+    return { manifests, malformed, leftOut: [], ...above };
   }
 }
 

@@ -1,7 +1,8 @@
+import type { LeftOutReferrer } from '#proto/content/left-out-referrers.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { type Digest, MAX_MEDIA_TYPE, type Repository, type Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 
@@ -84,13 +85,35 @@ const REMEDY: Record<LeftOutItem['kind'], string> = {
   child: 'push the image again at the parent, or restrict platforms for this repository',
 };
 
+/** What is left out, as far as it is known. */
+type What = { [K in 'digest' | 'subject' | 'artifactType']?: LeftOutItem[K] | undefined };
+
 /** @param fault its `detail.hasRemedy` is true if its message names a remedy of its own */
-export const leftOutItem = (kind: LeftOutItem['kind'], fault: Fault, digest?: Digest): LeftOutItem => ({
+export const leftOutItem = (kind: LeftOutItem['kind'], fault: Fault, what: What = {}): LeftOutItem => ({
   kind,
-  ...(digest !== undefined && { digest }),
+  ...defined(what),
   code: fault.code,
   reason: clip(
     fault.detail?.hasRemedy ? fault.message : `${fault.message}: ${REMEDY[kind]}`,
     MAX_REASON_LENGTH,
   ),
+});
+
+const ABOVE = 'missing at a layer above: ';
+
+/** What the parent, a Terrace, says that it has left out: the reason is that of the layer which found it. */
+export const leftOutAbove = (
+  { kind, digest, artifactType, code, reason }: LeftOutReferrer,
+  subject?: Digest,
+): LeftOutItem => ({
+  kind,
+  ...defined({ digest, subject, artifactType }),
+  code,
+  reason: clip(reason.startsWith(ABOVE) ? reason : ABOVE + reason, MAX_REASON_LENGTH),
+});
+
+const defined = ({ digest, subject, artifactType }: What): Pick<LeftOutItem, keyof What> => ({
+  ...(digest !== undefined && { digest }),
+  ...(subject !== undefined && { subject }),
+  ...(artifactType !== undefined && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
 });

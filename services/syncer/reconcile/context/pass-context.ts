@@ -9,6 +9,7 @@ import type { PushClient } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { FailedParts } from './leave-out.ts';
 import type { LeftOutContent } from './left-out.ts';
+import type { LeftOutRecords } from './left-out-records.ts';
 import type { Oversized } from './oversized.ts';
 import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
@@ -26,8 +27,9 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * `observe/` collects three views per tag, and plans the action. During execution, `transfer-jobs.ts` submits jobs for
  * blobs and waits for them, `local-manifest.ts` reads manifests of this layer, `order.ts` sorts images and blobs,
  * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks
- * of the images that it has, `refused-repositories.ts` what the parent refuses, `parking.ts` records changes that the
- * parent refused, and `placeholder.ts` builds the manifest that replaces a tag at a parent without deletion of tags.
+ * of the images that it has, `left-out-records.ts` records it for the layers below, `refused-repositories.ts` what the
+ * parent refuses, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
+ * replaces a tag at a parent without deletion of tags.
  * `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term remember.
  */
 
@@ -64,6 +66,7 @@ export type PassContext = PassTools & {
   oversized: Oversized;
   failedParts: FailedParts;
   leftOut: LeftOutContent;
+  leftOutRecords: LeftOutRecords;
   refused: RefusedRepositories;
   stats: PassStats;
   /** Deletions by digest at the parent, one at a time per repository: each deletes the tags of the manifest, too. */

@@ -1,4 +1,5 @@
 import { batches } from '#proto/async/batches.ts';
+import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
@@ -39,6 +40,8 @@ export type Survey = {
   /** Number of tags compared, and of those that the parent has. */
   tags: number;
   parentTags: number;
+  /** All tags of the repository are compared. */
+  isAllCompared: boolean;
   /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
   isMissing: boolean;
   actions: TagAction[];
@@ -81,7 +84,9 @@ export async function surveyRepository(
   const base = await readBases(bus, repository, signal);
   const local = { layer, base };
   const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
-  const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
+  const isAllReported =
+    candidates !== undefined && 'tags' in candidates && candidates.around.has(EVERY_MANIFEST);
+  const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false && !isAllReported;
   const at = performance.now();
   const coverage = coverageOf(local, mode, candidates, canFollow);
   const reported =
@@ -115,6 +120,7 @@ export async function surveyRepository(
     repository,
     selected,
     ...plan,
+    isAllCompared: coverage.kind === 'all',
     parentTags:
       coverage.kind === 'all'
         ? [...parent.wanted].filter((tag) => !parent.placeholders.has(tag)).length + invalid.length

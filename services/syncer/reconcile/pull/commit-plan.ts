@@ -28,7 +28,7 @@ export function planCommits(
 ): CommitPlan {
   const plan: CommitPlan = { commits: [], problems: [], lostReferrers: [] };
   /** Manifests that can't be committed, until one that refers to them leaves them out. */
-  const failed = new Map<Digest, { error: unknown; isReferrer: boolean }>();
+  const failed = new Map<Digest, { error: unknown; node: ImageNode }>();
   for (const node of nodes) {
     const { manifest, isReferrer, digest } = node;
     const entries = [...manifest.blobs, ...manifest.manifests];
@@ -47,12 +47,12 @@ export function planCommits(
         return error === undefined || mayLeaveOut({ entry, error }) ? [] : [{ entry, error }];
       })[0];
     if (fatal) {
-      failed.set(digest, { error: fatal.error, isReferrer });
+      failed.set(digest, { error: fatal.error, node });
       continue;
     }
     for (const { entry, error } of faults) {
       failed.delete(entry.digest);
-      if (isOfParent(error)) plan.problems.push(leftOutItem('child', error, entry.digest));
+      if (isOfParent(error)) plan.problems.push(leftOutItem('child', error, { digest: entry.digest }));
     }
     const leftOut = [
       ...node.leftOut,
@@ -61,16 +61,23 @@ export function planCommits(
     plan.commits.push({ ...node, leftOut });
   }
   const entries = new Set(nodes.flatMap(({ manifest }) => manifest.manifests.map(({ digest }) => digest)));
-  for (const [digest, { error, isReferrer }] of failed) {
-    if (isReferrer && isOfParent(error)) {
-      plan.problems.push(leftOutItem('referrer', error, digest));
+  for (const [digest, { error, node }] of failed) {
+    if (node.isReferrer && isOfParent(error)) {
+      plan.problems.push(leftOutReferrer(node, error));
       if (isLeftOut(digest, error)) plan.lostReferrers.push([digest, error]);
     } else if (digest === root) plan.failure ??= error;
     // The manifest that refers to it failed with it, or is an index that is here already.
     else if (entries.has(digest)) continue;
     else if (isOfParent(error) && isLeftOut(digest, error))
-      plan.problems.push(leftOutItem('child', error, digest));
+      plan.problems.push(leftOutItem('child', error, { digest }));
     else plan.failure ??= error;
   }
   return plan;
 }
+
+export const leftOutReferrer = ({ digest, manifest }: ImageNode, fault: Fault): LeftOutItem =>
+  leftOutItem('referrer', fault, {
+    digest,
+    subject: manifest.subject?.digest,
+    artifactType: manifest.artifactType,
+  });

@@ -1,16 +1,55 @@
-import { leftOutItem } from '../context/leave-out.ts';
+import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
+import { leftOutAbove, leftOutItem } from '../context/leave-out.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
 
+type Noting = Pick<PassContext, 'parent' | 'leftOut' | 'leftOutRecords'>;
+
 /**
- * Records that no list of referrers of the repository can be read. That they may be asked for again does not show that
- * one can: the record stays until a comparison of everything has read them.
+ * Reports that no list of referrers of the repository can be read. That they may be asked for again does not show that
+ * one can: the report stays until a comparison of all images has read them.
  */
-export function noteHiddenReferrers(
-  { parent, leftOut }: Pick<PassContext, 'parent' | 'leftOut'>,
-  { repository, selected, parentTags }: Pick<Survey, 'repository' | 'selected' | 'parentTags'>,
-): void {
-  const hidden = selected.referrers === false ? undefined : parent.hiddenReferrers(repository);
-  if (hidden)
-    leftOut.replace({ repository, digest: '' }, [leftOutItem('referrers', hidden)], Math.max(1, parentTags));
+export async function noteHiddenReferrers(
+  { parent, leftOut, leftOutRecords }: Noting,
+  {
+    repository,
+    selected,
+    parentTags,
+    isAllCompared,
+  }: Pick<Survey, 'repository' | 'selected' | 'parentTags' | 'isAllCompared'>,
+): Promise<void> {
+  const hidden = selected.referrers === false ? undefined : whyHidden(parent, repository);
+  const every = { repository, digest: '' };
+  if (hidden) {
+    leftOut.replace(every, [hidden], Math.max(1, parentTags));
+    await recordHidden(leftOutRecords, repository, hidden);
+  } else if (isAllCompared) leftOut.replace(every, []);
 }
+
+/**
+ * Records which referrers an image lacks. To be called before its tag moves: a layer below that sees the tag learns
+ * with it what the image lacks.
+ */
+export async function recordLeftOutReferrers(
+  { parent, leftOutRecords }: Noting,
+  repository: string,
+  subjects: readonly Digest[],
+  problems: readonly LeftOutItem[],
+): Promise<void> {
+  if (subjects.length === 0) return;
+  await leftOutRecords.replace(repository, subjects, problems);
+  const hidden = whyHidden(parent, repository);
+  if (hidden) await recordHidden(leftOutRecords, repository, hidden);
+}
+
+function whyHidden(parent: Noting['parent'], repository: string): LeftOutItem | undefined {
+  const fault = parent.hiddenReferrers(repository);
+  if (fault) return leftOutItem('referrers', fault);
+  const above = parent.hiddenReferrersAbove(repository);
+  return above && leftOutAbove({ kind: 'referrers', ...above });
+}
+
+const recordHidden = (records: Noting['leftOutRecords'], repository: string, hidden: LeftOutItem) =>
+  records.replace(repository, [EVERY_MANIFEST], [{ ...hidden, subject: EVERY_MANIFEST }]);

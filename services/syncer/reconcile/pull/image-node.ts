@@ -1,5 +1,7 @@
 import type { LeftOutManifest } from '#proto/content/manifests.ts';
+import { clip } from '#proto/contract/clip.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
+import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { platformName } from '../select/platforms.ts';
 
@@ -18,3 +20,29 @@ export const toLeftOut = (entry: Descriptor): LeftOutManifest => ({
   digest: entry.digest,
   platform: platformName(entry) || 'unknown',
 });
+
+/** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
+export const strip = ({
+  mediaType,
+  artifactType,
+  blobs,
+  foreign,
+  manifests,
+  subject,
+}: Manifest): Manifest => ({
+  mediaType,
+  blobs: blobs.map(bare),
+  foreign: foreign.map(bare),
+  manifests: manifests.map(({ digest, size, platform }) => ({
+    mediaType: '',
+    digest,
+    size,
+    ...(platform && { platform }),
+  })),
+  ...(subject && {
+    subject: { mediaType: '', digest: subject.digest, size: subject.size },
+    ...(artifactType && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
+  }),
+});
+
+const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });

@@ -24,8 +24,8 @@ import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
  * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts`
  * then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before
  * parents, and moves the tag last. `image-context.ts` describes each blob to the layers below before its image is
- * complete. `hidden-referrers.ts` records that a repository's referrers can't be listed, and `repair-damaged.ts`
- * fetches damaged content again.
+ * complete. `hidden-referrers.ts` records which referrers an image lacks, and that a repository's can't be listed, and
+ * `repair-damaged.ts` fetches damaged content again.
  */
 
 /** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
@@ -189,7 +189,7 @@ class Batch {
       signal.throwIfAborted();
       // What signing tools store under a tag of its own is a referrer: it never fails, unless the link does.
       if (isAboutManifest(image) && isAnswered(error))
-        return this.#noteLeftOut(image, [leftOutItem('referrer', error, digest)]);
+        return this.#noteLeftOut(image, [leftOutItem('referrer', error, { digest })]);
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
       if (!failure) return;
       const { code, reason } = failure;
@@ -243,6 +243,7 @@ class Batch {
       },
       hasReferrers: (repository) => parent.hasReferrers(repository),
       hiddenReferrers: (repository) => parent.hiddenReferrers(repository),
+      hiddenReferrersAbove: (repository) => parent.hiddenReferrersAbove(repository),
       recheckReferrers: () => parent.recheckReferrers(),
       blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
       ping: (...ask) => parent.ping(...ask),
@@ -262,7 +263,7 @@ class Batch {
       referrers: (repository, digest, signal) =>
         this.#cached(`referrers ${repository}@${digest}`, async () => {
           const list = await parent.referrers(repository, digest, signal);
-          this.#hold(DESCRIPTOR_BYTES * (list?.manifests.length ?? 0));
+          this.#hold(DESCRIPTOR_BYTES * (list ? list.manifests.length + list.leftOut.length : 0));
           return list;
         }),
       resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),

@@ -41,7 +41,8 @@ export async function pruneReferrers(
     throw error;
   });
   if (!list) return 0;
-  const existing = new Set(list.manifests.map(({ digest }) => digest));
+  // What the parent says that it lacks was not deleted there.
+  const existing = new Set([...list.manifests, ...list.leftOut].map(({ digest }) => digest));
   let dropped = 0;
   for (const digest of agreed) {
     if (existing.has(digest) || tagged.has(digest)) continue;

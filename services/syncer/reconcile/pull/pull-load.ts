@@ -8,10 +8,11 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
-import { isOfParent, leftOutItem, partOf } from '../context/leave-out.ts';
+import { isOfParent, partOf } from '../context/leave-out.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { type IsLeftOut, planCommits } from './commit-plan.ts';
+import { type IsLeftOut, leftOutReferrer, planCommits } from './commit-plan.ts';
+import { recordLeftOutReferrers } from './hidden-referrers.ts';
 import { imageContexts } from './image-context.ts';
 import type { ImageNode } from './image-node.ts';
 import { blobsOf, loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
@@ -20,6 +21,8 @@ import { blobsOf, loadMissingTree, type TreeOptions, type TreeSelection } from '
 export type Load = {
   root: Digest;
   nodes: ImageNode[];
+  /** Manifests whose referrers were looked at. */
+  subjects: Digest[];
   /** What the parent does not provide of it. */
   problems: LeftOutItem[];
   /** All blobs of the nodes; `missing`: those that the layer lacks. */
@@ -43,7 +46,7 @@ export async function loadImage(
   partial: ReadonlySet<Digest>,
   options: TreeOptions = {},
 ): Promise<Load> {
-  const { nodes, problems } = await loadMissingTree(context, repository, digest, wanted, options);
+  const { nodes, problems, subjects } = await loadMissingTree(context, repository, digest, wanted, options);
   const blobs = blobsOf(nodes).sort(bySize);
   const missingDigests = await findMissingBlobs(
     context,
@@ -51,7 +54,7 @@ export async function loadImage(
   );
   const missing = blobs.filter((blob) => missingDigests.has(blob.digest));
   const isPartlyHere = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
-  return { root: digest, nodes, problems, blobs, missing, isPartlyHere };
+  return { root: digest, nodes, subjects, problems, blobs, missing, isPartlyHere };
 }
 
 /**
@@ -85,7 +88,7 @@ export async function pullLoad(
       await commitManifest(context, repository, node, node.leftOut);
     } catch (error) {
       if (!node.isReferrer || !isOfParent(error)) throw error;
-      refused.push(leftOutItem('referrer', error, node.digest));
+      refused.push(leftOutReferrer(node, error));
     }
   }
   return [...problems, ...plan.problems, ...refused];
@@ -147,18 +150,23 @@ const WRONG_SIZE = ['parent-invalid', 'size-invalid', 'digest-invalid'] as const
  * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
 export async function pullImage(
-  { bus, pass }: PassContext,
+  context: PassContext,
   repository: Repository,
   digest: Digest,
-  { nodes, problems, missing }: Load,
+  { nodes, subjects, problems, missing }: Load,
   content: () => Promise<LeftOutItem[]>,
   move?: PulledTag,
 ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
-  if (nodes.length === 0 && !move) return { isChanged: false, problems };
+  const { bus, pass } = context;
+  if (nodes.length === 0 && !move) {
+    await recordLeftOutReferrers(context, repository, subjects, problems);
+    return { isChanged: false, problems };
+  }
   const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, blobs: missing.length, bytes });
   const leftOut = await content();
+  await recordLeftOutReferrers(context, repository, subjects, leftOut);
   if (move) {
     const { tag, expect } = move;
     await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });

@@ -6,17 +6,20 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
-import { isOfParent, leftOutItem, partOf } from '../context/leave-out.ts';
+import { isOfParent, leftOutAbove, leftOutItem, partOf } from '../context/leave-out.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
-import { wantsReferrer } from '../select/referrer-filter.ts';
-import { type ImageNode, toLeftOut } from './image-node.ts';
+import { mayWantReferrer, wantsReferrer } from '../select/referrer-filter.ts';
+import { type ImageNode, strip, toLeftOut } from './image-node.ts';
 import { lacksBlobs } from './lacks-blobs.ts';
 
-/** The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it. */
-export type MissingTree = { nodes: ImageNode[]; problems: LeftOutItem[] };
+/**
+ * The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it.
+ * `subjects`: manifests whose referrers were looked at.
+ */
+export type MissingTree = { nodes: ImageNode[]; subjects: Digest[]; problems: LeftOutItem[] };
 
 /**
  * `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. `tag`: a tag of the
@@ -59,12 +62,13 @@ export async function loadMissingTree(
 ): Promise<MissingTree> {
   const tree = new Tree(context, repository, root, wanted, options);
   await tree.grow();
-  return { nodes: tree.order, problems: tree.problems };
+  return { nodes: tree.order, subjects: tree.subjects, problems: tree.problems };
 }
 
 class Tree {
   readonly order: ImageNode[] = [];
   readonly problems: LeftOutItem[] = [];
+  readonly subjects: Digest[] = [];
   readonly #context: PassContext;
   readonly #options: TreeOptions;
   readonly #repository: Repository;
@@ -185,7 +189,7 @@ class Tree {
       leftOut.push(isExcluded(fault) ? toLeftOut(child) : { ...toLeftOut(child), unavailable: true });
       // The parent was configured without it: what a Terrace excludes is no fault.
       if (isExcluded(fault)) return;
-      this.problems.push(leftOutItem(isList ? 'referrer' : 'child', fault, child.digest));
+      this.problems.push(leftOutItem(isList ? 'referrer' : 'child', fault, { digest: child.digest }));
       first ??= fault;
     };
     await each(wanted, MAX_PARALLEL, async (child) => {
@@ -212,22 +216,29 @@ class Tree {
   async #referrers(subject: Digest, depth: number): Promise<void> {
     const { referrers, isDeleted } = this.#wanted;
     if (referrers === false) return;
+    this.subjects.push(subject);
     const { parent, signal } = this.#context;
     const list = await parent.referrers(this.#repository, subject, signal).catch((error) => {
       signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
       // If no list of the repository can be read, that is reported once, by the pass.
-      if (!parent.hiddenReferrers(this.#repository)) this.problems.push(leftOutItem('referrers', error));
+      if (!parent.hiddenReferrers(this.#repository)) {
+        this.problems.push(leftOutItem('referrers', error, { subject }));
+      }
       return undefined;
     });
     if (!list) return;
-    const { manifests, malformed } = list;
+    const { manifests, malformed, leftOut } = list;
     if (malformed > 0) {
       const why = `the parent lists ${malformed} referrers of ${subject} that are not valid descriptors`;
-      this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why)));
+      this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why), { subject }));
+    }
+    for (const found of leftOut) {
+      const isUnwanted = found.digest !== undefined && isDeleted(found.digest);
+      if (!isUnwanted && mayWantReferrer(referrers, found)) this.problems.push(leftOutAbove(found, subject));
     }
     const selected = manifests.filter((one) => !isDeleted(one.digest));
-    await each(selected, MAX_PARALLEL, (one) => this.#referrer(one, depth + 1));
+    await each(selected, MAX_PARALLEL, (one) => this.#referrer(one, subject, depth + 1));
   }
 
   /** Older registries, and lists under tags, may omit the artifact type of an entry: then its manifest has it. */
@@ -245,13 +256,14 @@ class Tree {
     return wantsReferrer(referrers, { ...listed, ...(artifactType && { artifactType }) });
   }
 
-  async #referrer(listed: Descriptor, depth: number): Promise<void> {
-    const { digest } = listed;
+  async #referrer(listed: Descriptor, subject: Digest, depth: number): Promise<void> {
+    const { digest, artifactType } = listed;
+    const what = { digest, subject, artifactType };
     const { pass, failedParts } = this.#context;
     const { leftOutByParent } = this.#wanted;
     const part = partOf(this.#repository, digest);
     const known = leftOutByParent.get(part);
-    if (known) return void this.problems.push(leftOutItem('referrer', known, digest));
+    if (known) return void this.problems.push(leftOutItem('referrer', known, what));
     try {
       if (!(await this.#wantsReferrer(listed))) return;
       await this.#visit(digest, depth, true);
@@ -259,7 +271,7 @@ class Tree {
       this.#context.signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
       if (failedParts.isLeftOut(part, error, pass)) leftOutByParent.set(part, error);
-      this.problems.push(leftOutItem('referrer', error, digest));
+      this.problems.push(leftOutItem('referrer', error, what));
     }
   }
 }
@@ -269,22 +281,6 @@ const isExcluded = (error: unknown): error is Fault =>
   Fault.is(error, 'manifest-unknown') &&
   error.detail?.leftOut !== undefined &&
   error.detail.unavailable === undefined;
-
-/** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
-const strip = ({ mediaType, blobs, foreign, manifests, subject }: Manifest): Manifest => ({
-  mediaType,
-  blobs: blobs.map(bare),
-  foreign: foreign.map(bare),
-  manifests: manifests.map(({ digest, size, platform }) => ({
-    mediaType: '',
-    digest,
-    size,
-    ...(platform && { platform }),
-  })),
-  ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
-});
-
-const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });
 
 /** Blobs of the nodes, foreign layers among them, without duplicates. */
 export function blobsOf(nodes: ImageNode[]): Descriptor[] {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LEFT_OUT_ANNOTATION, MAX_RECORDED } from '#proto/content/left-out-referrers.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { ReferrersApi } from '../../../../services/syncer/link/parent/referrers-api.ts';
 import { refused, scriptedRegistry } from '../../../support/registry/scripted/scripted-registry.ts';
@@ -125,4 +126,56 @@ test('an abort is not an answer', async () => {
   };
   await assert.rejects(rig.api.list('a', rig.images[0]?.image.digest as string, end.signal), /the pass ends/);
   assert.equal(rig.api.isSupported('a'), true);
+});
+
+test('what a Terrace says that it lacks is read from the first page; anything else counts as nothing', async () => {
+  await using rig = await prepared();
+  const { registry, api, images } = rig;
+  const subject = images[0]?.image.digest as string;
+  let annotations: unknown;
+  registry.quirk = ({ path, url }, regular) => {
+    if (!path.includes('/referrers/')) return undefined;
+    const reply = regular();
+    const index = JSON.parse(String(reply.body));
+    const isFirst = !url.searchParams.has('last');
+    const link = isFirst && { link: `<${path}?last=x>; rel="next"` };
+    return {
+      ...reply,
+      headers: { ...reply.headers, ...link } as Record<string, string>,
+      body: JSON.stringify(
+        isFirst ? { ...index, annotations } : { ...index, manifests: [], annotations: {} },
+      ),
+    };
+  };
+  const read = async (value: unknown) => {
+    annotations = value;
+    const list = await api.list('a', subject, signal);
+    assert.equal(list?.manifests.length, 1, 'the list is read in any case');
+    return [list?.leftOut, api.hiddenAbove('a')];
+  };
+  const one = { kind: 'referrer', digest: subject, code: 'manifest-unknown', reason: 'none' };
+  const saying = (value: unknown) => ({
+    [LEFT_OUT_ANNOTATION]: typeof value === 'string' ? value : JSON.stringify(value),
+  });
+  assert.deepEqual(await read(undefined), [[], undefined]);
+  assert.deepEqual(await read(saying({ count: 1, first: [one] })), [[one], undefined]);
+  const hidden = { code: 'parent-refused', reason: '403' };
+  assert.deepEqual(await read(saying({ count: 0, first: [], hidden })), [[], hidden]);
+  const [further] = await read(saying({ count: 9, first: [one] }));
+  assert.equal((further as object[]).length, 2, 'that there are more is one entry');
+  const tooMany = Array.from({ length: MAX_RECORDED + 1 }, () => one);
+  for (const malformed of [
+    null,
+    'text',
+    [],
+    { [LEFT_OUT_ANNOTATION]: 7 },
+    saying('{'),
+    saying('null'),
+    saying({ count: 21, first: tooMany }),
+    saying({ count: 1, first: [{ ...one, kind: 'tag' }] }),
+    saying({ count: 1, first: [{ ...one, digest: '../x' }] }),
+    saying({ count: 1, first: [one], note: 'x'.repeat(1024 * 1024) }),
+    saying(`${'['.repeat(5_000)}${']'.repeat(5_000)}`),
+  ])
+    assert.deepEqual(await read(malformed), [[], undefined], JSON.stringify(malformed)?.slice(0, 80));
 });

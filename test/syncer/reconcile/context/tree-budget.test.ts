@@ -62,8 +62,10 @@ class MemoryParent {
     referrers: async (_: string, digest: string) => ({
       manifests: this.referrersOf.get(digest) ?? [],
       malformed: 0,
+      leftOut: [],
     }),
     hiddenReferrers: () => undefined,
+    hiddenReferrersAbove: () => undefined,
     resolve: async () => undefined,
   };
 }
@@ -86,7 +88,12 @@ const all: TreeSelection = {
   leftOutByParent: new Map(),
   isList: false,
 };
-const notes = { failedParts: new FailedParts(), leftOut: new LeftOutContent(), pass: 'pass' };
+const notes = {
+  failedParts: new FailedParts(),
+  leftOut: new LeftOutContent(),
+  leftOutRecords: { replace: async () => {} },
+  pass: 'pass',
+};
 
 const loadTree = (
   parent: MemoryParent,

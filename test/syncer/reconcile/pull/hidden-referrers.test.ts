@@ -1,31 +1,73 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type LeftOutRecord, recordLeftOut } from '#proto/content/left-out-referrers.ts';
+import { putTag } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { FencedBus } from '../../../../services/syncer/leadership/fenced-bus.ts';
+import { leftOutItem } from '../../../../services/syncer/reconcile/context/leave-out.ts';
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
+import { LeftOutRecords } from '../../../../services/syncer/reconcile/context/left-out-records.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { noteHiddenReferrers } from '../../../../services/syncer/reconcile/pull/hidden-referrers.ts';
+import { pullImage } from '../../../../services/syncer/reconcile/pull/pull-load.ts';
 import { configurationWith } from '../../../support/configuration.ts';
 
-test('lists of referrers that could not be read stay reported until everything is compared without that', () => {
+test('lists of referrers that could not be read stay reported until everything is compared without that', async () => {
   const leftOut = new LeftOutContent();
   const [selected] = configurationWith({ repositories: ['app'] }).repositories;
   assert.ok(selected);
   let hidden: Fault | undefined = new Fault('parent-refused', 'GET /v2/app/referrers: 403');
-  const parent = { hiddenReferrers: () => hidden } as unknown as PassContext['parent'];
-  const pass = (everything: boolean, referrers = selected.referrers) => {
+  const parent = {
+    hiddenReferrers: () => hidden,
+    hiddenReferrersAbove: () => undefined,
+  } as unknown as PassContext['parent'];
+  const recorded: string[] = [];
+  const leftOutRecords = {
+    replace: async (repository: string) => void recorded.push(repository),
+  } as unknown as PassContext['leftOutRecords'];
+  const pass = async (everything: boolean, referrers = selected.referrers) => {
     leftOut.begin(everything);
-    noteHiddenReferrers(
-      { parent, leftOut },
-      { repository: 'app', selected: { ...selected, referrers }, parentTags: 3 },
+    await noteHiddenReferrers(
+      { parent, leftOut, leftOutRecords },
+      { repository: 'app', selected: { ...selected, referrers }, parentTags: 3, isAllCompared: everything },
     );
     leftOut.completed(3);
     return leftOut.summary()?.images;
   };
-  assert.equal(pass(true), 3);
+  assert.equal(await pass(true), 3);
+  assert.deepEqual(recorded, ['app']);
   // They may be asked for again, and this pass had no reason to.
   hidden = undefined;
-  assert.equal(pass(false), 3);
-  assert.equal(pass(true), undefined);
+  assert.equal(await pass(false), 3);
+  assert.equal(await pass(true), undefined);
   hidden = new Fault('parent-refused', 'GET /v2/app/referrers: 403');
-  assert.equal(pass(true, false), undefined, 'referrers that are not selected are reported');
+  assert.equal(await pass(true, false), undefined, 'referrers that are not selected are reported');
+});
+
+test('what an image lacks is recorded before its tag moves', async () => {
+  const [digest, note] = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [string, string];
+  const hidden = new Fault('parent-refused', '403');
+  const calls: unknown[] = [];
+  const call = async (
+    contract: unknown,
+    { subject, first }: { subject?: string } & Partial<LeftOutRecord>,
+  ) => {
+    if (contract === recordLeftOut) calls.push([subject, first?.[0]?.code]);
+    if (contract === putTag) calls.push('tag');
+    return { records: [], more: false };
+  };
+  const bus = { call, publish() {} } as unknown as FencedBus;
+  const parent = { hiddenReferrers: () => hidden };
+  const leftOutRecords = new LeftOutRecords(bus, new AbortController().signal);
+  const context = { bus, parent, pass: 'p', leftOutRecords } as unknown as PassContext;
+  const why = new Fault('manifest-unknown', 'none');
+  const problems = [leftOutItem('referrer', why, { digest: note, subject: digest })];
+  const load = { root: digest, nodes: [], subjects: [digest], problems: [], blobs: [], missing: [] };
+  const tag = { tag: 'v1', expect: undefined };
+  await pullImage(context, 'app', digest, { ...load, isPartlyHere: false }, async () => problems, tag);
+  assert.deepEqual(calls, [
+    [digest, 'manifest-unknown'],
+    [`sha256:${'0'.repeat(64)}`, 'parent-refused'],
+    'tag',
+  ]);
 });

@@ -14,8 +14,12 @@ const [listed, deleted, moved, unanswered, tagged] = [
   'tagged',
 ].map(digestOf) as [string, string, string, string, string];
 
+type Listed = { digest: string };
+
 /** A layer that has all of them, and what its parent answers. */
-async function pruned(list: { manifests: { digest: string }[]; malformed: number } | Fault | undefined) {
+async function pruned(
+  list: { manifests: Listed[]; malformed: number; leftOut: Listed[] } | Fault | undefined,
+) {
   const dropped: string[] = [];
   const parent = {
     referrers: async () => {
@@ -41,7 +45,13 @@ async function pruned(list: { manifests: { digest: string }[]; malformed: number
 }
 
 test('a referrer is deleted if it is neither listed nor there; one about which the parent does not answer stays', async () => {
-  assert.deepEqual(await pruned({ manifests: [{ digest: listed }], malformed: 1 }), [deleted]);
+  const list = { manifests: [{ digest: listed }], malformed: 1, leftOut: [] };
+  assert.deepEqual(await pruned(list), [deleted]);
+});
+
+test('a referrer that the parent says it lacks is not deleted', async () => {
+  const list = { manifests: [{ digest: listed }], malformed: 0, leftOut: [{ digest: deleted }] };
+  assert.deepEqual(await pruned(list), []);
 });
 
 test('a list that is missing, or that can not be read, deletes nothing', async () => {
