@@ -14,8 +14,8 @@ import type { Body } from './bodies.ts';
 
 /**
  * Bodies of blobs that a proxy has compressed, although no encoding was accepted. A registry may also mark content as
- * encoded that it sends as it is, such as a layer that is a gzip file itself: its length says which it is. A
- * long body without a length is judged by its first bytes.
+ * encoded that it sends as it is, such as a layer that is a gzip file itself: its length says which it is. A long body
+ * without a length is judged by its first bytes.
  */
 
 const DECODERS: Record<string, () => Transform> = {

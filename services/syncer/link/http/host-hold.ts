@@ -39,11 +39,12 @@ export type HoldOptions = {
 type Headers = Record<string, string | string[] | undefined>;
 
 /**
- * Limits that one kind of request has met. `times`: holds in a row, which grow by `backoff` unless the answer names a time. `good`: answers since the last
- * one. Registries limit kinds separately: that HEAD succeeds shows nothing about GET.
+ * Limits that one kind of request has met. `times`: holds in a row, which grow by `backoff` unless the answer names a
+ * time. `good`: answers since the last one. Registries limit kinds separately: that HEAD succeeds shows nothing about
+ * GET.
  */
 type Row = { times: number; good: number; since: number; until: number; backoff: Backoff };
-/** Max kinds of requests that are told apart. */
+/** Max kinds of requests with a row of their own. */
 const MAX_KINDS = 50;
 
 /** One request that may be sent. Exactly one of its methods is called, once. */
