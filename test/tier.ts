@@ -3,9 +3,9 @@ import { groupedTests, tests } from './support/groups.ts';
 import { git, graphOf, imports, reachedFrom, root } from './support/imports.ts';
 
 /**
- * Runs tests: `node test/tier.ts all`; `node test/tier.ts unit`, those that start no process; `node test/tier.ts changed
- * [REF]`, those whose imports reach a file that differs from REF (by default from the last commit), each in a process of
- * its own. Further parameters go to node.
+ * Runs tests: `node test/tier.ts all`; `node test/tier.ts unit`, those that start no process; `node test/tier.ts
+ * changed [REF]`, those whose imports reach a file that differs from REF (by default from the last commit), each in a
+ * process of its own. Further parameters go to node.
  */
 
 /** Options that leave out tests: a group would wait for the end of a file without any. */
