@@ -53,19 +53,27 @@ export async function programOf(name = ''): Promise<Command> {
 
 /** Runs one command line and exits the process: see `exitCodes`. */
 export async function main(parameters: string[]): Promise<never> {
-  const program = await programOf(parameters[0]);
   watchOutput();
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
+  const exitCode = await runCommandLine(parameters);
+  const failure = exitCode === undefined && outputFailure();
+  return failure ? fail(failure) : end(exitCode);
+}
+
+/**
+ * Runs one command line and prints its error.
+ * @returns the exit code of the error; undefined without one: then `process.exitCode` applies
+ */
+export async function runCommandLine(parameters: string[]): Promise<number | undefined> {
   try {
+    const program = await programOf(parameters[0]);
     await program.parseAsync(parameters, { from: 'user' });
+    return undefined;
   } catch (error) {
     const isReported = error instanceof CommanderError && !(error instanceof InvalidArgumentError);
-    if (isReported) return end(error.exitCode === 0 ? 0 : 2);
-    return fail(error);
+    return isReported ? (error.exitCode === 0 ? 0 : 2) : printFailure(error);
   }
-  const failure = outputFailure();
-  return failure ? fail(failure) : end();
 }
 
 /** Exits after the output is flushed: its reader may be slower than this command. */
@@ -74,10 +82,12 @@ async function end(exitCode?: number): Promise<never> {
   process.exit(exitCode ?? process.exitCode);
 }
 
-/** Prints one line for each cause; a stack trace only with TERRACE_LOG=debug. */
-function fail(error: unknown): Promise<never> {
+const fail = (error: unknown): Promise<never> => end(printFailure(error));
+
+/** Prints one line for each cause; a stack trace only with TERRACE_LOG=debug. @returns the exit code */
+function printFailure(error: unknown): number {
   const { message, exitCode } = refusalOf(error);
   for (const line of message.split('\n')) printError(`terrace: ${line}`);
   if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
-  return end(exitCode);
+  return exitCode;
 }

@@ -11,19 +11,25 @@ export { safeJson, singleLine, singleLines } from '#proto/contract/terminal-text
  * when `flushOutput` has written out the output.
  */
 
+/** Where the output goes: a test collects that of a command that runs in its own process. */
+export const output = {
+  toStdout: (text: string): void => void process.stdout.write(text),
+  toStderr: (text: string): void => void process.stderr.write(text),
+};
+
 /** Lines for a person, on stdout. */
 export function print(text: string): void {
-  process.stdout.write(safeLines(text));
+  output.toStdout(safeLines(text));
 }
 
 /** Lines for a person, on stderr. */
 export function printError(text: string): void {
-  process.stderr.write(safeLines(text));
+  output.toStderr(safeLines(text));
 }
 
 /** For a program, on stdout. */
 export function printJson(json: string): void {
-  process.stdout.write(`${safeJson(json)}\n`);
+  output.toStdout(`${safeJson(json)}\n`);
 }
 
 const safeLines = (text: string): string => `${text.split('\n').map(singleLine).join('\n')}\n`;

@@ -7,9 +7,9 @@ import { createToken } from '#proto/accounts/accounts.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import type { KnownChild } from '../../cli/text/child-text.ts';
+import { runCommandHere } from '../support/command-line.ts';
 import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
 import { getManifest, pushImage } from '../support/registry/image.ts';
-import { runCommand } from '../support/terrace.ts';
 
 /** A layer and its child, and a second instance of the child with the same token. The tests build on each other. */
 
@@ -47,7 +47,7 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-const runChild = (...parameters: string[]) => runCommand('child', ...parameters, '--data', top.data);
+const runChild = (...parameters: string[]) => runCommandHere('child', ...parameters, '--data', top.data);
 const has = async (layer: TestLayer, repository: string, tag: string) =>
   (await getManifest(layer.host, repository, tag)) !== undefined;
 const isRefused = ({ failures }: PassResult) =>
@@ -79,7 +79,7 @@ test('a second instance is refused with the remedy, and takes and sends nothing'
   second = await startChild({ schedule: '* * * * *' });
   assert.ok(isRefused(await second.sync()));
   assert.ok(!(await has(second, 'base/app', 'v1')));
-  const status = await runCommand('status', '--data', second.data);
+  const status = await runCommandHere('status', '--data', second.data);
   assert.match(
     status.text,
     /: Unhealthy: another instance of line-1 is activated .*"terrace child deactivate line-1"/,
@@ -131,7 +131,7 @@ test('a copy of the data volume is refused and identified; the layer continues, 
   await second.sync();
   const again = await copy.sync();
   assert.match(again.failures[0]?.reason ?? '', /^a copy of this layer's data volume is activated as line-1/);
-  const { link } = JSON.parse((await runCommand('status', '--json', '--data', copy.data)).stdout);
+  const { link } = JSON.parse((await runCommandHere('status', '--json', '--data', copy.data)).stdout);
   assert.deepEqual([link.state, link.code], ['Unhealthy', 'already-activated']);
   await second.restart();
   assert.deepEqual((await second.sync()).failures, []);

@@ -4,11 +4,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { runCommandHere } from '../support/command-line.ts';
 import { testLayer } from '../support/layer.ts';
 import { pushImage } from '../support/registry/image.ts';
 import { request } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
-import { runCommand } from '../support/terrace.ts';
 import { until } from '../support/until.ts';
 
 test('a layer restarts and serves reads without a free inode, and accepts pushes once some are free', async (t) => {
@@ -31,7 +31,7 @@ test('a layer restarts and serves reads without a free inode, and accepts pushes
   const startUpload = async () =>
     (await request(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
   assert.equal(await startUpload(), 507);
-  const { stdout } = await runCommand('status', '--data', data);
+  const { stdout } = await runCommandHere('status', '--data', data);
   assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
   assert.equal((await request(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
   await freeInodes();

@@ -7,11 +7,12 @@ import { createToken } from '#proto/accounts/accounts.ts';
 import { actionsOfChild } from '#proto/accounts/permission-words.ts';
 import { environmentFields } from '#proto/document/resolve/module-environment.ts';
 import { connectOperator } from '../../cli/connection/connect.ts';
+import { runCommandHere } from '../support/command-line.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { freePort } from '../support/ports.ts';
 import { firstDifference, pushImage } from '../support/registry/image.ts';
 import { request } from '../support/registry/registry.ts';
-import { runCommand, startCommandWith } from '../support/terrace.ts';
+import { startCommandWith } from '../support/terrace.ts';
 import { until } from '../support/until.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
 
@@ -65,7 +66,7 @@ test("a layer with the quickstart's environment syncs with its sync token and se
   assert.equal((await request(listen, '/healthz')).status, 200);
   const closed = /^No accounts yet: all clients are rejected until a token is created/m;
   await until(
-    async () => closed.test((await runCommand('status', '--data', data)).text),
+    async () => closed.test((await runCommandHere('status', '--data', data)).text),
     'status says that nobody is admitted',
   );
 
@@ -81,7 +82,7 @@ test("a layer with the quickstart's environment syncs with its sync token and se
   const push = await request(layerHost, '/v2/hello-world/blobs/uploads/', { method: 'POST' });
   assert.equal(push.status, 403, 'ReadOnly, as in the connected registry');
 
-  const status = await runCommand('status', '--json', '--data', data);
+  const status = await runCommandHere('status', '--json', '--data', data);
   assert.match(status.text, /myconnectedmirror/);
   const file = join(data, 'parent.password');
   assert.equal(await readFile(file, 'utf8'), password);

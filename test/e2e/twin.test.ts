@@ -7,9 +7,9 @@ import { hashPassword } from '#proto/accounts/password-hash.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { Azure } from '../support/azure/azure.ts';
+import { runCommandHere } from '../support/command-line.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { pushImage } from '../support/registry/image.ts';
-import { runCommand } from '../support/terrace.ts';
 import { until as untilSo } from '../support/until.ts';
 import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 
@@ -81,7 +81,7 @@ test('desired properties select content, a method starts the pass, and reported 
   assert.deepEqual([mode, statusDetails], ['ReadWrite', []]);
   assert.equal((registrySyncResult as { syncState: string }).syncState, 'Succeeded');
 
-  const { stdout } = await runCommand('status', '--data', layer.data);
+  const { stdout } = await runCommandHere('status', '--data', layer.data);
   assert.match(stdout, /^Configured by the module twin: version 1; connected for/m);
   assert.equal((await edge.hub.callMethod('rotateToken', JSON.stringify({ token: 'ci' }))).status, 403);
   const unknown = await edge.hub.callMethod('reboot', '');

@@ -16,6 +16,7 @@ import {
   type KnownChild,
   notesOn,
 } from '../../../cli/text/child-text.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { runCommand } from '../../support/terrace.ts';
 
@@ -117,7 +118,7 @@ describe('terrace child', () => {
     layer = await testLayer({ name: 'top', mode: 'ReadWrite', compact: 'hosted' });
   });
   after(() => layer[Symbol.asyncDispose]());
-  const runChild = (...parameters: string[]) => runCommand('child', ...parameters, '--data', layer.data);
+  const runChild = (...parameters: string[]) => runCommandHere('child', ...parameters, '--data', layer.data);
 
   test('a child is created, listed, activated and deactivated', async () => {
     const created = await runChild(
@@ -204,7 +205,7 @@ describe('terrace child', () => {
 test('a ReadOnly layer has only ReadOnly children, and while no layer runs, its mode is unknown', async () => {
   await using layer = await testLayer({ name: 'middle', mode: 'ReadOnly', compact: 'hosted' });
   const create = (...parameters: string[]) =>
-    runCommand('child', 'create', 'line-1', '--repository', '*', ...parameters, '--data', layer.data);
+    runCommandHere('child', 'create', 'line-1', '--repository', '*', ...parameters, '--data', layer.data);
   const refused = await create('--mode', 'ReadWrite');
   assert.equal(refused.code, 1);
   assert.match(
@@ -216,7 +217,7 @@ test('a ReadOnly layer has only ReadOnly children, and while no layer runs, its 
   const folder = await mkdtemp(join(tmpdir(), 'terrace-child-'));
   try {
     const data = join(folder, 'data');
-    const unknown = await runCommand(
+    const unknown = await runCommandHere(
       ...['child', 'create', 'line-1', '--repository', '*', '--mode', 'Registry', '--data', data],
     );
     assert.equal(unknown.code, 1);

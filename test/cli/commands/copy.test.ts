@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { isOtherFolder } from '#proto/volume/folder-identity.ts';
 import { dataFolder, isCopy } from '../../../cli/data/data-folder.ts';
 import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { copyLive } from '../../support/live-copy.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
@@ -30,19 +31,23 @@ after(async () => {
 });
 
 const tokensOf = async (data: string): Promise<{ name: string }[]> =>
-  JSON.parse((await runCommand('token', 'list', '--json', '--data', data)).stdout);
+  JSON.parse((await runCommandHere('token', 'list', '--json', '--data', data)).stdout);
 
 test('commands that need a running layer do not find one on the copy', async () => {
   for (const command of ['status', 'health', 'events', 'sync']) {
-    const { code, text } = await runCommand(command, '--data', copy);
+    const run = command === 'health' ? runCommand : runCommandHere;
+    const { code, text } = await run(command, '--data', copy);
     assert.equal(code, 1);
     assert.match(text, /^terrace: no Terrace runs on \S+, which is a copy of a data folder/);
   }
-  assert.match((await runCommand('status', '--data', layer.data)).text, /^Layer "original"/);
+  assert.match((await runCommandHere('status', '--data', layer.data)).text, /^Layer "original"/);
 });
 
 test('a token that is created on the copy does not exist at the layer', async () => {
-  assert.equal((await runCommand('token', 'create', 'of-the-copy', '--pull', '*', '--data', copy)).code, 0);
+  assert.equal(
+    (await runCommandHere('token', 'create', 'of-the-copy', '--pull', '*', '--data', copy)).code,
+    0,
+  );
   assert.deepEqual(
     (await tokensOf(copy)).map(({ name }) => name),
     ['of-the-copy'],
@@ -53,8 +58,8 @@ test('a token that is created on the copy does not exist at the layer', async ()
 test('the copy starts while the layer runs, with a bus of its own', async () => {
   await using second = await testLayer({ compact: 'hosted', name: 'second', data: copy });
   assert.ok(second.terminal.some((line) => /data folder was copied or moved/.test(line)));
-  assert.match((await runCommand('status', '--data', copy)).text, /^Layer "second"/);
-  assert.match((await runCommand('status', '--data', layer.data)).text, /^Layer "original"/);
+  assert.match((await runCommandHere('status', '--data', copy)).text, /^Layer "second"/);
+  assert.match((await runCommandHere('status', '--data', layer.data)).text, /^Layer "original"/);
   const [original, copied] = await Promise.all(
     [layer.data, copy].map((data) => readFile(dataFolder(data).password('operator'), 'utf8')),
   );

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { tagMoved } from '#proto/content/content-events.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { testLayer } from '../../support/layer.ts';
 import { freePort } from '../../support/ports.ts';
 import { getManifest, pushImage } from '../../support/registry/image.ts';
@@ -15,7 +16,7 @@ import { runCommand, startCommand } from '../../support/terrace.ts';
 let data: string;
 before(async () => {
   data = await mkdtemp(join(tmpdir(), 'terrace-unusable-'));
-  assert.equal((await runCommand('token', 'create', 'ci', '--pull', '*', '--data', data)).code, 0);
+  assert.equal((await runCommandHere('token', 'create', 'ci', '--pull', '*', '--data', data)).code, 0);
   await writeFile(join(data, 'metadata/CURRENT'), 'nonsense');
 });
 after(() => rm(data, { recursive: true, force: true }));
@@ -59,7 +60,7 @@ test('repair restores what is left, and the layer starts again', async () => {
   await rm(url);
   assert.match(text, /\nLost:\n {2}nothing\n/);
   assert.match(text, /\nThe old metadata is preserved in \S+\/repair\/[^/]+\/metadata\.\n$/);
-  assert.match((await runCommand('token', 'list', '--data', data)).text, /^ci /m);
+  assert.match((await runCommandHere('token', 'list', '--data', data)).text, /^ci /m);
   assert.match((await runCommand('repair', '--data', data)).text, /^The metadata are intact/);
 });
 

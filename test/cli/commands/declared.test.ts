@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { runCommandHere } from '../../support/command-line.ts';
 import { freePort } from '../../support/ports.ts';
-import { program, runCommand, startCommand } from '../../support/terrace.ts';
+import { program, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
 
 /** Output of `terrace token hash` with this password on stdin. */
@@ -55,9 +56,9 @@ test('a layer with declared accounts admits other machines with them, from its f
     assert.equal(await status('ops', 'another secret'), 401);
 
     assert.equal(await status('line-1', 'a long password'), 200);
-    const { stdout } = await runCommand('child', 'list', '--data', data);
+    const { stdout } = await runCommandHere('child', 'list', '--data', data);
     assert.match(stdout, /^line-1 +ReadOnly +never +line\/\*$/m);
-    const token = (...parameters: string[]) => runCommand('token', ...parameters, '--data', data);
+    const token = (...parameters: string[]) => runCommandHere('token', ...parameters, '--data', data);
     assert.match((await token('list')).stdout, /^ci +enabled, declared/m);
     const refused = await token('rotate', 'ci');
     assert.equal(refused.code, 1);

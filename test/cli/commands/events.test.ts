@@ -6,6 +6,7 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { sinceOf } from '../../../cli/commands/events.ts';
 import { eventText, gapText, isOf } from '../../../cli/text/event-text.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { pushImage } from '../../support/registry/image.ts';
 import { program, runCommand, startCommand } from '../../support/terrace.ts';
@@ -27,14 +28,14 @@ test('events are printed as lines or as CloudEvents', async () => {
   const { stdout, code } = await runCommand('events', '--data', layer.data, '--type', 'tag');
   assert.equal(code, 0);
   assert.match(stdout, /^\S+Z {2} *\d+ {2}line-7 {2}tag\.moved {2}app:v1@sha256:[0-9a-f]{12}\n$/);
-  const json = await runCommand('events', '--data', layer.data, '--type', 'tag.moved', '--json');
+  const json = await runCommandHere('events', '--data', layer.data, '--type', 'tag.moved', '--json');
   const event = JSON.parse(json.stdout);
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   assert.deepEqual(event.data, { repository: 'app', tag: 'v1', digest, mediaType });
   assert.equal(event.specversion, '1.0');
   assert.equal(event.type, 'terrace.tag.moved');
   assert.equal(event.layer, 'line-7');
-  const since = await runCommand('events', '--data', layer.data, '--since', event.sequence, '--json');
+  const since = await runCommandHere('events', '--data', layer.data, '--since', event.sequence, '--json');
   assert.equal(JSON.parse(since.stdout.split('\n')[0] as string).id, event.id);
 });
 
@@ -126,6 +127,6 @@ test('events of layers below are printed with the path to the layer, and selecte
     body: JSON.stringify(report),
   });
   assert.equal(answer.status, 200);
-  const { stdout } = await runCommand('events', '--data', layer.data, '--layer', 'cell-1');
+  const { stdout } = await runCommandHere('events', '--data', layer.data, '--layer', 'cell-1');
   assert.match(stdout, /^\S+Z {2} *\d+ {2}line\/cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
 });

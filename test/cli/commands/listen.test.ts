@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Authority } from '../../support/certificates.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { freePort } from '../../support/ports.ts';
 import { runCommand, startCommand, startCommandWith } from '../../support/terrace.ts';
 
@@ -41,7 +42,8 @@ describe('listening to other machines', { concurrency: 2 }, () => {
     const title = ['the start is refused without a token, and succeeds with one', ...kind].join(', ');
     test(title, async () => {
       await using folder = await temporaryFolder();
-      const token = (...parameters: string[]) => runCommand('token', ...parameters, '--data', folder.data);
+      const token = (...parameters: string[]) =>
+        runCommandHere('token', ...parameters, '--data', folder.data);
       await token('create', 't', '--push', '*');
       await token('delete', 't');
       const refused = await runCommand(...folder.up(...kind));
@@ -101,11 +103,11 @@ describe('listening to other machines', { concurrency: 2 }, () => {
     assert.equal(await statusFor(`registry.example:${port}`), 200);
     assert.notEqual(await statusFor('other.example'), 200);
 
-    const { stdout } = await runCommand('status', '--json', '--data', folder.data);
+    const { stdout } = await runCommandHere('status', '--json', '--data', folder.data);
     const { services } = JSON.parse(stdout) as { services: { service: string }[] };
     assert.equal(services.filter(({ service }) => service === 'gateway').length, 2);
     assert.equal((await runCommand('health', '--data', folder.data)).code, 0);
-    const status = await runCommand('status', '--data', folder.data);
+    const status = await runCommandHere('status', '--data', folder.data);
     assert.match(status.text, new RegExp(`^Layer "layer" at https://127.0.0.1:${port} `));
     up.child.kill('SIGTERM');
     assert.equal(await up.exited(), 0);

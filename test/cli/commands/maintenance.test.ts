@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Garbage, Scrubbed } from '#proto/content/maintenance.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { testLayer } from '../../support/layer.ts';
 import { runCommand } from '../../support/terrace.ts';
 
@@ -23,7 +24,7 @@ test('terrace gc and terrace scrub work with and without a running layer', async
   context.after(() => rm(data, { recursive: true, force: true }));
   const terrace = (...parameters: string[]) => runCommand(...parameters, '--data', data);
   const json = async <T>(...parameters: string[]): Promise<T> => {
-    const { code, text, stdout } = await terrace(...parameters, '--json');
+    const { code, text, stdout } = await runCommandHere(...parameters, '--json', '--data', data);
     assert.equal(code, 0, text);
     return JSON.parse(stdout) as T;
   };

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mkdirRefusal, refusalOf } from '../../../cli/terminal/failure.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { program, runCommand } from '../../support/terrace.ts';
 
@@ -37,7 +38,7 @@ test('on a read-only data volume, no command prints a stack trace', async (t) =>
     assert.match(text, /^terrace: .*\(EROFS\): its file system is mounted read-only: mount it writable/);
   }
   assert.match(
-    (await runCommand('status', '--data', existing)).text,
+    (await runCommandHere('status', '--data', existing)).text,
     /^terrace: no Terrace runs on [^\n]+\n$/,
   );
 });

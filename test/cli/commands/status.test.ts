@@ -8,6 +8,7 @@ import { describeStatus } from '../../../cli/commands/status.ts';
 import type { LayerStatus } from '../../../cli/connection/layer-status.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
 import { quiet } from '../../support/bus.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { testLayer } from '../../support/layer.ts';
 import { runCommand } from '../../support/terrace.ts';
@@ -330,7 +331,9 @@ test('terrace status shows some parked changes, and --json all of them', async (
   assert.match(text, /^ {2}pending: 12 changes refused by the parent$/m);
   assert.equal(text.match(/^ {4}a\/b:v\d+ \(its deletion\): no \(parent-refused\);/gm)?.length, 10, text);
   assert.match(text, /^ {4}… and 2 more/m);
-  const json = JSON.parse((await runCommand('status', '--json', '--data', layer.data)).text) as LayerStatus;
+  const json = JSON.parse(
+    (await runCommandHere('status', '--json', '--data', layer.data)).text,
+  ) as LayerStatus;
   assert.equal(json.parked?.length, 12);
   assert.deepEqual(json.parked?.[0], { ...change, reference: 'v0', retry: since + 3_600_000 });
   assert.equal(json.configuration?.windowMs, 60_000);

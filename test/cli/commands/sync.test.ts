@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import { summary } from '../../../cli/commands/sync.ts';
 import { barView, lineView } from '../../../cli/text/progress.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { testLayer } from '../../support/layer.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage } from '../../support/registry/image.ts';
@@ -148,12 +149,12 @@ describe('terrace sync', { concurrency: true }, () => {
     assert.match(succeeded.text, /a\/b:v1: pulled/);
     assert.match(succeeded.text, /In sync with the parent: 1 image pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
-    const { text } = await runCommand('status', '--data', layer.data);
+    const { text } = await runCommandHere('status', '--data', layer.data);
     assert.match(text, /Parent http.*: Online\n {2}last successful pass \d+ s ago/);
     assert.match(text, /Holds 1 repository, 1 tag, /);
 
     await cloud.kill();
-    const failed = await runCommand('sync', '--data', layer.data);
+    const failed = await runCommandHere('sync', '--data', layer.data);
     assert.equal(failed.code, 1, failed.text);
     assert.match(failed.text, /failed: .+\nNot in sync with the parent/);
   });
@@ -179,12 +180,12 @@ describe('terrace sync', { concurrency: true }, () => {
     const window = { schedule: `0 0 1 ${month} *`, window: 'PT1M' };
     await using layer = await testLayer({ parent: cloud.url, ...window, compact: 'hosted' });
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000] });
-    const refused = await runCommand('sync', '--data', layer.data);
+    const refused = await runCommandHere('sync', '--data', layer.data);
     assert.equal(refused.code, 1, refused.text);
     assert.match(refused.text, /^terrace: the window is closed .*--now/m);
-    const { text } = await runCommand('status', '--data', layer.data);
+    const { text } = await runCommandHere('status', '--data', layer.data);
     assert.match(text, /^ {2}window closed until \d{4}-\d\d-01 00:00 UTC \(in \d+ d/m);
-    const done = await runCommand('sync', '--full', '--now', '--data', layer.data);
+    const done = await runCommandHere('sync', '--full', '--now', '--data', layer.data);
     assert.equal(done.code, 0, done.text);
     assert.match(done.text, /In sync with the parent: 1 image pulled/);
   });

@@ -9,6 +9,7 @@ import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
 import { describeStatus } from '../../../cli/commands/status.ts';
 import { layerStatus } from '../../../cli/connection/layer-status.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
@@ -101,7 +102,7 @@ test('syncers that joined before the layer started take transfers, lose nothing 
   );
 
   assert.match(
-    (await runCommand('status', '--data', data)).text,
+    (await runCommandHere('status', '--data', data)).text,
     /^Syncers:(\n {2}syncer-\S+ on \S.*){3}\n\n/m,
   );
   second.child.kill('SIGTERM');

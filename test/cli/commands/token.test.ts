@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
 import { TestBus } from '../../support/bus.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { testLayer } from '../../support/layer.ts';
 import { runCommand, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
@@ -108,7 +109,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
       [['scrub', '--rate', 'slow'], 2, /^terrace: --rate "slow" is not valid: .* 20MB/],
     ];
     const checks = some(rows, 0, 1, 3, 8).map(async ([parameters, code, pattern]) => {
-      const found = await folder.terrace(...parameters);
+      const found = await runCommandHere(...parameters, '--data', folder.data);
       assert.match(found.text, pattern);
       assert.equal(found.code, code, found.text);
     });
@@ -161,7 +162,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
 
   test('commands use a running layer, and their changes apply at once', async () => {
     await using layer = await testLayer({ compact: 'hosted' });
-    const terrace = (...parameters: string[]) => runCommand(...parameters, '--data', layer.data);
+    const terrace = (...parameters: string[]) => runCommandHere(...parameters, '--data', layer.data);
     const json = async <T>(...parameters: string[]) =>
       JSON.parse((await terrace(...parameters, '--json')).stdout) as T;
     const action = 'repositories/line/*/content/read';

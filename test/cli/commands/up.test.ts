@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isAlive } from '#proto/process/process-stat.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { freePort } from '../../support/ports.ts';
 import { runCommand, startCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
@@ -22,7 +23,7 @@ async function temporaryFolder() {
     listen: `127.0.0.1:${await freePort()}`,
     /** Pids of the processes of the layer by program. */
     pids: async (): Promise<Record<string, number>> => {
-      const { text } = await runCommand('status', '--json', '--data', data);
+      const { text } = await runCommandHere('status', '--json', '--data', data);
       const { services } = JSON.parse(text) as { services: { service: string; pid: number }[] };
       const nats = Number.parseInt(await readFile(join(data, 'run/nats.pid'), 'utf8'), 10);
       return { nats, ...Object.fromEntries(services.map(({ service, pid }) => [service, pid])) };
@@ -58,7 +59,7 @@ describe('terrace up', { concurrency: 2 }, () => {
       );
     }
 
-    const status = await runCommand('status', '--data', folder.data);
+    const status = await runCommandHere('status', '--data', folder.data);
     assert.equal(status.code, 0);
     for (const word of ['No parent.', 'Holds 0 repositories', 'gateway', 'syncer'])
       assert.ok(status.text.includes(word), status.text);
@@ -79,7 +80,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     assert.deepEqual(aliveOf(Object.values(pids)), []);
     assert.doesNotMatch(up.text, /killed|error/i);
 
-    const stopped = await runCommand('status', '--data', folder.data);
+    const stopped = await runCommandHere('status', '--data', folder.data);
     assert.equal(stopped.code, 1);
     assert.match(stopped.text, /^terrace: no Terrace runs on .*: start it with "terrace up --data /);
   });
@@ -140,7 +141,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     const statusBecomes = async (matches: (text: string) => boolean) => {
       let text = '';
       const poll = async () => {
-        text = (await runCommand('status', '--data', folder.data)).text;
+        text = (await runCommandHere('status', '--data', folder.data)).text;
         return matches(text);
       };
       await until(poll, () => text);

@@ -3,12 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runCommand } from '../../support/terrace.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 
 /** Patterns that a sync token can't resolve are refused before anything is deployed. */
 
 const top = (...parameters: string[]) =>
-  runCommand('iotedge', 'manifest', 'top', '--parent', 'contoso.azurecr.io', ...parameters);
+  runCommandHere('iotedge', 'manifest', 'top', '--parent', 'contoso.azurecr.io', ...parameters);
 
 test('patterns below an Azure registry are refused, by the generator and by the check', async (t) => {
   for (const parameters of [[], ['--repository', 'line/*', 'base/os']]) {
@@ -23,13 +23,13 @@ test('patterns below an Azure registry are refused, by the generator and by the 
   await writeFile(password, 'the-password-of-the-token');
   const made = await top('--repository', 'line/*', '--catalog', '--password-file', password);
   await writeFile(file, made.stdout);
-  assert.match((await runCommand('iotedge', 'check', file)).text, /terrace\.repositories has line\/\*,/);
-  assert.equal((await runCommand('iotedge', 'check', '--catalog', file)).code, 0);
+  assert.match((await runCommandHere('iotedge', 'check', file)).text, /terrace\.repositories has line\/\*,/);
+  assert.equal((await runCommandHere('iotedge', 'check', '--catalog', file)).code, 0);
 });
 
 test('named repositories, and patterns below another registry, are accepted', async () => {
   assert.equal((await top('--repository', 'line/web', 'base/os')).code, 0);
   const other = ['--parent', 'registry.example.com', '--repository', 'line/*'];
-  assert.equal((await runCommand('iotedge', 'manifest', 'top', ...other)).code, 0);
-  assert.equal((await runCommand('iotedge', 'manifest', 'nested', '--repository', '*')).code, 0);
+  assert.equal((await runCommandHere('iotedge', 'manifest', 'top', ...other)).code, 0);
+  assert.equal((await runCommandHere('iotedge', 'manifest', 'nested', '--repository', '*')).code, 0);
 });

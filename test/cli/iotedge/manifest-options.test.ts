@@ -7,7 +7,7 @@ import { verifyPassword } from '#proto/accounts/password-hash.ts';
 import { manifestComplaints } from '../../../cli/iotedge/iotedge-check.ts';
 import type { LayerKind } from '../../../cli/iotedge/iotedge-manifest.ts';
 import { type GivenOptions, optionComplaints } from '../../../cli/iotedge/manifest-options.ts';
-import { runCommand } from '../../support/terrace.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 import { agentOf } from './examples.ts';
 
 /** Options of `terrace iotedge manifest`: what is not valid is refused before anything is printed. */
@@ -172,7 +172,7 @@ test('a password that a connection string loses or misreads is refused, and not 
 });
 
 test('all complaints come at once, and nothing is printed', async () => {
-  const refused = await runCommand(
+  const refused = await runCommandHere(
     ...['iotedge', 'manifest', 'top', '--port', 'abc', '--mode', 'Foo', '--repository', 'BAD*X', 'b/*'],
     ...['--parent', 'https://contoso.azurecr.io', '--name', 'a;b', '--password-file', join(folder, 'none')],
   );
@@ -191,7 +191,7 @@ test('with password files, the manifest is complete: the login of the layer, and
   const [own, childs] = [join(folder, 'own'), join(folder, 'child')];
   await writeFile(own, 'p+ss/w0rd-of-plant==\n');
   await writeFile(childs, 'the-password-of-line-1\n');
-  const made = await runCommand(
+  const made = await runCommandHere(
     ...[
       'iotedge',
       'manifest',
@@ -232,7 +232,7 @@ test('with password files, the manifest is complete: the login of the layer, and
 });
 
 test('repositories that have another name in the layer have that name for the layers below', async () => {
-  const made = await runCommand(
+  const made = await runCommandHere(
     ...['iotedge', 'manifest', 'top', '--parent', 'contoso.azurecr.io', '--name', 'plant'],
     ...['--repository', 'library/nginx=plant/nginx', 'edge/agent=azureiotedge-agent', '--child', 'line-1'],
   );
@@ -246,7 +246,7 @@ test('repositories that have another name in the layer have that name for the la
   ]);
   assert.deepEqual(children[0].repositories, ['plant/nginx', 'azureiotedge-agent', ...images]);
   const misfit = ['iotedge', 'manifest', 'nested', '--repository', 'library/*=plant'];
-  const refused = await runCommand(...misfit);
+  const refused = await runCommandHere(...misfit);
   assert.deepEqual([refused.code, refused.stdout], [2, '']);
   assert.match(refused.text, /terrace\.repositories\.0\.as "plant" does not fit from "library\/\*"/);
 });
