@@ -6,6 +6,7 @@ import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
+import { followPass } from '../../cli/connection/follow-pass.ts';
 import { runSyncer } from '../../services/syncer/service.ts';
 import { GatewayRig } from '../gateway/gateway-rig.ts';
 import { configurationWith } from '../support/configuration.ts';
@@ -82,9 +83,9 @@ export class SyncerRig implements AsyncDisposable {
     await until(() => this.passes.length > before, 'the pass for the new configuration');
   }
 
-  /** Requests a pass and waits for its result. */
+  /** Requests a pass and waits for its result; if its coordinator loses the lease, for that of another one. */
   async pass(query: Static<typeof startPass.query> = {}): Promise<PassResult> {
-    const { pass } = await this.requestPass(query);
+    const { pass } = await followPass(this.#operator, query);
     return this.finished((result) => result.pass === pass);
   }
 

@@ -62,6 +62,8 @@ export const CALLERS: Record<string, string> = {
   'storage.outgoing.unsent': 'S',
   'storage.outgoing.withdrawn': 'S',
   'storage.referrer.list': 'GS',
+  'storage.referrer.record': 'GS',
+  'storage.referrer.recorded': 'GS',
   'storage.repository.clean': 'GS',
   'storage.repository.list': 'GS',
   'storage.scope.delete': 'O',

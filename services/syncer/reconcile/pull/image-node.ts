@@ -46,3 +46,9 @@ export const strip = ({
 });
 
 const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });
+
+/** Blobs of the nodes, foreign layers among them, without duplicates. */
+export function blobsOf(nodes: ImageNode[]): Descriptor[] {
+  const all = nodes.flatMap(({ manifest }) => [...manifest.blobs, ...manifest.foreign]);
+  return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
+}

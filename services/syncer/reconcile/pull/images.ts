@@ -4,7 +4,6 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageIncomplete, type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
-import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import { distinct, isAnswered, leftOutItem } from '../context/leave-out.ts';
 import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -12,6 +11,7 @@ import type { TreeLimits } from '../context/tree-budget.ts';
 import { loserTag } from '../observe/plan.ts';
 import type { Survey } from '../observe/survey.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
+import { BatchCache } from './batch-cache.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
 import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
@@ -20,7 +20,7 @@ import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
  * Pull: brings planned content from the parent into the layer.
  *
  * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
- * children. This file loads and pulls them in batches. For each image, `tree.ts` fetches the missing manifests within
+ * children. This file loads and pulls them in batches (`batch-cache.ts`). For each image, `tree.ts` fetches the missing manifests within
  * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts`
  * then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before
  * parents, and moves the tag last. `image-context.ts` describes each blob to the layers below before its image is
@@ -42,8 +42,6 @@ type LoadedImage = Image & { isPartlyHere: boolean; load: Load | undefined; erro
 
 /** Max images per batch: their trees are in memory, of up to two batches at a time. */
 const MAX_BATCH = 200;
-/** Estimated size of a descriptor in memory, in bytes. */
-const DESCRIPTOR_BYTES = 300;
 /** Max images of a batch that are loaded, and pulled, in parallel. */
 const MAX_PARALLEL_LOADS = 8;
 const MAX_PARALLEL_PULLS = 8;
@@ -79,6 +77,19 @@ export async function pullImages(
 const isAboutManifest = ({ tag, digest, survey }: Image): boolean =>
   survey.lists.has(digest) || (tag !== null && subjectOfTag(tag) !== undefined);
 
+/** Submits no jobs for blobs that were downloaded for another image of the batch. */
+function downloadedOnce(transferJobs: PassContext['transferJobs']): PassContext['transferJobs'] {
+  const downloaded = new Set<Digest>();
+  return {
+    upload: (wanted) => transferJobs.upload(wanted),
+    download: async (wanted) => {
+      if (downloaded.has(wanted.digest)) return;
+      await transferJobs.download(wanted);
+      downloaded.add(wanted.digest);
+    },
+  };
+}
+
 class Batch {
   /** Images of the batch that were deferred for lack of memory. */
   readonly waiting: Image[] = [];
@@ -86,17 +97,16 @@ class Batch {
   readonly #images: Image[];
   readonly #room: MemoryBudget;
   readonly #limits: TreeLimits | undefined;
-  #heldBytes = 0;
-  /** Results by key: content that several tags share is fetched and pulled once. */
-  readonly #cache = new Map<string, Promise<unknown>>();
+  readonly #cache: BatchCache;
   #loads: Promise<LoadedImage[]> | undefined;
 
   constructor(context: PassContext, images: Image[], room: MemoryBudget, limits: TreeLimits | undefined) {
     this.#limits = limits;
+    this.#cache = new BatchCache(room);
     this.#context = {
       ...context,
-      parent: this.#parent(context.parent),
-      transferJobs: this.#transferJobs(context.transferJobs),
+      parent: this.#cache.parent(context.parent),
+      transferJobs: downloadedOnce(context.transferJobs),
     };
     this.#images = images;
     this.#room = room;
@@ -116,8 +126,6 @@ class Batch {
     } finally {
       this.#cache.clear();
       this.#loads = Promise.resolve([]);
-      this.#room.release(this.#heldBytes);
-      this.#heldBytes = 0;
     }
   }
 
@@ -133,7 +141,7 @@ class Batch {
       try {
         const { repository, digest, tag } = image;
         const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
-        const load = await this.#cached(key, () => this.#loadOf(image, partial));
+        const load = await this.#cache.result(key, () => this.#loadOf(image, partial));
         loaded.push({ ...image, load, isPartlyHere: load.isPartlyHere });
       } catch (error) {
         signal.throwIfAborted();
@@ -203,7 +211,7 @@ class Batch {
   ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
     const { bus, pass, layer } = this.#context;
     const content = () =>
-      this.#cached(`content ${repository}@${digest}`, () =>
+      this.#cache.result(`content ${repository}@${digest}`, () =>
         pullLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
       );
     if (tag === null) return pullImage(this.#context, repository, digest, load, content);
@@ -233,66 +241,5 @@ class Batch {
   #tagsOf(repository: Repository, digest: Digest): Tag[] {
     const same = this.#images.filter((image) => image.repository === repository && image.digest === digest);
     return same.flatMap(({ tag }) => tag ?? []);
-  }
-
-  /** The parent with a cache of manifests and lists of referrers, for the duration of the batch. */
-  #parent(parent: ParentReader): ParentReader {
-    return {
-      get answers() {
-        return parent.answers;
-      },
-      hasReferrers: (repository) => parent.hasReferrers(repository),
-      hiddenReferrers: (repository) => parent.hiddenReferrers(repository),
-      hiddenReferrersAbove: (repository) => parent.hiddenReferrersAbove(repository),
-      recheckReferrers: () => parent.recheckReferrers(),
-      blobSize: (repository, digest, signal) => parent.blobSize(repository, digest, signal),
-      ping: (...ask) => parent.ping(...ask),
-      repositories: (...ask) => parent.repositories(...ask),
-      projectRepositories: (...ask) => parent.projectRepositories(...ask),
-      tags: (...ask) => parent.tags(...ask),
-      manifest: (repository, reference, signal) =>
-        this.#cached(`manifest ${repository}@${reference}`, async () => {
-          using _ = await this.#room.fetches.take();
-          const fetched = await parent.manifest(repository, reference, signal);
-          // Twice: the bytes, and the parsed manifest.
-          this.#hold(2 * fetched.bytes.length);
-          return fetched;
-        }),
-      taggedManifest: (repository, tag, digest, signal) =>
-        parent.taggedManifest(repository, tag, digest, signal),
-      referrers: (repository, digest, signal) =>
-        this.#cached(`referrers ${repository}@${digest}`, async () => {
-          const list = await parent.referrers(repository, digest, signal);
-          this.#hold(DESCRIPTOR_BYTES * (list ? list.manifests.length + list.leftOut.length : 0));
-          return list;
-        }),
-      resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),
-    };
-  }
-
-  /** Submits no jobs for blobs that were downloaded for another image of the batch. */
-  #transferJobs(transferJobs: PassContext['transferJobs']): PassContext['transferJobs'] {
-    const downloaded = new Set<Digest>();
-    return {
-      upload: (wanted) => transferJobs.upload(wanted),
-      download: async (wanted) => {
-        if (downloaded.has(wanted.digest)) return;
-        await transferJobs.download(wanted);
-        downloaded.add(wanted.digest);
-      },
-    };
-  }
-
-  #hold(bytes: number): void {
-    this.#heldBytes += bytes;
-    this.#room.hold(bytes);
-  }
-
-  #cached<T>(key: string, run: () => Promise<T>): Promise<T> {
-    const known = this.#cache.get(key) as Promise<T> | undefined;
-    if (known) return known;
-    const result = run();
-    this.#cache.set(key, result);
-    return result;
   }
 }

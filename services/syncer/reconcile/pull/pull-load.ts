@@ -14,8 +14,8 @@ import type { PassContext } from '../context/pass-context.ts';
 import { type IsLeftOut, leftOutReferrer, planCommits } from './commit-plan.ts';
 import { recordLeftOutReferrers } from './hidden-referrers.ts';
 import { imageContexts } from './image-context.ts';
-import type { ImageNode } from './image-node.ts';
-import { blobsOf, loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
+import { blobsOf, type ImageNode } from './image-node.ts';
+import { loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {

@@ -281,9 +281,3 @@ const isExcluded = (error: unknown): error is Fault =>
   Fault.is(error, 'manifest-unknown') &&
   error.detail?.leftOut !== undefined &&
   error.detail.unavailable === undefined;
-
-/** Blobs of the nodes, foreign layers among them, without duplicates. */
-export function blobsOf(nodes: ImageNode[]): Descriptor[] {
-  const all = nodes.flatMap(({ manifest }) => [...manifest.blobs, ...manifest.foreign]);
-  return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
-}

@@ -82,6 +82,7 @@ const OTHERS = [
   'projectRepositories',
   'hasReferrers',
   'hiddenReferrers',
+  'hiddenReferrersAbove',
   'recheckReferrers',
   'invalidateBlob',
 ];
