@@ -82,6 +82,7 @@ const OTHERS = [
   'projectRepositories',
   'hasReferrers',
   'hiddenReferrers',
+  'hiddenReferrersAbove',
   'recheckReferrers',
   'invalidateBlob',
 ];
@@ -135,6 +136,13 @@ for (const kind of ['registry', 'pushClient', 'uploads'] as const) {
     }
   });
 }
+
+test('a blob that is not sent is named as at the parent', async () => {
+  await using parent = await serveHttp((_, response) => response.writeHead(404).end());
+  await using link = new ParentLink({ url: parent.url });
+  const registry = new ParentRegistry(link, names);
+  await assert.rejects(registry.blob('cell/a', digest, size, extent, signal), /line\/a/);
+});
 
 test('lists of the parent give the names here', async () => {
   await using parent = await answering({ repositories: ['line/a', 'other', 'cell/a'] });
