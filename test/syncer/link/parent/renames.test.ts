@@ -150,6 +150,18 @@ test('lists of the parent give the names here', async () => {
   assert.deepEqual(await Array.fromAsync(registry.repositories(signal)), ['cell/a', 'other']);
 });
 
+test('names that are not valid are given with the names that they would have here', async () => {
+  await using parent = await answering({ repositories: ['Line/A', 'Cell/A', 'Other', 'x//Y'] });
+  const registry = new ParentRegistry(parent.link, names);
+  const invalid: string[][] = [];
+  await Array.fromAsync(registry.repositories(signal, (...given) => invalid.push(given)));
+  assert.deepEqual(invalid, [
+    ['Line/A', 'cell/a'],
+    ['Other', 'other'],
+    ['x//Y', 'x//y'],
+  ]);
+});
+
 test('the changes of a Terrace are those of the repositories here', async () => {
   const changes = [
     { repository: 'line/a', tag: 'v1', digest },
