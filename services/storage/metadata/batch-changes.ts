@@ -22,7 +22,6 @@ import type {
   TokenRecord,
   TransferredRecord,
   UnsentRecord,
-  UploadSessionRecord,
   WithdrawnRecord,
 } from './records.ts';
 
@@ -79,7 +78,7 @@ export const put = {
   parked: (repository: string, reference: string, record: ParkedRecord) => [
     set(keys.parked(repository, reference), record),
   ],
-  session: (repository: string, digest: string, session: UploadSessionRecord) => [
+  session: (repository: string, digest: string, session: string) => [
     set(keys.session(repository, digest), session),
   ],
   leftOut: (repository: string, digest: string, index: string, record: LeftOutRecord) => [

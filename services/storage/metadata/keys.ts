@@ -12,7 +12,7 @@
  *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
  *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
  *   p!<repository>!<tag or digest>      ParkedRecord    change that the parent refused
- *   o!<repository>!<digest>             string          location at the parent for the rest of the upload; not synced
+ *   o!<repository>!<digest>             string          `<location>[#<offset>]` of the upload at the parent; not synced
  *   n!<repository>!<digest>!<index>     string          platform of a manifest that the index leaves out
  *   q!<repository>!<subject>            LeftOutReferrersRecord  referrers of the subject that are left out
  *   g!<repository>                      MarkRecord      state of the parent's repository, as the parent reported it

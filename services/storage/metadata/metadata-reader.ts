@@ -24,7 +24,6 @@ import type {
   TokenRecord,
   TransferredRecord,
   UnsentRecord,
-  UploadSessionRecord,
   WithdrawnRecord,
 } from './records.ts';
 
@@ -70,8 +69,7 @@ export class MetadataReader {
   unsent = (repository: string, digest: string) => this.#one<UnsentRecord>(keys.unsent(repository, digest));
   withdrawn = (repository: string, digest: string) =>
     this.#one<WithdrawnRecord>(keys.withdrawn(repository, digest));
-  session = (repository: string, digest: string) =>
-    this.#one<string | UploadSessionRecord>(keys.session(repository, digest));
+  session = (repository: string, digest: string) => this.#one<string>(keys.session(repository, digest));
   ingest = (id: string) => this.#one<IngestRecord>(keys.ingest(id));
   transferredByDigest = (digests: string[]) =>
     this.many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));

@@ -35,9 +35,6 @@ export type MarkRecord = Mark & { of: string };
 /** Repository and reference are in the key. */
 export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
 
-/** An upload session at the parent, see `storeSession`. */
-export type UploadSessionRecord = { location: string; offset?: number };
-
 /** A child that an index leaves out: its platform, and whether the parent does not provide it. */
 export type LeftOutRecord = string | { platform: string; unavailable: true };
 

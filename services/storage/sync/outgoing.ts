@@ -6,7 +6,7 @@ import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
-import type { UnsentRecord, UploadSessionRecord } from '../metadata/records.ts';
+import type { UnsentRecord } from '../metadata/records.ts';
 import { changeParent, type ParentRecord } from './parent-record.ts';
 
 /*
@@ -30,6 +30,9 @@ type OutgoingDeps = {
   locks: KeyedLock;
   now: () => number;
 };
+
+/** An upload at the parent, see `storeSession` in `proto/sync/outgoing.ts`. */
+type Session = { location: string; offset?: number };
 
 /** Changes to send to the parent, and the progress of sending them. Faults: see `proto/sync/outgoing.ts`. */
 export class Outgoing {
@@ -129,14 +132,17 @@ export class Outgoing {
     };
   }
 
-  async storeSession(repository: string, digest: string, session: UploadSessionRecord): Promise<void> {
+  async storeSession(repository: string, digest: string, { location, offset }: Session): Promise<void> {
+    // As a fragment: a version that stores the location alone reads it as one.
+    const session = offset === undefined ? location : `${location}#${offset}`;
     await this.#deps.metadata.writeUnsynced(put.session(repository, digest, session));
   }
 
-  async session(repository: string, digest: string): Promise<Partial<UploadSessionRecord>> {
+  async session(repository: string, digest: string): Promise<Partial<Session>> {
     const session = await this.#deps.metadata.session(repository, digest);
-    // An earlier version stored the location alone.
-    return typeof session === 'string' ? { location: session } : (session ?? {});
+    if (session === undefined) return {};
+    const [, location = session, offset] = /^(.*)#(\d{1,15})$/s.exec(session) ?? [];
+    return { location, ...(offset !== undefined && { offset: Number(offset) }) };
   }
 
   async dropSession(repository: string, digest: string): Promise<void> {

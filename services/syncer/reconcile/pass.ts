@@ -126,9 +126,9 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       repairing,
     ]);
     for (const survey of surveys) {
-      await noteHiddenReferrers(context, survey);
-      noteLostTags(context, survey);
       const isComplete = survey.isAllCompared && !stats.closed && !stats.hasFailedIn(survey.repository);
+      await noteHiddenReferrers(context, survey, isComplete);
+      noteLostTags(context, survey);
       if (isComplete) await context.leftOutRecords.dropUnconfirmed(survey.repository);
     }
     const images = surveys.reduce((sum, { parentTags }) => sum + parentTags, 0);

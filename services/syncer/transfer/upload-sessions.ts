@@ -39,6 +39,7 @@ export class UploadSessions {
       await this.forget(wanted);
       return mounted;
     }
+    state.isOffsetAssumed = false;
     const stored = await this.#stored(pushClient, wanted, state);
     if (stored) {
       if (mounted) await this.#cancel(pushClient, wanted, mounted);
@@ -93,9 +94,10 @@ export class UploadSessions {
   async #stored(
     pushClient: PushClient,
     wanted: WantedBlob,
-    { plan, session: known, hasSent }: BlobUploadState,
+    state: BlobUploadState,
   ): Promise<UploadSession | undefined> {
     const { repository, digest, size } = wanted;
+    const { plan, session: known, hasSent } = state;
     const { location, offset: stored } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
     if (plan.method !== 'pieces') {
@@ -109,9 +111,11 @@ export class UploadSessions {
     const { hasStatus } = uploads.capabilities;
     const session = found ?? (hasStatus ? undefined : certain);
     if (!session) {
-      // Sent by an earlier process. If the parent has received more since, it refuses the next piece.
+      // Sent by an earlier process. If the parent has received more since, it refuses what follows.
       const isUsable = hasStatus === false && !hasSent && stored !== undefined && stored <= size;
-      return isUsable ? { location, offset: stored, assumed: true } : undefined;
+      if (!isUsable) return undefined;
+      state.isOffsetAssumed = true;
+      return { location, offset: stored };
     }
     // More than was sent is never true.
     const offset = Math.min(session.offset, certain?.offset ?? size + 1);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { storeSession } from '#proto/sync/outgoing.ts';
 import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { LOST_AND_FOUND } from '../../../services/storage/repair/restore-manifests.ts';
 import { random as randomNumbers } from '../../support/time/random.ts';
@@ -21,6 +22,12 @@ test('a repair touches neither running storage nor undamaged metadata', async ()
   const options = { data: rig.data, hints: [], open: false, force: false, now };
   await assert.rejects(repairMetadata(options), fault('busy'));
   const digest = await rig.gateway.pushImage(app, 'whole', { tag: 'v1' });
+  await rig.syncer.call(storeSession, {
+    repository: app,
+    digest,
+    location: '/v2/app/blobs/uploads/1',
+    offset: 9,
+  });
   await rig.stop();
   assert.deepEqual(await repairMetadata(options), { kind: 'intact' });
   const report = await repair(rig, { force: true });

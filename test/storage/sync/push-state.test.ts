@@ -79,6 +79,19 @@ test('an upload session is kept across a restart until it is dropped, or its blo
   assert.equal(await get(), undefined);
 });
 
+test('the offset of an upload session is kept with its location, whatever that contains', async () => {
+  await using rig = await Rig.open(buses);
+  const key = { repository, digest: digestOf(bytesOf('large')) };
+  for (const session of [
+    { location: '/v2/x/blobs/uploads/1?_state=a', offset: 0 },
+    { location: '/v2/x/blobs/uploads/1#7', offset: 12_345_678_901 },
+    { location: '/v2/x/blobs/uploads/#' },
+  ]) {
+    await rig.syncer.call(storeSession, { ...key, ...session });
+    assert.deepEqual(await rig.syncer.call(getSession, key), session);
+  }
+});
+
 test('the repositories of a blob are listed in order, up to the limit', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.push('lib/b', bytesOf('shared'));

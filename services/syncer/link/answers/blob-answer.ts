@@ -1,6 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { plainMediaType } from '#proto/oci/read-manifest.ts';
+import type { ParentRepository } from '#proto/oci/repository-names.ts';
 import { refusal } from './answers.ts';
 import { type Answer, type Body, firstValue, guarded, readErrorBody } from './bodies.ts';
 import { type EncodedBodies, isDecodable } from './encoded-body.ts';
@@ -12,7 +13,7 @@ import type { Extent } from './extents.ts';
  */
 export type BlobAnswer = { start: number; ranged: boolean; body: Body; end?: number };
 
-export type Asked = { repository: string; digest: Digest; size: number; extent: Extent };
+export type Asked = { repository: ParentRepository; digest: Digest; size: number; extent: Extent };
 
 /**
  * Checks the answer to a ranged GET of a blob.

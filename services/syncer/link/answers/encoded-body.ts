@@ -72,15 +72,21 @@ export class EncodedBodies {
     const asSent = isAll ? head.length === size : isEncoded(head, encoding) === isWrong;
     const all = resumed(head, parts);
     let received = 0;
+    const guessedWrong = () => (isWrong ? this.#wrong.delete(digest) : this.#wrong.set(digest, true));
     const content = asSent ? all : decoded(all, encoding);
-    for await (const part of content) {
-      received += part.length;
-      if (received > size) break;
-      yield part;
+    try {
+      for await (const part of content) {
+        received += part.length;
+        if (received > size) break;
+        yield part;
+      }
+    } catch (error) {
+      // Other faults are of the link.
+      if (Fault.is(error, 'parent-invalid')) guessedWrong();
+      throw error;
     }
     if (received === size) return;
-    if (isWrong) this.#wrong.delete(digest);
-    else this.#wrong.set(digest, true);
+    guessedWrong();
     throw new Fault(
       'parent-invalid',
       `a proxy of the parent compresses content (${encoding}), and ${digest} does not have its ${size} bytes: let the proxy send blobs as they are`,

@@ -3,7 +3,6 @@ import { within } from '#proto/async/within.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-
 import { remainingIn, requestedHold, resetIn } from './rate-limit.ts';
 
 /** Holds after a 429 that names no time, in ms. They grow over passes: a limit may count the pulls of six hours. */

@@ -125,7 +125,7 @@ export class ArrivingSource {
       await sleep(jittered(waitMs), undefined, { signal }).catch(() => signal.throwIfAborted());
       return { start: extent.start, end: extent.start, ranged: true, body: NOTHING };
     }
-    const received = await blobAnswer(answer, { repository, digest, size, extent });
+    const received = await blobAnswer(answer, { repository: name, digest, size, extent });
     this.#bytesAt = performance.now();
     const last = /^bytes \d+-(\d+)\//.exec(firstValue(answer.headers['content-range']) ?? '')?.[1];
     return received.ranged && last !== undefined ? { ...received, end: Number(last) + 1 } : received;

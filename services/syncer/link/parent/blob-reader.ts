@@ -19,6 +19,9 @@ const MAX_BLOBS = 1_000;
 /** Statuses with which a server without ranges may answer a request for one. */
 const NO_RANGES = [400, 405, 416, 501];
 
+/** A part of a blob of a repository of this layer. */
+type BlobPart = Omit<Asked, 'repository'> & { repository: Repository };
+
 /** Reads parts of blobs at the parent, and at the hosts to which it redirects. */
 export class BlobReader {
   readonly #link: ParentLink;
@@ -59,9 +62,10 @@ export class BlobReader {
    * caller takes the bandwidth.
    * @throws Fault `blob-unknown`, `parent-invalid`, …
    */
-  async part(part: Asked, signal: AbortSignal): Promise<BlobAnswer> {
-    const { repository, digest, extent } = part;
-    const name = this.#names.above(repository);
+  async part(part: BlobPart, signal: AbortSignal): Promise<BlobAnswer> {
+    const { digest, extent } = part;
+    const name = this.#names.above(part.repository);
+    const asked: Asked = { ...part, repository: name };
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const ask: RequestOptions = {
       scope: pullScope(name),
@@ -70,14 +74,14 @@ export class BlobReader {
       bandwidthTaken: true,
       redirects: 'follow',
     };
-    const known = this.#addresses.get(repository, digest);
-    const found = known && (await this.#at(known, ask, part));
+    const known = this.#addresses.get(name, digest);
+    const found = known && (await this.#at(known, ask, asked));
     if (found) return found;
     for (let isRetry = false; ; isRetry = true) {
       const answer = await this.#request(blobPath(name, digest), ask);
       if (!this.#isExpired(answer)) {
-        const bytes = await blobAnswer(answer, part, this.#encoded);
-        if (this.#isElsewhere(answer)) this.#addresses.served(repository, digest, answer.from);
+        const bytes = await blobAnswer(answer, asked, this.#encoded);
+        if (this.#isElsewhere(answer)) this.#addresses.served(name, digest, answer.from);
         return bytes;
       }
       const body = await readErrorBody(answer);
@@ -111,15 +115,15 @@ export class BlobReader {
 
   /** See `BlobSource`. */
   invalidate(repository: Repository, digest: Digest): void {
-    this.#addresses.forget(repository, digest);
+    this.#addresses.forget(this.#names.above(repository), digest);
   }
 
   /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */
-  async #at(url: URL, ask: RequestOptions, part: Asked): Promise<BlobAnswer | undefined> {
-    const { repository, digest } = part;
+  async #at(url: URL, ask: RequestOptions, asked: Asked): Promise<BlobAnswer | undefined> {
+    const { repository, digest } = asked;
     try {
       const answer = await this.#link.requestAt(url, ask);
-      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, part, this.#encoded);
+      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, asked, this.#encoded);
       await readErrorBody(answer);
     } catch (error) {
       this.#addresses.forget(repository, digest);

@@ -7,12 +7,16 @@ import {
   type BlobPlan,
   boundedBy,
   type FailedRequest,
+  type FailureKind,
   failureKind,
   initialPlan,
   MIN_REQUEST,
   nextStep,
   type UploadPlan,
 } from './upload-plan.ts';
+
+/** Failures that a wrong offset may cause. */
+const OF_OFFSET: readonly FailureKind[] = ['refused', 'lost', 'stuck', 'rejected'];
 
 export type BlobKey = { repository: Repository; digest: Digest; size: number };
 
@@ -38,6 +42,8 @@ export class BlobUploadState {
   session: UploadSession | undefined;
   /** A request of this process has carried bytes: only `session` says what the parent has. */
   hasSent = false;
+  /** The session began at the offset of an earlier process, and the parent does not report its own. */
+  isOffsetAssumed = false;
 
   constructor(key: BlobKey, shared: SharedState, now: () => number) {
     this.#key = key;
@@ -85,6 +91,11 @@ export class BlobUploadState {
   failed(error: unknown, request: Omit<FailedRequest, 'kind' | 'status'>): 'repeat' | 'restart' {
     const kind = failureKind(error);
     if (!kind || !(error instanceof Fault)) throw error;
+    // This says nothing about the plan: the parent may have more bytes than the earlier process knew.
+    if (this.isOffsetAssumed && OF_OFFSET.includes(kind)) {
+      this.isOffsetAssumed = false;
+      return 'restart';
+    }
     const status = Number(error.detail?.status);
     const { digest, size } = this.#key;
     if (digest.startsWith('sha512:') && request.isFinal && (kind === 'refused' || kind === 'rejected')) {

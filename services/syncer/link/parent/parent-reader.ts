@@ -30,9 +30,13 @@ export interface ParentProbe {
 export interface RepositoryLister {
   /**
    * distribution-spec, "Listing repositories" (in registries: `_catalog`).
-   * @param onInvalid called with each listed name that is no valid repository
+   * @param onInvalid called with each listed name that is no valid repository, and with what it would be here in lower
+   * case
    */
-  repositories(signal: AbortSignal, onInvalid?: (name: string) => void): AsyncGenerator<Repository>;
+  repositories(
+    signal: AbortSignal,
+    onInvalid?: (name: string, here: string) => void,
+  ): AsyncGenerator<Repository>;
 }
 
 /** Lists the repositories of a project, where the parent has projects. */

@@ -81,13 +81,16 @@ export class ParentRegistry implements ParentReader, BlobSource {
 
   async *repositories(
     signal: AbortSignal,
-    onInvalid: (name: string) => void = () => {},
+    onInvalid: (name: string, here: string) => void = () => {},
   ): AsyncGenerator<Repository> {
     const list = { path: '/v2/_catalog?n=1000', field: 'repositories', scope: 'registry:catalog:*' } as const;
     for await (const name of parentNames(this.#link, list, signal)) {
-      if (!isRepository(name)) onInvalid(name);
       const here = this.#names.here(name);
       if (here !== undefined) yield here;
+      if (isRepository(name)) continue;
+      const lower = name.toLowerCase();
+      const would = isRepository(lower) ? this.#names.here(lower) : lower;
+      if (would !== undefined) onInvalid(name, would);
     }
   }
 

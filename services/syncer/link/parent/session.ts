@@ -10,10 +10,9 @@ const BUSY = [408, 413, 429];
 
 /**
  * An upload at the parent: the location for its next bytes, and the number of bytes that the parent has. `taken`: bytes
- * for which it answered with success, if it reports fewer. `assumed`: the offset is that of an earlier process, and the
- * parent does not report its own.
+ * for which it answered with success, if it reports fewer.
  */
-export type UploadSession = { location: string; offset: number; taken?: number; assumed?: true };
+export type UploadSession = { location: string; offset: number; taken?: number };
 
 /**
  * The location at which an upload continues, by the header Location of an answer. A path of the API is always requested

@@ -188,9 +188,6 @@ export class UploadClient {
       const current = await this.findSession(repository, location, signal);
       const reported = current?.offset ?? rangeIn(answer) ?? offset;
       if (reported !== offset) return { location: current?.location ?? location, offset: reported };
-      // This says nothing about the size of pieces that the parent takes: a new session is begun.
-      if (session.assumed)
-        throw new Fault('upload-unknown', `the parent has no ${offset} bytes of the upload`);
     }
     throw sessionFault(answer, errorBody, `PATCH ${short(location)}`);
   }

@@ -24,6 +24,7 @@ export class LeftOutRecords {
   readonly #bus: FencedBus;
   readonly #signal: AbortSignal;
   #records: Promise<Map<Repository, Records>> | undefined;
+  /** Subjects that have a record in this pass. */
   readonly #confirmed = new Set<string>();
 
   constructor(bus: FencedBus, signal: AbortSignal) {
@@ -39,8 +40,9 @@ export class LeftOutRecords {
   ): Promise<void> {
     const bySubject = Map.groupBy(items, ({ subject }) => subject);
     for (const subject of subjects) {
-      this.#confirmed.add(`${repository}@${subject}`);
-      await this.#write(repository, subject, recordOf(bySubject.get(subject) ?? []));
+      const record = recordOf(bySubject.get(subject) ?? []);
+      if (record.count > 0) this.#confirmed.add(`${repository}@${subject}`);
+      await this.#write(repository, subject, record);
     }
   }
 

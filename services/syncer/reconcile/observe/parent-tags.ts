@@ -77,7 +77,10 @@ export class ParentTags {
       const { digest } = await parent.manifest(this.#repository, tag, signal);
       this.#add(tag, digest);
     } catch (error) {
-      if (!Fault.is(error, 'manifest-unknown')) throw error;
+      if (!Fault.is(error, 'manifest-unknown')) {
+        this.resolved.delete(tag);
+        throw error;
+      }
       leftOutByParent.set(part, error);
     }
   }

@@ -47,8 +47,8 @@ export async function findRepositories({
   const names = new Set<Repository>(exactNames(patterns).filter(isRepository));
   try {
     if (needsCatalog(patterns)) {
-      const onInvalid = (name: string) => {
-        if (matchesPattern(patterns, name.toLowerCase())) invalid.add(name);
+      const onInvalid = (name: string, here: string) => {
+        if (matchesPattern(patterns, here)) invalid.add(name);
       };
       for await (const name of parent.repositories(signal, onInvalid))
         if (matchesPattern(patterns, name)) names.add(name);

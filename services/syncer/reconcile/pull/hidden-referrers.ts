@@ -10,22 +10,19 @@ type Noting = Pick<PassContext, 'parent' | 'leftOut' | 'leftOutRecords'>;
 /**
  * Reports that no list of referrers of the repository can be read. That they may be asked for again does not show that
  * one can: the report stays until a comparison of all images has read them.
+ * @param isComplete whether the pass has compared all images of the repository, and carried it out
  */
 export async function noteHiddenReferrers(
   { parent, leftOut, leftOutRecords }: Noting,
-  {
-    repository,
-    selected,
-    parentTags,
-    isAllCompared,
-  }: Pick<Survey, 'repository' | 'selected' | 'parentTags' | 'isAllCompared'>,
+  { repository, selected, parentTags }: Pick<Survey, 'repository' | 'selected' | 'parentTags'>,
+  isComplete: boolean,
 ): Promise<void> {
   const hidden = selected.referrers === false ? undefined : whyHidden(parent, repository);
   const every = { repository, digest: '' };
   if (hidden) {
     leftOut.replace(every, [hidden], Math.max(1, parentTags));
     await recordHidden(leftOutRecords, repository, hidden);
-  } else if (isAllCompared) leftOut.replace(every, []);
+  } else if (isComplete) leftOut.replace(every, []);
 }
 
 /**

@@ -257,6 +257,7 @@ class Tree {
   }
 
   async #referrer(listed: Descriptor, subject: Digest, depth: number): Promise<void> {
+    if (!mayWantReferrer(this.#wanted.referrers, listed)) return;
     const { digest, artifactType } = listed;
     const what = { digest, subject, artifactType };
     const { pass, failedParts } = this.#context;

@@ -137,10 +137,29 @@ for (const kind of ['registry', 'pushClient', 'uploads'] as const) {
   });
 }
 
+test('a blob that is not sent is named as at the parent', async () => {
+  await using parent = await serveHttp((_, response) => response.writeHead(404).end());
+  await using link = new ParentLink({ url: parent.url });
+  const registry = new ParentRegistry(link, names);
+  await assert.rejects(registry.blob('cell/a', digest, size, extent, signal), /line\/a/);
+});
+
 test('lists of the parent give the names here', async () => {
   await using parent = await answering({ repositories: ['line/a', 'other', 'cell/a'] });
   const registry = new ParentRegistry(parent.link, names);
   assert.deepEqual(await Array.fromAsync(registry.repositories(signal)), ['cell/a', 'other']);
+});
+
+test('names that are not valid are given with the names that they would have here', async () => {
+  await using parent = await answering({ repositories: ['Line/A', 'Cell/A', 'Other', 'x//Y'] });
+  const registry = new ParentRegistry(parent.link, names);
+  const invalid: string[][] = [];
+  await Array.fromAsync(registry.repositories(signal, (...given) => invalid.push(given)));
+  assert.deepEqual(invalid, [
+    ['Line/A', 'cell/a'],
+    ['Other', 'other'],
+    ['x//Y', 'x//y'],
+  ]);
 });
 
 test('the changes of a Terrace are those of the repositories here', async () => {

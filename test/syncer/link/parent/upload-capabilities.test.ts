@@ -54,6 +54,19 @@ test('the method by which a blob was sent is that of the next one', () => {
   assert.equal(capabilities.blob(key).plan.method, 'put');
 });
 
+test('a failure at an offset that is assumed begins a new session once, by the same plan', () => {
+  const { capabilities } = clocked();
+  const state = capabilities.blob(key);
+  const last = { offset: 8 * MIB, bytes: MIB, isFinal: true };
+  for (const status of [400, 404, 416]) {
+    state.isOffsetAssumed = true;
+    assert.equal(state.failed(answered(status), last), 'restart');
+    assert.equal(state.plan.method, 'pieces');
+  }
+  assert.equal(state.failed(answered(416), last), 'restart');
+  assert.equal(state.plan.method, 'put', 'the parent refuses more than the offset');
+});
+
 test('what a parent was found to need no longer counts once a smaller limit is found', () => {
   const { capabilities } = clocked();
   const small = { offset: 0, bytes: 64 * 1024, isFinal: false };

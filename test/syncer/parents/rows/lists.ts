@@ -5,7 +5,7 @@ import {
   type ScriptedRegistry,
   type ScriptedRequest,
 } from '../../../support/registry/scripted/scripted-registry.ts';
-import type { Checked, Row } from '../parent-rig.ts';
+import { type Checked, type Row, serves } from '../parent-rig.ts';
 
 const tagsOf = (count: number) => Array.from({ length: count }, (_, at) => `t${String(at).padStart(4, '0')}`);
 
@@ -101,6 +101,16 @@ export const rows: Row[] = [
     fields: { repositories: [{ name: 'app', tags: { semver: '1.x', latest: 1 } }] },
     has: ['ok'],
     reported: /left out: 1 tag \(app:1\.0\.1\+build: /,
+  },
+  {
+    name: 'a listed tag is missing for HEAD and refused for GET',
+    content: ({ content }) => ({ ok: content.image('app', 'ok'), t: content.image('app', 't') }),
+    quirk: ({ path, method }) =>
+      path.endsWith('/manifests/t') ? refused(method === 'HEAD' ? 404 : 403, 'DENIED') : undefined,
+    check: async ({ layer, named, pass }) => {
+      assert.ok(await serves(layer, named.ok));
+      assert.deepEqual([pass.failed, pass.leftOut?.tags], [1, undefined], 'it is reported once');
+    },
   },
   {
     name: 'a listed tag that is missing is read once, and again by a full pass',

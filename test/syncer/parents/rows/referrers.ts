@@ -214,6 +214,20 @@ export const rows: Row[] = [
     },
   },
   {
+    name: 'a missing referrer that a later configuration does not select',
+    content: two,
+    quirk: ({ path }, { named }) =>
+      path.endsWith(`/manifests/${named.noteOfOk?.digest}`) ? refused(404, 'MANIFEST_UNKNOWN') : undefined,
+    has: ['ok', 't', 'noteOfT'],
+    reported: /app:ok: the parent has no manifest /,
+    check: async ({ layer, registry }) => {
+      const repositories = [{ name: 'app', referrers: ['application/vnd.example.other'] }];
+      const fields = { mode: 'ReadOnly', schedule: '0 0 1 1 *' } as const;
+      await layer.reconfigureWith({ ...fields, parent: { url: registry.url }, repositories });
+      assert.equal((await layer.pass()).leftOut, undefined);
+    },
+  },
+  {
     name: 'referrers that are missing are asked for once, and again by a full pass',
     content: (registry) => {
       const named = two(registry);

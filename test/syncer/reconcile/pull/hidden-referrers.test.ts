@@ -25,13 +25,14 @@ test('lists of referrers that could not be read stay reported until everything i
   const leftOutRecords = {
     replace: async (repository: string) => void recorded.push(repository),
   } as unknown as PassContext['leftOutRecords'];
-  const pass = async (everything: boolean, referrers = selected.referrers) => {
+  const pass = async (everything: boolean, referrers = selected.referrers, isComplete = everything) => {
     leftOut.begin(everything);
     await noteHiddenReferrers(
       { parent, leftOut, leftOutRecords },
-      { repository: 'app', selected: { ...selected, referrers }, parentTags: 3, isAllCompared: everything },
+      { repository: 'app', selected: { ...selected, referrers }, parentTags: 3 },
+      isComplete,
     );
-    leftOut.completed(3);
+    if (isComplete) leftOut.completed(3);
     return leftOut.summary()?.images;
   };
   assert.equal(await pass(true), 3);
@@ -39,6 +40,7 @@ test('lists of referrers that could not be read stay reported until everything i
   // They may be asked for again, and this pass had no reason to.
   hidden = undefined;
   assert.equal(await pass(false), 3);
+  assert.equal(await pass(true, selected.referrers, false), 3, 'a pass that ended early has read no list');
   assert.equal(await pass(true), undefined);
   hidden = new Fault('parent-refused', 'GET /v2/app/referrers: 403');
   assert.equal(await pass(true, false), undefined, 'referrers that are not selected are reported');
