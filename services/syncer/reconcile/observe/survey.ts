@@ -1,6 +1,7 @@
 import { batches } from '#proto/async/batches.ts';
 import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
+import { clip } from '#proto/contract/clip.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
@@ -139,6 +140,10 @@ export async function surveyRepository(
   };
 }
 
+/** Max names in a list that are no tags, and max characters of each, that are reported. */
+const MAX_INVALID = 10_000;
+const MAX_INVALID_LENGTH = 300;
+
 type Reading = {
   repository: Repository;
   selected: Selected;
@@ -160,7 +165,9 @@ async function readParent(
   const compared = coverage.kind === 'all' ? undefined : coverage.tags;
   const listed =
     !compared || needsAllTags
-      ? await parent.tags(repository, signal, (name) => invalid.push(name))
+      ? await parent.tags(repository, signal, (name) => {
+          if (invalid.length < MAX_INVALID) invalid.push(clip(name, MAX_INVALID_LENGTH));
+        })
       : compared;
   let wanted = new Set<Tag>();
   if (compared) await parentTags.resolve(compared);
