@@ -129,6 +129,11 @@ export class EdgeHub implements AsyncDisposable {
     await this.resume(options);
   }
 
+  /** Whether the module has a connection, as the hub sees it. */
+  get isConnected(): boolean {
+    return this.#client?.connected ?? false;
+  }
+
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -203,11 +208,15 @@ export class EdgeHub implements AsyncDisposable {
   }
 
   /** @returns whether there is a subscription */
-  #publish(topic: string, filter: string, payload: string): boolean {
+  get #client(): (Client & { subscriptions: object }) | undefined {
     const { device, module } = this.#identity;
     const clients =
       (this.#broker as unknown as { clients: Record<string, Client> } | undefined)?.clients ?? {};
-    const client = clients[`${device}/${module}`] as (Client & { subscriptions: object }) | undefined;
+    return clients[`${device}/${module}`] as (Client & { subscriptions: object }) | undefined;
+  }
+
+  #publish(topic: string, filter: string, payload: string): boolean {
+    const client = this.#client;
     if (!client?.connected || !(filter in client.subscriptions)) return false;
     client.publish({ cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false }, () => {});
     return true;

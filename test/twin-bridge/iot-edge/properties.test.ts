@@ -195,7 +195,7 @@ test('a direct method is available only while a session exists', async () => {
   await hub.until('a session', () => module.twin.session.connected);
   hub.faults = { refuse: true };
   hub.cut();
-  await hub.until('the loss', () => !module.twin.session.connected);
+  await hub.until('the loss', () => !module.twin.session.connected && !hub.isConnected);
   assert.equal((await hub.callMethod('ping', '')).status, 404);
   hub.faults = {};
   await hub.until('a session', () => module.twin.session.connected);
