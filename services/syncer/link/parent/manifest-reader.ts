@@ -18,8 +18,9 @@ const ACCEPT = manifestTypes.join(', ');
 /** Algorithm of digests by which registries store manifests. */
 const USUAL = 'sha256';
 const isUsual = (digest: Digest): boolean => splitDigest(digest)[0] === USUAL;
-/** Max digests of other algorithms that are remembered. */
+/** Max digests of other algorithms, and max tags, that are remembered. */
 const MAX_ADDRESSES = 10_000;
+const MAX_MISSING = 10_000;
 
 /** Max repositories with wrong digests that are remembered. */
 const MAX_WRONG_DIGESTS = 1_000;
@@ -36,10 +37,12 @@ export class ManifestReader implements ManifestSource {
   readonly #names: RepositoryNames;
   /** Whether the parent has answered a HEAD of a manifest; until then, only its answer to a GET counts. */
   readonly #answersHead: ExpiringValue<true>;
+  /** Tags that HEAD reports as missing. `true`: GET has found them since, and is the one that is asked. */
+  readonly #missing = new BoundedMap<ExpiringValue<boolean>>(MAX_MISSING);
   /** Whether the parent has a manifest under a digest of another algorithm than the usual one. */
   readonly #addresses = new BoundedMap<ExpiringValue<boolean>>(MAX_ADDRESSES);
   /** Repositories whose digests in headers were wrong: there, the content is hashed. */
-  readonly #wrongDigests = new BoundedMap<ExpiringValue<true>>(MAX_WRONG_DIGESTS);
+  readonly #wrongDigests = new BoundedMap<ExpiringValue<boolean>>(MAX_WRONG_DIGESTS);
 
   constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
@@ -70,15 +73,21 @@ export class ManifestReader implements ManifestSource {
         return false;
       },
     );
-    const remembered = new ExpiringValue<boolean>(this.#link.now);
-    remembered.set(isAddress);
-    this.#addresses.set(key, remembered);
+    this.#note(this.#addresses, key, isAddress);
     return isAddress;
+  }
+
+  #note(map: BoundedMap<ExpiringValue<boolean>>, key: string, value: boolean): void {
+    const remembered = new ExpiringValue<boolean>(this.#link.now);
+    remembered.set(value);
+    map.set(key, remembered);
   }
 
   /** @returns the digest that the parent announces, or that of the content if it announces none */
   async #announced(repository: Repository, tag: Tag, signal: AbortSignal): Promise<Digest | undefined> {
-    if (!this.#wrongDigests.get(repository)?.get()) {
+    const onlyGet =
+      this.#wrongDigests.get(repository)?.get() || this.#missing.get(`${repository}:${tag}`)?.get();
+    if (!onlyGet) {
       const head = await this.#head(repository, tag, signal);
       if (head !== 'unknown') return head;
     }
@@ -103,7 +112,10 @@ export class ManifestReader implements ManifestSource {
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
     const body = await readErrorBody(answer);
     const { statusCode } = answer;
-    if (statusCode === 404) return this.#answersHead.get() ? undefined : 'unknown';
+    if (statusCode === 404) {
+      this.#note(this.#missing, `${repository}:${tag}`, false);
+      return this.#answersHead.get() ? undefined : 'unknown';
+    }
     if (NO_HEAD.includes(statusCode)) return 'unknown';
     if (statusCode > 200 && statusCode < 300) return 'unknown';
     if (statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
@@ -129,9 +141,7 @@ export class ManifestReader implements ManifestSource {
     const [algorithm] = splitDigest(digest);
     const fetched = await withRetries(signal, () => this.#fetch(repository, tag, signal, algorithm));
     if (fetched.digest === digest) return fetched;
-    const isWrong = new ExpiringValue<true>(this.#link.now);
-    isWrong.set(true);
-    this.#wrongDigests.set(repository, isWrong);
+    this.#note(this.#wrongDigests, repository, true);
     const why = `the parent announced ${digest} for ${this.#names.above(repository)}:${tag}, and sent ${fetched.digest}`;
     throw new Fault('conflict', `${why}: the next pass reads the tag again`);
   }
@@ -157,6 +167,8 @@ export class ManifestReader implements ManifestSource {
     }
     if (!CONTENT.includes(answer.statusCode))
       throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
+    const key = `${repository}:${reference}`;
+    if (this.#missing.get(key)) this.#note(this.#missing, key, true);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${name}`);
     return readContent(bytes, answer.headers, { repository: name, reference, algorithm });
   }

@@ -44,6 +44,23 @@ export class ParentTags {
     });
   }
 
+  /** Resolves tags that the parent does not list. One that counts as deleted is missing for HEAD and for GET. */
+  async resolveUnlisted(tags: readonly Tag[]): Promise<void> {
+    const { parent, signal } = this.#context;
+    await this.resolve(tags);
+    await each(
+      tags.filter((tag) => this.#isMissing(tag)),
+      MAX_PARALLEL,
+      async (tag) => {
+        try {
+          this.#add(tag, (await parent.manifest(this.#repository, tag, signal)).digest);
+        } catch (error) {
+          if (!Fault.is(error, 'manifest-unknown')) throw error;
+        }
+      },
+    );
+  }
+
   /** Resolves tags that the parent lists. One that it refuses does not keep back the others. */
   async resolveListed(tags: Iterable<Tag>): Promise<void> {
     const { signal } = this.#context;
@@ -51,7 +68,7 @@ export class ParentTags {
     await each([...new Set(tags)], MAX_PARALLEL, async (tag) => {
       try {
         await this.resolve([tag]);
-        if (!this.targets.has(tag) && !this.placeholders.has(tag)) await this.#read(tag);
+        if (this.#isMissing(tag)) await this.#read(tag);
       } catch (error) {
         signal.throwIfAborted();
         const isError = Fault.is(error, 'parent-unreachable') && error.detail?.status !== undefined;
@@ -83,6 +100,10 @@ export class ParentTags {
       }
       leftOutByParent.set(part, error);
     }
+  }
+
+  #isMissing(tag: Tag): boolean {
+    return !this.targets.has(tag) && !this.placeholders.has(tag);
   }
 
   #add(tag: Tag, digest: Digest | undefined): void {

@@ -176,7 +176,7 @@ async function readParent(
   // A list may end early: a tag with a base that it lacks is resolved by name before it counts as deleted.
   const names = new Set(listed);
   const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
-  if (listed ? !compared : needsAllTags) await parentTags.resolve(unlisted);
+  if (listed ? !compared : needsAllTags) await parentTags.resolveUnlisted(unlisted);
   const { targets, placeholders, resolved } = parentTags;
   return { targets, placeholders, resolved, listed, wanted, invalid: compared ? [] : invalid };
 }

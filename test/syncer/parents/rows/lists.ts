@@ -68,9 +68,32 @@ export const rows: Row[] = [
       method === 'HEAD' && path.endsWith('/manifests/t') ? refused(404, 'MANIFEST_UNKNOWN') : undefined,
     passes: 2,
     has: ['ok', 't'],
-    check: ({ registry }) => {
-      const [heads, gets] = ['HEAD', 'GET'].map((method) => registry.count(method, /\/manifests\/t$/));
-      assert.equal(gets, heads);
+    check: async ({ registry, layer }) => {
+      const asked = (method: string) => registry.count(method, /\/manifests\/t$/);
+      const gets = asked('GET');
+      await layer.pass();
+      assert.deepEqual(
+        [asked('HEAD'), asked('GET')],
+        [1, gets + 1],
+        'from then on, each pass reads it by GET',
+      );
+    },
+  },
+  {
+    name: 'a list lacks a tag whose HEAD is answered with 404, and the tag exists',
+    content: ({ content }) => ({ ok: content.image('app', 'ok'), t: content.image('app', 't') }),
+    quirk: (request, { regular, registry }) => {
+      const { method, path } = request;
+      const isRead = registry.count('GET', /\/blobs\//) > 0;
+      if (isRead && method === 'HEAD' && path.endsWith('/manifests/t'))
+        return refused(404, 'MANIFEST_UNKNOWN');
+      if (!isRead || !isList(request)) return undefined;
+      return { ...regular(), body: JSON.stringify({ name: 'app', tags: ['ok'] }) };
+    },
+    passes: 2,
+    has: ['ok', 't'],
+    check: async ({ layer }) => {
+      assert.ok((await fetch(`${layer.layer.url}/v2/app/manifests/t`)).ok, 'the tag is here');
     },
   },
   {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../../services/syncer/reconcile/context/placeholder.ts';
@@ -38,6 +39,9 @@ async function surveyScene(scene: Scene) {
       parent: {
         tags: async () =>
           scene.parent && Object.keys(scene.parent).filter((tag) => !scene.unlisted?.includes(tag)),
+        manifest: async (_: string, tag: Tag) => {
+          throw new Fault('manifest-unknown', `no ${tag}`);
+        },
         resolve: async (_: string, tag: Tag) => {
           resolved.push(tag);
           return scene.parent?.[tag];
