@@ -30,7 +30,7 @@ const DECODERS: Record<string, () => Transform> = {
 export const isDecodable = (header: string | undefined): boolean =>
   Object.hasOwn(DECODERS, header?.trim().toLowerCase() ?? '');
 
-/** Bytes that are read before the first ones are taken for a sign: the length of a shorter body says more. */
+/** A body of at most this many bytes is judged by its length, a longer one by its first bytes. */
 const HEAD_BYTES = 256 * 1024;
 
 /** By digest, blobs for which the guess by the first bytes was wrong: the next guess is the opposite. */

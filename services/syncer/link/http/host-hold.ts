@@ -111,7 +111,8 @@ export class HostHold {
         const now = this.#clock.now();
         if (status === 429) this.#hold(kind, startedAt, requestedHold(headers, this.#clock.wall()));
         else {
-          if (status < 400) this.#rowOf(kind).good += 1;
+          // Also that something is missing or refused: what limits requests did not limit this one.
+          if (status < 500) this.#rowOf(kind).good += 1;
           const remaining = remainingIn(headers);
           const resetMs = resetIn(headers, this.#clock.wall());
           if (remaining) this.#countsDown = true;
