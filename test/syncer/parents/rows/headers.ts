@@ -78,6 +78,17 @@ function asFiles(
   };
 }
 
+/** The image `app:ok`, which the registry has under a digest of sha512 only. */
+function imageUnderSha512(stored: ScriptedRegistry['content']) {
+  const { digest, ...image } = stored.image('app', 'ok');
+  const bytes = stored.of('app').manifests.get(digest)?.bytes ?? Buffer.alloc(0);
+  const sha512 = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+  stored.of('app').manifests.delete(digest);
+  stored.of('app').manifests.set(sha512, { mediaType: mediaTypes.ociManifest, bytes });
+  stored.of('app').tags.set('ok', sha512);
+  return { image, digest, sha512 };
+}
+
 export const rows: Row[] = [
   ...['application/json', 'application/octet-stream', 'text/html', 'text/plain', 'binary'].map((type) =>
     withHeader(`manifests as ${type}`, 'content-type', type),
@@ -108,12 +119,7 @@ export const rows: Row[] = [
   {
     name: 'a manifest under a digest of sha512 stays under it',
     content: ({ content: stored }) => {
-      const { digest, ...image } = stored.image('app', 'ok');
-      const bytes = stored.of('app').manifests.get(digest)?.bytes ?? Buffer.alloc(0);
-      const sha512 = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
-      stored.of('app').manifests.delete(digest);
-      stored.of('app').manifests.set(sha512, { mediaType: mediaTypes.ociManifest, bytes });
-      stored.of('app').tags.set('ok', sha512);
+      const { image, digest, sha512 } = imageUnderSha512(stored);
       return { image: { ...image, digest: sha512 }, other: { ...image, digest } };
     },
     passes: 2,
@@ -123,12 +129,7 @@ export const rows: Row[] = [
   {
     name: 'a manifest under a digest of sha512, with a header of sha256',
     content: ({ content: stored }) => {
-      const { digest, ...image } = stored.image('app', 'ok');
-      const bytes = stored.of('app').manifests.get(digest)?.bytes ?? Buffer.alloc(0);
-      const sha512 = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
-      stored.of('app').manifests.delete(digest);
-      stored.of('app').manifests.set(sha512, { mediaType: mediaTypes.ociManifest, bytes });
-      stored.of('app').tags.set('ok', sha512);
+      const { image, digest } = imageUnderSha512(stored);
       return { image: { ...image, digest } };
     },
     quirk: (request, { regular, named }) => {
