@@ -13,8 +13,10 @@ import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
 /** Backoff after a failed write. */
 const RETRY = { firstMs: 500, maxMs: 10_000 };
-/** Max wait for the audit entry, in ms. */
-const AUDIT_PATIENCE_MS = 2_000;
+/** Max time in ms that a change waits for its audit entry. */
+const AUDIT_WAIT_MS = 2_000;
+/** How long an entry is retried while storage is unavailable, in ms. */
+const AUDIT_PATIENCE_MS = 60_000;
 
 type PublisherBus = StateReader & StateWriter & StateWatcher & EventPublisher & BusCaller;
 
@@ -93,13 +95,13 @@ export class Publisher implements Disposable {
     );
     const audited = this.#audit(fields);
     // At the first start, storage may start later, and other services wait for the configuration.
-    if (current) await audited;
+    if (current) await Promise.race([audited, sleep(AUDIT_WAIT_MS, undefined, { ref: false })]);
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
     this.#log.info({ fields }, 'configuration applied');
     this.#bus.publish(configurationChanged, { fields });
   }
 
-  /** Runs before the change is in force. Unavailable storage does not block it: log and event record the change too. */
+  /** Begins before the change is in force. Unavailable storage does not block it: log and event record the change too. */
   async #audit(fields: string[]): Promise<void> {
     const entry: AuditEntry = {
       at: Date.now(),

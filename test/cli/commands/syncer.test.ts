@@ -17,7 +17,8 @@ import { firstDifference, pushImage } from '../../support/registry/image.ts';
 import { type RunningCommand, runCommand, startCommand } from '../../support/terrace.ts';
 import { slowedRate, until } from '../../support/until.ts';
 
-const MIB = 1024 * 1024;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 let cloud: Cloud;
 let data: string;
 before(async () => {
@@ -83,11 +84,15 @@ test('syncers that joined before the layer started take transfers, lose nothing 
     return isTransferring && joiners.test(text) && coordinators.test(text);
   });
 
+  // However long a command takes to start: the layer's own syncer is still at its blob when the others join.
+  proxy.bandwidth = { connection: 16 * KIB };
   // The command and its syncer, in the middle of a blob.
   process.kill(first.child.pid as number, 'SIGKILL');
   process.kill(pid, 'SIGKILL');
   await using second = startCommand('syncer', '--data', data, '--syncers', '2');
   await second.untilOutput(/with 2 syncers\.$/m);
+  await until(async () => (await syncersOf(layer)).length === 3);
+  proxy.bandwidth = { connection: slowedRate(3 * MIB) };
   let result = await pass;
   for (let attempt = 0; !result.ok && attempt < 5; attempt += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
