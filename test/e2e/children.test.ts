@@ -124,9 +124,10 @@ test('a copy of the data volume is refused and identified; the layer continues, 
   const copy = await startChild({ data });
   const { failures } = await copy.sync();
   assert.equal(failures[0]?.code, 'already-activated');
+  // The layer may have synchronized again since the first pass of the copy, and shown by that that it still runs.
   assert.match(
     failures[0]?.reason ?? '',
-    /^another start of this layer is active as line-1 at the parent \(address 127\.0\.0\.1, started 2\S+, last seen 2\S+; this one: address 127\.0\.0\.1, started 2\S+\): /,
+    /^(another start of this layer is active|a copy of this layer's data volume is activated) as line-1 at the parent \(address 127\.0\.0\.1, started 2\S+, last seen 2\S+; this one: address 127\.0\.0\.1, started 2\S+\)[:,] /,
   );
   await second.sync();
   const again = await copy.sync();

@@ -8,7 +8,7 @@ import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
 import { rows } from '../rows.ts';
 
-const layer = await GatewayRig.start({ idleMs: patience(100) });
+const layer = await GatewayRig.start({ idleMs: patience(500) });
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(1_000_000);
