@@ -101,7 +101,9 @@ export class Publisher implements Disposable {
     this.#bus.publish(configurationChanged, { fields });
   }
 
-  /** Begins before the change is in force. Unavailable storage does not block it: log and event record the change too. */
+  /**
+   * Begins before the change is in force. Unavailable storage does not block it: log and event record it, too.
+   */
   async #audit(fields: string[]): Promise<void> {
     const entry: AuditEntry = {
       at: Date.now(),

@@ -103,6 +103,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       oversized,
       failedParts: deps.caches.failedParts(deps.parent),
       leftOut,
+      hiddenReferrers: new Map(),
       leftOutRecords: new LeftOutRecords(bus, signal),
       refused,
       stats,

@@ -93,9 +93,9 @@ export class ReferrersApi {
    * @throws Fault if the list exists and can't be read, or if a proxy or a permission hides the API
    */
   async list(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList | undefined> {
-    const known = this.#repositories.get(repository) ?? { faults: 0 };
     if (!this.isSupported(repository)) {
-      if (known.fault) throw known.fault;
+      const { fault } = this.#known(repository);
+      if (fault) throw fault;
       return undefined;
     }
     try {
@@ -106,18 +106,16 @@ export class ReferrersApi {
       signal.throwIfAborted();
       if (!(error instanceof Fault)) throw error;
       // A refusal is about this list. A parent that does not answer costs the retries of each.
-      const faults = known.faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
+      const faults = this.#known(repository).faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
       if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
-        this.#repositories.set(repository, {
-          hadApi: true,
-          faults,
-          ...(known.above && { above: known.above }),
-        });
+        const { above } = this.#known(repository);
+        this.#repositories.set(repository, { hadApi: true, faults, ...(above && { above }) });
         // Earlier drafts of the API answer an unknown subject with 404.
         if (isStatus(error, 404)) return { manifests: [], malformed: 0, leftOut: [] };
         throw error;
       }
-      const { hadApi = false } = known;
+      // Read after the answers: lists that were read meanwhile show that there is an API.
+      const { hadApi = false } = this.#known(repository);
       // A registry that has answered once is not one without the API: something hides it now.
       const fault = hadApi || !isStatus(error, ...NO_API) ? error : undefined;
       const missingUntil = this.#now() + (isCut(error) ? RECHECK_CUT_MS : RECHECK_MS);
@@ -125,6 +123,10 @@ export class ReferrersApi {
       if (fault) throw fault;
       return undefined;
     }
+  }
+
+  #known(repository: Repository): Known {
+    return this.#repositories.get(repository) ?? { faults: 0 };
   }
 
   async #hasApi(repository: Repository, signal: AbortSignal): Promise<boolean> {

@@ -2,6 +2,8 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
+import type { Repository } from '#proto/oci/names.ts';
+import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-reader.ts';
@@ -66,6 +68,8 @@ export type PassContext = PassTools & {
   oversized: Oversized;
   failedParts: FailedParts;
   leftOut: LeftOutContent;
+  /** Why lists of referrers of a repository could not be read in this pass. */
+  hiddenReferrers: Map<Repository, LeftOutItem>;
   leftOutRecords: LeftOutRecords;
   refused: RefusedRepositories;
   stats: PassStats;

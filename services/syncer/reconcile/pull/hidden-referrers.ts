@@ -1,23 +1,40 @@
 import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
-import type { Digest } from '#proto/oci/names.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { leftOutAbove, leftOutItem } from '../context/leave-out.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
 
-type Noting = Pick<PassContext, 'parent' | 'leftOut' | 'leftOutRecords'>;
+type Noting = Pick<PassContext, 'parent' | 'hiddenReferrers' | 'leftOut' | 'leftOutRecords'>;
 
 /**
- * Reports that no list of referrers of the repository can be read. That they may be asked for again does not show that
- * one can: the report stays until a comparison of all images has read them.
+ * To be called after each request for a list of referrers: what hides the lists may pass while the pass runs, and the
+ * image that lacks its own is then known by this only.
+ * @returns why the lists of the repository can't be read; undefined if that is not known
+ */
+export function findHiddenReferrers(
+  { parent, hiddenReferrers }: Pick<Noting, 'parent' | 'hiddenReferrers'>,
+  repository: Repository,
+): LeftOutItem | undefined {
+  const hidden = whyHidden(parent, repository);
+  if (hidden) hiddenReferrers.set(repository, hidden);
+  return hidden;
+}
+
+/**
+ * Reports that lists of referrers of the repository can't be read, or could not be during the pass. That they may be
+ * asked for again does not show that one can: the report stays until a comparison of all images has read them all.
  * @param isComplete whether the pass has compared all images of the repository, and carried it out
  */
 export async function noteHiddenReferrers(
-  { parent, leftOut, leftOutRecords }: Noting,
+  { parent, hiddenReferrers, leftOut, leftOutRecords }: Noting,
   { repository, selected, parentTags }: Pick<Survey, 'repository' | 'selected' | 'parentTags'>,
   isComplete: boolean,
 ): Promise<void> {
-  const hidden = selected.referrers === false ? undefined : whyHidden(parent, repository);
+  const hidden =
+    selected.referrers === false
+      ? undefined
+      : (whyHidden(parent, repository) ?? hiddenReferrers.get(repository));
   const every = { repository, digest: '' };
   if (hidden) {
     leftOut.replace(every, [hidden], Math.max(1, parentTags));
@@ -30,23 +47,23 @@ export async function noteHiddenReferrers(
  * with it what the image lacks.
  */
 export async function recordLeftOutReferrers(
-  { parent, leftOutRecords }: Noting,
-  repository: string,
+  { parent, hiddenReferrers, leftOutRecords }: Noting,
+  repository: Repository,
   subjects: readonly Digest[],
   problems: readonly LeftOutItem[],
 ): Promise<void> {
   if (subjects.length === 0) return;
   await leftOutRecords.replace(repository, subjects, problems);
-  const hidden = whyHidden(parent, repository);
+  const hidden = whyHidden(parent, repository) ?? hiddenReferrers.get(repository);
   if (hidden) await recordHidden(leftOutRecords, repository, hidden);
 }
 
-function whyHidden(parent: Noting['parent'], repository: string): LeftOutItem | undefined {
+function whyHidden(parent: Noting['parent'], repository: Repository): LeftOutItem | undefined {
   const fault = parent.hiddenReferrers(repository);
   if (fault) return leftOutItem('referrers', fault);
   const above = parent.hiddenReferrersAbove(repository);
   return above && leftOutAbove({ kind: 'referrers', ...above });
 }
 
-const recordHidden = (records: Noting['leftOutRecords'], repository: string, hidden: LeftOutItem) =>
+const recordHidden = (records: Noting['leftOutRecords'], repository: Repository, hidden: LeftOutItem) =>
   records.replace(repository, [EVERY_MANIFEST], [{ ...hidden, subject: EVERY_MANIFEST }]);

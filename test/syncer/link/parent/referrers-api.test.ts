@@ -102,6 +102,22 @@ test('an API that has answered once is not missing, but hidden', async () => {
   assert.equal((await api.list('a', subject, signal))?.manifests.length, 1);
 });
 
+test('a list that is read while another one is refused shows that the API is not missing', async () => {
+  await using rig = await prepared();
+  const { registry, api, images } = rig;
+  const { image, note } = images[0] ?? assert.fail();
+  const isRead = Promise.withResolvers<void>();
+  registry.quirk = async ({ path }) => {
+    if (!path.includes('referrers') || path.endsWith(image.digest)) return undefined;
+    await isRead.promise;
+    return refused(400, 'DIGEST_INVALID');
+  };
+  const other = api.list('a', note.digest, signal);
+  assert.equal((await api.list('a', image.digest, signal))?.manifests.length, 1);
+  isRead.resolve();
+  await assert.rejects(other, { code: 'parent-refused' });
+});
+
 test('a list that was cut off is asked for again after a minute, one that was refused is not', async () => {
   await using rig = await prepared();
   const { registry, api, clock, images } = rig;

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import { startUpload } from '#proto/content/ingests.ts';
 import { missingManifests, putManifest, putTag } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
@@ -91,6 +92,7 @@ const all: TreeSelection = {
 const notes = {
   failedParts: new FailedParts(),
   leftOut: new LeftOutContent(),
+  hiddenReferrers: new Map(),
   leftOutRecords: { replace: async () => {} },
   pass: 'pass',
 };
@@ -274,4 +276,31 @@ test('an oversized image is not fetched again by the next pass', async () => {
   const next = await pulled([1_000, 50_000], new MemoryBudget(), oversized, limits);
   assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
   assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
+});
+
+test('a list of referrers that is hidden when it is asked for stays known, also if another one is read meanwhile', async () => {
+  const parent = new MemoryParent();
+  const image = parent.image('image');
+  let fault: Fault | undefined = new Fault('busy', '429');
+  const why = fault;
+  const client = {
+    ...parent.client,
+    referrers: async () => {
+      throw why;
+    },
+    hiddenReferrers: () => fault,
+  };
+  const hiddenReferrers = new Map<string, unknown>();
+  const context = {
+    ...notes,
+    hiddenReferrers,
+    bus,
+    volume,
+    parent: client,
+    signal,
+  } as unknown as PassContext;
+  const { problems } = await loadMissingTree(context, 'app', image.digest, all);
+  fault = undefined;
+  assert.deepEqual(problems, []);
+  assert.deepEqual([...hiddenReferrers.keys()], ['app']);
 });

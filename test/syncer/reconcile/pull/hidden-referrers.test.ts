@@ -8,7 +8,10 @@ import { leftOutItem } from '../../../../services/syncer/reconcile/context/leave
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { LeftOutRecords } from '../../../../services/syncer/reconcile/context/left-out-records.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
-import { noteHiddenReferrers } from '../../../../services/syncer/reconcile/pull/hidden-referrers.ts';
+import {
+  findHiddenReferrers,
+  noteHiddenReferrers,
+} from '../../../../services/syncer/reconcile/pull/hidden-referrers.ts';
 import { pullImage } from '../../../../services/syncer/reconcile/pull/pull-load.ts';
 import { configurationWith } from '../../../support/configuration.ts';
 
@@ -25,10 +28,13 @@ test('lists of referrers that could not be read stay reported until everything i
   const leftOutRecords = {
     replace: async (repository: string) => void recorded.push(repository),
   } as unknown as PassContext['leftOutRecords'];
+  let during: (context: Parameters<typeof findHiddenReferrers>[0]) => Promise<void> = async () => {};
   const pass = async (everything: boolean, referrers = selected.referrers, isComplete = everything) => {
     leftOut.begin(everything);
+    const hiddenReferrers = new Map();
+    await during({ parent, hiddenReferrers });
     await noteHiddenReferrers(
-      { parent, leftOut, leftOutRecords },
+      { parent, hiddenReferrers, leftOut, leftOutRecords },
       { repository: 'app', selected: { ...selected, referrers }, parentTags: 3 },
       isComplete,
     );
@@ -41,6 +47,15 @@ test('lists of referrers that could not be read stay reported until everything i
   hidden = undefined;
   assert.equal(await pass(false), 3);
   assert.equal(await pass(true, selected.referrers, false), 3, 'a pass that ended early has read no list');
+  assert.equal(await pass(true), undefined);
+  during = async (context) => {
+    hidden = new Fault('busy', 'GET /v2/app/referrers: 429');
+    findHiddenReferrers(context, 'app');
+    // Another list of the repository is read meanwhile, or the time for the next attempt has come.
+    hidden = undefined;
+  };
+  assert.equal(await pass(true), 3, 'an image whose list was hidden for a part of the pass is forgotten');
+  during = async () => {};
   assert.equal(await pass(true), undefined);
   hidden = new Fault('parent-refused', 'GET /v2/app/referrers: 403');
   assert.equal(await pass(true, false), undefined, 'referrers that are not selected are reported');
@@ -60,8 +75,9 @@ test('what an image lacks is recorded before its tag moves', async () => {
   };
   const bus = { call, publish() {} } as unknown as FencedBus;
   const parent = { hiddenReferrers: () => hidden };
+  const hiddenReferrers = new Map();
   const leftOutRecords = new LeftOutRecords(bus, new AbortController().signal);
-  const context = { bus, parent, pass: 'p', leftOutRecords } as unknown as PassContext;
+  const context = { bus, parent, hiddenReferrers, pass: 'p', leftOutRecords } as unknown as PassContext;
   const why = new Fault('manifest-unknown', 'none');
   const problems = [leftOutItem('referrer', why, { digest: note, subject: digest })];
   const load = { root: digest, nodes: [], subjects: [digest], problems: [], blobs: [], missing: [] };
