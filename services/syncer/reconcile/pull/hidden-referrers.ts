@@ -8,8 +8,8 @@ import type { Survey } from '../observe/survey.ts';
 type Noting = Pick<PassContext, 'parent' | 'hiddenReferrers' | 'leftOut' | 'leftOutRecords'>;
 
 /**
- * To be called after each request for a list of referrers: what hides the lists may pass while the pass runs, and the
- * image that lacks its own is then known by this only.
+ * To be called where lists of referrers are asked for, or are not because they are hidden: that may end while the pass
+ * runs, and only this still tells then that images lack theirs.
  * @returns why the lists of the repository can't be read; undefined if that is not known
  */
 export function findHiddenReferrers(

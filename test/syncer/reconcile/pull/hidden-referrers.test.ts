@@ -8,11 +8,13 @@ import { leftOutItem } from '../../../../services/syncer/reconcile/context/leave
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { LeftOutRecords } from '../../../../services/syncer/reconcile/context/left-out-records.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import type { Survey } from '../../../../services/syncer/reconcile/observe/survey.ts';
 import {
   findHiddenReferrers,
   noteHiddenReferrers,
 } from '../../../../services/syncer/reconcile/pull/hidden-referrers.ts';
 import { pullImage } from '../../../../services/syncer/reconcile/pull/pull-load.ts';
+import { buildPullQueue } from '../../../../services/syncer/reconcile/pull/pull-queue.ts';
 import { configurationWith } from '../../../support/configuration.ts';
 
 test('lists of referrers that could not be read stay reported until everything is compared without that', async () => {
@@ -59,6 +61,29 @@ test('lists of referrers that could not be read stay reported until everything i
   assert.equal(await pass(true), undefined);
   hidden = new Fault('parent-refused', 'GET /v2/app/referrers: 403');
   assert.equal(await pass(true, false), undefined, 'referrers that are not selected are reported');
+});
+
+test('images that are not visited since lists of referrers are hidden stay known', async () => {
+  let hidden: Fault | undefined = new Fault('busy', '429');
+  const hiddenReferrers = new Map<string, unknown>();
+  const context = {
+    bus: { call: async () => ({ leftOut: [], more: false }) },
+    parent: {
+      hasReferrers: () => !hidden,
+      hiddenReferrers: () => hidden,
+      hiddenReferrersAbove: () => undefined,
+    },
+    hiddenReferrers,
+    leftOut: new LeftOutContent(),
+    leftOutByParent: new Map(),
+    passRequest: {},
+  } as unknown as PassContext;
+  const [selected] = configurationWith({ repositories: ['app'] }).repositories;
+  const survey = { repository: 'app', selected, actions: [], settled: [`sha256:${'a'.repeat(64)}`] };
+  assert.deepEqual(await buildPullQueue(context, [survey as unknown as Survey]), []);
+  assert.deepEqual([...hiddenReferrers.keys()], ['app']);
+  hidden = undefined;
+  assert.equal((await buildPullQueue(context, [survey as unknown as Survey])).length, 1);
 });
 
 test('what an image lacks is recorded before its tag moves', async () => {
