@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { after } from 'node:test';
 import { until } from '../support/until.ts';
-import { type GatewayRig, kill } from './gateway-rig.ts';
+import type { GatewayRig } from './gateway-rig.ts';
+import { kill } from './rig-storage.ts';
 
 /** Starts a gateway process of the layer, killed after the test. @returns the process and its port */
 export async function gatewayProcess(

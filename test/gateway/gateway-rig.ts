@@ -1,7 +1,6 @@
 import { equal } from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,15 +10,16 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { Gateway, RouteTimes } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience } from '../support/until.ts';
+import { hostStorage, type RigStorage, spawnService, spawnStorage } from './rig-storage.ts';
 
-const SERVICES = join(import.meta.dirname, '../../services');
-
-/** A nats-server and a storage process with temporary folders, and a gateway in this process on a free port. */
+/**
+ * A nats-server with a temporary folder, and storage and a gateway in this process, on a free port; `apart`: storage in
+ * a process of its own, which can be killed.
+ */
 export class GatewayRig implements AsyncDisposable {
   readonly testBus: TestBus;
   readonly data: string;
@@ -31,11 +31,12 @@ export class GatewayRig implements AsyncDisposable {
   configuration: Configuration | undefined;
   /** Entries of the gateway's log. */
   readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
-  #storage: ChildProcess | undefined;
+  readonly #isApart: boolean;
+  #storage: RigStorage | undefined;
 
-  static async start(times: Partial<RouteTimes> = {}): Promise<GatewayRig> {
+  static async start(times: Partial<RouteTimes> = {}, { apart = false } = {}): Promise<GatewayRig> {
     const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
-    const layer = new GatewayRig(testBus, data);
+    const layer = new GatewayRig(testBus, data, apart);
     layer.bus = await testBus.connect('gateway');
     await layer.storageUp();
     const { app, gateway } = buildApp({
@@ -55,7 +56,8 @@ export class GatewayRig implements AsyncDisposable {
     return layer;
   }
 
-  private constructor(testBus: TestBus, data: string) {
+  private constructor(testBus: TestBus, data: string, isApart: boolean) {
+    this.#isApart = isApart;
     this.testBus = testBus;
     this.data = data;
   }
@@ -69,37 +71,20 @@ export class GatewayRig implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** The environment of a service process of this layer. */
-  env(service: string): NodeJS.ProcessEnv {
-    return {
-      ...process.env,
-      ...NODE_ENV,
-      TERRACE_DATA: this.data,
-      TERRACE_BUS: this.testBus.url,
-      TERRACE_BUS_PASSWORD: `secret-of-${service}`,
-      TERRACE_LOG: 'error',
-    };
-  }
-
   spawn(service: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
-    return spawn(process.execPath, [...NODE_FLAGS, join(SERVICES, service, 'main.ts')], {
-      // With an IPC channel, as the supervisor starts it.
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-      env: { ...this.env(service), ...env },
-    });
+    return spawnService(this, service, env);
   }
 
   async storageUp(): Promise<void> {
-    this.#storage = this.spawn('storage');
-    this.#storage.stdout?.pipe(process.stderr);
+    this.#storage = this.#isApart ? spawnStorage(this) : await hostStorage(this);
     await this.bus.call(missingBlobs, { digests: [] }, { patience: patience() });
   }
 
   /** Kills it with SIGKILL. */
   async storageDown(): Promise<void> {
-    const child = this.#storage;
+    if (!this.#storage?.kill) throw new Error('only storage in a process of its own can be killed');
+    await this.#storage.kill();
     this.#storage = undefined;
-    await kill(child);
   }
 
   /** Paths of the gateway's routes, with their parameters. */
@@ -142,16 +127,10 @@ export class GatewayRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await closeApp(this.app, this.gateway);
-    await this.storageDown();
+    await this.#storage?.[Symbol.asyncDispose]();
     await this.testBus[Symbol.asyncDispose]();
     await rm(this.data, { recursive: true, force: true });
   }
-}
-
-export async function kill(child: ChildProcess | undefined): Promise<void> {
-  if (!child || child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
 }
 
 export const sha256 = (bytes: Uint8Array | string): string =>

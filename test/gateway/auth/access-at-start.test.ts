@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { until } from '../../support/until.ts';
 import { on, Tokens } from '../accounts.ts';
-import { GatewayRig, kill } from '../gateway-rig.ts';
+import { GatewayRig } from '../gateway-rig.ts';
+import { kill } from '../rig-storage.ts';
 
-const layer = await GatewayRig.start();
+const layer = await GatewayRig.start({}, { apart: true });
 after(() => layer[Symbol.asyncDispose]());
 
 /** A gateway process that listens on all addresses. */

@@ -308,7 +308,7 @@ test('repeated requests of a client do not request its account from storage agai
 });
 
 test('without storage, logins are answered 503 and not counted as failures; with it, they succeed again', async () => {
-  await using outage = await GatewayRig.start({ patienceMs: 100 });
+  await using outage = await GatewayRig.start({ patienceMs: 100 }, { apart: true });
   const password = await (await Tokens.of(outage)).create('one', on('a/x', 'content/read'));
   await outage.storageDown();
   for (let i = 0; i < 8; i += 1) {

@@ -8,7 +8,7 @@ import { GatewayRig } from '../gateway-rig.ts';
 
 /** The change feed for the layers below, over HTTP. */
 
-const layer = await GatewayRig.start();
+const layer = await GatewayRig.start({}, { apart: true });
 after(() => layer[Symbol.asyncDispose]());
 const operator = await layer.testBus.connect('operator');
 

@@ -17,7 +17,7 @@ import { GatewayRig } from '../gateway-rig.ts';
 
 /** Reports of the layers below, over HTTP. Each test has a child of its own. */
 
-const layer = await GatewayRig.start();
+const layer = await GatewayRig.start({}, { apart: true });
 after(() => layer[Symbol.asyncDispose]());
 const operator = await layer.testBus.connect('operator');
 

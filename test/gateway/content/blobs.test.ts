@@ -1,11 +1,11 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { patience, until } from '../../support/until.ts';
 import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
+import { openContent } from '../open-files.ts';
 import { rows } from '../rows.ts';
 
 const layer = await GatewayRig.start({ idleMs: patience(500) });
@@ -155,7 +155,7 @@ test('a reader that disconnects during a download leaves no file open', async ()
     await once(connection.socket, 'data');
     connection.socket.resetAndDestroy();
   }
-  await until(async () => (await openFiles()) === 0);
+  await until(async () => (await openContent(layer.data)) === 0);
   equal((await layer.fetch('GET', '/v2/')).status, 200);
 });
 
@@ -165,7 +165,7 @@ test('a reader that stops reading is disconnected, and the next one gets the ful
   stuck.send(request('GET', target));
   await once(stuck.socket, 'data');
   stuck.socket.pause();
-  await until(async () => (await openFiles()) === 0);
+  await until(async () => (await openContent(layer.data)) === 0);
   stuck.socket.destroy();
   const response = await layer.fetch('GET', target);
   equal(sha256(new Uint8Array(await response.arrayBuffer())), sha256(big));
@@ -180,11 +180,3 @@ test('pipelined requests are answered in order', async () => {
   const text = await connection.closed;
   deepEqual(text.match(/(?<=HTTP\/1\.1 )\d+/g), ['200', '200', '404', '200']);
 });
-
-/** Files of the layer's volume that this process has open. */
-async function openFiles(): Promise<number> {
-  const links = await Promise.all(
-    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
-  );
-  return links.filter((link) => link.startsWith(layer.data)).length;
-}

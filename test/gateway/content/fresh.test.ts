@@ -8,13 +8,14 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Storage } from '../../../services/storage/storage.ts';
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
-import { GatewayRig, kill, sha256 } from '../gateway-rig.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
+import { kill } from '../rig-storage.ts';
 
 /*
  * Two gateways with one storage, each with a cache. Neither may contradict what the other has answered before.
  */
 const full = process.env.TERRACE_FULL === '1';
-const layer = await GatewayRig.start();
+const layer = await GatewayRig.start({}, { apart: true });
 after(() => layer[Symbol.asyncDispose]());
 
 /** Starts another gateway process. @returns its URL */

@@ -12,11 +12,12 @@ import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { until } from '../../support/until.ts';
 import { gatewayProcess } from '../gateway-process.ts';
-import { GatewayRig, kill, sha256 } from '../gateway-rig.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
+import { kill } from '../rig-storage.ts';
 import { check } from '../rows.ts';
 
-const layer = await GatewayRig.start({ patienceMs: 100 });
+const layer = await GatewayRig.start({ patienceMs: 100 }, { apart: true });
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(2_000_000);

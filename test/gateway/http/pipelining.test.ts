@@ -1,11 +1,11 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { until } from '../../support/until.ts';
 import { GatewayRig } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
+import { openContent } from '../open-files.ts';
 
 const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
@@ -14,14 +14,6 @@ const get = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 
 const warnings: Error[] = [];
 process.on('warning', (warning) => warnings.push(warning));
-
-/** Files of the layer's volume that this process has open. */
-async function openFiles(): Promise<number> {
-  const links = await Promise.all(
-    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
-  );
-  return links.filter((link) => link.startsWith(layer.data)).length;
-}
 
 for (const [how, disconnect] of [
   ['resets', (connection: RawConnection) => connection.socket.resetAndDestroy()],
@@ -32,9 +24,9 @@ for (const [how, disconnect] of [
     connection.send(get.repeat(20));
     await once(connection.socket, 'data');
     connection.socket.pause();
-    await until(async () => (await openFiles()) > 1);
+    await until(async () => (await openContent(layer.data)) > 1);
     disconnect(connection);
-    await until(async () => (await openFiles()) === 0);
+    await until(async () => (await openContent(layer.data)) === 0);
     equal((await layer.fetch('GET', '/v2/')).status, 200);
     deepEqual(warnings, []);
   });
@@ -44,7 +36,7 @@ test('a client that sends CONNECT before it has its answers leaves no file open'
   const connection = await RawConnection.open(layer.port);
   connection.send(`${get.repeat(3)}CONNECT x:1 HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   await connection.closed;
-  await until(async () => (await openFiles()) === 0);
+  await until(async () => (await openContent(layer.data)) === 0);
 });
 
 test('the answers to pipelined requests are complete and in order', async () => {
@@ -54,6 +46,6 @@ test('the answers to pipelined requests are complete and in order', async () => 
   const { length } = await connection.closed;
   const one = await layer.fetch('GET', path);
   equal(Math.floor(length / (await one.bytes()).byteLength), 12);
-  await until(async () => (await openFiles()) === 0);
+  await until(async () => (await openContent(layer.data)) === 0);
   deepEqual(warnings, []);
 });

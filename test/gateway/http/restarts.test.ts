@@ -2,10 +2,11 @@ import { deepEqual as equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { gatewayProcess } from '../gateway-process.ts';
-import { GatewayRig, kill, sha256, sha512 } from '../gateway-rig.ts';
+import { GatewayRig, sha256, sha512 } from '../gateway-rig.ts';
+import { kill } from '../rig-storage.ts';
 import { check } from '../rows.ts';
 
-const layer = await GatewayRig.start();
+const layer = await GatewayRig.start({}, { apart: true });
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(300_000);

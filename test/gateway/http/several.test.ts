@@ -7,7 +7,8 @@ import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { freePort } from '../../support/ports.ts';
 import { until } from '../../support/until.ts';
-import { GatewayRig, kill, sha256 } from '../gateway-rig.ts';
+import { GatewayRig, sha256 } from '../gateway-rig.ts';
+import { kill } from '../rig-storage.ts';
 
 /* Several gateway processes on one port. Each request has a connection of its own, so any process may receive it. */
 const layer = await GatewayRig.start();

@@ -18,7 +18,8 @@ import { Authority } from '../../support/certificates.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 import { until } from '../../support/until.ts';
-import { GatewayRig, kill } from '../gateway-rig.ts';
+import { GatewayRig } from '../gateway-rig.ts';
+import { kill } from '../rig-storage.ts';
 
 const authority = await Authority.create();
 const ca = await readFile(authority.certificate);
