@@ -13,7 +13,7 @@ function unitTests(): string[] {
   return tests.filter((file) => !reachedFrom(file, runtimeImports).has('node:child_process'));
 }
 
-/** Folders whose tests start few processes of their own. */
+/** Folders, or beginnings of files, whose tests start few processes of their own. */
 const folders: Record<string, string[]> = {
   'gateway-access': ['test/gateway/auth/', 'test/gateway/audit/'],
   'gateway-children': ['test/gateway/children/'],
@@ -25,6 +25,13 @@ const folders: Record<string, string[]> = {
     ...['test/storage/metadata/', 'test/storage/repositories/', 'test/storage/sync/'],
   ],
   'storage-care': ['test/storage/maintenance/', 'test/storage/repair/'],
+  'syncer-azure': ['test/syncer/azure/'],
+  'syncer-below': ['below', 'more-below', 'mounts', 'projects', 'referrers-below', 'renamed'].map(
+    (start) => `test/syncer/parents/${start}`,
+  ),
+  'syncer-link': ['test/syncer/link/', 'test/syncer/parent-tasks/', 'test/syncer/notify/'],
+  'syncer-passes': ['test/syncer/coordinator/', 'test/syncer/schedule/'],
+  'syncer-push': ['test/syncer/reconcile/'],
 };
 
 /** The files of each group, by its name. */

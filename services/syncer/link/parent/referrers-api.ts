@@ -19,9 +19,14 @@ import { type LeftOutAbove, readLeftOutAbove } from './left-out-above.ts';
 
 /**
  * Referrers as the parent lists them. `malformed`: number of entries that are not descriptors. `leftOut`: what a
- * Terrace says that it lacks itself.
+ * Terrace says that it lacks itself; `hidden`: why it can't read the lists at its own parent.
  */
-export type ReferrerList = { manifests: Descriptor[]; malformed: number; leftOut: LeftOutReferrer[] };
+export type ReferrerList = {
+  manifests: Descriptor[];
+  malformed: number;
+  leftOut: LeftOutReferrer[];
+  hidden?: Hidden;
+};
 
 type Hidden = LeftOutReferrers['hidden'];
 
@@ -99,8 +104,12 @@ export class ReferrersApi {
       return undefined;
     }
     try {
-      const { hidden, ...list } = await this.#read(repository, digest, signal);
-      this.#repositories.set(repository, { hadApi: true, faults: 0, ...(hidden && { above: hidden }) });
+      const list = await this.#read(repository, digest, signal);
+      this.#repositories.set(repository, {
+        hadApi: true,
+        faults: 0,
+        ...(list.hidden && { above: list.hidden }),
+      });
       return list;
     } catch (error) {
       signal.throwIfAborted();
@@ -141,11 +150,7 @@ export class ReferrersApi {
     }
   }
 
-  async #read(
-    repository: Repository,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<ReferrerList & { hidden?: Hidden }> {
+  async #read(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList> {
     const either = AbortSignal.any([signal, AbortSignal.timeout(MAX_LIST_MS)]);
     const manifests: Descriptor[] = [];
     let malformed = 0;

@@ -1,6 +1,7 @@
 import { EVERY_MANIFEST } from '#proto/content/left-out-referrers.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
+import type { ReferrerList } from '../../link/parent/referrers-api.ts';
 import { leftOutAbove, leftOutItem } from '../context/leave-out.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
@@ -8,17 +9,17 @@ import type { Survey } from '../observe/survey.ts';
 type Noting = Pick<PassContext, 'parent' | 'hiddenReferrers' | 'leftOut' | 'leftOutRecords'>;
 
 /**
- * To be called where lists of referrers are asked for, or are not because they are hidden: that may end while the pass
- * runs, and only this still tells then that images lack theirs.
- * @returns why the lists of the repository can't be read; undefined if that is not known
+ * To be called where a list of referrers could not be read, or is not asked for because they are hidden: that may end
+ * while the pass runs, and only this still tells then that images lack theirs.
+ * @returns whether the parent's lists of the repository are known to be hidden
  */
 export function findHiddenReferrers(
   { parent, hiddenReferrers }: Pick<Noting, 'parent' | 'hiddenReferrers'>,
   repository: Repository,
-): LeftOutItem | undefined {
-  const hidden = whyHidden(parent, repository);
-  if (hidden) hiddenReferrers.set(repository, hidden);
-  return hidden;
+): boolean {
+  const fault = parent.hiddenReferrers(repository);
+  if (fault) hiddenReferrers.set(repository, leftOutItem('referrers', fault));
+  return fault !== undefined;
 }
 
 /**
@@ -58,11 +59,14 @@ export async function recordLeftOutReferrers(
   if (hidden) await recordHidden(leftOutRecords, repository, hidden);
 }
 
+export const hiddenAbove = (why: NonNullable<ReferrerList['hidden']>): LeftOutItem =>
+  leftOutAbove({ kind: 'referrers', ...why });
+
 function whyHidden(parent: Noting['parent'], repository: Repository): LeftOutItem | undefined {
   const fault = parent.hiddenReferrers(repository);
   if (fault) return leftOutItem('referrers', fault);
   const above = parent.hiddenReferrersAbove(repository);
-  return above && leftOutAbove({ kind: 'referrers', ...above });
+  return above && hiddenAbove(above);
 }
 
 const recordHidden = (records: Noting['leftOutRecords'], repository: Repository, hidden: LeftOutItem) =>

@@ -12,7 +12,7 @@ import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
 import { mayWantReferrer, wantsReferrer } from '../select/referrer-filter.ts';
-import { findHiddenReferrers } from './hidden-referrers.ts';
+import { findHiddenReferrers, hiddenAbove } from './hidden-referrers.ts';
 import { type ImageNode, strip, toLeftOut } from './image-node.ts';
 import { lacksBlobs } from './lacks-blobs.ts';
 
@@ -228,9 +228,9 @@ class Tree {
       }
       return undefined;
     });
-    findHiddenReferrers(this.#context, this.#repository);
     if (!list) return;
-    const { manifests, malformed, leftOut } = list;
+    const { manifests, malformed, leftOut, hidden } = list;
+    if (hidden) this.#context.hiddenReferrers.set(this.#repository, hiddenAbove(hidden));
     if (malformed > 0) {
       const why = `the parent lists ${malformed} referrers of ${subject} that are not valid descriptors`;
       this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why), { subject }));
