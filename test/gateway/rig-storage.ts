@@ -11,7 +11,7 @@ const SERVICES = join(import.meta.dirname, '../../services');
 /** Where the services of a rig run: a bus, and a data folder. */
 export type RigPlace = { testBus: TestBus; data: string };
 
-/** Storage of a rig, once it has begun to start. `kill` takes its data as they are; a hosted one can only be stopped. */
+/** Storage of a rig, which may still start. In the process of the test, it can be stopped, but not killed. */
 export type RigStorage = AsyncDisposable & { kill?: () => Promise<void> };
 
 /** The environment of a service process. */

@@ -9,8 +9,8 @@ import type { Survey } from '../observe/survey.ts';
 type Noting = Pick<PassContext, 'parent' | 'hiddenReferrers' | 'leftOut' | 'leftOutRecords'>;
 
 /**
- * To be called where a list of referrers could not be read, or is not asked for because they are hidden: that may end
- * while the pass runs, and only this still tells then that images lack theirs.
+ * To be called where a list of referrers could not be read, or is not requested because they are hidden. That may end
+ * while the pass runs: then only this record shows that images lack theirs.
  * @returns whether the parent's lists of the repository are known to be hidden
  */
 export function findHiddenReferrers(
