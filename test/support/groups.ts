@@ -31,7 +31,7 @@ const folders: Record<string, string[]> = {
   ),
   'syncer-link': ['test/syncer/link/', 'test/syncer/parent-tasks/', 'test/syncer/notify/'],
   'syncer-passes': ['test/syncer/coordinator/', 'test/syncer/schedule/'],
-  'syncer-push': ['test/syncer/reconcile/'],
+  'syncer-reconcile': ['test/syncer/reconcile/'],
 };
 
 /** The files of each group, by its name. */

@@ -13,7 +13,7 @@ type Noting = Pick<PassContext, 'parent' | 'hiddenReferrers' | 'leftOut' | 'left
  * while the pass runs: then only this record shows that images lack theirs.
  * @returns whether the parent's lists of the repository are known to be hidden
  */
-export function findHiddenReferrers(
+export function rememberIfHidden(
   { parent, hiddenReferrers }: Pick<Noting, 'parent' | 'hiddenReferrers'>,
   repository: Repository,
 ): boolean {

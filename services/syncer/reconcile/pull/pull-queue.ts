@@ -4,7 +4,7 @@ import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
 import { isPlatformWanted } from '../select/platforms.ts';
-import { findHiddenReferrers } from './hidden-referrers.ts';
+import { rememberIfHidden } from './hidden-referrers.ts';
 import type { Image } from './images.ts';
 
 /** Images to pull in a pass: new targets of tags, and manifests here that may lack referrers or wanted children. */
@@ -33,7 +33,7 @@ async function findRoots(
 ): Promise<Set<Digest>> {
   const { bus, signal, leftOutByParent, leftOut, passRequest, parent, parentChanges } = context;
   if (passRequest.scope) return new Set();
-  findHiddenReferrers(context, repository);
+  rememberIfHidden(context, repository);
   const referrers = parent.hasReferrers(repository) && selected.referrers !== false;
   const digests = new Set(referrers || passRequest.full ? settled : []);
   const targets = new Set(settled);

@@ -12,7 +12,7 @@ import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
 import { mayWantReferrer, wantsReferrer } from '../select/referrer-filter.ts';
-import { findHiddenReferrers, hiddenAbove } from './hidden-referrers.ts';
+import { hiddenAbove, rememberIfHidden } from './hidden-referrers.ts';
 import { type ImageNode, strip, toLeftOut } from './image-node.ts';
 import { lacksBlobs } from './lacks-blobs.ts';
 
@@ -223,7 +223,7 @@ class Tree {
       signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
       // If no list of the repository can be read, that is reported once, by the pass.
-      if (!findHiddenReferrers(this.#context, this.#repository)) {
+      if (!rememberIfHidden(this.#context, this.#repository)) {
         this.problems.push(leftOutItem('referrers', error, { subject }));
       }
       return undefined;

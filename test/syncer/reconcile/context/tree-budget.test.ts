@@ -278,15 +278,14 @@ test('an oversized image is not fetched again by the next pass', async () => {
   assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
 });
 
-test('a list of referrers that is hidden when it is asked for stays known, also if another one is read meanwhile', async () => {
+test('a list of referrers that is hidden is no problem of its image, and is remembered for the pass', async () => {
   const parent = new MemoryParent();
   const image = parent.image('image');
-  let fault: Fault | undefined = new Fault('busy', '429');
-  const why = fault;
+  const fault = new Fault('busy', '429');
   const client = {
     ...parent.client,
     referrers: async () => {
-      throw why;
+      throw fault;
     },
     hiddenReferrers: () => fault,
   };
@@ -300,7 +299,6 @@ test('a list of referrers that is hidden when it is asked for stays known, also 
     signal,
   } as unknown as PassContext;
   const { problems } = await loadMissingTree(context, 'app', image.digest, all);
-  fault = undefined;
   assert.deepEqual(problems, []);
   assert.deepEqual([...hiddenReferrers.keys()], ['app']);
 });

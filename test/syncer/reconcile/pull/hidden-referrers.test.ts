@@ -10,8 +10,8 @@ import { LeftOutRecords } from '../../../../services/syncer/reconcile/context/le
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import type { Survey } from '../../../../services/syncer/reconcile/observe/survey.ts';
 import {
-  findHiddenReferrers,
   noteHiddenReferrers,
+  rememberIfHidden,
 } from '../../../../services/syncer/reconcile/pull/hidden-referrers.ts';
 import { pullImage } from '../../../../services/syncer/reconcile/pull/pull-load.ts';
 import { buildPullQueue } from '../../../../services/syncer/reconcile/pull/pull-queue.ts';
@@ -30,7 +30,7 @@ test('lists of referrers that could not be read stay reported until everything i
   const leftOutRecords = {
     replace: async (repository: string) => void recorded.push(repository),
   } as unknown as PassContext['leftOutRecords'];
-  let during: (context: Parameters<typeof findHiddenReferrers>[0]) => Promise<void> = async () => {};
+  let during: (context: Parameters<typeof rememberIfHidden>[0]) => Promise<void> = async () => {};
   const pass = async (everything: boolean, referrers = selected.referrers, isComplete = everything) => {
     leftOut.begin(everything);
     const hiddenReferrers = new Map();
@@ -52,7 +52,7 @@ test('lists of referrers that could not be read stay reported until everything i
   assert.equal(await pass(true), undefined);
   during = async (context) => {
     hidden = new Fault('busy', 'GET /v2/app/referrers: 429');
-    findHiddenReferrers(context, 'app');
+    rememberIfHidden(context, 'app');
     // Another list of the repository is read meanwhile, or the time for the next attempt has come.
     hidden = undefined;
   };

@@ -1,3 +1,3 @@
 import { runInTurn } from '../support/in-turn.ts';
 
-await runInTurn('syncer-push');
+await runInTurn('syncer-reconcile');
