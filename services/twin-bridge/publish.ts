@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
+import { RetryQueue } from '#proto/bus/retry-queue.ts';
 import type { BusCaller, EventPublisher, StateReader, StateWatcher, StateWriter } from '#proto/bus/roles.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import {
   CONFIGURATION_KEY,
   type Configuration,
@@ -15,8 +17,11 @@ import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 const RETRY = { firstMs: 500, maxMs: 10_000 };
 /** Max time in ms that a change waits for its audit entry. */
 const AUDIT_WAIT_MS = 2_000;
-/** How long an entry is retried while storage is unavailable, in ms. */
-const AUDIT_PATIENCE_MS = 60_000;
+/** Max audit entries that wait while storage is unavailable. */
+const MAX_WAITING = 200;
+
+/** An audit entry of a change; `recorded` is called once storage has it, or refuses it for good. */
+type Change = { entry: AuditEntry; recorded: () => void };
 
 type PublisherBus = StateReader & StateWriter & StateWatcher & EventPublisher & BusCaller;
 
@@ -29,6 +34,7 @@ export class Publisher implements Disposable {
   readonly #log: Log;
   readonly #unwatch: () => void;
   readonly #onApplied: () => void;
+  readonly #audit: RetryQueue<Change>;
   #wanted: Configuration | undefined;
   /** The configuration last read from the bus, or written to it. */
   #inForce: Configuration | undefined;
@@ -41,6 +47,11 @@ export class Publisher implements Disposable {
     this.#bus = bus;
     this.#log = log;
     this.#onApplied = onApplied;
+    this.#audit = new RetryQueue<Change>(
+      (change) => this.#record(change),
+      (changes, err) => log.warn({ err, changes }, 'failed to record configuration changes in the audit'),
+      MAX_WAITING,
+    );
     this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#reconcile());
   }
 
@@ -57,6 +68,7 @@ export class Publisher implements Disposable {
   [Symbol.dispose](): void {
     this.#isEnded = true;
     this.#unwatch();
+    void this.#audit.close();
   }
 
   /** Runs one at a time; a change during a run causes another one. */
@@ -93,7 +105,7 @@ export class Publisher implements Disposable {
     const fields = Object.keys({ ...current, ...wanted }).filter(
       (field) => !isDeepStrictEqual(current?.[field as 'name'], wanted[field as 'name']),
     );
-    const audited = this.#audit(fields);
+    const audited = this.#addToAudit(fields);
     // At the first start, storage may start later, and other services wait for the configuration.
     if (current) await Promise.race([audited, sleep(AUDIT_WAIT_MS, undefined, { ref: false })]);
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
@@ -103,18 +115,23 @@ export class Publisher implements Disposable {
 
   /**
    * Begins before the change is in force. Unavailable storage does not block it: log and event record it, too.
+   * @returns resolves once it is recorded
    */
-  async #audit(fields: string[]): Promise<void> {
-    const entry: AuditEntry = {
-      at: Date.now(),
-      action: 'configuration/change',
-      outcome: 'said',
-      detail: { fields: fields.slice(0, 50) },
-    };
-    await this.#bus
-      .call(addAudit, { entries: [entry] }, { patience: AUDIT_PATIENCE_MS })
-      .catch((err) =>
-        this.#log.warn({ err, fields }, 'failed to record a configuration change in the audit'),
-      );
+  #addToAudit(fields: string[]): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const detail = { fields: fields.slice(0, 50) };
+    const entry = { at: Date.now(), action: 'configuration/change', outcome: 'said', detail } as const;
+    this.#audit.add({ entry, recorded: resolve });
+    return promise;
+  }
+
+  async #record({ entry, recorded }: Change): Promise<void> {
+    try {
+      await this.#bus.call(addAudit, { entries: [entry] }, { patience: AUDIT_WAIT_MS });
+    } catch (err) {
+      if (!Fault.is(err, 'malformed', 'too-large', 'denied')) throw err;
+      this.#log.error({ err, action: entry.action }, 'audit entry rejected; dropped');
+    }
+    recorded();
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { BusCaller, EventPublisher, StateReader, StateWatcher, StateWriter } from '#proto/bus/roles.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { Publisher } from '../../services/twin-bridge/publish.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
@@ -25,16 +25,16 @@ test('an unreadable configuration of an earlier version is overwritten', async (
 
 test('a change is in force although storage is unavailable, and is recorded in the audit once storage answers', async () => {
   const published = Promise.withResolvers<void>();
-  const available = Promise.withResolvers<void>();
+  let isAvailable = false;
   const recorded: unknown[] = [];
   const bus = {
     watch: () => () => {},
     get: async () => ({ value: configurationWith() }),
     put: async () => {},
     publish: () => published.resolve(),
-    // As a requester: it repeats the request until the service is there, but not longer than the caller's patience.
-    call: async (_contract: unknown, query: unknown, { patience }: { patience: number }) => {
-      await Promise.race([available.promise, sleep(patience, undefined, { ref: false })]);
+    // As a requester without a responder.
+    call: async (_contract: unknown, query: unknown) => {
+      if (!isAvailable) throw new Fault('unavailable', 'no service answers');
       recorded.push(query);
     },
   } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & BusCaller;
@@ -42,6 +42,6 @@ test('a change is in force although storage is unavailable, and is recorded in t
   publisher.want(configurationWith({ eventTtl: 'P1D' }));
   await published.promise;
   assert.deepEqual(recorded, []);
-  available.resolve();
+  isAvailable = true;
   await until(() => recorded.length === 1);
 });
