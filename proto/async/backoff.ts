@@ -1,6 +1,7 @@
 /**
  * Timing and concurrency without I/O: waits (this file), a lock per key (keyed-lock.ts), bounded parallelism (each.ts),
- * batches (batches.ts), and waits that an abort (unless-aborted.ts) or a limit (within.ts) ends.
+ * batches (batches.ts), group commits (group-commit.ts), and waits that an abort (unless-aborted.ts) or a limit
+ * (within.ts) ends.
  *
  * Every wait for something outside the process takes its length from this file, in ms. A caller counts failures in a
  * row, waits `backoffMs` after each and starts again at one after a success; a poll waits `jittered`; an answer that

@@ -17,6 +17,9 @@ export type EventsDeps = {
   subscribe(subject: string, handler: (bytes: Uint8Array) => void): () => void;
 };
 
+/** Max events of a process that are on their way to the stream at a time. */
+const MAX_PARALLEL = 32;
+
 /** Position of an event in the stream. */
 export type StoredEvent = { sequence: number; id: string };
 
@@ -49,6 +52,8 @@ export class Events {
         stored?.();
       },
       (count, err) => origin.log.warn({ err, count }, 'events dropped'),
+      undefined,
+      MAX_PARALLEL,
     );
   }
 

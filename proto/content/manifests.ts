@@ -39,11 +39,15 @@ export type LeftOutManifest = Static<typeof LeftOutManifest>;
 /** Max tags that one push of a manifest may name. */
 export const MAX_TAGS = 100;
 
+/** Max size of a manifest that is sent in the request, in bytes; a larger one is written to an ingest. */
+export const MAX_INLINE_MANIFEST_BYTES = 256 * 1024;
+
 /**
- * Commits an ingest's content as a manifest: its children must be in the repository, its subject is indexed, and `tag`
+ * Commits a manifest, whose content is in the request, or in an ingest of which the caller holds the claim: its children must be in the repository, its subject is indexed, and `tag`
  * and `tags` (if named) point to it, all in one synced batch. `expect` makes the move of `tag` conditional on its
  * current target; `base` also records the new target as the one that parent and layer agree on. `arrived`: the manifest
- * is from the parent, so it is not pushed there. `leftOut`: children that may be absent (a sparse index).
+ * is from the parent, so it is not pushed there. `link`: its blobs are linked in the repository if the layer has them.
+ * `leftOut`: children that may be absent (a sparse index).
  * Faults: `claim-lost`, `digest-invalid`, `manifest-invalid`, `manifest-blob-unknown`, `too-large`, `conflict`.
  */
 export const putManifest = request(
@@ -52,13 +56,16 @@ export const putManifest = request(
     repository: Repository,
     digest: Digest,
     mediaType: MediaType,
-    id: Type.String({ maxLength: 160 }),
-    claim: Type.String({ maxLength: 128 }),
+    /** The content: either `bytes`, or `id` and `claim` of an ingest. */
+    bytes: Type.Optional(Type.Uint8Array({ maxByteLength: MAX_INLINE_MANIFEST_BYTES })),
+    id: Type.Optional(Type.String({ maxLength: 160 })),
+    claim: Type.Optional(Type.String({ maxLength: 128 })),
     tag: Type.Optional(Tag),
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
     tags: Type.Optional(Type.Array(Tag, { maxItems: MAX_TAGS })),
     arrived: Type.Optional(Type.Boolean()),
+    link: Type.Optional(Type.Boolean()),
     leftOut: Type.Optional(Type.Array(LeftOutManifest, { maxItems: 10_000 })),
     ...Fenced,
   }),

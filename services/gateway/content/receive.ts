@@ -37,7 +37,11 @@ const SYNC_BYTES = 8 * 1024 * 1024;
  * that are buffered in one call; a body faster than the disk is paused. Never rejects: returns what has been written
  * with the reason for the end.
  */
-export async function receive(body: Readable, file: IngestFile, options: ReceiveOptions): Promise<Received> {
+export async function receive(
+  body: Readable,
+  file: Pick<IngestFile, 'write' | 'sync'>,
+  options: ReceiveOptions,
+): Promise<Received> {
   const { from, limit, idleMs, minimumRate, signal } = options;
   let { hash } = options;
   let failure: Fault | undefined;

@@ -1,9 +1,11 @@
+import type { Static } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { startUpload } from '#proto/content/ingests.ts';
 import {
   deleteManifest,
   deleteTag,
   getManifest,
+  MAX_INLINE_MANIFEST_BYTES,
   MAX_TAGS,
   type ManifestPlace,
   putManifest,
@@ -25,6 +27,7 @@ import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { onBehalfOf } from '../auth/request-caller.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { readManifestBytes } from '../content/open-content.ts';
+import { isSmall, receiveSmall } from '../content/receive-small.ts';
 import { writeBody } from '../content/write-body.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
@@ -94,35 +97,47 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
     return reply.code(201).send();
   };
 
-  /**
-   * The bytes of a manifest are written to an ingest, as those of a blob; storage gets its digest and type when all of
-   * them are written.
-   */
+  /** A small manifest goes to storage in the request; a larger one is written to an ingest, as a blob is. */
   const storeManifest = async (
     request: FastifyRequest,
     reply: FastifyReply,
     query: Query,
     reference: Reference,
   ) => {
-    const { repository } = query;
+    const put = async (digest: Digest, mediaType: string, content: Content) => {
+      if (isDigest(reference) && reference !== digest)
+        throw new Fault('digest-invalid', `the manifest is ${digest}, not ${reference}`);
+      const tag = isDigest(reference) ? {} : { tag: reference };
+      await access.recheck(request, reply);
+      const behalf = onBehalfOf(request, gateway);
+      return await bus.call(putManifest, { ...query, digest, mediaType, ...content, ...tag }, behalf);
+    };
+    const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
+    if (!isSmall(request.raw, MAX_INLINE_MANIFEST_BYTES)) {
+      return await storeLarge(request, query.repository, algorithm, put);
+    }
+    const limits = { algorithm, limit: MAX_INLINE_MANIFEST_BYTES };
+    const { bytes, digest } = await receiveSmall(gateway, request.raw, limits);
+    return await put(digest, mediaTypeOf(request) ?? mediaTypeWithin(bytes), { bytes });
+  };
+
+  const storeLarge = async (
+    request: FastifyRequest,
+    repository: Repository,
+    algorithm: 'sha256' | 'sha512',
+    put: (digest: Digest, mediaType: string, content: Content) => Promise<Stored>,
+  ) => {
     const behalf = onBehalfOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
     await using held = new ClaimRenewal(bus, claim, times.renewMs, log);
     try {
-      const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
       const expected = { algorithm, max: MAX_MANIFEST_BYTES };
       const { end: size, hash: digest } = await writeBody(gateway, held, request.raw, expected);
       if (!digest) throw new Error('the ingest was not empty');
-      if (isDigest(reference) && reference !== digest) {
-        throw new Fault('digest-invalid', `the manifest is ${digest}, not ${reference}`);
-      }
-      const mediaType = mediaTypeOf(request) ?? (await mediaTypeWithin(held, size));
-      const tag = isDigest(reference) ? {} : { tag: reference };
-      const putQuery = { ...query, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
-      await access.recheck(request, reply);
-      const answer = await bus.call(putManifest, putQuery, behalf);
+      const mediaType = mediaTypeOf(request) ?? mediaTypeWithin(await readBack(held, size));
+      const stored = await put(digest, mediaType, { id: claim.id, claim: claim.claim });
       held.committed();
-      return answer;
+      return stored;
     } catch (error) {
       await held.discard();
       throw error;
@@ -131,16 +146,11 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
     }
   };
 
-  /** For a client that sends no media type: the manifest may contain it. */
-  const mediaTypeWithin = async ({ claim }: ClaimRenewal, size: number): Promise<string> => {
+  const readBack = async ({ claim }: ClaimRenewal, size: number): Promise<Buffer> => {
     await using file = await volume.openIngest(claim);
     const bytes = Buffer.alloc(size);
     await file.read(bytes, 0);
-    try {
-      return String((parseJson(bytes) as { mediaType?: unknown }).mediaType ?? '');
-    } catch {
-      return '';
-    }
+    return bytes;
   };
 
   /** Digest that a tag must have when it changes (null: no tag), if the client makes the change conditional. */
@@ -205,6 +215,18 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
 }
 
 type Query = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
+
+type Content = { bytes: Uint8Array } | { id: string; claim: string };
+type Stored = Static<typeof putManifest.reply>;
+
+/** For a client that sends no media type: the manifest may contain it. */
+function mediaTypeWithin(bytes: Buffer): string {
+  try {
+    return String((parseJson(bytes) as { mediaType?: unknown }).mediaType ?? '');
+  } catch {
+    return '';
+  }
+}
 
 /** The tags that a push by digest names (distribution-spec, "Pushing Manifests": end-7b). */
 function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {

@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
-import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { splitDigest } from '#proto/oci/names.ts';
-import { blobPath } from '#proto/volume/layout.ts';
+import { blobPath, INGESTS } from '#proto/volume/layout.ts';
+import { SyncedFolders } from './synced-folders.ts';
 
 /*
  * Committed bytes, by digest:
@@ -17,11 +18,11 @@ const READ_BYTES = 1024 * 1024;
 /** The files of committed blobs. */
 export class BlobStore {
   readonly #data: string;
-  /** Leaf folders whose directory entries, up to the data root, are known to be synced. */
-  readonly #durable = new Set<string>();
+  readonly #folders: SyncedFolders;
 
   constructor(data: string) {
     this.#data = data;
+    this.#folders = new SyncedFolders(data);
   }
 
   /** Path of the blob's file, relative to the data volume. */
@@ -42,11 +43,12 @@ export class BlobStore {
   /**
    * Moves a file into the store. Its bytes must be synced already; the move is synced when this resolves. If it throws,
    * the file is at `source` again.
+   * @param sealed the file is read-only already
    */
-  async moveIn(source: string, digest: string): Promise<void> {
+  async moveIn(source: string, digest: string, sealed = false): Promise<void> {
     const target = this.file(digest);
-    await mkdir(dirname(target), { recursive: true });
-    await chmod(source, 0o444);
+    await this.#folders.make(dirname(target));
+    if (!sealed) await chmod(source, 0o444);
     let moved = false;
     try {
       await rename(source, target);
@@ -54,7 +56,21 @@ export class BlobStore {
       await this.sync(digest);
     } catch (error) {
       if (moved) await rename(target, source);
-      await chmod(source, 0o600);
+      if (!sealed) await chmod(source, 0o600);
+      throw error;
+    }
+  }
+
+  /** Writes and syncs a read-only file that can be moved in. @returns its absolute path */
+  async stage(bytes: Uint8Array): Promise<string> {
+    const path = join(this.#data, INGESTS, `new-${randomBytes(8).toString('hex')}`);
+    try {
+      await using file = await open(path, 'wx', 0o444);
+      await file.writeFile(bytes);
+      await file.sync();
+      return path;
+    } catch (error) {
+      await rm(path, { force: true });
       throw error;
     }
   }
@@ -68,15 +84,7 @@ export class BlobStore {
 
   /** Syncs the directory entries of a file and of the folders above it. */
   async sync(digest: string): Promise<void> {
-    let folder = dirname(this.file(digest));
-    await syncFolder(folder);
-    if (this.#durable.has(folder)) return;
-    const leaf = folder;
-    while (folder !== this.#data) {
-      folder = dirname(folder);
-      await syncFolder(folder);
-    }
-    this.#durable.add(leaf);
+    await this.#folders.sync(dirname(this.file(digest)));
   }
 
   /** The caller has made sure that nothing names the digest any longer. */
@@ -114,9 +122,4 @@ export async function digestOf(
     }
     size += bytesRead;
   }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
-  await folder.sync();
 }

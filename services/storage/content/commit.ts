@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
@@ -22,6 +23,9 @@ import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
  * The steps 1 and 2 are here; `Blobs` and `Manifests` write the batch. A crash before 3 leaves an ingest or a file
  * without a record, never a name without content; the next start takes the file back (`undo`). The caller holds the
  * claim and the lock of the ingest throughout, and the lock of the blob for 2 and 3.
+ *
+ * Content that came in a request (`stage`) has no ingest: a crash leaves a file that the next start deletes, or one in
+ * the blob store without a record, as above.
  */
 
 /** An ingest whose claim the caller holds. `folder` is an absolute path. */
@@ -30,8 +34,8 @@ export type ClaimedIngest = { id: string; folder: string; record: IngestRecord }
 /** What the content must match; `hashed` is the digest that the writer computed. */
 export type WantedContent = { digest: string; size?: number | undefined; hashed?: string | undefined };
 
-/** Content that matches. `source` is an absolute path. */
-export type VerifiedContent = { digest: string; size: number; source: string };
+/** Content that matches. `source` is an absolute path; `sealed`: of a file that no writer has open, read-only. */
+export type VerifiedContent = { digest: string; size: number; source: string; sealed?: true };
 
 /** The steps of a commit. */
 export class Commits {
@@ -69,12 +73,32 @@ export class Commits {
     return { digest, size, source: data };
   }
 
-  /** Step 2. Content that exists already is left as it is. @returns the changes for the blob that step 3 writes */
-  async moveIn({ id, record }: ClaimedIngest, { digest, size, source }: VerifiedContent): Promise<Change[]> {
+  /**
+   * Step 1 for content in memory: writes and syncs a file of it, which disposal deletes unless it was moved.
+   * @throws Fault `digest-invalid`, `no-space`
+   */
+  async stage(digest: string, bytes: Uint8Array): Promise<VerifiedContent & AsyncDisposable> {
+    const [algorithm] = splitDigest(digest);
+    digestMustBe(digest, `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`);
+    const source = await this.#blobs.stage(bytes);
+    const remove = () => rm(source, { force: true }).catch(() => {});
+    return { digest, size: bytes.byteLength, source, sealed: true, [Symbol.asyncDispose]: remove };
+  }
+
+  /**
+   * Step 2. Content that exists already is left as it is.
+   * @param ingest undefined for staged content
+   * @returns the changes for the blob that step 3 writes
+   */
+  async moveIn(
+    ingest: ClaimedIngest | undefined,
+    { digest, size, source, sealed }: VerifiedContent,
+  ): Promise<Change[]> {
     if (await this.#metadata.blob(digest)) return [];
     // From here on, a crash may leave the file in the blob store without its record: recovery looks for it there.
-    await this.#metadata.writeUnsynced(put.ingest(id, { ...record, placing: digest }));
-    await this.#blobs.moveIn(source, digest);
+    if (ingest)
+      await this.#metadata.writeUnsynced(put.ingest(ingest.id, { ...ingest.record, placing: digest }));
+    await this.#blobs.moveIn(source, digest, sealed);
     return put.blob(digest, { size });
   }
 

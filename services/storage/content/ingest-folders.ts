@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
 import { sizeOf } from './blob-store.ts';
@@ -9,6 +9,7 @@ import { sizeOf } from './blob-store.ts';
  *
  *   ingest/upload-<random>/           uploaded by a client
  *   ingest/transfer-<alg>-<hex>/      transferred over the link; one per digest
+ *   ingest/new-<random>               a file with content that came in a request (`BlobStore.stage`)
  *   ingest/trash-<random>/            to be deleted
  */
 const UPLOAD = /^upload-[0-9a-f]{32}$/;
@@ -61,6 +62,11 @@ export class IngestFolders implements IngestSizes {
   /** @returns whether the folder existed already */
   async make(id: string): Promise<boolean> {
     return (await mkdir(this.folder(id), { recursive: true })) === undefined;
+  }
+
+  /** Removes the folder of an ingest whose only file was moved away, else as `remove`. */
+  async removeEmptied(id: string): Promise<void> {
+    await rmdir(this.folder(id)).catch(() => this.remove(id));
   }
 
   /** Atomic, also in a crash: renames the folder to trash before it is deleted. */

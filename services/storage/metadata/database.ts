@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Level } from 'level';
+import { GroupCommit } from '#proto/async/group-commit.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Examined, examine } from '../leveldb/examine.ts';
 import type { WriteBatch } from '../leveldb/write-batch.ts';
@@ -12,7 +13,13 @@ import { asFault, damaged, isUnreadable, metadataLost, unusable } from './databa
 import { keys } from './keys.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
-export type DatabaseReader = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
+export type DatabaseReader = Pick<Level<string, unknown>, 'iterator' | 'keys'>;
+
+/** Max batches that are written, and synced, as one. */
+const MAX_GROUP = 256;
+
+type Batch = { changes: Change[]; sync: boolean };
+type Read = PromiseWithResolvers<unknown[]> & { keys: string[] };
 
 /** LevelDB. Opened only if everything stored in it is readable; a clean close is recorded for the next opening. */
 export class Database {
@@ -25,6 +32,8 @@ export class Database {
   readonly #failure = Promise.withResolvers<never>();
   #failed: unknown;
   readonly #inFlight = new Set<Promise<unknown>>();
+  readonly #group = new GroupCommit<Batch>((batches) => this.#writeGroup(batches), MAX_GROUP);
+  #reads: Read[] = [];
   #closing = false;
 
   /**
@@ -63,13 +72,28 @@ export class Database {
     return this.#failure.promise;
   }
 
-  /** @param sync synced when it resolves */
+  /**
+   * Writes a batch: atomic, and after all that were requested before. Batches that are requested while another one is
+   * being written are written as one.
+   * @param sync synced when it resolves
+   */
   async batch(changes: Change[], sync: boolean): Promise<void> {
     if (this.#failed) throw this.#failed;
     if (this.#closing) throw new Fault('unavailable', 'storage is shutting down: try again');
-    const writing = this.#write(changes, sync).finally(() => this.#inFlight.delete(writing));
+    const writing = this.#group.add({ changes, sync }).finally(() => this.#inFlight.delete(writing));
     this.#inFlight.add(writing);
     await writing;
+  }
+
+  /**
+   * Reads records, undefined for those that do not exist. Reads of one turn of the event loop are one call of LevelDB:
+   * each call costs a switch of threads, which takes longer than the read. Pass its errors through `failing`.
+   */
+  getMany(keys: string[]): Promise<unknown[]> {
+    const read = { keys, ...Promise.withResolvers<unknown[]>() };
+    this.#reads.push(read);
+    if (this.#reads.length === 1) process.nextTick(() => void this.#readTogether());
+    return read.promise;
   }
 
   /** The error to throw for a failed read. */
@@ -95,6 +119,30 @@ export class Database {
   /** Closes without a write, for metadata of another version. */
   async abandon(): Promise<void> {
     await this.#level.close();
+  }
+
+  async #readTogether(): Promise<void> {
+    const reads = this.#reads;
+    this.#reads = [];
+    try {
+      const values = await this.#level.getMany(reads.flatMap(({ keys }) => keys));
+      let at = 0;
+      for (const { keys, resolve } of reads) {
+        resolve(values.slice(at, at + keys.length));
+        at += keys.length;
+      }
+    } catch (error) {
+      for (const { reject } of reads) reject(error);
+    }
+  }
+
+  async #writeGroup(batches: Batch[]): Promise<void> {
+    // A write that failed in the meantime may have left anything: see `failure`.
+    if (this.#failed) throw this.#failed;
+    await this.#write(
+      batches.flatMap(({ changes }) => changes),
+      batches.some(({ sync }) => sync),
+    );
   }
 
   async #write(changes: Change[], sync: boolean): Promise<void> {

@@ -169,7 +169,7 @@ export class MetadataReader {
 
   protected async many<T>(keys: string[]): Promise<(T | undefined)[]> {
     try {
-      return (await this.#database.level.getMany(keys)) as (T | undefined)[];
+      return (await this.#database.getMany(keys)) as (T | undefined)[];
     } catch (error) {
       throw this.#database.failing(error);
     }

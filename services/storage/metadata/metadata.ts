@@ -57,7 +57,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
     const database = await Database.open(folder, performance.now() + patienceMs);
-    const [version, before] = await database.level.getMany([keys.version, keys.boot]);
+    const [version, before] = await database.getMany([keys.version, keys.boot]);
     if (!SUPPORTED.includes(version as number)) {
       await database.abandon();
       throw new Fault(

@@ -8,9 +8,11 @@ import { readManifest } from '#proto/oci/read-manifest.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { sizeOf } from '../content/blob-store.ts';
-import type { Commits } from '../content/commit.ts';
+import type { ClaimedIngest, Commits, VerifiedContent } from '../content/commit.ts';
+import type { HeldClaim } from '../content/content-store.ts';
 import type { Grace } from '../content/grace.ts';
 import type { Ingests } from '../content/ingests.ts';
+import type { SpaceGuard } from '../content/space-guard.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
@@ -27,7 +29,7 @@ import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts
 /*
  * Repositories: the manifests of each, the tags that point to them, and the referrers of a subject.
  *
- * A put verifies the ingest, checks that every child is in the repository or is left out on purpose (sparse.ts), and
+ * A put verifies the content, checks that every child is in the repository or is left out on purpose (sparse.ts), and
  * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
  * alone (tags.ts); a tag's base is its target when parent and layer last agreed, repositories-differing-from-base.ts
  * finds the tags that differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes.
@@ -39,13 +41,15 @@ export type PutQuery = {
   repository: string;
   digest: string;
   mediaType: string;
-  id: string;
-  claim: string;
+  bytes?: Uint8Array;
+  id?: string;
+  claim?: string;
   tag?: string;
   expect?: Expect;
   base?: boolean;
   tags?: string[];
   arrived?: boolean;
+  link?: boolean;
   leftOut?: LeftOutManifest[];
 };
 type Put = { digest: string; size: number; subject?: string };
@@ -56,6 +60,7 @@ type ManifestsDeps = {
   commits: Commits;
   ingests: Ingests;
   grace: Grace;
+  space: SpaceGuard;
   locks: KeyedLock;
   outbox: EventOutbox;
   selection: Selection;
@@ -74,11 +79,24 @@ export class Manifests {
   }
 
   async put(query: PutQuery): Promise<Put> {
-    const { repository, digest, mediaType, id, claim } = query;
-    const { metadata, commits, grace, locks, ingests } = this.#deps;
-    using _ = await grace.hold(digest, repository);
+    const { digest, repository, bytes, id, claim } = query;
+    using _ = await this.#deps.grace.hold(digest, repository);
+    if (bytes) return await this.#putStaged(query, bytes);
+    if (id !== undefined && claim !== undefined) return await this.#putIngest(query, { id, claim });
+    throw new Fault('malformed', 'the request has no content: name `bytes`, or `id` and `claim`');
+  }
+
+  async #putStaged(query: PutQuery, bytes: Uint8Array): Promise<Put> {
+    const { commits, space } = this.#deps;
+    await space.mustHaveRoom();
+    await using staged = await commits.stage(query.digest, bytes);
+    return await this.#putVerified(query, bytes, staged);
+  }
+
+  async #putIngest(query: PutQuery, claimed: HeldClaim): Promise<Put> {
+    const { commits, ingests } = this.#deps;
     try {
-      return await ingests.commit({ id, claim }, async (held) => {
+      return await ingests.commit(claimed, async (held) => {
         // Check the size before reading: a limit that is checked after the read bounds nothing.
         const bytes = await sizeOf(ingestFiles(held.folder).data);
         if (bytes !== undefined && bytes > MAX_MANIFEST_BYTES) {
@@ -87,31 +105,40 @@ export class Manifests {
             `a manifest may have ${MAX_MANIFEST_BYTES} bytes, this one has ${bytes}`,
           );
         }
-        const verified = await commits.verify(held, { digest });
-        const content = await readFile(verified.source);
-        // What the parent has is taken as it is; what a client pushes has to be correct.
-        const manifest = query.arrived ? readManifest(content, mediaType) : parseManifest(content, mediaType);
-        const { size } = verified;
-        await locks.run(`blob ${digest}`, () =>
-          locks.run(`repository ${repository}`, async () => {
-            // Within the lock under which links are dropped: links seen now stay until the manifest names them.
-            using _ = await grace.hold(repository, ...childrenOf(manifest));
-            const { leftOut } = query;
-            const sparse = await childrenMustBeHere(metadata, repository, digest, manifest, leftOut);
-            await this.#commitBatch(query, manifest, size, async () => [
-              ...(await commits.moveIn(held, verified)),
-              ...sparse,
-              ...drop.ingest(id),
-            ]);
-          }),
-        );
-        return { digest, size, ...(manifest.subject && { subject: manifest.subject.digest }) };
+        const verified = await commits.verify(held, { digest: query.digest });
+        return this.#putVerified(query, await readFile(verified.source), verified, held);
       });
     } catch (error) {
       const done = Fault.is(error, 'claim-lost') && (await this.#alreadyDone(query));
       if (done) return done;
       throw error;
     }
+  }
+
+  async #putVerified(
+    query: PutQuery,
+    content: Uint8Array,
+    verified: VerifiedContent,
+    held?: ClaimedIngest,
+  ): Promise<Put> {
+    const { metadata, commits, grace, locks } = this.#deps;
+    const { repository, digest, mediaType, leftOut, link } = query;
+    // What the parent has is taken as it is; what a client pushes has to be correct.
+    const manifest = query.arrived ? readManifest(content, mediaType) : parseManifest(content, mediaType);
+    const { size } = verified;
+    await locks.run(`blob ${digest}`, () =>
+      locks.run(`repository ${repository}`, async () => {
+        // Within the lock under which links are dropped: links seen now stay until the manifest names them.
+        using _ = await grace.hold(repository, ...childrenOf(manifest));
+        const children = await childrenMustBeHere(metadata, repository, digest, manifest, { leftOut, link });
+        await this.#commitBatch(query, manifest, size, async () => [
+          ...(await commits.moveIn(held, verified)),
+          ...children,
+          ...(held ? drop.ingest(held.id) : []),
+        ]);
+      }),
+    );
+    return { digest, size, ...(manifest.subject && { subject: manifest.subject.digest }) };
   }
 
   async get(repository: string, reference: string): Promise<ManifestPlace> {

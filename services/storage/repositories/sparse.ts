@@ -13,9 +13,9 @@ import type { LeftOutRecord } from '../metadata/records.ts';
  */
 
 /**
- * Checks that blobs are linked in the repository, that the manifests of an index are in it, and that none of them is
+ * Checks that blobs are linked in the repository (with `link`, that they are here, and links them), that the manifests of an index are in it, and that none of them is
  * damaged. A subject need not exist, nor a manifest in `leftOut`, nor one that this index left out at its last put.
- * @returns changes of the left-out records, for the batch that puts the manifest
+ * @returns new links, and changes of the left-out records, for the batch that puts the manifest
  * @throws Fault `manifest-blob-unknown`
  */
 export async function childrenMustBeHere(
@@ -23,7 +23,7 @@ export async function childrenMustBeHere(
   repository: string,
   index: string,
   { mediaType: ownType, blobs, manifests }: Manifest,
-  leftOut: LeftOutManifest[] = [],
+  { leftOut = [], link = false }: { leftOut?: LeftOutManifest[] | undefined; link?: boolean | undefined },
 ): Promise<Change[]> {
   const children = [...blobs, ...manifests];
   const digests = children.map(({ digest }) => digest);
@@ -38,8 +38,12 @@ export async function childrenMustBeHere(
     const asManifest = isIndex(ownType);
     // An index may also list descriptors of other media types: those are blobs.
     const asBlob = !asManifest || !isManifestType(mediaType);
-    if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) {
-      return before[i] === undefined ? [] : drop.leftOut(repository, digest, index);
+    const isLinked = asBlob && (links[i] !== undefined || link);
+    if (present[i] && (isLinked || (asManifest && records[i]))) {
+      return [
+        ...(asBlob && !links[i] && link ? put.link(repository, digest) : []),
+        ...(before[i] === undefined ? [] : drop.leftOut(repository, digest, index)),
+      ];
     }
     const record = requested.get(digest) ?? before[i];
     if (asManifest && record !== undefined) return put.leftOut(repository, digest, index, record);

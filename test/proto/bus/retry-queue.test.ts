@@ -116,3 +116,35 @@ test('closing sends the queued items and drops the rest at the first failure', a
   assert.deepEqual(sent, [1]);
   assert.equal(dropped, 2);
 });
+
+test('up to `parallel` items are on their way at a time; those that fail are sent again, in order', async () => {
+  const begun: number[] = [];
+  const sent: number[] = [];
+  let most = 0;
+  let active = 0;
+  const failing = new Set([2, 3]);
+  const all = Promise.withResolvers<void>();
+  const queue = new RetryQueue<number>(
+    async (item) => {
+      begun.push(item);
+      active += 1;
+      most = Math.max(most, active);
+      await setImmediate();
+      active -= 1;
+      if (failing.delete(item)) throw new Error('away');
+      sent.push(item);
+      if (sent.length === 6) all.resolve();
+    },
+    () => assert.fail('an item was dropped'),
+    undefined,
+    4,
+  );
+  const keepRunning = setInterval(() => {}, 1_000);
+  for (const item of [1, 2, 3, 4, 5, 6]) queue.add(item);
+  await all.promise;
+  clearInterval(keepRunning);
+  assert.equal(most, 4);
+  // The first item begins alone: the others are added after it.
+  assert.deepEqual(begun, [1, 2, 3, 4, 5, 2, 3, 6]);
+  assert.deepEqual(sent, [1, 4, 5, 2, 3, 6]);
+});

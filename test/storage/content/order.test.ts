@@ -14,7 +14,7 @@ import { patience } from '../../support/until.ts';
 import { bytesOf, Client, digestOf, imageOf, jsonOf } from '../rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');
-const CALLS = 'fsync,fdatasync,rename,chmod,mkdir';
+const CALLS = 'fsync,fdatasync,rename,chmod,mkdir,rmdir';
 const canTrace = spawnSync('strace', ['-f', '-e', 'trace=none', '-o', '/dev/null', 'true']).status === 0;
 
 test('every commit reaches the disk in its order', { skip: !canTrace && 'needs strace' }, async () => {
@@ -48,6 +48,14 @@ test('every commit reaches the disk in its order', { skip: !canTrace && 'needs s
     if (bytes !== manifest) await client.call(commitBlob, query);
     else await client.call(putManifest, { ...query, mediaType: mediaTypes.ociManifest, tag: 'v1' });
   }
+  const inline = jsonOf({ ...imageOf('layer'), annotations: { sent: 'in the request' } });
+  await client.call(putManifest, {
+    repository,
+    digest: digestOf(inline),
+    bytes: inline,
+    mediaType: mediaTypes.ociManifest,
+    tag: 'v2',
+  });
   storage.kill('SIGTERM');
   await once(storage, 'exit');
 
@@ -69,14 +77,23 @@ test('every commit reaches the disk in its order', { skip: !canTrace && 'needs s
       `rename /ingest/${ids[i]}/data ${parent}/${hex}`,
       `fsync ${parent}`,
       'fsync /blobs/sha256',
-      'fsync /blobs',
-      'fsync ',
+      // Once for all folders.
+      ...(i === 0 ? ['fsync /blobs', 'fsync '] : []),
       'fdatasync log',
     ]);
     // After that the client is answered, and the ingest is deleted.
-    const deletion = lines.findIndex((line) => line.startsWith(`rename /ingest/${ids[i]} `));
-    assert.ok(deletion > end);
+    assert.ok(lines.indexOf(`rmdir /ingest/${ids[i]}`) > end);
   }
+  const hex = digestOf(inline).slice('sha256:'.length);
+  const moved = lines.findIndex((line) => line.startsWith('rename /ingest/new-') && line.endsWith(hex));
+  const staged = lines[moved]?.split(' ')[1];
+  assert.ok(lines.lastIndexOf(`fsync ${staged}`, moved) > 0);
+  const written = lines.slice(moved + 1, lines.indexOf('fdatasync log', moved) + 1);
+  const parent = `/blobs/sha256/${hex.slice(0, 2)}`;
+  assert.deepEqual(
+    written.filter((line) => line !== ''),
+    [`fsync ${parent}`, 'fsync /blobs/sha256', 'fdatasync log'],
+  );
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -332,3 +332,46 @@ test("content that is committed as a blob can't be read as a manifest", async ()
     fault('manifest-unknown'),
   );
 });
+
+test('a manifest is committed from the request', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage(repository, 'inline');
+  const mediaType = mediaTypes.ociManifest;
+  const bytes = jsonOf(imageOf('inline', { annotations: { sent: 'in the request' } }));
+  const query = { repository, digest: digestOf(bytes), mediaType, bytes, tag: 'v' };
+  assert.deepEqual(await rig.gateway.call(putManifest, query), {
+    digest: digestOf(bytes),
+    size: bytes.byteLength,
+  });
+  assert.deepEqual(Buffer.from(await rig.gateway.readManifest(repository, 'v')), Buffer.from(bytes));
+  const wrong = { ...query, digest: digestOf(bytesOf('other')), tag: 'w' };
+  await assert.rejects(rig.gateway.call(putManifest, wrong), fault('digest-invalid'));
+  const incomplete = jsonOf(imageOf('not here'));
+  await assert.rejects(
+    rig.gateway.call(putManifest, { ...query, digest: digestOf(incomplete), bytes: incomplete }),
+    fault('manifest-blob-unknown'),
+  );
+  const { bytes: _, ...contentless } = query;
+  await assert.rejects(rig.gateway.call(putManifest, contentless), fault('malformed'));
+  const left = await readdir(join(rig.data, 'ingest'));
+  assert.deepEqual(
+    left.filter((name) => name.startsWith('new-')),
+    [],
+  );
+});
+
+test('with `link`, a manifest links the blobs that are here', async () => {
+  await using rig = await Rig.open(buses);
+  const repository = 'lib/linked';
+  await rig.gateway.pushImage('lib/source', 'linked');
+  const bytes = jsonOf(imageOf('linked'));
+  const query = { repository, digest: digestOf(bytes), mediaType: mediaTypes.ociManifest, bytes };
+  await assert.rejects(rig.syncer.call(putManifest, query), fault('manifest-blob-unknown'));
+  await rig.syncer.call(putManifest, { ...query, link: true });
+  await rig.gateway.call(locateBlob, { repository, digest: digestOf(bytesOf('linked')) });
+  const other = jsonOf(imageOf('nowhere'));
+  await assert.rejects(
+    rig.syncer.call(putManifest, { ...query, digest: digestOf(other), bytes: other, link: true }),
+    fault('manifest-blob-unknown'),
+  );
+});

@@ -1,7 +1,13 @@
+import { batches } from '#proto/async/batches.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import { linkBlobs, missingBlobs } from '#proto/content/blobs.ts';
 import { discardIngest, startUpload } from '#proto/content/ingests.ts';
-import { type LeftOutManifest, putManifest, putTag } from '#proto/content/manifests.ts';
+import {
+  type LeftOutManifest,
+  MAX_INLINE_MANIFEST_BYTES,
+  putManifest,
+  putTag,
+} from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
@@ -25,8 +31,7 @@ export type Load = {
   subjects: Digest[];
   /** What the parent does not provide of it. */
   problems: LeftOutItem[];
-  /** All blobs of the nodes; `missing`: those that the layer lacks. */
-  blobs: Descriptor[];
+  /** Blobs of the nodes that the layer lacks. */
   missing: Descriptor[];
   /** Some of the blobs are here already, at least in part. */
   isPartlyHere: boolean;
@@ -54,7 +59,7 @@ export async function loadImage(
   );
   const missing = blobs.filter((blob) => missingDigests.has(blob.digest));
   const isPartlyHere = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
-  return { root: digest, nodes, subjects, problems, blobs, missing, isPartlyHere };
+  return { root: digest, nodes, subjects, problems, missing, isPartlyHere };
 }
 
 /**
@@ -66,10 +71,10 @@ export async function loadImage(
 export async function pullLoad(
   context: PassContext,
   repository: Repository,
-  { root, nodes, problems, blobs, missing }: Load,
+  { root, nodes, problems, missing }: Load,
   tags: Tag[],
 ): Promise<LeftOutItem[]> {
-  const { bus, pass, failedParts, leftOutByParent } = context;
+  const { pass, failedParts, leftOutByParent } = context;
   const contexts = imageContexts(nodes, tags);
   const failed = await downloadBlobs(context, repository, missing, contexts);
   const isLeftOut: IsLeftOut = (digest, error) =>
@@ -77,11 +82,7 @@ export async function pullLoad(
   const plan = planCommits(root, nodes, failed, isLeftOut);
   if (plan.failure) throw plan.failure;
   for (const [digest, error] of plan.lostReferrers) leftOutByParent.set(partOf(repository, digest), error);
-  const present = blobs.filter(({ digest }) => !failed.has(digest));
-  for (let at = 0; at < present.length; at += PAGE) {
-    const digests = present.slice(at, at + PAGE).map((blob) => blob.digest);
-    await bus.call(linkBlobs, { repository, digests });
-  }
+  await linkForeign(context, repository, nodes, failed);
   const refused: LeftOutItem[] = [];
   for (const node of plan.commits) {
     try {
@@ -92,6 +93,18 @@ export async function pullLoad(
     }
   }
   return [...problems, ...plan.problems, ...refused];
+}
+
+/** Links the foreign layers that are here. A manifest links its other blobs when it is committed. */
+async function linkForeign(
+  { bus }: PassContext,
+  repository: Repository,
+  nodes: ImageNode[],
+  failed: ReadonlyMap<Digest, Fault>,
+): Promise<void> {
+  const foreign = nodes.flatMap(({ manifest }) => manifest.foreign.map(({ digest }) => digest));
+  const present = [...new Set(foreign)].filter((digest) => !failed.has(digest));
+  for (const digests of batches(present, PAGE)) await bus.call(linkBlobs, { repository, digests });
 }
 
 /**
@@ -184,13 +197,22 @@ async function findMissingBlobs({ bus }: PassContext, digests: Digest[]): Promis
   return missing;
 }
 
-/** Commits a manifest of the parent, without a tag. @param leftOut its children that are not pulled */
+/**
+ * Commits a manifest of the parent, and links those of its blobs that are here.
+ * @param leftOut its children that are not pulled
+ */
 export async function commitManifest(
   { bus, volume, by }: PassContext,
   repository: Repository,
   { digest, mediaType, bytes }: FetchedManifest,
   leftOut: LeftOutManifest[] = [],
 ): Promise<void> {
+  const sparse = leftOut.length > 0 && { leftOut };
+  const query = { repository, digest, mediaType, arrived: true, link: true, ...sparse };
+  if (bytes.byteLength <= MAX_INLINE_MANIFEST_BYTES) {
+    await bus.call(putManifest, { ...query, bytes });
+    return;
+  }
   const claim = await bus.call(startUpload, { repository, by, hold: true });
   const ingest = { id: claim.id, claim: claim.claim };
   try {
@@ -198,8 +220,7 @@ export async function commitManifest(
       await using file = await volume.openIngest(claim);
       await file.write([bytes], 0);
     }
-    const sparse = leftOut.length > 0 && { leftOut };
-    await bus.call(putManifest, { ...ingest, repository, digest, mediaType, arrived: true, ...sparse });
+    await bus.call(putManifest, { ...query, ...ingest });
   } catch (error) {
     await bus.call(discardIngest, ingest).catch(() => {});
     throw error;
