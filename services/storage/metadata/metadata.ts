@@ -82,6 +82,11 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     this.afterReboot = afterReboot;
   }
 
+  /** See `Database.examineRest`. */
+  examineRest(signal: AbortSignal): Promise<void> {
+    return this.#database.examineRest(signal);
+  }
+
   /** Rejects when the metadata cannot be relied on until it is reopened. */
   get failure(): Promise<never> {
     return this.#database.failure;
