@@ -53,7 +53,12 @@ export async function runStorage({
     schedules.set(value);
     age.set(value.eventTtlMs);
   });
-  const watching = Promise.all([storage.watchHistory(bus, either), room.watch(either), age.run(either)]);
+  const watching = Promise.all([
+    storage.watchHistory(bus, either),
+    room.watch(either),
+    age.run(either),
+    storage.examineMetadata(either),
+  ]);
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {

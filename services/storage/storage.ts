@@ -229,6 +229,11 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     return this.#deps.outbox.resume(bus, this.#deps.log);
   }
 
+  /** Reads the metadata that the opening did not read. If it is damaged, `failure` rejects. */
+  examineMetadata(signal: AbortSignal): Promise<void> {
+    return this.#deps.metadata.examineRest(signal);
+  }
+
   /** Runs until the signal aborts. */
   watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
     return watchHistory({ ...this.#deps, bus }, signal);

@@ -9,6 +9,7 @@ export const GRACE_MS = 60 * 60 * 1000;
  * Collection and requests run concurrently. Each side writes before it reads, so one of them always sees the other:
  *
  *   collector   mark … check what names the key … remove, which does nothing if the mark was cleared
+ *               watch … check what names any key … mark, which fails after a request … remove
  *   request     renew or hold, which clear the mark and wait for a removal in progress … check whether the key exists
  */
 export class Grace {
@@ -16,6 +17,8 @@ export class Grace {
   readonly #renewedAt = new Map<string, number>();
   readonly #held = new Map<string, number>();
   readonly #marked = new Set<string>();
+  /** Keys that were asked for since `watch`; undefined if there were more than the limit. */
+  #watched: { keys: Set<string> | undefined } | undefined;
   readonly #removing = new Map<string, Promise<void>>();
   readonly #now: () => number;
   readonly #limit: number;
@@ -66,9 +69,26 @@ export class Grace {
     return this.#held.has(key) || this.#now() < since + this.#graceMs;
   }
 
-  /** Call before checking what names the key. @returns false if the key is protected */
+  /**
+   * Until disposal, keys that are asked for from now on cannot be marked, even after their grace: what names a key
+   * may be checked before its mark. One at a time.
+   */
+  watch(): Disposable {
+    this.#watched = { keys: new Set() };
+    return {
+      [Symbol.dispose]: () => {
+        this.#watched = undefined;
+      },
+    };
+  }
+
+  /**
+   * Call before checking what names the key, or while it is watched.
+   * @returns false if the key is protected, or was asked for while watched
+   */
   mark(key: string): boolean {
     if (this.protects(key)) return false;
+    if (this.#watched && this.#watched.keys?.has(key) !== false) return false;
     this.#marked.add(key);
     return true;
   }
@@ -105,10 +125,12 @@ export class Grace {
     const now = this.#now();
     for (const key of keys) {
       this.#marked.delete(key);
+      this.#watched?.keys?.add(key);
       // Delete before set: keeps the map in order of time.
       this.#renewedAt.delete(key);
       this.#renewedAt.set(key, now);
     }
+    if (this.#watched?.keys && this.#watched.keys.size > this.#limit) this.#watched.keys = undefined;
     for (const [key, instant] of this.#renewedAt) {
       if (this.#renewedAt.size > this.#limit)
         this.#incompleteUntil = Math.max(this.#incompleteUntil, instant);

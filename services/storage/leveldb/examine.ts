@@ -13,8 +13,9 @@ import { damageOf, type TableDamage } from './table-damage.ts';
  * Manifest and logs share one record format (log-records.ts); a record of a log is a write batch (write-batch.ts).
  * log-verdict.ts decides which gaps of a log are damage. byte-cursor.ts, crc32c.ts and snappy.ts decode bytes.
  *
- * `examine` checks a closed database in this order: CURRENT, manifest, tables, logs. `examineTables` checks the tables
- * of an open one. ../repair salvages a damaged database with the same readers.
+ * `examine` checks a closed database in this order: CURRENT, manifest, tables, logs; of the contents of the tables on
+ * request only some. `examineTables` checks all tables of an open one. ../repair salvages a damaged database with the
+ * same readers.
  */
 
 export type Finding = { file: string; what: string };
@@ -26,6 +27,8 @@ export type Examined = {
   findings: Finding[];
   /** Logs that lack data which `mayLack` allows to be missing. */
   torn: string[];
+  /** Of some tables only existence and size were checked. */
+  partial?: true;
 };
 
 /** File names of logs and tables by number, and of the manifest. */
@@ -34,8 +37,15 @@ export type DatabaseFiles = { logs: Map<number, string>; tables: Map<number, str
 /** Max size of a file, in bytes. LevelDB's tables have a few MiB; a log exceeds that by one batch at most. */
 const MAX_FILE_BYTES = 1024 * 1024 * 1024;
 
-/** Examines all files of a LevelDB that no process has open. */
-export async function examine(folder: string, { mayLack, isSynced }: WriterRules): Promise<Examined> {
+/**
+ * Examines all files of a LevelDB that no process has open.
+ * @param maxTableBytes of the tables, only the newest are read, up to this size together
+ */
+export async function examine(
+  folder: string,
+  { mayLack, isSynced }: WriterRules,
+  maxTableBytes = Number.POSITIVE_INFINITY,
+): Promise<Examined> {
   const findings: Finding[] = [];
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
@@ -51,12 +61,26 @@ export async function examine(folder: string, { mayLack, isSynced }: WriterRules
   }
   const manifest = await readClosedDatabaseManifest(folder, files, findings);
   if (!manifest) return { empty: false, findings, torn: [] };
+  const read = newest(manifest.tables, maxTableBytes);
   for (const table of manifest.tables) {
-    const finding = await examineTable(folder, files.tables.get(table.number), table);
+    const name = files.tables.get(table.number);
+    const finding = read.has(table)
+      ? await examineTable(folder, name, table)
+      : await examineSize(folder, name, table);
     if (finding) findings.push(finding);
   }
   const torn = await examineLogs(folder, files, manifest, { mayLack, isSynced }, findings);
-  return { empty: false, findings, torn };
+  return { empty: false, findings, torn, ...(read.size < manifest.tables.length && { partial: true }) };
+}
+
+function newest(tables: readonly Table[], maxBytes: number): Set<Table> {
+  let bytes = 0;
+  const sorted = tables.toSorted((a, b) => b.number - a.number);
+  const over = sorted.findIndex(({ size }) => {
+    bytes += size;
+    return bytes > maxBytes;
+  });
+  return new Set(over < 0 ? sorted : sorted.slice(0, over));
 }
 
 export function filesOf(names: string[]): DatabaseFiles {
@@ -69,16 +93,24 @@ export function filesOf(names: string[]): DatabaseFiles {
   return { logs, tables };
 }
 
-/** Finds damaged tables of an open database. A table that LevelDB has deleted meanwhile is not damage. */
-export async function examineTables(folder: string): Promise<Finding[]> {
+/**
+ * Finds damaged tables of an open database. A table that LevelDB has deleted meanwhile is not damage.
+ * @param pause awaited after each table, with the time that it took, in ms; throws to end the examination
+ */
+export async function examineTables(
+  folder: string,
+  pause: (ms: number) => Promise<void> = async () => {},
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   const manifest = await readDatabaseManifest(folder, findings);
   if (!manifest) return findings;
   const files = filesOf(await readdir(folder));
   for (const table of manifest.tables) {
+    const began = performance.now();
     const name = files.tables.get(table.number);
     const finding = name && (await examineTable(folder, name, table));
     if (finding && existsSync(join(folder, name))) findings.push(finding);
+    await pause(performance.now() - began);
   }
   return findings;
 }
@@ -163,15 +195,33 @@ async function examineTable(
   name: string | undefined,
   { number, size }: Table,
 ): Promise<Finding | undefined> {
-  const file = name ?? `${String(number).padStart(6, '0')}.ldb`;
-  if (name === undefined) return { file, what: 'is missing' };
+  if (name === undefined) return missing(number);
   const findings: Finding[] = [];
   const table = await read(folder, name, findings);
   if (!table) return findings[0];
-  if (table.length !== size) return { file, what: `has ${table.length} bytes instead of ${size}` };
+  if (table.length !== size) return ofSize(name, table.length, size);
   const damage = damageOf(table);
-  return damage && { file, what: textOf(damage) };
+  return damage && { file: name, what: textOf(damage) };
 }
+
+async function examineSize(
+  folder: string,
+  name: string | undefined,
+  { number, size }: Table,
+): Promise<Finding | undefined> {
+  const found = name === undefined ? undefined : await sizeOf(folder, name);
+  if (name === undefined || found === undefined) return missing(number);
+  return found === size ? undefined : ofSize(name, found, size);
+}
+
+const missing = (number: number): Finding => ({
+  file: `${String(number).padStart(6, '0')}.ldb`,
+  what: 'is missing',
+});
+const ofSize = (file: string, found: number, expected: number): Finding => ({
+  file,
+  what: `has ${found} bytes instead of ${expected}`,
+});
 
 const textOf = (damage: TableDamage): string =>
   damage.unreadable

@@ -2,8 +2,9 @@ import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { ContentCollector } from '../content/content-store.ts';
+import { DigestSet } from './digest-set.ts';
 import type { GarbageRules, Sweep, SweepDeps, SweepResult } from './sweep.ts';
-import { sweepContent } from './sweep-content.ts';
+import { MAX_SLICE, sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
 
@@ -16,8 +17,9 @@ import { sweepLinks } from './sweep-links.ts';
  *   sweep-files.ts     files without a record; quarantined files
  *   scrub.ts           compares committed files with their digests and quarantines damaged ones
  *
- * A collection runs concurrently with all requests. It marks candidates in `Grace`, reads what names them, and removes
- * those that nothing names under a lock, unless they were asked for since the mark. A dry run only counts.
+ * A collection runs concurrently with all requests. It has `Grace` note what is asked for, reads all names of content
+ * once (digest-set.ts), and removes under a lock what nothing names, unless it was asked for since. A dry run only
+ * counts. Time grows with the number of records, memory by at most 32 bytes for each name.
  */
 
 /**
@@ -29,14 +31,19 @@ export class GarbageCollector implements ContentCollector {
   readonly #deps: SweepDeps;
   readonly #data: string;
   readonly #rules: () => GarbageRules;
+  readonly #maxSlice: number;
   readonly #abort = new AbortController();
   #running = false;
 
-  /** @param rules the current ones, read once per collection */
-  constructor(deps: SweepDeps, data: string, rules: () => GarbageRules) {
+  /**
+   * @param rules the current ones, read once per collection
+   * @param maxSlice blobs that are compared with all names at a time
+   */
+  constructor(deps: SweepDeps, data: string, rules: () => GarbageRules, maxSlice = MAX_SLICE) {
     this.#deps = deps;
     this.#data = data;
     this.#rules = rules;
+    this.#maxSlice = maxSlice;
   }
 
   /** @throws Fault `busy` if one is in progress */
@@ -59,9 +66,10 @@ export class GarbageCollector implements ContentCollector {
     const found: SweepResult = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
     const run = {
       rules: this.#rules(),
+      maxSlice: this.#maxSlice,
       found,
       dryRun,
-      droppable: new Set<string>(),
+      droppable: new DigestSet(),
       signal: this.#abort.signal,
     };
     await this.#run({ ...this.#deps, data: this.#data, ...run });

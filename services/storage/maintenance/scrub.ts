@@ -86,6 +86,8 @@ export class Scrubber {
       if (!(await this.#setAside(digest, size))) continue;
       if (totals.damaged.length < MAX_NAMED) totals.damaged.push(digest);
     }
+    const counters = await metadata.correctCounters();
+    if (counters) log.error({ counters }, 'stored counters differed from the records by these; corrected');
     const findings = await examineTables(this.#metadata);
     this.damage = findings
       .slice(0, MAX_FINDINGS)

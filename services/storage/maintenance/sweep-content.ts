@@ -1,51 +1,75 @@
+import { each } from '#proto/async/each.ts';
 import { kinds } from '../metadata/keys.ts';
 import { drop } from '../metadata/metadata.ts';
-import type { Sweep } from './sweep.ts';
+import { DigestSet, type Slice } from './digest-set.ts';
+import { linkDigest, type Sweep } from './sweep.ts';
 
-/** Blobs checked at a time, which bounds memory. Each page reads all links and manifests. */
-const PAGE = 20_000;
+/** Default of blobs per slice, which bounds memory to 64 MiB. Each slice reads all links and manifests. */
+export const MAX_SLICE = 2_000_000;
+/** Removals at a time: LevelDB syncs concurrent batches together. */
+const REMOVALS = 16;
+/** Blobs whose removal is prepared at a time, which bounds memory. */
+const PAGE = 1_000;
 
 /** Size in bytes by digest; undefined for damaged content, of which only the record is left. */
 type Page = Map<string, number | undefined>;
 
 /** Removes committed content that no link and no manifest names, and the records of such content that is damaged. */
 export async function sweepContent(sweep: Sweep): Promise<void> {
-  const { metadata, grace, rules, now } = sweep;
+  const { metadata, grace, rules, maxSlice, now } = sweep;
   for await (const [digest, { since }] of metadata.allTransferred()) {
     const isExpired = since + rules.transfersMs <= now();
     if (isExpired && !sweep.dryRun && !grace.protects(digest))
       await metadata.writeUnsynced(drop.transferred(digest));
   }
+  const of = Math.max(1, Math.ceil(metadata.counters.blobs / maxSlice));
+  for (let index = 0; index < of; index += 1) await sweepSlice(sweep, { index, of });
+}
+
+async function sweepSlice(sweep: Sweep, slice: Slice): Promise<void> {
+  const { metadata, grace } = sweep;
+  // Before the names are read: content that is asked for from now on cannot be marked.
+  using _ = grace.watch();
+  const names = await namedContent(sweep, slice);
   const page: Page = new Map();
   const add = async (digest: string, size: number | undefined) => {
-    if (grace.mark(digest)) page.set(digest, size);
-    if (page.size === PAGE) await removeUnnamed(sweep, page);
+    if (!names.covers(digest) || names.has(digest) || !grace.mark(digest)) return;
+    page.set(digest, size);
+    if (page.size === PAGE) await removeAll(sweep, page);
   };
   try {
     for await (const [digest, { size }] of metadata.allBlobs()) await add(digest, size);
     for await (const [digest] of metadata.allDamaged()) await add(digest, undefined);
-    await removeUnnamed(sweep, page);
+    await removeAll(sweep, page);
   } finally {
     for (const digest of page.keys()) grace.unmark(digest);
   }
 }
 
-/** Removes the blobs of the page that nothing names, and empties it. They are marked, so a request is noticed. */
-async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
-  const { metadata, grace, droppable } = sweep;
+/** All content of the slice that a link or a manifest names. */
+async function namedContent(
+  { metadata, dryRun, droppable, signal }: Sweep,
+  slice: Slice,
+): Promise<DigestSet> {
+  const names = new DigestSet(slice);
   for (const kind of [kinds.link, kinds.manifest]) {
-    if (page.size === 0) return;
     for await (const [repository, digest] of metadata.named(kind)) {
-      if (kind === kinds.link && droppable.has(`${repository}!${digest}`)) continue;
-      if (page.delete(digest)) grace.unmark(digest);
+      signal.throwIfAborted();
+      const isDropped = dryRun && kind === kinds.link && droppable.has(linkDigest(repository, digest));
+      if (!isDropped) names.add(digest);
     }
   }
-  for (const [digest, size] of page) {
+  return names;
+}
+
+/** Removes the blobs of the page, and empties it. They are marked, so a request is noticed. */
+async function removeAll(sweep: Sweep, page: Page): Promise<void> {
+  await each(page, REMOVALS, async ([digest, size]) => {
     sweep.signal.throwIfAborted();
     await removeContent(sweep, digest, size);
-    grace.unmark(digest);
+    sweep.grace.unmark(digest);
     page.delete(digest);
-  }
+  });
 }
 
 async function removeContent(sweep: Sweep, digest: string, size: number | undefined): Promise<void> {

@@ -5,15 +5,12 @@ import { splitDigest } from '#proto/oci/names.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import { drop } from '../metadata/metadata.ts';
 import { onRepositoryEmptied } from '../repositories/left-out-referrers.ts';
-import type { Sweep } from './sweep.ts';
+import { DigestSet } from './digest-set.ts';
+import { linkDigest, type Sweep } from './sweep.ts';
 import { findWaiting } from './sweep-content.ts';
 
-/** Links checked at a time, which bounds memory. */
-const PAGE = 20_000;
 /** Links per batch, which bounds how long a repository is locked. */
 const BATCH = 500;
-/** Max links that a dry run remembers; content that only further links name is not counted. */
-const MAX_DRY_LINKS = 500_000;
 
 /**
  * Unlinks blobs from repositories in which no manifest names them, and deletes empty repositories. A repository that
@@ -40,36 +37,40 @@ async function hasUpload({ metadata }: Sweep, repository: string): Promise<boole
   return false;
 }
 
+/** Drops the links that no manifest of the repository names. */
 async function sweepRepository(sweep: Sweep, repository: string): Promise<void> {
   const { metadata, grace } = sweep;
-  const page = new Set<string>();
+  let names: DigestSet | undefined;
+  let unnamed: string[] = [];
+  const dropUnnamed = async () => {
+    if (unnamed.length > 0 && !(await hasUpload(sweep, repository)))
+      await dropLinks(sweep, repository, unnamed);
+    unnamed = [];
+  };
   for await (const [digest] of metadata.linksOfRepository(repository)) {
-    if (!grace.protects(digest)) page.add(digest);
-    if (page.size === PAGE) await dropUnnamed(sweep, repository, page);
+    if (grace.protects(digest)) continue;
+    names ??= await namesOf(sweep, repository);
+    if (!names) return;
+    if (!names.has(digest)) unnamed.push(digest);
+    if (unnamed.length === BATCH) await dropUnnamed();
   }
-  await dropUnnamed(sweep, repository, page);
+  await dropUnnamed();
 }
 
-/** Drops the links of the page that no manifest of the repository names, and empties the page. */
-async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
+/** What the manifests of the repository name; undefined if one of them could not be read. */
+async function namesOf(sweep: Sweep, repository: string): Promise<DigestSet | undefined> {
   const { metadata, log, signal } = sweep;
+  const names = new DigestSet();
   for await (const [digest] of metadata.manifestsOfRepository(repository)) {
-    if (page.size === 0) return;
     signal.throwIfAborted();
     const named = await namesIn(sweep, digest);
     if (!named) {
       log.warn({ repository, digest }, 'manifest could not be read; no links of its repository are deleted');
-      page.clear();
-      return;
+      return undefined;
     }
-    for (const name of named) page.delete(name);
+    for (const name of named) names.add(name);
   }
-  const unnamed = [...page];
-  page.clear();
-  if (unnamed.length === 0 || (await hasUpload(sweep, repository))) return;
-  for (let at = 0; at < unnamed.length; at += BATCH) {
-    await dropLinks(sweep, repository, unnamed.slice(at, at + BATCH));
-  }
+  return names;
 }
 
 /** A manifest put since the mark has cleared the mark; one put from now on finds the links dropped. */
@@ -83,7 +84,7 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
     if (dryRun) {
       for (const digest of unneeded) {
         grace.unmark(digest);
-        if (droppable.size < MAX_DRY_LINKS) droppable.add(`${repository}!${digest}`);
+        droppable.add(linkDigest(repository, digest));
       }
       return;
     }
@@ -97,8 +98,9 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
 
 async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
   const { metadata, grace, locks, found, dryRun, droppable } = sweep;
+  const isIgnored = (digest: string) => dryRun && droppable.has(linkDigest(repository, digest));
   await locks.run(`repository ${repository}`, async () => {
-    const empty = await metadata.empty(repository, (link) => droppable.has(link));
+    const empty = await metadata.empty(repository, isIgnored);
     if (!empty || (await hasUpload(sweep, repository)) || !grace.marked(repository)) return;
     found.repositories += 1;
     if (dryRun) return;
@@ -111,14 +113,14 @@ async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
  * Every digest anywhere in the manifest: more than the manifest requires, as a client may also have pushed layers that
  * are optional. @returns undefined if its bytes are damaged
  */
-async function namesIn({ store }: Sweep, digest: string): Promise<Set<string> | undefined> {
+async function namesIn({ store }: Sweep, digest: string): Promise<string[] | undefined> {
   try {
     const bytes = await readFile(store.file(digest));
     const [algorithm, hex] = splitDigest(digest);
     if (createHash(algorithm).update(bytes).digest('hex') !== hex) return undefined;
     // Serialized again, so that no escape sequence hides a digest.
     const text = JSON.stringify(JSON.parse(bytes.toString('utf8')));
-    return new Set(text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g));
+    return text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g) ?? [];
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Garbage } from '#proto/content/maintenance.ts';
@@ -7,6 +8,7 @@ import type { BlobStore } from '../content/blob-store.ts';
 import type { IngestManager } from '../content/content-store.ts';
 import type { Grace } from '../content/grace.ts';
 import type { Metadata } from '../metadata/metadata.ts';
+import type { DigestSet } from './digest-set.ts';
 
 /** How long content that nothing names is retained, in ms. */
 export type GarbageRules = {
@@ -40,14 +42,19 @@ export type SweepDeps = {
 export type Sweep = SweepDeps & {
   data: string;
   rules: GarbageRules;
+  maxSlice: number;
   found: SweepResult;
   /** Only counts. */
   dryRun: boolean;
-  /** In a dry run: links that would be dropped, as `<repository>!<digest>`. Otherwise empty. */
-  droppable: Set<string>;
+  /** In a dry run: links that would be dropped (`linkDigest`). Otherwise empty. */
+  droppable: DigestSet;
   /** Aborts when storage shuts down. */
   signal: AbortSignal;
 };
+
+/** A digest that stands for a link. */
+export const linkDigest = (repository: string, digest: string): string =>
+  hash('sha256', `${repository}!${digest}`);
 
 /** Maintenance settings of a configuration. `scrubRate` in bytes/s, `reserve` in bytes. */
 export type Maintenance = {

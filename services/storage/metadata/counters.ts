@@ -21,11 +21,9 @@ export interface RecordCounts {
   readonly counters: Counters;
 }
 
-/** Counter by the kind of its keys (see `keys.ts`), for every counter but `bytes`. */
-const COUNTED: Record<string, keyof Counters> = {
-  [kinds.token]: 'tokens',
+/** Counters whose totals are stored (counter-stripes.ts), by the kind of their keys; `bytes` belongs to blobs. */
+const STORED: Record<string, keyof Counters> = {
   [kinds.blob]: 'blobs',
-  [kinds.scopeMap]: 'scopeMaps',
   [kinds.damaged]: 'damaged',
   [kinds.parked]: 'parked',
   [kinds.repository]: 'repositories',
@@ -34,31 +32,68 @@ const COUNTED: Record<string, keyof Counters> = {
   [kinds.withdrawn]: 'withdrawn',
 };
 
-/** Updates the counters with each write, so that a status needs no scan. */
+/**
+ * Counters of bounded kinds, which each opening counts: whether a layer has accounts must not rest on a stored number.
+ */
+const BOUNDED: Record<string, keyof Counters> = {
+  [kinds.token]: 'tokens',
+  [kinds.scopeMap]: 'scopeMaps',
+};
+
+const COUNTED = { ...STORED, ...BOUNDED };
+
+/** Totals as they are stored; counters that are zero may be absent. */
+export type StoredCounts = Partial<Counters> & {
+  /** Latest instant of an outgoing record, in ms since 1970. */
+  latest?: number;
+};
+
+/** Numbers of records: totals, or what a batch adds (negative: removes). */
 export class RecordCounters implements RecordCounts {
-  static readonly kinds = Object.keys(COUNTED) as Kind[];
+  static readonly countedKinds = Object.keys(COUNTED) as Kind[];
+  static readonly storedKinds = Object.keys(STORED) as Kind[];
+  static readonly boundedKinds = Object.keys(BOUNDED) as Kind[];
   readonly counters = Object.fromEntries(
     [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),
   ) as Counters;
   /** Latest instant of an outgoing record, in ms since 1970. */
-  #last = 0;
+  #latest = 0;
 
   static counts(key: string): boolean {
     return (kindOf(key) ?? '') in COUNTED;
   }
 
+  /** Adds or removes one record. */
   add(key: string, value: unknown, sign: 1 | -1): void {
     if (value === undefined) return;
     const kind = key.charAt(0);
     this.counters[COUNTED[kind]!] += sign;
     if (kind === kinds.blob) this.counters.bytes += sign * (value as BlobRecord).size;
     if (kind === kinds.unsent || kind === kinds.withdrawn)
-      this.#last = Math.max(this.#last, (value as UnsentRecord).since);
+      this.#latest = Math.max(this.#latest, (value as UnsentRecord).since);
+  }
+
+  merge({ latest = 0, ...counts }: StoredCounts, sign: 1 | -1 = 1): void {
+    for (const [name, count] of Object.entries(counts)) this.counters[name as keyof Counters] += sign * count;
+    this.#latest = Math.max(this.#latest, latest);
+  }
+
+  /** What of this is stored; without zeros. */
+  get stored(): StoredCounts {
+    const names = [...Object.values(STORED), 'bytes'] as const;
+    const counts = names.map((name) => [name, this.counters[name as keyof Counters]] as const);
+    const latest = this.#latest > 0 && { latest: this.#latest };
+    return { ...Object.fromEntries(counts.filter(([, count]) => count !== 0)), ...latest };
+  }
+
+  /** All of it, for `merge`. */
+  get all(): StoredCounts {
+    return { ...this.counters, latest: this.#latest };
   }
 
   /** Later than every outgoing record, even if the clock was set back; in ms since 1970. */
   instant(now: number): number {
-    this.#last = Math.max(now, this.#last + 1);
-    return this.#last;
+    this.#latest = Math.max(now, this.#latest + 1);
+    return this.#latest;
   }
 }

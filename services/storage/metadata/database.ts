@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Level } from 'level';
 import { GroupCommit } from '#proto/async/group-commit.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Examined, examine } from '../leveldb/examine.ts';
+import { type Examined, examine, examineTables } from '../leveldb/examine.ts';
 import type { WriteBatch } from '../leveldb/write-batch.ts';
 import { type Change, mayBeUnsynced, set } from './batch-changes.ts';
 import { bootIdOrRandom } from './boot.ts';
@@ -13,7 +13,7 @@ import { asFault, damaged, isUnreadable, metadataLost, unusable } from './databa
 import { keys } from './keys.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
-export type DatabaseReader = Pick<Level<string, unknown>, 'iterator' | 'keys'>;
+export type DatabaseReader = Pick<Level<string, unknown>, 'iterator' | 'keys' | 'snapshot'>;
 
 /** Max batches that are written, and synced, as one. */
 const MAX_GROUP = 256;
@@ -21,7 +21,15 @@ const MAX_GROUP = 256;
 type Batch = { changes: Change[]; sync: boolean };
 type Read = PromiseWithResolvers<unknown[]> & { keys: string[] };
 
-/** LevelDB. Opened only if everything stored in it is readable; a clean close is recorded for the next opening. */
+/**
+ * Max size of the tables that an opening reads, in bytes, so that its time does not grow with the content. All others
+ * are read afterwards (`examineRest`).
+ */
+export const MAX_TABLE_BYTES_AT_OPENING = 8 * 1024 * 1024;
+/** Part of the time for which the examination of the other tables uses a processor. */
+const EXAMINATION_SHARE = 1 / 4;
+
+/** LevelDB. Opened only if what is stored in it is readable; a clean close is recorded for the next opening. */
 export class Database {
   /** For reads. Pass their errors through `failing`. */
   readonly level: DatabaseReader;
@@ -34,6 +42,8 @@ export class Database {
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #group = new GroupCommit<Batch>((batches) => this.#writeGroup(batches), MAX_GROUP);
   #reads: Read[] = [];
+  /** Not all tables were read at the opening. */
+  readonly #partial: boolean;
   #closing = false;
 
   /**
@@ -44,8 +54,8 @@ export class Database {
     for (;;) {
       const boot = await bootIdOrRandom();
       // Another process may open it between the check and this opening.
-      const level = (await isFree(folder)) && (await openLevel(folder, boot));
-      if (level) return new Database(folder, level, boot);
+      const opened = (await isFree(folder)) && (await openLevel(folder, boot));
+      if (opened) return new Database(folder, opened, boot);
       if (performance.now() >= deadline) {
         throw new Error(
           `another storage service uses this data volume (${folder} is locked): stop it, or use another data volume`,
@@ -55,21 +65,39 @@ export class Database {
     }
   }
 
-  private constructor(folder: string, level: Level<string, unknown>, boot: string) {
+  private constructor(folder: string, { level, partial }: Opened, boot: string) {
     this.#folder = folder;
     this.#level = level;
+    this.#partial = partial;
     this.level = level;
     this.boot = boot;
     this.#failure.promise.catch(() => {});
   }
 
   /**
-   * Rejects when a write failed or stored data cannot be read. After a failed write it is unknown how much of it is on
+   * Rejects when a write failed or stored data is damaged. After a failed write it is unknown how much of it is on
    * disk, and anything that LevelDB appends after it might be lost: nothing more is written, and only reopening shows
    * the true state.
    */
   get failure(): Promise<never> {
     return this.#failure.promise;
+  }
+
+  /**
+   * Reads the tables that the opening did not read. If one is damaged, `failure` rejects with the fault with which an
+   * opening is refused. Resolves when all are read, or when the signal aborts.
+   */
+  async examineRest(signal: AbortSignal): Promise<void> {
+    if (!this.#partial) return;
+    const pause = async (ms: number) => {
+      await sleep(ms * (1 / EXAMINATION_SHARE - 1), undefined, { signal });
+    };
+    try {
+      const findings = await examineTables(this.#folder, pause);
+      if (findings.length > 0) this.#fail(damaged(dirname(this.#folder), findings));
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
   }
 
   /**
@@ -178,25 +206,39 @@ export async function isFree(folder: string): Promise<boolean> {
 const isLocked = (error: unknown): boolean =>
   ((error as Error).cause as { code?: string } | undefined)?.code === 'LEVEL_LOCKED';
 
-export type MetadataCheck = Pick<Examined, 'empty' | 'findings'> & {
+export type MetadataCheck = Pick<Examined, 'empty' | 'findings' | 'partial'> & {
   /** Metadata existed, and is lost. */
   missing: boolean;
 };
 
-/** Examines metadata that no process has open. @param boot current boot id of the machine */
-export async function examineMetadata(folder: string, boot: string): Promise<MetadataCheck> {
+/**
+ * Examines metadata that no process has open.
+ * @param boot current boot id of the machine
+ * @param maxTableBytes see `examine`
+ */
+export async function examineMetadata(
+  folder: string,
+  boot: string,
+  maxTableBytes?: number,
+): Promise<MetadataCheck> {
   const state = await readState(folder);
   const lacking = mayLack(state, boot, await openingOf(folder));
-  const { empty, findings } = await examine(folder, { mayLack: lacking, isSynced });
+  const { empty, findings, partial } = await examine(folder, { mayLack: lacking, isSynced }, maxTableBytes);
   const missing = empty && (state ? state.made : await hasContent(folder));
-  return { empty, findings, missing };
+  return { empty, findings, missing, ...(partial && { partial }) };
 }
 
+type Opened = { level: Level<string, unknown>; partial: boolean };
+
 /** Undefined if another process has it open. */
-async function openLevel(folder: string, boot: string): Promise<Level<string, unknown> | undefined> {
+async function openLevel(folder: string, boot: string): Promise<Opened | undefined> {
   const volume = dirname(folder);
   try {
-    const { empty, findings, missing } = await examineMetadata(folder, boot);
+    const { empty, findings, missing, partial } = await examineMetadata(
+      folder,
+      boot,
+      MAX_TABLE_BYTES_AT_OPENING,
+    );
     if (findings.length > 0 || missing) {
       // If another process has opened it in the meantime, it changed during the examination.
       if (!(await isFree(folder))) return undefined;
@@ -209,7 +251,7 @@ async function openLevel(folder: string, boot: string): Promise<Level<string, un
     await level.open();
     if (empty) await syncFolder(folder);
     await writeState(folder, { boot, closed: false, made: true, opening: await openingOf(folder) });
-    return level;
+    return { level, partial: partial === true };
   } catch (error) {
     if (isLocked(error)) return undefined;
     const { cause } = error as Error;

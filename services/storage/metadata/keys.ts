@@ -26,6 +26,7 @@
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPosition delivery position; not synced
+ *   z!<number>                          StoredCounts    part of the counters: see counter-stripes.ts
  *   x!version                           number          version of this table
  *   x!parent                            string          `<parent>#<its last repair>#<renames, JSON>`: whose bases
  *                                                       these are, see ../sync/parent-record.ts
@@ -72,6 +73,7 @@ export const keys = {
   journalEntry: (number: number) => `j!${String(number).padStart(14, '0')}`,
   outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
   webhook: (webhook: string) => `y!${webhook}`,
+  counters: (number: number) => `z!${number}`,
   signing: 'k!signing',
   version: 'x!version',
   parent: 'x!parent',
@@ -113,6 +115,7 @@ export const kinds = {
   journalEntry: 'j',
   outbox: 'e',
   webhook: 'y',
+  counters: 'z',
 } as const;
 export type Kind = (typeof kinds)[keyof typeof kinds];
 

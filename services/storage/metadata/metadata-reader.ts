@@ -153,11 +153,11 @@ export class MetadataReader {
     }
   }
 
-  /** Whether the repository has no content. `ignored` takes a link as `<repository>!<digest>`: true to disregard it. */
-  async empty(repository: string, ignored: (link: string) => boolean): Promise<boolean> {
+  /** Whether the repository has no content. `ignored` takes the digest of a link: true to disregard it. */
+  async empty(repository: string, ignored: (digest: string) => boolean): Promise<boolean> {
     for (const kind of HOLDING) {
       for await (const [name] of this.range(prefix(kind, repository))) {
-        if (kind !== kinds.link || !ignored(`${repository}!${name}`)) return false;
+        if (kind !== kinds.link || !ignored(name)) return false;
       }
     }
     return true;

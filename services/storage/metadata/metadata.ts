@@ -1,9 +1,10 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Change, set } from './batch-changes.ts';
-import { type Counters, RecordCounters, type RecordCounts } from './counters.ts';
+import { CounterStripes } from './counter-stripes.ts';
+import { type Counters, RecordCounters, type RecordCounts, type StoredCounts } from './counters.ts';
 import { Database } from './database.ts';
 import { Journal, type JournalEntry } from './journal.ts';
-import { keys, kinds, prefix, rangeOf } from './keys.ts';
+import { type Kind, keys, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { markAllUnsent } from './migration.ts';
 
@@ -15,21 +16,30 @@ import { markAllUnsent } from './migration.ts';
  *   batch-changes.ts      builds the changes of a batch; which of them need no sync
  *   database.ts           LevelDB: checks at opening, batches, clean close (metadata-state.ts, boot.ts)
  *   journal.ts            the journal of changes for children
- *   counters.ts           counters for the status
+ *   counters.ts           counters for the status; counter-stripes.ts stores them
  *
  * A change is built with `put` and `drop`; `write` stores a batch of them, and their entries of the journal, atomically
  * and synced. After a failed write or an unreadable record, `failure` rejects and storage must be reopened.
  */
 
 /** Version of the table of keys in keys.ts. */
-export const METADATA_VERSION = 4;
+export const METADATA_VERSION = 5;
+/** Version without stored counters. */
+const BEFORE_COUNTERS = 4;
 /** Version in which a child that an index leaves out has a platform only, and content no clock of its own. */
 const BEFORE_REASONS = 3;
 /** Version without a journal. */
 const BEFORE_JOURNAL = 2;
 /** Version without records of outgoing changes. */
 const BEFORE_OUTGOING = 1;
-const SUPPORTED = [undefined, METADATA_VERSION, BEFORE_REASONS, BEFORE_JOURNAL, BEFORE_OUTGOING];
+const SUPPORTED = [
+  undefined,
+  METADATA_VERSION,
+  BEFORE_COUNTERS,
+  BEFORE_REASONS,
+  BEFORE_JOURNAL,
+  BEFORE_OUTGOING,
+];
 
 export { type Change, drop, put } from './batch-changes.ts';
 
@@ -47,6 +57,7 @@ export interface MetadataWriter extends BatchWriter {
 export class Metadata extends MetadataReader implements MetadataWriter, RecordCounts, AsyncDisposable {
   readonly #database: Database;
   readonly #counters = new RecordCounters();
+  #stripes = new CounterStripes([]);
   #journal = new Journal(1, 0);
   /** The machine was rebooted since the last opening: unsynced writes may be missing. */
   readonly afterReboot: boolean;
@@ -67,11 +78,13 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     }
     const { boot } = database;
     const metadata = new Metadata(database, before !== boot);
-    await metadata.#count();
+    await metadata.#openJournal();
+    const stale = await metadata.#readCounters(version === METADATA_VERSION);
     // The version last: a migration that a crash interrupts runs again.
     if (version === BEFORE_OUTGOING) await markAllUnsent(metadata);
-    if (before !== boot || version !== METADATA_VERSION) {
-      await metadata.write([set(keys.version, METADATA_VERSION), set(keys.boot, boot)]);
+    if (before !== boot || version !== METADATA_VERSION || stale) {
+      const counters = stale ? [...stale, ...metadata.#stripes.changes] : [];
+      await metadata.write([set(keys.version, METADATA_VERSION), set(keys.boot, boot), ...counters]);
     }
     return metadata;
   }
@@ -80,6 +93,11 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     super(database);
     this.#database = database;
     this.afterReboot = afterReboot;
+  }
+
+  /** See `Database.examineRest`. */
+  examineRest(signal: AbortSignal): Promise<void> {
+    return this.#database.examineRest(signal);
   }
 
   /** Rejects when the metadata cannot be relied on until it is reopened. */
@@ -136,16 +154,20 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
       changes.filter(({ key }) => RecordCounters.counts(key)).map((each) => [each.key, each]),
     );
     const before = await this.many([...counted.keys()]);
+    const added = new RecordCounters();
+    for (const [key, change] of counted) {
+      added.add(key, before.shift(), -1);
+      if (change.type === 'put') added.add(key, change.value, 1);
+    }
+    const stripe = this.#stripes.add(added.stored);
     const { entries, close } = this.#journal.add(changes);
     try {
-      await this.#database.batch([...changes, ...entries, ...this.#journal.trim()], true);
+      await this.#database.batch([...changes, ...entries, ...this.#journal.trim(), ...stripe.changes], true);
     } finally {
       close();
     }
-    for (const [key, change] of counted) {
-      this.#counters.add(key, before.shift(), -1);
-      if (change.type === 'put') this.#counters.add(key, change.value, 1);
-    }
+    stripe.written();
+    this.#counters.merge(added.all);
   }
 
   /**
@@ -156,11 +178,59 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     await this.#database.batch(changes, false);
   }
 
-  async #count(): Promise<void> {
-    for (const kind of RecordCounters.kinds) {
-      for await (const [key, value] of this.#database.level.iterator(rangeOf(prefix(kind))))
-        this.#counters.add(key, value, 1);
+  /**
+   * Compares the stored counters with the records, at one instant, and corrects them.
+   * @returns the difference; undefined if there is none
+   */
+  async correctCounters(): Promise<StoredCounts | undefined> {
+    const { level } = this.#database;
+    const difference = new RecordCounters();
+    const snapshot = level.snapshot();
+    try {
+      for (const kind of RecordCounters.storedKinds)
+        for await (const [key, value] of level.iterator({ ...rangeOf(prefix(kind)), snapshot }))
+          difference.add(key, value, 1);
+      for await (const [, counts] of level.iterator({ ...rangeOf(prefix(kinds.counters)), snapshot }))
+        difference.merge(counts as StoredCounts, -1);
+    } catch (error) {
+      throw this.#database.failing(error);
+    } finally {
+      await snapshot.close();
     }
+    const { latest: _, ...added } = difference.stored;
+    if (Object.keys(added).length === 0) return undefined;
+    // The batches that were written meanwhile have added to their stripes: the difference stays the same.
+    const stripe = this.#stripes.add(added);
+    await this.#database.batch(stripe.changes, true);
+    stripe.written();
+    this.#counters.merge(added);
+    return added;
+  }
+
+  /**
+   * Reads the stored counters, or counts the records if these are of a version without, or if none are stored, as after
+   * a repair.
+   * @returns if they were counted: deletions of what was stored
+   */
+  async #readCounters(current: boolean): Promise<Change[] | undefined> {
+    const stored: [number, StoredCounts][] = [];
+    for await (const [number, counts] of this.range<StoredCounts>(prefix(kinds.counters)))
+      stored.push([Number(number), counts]);
+    const isStored = current && stored.length > 0;
+    await this.#count(isStored ? RecordCounters.boundedKinds : RecordCounters.countedKinds);
+    this.#stripes = new CounterStripes(isStored ? stored : [[0, this.#counters.stored]]);
+    if (!isStored) return stored.map(([number]) => ({ type: 'del', key: keys.counters(number) }));
+    this.#counters.merge(this.#stripes.totals);
+    return undefined;
+  }
+
+  async #count(of: readonly Kind[]): Promise<void> {
+    for (const kind of of)
+      for await (const [name, value] of this.range(prefix(kind)))
+        this.#counters.add(prefix(kind) + name, value, 1);
+  }
+
+  async #openJournal(): Promise<void> {
     const ends: number[] = [];
     for (const reverse of [false, true]) {
       for await (const key of this.#database.level.keys({

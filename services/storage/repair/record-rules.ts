@@ -63,6 +63,7 @@ const rules: Record<string, Rule> = {
   k: rule([(text) => text === 'signing'], Type.String({ minLength: 1 })),
   e: rule([number], Type.Object({ type: Type.String(), data: Type.Unknown(), at: Instant })),
   y: rule([form(WebhookKey)], WebhookPosition),
+  z: rule([number], Type.Record(Type.String(), Type.Integer())),
 };
 
 export const kindOfKey = (key: string): string => key.slice(0, key.indexOf('!'));

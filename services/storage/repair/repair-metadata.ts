@@ -143,6 +143,8 @@ async function rebuild(
       const loss = isAsHinted(key, current, all) ? undefined : lossNotice(remnant, current);
       if (loss) addLine(report.lost, loss);
     }
+    // Storage counts the records when it opens metadata without stored counters.
+    await records.clear(prefix(kinds.counters));
     await records.sync([set(keys.version, METADATA_VERSION)]);
   }
   await writeSynced(repairFiles(repairFolder).report, `${reportText(report)}\n`);

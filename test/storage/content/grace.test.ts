@@ -38,6 +38,26 @@ test('a held key is protected for the time of the hold and one grace more', asyn
   assert.ok(grace.mark('a'));
 });
 
+test('keys that are asked for while they are watched cannot be marked, even after their grace', async () => {
+  let now = 0;
+  const grace = new Grace(() => now, 3);
+  now += GRACE_MS;
+  {
+    using _ = grace.watch();
+    await grace.renew('a');
+    const hold = await grace.hold('b');
+    hold[Symbol.dispose]();
+    now += 2 * GRACE_MS;
+    assert.deepEqual([grace.mark('a'), grace.mark('b'), grace.mark('c')], [false, false, true]);
+    await grace.renew('c');
+    assert(!grace.marked('c'));
+    await grace.renew('d');
+    now += 2 * GRACE_MS;
+    assert(!grace.mark('e'), 'above the limit it is unknown which keys were asked for');
+  }
+  assert.deepEqual([grace.mark('a'), grace.mark('e')], [true, true]);
+});
+
 test('a request before a removal prevents it; a request during a removal waits for its end', async () => {
   let now = 0;
   const grace = new Grace(() => now);

@@ -80,7 +80,8 @@ class World implements AsyncDisposable {
     this.blobs = new Blobs(deps);
     this.manifests = new Manifests(deps, new Tags(deps), new Outgoing(deps));
     const rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
-    this.garbage = new GarbageCollector(deps, data, () => rules);
+    // More than one slice, also of little content.
+    this.garbage = new GarbageCollector(deps, data, () => rules, 2);
   }
 
   /** A held upload with these bytes in it. */

@@ -74,6 +74,29 @@ test('the content of a deleted image is deleted unless another repository links 
   assert.deepEqual(left, ['lib/other']);
 });
 
+test('of many blobs, those that nothing names are deleted, and all others stay', async () => {
+  await using rig = await Rig.open(buses);
+  const named: Uint8Array[] = [];
+  for (let image = 0; image < 3; image += 1) {
+    const layers = Array.from({ length: 20 }, (_, n) => bytesOf(`layer ${n} of ${image}`));
+    for (const bytes of [bytesOf('{}'), ...layers]) await rig.gateway.push(repository, bytes);
+    await rig.gateway.pushManifest(
+      repository,
+      imageOf('', { layers: layers.map((bytes) => descriptorOf(bytes)) }),
+    );
+    named.push(...layers);
+  }
+  const unnamed = Array.from({ length: 30 }, (_, n) => bytesOf(`unnamed ${n}`));
+  for (const bytes of unnamed) await rig.gateway.push(repository, bytes);
+  rig.now += HOUR;
+  const { links, blobs } = await collect(rig);
+  assert.deepEqual([links, blobs], [30, 30]);
+  const { digests } = await rig.gateway.call(missingBlobs, {
+    digests: [...named, ...unnamed].map((one) => digestOf(one)),
+  });
+  assert.deepEqual(digests.sort(), unnamed.map((one) => digestOf(one)).sort());
+});
+
 test('a foreign layer that is present stays', async () => {
   await using rig = await Rig.open(buses);
   const foreign = bytesOf('of another place');

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { Level } from 'level';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import { listDamaged } from '#proto/content/maintenance.ts';
 import { getManifest, missingManifests } from '#proto/content/manifests.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import { keys } from '../../../services/storage/metadata/keys.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from '../rig.ts';
 
 let buses: Buses;
@@ -36,6 +38,19 @@ test('undamaged content stays and is counted', async () => {
   const bytes = 2 + layer.byteLength + image.byteLength;
   assert.deepEqual(found, { checked: 4, bytes, damaged: [] });
   assert.deepEqual(await damagedOf(rig), []);
+});
+
+test('counters that differ from the records are corrected', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage(repository, 'layer', { tag: 'v1' });
+  await rig.stop();
+  const level = new Level<string, unknown>(join(rig.data, 'metadata'), { valueEncoding: 'json' });
+  await level.put(keys.tag(repository, 'behind'), digestOf(image));
+  await level.close();
+  await rig.start();
+  assert.equal((await rig.gateway.call(storageStatus, {})).tags, 1);
+  await rig.storage.scrubber.scrub(1e9);
+  assert.equal((await rig.gateway.call(storageStatus, {})).tags, 2);
 });
 
 test('damaged content is absent until it is supplied again, and its bytes are in quarantine', async () => {

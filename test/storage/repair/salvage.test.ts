@@ -132,7 +132,7 @@ for (const ending of ['.log', '.ldb']) {
     {
       const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
       for (let i = 0; i < 2_000; i += 1)
-        await db.put(`z!${String(i).padStart(4, '0')}!${randomWord()}`, randomWord());
+        await db.put(`Z!${String(i).padStart(4, '0')}!${randomWord()}`, randomWord());
       await db.close();
     }
     if (ending === '.ldb') {
@@ -150,7 +150,7 @@ for (const ending of ['.log', '.ldb']) {
       lost.some((line) => /which cannot be read \(EIO\) at byte 16384, 4096 bytes: their names/.test(line)),
     );
     const db = new Level(folder);
-    const count = (await db.keys({ gt: 'z!', lt: 'z"' }).all()).length;
+    const count = (await db.keys({ gt: 'Z!', lt: 'Z"' }).all()).length;
     await db.close();
     assert.ok(count > 1_600 && count < 2_000, `${count} of 2000 are recovered`);
   });
@@ -160,11 +160,11 @@ test('an unreadable LevelDB manifest does not stop a repair', async () => {
   await using volume = await Volume.make();
   {
     await using metadata = await Metadata.open(join(volume.data, 'metadata'));
-    await metadata.write([{ type: 'put', key: 'z!kept', value: 1 }]);
+    await metadata.write([{ type: 'put', key: 'Z!kept', value: 1 }]);
   }
   await writeFile(join(volume.data, 'metadata/CURRENT'), 'nonsense');
   assert.equal((await repairMetadata({ ...options(volume.data), force: false })).kind, 'done');
   const db = new Level(join(volume.data, 'metadata'));
-  assert.equal(await db.get('z!kept'), '1');
+  assert.equal(await db.get('Z!kept'), '1');
   await db.close();
 });
