@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ClaimState, changeClaim, createClaim, removeClaim } from '#proto/volume/claim-files.ts';
 import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
 import { sizeOf } from './blob-store.ts';
 
@@ -61,6 +62,20 @@ export class IngestFolders implements IngestSizes {
   /** @returns whether the folder existed already */
   async make(id: string): Promise<boolean> {
     return (await mkdir(this.folder(id), { recursive: true })) === undefined;
+  }
+
+  /** Creates the file of a claim: see `proto/volume/claim-files.ts`. */
+  createClaim(id: string, claim: ClaimState): Promise<void> {
+    return createClaim(this.folder(id), claim);
+  }
+
+  /** @returns false if no claim of this token is in this state */
+  changeClaim(id: string, from: ClaimState, to: ClaimState): Promise<boolean> {
+    return changeClaim(this.folder(id), from, to);
+  }
+
+  removeClaim(id: string, claim: ClaimState): Promise<void> {
+    return removeClaim(this.folder(id), claim);
   }
 
   /** Atomic, also in a crash: renames the folder to trash before it is deleted. */
