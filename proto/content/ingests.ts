@@ -13,9 +13,18 @@ import { ImageContext } from './arriving.ts';
  * content, because an ingest that ever had a claim not released in good order is committed from a private copy, hashed
  * while it is copied. A claim past its time may be taken over; until another writer does so, it is valid, and a renewal
  * extends it.
+ *
+ * A claim on an upload is idle between the requests that bring its parts: the process that has it resumes it without
+ * asking storage, and storage grants the upload to any other process that asks, at once and in good order. The state is
+ * a file, changed by an atomic rename: see `proto/volume/claim-files.ts`.
  */
 export const CLAIM_TTL_MS = 8_000;
 export const CLAIM_RENEW_MS = 2_000;
+/**
+ * Max time since the last renewal of an idle claim when it is resumed: its next renewal comes well before its TTL.
+ * After that, claim the upload again.
+ */
+export const MAX_IDLE_CLAIM_MS = CLAIM_TTL_MS - 2 * CLAIM_RENEW_MS;
 
 const IngestId = Type.String({ pattern: '^[a-z0-9-]{1,160}$', maxLength: 160 });
 const ClaimToken = Type.String({ maxLength: 128 });
@@ -31,14 +40,17 @@ export const Claim = Type.Object({
 });
 export type Claim = Static<typeof Claim>;
 
-/** Opens an upload. With `hold`, the caller gets the claim; otherwise the upload is free to be claimed. */
+/**
+ * Opens an upload. With `hold`, the caller holds its claim, which is never idle. Otherwise the claim is idle: the
+ * caller may resume it within `MAX_IDLE_CLAIM_MS`, and anyone may claim the upload.
+ */
 export const startUpload = request(
   'storage.upload.start',
   Type.Object({ repository: Repository, by: Party, hold: Type.Boolean() }),
   Claim,
 );
 
-/** Faults: `upload-unknown`, `busy`. */
+/** The claim is active; it is released, or suspended to be idle. Faults: `upload-unknown`, `busy`. */
 export const claimUpload = request(
   'storage.upload.claim',
   Type.Object({ repository: Repository, id: IngestId, by: Party }),

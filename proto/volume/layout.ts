@@ -13,6 +13,7 @@ import type { UserName } from '../contract/users.ts';
  *     data                        the bytes; the file's size is the offset
  *     chunks                      chunk log, of a transfer only (chunk-log.ts)
  *     copy                        private copy, while an unclean ingest is committed
+ *     idle-<token>, active-<token>  state of the claim on an upload: see claim-files.ts
  *   quarantine/                   damaged content
  *   ballast, ballast-inodes/      space held back: see ballast.ts
  *   parent.password               password of the parent, from a connection string: see
@@ -63,6 +64,12 @@ export const ingestFiles = (folder: string): { data: string; chunks: string; cop
   data: join(folder, 'data'),
   chunks: join(folder, 'chunks'),
   copy: join(folder, 'copy'),
+});
+
+/** The file of a claim on the ingest in this folder, by its state. */
+export const claimFiles = (folder: string, token: string): { idle: string; active: string } => ({
+  idle: join(folder, `idle-${token}`),
+  active: join(folder, `active-${token}`),
 });
 
 /** Files of the repair in this folder. */

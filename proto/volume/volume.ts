@@ -3,14 +3,16 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Claim } from '../content/ingests.ts';
 import { Fault, toWire } from '../contract/fault.ts';
+import { changeClaim } from './claim-files.ts';
 import { ingestFiles } from './layout.ts';
 import { noSpace, RESERVE, spaceOf } from './space.ts';
 
 /**
  * The data volume: the folder with the bytes of a layer, shared by all its services. `layout.ts` spells the paths on
  * it, `space.ts` measures free space against the reserve, `ballast.ts` holds space back for a full volume,
- * `chunk-log.ts` is the format of the record of a transfer's chunks, `folder-identity.ts` detects a copied folder,
- * `boot-id.ts` a restart of the machine, and `repair-request.ts` declares the messages of `terrace repair`.
+ * `chunk-log.ts` is the format of the record of a transfer's chunks, `claim-files.ts` has the state of claims on
+ * uploads, `folder-identity.ts` detects a copied folder, `boot-id.ts` a restart of the machine, and `repair-request.ts`
+ * declares the messages of `terrace repair`.
  *
  * Storage opens an ingest and hands out a claim on it. The holder of the claim opens the ingest here and writes its
  * bytes, and for a transfer its chunk log; others may read it meanwhile. Storage then commits the ingest: from there on
@@ -56,6 +58,24 @@ export class Volume {
     const path = join(this.#root, ingestFiles(claim.path).data);
     const room = (bytes: number) => this.#checkSpace(bytes);
     return new IngestFile(await open(path, constants.O_RDWR | constants.O_CREAT, 0o600), room);
+  }
+
+  /**
+   * Makes an idle claim active, so that the caller holds it and may write.
+   * @returns false if it is lost: storage granted the upload to another writer, or deleted it
+   */
+  resumeClaim({ path, claim: token }: Claim): Promise<boolean> {
+    const folder = join(this.#root, path);
+    return changeClaim(folder, { token, state: 'idle' }, { token, state: 'active' });
+  }
+
+  /**
+   * Makes an active claim idle, after its holder has closed the file. What was written counts once this resolves.
+   * @returns false if it is lost, as for `resumeClaim`
+   */
+  suspendClaim({ path, claim: token }: Claim): Promise<boolean> {
+    const folder = join(this.#root, path);
+    return changeClaim(folder, { token, state: 'active' }, { token, state: 'idle' });
   }
 
   /** Opens the chunk log of an ingest, to append to it and to read it from the start. */

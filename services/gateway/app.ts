@@ -13,6 +13,7 @@ import { Access } from './auth/access.ts';
 import { checkOrigin } from './auth/open-layer.ts';
 import { LongPolls } from './children/long-poll.ts';
 import { ContentCache } from './content/content-cache.ts';
+import { IdleClaims } from './content/idle-claims.ts';
 import { RunningHashes } from './content/running-hashes.ts';
 import { API_VERSION, answerClientError, answerError } from './http/errors.ts';
 import { checkLoginServer } from './http/login-server.ts';
@@ -30,6 +31,7 @@ import { registerReportRoutes } from './routes/reports.ts';
 import type { Gateway, RouteTimes } from './routes/resource.ts';
 import { registerTagRoutes } from './routes/tags.ts';
 import { registerTokenRoutes } from './routes/token.ts';
+import { registerUploadPartRoutes } from './routes/upload-parts.ts';
 import { registerUploadRoutes } from './routes/uploads.ts';
 import { secureOptions } from './tls/tls.ts';
 import type { SniCallback } from './tls/workload-tls.ts';
@@ -78,6 +80,7 @@ export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)
   registerTokenRoutes,
   registerBlobRoutes,
   registerUploadRoutes,
+  registerUploadPartRoutes,
   registerManifestRoutes,
   registerTagRoutes,
   registerReferrerRoutes,
@@ -153,6 +156,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     configuration,
     access,
     hashes: new RunningHashes(),
+    idleClaims: new IdleClaims(),
     cache,
     longPolls: new LongPolls(),
     pending: new Set(),

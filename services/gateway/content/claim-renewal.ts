@@ -15,13 +15,21 @@ export class ClaimRenewal implements AsyncDisposable {
   readonly #lost = new AbortController();
   #ended = false;
   #renewing = false;
+  #renewedAt: number;
 
-  constructor(bus: Bus, claim: Claim, renewMs: number, log: Log) {
+  /** @param renewedAt when the claim was requested, or last renewed, in ms of `performance.now` */
+  constructor(bus: Bus, claim: Claim, renewMs: number, log: Log, renewedAt = performance.now()) {
     this.claim = claim;
     this.signal = this.#lost.signal;
     this.#bus = bus;
     this.#log = log;
+    this.#renewedAt = renewedAt;
     this.#timer = setInterval(() => void this.#renew(), renewMs).unref();
+  }
+
+  /** When the last successful renewal was requested: the claim lasts for its TTL from then on, or longer. */
+  get renewedAt(): number {
+    return this.#renewedAt;
   }
 
   get #reference() {
@@ -31,8 +39,10 @@ export class ClaimRenewal implements AsyncDisposable {
   async #renew(): Promise<void> {
     if (this.#renewing) return;
     this.#renewing = true;
+    const requestedAt = performance.now();
     try {
       await this.#bus.call(renewClaim, this.#reference);
+      this.#renewedAt = requestedAt;
     } catch (error) {
       // An outage of storage does not mean that the claim is lost.
       if (Fault.is(error, 'claim-lost', 'upload-unknown') && !this.#ended) this.#lost.abort(error);
@@ -43,7 +53,7 @@ export class ClaimRenewal implements AsyncDisposable {
 
   /** Storage has committed the ingest, and its claim ended with it. */
   committed(): void {
-    this.#end();
+    this.end();
   }
 
   /**
@@ -51,13 +61,13 @@ export class ClaimRenewal implements AsyncDisposable {
    * `unavailable`
    */
   async release(): Promise<void> {
-    this.#end();
+    this.end();
     await this.#bus.call(releaseClaim, this.#reference);
   }
 
   /** Discards the written content. A failure is only logged: it leaves an abandoned upload. */
   async discard(): Promise<void> {
-    this.#end();
+    this.end();
     await this.#bus
       .call(discardIngest, this.#reference)
       .catch((err) => this.#logFailure(err, 'cannot discard an upload'));
@@ -68,7 +78,8 @@ export class ClaimRenewal implements AsyncDisposable {
     await this.release().catch((err) => this.#logFailure(err, 'cannot release a claim'));
   }
 
-  #end(): void {
+  /** Ends the renewal. */
+  protected end(): void {
     this.#ended = true;
     clearInterval(this.#timer);
   }

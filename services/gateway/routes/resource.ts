@@ -9,6 +9,7 @@ import type { Access } from '../auth/access.ts';
 import type { Needs } from '../auth/needs.ts';
 import type { LongPolls } from '../children/long-poll.ts';
 import type { ContentCache } from '../content/content-cache.ts';
+import type { IdleClaims } from '../content/idle-claims.ts';
 import type { RunningHashes } from '../content/running-hashes.ts';
 import type { MinimumRate } from '../http/minimum-rate.ts';
 
@@ -36,6 +37,7 @@ export type Gateway = {
   log: Log;
   access: Access;
   hashes: RunningHashes;
+  idleClaims: IdleClaims;
   cache: ContentCache;
   longPolls: LongPolls;
   /** Work that continues after its client has disconnected: the claim of a broken upload must still be released. */

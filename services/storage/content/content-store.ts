@@ -80,12 +80,13 @@ export interface ContentCommitter {
 /** Opens ingests, and hands out the claims to write to them: one at a time. */
 export interface ContentIngester {
   /**
-   * Opens an upload; with `hold`, `by` holds its claim.
+   * Opens an upload; with `hold`, `by` holds its claim. Otherwise the claim is idle: `by` may resume it on the volume,
+   * and anyone may claim the upload.
    * @throws Fault `too-many` open uploads; `no-space` below the reserve
    */
   startUpload(query: StartQuery): Promise<Claim>;
   /**
-   * Claims an upload to continue at `offset`.
+   * Claims an upload to continue at `offset`. A claim that is idle ends.
    * @throws Fault `upload-unknown`; `busy` if another writer holds it or commits it; `no-space` below the reserve
    */
   claimUpload(query: UploadQuery & { by: string }): Promise<Claim>;

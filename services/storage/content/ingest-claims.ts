@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { CLAIM_TTL_MS, type Claim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { ClaimState } from '#proto/volume/claim-files.ts';
 import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import { ClaimRules } from './claim-rules.ts';
@@ -17,6 +18,8 @@ export type ClaimDeps = {
   locks: KeyedLock;
   now: () => number;
 };
+
+const newToken = () => randomBytes(16).toString('hex');
 
 /** Claims to write to ingests, from their grant to the commit or the removal of the ingest. */
 export class IngestClaims {
@@ -36,22 +39,53 @@ export class IngestClaims {
   }
 
   /** Grants the claim to `by`. Taking over an expired claim that was not released marks the ingest as unclean. */
-  async grant(id: string, record: IngestRecord, by: string): Promise<Claim> {
+  grant(id: string, record: IngestRecord, by: string): Promise<Claim> {
+    return this.#grant(id, record, by, newToken());
+  }
+
+  /** Grants an idle claim on a new upload to `by`. */
+  async grantIdle(id: string, record: IngestRecord, by: string): Promise<Claim> {
+    const token = newToken();
+    await this.#deps.folders.createClaim(id, { token, state: 'idle' });
+    return this.#grant(id, record, by, token);
+  }
+
+  /**
+   * Grants an active claim on an upload to `by`, if nobody holds it. An idle claim ends in good order: its holder
+   * resumes it before it writes again, and does not find it any more.
+   * @throws Fault `busy`
+   */
+  async grantUpload(id: string, record: IngestRecord, by: string): Promise<Claim> {
+    const { folders } = this.#deps;
+    const { claim: previous, ...released } = record;
+    const [token, last] = [newToken(), previous?.token];
+    const takeOver = async (state: ClaimState['state']) =>
+      last !== undefined &&
+      (await folders.changeClaim(id, { token: last, state }, { token, state: 'active' }));
+    if (await takeOver('idle')) return this.#grant(id, released, by, token);
+    this.mustBeFree(id, record);
+    if (!(await takeOver('active'))) await folders.createClaim(id, { token, state: 'active' });
+    return this.#grant(id, record, by, token);
+  }
+
+  async #grant(id: string, record: IngestRecord, by: string, token: string): Promise<Claim> {
     const { metadata, folders } = this.#deps;
+    const offset = await folders.offset(id);
+    const unclean = record.unclean || record.claim !== undefined;
     const now = this.#deps.now();
-    const token = randomBytes(16).toString('hex');
     const next = {
       ...record,
       touched: now,
-      writers: [...new Set([...record.writers, by])].slice(0, 2),
-      unclean: record.unclean || record.claim !== undefined,
+      // Earlier holders of a clean ingest without bytes have written nothing.
+      writers: offset === 0 && !unclean ? [by] : [...new Set([...record.writers, by])].slice(0, 2),
+      unclean,
       claim: { token, by, until: now + CLAIM_TTL_MS },
     };
     await metadata.writeUnsynced(put.ingest(id, next));
-    return { id, claim: token, path: folders.path(id), offset: await folders.offset(id) };
+    return { id, claim: token, path: folders.path(id), offset };
   }
 
-  /** Nobody holds the claim, or it has expired. */
+  /** Nobody has the claim, or it has expired. One that is idle is not free before that. */
   isFree(record: IngestRecord): boolean {
     return this.#rules.left(record) === 0;
   }
@@ -72,10 +106,13 @@ export class IngestClaims {
   }
 
   async release(held: HeldClaim): Promise<void> {
-    const { metadata, now } = this.#deps;
+    const { metadata, folders, now } = this.#deps;
     await this.run(held.id, async () => {
       const { claim: _, ...record } = await this.#mustHold(held);
       await metadata.writeUnsynced(put.ingest(held.id, { ...record, touched: now() }));
+      if (record.purpose === 'upload') {
+        await folders.removeClaim(held.id, { token: held.claim, state: 'active' });
+      }
     });
   }
 
@@ -99,7 +136,7 @@ export class IngestClaims {
         const done = await work({ id, folder: folders.folder(id), record });
         open.delete(id);
         // The content is visible, so this must not fail: the next start deletes a leftover folder.
-        await folders.removeEmptied(id).catch(() => {});
+        await folders.removeEmptied(id, record.purpose === 'upload' ? claim : undefined).catch(() => {});
         return done;
       } catch (error) {
         const current = await metadata.ingest(id).catch(() => undefined);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ClaimState, changeClaim, createClaim, removeClaim } from '#proto/volume/claim-files.ts';
 import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
 import { sizeOf } from './blob-store.ts';
 
@@ -64,9 +65,28 @@ export class IngestFolders implements IngestSizes {
     return (await mkdir(this.folder(id), { recursive: true })) === undefined;
   }
 
-  /** Removes the folder of an ingest whose only file was moved away, else as `remove`. */
-  async removeEmptied(id: string): Promise<void> {
+  /**
+   * Removes the folder of an ingest whose content was moved away.
+   * @param claim token of the claim on an upload
+   */
+  async removeEmptied(id: string, claim: string | undefined): Promise<void> {
+    if (claim !== undefined) await this.removeClaim(id, { token: claim, state: 'active' });
+    // Other files are left if the content was here already, or of a transfer.
     await rmdir(this.folder(id)).catch(() => this.remove(id));
+  }
+
+  /** Creates the file of a claim: see `proto/volume/claim-files.ts`. */
+  createClaim(id: string, claim: ClaimState): Promise<void> {
+    return createClaim(this.folder(id), claim);
+  }
+
+  /** @returns false if no claim of this token is in this state */
+  changeClaim(id: string, from: ClaimState, to: ClaimState): Promise<boolean> {
+    return changeClaim(this.folder(id), from, to);
+  }
+
+  removeClaim(id: string, claim: ClaimState): Promise<void> {
+    return removeClaim(this.folder(id), claim);
   }
 
   /** Atomic, also in a crash: renames the folder to trash before it is deleted. */

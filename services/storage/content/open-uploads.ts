@@ -3,7 +3,7 @@ import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import type { IngestSizes } from './ingest-folders.ts';
 
 /**
- * Max open uploads. Each takes two inodes until it is finished or deleted, so a client that only starts uploads could
+ * Max open uploads. Each takes three inodes until it is finished or deleted, so a client that only starts uploads could
  * fill a volume.
  */
 export const MAX_UPLOADS = { ofAccountInRepository: 500, ofAccount: 1_000, all: 10_000 };

@@ -72,9 +72,9 @@ export class SpaceGuard implements AsyncDisposable {
   /** @throws Fault `no-space` below the reserve */
   async mustHaveRoom(): Promise<void> {
     const space = await this.current();
-    // Many may be admitted between two measurements: each takes two inodes, a folder and a file.
+    // Many may be admitted between two measurements: each takes three inodes: its folder, and two files.
     const { inodes } = space;
-    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 2 * this.#admitted) };
+    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 3 * this.#admitted) };
     const isShort = left !== undefined && left.free < left.reserve;
     if (space.low || isShort) throw noSpace({ ...space, ...(left && { inodes: left }) });
     this.#admitted += 1;

@@ -1,7 +1,7 @@
 import type { Claim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { currentCaller, uploaderOf } from '../audit/caller-context.ts';
-import { type Metadata, put } from '../metadata/metadata.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import type { StartQuery, UploadQuery } from './content-store.ts';
 import type { Grace } from './grace.ts';
@@ -29,7 +29,7 @@ export class Uploads {
   }
 
   async start({ repository, by, hold }: StartQuery): Promise<Claim> {
-    const { metadata, folders, claims, open, grace, space, now } = this.#deps;
+    const { folders, claims, open, grace, space, now } = this.#deps;
     await space.mustHaveRoom();
     await grace.renew(repository);
     const id = newUploadId();
@@ -45,13 +45,11 @@ export class Uploads {
     };
     try {
       await folders.make(id);
-      if (hold) return await claims.grant(id, record, by);
-      await metadata.writeUnsynced(put.ingest(id, record));
+      return await (hold ? claims.grant(id, record, by) : claims.grantIdle(id, record, by));
     } catch (error) {
       open.delete(id);
       throw error;
     }
-    return { id, claim: '', path: folders.path(id), offset: 0 };
   }
 
   async claim({ repository, id, by }: UploadQuery & { by: string }): Promise<Claim> {
@@ -60,9 +58,8 @@ export class Uploads {
     await grace.renew(repository);
     return claims.run(id, async () => {
       const record = await this.#record({ repository, id });
-      claims.mustBeFree(id, record);
       await space.mustHaveRoom();
-      return claims.grant(id, record, by);
+      return claims.grantUpload(id, record, by);
     });
   }
 

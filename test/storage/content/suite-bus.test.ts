@@ -85,6 +85,8 @@ async function open(): Promise<ContentHarness> {
         [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
       };
     },
+    resume: (claim) => rig.gateway.volume.resumeClaim(claim),
+    suspend: (claim) => rig.gateway.volume.suspendClaim(claim),
     read: ({ path }) => readFile(join(rig.data, path)),
     restart: () => rig.restart(),
     reboot: async () => {

@@ -51,6 +51,9 @@ class DataVolume implements ContentHarness {
     };
   }
 
+  resume = (claim: Claim) => new Volume(this.#data).resumeClaim(claim);
+  suspend = (claim: Claim) => new Volume(this.#data).suspendClaim(claim);
+
   read({ path }: BlobPlace): Promise<Uint8Array> {
     return readFile(join(this.#data, path));
   }

@@ -23,6 +23,10 @@ export interface ContentHarness extends AsyncDisposable {
   readonly garbage: ContentCollector;
   status(): Promise<Pick<StorageStatus, 'blobs' | 'repositories' | 'ingests'>>;
   open(claim: Claim): Promise<OpenIngest>;
+  /** Makes an idle claim active. @returns false if it is lost */
+  resume(claim: Claim): Promise<boolean>;
+  /** Makes an active claim idle. @returns false if it is lost */
+  suspend(claim: Claim): Promise<boolean>;
   read(place: BlobPlace): Promise<Uint8Array>;
   restart(): Promise<void>;
   /** A restart as after a restart of the machine, which may lose unsynced writes. */

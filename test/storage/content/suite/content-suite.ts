@@ -3,6 +3,7 @@ import { blobs } from './blobs.ts';
 import { claims } from './claims.ts';
 import { commits } from './commits.ts';
 import type { ContentHarness } from './content-harness.ts';
+import { idleClaims } from './idle-claims.ts';
 import { ingests } from './ingests.ts';
 
 /*
@@ -10,6 +11,7 @@ import { ingests } from './ingests.ts';
  *
  *   commits.ts   what a commit checks, and whose hash it trusts
  *   claims.ts    one writer at a time
+ *   idle-claims.ts   claims on uploads between the requests that bring their parts
  *   ingests.ts   what others see of an ingest, and what a release or a restart leaves
  *   blobs.ts     links of repositories, and how long garbage collection keeps content
  */
@@ -23,6 +25,7 @@ export function contentSuite(name: string, make: () => Promise<ContentHarness>):
   describe(name, () => {
     commits(make);
     claims(make);
+    idleClaims(make);
     ingests(make);
     blobs(make);
   });
