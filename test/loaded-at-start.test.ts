@@ -14,7 +14,7 @@ const atStart = graphOf(
 const loadedBy = (entry: string) => [entry, ...reachedFrom(entry, atStart)].sort();
 const isPackage = (name: string) => !name.startsWith('node:') && !product.includes(name);
 
-const EVERY_PROCESS = ['@msgpack/msgpack', '@sinclair/typebox', 'nats'];
+const EVERY_PROCESS = ['@msgpack/msgpack', 'nats'];
 const SERVICE = [...EVERY_PROCESS, 'pino'];
 const COMMAND = [...EVERY_PROCESS, 'commander'];
 
@@ -25,7 +25,7 @@ const packages: Record<string, string[]> = {
   'services/syncer/main.ts': SERVICE,
   'services/twin-bridge/main.ts': [...SERVICE, 'croner'],
   'services/compact.ts': [...SERVICE, 'croner', 'fastify', 'level'],
-  'cli/commands/commands.ts': ['@sinclair/typebox', 'commander'],
+  'cli/commands/commands.ts': ['commander'],
   'cli/commands/up.ts': [...COMMAND, 'croner'],
   'cli/commands/status.ts': COMMAND,
   'cli/commands/token.ts': COMMAND,
