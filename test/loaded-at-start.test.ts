@@ -14,9 +14,9 @@ const atStart = graphOf(
 const loadedBy = (entry: string) => [entry, ...reachedFrom(entry, atStart)].sort();
 const isPackage = (name: string) => !name.startsWith('node:') && !product.includes(name);
 
-const EVERY_PROCESS = ['@msgpack/msgpack', 'nats'];
-const SERVICE = [...EVERY_PROCESS, 'pino'];
-const COMMAND = [...EVERY_PROCESS, 'commander'];
+const SERVICE = ['@msgpack/msgpack', 'nats', 'pino'];
+/** The bus only once a layer is found, or its processes are started. */
+const COMMAND = ['@msgpack/msgpack', 'commander'];
 
 /** Packages by entry file. All others are loaded on demand, by those who need them. */
 const packages: Record<string, string[]> = {
@@ -28,7 +28,7 @@ const packages: Record<string, string[]> = {
   'cli/commands/commands.ts': ['commander'],
   'cli/commands/up.ts': [...COMMAND, 'croner'],
   'cli/commands/status.ts': COMMAND,
-  'cli/commands/token.ts': COMMAND,
+  'cli/commands/token.ts': [...COMMAND, 'nats'],
 };
 
 for (const [entry, expected] of Object.entries(packages)) {

@@ -5,13 +5,19 @@ import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
 import { requireSpaceToStart } from '../data/disk-space.ts';
 import { claimFolder, type FolderClaim } from '../data/pid-file.ts';
-import { freePort, listenErrorCode, parseAddress, urlOf, waitForPort } from '../data/ports.ts';
+import {
+  freePort,
+  type ListenAddress,
+  listenErrorCode,
+  parseAddress,
+  urlOf,
+  waitForPort,
+} from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import { mustHaveAccounts } from './accounts-rule.ts';
+import { mustHaveAccounts, needsAccounts } from './accounts-rule.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
 import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
 import { busProgram, servicePrograms } from './programs.ts';
-import { whenReady } from './ready.ts';
 import { Supervisor } from './supervisor.ts';
 
 /**
@@ -92,7 +98,9 @@ export class Layer implements AsyncDisposable {
   }
 
   /** Resolves when every service serves. `waiting` is called every 10 s with the programs that do not yet. */
-  ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
+  async ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
+    // Loaded while the services start.
+    const { whenReady } = await import('./ready.ts');
     return Promise.race([whenReady(this, signal, waiting), this.unrecoverable]);
   }
 
@@ -149,19 +157,31 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     const busUrl = `nats://127.0.0.1:${port}`;
     await writeBus(folder, { ...bus, url: busUrl });
     supervisor.add(busProgram(natsServer, folder, log));
-    if (!(await waitForPort(bus, BUS_START_MS))) {
-      throw new Refusal(`nats-server (${natsServer}) did not start: see ${folder.log}`);
-    }
+    const busServes = mustServe(bus, `nats-server (${natsServer}) did not start: see ${folder.log}`);
     const settings = { folder, name: configuration.name, busUrl, env };
-    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(settings, configuration, log);
+    if (!options.insecureListen && !options.awaitToken && needsAccounts(configuration)) {
+      await busServes;
+      await mustHaveAccounts(settings, configuration, log);
+    }
     const { programs = servicePrograms } = options;
     for (const program of programs({ ...options, ...settings }, log)) supervisor.add(program);
+    // Services are loaded meanwhile, and connect as soon as it serves.
+    await busServes;
     return new Layer(folder, claim, urlOf(configuration), busUrl, supervisor, log);
   } catch (error) {
     await supervisor.stop();
     await release(folder, claim);
     throw error;
   }
+}
+
+/** @throws Refusal; handled even if the caller fails before it awaits */
+function mustServe(bus: ListenAddress, complaint: string): Promise<void> {
+  const serves = waitForPort(bus, BUS_START_MS).then((isServing) => {
+    if (!isServing) throw new Refusal(complaint);
+  });
+  serves.catch(() => {});
+  return serves;
 }
 
 async function release(folder: DataFolder, claim: FolderClaim): Promise<void> {

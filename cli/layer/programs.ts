@@ -68,10 +68,11 @@ export function servicePrograms(settings: ProgramSettings, log: LayerLog): Progr
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...bridge }, settings, log)];
   }
   const gatewayNames = gateways === 1 ? ['gateway'] : numbered('gateway', gateways);
+  // In the order in which clients need them.
   return [
     storageProgram(settings, log),
-    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, bridge, settings, log),
     ...gatewayNames.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
+    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, bridge, settings, log),
     ...syncerPrograms(configuration.syncers, settings, log),
   ];
 }
