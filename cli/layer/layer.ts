@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
@@ -55,6 +56,11 @@ export type LayerOptions = {
   programs?: typeof servicePrograms;
 };
 
+/**
+ * Max time for which syncers, and the report that the layer is ready, wait for the gateway, in ms. It may serve much
+ * later: once a token or a certificate exists.
+ */
+const MAX_FIRST_MS = 3_000;
 /** Max time for processes of a killed supervisor to end, in ms. */
 const MAX_ORPHAN_MS = 15_000;
 const COPIED =
@@ -70,6 +76,7 @@ export class Layer implements AsyncDisposable {
   readonly #claim: FolderClaim;
   readonly #supervisor: Supervisor;
   readonly #log: LayerLog;
+  readonly #clientsServed: Promise<unknown>;
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -79,6 +86,7 @@ export class Layer implements AsyncDisposable {
     busUrl: string,
     supervisor: Supervisor,
     log: LayerLog,
+    clientsServed: Promise<unknown>,
   ) {
     this.data = folder.root;
     this.url = url;
@@ -87,6 +95,7 @@ export class Layer implements AsyncDisposable {
     this.#claim = claim;
     this.#supervisor = supervisor;
     this.#log = log;
+    this.#clientsServed = clientsServed;
   }
 
   /**
@@ -97,9 +106,15 @@ export class Layer implements AsyncDisposable {
     return this.#supervisor.pids();
   }
 
+  /** Names of all programs, those too that do not run now. */
+  programs(): string[] {
+    return this.#supervisor.names();
+  }
+
   /** Resolves when every service serves. `waiting` is called every 10 s with the programs that do not yet. */
   async ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
-    // Loaded while the services start.
+    // Neither loading nor polling delays the services.
+    await Promise.race([unlessAborted(signal, this.#clientsServed), this.unrecoverable]);
     const { whenReady } = await import('./ready.ts');
     return Promise.race([whenReady(this, signal, waiting), this.unrecoverable]);
   }
@@ -164,10 +179,11 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
       await mustHaveAccounts(settings, configuration, log);
     }
     const { programs = servicePrograms } = options;
-    for (const program of programs({ ...options, ...settings }, log)) supervisor.add(program);
+    const clientsServed = waitForPort(parseAddress(configuration.listen), MAX_FIRST_MS);
+    for (const program of programs({ ...options, ...settings, clientsServed }, log)) supervisor.add(program);
     // Services are loaded meanwhile, and connect as soon as it serves.
     await busServes;
-    return new Layer(folder, claim, urlOf(configuration), busUrl, supervisor, log);
+    return new Layer(folder, claim, urlOf(configuration), busUrl, supervisor, log, clientsServed);
   } catch (error) {
     await supervisor.stop();
     await release(folder, claim);
