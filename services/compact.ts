@@ -1,7 +1,7 @@
 import { runGateway } from './gateway/service.ts';
 import { run } from './process/run.ts';
 import { runStorage } from './storage/service.ts';
-import { runSyncer } from './syncer/service.ts';
+import { startSyncer } from './syncer/start.ts';
 import { runTwinBridge } from './twin-bridge/service.ts';
 
 /** Runs a complete layer in one process. The services are not aware of it: each uses the bus, as its own user. */
@@ -9,5 +9,5 @@ await run({
   storage: runStorage,
   'twin-bridge': runTwinBridge,
   gateway: runGateway,
-  syncer: runSyncer,
+  syncer: startSyncer,
 });

@@ -2,9 +2,6 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document/files.ts';
-import { alive } from '#proto/status/status.ts';
-import { storageStatus } from '#proto/status/storage-status.ts';
-import { connectOperator } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
 import { environmentOf, withoutSecrets } from '../input/environment-defaults.ts';
@@ -129,6 +126,11 @@ async function serve(
 type Accounts = Pick<Greeting, 'tokens' | 'closed' | 'open'>;
 
 async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Accounts> {
+  const [{ connectOperator }, { alive }, { storageStatus }] = await Promise.all([
+    import('../connection/connect.ts'),
+    import('#proto/status/status.ts'),
+    import('#proto/status/storage-status.ts'),
+  ]);
   await using bus = await connectOperator(data, 'terrace-up');
   const { tokens, closed } = await bus.call(storageStatus, {}, { signal });
   const { open } = await bus.call(alive.gateway, {}, { signal });

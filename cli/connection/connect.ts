@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
-import { Bus, type Log } from '#proto/bus/bus.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
@@ -71,6 +71,8 @@ export async function connectBus(folder: DataFolder, name: string): Promise<Bus>
   const url = (await readFile(folder.busUrl, 'utf8')).trim();
   const password = (await readFile(folder.password('operator'), 'utf8')).trim();
   const about = { layer: 'operator', instance: name, log: quiet, person: currentUser() };
+  // Loaded on demand: a layer that starts, and a command without a layer, have no bus yet.
+  const { Bus } = await import('#proto/bus/bus.ts');
   return Bus.connect({ url, user: 'operator', password, ...about });
 }
 

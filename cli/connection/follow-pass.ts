@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Type } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
 import { event } from '#proto/contract/contract.ts';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { Type } from '#proto/contract/schema.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, passStarted, startPass } from '#proto/sync/passes.ts';
 

@@ -1,4 +1,4 @@
-import { satisfies } from 'semver';
+import { semver } from '#proto/oci/semver.ts';
 
 /**
  * Advisories about nats-server that concern authenticated clients of a bus like ours: users with passwords and
@@ -43,7 +43,7 @@ export type NatsServer = {
  */
 export function natsServer(version: string): NatsServer {
   const known = advisories
-    .filter(({ affected }) => satisfies(version, affected, { includePrerelease: true }))
+    .filter(({ affected }) => semver().satisfies(version, affected, { includePrerelease: true }))
     .map(({ id, what }) => ({ id, what }));
   return known.length > 0 ? { version, advisories: known, remedy: REMEDY } : { version };
 }

@@ -15,7 +15,7 @@ import { type ServiceSettings, STORAGE_START_MS, storageProgram } from './progra
 import { Supervisor } from './supervisor.ts';
 
 /** A layer serves other machines only if it has a token. */
-const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
+export const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
 
 /**
  * Whether tokens may be created after the start: by a document that declares accounts, by a module twin, which was not
@@ -49,7 +49,6 @@ export async function mustHaveAccounts(
   configuration: Configuration,
   log: LayerLog,
 ): Promise<void> {
-  if (!needsAccounts(configuration)) return;
   const supervisor = new Supervisor(({ program, pid, level, message }) => {
     log.write(program, level, message, { pid });
   });

@@ -1,17 +1,24 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
 import { requireSpaceToStart } from '../data/disk-space.ts';
 import { claimFolder, type FolderClaim } from '../data/pid-file.ts';
-import { freePort, listenErrorCode, parseAddress, urlOf, waitForPort } from '../data/ports.ts';
+import {
+  freePort,
+  type ListenAddress,
+  listenErrorCode,
+  parseAddress,
+  urlOf,
+  waitForPort,
+} from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import { mustHaveAccounts } from './accounts-rule.ts';
+import { mustHaveAccounts, needsAccounts } from './accounts-rule.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
 import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
 import { busProgram, servicePrograms } from './programs.ts';
-import { whenReady } from './ready.ts';
 import { Supervisor } from './supervisor.ts';
 
 /**
@@ -49,6 +56,11 @@ export type LayerOptions = {
   programs?: typeof servicePrograms;
 };
 
+/**
+ * Max time for which syncers, and the report that the layer is ready, wait for the gateway, in ms. It may serve much
+ * later: once a token or a certificate exists.
+ */
+const MAX_FIRST_MS = 3_000;
 /** Max time for processes of a killed supervisor to end, in ms. */
 const MAX_ORPHAN_MS = 15_000;
 const COPIED =
@@ -64,6 +76,7 @@ export class Layer implements AsyncDisposable {
   readonly #claim: FolderClaim;
   readonly #supervisor: Supervisor;
   readonly #log: LayerLog;
+  readonly #clientsServed: Promise<unknown>;
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -73,6 +86,7 @@ export class Layer implements AsyncDisposable {
     busUrl: string,
     supervisor: Supervisor,
     log: LayerLog,
+    clientsServed: Promise<unknown>,
   ) {
     this.data = folder.root;
     this.url = url;
@@ -81,6 +95,7 @@ export class Layer implements AsyncDisposable {
     this.#claim = claim;
     this.#supervisor = supervisor;
     this.#log = log;
+    this.#clientsServed = clientsServed;
   }
 
   /**
@@ -91,8 +106,16 @@ export class Layer implements AsyncDisposable {
     return this.#supervisor.pids();
   }
 
+  /** Names of all programs, those too that do not run now. */
+  programs(): string[] {
+    return this.#supervisor.names();
+  }
+
   /** Resolves when every service serves. `waiting` is called every 10 s with the programs that do not yet. */
-  ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
+  async ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
+    // Neither loading nor polling delays the services.
+    await Promise.race([unlessAborted(signal, this.#clientsServed), this.unrecoverable]);
+    const { whenReady } = await import('./ready.ts');
     return Promise.race([whenReady(this, signal, waiting), this.unrecoverable]);
   }
 
@@ -149,19 +172,32 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     const busUrl = `nats://127.0.0.1:${port}`;
     await writeBus(folder, { ...bus, url: busUrl });
     supervisor.add(busProgram(natsServer, folder, log));
-    if (!(await waitForPort(bus, BUS_START_MS))) {
-      throw new Refusal(`nats-server (${natsServer}) did not start: see ${folder.log}`);
-    }
+    const busServes = mustServe(bus, `nats-server (${natsServer}) did not start: see ${folder.log}`);
     const settings = { folder, name: configuration.name, busUrl, env };
-    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(settings, configuration, log);
+    if (!options.insecureListen && !options.awaitToken && needsAccounts(configuration)) {
+      await busServes;
+      await mustHaveAccounts(settings, configuration, log);
+    }
     const { programs = servicePrograms } = options;
-    for (const program of programs({ ...options, ...settings }, log)) supervisor.add(program);
-    return new Layer(folder, claim, urlOf(configuration), busUrl, supervisor, log);
+    const clientsServed = waitForPort(parseAddress(configuration.listen), MAX_FIRST_MS);
+    for (const program of programs({ ...options, ...settings, clientsServed }, log)) supervisor.add(program);
+    // Services are loaded meanwhile, and connect as soon as it serves.
+    await busServes;
+    return new Layer(folder, claim, urlOf(configuration), busUrl, supervisor, log, clientsServed);
   } catch (error) {
     await supervisor.stop();
     await release(folder, claim);
     throw error;
   }
+}
+
+/** @throws Refusal; handled even if the caller fails before it awaits */
+function mustServe(bus: ListenAddress, complaint: string): Promise<void> {
+  const serves = waitForPort(bus, BUS_START_MS).then((isServing) => {
+    if (!isServing) throw new Refusal(complaint);
+  });
+  serves.catch(() => {});
+  return serves;
 }
 
 async function release(folder: DataFolder, claim: FolderClaim): Promise<void> {

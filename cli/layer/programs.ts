@@ -40,6 +40,8 @@ export type ProgramSettings = ServiceSettings & {
   awaitToken?: boolean | undefined;
   /** All services in one process. */
   compact?: boolean | undefined;
+  /** Syncers are started once this has resolved: until then, others need the processors. */
+  clientsServed?: Promise<unknown> | undefined;
 };
 
 export const BUS_PROGRAM = 'nats-server';
@@ -60,7 +62,7 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 }
 
 export function servicePrograms(settings: ProgramSettings, log: LayerLog): Program[] {
-  const { configuration, compact } = settings;
+  const { configuration, compact, clientsServed: after } = settings;
   const { gateways } = configuration;
   const listen = gatewayEnv(settings);
   const bridge = bridgeEnv(settings);
@@ -68,11 +70,12 @@ export function servicePrograms(settings: ProgramSettings, log: LayerLog): Progr
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...bridge }, settings, log)];
   }
   const gatewayNames = gateways === 1 ? ['gateway'] : numbered('gateway', gateways);
+  // In the order in which clients need them.
   return [
     storageProgram(settings, log),
-    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, bridge, settings, log),
     ...gatewayNames.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
-    ...syncerPrograms(configuration.syncers, settings, log),
+    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, bridge, settings, log),
+    ...syncerPrograms(configuration.syncers, settings, log).map((program) => ({ ...program, after })),
   ];
 }
 

@@ -13,7 +13,7 @@ const POLL_MS = 50;
 /** Interval between reports of the missing programs, in ms. */
 const REPORT_MS = 10_000;
 
-type Running = { data: string; url: string; pids(): Record<string, number> };
+type Running = { data: string; url: string; programs(): string[]; pids(): Record<string, number> };
 
 /**
  * Resolves when every program of the layer serves, and not merely runs.
@@ -24,9 +24,9 @@ export async function whenReady(
   signal: AbortSignal,
   waiting: (missing: string[]) => void,
 ): Promise<void> {
-  const expected = Object.keys(layer.pids()).flatMap((name) =>
-    name === BUS_PROGRAM ? [] : name === COMPACT_PROGRAM ? serviceNames : [name],
-  );
+  const expected = layer
+    .programs()
+    .flatMap((name) => (name === BUS_PROGRAM ? [] : name === COMPACT_PROGRAM ? serviceNames : [name]));
   await using bus = await connectOperator(layer.data, 'terrace-up');
   const serving = new Set<string>();
   for (let reported = performance.now(); ; await sleep(POLL_MS, undefined, { signal })) {

@@ -10,6 +10,8 @@ export type Program = {
   name: string;
   /** Lower ranks are stopped first; programs of one rank are stopped together. */
   rank: number;
+  /** It is first started once this has resolved. */
+  after?: Promise<unknown> | undefined;
   spawn(): ChildProcess;
 };
 
@@ -62,7 +64,13 @@ export class Supervisor {
   add(program: Program): void {
     const keeper = new Keeper(program, this.#notice, this.#loop, this.#unrecoverable.reject);
     this.#keepers.push(keeper);
-    keeper.start();
+    if (program.after) void program.after.then(() => keeper.start());
+    else keeper.start();
+  }
+
+  /** Names of all programs, those too that do not run now. */
+  names(): string[] {
+    return this.#keepers.map(({ program }) => program.name);
   }
 
   /** Pids of the running programs, by name. */
@@ -129,6 +137,7 @@ class Keeper {
   }
 
   start(): void {
+    if (!this.#wanted) return;
     const started = performance.now();
     const child = this.program.spawn();
     this.#child = child;

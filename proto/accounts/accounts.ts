@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request } from '../contract/contract.ts';
 import { After, Count, Instant } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /**
  * Accounts: who may use the registry. A token has a name, one scope map that lists what it may do (scopes.ts), and up

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { After, Bytes, Instant } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /**
  * Children: layers below that log in with a token of their own name, and the instance of each that may synchronize. An

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Static, Type } from '@sinclair/typebox';
 import { ChildName } from '../accounts/children.ts';
 import { backoffMs } from '../async/backoff.ts';
 import { described, event } from '../contract/contract.ts';
 import { type Envelope, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import type { Archive, From, StreamBounds } from '../jetstream/archive.ts';
 import { childOfSubject } from './relay.ts';
 

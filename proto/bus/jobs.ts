@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { backoffMs } from '../async/backoff.ts';
 import { KeyedLock } from '../async/keyed-lock.ts';
 import { orAborted } from '../async/unless-aborted.ts';
@@ -8,6 +7,7 @@ import { described, event, type Job, pack, unpack } from '../contract/contract.t
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import { Count, Reason } from '../contract/scalars.ts';
+import { type Static, type TSchema, Type } from '../contract/schema.ts';
 import type { JobOutcome, Queue, Taken } from '../jetstream/store.ts';
 import { type ConsumerName, consumers } from '../jetstream/streams.ts';
 

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { Bytes } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { BlobPlace } from './blobs.ts';
 
@@ -50,7 +50,7 @@ export const listArriving = request(
 export const locateArriving = request(
   'storage.arriving.locate',
   Type.Object({ repository: Repository, digest: Digest }),
-  Type.Intersect([BlobPlace, Type.Object({ incomplete: Type.Boolean() })]),
+  Type.Object({ ...BlobPlace.properties, incomplete: Type.Boolean() }),
 );
 
 /**

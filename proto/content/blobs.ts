@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { Bytes, FilePath } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { Fenced } from './terms.ts';
 

@@ -1,7 +1,7 @@
-import { Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
 import { described, event } from '../contract/contract.ts';
 import { Bytes } from '../contract/scalars.ts';
+import { Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository, Tag } from '../oci/names.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { Bytes, FilePath, Instant, Party } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { ImageContext } from './arriving.ts';
 
@@ -86,7 +86,7 @@ export const claimTransfer = request(
     repository: Type.Optional(Repository),
     part: Type.Optional(ImageContext),
   }),
-  Type.Intersect([Claim, Type.Object({ clean: Type.Boolean() })]),
+  Type.Object({ ...Claim.properties, clean: Type.Boolean() }),
 );
 
 /** Faults: `claim-lost`. */

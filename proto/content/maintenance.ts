@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
 import { described, event, request } from '../contract/contract.ts';
 import { Bytes } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
 
 /** Maintenance of storage: garbage collection, scrub, free space. */

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { After, Bytes, FilePath } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Reference, Repository, Tag } from '../oci/names.ts';
 import { LeftOutReferrers } from './left-out-referrers.ts';
 import { Fenced } from './terms.ts';

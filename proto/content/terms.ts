@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { type Request, request } from '../contract/contract.ts';
 import { Party } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /**
  * Terms of coordinators: fencing terms that storage hands out, each higher than all before it, also across crashes. The

@@ -1,9 +1,10 @@
 import { decode, encode } from '@msgpack/msgpack';
 import type { Static, TSchema } from '@sinclair/typebox';
-import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { type JsonLimits, parseJson } from './bounded-json.ts';
 import { Fault } from './fault.ts';
 import { notPlain } from './plain-data.ts';
+import { matches } from './schema-check.ts';
+import { errorsOf } from './schema-errors.ts';
 
 /**
  * Message contracts. Each message is of one of four kinds, and the kind says how it fails:
@@ -88,8 +89,6 @@ export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array
   );
 }
 
-const checks = new WeakMap<TSchema, TypeCheck<TSchema>>();
-
 /**
  * Decodes and checks bytes from the wire. Byte strings in the result are views on `bytes`: copy what outlives the
  * handler.
@@ -128,13 +127,8 @@ export function parse<T extends TSchema>(
 
 /** @throws Fault `malformed`, naming the field and what its schema expects */
 export function check<T extends TSchema>(schema: T, value: unknown): Static<T> {
-  let compiled = checks.get(schema);
-  if (!compiled) {
-    compiled = TypeCompiler.Compile(schema as TSchema);
-    checks.set(schema, compiled);
-  }
-  if (compiled.Check(value)) return value as Static<T>;
-  const first = compiled.Errors(value).First();
+  if (matches(schema, value)) return value;
+  const [first] = errorsOf(schema, value);
   throw new Fault('malformed', `${first?.path || '/'}: ${first?.message ?? 'not valid'}`);
 }
 

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { pack, unpack } from './contract.ts';
 import { Fault } from './fault.ts';
+import { type Static, Type } from './schema.ts';
 
 /** Max length of the name of a layer in an event, in characters: the names of 16 layers, one below the other. */
 export const MAX_LAYER_LENGTH = 1_024;

@@ -1,5 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { clip } from './clip.ts';
+import { type Static, Type } from './schema.ts';
 
 /**
  * The one kind of error that crosses the bus: a code from this closed list, and a sentence for a person.

@@ -1,5 +1,5 @@
-import { Type } from '@sinclair/typebox';
 import { MAX_REASON_LENGTH } from './fault.ts';
+import { Type } from './schema.ts';
 
 /** Schemas of single values that messages of all kinds have in common; oci/names.ts has those of the registry. */
 

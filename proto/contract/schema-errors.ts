@@ -1,4 +1,17 @@
-import type { ValueError } from '@sinclair/typebox/errors';
+import { createRequire } from 'node:module';
+import type * as Errors from '@sinclair/typebox/errors';
+import type { TSchema } from './schema.ts';
+
+export type ValueError = Errors.ValueError;
+
+const require = createRequire(import.meta.url);
+
+/** What is wrong with a value; empty if it matches. */
+export function errorsOf(schema: TSchema, value: unknown): Iterable<ValueError> {
+  // Loaded on demand: most processes never meet an invalid value.
+  const { Errors: check } = require('@sinclair/typebox/errors') as typeof Errors;
+  return check(schema, [], value);
+}
 
 /** For a value of a union: the errors within the variant that the value appears to be. Otherwise, the error itself. */
 export function innermostErrors(error: ValueError): ValueError[] {

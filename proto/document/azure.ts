@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, Type } from '../contract/schema.ts';
 import { mapping, optional } from './fields.ts';
 
 /** Login to Azure Container Registry with an identity of Microsoft Entra, instead of user and password. */

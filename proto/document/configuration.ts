@@ -1,6 +1,6 @@
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { described, event, state } from '../contract/contract.ts';
 import { FilePath, Reason } from '../contract/scalars.ts';
+import { type Static, type TSchema, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { loginServerOf } from './azure.ts';

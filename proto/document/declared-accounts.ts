@@ -1,9 +1,9 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { ScopeMapName, StoredActions, TokenName } from '../accounts/accounts.ts';
 import { ChildName } from '../accounts/children.ts';
 import { HASH_PATTERN } from '../accounts/password-hash.ts';
 import { request } from '../contract/contract.ts';
 import { FilePath, Instant, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { field, optional } from './fields.ts';

@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { accountFields } from './declared-accounts.ts';

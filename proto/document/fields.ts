@@ -1,4 +1,4 @@
-import { type TOptional, type TProperties, type TSchema, Type } from '@sinclair/typebox';
+import { type TOptional, type TProperties, type TSchema, Type } from '../contract/schema.ts';
 
 /**
  * Annotations of the fields of a configuration document. The schema of a field holds all that is said of it, so that a

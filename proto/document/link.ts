@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { Type } from '../contract/schema.ts';
 import { field, optional } from './fields.ts';
 import { Cron, Duration } from './quantities.ts';
 

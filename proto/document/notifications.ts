@@ -1,5 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { FilePath } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { field, mapping, optional, orDefault } from './fields.ts';
 
 /** Field `notifications` of a configuration document: which receiver is notified of which events of content. */

@@ -1,5 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { FilePath } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { AzureLogin } from './azure.ts';
 import { field, mapping, optional } from './fields.ts';
 

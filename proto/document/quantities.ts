@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { Type } from '../contract/schema.ts';
 
 /** Schedules, amounts, rates, times and durations as a document writes them. */
 

@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, Type } from '../contract/schema.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { mapping, optional } from './fields.ts';
 

@@ -1,6 +1,6 @@
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
 import { Fault } from '../contract/fault.ts';
+import { type Static, type TSchema, Type } from '../contract/schema.ts';
+import { matches } from '../contract/schema-check.ts';
 import type { ModuleIdentity, ServerCertificate } from './identity.ts';
 
 /** Paths and answers of the workload API of IoT Edge. Pure; keys, certificates and signatures are never shown. */
@@ -36,7 +36,7 @@ export const parseWorkload = {
   },
   /** 4xx, other than 429, is permanent; 5xx is temporary, such as while parts of the daemon restart. */
   refusal(status: number, text: string, operation: string): Fault {
-    const message = Value.Check(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
+    const message = matches(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
     const why = `${operation} was answered ${status}${message && `: ${message.slice(0, 200)}`}`;
     if (status === 403 || status === 401) {
       return new Fault('denied', `${why}; only processes of the module have access`);
@@ -50,7 +50,7 @@ export const parseWorkload = {
 
 function read<T extends TSchema>(schema: T, text: string): Static<T> {
   const value = json(text);
-  if (Value.Check(schema, value)) return value;
+  if (matches(schema, value)) return value;
   throw new Fault('malformed', 'the workload API returned an unexpected response');
 }
 

@@ -1,4 +1,3 @@
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../async/backoff.ts';
 import { Fault } from '../contract/fault.ts';
@@ -14,6 +13,9 @@ import { parseWorkload, workloadPath } from './workload-responses.ts';
  * retries while the daemon is unavailable, and parses the answer (workload-responses.ts). identity.ts has the types of
  * what it answers. Rules for the properties of a module twin are in twin-rules.ts.
  */
+
+/** An `import` of node:http reads all of its exports, and one of them loads Node's own undici: 100 ms, and some MB. */
+const { request } = process.getBuiltinModule('node:http');
 
 /** Answers which certificates (PEM) this device trusts. */
 export interface TrustProvider {

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { Instant } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { type BucketName, buckets, type ConsumerName, consumers } from './streams.ts';
 
 /**

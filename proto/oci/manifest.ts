@@ -1,8 +1,8 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { parseJson } from '../contract/bounded-json.ts';
 import { check } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import { Bytes } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest } from './names.ts';
 
 /**

@@ -1,5 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { Fault } from '../contract/fault.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /** Grammar of repositories, tags and digests (OCI distribution-spec 1.1, "Pulling manifests"). */
 const REPOSITORY = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*';

@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, Type } from '../contract/schema.ts';
 import { isRepository } from './names.ts';
 import { matchesPattern, RepositoryPattern } from './repository-pattern.ts';
 

@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { Type } from '../contract/schema.ts';
 import { isRepository } from './names.ts';
 
 /** `*`, `prefix/*` or the name of one repository. */

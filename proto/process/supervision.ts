@@ -1,5 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
+import { type Static, Type } from '../contract/schema.ts';
+import { matches } from '../contract/schema-check.ts';
 
 /**
  * Conventions between the service processes of a layer and their supervisors.
@@ -26,7 +26,7 @@ export type Unrecoverable = Static<typeof Unrecoverable>;
 export const EXIT_UNUSABLE = 65;
 
 export const isUnrecoverable = (message: unknown): message is Unrecoverable =>
-  Value.Check(Unrecoverable, message);
+  matches(Unrecoverable, message);
 
 const STOP_MS = 4_000;
 

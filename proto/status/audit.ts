@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
 import { request } from '../contract/contract.ts';
 import { Instant } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /**
  * Audit log: who did what, or tried to: content, accounts, scope maps, children, configuration, maintenance, starts and

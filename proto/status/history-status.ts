@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { described, event, state } from '../contract/contract.ts';
 import { singleLineText } from '../contract/envelope.ts';
 import { Code, Count, Instant, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /** Events of this layer's history that the parent refuses. */
 

@@ -1,8 +1,8 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { ChildName, InstanceId, StartId } from '../accounts/children.ts';
 import { state } from '../contract/contract.ts';
 import { Envelope, MAX_SOURCE_LENGTH, singleLineText } from '../contract/envelope.ts';
 import { Bytes, Count, Instant } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { LinkStatus } from './status.ts';
 
@@ -93,19 +93,17 @@ export const MAX_MARKS = 1_000;
  * the id of the event there; if the stream has another one, or none, a power cut lost events that were reported.
  * `marks`: the last event of each source, by the number at the end of its id.
  */
-export const ReportProgress = Type.Composite([
-  StreamPosition,
-  Type.Object({
-    stored: Type.Integer({ minimum: 0 }),
-    tail: Type.String({ maxLength: 300 }),
-    marks: Type.Record(Type.String({ pattern: `^[^]{1,${MAX_SOURCE_LENGTH}}$` }), Type.Integer(), {
-      maxProperties: MAX_MARKS,
-      additionalProperties: false,
-    }),
-    /** It reported with an account of its own: this record is deleted with that account. */
-    account: Type.Optional(Type.Boolean()),
+export const ReportProgress = Type.Object({
+  ...StreamPosition.properties,
+  stored: Type.Integer({ minimum: 0 }),
+  tail: Type.String({ maxLength: 300 }),
+  marks: Type.Record(Type.String({ pattern: `^[^]{1,${MAX_SOURCE_LENGTH}}$` }), Type.Integer(), {
+    maxProperties: MAX_MARKS,
+    additionalProperties: false,
   }),
-]);
+  /** It reported with an account of its own: this record is deleted with that account. */
+  account: Type.Optional(Type.Boolean()),
+});
 export type ReportProgress = Static<typeof ReportProgress>;
 export const reportProgress = state('heard', ReportProgress);
 

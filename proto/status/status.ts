@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request, state } from '../contract/contract.ts';
 import { Bytes, Count, FilePath, Instant, Party, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import type { ServiceName } from '../contract/users.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';

@@ -1,8 +1,8 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
 import { MetadataDamage, Space } from '../content/maintenance.ts';
 import { request } from '../contract/contract.ts';
 import { Bytes, Instant, Party, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
 

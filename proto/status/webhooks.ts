@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { described, event, request, state } from '../contract/contract.ts';
 import { Instant, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 
 /**
  * How far each webhook is in the stream of events. Storage stores it, so it survives the end of a process and the loss

@@ -1,6 +1,6 @@
-import { Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { Party } from '../contract/scalars.ts';
+import { Type } from '../contract/schema.ts';
 import { Direction } from './transfers.ts';
 
 /**

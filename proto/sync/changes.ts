@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { described, event } from '../contract/contract.ts';
 import { Code, Count, PassId, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
 
 /**

@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
 import { After } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
 
 /**

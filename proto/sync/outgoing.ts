@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
 import { After, Code, Instant, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { Renames } from '../oci/repository-names.ts';
 import { RepairId } from './changes.ts';
@@ -120,6 +120,6 @@ export const storeSession = request(
 export const getSession = request(
   'storage.session.get',
   Type.Object(Session),
-  Type.Partial(Type.Object(sessionPlace)),
+  Type.Object({ ...sessionPlace, location: Type.Optional(sessionPlace.location) }),
 );
 export const dropSession = request('storage.session.drop', Type.Object(Session), Type.Object({}));

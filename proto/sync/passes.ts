@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { LeftOutSummary } from './left-out.ts';

@@ -1,7 +1,7 @@
-import { type Static, Type } from '@sinclair/typebox';
 import { ImageContext } from '../content/arriving.ts';
 import { described, event, job } from '../contract/contract.ts';
 import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
 
 /** Transfers: one blob crosses the link, in either direction. */

@@ -1,6 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../content/content-events.ts';
+import { type Static, Type } from '../contract/schema.ts';
+import { matches } from '../contract/schema-check.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 
 /** Request of `terrace repair` to the process that repairs the metadata of a data volume, and its answer. */
@@ -38,16 +38,16 @@ export type RepairAnswer =
 
 /** Hint from an event of content; undefined for any other event. @param type as declared, without `terrace.` */
 export function hintOf(type: string, data: unknown): RepairHint | undefined {
-  if (type === tagMoved.type && Value.Check(tagMoved.data, data)) {
+  if (type === tagMoved.type && matches(tagMoved.data, data)) {
     return { repository: data.repository, tag: data.tag, digest: data.digest };
   }
-  if (type === tagDeleted.type && Value.Check(tagDeleted.data, data)) {
+  if (type === tagDeleted.type && matches(tagDeleted.data, data)) {
     return { repository: data.repository, tag: data.tag, digest: data.from, deleted: true };
   }
-  if (type === manifestCommitted.type && Value.Check(manifestCommitted.data, data)) {
+  if (type === manifestCommitted.type && matches(manifestCommitted.data, data)) {
     return { repository: data.repository, digest: data.digest };
   }
-  if (type === manifestDeleted.type && Value.Check(manifestDeleted.data, data)) {
+  if (type === manifestDeleted.type && matches(manifestDeleted.data, data)) {
     return { repository: data.repository, digest: data.digest, deleted: true };
   }
   return undefined;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { ACR_LISTEN, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
-import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
@@ -64,7 +64,7 @@ export async function runGateway(context: Context): Promise<void> {
   if (signal.aborted) return;
   const files = tlsSetting ? tlsSetting.files : inForce?.tls;
   const names = workloadNames(env);
-  const workload = names && workloadOf(env);
+  const workload = names && (await loadWorkload(env));
   const workloadTls = workload && new WorkloadTls(workload, names, log, signal);
   const pair = workloadTls ? await workloadTls.start(signal) : files && (await readPair(files));
   if (signal.aborted) return;

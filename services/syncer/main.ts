@@ -1,4 +1,4 @@
 import { run } from '../process/run.ts';
-import { runSyncer } from './service.ts';
+import { startSyncer } from './start.ts';
 
-await run({ syncer: runSyncer });
+await run({ syncer: startSyncer });

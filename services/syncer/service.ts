@@ -1,6 +1,6 @@
 import type { StateWatcher } from '#proto/bus/roles.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
-import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import { stopMsOf } from '#proto/process/supervision.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { type Direction, transferBlob } from '#proto/sync/transfers.ts';
@@ -39,7 +39,7 @@ export async function runSyncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
   // Before the first configuration arrives, too.
   context.serves();
-  const workload = workloadOf(env);
+  const workload = await loadWorkload(env);
   await using settings = new SyncerSettings(
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { files } from '#proto/document/files.ts';
 import { environmentDefaults } from '#proto/document/resolve/module-environment.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
-import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import { type Context, ended } from '../process/run.ts';
 import { startBridge } from './bridge.ts';
 import { runModule } from './module.ts';
@@ -22,7 +22,7 @@ export async function runTwinBridge({ bus, data, log, signal, env, serves }: Con
     ? (JSON.parse(env.TERRACE_DEFAULTS) as Overrides)
     : environmentDefaults(env, data, files.readable);
   const options = { overrides, defaults };
-  const workload = workloadOf(env);
+  const workload = await loadWorkload(env);
   if (workload) {
     // Imported only if needed: MQTT would take a tenth of the memory of this process.
     const { startTwin } = await import('./iot-edge/twin.ts');

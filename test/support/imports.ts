@@ -19,18 +19,22 @@ export const product = sources.filter((file) => !/^(test|bench)\//.test(file));
 
 export const textOf = (file: string): string => readFileSync(join(root, file), 'utf8');
 
-/** `to`: the path of a file of the project, or the name of a package. */
-export type Import = { from: string; to: string; typesOnly: boolean };
+/** `to`: the path of a file of the project, or the name of a package. `onDemand`: by a call of `import`. */
+export type Import = { from: string; to: string; typesOnly: boolean; onDemand: boolean };
 
-const STATIC = /(?:^|\n)(import|export)(\s+type\b)?[^'";]*?['"]([^'"\n]+)['"]/g;
+const STATIC = /(?:^|\n)(?:import|export)(\s+type\b)?\s+(?:[\w*{}\s,$]*?\sfrom\s+)?['"]([^'"\n]+)['"];/g;
 const DYNAMIC = /\bimport\(\s*['"]([^'"\n]+)['"]/g;
 
 export const imports: Import[] = sources.flatMap((from) => {
   const text = textOf(from);
   return [
-    ...[...text.matchAll(STATIC)].map(([, , type, name]) => ({ name, typesOnly: type !== undefined })),
-    ...[...text.matchAll(DYNAMIC)].map(([, name]) => ({ name, typesOnly: false })),
-  ].map(({ name, typesOnly }) => ({ from, to: resolve(from, name as string), typesOnly }));
+    ...[...text.matchAll(STATIC)].map(([, type, name]) => ({
+      name,
+      typesOnly: type !== undefined,
+      onDemand: false,
+    })),
+    ...[...text.matchAll(DYNAMIC)].map(([, name]) => ({ name, typesOnly: false, onDemand: true })),
+  ].map(({ name, ...how }) => ({ from, to: resolve(from, name as string), ...how }));
 });
 
 function resolve(from: string, name: string): string {

@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { Type } from '#proto/contract/schema.ts';
 import { fields, integer, named, oneOf, schemaVersion, text, withRemedy } from './remedies.ts';
 
 /**

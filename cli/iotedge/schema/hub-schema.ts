@@ -1,4 +1,4 @@
-import { type TSchema, Type } from '@sinclair/typebox';
+import { type TSchema, Type } from '#proto/contract/schema.ts';
 import { fields, integer, list, named, oneOf, schemaVersion, text, withRemedy } from './remedies.ts';
 
 /** Desired properties of `$edgeHub` by `schemaVersion`, from the published schemas of deployment manifests. */

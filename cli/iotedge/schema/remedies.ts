@@ -1,4 +1,4 @@
-import { type TProperties, type TSchema, Type } from '@sinclair/typebox';
+import { type TProperties, type TSchema, Type } from '#proto/contract/schema.ts';
 
 /** Annotations of the schemas of this folder: `remedy` of a field, and `names` of the names in a record. */
 

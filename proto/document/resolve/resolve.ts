@@ -1,4 +1,5 @@
-import { parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
+import type * as Yaml from 'yaml';
 import { isMapping } from '../../contract/plain-data.ts';
 import { type Configuration, configurationOf } from '../configuration.ts';
 import { declaredAccounts } from '../convert-accounts.ts';
@@ -17,6 +18,8 @@ import { type Fields, merge, type Overrides, resolveWebhookPaths } from './merge
  * the environment (`defaults`: `module-environment.ts`, with the login from `connection-string.ts`). If a step has
  * complaints, it returns them and nothing else; otherwise it returns the configuration and the declared accounts.
  */
+
+const require = createRequire(import.meta.url);
 
 export type { Overrides } from './merge.ts';
 
@@ -71,6 +74,9 @@ const lateComplaint = (field: string): string =>
   `${field} takes effect at the start, before this document is read: remove it, and set it as an option of "terrace up" or in its file`;
 
 function parse(text: string): { fields: Fields } | { complaints: string[] } {
+  if (text === '') return { fields: {} };
+  // Loaded on demand: many layers have no document, and its 72 files take a while.
+  const { parseDocument } = require('yaml') as typeof Yaml;
   const yaml = parseDocument(text, { prettyErrors: true });
   const [error] = yaml.errors;
   if (error) return { complaints: [`the document is not YAML: ${error.message.split('\n')[0]}`] };

@@ -1,5 +1,5 @@
-import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { innermostErrors } from '../../contract/schema-errors.ts';
+import { matches } from '../../contract/schema-check.ts';
+import { errorsOf, innermostErrors } from '../../contract/schema-errors.ts';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
@@ -22,8 +22,6 @@ import { entriesOf, wellFormedPart } from './well-formed.ts';
  * (`secrets.ts`).
  */
 
-const form = TypeCompiler.Compile(Document);
-
 /** @returns no complaint if the fields are a `Document` that can be put in force */
 export function complaintsOf(fields: object, files: DocumentFiles): string[] {
   const misformed = formComplaints(fields);
@@ -37,7 +35,8 @@ export function complaintsOf(fields: object, files: DocumentFiles): string[] {
 /** Complaints by the path of the field. */
 function formComplaints(fields: object): Map<string, string> {
   const complaints = new Map<string, string>();
-  for (const error of [...form.Errors(fields)].flatMap(innermostErrors)) {
+  if (matches(Document, fields)) return complaints;
+  for (const error of [...errorsOf(Document, fields)].flatMap(innermostErrors)) {
     const field = error.path.slice(1).replaceAll('/', '.');
     if (complaints.has(field)) continue;
     const remedy = remedyOf(field);

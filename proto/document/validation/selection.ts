@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { validRange } from 'semver';
 import { isRenaming, MAX_RENAMES, type Rename, renamed } from '../../oci/repository-names.ts';
 import { isRepositoryPattern, matchesPattern } from '../../oci/repository-pattern.ts';
+import { semver } from '../../oci/semver.ts';
 import { readGlob } from '../../oci/tag-glob.ts';
 import { readTagRegex } from '../../oci/tag-regex.ts';
 import type { Document } from '../document.ts';
@@ -94,15 +94,15 @@ function differ(one: Rename, other: Rename): boolean {
   );
 }
 
-function tagComplaints(field: string, { match = [], regex, semver }: TagFilter): string[] {
+function tagComplaints(field: string, { match = [], regex, semver: range }: TagFilter): string[] {
   const complaints = match
     .map((glob, at) => [glob, `${field}.match.${at}`] as const)
     .filter(([glob]) => !readGlob(glob))
     .map(([glob, where]) => notValid(where, glob));
   const matcher = regex !== undefined && readTagRegex(regex);
   if (typeof matcher === 'object') complaints.push(notValid(`${field}.regex`, regex, matcher.reason));
-  if (semver !== undefined && validRange(semver, { loose: true }) === null) {
-    complaints.push(notValid(`${field}.semver`, semver));
+  if (range !== undefined && semver().validRange(range, { loose: true }) === null) {
+    complaints.push(notValid(`${field}.semver`, range));
   }
   return complaints;
 }

@@ -1,4 +1,4 @@
-import { OptionalKind, type TSchema } from '@sinclair/typebox';
+import { OptionalKind, type TSchema } from '../../contract/schema.ts';
 import { Document } from '../document.ts';
 
 /**

@@ -1,4 +1,3 @@
-import { jwtVerify, SignJWT } from 'jose';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Grant } from './authorization.ts';
 import { type AccessEntry, grantOf } from './docker-scopes.ts';
@@ -24,6 +23,9 @@ export type VerifiedToken = {
   grant: Grant;
 };
 
+/** Loaded with the first token: a layer without accounts has none. */
+const jose = () => import('jose');
+
 type Entry = VerifiedToken & { fromMs: number; expiresMs: number; key: Uint8Array };
 
 /** Bearer tokens: JWTs signed with this layer's key (HS256, RFC 7519). Valid ones are cached. */
@@ -36,6 +38,7 @@ export class Bearer {
     now = Date.now(),
   ): Promise<string> {
     const issued = Math.floor(now / 1_000);
+    const { SignJWT } = await jose();
     return new SignJWT({ access, print: fingerprint })
       .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
       .setSubject(name)
@@ -61,6 +64,7 @@ export class Bearer {
 
   async #check(key: Uint8Array, jwt: string, now: number): Promise<VerifiedToken | undefined> {
     try {
+      const { jwtVerify } = await jose();
       const { payload } = await jwtVerify(jwt, key, {
         algorithms: ['HS256'],
         requiredClaims: ['sub', 'exp', 'iat', 'access', 'print'],

@@ -1,8 +1,8 @@
-import { Value } from '@sinclair/typebox/value';
 import type { FastifyRequest } from 'fastify';
 import { Address, activateChild, InstanceId, Start } from '#proto/accounts/children.ts';
 import { isChild } from '#proto/accounts/scopes.ts';
 import type { BusCaller, StateReader, StateWriter } from '#proto/bus/roles.ts';
+import { matches } from '#proto/contract/schema-check.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 import { mayActAs, onBehalfOf } from '../auth/request-caller.ts';
@@ -44,7 +44,7 @@ function startIn(text: string | undefined): Start | undefined {
     before: before === '' ? [] : before.split('-'),
     ended: Number(ended),
   };
-  return Value.Check(Start, start) ? start : undefined;
+  return matches(Start, start) ? start : undefined;
 }
 
 /** Address of the client; `unknown` if a proxy forwards something that is not an address. */

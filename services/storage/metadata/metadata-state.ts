@@ -1,7 +1,7 @@
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Static, Type } from '@sinclair/typebox';
 import { check } from '#proto/contract/contract.ts';
+import { type Static, Type } from '#proto/contract/schema.ts';
 import { algorithms, BLOBS } from '#proto/volume/layout.ts';
 import type { MayLack } from '../leveldb/log-verdict.ts';
 

@@ -1,9 +1,9 @@
-import { type TSchema, Type } from '@sinclair/typebox';
-import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
 import { ChildName, InstanceId } from '#proto/accounts/children.ts';
 import { LeftOutRecord } from '#proto/content/left-out-referrers.ts';
 import { Bytes } from '#proto/contract/scalars.ts';
+import { type TSchema, Type } from '#proto/contract/schema.ts';
+import { matches } from '#proto/contract/schema-check.ts';
 import { Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
 
@@ -13,7 +13,7 @@ import { WebhookKey, WebhookPosition } from '#proto/status/webhooks.ts';
  */
 
 type Part = (text: string) => boolean;
-type Rule = { parts: Part[]; value: TypeCheck<TSchema> };
+type Rule = { parts: Part[]; value: TSchema };
 
 const form = ({ pattern }: { pattern?: string }): Part => {
   const expression = new RegExp(pattern as string);
@@ -25,7 +25,7 @@ const Instant = Type.Number({ minimum: 0 });
 const Since = Type.Object({ since: Instant });
 const Actions = Type.Array(Type.String());
 
-const rule = (parts: Part[], value: TSchema): Rule => ({ parts, value: TypeCompiler.Compile(value) });
+const rule = (parts: Part[], value: TSchema): Rule => ({ parts, value });
 
 const rules: Record<string, Rule> = {
   b: rule([isDigest], Type.Object({ size: Bytes })),
@@ -76,6 +76,6 @@ export function isValid(key: string, value: unknown): boolean {
   return (
     parts.length === expected.parts.length &&
     expected.parts.every((part, index) => part(parts[index] as string)) &&
-    expected.value.Check(value)
+    matches(expected.value, value)
   );
 }

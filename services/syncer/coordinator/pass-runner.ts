@@ -6,7 +6,6 @@ import type { SyncerSettings } from '../link/parent/settings.ts';
 import { announcing, type PassAnnouncement, PassAnnouncements } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
 import { emptyResult } from '../reconcile/context/pass-stats.ts';
-import { makePass } from '../reconcile/pass.ts';
 import { abortAtClose } from '../schedule/abort-at-close.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { CurrentPass } from './lanes.ts';
@@ -87,6 +86,7 @@ export class PassRunner {
     const { context, volume, settings, linkReport } = this.#deps;
     const { log, instance, layer } = context;
     try {
+      const { makePass } = await import('../reconcile/pass.ts');
       const { parent, pushClient, feed, activation, acr } = await settings.clients();
       const deps = {
         ...observed,

@@ -10,7 +10,6 @@ import {
   webhookStatus,
 } from '#proto/status/webhooks.ts';
 import { type DeliveryDeps, deliverEvents } from './delivery.ts';
-import { WebhookPost } from './post.ts';
 import { WebhookProgress } from './webhook-progress.ts';
 
 /**
@@ -92,6 +91,8 @@ export class WebhookTasks {
     const before = await bus.get(webhookStatus, key).catch(() => undefined);
     if (signal.aborted) return;
     const progress = new WebhookProgress(bus, key, to.name, log, before?.value);
+    // Loaded on demand: with undici, it takes some MB.
+    const { WebhookPost } = await import('./post.ts');
     await using post = new WebhookPost(to, answerMs);
     const positions = {
       get: async () => (await fencedBus.call(getWebhookPosition, { webhook: key }, { signal })).place,

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
+import { Type } from '#proto/contract/schema.ts';
+import { matches } from '#proto/contract/schema-check.ts';
 import { LAST_TWIN } from '#proto/volume/layout.ts';
 import type { Desired } from './desired.ts';
 
@@ -14,7 +14,7 @@ export const lastGoodFile = (dataFolder: string): string => join(dataFolder, LAS
 export async function readLastGood(dataFolder: string): Promise<Desired | undefined> {
   try {
     const stored: unknown = JSON.parse(await readFile(lastGoodFile(dataFolder), 'utf8'));
-    return Value.Check(Stored, stored) ? stored : undefined;
+    return matches(Stored, stored) ? stored : undefined;
   } catch {
     return undefined;
   }

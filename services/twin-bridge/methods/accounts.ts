@@ -1,9 +1,9 @@
-import { Type } from '@sinclair/typebox';
 import { passwordToRotate, rotateToken, showToken, TokenName } from '#proto/accounts/accounts.ts';
 import { ChildName, deactivateChild } from '#proto/accounts/children.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { Type } from '#proto/contract/schema.ts';
 import { instantOf } from '#proto/contract/time-text.ts';
 import { durationOf } from '#proto/document/quantities.ts';
 import { type DirectMethod, method } from './method.ts';

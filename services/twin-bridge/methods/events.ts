@@ -1,8 +1,8 @@
-import { Type } from '@sinclair/typebox';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Past } from '#proto/bus/history.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { Type } from '#proto/contract/schema.ts';
 import { START, startOf } from '#proto/contract/time-text.ts';
 import { type DirectMethod, method } from './method.ts';
 

@@ -1,8 +1,8 @@
-import { Type } from '@sinclair/typebox';
 import { within } from '#proto/async/within.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { collectGarbage } from '#proto/content/maintenance.ts';
+import { Type } from '#proto/contract/schema.ts';
 import { type DirectMethod, method } from './method.ts';
 
 /** Max wait for the result, in ms. */

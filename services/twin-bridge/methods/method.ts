@@ -1,7 +1,8 @@
 import type { Static, TObject } from '@sinclair/typebox';
-import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { matches } from '#proto/contract/schema-check.ts';
+import { errorsOf, type ValueError } from '#proto/contract/schema-errors.ts';
 import { statusOf } from './statuses.ts';
 
 /** Answer of a direct method: an HTTP-like status, and a payload for JSON. */
@@ -21,13 +22,12 @@ export function method<T extends TObject>(
   work: (input: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
   answerMs = ANSWER_MS,
 ): DirectMethod {
-  const check = TypeCompiler.Compile(form);
   return async (payload, signal) => {
     const input = payload ?? {};
-    if (!check.Check(input)) return refusal('malformed', complaintsOf(form, [...check.Errors(input)]));
+    if (!matches(form, input)) return refusal('malformed', complaintsOf(form, [...errorsOf(form, input)]));
     const late = AbortSignal.timeout(answerMs);
     try {
-      return await work(input as Static<T>, AbortSignal.any([signal, late]));
+      return await work(input, AbortSignal.any([signal, late]));
     } catch (error) {
       if (late.aborted) return refusal('unavailable', `no answer within ${answerMs / 1_000} s: retry`, 504);
       if (Fault.is(error)) return refusal(error.code, error.message);

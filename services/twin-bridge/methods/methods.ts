@@ -1,5 +1,5 @@
-import { Type } from '@sinclair/typebox';
 import type { Bus, Log } from '#proto/bus/bus.ts';
+import { Type } from '#proto/contract/schema.ts';
 import { deactivateMethod, rotateMethod } from './accounts.ts';
 import { eventsMethod } from './events.ts';
 import { gcMethod } from './gc.ts';

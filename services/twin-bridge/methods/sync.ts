@@ -1,8 +1,8 @@
-import { Type } from '@sinclair/typebox';
 import { within } from '#proto/async/within.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller, EventListener, RoundTrip } from '#proto/bus/roles.ts';
 import { clip } from '#proto/contract/clip.ts';
+import { Type } from '#proto/contract/schema.ts';
 import { leftOutText } from '#proto/sync/left-out.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type DirectMethod, type MethodAnswer, method } from './method.ts';

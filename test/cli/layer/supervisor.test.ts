@@ -53,6 +53,30 @@ describe('the supervisor', { concurrency: true }, () => {
     assert.match(notices[0]?.message ?? '', /could not start.*ENOENT/);
   });
 
+  test('a program that waits is started when its turn comes, and never after a stop', async () => {
+    const supervisor = new Supervisor(() => {});
+    const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    supervisor.add({ ...shell('first', 0, 'exec sleep 60'), after: first.promise });
+    let spawned = 0;
+    supervisor.add({
+      name: 'second',
+      rank: 0,
+      after: second.promise,
+      spawn() {
+        spawned += 1;
+        return spawn('true');
+      },
+    });
+    assert.deepEqual([supervisor.names(), supervisor.pids()], [['first', 'second'], {}]);
+    first.resolve();
+    await first.promise;
+    assert.deepEqual(Object.keys(supervisor.pids()), ['first']);
+    await supervisor.stop();
+    second.resolve();
+    await second.promise;
+    assert.deepEqual([spawned, supervisor.pids()], [0, {}]);
+  });
+
   test('programs stop rank by rank', async () => {
     await using folder = await temporaryFolder();
     const supervisor = new Supervisor(() => {});

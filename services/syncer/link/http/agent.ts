@@ -5,6 +5,7 @@ import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
 import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import { noProxyList } from '../../../process/proxy-environment.ts';
 import { type ProxyBypass, proxyBypass } from './no-proxy.ts';
+import { SOCKET_BYTES } from './sending.ts';
 
 /** Max time to connect, with TLS and to all addresses of a name, and for a proxy's answer to CONNECT, in ms. */
 const CONNECT_MS = 30_000;
@@ -13,11 +14,6 @@ const CONNECT_MS = 30_000;
  * disappeared without closing the connection fails soon after.
  */
 const PROBE_MS = 10_000;
-/**
- * Write buffer of a socket, in bytes. It is the unit of progress when sending: one of many connections on a slow link
- * must send this much within the stall time.
- */
-export const SOCKET_BYTES = 16 * 1024;
 
 /**
  * Connections to the parent, its token service and its blob hosts, through the proxies that the environment names

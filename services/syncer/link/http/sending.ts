@@ -1,6 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
-import { SOCKET_BYTES } from './agent.ts';
 
 /** A body to send. `bytes` may be called several times: a request that meets a challenge is sent again. */
 export type RequestBody = {
@@ -10,6 +9,11 @@ export type RequestBody = {
   slackMs?: number;
 };
 
+/**
+ * Write buffer of a socket, in bytes. It is the unit of progress when sending: one of many connections on a slow link
+ * must send this much within the stall time.
+ */
+export const SOCKET_BYTES = 16 * 1024;
 /** Max bytes for which bandwidth is taken at a time. */
 const MAX_SLICE = 64 * 1024;
 

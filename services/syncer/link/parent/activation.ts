@@ -1,5 +1,3 @@
-import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
 import {
   Activated,
   ActivationConflict,
@@ -10,6 +8,8 @@ import {
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
+import { Type } from '#proto/contract/schema.ts';
+import { matches } from '#proto/contract/schema-check.ts';
 import { MAX_SMALL_ANSWER_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
@@ -167,7 +167,7 @@ export class ParentActivation implements ActivationCache {
 export function conflictIn(status: number, body: string): ActivationConflict | undefined {
   const [error] = (status === 409 && readAs(ConflictBody, body)?.errors) || [];
   if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
-  return Value.Check(ActivationConflict, error.detail) ? error.detail : {};
+  return matches(ActivationConflict, error.detail) ? error.detail : {};
 }
 
 /**

@@ -14,14 +14,17 @@ import {
 } from '../../../process/certificate-pair.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
 import type { TrustSource } from '../login/trust-bundle.ts';
-import { ClientCache, type ParentClients } from './client-cache.ts';
+import type { ClientCache, ParentClients } from './client-cache.ts';
 
 /** The configuration in force, and the clients of the parent that it names. */
 export class SyncerSettings implements AsyncDisposable {
   /** The bandwidth of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #trust: TrustSource | undefined;
-  readonly #clients: ClientCache;
+  readonly #stallMs: number | undefined;
+  readonly #log: Log | undefined;
+  /** Loaded on first use: a layer without a parent needs none of it. */
+  #clients: Promise<ClientCache> | undefined;
   #configuration: Configuration | undefined;
 
   /**
@@ -31,7 +34,8 @@ export class SyncerSettings implements AsyncDisposable {
   constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource, log?: Log) {
     this.#trust = trust;
     this.bandwidth = bandwidth;
-    this.#clients = new ClientCache(bandwidth, stallMs, log);
+    this.#stallMs = stallMs;
+    this.#log = log;
   }
 
   set(configuration: Configuration): void {
@@ -59,7 +63,7 @@ export class SyncerSettings implements AsyncDisposable {
 
   /** Closes the connections to the parent, see `ParentLink.closeIdle`. */
   closeIdle(): void {
-    this.#clients.closeIdle();
+    void this.#clients?.then((clients) => clients.closeIdle());
   }
 
   /**
@@ -81,7 +85,8 @@ export class SyncerSettings implements AsyncDisposable {
       certificateFile === undefined || keyFile === undefined
         ? undefined
         : await clientCertificate({ certificateFile, keyFile });
-    return this.#clients.get({
+    const cache = await this.#cache();
+    return cache.get({
       ...parent,
       name,
       login,
@@ -93,7 +98,15 @@ export class SyncerSettings implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#clients[Symbol.asyncDispose]();
+    const cache = await this.#clients;
+    await cache?.[Symbol.asyncDispose]();
+  }
+
+  #cache(): Promise<ClientCache> {
+    this.#clients ??= import('./client-cache.ts').then(
+      (loaded) => new loaded.ClientCache(this.bandwidth, this.#stallMs, this.#log),
+    );
+    return this.#clients;
   }
 }
 

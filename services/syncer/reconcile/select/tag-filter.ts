@@ -1,8 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { compare, parse, type SemVer, satisfies } from 'semver';
+import type { SemVer } from 'semver';
 import { batches } from '#proto/async/batches.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { TagFilter } from '#proto/document/selection.ts';
+import { semver } from '#proto/oci/semver.ts';
 import { readGlob } from '#proto/oci/tag-glob.ts';
 import { readTagRegex } from '#proto/oci/tag-regex.ts';
 
@@ -27,7 +28,7 @@ export function tagsOf(filter: TagFilter | undefined, tags: Iterable<string>): S
   if (range !== undefined) {
     chosen = chosen.filter((tag) => {
       const version = versionOf(tag);
-      return version !== undefined && satisfies(version, range, { loose: true });
+      return version !== undefined && semver().satisfies(version, range, { loose: true });
     });
   }
   if (latest !== undefined) chosen = highest(chosen, latest);
@@ -66,14 +67,14 @@ function rejectPattern(field: string, pattern: string, reason = 'it is not a val
 
 /** Any version that semver parses in loose mode, such as `v1.2.3-rc.1`; `1.2` is 1.2.0. */
 function versionOf(tag: string): SemVer | undefined {
-  return parse(/^v?\d+\.\d+$/.test(tag) ? `${tag}.0` : tag, { loose: true }) ?? undefined;
+  return semver().parse(/^v?\d+\.\d+$/.test(tag) ? `${tag}.0` : tag, { loose: true }) ?? undefined;
 }
 
 /** The highest tags: versions by precedence, then all other tags in natural order. */
 function highest(tags: string[], count: number): string[] {
   const entries = tags.map((tag) => ({ tag, version: versionOf(tag), runs: runsOf(tag) }));
   entries.sort((a, b) => {
-    if (a.version && b.version) return compare(b.version, a.version) || natural(b, a);
+    if (a.version && b.version) return semver().compare(b.version, a.version) || natural(b, a);
     if (a.version || b.version) return a.version ? -1 : 1;
     return natural(b, a);
   });
