@@ -13,6 +13,7 @@ import { pull } from './pull.ts';
 import { push } from './push.ts';
 import { quiet } from './quiet.ts';
 import { requests } from './requests.ts';
+import { scale } from './scale.ts';
 import { slowLink } from './slow-link.ts';
 import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
@@ -30,7 +31,8 @@ import { tags } from './tags.ts';
  *   temporary-folder.ts         the folder of a subject
  *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
  *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
- *   resident.ts, cpu-seconds.ts memory and CPU time of processes
+ *   resident.ts, cpu-seconds.ts memory and CPU time of processes; work-cost.ts: of one, during some work
+ *   filled-volume.ts            a data volume with many small images
  */
 
 const subjects: Record<string, Subject> = {
@@ -47,6 +49,7 @@ const subjects: Record<string, Subject> = {
   'cut-through': cutThrough,
   memory,
   'start-up': startUp,
+  scale,
 };
 
 function count(text: string): number {

@@ -3,6 +3,8 @@ export class BoundedMap<V> {
   readonly #maxEntries: number;
   /** Least recently used first. */
   readonly #entries = new Map<string, V>();
+  /** The last one in that order: its use changes nothing. */
+  #newest: string | undefined;
 
   constructor(maxEntries: number) {
     this.#maxEntries = maxEntries;
@@ -19,13 +21,14 @@ export class BoundedMap<V> {
 
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
-    if (value !== undefined) this.set(key, value);
+    if (value !== undefined && key !== this.#newest) this.set(key, value);
     return value;
   }
 
   set(key: string, value: V): void {
     this.#entries.delete(key);
     this.#entries.set(key, value);
+    this.#newest = key;
     if (this.#entries.size > this.#maxEntries)
       this.#entries.delete(this.#entries.keys().next().value as string);
   }

@@ -127,16 +127,25 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     loginServer,
     ownNamesOnly: !anyName,
   };
-  app.addHook('onRequest', async (request, reply) => {
+  // Hooks with a callback, as a promise for each would cost time that a request for a manifest notices.
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header(...API_VERSION);
     // Fastify rejects malformed Content-Type headers; treat them as absent.
     const { headers } = request.raw;
-    if (!MEDIA_TYPE.test(headers['content-type'] ?? '')) delete headers['content-type'];
+    const type = headers['content-type'];
+    if (type !== undefined && !MEDIA_TYPE.test(type)) delete headers['content-type'];
     checkLoginServer(request, loginServer());
-    await checkOrigin(request, openLayer);
+    const checked = checkOrigin(request, openLayer);
+    if (!checked) done();
+    else
+      checked.then(
+        () => done(),
+        (error) => done(error),
+      );
   });
   // Drain an unread body, so that the client reads the response, but for at most `lingerMs`.
-  app.addHook('onResponse', async ({ raw }) => {
+  app.addHook('onResponse', ({ raw }, _reply, done) => {
+    done();
     if (raw.complete || raw.destroyed) return;
     raw.resume();
     const timer = setTimeout(() => raw.socket.destroy(), limits.lingerMs).unref();

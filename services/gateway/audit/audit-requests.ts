@@ -75,7 +75,8 @@ export function auditRequests(
   };
   const timer = setInterval(recordGathered, gatherMs).unref();
 
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
+    done();
     const { needs = 'nothing' } = request.routeOptions.config;
     const { method, caller } = request;
     const { statusCode: status } = reply;

@@ -43,13 +43,16 @@ export class Access {
   }
 
   /**
+   * Returns synchronously if all that it needs is cached.
    * @throws Fault `unauthorized` with a challenge in the headers; `denied`; `name-unknown` for a repository on which
    * the account has no rights at all; `name-invalid`, `malformed`, `too-many`, `unavailable`
    */
-  async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
+  check(request: FastifyRequest, reply: FastifyReply, needs: Needs): void | Promise<void> {
     if (needs === 'nothing') return;
     const wanted = { needs, target: targetOf(request, needs) };
-    this.#admit(request, reply, wanted, await this.authentication.identify(request));
+    const who = this.authentication.identify(request);
+    if (who instanceof Promise) return who.then((found) => this.#admit(request, reply, wanted, found));
+    this.#admit(request, reply, wanted, who);
   }
 
   /**

@@ -21,6 +21,8 @@ export type AuthenticationOptions = {
 /** Why a request is not admitted by its credentials; `error` if they are a Bearer token. */
 export type Insufficient = Refused & { error?: BearerError };
 
+type Identified = CallerIdentity | Insufficient;
+
 const NONE: string[] = [];
 
 /** Who sends a request: by its credentials, by none, or by the layer having no accounts. */
@@ -55,12 +57,15 @@ export class Authentication {
   }
 
   /**
-   * Identity of the caller, or why its credentials are insufficient. Sets `request.caller` if it has any.
+   * Identity of the caller, or why its credentials are insufficient; synchronously if all that it needs is cached. Sets
+   * `request.caller` if it has any.
    * @throws Fault `too-many`, `unavailable`
    */
-  async identify(request: FastifyRequest): Promise<CallerIdentity | Insufficient> {
-    const result = this.status();
-    const status = result instanceof Promise ? await result : result;
+  identify(request: FastifyRequest): Identified | Promise<Identified> {
+    return after(this.status(), (status) => this.#identify(request, status));
+  }
+
+  #identify(request: FastifyRequest, status: Status): Identified | Promise<Identified> {
     if (this.#isOpen(status)) return UNRESTRICTED;
     const { authorization } = request.headers;
     if (authorization === undefined) return this.#anonymous;
@@ -69,8 +74,11 @@ export class Authentication {
     const credentials = basic(authorization);
     if (credentials) {
       caller.name = credentials.name;
-      const verified = await this.#passwordLogin.verify(credentials, request.ip);
-      return 'refused' in verified ? verified : { ...verified.identity, fingerprint: verified.fingerprint };
+      return after(
+        this.#passwordLogin.verify(credentials, () => request.ip),
+        (verified) =>
+          'refused' in verified ? verified : { ...verified.identity, fingerprint: verified.fingerprint },
+      );
     }
     if (/^bearer(?: |$)/i.test(authorization))
       return this.#verifyBearer(status, authorization.slice(7).trim(), caller);
@@ -95,7 +103,7 @@ export class Authentication {
    */
   async verify(
     credentials: LoginCredentials | undefined,
-    address: string,
+    address: () => string,
   ): Promise<{ identity: CallerIdentity; fingerprint: string } | Refused> {
     const status = await this.status();
     if (this.#isOpen(status)) return { identity: UNRESTRICTED, fingerprint: '' };
@@ -114,20 +122,20 @@ export class Authentication {
     return this.#bearer.issue(key, { name: identity.name, fingerprint, access });
   }
 
-  async #verifyBearer(
-    status: Status,
-    jwt: string,
-    caller: RequestCaller,
-  ): Promise<CallerIdentity | (Refused & { error: BearerError })> {
-    const token = await this.#bearer.verify(status.key, jwt);
-    if (!token) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
-    const { name, fingerprint, grant } = token;
-    caller.name = name;
-    if (name === '') return { ...this.#anonymous, grant };
-    const verified = await this.#passwordLogin.recheck(name, fingerprint);
-    return 'refused' in verified
-      ? { ...verified, error: 'invalid_token' }
-      : { ...verified.identity, grant, fingerprint };
+  #verifyBearer(status: Status, jwt: string, caller: RequestCaller): Identified | Promise<Identified> {
+    return after(this.#bearer.verify(status.key, jwt), (token): Identified | Promise<Identified> => {
+      if (!token) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
+      const { name, fingerprint, grant } = token;
+      caller.name = name;
+      if (name === '') return { ...this.#anonymous, grant };
+      return after(
+        this.#passwordLogin.recheck(name, fingerprint),
+        (verified): Identified =>
+          'refused' in verified
+            ? { ...verified, error: 'invalid_token' }
+            : { ...verified.identity, grant, fingerprint },
+      );
+    });
   }
 
   #isOpen({ tokens }: Status): boolean {
@@ -143,6 +151,10 @@ export class Authentication {
     this.#accounts.forget();
   }
 }
+
+/** Continues with a value at once, or when it is there. */
+const after = <T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> =>
+  value instanceof Promise ? value.then(next) : next(value);
 
 const anonymousActions = (patterns: string[]): string[] =>
   patterns.flatMap((pattern) => [

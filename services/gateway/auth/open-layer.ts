@@ -2,6 +2,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
 import { isLoopback } from '#proto/document/networks.ts';
+import { ofLast } from '../http/last-text.ts';
 import { HEALTH_PATH } from '../http/login-server.ts';
 
 /**
@@ -24,13 +25,19 @@ export type OpenLayer = {
 };
 
 /** @throws Fault `denied` for a page of another site; `misdirected` for another machine's name; `unavailable` */
-export async function checkOrigin(request: FastifyRequest, layer: OpenLayer): Promise<void> {
+export function checkOrigin(request: FastifyRequest, layer: OpenLayer): void | Promise<void> {
   const page = pageOfAnotherSite(request);
-  const names = layer.ownNamesOnly && request.url !== HEALTH_PATH ? namesIn(request) : [];
+  const hosts = layer.ownNamesOnly && request.url !== HEALTH_PATH ? hostsOf(request) : [];
   // Nearly all clients of an open layer use a loopback name; any other needs a lookup of this machine's addresses.
-  if (!page && names.every(isLoopbackName)) return;
+  if (!page && hosts.every(isLoopbackHost)) return;
   const open = layer.isOpen();
-  if (!(open instanceof Promise ? await open : open)) return;
+  const refuse = (isOpen: boolean) => {
+    if (isOpen) refuseOrigin(page, hosts.map(nameIn), layer);
+  };
+  return open instanceof Promise ? open.then(refuse) : refuse(open);
+}
+
+function refuseOrigin(page: Fault | undefined, names: string[], layer: OpenLayer): void {
   if (page) throw page;
   const loginServer = withoutPort(layer.loginServer()?.toLowerCase() ?? '');
   const foreign = names.find((name) => name !== loginServer && !isOwnName(name));
@@ -49,8 +56,10 @@ function pageOfAnotherSite({ headers, host: forwarded }: FastifyRequest): Fault 
 }
 
 /** The Host of the connection counts as well: a page can send any X-Forwarded-Host to its own name. */
-const namesIn = ({ headers, host }: FastifyRequest): string[] =>
-  [headers.host ?? '', host].map((name) => withoutPort(name.toLowerCase()));
+const hostsOf = ({ headers, host }: FastifyRequest): string[] =>
+  headers.host === host ? [host] : [headers.host ?? '', host];
+
+const nameIn = (host: string): string => withoutPort(host.toLowerCase());
 
 function nameOfAnotherMachine(name: string): Fault {
   return new Fault(
@@ -68,6 +77,8 @@ function isOwnName(name: string): boolean {
 /** HTTP/1.0 clients may send no host; browsers always do. `.localhost`: RFC 6761, 6.3. */
 const isLoopbackName = (name: string): boolean =>
   name === '' || isLoopback(name) || name.endsWith('.localhost');
+
+const isLoopbackHost = ofLast((host: string) => isLoopbackName(nameIn(host)));
 
 /** Also removes the brackets of an IPv6 address and the trailing dot of a full name. */
 const withoutPort = (host: string): string =>

@@ -32,34 +32,50 @@ export class PasswordLogin {
     this.#accounts = accounts;
   }
 
-  /** @throws Fault `too-many`, `unavailable` */
-  async verify({ name, password }: LoginCredentials, address: string): Promise<LoggedIn | Refused> {
+  /**
+   * Returns synchronously if the pair was right before and its account is cached.
+   * @param address of the client; called only if the password has to be hashed
+   * @throws Fault `too-many`, `unavailable`
+   */
+  verify(
+    { name, password }: LoginCredentials,
+    address: () => string,
+  ): LoggedIn | Refused | Promise<LoggedIn | Refused> {
     const login = this.#passwords.loginKeyOf(name, password);
+    const attempt = () => this.#shareAttempt({ name, password }, login, address());
     // A guessed password costs storage no call before its turn in the queue.
-    if (this.#passwords.isVerified(login)) {
-      const result = this.#accounts.get(name);
-      const known = result instanceof Promise ? await result : result;
+    if (!this.#passwords.isVerified(login)) return attempt();
+    const admitKnown = (known: CachedAccount | undefined) => {
       const verified = known && this.#passwords.findVerified(login, known.passwords);
-      if (verified) return admit(known, verified);
-    }
-    const key = `${login} ${address}`;
-    const running = this.#attempts.get(key);
-    if (running) return running;
-    const attempt = this.#attempt({ name, password }, login, address).finally(() =>
-      this.#attempts.delete(key),
-    );
-    this.#attempts.set(key, attempt);
-    return attempt;
+      return verified ? admit(known, verified) : attempt();
+    };
+    const known = this.#accounts.get(name);
+    return known instanceof Promise ? known.then(admitKnown) : admitKnown(known);
   }
 
   /** Whether the holder of a Bearer token that was issued for this password is still admitted. */
-  async recheck(name: string, fingerprint: string): Promise<LoggedIn | Refused> {
-    const result = this.#accounts.get(name);
-    const known = result instanceof Promise ? await result : result;
-    const password = known?.passwords.find((each) => each.fingerprint === fingerprint);
-    return known && password
-      ? admit(known, password)
-      : { refused: 'the password of the Bearer token is no longer valid' };
+  recheck(name: string, fingerprint: string): LoggedIn | Refused | Promise<LoggedIn | Refused> {
+    const admitKnown = (known: CachedAccount | undefined) => {
+      const password = known?.passwords.find((each) => each.fingerprint === fingerprint);
+      return known && password
+        ? admit(known, password)
+        : { refused: 'the password of the Bearer token is no longer valid' };
+    };
+    const known = this.#accounts.get(name);
+    return known instanceof Promise ? known.then(admitKnown) : admitKnown(known);
+  }
+
+  #shareAttempt(
+    credentials: LoginCredentials,
+    login: LoginKey,
+    address: string,
+  ): Promise<LoggedIn | Refused> {
+    const key = `${login} ${address}`;
+    const running = this.#attempts.get(key);
+    if (running) return running;
+    const attempt = this.#attempt(credentials, login, address).finally(() => this.#attempts.delete(key));
+    this.#attempts.set(key, attempt);
+    return attempt;
   }
 
   async #attempt(

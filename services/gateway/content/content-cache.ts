@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { Bus } from '#proto/bus/bus.ts';
 import { type BlobPlace, locateBlob } from '#proto/content/blobs.ts';
 import {
@@ -31,6 +32,11 @@ const MAX_CONTENT_BYTES = 32 * 1024 * 1024;
 /** Max age of a place, in ms, in case storage fails to report a change. */
 const MAX_AGE_MS = 10_000;
 
+/** ASCII text, which Node writes to the socket with the headers in one piece, or bytes. */
+export type ManifestBytes = string | Buffer;
+/** Max length of text, in bytes: with its headers, it fits into a buffer that Node has on the stack. */
+const MAX_TEXT_BYTES = 12 * 1024;
+
 /**
  * Cache of storage's answers about content that is requested often, so that such a request needs neither storage nor
  * the disk. Every change that storage has confirmed to any caller is visible to each request that arrives after that,
@@ -42,10 +48,10 @@ export class ContentCache {
   readonly #patience: { patience: number };
   readonly #manifests: LruCache<ManifestPlace>;
   readonly #blobs: LruCache<BlobPlace>;
-  readonly #bytes = new LruCache<Buffer | undefined>({
+  readonly #bytes = new LruCache<ManifestBytes | undefined>({
     maxEntries: MAX_PLACES,
     maxCost: MAX_CONTENT_BYTES,
-    cost: (bytes) => bytes?.byteLength ?? 0,
+    cost: (bytes) => bytes?.length ?? 0,
   });
 
   /**
@@ -78,23 +84,29 @@ export class ContentCache {
     bus.onGap(() => this.#forgetAll());
   }
 
-  /** @throws Fault as `getManifest` */
-  manifest(repository: Repository, reference: Reference): Promise<ManifestPlace> {
+  /** Returns synchronously on a hit if no other gateway takes writes. @throws Fault as `getManifest` */
+  manifest(repository: Repository, reference: Reference): ManifestPlace | Promise<ManifestPlace> {
     return this.#manifests.get(key(repository, reference), () =>
       this.#bus.call(getManifest, { repository, reference }, this.#patience),
     );
   }
 
   /** @throws Fault as `locateBlob` */
-  blob(repository: Repository, digest: Digest): Promise<BlobPlace> {
+  blob(repository: Repository, digest: Digest): BlobPlace | Promise<BlobPlace> {
     return this.#blobs.get(key(repository, digest), () =>
       this.#bus.call(locateBlob, { repository, digest }, this.#patience),
     );
   }
 
-  /** Bytes of a manifest. `read` is called on a miss; undefined if it finds none. */
-  bytes(digest: Digest, read: () => Promise<Buffer | undefined>): Promise<Buffer | undefined> {
-    return this.#bytes.get(digest, read);
+  /** Bytes of a manifest, synchronously on a hit. `read` is called on a miss; undefined if it finds none. */
+  bytes(
+    digest: Digest,
+    read: () => Promise<Buffer | undefined>,
+  ): ManifestBytes | undefined | Promise<ManifestBytes | undefined> {
+    return this.#bytes.get(digest, async () => {
+      const bytes = await read();
+      return bytes && (isShortAscii(bytes) ? bytes.toString('latin1') : bytes);
+    });
   }
 
   /** Removes the places of this content from the cache: its file is not there. */
@@ -121,6 +133,8 @@ export class ContentCache {
     for (const each of [this.#manifests, this.#blobs, this.#bytes]) each.forgetAll();
   }
 }
+
+const isShortAscii = (bytes: Buffer): boolean => bytes.length <= MAX_TEXT_BYTES && isAscii(bytes);
 
 /** No name has a space in it. */
 const key = (repository: Repository, reference: Reference): string => `${repository} ${reference}`;

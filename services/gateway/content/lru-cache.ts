@@ -27,6 +27,8 @@ export class LruCache<V> {
   readonly #entries = new Map<string, Entry<V>>();
   readonly #fetches = new Map<string, Promise<V>>();
   readonly #options: Settings<V>;
+  /** The key that was used last: the map is in order of use already. */
+  #newest: string | undefined;
   #cost = 0;
 
   constructor(options: LruCacheOptions<V>) {
@@ -48,20 +50,12 @@ export class LruCache<V> {
     return this.#cost;
   }
 
-  async get(key: string, fetch: () => Promise<V>): Promise<V> {
+  /** Returns synchronously on a hit, if there is no barrier. */
+  get(key: string, fetch: () => Promise<V>): V | Promise<V> {
     const { barrier } = this.#options;
-    if ((this.#entries.has(key) || this.#fetches.has(key)) && (!barrier || (await barrier()))) {
-      const entry = this.#entries.get(key);
-      if (entry && entry.until > performance.now()) {
-        // Insert again: the map stays in order of use.
-        this.#entries.delete(key);
-        this.#entries.set(key, entry);
-        return entry.value;
-      }
-      const running = this.#fetches.get(key);
-      if (running) return running;
-    }
-    return this.#fetch(key, fetch);
+    if (!this.#entries.has(key) && !this.#fetches.has(key)) return this.#fetch(key, fetch);
+    if (!barrier) return this.#current(key, fetch);
+    return barrier().then((received) => (received ? this.#current(key, fetch) : this.#fetch(key, fetch)));
   }
 
   forget(key: string): void {
@@ -79,6 +73,18 @@ export class LruCache<V> {
     this.#entries.clear();
     this.#fetches.clear();
     this.#cost = 0;
+  }
+
+  #current(key: string, fetch: () => Promise<V>): V | Promise<V> {
+    const entry = this.#entries.get(key);
+    if (!entry || entry.until <= performance.now()) return this.#fetches.get(key) ?? this.#fetch(key, fetch);
+    if (key !== this.#newest) {
+      // Insert again: the map stays in order of use.
+      this.#entries.delete(key);
+      this.#entries.set(key, entry);
+      this.#newest = key;
+    }
+    return entry.value;
   }
 
   async #fetch(key: string, fetch: () => Promise<V>): Promise<V> {
@@ -99,6 +105,7 @@ export class LruCache<V> {
     this.#drop(key);
     if (value === undefined || cost > maxCost) return;
     this.#entries.set(key, { value, cost, until: performance.now() + lifetimeMs });
+    this.#newest = key;
     this.#cost += cost;
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= maxEntries && this.#cost <= maxCost) break;

@@ -3,7 +3,7 @@ import type { ManifestPlace } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
-import type { ContentCache } from './content-cache.ts';
+import type { ContentCache, ManifestBytes } from './content-cache.ts';
 
 const MAX_ATTEMPTS = 3;
 
@@ -27,18 +27,43 @@ export async function openBlob(
   }
 }
 
-/** The bytes are shared: they must not be changed. */
-export async function readManifestBytes(
+export type ManifestContent = { place: ManifestPlace; bytes: ManifestBytes };
+
+/** The bytes are shared: they must not be changed. Returns synchronously if all of it is cached. */
+export function readManifestBytes(
   volume: Volume,
   cache: ContentCache,
   repository: Repository,
   reference: Reference,
-): Promise<{ place: ManifestPlace; bytes: Buffer }> {
+): ManifestContent | Promise<ManifestContent> {
+  const place = cache.manifest(repository, reference);
+  if (place instanceof Promise) return readManifest(volume, cache, repository, reference, { place });
+  const bytes = cache.bytes(place.digest, () => readAll(volume, place));
+  if (bytes && !(bytes instanceof Promise)) return { place, bytes };
+  return readManifest(volume, cache, repository, reference, { place, bytes });
+}
+
+/** What the first attempt has so far. */
+type Begun = {
+  place: ManifestPlace | Promise<ManifestPlace>;
+  bytes?: ReturnType<ContentCache['bytes']>;
+};
+
+async function readManifest(
+  volume: Volume,
+  cache: ContentCache,
+  repository: Repository,
+  reference: Reference,
+  begun: Begun,
+): Promise<ManifestContent> {
+  let place = await begun.place;
+  let reading: Begun['bytes'] = begun.bytes;
   for (let attempt = 1; ; attempt += 1) {
-    const place = await cache.manifest(repository, reference);
-    const bytes = await cache.bytes(place.digest, () => readAll(volume, place));
+    const bytes = await (reading ?? cache.bytes(place.digest, () => readAll(volume, place)));
     if (bytes) return { place, bytes };
+    reading = undefined;
     await relocate(cache, repository, reference, place.digest, attempt);
+    place = await cache.manifest(repository, reference);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
+import { ofLast } from './last-text.ts';
 
 /**
  * The only place that makes URLs for clients. URLs of content are relative to the requested host, as the
@@ -35,6 +36,10 @@ export function hostOf(request: FastifyRequest): string {
     const { localAddress = '', localPort } = request.socket;
     return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`;
   }
+  return parseHost(host);
+}
+
+const parseHost = ofLast((host: string): string => {
   if (host.length > 260 || !HOST.test(host)) {
     throw new Fault(
       'malformed',
@@ -42,7 +47,7 @@ export function hostOf(request: FastifyRequest): string {
     );
   }
   return host.toLowerCase();
-}
+});
 
 /** Scheme by which the client reached this registry or the proxy in front of it. */
 export function protocolOf(request: FastifyRequest): 'http' | 'https' {

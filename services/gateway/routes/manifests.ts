@@ -26,7 +26,7 @@ import {
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { onBehalfOf } from '../auth/request-caller.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
-import { readManifestBytes } from '../content/open-content.ts';
+import { type ManifestContent, readManifestBytes } from '../content/open-content.ts';
 import { isSmall, receiveSmall } from '../content/receive-small.ts';
 import { writeBody } from '../content/write-body.ts';
 import { manifestUrl } from '../http/locations.ts';
@@ -39,36 +39,43 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
   const patience = { patience: times.patienceMs };
 
   /** Logs for the operator why an image of an index cannot be pulled. */
-  const logLeftOutPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
-    const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
-    if (platform !== undefined) {
-      const { unavailable } = (error as Fault).detail ?? {};
-      const why = unavailable ? 'is not provided by the parent' : 'is not selected for this layer';
-      log.info({ repository, digest, platform }, `requested platform ${why}`);
-    }
-    throw error;
-  };
+  const logLeftOutPlatform =
+    (repository: Repository, digest: Reference) =>
+    (error: unknown): never => {
+      const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
+      if (platform !== undefined) {
+        const { unavailable } = (error as Fault).detail ?? {};
+        const why = unavailable ? 'is not provided by the parent' : 'is not selected for this layer';
+        log.info({ repository, digest, platform }, `requested platform ${why}`);
+      }
+      throw error;
+    };
 
   // distribution-spec 1.1, "Checking if content exists in the registry"
-  const head: RouteHandler = async (request, reply) => {
+  const head: RouteHandler = (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const place = await cache
-      .manifest(repository, reference)
-      .catch(logLeftOutPlatform(repository, reference));
-    describe(reply, place);
-    if (isFresh(request.headers, place.digest)) return reply.code(304).send();
-    return reply.header('content-length', place.size).send();
+    const answer = (place: ManifestPlace): undefined => {
+      describe(reply, place);
+      if (isFresh(request.headers, place.digest)) reply.code(304).send();
+      else reply.header('content-length', place.size).send();
+    };
+    const place = cache.manifest(repository, reference);
+    if (!(place instanceof Promise)) return answer(place);
+    return place.catch(logLeftOutPlatform(repository, reference)).then(answer);
   };
 
   // distribution-spec 1.1, "Pulling manifests"
-  const get: RouteHandler = async (request, reply) => {
+  const get: RouteHandler = (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
-      logLeftOutPlatform(repository, reference),
-    );
-    describe(reply, place);
-    if (isFresh(request.headers, place.digest)) return reply.code(304).send();
-    return reply.send(bytes);
+    const answer = ({ place, bytes }: ManifestContent): undefined => {
+      describe(reply, place);
+      if (isFresh(request.headers, place.digest)) reply.code(304).send();
+      // Without a serializer, Fastify adds a charset to the type of text.
+      else reply.serializer(unchanged).send(bytes);
+    };
+    const content = readManifestBytes(volume, cache, repository, reference);
+    if (!(content instanceof Promise)) return answer(content);
+    return content.catch(logLeftOutPlatform(repository, reference)).then(answer);
   };
 
   // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject"
@@ -213,6 +220,8 @@ export function registerManifestRoutes(app: FastifyInstance, gateway: Gateway): 
     },
   });
 }
+
+const unchanged = (bytes: unknown) => bytes as string;
 
 type Query = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
 

@@ -64,7 +64,8 @@ export type RouteTimes = {
   patienceMs: number;
 };
 
-export type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+/** Answers synchronously, without a result, or resolves to one once it has answered. */
+export type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => undefined | Promise<unknown>;
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
@@ -99,15 +100,19 @@ export function registerResource(
       method,
       url,
       config: { ...(needs && { needs }), ...(spec && { spec }), ...(answer && { answer }) },
-      handler: async (request, reply) => {
+      // What needs no wait is answered without one: each promise costs time that a request for a manifest notices.
+      handler: (request, reply) => {
         if (!needs || !handler) {
           reply.header('allow', allowed);
           throw new Fault('unsupported', `${method} is not supported here: use ${allowed}`);
         }
-        await gateway.access.check(request, reply, needs);
-        const isContent = needs !== 'nothing' && !isGatewayAction(needs);
-        if (isContent && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
-        return handler(request, reply);
+        const admitted = () => {
+          const isContent = needs !== 'nothing' && !isGatewayAction(needs);
+          if (isContent && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
+          return handler(request, reply);
+        };
+        const checked = gateway.access.check(request, reply, needs);
+        return checked instanceof Promise ? checked.then(admitted) : admitted();
       },
     });
   }

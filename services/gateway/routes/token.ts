@@ -24,7 +24,7 @@ export function registerTokenRoutes(app: FastifyInstance, gateway: Gateway): voi
     scopes: string[],
   ): Promise<FastifyReply> => {
     request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
-    const verified = await access.authentication.verify(credentials, request.ip);
+    const verified = await access.authentication.verify(credentials, () => request.ip);
     if ('refused' in verified) {
       const wanted = { needs: 'login', target: '' } as const;
       reply.header('www-authenticate', challengeFor(request, 'Basic', wanted));

@@ -89,7 +89,7 @@ test('failures are not cached, and all waiting callers get them', async () => {
   const answers = [cache.get('a', fetch), cache.get('a', fetch)];
   await turn();
   fetches[0]!.reject(new Error('unavailable'));
-  for (const answer of answers) await rejects(answer, /unavailable/);
+  for (const answer of answers) await rejects(async () => answer, /unavailable/);
   equal(await cache.get('a', async () => 'value'), 'value');
 });
 
@@ -99,11 +99,11 @@ test('the least recently used values are removed first, by number and by cost', 
   for (const key of ['a', 'b', 'c', 'a', 'd']) await keep(key);
   equal(cache.size, 3);
   equal(await cache.get('a', fail), 'x');
-  await rejects(cache.get('b', fail));
+  await rejects(async () => cache.get('b', fail));
   await keep('long', 'x'.repeat(9));
   deepEqual([cache.size, cache.cost], [2, 10]);
   await keep('too long', 'x'.repeat(11));
-  await rejects(cache.get('too long', fail));
+  await rejects(async () => cache.get('too long', fail));
   for (let n = 0; n < 1_000; n += 1) await keep(`key ${n}`, 'x'.repeat(n % 12));
   equal(cache.size <= 3 && cache.cost <= 10, true);
 });

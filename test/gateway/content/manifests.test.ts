@@ -62,6 +62,23 @@ test('a manifest pushed by tag is served by GET and HEAD of its tag and digest',
   }
 });
 
+const texts = { ASCII: 'a', 'other characters': 'ä漢字😀', 'many bytes': 'a'.repeat(50_000) };
+for (const [name, title] of Object.entries(texts)) {
+  test(`a manifest with ${name} is served in its exact bytes, also from the cache`, async () => {
+    const text = image(undefined, { annotations: { title } });
+    const reference = sha256(text);
+    await check(layer, { ...put(reference, text, mediaTypes.ociManifest), status: 201 });
+    const expectedHeaders = {
+      'content-type': mediaTypes.ociManifest,
+      'content-length': String(Buffer.byteLength(text)),
+    };
+    const send: [string, string] = ['GET', `/v2/app/manifests/${reference}`];
+    for (let time = 0; time < 3; time += 1)
+      await check(layer, { send, status: 200, expectedHeaders, text: Buffer.from(text) });
+    await check(layer, { send: ['HEAD', send[1]], status: 200, expectedHeaders });
+  });
+}
+
 for (const [name, mediaType] of Object.entries(mediaTypes)) {
   test(`a manifest of the type ${name} is stored and served by digest`, async () => {
     const list = { schemaVersion: 2, mediaType, manifests: [{ ...of(mediaTypes.ociManifest, oci) }] };
