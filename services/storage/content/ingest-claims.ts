@@ -136,7 +136,8 @@ export class IngestClaims {
         const done = await work({ id, folder: folders.folder(id), record });
         open.delete(id);
         // The content is visible, so this must not fail: the next start deletes a leftover folder.
-        await folders.remove(id).catch(() => {});
+        const isUpload = record.purpose === 'upload';
+        await (isUpload ? folders.removeCommitted(id, claim) : folders.remove(id)).catch(() => {});
         return done;
       } catch (error) {
         const current = await metadata.ingest(id).catch(() => undefined);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ClaimState, changeClaim, createClaim, removeClaim } from '#proto/volume/claim-files.ts';
 import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
@@ -74,8 +74,14 @@ export class IngestFolders implements IngestSizes {
     return changeClaim(this.folder(id), from, to);
   }
 
-  removeClaim(id: string, claim: ClaimState): Promise<void> {
+  removeClaim(id: string, claim: ClaimState): Promise<boolean> {
     return removeClaim(this.folder(id), claim);
+  }
+
+  /** Deletes the folder of a committed upload: its data was moved away, or else it is deleted as by `remove`. */
+  async removeCommitted(id: string, token: string): Promise<void> {
+    await removeClaim(this.folder(id), { token, state: 'active' });
+    await rmdir(this.folder(id)).catch(() => this.remove(id));
   }
 
   /** Atomic, also in a crash: renames the folder to trash before it is deleted. */

@@ -14,7 +14,7 @@ import { patience } from '../../support/until.ts';
 import { bytesOf, Client, digestOf, imageOf, jsonOf } from '../rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');
-const CALLS = 'fsync,fdatasync,rename,chmod,mkdir';
+const CALLS = 'fsync,fdatasync,rename,chmod,mkdir,rmdir';
 const canTrace = spawnSync('strace', ['-f', '-e', 'trace=none', '-o', '/dev/null', 'true']).status === 0;
 
 test('every commit reaches the disk in its order', { skip: !canTrace && 'needs strace' }, async () => {
@@ -74,7 +74,7 @@ test('every commit reaches the disk in its order', { skip: !canTrace && 'needs s
       'fdatasync log',
     ]);
     // After that the client is answered, and the ingest is deleted.
-    const deletion = lines.findIndex((line) => line.startsWith(`rename /ingest/${ids[i]} `));
+    const deletion = lines.indexOf(`rmdir /ingest/${ids[i]}`);
     assert.ok(deletion > end);
   }
   await rm(folder, { recursive: true, force: true });
