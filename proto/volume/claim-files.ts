@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, unlink } from 'node:fs/promises';
 import { claimFiles } from './layout.ts';
 
 /**
@@ -28,11 +28,21 @@ export async function changeClaim(folder: string, from: ClaimState, to: ClaimSta
     await rename(claimFiles(folder, from.token)[from.state], claimFiles(folder, to.token)[to.state]);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
+    return unlessMissing(error);
   }
 }
 
-export async function removeClaim(folder: string, { token, state }: ClaimState): Promise<void> {
-  await rm(claimFiles(folder, token)[state], { force: true });
+/** @returns false if no claim of this token is in this state */
+export async function removeClaim(folder: string, { token, state }: ClaimState): Promise<boolean> {
+  try {
+    await unlink(claimFiles(folder, token)[state]);
+    return true;
+  } catch (error) {
+    return unlessMissing(error);
+  }
+}
+
+function unlessMissing(error: unknown): false {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+  throw error;
 }

@@ -21,9 +21,9 @@ import { LruCache } from './lru-cache.ts';
  * A read asks `ContentCache` for the place of a blob or manifest, opens the file (`open-content.ts`) and sends it
  * (`send-blob.ts`, with buffers of `BufferPool`). The cache answers from `LruCache` until storage publishes a change;
  * `InvalidationBarrier` makes a hit wait for changes published before it. A write holds its ingest with `ClaimRenewal`
- * while `writeBody` stores the body, which `receive` writes and hashes; `RunningHashes` keeps the hash until the next
- * part of the upload. `arriving-content.ts` reads a blob that is still in transfer from the parent, by its chunk log
- * (`arriving-chunks.ts`).
+ * while `writeBody` stores the body, which `receive` writes and hashes. Until the next part of an upload
+ * (`UploadClaim`), `IdleClaims` keeps its claim and `RunningHashes` its hash. `arriving-content.ts` reads a blob that
+ * is still in transfer from the parent, by its chunk log (`arriving-chunks.ts`).
  */
 
 /** Max places in each cache, of about 500 bytes each. */

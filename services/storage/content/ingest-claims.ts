@@ -43,11 +43,11 @@ export class IngestClaims {
     return this.#grant(id, record, by, newToken());
   }
 
-  /** Grants an idle claim on a new upload to `by`. */
-  async grantIdle(id: string, record: IngestRecord, by: string): Promise<Claim> {
+  /** Grants the claim on a new upload, without bytes, to `by`; idle unless it is for `hold`. */
+  async grantNew(id: string, record: IngestRecord, by: string, hold: boolean): Promise<Claim> {
     const token = newToken();
-    await this.#deps.folders.createClaim(id, { token, state: 'idle' });
-    return this.#grant(id, record, by, token);
+    if (!hold) await this.#deps.folders.createClaim(id, { token, state: 'idle' });
+    return this.#grant(id, record, by, token, 0);
   }
 
   /**
@@ -68,9 +68,15 @@ export class IngestClaims {
     return this.#grant(id, record, by, token);
   }
 
-  async #grant(id: string, record: IngestRecord, by: string, token: string): Promise<Claim> {
+  async #grant(
+    id: string,
+    record: IngestRecord,
+    by: string,
+    token: string,
+    knownOffset?: number,
+  ): Promise<Claim> {
     const { metadata, folders } = this.#deps;
-    const offset = await folders.offset(id);
+    const offset = knownOffset ?? (await folders.offset(id));
     const unclean = record.unclean || record.claim !== undefined;
     const now = this.#deps.now();
     const next = {

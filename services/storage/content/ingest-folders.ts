@@ -85,7 +85,7 @@ export class IngestFolders implements IngestSizes {
     return changeClaim(this.folder(id), from, to);
   }
 
-  removeClaim(id: string, claim: ClaimState): Promise<void> {
+  removeClaim(id: string, claim: ClaimState): Promise<boolean> {
     return removeClaim(this.folder(id), claim);
   }
 

@@ -45,7 +45,7 @@ export class Uploads {
     };
     try {
       await folders.make(id);
-      return await (hold ? claims.grant(id, record, by) : claims.grantIdle(id, record, by));
+      return await claims.grantNew(id, record, by, hold);
     } catch (error) {
       open.delete(id);
       throw error;
