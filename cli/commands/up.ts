@@ -13,6 +13,9 @@ import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 import { type Greeting, welcome } from '../text/welcome.ts';
 
+/** Delay of the release of memory, in ms: services and clients that start need the processors. */
+const RELEASE_MS = 5_000;
+
 export function addUpCommand(program: Command): void {
   program
     .command('up')
@@ -115,7 +118,9 @@ async function serve(
     await layer.ready(signal, (missing) => outlets.terminal(`Still waiting for ${missing.join(', ')} …`));
     outlets.terminal(greeting(await accountsOf(layer, signal)));
     // From here on this process only supervises: release the memory that the start needed.
-    globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    setTimeout(() => {
+      globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    }, RELEASE_MS).unref();
   } catch (error) {
     if (!signal.aborted) throw error;
   }

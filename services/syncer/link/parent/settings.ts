@@ -63,7 +63,7 @@ export class SyncerSettings implements AsyncDisposable {
 
   /** Closes the connections to the parent, see `ParentLink.closeIdle`. */
   closeIdle(): void {
-    void this.#clients?.then((clients) => clients.closeIdle());
+    void this.#clients?.then((clients) => clients.closeIdle()).catch(() => {});
   }
 
   /**
