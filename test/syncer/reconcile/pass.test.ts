@@ -12,7 +12,7 @@ const closed = new Fault('window-closed', 'the window is closed');
 /** A pass whose window closes while it reads the change feed. @param answers answers of the parent before that */
 async function passAtClose(answers: number) {
   const end = new AbortController();
-  const parent = { answers: 7 };
+  const parent = { answers: 7, ping: async () => {} };
   const changeCursor = {
     read: async () => {
       parent.answers += answers;
