@@ -6,6 +6,7 @@ import { canInstallDebian, installDebian } from '../cli/layer/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
 import { cutThrough } from './cut-through.ts';
 import { idle } from './idle.ts';
+import { link } from './link.ts';
 import { manifests } from './manifests.ts';
 import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
 import { memory } from './memory.ts';
@@ -30,6 +31,7 @@ import { tags } from './tags.ts';
  *   measure.ts                  rounds in turn, medians, the table of a comparison
  *   temporary-folder.ts         the folder of a subject
  *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
+ *   link/                       an emulated link, and a registry beyond it
  *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
  *   resident.ts, cpu-seconds.ts memory and CPU time of processes; work-cost.ts: of one, during some work
  *   filled-volume.ts            a data volume with many small images
@@ -50,7 +52,10 @@ const subjects: Record<string, Subject> = {
   memory,
   'start-up': startUp,
   scale,
+  link,
 };
+/** Subjects that take long, or need root: they run where they are named. */
+const onDemand = ['link'];
 
 function count(text: string): number {
   const value = Number(text);
@@ -63,7 +68,10 @@ const append = (text: string, before: number[] = []) => [...before, count(text)]
 
 const program = new Command('bench')
   .description('compares a layer with docker-registry, nginx and skopeo on this machine')
-  .argument('[subjects...]', `of ${Object.keys(subjects).join(', ')}; all where none is named`)
+  .argument(
+    '[subjects...]',
+    `of ${Object.keys(subjects).join(', ')}; all but ${onDemand} where none is named`,
+  )
   .option('--rounds <n>', 'rounds of each comparison', count, 5)
   .option('--only <subject...>', 'the same as the arguments')
   .option('--mib <n...>', 'sizes of the blobs that are pulled and pushed (default: 1 100 1024)', append)
@@ -78,7 +86,7 @@ const { rounds, mib, only, small, json } = program.opts<{
   json?: string;
 }>();
 const named = [...program.args, ...(only ?? [])];
-const chosen = named.length > 0 ? named : Object.keys(subjects);
+const chosen = named.length > 0 ? named : Object.keys(subjects).filter((name) => !onDemand.includes(name));
 const unknown = chosen.find((name) => !(name in subjects));
 if (unknown) program.error(`bench: there is no subject ${unknown}, only ${Object.keys(subjects).join(', ')}`);
 

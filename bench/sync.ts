@@ -43,9 +43,10 @@ export async function syncByLayer(
   source: Cloud,
   repositories: string[],
   parent = source.url,
+  withinMs = 120_000,
 ): Promise<number> {
   await using layer = await testLayer({ name: 'bench', parent, repositories, logLevel: 'warn' });
-  const { ok, ms, failures } = await layer.event(passFinished, ({ taken }) => taken > 0, 120_000);
+  const { ok, ms, failures } = await layer.event(passFinished, ({ taken }) => taken > 0, withinMs);
   if (!ok) throw new Error(`the pass failed: ${JSON.stringify(failures)}`);
   const difference = await firstDifference(source.host, layer.host, repositories);
   if (difference) throw new Error(difference);

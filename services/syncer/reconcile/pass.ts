@@ -50,7 +50,7 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
 export type PassDeps = PassTools & {
-  feed: ChangeSource & { readonly repaired: string | undefined };
+  feed: ChangeSource & { readonly repaired: string | undefined; readonly hasAnswered: boolean };
   activation: ParentActivation;
   changeCursor: ChangeCursor;
   acr: AcrMetadata | undefined;
@@ -74,10 +74,14 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
   try {
+    const patterns = configuration.repositories.map(({ name }) => name);
+    const ping = () => deps.parent.ping(signal, exactNames(patterns));
+    // A parent that has never reported changes is probably no Terrace: both are asked at a time.
+    const probe = deps.feed.hasAnswered || scope ? undefined : ping();
+    probe?.catch(() => {});
     reported = await findChanges(deps, passRequest, leftOut.isDue);
     // A pass succeeds only if the parent has answered since it began.
-    const patterns = configuration.repositories.map(({ name }) => name);
-    if (!reported || !hasAnswered()) await deps.parent.ping(signal, exactNames(patterns));
+    if (!reported || !hasAnswered()) await (probe ?? ping());
     await activate(deps, passRequest, reported !== undefined);
     await checkParent(deps);
     const parentChanges = reported?.parentChanges;

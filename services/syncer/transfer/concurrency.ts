@@ -15,6 +15,10 @@ export type Sample = {
 
 /** Connections at the start. */
 const INITIAL = 4;
+/** The same on a link with a long round trip: there, each connection begins slowly, and so does their number. */
+const INITIAL_LONG = 12;
+/** Min round trip of such a link, in ms. */
+const LONG_ROUND_TRIP_MS = 100;
 /** Below this share of its usual throughput, the link counts as down. */
 const DOWN_SHARE = 0.25;
 /** After more such intervals, with some bytes in each, the lower throughput becomes the usual one. */
@@ -27,8 +31,12 @@ const MIN_AFTER_REDUCTION = 0.97;
 const TRIES = 2;
 /** Failures in one interval that halve the connections. */
 const MIN_FAILURES = 3;
-/** Initial time that a count is held; doubles up to `MAX_HOLD_MS`. */
+/**
+ * Initial time that a count is held, and what a round trip adds to it: after a trial, connections need many of them to
+ * reach their rates again. Doubles up to `MAX_HOLD_MS`.
+ */
 const HOLD_MS = 15_000;
+const HOLD_ROUND_TRIPS = 75;
 const MAX_HOLD_MS = 120_000;
 /** Time without use after which the measurements of the link are dropped. */
 const EXPIRY_MS = 60_000;
@@ -46,11 +54,13 @@ type Trial = { from: number; baseline: number; tries: number };
  */
 export class Concurrency {
   #max: number;
+  #initial = INITIAL;
   #count: number;
   #state: 'growing' | 'holding' | 'fewer' = 'growing';
   /** The throughput to compare with, in bytes/ms; undefined while none is known. */
   #baseline: number | undefined;
   #trial: Trial | undefined;
+  #initialHoldMs = HOLD_MS;
   #holdMs = HOLD_MS;
   #until = 0;
   #fewerNext = false;
@@ -75,7 +85,17 @@ export class Concurrency {
     if (max > this.#max) this.#until = 0;
     this.#max = max;
     if (this.#count > max) this.#begin(max);
-    else if (this.#count < Math.min(INITIAL, max)) this.#begin(Math.min(INITIAL, max));
+    else if (this.#count < Math.min(this.#initial, max)) this.#begin(Math.min(this.#initial, max));
+  }
+
+  /** Round trip of the link, in ms. It decides where an unmeasured link starts. */
+  set roundTripMs(ms: number) {
+    const isUnmeasured = this.#state === 'growing' && !this.#trial && this.#count < this.#max;
+    this.#initial = ms >= LONG_ROUND_TRIP_MS ? INITIAL_LONG : INITIAL;
+    const initialHoldMs = HOLD_MS + HOLD_ROUND_TRIPS * ms;
+    if (this.#holdMs === this.#initialHoldMs) this.#holdMs = initialHoldMs;
+    this.#initialHoldMs = initialHoldMs;
+    if (isUnmeasured && this.#count === INITIAL) this.#count = Math.min(this.#initial, this.#max);
   }
 
   feed(sample: Sample): void {
@@ -83,7 +103,7 @@ export class Concurrency {
     if (bytes > 0) this.#usedAt = now;
     else if (this.#usedAt > 0 && now - this.#usedAt > EXPIRY_MS) {
       this.#usedAt = 0;
-      this.#begin(Math.min(INITIAL, this.#max));
+      this.#begin(Math.min(this.#initial, this.#max));
     }
     const settling = this.#settling;
     this.#settling = false;
@@ -129,7 +149,7 @@ export class Concurrency {
       this.#count = Math.min(trial.from, this.#max);
       this.#hold(now, trial.baseline);
     } else {
-      if (trial) this.#holdMs = HOLD_MS;
+      if (trial) this.#holdMs = this.#initialHoldMs;
       this.#grow(rate, now);
     }
   }
@@ -168,7 +188,7 @@ export class Concurrency {
     this.#trial = undefined;
     this.#baseline = baseline;
     this.#until = now + this.#holdMs;
-    this.#holdMs = Math.min(MAX_HOLD_MS, this.#holdMs * 2);
+    this.#holdMs = Math.min(Math.max(MAX_HOLD_MS, this.#initialHoldMs), this.#holdMs * 2);
   }
 
   #halve(now: number): void {
@@ -182,6 +202,6 @@ export class Concurrency {
     this.#state = 'growing';
     this.#trial = undefined;
     this.#baseline = undefined;
-    this.#holdMs = HOLD_MS;
+    this.#holdMs = this.#initialHoldMs;
   }
 }

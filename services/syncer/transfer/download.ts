@@ -7,10 +7,10 @@ import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { BlobAnswer, BlobSource } from '../link/parent/parent-reader.ts';
-import { Pieces } from './piece-sizing.ts';
+import { isTooSlow, type PieceSizing, Pieces, pieceSize } from './piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './piece-writer.ts';
 import { type RequestInFlight, RequestsInFlight } from './requests-in-flight.ts';
-import type { Slots } from './slots.ts';
+import type { Slot, Slots } from './slots.ts';
 
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
 const SYNC_MS = 2_000;
@@ -101,9 +101,10 @@ export class Download {
    * answer shows whether ranges are honoured; only then do other connections join.
    */
   async #assignPieces(): Promise<void> {
-    const { slots, bandwidth } = this.#deps;
+    const { slots, parent } = this.#deps;
     const running = new Set<Promise<void>>();
     let isRanged = false;
+    slots.gauge.roundTrip(parent.roundTripMs);
     while (!this.#failure) {
       if (this.#pieces.left === 0) {
         if (running.size === 0) break;
@@ -111,18 +112,24 @@ export class Download {
         continue;
       }
       const slot = await slots.take();
-      const pace = { rate: slots.gauge.rate, connections: slots.count, maxBytes: bandwidth.maxPieceBytes };
-      const piece = this.#failure ? undefined : this.#pieces.next(pace);
+      const sizing = this.#sizingFor(slot);
+      if (running.size > 0 && isTooSlow(this.#pieces.left, sizing)) {
+        slot[Symbol.dispose]();
+        await this.#anyEnd(running);
+        continue;
+      }
+      const piece = this.#failure ? undefined : this.#pieces.next(sizing);
       if (!piece) {
         slot[Symbol.dispose]();
         continue;
       }
+      if (!isRanged && this.#pieces.left > 0) this.#prepareConnections(sizing);
       const { promise: ranged, resolve } = Promise.withResolvers<void>();
       const onRanged = () => {
         isRanged = true;
         resolve();
       };
-      const run = this.#work(piece, onRanged).finally(() => {
+      const run = this.#work(piece, slot, onRanged).finally(() => {
         running.delete(run);
         slot[Symbol.dispose]();
       });
@@ -130,6 +137,20 @@ export class Download {
       if (!isRanged) await Promise.race([ranged, run]);
     }
     await Promise.all(running);
+  }
+
+  #sizingFor(slot: Slot): PieceSizing {
+    const { slots, bandwidth } = this.#deps;
+    const { rate: average, throughput: total, roundTripMs } = slots.gauge;
+    const { maxPieceBytes: maxBytes } = bandwidth;
+    return { own: slot.rate, average, total, roundTripMs, connections: slots.count, maxBytes };
+  }
+
+  /** The other connections are opened while the first answer is awaited. */
+  #prepareConnections(sizing: PieceSizing): void {
+    const { parent, slots } = this.#deps;
+    const pieces = 1 + Math.ceil(this.#pieces.left / pieceSize(this.#pieces.left, sizing));
+    parent.prepareConnections?.(Math.min(pieces, slots.count));
   }
 
   /** Waits until one request ends. One that breaks, or is too slow, gives back its missing bytes. */
@@ -145,7 +166,7 @@ export class Download {
     }
   }
 
-  async #work(piece: Extent, onRanged: () => void): Promise<void> {
+  async #work(piece: Extent, slot: Slot, onRanged: () => void): Promise<void> {
     const { size, digest } = this.#wanted;
     // Hashing while writing pays only if one request covers the complete blob: no other one writes in its middle then.
     if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
@@ -156,7 +177,7 @@ export class Download {
       await bandwidth.take(this.#prepaid(piece) + REQUEST_BYTES, 'down', signal);
       using request = this.#requests.begin(signal);
       try {
-        await this.#fetch(piece, writer, request, onRanged);
+        await this.#fetch(piece, writer, slot, request, onRanged);
       } catch (error) {
         if (!request.isSuperseded) throw error;
         await writer.end();
@@ -178,6 +199,7 @@ export class Download {
   async #fetch(
     piece: Extent,
     writer: PieceWriter,
+    slot: Slot,
     request: RequestInFlight,
     onRanged: () => void,
   ): Promise<void> {
@@ -203,7 +225,7 @@ export class Download {
         `the parent stopped sending ${digest} at byte ${writer.at} of ${end}`,
       );
     }
-    slots.gauge.carried(end - piece.start, performance.now() - begun);
+    slots.gauge.carried(end - piece.start, performance.now() - begun, slot);
     await writer.end();
   }
 

@@ -35,6 +35,10 @@ export class WorkerPool implements AsyncDisposable {
 
   constructor(log: Log) {
     this.#log = log;
+    this.slots.gauge.onRoundTrip = (ms) => {
+      this.#concurrency.roundTripMs = ms;
+      this.#resize();
+    };
   }
 
   /** Max connections. */

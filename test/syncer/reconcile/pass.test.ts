@@ -12,7 +12,7 @@ const closed = new Fault('window-closed', 'the window is closed');
 /** A pass whose window closes while it reads the change feed. @param answers answers of the parent before that */
 async function passAtClose(answers: number) {
   const end = new AbortController();
-  const parent = { answers: 7 };
+  const parent = { answers: 7, ping: async () => {} };
   const changeCursor = {
     read: async () => {
       parent.answers += answers;
@@ -26,6 +26,26 @@ async function passAtClose(answers: number) {
   };
   return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
 }
+
+test('a parent that never reported changes is asked for them and whether it answers at a time', async () => {
+  const { promise: pinged, resolve } = Promise.withResolvers<void>();
+  const end = new AbortController();
+  const parent = { answers: 7, ping: async () => resolve() };
+  const changeCursor = {
+    read: async () => {
+      await pinged;
+      end.abort(closed);
+      throw closed;
+    },
+  };
+  const deps = {
+    ...{ parent, changeCursor, caches: new PassCaches(), log: quiet, signal: end.signal },
+    feed: { hasAnswered: false },
+    configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
+  };
+  const { ended } = await makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
+  assert.equal(ended, 'window');
+});
 
 test('a pass whose window closes before the parent has answered is marked as unanswered', async () => {
   const unanswered = await passAtClose(0);

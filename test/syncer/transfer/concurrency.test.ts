@@ -52,6 +52,28 @@ test('if each connection adds throughput, their maximum is reached within 15 s',
   assert.deepEqual(counts.slice(0, 3), [6, 9, 13]);
 });
 
+test('a link with a long round trip begins with more connections, and with no more than the maximum', () => {
+  const initial = (max: number, roundTripMs: number) => {
+    const concurrency = new Concurrency(max);
+    concurrency.roundTripMs = roundTripMs;
+    return concurrency.count;
+  };
+  assert.equal(initial(32, 20), 4);
+  assert.equal(initial(32, 300), 12);
+  assert.equal(initial(6, 300), 6);
+  assert.equal(initial(1, 300), 1);
+});
+
+test('the round trip changes nothing once the link is measured', () => {
+  const concurrency = new Concurrency(32);
+  const feed = (now: number, refusals: number) =>
+    concurrency.feed({ now, ms: 1_000, bytes: 100_000, saturated: true, failures: 0, refusals });
+  feed(1_000, 1);
+  assert.equal(concurrency.count, 2);
+  concurrency.roundTripMs = 300;
+  assert.equal(concurrency.count, 2);
+});
+
 test('a parent that refuses more than eight connections rarely gets more', () => {
   const { counts, rates } = simulate(
     (count) => ({ bytesPerSecond: Math.min(8, count) * 30_000, refusals: Math.max(0, count - 8) }),

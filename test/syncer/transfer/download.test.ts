@@ -114,6 +114,23 @@ test('several connections fetch each byte of a blob once, with small requests at
   assert.ok(Math.max(...lengths.slice(-6)) <= 500_000, `${lengths}`);
 });
 
+test('the other connections are opened while the first answer is awaited, as many as there are pieces for', async () => {
+  const prepared = async (bytes: number) => {
+    const content = randomBytes(bytes);
+    const parent = new RangedParent(content);
+    const counts: number[] = [];
+    const prepareConnections = (count: number) => {
+      assert.equal(parent.requests.length, 0);
+      counts.push(count);
+    };
+    await downloadBlob(content, Object.assign(parent, { prepareConnections, roundTripMs: 20 }), new Slots(6));
+    return counts;
+  };
+  assert.deepEqual(await prepared(9 * MIB), [6]);
+  assert.deepEqual(await prepared(MIB), [2]);
+  assert.deepEqual(await prepared(300_000), []);
+});
+
 test('slots that are added during a download are used at once', async () => {
   const content = randomBytes(8 * MIB);
   const parent = new RangedParent(content);

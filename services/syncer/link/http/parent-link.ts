@@ -25,7 +25,8 @@ import { bodyOf, type RequestBody } from './sending.ts';
  * A `ParentLink` has one parent and one login. A request takes bandwidth and goes out through `request-sender.ts`,
  * which holds requests back while a host limits them (`host-hold.ts`), waits longer for hosts that are slow
  * (`first-byte-limits.ts`) and watches a body to send for progress (`sending.ts`). The undici agent (`agent.ts`)
- * connects only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent
+ * connects only to addresses that `reach.ts` allows, and may do so before a request needs the connection
+ * (`spare-connections.ts`). Redirects are handled by `redirects.ts`; a challenge of the parent
  * is met and the request repeated, at most twice. Lists are read page by page (`pages.ts`, `name-list.ts`). When the
  * synchronization window closes, `closeIdle` closes the connections; the next request opens new ones.
  */
@@ -145,6 +146,16 @@ export class ParentLink implements AsyncDisposable {
     this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link was closed'));
     this.#tokenRequests = new AbortController();
     this.#sender.closeIdle();
+  }
+
+  /** Round trip to the parent, in ms; undefined while it is unknown, as behind a proxy. */
+  get roundTripMs(): number | undefined {
+    return this.#sender.roundTripMs;
+  }
+
+  /** Opens connections to the parent before they are needed, until there are `count`. */
+  prepareConnections(count: number): void {
+    this.#sender.prepareConnections(this.base, count);
   }
 
   /**

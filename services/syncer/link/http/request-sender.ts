@@ -64,6 +64,20 @@ export class RequestSender implements AsyncDisposable {
     for (const agent of old) agent.close().catch(() => {});
   }
 
+  /** Round trip to the parent, in ms; undefined while it is unknown. */
+  get roundTripMs(): number | undefined {
+    return this.#agents.parent.roundTripMs;
+  }
+
+  /** See `LinkAgent`. */
+  prepareConnections(origin: URL, count: number): void {
+    this.#agentFor(origin).prepare(origin, count);
+  }
+
+  #agentFor({ origin }: URL): LinkAgent {
+    return origin === this.#options.parent.origin ? this.#agents.parent : this.#agents.others;
+  }
+
   /**
    * @returns an answer of any status. If it is a 429, its `Retry-After` says how long the host is held.
    * @throws Fault `parent-unreachable`; `busy` while the host is held; the reason of `signal`; as `start` does
@@ -89,7 +103,7 @@ export class RequestSender implements AsyncDisposable {
     url: URL,
     { what, method = 'GET', headers, body, signal, waitMs = 0 }: SentRequest,
   ): Promise<Dispatcher.ResponseData> {
-    const { stallMs, bandwidth, parent } = this.#options;
+    const { stallMs, bandwidth } = this.#options;
     const watch = body && body.size > 0 ? new SendWatch(stallMs) : undefined;
     const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
     const length = body && { 'content-length': String(body.size) };
@@ -98,8 +112,7 @@ export class RequestSender implements AsyncDisposable {
     const firstByteMs = isPlain ? this.#firstByte.limitFor(url) : stallMs;
     const startedAt = performance.now();
     try {
-      const agent = url.origin === parent.origin ? this.#agents.parent : this.#agents.others;
-      const answer = await agent.request({
+      const answer = await this.#agentFor(url).request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,

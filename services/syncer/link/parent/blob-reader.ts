@@ -28,6 +28,8 @@ export class BlobReader {
   readonly #names: RepositoryNames;
   readonly #addresses = new BlobAddresses();
   readonly #encoded = new EncodedBodies(new BoundedMap(MAX_BLOBS));
+  /** The last blob came from another host. */
+  #wasElsewhere = false;
 
   constructor(link: ParentLink, names: RepositoryNames) {
     this.#link = link;
@@ -56,6 +58,11 @@ export class BlobReader {
       : undefined;
   }
 
+  /** See `BlobSource`. Other hosts may differ from blob to blob: for them, nothing is opened before. */
+  prepareConnections(count: number): void {
+    if (!this.#wasElsewhere) this.#link.prepareConnections(count);
+  }
+
   /**
    * Part of a blob (distribution-spec, "Pulling blobs"). A redirect to another host is followed without the
    * Authorization header. That address is used for the other parts, too, until it is refused: signed URLs expire. The
@@ -81,7 +88,8 @@ export class BlobReader {
       const answer = await this.#request(blobPath(name, digest), ask);
       if (!this.#isExpired(answer)) {
         const bytes = await blobAnswer(answer, asked, this.#encoded);
-        if (this.#isElsewhere(answer)) this.#addresses.served(name, digest, answer.from);
+        this.#wasElsewhere = this.#isElsewhere(answer);
+        if (this.#wasElsewhere) this.#addresses.served(name, digest, answer.from);
         return bytes;
       }
       const body = await readErrorBody(answer);

@@ -102,8 +102,17 @@ export interface ReferrerLister {
   referrers(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList | undefined>;
 }
 
+/** Opens connections before requests need them. */
+export interface ConnectionOpener {
+  /** Round trip of the link, in ms; absent while it is unknown. */
+  readonly roundTripMs?: number | undefined;
+
+  /** Opens connections to where blobs come from, until there are `count`. */
+  prepareConnections?(count: number): void;
+}
+
 /** Reads the bytes of blobs. */
-export interface BlobSource {
+export interface BlobSource extends ConnectionOpener {
   /** Part of a blob, see `BlobReader`. */
   blob(
     repository: Repository,
@@ -137,6 +146,7 @@ export interface ParentReader
     TagLister,
     ManifestSource,
     ReferrerLister,
+    ConnectionOpener,
     BlobSizes {
   /** Number of answers of the parent so far. */
   readonly answers: number;

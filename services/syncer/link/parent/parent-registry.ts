@@ -54,6 +54,14 @@ export class ParentRegistry implements ParentReader, BlobSource {
     return this.#link.answers;
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#link.roundTripMs;
+  }
+
+  prepareConnections(count: number): void {
+    this.#blobs.prepareConnections(count);
+  }
+
   async ping(signal: AbortSignal, repositories: readonly Repository[] = []): Promise<void> {
     try {
       await withRetries(signal, () => this.#ping(signal));

@@ -64,6 +64,8 @@ export class ReferrersApi {
   readonly #now: () => number;
   readonly #names: RepositoryNames;
   readonly #repositories = new BoundedMap<Known>(MAX_REPOSITORIES);
+  /** The parent has answered with a list. */
+  #hasAnswered = false;
 
   constructor(link: ParentLink, names = SAME_NAMES, now = () => performance.now()) {
     this.#link = link;
@@ -103,8 +105,12 @@ export class ReferrersApi {
       if (fault) throw fault;
       return undefined;
     }
+    // Until a list was read, the parent may well be without the API: then both answers arrive in one round trip.
+    const probe = this.#hasAnswered ? undefined : this.#hasApi(repository, signal);
+    probe?.catch(() => {});
     try {
       const list = await this.#read(repository, digest, signal);
+      this.#hasAnswered = true;
       this.#repositories.set(repository, {
         hadApi: true,
         faults: 0,
@@ -116,7 +122,7 @@ export class ReferrersApi {
       if (!(error instanceof Fault)) throw error;
       // A refusal is about this list. A parent that does not answer costs the retries of each.
       const faults = this.#known(repository).faults + (Fault.is(error, 'parent-unreachable', 'busy') ? 1 : 0);
-      if (faults < MAX_FAULTS && (await this.#hasApi(repository, signal))) {
+      if (faults < MAX_FAULTS && (await (probe ?? this.#hasApi(repository, signal)))) {
         const { above } = this.#known(repository);
         this.#repositories.set(repository, { hadApi: true, faults, ...(above && { above }) });
         // Earlier drafts of the API answer an unknown subject with 404.

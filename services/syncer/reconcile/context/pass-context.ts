@@ -31,7 +31,7 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks
  * of the images that it has, `left-out-records.ts` records it for the layers below, `refused-repositories.ts` what the
  * parent refuses, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
- * replaces a tag at a parent without deletion of tags.
+ * replaces a tag at a parent without deletion of tags. `prepare-connections.ts` opens connections before their use.
  * `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term remember.
  */
 

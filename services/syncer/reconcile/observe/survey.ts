@@ -6,6 +6,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { prepareConnections } from '../context/prepare-connections.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { selectedNames } from '../select/tag-filter.ts';
 import { type LostTag, refusedReferrers, tagWithInvalidName, tagWithoutManifest } from './lost-tag.ts';
@@ -156,10 +157,11 @@ type Reading = {
 
 /** Lists the parent's tags where that is needed, and resolves those that are compared. */
 async function readParent(
-  { parent, signal }: PassContext,
+  context: PassContext,
   parentTags: ParentTags,
   { repository, selected, local, coverage, needsAllTags, isPushed }: Reading,
 ): Promise<ObservedParent & { invalid: string[] }> {
+  const { parent, signal } = context;
   const { layer, base } = local;
   const invalid: string[] = [];
   const compared = coverage.kind === 'all' ? undefined : coverage.tags;
@@ -170,6 +172,8 @@ async function readParent(
         })
       : compared;
   let wanted = new Set<Tag>();
+  // Content will be pulled for tags that are new: the connections for it open while the tags are resolved.
+  if (!selected.tags && listed?.some((tag) => !layer.has(tag))) prepareConnections(context);
   if (compared) await parentTags.resolve(compared);
   else if (listed) wanted = await resolveWantedTags(parentTags, listed, layer, selected);
   if (listed) await parentTags.resolve(needsAllTags ? listed : listed.filter(isPushed));

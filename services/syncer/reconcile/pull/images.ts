@@ -5,13 +5,14 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageIncomplete, type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
 import { distinct, isAnswered, leftOutItem } from '../context/leave-out.ts';
-import { byName, byPartlyHere, type PullOrder } from '../context/order.ts';
+import { byName, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import { loserTag } from '../observe/plan.ts';
 import type { Survey } from '../observe/survey.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { BatchCache } from './batch-cache.ts';
+import { LoadedImages } from './loaded-images.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
 import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
@@ -20,12 +21,12 @@ import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
  * Pull: brings planned content from the parent into the layer.
  *
  * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
- * children. This file loads and pulls them in batches (`batch-cache.ts`). For each image, `tree.ts` fetches the missing
- * manifests within the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent
- * deleted. `pull-load.ts` then submits the missing blobs as transfer jobs, commits the manifests once all blobs are
- * here, children before parents, and moves the tag last. `image-context.ts` describes each blob to the layers below
- * before its image is complete. `hidden-referrers.ts` records which referrers an image lacks, and that a repository's
- * can't be listed, and `repair-damaged.ts` fetches damaged content again.
+ * children. This file loads and pulls them in batches (`batch-cache.ts`, `loaded-images.ts`). For each image, `tree.ts`
+ * fetches the missing manifests within the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers
+ * that the parent deleted. `pull-load.ts` then submits the missing blobs as transfer jobs, commits the manifests once
+ * all blobs are here, children before parents, and moves the tag last. `image-context.ts` describes each blob to the
+ * layers below before its image is complete. `hidden-referrers.ts` records which referrers an image lacks, and that a
+ * repository's can't be listed, and `repair-damaged.ts` fetches damaged content again.
  */
 
 /** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
@@ -48,8 +49,9 @@ const MAX_PARALLEL_PULLS = 8;
 
 /**
  * Pulls images in order: by priority, then partly present ones first, then by name. Whether an image is partly present
- * is known once its tree is loaded, so the next batch is loaded while this one is pulled. An image for which there is
- * not enough memory is deferred to a later batch, whose first image is loaded in any case.
+ * is known once its tree is loaded. Images are pulled while others of the batch, and then the next batch, are loaded;
+ * only if an earlier pass left blobs in part, all images of the batch are loaded first. An image for which there is not
+ * enough memory is deferred to a later batch, whose first image is loaded in any case.
  */
 export async function pullImages(
   context: PassContext,
@@ -65,11 +67,14 @@ export async function pullImages(
     return batch.length > 0 ? new Batch(context, batch, room, limits) : undefined;
   };
   for (let batch = next(); batch; ) {
+    const pulling = batch.pull();
+    // Handled below, unless loading fails first.
+    pulling.catch(() => {});
     await batch.begin();
     waiting = [...batch.waiting, ...waiting];
     const following = next();
     following?.begin();
-    await batch.pull();
+    await pulling;
     batch = following;
   }
 }
@@ -98,7 +103,8 @@ class Batch {
   readonly #room: MemoryBudget;
   readonly #limits: TreeLimits | undefined;
   readonly #cache: BatchCache;
-  #loads: Promise<LoadedImage[]> | undefined;
+  readonly #loaded: LoadedImages<LoadedImage>;
+  #loads: Promise<void> | undefined;
 
   constructor(context: PassContext, images: Image[], room: MemoryBudget, limits: TreeLimits | undefined) {
     this.#limits = limits;
@@ -109,47 +115,57 @@ class Batch {
       transferJobs: downloadedOnce(context.transferJobs),
     };
     this.#images = images;
+    this.#loaded = new LoadedImages(images);
     this.#room = room;
   }
 
-  begin(): Promise<LoadedImage[]> {
-    this.#loads ??= this.#load();
+  /** Resolves when all images are loaded, or deferred. */
+  begin(): Promise<void> {
+    this.#loads ??= this.#load().finally(() => this.#loaded.close());
     // A rejection is handled by the caller that awaits it, unless the pass ends before.
     this.#loads.catch(() => {});
     return this.#loads;
   }
 
   async pull(): Promise<void> {
-    const loaded = await this.begin();
+    const loads = this.begin();
     try {
-      await each(loaded.toSorted(byPartlyHere), MAX_PARALLEL_PULLS, (image) => this.#pullOne(image));
+      const pull = async () => {
+        for await (const image of this.#loaded) await this.#pullOne(image);
+      };
+      const pulls = Array.from({ length: MAX_PARALLEL_PULLS }, pull);
+      // All end before the pass does, also if one fails.
+      for (const ended of await Promise.allSettled([loads, ...pulls]))
+        if (ended.status === 'rejected') throw ended.reason;
     } finally {
       this.#cache.clear();
-      this.#loads = Promise.resolve([]);
+      this.#loads = Promise.resolve();
     }
   }
 
-  async #load(): Promise<LoadedImage[]> {
-    if (this.#images.length === 0) return [];
+  async #load(): Promise<void> {
+    if (this.#images.length === 0) return;
     const { bus, signal } = this.#context;
     const { ingests } = await bus.call(storageStatus, {}, { signal });
     const partial = new Set(
       ingests.flatMap(({ purpose, digest }) => (purpose === 'transfer' && digest ? [digest] : [])),
     );
-    const loaded: LoadedImage[] = [];
+    // Those that an earlier pass left in part are complete soonest: which ones they are is known when all are loaded.
+    if (partial.size > 0) this.#loaded.holdBack();
     await each(this.#images, MAX_PARALLEL_LOADS, async (image) => {
       try {
         const { repository, digest, tag } = image;
         const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
         const load = await this.#cache.result(key, () => this.#loadOf(image, partial));
-        loaded.push({ ...image, load, isPartlyHere: load.isPartlyHere });
+        this.#loaded.add({ ...image, load, isPartlyHere: load.isPartlyHere });
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof OutOfMemoryBudget) this.waiting.push(image);
-        else loaded.push({ ...image, load: undefined, isPartlyHere: false, error });
+        if (error instanceof OutOfMemoryBudget) {
+          this.waiting.push(image);
+          this.#loaded.ended(image);
+        } else this.#loaded.add({ ...image, load: undefined, isPartlyHere: false, error });
       }
     });
-    return loaded;
   }
 
   async #loadOf(image: Image, partial: ReadonlySet<Digest>): Promise<Load> {

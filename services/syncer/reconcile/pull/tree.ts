@@ -5,7 +5,7 @@ import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
+import type { FetchedManifest, ReferrerList } from '../../link/parent/parent-reader.ts';
 import { isOfParent, leftOutAbove, leftOutItem, partOf } from '../context/leave-out.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -80,6 +80,8 @@ class Tree {
   readonly #visits = new Map<Digest, Promise<void>>();
   /** Subjects whose referrers are to be listed. No visit waits for them: a referrer may name its subject's parent. */
   #subjects: { digest: Digest; depth: number }[] = [];
+  /** Lists of referrers that were requested together with the manifest. */
+  readonly #lists = new Map<Digest, Promise<ReferrerList | undefined>>();
 
   constructor(
     context: PassContext,
@@ -124,7 +126,9 @@ class Tree {
     const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
     if (digests.length > 0) {
       this.#options.mayFetch?.();
-      const fetched = await this.#fetch(digest);
+      const fetching = this.#fetch(digest);
+      this.#requestReferrers(digest);
+      const fetched = await fetching;
       const manifest = readManifest(fetched.bytes, fetched.mediaType);
       this.#budget.fetched(fetched.bytes.length, manifest.blobs.length);
       const leftOut = await this.#children(manifest, depth, isReferrer, () => false);
@@ -213,13 +217,24 @@ class Tree {
     return leftOut;
   }
 
+  /** Requests the list before it is needed, so that a link with a long round trip carries both at a time. */
+  #requestReferrers(digest: Digest): void {
+    const { parent, signal } = this.#context;
+    if (this.#wanted.referrers === false || this.#lists.size >= MAX_PARALLEL) return;
+    const list = parent.referrers(this.#repository, digest, signal);
+    // Handled when it is used. It is not, if the manifest can't be fetched.
+    list.catch(() => {});
+    this.#lists.set(digest, list);
+  }
+
   /** A referrer that the parent does not provide never fails the image. */
   async #referrers(subject: Digest, depth: number): Promise<void> {
     const { referrers, isDeleted } = this.#wanted;
     if (referrers === false) return;
     this.subjects.push(subject);
     const { parent, signal } = this.#context;
-    const list = await parent.referrers(this.#repository, subject, signal).catch((error) => {
+    const requested = this.#lists.get(subject) ?? parent.referrers(this.#repository, subject, signal);
+    const list = await requested.catch((error) => {
       signal.throwIfAborted();
       if (!isOfParent(error)) throw error;
       // If no list of the repository can be read, that is reported once, by the pass.

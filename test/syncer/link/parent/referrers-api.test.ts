@@ -195,3 +195,22 @@ test('what a Terrace says that it lacks is read from the first page; anything el
   ])
     assert.deepEqual(await read(malformed), [[], undefined], JSON.stringify(malformed)?.slice(0, 80));
 });
+
+test('whether a parent has lists is asked together with its first list, and no more once it has sent one', async () => {
+  await using rig = await prepared();
+  const { registry, api, images, lists } = rig;
+  const { promise: both, resolve } = Promise.withResolvers<void>();
+  registry.quirk = async ({ repository, path }) => {
+    if (repository !== 'a' || !path.includes('referrers')) return undefined;
+    if (lists() === 2) resolve();
+    await both;
+    return refused(404, 'PAGE_NOT_FOUND');
+  };
+  const [a, b] = images.map(({ image }) => image.digest);
+  assert.equal(await api.list('a', a as string, signal), undefined);
+  assert.equal(lists(), 2);
+  await api.list('b', b as string, signal);
+  const before = lists();
+  await api.list('b', b as string, signal);
+  assert.equal(lists(), before + 1);
+});

@@ -78,6 +78,8 @@ const OTHERS = [
   'constructor',
   'ping',
   'answers',
+  'roundTripMs',
+  'prepareConnections',
   'repositories',
   'projectRepositories',
   'hasReferrers',

@@ -158,6 +158,25 @@ test('an endless chain of referrers is cut at the limits of an image, which is l
   assert.match(deep.problems[0]?.reason ?? '', /nested too deeply/);
 });
 
+test('the referrers of a manifest are requested together with it', async () => {
+  const parent = new MemoryParent();
+  const image = parent.image('image');
+  const { promise: listed, resolve } = Promise.withResolvers<void>();
+  const { manifest, referrers } = parent.client;
+  parent.client.manifest = async (...query) => {
+    await listed;
+    return manifest(...query);
+  };
+  let lists = 0;
+  parent.client.referrers = async (...query) => {
+    lists += 1;
+    resolve();
+    return referrers(...query);
+  };
+  assert.deepEqual((await loadTree(parent, image)).subjects, [image.digest]);
+  assert.equal(lists, 1);
+});
+
 test('a tree holds only the manifest fields in use, and what it reports to storage is bounded', async () => {
   const parent = new MemoryParent();
   const child = {
