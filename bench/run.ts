@@ -6,6 +6,7 @@ import { canInstallDebian, installDebian } from '../cli/layer/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
 import { cutThrough } from './cut-through.ts';
 import { idle } from './idle.ts';
+import { images } from './images.ts';
 import { link } from './link.ts';
 import { manifests } from './manifests.ts';
 import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
@@ -16,6 +17,7 @@ import { quiet } from './quiet.ts';
 import { requests } from './requests.ts';
 import { scale } from './scale.ts';
 import { slowLink } from './slow-link.ts';
+import { smallPushes } from './small-pushes.ts';
 import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
 import { syncers } from './syncers.ts';
@@ -43,7 +45,9 @@ const subjects: Record<string, Subject> = {
   manifests,
   requests,
   tags,
+  'small-pushes': smallPushes,
   sync,
+  images,
   syncers,
   idle,
   quiet,

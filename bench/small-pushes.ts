@@ -11,7 +11,7 @@ import { TemporaryFolder } from './temporary-folder.ts';
 
 const LAYERS = 60;
 const LAYER_BYTES = 10_000;
-const IMAGES = Number(process.env.IMAGES ?? 1_000);
+const IMAGES = 1_000;
 const CLIENTS = 4;
 
 /** An image of many small layers by skopeo, and many small images by several clients over kept connections. */
@@ -100,7 +100,7 @@ async function intoRegistry(round: number): Promise<number> {
 }
 
 /** Each client pushes its images one after the other on one connection. @returns seconds */
-export async function pushImages(host: string, round: number): Promise<number> {
+async function pushImages(host: string, round: number): Promise<number> {
   return timed(() =>
     Promise.all(
       Array.from({ length: CLIENTS }, async (_, client) => {

@@ -18,6 +18,7 @@ import {
 } from '../jetstream/store-requests.ts';
 import type { BucketName, ConsumerName } from '../jetstream/streams.ts';
 import { LEASE_MS } from '../status/status.ts';
+import { Appends } from './appends.ts';
 import type { CallOptions } from './calls.ts';
 
 /**
@@ -44,8 +45,11 @@ export function storeBy(call: Call, patience: number): Store {
   const ask: Call = (contract, query, options) =>
     call(contract, query, { patience, brittle: true, ...options });
   const soon: Call = (contract, query) => ask(contract, query, { silenceMs: SILENCE_MS });
+  const appends = new Appends(
+    async (subject, events) => (await ask(appendTo(subject), { events })).sequences,
+  );
   return {
-    append: async (subject, id, bytes) => (await ask(appendTo(subject), { id, bytes })).sequence,
+    append: appends.append.bind(appends),
     bucket: (name) => bucketBy(soon, name as BucketName),
     queue: (name) => queueBy(ask, name),
     archive: archiveBy(ask),

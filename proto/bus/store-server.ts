@@ -60,13 +60,12 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
 
   on(
     appendTo('>'),
-    async ({ id, bytes }, request) => {
+    async ({ events }, request) => {
       const subject = request.subject.slice(APPEND.length);
-      const { event, bytes: stored } = toStored(bytes);
-      if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
-        throw new Fault('malformed', `/type: ${event.type} does not belong to ${subject}`);
-      }
-      return { sequence: await store.append(subject, id, stored) };
+      const stored = events.map(({ id, bytes }) => ({ id, bytes: checked(subject, bytes) }));
+      // Sent in one turn, so that the server stores them in this order.
+      const sequences = await Promise.all(stored.map(({ id, bytes }) => store.append(subject, id, bytes)));
+      return { sequences };
     },
     soon,
   );
@@ -124,4 +123,13 @@ function unavailable(cause: unknown): never {
   if (cause instanceof Fault) throw cause;
   const { message } = cause as Error;
   throw new Fault('unavailable', `JetStream does not answer (${message})`, { cause });
+}
+
+/** @returns the event as it is stored @throws Fault `malformed` if it does not belong to the subject */
+function checked(subject: string, bytes: Uint8Array): Uint8Array {
+  const { event, bytes: stored } = toStored(bytes);
+  if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
+    throw new Fault('malformed', `/type: ${event.type} does not belong to ${subject}`);
+  }
+  return stored;
 }

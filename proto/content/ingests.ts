@@ -1,4 +1,5 @@
 import { request } from '../contract/contract.ts';
+import { WireFault } from '../contract/fault.ts';
 import { Bytes, FilePath, Instant, Party } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
@@ -71,6 +72,14 @@ export const abortUpload = request(
   Type.Object({}),
 );
 
+const Wanted = {
+  digest: Digest,
+  size: Bytes,
+  repository: Type.Optional(Repository),
+  part: Type.Optional(ImageContext),
+};
+const TransferClaim = Type.Object({ ...Claim.properties, clean: Type.Boolean() });
+
 /**
  * Claims the one ingest of a blob that crosses the link. The first claim creates it; every later claim, by any syncer,
  * finds it again. `clean` is false if an earlier claim was not released in good order: the bytes on disk must then be
@@ -79,14 +88,28 @@ export const abortUpload = request(
  */
 export const claimTransfer = request(
   'storage.transfer.claim',
+  Type.Object({ ...Wanted, by: Party }),
+  TransferClaim,
+);
+
+/** Max blobs that are claimed, and committed, with one request. */
+export const MAX_TRANSFER_GROUP = 32;
+
+/** Claims the ingests of several blobs, as `claimTransfer`. The answers are in the order of the blobs. */
+export const claimTransfers = request(
+  'storage.transfer.claim-all',
   Type.Object({
-    digest: Digest,
-    size: Bytes,
     by: Party,
-    repository: Type.Optional(Repository),
-    part: Type.Optional(ImageContext),
+    blobs: Type.Array(Type.Object(Wanted), { maxItems: MAX_TRANSFER_GROUP }),
   }),
-  Type.Object({ ...Claim.properties, clean: Type.Boolean() }),
+  Type.Object({
+    answers: Type.Array(
+      Type.Object({ claim: Type.Optional(TransferClaim), fault: Type.Optional(WireFault) }),
+      {
+        maxItems: MAX_TRANSFER_GROUP,
+      },
+    ),
+  }),
 );
 
 /** Faults: `claim-lost`. */
@@ -117,4 +140,18 @@ export const commitBlob = request(
     repository: Type.Optional(Repository),
   }),
   Type.Object({ size: Bytes }),
+);
+
+/** Commits several blobs that crossed the link, as `commitBlob`. The answers are in the order of the blobs. */
+export const commitTransfers = request(
+  'storage.transfer.commit-all',
+  Type.Object({
+    blobs: Type.Array(
+      Type.Object({ ...Held.properties, digest: Digest, size: Bytes, hashed: Type.Optional(Digest) }),
+      { maxItems: MAX_TRANSFER_GROUP },
+    ),
+  }),
+  Type.Object({
+    answers: Type.Array(Type.Object({ fault: Type.Optional(WireFault) }), { maxItems: MAX_TRANSFER_GROUP }),
+  }),
 );

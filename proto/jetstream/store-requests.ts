@@ -60,14 +60,22 @@ export const onStates = Object.fromEntries(
 
 /** Prefix before the subject of an event to store, such as events.tag.moved. */
 export const APPEND = 'storage.append.';
+/** Max events in one request. */
+export const MAX_APPENDED = 32;
+/** Stores events, each once per `id`, in their order. The answer has their sequences. */
 export const appendTo = (subject: string) =>
   request(
     `${APPEND}${subject}`,
     Type.Object({
-      id: Type.String({ minLength: 1, maxLength: 2_000 }),
-      bytes: Type.Uint8Array({ maxByteLength: MAX_EVENT_BYTES }),
+      events: Type.Array(
+        Type.Object({
+          id: Type.String({ minLength: 1, maxLength: 2_000 }),
+          bytes: Type.Uint8Array({ maxByteLength: MAX_EVENT_BYTES }),
+        }),
+        { minItems: 1, maxItems: MAX_APPENDED },
+      ),
     }),
-    Type.Object({ sequence: Sequence }),
+    Type.Object({ sequences: Type.Array(Sequence, { maxItems: MAX_APPENDED }) }),
   );
 
 const names = Object.keys(consumers) as ConsumerName[];

@@ -1,4 +1,5 @@
 import { ImageContext } from '../content/arriving.ts';
+import { MAX_TRANSFER_GROUP } from '../content/ingests.ts';
 import { described, event, job } from '../contract/contract.ts';
 import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
@@ -13,11 +14,24 @@ export type Direction = Static<typeof Direction>;
 
 const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: Direction };
 
+/** Max size of a blob that is transferred in a group, in bytes, and max size of a group. */
+export const MAX_GROUPED_BYTES = 256 * 1024;
+export const MAX_GROUP_BYTES = 4 * 1024 * 1024;
+
+/** `imageContext`, on the way down: the place of the blob in an image, for the layers below. */
+const Grouped = {
+  repository: Repository,
+  digest: Digest,
+  size: Bytes,
+  imageContext: Type.Optional(ImageContext),
+};
+
 const TransferJob = Type.Object({
   ...Blob,
   pass: PassId,
-  /** On the way down: the place of the blob in an image, for the layers below. */
-  imageContext: Type.Optional(ImageContext),
+  imageContext: Grouped.imageContext,
+  /** On the way down: further small blobs, so that they need no job each. */
+  others: Type.Optional(Type.Array(Type.Object(Grouped), { maxItems: MAX_TRANSFER_GROUP - 1 })),
   /** When the window closes: the transfer pauses then. A job taken later is dropped: the next pass creates it again. */
   until: Type.Optional(Instant),
   /** On the way up: repositories of the parent from which the blob may be mounted. */
@@ -30,7 +44,7 @@ const TransferJob = Type.Object({
 export type TransferJob = Static<typeof TransferJob>;
 
 /**
- * Job to get a blob into the layer (`down`), or into this repository of the parent (`up`). A syncer that takes it first
+ * Job to get a blob into the layer (`down`), with others if they are small, or into this repository of the parent (`up`). A syncer that takes it first
  * checks whether the blob is there already. One queue per direction: neither waits for the other.
  */
 export const transferBlob = {

@@ -16,8 +16,10 @@ import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } f
 import {
   abortUpload,
   claimTransfer,
+  claimTransfers,
   claimUpload,
   commitBlob,
+  commitTransfers,
   discardIngest,
   releaseClaim,
   renewClaim,
@@ -43,6 +45,7 @@ import {
   setBase,
 } from '#proto/content/manifests.ts';
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
+import { toWire, type WireFault } from '#proto/contract/fault.ts';
 import { addAudit } from '#proto/status/audit.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { getWebhookPosition, retainWebhooks, storeWebhookPosition } from '#proto/status/webhooks.ts';
@@ -84,12 +87,16 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(repositoriesOfBlob, async (q) => ({ repositories: await blobs.repositories(q.digest, q.limit) }));
   on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(emptyReply));
   on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
+  on(commitTransfers, (q) => answerEach(q.blobs, (blob) => blobs.commit(blob).then(emptyReply)));
 
   on(startUpload, (q) => ingests.startUpload(q));
   on(claimUpload, (q) => ingests.claimUpload(q));
   on(uploadStatus, (q) => ingests.uploadStatus(q));
   on(abortUpload, (q) => ingests.abortUpload(q).then(emptyReply));
   on(claimTransfer, (q) => ingests.claimTransfer(q));
+  on(claimTransfers, ({ by, blobs: wanted }) =>
+    answerEach(wanted, async (blob) => ({ claim: await ingests.claimTransfer({ ...blob, by }) })),
+  );
   on(renewClaim, (q) => ingests.renew(q).then(emptyReply));
   on(releaseClaim, (q) => ingests.release(q).then(emptyReply));
   on(discardIngest, (q) => ingests.discard(q).then(emptyReply));
@@ -160,4 +167,13 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
       await Promise.race([drain(), sleep(DRAIN_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
+}
+
+/** Does the same for each item at once. A failure is the answer to its item alone. */
+async function answerEach<T, A extends object>(
+  items: readonly T[],
+  work: (item: T) => Promise<A>,
+): Promise<{ answers: (A | { fault: WireFault })[] }> {
+  const answers = items.map((item) => work(item).catch((error) => ({ fault: toWire(error) })));
+  return { answers: await Promise.all(answers) };
 }

@@ -5,7 +5,7 @@ const WEIGHT = 0.3;
 /** Interval of which the throughput is measured, in ms. */
 const THROUGHPUT_MS = 1_000;
 /** Min bytes of a request that measures the rate. A smaller one measures the latency. */
-const MIN_RATE_BYTES = 32 * 1024;
+export const MIN_RATE_BYTES = 32 * 1024;
 
 export type GaugeReading = { bytes: number; failures: number; refusals: number };
 

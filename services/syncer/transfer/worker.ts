@@ -1,8 +1,11 @@
 import { createActor, toPromise } from 'xstate';
+import { each } from '#proto/async/each.ts';
 import type { JobVerdict } from '#proto/bus/bus.ts';
+import { MAX_TRANSFER_GROUP } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
   type TransferJob,
+  transferBlob,
   transferDelayed,
   transferFailed,
   transferFinished,
@@ -11,12 +14,14 @@ import {
   transferStarted,
 } from '#proto/sync/transfers.ts';
 import { Alarm } from '../schedule/alarm.ts';
+import type { WantedBlob } from './download.ts';
 import { type DownloadStepDeps, downloadMachine } from './download-steps.ts';
+import { blobsOf, downloadSmallBlobs } from './small-blobs.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
 import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext'> & {
+type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext' | 'others'> & {
   syncer: string;
 };
 
@@ -34,9 +39,55 @@ export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress'> 
 export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress'> & RecorderDeps;
 type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
 
-/** Carries out one job of direction `down`, see `runTransfer`. */
-export const runDownload = (deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
-  runTransfer(deps, job, (control) => downloadMachine({ ...deps, ...control }));
+/** Carries out one job of direction `down`, see `runTransfer`; a group of small blobs as `small-blobs.ts` does. */
+export async function runDownload(deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> {
+  const { others, ...single } = job;
+  const one = (blob: WantedBlob) =>
+    runTransfer(deps, { ...single, ...blob }, (control) => downloadMachine({ ...deps, ...control }));
+  return others ? runGroup(deps, job, one) : one(single);
+}
+
+async function runGroup(
+  deps: DownloadWorkerDeps,
+  job: TransferJob,
+  one: (blob: WantedBlob) => Promise<JobVerdict>,
+): Promise<JobVerdict> {
+  const { pass, until, direction } = job;
+  if (until !== undefined && Date.now() >= until) return 'done';
+  using window = openWindow(deps.signal, until);
+  const about = ({ repository, digest, size }: WantedBlob): About => ({
+    ...{ repository, digest, size, direction },
+    pass,
+    syncer: deps.by,
+  });
+  const left = await downloadSmallBlobs({ ...deps, signal: window.signal }, blobsOf(job), {
+    started: (blob) => deps.bus.publish(transferStarted, { ...about(blob), present: 0 }),
+    finished: (blob) => deps.bus.publish(transferFinished, about(blob)),
+  });
+  const { others: _, imageContext: _own, ...common } = job;
+  const again: WantedBlob[] = [];
+  await each(left, MAX_TRANSFER_GROUP, async (blob) => {
+    if ((await one(blob)) !== 'done') again.push(blob);
+  });
+  // Each by itself: the others of the group are finished, and reported.
+  for (const blob of again) await deps.bus.submit(transferBlob.down, { ...common, ...blob });
+  return 'done';
+}
+
+/** `closed` aborts when the window closes, `signal` then and when the transfer has to stop. */
+function openWindow(stop: AbortSignal, until: number | undefined) {
+  const closed = new AbortController();
+  const alarm = new Alarm((now) => {
+    if (until === undefined || now < until) return until;
+    closed.abort(new Fault('window-closed', 'the window closed'));
+    return undefined;
+  });
+  return {
+    closed: closed.signal,
+    signal: AbortSignal.any([stop, closed.signal]),
+    [Symbol.dispose]: () => alarm[Symbol.dispose](),
+  };
+}
 
 /** Carries out one job of direction `up`, see `runTransfer`. */
 export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
@@ -51,16 +102,20 @@ async function runTransfer(
   job: TransferJob,
   machineWith: (control: StepControl) => ReturnType<typeof downloadMachine>,
 ): Promise<JobVerdict> {
-  const { pass, until, from: _from, resend: _resend, retryRefused: _retry, imageContext, ...blob } = job;
+  const {
+    pass,
+    until,
+    others: _others,
+    from: _from,
+    resend: _resend,
+    retryRefused: _retry,
+    imageContext,
+    ...blob
+  } = job;
   const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
-  const closed = new AbortController();
-  using _closing = new Alarm((now) => {
-    if (until === undefined || now < until) return until;
-    closed.abort(new Fault('window-closed', 'the window closed'));
-    return undefined;
-  });
-  const signal = AbortSignal.any([deps.signal, closed.signal]);
+  using window = openWindow(deps.signal, until);
+  const { signal, closed } = window;
   using active = deps.activity.begin(blob);
   const about: About = { ...blob, pass, syncer: by };
   let publishedAt = performance.now();
@@ -110,7 +165,7 @@ async function runTransfer(
   try {
     actor.start();
     const outcome = await toPromise(actor);
-    if (outcome.result === 'failed' && (closed.signal.aborted || outcome.fault?.code === 'window-closed')) {
+    if (outcome.result === 'failed' && (closed.aborted || outcome.fault?.code === 'window-closed')) {
       bus.publish(transferPaused, about);
       return 'done';
     }

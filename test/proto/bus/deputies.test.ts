@@ -87,7 +87,7 @@ for (const program of programs) {
             ? ([
                 ['storage.state.link.put', { key: 'parent', bytes: config }],
                 ['storage.state.link.get', { key: 'parent' }],
-                ['storage.append.events.pass.started', { id: 'a', bytes: encode(envelope()) }],
+                ['storage.append.events.pass.started', { events: [{ id: 'a', bytes: encode(envelope()) }] }],
                 ['storage.job.submit', { queue: 'down', bytes: config }],
               ] as [string, unknown][])
             : []),
@@ -159,16 +159,17 @@ for (const program of programs) {
     test('an event is stored with the fields of an envelope only, and its type has to match its subject', async () => {
       const syncer = await raw(server, 'syncer');
       const append = async (type: string, event: object) => {
-        const query = { id: createInbox(), bytes: encode(event) };
+        const query = { events: [{ id: createInbox(), bytes: encode(event) }] };
         const answer = await syncer.request(`storage.append.events.${type}`, encode(query), {
           timeout: patience(10_000),
         });
-        return decode(answer.data) as { sequence?: number; code?: string; message?: string };
+        return decode(answer.data) as { sequences?: number[]; code?: string; message?: string };
       };
       const wrong = await append('pass.finished', envelope());
       assert.equal(wrong.code, 'malformed');
       assert.equal((await append('pass.started', { id: 'x' })).code, 'malformed');
-      const { sequence = 0 } = await append('pass.started', envelope({ rate: 1, actions: ['*'] }));
+      const { sequences } = await append('pass.started', envelope({ rate: 1, actions: ['*'] }));
+      const sequence = sequences?.[0] ?? 0;
       const { data } = await (await owner.jetstreamManager()).streams.getMessage('EVENTS', { seq: sequence });
       const fields = Object.keys(decode(data) as object).sort();
       assert.deepEqual(fields, ['data', 'id', 'source', 'specversion', 'time', 'type']);

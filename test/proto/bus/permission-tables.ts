@@ -132,6 +132,8 @@ export const CALLERS: Record<string, string> = {
   'storage.token.list': 'O',
   'storage.token.rotate': 'TO',
   'storage.transfer.claim': 'S',
+  'storage.transfer.claim-all': 'S',
+  'storage.transfer.commit-all': 'S',
   'storage.upload.abort': 'GS',
   'storage.upload.claim': 'GS',
   'storage.upload.start': 'GS',

@@ -5,6 +5,7 @@ import { Fault, fromWire } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import {
   type Direction,
+  MAX_GROUPED_BYTES,
   type TransferJob,
   transferBlob,
   transferFailed,
@@ -12,6 +13,7 @@ import {
   transferPaused,
 } from '#proto/sync/transfers.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
+import { TransferGroups } from './transfer-groups.ts';
 
 type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'imageContext'>;
 type Waiting = {
@@ -51,6 +53,7 @@ export class TransferJobs implements Disposable {
   /** The running upload of each blob. */
   readonly #uploads = new Map<Digest, Waiting>();
   readonly #cleanups: (() => void)[];
+  readonly #groups = new TransferGroups((job) => void this.#submit(job));
 
   /**
    * @param until when the window closes: transfers end then, and none begins later
@@ -84,6 +87,7 @@ export class TransferJobs implements Disposable {
       }),
     ];
     const abort = () => {
+      this.#groups.clear();
       for (const { failed } of this.#waiting.values()) failed(new Fault('unavailable', 'the pass ended'));
     };
     signal.addEventListener('abort', abort, { once: true });
@@ -157,13 +161,15 @@ export class TransferJobs implements Disposable {
     };
     this.#waiting.set(keyOf(job), waiting);
     if (job.direction === 'up') this.#uploads.set(job.digest, waiting);
-    await this.#submit(job);
+    if (job.direction === 'down' && job.size <= MAX_GROUPED_BYTES) this.#groups.add(job);
+    else await this.#submit(job);
     return promise;
   }
 
   [Symbol.dispose](): void {
     for (const cleanup of this.#cleanups) cleanup();
     this.#cleanups.length = 0;
+    this.#groups.clear();
   }
 
   /** A job that the queue does not accept now is submitted again by `#poll`. */
