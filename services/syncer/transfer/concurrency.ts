@@ -47,7 +47,7 @@ type Trial = { from: number; baseline: number; tries: number };
  * Adaptive number of connections: as many as raise the throughput. Pure: fed with the sample of each interval.
  *
  *   growing   by half while that brings 4 % more; a step that brings less in two intervals is reverted, then
- *   holding   for 15 s, doubling to 2 min; ends with a trial of more (growing again) or, alternately, of
+ *   holding   for 15 s and 75 round trips, doubling to 2 min; ends with a trial of more (growing again) or, alternately, of
  *   fewer     retained if it costs less than 3 %
  *
  * Refusals, and several failures, halve the count and hold it. Intervals in which the link is down are no evidence.
