@@ -18,7 +18,7 @@ const INITIAL = 4;
 /** The same on a link with a long round trip: there, each connection begins slowly, and so does their number. */
 const INITIAL_LONG = 12;
 /** Min round trip of such a link, in ms. */
-const LONG_ROUND_TRIP_MS = 100;
+const LONG_ROUND_TRIP_MS = 300;
 /** Below this share of its usual throughput, the link counts as down. */
 const DOWN_SHARE = 0.25;
 /** After more such intervals, with some bytes in each, the lower throughput becomes the usual one. */
