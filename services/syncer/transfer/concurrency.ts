@@ -18,7 +18,7 @@ const INITIAL = 4;
 /** The same on a link with a long round trip: there, each connection begins slowly, and so does their number. */
 const INITIAL_LONG = 12;
 /** Min round trip of such a link, in ms. */
-const LONG_ROUND_TRIP_MS = 100;
+const LONG_ROUND_TRIP_MS = 300;
 /** Below this share of its usual throughput, the link counts as down. */
 const DOWN_SHARE = 0.25;
 /** After more such intervals, with some bytes in each, the lower throughput becomes the usual one. */
@@ -47,7 +47,7 @@ type Trial = { from: number; baseline: number; tries: number };
  * Adaptive number of connections: as many as raise the throughput. Pure: fed with the sample of each interval.
  *
  *   growing   by half while that brings 4 % more; a step that brings less in two intervals is reverted, then
- *   holding   for 15 s, doubling to 2 min; ends with a trial of more (growing again) or, alternately, of
+ *   holding   for 15 s and 75 round trips, doubling to 2 min; ends with a trial of more (growing again) or, alternately, of
  *   fewer     retained if it costs less than 3 %
  *
  * Refusals, and several failures, halve the count and hold it. Intervals in which the link is down are no evidence.
