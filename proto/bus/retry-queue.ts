@@ -4,7 +4,8 @@ import { backoffMs } from '../async/backoff.ts';
 const RETRY = { firstMs: 400, maxMs: 10_000 };
 
 /**
- * A queue in memory: sends items in the order in which they were added, and retries each until it is sent. Above the limit the oldest items are dropped and counted, so that an unavailable bus can't exhaust the memory.
+ * A queue in memory: sends items in the order in which they were added, and retries each until it is sent. Above the
+ * limit the oldest items are dropped and counted, so that an unavailable bus can't exhaust the memory.
  * What has to survive the process has a record besides: see services/storage/history/event-outbox.ts.
  */
 export class RetryQueue<T> {

@@ -43,11 +43,12 @@ export const MAX_TAGS = 100;
 export const MAX_INLINE_MANIFEST_BYTES = 256 * 1024;
 
 /**
- * Commits a manifest, whose content is in the request, or in an ingest of which the caller holds the claim: its children must be in the repository, its subject is indexed, and `tag`
- * and `tags` (if named) point to it, all in one synced batch. `expect` makes the move of `tag` conditional on its
- * current target; `base` also records the new target as the one that parent and layer agree on. `arrived`: the manifest
- * is from the parent, so it is not pushed there. `link`: its blobs are linked in the repository if the layer has them.
- * `leftOut`: children that may be absent (a sparse index).
+ * Commits a manifest, whose content is in the request, or in an ingest of which the caller holds the claim: its
+ * children must be in the repository, its subject is indexed, and `tag` and `tags` (if named) point to it, all in one
+ * synced batch. `expect` makes the move of `tag` conditional on its current target; `base` also records the new target
+ * as the one that parent and layer agree on. `arrived`: the manifest is from the parent, so it is not pushed there.
+ * `link`: its blobs are linked in the repository if the layer has them. `leftOut`: children that may be absent (a
+ * sparse index).
  * Faults: `claim-lost`, `digest-invalid`, `manifest-invalid`, `manifest-blob-unknown`, `too-large`, `conflict`.
  */
 export const putManifest = request(

@@ -44,8 +44,9 @@ const TransferJob = Type.Object({
 export type TransferJob = Static<typeof TransferJob>;
 
 /**
- * Job to get a blob into the layer (`down`), with others if they are small, or into this repository of the parent (`up`). A syncer that takes it first
- * checks whether the blob is there already. One queue per direction: neither waits for the other.
+ * Job to get a blob into the layer (`down`), with others if they are small, or into this repository of the parent
+ * (`up`). A syncer that takes it first checks whether the blob is there already. One queue per direction: neither waits
+ * for the other.
  */
 export const transferBlob = {
   down: job('jobs.transfer.down', TransferJob),

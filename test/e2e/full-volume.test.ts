@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { spaceChanged } from '#proto/content/maintenance.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { transferDelayed } from '#proto/sync/transfers.ts';
-import { MAX_REQUEST_BYTES } from '../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES } from '../../services/syncer/transfer/pieces/piece-sizing.ts';
 import { testLayer } from '../support/layer.ts';
 import { startProxy } from '../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../support/proxy/requests.ts';

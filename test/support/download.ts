@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Bandwidth, UNLIMITED } from '../../services/syncer/link/bandwidth/bandwidth.ts';
-import { ChunkLog } from '../../services/syncer/transfer/chunk-log.ts';
 import { Download, type DownloadDeps } from '../../services/syncer/transfer/download.ts';
+import { ChunkLog } from '../../services/syncer/transfer/pieces/chunk-log.ts';
 import type { Slots } from '../../services/syncer/transfer/slots.ts';
 
 /** Of any blob: a download does not check it. */

@@ -13,8 +13,9 @@ import type { LeftOutRecord } from '../metadata/records.ts';
  */
 
 /**
- * Checks that blobs are linked in the repository (with `link`, that they are here, and links them), that the manifests of an index are in it, and that none of them is
- * damaged. A subject need not exist, nor a manifest in `leftOut`, nor one that this index left out at its last put.
+ * Checks that blobs are linked in the repository (with `link`, that they are here, and links them), that the manifests
+ * of an index are in it, and that none of them is damaged. A subject need not exist, nor a manifest in `leftOut`, nor
+ * one that this index left out at its last put.
  * @returns new links, and changes of the left-out records, for the batch that puts the manifest
  * @throws Fault `manifest-blob-unknown`
  */

@@ -18,8 +18,8 @@ import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
 import type { IngestFile, Volume } from '#proto/volume/volume.ts';
 import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
-import { ChunkLog } from './chunk-log.ts';
 import { Download, type PartialSource, type WantedBlob } from './download.ts';
+import { ChunkLog } from './pieces/chunk-log.ts';
 import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
@@ -98,7 +98,9 @@ class DownloadHold implements Hold {
   }
 }
 
-/** Verifies what is logged. Small blobs have no log (`small-blobs.ts`): one that is complete is recognized by its digest. */
+/**
+ * Verifies what is logged. A small blob may have no log (`small-blobs.ts`): a complete one is recognized by its digest.
+ */
 async function recoverChunks(log: ChunkLog, file: IngestFile, { digest, size }: WantedBlob): Promise<void> {
   await log.verify(file);
   if (log.chunks.length > 0 || size > MAX_GROUPED_BYTES || (await file.stat()).size !== size) return;

@@ -7,9 +7,9 @@ import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { BlobAnswer, BlobSource } from '../link/parent/parent-reader.ts';
-import { isTooSlow, type PieceSizing, Pieces, pieceSize } from './piece-sizing.ts';
-import { PieceWriter, type WriterDeps } from './piece-writer.ts';
-import { type RequestInFlight, RequestsInFlight } from './requests-in-flight.ts';
+import { isTooSlow, type PieceSizing, Pieces, pieceSize } from './pieces/piece-sizing.ts';
+import { PieceWriter, type WriterDeps } from './pieces/piece-writer.ts';
+import { type RequestInFlight, RequestsInFlight } from './pieces/requests-in-flight.ts';
 import type { Slot, Slots } from './slots.ts';
 
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */

@@ -12,11 +12,11 @@ import type { Digest } from '#proto/oci/names.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 import { Extents } from '../link/answers/extents.ts';
 import { REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
-import { ChunkLog } from './chunk-log.ts';
 import type { WantedBlob } from './download.ts';
 import { type DownloadStepDeps, digestOf, renewing } from './download-steps.ts';
 import { MIN_RATE_BYTES } from './gauge.ts';
-import { PieceWriter } from './piece-writer.ts';
+import { ChunkLog } from './pieces/chunk-log.ts';
+import { PieceWriter } from './pieces/piece-writer.ts';
 
 /**
  * A group of small blobs: claimed with one request, each fetched with one request into memory and written at once,
@@ -82,8 +82,7 @@ export async function downloadSmallBlobs(
     if (hashed) arrived.push({ ...one, hashed });
     else left.push(await release(deps, one));
   });
-  if (arrived.length > 0) left.push(...(await commit(deps, arrived, reports)));
-  return left;
+  return arrived.length > 0 ? left.concat(await commit(deps, arrived, reports)) : left;
 }
 
 /** @returns the digest of the blob once all of it is written @throws if it is not complete, or wrong */

@@ -10,9 +10,10 @@ import { missing, present } from './machine-states.ts';
  * for each job and publishes its progress.
  *
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
- * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
- * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at
- * the parent, under the lease of `upload-lease.ts`. `steps.ts` has what both share.
+ * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob (`pieces/`), and a
+ * group of small blobs goes without the machine (`small-blobs.ts`). `upload-steps.ts` has them for an upload:
+ * `upload.ts` sends pieces in a session at the parent, under the lease of `upload-lease.ts`. `steps.ts` has what both
+ * share.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │

@@ -120,7 +120,7 @@ test('closing sends the queued items and drops the rest at the first failure', a
 test('up to `parallel` items are on their way at a time; those that fail are sent again, in order', async () => {
   const begun: number[] = [];
   const sent: number[] = [];
-  let most = 0;
+  let peak = 0;
   let active = 0;
   const failing = new Set([2, 3]);
   const all = Promise.withResolvers<void>();
@@ -128,7 +128,7 @@ test('up to `parallel` items are on their way at a time; those that fail are sen
     async (item) => {
       begun.push(item);
       active += 1;
-      most = Math.max(most, active);
+      peak = Math.max(peak, active);
       await setImmediate();
       active -= 1;
       if (failing.delete(item)) throw new Error('away');
@@ -143,7 +143,7 @@ test('up to `parallel` items are on their way at a time; those that fail are sen
   for (const item of [1, 2, 3, 4, 5, 6]) queue.add(item);
   await all.promise;
   clearInterval(keepRunning);
-  assert.equal(most, 4);
+  assert.equal(peak, 4);
   // The first item begins alone: the others are added after it.
   assert.deepEqual(begun, [1, 2, 3, 4, 5, 2, 3, 6]);
   assert.deepEqual(sent, [1, 4, 5, 2, 3, 6]);

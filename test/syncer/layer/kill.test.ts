@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MAX_REQUEST_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES } from '../../../services/syncer/transfer/pieces/piece-sizing.ts';
 import { testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';

@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
-import { MAX_REQUEST_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES } from '../../../services/syncer/transfer/pieces/piece-sizing.ts';
 import { testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';

@@ -11,8 +11,8 @@ import { Volume } from '#proto/volume/volume.ts';
 import { type Extent, Extents } from '../../../services/syncer/link/answers/extents.ts';
 import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import type { BlobAnswer } from '../../../services/syncer/link/parent/parent-reader.ts';
-import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
+import { ChunkLog } from '../../../services/syncer/transfer/pieces/chunk-log.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { downloadBlob } from '../../support/download.ts';
 

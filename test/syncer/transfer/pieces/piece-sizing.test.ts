@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Extents } from '../../../services/syncer/link/answers/extents.ts';
+import { Extents } from '../../../../services/syncer/link/answers/extents.ts';
 import {
   isTooSlow,
   MAX_REQUEST_BYTES,
   Pieces,
   pieceSize,
-} from '../../../services/syncer/transfer/piece-sizing.ts';
+} from '../../../../services/syncer/transfer/pieces/piece-sizing.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

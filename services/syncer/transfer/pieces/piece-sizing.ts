@@ -1,6 +1,10 @@
-import type { Extent, Extents } from '../link/answers/extents.ts';
+import type { Extent, Extents } from '../../link/answers/extents.ts';
 
-/** How a blob is cut into requests while it is downloaded. Pure. */
+/**
+ * Pieces: a blob is cut into requests while it is downloaded (this file, which is pure); `requests-in-flight.ts` aborts
+ * those that have stalled, `piece-writer.ts` writes the bytes of one request, and `chunk-log.ts` records what is on the
+ * disk.
+ */
 
 const KIB = 1024;
 /** Max bytes of one request. It also bounds the bytes that a killed process requested in vain, for each connection. */

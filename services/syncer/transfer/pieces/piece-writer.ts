@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { MAX_CHUNK } from '#proto/volume/chunk-log.ts';
 import type { IngestFile } from '#proto/volume/volume.ts';
-import type { Extents } from '../link/answers/extents.ts';
+import type { Extents } from '../../link/answers/extents.ts';
 import type { ChunkLog } from './chunk-log.ts';
 
 /** Bytes gathered before a write. */

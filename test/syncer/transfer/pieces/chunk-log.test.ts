@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { Volume } from '#proto/volume/volume.ts';
-import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
+import { ChunkLog } from '../../../../services/syncer/transfer/pieces/chunk-log.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'terrace-log-'));
 after(() => rm(folder, { recursive: true, force: true }));

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
-import type { Extent } from '../link/answers/extents.ts';
+import type { Extent } from '../../link/answers/extents.ts';
 
 /** Bytes that are read at a time to verify a chunk. */
 const READ_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RequestsInFlight } from '../../../services/syncer/transfer/requests-in-flight.ts';
+import { RequestsInFlight } from '../../../../services/syncer/transfer/pieces/requests-in-flight.ts';
 
 test('a silent request is aborted, an active one is not, and the next may be silent for longer', () => {
   let now = 0;
