@@ -53,7 +53,7 @@ async function runGroup(
   one: (blob: WantedBlob) => Promise<JobVerdict>,
 ): Promise<JobVerdict> {
   const { pass, until, direction } = job;
-  if (until !== undefined && Date.now() >= until) return 'done';
+  if (isOver(until)) return 'done';
   using window = openWindow(deps.signal, until);
   const about = ({ repository, digest, size }: WantedBlob): About => ({
     ...{ repository, digest, size, direction },
@@ -73,6 +73,9 @@ async function runGroup(
   for (const blob of again) await deps.bus.submit(transferBlob.down, { ...common, ...blob });
   return 'done';
 }
+
+/** Whether the window is closed. */
+const isOver = (until: number | undefined): boolean => until !== undefined && Date.now() >= until;
 
 /** `closed` aborts when the window closes, `signal` then and when the transfer has to stop. */
 function openWindow(stop: AbortSignal, until: number | undefined) {
@@ -113,7 +116,7 @@ async function runTransfer(
     ...blob
   } = job;
   const { bus, by, log } = deps;
-  if (until !== undefined && Date.now() >= until) return 'done';
+  if (isOver(until)) return 'done';
   using window = openWindow(deps.signal, until);
   const { signal, closed } = window;
   using active = deps.activity.begin(blob);
