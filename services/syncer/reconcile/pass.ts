@@ -76,8 +76,8 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   try {
     const patterns = configuration.repositories.map(({ name }) => name);
     const ping = () => deps.parent.ping(signal, exactNames(patterns));
-    // A parent that has never reported changes is probably no Terrace: both are asked at a time.
-    const probe = deps.feed.hasAnswered || scope ? undefined : ping();
+    // A parent that has never answered may be no Terrace: both are asked at a time.
+    const probe = answersBefore > 0 || deps.feed.hasAnswered || scope ? undefined : ping();
     probe?.catch(() => {});
     reported = await findChanges(deps, passRequest, leftOut.isDue);
     // A pass succeeds only if the parent has answered since it began.

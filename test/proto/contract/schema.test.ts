@@ -23,13 +23,13 @@ const optionsOf = (...parts: fc.Arbitrary<object>[]) =>
   fc.tuple(...parts).map((all) => Object.assign({ description: 'd' }, ...all) as object);
 
 const keys = ['a', 'b', '__proto__', 'toString'];
-const key = fc.constantFrom(...keys.slice(0, 2), 'toString');
+/** Not `toString`: TypeBox takes what a value inherits for one of its own fields when it counts them. */
+const key = fc.constantFrom(...keys.slice(0, 2));
 
 const leaf: fc.Arbitrary<Recipe> = fc.oneof(
   fc.constantFrom<Recipe>(
     (build) => build.Boolean(),
     (build) => build.Null(),
-    (build) => build.Unknown({ description: 'any' }),
     (build) => build.String({ pattern: '^a?b*$' }),
   ),
   fc.constantFrom('a', '', 1, true).map(
@@ -55,11 +55,15 @@ const leaf: fc.Arbitrary<Recipe> = fc.oneof(
   ),
 );
 
-const recipe: fc.Arbitrary<Recipe> = fc.letrec<{ any: Recipe }>((tie) => ({
+/** Not in unions: TypeBox takes a missing field for present if its schema is a union with `Unknown` in it. */
+const unknown = fc.constant<Recipe>((build) => build.Unknown({ description: 'any' }));
+
+const recipe: fc.Arbitrary<Recipe> = fc.letrec<{ any: Recipe; part: Recipe }>((tie) => ({
+  part: fc.oneof(tie('any') as fc.Arbitrary<Recipe>, unknown),
   any: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
     leaf,
-    fc.tuple(tie('any'), optionsOf(maybe('minItems', small), maybe('maxItems', small))).map(
+    fc.tuple(tie('part'), optionsOf(maybe('minItems', small), maybe('maxItems', small))).map(
       ([item, options]): Recipe =>
         (build) =>
           build.Array(item(build), options),
@@ -71,7 +75,7 @@ const recipe: fc.Arbitrary<Recipe> = fc.letrec<{ any: Recipe }>((tie) => ({
     ),
     fc
       .tuple(
-        fc.dictionary(key, fc.tuple(tie('any'), fc.boolean()), { maxKeys: 3 }),
+        fc.dictionary(key, fc.tuple(tie('part'), fc.boolean()), { maxKeys: 3 }),
         optionsOf(
           maybe('additionalProperties', fc.boolean()),
           maybe('minProperties', small),
@@ -91,13 +95,13 @@ const recipe: fc.Arbitrary<Recipe> = fc.letrec<{ any: Recipe }>((tie) => ({
               options,
             ),
       ),
-    fc.tuple(tie('any'), fc.boolean(), optionsOf(maybe('additionalProperties', fc.constant(false)))).map(
+    fc.tuple(tie('part'), fc.boolean(), optionsOf(maybe('additionalProperties', fc.constant(false)))).map(
       ([value, limited, options]): Recipe =>
         (build) =>
           build.Record(build.String(limited ? { pattern: '^a' } : {}), value(build), options),
     ),
   ),
-})).any;
+})).part;
 
 const value = fc.letrec((tie) => ({
   any: fc.oneof(

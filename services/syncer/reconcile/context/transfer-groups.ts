@@ -19,11 +19,11 @@ export class TransferGroups {
 
   /** @param job the same as those before but for the blob */
   add(job: TransferJob): void {
-    if (this.#bytes + job.size > MAX_GROUP_BYTES) this.#flush();
+    if (this.#bytes + job.size > MAX_GROUP_BYTES) this.flush();
     this.#jobs.push(job);
     this.#bytes += job.size;
-    if (this.#jobs.length >= ENOUGH) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS);
+    if (this.#jobs.length >= ENOUGH) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
   }
 
   /** Forgets the jobs that are not submitted. */
@@ -34,7 +34,8 @@ export class TransferGroups {
     this.#bytes = 0;
   }
 
-  #flush(): void {
+  /** Submits what is gathered. */
+  flush(): void {
     const [first, ...others] = this.#jobs;
     this.clear();
     if (first) this.#submit(others.length > 0 ? { ...first, others: others.map(groupedOf) } : first);

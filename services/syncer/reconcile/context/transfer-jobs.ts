@@ -162,7 +162,11 @@ export class TransferJobs implements Disposable {
     this.#waiting.set(keyOf(job), waiting);
     if (job.direction === 'up') this.#uploads.set(job.digest, waiting);
     if (job.direction === 'down' && job.size <= MAX_GROUPED_BYTES) this.#groups.add(job);
-    else await this.#submit(job);
+    else {
+      // The small blobs of an image go first.
+      this.#groups.flush();
+      await this.#submit(job);
+    }
     return promise;
   }
 
