@@ -1,7 +1,7 @@
 import type { SecureContext } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { CLAIM_RENEW_MS } from '#proto/content/ingests.ts';
+import { CLAIM_RENEW_MS, MAX_IDLE_CLAIM_MS } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Configuration, THIS_MACHINE } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
@@ -61,6 +61,7 @@ const TIMES: RouteTimes = {
   idleMs: 60_000,
   minimumRate: MINIMUM_RATE,
   renewMs: CLAIM_RENEW_MS,
+  idleClaimMs: MAX_IDLE_CLAIM_MS,
   lingerMs: 5_000,
   recheckMs: 1_000,
   gatherMs: GATHER_MS,
@@ -165,7 +166,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     configuration,
     access,
     hashes: new RunningHashes(),
-    idleClaims: new IdleClaims(),
+    idleClaims: new IdleClaims(limits.idleClaimMs),
     cache,
     longPolls: new LongPolls(),
     pending: new Set(),

@@ -13,6 +13,12 @@ const MAX_ENTRIES = 1_000;
  */
 export class IdleClaims {
   readonly #entries = new Map<string, IdleClaim & { repository: string }>();
+  readonly #maxMs: number;
+
+  /** @param maxMs max time since the last renewal of a claim that is taken */
+  constructor(maxMs = MAX_IDLE_CLAIM_MS) {
+    this.#maxMs = maxMs;
+  }
 
   get size(): number {
     return this.#entries.size;
@@ -33,7 +39,7 @@ export class IdleClaims {
     const entry = this.#entries.get(id);
     if (entry?.repository !== repository) return undefined;
     this.#entries.delete(id);
-    return now - entry.renewedAt <= MAX_IDLE_CLAIM_MS ? entry : undefined;
+    return now - entry.renewedAt <= this.#maxMs ? entry : undefined;
   }
 
   forget(id: string): void {

@@ -54,6 +54,8 @@ export type RouteTimes = {
   minimumRate: MinimumRate;
   /** Interval between renewals of the claim of a running upload, in ms. */
   renewMs: number;
+  /** Max time since the last renewal of an idle claim that is resumed, in ms. */
+  idleClaimMs: number;
   /** How long a client may continue to send a body that is already answered, in ms: it may not have read the answer. */
   lingerMs: number;
   /** Interval between checks of the rights during a long response, in ms. */
