@@ -20,8 +20,8 @@ export class RetryQueue<T> {
   /**
    * @param dropped is called with the number of items dropped, and the cause
    * @param limit max queued items
-   * @param parallel max items that are sent before the first of them is acknowledged. They begin in one turn of the
-   * event loop, in their order; if one fails that a later one follows, it is sent again after that one.
+   * @param parallel max items on their way at a time. They are sent in order, in one turn of the event loop. One that
+   * fails is sent again once all of them have ended, so it may come after later ones.
    */
   constructor(
     send: (item: T) => Promise<void>,

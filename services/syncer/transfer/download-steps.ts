@@ -119,7 +119,7 @@ async function downloadBlob(
   return renewing(deps, claim, async (signal) => {
     await using file = await deps.volume.openIngest(claim);
     await using log = await ChunkLog.open(await deps.volume.openLog(claim));
-    if (!clean) await recoverChunks(log, file, wanted);
+    if (!clean || claim.offset === wanted.size) await recoverChunks(log, file, wanted);
     deps.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
     const { slots, bandwidth, progress } = deps;
     const download = new Download(wanted, {

@@ -7,7 +7,8 @@ import {
   MAX_TRANSFER_GROUP,
   releaseClaim,
 } from '#proto/content/ingests.ts';
-import { Fault } from '#proto/contract/fault.ts';
+import { Fault, toWire } from '#proto/contract/fault.ts';
+import type { Static } from '#proto/contract/schema.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 import { Extents } from '../link/answers/extents.ts';
@@ -17,6 +18,8 @@ import { type DownloadStepDeps, digestOf, renewing } from './download-steps.ts';
 import { MIN_RATE_BYTES } from './gauge.ts';
 import { ChunkLog } from './pieces/chunk-log.ts';
 import { PieceWriter } from './pieces/piece-writer.ts';
+import { logged, PATIENCE } from './steps.ts';
+import type { TransferRecorder } from './syncer-status.ts';
 
 /**
  * A group of small blobs: claimed with one request, each fetched with one request into memory and written at once,
@@ -29,13 +32,16 @@ import { PieceWriter } from './pieces/piece-writer.ts';
 export type SmallBlobDeps = Pick<
   DownloadStepDeps,
   'bus' | 'volume' | 'parent' | 'slots' | 'bandwidth' | 'by' | 'log' | 'signal'
->;
+> & { activity: TransferRecorder };
 
 /** Steps to report. */
 export type GroupReports = { started(blob: WantedBlob): void; finished(blob: WantedBlob): void };
 
 /** Max time that one connection needs for a blob whose bytes are in memory only until they are complete, in s. */
 const MAX_IN_MEMORY_S = 1;
+
+/** Storage did not answer: the claims that it may have granted expire. */
+const NO_ANSWERS: Static<typeof claimTransfers.reply> = { answers: [] };
 
 type Held = { blob: WantedBlob; claim: Claim };
 
@@ -65,7 +71,9 @@ export async function downloadSmallBlobs(
     ...(imageContext && { part: imageContext }),
   }));
   if (query.length === 0) return left;
-  const { answers } = await deps.bus.call(claimTransfers, { by: deps.by, blobs: query });
+  const { answers } = await deps.bus
+    .call(claimTransfers, { by: deps.by, blobs: query }, PATIENCE)
+    .catch(() => NO_ANSWERS);
   for (const [i, blob] of blobs.filter(isQuick).entries()) {
     const { claim, fault } = answers[i] ?? {};
     if (fault?.code === 'exists') reports.finished(blob);
@@ -75,10 +83,11 @@ export async function downloadSmallBlobs(
   }
   const arrived: (Held & { hashed: Digest })[] = [];
   await each(held, MAX_TRANSFER_GROUP, async (one) => {
+    using _active = deps.activity.begin({ ...one.blob, direction: 'down' });
     reports.started(one.blob);
-    const hashed = await renewing(deps, one.claim, (signal) => fetchBlob(deps, one, signal)).catch(
-      () => undefined,
-    );
+    // The single transfer reports what fails again.
+    const fetched = renewing(deps, one.claim, (signal) => fetchBlob(deps, one, signal));
+    const hashed = await logged(deps, fetched).catch(() => undefined);
     if (hashed) arrived.push({ ...one, hashed });
     else left.push(await release(deps, one));
   });
@@ -94,6 +103,7 @@ async function fetchBlob(
   const { repository, digest, size } = blob;
   const extent = { start: 0, end: size };
   using slot = await slots.take();
+  signal.throwIfAborted();
   await bandwidth.take(size + REQUEST_BYTES, 'down', signal);
   const parts: Buffer[] = [];
   let received = 0;
@@ -126,7 +136,10 @@ async function fetchBlob(
     );
   }
   slots.gauge.carried(size, performance.now() - begun, slot);
-  if (digestOf(bytes, digest) !== digest) throw new Fault('parent-invalid', `the parent sent other bytes`);
+  if (digestOf(bytes, digest) !== digest) {
+    (await parent()).invalidateBlob?.(repository, digest);
+    throw new Fault('parent-invalid', `the parent sent content that is not ${digest}`);
+  }
   await using file = await volume.openIngest(claim);
   await file.write([bytes], 0);
   return digest;
@@ -156,9 +169,13 @@ async function commit(
     size,
     hashed,
   }));
-  const { answers } = await deps.bus.call(commitTransfers, { blobs });
+  const answers = await deps.bus.call(commitTransfers, { blobs }, PATIENCE).then(
+    (answer) => answer.answers,
+    // Single transfers find out which of them storage has committed.
+    (error) => arrived.map(() => ({ fault: toWire(error) })),
+  );
   for (const [i, one] of arrived.entries()) {
-    const { fault } = answers[i] ?? {};
+    const { fault } = answers[i] ?? { fault: toWire(new Error('no answer')) };
     if (!fault) reports.finished(one.blob);
     else {
       deps.log.warn(

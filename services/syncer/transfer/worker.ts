@@ -64,10 +64,14 @@ async function runGroup(
     started: (blob) => deps.bus.publish(transferStarted, { ...about(blob), present: 0 }),
     finished: (blob) => deps.bus.publish(transferFinished, about(blob)),
   });
+  if (window.closed.aborted) {
+    for (const blob of left) deps.bus.publish(transferPaused, about(blob));
+    return 'done';
+  }
   const { others: _, imageContext: _own, ...common } = job;
   const again: WantedBlob[] = [];
   await each(left, MAX_TRANSFER_GROUP, async (blob) => {
-    if ((await one(blob)) !== 'done') again.push(blob);
+    if (deps.signal.aborted || (await one(blob)) !== 'done') again.push(blob);
   });
   // Each by itself: the others of the group are finished, and reported.
   for (const blob of again) await deps.bus.submit(transferBlob.down, { ...common, ...blob });

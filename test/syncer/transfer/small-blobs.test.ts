@@ -35,6 +35,8 @@ class World implements AsyncDisposable {
   /** Content of a blob's first answer, if it differs: shorter for one that breaks. */
   readonly first = new Map<number, Buffer>();
   readonly stop = new AbortController();
+  /** Subject of a request to storage that fails. */
+  failing: string | undefined;
 
   static async create(count: number, bytes = 10_000): Promise<World> {
     return new World(await Rig.open(buses), count, bytes);
@@ -59,6 +61,7 @@ class World implements AsyncDisposable {
     const bus = {
       call: ((contract, query, options) => {
         this.calls.push(contract.subject);
+        if (contract.subject === this.failing) return Promise.reject(new Fault('unavailable', 'away'));
         return this.rig.syncer.call(contract, query, options);
       }) as Bus['call'],
       publish: ({ type }: { type: string }, { digest }: { digest: Digest }) =>
@@ -138,6 +141,30 @@ test('a blob that was written and not committed before a kill does not cross the
   world.rig.now += CLAIM_TTL_MS + 1;
   assert.equal(await world.run(), 'done');
   assert.deepEqual(await world.missing(), []);
+  assert.deepEqual(world.requested, []);
+});
+
+test('blobs that could not be claimed or committed as a group are transferred by themselves, each byte once', async () => {
+  for (const failing of ['storage.transfer.claim-all', 'storage.transfer.commit-all']) {
+    await using world = await World.create(3);
+    world.failing = failing;
+    assert.equal(await world.run(), 'done');
+    assert.deepEqual(await world.missing(), []);
+    assert.equal(world.requested.length, 3, failing);
+    for (const { digest } of world.blobs)
+      assert.deepEqual(world.events.filter(([, of]) => of === digest).at(-1)?.[0], 'transfer.finished');
+  }
+});
+
+test('a group that is stopped leaves its blobs to jobs of their own', async () => {
+  await using world = await World.create(3);
+  world.stop.abort(new Fault('unavailable', 'the process ends'));
+  assert.equal(await world.run(), 'done');
+  assert.deepEqual(
+    await world.missing(),
+    world.blobs.map(({ digest }) => digest),
+  );
+  assert.equal(world.resubmitted.length, 3);
   assert.deepEqual(world.requested, []);
 });
 
