@@ -27,10 +27,10 @@ async function passAtClose(answers: number) {
   return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
 }
 
-test('a parent that never reported changes is asked for them and whether it answers at a time', async () => {
+test('a parent that never answered is asked for changes and whether it answers at a time', async () => {
   const { promise: pinged, resolve } = Promise.withResolvers<void>();
   const end = new AbortController();
-  const parent = { answers: 7, ping: async () => resolve() };
+  const parent = { answers: 0, ping: async () => resolve() };
   const changeCursor = {
     read: async () => {
       await pinged;
@@ -52,4 +52,28 @@ test('a pass whose window closes before the parent has answered is marked as una
   assert.deepEqual([unanswered.ok, unanswered.ended, unanswered.unanswered], [false, 'window', true]);
   const answered = await passAtClose(1);
   assert.deepEqual([answered.ended, answered.unanswered], ['window', undefined]);
+});
+
+test('a parent that has answered before gets no further request for that', async () => {
+  const end = new AbortController();
+  let pings = 0;
+  const parent = {
+    answers: 7,
+    ping: async () => {
+      pings += 1;
+    },
+  };
+  const changeCursor = {
+    read: async () => {
+      end.abort(closed);
+      throw closed;
+    },
+  };
+  const deps = {
+    ...{ parent, changeCursor, caches: new PassCaches(), log: quiet, signal: end.signal },
+    feed: { hasAnswered: false },
+    configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
+  };
+  await makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
+  assert.equal(pings, 0);
 });
