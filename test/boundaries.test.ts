@@ -53,7 +53,7 @@ test('each package is imported only where it belongs', () => {
   const homes: Record<string, RegExp> = {
     nats: /^proto\/(bus\/connection|jetstream\/(jetstream-store|pull))\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
-    level: /^services\/storage\/(metadata\/database|repair\/(rebuilt-records|salvage))\.ts$/,
+    level: /^services\/storage\/(metadata\/(database|open-level)|repair\/(rebuilt-records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,
     xstate: /^services\/syncer\/(transfer|coordinator)\/(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
     semver: /^proto\/oci\/semver\.ts$|^services\/syncer\/reconcile\/select\//,

@@ -14,7 +14,8 @@ import { markAllUnsent } from './migration.ts';
  *   keys.ts, records.ts   all keys, and the records stored under them
  *   metadata-reader.ts    reads of records, by key and by range
  *   batch-changes.ts      builds the changes of a batch; which of them need no sync
- *   database.ts           LevelDB: checks at opening, batches, clean close (metadata-state.ts, boot.ts)
+ *   open-level.ts         LevelDB: checks at opening (metadata-state.ts, boot.ts)
+ *   database.ts           LevelDB: batches in groups, reads of one turn at once, clean close
  *   journal.ts            the journal of changes for children
  *   counters.ts           counters for the status; counter-stripes.ts stores them
  *

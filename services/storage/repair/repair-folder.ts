@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
 import { METADATA, REPAIRS, repairFiles } from '#proto/volume/layout.ts';
 import { bootIdOrRandom } from '../metadata/boot.ts';
-import { isFree } from '../metadata/database.ts';
 import { openingOf, syncFolder, writeState } from '../metadata/metadata-state.ts';
+import { isFree } from '../metadata/open-level.ts';
 import { namesOf } from './salvage.ts';
 
 /*

@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { examineMetadata, MAX_TABLE_BYTES_AT_OPENING } from '../../../services/storage/metadata/database.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
+import {
+  examineMetadata,
+  MAX_TABLE_BYTES_AT_OPENING,
+} from '../../../services/storage/metadata/open-level.ts';
 import { fault } from '../samples.ts';
 
 const MIB = 1024 * 1024;
