@@ -1,3 +1,4 @@
+import { within } from '#proto/async/within.ts';
 import {
   EVERY_MANIFEST,
   type LeftOutReferrer,
@@ -40,6 +41,8 @@ const RECHECK_CUT_MS = 60_000;
 const MAX_LIST_MS = 2 * 60_000;
 /** Max faults in a row in one repository, after which its other lists wait for the recheck. */
 const MAX_FAULTS = 3;
+/** How long a list waits for an earlier one of its repository, as long as none was read from the parent, in ms. */
+const MAX_FIRST_MS = 5_000;
 /** Max repositories that are remembered. */
 const MAX_REPOSITORIES = 10_000;
 /**
@@ -66,6 +69,8 @@ export class ReferrersApi {
   readonly #repositories = new BoundedMap<Known>(MAX_REPOSITORIES);
   /** The parent has answered with a list. */
   #hasAnswered = false;
+  /** Until then: the end of the latest list that is being read, by repository. */
+  readonly #first = new Map<Repository, Promise<void>>();
 
   constructor(link: ParentLink, names = SAME_NAMES, now = () => performance.now()) {
     this.#link = link;
@@ -100,6 +105,9 @@ export class ReferrersApi {
    * @throws Fault if the list exists and can't be read, or if a proxy or a permission hides the API
    */
   async list(repository: Repository, digest: Digest, signal: AbortSignal): Promise<ReferrerList | undefined> {
+    // Most registries without the API are so in all repositories: one request of each shows it, not one for each image.
+    const first = this.#hasAnswered ? undefined : this.#first.get(repository);
+    if (first) await within(first, MAX_FIRST_MS, signal);
     if (!this.isSupported(repository)) {
       const { fault } = this.#known(repository);
       if (fault) throw fault;
@@ -108,6 +116,8 @@ export class ReferrersApi {
     // Until a list was read, the parent may well be without the API: then both answers arrive in one round trip.
     const probe = this.#hasAnswered ? undefined : this.#hasApi(repository, signal);
     probe?.catch(() => {});
+    const isKnown = Promise.withResolvers<void>();
+    if (!this.#hasAnswered) this.#first.set(repository, isKnown.promise);
     try {
       const list = await this.#read(repository, digest, signal);
       this.#hasAnswered = true;
@@ -137,6 +147,9 @@ export class ReferrersApi {
       this.#repositories.set(repository, { hadApi, missingUntil, ...(fault && { fault }), faults: 0 });
       if (fault) throw fault;
       return undefined;
+    } finally {
+      isKnown.resolve();
+      if (this.#first.get(repository) === isKnown.promise) this.#first.delete(repository);
     }
   }
 

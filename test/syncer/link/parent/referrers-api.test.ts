@@ -55,6 +55,16 @@ test('a repository without the API is asked twice, then not again for a while; o
   );
 });
 
+test('lists of a repository without the API that are wanted at a time cost two requests', async () => {
+  await using rig = await prepared();
+  rig.registry.quirk = ({ path }) =>
+    path.includes('referrers') ? refused(404, 'PAGE_NOT_FOUND') : undefined;
+  const digest = rig.images[0]?.image.digest as string;
+  const lists = await Promise.all(Array.from({ length: 8 }, () => rig.api.list('a', digest, signal)));
+  assert.deepEqual(lists, Array(8).fill(undefined));
+  assert.equal(rig.lists(), 2);
+});
+
 test('lists that fail without an answer one after the other are not asked for until the recheck', async () => {
   await using rig = await prepared();
   const { registry, api, clock, images, lists } = rig;
