@@ -16,7 +16,7 @@ const REPORT_MS = 10_000;
 type Running = { data: string; url: string; programs(): string[]; pids(): Record<string, number> };
 
 /**
- * Resolves when every program of the layer serves, and not merely runs.
+ * Resolves when every program of the layer serves, and not merely runs, with the configuration of its document.
  * @param waiting called every `REPORT_MS` with the programs that do not serve yet
  */
 export async function whenReady(
@@ -53,8 +53,8 @@ async function serves(name: string, layer: Running, bus: Bus): Promise<boolean> 
     }
     if (name === 'storage') return Boolean(await bus.call(storageStatus, {}, { patience: 0 }));
     if (name === 'twin-bridge') {
-      await bus.call(bridgeStatus, {}, { patience: 0 });
-      return (await bus.get(configuration, CONFIGURATION_KEY)) !== undefined;
+      const { pending } = await bus.call(bridgeStatus, {}, { patience: 0 });
+      return !pending && (await bus.get(configuration, CONFIGURATION_KEY)) !== undefined;
     }
     return await runs('syncer');
   } catch {

@@ -153,6 +153,8 @@ export const BridgeStatus = Type.Object({
   complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }),
   /** Version of the desired properties that contain the document. */
   version: Type.Optional(Type.Integer()),
+  /** Present while a document is read or put in force: the layer still has its last configuration, or none. */
+  pending: Type.Optional(Type.Literal(true)),
   /** If the document is received over a connection. */
   session: Type.Optional(TwinSession),
 });

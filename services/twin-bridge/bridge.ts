@@ -87,10 +87,14 @@ export function startBridge(
   }, recheckMs).unref();
   const unserve = bus.serve(bridgeStatus, async () => {
     const { version } = desired();
+    // A twin may be unreachable for long: until it answers, the last configuration is the one to use.
+    const isExpected = last !== undefined || session === undefined;
+    const pending = isExpected && complaints.length === 0 && !publisher.isApplied;
     return {
       source: source.name,
       complaints,
       ...(version !== undefined && { version }),
+      ...(pending && { pending }),
       ...(session && { session: session() }),
     };
   });

@@ -12,6 +12,7 @@ import {
 } from '#proto/document/configuration.ts';
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { addAudit } from '#proto/status/audit.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { startBridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, SourceState } from '../../services/twin-bridge/source/source.ts';
@@ -127,6 +128,22 @@ test('a password file that is created later is found without a change of the doc
   await rig.inForce((value) => value?.parent?.passwordFile === password);
   assert.equal(rig.events.filter((event) => /can't/.test(String(event))).length, 1, 'reported once');
   await rm(folder, { recursive: true });
+});
+
+test('a changed document is pending in the status until it is in force', async () => {
+  await using rig = await startRig('name: one');
+  const isPending = async () => Boolean((await rig.operator.call(bridgeStatus, {})).pending);
+  const storage = await rig.server.connect('storage');
+  const pendingDuringAudit: boolean[] = [];
+  storage.serve(addAudit, async () => {
+    pendingDuringAudit.push(await isPending());
+    return {};
+  });
+  await until(async () => pendingDuringAudit.length === 1 && !(await isPending()));
+  rig.source.write('name: two');
+  await rig.inForce((value) => value?.name === 'two');
+  await until(async () => !(await isPending()));
+  assert.equal(pendingDuringAudit[1], true);
 });
 
 test('a document is pending until it is in force and storage has its accounts, then applied', async () => {
