@@ -21,7 +21,10 @@ export interface RecordCounts {
   readonly counters: Counters;
 }
 
-/** Counters whose totals are stored (counter-stripes.ts), by the kind of their keys; `bytes` belongs to blobs. */
+/**
+ * Counters whose totals are stored, each time in the batch that changes them, by the kind of their keys; `bytes` belongs
+ * to blobs.
+ */
 const STORED: Record<string, keyof Counters> = {
   [kinds.blob]: 'blobs',
   [kinds.damaged]: 'damaged',
@@ -61,6 +64,13 @@ export class RecordCounters implements RecordCounts {
 
   static counts(key: string): boolean {
     return (kindOf(key) ?? '') in COUNTED;
+  }
+
+  /** The sum of these, only of what is stored. */
+  static storedPart(...counts: StoredCounts[]): StoredCounts {
+    const sums = new RecordCounters();
+    for (const one of counts) sums.merge(one);
+    return sums.stored;
   }
 
   /** Adds or removes one record. */

@@ -26,7 +26,7 @@
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPosition delivery position; not synced
- *   z!<number>                          StoredCounts    part of the counters: see counter-stripes.ts
+ *   z!0                                 StoredCounts    the counters: see counters.ts
  *   x!version                           number          version of this table
  *   x!parent                            string          `<parent>#<its last repair>#<renames, JSON>`: whose bases
  *                                                       these are, see ../sync/parent-record.ts
@@ -73,7 +73,7 @@ export const keys = {
   journalEntry: (number: number) => `j!${String(number).padStart(14, '0')}`,
   outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
   webhook: (webhook: string) => `y!${webhook}`,
-  counters: (number: number) => `z!${number}`,
+  counters: 'z!0',
   signing: 'k!signing',
   version: 'x!version',
   parent: 'x!parent',

@@ -1,6 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Change, set } from './batch-changes.ts';
-import { CounterStripes } from './counter-stripes.ts';
 import { type Counters, RecordCounters, type RecordCounts, type StoredCounts } from './counters.ts';
 import { Database } from './database.ts';
 import { Journal, type JournalEntry } from './journal.ts';
@@ -17,7 +16,7 @@ import { markAllUnsent } from './migration.ts';
  *   open-level.ts         LevelDB: checks at opening (metadata-state.ts, boot.ts)
  *   database.ts           LevelDB: batches in groups, reads of one turn at once, clean close
  *   journal.ts            the journal of changes for children
- *   counters.ts           counters for the status; counter-stripes.ts stores them
+ *   counters.ts           counters for the status, and what of them is stored
  *
  * A change is built with `put` and `drop`; `write` stores a batch of them, and their entries of the journal, atomically
  * and synced. After a failed write or an unreadable record, `failure` rejects and storage must be reopened.
@@ -58,7 +57,8 @@ export interface MetadataWriter extends BatchWriter {
 export class Metadata extends MetadataReader implements MetadataWriter, RecordCounts, AsyncDisposable {
   readonly #database: Database;
   readonly #counters = new RecordCounters();
-  #stripes = new CounterStripes([]);
+  /** The stored counters, once all batches that were requested are written. */
+  #stored: StoredCounts = {};
   #journal = new Journal(1, 0);
   /** The machine was rebooted since the last opening: unsynced writes may be missing. */
   readonly afterReboot: boolean;
@@ -84,7 +84,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     // The version last: a migration that a crash interrupts runs again.
     if (version === BEFORE_OUTGOING) await markAllUnsent(metadata);
     if (before !== boot || version !== METADATA_VERSION || stale) {
-      const counters = stale ? [...stale, ...metadata.#stripes.changes] : [];
+      const counters = stale ? [...stale, set(keys.counters, metadata.#stored)] : [];
       await metadata.write([set(keys.version, METADATA_VERSION), set(keys.boot, boot), ...counters]);
     }
     return metadata;
@@ -160,14 +160,14 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
       added.add(key, before.shift(), -1);
       if (change.type === 'put') added.add(key, change.value, 1);
     }
-    const stripe = this.#stripes.add(added.stored);
+    // From here to the request of the batch nothing is awaited: batches are written in the order of their totals.
+    const stored = this.#addStored(added.stored);
     const { entries, close } = this.#journal.add(changes);
     try {
-      await this.#database.batch([...changes, ...entries, ...this.#journal.trim(), ...stripe.changes], true);
+      await this.#database.batch([...changes, ...entries, ...this.#journal.trim(), ...stored], true);
     } finally {
       close();
     }
-    stripe.written();
     this.#counters.merge(added.all);
   }
 
@@ -200,10 +200,8 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     }
     const { latest: _, ...added } = difference.stored;
     if (Object.keys(added).length === 0) return undefined;
-    // The batches that were written meanwhile have added to their stripes: the difference stays the same.
-    const stripe = this.#stripes.add(added);
-    await this.#database.batch(stripe.changes, true);
-    stripe.written();
+    // The batches that were written meanwhile have added what they changed: the difference stays the same.
+    await this.#database.batch(this.#addStored(added), true);
     this.#counters.merge(added);
     return added;
   }
@@ -214,15 +212,22 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
    * @returns if they were counted: deletions of what was stored
    */
   async #readCounters(current: boolean): Promise<Change[] | undefined> {
-    const stored: [number, StoredCounts][] = [];
-    for await (const [number, counts] of this.range<StoredCounts>(prefix(kinds.counters)))
-      stored.push([Number(number), counts]);
-    const isStored = current && stored.length > 0;
+    const records: [string, StoredCounts][] = [];
+    for await (const record of this.range<StoredCounts>(prefix(kinds.counters))) records.push(record);
+    const [[name, stored] = ['', {}], ...others] = records;
+    const isStored = current && prefix(kinds.counters) + name === keys.counters && others.length === 0;
     await this.#count(isStored ? RecordCounters.boundedKinds : RecordCounters.countedKinds);
-    this.#stripes = new CounterStripes(isStored ? stored : [[0, this.#counters.stored]]);
-    if (!isStored) return stored.map(([number]) => ({ type: 'del', key: keys.counters(number) }));
-    this.#counters.merge(this.#stripes.totals);
+    this.#stored = isStored ? RecordCounters.storedPart(stored) : this.#counters.stored;
+    if (!isStored) return records.map(([key]) => ({ type: 'del', key: prefix(kinds.counters) + key }));
+    this.#counters.merge(this.#stored);
     return undefined;
+  }
+
+  /** @returns the change of the stored counters that the next requested batch has to write */
+  #addStored(added: StoredCounts): Change[] {
+    if (Object.keys(added).length === 0) return [];
+    this.#stored = RecordCounters.storedPart(this.#stored, added);
+    return [set(keys.counters, this.#stored)];
   }
 
   async #count(of: readonly Kind[]): Promise<void> {

@@ -117,8 +117,8 @@ test('metadata of the version without stored counters, or whose counters a repai
   await folder.edit((level) =>
     level.batch([
       { type: 'put', key: keys.version, value: 4 },
-      { type: 'put', key: keys.counters(0), value: { tags: 1_000 } },
-      { type: 'put', key: keys.counters(77), value: { blobs: 1_000 } },
+      { type: 'put', key: keys.counters, value: { tags: 1_000 } },
+      { type: 'put', key: `${prefix(kinds.counters)}77`, value: { blobs: 1_000 } },
     ]),
   );
   {
@@ -140,7 +140,7 @@ test('whether there are accounts is counted at each opening, whatever is stored'
     await using metadata = await Metadata.open(folder.metadata);
     await fill(metadata);
   }
-  await folder.edit((level) => level.put(keys.counters(0), { tokens: -1 }));
+  await folder.edit((level) => level.put(keys.counters, { tokens: -1 }));
   await using metadata = await Metadata.open(folder.metadata);
   assert.equal(metadata.counters.tokens, 1);
 });
