@@ -51,7 +51,7 @@ test('proto imports proto, and the command imports the command and proto', () =>
 
 test('each package is imported only where it belongs', () => {
   const homes: Record<string, RegExp> = {
-    nats: /^proto\/(bus\/connection|jetstream\/(jetstream-store|pull))\.ts$/,
+    nats: /^proto\/(bus\/connection|jetstream\/(appender|jetstream-store|pull))\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
     level: /^services\/storage\/(metadata\/(database|open-level)|repair\/(rebuilt-records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,

@@ -45,6 +45,8 @@ export class Connection {
       maxReconnectAttempts: -1,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
+      // Without them, each request of JetStream's client would record a stack.
+      noAsyncTraces: true,
       pingInterval: 10_000,
       maxPingOut: 2,
     });

@@ -100,8 +100,14 @@ export function toWire(error: unknown): WireFault {
   return { code: 'internal', message: 'the service failed: see its log' };
 }
 
-/** A code that this version does not know becomes `internal`. */
+/** A code that this version does not know becomes `internal`. Without a stack: it arose in another process. */
 export function fromWire(wire: WireFault): Fault {
   const code = known.has(wire.code) ? (wire.code as FaultCode) : 'internal';
-  return new Fault(code, wire.message, wire.detail ? { detail: wire.detail } : {});
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new Fault(code, wire.message, wire.detail ? { detail: wire.detail } : {});
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }

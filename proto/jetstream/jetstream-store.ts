@@ -1,6 +1,7 @@
 import type { JetStreamManager, KV, KvOptions, NatsConnection } from 'nats';
 import { readEvent } from '../contract/envelope.ts';
 import type { Log } from '../contract/log.ts';
+import { Appender } from './appender.ts';
 import type { Archive, Stored } from './archive.ts';
 import { EventReaders, type HistoryQuery, readerOf } from './event-readers.ts';
 import { type Dropped, JobQueue } from './job-queue.ts';
@@ -34,6 +35,7 @@ export class JetStreamStore implements Store {
   readonly room: Room;
   readonly #nc: NatsConnection;
   readonly #log: Log;
+  readonly #appender: Appender;
   readonly #readers: EventReaders;
   /** Consumers of the stream of events that this process created. */
   readonly #consumers = new Set<string>();
@@ -45,6 +47,7 @@ export class JetStreamStore implements Store {
   constructor(nc: NatsConnection, dropped: (dropped: Dropped) => void, log: Log) {
     this.#nc = nc;
     this.#log = log;
+    this.#appender = new Appender(nc, USER, APPEND_MS);
     const { name: stream } = streams.events;
     this.#readers = new EventReaders({
       make: (from, subject) => this.#addConsumer(readerOf(from, subject)),
@@ -66,15 +69,14 @@ export class JetStreamStore implements Store {
 
   /** Call it when the connection has broken: open pulls fail, as no answer to them arrives. */
   onDisconnect(): void {
+    this.#appender.onDisconnect();
     this.#connected.abort(new Error('lost the connection to the bus'));
     this.#connected = new AbortController();
   }
 
   async append(subject: string, id: string, bytes: Uint8Array): Promise<number> {
-    const js = this.#nc.jetstream({ timeout: TIMEOUT_MS, checkAPI: false });
     // With the subject: a user permitted on one subject can't make an event of another one count as a duplicate.
-    const msgID = `${subject} ${id}`;
-    return (await js.publish(subject, bytes, { msgID, timeout: APPEND_MS })).seq;
+    return this.#appender.append(subject, `${subject} ${id}`, bytes);
   }
 
   queue(name: ConsumerName): Queue {

@@ -1,4 +1,4 @@
-import { open, rename, unlink } from 'node:fs/promises';
+import { closeSync, openSync, renameSync, unlinkSync } from 'node:fs';
 import { claimFiles } from './layout.ts';
 
 /**
@@ -19,13 +19,13 @@ export type ClaimState = { token: string; state: 'idle' | 'active' };
 
 /** @param folder absolute path of the ingest */
 export async function createClaim(folder: string, { token, state }: ClaimState): Promise<void> {
-  await (await open(claimFiles(folder, token)[state], 'w', 0o600)).close();
+  closeSync(openSync(claimFiles(folder, token)[state], 'w', 0o600));
 }
 
 /** @returns false if no claim of this token is in this state */
 export async function changeClaim(folder: string, from: ClaimState, to: ClaimState): Promise<boolean> {
   try {
-    await rename(claimFiles(folder, from.token)[from.state], claimFiles(folder, to.token)[to.state]);
+    renameSync(claimFiles(folder, from.token)[from.state], claimFiles(folder, to.token)[to.state]);
     return true;
   } catch (error) {
     return unlessMissing(error);
@@ -35,7 +35,7 @@ export async function changeClaim(folder: string, from: ClaimState, to: ClaimSta
 /** @returns false if no claim of this token is in this state */
 export async function removeClaim(folder: string, { token, state }: ClaimState): Promise<boolean> {
   try {
-    await unlink(claimFiles(folder, token)[state]);
+    unlinkSync(claimFiles(folder, token)[state]);
     return true;
   } catch (error) {
     return unlessMissing(error);

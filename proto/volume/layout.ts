@@ -14,6 +14,7 @@ import type { UserName } from '../contract/users.ts';
  *     chunks                      chunk log, of a transfer only (chunk-log.ts)
  *     copy                        private copy, while an unclean ingest is committed
  *     idle-<token>, active-<token>  state of the claim on an upload: see claim-files.ts
+ *   spare/                        empty folders of finished uploads, for the next ones
  *   quarantine/                   damaged content
  *   ballast, ballast-inodes/      space held back: see ballast.ts
  *   parent.password               password of the parent, from a connection string: see
@@ -40,6 +41,7 @@ export const REPAIRS = 'repair';
 export const QUARANTINE = 'quarantine';
 export const BLOBS = 'blobs';
 export const INGESTS = 'ingest';
+export const SPARE = 'spare';
 export const BALLAST = 'ballast';
 export const BALLAST_INODES = 'ballast-inodes';
 export const PARENT_PASSWORD = 'parent.password';

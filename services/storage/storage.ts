@@ -282,6 +282,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     await this.#deps.space[Symbol.asyncDispose]();
     this.abortMaintenance();
     await this.#deps.age[Symbol.asyncDispose]();
+    await this.#deps.outbox[Symbol.asyncDispose]();
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }

@@ -74,7 +74,9 @@ export async function receive(
     wake?.();
   };
   const onEnd = () => stop();
-  const onBroken = () => stop(new Fault('size-invalid', 'the connection closed before the end of the body'));
+  const onBroken = () => {
+    if (!ended) stop(new Fault('size-invalid', 'the connection closed before the end of the body'));
+  };
   const onAbort = () => {
     batch = [];
     fail(signal.reason);

@@ -1,8 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { chmod, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { chmodSync, renameSync, statSync } from 'node:fs';
+import { type FileHandle, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { randomHex } from '#proto/contract/random-hex.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import { blobPath, INGESTS } from '#proto/volume/layout.ts';
+import { OpenFile } from './open-file.ts';
 import { SyncedFolders } from './synced-folders.ts';
 
 /*
@@ -37,7 +40,7 @@ export class BlobStore {
   }
 
   async has(digest: string): Promise<boolean> {
-    return (await sizeOf(this.file(digest))) !== undefined;
+    return sizeOf(this.file(digest)) !== undefined;
   }
 
   /**
@@ -48,25 +51,25 @@ export class BlobStore {
   async moveIn(source: string, digest: string, sealed = false): Promise<void> {
     const target = this.file(digest);
     await this.#folders.make(dirname(target));
-    if (!sealed) await chmod(source, 0o444);
+    if (!sealed) chmodSync(source, 0o444);
     let moved = false;
     try {
-      await rename(source, target);
+      renameSync(source, target);
       moved = true;
       await this.sync(digest);
     } catch (error) {
-      if (moved) await rename(target, source);
-      if (!sealed) await chmod(source, 0o600);
+      if (moved) renameSync(target, source);
+      if (!sealed) chmodSync(source, 0o600);
       throw error;
     }
   }
 
   /** Writes and syncs a read-only file that can be moved in. @returns its absolute path */
   async stage(bytes: Uint8Array): Promise<string> {
-    const path = join(this.#data, INGESTS, `new-${randomBytes(8).toString('hex')}`);
+    const path = join(this.#data, INGESTS, `new-${randomHex()}`);
     try {
-      await using file = await open(path, 'wx', 0o444);
-      await file.writeFile(bytes);
+      using file = new OpenFile(path, 'wx', 0o444);
+      file.write(bytes);
       await file.sync();
       return path;
     } catch (error) {
@@ -78,8 +81,8 @@ export class BlobStore {
   /** Moves a file without a record back to `path` and makes it writable again. No-op if the file does not exist. */
   async takeBack(digest: string, path: string): Promise<void> {
     if (!(await this.has(digest))) return;
-    await rename(this.file(digest), path);
-    await chmod(path, 0o600);
+    renameSync(this.file(digest), path);
+    chmodSync(path, 0o600);
   }
 
   /** Syncs the directory entries of a file and of the folders above it. */
@@ -94,13 +97,8 @@ export class BlobStore {
 }
 
 /** Size of a file, in bytes; undefined if it does not exist. */
-export async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+export function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }
 
 /** Hashes a file from start to end and writes the same bytes to `copy`. @returns digest and size in bytes */

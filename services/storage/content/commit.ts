@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { chmod, type FileHandle, open, rm } from 'node:fs/promises';
+import { chmodSync, constants } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { blobCommitted } from '#proto/content/content-events.ts';
@@ -10,6 +10,7 @@ import { ingestFiles } from '#proto/volume/layout.ts';
 import { type Change, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
+import { OpenFile } from './open-file.ts';
 
 /**
  * How content becomes visible:
@@ -59,17 +60,17 @@ export class Commits {
     const { data } = ingestFiles(folder);
     const expected = announced ?? record.size;
     // Created if nothing was written: the content is empty.
-    await using file = await open(data, constants.O_RDONLY | constants.O_CREAT, 0o600);
-    const { size } = await file.stat();
+    using file = new OpenFile(data, constants.O_RDONLY | constants.O_CREAT);
+    const { size } = file;
     sizeMustBe(expected, size);
     if (record.unclean) {
       const source = ingestFiles(folder).copy;
-      return { digest, size: await copyPrivately(file, source, digest), source };
+      return { digest, size: await copyPrivately(data, source, digest), source };
     }
     await file.sync();
     // The hash of a writer is trusted only if one process wrote the entire file: then it covers exactly these bytes.
     const isHashTrusted = record.writers.length === 1 && hashed === digest;
-    if (!isHashTrusted) digestMustBe(digest, (await digestOf(file, splitDigest(digest)[0])).digest);
+    if (!isHashTrusted) digestMustBe(digest, (await digestOfFile(data, digest)).digest);
     return { digest, size, source: data };
   }
 
@@ -109,8 +110,8 @@ export class Commits {
   async undo(folder: string, digest: string): Promise<void> {
     if (await this.#metadata.blob(digest)) return;
     const { data } = ingestFiles(folder);
-    if ((await sizeOf(data)) === undefined) await this.#blobs.takeBack(digest, data);
-    else await chmod(data, 0o600);
+    if (sizeOf(data) === undefined) await this.#blobs.takeBack(digest, data);
+    else chmodSync(data, 0o600);
   }
 
   /** Whether the blob is committed. A file that a crash left without a record is checked, then committed or deleted. */
@@ -135,9 +136,9 @@ export class Commits {
   }
 
   async #check(path: string, digest: string): Promise<number> {
-    await using file = await open(path, 'r');
+    using file = new OpenFile(path, 'r');
     await file.sync();
-    const actual = await digestOf(file, splitDigest(digest)[0]);
+    const actual = await digestOfFile(path, digest);
     digestMustBe(digest, actual.digest);
     return actual.size;
   }
@@ -147,9 +148,10 @@ export class Commits {
  * Copies and hashes the file: an old writer may still have it open, so a file that it never opened is committed.
  * @returns the size in bytes
  */
-async function copyPrivately(file: FileHandle, path: string, digest: string): Promise<number> {
+async function copyPrivately(source: string, path: string, digest: string): Promise<number> {
   await rm(path, { force: true });
   try {
+    await using file = await open(source);
     await using copy = await open(path, 'wx', 0o600);
     const actual = await digestOf(file, splitDigest(digest)[0], copy);
     digestMustBe(digest, actual.digest);
@@ -159,6 +161,11 @@ async function copyPrivately(file: FileHandle, path: string, digest: string): Pr
     await rm(path, { force: true });
     throw error;
   }
+}
+
+async function digestOfFile(path: string, digest: string): Promise<{ digest: string; size: number }> {
+  await using file = await open(path);
+  return await digestOf(file, splitDigest(digest)[0]);
 }
 
 function sizeMustBe(expected: number | undefined, actual: number): void {

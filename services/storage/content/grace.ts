@@ -1,5 +1,7 @@
 /** Default grace: how long content is protected after it was asked for, in ms. */
 export const GRACE_MS = 60 * 60 * 1000;
+/** Interval at which ended renewals are forgotten, in ms. */
+const TIDY_MS = 1_000;
 
 /**
  * Keys (digests of blobs, names of repositories) that garbage collection must not remove because a client asked for
@@ -25,6 +27,7 @@ export class Grace {
   #graceMs = GRACE_MS;
   /** Renewals up to this time may be missing, later ones are complete; in ms. */
   #incompleteUntil: number;
+  #tidiedAt = 0;
 
   /**
    * @param now monotonic clock, in ms
@@ -131,6 +134,12 @@ export class Grace {
       this.#renewedAt.set(key, now);
     }
     if (this.#watched?.keys && this.#watched.keys.size > this.#limit) this.#watched.keys = undefined;
+    if (this.#renewedAt.size > this.#limit || now - this.#tidiedAt >= TIDY_MS) this.#tidy(now);
+  }
+
+  /** Forgets the renewals whose grace has ended, and the oldest ones above the limit. */
+  #tidy(now: number): void {
+    this.#tidiedAt = now;
     for (const [key, instant] of this.#renewedAt) {
       if (this.#renewedAt.size > this.#limit)
         this.#incompleteUntil = Math.max(this.#incompleteUntil, instant);

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { CLAIM_TTL_MS, type Claim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { randomHex } from '#proto/contract/random-hex.ts';
 import type { ClaimState } from '#proto/volume/claim-files.ts';
 import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
@@ -18,8 +18,6 @@ export type ClaimDeps = {
   locks: KeyedLock;
   now: () => number;
 };
-
-const newToken = () => randomBytes(16).toString('hex');
 
 /** Claims to write to ingests, from their grant to the commit or the removal of the ingest. */
 export class IngestClaims {
@@ -40,13 +38,13 @@ export class IngestClaims {
 
   /** Grants the claim to `by`. Taking over an expired claim that was not released marks the ingest as unclean. */
   grant(id: string, record: IngestRecord, by: string): Promise<Claim> {
-    return this.#grant(id, record, by, newToken());
+    return this.#grant(id, record, by, randomHex());
   }
 
   /** Grants the claim on a new upload, without bytes, to `by`; idle unless it is for `hold`. */
   async grantNew(id: string, record: IngestRecord, by: string, hold: boolean): Promise<Claim> {
-    const token = newToken();
-    if (!hold) await this.#deps.folders.createClaim(id, { token, state: 'idle' });
+    const token = randomHex();
+    await this.#deps.folders.makeUpload(id, hold ? undefined : { token, state: 'idle' });
     return this.#grant(id, record, by, token, 0);
   }
 
@@ -58,7 +56,7 @@ export class IngestClaims {
   async grantUpload(id: string, record: IngestRecord, by: string): Promise<Claim> {
     const { folders } = this.#deps;
     const { claim: previous, ...released } = record;
-    const [token, last] = [newToken(), previous?.token];
+    const [token, last] = [randomHex(), previous?.token];
     const takeOver = async (state: ClaimState['state']) =>
       last !== undefined &&
       (await folders.changeClaim(id, { token: last, state }, { token, state: 'active' }));
@@ -142,7 +140,7 @@ export class IngestClaims {
         const done = await work({ id, folder: folders.folder(id), record });
         open.delete(id);
         // The content is visible, so this must not fail: the next start deletes a leftover folder.
-        await folders.removeEmptied(id, record.purpose === 'upload' ? claim : undefined).catch(() => {});
+        await this.#leaveFolder(id, record, claim).catch(() => {});
         return done;
       } catch (error) {
         const current = await metadata.ingest(id).catch(() => undefined);
@@ -155,6 +153,13 @@ export class IngestClaims {
         this.#committing.delete(id);
       }
     });
+  }
+
+  async #leaveFolder(id: string, { purpose, unclean, writers }: IngestRecord, claim: string): Promise<void> {
+    const { folders } = this.#deps;
+    const released = !unclean && writers.length <= 1;
+    if (purpose === 'upload' && released && folders.keepEmptied(id, claim)) return;
+    await folders.removeEmptied(id, purpose === 'upload' ? claim : undefined);
   }
 
   /** @returns the size in bytes; undefined if the ingest has not expired after all */

@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { randomHex } from '#proto/contract/random-hex.ts';
 import { type ClaimState, changeClaim, createClaim, removeClaim } from '#proto/volume/claim-files.ts';
-import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
+import { INGESTS, ingestFiles, ingestPath, SPARE } from '#proto/volume/layout.ts';
 import { sizeOf } from './blob-store.ts';
 
 /*
@@ -12,11 +13,12 @@ import { sizeOf } from './blob-store.ts';
  *   ingest/transfer-<alg>-<hex>/      transferred over the link; one per digest
  *   ingest/new-<random>               a file with content that came in a request (`BlobStore.stage`)
  *   ingest/trash-<random>/            to be deleted
+ *   spare/<random>/                   without content, to become the folder of another upload
  */
 const UPLOAD = /^upload-[0-9a-f]{32}$/;
 const TRANSFER = /^transfer-(sha256|sha512)-([0-9a-f]+)$/;
 
-export const newUploadId = (): string => `upload-${randomBytes(16).toString('hex')}`;
+export const newUploadId = (): string => `upload-${randomHex()}`;
 export const isUploadId = (id: string): boolean => UPLOAD.test(id);
 export const transferId = (digest: string): string => `transfer-${digest.replace(':', '-')}`;
 
@@ -31,17 +33,26 @@ export interface IngestSizes {
   offset(id: string): Promise<number>;
 }
 
+/** Max folders that are kept for the next uploads. */
+const MAX_SPARE = 16;
+
 /** The folders of all ingests. */
 export class IngestFolders implements IngestSizes {
   readonly #root: string;
+  /** Names of folders with nothing but the file of an active claim, by its token. */
+  readonly #spare: { folder: string; token: string }[] = [];
+  readonly #spareRoot: string;
 
   constructor(data: string) {
     this.#root = join(data, INGESTS);
+    this.#spareRoot = join(data, SPARE);
   }
 
-  /** Names of all folders, trash included. */
+  /** Names of all folders, trash included. Spare ones of an earlier start are deleted. */
   async all(): Promise<string[]> {
     await mkdir(this.#root, { recursive: true });
+    await rm(this.#spareRoot, { recursive: true, force: true });
+    await mkdir(this.#spareRoot);
     return readdir(this.#root);
   }
 
@@ -57,12 +68,38 @@ export class IngestFolders implements IngestSizes {
 
   /** Size of the file `data`, in bytes. */
   async offset(id: string): Promise<number> {
-    return (await sizeOf(ingestFiles(this.folder(id)).data)) ?? 0;
+    return sizeOf(ingestFiles(this.folder(id)).data) ?? 0;
   }
 
   /** @returns whether the folder existed already */
   async make(id: string): Promise<boolean> {
-    return (await mkdir(this.folder(id), { recursive: true })) === undefined;
+    return mkdirSync(this.folder(id), { recursive: true }) === undefined;
+  }
+
+  /** Makes the folder of a new upload, or uses a spare one: to create and delete folders is slow. */
+  async makeUpload(id: string, claim: ClaimState | undefined): Promise<void> {
+    const spare = claim && this.#spare.pop();
+    if (spare && renamed(spare.folder, this.folder(id))) {
+      if (await this.changeClaim(id, { token: spare.token, state: 'active' }, claim)) return;
+    }
+    await this.make(id);
+    if (claim) await this.createClaim(id, claim);
+  }
+
+  /**
+   * Keeps the folder of an upload whose content was moved away as a spare one. Only if every earlier holder of a claim
+   * has released it: another one might still create a file in the folder.
+   * @param token of the active claim
+   * @returns false if there are enough, or if it has other files
+   */
+  keepEmptied(id: string, token: string): boolean {
+    const { data, copy } = ingestFiles(this.folder(id));
+    if (this.#spare.length >= MAX_SPARE || sizeOf(data) !== undefined || sizeOf(copy) !== undefined)
+      return false;
+    const folder = join(this.#spareRoot, randomHex());
+    if (!renamed(this.folder(id), folder)) return false;
+    this.#spare.push({ folder, token });
+    return true;
   }
 
   /**
@@ -72,7 +109,11 @@ export class IngestFolders implements IngestSizes {
   async removeEmptied(id: string, claim: string | undefined): Promise<void> {
     if (claim !== undefined) await this.removeClaim(id, { token: claim, state: 'active' });
     // Other files are left if the content was here already, or of a transfer.
-    await rmdir(this.folder(id)).catch(() => this.remove(id));
+    try {
+      rmdirSync(this.folder(id));
+    } catch {
+      await this.remove(id);
+    }
   }
 
   /** Creates the file of a claim: see `proto/volume/claim-files.ts`. */
@@ -91,9 +132,20 @@ export class IngestFolders implements IngestSizes {
 
   /** Atomic, also in a crash: renames the folder to trash before it is deleted. */
   async remove(id: string): Promise<void> {
-    const trash = join(this.#root, `trash-${randomBytes(8).toString('hex')}`);
+    const trash = join(this.#root, `trash-${randomHex()}`);
     await rename(this.folder(id), trash).catch(unlessMissing);
     await rm(trash, { recursive: true, force: true });
+  }
+}
+
+/** Renames a folder. @returns false if it, or the folder above the new one, does not exist */
+function renamed(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    unlessMissing(error as NodeJS.ErrnoException);
+    return false;
   }
 }
 

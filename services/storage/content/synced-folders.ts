@@ -1,6 +1,7 @@
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { GroupCommit } from '#proto/async/group-commit.ts';
+import { OpenFile } from './open-file.ts';
 
 /**
  * The folders of the blob store, and the sync of their entries. A folder is made, and its own entry synced, once per
@@ -45,6 +46,6 @@ export class SyncedFolders {
 }
 
 async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
+  using folder = new OpenFile(path, 'r');
   await folder.sync();
 }

@@ -29,7 +29,7 @@ export class Uploads {
   }
 
   async start({ repository, by, hold }: StartQuery): Promise<Claim> {
-    const { folders, claims, open, grace, space, now } = this.#deps;
+    const { claims, open, grace, space, now } = this.#deps;
     await space.mustHaveRoom();
     await grace.renew(repository);
     const id = newUploadId();
@@ -44,7 +44,6 @@ export class Uploads {
       unclean: false,
     };
     try {
-      await folders.make(id);
       return await claims.grantNew(id, record, by, hold);
     } catch (error) {
       open.delete(id);

@@ -23,6 +23,8 @@ import type { OutboxRecord } from '../metadata/records.ts';
  * has acknowledged it. After a crash, `resume` publishes what is left in the outbox.
  */
 
+/** How long events that the stream has wait for others, to be deleted together, in ms. */
+const DROP_MS = 100;
 /** Max events at the end of the stream that are compared with the outbox. */
 const MAX_TAIL = 2_000;
 
@@ -34,12 +36,13 @@ const events = new Map<string, Event>(
  * Transactional outbox of content events. Each is written in the batch of its change and stays until the stream has it,
  * so that subscribers receive every change, even if storage or the bus is killed in between.
  */
-export class EventOutbox {
+export class EventOutbox implements AsyncDisposable {
   readonly #metadata: Metadata;
   readonly #publish: Bus['publish'];
   #next: number;
+  /** Events that the stream has, and that are not deleted yet. */
   #acknowledged: number[] = [];
-  #dropping = false;
+  #dropping: NodeJS.Timeout | undefined;
 
   static async open(metadata: Metadata, publish: Bus['publish']): Promise<EventOutbox> {
     let last = 0;
@@ -61,7 +64,7 @@ export class EventOutbox {
     const data = { ...(facts as object), ...byAccount() } as Static<T>;
     return {
       changes: put.outbox(number, { type: event.type, data, at: Date.now() }),
-      publish: () => this.#publish(event, data, () => void this.#acknowledge(number)),
+      publish: () => this.#publish(event, data, () => this.#acknowledge(number)),
     };
   }
 
@@ -85,10 +88,10 @@ export class EventOutbox {
           one.type === `terrace.${type}` && Date.parse(one.time) >= at && isDeepStrictEqual(one.data, data),
       );
       if (index >= 0) tail.splice(index, 1);
-      if (index >= 0 || !event) void this.#acknowledge(number);
+      if (index >= 0 || !event) this.#acknowledge(number);
       else {
         republished += 1;
-        this.#publish(event, data as never, () => void this.#acknowledge(number));
+        this.#publish(event, data as never, () => this.#acknowledge(number));
       }
     }
     log.info(
@@ -97,22 +100,24 @@ export class EventOutbox {
     );
   }
 
-  /** Deletes events that the stream has from the outbox, one batch at a time. */
-  async #acknowledge(number: number): Promise<void> {
+  /** The stream has this event: it is deleted soon, with others. */
+  #acknowledge(number: number): void {
     this.#acknowledged.push(number);
-    if (this.#dropping) return;
-    this.#dropping = true;
-    try {
-      while (this.#acknowledged.length > 0) {
-        const numbers = this.#acknowledged;
-        this.#acknowledged = [];
-        await this.#metadata.writeUnsynced(numbers.flatMap(drop.outbox));
-      }
-    } catch {
-      // Storage is shutting down: the next start compares them with the stream.
-    } finally {
-      this.#dropping = false;
-    }
+    this.#dropping ??= setTimeout(() => void this.#drop(), DROP_MS).unref();
+  }
+
+  async #drop(): Promise<void> {
+    clearTimeout(this.#dropping);
+    this.#dropping = undefined;
+    const numbers = this.#acknowledged;
+    this.#acknowledged = [];
+    // If it fails, the next start compares them with the stream.
+    if (numbers.length > 0) await this.#metadata.writeUnsynced(numbers.flatMap(drop.outbox)).catch(() => {});
+  }
+
+  /** Deletes what the stream has. Call it before the metadata is closed. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#drop();
   }
 }
 

@@ -22,8 +22,8 @@ export interface RecordCounts {
 }
 
 /**
- * Counters whose totals are stored, each time in the batch that changes them, by the kind of their keys; `bytes` belongs
- * to blobs.
+ * Counters whose totals are stored, each time in the batch that changes them, by the kind of their keys; `bytes`
+ * belongs to blobs.
  */
 const STORED: Record<string, keyof Counters> = {
   [kinds.blob]: 'blobs',

@@ -13,11 +13,12 @@ import { isFree, type Opened, openLevel } from './open-level.ts';
 
 export type DatabaseReader = Pick<Level<string, unknown>, 'iterator' | 'keys' | 'snapshot'>;
 
+/** Max records that are read without a switch of threads. */
+const MAX_READ_AT_ONCE = 16;
 /** Max batches that are written, and synced, as one. */
 const MAX_GROUP = 256;
 
 type Batch = { changes: Change[]; sync: boolean };
-type Read = PromiseWithResolvers<unknown[]> & { keys: string[] };
 
 /** Part of the time for which the examination of the other tables uses a processor. */
 const EXAMINATION_SHARE = 1 / 4;
@@ -34,7 +35,6 @@ export class Database {
   #failed: unknown;
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #group = new GroupCommit<Batch>((batches) => this.#writeGroup(batches), MAX_GROUP);
-  #reads: Read[] = [];
   /** Not all tables were read at the opening. */
   readonly #partial: boolean;
   #closing = false;
@@ -107,14 +107,12 @@ export class Database {
   }
 
   /**
-   * Reads records, undefined for those that do not exist. Reads of one turn of the event loop are one call of LevelDB:
-   * each call costs a switch of threads, which takes longer than the read. Pass its errors through `failing`.
+   * Reads records, undefined for those that do not exist. A few are read at once: that takes microseconds, a switch of
+   * threads ten times as long, and the threads may all wait for the disk. Pass its errors through `failing`.
    */
-  getMany(keys: string[]): Promise<unknown[]> {
-    const read = { keys, ...Promise.withResolvers<unknown[]>() };
-    this.#reads.push(read);
-    if (this.#reads.length === 1) process.nextTick(() => void this.#readTogether());
-    return read.promise;
+  async getMany(keys: string[]): Promise<unknown[]> {
+    if (keys.length > MAX_READ_AT_ONCE) return this.#level.getMany(keys);
+    return keys.map((key) => this.#level.getSync(key));
   }
 
   /** The error to throw for a failed read. */
@@ -140,21 +138,6 @@ export class Database {
   /** Closes without a write, for metadata of another version. */
   async abandon(): Promise<void> {
     await this.#level.close();
-  }
-
-  async #readTogether(): Promise<void> {
-    const reads = this.#reads;
-    this.#reads = [];
-    try {
-      const values = await this.#level.getMany(reads.flatMap(({ keys }) => keys));
-      let at = 0;
-      for (const { keys, resolve } of reads) {
-        resolve(values.slice(at, at + keys.length));
-        at += keys.length;
-      }
-    } catch (error) {
-      for (const { reject } of reads) reject(error);
-    }
   }
 
   async #writeGroup(batches: Batch[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Change } from './batch-changes.ts';
 import { keys, kinds } from './keys.ts';
 
@@ -68,7 +68,7 @@ export class Journal {
       this.#last += 1;
       numbers.push(this.#last);
       this.#open.add(this.#last);
-      const value: JournalEntry = [kind, repository, name, randomBytes(4).toString('hex')];
+      const value: JournalEntry = [kind, repository, name, randomUUID().slice(0, 8)];
       return { type: 'put', key: keys.journalEntry(this.#last), value };
     });
     return { entries, close: () => numbers.forEach((number) => void this.#open.delete(number)) };

@@ -24,7 +24,7 @@ export async function checkBlobs(
   const candidates = new Set<string>();
   for await (const digest of filesOf(data)) {
     const record = await records.get<BlobRecord>(keys.blob(digest));
-    const size = await sizeOf(store.file(digest));
+    const size = sizeOf(store.file(digest));
     if (size === undefined || (record && record.size !== size)) continue;
     if (!record) {
       if (!(await isIntact(store.file(digest), digest))) {
@@ -37,7 +37,7 @@ export async function checkBlobs(
     if (size <= MAX_MANIFEST_BYTES && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
   }
   for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
-    if ((await sizeOf(store.file(digest))) === size) continue;
+    if (sizeOf(store.file(digest)) === size) continue;
     await records.write(put.damaged(digest, { size, since: Date.now() }));
     addLine(report.lost, `content ${digest}, ${size} bytes: until the parent or a client supplies it again`);
   }

@@ -98,7 +98,7 @@ export class Manifests {
     try {
       return await ingests.commit(claimed, async (held) => {
         // Check the size before reading: a limit that is checked after the read bounds nothing.
-        const bytes = await sizeOf(ingestFiles(held.folder).data);
+        const bytes = sizeOf(ingestFiles(held.folder).data);
         if (bytes !== undefined && bytes > MAX_MANIFEST_BYTES) {
           throw new Fault(
             'too-large',
