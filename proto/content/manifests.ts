@@ -181,9 +181,17 @@ export const listDiffering = request(
   Type.Object({ repositories: Type.Array(Repository, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
-export const setBase = request(
+/** Max bases that are set with one request. */
+export const MAX_BASES = 500;
+
+/** Sets all of them, or none. Without a target, the tag has no base. */
+export const setBases = request(
   'storage.base.set',
-  Type.Object({ repository: Repository, tag: Tag, digest: TagTarget, ...Fenced }),
+  Type.Object({
+    repository: Repository,
+    bases: Type.Array(Type.Object({ tag: Tag, digest: TagTarget }), { minItems: 1, maxItems: MAX_BASES }),
+    ...Fenced,
+  }),
   Type.Object({}),
 );
 

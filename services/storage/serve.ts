@@ -42,7 +42,7 @@ import {
   missingManifests,
   putManifest,
   putTag,
-  setBase,
+  setBases,
 } from '#proto/content/manifests.ts';
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { toWire, type WireFault } from '#proto/contract/fault.ts';
@@ -116,7 +116,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(listTags, (q) => tags.list(q.repository, q));
   on(listBases, (q) => tags.listBases(q.repository, q));
   on(listDiffering, (q) => tags.listDiffering(q));
-  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(emptyReply));
+  on(setBases, (q) => tags.setBases(q.repository, q.bases).then(emptyReply));
   on(listRepositories, (q) => tags.listRepositories(q));
   on(deleteSynchronized, (q) => manifests.deleteSynchronized(q.repository));
   on(storageStatus, () => storage.status());

@@ -117,11 +117,12 @@ export class Tags {
     return { repositories, more };
   }
 
-  async setBase(repository: string, tag: string, digest: string | null): Promise<void> {
+  async setBases(repository: string, bases: { tag: string; digest: string | null }[]): Promise<void> {
     const { metadata, locks } = this.#deps;
-    await locks.run(`repository ${repository}`, () =>
-      metadata.write(digest === null ? drop.base(repository, tag) : put.base(repository, tag, digest)),
+    const changes = bases.flatMap(({ tag, digest }) =>
+      digest === null ? drop.base(repository, tag) : put.base(repository, tag, digest),
     );
+    await locks.run(`repository ${repository}`, () => metadata.write(changes));
   }
 
   async listRepositories({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {

@@ -1,4 +1,4 @@
-import { deleteTag, setBase } from '#proto/content/manifests.ts';
+import { deleteTag, MAX_BASES, setBases } from '#proto/content/manifests.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { PassContext } from './context/pass-context.ts';
 import { settleSent } from './context/unsent-changes.ts';
@@ -6,20 +6,50 @@ import type { Survey } from './observe/survey.ts';
 
 /** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
 export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, unsentChanges, pass, stats, signal } = context;
+  const { bus, stats } = context;
   const { repository, actions } = survey;
-  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
+  const agreed = actions.flatMap(({ tag, action }) =>
+    action.kind === 'agree' ? [{ tag, digest: action.digest ?? null }] : [],
+  );
+  for (let at = 0; at < agreed.length; at += MAX_BASES) {
+    const bases = agreed.slice(at, at + MAX_BASES);
+    const tags = bases.map(({ tag }) => tag);
+    await reported(context, repository, tags, () => recordBases(context, repository, bases));
+  }
   for (const { tag, views, action } of actions) {
-    try {
-      if (action.kind === 'agree') {
-        await bus.call(setBase, { repository, tag, digest: action.digest ?? null });
-        if (action.digest && unsent.has(action.digest)) await settleSent(bus, repository, [action.digest]);
-      } else if (action.kind === 'drop') {
-        await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
-        stats.dropped += 1;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
+    if (action.kind !== 'drop') continue;
+    await reported(context, repository, [tag], async () => {
+      await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
+      stats.dropped += 1;
+    });
+  }
+}
+
+type Base = { tag: string; digest: string | null };
+
+async function recordBases(
+  { bus, unsentChanges }: PassContext,
+  repository: string,
+  bases: Base[],
+): Promise<void> {
+  await bus.call(setBases, { repository, bases });
+  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
+  const sent = new Set(bases.flatMap(({ digest }) => (digest && unsent.has(digest) ? [digest] : [])));
+  await settleSent(bus, repository, [...sent]);
+}
+
+/** If the work fails, each of the tags has failed. */
+async function reported(
+  { bus, pass, stats, signal }: PassContext,
+  repository: string,
+  tags: string[],
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    for (const tag of tags) {
       const failure = stats.fail({ repository, tag }, error);
       if (!failure) continue;
       const { code, reason } = failure;

@@ -9,7 +9,7 @@ import {
   listTags,
   putManifest,
   putTag,
-  setBase,
+  setBases,
 } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
 import { storeCursor } from '#proto/sync/changes.ts';
@@ -57,7 +57,7 @@ test('every change of a pass is refused once another term is handed out, and cha
     () => syncer.call(deleteSynchronized, { repository, term: old }),
     () => syncer.call(putTag, { repository, tag: 'v', digest: other, base: true, term: old }),
     () => syncer.call(deleteTag, { repository, tag: 'v', base: true, term: old }),
-    () => syncer.call(setBase, { repository, tag: 'v', digest, term: old }),
+    () => syncer.call(setBases, { repository, bases: [{ tag: 'v', digest }], term: old }),
     () => syncer.call(settleOutgoing, { repository, digests: [digest], sent: true, term: old }),
     () => syncer.call(recordParent, { parent: 'other:443', forget: true, term: old }),
     () => syncer.call(park, { ...parked, term: old }),
@@ -91,9 +91,9 @@ test('changes with the last term, and those of clients without a term, are made'
   // The stored record is the requested one, without the term.
   assert.deepEqual((await rig.syncer.call(listParked, { limit: 10 })).parked, [parked]);
   await rig.restart();
-  await rig.syncer.call(setBase, { repository, tag: 'theirs', digest, term: last });
+  await rig.syncer.call(setBases, { repository, bases: [{ tag: 'theirs', digest }], term: last });
   await assert.rejects(
-    rig.syncer.call(setBase, { repository, tag: 'theirs', digest: null, term: last + 1 }),
+    rig.syncer.call(setBases, { repository, bases: [{ tag: 'theirs', digest: null }], term: last + 1 }),
     fault('claim-lost', { term: last }),
   );
 });

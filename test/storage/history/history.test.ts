@@ -11,7 +11,7 @@ import {
   listTags,
   missingManifests,
   putTag,
-  setBase,
+  setBases,
 } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
@@ -233,7 +233,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   })),
   fc.tuple(repository, tag, fc.option(manifest)).map(([r, t, each]) => ({
     name: `base of ${r}:${t} is ${each?.digest.slice(7, 12)}`,
-    real: (rig: Rig) => rig.syncer.call(setBase, { repository: r, tag: t, digest: each?.digest ?? null }),
+    real: (rig: Rig) =>
+      rig.syncer.call(setBases, { repository: r, bases: [{ tag: t, digest: each?.digest ?? null }] }),
     model: (m: Model) => {
       if (each) m.bases.set(on(r, t), each.digest);
       else m.bases.delete(on(r, t));

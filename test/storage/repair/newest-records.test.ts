@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { deleteTag, listBases, setBase } from '#proto/content/manifests.ts';
+import { deleteTag, listBases, setBases } from '#proto/content/manifests.ts';
 import { listChanges } from '#proto/sync/changes.ts';
 import { type Buses, connectAll, digestOf, fault, Rig } from '../rig.ts';
 import { app, fileOf, repair, tagsOf } from './repair-rig.ts';
@@ -29,7 +29,7 @@ test('deleted tags stay deleted, and bases and cursors are reset', async () => {
   await using rig = await Rig.open(buses);
   for (let i = 0; i < 5; i += 1) {
     const digest = await rig.gateway.pushImage(app, `layer ${i}`, { tag: `v${i}` });
-    await rig.syncer.call(setBase, { repository: app, tag: `v${i}`, digest });
+    await rig.syncer.call(setBases, { repository: app, bases: [{ tag: `v${i}`, digest }] });
   }
   await rig.gateway.call(deleteTag, { repository: app, tag: 'v3' });
   const { cursor } = await rig.gateway.call(listChanges, { limit: 10 });

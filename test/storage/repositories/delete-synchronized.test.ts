@@ -11,7 +11,7 @@ import {
   listTags,
   missingManifests,
   putTag,
-  setBase,
+  setBases,
 } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
@@ -60,7 +60,7 @@ test('content from the parent is deleted with all its records, and other reposit
     leftOut: [{ digest: absent.digest, platform: 'linux/arm64' }],
   });
   await rig.gateway.call(deleteManifest, { repository, digest: deletedBefore });
-  await rig.syncer.call(setBase, { repository, tag: 'deleted-here', digest: deletedBefore });
+  await rig.syncer.call(setBases, { repository, bases: [{ tag: 'deleted-here', digest: deletedBefore }] });
   await rig.syncer.call(park, { repository, reference: 'deleted-here', ...refusal });
   const layer = digestOf(bytesOf('one'));
   await rig.syncer.call(storeSession, { repository, digest: layer, location: '/upload' });

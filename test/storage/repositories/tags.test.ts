@@ -7,7 +7,7 @@ import {
   listRepositories,
   listTags,
   putTag,
-  setBase,
+  setBases,
 } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
@@ -120,10 +120,10 @@ test('a base exists without its tag or repository, and is deleted when it is set
   const digest = digestOf(bytesOf('gone'));
   const bases = () => rig.syncer.call(listBases, { repository, limit: 10 });
   assert.deepEqual(await bases(), { tags: [], more: false });
-  await rig.syncer.call(setBase, { repository, tag: 'v', digest });
+  await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v', digest }] });
   assert.deepEqual(await bases(), { tags: [{ tag: 'v', digest }], more: false });
   await assert.rejects(rig.gateway.call(listTags, { repository, limit: 1 }), fault('name-unknown'));
-  await rig.syncer.call(setBase, { repository, tag: 'v', digest: null });
+  await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v', digest: null }] });
   assert.deepEqual(await bases(), { tags: [], more: false });
 });
 

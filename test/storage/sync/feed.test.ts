@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { deleteManifest, deleteTag, listDiffering, putTag, setBase } from '#proto/content/manifests.ts';
+import { deleteManifest, deleteTag, listDiffering, putTag, setBases } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { entriesOf, Journal } from '../../../services/storage/metadata/journal.ts';
@@ -136,7 +136,7 @@ test('repositories in which a tag differs from its base are listed', async () =>
     }
   }
   const agree = (repository: string, tag: string, digest = digests[repository] as string) =>
-    rig.syncer.call(setBase, { repository, tag, digest });
+    rig.syncer.call(setBases, { repository, bases: [{ tag, digest }] });
   for (const repository of names) for (const tag of ['1', '2']) await agree(repository, tag);
   const list = async (page: { after?: string; limit: number }) => rig.syncer.call(listDiffering, page);
   assert.deepEqual(await list({ limit: 10 }), { repositories: [], more: false });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { deleteSynchronized, getManifest, listBases, setBase } from '#proto/content/manifests.ts';
+import { deleteSynchronized, getManifest, listBases, setBases } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { type Buses, connectAll, fault, Rig } from '../rig.ts';
@@ -24,7 +24,7 @@ test('another parent resets the bases and makes all manifests unsent, unless `fo
   const digest = await put(rig, 'agreed', { tag: 'v1', arrived: true });
   const other = await put(rig, 'deleted', { arrived: true });
   await remove(rig, other);
-  await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
+  await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v1', digest }] });
   const recordMeeting = async (parent: string, forget: boolean) =>
     (await rig.syncer.call(recordParent, { parent, forget })).forgotten;
   const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
@@ -46,7 +46,7 @@ test('after a repair of the parent, which may lack content, the bases are reset,
   const digest = await put(rig, 'one', { tag: 'v1', arrived: true });
   const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
   const recordMeeting = async (repaired?: string) => {
-    await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
+    await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v1', digest }] });
     const query = { parent: 'one.example', forget: false, ...(repaired !== undefined && { repaired }) };
     const { forgotten } = await rig.syncer.call(recordParent, query);
     assert.equal(await bases(), forgotten ? 0 : 1);
@@ -70,7 +70,7 @@ test('a repository that stands for another one of the parent is reset, and no ot
   const digest = await put(rig, 'one', { tag: 'v1', arrived: true });
   const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
   const record = async (renames: { name: string; from: string }[], more: object = {}) => {
-    await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
+    await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v1', digest }] });
     const query = { parent: 'one.example', forget: true, renames, ...more };
     const { forgotten } = await rig.syncer.call(recordParent, query);
     assert.equal(await bases(), forgotten ? 0 : 1);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { releaseClaim } from '#proto/content/ingests.ts';
-import { getManifest, setBase } from '#proto/content/manifests.ts';
+import { getManifest, setBases } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
@@ -32,10 +32,10 @@ function busOf(answer: (subject: string) => unknown) {
 test('calls that change storage carry the term, and calls that only read do not', async () => {
   const { bus, calls } = busOf(() => ({}));
   const term = new CoordinatorTerm(bus, 7, { holds: true }, () => {});
-  await term.bus.call(setBase, { repository, tag: 'v', digest });
+  await term.bus.call(setBases, { repository, bases: [{ tag: 'v', digest }] });
   await term.bus.call(getManifest, { repository, reference: 'v' });
   assert.deepEqual(calls, [
-    [setBase.subject, 7],
+    [setBases.subject, 7],
     [getManifest.subject, undefined],
   ]);
 });
@@ -50,7 +50,7 @@ test("the coordinator's term ends once when storage refuses it, and not when a c
   await assert.rejects(term.bus.call(releaseClaim, { id: 'a', claim: 'b' }), isLost);
   assert.ok(!term.signal.aborted);
   for (let i = 0; i < 2; i += 1) {
-    await assert.rejects(term.bus.call(setBase, { repository, tag: 'v', digest }), isLost);
+    await assert.rejects(term.bus.call(setBases, { repository, bases: [{ tag: 'v', digest }] }), isLost);
     assert.ok(isLost(term.signal.reason));
   }
   assert.deepEqual(lost, ['claim-lost']);

@@ -1,4 +1,4 @@
-import { putTag, setBase } from '#proto/content/manifests.ts';
+import { putTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
@@ -144,7 +144,7 @@ async function push(
   }
   if (!(await send(digest))) return;
   await change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest));
-  await bus.call(setBase, { repository: REPOSITORY, tag, digest });
+  await bus.call(setBases, { repository: REPOSITORY, bases: [{ tag, digest }] });
   await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
 }
 
@@ -168,7 +168,7 @@ async function withdraw(
     await interleave();
     parent.remove(placeholder(REPOSITORY, tag).digest);
   }
-  await local.bus(interleave).call(setBase, { repository: REPOSITORY, tag, digest: null });
+  await local.bus(interleave).call(setBases, { repository: REPOSITORY, bases: [{ tag, digest: null }] });
 }
 
 /** Applies a change if the tag is as expected: in one step, or after a read. */

@@ -1,5 +1,5 @@
 import type { Bus } from '#proto/bus/bus.ts';
-import { deleteTag, listBases, listTags, putTag, setBase } from '#proto/content/manifests.ts';
+import { deleteTag, listBases, listTags, putTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
@@ -63,11 +63,18 @@ export class Registry {
       tags: [...map].map(([tag, digest]) => ({ tag, digest })).sort((a, b) => (a.tag < b.tag ? -1 : 1)),
       more: false,
     });
-    type Query = { tag: Tag; digest: Digest; digests: Digest[]; expect?: Digest | null; base?: boolean };
+    type Query = {
+      tag: Tag;
+      digest: Digest;
+      digests: Digest[];
+      bases: { tag: Tag; digest: Digest | null }[];
+      expect?: Digest | null;
+      base?: boolean;
+    };
     const handlers = new Map<unknown, (query: Query) => unknown>([
       [listTags, () => entries(this.tags)],
       [listBases, () => entries(this.bases)],
-      [setBase, ({ tag, digest }) => void this.#base(tag, digest)],
+      [setBases, ({ bases }) => bases.forEach(({ tag, digest }) => void this.#base(tag, digest))],
       [settleOutgoing, ({ digests }) => this.#settle(digests)],
       [
         putTag,

@@ -1,6 +1,6 @@
 import { each } from '#proto/async/each.ts';
 import { locateBlob, repositoriesOfBlob } from '#proto/content/blobs.ts';
-import { setBase } from '#proto/content/manifests.ts';
+import { setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
@@ -260,5 +260,5 @@ async function moveTag(
       if (!moved) throw error;
     });
   }
-  await bus.call(setBase, { repository, tag, digest });
+  await bus.call(setBases, { repository, bases: [{ tag, digest }] });
 }

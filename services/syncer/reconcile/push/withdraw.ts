@@ -1,4 +1,4 @@
-import { setBase } from '#proto/content/manifests.ts';
+import { setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
@@ -34,7 +34,7 @@ export async function withdrawTag(
       await deletions.run(repository, () => withdrawByDigest(context, repository, tag, { expect, shared }));
     }
   }
-  await bus.call(setBase, { repository, tag, digest: null });
+  await bus.call(setBases, { repository, bases: [{ tag, digest: null }] });
 }
 
 /** `shared`: whether the manifest has to remain at the parent. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { setBase } from '#proto/content/manifests.ts';
+import { setBases } from '#proto/content/manifests.ts';
 import { placeholder } from '../../../../services/syncer/reconcile/context/placeholder.ts';
 import { pushTree } from '../../../../services/syncer/reconcile/push/push-tree.ts';
 import { withdrawManifest, withdrawTag } from '../../../../services/syncer/reconcile/push/withdraw.ts';
@@ -113,7 +113,7 @@ test('a tag that moved at the parent is not withdrawn', async () => {
 test('a Terrace deletes a tag by name, and retains its content', async () => {
   const image = await pushImage(top.url, 'named', 'v1');
   await using up = await pushContext(layer, { url: top.url });
-  await up.bus.call(setBase, { repository: 'named', tag: 'v1', digest: image.digest });
+  await up.bus.call(setBases, { repository: 'named', bases: [{ tag: 'v1', digest: image.digest }] });
   await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(top.url, 'named'), []);
   assert.equal(await digestAt(top.url, 'named', image.digest), image.digest);
