@@ -86,12 +86,15 @@ export const MAX_REPORT_VALUES = 100_000;
 
 /** Max event sources that are tracked per child: the last ones received. Each start of a process is one. */
 export const MAX_MARKS = 1_000;
+/** Max numbers of a source that are remembered as missing. A process sends 32 events at a time. */
+export const MAX_MISSING = 64;
 
 /**
  * How far a child's events are in the stream here. Key: the child. `stored`: up to this sequence of the stream here,
  * all events are accounted for; those beyond it were stored by a process that ended before it recorded them. `tail`:
  * the id of the event there; if the stream has another one, or none, a power cut lost events that were reported.
- * `marks`: the last event of each source, by the number at the end of its id.
+ * `marks`: the last event of each source, by the number at the end of its id. `missing`: the numbers shortly before it
+ * whose events were not reported, or not yet.
  */
 export const ReportProgress = Type.Object({
   ...StreamPosition.properties,
@@ -101,6 +104,13 @@ export const ReportProgress = Type.Object({
     maxProperties: MAX_MARKS,
     additionalProperties: false,
   }),
+  missing: Type.Optional(
+    Type.Record(
+      Type.String({ pattern: `^[^]{1,${MAX_SOURCE_LENGTH}}$` }),
+      Type.Array(Type.Integer(), { maxItems: MAX_MISSING }),
+      { maxProperties: MAX_MARKS, additionalProperties: false },
+    ),
+  ),
   /** It reported with an account of its own: this record is deleted with that account. */
   account: Type.Optional(Type.Boolean()),
 });

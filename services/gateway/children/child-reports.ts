@@ -2,7 +2,6 @@ import { askRoom } from '#proto/accounts/children.ts';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { attributed, sourceOf } from '#proto/bus/relay.ts';
 import type { BusCaller, EventRelay, HistoryReader, StateReader, StateWriter } from '#proto/bus/roles.ts';
-import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
 import { isInStream } from '#proto/jetstream/archive.ts';
@@ -11,12 +10,12 @@ import {
   type ChildReport,
   type LayersReport,
   layersBelow,
-  MAX_MARKS,
   type ReportProgress,
   reportProgress,
   type StreamPosition,
 } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
+import { StoredMarks } from './stored-marks.ts';
 
 /**
  * Requests of the layers below: their reports and their long polls.
@@ -29,18 +28,12 @@ import { presence } from '#proto/status/presence.ts';
  * after its account.
  */
 
-/**
- * Max size of a child's marks, in bytes: its sources and their serial numbers. Those of some hundred children fit into
- * their bucket.
- */
-const MAX_MARK_BYTES = 96 * 1024;
-
 /** How far a child's events have been taken. Before its first event: `NO_PROGRESS`, and no marks. */
 type Progress = {
   place: StreamPosition | undefined;
   stored: number;
   tail: string;
-  marks: Map<string, number>;
+  marks: StoredMarks;
   revision: number;
 };
 const NO_PROGRESS = { place: undefined, stored: 0, tail: '' };
@@ -108,8 +101,8 @@ export class ChildReports {
     const bytes = named.reduce((sum, { event }) => sum + packedSize(event), 0);
     if (bytes > 0) await this.#bus.call(askRoom, { child, bytes, ...(charged !== undefined && { charged }) });
     for (const { sequence, event } of named) {
-      const isNew = !isStored(progress.marks, event);
-      markStored(progress.marks, event);
+      const isNew = !progress.marks.has(event);
+      progress.marks.add(event);
       if (isNew) {
         const stored = await this.#bus.relay.store(child, { made, sequence }, event);
         if (stored > progress.stored) Object.assign(progress, { stored, tail: event.id });
@@ -123,17 +116,15 @@ export class ChildReports {
   /** The stored state, advanced by the events that the stream has after it. */
   async #progressOf(child: string): Promise<Progress> {
     const entry = await this.#bus.get(reportProgress, child).catch(unavailable);
-    const progress: Progress = { ...NO_PROGRESS, marks: new Map(), revision: entry?.revision ?? 0 };
+    const progress: Progress = { ...NO_PROGRESS, marks: new StoredMarks(), revision: entry?.revision ?? 0 };
     try {
       if (entry && (await this.#isValid(entry.value))) {
-        const { stored, tail, marks, made, sequence, id } = entry.value;
-        const named = Object.entries(marks).map(
-          ([source, serial]) => [sourceOf(child, source), serial] as const,
-        );
-        Object.assign(progress, { place: { made, sequence, id }, stored, tail, marks: new Map(named) });
+        const { stored, tail, made, sequence, id } = entry.value;
+        const marks = StoredMarks.read(entry.value, (source) => sourceOf(child, source));
+        Object.assign(progress, { place: { made, sequence, id }, stored, tail, marks });
       }
       for await (const { made, sequence, stored, event } of this.#bus.relay.since(child, progress.stored)) {
-        markStored(progress.marks, attributed(child, event));
+        progress.marks.add(attributed(child, event));
         Object.assign(progress, { stored, tail: event.id, place: { made, sequence, id: event.id } });
       }
     } catch (cause) {
@@ -155,46 +146,13 @@ export class ChildReports {
       ...(place as StreamPosition),
       stored,
       tail,
-      marks: Object.fromEntries(latestOf(marks)),
+      ...marks.records,
       ...(account && { account }),
     } satisfies ReportProgress;
     const swapped = await this.#bus.swap(reportProgress, child, value, revision).catch(unavailable);
     if (swapped === undefined)
       throw new Fault('unavailable', 'a concurrent report of this child was stored first: report again');
   }
-}
-
-/** The most recently used marks, as many as the state may have. */
-function latestOf(marks: ReadonlyMap<string, number>): [string, number][] {
-  const latest: [string, number][] = [];
-  let bytes = 0;
-  for (const [source, serial] of [...marks].slice(-MAX_MARKS).reverse()) {
-    bytes += Buffer.byteLength(source) + 16;
-    if (bytes > MAX_MARK_BYTES) break;
-    latest.push([source, serial]);
-  }
-  return latest.reverse();
-}
-
-/** Whether the event, or one after it, was marked as stored. */
-function isStored(marks: ReadonlyMap<string, number>, { source, id }: Envelope): boolean {
-  const serial = serialOf(id);
-  return serial !== undefined && serial <= (marks.get(source) ?? -1);
-}
-
-function markStored(marks: Map<string, number>, { source, id }: Envelope): void {
-  const serial = serialOf(id);
-  if (serial === undefined) return;
-  const last = marks.get(source) ?? -1;
-  // Keep the map in order of use, most recent last.
-  marks.delete(source);
-  marks.set(source, Math.max(last, serial));
-}
-
-/** Undefined for an event of a source other than Terrace: only its position identifies it. */
-function serialOf(id: string): number | undefined {
-  const text = /-(\d{1,15})$/.exec(id)?.[1];
-  return text === undefined ? undefined : Number(text);
 }
 
 function checkOrder(events: LayersReport['events']): void {

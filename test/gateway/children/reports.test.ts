@@ -74,6 +74,18 @@ test('events are stored in order, and only from the place up to which the layer 
   deepEqual(await storedIds('one'), ids(1, 5));
 });
 
+test('events that changed places in the stream of the child are stored, each once', async () => {
+  const named = (serials: number[], from: number) =>
+    serials.map((serial, index) => ({ sequence: from + index, event: event(serial) }));
+  deepEqual(await report('swapped', { after: 0, events: named([2, 4, 1], 1) }), [200, 3]);
+  deepEqual(await report('swapped', { after: 3, events: named([100, 5, 99], 4) }), [200, 6]);
+  const order = ['a-2', 'a-4', 'a-1', 'a-100', 'a-99'];
+  // The fifth is too far behind the last one: it counts as stored.
+  deepEqual(await storedIds('swapped'), order);
+  deepEqual(await report('swapped', { restart: true, events: named([2, 4, 1, 100, 99, 98], 1) }), [200, 6]);
+  deepEqual(await storedIds('swapped'), [...order, 'a-98']);
+});
+
 test('a child that restarts its stream reports stored events again, and only the others are stored', async () => {
   await report('two', { after: 0, events: events(1, 5) });
   // The child's store was restored from a copy with three of them, and new events followed.
