@@ -8,7 +8,7 @@ import { GatewayRig, sha256 } from '../gateway-rig.ts';
 import { RawConnection } from '../http.ts';
 import { check } from '../rows.ts';
 
-const layer = await GatewayRig.start({ renewMs: 25, idleMs: patience(200), lingerMs: 50 });
+const layer = await GatewayRig.start({ renewMs: 25, lingerMs: 50 });
 after(() => layer[Symbol.asyncDispose]());
 
 let renewals = 0;
@@ -24,8 +24,13 @@ const settled = () => until(() => layer.gateway.pending.size === 0);
 const offset = async (location: string) =>
   Number((await layer.fetch('GET', location)).headers.get('range')?.split('-')[1] ?? -1) + 1;
 
-async function begin(method: string, path: string, part: Uint8Array): Promise<RawConnection> {
-  const connection = await RawConnection.open(layer.port);
+async function begin(
+  method: string,
+  path: string,
+  part: Uint8Array,
+  { port } = layer,
+): Promise<RawConnection> {
+  const connection = await RawConnection.open(port);
   connection.send(
     `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${bytes.byteLength}\r\n\r\n`,
   );
@@ -107,10 +112,11 @@ test('the claim of a slow client is renewed', async () => {
 });
 
 test('an idle client is answered 400 and disconnected, and its upload is released', async () => {
-  const location = await layer.upload('idle');
-  const connection = await begin('PATCH', location, bytes.subarray(0, 1_000));
+  await using rig = await GatewayRig.start({ idleMs: patience(200), lingerMs: 50 });
+  const location = await rig.upload('idle');
+  const connection = await begin('PATCH', location, bytes.subarray(0, 1_000), rig);
   match(await connection.closed, /^HTTP\/1\.1 400 [\s\S]*BLOB_UPLOAD_INVALID/);
-  await check(layer, {
+  await check(rig, {
     send: ['PATCH', location],
     body: bytes.subarray(1_000),
     status: 202,
