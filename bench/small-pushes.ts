@@ -7,6 +7,7 @@ import { startCloud } from '../test/support/registry/cloud.ts';
 import { contentOf, digestOf } from '../test/support/registry/image.ts';
 import { KeptConnection } from './kept-connection.ts';
 import { alternate, type Subject, timed } from './measure.ts';
+import { withOtherRegistries } from './other-registries.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
 
 const LAYERS = 60;
@@ -28,6 +29,7 @@ export const smallPushes: Subject = async (options) => {
       values: await alternate(options, pushed, [
         { name: 'terrace', run: intoLayer },
         { name: 'docker-registry', run: intoRegistry },
+        ...withOtherRegistries(pushImages),
       ]),
       notes,
     },
@@ -50,6 +52,7 @@ async function pushLayers(options: Parameters<Subject>[0], subject: string) {
   return await alternate(options, subject, [
     { name: 'terrace', run: () => run(layer.host) },
     { name: 'docker-registry', run: () => run(registry.host) },
+    ...withOtherRegistries(run),
   ]);
 }
 
