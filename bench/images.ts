@@ -1,12 +1,8 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { startCloud } from '../test/support/registry/cloud.ts';
 import { pushImage } from '../test/support/registry/image.ts';
 import { alternate, type Subject } from './measure.ts';
-import { isOnPath, syncByRegsync, withOtherRegistries } from './other-registries.ts';
+import { regsyncIntoOthers } from './other-registries.ts';
 import { syncByLayer, syncBySkopeo } from './sync.ts';
-
-const execute = promisify(execFile);
 
 const REPOSITORIES = 20;
 const TAGS = 10;
@@ -24,17 +20,10 @@ export const images: Subject = async (options) => {
   const values = await alternate(options, subject, [
     { name: 'terrace', run: () => syncByLayer(source, repositories) },
     { name: 'skopeo sync', run: () => syncBySkopeo(source, repositories) },
-    ...(isOnPath('regsync') ? regsyncInto(source.host, repositories) : []),
+    ...regsyncIntoOthers(source.host, repositories),
   ]);
   return [{ subject, unit: 's', better: 'less', values, notes }];
 };
-
-/** regsync into each registry on PATH. */
-const regsyncInto = (source: string, repositories: readonly string[]) =>
-  withOtherRegistries((host) => syncByRegsync(source, host, repositories, execute)).map(({ name, run }) => ({
-    name: `regsync into ${name}`,
-    run,
-  }));
 
 const notes = [
   'Of the layer, the duration that its first pass reports; of skopeo, from start to exit. A layer syncs the content to',

@@ -1,13 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { reachable } from '../test/support/bus.ts';
 import { freePort } from '../test/support/ports.ts';
-import { timed } from './measure.ts';
+import { type Contender, timed } from './measure.ts';
+import { mustHaveTags } from './sync.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
+
+const execute = promisify(execFile);
 
 /** How a registry is started that stores below `folder`. */
 type Program = { name: string; program: string; args: (folder: string, port: number) => Promise<string[]> };
@@ -46,7 +50,7 @@ const programs: Program[] = [
   },
 ];
 
-export function isOnPath(program: string): boolean {
+function isOnPath(program: string): boolean {
   const folders = (process.env.PATH ?? '').split(delimiter);
   return folders.some((folder) => {
     try {
@@ -59,24 +63,27 @@ export function isOnPath(program: string): boolean {
 }
 
 /** A registry with an empty folder, as a child process. */
-export class OtherRegistry implements AsyncDisposable {
+class OtherRegistry implements AsyncDisposable {
   readonly host: string;
   readonly #folder: TemporaryFolder;
   readonly #process: ChildProcess;
 
-  static async start(name: string): Promise<OtherRegistry> {
-    const found = programs.find((each) => each.name === name);
-    if (!found) throw new Error(`no registry ${name}`);
+  static async start(found: Program): Promise<OtherRegistry> {
     const folder = await TemporaryFolder.create();
     const port = await freePort();
     const child = spawn(found.program, await found.args(folder.path, port), { stdio: 'ignore' });
     const registry = new OtherRegistry(`127.0.0.1:${port}`, folder, child);
-    const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).then(() => {
+    const ended = once(child, 'exit').then(() => {
       throw new Error(`${found.program} did not start`);
     });
     ended.catch(() => {});
-    await Promise.race([reachable(port), ended]);
-    return registry;
+    try {
+      await Promise.race([reachable(port), ended]);
+      return registry;
+    } catch (error) {
+      await registry[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   private constructor(host: string, folder: TemporaryFolder, child: ChildProcess) {
@@ -91,26 +98,35 @@ export class OtherRegistry implements AsyncDisposable {
   }
 }
 
-/** Names of the registries whose program is on PATH. */
-export const registriesOnPath = (): string[] =>
-  programs.filter(({ program }) => isOnPath(program)).map(({ name }) => name);
+/**
+ * Contenders that do the work with an empty registry each, for those whose program is on PATH.
+ * @param work returns its duration in s
+ */
+export const withOtherRegistries = (work: (host: string, round: number) => Promise<number>): Contender[] =>
+  programs
+    .filter(({ program }) => isOnPath(program))
+    .map((program) => ({
+      name: program.name,
+      run: async (round: number) => {
+        await using registry = await OtherRegistry.start(program);
+        return await work(registry.host, round);
+      },
+    }));
 
-/** Contenders that do the work with an empty registry each. @param work returns its duration in s */
-export const withOtherRegistries = (work: (host: string, round: number) => Promise<number>) =>
-  registriesOnPath().map((name) => ({
-    name,
-    run: async (round: number) => {
-      await using registry = await OtherRegistry.start(name);
-      return await work(registry.host, round);
-    },
-  }));
+/** Contenders that copy the repositories with regsync, if it is on PATH, into each of the registries. */
+export const regsyncIntoOthers = (source: string, repositories: readonly string[]): Contender[] =>
+  isOnPath('regsync')
+    ? withOtherRegistries((target) => syncByRegsync(source, target, repositories)).map(({ name, run }) => ({
+        name: `regsync into ${name}`,
+        run,
+      }))
+    : [];
 
-/** Copies the repositories with regsync. @param run runs a program to its end. @returns seconds */
-export async function syncByRegsync(
+/** Copies the repositories and compares their tags. @returns the duration of regsync, in s */
+async function syncByRegsync(
   source: string,
   target: string,
   repositories: readonly string[],
-  run: (program: string, args: string[]) => Promise<unknown>,
 ): Promise<number> {
   await using folder = await TemporaryFolder.create();
   const path = join(folder.path, 'regsync.yml');
@@ -125,5 +141,7 @@ export async function syncByRegsync(
     })),
   };
   await writeFile(path, stringify(configuration));
-  return await timed(() => run('regsync', ['once', '-c', path, '-v', 'error']));
+  const seconds = await timed(() => execute('regsync', ['once', '-c', path, '-v', 'error']));
+  await mustHaveTags(source, target, repositories);
+  return seconds;
 }

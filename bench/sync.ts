@@ -78,9 +78,18 @@ export async function syncBySkopeo(
       await clients.skopeo('sync', ...options, `${parent}/${repository}`, `${target.host}/${prefix}`);
     }
   });
-  for (const repository of repositories) {
-    const [expected, copied] = [await tagsOf(source.host, repository), await tagsOf(target.host, repository)];
-    if (String(expected) !== String(copied)) throw new Error(`skopeo copied ${copied} of ${expected}`);
-  }
+  await mustHaveTags(source.host, target.host, repositories);
   return seconds;
+}
+
+/** @throws Error if the target lacks a tag of the source, or has another one */
+export async function mustHaveTags(
+  source: string,
+  target: string,
+  repositories: readonly string[],
+): Promise<void> {
+  for (const repository of repositories) {
+    const [expected, copied] = [await tagsOf(source, repository), await tagsOf(target, repository)];
+    if (String(expected) !== String(copied)) throw new Error(`only ${copied} of ${expected} were copied`);
+  }
 }

@@ -39,7 +39,7 @@ const MAX_SPARE = 16;
 /** The folders of all ingests. */
 export class IngestFolders implements IngestSizes {
   readonly #root: string;
-  /** Names of folders with nothing but the file of an active claim, by its token. */
+  /** Folders with nothing in them but, unless the upload was held from its start, the file of an active claim. */
   readonly #spare: { folder: string; token: string }[] = [];
   readonly #spareRoot: string;
 

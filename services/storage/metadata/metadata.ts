@@ -14,7 +14,7 @@ import { markAllUnsent } from './migration.ts';
  *   metadata-reader.ts    reads of records, by key and by range
  *   batch-changes.ts      builds the changes of a batch; which of them need no sync
  *   open-level.ts         LevelDB: checks at opening (metadata-state.ts, boot.ts)
- *   database.ts           LevelDB: batches in groups, reads of one turn at once, clean close
+ *   database.ts           LevelDB: batches in groups, reads, clean close
  *   journal.ts            the journal of changes for children
  *   counters.ts           counters for the status, and what of them is stored
  *

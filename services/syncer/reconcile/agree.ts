@@ -1,3 +1,4 @@
+import { batches } from '#proto/async/batches.ts';
 import { deleteTag, MAX_BASES, setBases } from '#proto/content/manifests.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { PassContext } from './context/pass-context.ts';
@@ -6,15 +7,19 @@ import type { Survey } from './observe/survey.ts';
 
 /** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
 export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, stats } = context;
+  const { bus, unsentChanges, stats } = context;
   const { repository, actions } = survey;
   const agreed = actions.flatMap(({ tag, action }) =>
     action.kind === 'agree' ? [{ tag, digest: action.digest ?? null }] : [],
   );
-  for (let at = 0; at < agreed.length; at += MAX_BASES) {
-    const bases = agreed.slice(at, at + MAX_BASES);
+  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
+  for (const bases of batches(agreed, MAX_BASES)) {
     const tags = bases.map(({ tag }) => tag);
-    await reported(context, repository, tags, () => recordBases(context, repository, bases));
+    await reported(context, repository, tags, async () => {
+      await bus.call(setBases, { repository, bases });
+      const sent = bases.flatMap(({ digest }) => (digest && unsent.has(digest) ? [digest] : []));
+      await settleSent(bus, repository, [...new Set(sent)]);
+    });
   }
   for (const { tag, views, action } of actions) {
     if (action.kind !== 'drop') continue;
@@ -23,19 +28,6 @@ export async function recordAgreement(context: PassContext, survey: Survey): Pro
       stats.dropped += 1;
     });
   }
-}
-
-type Base = { tag: string; digest: string | null };
-
-async function recordBases(
-  { bus, unsentChanges }: PassContext,
-  repository: string,
-  bases: Base[],
-): Promise<void> {
-  await bus.call(setBases, { repository, bases });
-  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
-  const sent = new Set(bases.flatMap(({ digest }) => (digest && unsent.has(digest) ? [digest] : [])));
-  await settleSent(bus, repository, [...sent]);
 }
 
 /** If the work fails, each of the tags has failed. */
