@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { isRepository } from '#proto/oci/names.ts';
 import { renamesOf } from '#proto/oci/repository-names.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
@@ -11,6 +12,7 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
+import { EarlyReads } from './context/early-reads.ts';
 import { LeftOutRecords } from './context/left-out-records.ts';
 import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
@@ -73,12 +75,15 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const leftOut = deps.caches.content(deps.parent, deps.lastLeftOut);
   let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
+  using early = new EarlyReads(deps.parent, signal, deps.caches.earlyTags(deps.parent));
   try {
     const patterns = configuration.repositories.map(({ name }) => name);
-    const ping = () => deps.parent.ping(signal, exactNames(patterns));
+    const names = exactNames(patterns).filter(isRepository);
+    const ping = () => deps.parent.ping(signal, names);
     // A parent that has never answered may be no Terrace: both are asked at a time.
     const probe = answersBefore > 0 || deps.feed.hasAnswered || scope ? undefined : ping();
     probe?.catch(() => {});
+    if (await mustCompareAll(deps, passRequest)) early.requestTags(names);
     reported = await findChanges(deps, passRequest, leftOut.isDue);
     // A pass succeeds only if the parent has answered since it began.
     if (!reported || !hasAnswered()) await (probe ?? ping());
@@ -111,6 +116,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       leftOutRecords: new LeftOutRecords(bus, signal),
       refused,
       stats,
+      early,
       deletions: new KeyedLock(),
     };
     const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };
@@ -156,31 +162,44 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
 const COMPARE_ALL = new Set(['configuration', 'damage', 'space']);
 
 async function findChanges(
-  { feed, changeCursor, acr, acrChanges, parent: client, configuration, signal }: PassDeps,
+  { feed, changeCursor, acr, acrChanges, parent, configuration, signal }: PassDeps,
   { scope, full, cause }: PassRequest,
   isDue: boolean,
 ): Promise<ReportedChanges | undefined> {
   if (scope) return undefined;
-  const { parent, repositories: selected, mode } = configuration;
-  const scopeHash = createHash('sha256')
+  const scopeHash = scopeHashOf(configuration);
+  const compareAll = full === true || isDue || COMPARE_ALL.has(cause);
+  if (acr)
+    return acrChanges.scan(
+      { acr, parent, repositories: configuration.repositories, signal },
+      { scopeHash, full: compareAll },
+    );
+  return changeCursor.read(feed, { scopeHash, full: compareAll, mustAsk: !ROUTINE.has(cause) }, signal);
+}
+
+/** Whether everything is compared, as far as that is known before the parent is asked for its changes. */
+async function mustCompareAll(
+  { feed, changeCursor, acr, configuration }: PassDeps,
+  { scope }: PassRequest,
+): Promise<boolean> {
+  if (scope || acr || feed.hasAnswered) return false;
+  await changeCursor.use(scopeHashOf(configuration));
+  return changeCursor.cursor === undefined;
+}
+
+/** Hash of the parent and of every setting that decides what is pulled. */
+const scopeHashOf = ({ parent, repositories, mode }: PassDeps['configuration']): string =>
+  createHash('sha256')
     .update(
       JSON.stringify([
         parent?.url,
         parent?.username,
-        selected,
+        repositories,
         mode,
         ...(parent?.azure ? [parent.azure] : []),
       ]),
     )
     .digest('hex');
-  const compareAll = full === true || isDue || COMPARE_ALL.has(cause);
-  if (acr)
-    return acrChanges.scan(
-      { acr, parent: client, repositories: selected, signal },
-      { scopeHash, full: compareAll },
-    );
-  return changeCursor.read(feed, { scopeHash, full: compareAll, mustAsk: !ROUTINE.has(cause) }, signal);
-}
 
 /** Ends the reading of the changes. If the cursor can't be stored, the next pass reads the same ones again. */
 async function storePosition(

@@ -172,7 +172,7 @@ test('the manifest of an image with two tags is requested once', async () => {
   await tagImage(cloud.url, 'twice', image, 'b');
   await select('twice');
   const requests = proxy.requests.filter(
-    ({ method, path }) => method === 'GET' && path.endsWith(`/manifests/${image.digest}`),
+    ({ method, path }) => method === 'GET' && path.startsWith('/v2/twice/manifests/'),
   );
   assert.equal(requests.length, 1);
   assert.deepEqual((await tagsOf(layer.url, 'twice')).sort(), ['a', 'b']);

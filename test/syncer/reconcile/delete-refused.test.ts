@@ -70,7 +70,7 @@ function fixture({ mode = 'ReadOnly', names = ['app', 'base'], isAcr = true }: F
     bus: { call, listen: () => () => {}, publish() {} },
     parent,
     acrChanges: { scan: async () => undefined },
-    changeCursor: { read: async () => undefined },
+    changeCursor: { use: async () => {}, read: async () => undefined },
     acr: isAcr ? {} : undefined,
     feed: {},
     activation: {},

@@ -1,8 +1,10 @@
 import { putTag, setBases } from '#proto/content/manifests.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
+import { EarlyReads, type EarlySource } from '../../../services/syncer/reconcile/context/early-reads.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
 import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
@@ -67,6 +69,7 @@ export async function modelPass(
     {
       ...{ bus, parent: parentReader, configuration: { mode }, unsentChanges, signal },
       leftOutByParent: new Map(),
+      early: new EarlyReads(parentReader as unknown as EarlySource, signal, new BoundedMap(1)),
     } as unknown as PassContext,
     REPOSITORY,
     selected,

@@ -14,6 +14,8 @@ type Parent = { answers: number; ping: () => Promise<void> };
 function passAtClose(parent: Parent, before: () => unknown) {
   const end = new AbortController();
   const changeCursor = {
+    cursor: 'known',
+    use: async () => {},
     read: async () => {
       await before();
       end.abort(closed);

@@ -1,3 +1,4 @@
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Fault } from '#proto/contract/fault.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { ParentReader } from '../../link/parent/parent-reader.ts';
@@ -7,6 +8,7 @@ import { Oversized } from './oversized.ts';
 import { RefusedRepositories } from './refused-repositories.ts';
 
 const MAX_LEFT_OUT_BY_PARENT = 100_000;
+const MAX_EARLY_TAGS = 10_000;
 const RECHECK_MS = 15 * 60_000;
 
 /** What the passes of a term remember of each parent. All other state is determined again by each pass. */
@@ -19,6 +21,7 @@ export class PassCaches {
   readonly #content = new WeakMap<ParentReader, LeftOutContent>();
   /** When what a parent left out is asked for again, on the clock of `performance`. */
   #recheckAt = 0;
+  readonly #earlyTags = new WeakMap<ParentReader, BoundedMap<true>>();
   readonly #refused = new WeakMap<ParentReader, RefusedRepositories>();
 
   /**
@@ -57,6 +60,14 @@ export class PassCaches {
     this.#oversized.set(parent, oversized);
     return oversized;
   }
+
+  /** Tags whose manifest was requested early, see `EarlyReads`. */
+  earlyTags(parent: ParentReader): BoundedMap<true> {
+    const tags = this.#earlyTags.get(parent) ?? new BoundedMap<true>(MAX_EARLY_TAGS);
+    this.#earlyTags.set(parent, tags);
+    return tags;
+  }
+
   /** Repositories that the parent refuses to this layer. */
   refused(parent: ParentReader): RefusedRepositories {
     const refused = this.#refused.get(parent) ?? new RefusedRepositories();

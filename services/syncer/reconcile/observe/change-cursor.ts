@@ -103,7 +103,7 @@ export class ChangeCursor implements CursorFollower {
     { scopeHash, full, mustAsk }: { scopeHash: string; full: boolean; mustAsk: boolean },
     signal: AbortSignal,
   ): Promise<ReportedChanges | undefined> {
-    if (scopeHash !== this.#scopeHash) await this.#load(scopeHash);
+    await this.use(scopeHash);
     const compareAll = full || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
     if (!compareAll && !mustAsk && this.followed && isFresh)
@@ -128,7 +128,9 @@ export class ChangeCursor implements CursorFollower {
     }
   }
 
-  async #load(scopeHash: string): Promise<void> {
+  /** Loads the cursor that was stored for this scope, unless it is the present one. */
+  async use(scopeHash: string): Promise<void> {
+    if (scopeHash === this.#scopeHash) return;
     const { cursor } = await this.#bus.call(getCursor, { scopeHash });
     this.#scopeHash = scopeHash;
     this.#followed = false;

@@ -7,13 +7,14 @@ import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { selectedTags } from '../select/tag-filter.ts';
+import type { LocalTags } from './plan-repository.ts';
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
 /** Max tags of one list that the parent answers with an error of its own: with more, it has an outage. */
 const MAX_ERRORS = 3;
 
-type ReadingContext = Pick<PassContext, 'parent' | 'signal' | 'leftOutByParent'>;
+type ReadingContext = Pick<PassContext, 'parent' | 'early' | 'signal' | 'leftOutByParent'>;
 
 /** Targets of the parent's tags. Each tag is resolved once. */
 export class ParentTags {
@@ -42,6 +43,11 @@ export class ParentTags {
       const digest = await parent.resolve(this.#repository, tag, signal);
       this.#add(tag, digest);
     });
+  }
+
+  /** Requests the manifest of a tag together with its digest. */
+  requestManifest(tag: Tag): void {
+    this.#context.early.requestManifest(this.#repository, tag);
   }
 
   /** Resolves tags that the parent does not list. One that counts as deleted is missing for HEAD and for GET. */
@@ -120,7 +126,7 @@ export class ParentTags {
 export async function resolveWantedTags(
   parentTags: ParentTags,
   listed: readonly Tag[],
-  layer: ReadonlyMap<Tag, Digest>,
+  { layer, base }: LocalTags,
   { tags: filter, referrers }: Pick<Configuration['repositories'][number], 'tags' | 'referrers'>,
 ): Promise<Set<Tag>> {
   const about = listed.filter((tag) => subjectOfTag(tag) !== undefined);
@@ -128,6 +134,8 @@ export async function resolveWantedTags(
     filter,
     listed.filter((tag) => subjectOfTag(tag) === undefined),
   );
+  const fresh = [...wanted].find((tag) => !layer.has(tag) && !base.has(tag));
+  if (fresh !== undefined) parentTags.requestManifest(fresh);
   await parentTags.resolveListed(wanted);
   if (referrers === false) return wanted;
   if (!filter) {

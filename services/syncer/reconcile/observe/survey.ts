@@ -161,13 +161,13 @@ async function readParent(
   parentTags: ParentTags,
   { repository, selected, local, coverage, needsAllTags, isPushed }: Reading,
 ): Promise<ObservedParent & { invalid: string[] }> {
-  const { parent, signal } = context;
+  const { early } = context;
   const { layer, base } = local;
   const invalid: string[] = [];
   const compared = coverage.kind === 'all' ? undefined : coverage.tags;
   const listed =
     !compared || needsAllTags
-      ? await parent.tags(repository, signal, (name) => {
+      ? await early.tags(repository, (name) => {
           if (invalid.length < MAX_INVALID) invalid.push(clip(name, MAX_INVALID_LENGTH));
         })
       : compared;
@@ -175,7 +175,7 @@ async function readParent(
   // Content will be pulled for tags that are new: the connections for it open while the tags are resolved.
   if (!selected.tags && listed?.some((tag) => !layer.has(tag))) prepareConnections(context);
   if (compared) await parentTags.resolve(compared);
-  else if (listed) wanted = await resolveWantedTags(parentTags, listed, layer, selected);
+  else if (listed) wanted = await resolveWantedTags(parentTags, listed, local, selected);
   if (listed) await parentTags.resolve(needsAllTags ? listed : listed.filter(isPushed));
   // A list may end early: a tag with a base that it lacks is resolved by name before it counts as deleted.
   const names = new Set(listed);

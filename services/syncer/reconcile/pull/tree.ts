@@ -152,10 +152,13 @@ class Tree {
   }
 
   async #fetch(digest: Digest): Promise<FetchedManifest> {
-    const { parent, signal } = this.#context;
+    const { parent, early, signal } = this.#context;
     const { tag } = this.#options;
     try {
-      return await parent.manifest(this.#repository, digest, signal);
+      return (
+        (await early.manifest(this.#repository, digest)) ??
+        (await parent.manifest(this.#repository, digest, signal))
+      );
     } catch (error) {
       // Static mirrors, and some proxies, serve the target of a tag by its name only.
       const byTag = digest === this.#root && tag !== undefined && Fault.is(error, 'manifest-unknown');

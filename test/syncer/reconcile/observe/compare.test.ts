@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import { EarlyReads, type EarlySource } from '../../../../services/syncer/reconcile/context/early-reads.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { PassStats } from '../../../../services/syncer/reconcile/context/pass-stats.ts';
 import { RefusedRepositories } from '../../../../services/syncer/reconcile/context/refused-repositories.ts';
@@ -19,12 +21,15 @@ async function compareWith(tags: Record<string, number>, maxTags: number) {
   const parent = {
     tags: async (repository: string) => Array.from({ length: tags[repository] ?? 0 }, (_, at) => `v${at}`),
     resolve: async () => digest,
+    manifest: async () => ({ digest }),
   };
+  const { signal } = new AbortController();
   const deps = {
     bus,
     parent,
+    early: new EarlyReads(parent as unknown as EarlySource, signal, new BoundedMap(1)),
     unsentChanges: { unsent: () => [], withdrawn: () => [] },
-    signal: new AbortController().signal,
+    signal,
     announcement: { announced: true },
     pass: 'p',
     configuration: { mode: 'ReadOnly', repositories: [{ name: '*' }] },

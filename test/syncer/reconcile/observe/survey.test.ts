@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
+import { EarlyReads, type EarlySource } from '../../../../services/syncer/reconcile/context/early-reads.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../../services/syncer/reconcile/context/placeholder.ts';
 import { type Selected, surveyRepository } from '../../../../services/syncer/reconcile/observe/survey.ts';
@@ -33,20 +35,23 @@ async function surveyScene(scene: Scene) {
   const resolved: Tag[] = [];
   const pending = (digests: Digest[] = []) =>
     digests.map((digest) => ({ repository: REPOSITORY, digest, since: 0 }));
+  const parent = {
+    tags: async () =>
+      scene.parent && Object.keys(scene.parent).filter((tag) => !scene.unlisted?.includes(tag)),
+    manifest: async (_: string, tag: Tag) => {
+      throw new Fault('manifest-unknown', `no ${tag}`);
+    },
+    resolve: async (_: string, tag: Tag) => {
+      resolved.push(tag);
+      return scene.parent?.[tag];
+    },
+  };
+  const early = new EarlyReads(parent as unknown as EarlySource, signal, new BoundedMap(1));
   const found = await surveyRepository(
     {
       bus: local.bus(async () => {}),
-      parent: {
-        tags: async () =>
-          scene.parent && Object.keys(scene.parent).filter((tag) => !scene.unlisted?.includes(tag)),
-        manifest: async (_: string, tag: Tag) => {
-          throw new Fault('manifest-unknown', `no ${tag}`);
-        },
-        resolve: async (_: string, tag: Tag) => {
-          resolved.push(tag);
-          return scene.parent?.[tag];
-        },
-      },
+      parent,
+      early,
       configuration: { mode: scene.mode ?? 'ReadWrite' },
       unsentChanges: { unsent: () => pending(scene.unsent), withdrawn: () => pending(scene.withdrawn) },
       signal,
