@@ -12,12 +12,12 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
-import { EarlyReads } from './context/early-reads.ts';
 import { LeftOutRecords } from './context/left-out-records.ts';
 import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassCaches } from './context/pass-caches.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
+import { PassPrefetch } from './context/pass-prefetch.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import { PassStats } from './context/pass-stats.ts';
 import { TransferJobs } from './context/transfer-jobs.ts';
@@ -75,7 +75,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const leftOut = deps.caches.content(deps.parent, deps.lastLeftOut);
   let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
-  using early = new EarlyReads(deps.parent, signal, deps.caches.earlyTags(deps.parent));
+  using prefetch = new PassPrefetch(deps.parent, signal, deps.caches.prefetchedTags(deps.parent));
   try {
     const patterns = configuration.repositories.map(({ name }) => name);
     const names = exactNames(patterns).filter(isRepository);
@@ -83,7 +83,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     // A parent that has never answered may be no Terrace: both are asked at a time.
     const probe = answersBefore > 0 || deps.feed.hasAnswered || scope ? undefined : ping();
     probe?.catch(() => {});
-    if (await mustCompareAll(deps, passRequest)) early.requestTags(names);
+    if (await mustCompareAll(deps, passRequest)) prefetch.requestTags(names);
     reported = await findChanges(deps, passRequest, leftOut.isDue);
     // A pass succeeds only if the parent has answered since it began.
     if (!reported || !hasAnswered()) await (probe ?? ping());
@@ -116,7 +116,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       leftOutRecords: new LeftOutRecords(bus, signal),
       refused,
       stats,
-      early,
+      prefetch,
       deletions: new KeyedLock(),
     };
     const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };

@@ -1,23 +1,22 @@
-import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Digest, splitDigest } from '#proto/oci/names.ts';
+import type { Digest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { BlobAnswer, BlobSource } from '../link/parent/parent-reader.ts';
+import { OrderedHash } from './pieces/ordered-hash.ts';
 import { isTooSlow, type PieceSizing, Pieces, pieceSize } from './pieces/piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './pieces/piece-writer.ts';
 import { type RequestInFlight, RequestsInFlight } from './pieces/requests-in-flight.ts';
+import { watchRequests } from './pieces/watch-requests.ts';
 import type { Slot, Slots } from './slots.ts';
 
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
 const SYNC_MS = 2_000;
 /** Min bytes that a request must gain before it breaks, else it counts as a failure. */
 const MIN_PROGRESS = 64 * 1024;
-/** Interval of the check for stalled connections at the end of a blob, in ms. */
-const POLL_MS = 1_000;
 /** How long a slot backs off, in ms, if its request gained too little while others make progress. */
 const BACKOFF_MS = 1_000;
 
@@ -49,12 +48,13 @@ export class Download {
   readonly #present: Extents;
   readonly #pieces: Pieces;
   readonly #requests = new RequestsInFlight();
+  /** Nothing is left to request. */
+  #isEnding = false;
   #failure: unknown;
   /** The parent ignores `Range`. */
   #sequential = false;
-  /** Digest of the bytes that one request receives in order from byte 0; dropped at the first byte out of order. */
-  #hash: Hash | undefined;
-  #hashed = 0;
+  /** Of the bytes that one request for the complete blob receives. */
+  #hash: OrderedHash | undefined;
   #gained = 0;
 
   constructor(wanted: WantedBlob, deps: DownloadDeps) {
@@ -74,7 +74,8 @@ export class Download {
    * @throws Fault; the bytes that arrived are logged and synced
    */
   async run(): Promise<Digest | undefined> {
-    const { file, log } = this.#deps;
+    const { file, log, slots } = this.#deps;
+    using _watch = watchRequests(this.#requests, slots, () => this.#isEnding && !this.#sequential);
     let syncing: Promise<void> = Promise.resolve();
     const sync = () => {
       syncing = syncing.then(() => file.sync()).then(() => log.sync());
@@ -90,10 +91,7 @@ export class Download {
       await syncing.catch((error) => this.#fail(error));
     }
     if (this.#failure) throw this.#failure;
-    if (this.#hash && this.#hashed === this.#wanted.size) {
-      return `${splitDigest(this.#wanted.digest)[0]}:${this.#hash.digest('hex')}`;
-    }
-    return undefined;
+    return this.#hash?.digest(this.#wanted.size);
   }
 
   /**
@@ -153,23 +151,17 @@ export class Download {
     parent.prepareConnections?.(Math.min(pieces, slots.count));
   }
 
-  /** Waits until one request ends. One that breaks, or is too slow, gives back its missing bytes. */
+  /** Waits until one request ends. One that breaks, or is late, gives back its missing bytes. */
   async #anyEnd(running: Set<Promise<void>>): Promise<void> {
-    const { gauge } = this.#deps.slots;
-    const timer = this.#sequential
-      ? undefined
-      : setInterval(() => this.#requests.abortStalled(gauge.firstByteMs), POLL_MS);
-    try {
-      await Promise.race(running);
-    } finally {
-      clearInterval(timer);
-    }
+    this.#isEnding = true;
+    await Promise.race(running);
+    this.#isEnding = false;
   }
 
   async #work(piece: Extent, slot: Slot, onRanged: () => void): Promise<void> {
     const { size, digest } = this.#wanted;
     // Hashing while writing pays only if one request covers the complete blob: no other one writes in its middle then.
-    if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
+    if (piece.start === 0 && piece.end === size) this.#hash = new OrderedHash(digest);
     const writer = new PieceWriter(this.#deps, piece.start, this.#present);
     const before = this.#present.bytes;
     const { bandwidth, signal, slots } = this.#deps;
@@ -218,6 +210,7 @@ export class Download {
       writer.at = 0;
       end = size;
     }
+    if (!parent.isPartial) request.expect(end - piece.start);
     await this.#read(answer, writer, request, end, this.#prepaid(piece));
     if (writer.at < end) {
       throw new Fault(
@@ -251,25 +244,17 @@ export class Download {
           const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
-        request.onBytes();
+        request.onBytes(bytes.length);
         slots.gauge.moved(bytes.length);
         received += bytes.length;
         if (received > paid) await bandwidth.take(Math.min(bytes.length, received - paid), 'down', signal);
-        this.#updateHash(bytes, writer.at);
+        this.#hash?.update(bytes, writer.at);
         await writer.add(bytes);
         request.onBytes();
       }
     } finally {
       body.destroy();
     }
-  }
-
-  #updateHash(bytes: Buffer, at: number): void {
-    if (!this.#hash) return;
-    if (at === this.#hashed) {
-      this.#hash.update(bytes);
-      this.#hashed += bytes.length;
-    } else this.#hash = undefined;
   }
 
   #fail(error: unknown): void {

@@ -32,6 +32,11 @@ export class Slots {
     return this.#count;
   }
 
+  /** Share of the connections that nobody uses. */
+  get freeShare(): number {
+    return Math.max(0, 1 - this.#used / this.#count);
+  }
+
   /** A lower count takes effect as slots are released. */
   resize(count: number): void {
     this.#countFull();

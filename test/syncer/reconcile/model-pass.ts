@@ -4,8 +4,11 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
-import { EarlyReads, type EarlySource } from '../../../services/syncer/reconcile/context/early-reads.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
+import {
+  PassPrefetch,
+  type PrefetchSource,
+} from '../../../services/syncer/reconcile/context/pass-prefetch.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
 import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
@@ -69,7 +72,7 @@ export async function modelPass(
     {
       ...{ bus, parent: parentReader, configuration: { mode }, unsentChanges, signal },
       leftOutByParent: new Map(),
-      early: new EarlyReads(parentReader as unknown as EarlySource, signal, new BoundedMap(1)),
+      prefetch: new PassPrefetch(parentReader as unknown as PrefetchSource, signal, new BoundedMap(1)),
     } as unknown as PassContext,
     REPOSITORY,
     selected,

@@ -49,7 +49,23 @@ test('a link that gives each connection a twentieth gets enough connections to s
 test('if each connection adds throughput, their maximum is reached within 15 s', () => {
   const { counts } = simulate((count) => ({ bytesPerSecond: count * 30_000 }), 15);
   assert.equal(last(counts)[0], 32);
-  assert.deepEqual(counts.slice(0, 3), [6, 9, 13]);
+  assert.deepEqual(counts.slice(0, 4), [4, 6, 9, 13]);
+});
+
+test('the start of the first connections is no evidence for more, for three intervals at most', () => {
+  const counts = (rates: number[], roundTripMs: number) => {
+    const concurrency = new Concurrency(32);
+    concurrency.roundTripMs = roundTripMs;
+    return rates.map((bytes, at) => {
+      const now = (at + 1) * 1_000;
+      concurrency.feed({ now, ms: 1_000, bytes, saturated: true, failures: 0, refusals: 0 });
+      return concurrency.count;
+    });
+  };
+  // More connections bring nothing: their count is that of the start again.
+  assert.deepEqual(counts([300_000, 800_000, 810_000, 810_000, 810_000], 50), [4, 4, 6, 6, 4]);
+  assert.deepEqual(counts([100_000, 200_000, 400_000, 800_000], 50), [4, 4, 4, 6]);
+  assert.deepEqual(counts([100_000, 200_000], 300), [18, 27]);
 });
 
 test('a link with a long round trip begins with more connections, and with no more than the maximum', () => {

@@ -8,7 +8,7 @@ import { Oversized } from './oversized.ts';
 import { RefusedRepositories } from './refused-repositories.ts';
 
 const MAX_LEFT_OUT_BY_PARENT = 100_000;
-const MAX_EARLY_TAGS = 10_000;
+const MAX_PREFETCHED_TAGS = 10_000;
 const RECHECK_MS = 15 * 60_000;
 
 /** What the passes of a term remember of each parent. All other state is determined again by each pass. */
@@ -21,7 +21,7 @@ export class PassCaches {
   readonly #content = new WeakMap<ParentReader, LeftOutContent>();
   /** When what a parent left out is asked for again, on the clock of `performance`. */
   #recheckAt = 0;
-  readonly #earlyTags = new WeakMap<ParentReader, BoundedMap<true>>();
+  readonly #prefetchedTags = new WeakMap<ParentReader, BoundedMap<true>>();
   readonly #refused = new WeakMap<ParentReader, RefusedRepositories>();
 
   /**
@@ -61,10 +61,10 @@ export class PassCaches {
     return oversized;
   }
 
-  /** Tags whose manifest was requested early, see `EarlyReads`. */
-  earlyTags(parent: ParentReader): BoundedMap<true> {
-    const tags = this.#earlyTags.get(parent) ?? new BoundedMap<true>(MAX_EARLY_TAGS);
-    this.#earlyTags.set(parent, tags);
+  /** Tags whose manifest was prefetched, see `PassPrefetch`. */
+  prefetchedTags(parent: ParentReader): BoundedMap<true> {
+    const tags = this.#prefetchedTags.get(parent) ?? new BoundedMap<true>(MAX_PREFETCHED_TAGS);
+    this.#prefetchedTags.set(parent, tags);
     return tags;
   }
 

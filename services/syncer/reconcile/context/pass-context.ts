@@ -9,13 +9,13 @@ import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
-import type { EarlyReads } from './early-reads.ts';
 import type { FailedParts } from './leave-out.ts';
 import type { LeftOutContent } from './left-out.ts';
 import type { LeftOutRecords } from './left-out-records.ts';
 import type { Oversized } from './oversized.ts';
 import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
+import type { PassPrefetch } from './pass-prefetch.ts';
 import type { PassRequest } from './pass-request.ts';
 import type { PassStats } from './pass-stats.ts';
 import type { RefusedRepositories } from './refused-repositories.ts';
@@ -33,7 +33,8 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * of the images that it has, `left-out-records.ts` records it for the layers below, `refused-repositories.ts` what the
  * parent refuses, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
  * replaces a tag at a parent without deletion of tags. `prepare-connections.ts` opens connections before their use, and
- * `early-reads.ts` asks before an answer is known to be needed. `pass-stats.ts` counts, and returns the result at the end. `pass-caches.ts` holds what the passes of a term remember.
+ * `pass-prefetch.ts` asks before an answer is known to be needed. `pass-stats.ts` counts, and returns the result at the
+ * end. `pass-caches.ts` holds what the passes of a term remember.
  */
 
 /** Dependencies and settings of a pass. */
@@ -61,7 +62,7 @@ export type PassContext = PassTools & {
   /** Changes that the parent reported; undefined if everything, or only the request's scope, is compared. */
   parentChanges: ParentChanges | undefined;
   pass: string;
-  early: EarlyReads;
+  prefetch: PassPrefetch;
   transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
   unsentChanges: UnsentChanges;
   parking: Parking;

@@ -14,7 +14,7 @@ const MAX_PARALLEL = 8;
 /** Max tags of one list that the parent answers with an error of its own: with more, it has an outage. */
 const MAX_ERRORS = 3;
 
-type ReadingContext = Pick<PassContext, 'parent' | 'early' | 'signal' | 'leftOutByParent'>;
+type ReadingContext = Pick<PassContext, 'parent' | 'prefetch' | 'signal' | 'leftOutByParent'>;
 
 /** Targets of the parent's tags. Each tag is resolved once. */
 export class ParentTags {
@@ -47,7 +47,7 @@ export class ParentTags {
 
   /** Requests the manifest of a tag together with its digest. */
   requestManifest(tag: Tag): void {
-    this.#context.early.requestManifest(this.#repository, tag);
+    this.#context.prefetch.requestManifest(this.#repository, tag);
   }
 
   /** Resolves tags that the parent does not list. One that counts as deleted is missing for HEAD and for GET. */

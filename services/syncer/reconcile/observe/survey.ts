@@ -161,13 +161,13 @@ async function readParent(
   parentTags: ParentTags,
   { repository, selected, local, coverage, needsAllTags, isPushed }: Reading,
 ): Promise<ObservedParent & { invalid: string[] }> {
-  const { early } = context;
+  const { prefetch } = context;
   const { layer, base } = local;
   const invalid: string[] = [];
   const compared = coverage.kind === 'all' ? undefined : coverage.tags;
   const listed =
     !compared || needsAllTags
-      ? await early.tags(repository, (name) => {
+      ? await prefetch.tags(repository, (name) => {
           if (invalid.length < MAX_INVALID) invalid.push(clip(name, MAX_INVALID_LENGTH));
         })
       : compared;

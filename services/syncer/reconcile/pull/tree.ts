@@ -152,11 +152,11 @@ class Tree {
   }
 
   async #fetch(digest: Digest): Promise<FetchedManifest> {
-    const { parent, early, signal } = this.#context;
+    const { parent, prefetch, signal } = this.#context;
     const { tag } = this.#options;
     try {
       return (
-        (await early.manifest(this.#repository, digest)) ??
+        (await prefetch.manifest(this.#repository, digest)) ??
         (await parent.manifest(this.#repository, digest, signal))
       );
     } catch (error) {

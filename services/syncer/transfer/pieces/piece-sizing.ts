@@ -1,9 +1,9 @@
 import type { Extent, Extents } from '../../link/answers/extents.ts';
 
 /**
- * Pieces: a blob is cut into requests while it is downloaded (this file, which is pure); `requests-in-flight.ts` aborts
- * those that have stalled, `piece-writer.ts` writes the bytes of one request, and `chunk-log.ts` records what is on the
- * disk.
+ * Pieces: a blob is cut into requests while it is downloaded (this file, which is pure). `requests-in-flight.ts` finds
+ * those that are late, as `watch-requests.ts` asks it to, `piece-writer.ts` writes the bytes of one request,
+ * `ordered-hash.ts` hashes a blob that comes in one, and `chunk-log.ts` records what is on the disk.
  */
 
 const KIB = 1024;

@@ -94,7 +94,7 @@ const notes = {
   leftOut: new LeftOutContent(),
   hiddenReferrers: new Map(),
   leftOutRecords: { replace: async () => {} },
-  early: { manifest: async () => undefined },
+  prefetch: { manifest: async () => undefined },
   pass: 'pass',
 };
 

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
-import { EarlyReads, type EarlySource } from '../../../../services/syncer/reconcile/context/early-reads.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import {
+  PassPrefetch,
+  type PrefetchSource,
+} from '../../../../services/syncer/reconcile/context/pass-prefetch.ts';
 import { PassStats } from '../../../../services/syncer/reconcile/context/pass-stats.ts';
 import { RefusedRepositories } from '../../../../services/syncer/reconcile/context/refused-repositories.ts';
 import { compare } from '../../../../services/syncer/reconcile/observe/compare.ts';
@@ -27,7 +30,7 @@ async function compareWith(tags: Record<string, number>, maxTags: number) {
   const deps = {
     bus,
     parent,
-    early: new EarlyReads(parent as unknown as EarlySource, signal, new BoundedMap(1)),
+    prefetch: new PassPrefetch(parent as unknown as PrefetchSource, signal, new BoundedMap(1)),
     unsentChanges: { unsent: () => [], withdrawn: () => [] },
     signal,
     announcement: { announced: true },

@@ -3,8 +3,11 @@ import { test } from 'node:test';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
-import { EarlyReads, type EarlySource } from '../../../../services/syncer/reconcile/context/early-reads.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import {
+  PassPrefetch,
+  type PrefetchSource,
+} from '../../../../services/syncer/reconcile/context/pass-prefetch.ts';
 import { placeholder } from '../../../../services/syncer/reconcile/context/placeholder.ts';
 import { type Selected, surveyRepository } from '../../../../services/syncer/reconcile/observe/survey.ts';
 import { Registry } from '../model.ts';
@@ -46,12 +49,12 @@ async function surveyScene(scene: Scene) {
       return scene.parent?.[tag];
     },
   };
-  const early = new EarlyReads(parent as unknown as EarlySource, signal, new BoundedMap(1));
+  const prefetch = new PassPrefetch(parent as unknown as PrefetchSource, signal, new BoundedMap(1));
   const found = await surveyRepository(
     {
       bus: local.bus(async () => {}),
       parent,
-      early,
+      prefetch,
       configuration: { mode: scene.mode ?? 'ReadWrite' },
       unsentChanges: { unsent: () => pending(scene.unsent), withdrawn: () => pending(scene.withdrawn) },
       signal,

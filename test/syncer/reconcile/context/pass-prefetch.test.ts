@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { EarlyReads, type EarlySource } from '../../../../services/syncer/reconcile/context/early-reads.ts';
+import {
+  PassPrefetch,
+  type PrefetchSource,
+} from '../../../../services/syncer/reconcile/context/pass-prefetch.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const unused = () => assert.fail('no invalid name');
@@ -26,63 +29,63 @@ function parentWith({ failing = false } = {}) {
     manifest: (repository: string, tag: string, signal: AbortSignal) =>
       ask(`${repository}:${tag}`, signal, { digest }),
   };
-  return { source: source as unknown as EarlySource, requests, signals };
+  return { source: source as unknown as PrefetchSource, requests, signals };
 }
 
 const { signal } = new AbortController();
 const asked = () => new BoundedMap<true>(100);
 
-test('an early list is used once, with its invalid names', async () => {
+test('a prefetched list is used once, with its invalid names', async () => {
   const { source, requests } = parentWith();
-  using early = new EarlyReads(source, signal, asked());
-  early.requestTags(['a']);
+  using prefetch = new PassPrefetch(source, signal, asked());
+  prefetch.requestTags(['a']);
   assert.deepEqual(requests, ['tags of a']);
   for (const count of [1, 2]) {
     const invalid: string[] = [];
-    assert.deepEqual(await early.tags('a', (name) => void invalid.push(name)), ['v1']);
+    assert.deepEqual(await prefetch.tags('a', (name) => void invalid.push(name)), ['v1']);
     assert.deepEqual(invalid, ['!']);
     assert.equal(requests.length, count);
   }
 });
 
-test('an early list that failed fails where it is needed', async () => {
+test('a prefetched list that failed fails where it is needed', async () => {
   const { source, requests } = parentWith({ failing: true });
-  using early = new EarlyReads(source, signal, asked());
-  early.requestTags(['a']);
-  await assert.rejects(early.tags('a', unused), { code: 'parent-unreachable' });
+  using prefetch = new PassPrefetch(source, signal, asked());
+  prefetch.requestTags(['a']);
+  await assert.rejects(prefetch.tags('a', unused), { code: 'parent-unreachable' });
   assert.equal(requests.length, 1);
 });
 
-test('the lists of four repositories are read early, and no more', () => {
+test('the lists of four repositories are prefetched, and no more', () => {
   const { source, requests } = parentWith();
-  using early = new EarlyReads(source, signal, asked());
-  early.requestTags(['a', 'b', 'c', 'd', 'e']);
+  using prefetch = new PassPrefetch(source, signal, asked());
+  prefetch.requestTags(['a', 'b', 'c', 'd', 'e']);
   assert.equal(requests.length, 4);
 });
 
-test('an early manifest is returned for its digest, once', async () => {
+test('a prefetched manifest is returned for its digest, once', async () => {
   const { source } = parentWith();
-  using early = new EarlyReads(source, signal, asked());
-  early.requestManifest('a', 'v1');
-  assert.equal(await early.manifest('b', digest), undefined);
-  assert.equal(await early.manifest('a', `sha256:${'b'.repeat(64)}`), undefined);
-  assert.equal((await early.manifest('a', digest))?.digest, digest);
-  assert.equal(await early.manifest('a', digest), undefined);
+  using prefetch = new PassPrefetch(source, signal, asked());
+  prefetch.requestManifest('a', 'v1');
+  assert.equal(await prefetch.manifest('b', digest), undefined);
+  assert.equal(await prefetch.manifest('a', `sha256:${'b'.repeat(64)}`), undefined);
+  assert.equal((await prefetch.manifest('a', digest))?.digest, digest);
+  assert.equal(await prefetch.manifest('a', digest), undefined);
 });
 
-test('an early manifest that the parent does not provide is none', async () => {
+test('a prefetched manifest that the parent does not provide is none', async () => {
   const { source } = parentWith({ failing: true });
-  using early = new EarlyReads(source, signal, asked());
-  early.requestManifest('a', 'v1');
-  assert.equal(await early.manifest('a', digest), undefined);
+  using prefetch = new PassPrefetch(source, signal, asked());
+  prefetch.requestManifest('a', 'v1');
+  assert.equal(await prefetch.manifest('a', digest), undefined);
 });
 
-test('four manifests at most are requested early in a pass, and that of a tag once in all passes', async () => {
+test('four manifests at most are prefetched by a pass, and that of a tag once in all passes', async () => {
   const { source, requests } = parentWith();
   const before = asked();
   const askAll = () => {
-    using early = new EarlyReads(source, signal, before);
-    for (const repository of ['a', 'b', 'c', 'd', 'e', 'f']) early.requestManifest(repository, 'v1');
+    using prefetch = new PassPrefetch(source, signal, before);
+    for (const repository of ['a', 'b', 'c', 'd', 'e', 'f']) prefetch.requestManifest(repository, 'v1');
   };
   askAll();
   assert.deepEqual(requests, ['a:v1', 'b:v1', 'c:v1', 'd:v1']);
@@ -93,9 +96,9 @@ test('four manifests at most are requested early in a pass, and that of a tag on
 test('requests that nobody has used end with the pass', async () => {
   const { source, signals } = parentWith();
   {
-    using early = new EarlyReads(source, signal, asked());
-    early.requestTags(['a']);
-    early.requestManifest('a', 'v1');
+    using prefetch = new PassPrefetch(source, signal, asked());
+    prefetch.requestTags(['a']);
+    prefetch.requestManifest('a', 'v1');
     assert.deepEqual(
       signals.map(({ aborted }) => aborted),
       [false, false],
