@@ -81,4 +81,10 @@ function ratio([name, values]: [string, number[]], others: number[], better: 'mo
 }
 
 const number = (value: number) =>
-  value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);
+  !Number.isFinite(value)
+    ? 'stopped'
+    : value < 10
+      ? value.toFixed(2)
+      : value < 100
+        ? value.toFixed(1)
+        : value.toFixed(0);

@@ -53,16 +53,22 @@ export async function syncByLayer(
   return ms / 1_000;
 }
 
-/** Copies into an empty docker-registry and compares its tags. @returns the duration of skopeo, in s */
+/**
+ * Copies into an empty docker-registry and compares its tags.
+ * @param withinS time after which skopeo is stopped, in s
+ * @returns the duration of skopeo, in s; infinite if it was stopped
+ */
 export async function syncBySkopeo(
   source: Cloud,
   repositories: string[],
   parent = source.host,
+  withinS?: number,
 ): Promise<number> {
   await using clients = await Clients.create();
   await using folder = await TemporaryFolder.create();
   await using target = new Cloud(folder.path, {});
   await target.start();
+  const limit = withinS === undefined ? [] : ['--command-timeout', `${Math.ceil(withinS)}s`];
   const options = [
     '--all',
     '--src',
@@ -72,12 +78,19 @@ export async function syncBySkopeo(
     '--src-tls-verify=false',
     '--dest-tls-verify=false',
   ];
+  let isStopped = false;
   const seconds = await timed(async () => {
     for (const repository of repositories) {
       const prefix = repository.slice(0, repository.lastIndexOf('/'));
-      await clients.skopeo('sync', ...options, `${parent}/${repository}`, `${target.host}/${prefix}`);
+      const names = [`${parent}/${repository}`, `${target.host}/${prefix}`];
+      const begun = performance.now();
+      await clients.skopeo(...limit, 'sync', ...options, ...names).catch((error) => {
+        isStopped = withinS !== undefined && performance.now() - begun >= withinS * 1_000;
+        if (!isStopped) throw error;
+      });
     }
   });
+  if (isStopped) return Number.POSITIVE_INFINITY;
   await mustHaveTags(source.host, target.host, repositories);
   return seconds;
 }
