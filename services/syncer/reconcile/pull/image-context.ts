@@ -15,7 +15,7 @@ const MAX_TAGS = 20;
 
 /** @returns empty without a tag that will point to the image: only a layer that holds the entire repository wants it */
 export function imageContexts(
-  nodes: Pick<ImageNode, 'digest' | 'manifest'>[],
+  nodes: readonly Pick<ImageNode, 'digest' | 'manifest'>[],
   tags: Tag[],
 ): Map<Digest, ImageContext> {
   const contexts = new Map<Digest, ImageContext>();

@@ -48,7 +48,7 @@ export const strip = ({
 const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });
 
 /** Blobs of the nodes, foreign layers among them, without duplicates. */
-export function blobsOf(nodes: ImageNode[]): Descriptor[] {
+export function blobsOf(nodes: readonly ImageNode[]): Descriptor[] {
   const all = nodes.flatMap(({ manifest }) => [...manifest.blobs, ...manifest.foreign]);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
 }

@@ -12,10 +12,12 @@ import { loserTag } from '../observe/plan.ts';
 import type { Survey } from '../observe/survey.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { BatchCache } from './batch-cache.ts';
+import { downloadedOnce } from './download-once.ts';
+import type { ImageNode } from './image-node.ts';
 import { LoadedImages } from './loaded-images.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
-import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
+import { beginDownloads, type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
 
 /**
  * Pull: brings planned content from the parent into the layer.
@@ -81,19 +83,6 @@ export async function pullImages(
 
 const isAboutManifest = ({ tag, digest, survey }: Image): boolean =>
   survey.lists.has(digest) || (tag !== null && subjectOfTag(tag) !== undefined);
-
-/** Submits no jobs for blobs that were downloaded for another image of the batch. */
-function downloadedOnce(transferJobs: PassContext['transferJobs']): PassContext['transferJobs'] {
-  const downloaded = new Set<Digest>();
-  return {
-    upload: (wanted) => transferJobs.upload(wanted),
-    download: async (wanted) => {
-      if (downloaded.has(wanted.digest)) return;
-      await transferJobs.download(wanted);
-      downloaded.add(wanted.digest);
-    },
-  };
-}
 
 class Batch {
   /** Images of the batch that were deferred for lack of memory. */
@@ -175,6 +164,12 @@ class Batch {
       if (this.#room.isFull && !isFirst) throw new OutOfMemoryBudget();
     };
     const context = this.#context;
+    // Later, the link has the blobs of other images to carry while referrers are listed.
+    const beginsDownloads = isFirst && partial.size === 0;
+    const onTree = (nodes: readonly ImageNode[]) => {
+      const begun = beginDownloads(context, repository, nodes, this.#tagsOf(repository, digest));
+      begun.catch(() => {});
+    };
     const { unsentChanges, leftOutByParent, oversized } = context;
     oversized.mustNotBeKnown(repository, digest);
     const { platforms, referrers } = survey.selected;
@@ -192,7 +187,7 @@ class Batch {
         isList: survey.lists.has(digest),
       },
       partial,
-      { mayFetch, limits: this.#limits, tag: tag ?? undefined },
+      { mayFetch, onTree: beginsDownloads ? onTree : undefined, limits: this.#limits, tag: tag ?? undefined },
     ).catch((error) => {
       oversized.note(repository, digest, error);
       throw error;

@@ -63,6 +63,25 @@ export async function loadImage(
 }
 
 /**
+ * Begins to download what the layer lacks of the nodes, while the rest of their image is still being loaded. `pullLoad`
+ * waits for the same jobs, and reports what fails.
+ */
+export async function beginDownloads(
+  context: PassContext,
+  repository: Repository,
+  nodes: readonly ImageNode[],
+  tags: Tag[],
+): Promise<void> {
+  const blobs = blobsOf(nodes).sort(bySize);
+  const missing = await findMissingBlobs(
+    context,
+    blobs.map(({ digest }) => digest),
+  );
+  const wanted = blobs.filter(({ digest }) => missing.has(digest));
+  await downloadBlobs(context, repository, wanted, imageContexts(nodes, tags));
+}
+
+/**
  * Pulls missing content: blobs (as jobs, executed by any syncer), then manifests, children before parents.
  * @param tags tags that will point to the image
  * @returns what the parent does not provide

@@ -23,11 +23,13 @@ import { lacksBlobs } from './lacks-blobs.ts';
 export type MissingTree = { nodes: ImageNode[]; subjects: Digest[]; problems: LeftOutItem[] };
 
 /**
- * `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. `tag`: a tag of the
- * parent that points to the root.
+ * `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. `onTree` is called
+ * with the root and its children, in commit order, before their referrers are listed. `tag`: a tag of the parent that
+ * points to the root.
  */
 export type TreeOptions = {
   mayFetch?: (() => void) | undefined;
+  onTree?: ((nodes: readonly ImageNode[]) => void) | undefined;
   limits?: TreeLimits | undefined;
   tag?: Tag | undefined;
 };
@@ -100,6 +102,7 @@ class Tree {
 
   async grow(): Promise<void> {
     await this.#visit(this.#root, 0, false);
+    this.#options.onTree?.([...this.order]);
     while (this.#subjects.length > 0) {
       const subjects = this.#subjects;
       this.#subjects = [];
