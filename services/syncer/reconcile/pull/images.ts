@@ -164,8 +164,8 @@ class Batch {
       if (this.#room.isFull && !isFirst) throw new OutOfMemoryBudget();
     };
     const context = this.#context;
-    // Later, the link has the blobs of other images to carry while referrers are listed.
-    const beginsDownloads = isFirst && partial.size === 0;
+    // With several, the order in which their blobs come depends on what each lacks, and the link has enough to carry.
+    const isOnlyImage = this.#images.every((one) => one.repository === repository && one.digest === digest);
     const onTree = (nodes: readonly ImageNode[]) => {
       const begun = beginDownloads(context, repository, nodes, this.#tagsOf(repository, digest));
       begun.catch(() => {});
@@ -187,7 +187,7 @@ class Batch {
         isList: survey.lists.has(digest),
       },
       partial,
-      { mayFetch, onTree: beginsDownloads ? onTree : undefined, limits: this.#limits, tag: tag ?? undefined },
+      { mayFetch, onTree: isOnlyImage ? onTree : undefined, limits: this.#limits, tag: tag ?? undefined },
     ).catch((error) => {
       oversized.note(repository, digest, error);
       throw error;
