@@ -22,8 +22,9 @@ export class SpaceGuard implements AsyncDisposable {
   readonly #ballast: Ballast;
   #reserve = RESERVE;
   #measured: { space: Promise<Space>; at: number } | undefined;
-  /** Ingests admitted since the last measurement. */
+  /** Ingests admitted since the last measurement, and in the interval before, whose files it may not have seen. */
   #admitted = 0;
+  #admittedBefore = 0;
   #low: boolean | undefined;
   readonly #end = new AbortController();
   #trimming: Promise<void> | undefined;
@@ -52,6 +53,7 @@ export class SpaceGuard implements AsyncDisposable {
   current(): Promise<Space> {
     const now = performance.now();
     if (!this.#measured || now - this.#measured.at >= FRESH_MS) {
+      this.#admittedBefore = this.#admitted;
       this.#admitted = 0;
       const space = spaceOf(this.#data, this.#reserve).then((measured) => this.#note(measured));
       this.#measured = { space, at: now };
@@ -74,7 +76,8 @@ export class SpaceGuard implements AsyncDisposable {
     const space = await this.current();
     // Many may be admitted between two measurements: each takes three inodes: its folder, and two files.
     const { inodes } = space;
-    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 3 * this.#admitted) };
+    const taken = 3 * (this.#admitted + this.#admittedBefore);
+    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - taken) };
     const isShort = left !== undefined && left.free < left.reserve;
     if (space.low || isShort) throw noSpace({ ...space, ...(left && { inodes: left }) });
     this.#admitted += 1;
