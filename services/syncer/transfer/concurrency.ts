@@ -29,8 +29,6 @@ const MIN_GAIN = 1.04;
 const MIN_AFTER_REDUCTION = 0.97;
 /** Intervals after which a change has shown its effect. */
 const TRIES = 2;
-/** Max intervals in which the first connections may still be starting, on a link without a long round trip. */
-const MAX_START = 3;
 /** Failures in one interval that halve the connections. */
 const MIN_FAILURES = 3;
 /**
@@ -48,8 +46,7 @@ type Trial = { from: number; baseline: number; tries: number };
 /**
  * Adaptive number of connections: as many as raise the throughput. Pure: fed with the sample of each interval.
  *
- *   growing   by half while that brings 4 % more, once the first connections have started: on a link with a long
- *   round trip at once; a step that brings less in two intervals is reverted, then
+ *   growing   by half while that brings 4 % more; a step that brings less in two intervals is reverted, then
  *   holding   for 15 s and 75 round trips, doubling to 2 min; ends with a trial of more (growing again) or, alternately, of
  *   fewer     retained if it costs less than 3 %
  *
@@ -60,8 +57,8 @@ export class Concurrency {
   #initial = INITIAL;
   #count: number;
   #state: 'growing' | 'holding' | 'fewer' = 'growing';
-  /** Throughputs of the first connections so far, in bytes/ms. */
-  #starting: number[] = [];
+  /** Nothing was measured yet: the first interval, in which the connections start, is no evidence for more. */
+  #isStarting = true;
   /** The throughput to compare with, in bytes/ms; undefined while none is known. */
   #baseline: number | undefined;
   #trial: Trial | undefined;
@@ -148,7 +145,10 @@ export class Concurrency {
 
   #growing(rate: number, now: number): void {
     const trial = this.#trial;
-    if (!trial && this.#isStarting(rate)) return;
+    const isStarting = this.#isStarting;
+    this.#isStarting = false;
+    // With a long round trip, all connections start slowly, and many are needed.
+    if (isStarting && this.#initial !== INITIAL_LONG) return;
     if (trial && rate < trial.baseline * MIN_GAIN) {
       trial.tries += 1;
       if (trial.tries < TRIES) return;
@@ -158,14 +158,6 @@ export class Concurrency {
       if (trial) this.#holdMs = this.#initialHoldMs;
       this.#grow(rate, now);
     }
-  }
-
-  /** Connections that are starting bring more from one interval to the next: no evidence for more of them. */
-  #isStarting(rate: number): boolean {
-    if (this.#initial === INITIAL_LONG || this.#starting.length === MAX_START) return false;
-    const before = this.#starting.at(-1);
-    this.#starting.push(rate);
-    return before === undefined || rate >= before * MIN_GAIN;
   }
 
   #grow(rate: number, now: number): void {
@@ -214,7 +206,7 @@ export class Concurrency {
   #begin(count: number): void {
     this.#count = count;
     this.#state = 'growing';
-    this.#starting = [];
+    this.#isStarting = true;
     this.#trial = undefined;
     this.#baseline = undefined;
     this.#holdMs = this.#initialHoldMs;

@@ -52,7 +52,7 @@ test('if each connection adds throughput, their maximum is reached within 15 s',
   assert.deepEqual(counts.slice(0, 4), [4, 6, 9, 13]);
 });
 
-test('the start of the first connections is no evidence for more, for three intervals at most', () => {
+test('the interval in which the first connections start is no evidence for more', () => {
   const counts = (rates: number[], roundTripMs: number) => {
     const concurrency = new Concurrency(32);
     concurrency.roundTripMs = roundTripMs;
@@ -63,8 +63,7 @@ test('the start of the first connections is no evidence for more, for three inte
     });
   };
   // More connections bring nothing: their count is that of the start again.
-  assert.deepEqual(counts([300_000, 800_000, 810_000, 810_000, 810_000], 50), [4, 4, 6, 6, 4]);
-  assert.deepEqual(counts([100_000, 200_000, 400_000, 800_000], 50), [4, 4, 4, 6]);
+  assert.deepEqual(counts([300_000, 800_000, 810_000, 810_000], 50), [4, 6, 6, 4]);
   assert.deepEqual(counts([100_000, 200_000], 300), [18, 27]);
 });
 

@@ -21,7 +21,8 @@ import { type IsLeftOut, leftOutReferrer, planCommits } from './commit-plan.ts';
 import { recordLeftOutReferrers } from './hidden-referrers.ts';
 import { imageContexts } from './image-context.ts';
 import { blobsOf, type ImageNode } from './image-node.ts';
-import { loadMissingTree, type TreeOptions, type TreeSelection } from './tree.ts';
+import { loadMissingTree, type TreeOptions } from './tree.ts';
+import type { TreeSelection } from './tree-selection.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {

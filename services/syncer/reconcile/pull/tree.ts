@@ -5,16 +5,16 @@ import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
-import type { FetchedManifest, ReferrerList } from '../../link/parent/parent-reader.ts';
-import { isOfParent, leftOutAbove, leftOutItem, partOf } from '../context/leave-out.ts';
+import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
+import { leftOutItem, partOf } from '../context/leave-out.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose } from '../select/platforms.ts';
-import { mayWantReferrer, wantsReferrer } from '../select/referrer-filter.ts';
-import { hiddenAbove, rememberIfHidden } from './hidden-referrers.ts';
 import { type ImageNode, strip, toLeftOut } from './image-node.ts';
 import { lacksBlobs } from './lacks-blobs.ts';
+import { TreeReferrers } from './tree-referrers.ts';
+import type { TreeSelection } from './tree-selection.ts';
 
 /**
  * The manifests that the layer lacks of a tree, in commit order, and what the parent does not provide of it.
@@ -32,18 +32,6 @@ export type TreeOptions = {
   onTree?: ((nodes: readonly ImageNode[]) => void) | undefined;
   limits?: TreeLimits | undefined;
   tag?: Tag | undefined;
-};
-
-/** Which part of a tree is wanted. */
-export type TreeSelection = {
-  platforms?: readonly string[] | undefined;
-  referrers: boolean | readonly string[];
-  /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
-  isDeleted: (digest: Digest) => boolean;
-  /** Children that the parent does not provide, see `PassCaches.leftOutByParent`. Extended by `loadMissingTree`. */
-  leftOutByParent: Map<string, Fault>;
-  /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
-  isList: boolean;
 };
 
 /** Max children of one manifest that are left out: they are sent to storage in one message. */
@@ -71,7 +59,6 @@ export async function loadMissingTree(
 class Tree {
   readonly order: ImageNode[] = [];
   readonly problems: LeftOutItem[] = [];
-  readonly subjects: Digest[] = [];
   readonly #context: PassContext;
   readonly #options: TreeOptions;
   readonly #repository: Repository;
@@ -82,8 +69,7 @@ class Tree {
   readonly #visits = new Map<Digest, Promise<void>>();
   /** Subjects whose referrers are to be listed. No visit waits for them: a referrer may name its subject's parent. */
   #subjects: { digest: Digest; depth: number }[] = [];
-  /** Lists of referrers that were requested together with the manifest. */
-  readonly #lists = new Map<Digest, Promise<ReferrerList | undefined>>();
+  readonly #referrers: TreeReferrers;
 
   constructor(
     context: PassContext,
@@ -98,6 +84,14 @@ class Tree {
     this.#root = root;
     this.#wanted = wanted;
     this.#budget = new TreeBudget(`${root} of ${repository}`, options.limits);
+    this.#referrers = new TreeReferrers(context, repository, wanted, this.problems, {
+      fetch: (digest) => this.#fetch(digest),
+      visit: (digest, depth) => this.#visit(digest, depth, true),
+    });
+  }
+
+  get subjects(): Digest[] {
+    return this.#referrers.subjects;
   }
 
   async grow(): Promise<void> {
@@ -106,7 +100,7 @@ class Tree {
     while (this.#subjects.length > 0) {
       const subjects = this.#subjects;
       this.#subjects = [];
-      await each(subjects, MAX_PARALLEL, ({ digest, depth }) => this.#referrers(digest, depth));
+      await each(subjects, MAX_PARALLEL, ({ digest, depth }) => this.#referrers.load(digest, depth));
     }
   }
 
@@ -130,7 +124,7 @@ class Tree {
     if (digests.length > 0) {
       this.#options.mayFetch?.();
       const fetching = this.#fetch(digest);
-      this.#requestReferrers(digest);
+      this.#referrers.request(digest);
       const fetched = await fetching;
       const manifest = readManifest(fetched.bytes, fetched.mediaType);
       this.#budget.fetched(fetched.bytes.length, manifest.blobs.length);
@@ -210,7 +204,7 @@ class Tree {
       const known = leftOutByParent.get(part);
       if (known) return leave(child, known);
       try {
-        if (isList && !(await this.#wantsReferrer(child))) return void leftOut.push(toLeftOut(child));
+        if (isList && !(await this.#referrers.wants(child))) return void leftOut.push(toLeftOut(child));
         await this.#visit(digest, depth + 1, isReferrer);
         visited += 1;
       } catch (error) {
@@ -221,82 +215,6 @@ class Tree {
     });
     if (first && visited === 0 && !isList) throw first;
     return leftOut;
-  }
-
-  /** Requests the list before it is needed, so that a link with a long round trip carries both at a time. */
-  #requestReferrers(digest: Digest): void {
-    const { parent, signal } = this.#context;
-    if (this.#wanted.referrers === false || this.#lists.size >= MAX_PARALLEL) return;
-    const list = parent.referrers(this.#repository, digest, signal);
-    // Handled when it is used. It is not, if the manifest can't be fetched.
-    list.catch(() => {});
-    this.#lists.set(digest, list);
-  }
-
-  /** A referrer that the parent does not provide never fails the image. */
-  async #referrers(subject: Digest, depth: number): Promise<void> {
-    const { referrers, isDeleted } = this.#wanted;
-    if (referrers === false) return;
-    this.subjects.push(subject);
-    const { parent, signal } = this.#context;
-    const requested = this.#lists.get(subject) ?? parent.referrers(this.#repository, subject, signal);
-    const list = await requested.catch((error) => {
-      signal.throwIfAborted();
-      if (!isOfParent(error)) throw error;
-      // If no list of the repository can be read, that is reported once, by the pass.
-      if (!rememberIfHidden(this.#context, this.#repository)) {
-        this.problems.push(leftOutItem('referrers', error, { subject }));
-      }
-      return undefined;
-    });
-    if (!list) return;
-    const { manifests, malformed, leftOut, hidden } = list;
-    if (hidden) this.#context.hiddenReferrers.set(this.#repository, hiddenAbove(hidden));
-    if (malformed > 0) {
-      const why = `the parent lists ${malformed} referrers of ${subject} that are not valid descriptors`;
-      this.problems.push(leftOutItem('referrer', new Fault('parent-invalid', why), { subject }));
-    }
-    for (const found of leftOut) {
-      const isUnwanted = found.digest !== undefined && isDeleted(found.digest);
-      if (!isUnwanted && mayWantReferrer(referrers, found)) this.problems.push(leftOutAbove(found, subject));
-    }
-    const selected = manifests.filter((one) => !isDeleted(one.digest));
-    await each(selected, MAX_PARALLEL, (one) => this.#referrer(one, subject, depth + 1));
-  }
-
-  /** Older registries, and lists under tags, may omit the artifact type of an entry: then its manifest has it. */
-  async #wantsReferrer(listed: Descriptor): Promise<boolean> {
-    const { referrers } = this.#wanted;
-    if (typeof referrers === 'boolean' || listed.artifactType) return wantsReferrer(referrers, listed);
-    const { bus } = this.#context;
-    const { digest } = listed;
-    const repository = this.#repository;
-    const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-    const isHere = digests.length === 0;
-    const found = (isHere && (await readLocalManifest(this.#context, repository, digest))) || undefined;
-    const { bytes, mediaType } = found ?? (await this.#fetch(digest));
-    const { artifactType } = readManifest(bytes, mediaType);
-    return wantsReferrer(referrers, { ...listed, ...(artifactType && { artifactType }) });
-  }
-
-  async #referrer(listed: Descriptor, subject: Digest, depth: number): Promise<void> {
-    if (!mayWantReferrer(this.#wanted.referrers, listed)) return;
-    const { digest, artifactType } = listed;
-    const what = { digest, subject, artifactType };
-    const { pass, failedParts } = this.#context;
-    const { leftOutByParent } = this.#wanted;
-    const part = partOf(this.#repository, digest);
-    const known = leftOutByParent.get(part);
-    if (known) return void this.problems.push(leftOutItem('referrer', known, what));
-    try {
-      if (!(await this.#wantsReferrer(listed))) return;
-      await this.#visit(digest, depth, true);
-    } catch (error) {
-      this.#context.signal.throwIfAborted();
-      if (!isOfParent(error)) throw error;
-      if (failedParts.isLeftOut(part, error, pass)) leftOutByParent.set(part, error);
-      this.problems.push(leftOutItem('referrer', error, what));
-    }
   }
 }
 

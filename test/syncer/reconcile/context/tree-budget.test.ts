@@ -16,7 +16,8 @@ import type { PassContext } from '../../../../services/syncer/reconcile/context/
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
 import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
-import { loadMissingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
+import { loadMissingTree } from '../../../../services/syncer/reconcile/pull/tree.ts';
+import type { TreeSelection } from '../../../../services/syncer/reconcile/pull/tree-selection.ts';
 
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 const EMPTY = {
