@@ -25,11 +25,11 @@ import { beginDownloads, type Load, loadImage, pullImage, pullLoad } from './pul
  * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
  * children. This file loads and pulls them in batches (`batch-cache.ts`, `loaded-images.ts`). For each image,
  * `tree.ts` fetches the missing manifests of a `tree-selection.ts` within the memory of `memory-budget.ts`, with the
- * referrers that `tree-referrers.ts` finds, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-
- * load.ts` then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here, children
- * before parents, and moves the tag last. `image-context.ts` describes each blob to the layers below before its image
- * is complete. `hidden-referrers.ts` records which referrers an image lacks, and that a repository's can't be listed,
- * and `repair-damaged.ts` fetches damaged content again.
+ * referrers that `tree-referrers.ts` finds, and `prune-referrers.ts` deletes referrers that the parent deleted.
+ * `pull-load.ts` then submits the missing blobs as transfer jobs, commits the manifests once all blobs are here,
+ * children before parents, and moves the tag last. `image-context.ts` describes each blob to the layers below before
+ * its image is complete. `hidden-referrers.ts` records which referrers an image lacks, and that a repository's can't be
+ * listed, and `repair-damaged.ts` fetches damaged content again.
  */
 
 /** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
