@@ -7,6 +7,8 @@ const MAX_SILENT_ANSWERS = 4;
  * take minutes, and begin again when its client leaves: then only the link's limit for the first byte counts.
  */
 const MAX_ABORTED_UNANSWERED = 2;
+/** Max share of the usual throughput that all requests bring while one counts as slow: with more, they share the link. */
+const MAX_USED_SHARE = 0.25;
 /** A request is slow if its rest takes this long, in ms, and this multiple of the time on free connections. */
 const MIN_SLOW_MS = 2_000;
 const MIN_SLOW_FACTOR = 2;
@@ -136,7 +138,9 @@ export class RequestsInFlight {
 
   /** Requests that are neither starting nor becoming faster. */
   #slow({ throughput = 0, freeShare, roundTripMs = 0 }: EndConditions): Request[] {
-    const left = [...this.#requests].reduce((sum, one) => sum + (one.left ?? 0), 0);
+    const used = sumOf(this.#requests, ({ rate }) => rate) * 1_000;
+    if (used > throughput * MAX_USED_SHARE) return [];
+    const left = sumOf(this.#requests, (one) => one.left ?? 0);
     const freeRate = (throughput / 1_000) * freeShare;
     const otherMs = START_ROUND_TRIPS * roundTripMs + left / freeRate;
     const slowMs = Math.max(MIN_SLOW_MS, MIN_SLOW_FACTOR * otherMs) * this.#slowPatience;
@@ -147,3 +151,6 @@ export class RequestsInFlight {
     });
   }
 }
+
+const sumOf = (requests: Iterable<Request>, value: (one: Request) => number): number =>
+  [...requests].reduce((sum, one) => sum + value(one), 0);

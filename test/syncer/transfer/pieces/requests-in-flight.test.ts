@@ -106,6 +106,24 @@ test('a request is not slow while the other connections are in use, or nothing i
   assert.equal(arriving.isSuperseded, false);
 });
 
+test('requests that share the link are not slow, however much one of them has left', () => {
+  let now = 0;
+  const requests = new RequestsInFlight(() => now);
+  const [large, small] = [1_000_000, 100_000].map((bytes) => {
+    const request = requests.begin(new AbortController().signal);
+    request.expect(bytes);
+    return request;
+  });
+  for (let second = 0; second < 6; second += 1) {
+    large?.onBytes(15_000);
+    small?.onBytes(15_000);
+    now += SECOND;
+    requests.measure();
+    requests.abortLate(link);
+  }
+  assert.deepEqual([large?.isSuperseded, small?.isSuperseded], [false, false]);
+});
+
 test('after each slow request, the next one may be slower', () => {
   let now = 0;
   const requests = new RequestsInFlight(() => now);
