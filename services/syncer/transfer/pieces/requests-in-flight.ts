@@ -7,7 +7,7 @@ const MAX_SILENT_ANSWERS = 4;
  * take minutes, and begin again when its client leaves: then only the link's limit for the first byte counts.
  */
 const MAX_ABORTED_UNANSWERED = 2;
-/** Max share of the usual throughput that all requests bring while one counts as slow: with more, they share the link. */
+/** Max share of the usual throughput that all requests bring while one counts as slow: with more, they share a link. */
 const MAX_USED_SHARE = 0.25;
 /** A request is slow if its rest takes this long, in ms, and this multiple of the time on free connections. */
 const MIN_SLOW_MS = 2_000;
