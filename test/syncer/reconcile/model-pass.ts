@@ -1,14 +1,9 @@
 import { putTag, setBases } from '#proto/content/manifests.ts';
-import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
-import {
-  PassPrefetch,
-  type PrefetchSource,
-} from '../../../services/syncer/reconcile/context/pass-prefetch.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
 import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
@@ -72,7 +67,8 @@ export async function modelPass(
     {
       ...{ bus, parent: parentReader, configuration: { mode }, unsentChanges, signal },
       leftOutByParent: new Map(),
-      prefetch: new PassPrefetch(parentReader as unknown as PrefetchSource, signal, new BoundedMap(1)),
+      // A prefetched manifest would read beside the pass, which runs step by step here.
+      prefetch: { tags: parentReader.tags, requestManifest() {} },
     } as unknown as PassContext,
     REPOSITORY,
     selected,
