@@ -6,14 +6,13 @@ import {
   emulationFailure,
   idealSeconds,
   type LinkConditions,
+  PAYLOAD,
 } from './link/emulated-link.ts';
 import { type Contender, type LinkSource, secondsOverLink } from './link/sync-over-link.ts';
 import { alternate, type Comparison, median, type Options, type Subject } from './measure.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
 
 const MIB = 1024 * 1024;
-/** Of a full frame. */
-const PAYLOAD_BYTES = 1_448;
 /** Sizes of the layers of an image, as shares of it. */
 const LAYERS = [0.5, 0.25, 0.15, 0.08, 0.02];
 const CONTENDERS: Contender[] = ['terrace', 'skopeo sync'];
@@ -103,7 +102,7 @@ function gridMib({ mbit, delayMs, lossPercent }: LinkConditions): number {
 /** Bytes/s of one connection with cubic or older congestion control, by the formula of Mathis et al. (1997). */
 function lossyRate(delayMs: number, lossPercent: number): number {
   const roundTripS = Math.max(1, 2 * delayMs) / 1_000;
-  return (PAYLOAD_BYTES / roundTripS) * Math.sqrt(1.5 / (lossPercent / 100));
+  return (PAYLOAD / roundTripS) * Math.sqrt(1.5 / (lossPercent / 100));
 }
 
 /** How the medians compare with what the link needs. */

@@ -30,7 +30,7 @@ export type Traced = { ns: number; port: number; bytes: number };
 
 /** Size of a full Ethernet frame, and of the TCP payload in it (with timestamps), in bytes. */
 const FRAME = 1_514;
-const PAYLOAD = 1_448;
+export const PAYLOAD = 1_448;
 const MIN_QUEUE_KIB = 64;
 const MAC = { own: '02:00:00:00:00:01', peer: '02:00:00:00:00:02' };
 const source = join(import.meta.dirname, 'emulate-link.c');

@@ -82,8 +82,10 @@ function secondOfAbort(bytesPerSecond: number[], conditions = link, expected = 1
 
 test('a request that is slower than the free connections is aborted once its rate is known', () => {
   assert.equal(secondOfAbort([2_000, 2_000, 2_000, 2_000, 2_000, 2_000]), 4);
-  // It ends within twice the time that the others need.
-  assert.equal(secondOfAbort(Array(3).fill(30_000)), undefined);
+  const slow = Array(4).fill(20_000);
+  assert.equal(secondOfAbort(slow, link, 150_000), 4);
+  // Fewer free connections would need longer than half the time that it still takes.
+  assert.equal(secondOfAbort(slow, { ...link, freeShare: 0.25 }, 150_000), undefined);
 });
 
 test('a request that becomes faster, or whose rest is short, is not aborted', () => {
