@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { layerStatus } from '../cli/connection/layer-status.ts';
+import { layerStatus } from '#proto/overview/layer-status.ts';
 import { type TestLayer, testLayer } from '../test/support/layer.ts';
 import { alternate, type Comparison, median, type Subject } from './measure.ts';
 import { SlowParent } from './slow-parent.ts';

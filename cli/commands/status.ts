@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import { type LayerStatus, layerStatus } from '#proto/overview/layer-status.ts';
+import { natsServerText } from '#proto/overview/nats-advisories.ts';
 import type { ServiceStatus } from '#proto/status/status.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { connectOperator } from '../connection/connect.ts';
-import { type LayerStatus, layerStatus } from '../connection/layer-status.ts';
-import { natsServerText } from '../connection/nats-advisories.ts';
 import { dataOption } from '../data/data-option.ts';
 import { urlOf } from '../data/ports.ts';
 import { formatBytes, formatDuration, plural, shortDigest, table } from '../terminal/figures.ts';

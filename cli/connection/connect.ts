@@ -16,9 +16,8 @@ import { Refusal } from '../terminal/refusal.ts';
  *
  * Life of a connection: `connectOperator` reads `bus/url`, checks that a nats-server answers there and that the folder
  * is no copy whose URL belongs to another layer, and logs in as user `operator`. While a process holds the folder
- * without a bus, it polls. The command then sends requests, reads the layer's states (layer-status.ts) or follows a
- * pass by its events (follow-pass.ts), and closes the connection at its end (`await using`). nats-advisories.ts checks
- * the server's version.
+ * without a bus, it polls. The command then sends requests, reads the layer's states (proto/overview/) or follows a
+ * pass by its events (follow-pass.ts), and closes the connection at its end (`await using`).
  */
 
 /** Max time for a nats-server to send its greeting, in ms. */

@@ -1,5 +1,5 @@
+import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
-import type { LayerStatus } from '../connection/layer-status.ts';
 import { formatDuration, plural, table } from '../terminal/figures.ts';
 
 /** The layers below as of their last reports, as a table. */

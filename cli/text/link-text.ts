@@ -1,8 +1,8 @@
 import type { Configuration } from '#proto/document/configuration.ts';
+import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
-import type { LayerStatus } from '../connection/layer-status.ts';
 import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
 /**

@@ -1,5 +1,5 @@
+import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { SyncerStatus } from '#proto/status/status.ts';
-import type { LayerStatus } from '../connection/layer-status.ts';
 import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
 /** The syncers of a layer with their transfers, for people. */

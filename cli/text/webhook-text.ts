@@ -1,5 +1,5 @@
+import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { WebhookStatus } from '#proto/status/webhooks.ts';
-import type { LayerStatus } from '../connection/layer-status.ts';
 import { formatDuration, plural, table } from '../terminal/figures.ts';
 
 /** Delivery to each webhook, as a table. */

@@ -3,8 +3,8 @@ import { isRepositoryPattern } from '../oci/repository-pattern.ts';
 
 /**
  * Permissions of a token: the action strings of scope maps of Azure Container Registry,
- * `repositories/<pattern>/<action>` and `gateway/<child>/<action>`. A pattern is a repository name, `prefix/*` or `*`.
- * Rules only add permissions.
+ * `repositories/<pattern>/<action>` and `gateway/<child>/<action>`, and Terrace's own `operate/read` and
+ * `operate/write`. A pattern is a repository name, `prefix/*` or `*`. Rules only add permissions.
  */
 export const repositoryActions = [
   'content/read',
@@ -18,10 +18,14 @@ export type RepositoryAction = (typeof repositoryActions)[number];
 export const gatewayActions = ['config/read', 'config/write', 'message/read', 'message/write'] as const;
 export type GatewayAction = (typeof gatewayActions)[number];
 
+/** Of operators: to see the layer as a whole (`/api/v1`, the page, metrics), and to act on it. */
+export const operateActions = ['operate/read', 'operate/write'] as const;
+export type OperateAction = (typeof operateActions)[number];
+
 const FORM = /^(repositories|gateway)\/(.+)\/((?:content|metadata|config|message)\/(?:read|write|delete))$/;
 const CHILD = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** Scope maps that every layer has and nobody can change, named as in Azure Container Registry. */
+/** Scope maps that every layer has and nobody can change; those of repositories as in Azure Container Registry. */
 export const systemScopeMaps: Record<string, string[]> = {
   _repositories_admin: repositoryActions.map((action) => `repositories/*/${action}`),
   _repositories_pull: ['repositories/*/content/read'],
@@ -33,6 +37,8 @@ export const systemScopeMaps: Record<string, string[]> = {
     'repositories/*/metadata/read',
     'repositories/*/metadata/write',
   ],
+  _operate_read: ['operate/read'],
+  _operate: ['operate/read', 'operate/write'],
 };
 
 /** @returns the action as stored (a child's name in lower case) @throws Fault `malformed`, with the remedy */
@@ -44,9 +50,10 @@ export function parseAction(text: string): string {
   if (kind === 'gateway' && CHILD.test(child) && includes(gatewayActions, action)) {
     return `gateway/${child}/${action}`;
   }
+  if (isOperateAction(text)) return text;
   throw new Fault(
     'malformed',
-    `action ${JSON.stringify(text.slice(0, 120))} is not valid: write repositories/<name, prefix/* or *>/<${repositoryActions.join(' | ')}> or gateway/<child>/<${gatewayActions.join(' | ')}>`,
+    `action ${JSON.stringify(text.slice(0, 120))} is not valid: write repositories/<name, prefix/* or *>/<${repositoryActions.join(' | ')}> gateway/<child>/<${gatewayActions.join(' | ')}> or ${operateActions.join(' or ')}`,
   );
 }
 
@@ -57,6 +64,8 @@ export function ruleOf(text: string): { pattern: string; action: RepositoryActio
     ? { pattern, action: action as RepositoryAction }
     : undefined;
 }
+
+export const isOperateAction = (text: string): text is OperateAction => includes(operateActions, text);
 
 export const isGatewayAction = (text: string): text is GatewayAction => includes(gatewayActions, text);
 

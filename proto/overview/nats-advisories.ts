@@ -1,4 +1,4 @@
-import { semver } from '#proto/oci/semver.ts';
+import { semver } from '../oci/semver.ts';
 
 /**
  * Advisories about nats-server that concern authenticated clients of a bus like ours: users with passwords and

@@ -1,12 +1,12 @@
 import { hostname } from 'node:os';
-import type { Bus } from '#proto/bus/bus.ts';
-import type { Unreadable } from '#proto/bus/states.ts';
-import { serviceNames } from '#proto/contract/users.ts';
-import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
-import { isAlive } from '#proto/process/process-stat.ts';
-import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
-import { type ChildReport, type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
-import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
+import type { Bus } from '../bus/bus.ts';
+import type { Unreadable } from '../bus/states.ts';
+import { serviceNames } from '../contract/users.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '../document/configuration.ts';
+import { isAlive } from '../process/process-stat.ts';
+import { HISTORY_KEY, type HistoryStatus, historyStatus } from '../status/history-status.ts';
+import { type ChildReport, type LayerReport, layersBelow } from '../status/layers-below.ts';
+import { currentLayers, type Presence, presence } from '../status/presence.ts';
 import {
   alive,
   type BridgeStatus,
@@ -20,11 +20,16 @@ import {
   type SyncerStatus,
   serviceStatus,
   syncerStatus,
-} from '#proto/status/status.ts';
-import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
-import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
-import { listParked, type Parked } from '#proto/sync/outgoing.ts';
+} from '../status/status.ts';
+import { type StorageStatus, storageStatus } from '../status/storage-status.ts';
+import { type WebhookStatus, webhookStatus } from '../status/webhooks.ts';
+import { listParked, type Parked } from '../sync/outgoing.ts';
 import { type NatsServer, natsServer } from './nats-advisories.ts';
+
+/**
+ * The figures of a layer, read over the bus: one source for the command line, the API, the page, metrics and the twin.
+ * `layerStatus` reads everything at one moment; nats-advisories.ts judges the version of the server of the bus.
+ */
 
 /** The status of a layer and its services. What no service answered is left out. */
 export type LayerStatus = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { natsServer, natsServerText } from '../../../cli/connection/nats-advisories.ts';
+import { natsServer, natsServerText } from '#proto/overview/nats-advisories.ts';
 
 /** Advisories about the nats-server in use. */
 
