@@ -1,0 +1,55 @@
+import { Child } from '../accounts/children.ts';
+import { described } from '../contract/contract.ts';
+import { PassId } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
+import { Paused } from './link.ts';
+
+/** What an operator may do: bodies and answers of changes. */
+
+const body = { additionalProperties: false } as const;
+
+export const SyncBody = Type.Object(
+  {
+    full: Type.Optional(
+      Type.Boolean({ description: 'Compare everything again, and retry parked changes. Default: false.' }),
+    ),
+  },
+  { ...body, description: 'Which pass to begin.' },
+);
+export type SyncBody = Static<typeof SyncBody>;
+
+export const PassAccepted = Type.Object(
+  { pass: PassId },
+  { description: 'The pass that begins now, or after the running one.' },
+);
+export type PassAccepted = Static<typeof PassAccepted>;
+
+export const PauseBody = Type.Object(
+  {
+    reason: Type.Optional(Type.String({ maxLength: 300, description: 'Why; others see it.' })),
+  },
+  { ...body, description: 'Pauses the link.' },
+);
+export type PauseBody = Static<typeof PauseBody>;
+
+export const LinkPause = Type.Object(
+  { paused: Type.Optional(Paused) },
+  { description: '`paused` is absent while the link may be used.' },
+);
+export type LinkPause = Static<typeof LinkPause>;
+
+export const Empty = Type.Object({}, { ...body, description: 'No fields.' });
+
+export const Started = Type.Object(
+  {
+    started: Type.Boolean({ description: 'false: it was running already.' }),
+  },
+  { description: 'It runs now; an event reports its end.' },
+);
+export type Started = Static<typeof Started>;
+
+export const Deactivated = Type.Object(
+  { previous: Type.Optional(described(Child, 'The instance that was active; absent if none was.')) },
+  { description: 'The next instance of the child that asks becomes active.' },
+);
+export type Deactivated = Static<typeof Deactivated>;

@@ -1,0 +1,60 @@
+import { described } from '../contract/contract.ts';
+import { Bytes, Code, Count, Instant, Reason } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
+import { Ahead, Behind, SyncState } from '../status/sync-figure.ts';
+import { listOf } from './lists.ts';
+
+/** Repositories and tags, with how each stands against the parent. */
+
+export const RepositorySync = Type.Object(
+  {
+    state: SyncState,
+    behind: Type.Optional(Behind),
+    ahead: Type.Optional(Ahead),
+    conflicts: Type.Optional(described(Count, 'Tags that hold the loser of a conflict.')),
+    leftOut: Type.Optional(described(Count, 'Images that lack something that the parent does not provide.')),
+  },
+  { description: 'A repository compared with the parent.' },
+);
+export type RepositorySync = Static<typeof RepositorySync>;
+
+export const RepositoryItem = Type.Object(
+  {
+    repository: Repository,
+    tags: Type.Optional(described(Count, 'Its tags here.')),
+    moreTags: Type.Optional(Type.Boolean({ description: 'It has more tags than `tags` counts.' })),
+    selected: Type.Boolean({ description: 'A selection of the configuration covers it.' }),
+    sync: Type.Optional(RepositorySync),
+  },
+  { description: 'A repository.' },
+);
+export type RepositoryItem = Static<typeof RepositoryItem>;
+
+export const Repositories = listOf(RepositoryItem, 'Repositories in bytewise order.');
+export type Repositories = Static<typeof Repositories>;
+
+export const TagItem = Type.Object(
+  {
+    tag: Tag,
+    digest: Type.Optional(described(Digest, 'Manifest that it points to here; absent if it is not here.')),
+    base: Type.Optional(described(Digest, 'Manifest on which layer and parent last agreed.')),
+    parent: Type.Optional(
+      Type.Union([Digest, Type.Null()], {
+        description: 'Manifest that it points to at the parent as last known; null: it has no such tag.',
+      }),
+    ),
+    state: Type.Optional(SyncState),
+    since: Type.Optional(described(Instant, 'Since when it differs.')),
+    bytes: Type.Optional(described(Bytes, 'Bytes still to transfer.')),
+    code: Type.Optional(Code),
+    reason: Type.Optional(described(Reason, 'Why the last attempt failed, or what the parent refused.')),
+    parked: Type.Optional(Type.Boolean({ description: 'The parent refused the change; it is retried.' })),
+    conflictOf: Type.Optional(described(Tag, 'It holds the loser of a conflict over this tag.')),
+  },
+  { description: 'A tag.' },
+);
+export type TagItem = Static<typeof TagItem>;
+
+export const Tags = listOf(TagItem, 'Tags in bytewise order.');
+export type Tags = Static<typeof Tags>;

@@ -1,0 +1,42 @@
+import { described } from '../contract/contract.ts';
+import { Bytes, Count, Party } from '../contract/scalars.ts';
+import { type Static, Type } from '../contract/schema.ts';
+import { Repository } from '../oci/names.ts';
+import { SyncerStatus } from '../status/status.ts';
+import { Direction } from '../sync/transfers.ts';
+
+/** Transfers that run now. */
+
+export const ImageTransfer = Type.Object(
+  {
+    repository: Repository,
+    tag: Type.Optional(
+      Type.String({ maxLength: 135, description: 'Tag or digest of the image, if it is known.' }),
+    ),
+    direction: Direction,
+    blobs: described(Count, 'Blobs of the image that are being transferred now.'),
+    bytes: described(Bytes, 'Bytes of the image that have to cross the link, as far as they are known.'),
+    done: described(Bytes, 'Those of them at the far end.'),
+    rate: Type.Optional(described(Bytes, 'Bytes a second now.')),
+    left: Type.Optional(Type.Number({ minimum: 0, description: 'Time left at that rate, in seconds.' })),
+    by: Type.Array(Party, { maxItems: 64, description: 'Syncers that carry it.' }),
+  },
+  { description: 'An image that crosses the link.' },
+);
+export type ImageTransfer = Static<typeof ImageTransfer>;
+
+export const Transfers = Type.Object(
+  {
+    images: Type.Array(ImageTransfer, { maxItems: 1_000 }),
+    transfers: Type.Array(SyncerStatus, { maxItems: 256, description: 'Each syncer with its transfers.' }),
+    rate: Type.Object(
+      {
+        down: described(Bytes, 'Bytes a second from the parent now.'),
+        up: described(Bytes, 'Bytes a second to the parent now.'),
+      },
+      { description: 'Sum of all transfers.' },
+    ),
+  },
+  { description: 'What crosses the link now.' },
+);
+export type Transfers = Static<typeof Transfers>;
