@@ -4,7 +4,12 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
-import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
+import {
+  describeActions,
+  type PermissionOptions,
+  requestedActions,
+  withPermissionOptions,
+} from '../input/permission-options.ts';
 import { listAllScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { plural, table } from '../terminal/figures.ts';
@@ -22,11 +27,7 @@ export function addScopeCommand(program: Command): void {
     ['create <name>', 'create a scope map', true],
     ['set <name>', 'replace the permissions of a scope map', false],
   ] as const) {
-    command(words, description)
-      .option('--action <action...>', 'action to allow, such as repositories/line/*/content/read')
-      .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
-      .option('--push <pattern...>', 'repositories to pull from and push to')
-      .option('--delete <pattern...>', 'repositories to delete from')
+    withPermissionOptions(command(words, description))
       .option('--description <text>', 'purpose of the scope map')
       .action((name: string, options: PutOptions) => put(name, options, isNew));
   }
@@ -41,7 +42,7 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
   const actions = requestedActions(options);
   if (!actions) {
     throw new Refusal(
-      `scope map ${name}: permissions are missing: give --action, --pull, --push or --delete`,
+      `scope map ${name}: permissions are missing: give --action, --pull, --push, --delete or --operate`,
       2,
     );
   }

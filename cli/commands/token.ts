@@ -15,7 +15,12 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
 import { expiryOf } from '../input/expiry.ts';
-import { describeActions, type PermissionOptions, requestedActions } from '../input/permission-options.ts';
+import {
+  describeActions,
+  type PermissionOptions,
+  requestedActions,
+  withPermissionOptions,
+} from '../input/permission-options.ts';
 import { listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { table } from '../terminal/figures.ts';
@@ -34,12 +39,12 @@ export function addTokenCommand(program: Command): void {
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption());
 
-  command('create <name>', 'create a token, and print its password (shown once)')
-    .option('--scope-map <name>', 'scope map with its permissions')
-    .option('--action <action...>', 'action to allow, such as repositories/line/*/content/read')
-    .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
-    .option('--push <pattern...>', 'repositories to pull from and push to')
-    .option('--delete <pattern...>', 'repositories to delete from')
+  withPermissionOptions(
+    command('create <name>', 'create a token, and print its password (shown once)').option(
+      '--scope-map <name>',
+      'scope map with its permissions',
+    ),
+  )
     .option('--expires <when>', 'expiry of the password: P90D from now, or a date (default: never)')
     .option('--json', 'as JSON, including the password')
     .action(create);
@@ -73,7 +78,7 @@ async function create(given: string, options: CreateOptions): Promise<void> {
   const actions = requestedActions(options);
   if ((scopeMap === undefined) === (actions === undefined)) {
     throw new Refusal(
-      `token ${name}: its permissions are not clear: give --pull, --push, --delete or --action, or --scope-map alone`,
+      `token ${name}: its permissions are not clear: give --pull, --push, --delete, --operate or --action, or --scope-map alone`,
       2,
     );
   }

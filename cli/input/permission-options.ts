@@ -1,6 +1,34 @@
-import { actionsOfWords, permissionWords as words } from '#proto/accounts/permission-words.ts';
+import { type Command, Option } from 'commander';
+import {
+  actionsOfWords,
+  type OperateWord,
+  operateWords,
+  permissionWords as words,
+} from '#proto/accounts/permission-words.ts';
 
-export type PermissionOptions = { action?: string[]; pull?: string[]; push?: string[]; delete?: string[] };
+export type PermissionOptions = {
+  action?: string[];
+  pull?: string[];
+  push?: string[];
+  delete?: string[];
+  operate?: OperateWord;
+};
+
+/** Adds the options that grant permissions. */
+export const withPermissionOptions = (command: Command): Command =>
+  command
+    .option('--action <action...>', 'action to allow, such as repositories/line/*/content/read')
+    .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
+    .option('--push <pattern...>', 'repositories to pull from and push to')
+    .option('--delete <pattern...>', 'repositories to delete from')
+    .addOption(
+      new Option(
+        '--operate [what]',
+        'operate the layer: read, to see everything of it, or write, to act on it, too',
+      )
+        .choices(Object.keys(operateWords))
+        .preset('write'),
+    );
 
 /** The actions that the options grant, without duplicates; undefined if there are none. */
 export function requestedActions(permissions: PermissionOptions): string[] | undefined {

@@ -1,5 +1,5 @@
 import type { Mode } from '../oci/mode.ts';
-import { gatewayActions, type RepositoryAction } from './scopes.ts';
+import { gatewayActions, type OperateAction, type RepositoryAction } from './scopes.ts';
 
 /** Words for the common uses of a registry, and the actions of each. Pure. */
 export const permissionWords = {
@@ -8,8 +8,17 @@ export const permissionWords = {
   delete: ['content/delete'],
 } satisfies Record<string, RepositoryAction[]>;
 
+/** Words for what an operator may do. */
+export const operateWords = {
+  read: ['operate/read'],
+  write: ['operate/read', 'operate/write'],
+} satisfies Record<string, OperateAction[]>;
+export type OperateWord = keyof typeof operateWords;
+
 /** Patterns by word. */
-export type Words = Partial<Record<keyof typeof permissionWords, string[] | undefined>>;
+export type Words = Partial<Record<keyof typeof permissionWords, string[] | undefined>> & {
+  operate?: OperateWord | undefined;
+};
 
 /** The actions of the words, without duplicates. */
 export function actionsOfWords(words: Words): string[] {
@@ -19,7 +28,7 @@ export function actionsOfWords(words: Words): string[] {
       permissionWords[kind].map((action) => `repositories/${pattern}/${action}`),
     ),
   );
-  return [...new Set(actions)];
+  return [...new Set([...actions, ...(words.operate ? operateWords[words.operate] : [])])];
 }
 
 const childActions: Record<Mode, RepositoryAction[]> = {

@@ -33,8 +33,14 @@ export function declaredAccounts({ tokens = [], children = [] }: Declaring): Dec
   ];
 }
 
-export function actionsOfToken({ actions = [], pull, push, delete: remove }: DeclaredToken): string[] {
-  const words = { pull: some(pull), push: some(push), delete: some(remove) };
+export function actionsOfToken({
+  actions = [],
+  pull,
+  push,
+  delete: remove,
+  operate,
+}: DeclaredToken): string[] {
+  const words = { pull: some(pull), push: some(push), delete: some(remove), operate };
   return [...new Set([...actions, ...actionsOfWords(words)])];
 }
 

@@ -60,7 +60,7 @@ const Patterns = Type.Union([
 const PATTERNS = 'write a repository name, prefix/* or *, or a list of them';
 const enabled = optional(Type.Boolean(), 'Whether it may log in.', 'write true or false', { default: true });
 
-/** Its rights are `scopeMap` alone, or the sum of `actions`, `pull`, `push` and `delete`. */
+/** Its rights are `scopeMap` alone, or the sum of `actions`, `pull`, `push`, `delete` and `operate`. */
 export const DeclaredToken = Type.Object(
   {
     name: field(
@@ -71,7 +71,7 @@ export const DeclaredToken = Type.Object(
     enabled,
     scopeMap: optional(
       ScopeMapName,
-      'Scope map with its rights, instead of the four fields below.',
+      'Scope map with its rights, instead of the five fields below.',
       'write the name of a scope map, such as _repositories_pull',
     ),
     actions: optional(
@@ -82,6 +82,12 @@ export const DeclaredToken = Type.Object(
     pull: optional(Patterns, 'Repositories from which it may pull.', PATTERNS),
     push: optional(Patterns, 'Repositories from which it may pull, and to which it may push.', PATTERNS),
     delete: optional(Patterns, 'Repositories from which it may delete.', PATTERNS),
+    operate: optional(
+      Type.Union([Type.Literal('read'), Type.Literal('write')]),
+      'What it may do as an operator: see everything of the layer (`read`), or act on it, too (`write`).',
+      'write read or write',
+      { otherwise: 'nothing' },
+    ),
     passwords: Passwords,
   },
   { additionalProperties: false },
@@ -114,7 +120,7 @@ export const accountFields = {
   tokens: optional(
     Type.Array(DeclaredToken, { maxItems: 500 }),
     'Accounts of clients. Storage applies them as declared, and does not change accounts that an operator created.',
-    'write a list of mappings with the fields name, passwords, and pull, push, delete or scopeMap',
+    'write a list of mappings with the fields name, passwords, and pull, push, delete, operate or scopeMap',
     { otherwise: 'none' },
   ),
   children: optional(

@@ -50,6 +50,8 @@ export type AppOptions = {
   tls?: CertificateAndKey | undefined;
   /** Other certificates, by the server name that a client requests. */
   sni?: SniCallback | undefined;
+  /** While the layer is open, everyone may also operate it: only if no other machine reaches it. Left out: nobody. */
+  openOperate?: boolean;
   /** While the layer is open, accept any host name, not only those of this machine. */
   anyName?: boolean;
   /** No other gateway of the layer takes writes. Left out: others may exist. */
@@ -92,13 +94,22 @@ export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)
 ];
 
 /** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */
-export function buildApp({ times, tls, sni, open, anyName = false, alone = false, ...options }: AppOptions): {
+export function buildApp({
+  times,
+  tls,
+  sni,
+  open,
+  openOperate = false,
+  anyName = false,
+  alone = false,
+  ...options
+}: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
 } {
   const limits = { ...TIMES, ...times };
   const { bus, log, configuration = () => undefined } = options;
-  const access = new Access({ bus, configuration, open, patienceMs: limits.patienceMs, log });
+  const access = new Access({ bus, configuration, open, openOperate, patienceMs: limits.patienceMs, log });
   const cache = new ContentCache(bus, limits.patienceMs, alone);
   const proxies = new TrustedProxies(() => configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({

@@ -72,7 +72,7 @@ export async function runGateway(context: Context): Promise<void> {
   plainByDefault = !tlsSetting && !inForce && !workloadTls;
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
-  const { open, start } = admissionOf(env, listen);
+  const { open, openOperate = false, start } = admissionOf(env, listen);
   describe({ open });
   if (start === 'closed') log.info({ listen }, 'accepting only clients with a token');
   else if (start !== 'open' && !(await hasToken(bus, listen, log, signal, start === 'await-token'))) return;
@@ -84,6 +84,7 @@ export async function runGateway(context: Context): Promise<void> {
     mode: () => mode,
     configuration: () => inForce,
     open,
+    openOperate,
     anyName: env.TERRACE_INSECURE_LISTEN === '1',
     log,
     tls: pair,

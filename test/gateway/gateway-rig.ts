@@ -46,6 +46,7 @@ export class GatewayRig implements AsyncDisposable {
       mode: () => layer.mode,
       configuration: () => layer.configuration,
       open: true,
+      openOperate: true,
       log: layer.#log(),
       times,
     });

@@ -49,7 +49,7 @@ function rightsComplaints(token: Token, field: string): string[] {
   const actions = actionsOfToken(token);
   if ((token.scopeMap === undefined) === (actions.length === 0)) {
     return [
-      `${field} needs either scopeMap or its own rights: write scopeMap alone, or pull, push, delete or actions`,
+      `${field} needs either scopeMap or its own rights: write scopeMap alone, or pull, push, delete, operate or actions`,
     ];
   }
   return (token.actions ?? []).flatMap((action, at) => {

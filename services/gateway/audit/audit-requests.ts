@@ -81,7 +81,7 @@ export function auditRequests(
     const { method, caller } = request;
     const { statusCode: status } = reply;
     const isWrite = needs !== 'nothing' && method !== 'GET' && method !== 'HEAD' && status !== 405;
-    const isStep = (method === 'POST' || method === 'PATCH') && status === 202;
+    const isStep = needs === 'content/write' && (method === 'POST' || method === 'PATCH') && status === 202;
     // A child that repeats its activation, or reports.
     const isKnown = isGatewayAction(needs) && status === 200;
     const isRefused = caller?.refused === true && status < 500;

@@ -18,6 +18,8 @@ const POLL_MS = 1_000;
 export type Admission = {
   /** While the layer has no token, everyone may do everything; else nobody is admitted. */
   open: boolean;
+  /** While it is open, everyone may also operate it: no other machine, and no name of another one, reaches it. */
+  openOperate?: true;
   /**
    * `open`: at once. `closed`: at once; the first token may be created later. `need-token`: only if the layer has a
    * token. `await-token`: once it has one, which a configuration document declares.
@@ -35,7 +37,8 @@ export function admissionOf(env: NodeJS.ProcessEnv, listen: string): Admission {
   const awaitsToken = env.TERRACE_AWAIT_TOKEN === '1';
   const isInsecure = env.TERRACE_INSECURE_LISTEN === '1';
   if (isClosed(env) || (env.IOTEDGE_WORKLOADURI && !isLocal)) return { open: isInsecure, start: 'closed' };
-  if (isInsecure || (isLocal && !awaitsToken)) return { open: true, start: 'open' };
+  if (isInsecure) return { open: true, start: 'open' };
+  if (isLocal && !awaitsToken) return { open: true, openOperate: true, start: 'open' };
   return { open: false, start: awaitsToken ? 'await-token' : 'need-token' };
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isGatewayAction } from '#proto/accounts/scopes.ts';
+import { isGatewayAction, isOperateAction } from '#proto/accounts/scopes.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
@@ -10,6 +10,7 @@ import {
   type CallerIdentity,
   decide,
   decideGateway,
+  decideOperate,
   UNRESTRICTED,
 } from './authorization.ts';
 import { type BearerError, challengeFor, type NeededRight } from './challenge-header.ts';
@@ -35,11 +36,14 @@ export class Access {
   readonly authentication: Authentication;
   readonly #configuration: () => Configuration | undefined;
   readonly #foreignName: ForeignName;
+  readonly #openOperate: boolean;
 
-  constructor(options: AuthenticationOptions & { log: Log }) {
+  /** @param options `openOperate`: while the layer has no accounts, everyone may operate it, too */
+  constructor(options: AuthenticationOptions & { openOperate: boolean; log: Log }) {
     this.authentication = new Authentication(options);
     this.#foreignName = new ForeignName(options.log);
     this.#configuration = options.configuration;
+    this.#openOperate = options.openOperate;
   }
 
   /**
@@ -96,7 +100,7 @@ export class Access {
   ): void {
     const { needs, target } = wanted;
     if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
-    const verdict = verdictOn(who, wanted);
+    const verdict = verdictOn(who, wanted, this.#openOperate);
     if (verdict === 'allow') {
       request.caller = { name: who.name, identity: who, refused: false };
       if (!who.anonymous) this.#foreignName.onRequest(request);
@@ -107,9 +111,10 @@ export class Access {
       this.#challenge(request, reply, wanted, 'authentication required', error);
     }
     if (verdict === 'deny') {
+      if (who === UNRESTRICTED && isOperateAction(needs)) throw new Fault('denied', OPEN_TO_OTHERS);
       throw new Fault(
         'denied',
-        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${target}`,
+        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs}${target && ` on ${target}`}`,
       );
     }
     throw unknown(target);
@@ -129,16 +134,20 @@ export class Access {
   }
 }
 
+const OPEN_TO_OTHERS =
+  'this layer has no accounts and serves other machines, so nobody may operate it: create a token ("terrace token create NAME --operate")';
+
 /** The repository or child that the request concerns. @throws Fault `name-invalid`, `malformed` */
 function targetOf(request: FastifyRequest, needs: Needs): string {
-  if (needs === 'nothing' || needs === 'login' || needs === 'catalog') return '';
+  if (needs === 'nothing' || needs === 'login' || needs === 'catalog' || isOperateAction(needs)) return '';
   return isGatewayAction(needs) ? childParameter(request) : repositoryOf(request);
 }
 
-function verdictOn(who: CallerIdentity, { needs, target }: NeededRight): AccessVerdict {
+function verdictOn(who: CallerIdentity, { needs, target }: NeededRight, openOperate: boolean): AccessVerdict {
   if (needs === 'nothing') return 'allow';
   if (needs === 'login' || needs === 'catalog') return decideLogin(who, needs);
   const grant = who.grant?.rules;
+  if (isOperateAction(needs)) return decideOperate(grant, who, { action: needs, openOperate });
   // Without accounts, any layer below may report; only a named account may activate.
   if (who === UNRESTRICTED && needs === 'message/write') return 'allow';
   if (isGatewayAction(needs)) return decideGateway(grant, who, { child: target, action: needs });

@@ -1,5 +1,7 @@
 import {
   type GatewayAction,
+  isOperateAction,
+  type OperateAction,
   type RepositoryAction,
   ruleOf,
   systemScopeMaps,
@@ -9,6 +11,7 @@ import {
 export class AccessRules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
   readonly #gatewayActions = new Set<string>();
+  readonly #operateActions = new Set<OperateAction>();
   /** All actions as one sorted text: equal for equal rules. */
   readonly text: string;
 
@@ -18,6 +21,7 @@ export class AccessRules {
     this.text = all.toSorted().join('\n');
     for (const text of all) {
       if (text.startsWith('gateway/')) this.#gatewayActions.add(text);
+      if (isOperateAction(text)) this.#operateActions.add(text);
       const rule = ruleOf(text);
       if (!rule) continue;
       const known = this.#byPattern.get(rule.pattern);
@@ -32,6 +36,10 @@ export class AccessRules {
 
   allowsGateway(child: string, action: GatewayAction): boolean {
     return this.#gatewayActions.has(`gateway/${child}/${action}`);
+  }
+
+  allowsOperate(action: OperateAction): boolean {
+    return this.#operateActions.has(action);
   }
 
   /** Whether any action on it is allowed. An account without any must not learn that the repository exists. */
@@ -73,7 +81,7 @@ export type CallerIdentity = AccountRights & {
   fingerprint?: string;
 };
 
-/** Identity of every caller while the layer has no accounts. */
+/** Identity of every caller while the layer has no accounts. What it may do as an operator: `decideOperate`. */
 export const UNRESTRICTED: CallerIdentity = {
   name: '',
   anonymous: false,
@@ -110,6 +118,22 @@ export function decideGateway(
 ): AccessVerdict {
   if (account.rules.allowsGateway(child, action)) {
     return grant === undefined || grant.allowsGateway(child, action) ? 'allow' : 'challenge';
+  }
+  return account.anonymous ? 'challenge' : 'deny';
+}
+
+/**
+ * Decides the same for the layer as such. Only an account may operate a layer that other machines reach: without
+ * accounts, `openOperate` says whether everyone may.
+ */
+export function decideOperate(
+  grant: AccessRules | undefined,
+  account: AccountRights,
+  { action, openOperate }: { action: OperateAction; openOperate: boolean },
+): AccessVerdict {
+  if (account === UNRESTRICTED) return openOperate ? 'allow' : 'deny';
+  if (account.rules.allowsOperate(action)) {
+    return grant === undefined || grant.allowsOperate(action) ? 'allow' : 'challenge';
   }
   return account.anonymous ? 'challenge' : 'deny';
 }

@@ -1,6 +1,8 @@
 import {
   type GatewayAction,
   gatewayActions,
+  type OperateAction,
+  operateActions,
   type RepositoryAction,
   repositoryActions,
 } from '#proto/accounts/scopes.ts';
@@ -10,7 +12,8 @@ import { AccessRules, type Grant } from './authorization.ts';
 /**
  * Scopes of Docker's token protocol ("Docker Registry v2 authentication", "Token Scope Documentation"), such as
  * `repository:a/b:pull,push` and `registry:catalog:*`, and the actions of Terrace that they stand for. Layers below use
- * the same form for activation and reports: `gateway:<child>:config_write`.
+ * the same form for activation and reports, `gateway:<child>:config_write`, and operators for the layer,
+ * `operate:layer:read,write`.
  */
 
 /** An entry of the `access` claim of a Bearer token. */
@@ -63,6 +66,15 @@ export function narrow(scopes: string[], rules: AccessRules): AccessEntry[] {
         entries.set(`gateway:${child}`, new Set([...before, ...allowed.map(gatewayName)]));
       continue;
     }
+    if (type === 'operate' && name === OPERATE_NAME) {
+      const allowed = operateActions.filter(
+        (action) => actions.includes(operateName(action)) && rules.allowsOperate(action),
+      );
+      const before = entries.get(`operate:${OPERATE_NAME}`) ?? [];
+      if (allowed.length > 0)
+        entries.set(`operate:${OPERATE_NAME}`, new Set([...before, ...allowed.map(operateName)]));
+      continue;
+    }
     if (type !== 'repository' || !isRepositoryPattern(name)) continue;
     const key = `repository:${name}`;
     const granted = entries.get(key) ?? new Set();
@@ -79,6 +91,8 @@ export function narrow(scopes: string[], rules: AccessRules): AccessEntry[] {
 export function grantOf(access: AccessEntry[]): Grant {
   const rules = access.flatMap(({ type, name, actions }) => {
     if (type === 'repository') return actions.map((each) => `repositories/${name}/${actionOf.get(each)}`);
+    if (type === 'operate' && name === OPERATE_NAME)
+      return operateActions.filter((action) => actions.includes(operateName(action)));
     if (type !== 'gateway') return [];
     const granted = gatewayActions.filter((action) => actions.includes(gatewayName(action)));
     return granted.map((action) => `gateway/${name}/${action}`);
@@ -99,6 +113,15 @@ export const gatewayScope = (action: GatewayAction, child: string): string =>
   `gateway:${child}:${gatewayName(action)}`;
 
 const gatewayName = (action: GatewayAction): string => action.replace('/', '_');
+
+export const operateScope = (action: OperateAction): string =>
+  `operate:${OPERATE_NAME}:${operateName(action)}`;
+
+/** `operate/read`: `read` */
+const operateName = (action: OperateAction): string => action.slice(action.indexOf('/') + 1);
+
+/** Operators act on the layer as such. */
+const OPERATE_NAME = 'layer';
 
 export const CATALOG_SCOPE = 'registry:catalog:*';
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { isGatewayAction } from '#proto/accounts/scopes.ts';
+import { isGatewayAction, isOperateAction } from '#proto/accounts/scopes.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
@@ -98,6 +98,8 @@ export function registerResource(
   const allowed = Object.keys(endpoints).join(', ');
   for (const method of methods) {
     const { needs, handler, spec, answer } = endpoints[method] ?? {};
+    const isWrite = method !== 'GET' && method !== 'HEAD';
+    const needsMode = isWrite && needs !== undefined && isOfContent(needs);
     app.route({
       method,
       url,
@@ -109,8 +111,7 @@ export function registerResource(
           throw new Fault('unsupported', `${method} is not supported here: use ${allowed}`);
         }
         const admitted = () => {
-          const isContent = needs !== 'nothing' && !isGatewayAction(needs);
-          if (isContent && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
+          if (needsMode) checkMode(gateway);
           return handler(request, reply);
         };
         const checked = gateway.access.check(request, reply, needs);
@@ -119,6 +120,9 @@ export function registerResource(
     });
   }
 }
+
+const isOfContent = (needs: Needs): boolean =>
+  needs !== 'nothing' && !isGatewayAction(needs) && !isOperateAction(needs);
 
 /** The message is that of the connected registry, which existing tools expect. */
 function checkMode(gateway: Gateway): void {

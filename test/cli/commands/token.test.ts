@@ -64,6 +64,18 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.match(shown.text, /line\/\* +pull/);
     assert.ok(!shown.text.includes(created.stdout.trim()));
 
+    const operators = [
+      ['viewer', '--operate', 'read'],
+      ['operator', '--operate'],
+    ] as const;
+    for (const operator of operators) {
+      assert.equal((await folder.terrace('token', 'create', ...operator)).code, 0);
+    }
+    const may = async (name: string) => (await folder.terrace('token', 'show', name)).text.split('MAY')[1];
+    assert.match((await may('viewer')) ?? '', /operate\/read(?!\s*operate)/);
+    assert.match((await may('operator')) ?? '', /operate\/read\s+operate\/write/);
+    for (const [name] of operators) await folder.terrace('token', 'delete', name);
+
     const rotated = await folder.terrace('token', 'rotate', 'line-1');
     assert.match(rotated.stdout, PASSWORD);
     assert.match(rotated.text, /password2 of token line-1 is new\.\npassword1 is unchanged: until/);
@@ -100,6 +112,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     const rows: [string[], number, RegExp][] = [
       [['token', 'list'], 1, /^terrace: .* contains no data of a layer: name the data folder with --data/],
       [['token', 'create', 't'], 2, /^terrace: token t: its permissions are not clear: give --pull/],
+      [['token', 'create', 't', '--operate', 'all'], 2, /--operate/],
       [['token', 'create', 't', '--pull', 'a', '--scope-map', 'm'], 2, /or --scope-map alone/],
       [['token', 'create', '-t', '--pull', 'a'], 2, /unknown option/],
       [['token', 'create', 'a b', '--pull', 'a'], 2, /^terrace: name "a b" is not valid: use letters/],
@@ -213,7 +226,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.equal((await terrace('token', 'set', 't', '--scope-map', '_repositories_pull')).code, 0);
     assert.equal((await terrace('scope', 'delete', 'line')).code, 0);
     const names = (await json<ScopeMap[]>('scope', 'list')).map(({ name }) => name);
-    assert.ok(names.length === 5 && names.every((name) => name.startsWith('_')));
+    assert.ok(names.length === 7 && names.every((name) => name.startsWith('_')));
     assert.match((await terrace('status')).text, /Clients log in: 1 token\b/);
   });
 });

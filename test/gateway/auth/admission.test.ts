@@ -13,7 +13,12 @@ const module = { IOTEDGE_WORKLOADURI: 'unix:///run/workload.sock' };
 const connected = { ACR_REGISTRY_CONNECTION_STRING: 'ConnectedRegistryName=line' };
 
 const admissions: [string, NodeJS.ProcessEnv, string, Admission][] = [
-  ['a layer on loopback is open', {}, LOCAL, { open: true, start: 'open' }],
+  [
+    'a layer on loopback is open, also to operators',
+    {},
+    LOCAL,
+    { open: true, openOperate: true, start: 'open' },
+  ],
   ['a layer that other machines can reach needs a token', {}, PUBLIC, { open: false, start: 'need-token' }],
   ['an insecure layer on loopback is open', insecure, LOCAL, { open: true, start: 'open' }],
   [
@@ -55,7 +60,7 @@ const admissions: [string, NodeJS.ProcessEnv, string, Admission][] = [
     { open: true, start: 'closed' },
   ],
   ['a connected registry starts closed', connected, PUBLIC, { open: false, start: 'closed' }],
-  ['a module on loopback is open', module, LOCAL, { open: true, start: 'open' }],
+  ['a module on loopback is open', module, LOCAL, { open: true, openOperate: true, start: 'open' }],
   ['a module that other machines can reach starts closed', module, PUBLIC, { open: false, start: 'closed' }],
   [
     'an insecure module starts at once and is open',

@@ -1,12 +1,19 @@
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { type RepositoryAction, repositoryActions } from '#proto/accounts/scopes.ts';
+import {
+  operateActions,
+  type RepositoryAction,
+  repositoryActions,
+  systemScopeMaps,
+} from '#proto/accounts/scopes.ts';
 import {
   AccessRules,
   type AccessVerdict,
   decide,
   decideGateway,
+  decideOperate,
+  UNRESTRICTED,
 } from '../../../services/gateway/auth/authorization.ts';
 
 const rulesFor = (pattern: string, actions: readonly RepositoryAction[]) =>
@@ -147,5 +154,30 @@ for (const [title, account, grant, expected] of [
     equal(decideGateway(grant, { anonymous: false, rules: account }, need), expected);
     const anonymousVerdict = expected === 'deny' ? 'challenge' : expected;
     equal(decideGateway(grant, { anonymous: true, rules: account }, need), anonymousVerdict);
+  });
+}
+
+for (const action of operateActions) {
+  const [read, both] = [new AccessRules(['operate/read']), new AccessRules(operateActions)];
+  const allActions = new AccessRules(systemScopeMaps._repositories_admin ?? []);
+  const only = action === 'operate/read';
+  test(`${action} needs an account that has it, and a grant that covers it`, () => {
+    const verdict = (rules: AccessRules, grant?: AccessRules, anonymous = false) =>
+      decideOperate(grant, { anonymous, rules }, { action, openOperate: true });
+    equal(verdict(both), 'allow');
+    equal(verdict(read), only ? 'allow' : 'deny');
+    equal(verdict(allActions), 'deny');
+    equal(verdict(both, both), 'allow');
+    equal(verdict(both, read), only ? 'allow' : 'challenge');
+    equal(verdict(both, allActions), 'challenge');
+    equal(verdict(allActions, both), 'deny');
+    equal(verdict(allActions, undefined, true), 'challenge');
+    equal(verdict(allActions, both, true), 'challenge');
+  });
+  test(`${action} is allowed without accounts only where no other machine reaches the layer`, () => {
+    for (const openOperate of [true, false]) {
+      const verdict = decideOperate(undefined, UNRESTRICTED, { action, openOperate });
+      equal(verdict, openOperate ? 'allow' : 'deny');
+    }
   });
 }

@@ -1,8 +1,14 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { repositoryActions } from '#proto/accounts/scopes.ts';
+import { operateActions, repositoryActions } from '#proto/accounts/scopes.ts';
 import { AccessRules } from '../../../services/gateway/auth/authorization.ts';
-import { grantOf, MAX_SCOPES, narrow, scopeFor } from '../../../services/gateway/auth/docker-scopes.ts';
+import {
+  grantOf,
+  MAX_SCOPES,
+  narrow,
+  operateScope,
+  scopeFor,
+} from '../../../services/gateway/auth/docker-scopes.ts';
 
 const rules = new AccessRules([
   'repositories/all/content/read',
@@ -111,4 +117,27 @@ test('a layer below has gateway scopes for its own name, no wider than its rules
   equal(granted.allowsGateway('line-1', 'config/write'), true);
   equal(granted.allowsGateway('line-1', 'message/write'), false);
   equal(granted.touches('line-1'), false);
+});
+
+test('an operator has the scopes of the layer, no wider than its rules', () => {
+  const reader = new AccessRules(['operate/read']);
+  const operator = new AccessRules(['operate/read', 'operate/write']);
+  const both = { type: 'operate', name: 'layer', actions: ['read', 'write'] };
+  deepEqual(narrow(['operate:layer:read,write'], operator), [both]);
+  deepEqual(narrow(['operate:layer:write operate:layer:read'], operator), [
+    { ...both, actions: ['write', 'read'] },
+  ]);
+  deepEqual(narrow(['operate:layer:read,write'], reader), [{ ...both, actions: ['read'] }]);
+  for (const scope of ['operate:layer:*', 'operate:*:read', 'operate:other:read', 'repository:layer:read']) {
+    deepEqual(narrow([scope], operator), [], scope);
+  }
+  deepEqual(narrow(['operate:layer:read'], rules), []);
+  const { rules: granted } = grantOf([{ ...both, actions: ['read', 'pull'] }]);
+  deepEqual([granted.allowsOperate('operate/read'), granted.allowsOperate('operate/write')], [true, false]);
+  equal(granted.touches('layer'), false);
+  equal(grantOf([{ ...both, name: 'other' }]).rules.allowsOperate('operate/read'), false);
+  for (const action of operateActions) {
+    const { rules: grant } = grantOf(narrow([operateScope(action)], operator));
+    equal(grant.allowsOperate(action), true, action);
+  }
 });

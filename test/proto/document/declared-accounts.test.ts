@@ -55,6 +55,19 @@ children:
   assert.deepEqual(accountsOf('name: x'), []);
 });
 
+test('a declared token may operate the layer', () => {
+  const actions = (operate: string) =>
+    accountsOf(`tokens: [{ name: t, ${operate}, passwords: ["${HASH}"] }]`)[0]?.actions;
+  assert.deepEqual(actions('operate: read'), ['operate/read']);
+  assert.deepEqual(actions('operate: write'), ['operate/read', 'operate/write']);
+  assert.deepEqual(actions('pull: a, operate: read'), [
+    'repositories/a/content/read',
+    'repositories/a/metadata/read',
+    'operate/read',
+  ]);
+  refused(`tokens: [{ name: t, operate: all, passwords: ["${HASH}"] }]`, /operate .*: write read or write/);
+});
+
 test('the configuration published on the bus contains no password hash', () => {
   const resolved = resolve(`tokens: [{ name: ci, pull: x, passwords: ["${HASH}"] }]`);
   assert.ok('configuration' in resolved);
