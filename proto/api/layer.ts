@@ -4,7 +4,7 @@ import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { LinkStatus, ServiceStatus } from '../status/status.ts';
-import { SyncFigure } from '../status/sync-figure.ts';
+import { SyncFigure } from '../sync/sync-figure.ts';
 
 export const Severity = Type.Union([Type.Literal('error'), Type.Literal('warning')], {
   description: 'error: clients, content or synchronization are affected. warning: they may be soon.',

@@ -5,7 +5,7 @@ import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { MAX_DEPTH, MAX_LAYERS } from '../status/layers-below.ts';
 import { LinkStatus } from '../status/status.ts';
-import { SyncFigure } from '../status/sync-figure.ts';
+import { SyncFigure } from '../sync/sync-figure.ts';
 import { Held } from './layer.ts';
 
 /** The layers below, as they reported. */

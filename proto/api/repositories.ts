@@ -2,7 +2,7 @@ import { described } from '../contract/contract.ts';
 import { Bytes, Code, Count, Instant, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
-import { Ahead, Behind, SyncState } from '../status/sync-figure.ts';
+import { Ahead, Behind, SyncState } from '../sync/sync-figure.ts';
 import { listOf } from './lists.ts';
 
 /** Repositories and tags, with how each stands against the parent. */

@@ -69,6 +69,7 @@ const may: Record<UserName, BusPermissions> = {
     publish: [
       ...content,
       'storage.arriving.*',
+      'storage.sync.*',
       'storage.change.*',
       'storage.account.get',
       'storage.account.status',
@@ -98,6 +99,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.mark.*',
       'storage.subject.*',
       'storage.base.*',
+      'storage.behind.*',
       'storage.outgoing.*',
       'storage.session.*',
       'storage.damage.*',
@@ -142,6 +144,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.status.*',
       'storage.damage.*',
       'storage.outgoing.parked',
+      'storage.sync.*',
       'storage.job.count',
       'twin-bridge.status.*',
       ...serviceNames.map((service) => `${service}.alive.get`),

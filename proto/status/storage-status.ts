@@ -1,10 +1,11 @@
 import { AccountName } from '../accounts/accounts.ts';
 import { MetadataDamage, Space } from '../content/maintenance.ts';
 import { request } from '../contract/contract.ts';
-import { Bytes, Instant, Party, Reason } from '../contract/scalars.ts';
+import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
+import { Behind } from '../sync/sync-figure.ts';
 
 /** Content and condition of storage. */
 export const StorageStatus = Type.Object({
@@ -33,11 +34,17 @@ export const StorageStatus = Type.Object({
     unsent: Type.Integer(),
     withdrawn: Type.Integer(),
     parked: Type.Integer(),
+    /** Tags that differ from their base, in repositories of a selection; absent until they are counted. */
+    tags: Type.Optional(Type.Integer()),
     /** Manifests that stay in this layer, as no selection covers their repository; not counted in `unsent`. */
     kept: Type.Optional(Type.Integer()),
     /** The first of these repositories. */
     keptIn: Type.Optional(Type.Array(Repository, { maxItems: 20 })),
   }),
+  /** Changes of the parent that are not here yet. */
+  behind: Type.Optional(Behind),
+  /** Number of tags that hold the loser of a conflict. */
+  conflicts: Type.Optional(Count),
   ingests: Type.Array(
     Type.Object({
       id: Type.String({ maxLength: 160 }),

@@ -1,3 +1,4 @@
+import { listBehind, recordBehind, syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import {
   dropSession,
@@ -14,8 +15,12 @@ import {
 import { emptyReply, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
-/** Answers the requests of `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
-export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
+/** Answers the requests of `proto/sync/behind.ts`, `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
+export function serveOutgoing(on: On, { outgoing, marks, behind, overview }: Storage): void {
+  on(recordBehind, (q) => behind.record(q).then(emptyReply));
+  on(listBehind, (q) => behind.listRepositories(q));
+  on(syncRepositories, (q) => overview.repositories(q));
+  on(syncTags, (q) => overview.tags(q));
   on(listMarks, (q) => marks.list(q.scopeHash, q));
   on(storeMarks, (q) => marks.store(q.scopeHash, q.marks).then(emptyReply));
   on(listSubjects, (q) => marks.subjects(q.repository, q));

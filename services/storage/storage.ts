@@ -30,11 +30,14 @@ import { Metadata } from './metadata/metadata.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
+import { BehindTags } from './sync/behind-tags.ts';
 import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { ParentCursor } from './sync/parent-cursor.ts';
 import { Selection } from './sync/selection.ts';
+import { SyncOverview } from './sync/sync-overview.ts';
+import { TagIndex } from './sync/tag-index.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
 
@@ -110,6 +113,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly leftOutReferrers: LeftOutReferrers;
   readonly tags: Tags;
   readonly outgoing: Outgoing;
+  readonly behind: BehindTags;
+  readonly overview: SyncOverview;
   readonly feed: Feed;
   readonly parentCursor: ParentCursor;
   readonly marks: Marks;
@@ -123,6 +128,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly scrubber: Scrubber;
   readonly webhooks: WebhookPositions;
   readonly #unselected: UnselectedOutgoing;
+  readonly #tagIndex: TagIndex;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
   #maintenance = DEFAULT_MAINTENANCE;
@@ -192,6 +198,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.blobs = new Blobs(aging);
     this.tags = new Tags(deps);
     this.outgoing = new Outgoing(deps);
+    this.behind = new BehindTags(deps);
+    this.#tagIndex = new TagIndex(deps.metadata);
+    this.overview = new SyncOverview({ ...deps, tagIndex: this.#tagIndex });
     this.feed = new Feed(deps);
     this.parentCursor = new ParentCursor(deps);
     this.marks = new Marks(deps);
@@ -251,10 +260,13 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(MAX_STATUS_INGESTS);
-    const { unsent, withdrawn, parked, ...content } = this.#deps.metadata.counters;
+    const { unsent, withdrawn, parked, conflicts, ...counters } = this.#deps.metadata.counters;
+    const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps } = counters;
     const unselected = await this.#unselected.count();
+    const changed = this.#changedTags();
     return {
-      ...content,
+      ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
+      behind: await this.behind.figure(),
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
       ...((await this.#deps.metadata.closed()) && { closed: true }),
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
@@ -264,6 +276,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         unsent: Math.max(0, unsent - unselected.unsent),
         withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
         parked,
+        ...(changed !== undefined && { tags: changed }),
         ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
       },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
@@ -276,6 +289,16 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         ...(holder !== undefined && { holder }),
       })),
     };
+  }
+
+  /** Tags that are to be pushed. Undefined for a layer without a parent, and until they are counted. */
+  #changedTags(): number | undefined {
+    const { selection } = this.#deps;
+    const changed = selection.patterns && this.#tagIndex.changedNow;
+    if (!changed) return undefined;
+    let count = 0;
+    for (const [repository, tags] of changed) if (selection.covers(repository)) count += tags.size;
+    return count;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@ import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
   AgeMarks,
   AgeRecord,
+  BehindRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -68,7 +69,14 @@ export const put = {
     set(keys.referrer(repository, subject, digest), record),
   ],
   tag: (repository: string, tag: string, digest: string) => [set(keys.tag(repository, tag), digest)],
-  base: (repository: string, tag: string, digest: string) => [set(keys.base(repository, tag), digest)],
+  /** Parent and layer agree on the tag: the layer is not behind on it. */
+  base: (repository: string, tag: string, digest: string) => [
+    set(keys.base(repository, tag), digest),
+    del(keys.behind(repository, tag)),
+  ],
+  behind: (repository: string, tag: string, record: BehindRecord) => [
+    set(keys.behind(repository, tag), record),
+  ],
   unsent: (repository: string, digest: string, record: UnsentRecord) => [
     set(keys.unsent(repository, digest), record),
   ],
@@ -126,7 +134,11 @@ export const drop = {
     del(keys.referrer(repository, subject, digest)),
   ],
   tag: (repository: string, tag: string) => [del(keys.tag(repository, tag))],
-  base: (repository: string, tag: string) => [del(keys.base(repository, tag))],
+  base: (repository: string, tag: string) => [
+    del(keys.base(repository, tag)),
+    del(keys.behind(repository, tag)),
+  ],
+  behind: (repository: string, tag: string) => [del(keys.behind(repository, tag))],
   unsent: (repository: string, digest: string) => [del(keys.unsent(repository, digest))],
   withdrawn: (repository: string, digest: string) => [del(keys.withdrawn(repository, digest))],
   parked: (repository: string, reference: string) => [del(keys.parked(repository, reference))],

@@ -1,5 +1,6 @@
+import { isConflictTag } from '#proto/sync/conflict-tag.ts';
 import { type Kind, kindOf, kinds } from './keys.ts';
-import type { BlobRecord, UnsentRecord } from './records.ts';
+import type { BehindRecord, BlobRecord, UnsentRecord } from './records.ts';
 
 /** Counters of a status. */
 export type Counters = Record<
@@ -12,7 +13,12 @@ export type Counters = Record<
   | 'scopeMaps'
   | 'unsent'
   | 'withdrawn'
-  | 'parked',
+  | 'parked'
+  | 'behind'
+  | 'behindBytes'
+  | 'behindUnsized'
+  | 'behindFailed'
+  | 'conflicts',
   number
 >;
 
@@ -21,11 +27,9 @@ export interface RecordCounts {
   readonly counters: Counters;
 }
 
-/**
- * Counters whose totals are stored, each time in the batch that changes them, by the kind of their keys; `bytes`
- * belongs to blobs.
- */
+/** Counters whose totals are stored, each time in the batch that changes them, by the kind of their keys. */
 const STORED: Record<string, keyof Counters> = {
+  [kinds.behind]: 'behind',
   [kinds.blob]: 'blobs',
   [kinds.damaged]: 'damaged',
   [kinds.parked]: 'parked',
@@ -34,6 +38,9 @@ const STORED: Record<string, keyof Counters> = {
   [kinds.unsent]: 'unsent',
   [kinds.withdrawn]: 'withdrawn',
 };
+
+/** Stored counters of what the records of one kind hold: `bytes` of blobs, `conflicts` of the names of tags. */
+const DERIVED = ['bytes', 'behindBytes', 'behindUnsized', 'behindFailed', 'conflicts'] as const;
 
 /**
  * Counters of bounded kinds, which each opening counts: whether a layer has accounts must not rest on a stored number.
@@ -57,7 +64,7 @@ export class RecordCounters implements RecordCounts {
   static readonly storedKinds = Object.keys(STORED) as Kind[];
   static readonly boundedKinds = Object.keys(BOUNDED) as Kind[];
   readonly counters = Object.fromEntries(
-    [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),
+    [...Object.values(COUNTED), ...DERIVED].map((name) => [name, 0]),
   ) as Counters;
   /** Latest instant of an outgoing record, in ms since 1970. */
   #latest = 0;
@@ -79,8 +86,16 @@ export class RecordCounters implements RecordCounts {
     const kind = key.charAt(0);
     this.counters[COUNTED[kind]!] += sign;
     if (kind === kinds.blob) this.counters.bytes += sign * (value as BlobRecord).size;
+    if (kind === kinds.behind) this.#addBehind(value as BehindRecord, sign);
+    if (kind === kinds.tag && isConflictTag(key)) this.counters.conflicts += sign;
     if (kind === kinds.unsent || kind === kinds.withdrawn)
       this.#latest = Math.max(this.#latest, (value as UnsentRecord).since);
+  }
+
+  #addBehind({ target, bytes, code }: BehindRecord, sign: 1 | -1): void {
+    if (bytes !== undefined) this.counters.behindBytes += sign * bytes;
+    else if (target !== null) this.counters.behindUnsized += sign;
+    if (code !== undefined) this.counters.behindFailed += sign;
   }
 
   merge({ latest = 0, ...counts }: StoredCounts, sign: 1 | -1 = 1): void {
@@ -90,8 +105,8 @@ export class RecordCounters implements RecordCounts {
 
   /** What of this is stored; without zeros. */
   get stored(): StoredCounts {
-    const names = [...Object.values(STORED), 'bytes'] as const;
-    const counts = names.map((name) => [name, this.counters[name as keyof Counters]] as const);
+    const names = [...Object.values(STORED), ...DERIVED];
+    const counts = names.map((name) => [name, this.counters[name]] as const);
     const latest = this.#latest > 0 && { latest: this.#latest };
     return { ...Object.fromEntries(counts.filter(([, count]) => count !== 0)), ...latest };
   }

@@ -111,7 +111,11 @@ export class Database {
    * threads ten times as long, and the threads may all wait for the disk. Pass its errors through `failing`.
    */
   async getMany(keys: string[]): Promise<unknown[]> {
-    if (keys.length > MAX_READ_AT_ONCE) return this.#level.getMany(keys);
+    return keys.length > MAX_READ_AT_ONCE ? this.#level.getMany(keys) : this.getNow(keys);
+  }
+
+  /** The same at this instant: what was written before, and nothing that is written later. For a few records. */
+  getNow(keys: string[]): unknown[] {
     return keys.map((key) => this.#level.getSync(key));
   }
 

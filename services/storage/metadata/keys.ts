@@ -11,6 +11,7 @@
  *   s!<repository>!<tag>                digest          base: target of the tag when parent and layer last agreed
  *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
  *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
+ *   B!<repository>!<tag>                BehindRecord    the parent has another target of the tag
  *   p!<repository>!<tag or digest>      ParkedRecord    change that the parent refused
  *   o!<repository>!<digest>             string          `<location>[#<offset>]` of the upload at the parent; not synced
  *   n!<repository>!<digest>!<index>     string          platform of a manifest that the index leaves out
@@ -59,6 +60,7 @@ export const keys = {
   base: (repository: string, tag: string) => `s!${repository}!${tag}`,
   unsent: (repository: string, digest: string) => `u!${repository}!${digest}`,
   withdrawn: (repository: string, digest: string) => `v!${repository}!${digest}`,
+  behind: (repository: string, tag: string) => `B!${repository}!${tag}`,
   parked: (repository: string, reference: string) => `p!${repository}!${reference}`,
   session: (repository: string, digest: string) => `o!${repository}!${digest}`,
   leftOut: (repository: string, digest: string, index: string) => `n!${repository}!${digest}!${index}`,
@@ -101,6 +103,7 @@ export const kinds = {
   base: 's',
   unsent: 'u',
   withdrawn: 'v',
+  behind: 'B',
   parked: 'p',
   session: 'o',
   leftOut: 'n',

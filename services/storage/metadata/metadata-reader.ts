@@ -7,6 +7,7 @@ import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
   AgeMarks,
   AgeRecord,
+  BehindRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -117,6 +118,14 @@ export class MetadataReader {
   allUnsent = (after?: string) => this.range<UnsentRecord>(prefix(kinds.unsent), after);
   allWithdrawn = (after?: string) => this.range<WithdrawnRecord>(prefix(kinds.withdrawn), after);
   allParked = (after?: string) => this.range<ParkedRecord>(prefix(kinds.parked), after);
+  /** By `<repository>!<tag>`. */
+  allBehind = (after?: string) => this.range<BehindRecord>(prefix(kinds.behind), after);
+  behindOfRepository = (repository: string, after?: string) =>
+    this.range<BehindRecord>(prefix(kinds.behind, repository), after);
+  behindByTag = (repository: string, tags: string[]) =>
+    this.many<BehindRecord>(tags.map((tag) => keys.behind(repository, tag)));
+  tagsByName = (repository: string, tags: string[]) =>
+    this.many<string>(tags.map((tag) => keys.tag(repository, tag)));
   unsentOfRepository = (repository: string) => this.range<UnsentRecord>(prefix(kinds.unsent, repository));
   withdrawnOfRepository = (repository: string) =>
     this.range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
@@ -139,6 +148,32 @@ export class MetadataReader {
   webhooks = () => this.range<WebhookPosition>(prefix(kinds.webhook));
   children = (after?: string) => this.range<ChildRecord>(prefix(kinds.child), after);
   scopeMaps = (after?: string) => this.range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
+
+  /** What is known of one tag. */
+  async ofTag(repository: string, tag: string) {
+    const [digest, base, behind, parked] = await this.many<unknown>([
+      keys.tag(repository, tag),
+      keys.base(repository, tag),
+      keys.behind(repository, tag),
+      keys.parked(repository, tag),
+    ]);
+    return [digest, base, behind, parked] as [
+      digest: string | undefined,
+      base: string | undefined,
+      behind: BehindRecord | undefined,
+      parked: ParkedRecord | undefined,
+    ];
+  }
+
+  /** Whether the tag has another target than its base, at this instant. @param name `<repository>!<tag>` */
+  differsFromBaseNow(name: string): boolean {
+    try {
+      const [digest, base] = this.#database.getNow([`${kinds.tag}!${name}`, `${kinds.base}!${name}`]);
+      return digest !== base;
+    } catch (error) {
+      throw this.#database.failing(error);
+    }
+  }
 
   /** Every link or manifest, as `[repository, digest]`. */
   async *named(

@@ -3,7 +3,7 @@ import { type Change, set } from './batch-changes.ts';
 import { type Counters, RecordCounters, type RecordCounts, type StoredCounts } from './counters.ts';
 import { Database } from './database.ts';
 import { Journal, type JournalEntry } from './journal.ts';
-import { type Kind, keys, kinds, prefix, rangeOf } from './keys.ts';
+import { type Kind, keys, kindOf, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { markAllUnsent } from './migration.ts';
 
@@ -62,6 +62,8 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   #journal = new Journal(1, 0);
   /** The machine was rebooted since the last opening: unsynced writes may be missing. */
   readonly afterReboot: boolean;
+  /** Called after each batch that changed targets or bases of tags, with their `<repository>!<tag>`. */
+  onTags: ((names: ReadonlySet<string>) => void) | undefined;
 
   /**
    * @param patienceMs how long to wait for another process that has the folder open
@@ -169,6 +171,16 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
       close();
     }
     this.#counters.merge(added.all);
+    if (this.onTags) this.#reportTags(changes, this.onTags);
+  }
+
+  #reportTags(changes: Change[], onTags: (names: ReadonlySet<string>) => void): void {
+    const names = new Set<string>();
+    for (const { key } of changes) {
+      const kind = kindOf(key);
+      if (kind === kinds.tag || kind === kinds.base) names.add(key.slice(2));
+    }
+    if (names.size > 0) onTags(names);
   }
 
   /**

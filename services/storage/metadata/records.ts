@@ -1,6 +1,7 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
+import type { BehindTag } from '#proto/sync/behind.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 
@@ -34,6 +35,9 @@ export type MarkRecord = Mark & { of: string };
 
 /** Repository and reference are in the key. */
 export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
+
+/** Repository and tag are in the key. `since`: when the target became known. */
+export type BehindRecord = Omit<BehindTag, 'tag'> & { since: number };
 
 /** A child that an index leaves out: its platform, and whether the parent does not provide it. */
 export type LeftOutRecord = string | { platform: string; unavailable: true };

@@ -40,6 +40,7 @@ const rules: Record<string, Rule> = {
   s: rule([isRepository, isTag], Digest),
   u: rule([isRepository, isDigest], Since),
   v: rule([isRepository, isDigest], Since),
+  B: rule([isRepository, isTag], Type.Object({ target: Type.Union([Digest, Type.Null()]), since: Instant })),
   p: rule([isRepository, reference], Type.Object({ code: Type.String(), reason: Type.String() })),
   o: rule([isRepository, isDigest], Type.String()),
   n: rule(

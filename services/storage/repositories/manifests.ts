@@ -31,10 +31,10 @@ import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts
  *
  * A put verifies the content, checks that every child is in the repository or is left out on purpose (sparse.ts), and
  * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
- * alone (tags.ts); a tag's base is its target when parent and layer last agreed, repositories-differing-from-base.ts
- * finds the tags that differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes.
- * left-out-referrers.ts records which referrers a pass has left out. delete-synchronized.ts deletes everything that a
- * repository received from the parent. All changes hold the repository's lock.
+ * alone (tags.ts); a tag's base is its target when parent and layer last agreed. Deleting a manifest deletes its tags,
+ * garbage collection removes the bytes. left-out-referrers.ts records which referrers a pass has left out.
+ * delete-synchronized.ts deletes everything that a repository received from the parent. All changes hold the
+ * repository's lock.
  */
 
 export type PutQuery = {

@@ -7,8 +7,8 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
+import { repositoriesDifferingFromBase } from '../metadata/repositories-differing-from-base.ts';
 import type { Selection } from '../sync/selection.ts';
-import { repositoriesDifferingFromBase } from './repositories-differing-from-base.ts';
 import { leftOutEntry } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */

@@ -15,6 +15,9 @@ import { changeParent, type ParentRecord } from './parent-record.ts';
  *   outgoing.ts              changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
  *   selection.ts             which repositories are exchanged with the parent
  *   unselected-outgoing.ts   changes that no selection covers
+ *   behind-tags.ts          changes of the parent that are not here yet
+ *   tag-index.ts             which tags differ from their base, and counts of tags
+ *   sync-overview.ts         how each repository and tag stands against the parent (in-order.ts merges the lists)
  *   parent-record.ts         the parent that bases and outgoing changes belong to
  *   parent-cursor.ts         this layer's cursor in the parent's journal
  *   marks.ts                 reported state of the parent's repositories, so that a pass skips unchanged ones

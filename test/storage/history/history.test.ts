@@ -282,6 +282,8 @@ async function compare(rig: Rig, m: Model): Promise<void> {
     tokens: 0,
     scopeMaps: 0,
     outgoing: { unsent: m.unsent.size, withdrawn: m.withdrawn.size, parked: 0 },
+    behind: { tags: 0, bytes: 0, unsized: 0, failed: 0 },
+    conflicts: 0,
   });
   const named = (pending: { manifests: Pending[] }) =>
     pending.manifests.map((each) => on(each.repository, each.digest)).toSorted();

@@ -51,13 +51,26 @@ async function fill(metadata: Metadata): Promise<void> {
   await Promise.all(writes);
   await metadata.write([...put.damaged(digestOf(3), { size: 13, since: 1 }), ...drop.tag('lib/app', 'v4')]);
   await metadata.write([...drop.unsent('lib/app', digestOf(5)), ...drop.blob(digestOf(6))]);
+  await metadata.write([
+    ...put.behind('lib/app', 'a', { target: digestOf(1), since: 1, bytes: 40 }),
+    ...put.behind('lib/app', 'b', { target: digestOf(1), since: 1, code: 'denied', reason: 'no' }),
+    ...put.behind('lib/app', 'c', { target: null, since: 1 }),
+    ...put.behind('lib/app', 'd', { target: digestOf(1), since: 1, bytes: 5 }),
+    ...put.tag('lib/app', 'v9.conflict-line-aaaaaaaaaaaa', digestOf(9)),
+  ]);
+  await metadata.write(put.base('lib/app', 'd', digestOf(1)));
   const token = { enabled: true, scopeMap: 'all', created: 1, passwords: [] };
   await metadata.write([...put.token('ci', token), ...put.scopeMap('all', { actions: [] })]);
 }
 
 const COUNTERS = {
   repositories: 20,
-  tags: 19,
+  tags: 20,
+  conflicts: 1,
+  behind: 3,
+  behindBytes: 40,
+  behindUnsized: 1,
+  behindFailed: 1,
   blobs: 18,
   bytes: 20 * 10 + 190 - 13 - 16,
   damaged: 1,
@@ -99,12 +112,12 @@ test('counters that differ from the records are corrected, also while batches ar
     const correction = metadata.correctCounters();
     await metadata.write(put.tag('lib/app', 'meanwhile', digestOf(2)));
     assert.deepEqual(await correction, { tags: 1, blobs: -1, bytes: -11 });
-    const expected = { ...COUNTERS, tags: 21, blobs: 17, bytes: COUNTERS.bytes - 11 };
+    const expected = { ...COUNTERS, tags: 22, blobs: 17, bytes: COUNTERS.bytes - 11 };
     assert.deepEqual(metadata.counters, expected);
     assert.equal(await metadata.correctCounters(), undefined);
   }
   await using metadata = await Metadata.open(folder.metadata);
-  assert.equal(metadata.counters.tags, 21);
+  assert.equal(metadata.counters.tags, 22);
 });
 
 test('metadata of the version without stored counters, or whose counters a repair deleted, is counted', async () => {

@@ -1,11 +1,11 @@
 import { putTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
+import { loserTag } from '#proto/sync/conflict-tag.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
-import { loserTag } from '../../../services/syncer/reconcile/observe/plan.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
 import {
   type Selected,

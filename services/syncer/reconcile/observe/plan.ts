@@ -91,14 +91,3 @@ const fromLayer = (digest: Digest | undefined): PlannedAction => ({
   kind: digest ? 'push' : 'withdraw',
   digest,
 });
-
-const LOSER = /\.conflict-[a-z0-9-]+-[0-9a-f]{12}$/;
-
-/**
- * Conflict tag, under which the loser stays reachable. If the tag is a conflict tag itself, its suffix is replaced, so
- * that names do not grow.
- */
-export function loserTag(tag: string, layer: string, loser: Digest): string {
-  const ending = `.conflict-${layer}-${loser.slice(loser.indexOf(':') + 1).slice(0, 12)}`;
-  return tag.replace(LOSER, '').slice(0, 128 - ending.length) + ending;
-}

@@ -1,12 +1,12 @@
 import { each } from '#proto/async/each.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
+import { loserTag } from '#proto/sync/conflict-tag.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/sync/passes.ts';
 import { isRefusal, type Outbound } from '../context/parking.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
 import { settleSent, settleWithdrawn } from '../context/unsent-changes.ts';
-import { loserTag } from '../observe/plan.ts';
 import type { TagAction } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { ParentUsage } from './parent-usage.ts';

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  loserTag,
   type PlannedAction,
   type PlanRules,
   planTag,
@@ -194,10 +193,4 @@ test('the only action for a missing tag that may exist at the parent is a push',
       assert.ok(kind === undefined || kind === 'push');
     }),
   );
-});
-
-test('a conflict tag names the layer and the content, and has 128 characters at most', () => {
-  assert.equal(loserTag('1.0', 'line-3', A), '1.0.conflict-line-3-aaaaaaaaaaaa');
-  assert.equal(loserTag('1.0.conflict-line-3-aaaaaaaaaaaa', 'site', B), '1.0.conflict-site-bbbbbbbbbbbb');
-  assert.equal(loserTag('t'.repeat(128), 'line-3', A).length, 128);
 });

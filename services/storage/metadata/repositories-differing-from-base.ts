@@ -1,4 +1,4 @@
-import type { MetadataReader } from '../metadata/metadata-reader.ts';
+import type { MetadataReader } from './metadata-reader.ts';
 
 /**
  * Repositories in which a tag does not point to its base, each once, in bytewise order. Merges the two lists, whose

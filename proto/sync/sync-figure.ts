@@ -16,10 +16,11 @@ export const SyncState = Type.Union(
     Type.Literal('ahead'),
     Type.Literal('diverged'),
     Type.Literal('unknown'),
+    Type.Literal('local'),
   ],
   {
     description:
-      'in-sync: equal to the parent. behind: the parent has changes that are not here yet. ahead: changes made here are not at the parent yet. diverged: both. unknown: not compared yet.',
+      'in-sync: equal to the parent. behind: the parent has changes that are not here yet. ahead: changes made here are not at the parent yet. diverged: both. unknown: not compared yet. local: of a repository or tag that is not exchanged with the parent.',
   },
 );
 export type SyncState = Static<typeof SyncState>;
@@ -36,6 +37,7 @@ export type Behind = Static<typeof Behind>;
 
 /** Changes made here that are not at the parent yet. */
 export const Ahead = Type.Object({
+  tags: described(Count, 'Tags that were moved, added or deleted here.'),
   manifests: described(Count, 'Manifests to push.'),
   deletions: described(Count, 'Deletions to push.'),
   parked: described(Count, 'Changes that the parent refused; each is retried later.'),

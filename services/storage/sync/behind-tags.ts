@@ -1,0 +1,117 @@
+import type { Static } from '@sinclair/typebox';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { BehindTag, recordBehind } from '#proto/sync/behind.ts';
+import type { Behind } from '#proto/sync/sync-figure.ts';
+import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
+import type { BehindRecord } from '../metadata/records.ts';
+
+/** How long the earliest instant is reused while the number of records does not change, in ms. */
+const FRESH_MS = 10_000;
+/** Max records that are read for the earliest instant. */
+const MAX_READ = 20_000;
+
+type BehindDeps = { metadata: Metadata; locks: KeyedLock; now: () => number };
+
+/** Changes of the parent that are not here yet: see `proto/sync/behind.ts`. A new base deletes its record. */
+export class BehindTags {
+  readonly #deps: BehindDeps;
+  #earliest: { count: number; at: number; since: number | undefined } | undefined;
+
+  constructor(deps: BehindDeps) {
+    this.#deps = deps;
+  }
+
+  async record(query: Static<typeof recordBehind.query>): Promise<void> {
+    const { repository, drop: obsolete, replace } = query;
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const changes: Change[] = obsolete.flatMap((tag) => drop.behind(repository, tag));
+      const tags = query.put.map(({ tag }) => tag);
+      const before = await metadata.behindByTag(repository, tags);
+      const here = await metadata.tagsByName(repository, tags);
+      for (const [at, entry] of query.put.entries()) {
+        // It was carried out meanwhile.
+        if ((here[at] ?? null) === entry.target) changes.push(...drop.behind(repository, entry.tag));
+        else changes.push(...put.behind(repository, entry.tag, this.#recordOf(entry, before[at])));
+      }
+      if (replace) {
+        const kept = new Set(tags);
+        for await (const [tag] of metadata.behindOfRepository(repository))
+          if (!kept.has(tag)) changes.push(...drop.behind(repository, tag));
+      }
+      await metadata.write(changes);
+    });
+  }
+
+  #recordOf({ tag: _, ...entry }: BehindTag, before: BehindRecord | undefined): BehindRecord {
+    const isSame = before !== undefined && before.target === entry.target;
+    return { ...entry, since: isSame ? before.since : this.#deps.now() };
+  }
+
+  /** Each repository is skipped with one seek. */
+  async listRepositories({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {
+    const [repositories, more] = await page(repositoriesIn(this.#deps.metadata.allBehind, after), limit);
+    return { repositories, more };
+  }
+
+  /** Of the whole layer, from the counters. */
+  async figure(): Promise<Behind> {
+    const { behind, behindBytes, behindUnsized, behindFailed } = this.#deps.metadata.counters;
+    const since = behind > 0 ? await this.#since(behind) : undefined;
+    return {
+      tags: behind,
+      bytes: behindBytes,
+      unsized: behindUnsized,
+      failed: behindFailed,
+      ...(since !== undefined && { since }),
+    };
+  }
+
+  async #since(count: number): Promise<number | undefined> {
+    const now = performance.now();
+    const known = this.#earliest;
+    if (known?.count === count && now - known.at < FRESH_MS) return known.since;
+    let since: number | undefined;
+    let read = 0;
+    for await (const [, record] of this.#deps.metadata.allBehind()) {
+      since = Math.min(since ?? record.since, record.since);
+      read += 1;
+      if (read === MAX_READ) break;
+    }
+    this.#earliest = { count, at: now, since };
+    return since;
+  }
+}
+
+/** The sum of records. */
+export function sumBehind(records: Iterable<BehindRecord>): Behind {
+  const sum: Behind = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
+  for (const { target, bytes, code, since } of records) {
+    sum.tags += 1;
+    sum.bytes += bytes ?? 0;
+    if (bytes === undefined && target !== null) sum.unsized += 1;
+    if (code !== undefined) sum.failed += 1;
+    sum.since = Math.min(sum.since ?? since, since);
+  }
+  return sum;
+}
+
+/** Names of repositories with entries, in order. @param after a repository */
+export async function* repositoriesIn(
+  entries: (after?: string) => AsyncIterable<[key: string, value: unknown]>,
+  after?: string,
+): AsyncGenerator<string> {
+  // `"` is the successor of `!`, which follows the name of the repository in a key.
+  let from = after === undefined ? undefined : `${after}"`;
+  for (;;) {
+    let found: string | undefined;
+    for await (const [key] of entries(from)) {
+      found = key.slice(0, key.indexOf('!'));
+      break;
+    }
+    if (found === undefined) return;
+    yield found;
+    from = `${found}"`;
+  }
+}

@@ -1,0 +1,129 @@
+import type { Static } from '@sinclair/typebox';
+import type { RepositoryFigures, syncRepositories, syncTags, TagFigures } from '#proto/sync/behind.ts';
+import type { Ahead } from '#proto/sync/sync-figure.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { page } from '../metadata/page.ts';
+import { repositoriesIn, sumBehind } from './behind-tags.ts';
+import { inOrder } from './in-order.ts';
+import type { Selection } from './selection.ts';
+import type { TagIndex } from './tag-index.ts';
+
+type OverviewDeps = { metadata: Metadata; selection: Selection; tagIndex: TagIndex };
+
+/** How each repository, and each tag of one, stands against the parent: pages for people. */
+export class SyncOverview {
+  readonly #deps: OverviewDeps;
+
+  constructor(deps: OverviewDeps) {
+    this.#deps = deps;
+  }
+
+  async repositories({
+    after,
+    limit,
+    only,
+  }: Static<typeof syncRepositories.query>): Promise<Static<typeof syncRepositories.reply>> {
+    const [names, more] = await page(this.#names(after, only), limit);
+    const repositories: RepositoryFigures[] = [];
+    for (const name of names) repositories.push(await this.#figures(name));
+    return { repositories, more };
+  }
+
+  #names(after: string | undefined, only: 'behind' | 'ahead' | undefined): AsyncGenerator<string> {
+    const { metadata } = this.#deps;
+    const behind = () => repositoriesIn(metadata.allBehind, after);
+    if (only === 'behind') return behind();
+    if (only === undefined) return inOrder([namesOf(metadata.repositories(after)), behind()]);
+    const { allUnsent, allWithdrawn, allParked } = metadata;
+    const outgoing = [allUnsent, allWithdrawn, allParked].map((all) => repositoriesIn(all, after));
+    return inOrder([...outgoing, this.#changedRepositories(after)]);
+  }
+
+  async *#changedRepositories(after = ''): AsyncGenerator<string> {
+    const changed = await this.#deps.tagIndex.changed();
+    yield* [...changed.keys()].filter((name) => name > after).sort();
+  }
+
+  async #figures(repository: string): Promise<RepositoryFigures> {
+    const { metadata, selection, tagIndex } = this.#deps;
+    const records = await Array.fromAsync(metadata.behindOfRepository(repository), ([, record]) => record);
+    return {
+      repository,
+      covered: selection.covers(repository),
+      ...(await tagIndex.counts(repository)),
+      behind: sumBehind(records),
+      ahead: await this.#ahead(repository),
+    };
+  }
+
+  async #ahead(repository: string): Promise<Ahead> {
+    const { metadata, tagIndex } = this.#deps;
+    const tags = (await tagIndex.changed()).get(repository)?.size ?? 0;
+    const [manifests, deletions, parked] = await Promise.all([
+      countOf(metadata.unsentOfRepository(repository)),
+      countOf(metadata.withdrawnOfRepository(repository)),
+      countOf(metadata.parkedOfRepository(repository)),
+    ]);
+    return { tags, manifests, deletions, parked };
+  }
+
+  async tags({
+    repository,
+    after,
+    limit,
+    differing = false,
+  }: Static<typeof syncTags.query>): Promise<Static<typeof syncTags.reply>> {
+    const { metadata, selection } = this.#deps;
+    const covered = selection.covers(repository);
+    const [tags, more] = await page(
+      this.#tagFigures(repository, after, differing),
+      limit,
+      (tag) => JSON.stringify(tag).length,
+    );
+    if (tags.length === 0 && after === undefined && !(await metadata.repository(repository)))
+      return { covered, tags: [], more: false };
+    return { covered, tags, more };
+  }
+
+  async *#tagFigures(
+    repository: string,
+    after: string | undefined,
+    differing: boolean,
+  ): AsyncGenerator<TagFigures> {
+    const { metadata } = this.#deps;
+    const names = inOrder([
+      namesOf(metadata.tagsOfRepository(repository, after)),
+      namesOf(metadata.basesOfRepository(repository, after)),
+      namesOf(metadata.behindOfRepository(repository, after)),
+    ]);
+    for await (const tag of names) {
+      const [digest, base, behind, parked] = await metadata.ofTag(repository, tag);
+      if (differing && digest === base && !behind && !parked) continue;
+      yield {
+        tag,
+        ...(digest !== undefined && { digest }),
+        ...(base !== undefined && { base }),
+        ...(behind && { behind }),
+        ...(parked && { parked: parkedOf(parked) }),
+      };
+    }
+  }
+}
+
+const parkedOf = ({ code, reason, since, attempts, retry }: NonNullable<TagFigures['parked']>) => ({
+  code,
+  reason,
+  since,
+  attempts,
+  retry,
+});
+
+async function* namesOf(entries: AsyncIterable<[name: string, value: unknown]>): AsyncGenerator<string> {
+  for await (const [name] of entries) yield name;
+}
+
+async function countOf(entries: AsyncIterable<unknown>): Promise<number> {
+  let count = 0;
+  for await (const _ of entries) count += 1;
+  return count;
+}

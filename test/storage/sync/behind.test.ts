@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { deleteTag, putTag, setBases } from '#proto/content/manifests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { type BehindTag, listBehind, recordBehind, syncRepositories, syncTags } from '#proto/sync/behind.ts';
+import { park } from '#proto/sync/outgoing.ts';
+import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
+
+/** What the layer lacks of its parent, and how each repository and tag stands against it. */
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+const repository = 'lib/app';
+const other = digestOf(bytesOf('at the parent'));
+const none = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
+
+const record = (rig: Rig, put: BehindTag[], more: { drop?: string[]; replace?: boolean; in?: string } = {}) =>
+  rig.syncer.call(recordBehind, {
+    repository: more.in ?? repository,
+    put,
+    drop: more.drop ?? [],
+    replace: more.replace ?? false,
+  });
+const behind = async (rig: Rig) => (await rig.syncer.call(storageStatus, {})).behind;
+const tagsOf = async (rig: Rig, more: { differing?: boolean; after?: string; limit?: number } = {}) =>
+  rig.gateway.call(syncTags, { repository, limit: 100, ...more });
+const figuresOf = async (rig: Rig, only?: 'behind' | 'ahead') =>
+  (await rig.gateway.call(syncRepositories, { limit: 100, ...(only && { only }) })).repositories;
+
+test('the layer is behind until it has the target of the tag, across restarts', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'new');
+  await record(rig, [
+    { tag: 'v1', target: digest, bytes: 300 },
+    { tag: 'v2', target: other },
+  ]);
+  const since = rig.now;
+  assert.deepEqual(await behind(rig), { tags: 2, bytes: 300, unsized: 1, failed: 0, since });
+  rig.now += 60_000;
+  await rig.restart();
+  assert.deepEqual(await behind(rig), { tags: 2, bytes: 300, unsized: 1, failed: 0, since });
+  await rig.syncer.call(putTag, { repository, tag: 'v1', digest, base: true });
+  assert.deepEqual(await behind(rig), { tags: 1, bytes: 0, unsized: 1, failed: 0, since });
+  await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v2', digest: null }] });
+  assert.deepEqual(await behind(rig), none);
+});
+
+test('what is recorded after it was carried out does not count', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'new', { tag: 'v1', base: true });
+  await record(rig, [
+    { tag: 'v1', target: digest },
+    { tag: 'gone', target: null },
+  ]);
+  assert.deepEqual(await behind(rig), none);
+  await record(rig, [{ tag: 'v1', target: null }]);
+  assert.deepEqual(await behind(rig), { ...none, tags: 1, since: rig.now });
+  await rig.syncer.call(deleteTag, { repository, tag: 'v1', expect: digest, base: true });
+  assert.deepEqual(await behind(rig), none);
+});
+
+test('a tag keeps the instant of its target; another target begins anew, and a failure is counted', async () => {
+  await using rig = await Rig.open(buses);
+  await record(rig, [{ tag: 'v1', target: other }]);
+  const since = rig.now;
+  rig.now += 1_000;
+  await record(rig, [{ tag: 'v1', target: other, bytes: 7, code: 'blob-unknown', reason: 'it is gone' }]);
+  assert.deepEqual(await behind(rig), { tags: 1, bytes: 7, unsized: 0, failed: 1, since });
+  await record(rig, [{ tag: 'v1', target: digestOf(bytesOf('newer')) }]);
+  assert.deepEqual((await tagsOf(rig)).tags[0]?.behind?.since, rig.now);
+});
+
+test('a complete comparison replaces the records of a repository', async () => {
+  await using rig = await Rig.open(buses);
+  await record(rig, [
+    { tag: 'a', target: other },
+    { tag: 'b', target: other },
+    { tag: 'c', target: null },
+  ]);
+  await record(rig, [{ tag: 'z', target: other }], { in: 'lib/other' });
+  await record(rig, [{ tag: 'b', target: other }], { replace: true });
+  assert.deepEqual(
+    (await tagsOf(rig)).tags.map(({ tag }) => tag),
+    ['b'],
+  );
+  assert.deepEqual(await rig.syncer.call(listBehind, { limit: 10 }), {
+    repositories: [repository, 'lib/other'],
+    more: false,
+  });
+  assert.deepEqual(await rig.syncer.call(listBehind, { limit: 1 }), {
+    repositories: [repository],
+    more: true,
+  });
+  await record(rig, [], { drop: ['b'] });
+  assert.deepEqual((await rig.syncer.call(listBehind, { after: 'lib/an', limit: 10 })).repositories, [
+    'lib/other',
+  ]);
+});
+
+test('each tag is listed with its targets here, at the last agreement and at the parent', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'same', { tag: 'same', base: true });
+  await rig.gateway.call(putTag, { repository, tag: 'moved', digest });
+  await record(rig, [{ tag: 'only-there', target: other, bytes: 5 }]);
+  const refusal = { code: 'denied', reason: 'read only', since: 1, attempts: 2, retry: 3 };
+  await rig.syncer.call(park, { repository, reference: 'moved', digest, ...refusal });
+  const all = [
+    { tag: 'moved', digest, parked: refusal },
+    { tag: 'only-there', behind: { target: other, bytes: 5, since: rig.now } },
+    { tag: 'same', digest, base: digest },
+  ];
+  assert.deepEqual(await tagsOf(rig), { covered: true, tags: all, more: false });
+  assert.deepEqual(await tagsOf(rig, { limit: 1, after: 'moved' }), {
+    covered: true,
+    tags: [all[1]],
+    more: true,
+  });
+  assert.deepEqual((await tagsOf(rig, { differing: true })).tags, all.slice(0, 2));
+});
+
+test('each repository has its figures, also one that only the parent has', async () => {
+  await using rig = await Rig.open(buses);
+  rig.configure({ selected: ['lib/*'] });
+  const digest = await rig.gateway.pushImage(repository, 'same', { tag: 'v1', base: true, arrived: true });
+  await rig.gateway.pushImage('own/app', 'own', { tag: 'v1' });
+  await rig.gateway.call(putTag, { repository, tag: 'v1.conflict-line-aaaaaaaaaaaa', digest });
+  await record(rig, [{ tag: 'v1', target: other }], { in: 'lib/new' });
+  const nothing = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+  const app = {
+    repository,
+    covered: true,
+    tags: 2,
+    conflicts: 1,
+    behind: none,
+    ahead: { ...nothing, tags: 1 },
+  };
+  const late = {
+    repository: 'lib/new',
+    covered: true,
+    tags: 0,
+    conflicts: 0,
+    behind: { tags: 1, bytes: 0, unsized: 1, failed: 0, since: rig.now },
+    ahead: nothing,
+  };
+  const own = {
+    ...{ repository: 'own/app', covered: false, tags: 1, conflicts: 0, behind: none },
+    ahead: { ...nothing, tags: 1, manifests: 1 },
+  };
+  assert.deepEqual(await figuresOf(rig), [app, late, own]);
+  assert.deepEqual(await figuresOf(rig, 'behind'), [late]);
+  assert.deepEqual(await figuresOf(rig, 'ahead'), [app, own]);
+  // The figures of the layer leave out what no selection covers.
+  const { outgoing, conflicts } = await rig.syncer.call(storageStatus, {});
+  assert.equal(outgoing.tags, 1);
+  assert.equal(conflicts, 1);
+  // Agreement ends it at once.
+  await rig.syncer.call(setBases, {
+    repository,
+    bases: [{ tag: 'v1.conflict-line-aaaaaaaaaaaa', digest }],
+  });
+  assert.equal((await rig.syncer.call(storageStatus, {})).outgoing.tags, 0);
+  await rig.gateway.call(deleteTag, { repository, tag: 'v1' });
+  assert.deepEqual((await figuresOf(rig))[0], { ...app, tags: 1, ahead: { ...nothing, tags: 1 } });
+});
