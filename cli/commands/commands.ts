@@ -5,7 +5,8 @@ import { flushOutput, outputFailure, watchOutput } from '../terminal/output-end.
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
- * The commands of `terrace`, each in a file of its name; `gc` and `scrub` share maintenance.ts, and hash.ts is the
+ * The commands of `terrace`, each in a file of its name; `gc` and `scrub` share maintenance.ts, `pause` and
+ * `resume` share pause.ts, and hash.ts is the
  * action of `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its
  * action.
  *
@@ -21,6 +22,8 @@ const commands: Record<string, () => Promise<Define>> = {
   up: async () => (await import('./up.ts')).addUpCommand,
   status: async () => (await import('./status.ts')).addStatusCommand,
   sync: async () => (await import('./sync.ts')).addSyncCommand,
+  pause: async () => (await import('./pause.ts')).addPauseCommand,
+  resume: async () => (await import('./pause.ts')).addResumeCommand,
   syncer: async () => (await import('./syncer.ts')).addSyncerCommand,
   events: async () => (await import('./events.ts')).addEventsCommand,
   replay: async () => (await import('./replay.ts')).addReplayCommand,

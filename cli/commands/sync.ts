@@ -69,6 +69,7 @@ export function summary(result: PassResult): string {
 
 function outcome(ok: boolean, ended: PassResult['ended']): string {
   if (ended === 'window') return 'The window closed; the next one continues from here';
+  if (ended === 'paused') return 'The link was paused; a pass continues from here after terrace resume';
   if (ended === 'configuration') return 'The configuration changed; another pass continues from here';
   return ok ? 'In sync with the parent' : 'Not in sync with the parent';
 }

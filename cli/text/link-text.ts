@@ -3,6 +3,7 @@ import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
+import { pauseText } from '#proto/sync/pause.ts';
 import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
 /**
@@ -19,7 +20,7 @@ import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 const MAX_PARKED = 10;
 
 export function linkText(layer: LayerStatus, now: number): string {
-  const { configuration, link, coordinator } = layer;
+  const { configuration, link, coordinator, storage } = layer;
   if (!configuration?.parent) return 'No parent.';
   const { parent, repositories, schedule } = configuration;
   const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');
@@ -27,6 +28,7 @@ export function linkText(layer: LayerStatus, now: number): string {
     `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
     `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
     ...when(link, now),
+    ...(storage?.paused ? ['  to use the link again: terrace resume'] : []),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...(link?.unmatched
       ? [`  missing at the parent, or not permitted (name-unknown): ${link.unmatched.join(', ')}`]
@@ -67,7 +69,9 @@ function passes(link: LinkStatus | undefined, now: number): string {
   return `; ${plural(count, 'pass', 'passes')}, ${last}`;
 }
 
-function stateText({ link, syncers }: LayerStatus): string {
+function stateText({ link, syncers, storage }: LayerStatus): string {
+  // Storage decides: a syncer that does not answer has not reported it.
+  if (storage?.paused && !link?.paused) return `Offline: ${pauseText(storage.paused)}`;
   const state = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
   // The stored state is valid only while a syncer runs that would update it.
   return syncers.length > 0 ? state : `unknown, because no syncer answers (last: ${state})`;

@@ -87,6 +87,7 @@ export class Bus implements BusRoles, AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   readonly #invalidations: Invalidations;
   readonly #answers: Responder;
+  readonly #reconnects = new Set<() => void>();
 
   /** Stream of events. */
   readonly archive: Archive;
@@ -263,6 +264,12 @@ export class Bus implements BusRoles, AsyncDisposable {
     return () => unsubscribes.forEach((unsubscribe) => void unsubscribe());
   }
 
+  /** Calls the handler when the connection is back after a loss. @returns a function that unsubscribes */
+  onReconnect(handler: () => void): () => void {
+    this.#reconnects.add(handler);
+    return () => void this.#reconnects.delete(handler);
+  }
+
   #follow(): void {
     const { log } = this.#options;
     const { calls } = this.#requester;
@@ -281,6 +288,7 @@ export class Bus implements BusRoles, AsyncDisposable {
         this.#invalidations.onReconnect();
         log.info({ notice: true }, 'bus reconnected');
         void Promise.resolve(this.#jetStream?.ensure()).then(() => this.#states.refresh());
+        for (const handler of this.#reconnects) handler();
       },
     });
   }

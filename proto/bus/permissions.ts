@@ -45,6 +45,7 @@ const operating = [
   'storage.child.deactivate',
   'storage.garbage.*',
   'storage.scrub.*',
+  'storage.pause.*',
 ];
 
 /** Requests about content that pushes, pulls and passes send. */
@@ -79,6 +80,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.child.accounts',
       'storage.child.charge',
       'storage.child.room',
+      'storage.pause.*',
       ...history,
       ...stores('events.request.>', 'below.>'),
       ...reads('configuration', 'heard', 'layers', 'presence'),
@@ -105,6 +107,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.damage.*',
       'storage.webhook.*',
       'storage.job.*',
+      'storage.pause.get',
       'syncer.bandwidth.take',
       ...history,
       ...stores(
@@ -131,6 +134,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.child.list',
       'storage.child.deactivate',
       'storage.garbage.collect',
+      'storage.pause.*',
       ...history,
       ...stores('events.configuration.>'),
       ...reads('configuration', 'link', 'syncers', 'layers', 'presence'),

@@ -31,7 +31,8 @@ export interface BusRoles
     StateLister,
     StateWriter,
     StateWatcher,
-    RoundTrip {}
+    RoundTrip,
+    ReconnectListener {}
 
 /** Sends requests. */
 export interface BusCaller {
@@ -105,6 +106,11 @@ export interface StateWriter {
 /** Follows states. */
 export interface StateWatcher {
   readonly watch: States['watch'];
+}
+
+/** Learns that messages may have been missed. */
+export interface ReconnectListener {
+  onReconnect(handler: () => void): () => void;
 }
 
 /** Waits for a round trip to the server. */

@@ -36,6 +36,7 @@ export const faults = {
     'The data volume is damaged or unusable: nothing is served until an operator repairs it.',
   'config-invalid': 'A setting is not valid; the message names it and the remedy.',
   'window-closed': 'The link may not be used now; the message says until when.',
+  paused: 'The link to the parent is paused; the message says by whom and until when.',
   'parent-unreachable': 'The parent does not answer.',
   'parent-refused': 'The parent refuses the request or the login.',
   'parent-invalid': 'The answer of the parent is not valid.',

@@ -19,6 +19,12 @@ export function instantOf(text: string): number | undefined {
 
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** `45s`, `30m`, `2h`, `1d` in ms; undefined if the text has another form. */
+export function spanOf(text: string): number | undefined {
+  const [, count, unit = ''] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  return count === undefined ? undefined : Number(count) * (UNITS[unit] as number);
+}
+
 /** What `startOf` takes. */
 export const START = 'an age (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event';
 

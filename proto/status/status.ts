@@ -6,6 +6,7 @@ import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { LeftOutSummary } from '../sync/left-out.ts';
+import { LinkPause } from '../sync/pause.ts';
 import { Direction } from '../sync/transfers.ts';
 
 /**
@@ -49,10 +50,12 @@ const LinkCode = Type.String({
   minLength: 1,
   maxLength: 64,
   description:
-    'Cause of the state, for programs: a fault code, `pass-abandoned`, `changes-parked`, `content-left-out` or, of a layer below, `not-heard`.',
+    'Cause of the state, for programs: a fault code, `pass-abandoned`, `changes-parked`, `content-left-out`, `paused` or, of a layer below, `not-heard`.',
 });
 /** The coordinator that began the last pass did not end it. */
 export const PASS_ABANDONED = 'pass-abandoned';
+/** An operator paused the link. */
+export const PAUSED = 'paused';
 /** The layer is online, and lacks content that the parent does not provide. */
 export const CONTENT_LEFT_OUT = 'content-left-out';
 /** The parent refuses changes; everything else succeeded. */
@@ -64,7 +67,7 @@ export const LinkStatus = Type.Object({
     [Type.Literal('Online'), Type.Literal('Offline'), Type.Literal('Syncing'), Type.Literal('Unhealthy')],
     {
       description:
-        'Online: the last pass succeeded. Syncing: a pass is running. Offline: the parent does not answer. Unhealthy: it answers, but the last pass left work undone.',
+        'Online: the last pass succeeded. Syncing: a pass is running. Offline: the parent does not answer, or the link is paused. Unhealthy: it answers, but the last pass left work undone.',
     },
   ),
   since: Instant,
@@ -79,6 +82,8 @@ export const LinkStatus = Type.Object({
   unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 50 })),
   /** What the layer lacks of the images that it has. */
   leftOut: Type.Optional(LeftOutSummary),
+  /** An operator paused the link: its state is `Offline` with the code `paused`. */
+  paused: Type.Optional(LinkPause),
   /** If a window is configured: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
   /** The layer keeps a request open at its parent now: a parent that receives none knows that the layer is cut off. */

@@ -5,6 +5,7 @@ import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
+import { LinkPause } from '../sync/pause.ts';
 import { Behind } from '../sync/sync-figure.ts';
 
 /** Content and condition of storage. */
@@ -29,6 +30,8 @@ export const StorageStatus = Type.Object({
   audit: Type.Optional(
     Type.Object({ lost: Type.Integer(), since: Instant, reason: Type.String({ maxLength: 400 }) }),
   ),
+  /** The link to the parent is paused. */
+  paused: Type.Optional(LinkPause),
   /** Pending at the parent: manifests to send, manifests to withdraw, and refused changes. */
   outgoing: Type.Object({
     unsent: Type.Integer(),

@@ -19,8 +19,8 @@ import { Direction } from './transfers.ts';
 /**
  * Asks the coordinator for a pass that begins after this request: the pass in the answer may be queued behind a running
  * one. `full`: it compares everything again, including content that is known to agree and parked changes. `now`: it may
- * use the link although the window is closed, until it has ended.
- * Faults: `config-invalid` if the layer has no parent, `window-closed`.
+ * use the link although the window is closed, until it has ended; not while the link is paused.
+ * Faults: `config-invalid` if the layer has no parent, `paused`, `window-closed`.
  */
 export const startPass = request(
   'syncer.pass.start',
@@ -99,9 +99,9 @@ export const PassResult = Type.Object({
   }),
   leftOut: Type.Optional(described(LeftOutSummary, 'What the layer lacks of the images that it has.')),
   ended: Type.Optional(
-    Type.Union([Type.Literal('window'), Type.Literal('configuration')], {
+    Type.Union([Type.Literal('window'), Type.Literal('configuration'), Type.Literal('paused')], {
       description:
-        'Why the pass ended before its work was done: the window closed, or the configuration changed.',
+        'Why the pass ended before its work was done: the window closed, the configuration changed, or the link was paused.',
     }),
   ),
   unmatched: Type.Optional(

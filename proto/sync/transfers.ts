@@ -95,7 +95,7 @@ export const transferDelayed = event(
   }),
 );
 
-/** The window closed: bytes that arrived are retained, and the transfer resumes from there in the next window. */
+/** The window closed or the link was paused: bytes that arrived are retained, and a later pass resumes from there. */
 export const transferPaused = event('transfer.paused', Type.Object(Progress));
 
 /** The blob is at the far end. */

@@ -1,3 +1,4 @@
+import type { Static } from '@sinclair/typebox';
 import { listBehind, recordBehind, syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import {
@@ -12,11 +13,12 @@ import {
   storeSession,
   unpark,
 } from '#proto/sync/outgoing.ts';
+import { endLinkPause, getLinkPause, setLinkPause } from '#proto/sync/pause.ts';
 import { emptyReply, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
-/** Answers the requests of `proto/sync/behind.ts`, `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
-export function serveOutgoing(on: On, { outgoing, marks, behind, overview }: Storage): void {
+/** Answers the requests of `behind`, `marks`, `outgoing` and `pause` in `proto/sync/`. */
+export function serveOutgoing(on: On, { outgoing, marks, behind, overview, pause, audit }: Storage): void {
   on(recordBehind, (q) => behind.record(q).then(emptyReply));
   on(listBehind, (q) => behind.listRepositories(q));
   on(syncRepositories, (q) => overview.repositories(q));
@@ -36,4 +38,20 @@ export function serveOutgoing(on: On, { outgoing, marks, behind, overview }: Sto
   );
   on(getSession, (q) => outgoing.session(q.repository, q.digest));
   on(dropSession, (q) => outgoing.dropSession(q.repository, q.digest).then(emptyReply));
+  on(setLinkPause, async (q) => ({
+    paused: await audit.change({ action: 'link/pause', ...auditOf(q) }, () => pause.set(q)),
+  }));
+  on(endLinkPause, async () => {
+    const ended = await audit.change({ action: 'link/resume' }, () => pause.end());
+    return ended ? { ended } : {};
+  });
+  on(getLinkPause, async () => (pause.current ? { paused: pause.current } : {}));
+}
+
+function auditOf({ reason, forMs }: Static<typeof setLinkPause.query>) {
+  const detail = {
+    ...(reason !== undefined && { reason }),
+    ...(forMs !== undefined && { seconds: Math.round(forMs / 1_000) }),
+  };
+  return Object.keys(detail).length > 0 ? { detail } : {};
 }

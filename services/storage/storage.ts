@@ -35,6 +35,7 @@ import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { ParentCursor } from './sync/parent-cursor.ts';
+import { PauseStore } from './sync/pause-store.ts';
 import { Selection } from './sync/selection.ts';
 import { SyncOverview } from './sync/sync-overview.ts';
 import { TagIndex } from './sync/tag-index.ts';
@@ -57,7 +58,7 @@ import { WebhookPositions } from './sync/webhooks.ts';
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
  *
  * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository,
- * and `declared` before `accounts`. The locks `children`, `cursor` and `marks` are held alone.
+ * and `declared` before `accounts`. The locks `children`, `cursor`, `marks` and `pause` are held alone.
  */
 
 export type StorageOptions = {
@@ -127,6 +128,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly webhooks: WebhookPositions;
+  readonly pause: PauseStore;
   readonly #unselected: UnselectedOutgoing;
   readonly #tagIndex: TagIndex;
   readonly audit: Audit;
@@ -180,7 +182,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       const ingests = new Ingests(data, { ...shared, now: age.now });
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
-      const storage = new Storage({ ...shared, ingests }, fence, data);
+      const pause = await PauseStore.open(shared);
+      const storage = new Storage({ ...shared, ingests }, fence, pause, data);
       await storage.children.begin(data);
       return storage;
     } catch (error) {
@@ -190,7 +193,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     }
   }
 
-  private constructor(deps: StorageDeps, fence: Fence, data: string) {
+  private constructor(deps: StorageDeps, fence: Fence, pause: PauseStore, data: string) {
     this.#deps = deps;
     // Times of content are those of the age clock, all others those of the wall clock.
     const aging = { ...deps, now: deps.age.now, wall: deps.now };
@@ -215,6 +218,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.garbage = new GarbageCollector(aging, data, () => this.#maintenance.garbage);
     this.scrubber = new Scrubber(aging, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPositions(deps);
+    this.pause = pause;
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
     this.configure(DEFAULT_MAINTENANCE);
   }
@@ -234,8 +238,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   /** Publishes the events that a killed storage left in the outbox. */
-  resume(bus: Bus): Promise<void> {
-    return this.#deps.outbox.resume(bus, this.#deps.log);
+  async resume(bus: Bus): Promise<void> {
+    await this.#deps.outbox.resume(bus, this.#deps.log);
+    this.pause.begin();
   }
 
   /** Reads the metadata that the opening did not read. If it is damaged, `failure` rejects. */
@@ -272,6 +277,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
       space: await this.#deps.space.current(),
       ...(this.audit.lost && { audit: this.audit.lost }),
+      ...(this.pause.current && { paused: this.pause.current }),
       outgoing: {
         unsent: Math.max(0, unsent - unselected.unsent),
         withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
@@ -304,6 +310,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#deps.space[Symbol.asyncDispose]();
     this.abortMaintenance();
+    this.pause[Symbol.dispose]();
     await this.#deps.age[Symbol.asyncDispose]();
     await this.#deps.outbox[Symbol.asyncDispose]();
     await this.#deps.metadata[Symbol.asyncDispose]();

@@ -13,6 +13,7 @@ import { TrustBundle } from './link/login/trust-bundle.ts';
 import { SyncerSettings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
+import { PauseWatch } from './schedule/pause-watch.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
 import { SendRate } from './transfer/send-rate.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
@@ -50,13 +51,14 @@ export async function runSyncer(context: Context): Promise<void> {
   await using up = new WorkerPool(log);
   const inForce = followConfiguration(bus, settings, [down, up]);
   const volume = new Volume(data, inForce.reserve);
-  await Promise.race([inForce.received, ended(signal)]);
+  using pause = new PauseWatch(bus, log);
+  await Promise.race([Promise.all([inForce.received, pause.known]), ended(signal)]);
   if (signal.aborted) return inForce.unwatch();
 
-  // Outside the window no connection stays open, not even after a pass that was requested with `now`.
+  // While the link may not be used, no connection stays open, not even after a pass that was requested with `now`.
   let linkUsed = true;
   using windowAlarm = new Alarm((now) => {
-    const link = settings.hasParent ? linkAt(settings.get(), now) : undefined;
+    const link = settings.hasParent ? linkAt({ ...settings.get(), paused: pause.current }, now) : undefined;
     if (link && !link.usable && linkUsed) settings.closeIdle();
     linkUsed = link?.usable ?? true;
     return link?.until;
@@ -67,7 +69,11 @@ export async function runSyncer(context: Context): Promise<void> {
   });
   using cancellation = new PassCancellation(bus);
   await using activity = new SyncerActivity(bus, instance, log);
-  const coordinator = coordinate(context, volume, settings, activity);
+  const coordinator = coordinate(context, volume, settings, pause, activity);
+  pause.onChange(() => {
+    windowAlarm.check();
+    coordinator.repaused();
+  });
   inForce.onChange((isForPasses) => {
     coordinator.renotify();
     if (!isForPasses) return;
@@ -95,7 +101,7 @@ export async function runSyncer(context: Context): Promise<void> {
     pool.start((stopped) =>
       bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
         pool.job(() =>
-          cancellation.guard(job, signal, (jobSignal) =>
+          cancellation.guard(job, AbortSignal.any([signal, pause.signal]), (jobSignal) =>
             run[direction]({ ...deps, slots, signal: jobSignal }, job),
           ),
         ),

@@ -100,6 +100,7 @@ test('a refusal of the coordinator is answered with its status', async () => {
   for (const [code, status] of [
     ['config-invalid', 409],
     ['window-closed', 423],
+    ['paused', 423],
   ] as const) {
     const unserve = buses.syncer.serve(startPass, async () => {
       throw new Fault(code, 'not now');
@@ -110,11 +111,26 @@ test('a refusal of the coordinator is answered with its status', async () => {
   for (const code of faultCodes) assert.ok(statusOf(code) >= 400);
 });
 
+test('the link is paused and resumed, with the service as the one who did it', async () => {
+  await using rig = await Rig.open(buses);
+  const { status, payload } = await invoke('pause', { reason: 'welding', for: 'PT2H' });
+  const since = new Date(rig.now).toISOString();
+  const until = new Date(rig.now + 7_200_000).toISOString();
+  const paused = { since, until, by: '_twin-bridge', reason: 'welding' };
+  assert.deepEqual([status, payload], [200, { paused }]);
+  assert.deepEqual(await invoke('resume'), { status: 200, payload: { wasPaused: true, was: paused } });
+  assert.deepEqual(await invoke('resume'), { status: 200, payload: { wasPaused: false } });
+});
+
 test('an invalid payload is refused with the name of the field', async () => {
   for (const [name, payload, pattern] of [
     ['sync', { wait: 'yes' }, /^wait is not valid: write true or false/],
     ['sync', { when: 1 }, /^when is not a field: the fields are wait, now$/],
     ['sync', 7, /^the payload is not valid: write an object/],
+    ['pause', { for: 'ever' }, /^for is not valid: write a duration from PT1S to P366D/],
+    ['pause', { for: 'P400D' }, /^for is not valid/],
+    ['pause', { reason: '' }, /^reason is not valid: write a text of at most 400/],
+    ['resume', { now: true }, /^now is not a field: the method has no fields$/],
     ['status', { x: 1 }, /^x is not a field: the method has no fields$/],
     ['gc', { dryRun: 1 }, /^dryRun is not valid/],
     ['deactivate', null, /^child is missing: write the name of a layer below/],

@@ -49,6 +49,7 @@ export const httpErrors: Record<FaultCode, { status: number; code: string; retry
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
   'volume-unusable': { status: 503, code: 'UNAVAILABLE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },
+  paused: { status: 503, code: 'UNAVAILABLE' },
   'window-closed': { status: 503, code: 'UNAVAILABLE' },
   'parent-unreachable': { status: 502, code: 'UNAVAILABLE' },
   'parent-refused': { status: 502, code: 'UNAVAILABLE' },

@@ -6,6 +6,7 @@ import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto
 import type { Event } from '#proto/contract/contract.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import type { Log } from '#proto/contract/log.ts';
+import { linkPaused, linkResumed } from '#proto/sync/pause.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { OutboxRecord } from '../metadata/records.ts';
@@ -29,7 +30,10 @@ const DROP_MS = 100;
 const MAX_TAIL = 2_000;
 
 const events = new Map<string, Event>(
-  [tagMoved, tagDeleted, manifestCommitted, manifestDeleted].map((one) => [one.type, one as Event]),
+  [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, linkPaused, linkResumed].map((one) => [
+    one.type,
+    one as Event,
+  ]),
 );
 
 /**

@@ -1,6 +1,7 @@
 import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPosition } from '#proto/status/webhooks.ts';
+import type { LinkPause } from '#proto/sync/pause.ts';
 import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
   AgeMarks,
@@ -106,6 +107,7 @@ export const put = {
   parent: (parent: string) => [set(keys.parent, parent)],
   mark: (repository: string, record: MarkRecord) => [set(keys.mark(repository), record)],
   cursor: (record: CursorRecord) => [set(keys.cursor, record)],
+  pause: (pause: LinkPause) => [set(keys.pause, pause)],
   declared: (accounts: DeclaredAccount[]) => [set(keys.declared, accounts)],
   history: (event: StoredEvent) => [set(keys.history, event)],
   age: (record: AgeRecord) => [set(keys.age, record)],
@@ -156,4 +158,5 @@ export const drop = {
   outbox: (number: number) => [del(keys.outbox(number))],
   webhook: (webhook: string) => [del(keys.webhook(webhook))],
   scopeMap: (name: string) => [del(keys.scopeMap(name))],
+  pause: () => [del(keys.pause)],
 };

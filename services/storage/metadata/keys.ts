@@ -33,6 +33,7 @@
  *                                                       these are, see ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata
  *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
+ *   x!pause                             LinkPause       the link to the parent is paused: see ../sync/pause-store.ts
  *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced
  *   x!age                               AgeRecord       clock by which content ages: see age-clock.ts; not synced
  *   x!ages                              AgeMarks        when which events were the last: see ../history/history-age.ts;
@@ -81,6 +82,7 @@ export const keys = {
   parent: 'x!parent',
   repaired: 'x!repaired',
   cursor: 'x!cursor',
+  pause: 'x!pause',
   history: 'x!history',
   age: 'x!age',
   ageMarks: 'x!ages',

@@ -1,6 +1,7 @@
 import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPosition } from '#proto/status/webhooks.ts';
+import type { LinkPause } from '#proto/sync/pause.ts';
 import type { Database } from './database.ts';
 import type { JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
@@ -83,6 +84,7 @@ export class MetadataReader {
   parent = () => this.#one<string>(keys.parent);
   repaired = () => this.#one<string>(keys.repaired);
   cursor = () => this.#one<CursorRecord>(keys.cursor);
+  pause = () => this.#one<LinkPause>(keys.pause);
   ageMarks = () => this.#one<AgeMarks>(keys.ageMarks);
   age = () => this.#one<AgeRecord>(keys.age);
   history = () => this.#one<StoredEvent>(keys.history);

@@ -7,6 +7,7 @@ import type { SyncerSettings } from '../link/parent/settings.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
+import type { PauseWatch } from '../schedule/pause-watch.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
@@ -35,6 +36,8 @@ export type Coordinator = {
   ended: Promise<void>;
   /** To be called when the parent, the repositories, the mode, the schedule or the window changed. */
   reconfigured(): void;
+  /** To be called when the link was paused or resumed. */
+  repaused(): void;
   /** To be called when the webhooks may have changed. */
   renotify(): void;
 };
@@ -44,13 +47,14 @@ export function coordinate(
   context: Context,
   volume: Volume,
   settings: SyncerSettings,
+  pause: PauseWatch,
   activity: SyncerActivity,
 ): Coordinator {
   const { bus, log, instance, signal } = context;
-  const times = () => (settings.hasParent ? settings.get() : undefined);
+  const times = () => (settings.hasParent ? { ...settings.get(), paused: pause.current } : undefined);
   const link = (): LinkUse | undefined => {
     const current = times();
-    return current && linkAt(current, Date.now());
+    return current && { ...linkAt(current, Date.now()), interrupted: pause.signal };
   };
   const requestPass = (pass: PassRequest) => actor.send({ type: 'pass.wanted', pass });
   const lease = new CoordinatorLease(bus, instance, log, (held) =>
@@ -99,7 +103,8 @@ export function coordinate(
   const actor = createActor(machine, { input: { times: plainTimes(times()) } });
   actor.on('lease.gained', ({ link: at }) => {
     void linkReport.takeOver();
-    if (at && !at.usable) void linkReport.reportOutsideWindow(at.until);
+    if (at?.paused) void linkReport.refresh();
+    else if (at && !at.usable) void linkReport.reportOutsideWindow(at.until);
   });
   actor.on('pass.skipped', ({ pass }) => passes.skip(pass));
   actor.on('passes.interrupted', () => passes.interrupt());
@@ -125,9 +130,18 @@ export function coordinate(
       clock.changed();
       actor.send({ type: 'passes.replaced', pass: newRequest('configuration') });
     },
+    repaused: () => {
+      actor.send({ type: 'times.changed', times: plainTimes(times()) });
+      clock.changed();
+      void linkReport.refresh();
+      if (pause.current) return;
+      const at = link();
+      if (at && !at.usable) void linkReport.reportOutsideWindow(at.until);
+      requestPass(newRequest('resume'));
+    },
   };
 }
 
 /** Without the rest of the configuration. */
 const plainTimes = (times: ScheduleTimes | undefined): ScheduleTimes | undefined =>
-  times && { schedule: times.schedule, windowMs: times.windowMs };
+  times && { schedule: times.schedule, windowMs: times.windowMs, paused: times.paused };

@@ -13,7 +13,7 @@ export const emptyLanes = (): Lanes => ({ main: {}, scoped: {} });
 
 /** Whether the link may be used for the request now. */
 export const mayUse = (link: LinkUse | undefined, { now }: PassRequest): boolean =>
-  now === true || link?.usable === true;
+  link?.usable === true || (now === true && !link?.paused);
 
 /** Whether a pass that is about to begin begins: the window may have closed while its request was queued. */
 export const mayBegin = ({ current }: Lane): boolean =>

@@ -1,18 +1,26 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status/status.ts';
+import { LINK_KEY, type LinkStatus, linkChanged, linkStatus, PAUSED } from '#proto/status/status.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
+import { linkAt } from '../schedule/link-schedule.ts';
 import type { ScheduleTimes } from '../schedule/window.ts';
-import { ABANDONED, type LinkState, scheduleFields, stateAfter } from './link-state.ts';
+import {
+  ABANDONED,
+  closedWindow,
+  type LinkState,
+  pausedState,
+  scheduleFields,
+  stateAfter,
+} from './link-state.ts';
 
 export type LinkReportDeps = {
   bus: StateReader & StateWriter & EventPublisher;
   log: Log;
   /** This process. */
   by: string;
-  /** Schedule and window in force; undefined if no parent is configured. */
+  /** Schedule, window and pause in force; undefined if no parent is configured. */
   times: () => ScheduleTimes | undefined;
   /** Whether this process is the coordinator: only the coordinator writes the state. */
   isCoordinator: () => boolean;
@@ -22,6 +30,9 @@ type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passe
   /** Null: nothing is left out any more. Absent: as before. */
   leftOut?: LeftOutSummary | null;
 };
+
+/** Stands for a state that is not known while the link is paused. */
+const UNKNOWN: Report = { state: 'Offline' };
 
 /** A running pass, until `ended` is called or it is disposed of. */
 export type PassReport = Disposable & {
@@ -35,7 +46,10 @@ export class LinkReport {
   readonly #deps: LinkReportDeps;
   /** Last state outside a running pass. */
   #settled: LinkState | undefined;
+  /** The last status as it was written. */
   #last: LinkStatus | undefined;
+  /** The state apart from a pause of the link, if it is known. */
+  #unpaused: Pick<Report, 'state' | 'detail' | 'code'> | undefined;
   /** The last status could not be written: it is written again even if it is the same. */
   #unwritten = false;
   readonly #active = new Set<{ announced: boolean }>();
@@ -55,8 +69,9 @@ export class LinkReport {
       this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
       const { state, detail, code } = this.#last ?? {};
       this.#loggedTrouble = troubleOf(state, code);
-      if (state === 'Syncing') this.#settled = undefined;
-      else this.#settled = state && { state, ...(detail && { detail }), ...(code && { code }) };
+      const known = state && code !== PAUSED && { state, ...(detail && { detail }), ...(code && { code }) };
+      this.#unpaused = known || undefined;
+      this.#settled = this.#unpaused?.state === 'Syncing' ? undefined : (this.#unpaused as LinkState);
       return undefined;
     });
   }
@@ -64,14 +79,8 @@ export class LinkReport {
   /** No pass begins now because the window is closed: a `Syncing` left by an earlier coordinator is corrected. */
   reportOutsideWindow(opens: number | undefined): Promise<void> {
     return this.#report(() => {
-      if (this.#last && this.#last.state !== 'Syncing') return this.#last;
-      const from = opens === undefined ? '' : ` until ${new Date(opens).toISOString()}`;
-      const closedWindow: LinkState = {
-        state: 'Offline',
-        detail: `the window is closed${from}`,
-        code: 'window-closed',
-      };
-      this.#settled = this.#last ? ABANDONED : closedWindow;
+      if (this.#unpaused && this.#unpaused.state !== 'Syncing') return this.#unpaused;
+      this.#settled = this.#unpaused ? ABANDONED : closedWindow(opens);
       return this.#settled;
     });
   }
@@ -101,7 +110,7 @@ export class LinkReport {
 
   /** A stalled pass makes progress again. */
   reportMoving(): Promise<void> {
-    return this.#report(() => (this.#isSyncing ? { state: 'Syncing' } : this.#last));
+    return this.#report(() => (this.#isSyncing ? { state: 'Syncing' } : this.#unpaused));
   }
 
   /** The parent does not answer the change feed's requests. Ignored during a pass, which reports this itself. */
@@ -156,9 +165,17 @@ export class LinkReport {
     });
   }
 
-  /** To be called when the window may have opened or closed, or the schedule may have changed. */
+  /** To be called when the window may have opened or closed, the link was paused, or the schedule may have changed. */
   refresh(): Promise<void> {
-    return this.#report(() => this.#last);
+    return this.#report(() => {
+      const times = this.#deps.times();
+      if (this.#unpaused || !times) return this.#unpaused;
+      if (times.paused) return UNKNOWN;
+      if (this.#last?.code !== PAUSED) return undefined;
+      // The end of a pause requests a pass, which begins unless the window is closed.
+      const { usable, until } = linkAt(times, Date.now());
+      return usable ? { state: 'Syncing' } : closedWindow(until);
+    });
   }
 
   #report(decide: () => Report | undefined | Promise<Report | undefined>): Promise<void> {
@@ -169,15 +186,13 @@ export class LinkReport {
     return this.#queue;
   }
 
-  async #put({
-    state,
-    detail,
-    code,
-    lastSync,
-    passes,
-    unmatched = this.#last?.unmatched ?? [],
-    leftOut = this.#last?.leftOut,
-  }: Report): Promise<void> {
+  async #put(report: Report): Promise<void> {
+    const {
+      lastSync,
+      passes,
+      unmatched = this.#last?.unmatched ?? [],
+      leftOut = this.#last?.leftOut,
+    } = report;
     const { bus, log, by, times, isCoordinator } = this.#deps;
     // After a takeover, the new coordinator writes the state.
     if (!isCoordinator()) return;
@@ -186,6 +201,15 @@ export class LinkReport {
     const good = lastSync ?? before?.lastSync;
     const counted = passes ?? before?.passes;
     const schedule = times();
+    const { state: own, detail: ownDetail, code: ownCode } = report;
+    if (report !== UNKNOWN) {
+      this.#unpaused = {
+        state: own,
+        ...(ownDetail && { detail: ownDetail }),
+        ...(ownCode && { code: ownCode }),
+      };
+    }
+    const { state, detail, code } = schedule?.paused ? pausedState(schedule.paused) : report;
     const link: LinkStatus = {
       state,
       since: before?.state === state ? before.since : now,
@@ -219,7 +243,7 @@ export class LinkReport {
 
   /** Logs when a problem begins, when it changes, and when it is over. */
   #log(state: LinkStatus['state'], detail: string | undefined, code: string | undefined): void {
-    if (state === 'Syncing') return;
+    if (state === 'Syncing' || code === PAUSED) return;
     const { log } = this.#deps;
     const trouble = troubleOf(state, code);
     if (trouble === this.#loggedTrouble) return;

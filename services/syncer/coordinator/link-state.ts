@@ -1,9 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import { CHANGES_PARKED, CONTENT_LEFT_OUT, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
+import {
+  CHANGES_PARKED,
+  CONTENT_LEFT_OUT,
+  type LinkStatus,
+  PASS_ABANDONED,
+  PAUSED,
+} from '#proto/status/status.ts';
 import { type LeftOutSummary, leftOutText } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
+import { type LinkPause, pauseText } from '#proto/sync/pause.ts';
 import { linkAt } from '../schedule/link-schedule.ts';
 import { nextTime, type ScheduleTimes } from '../schedule/window.ts';
 
@@ -23,6 +30,19 @@ export const ABANDONED: LinkState = {
   detail: 'the last pass did not finish',
   code: PASS_ABANDONED,
 };
+
+/** State while no pass may begin and none has ended. @param opens when the window opens */
+export function closedWindow(opens: number | undefined): LinkState {
+  const from = opens === undefined ? '' : ` until ${new Date(opens).toISOString()}`;
+  return { state: 'Offline', detail: `the window is closed${from}`, code: 'window-closed' };
+}
+
+/** State while the link is paused, in place of any other. */
+export const pausedState = (pause: LinkPause): LinkState => ({
+  state: 'Offline',
+  detail: clip(pauseText(pause), MAX_REASON_LENGTH),
+  code: PAUSED,
+});
 
 const UNANSWERED: LinkState = {
   state: 'Offline',
@@ -86,15 +106,17 @@ function reasonOf(
   return { detail: clip(parts.join('; '), MAX_REASON_LENGTH), code: first?.code ?? CHANGES_PARKED };
 }
 
-/** The fields of the link status for window and schedule. */
+/** The fields of the link status for window, schedule and pause. */
 export function scheduleFields(
-  times: ScheduleTimes,
+  { schedule, windowMs, paused }: ScheduleTimes,
   now: number,
-): Pick<LinkStatus, 'window' | 'next' | 'live'> {
-  const { usable, live, until } = linkAt(times, now);
-  const next = nextTime(times.schedule, now);
+): Pick<LinkStatus, 'window' | 'next' | 'live' | 'paused'> {
+  const { usable, live, until } = linkAt({ schedule, windowMs }, now);
+  const window = until !== undefined && { window: { open: usable, until } };
+  if (paused) return { ...window, paused };
+  const next = nextTime(schedule, now);
   return {
-    ...(until !== undefined && { window: { open: usable, until } }),
+    ...window,
     ...(next !== undefined && { next }),
     ...(live && { live }),
   };

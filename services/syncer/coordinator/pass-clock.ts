@@ -5,7 +5,7 @@ import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/link-schedul
 import type { ScheduleTimes } from '../schedule/window.ts';
 
 export type ClockDeps = {
-  /** Schedule and window in force; undefined if no parent is configured. */
+  /** Schedule, window and pause in force; undefined if no parent is configured. */
   times: () => ScheduleTimes | undefined;
   /** Called when a pass is due. */
   tick: (cause: Due['cause']) => void;
@@ -21,7 +21,7 @@ export class PassClock {
   readonly #deps: ClockDeps;
   #alarm: Alarm | undefined;
   #due: Due | undefined;
-  /** Schedule and window from which `#due` was computed. */
+  /** Schedule, window and pause from which `#due` was computed. */
   #dueTimes = '';
   /** Consecutive failed passes. */
   #failures = 0;
@@ -43,7 +43,7 @@ export class PassClock {
     this.#resetRetry();
   }
 
-  /** To be called when schedule or window may have changed. */
+  /** To be called when schedule, window or pause may have changed. */
   changed(): void {
     this.#resetRetry();
     this.#alarm?.check();
@@ -76,7 +76,7 @@ export class PassClock {
   #check(now: number): number | undefined {
     const { times, tick, isFollowing, onCheck } = this.#deps;
     const current = times();
-    const timesKey = JSON.stringify([current?.schedule, current?.windowMs]);
+    const timesKey = JSON.stringify([current?.schedule, current?.windowMs, !!current?.paused]);
     if (timesKey !== this.#dueTimes) this.#due = undefined;
     this.#dueTimes = timesKey;
     onCheck();

@@ -59,7 +59,9 @@ export class PassRunner {
     using announcement = this.#announcements.begin(request, () => running.reportSyncing());
     try {
       await linkReport.flushed();
-      const either = AbortSignal.any([signal, term.signal, stopped, end.signal]);
+      const { interrupted } = link() ?? {};
+      const ends = [signal, term.signal, stopped, end.signal, ...(interrupted ? [interrupted] : [])];
+      const either = AbortSignal.any(ends);
       const result = await this.#make(input, announcement, either);
       if (signal.aborted || term.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...summary } = result;
@@ -119,10 +121,11 @@ export class PassRunner {
     }
   }
 
-  /** Reports a pass whose window closed before it began, if a caller waits for it. */
+  /** Reports a pass that did not begin because the link may no longer be used, if a caller waits for it. */
   skip({ request, link }: CurrentPass): void {
     const { bus } = this.#deps.context;
-    if (link && request.asked) bus.publish(passFinished, { ...emptyResult(request), ended: 'window' });
+    const ended = link?.paused ? 'paused' : 'window';
+    if (link && request.asked) bus.publish(passFinished, { ...emptyResult(request), ended });
   }
 
   /** Ends the running passes, because the configuration has changed. */

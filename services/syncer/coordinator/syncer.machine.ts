@@ -46,18 +46,18 @@ export type SyncerEvent =
   | { type: 'pass.wanted'; pass: PassRequest }
   /** The running passes are interrupted, and `pass` follows them. */
   | { type: 'passes.replaced'; pass: PassRequest }
-  /** Schedule or window changed; undefined if no parent is configured. */
+  /** Schedule, window or pause changed; undefined if no parent is configured. */
   | { type: 'times.changed'; times: ScheduleTimes | undefined };
 
 export type SyncerEmitted =
   /** Answers the event of the same name, with the link as it is then. */
   | { type: 'lease.gained'; link: LinkUse | undefined }
-  /** A pass did not begin: the window closed while it was queued, or no parent is configured any more. */
+  /** A pass did not begin: the window closed, the link was paused or the parent removed while it was queued. */
   | { type: 'pass.skipped'; pass: CurrentPass }
   | { type: 'passes.interrupted' };
 
 export type SyncerContext = Lanes & {
-  /** Schedule and window in force; undefined if no parent is configured. */
+  /** Schedule, window and pause in force; undefined if no parent is configured. */
   times: ScheduleTimes | undefined;
   /** While this process is the coordinator. */
   term: TermState | undefined;

@@ -10,7 +10,7 @@ import { PassCaches } from '../reconcile/context/pass-caches.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
 import { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
-import { windowClosed } from '../schedule/abort-at-close.ts';
+import { unusable } from '../schedule/abort-at-close.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import type { LinkReport } from './link-report.ts';
@@ -110,7 +110,7 @@ export class TermTasks {
     return context.bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
-      if (!now && at && !at.usable) throw windowClosed(at);
+      if (at && !at.usable && (!now || at.paused)) throw unusable(at);
       requestPass({ ...newRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
       const id = requestedPass();
       if (!id) throw new Fault('unavailable', 'the coordinator changes: ask again');

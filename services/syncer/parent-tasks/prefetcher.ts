@@ -214,6 +214,7 @@ export class Prefetcher implements ArrivalFollower {
     const { settings, log } = this.#deps;
     const at = this.#deps.link();
     if (!at?.live) return;
+    const { interrupted } = at;
     const until = at.until !== undefined && { until: at.until };
     const context = part && { imageContext: part };
     const job = { ...blob, direction: 'down' as const, pass: PASS, ...until, ...context };
@@ -222,7 +223,7 @@ export class Prefetcher implements ArrivalFollower {
       parent: async () => (await settings.clients()).arriving.source(),
       bandwidth: settings.bandwidth,
       slots: this.#pool.slots,
-      signal: AbortSignal.any([signal, this.#end.signal]),
+      signal: AbortSignal.any([signal, this.#end.signal, ...(interrupted ? [interrupted] : [])]),
     };
     await runDownload(deps, job).catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
   }

@@ -231,6 +231,7 @@ async function checkParent({ bus, configuration, feed, log, signal }: PassDeps):
 function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
   if (!aborted) return undefined;
   if (Fault.is(reason, 'window-closed')) return 'window';
+  if (Fault.is(reason, 'paused')) return 'paused';
   return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
 }
 

@@ -3,12 +3,13 @@ import { Alarm } from './alarm.ts';
 import type { LinkUse } from './link-schedule.ts';
 
 /**
- * Aborts its signal when the link may no longer be used, also if the clock is set meanwhile. `live`: for a long poll at
- * the parent. `usable`: for single requests.
+ * Aborts its signal when the link may no longer be used, also if the clock is set meanwhile, or the link is paused.
+ * `live`: for a long poll at the parent. `usable`: for single requests.
  */
 export class LinkGate implements Disposable {
   readonly #closed = new AbortController();
   readonly #alarm: Alarm;
+  readonly #signal: AbortSignal;
 
   /** @param link undefined if no parent is configured: the gate is closed */
   constructor(link: () => LinkUse | undefined, use: 'live' | 'usable') {
@@ -17,15 +18,18 @@ export class LinkGate implements Disposable {
       if (!at?.[use]) this.#closed.abort(new Fault('window-closed', 'the window is closed'));
       return at?.until;
     });
+    const { interrupted } = link() ?? {};
+    const { signal } = this.#closed;
+    this.#signal = interrupted ? AbortSignal.any([signal, interrupted]) : signal;
   }
 
-  /** Aborts with a Fault `window-closed`. */
+  /** Aborts with a Fault `window-closed` or `paused`. */
   get signal(): AbortSignal {
-    return this.#closed.signal;
+    return this.#signal;
   }
 
   get isClosed(): boolean {
-    return this.#closed.signal.aborted;
+    return this.#signal.aborted;
   }
 
   [Symbol.dispose](): void {

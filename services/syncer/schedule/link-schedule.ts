@@ -1,13 +1,14 @@
+import type { LinkPause } from '#proto/sync/pause.ts';
 import { isContinuous, nextTime, type ScheduleTimes, windowAt } from './window.ts';
 
 /**
  * When the link may be used and when the clock begins a pass, by the schedule (cron) and the window of the
- * configuration. All instants are in ms since 1970, all times in UTC.
+ * configuration, and by a pause. All instants are in ms since 1970, all times in UTC.
  *
  * `window.ts` computes windows and times of a schedule. This file derives from them the current use of the link
  * (`linkAt`) and the next pass (`nextPass`). Both files depend on nothing but the given time; `window.ts` caches its
  * last results. `alarm.ts` calls a check again when its result may change, also after the clock was set.
- * `abort-at-close.ts` and `link-gate.ts` end work when the window closes.
+ * `abort-at-close.ts` and `link-gate.ts` end work when the window closes, `pause-watch.ts` when the link is paused.
  */
 
 export type LinkUse = {
@@ -15,8 +16,12 @@ export type LinkUse = {
   usable: boolean;
   /** Whether changes by clients are pushed at once: in an open window, or always if the schedule is continuous. */
   live: boolean;
-  /** When the window closes, or opens next. */
+  /** When the window closes, or opens next; absent while the link is paused. */
   until?: number;
+  /** Not usable, not even by a pass with `now`. */
+  paused?: LinkPause;
+  /** Aborts with a Fault `paused` when the link is paused before `until`. */
+  interrupted?: AbortSignal;
 };
 
 export type Due = { at: number; cause: 'schedule' | 'window' | 'retry' };
@@ -24,6 +29,7 @@ export type Due = { at: number; cause: 'schedule' | 'window' | 'retry' };
 const MINUTE_MS = 60_000;
 
 export function linkAt(times: ScheduleTimes, now: number): LinkUse {
+  if (times.paused) return { usable: false, live: false, paused: times.paused };
   const window = windowAt(times, now);
   if (!window) return { usable: true, live: isContinuous(times) };
   return { usable: window.open, live: window.open, until: window.until };
@@ -33,9 +39,10 @@ export function linkAt(times: ScheduleTimes, now: number): LinkUse {
  * When the clock begins the next pass after `now`: at each time of the schedule; with a window, when it opens and then
  * each minute until it closes.
  * @param retry when a failed pass is retried; applies if it is earlier than the next time of the schedule
- * @returns undefined if the schedule has no further time
+ * @returns undefined if the schedule has no further time, and while the link is paused
  */
 export function nextPass(times: ScheduleTimes, now: number, retry?: number): Due | undefined {
+  if (times.paused) return undefined;
   const window = windowAt(times, now);
   if (window) {
     const nextMinute = (Math.floor(now / MINUTE_MS) + 1) * MINUTE_MS;

@@ -1,4 +1,5 @@
 import { Cron } from 'croner';
+import type { LinkPause } from '#proto/sync/pause.ts';
 
 /** Windows and times of a schedule. Pure, apart from caches. Instants in ms since 1970, all in UTC. */
 
@@ -7,6 +8,8 @@ export type ScheduleTimes = {
   schedule: string;
   /** Duration of the window that opens at each time of the schedule. Absent: the link may always be used. */
   windowMs?: number | undefined;
+  /** The link is paused: schedule and window do not count. */
+  paused?: LinkPause | undefined;
 };
 
 export type Window = {

@@ -13,9 +13,9 @@ const MIN_AHEAD_MS = 60_000;
 type Active = Pick<TransferJob, 'pass' | 'until'>;
 
 /**
- * Cancels the transfers of a pass that a change of the configuration ended: the parent may be another one now, or the
- * link no longer usable. Also those of a pass that its window ended although their own time for it is still ahead, as
- * the clock was set back. The bytes that arrived are retained for the next pass.
+ * Cancels the transfers of a pass that a change of the configuration or a pause of the link ended: the parent may be
+ * another one now, or the link no longer usable. Also those of a pass that its window ended although their own time for
+ * it is still ahead, as the clock was set back. The bytes that arrived are retained for the next pass.
  */
 export class PassCancellation implements Disposable {
   readonly #cancelled = new BoundedMap<true>(MAX_PASSES);
@@ -24,7 +24,7 @@ export class PassCancellation implements Disposable {
 
   constructor(bus: EventListener) {
     this.#unlisten = bus.listen(passFinished, ({ data: { pass, ended } }) => {
-      if (ended === 'configuration') this.#cancel(pass, () => true);
+      if (ended === 'configuration' || ended === 'paused') this.#cancel(pass, () => true);
       if (ended === 'window') this.#cancel(pass, ({ until }) => (until ?? 0) - Date.now() > MIN_AHEAD_MS);
     });
   }

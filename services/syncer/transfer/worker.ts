@@ -53,7 +53,7 @@ async function runGroup(
   one: (blob: WantedBlob) => Promise<JobVerdict>,
 ): Promise<JobVerdict> {
   const { pass, until, direction } = job;
-  if (isOver(until)) return 'done';
+  if (isOver(until) || isPaused(deps.signal)) return 'done';
   using window = openWindow(deps.signal, until);
   const about = ({ repository, digest, size }: WantedBlob): About => ({
     ...{ repository, digest, size, direction },
@@ -64,7 +64,7 @@ async function runGroup(
     started: (blob) => deps.bus.publish(transferStarted, { ...about(blob), present: 0 }),
     finished: (blob) => deps.bus.publish(transferFinished, about(blob)),
   });
-  if (window.closed.aborted) {
+  if (window.closed.aborted || isPaused(deps.signal)) {
     for (const blob of left) deps.bus.publish(transferPaused, about(blob));
     return 'done';
   }
@@ -80,6 +80,9 @@ async function runGroup(
 
 /** Whether the window is closed. */
 const isOver = (until: number | undefined): boolean => until !== undefined && Date.now() >= until;
+
+/** Whether the link is paused: a transfer then ends as at the end of its window. */
+const isPaused = ({ reason }: AbortSignal): boolean => Fault.is(reason, 'paused');
 
 /** `closed` aborts when the window closes, `signal` then and when the transfer has to stop. */
 function openWindow(stop: AbortSignal, until: number | undefined) {
@@ -101,8 +104,9 @@ export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<Job
   runTransfer(deps, job, (control) => uploadMachine({ ...deps, ...control }, job));
 
 /**
- * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes, the transfer
- * ends cleanly and its job is dropped, as is a job that is taken after that: the next pass publishes a new one.
+ * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes or the link is
+ * paused, the transfer ends cleanly and its job is dropped, as is a job that is taken after that: the next pass
+ * publishes a new one.
  */
 async function runTransfer(
   deps: WorkerDeps,
@@ -120,7 +124,7 @@ async function runTransfer(
     ...blob
   } = job;
   const { bus, by, log } = deps;
-  if (isOver(until)) return 'done';
+  if (isOver(until) || isPaused(deps.signal)) return 'done';
   using window = openWindow(deps.signal, until);
   const { signal, closed } = window;
   using active = deps.activity.begin(blob);
@@ -172,7 +176,8 @@ async function runTransfer(
   try {
     actor.start();
     const outcome = await toPromise(actor);
-    if (outcome.result === 'failed' && (closed.aborted || outcome.fault?.code === 'window-closed')) {
+    const isStopped = closed.aborted || isPaused(deps.signal) || outcome.fault?.code === 'window-closed';
+    if (outcome.result === 'failed' && isStopped) {
       bus.publish(transferPaused, about);
       return 'done';
     }

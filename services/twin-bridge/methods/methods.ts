@@ -4,6 +4,7 @@ import { deactivateMethod, rotateMethod } from './accounts.ts';
 import { eventsMethod } from './events.ts';
 import { gcMethod } from './gc.ts';
 import { type DirectMethod, method } from './method.ts';
+import { pauseMethod, resumeMethod } from './pause.ts';
 import { syncMethod } from './sync.ts';
 
 /**
@@ -11,8 +12,8 @@ import { syncMethod } from './sync.ts';
  *
  * ../iot-edge/answer.ts calls a method and encodes its answer. `method` (method.ts) validates the payload, limits the
  * time, and turns a fault into an answer; statuses.ts maps fault codes to status codes. Work that takes longer than the
- * caller waits continues after the answer (proto/async/within.ts). The methods are in sync.ts, gc.ts, accounts.ts and
- * events.ts.
+ * caller waits continues after the answer (proto/async/within.ts). The methods are in sync.ts, pause.ts, gc.ts,
+ * accounts.ts and events.ts.
  */
 
 /** The direct methods by name. @param status builds the current report of the layer */
@@ -25,6 +26,8 @@ export function directMethods(
   return new Map<string, DirectMethod>([
     ['sync', syncMethod(bus, log, false)],
     ['resync', syncMethod(bus, log, true)],
+    ['pause', pauseMethod(bus, log)],
+    ['resume', resumeMethod(bus, log)],
     ['status', method(nothing, log, async () => ({ status: 200, payload: await status() }))],
     ['gc', gcMethod(bus, log)],
     ['deactivate', deactivateMethod(bus, log)],

@@ -13,6 +13,7 @@ const statuses: Partial<Record<FaultCode, number>> = {
   conflict: 409,
   exists: 409,
   'config-invalid': 409,
+  paused: 423,
   'window-closed': 423,
   'too-many': 429,
   unsupported: 501,

@@ -1,6 +1,6 @@
 import { clip } from '#proto/contract/clip.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
-import { CONTENT_LEFT_OUT, type LinkStatus } from '#proto/status/status.ts';
+import { CONTENT_LEFT_OUT, type LinkStatus, PAUSED } from '#proto/status/status.ts';
 import type { DesiredState, LayerView } from './layer-view.ts';
 
 /** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
@@ -37,6 +37,7 @@ export function detailsOf(
   if (link?.detail && isInactive(link)) add('Activation', 'ALREADY_ACTIVATED', link.detail);
   else if (link?.detail && link.state === 'Unhealthy') add('Sync', 'SyncIncomplete', link.detail);
   else if (link?.detail && link.code === CONTENT_LEFT_OUT) add('Sync', LEFT_OUT, link.detail);
+  else if (link?.detail && link.code === PAUSED) add('Sync', 'LinkPaused', link.detail);
   else if (link?.detail && link.state === 'Offline') add('Sync', 'ParentOffline', link.detail);
   if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
     add('Sync', 'ChangesRefused', `the parent refused ${storage.outgoing.parked} changes; they are retried`);

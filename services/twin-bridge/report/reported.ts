@@ -2,6 +2,7 @@ import type { Child } from '#proto/accounts/children.ts';
 import type { LayerReport } from '#proto/status/layers-below.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { leftOutText } from '#proto/sync/left-out.ts';
+import { shownPause } from '../methods/pause.ts';
 import { brief, type Detail, detailsOf, isInactive, LEFT_OUT } from './details.ts';
 import type { DesiredState, LastPass, LayerView } from './layer-view.ts';
 
@@ -49,6 +50,7 @@ export function reportedOf(facts: LayerFacts): Reported {
       },
     }),
     ...(link?.window && { syncWindow: { open: link.window.open, until: time(link.window.until) } }),
+    ...(link?.paused && { linkPause: shownPause(link.paused) }),
     ...(pass && { registrySyncResult: syncResult(pass, seen) }),
     desired: desiredOf(desired),
     ...(storage && {
@@ -85,7 +87,7 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
     ? 'Syncing'
     : result.ok
       ? 'Succeeded'
-      : result.ended === 'window'
+      : result.ended === 'window' || result.ended === 'paused'
         ? 'TimedOut'
         : result.leftOut && result.failed + result.parked === 0
           ? 'Incomplete'

@@ -14,7 +14,8 @@ mock.timers.enable({ apis: ['Date'], now: NOON });
 const HOUR_MS = 3_600_000;
 const OPEN: ScheduleTimes = { schedule: '0 12 * * *', windowMs: HOUR_MS };
 const CLOSED: ScheduleTimes = { schedule: '0 18 * * *', windowMs: HOUR_MS };
-const links = { open: OPEN, closed: CLOSED, none: undefined };
+const PAUSED: ScheduleTimes = { ...OPEN, paused: { since: NOON, by: 'alice' } };
+const links = { open: OPEN, closed: CLOSED, none: undefined, paused: PAUSED };
 const open: LinkUse = linkAt(OPEN, NOON);
 const term = {} as TermState;
 
@@ -231,12 +232,12 @@ for (const [state, given, event, expected, after] of rows) {
 
 /** Whether a request is queued, by the state of the link. */
 const requests: [EventName, State, Record<keyof typeof links, boolean>][] = [
-  ['gained', 'standby', { open: true, closed: false, none: false }],
-  ['wanted', 'takingTerm', { open: true, closed: false, none: false }],
-  ['wanted', 'main', { open: true, closed: false, none: false }],
-  ['fullNow', 'main', { open: true, closed: true, none: true }],
-  ['replaced', 'takingTerm', { open: true, closed: false, none: false }],
-  ['replaced', 'main', { open: true, closed: false, none: false }],
+  ['gained', 'standby', { open: true, closed: false, none: false, paused: false }],
+  ['wanted', 'takingTerm', { open: true, closed: false, none: false, paused: false }],
+  ['wanted', 'main', { open: true, closed: false, none: false, paused: false }],
+  ['fullNow', 'main', { open: true, closed: true, none: true, paused: false }],
+  ['replaced', 'takingTerm', { open: true, closed: false, none: false, paused: false }],
+  ['replaced', 'main', { open: true, closed: false, none: false, paused: false }],
 ];
 for (const [event, state, row] of requests) {
   for (const [link, isQueued] of Object.entries(row) as [keyof typeof links, boolean][]) {
@@ -253,6 +254,15 @@ test('a queued pass whose window closed is skipped, and an event is emitted', ()
   assert.deepEqual([after.state, after.lanes], ['idle', inLanes({})]);
   assert.deepEqual(after.emitted, [
     { type: 'pass.skipped', pass: { request: asked, link: linkAt(CLOSED, NOON) } },
+  ]);
+});
+
+test('a queued pass is skipped when the link was paused, also one with `now`', () => {
+  const now = { ...two, asked: true, now: true };
+  const after = step('main', { main: one, mainNext: now }, 'done', 'paused');
+  assert.deepEqual([after.state, after.lanes], ['idle', inLanes({})]);
+  assert.deepEqual(after.emitted, [
+    { type: 'pass.skipped', pass: { request: now, link: linkAt(PAUSED, NOON) } },
   ]);
 });
 

@@ -31,6 +31,7 @@ async function transfer(until: number | undefined, ended: PassResult['ended']) {
 
 const rows: [string, number | undefined, PassResult['ended'], boolean][] = [
   ['a configuration', undefined, 'configuration', true],
+  ['a pause of the link', undefined, 'paused', true],
   ['its window, which its own clock has seen end', 0, 'window', false],
   ['its window, whose end is years ahead since the clock was set back', 56 * 365 * 24 * HOUR, 'window', true],
   ['nothing but its end', HOUR, undefined, false],

@@ -50,7 +50,7 @@ export type PassTools = {
   by: string;
   /** Name of the layer. */
   layer: string;
-  /** If the window or the configuration ends the pass, its reason is a Fault: see `endedBy` in `pass.ts`. */
+  /** If the window, a pause or the configuration ends the pass, its reason is a Fault: see `endedBy` in `pass.ts`. */
   signal: AbortSignal;
   /** When the window closes; absent if the pass has no deadline. */
   until?: number;

@@ -38,7 +38,7 @@ export class PassStats {
 
   /** Records a failure. @returns undefined if the work only waits for the next window */
   fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure | undefined {
-    if (Fault.is(error, 'window-closed')) {
+    if (Fault.is(error, 'window-closed', 'paused')) {
       this.closed = true;
       return undefined;
     }
