@@ -69,6 +69,10 @@ test('each package is imported only where it belongs', () => {
     pino: /^services\/process\/(run|watchdog|log-error)\.ts$/,
     '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,
+    '@opentelemetry/api': /^services\/process\/open-telemetry\.ts$/,
+    '@opentelemetry/exporter-trace-otlp-http': /^services\/process\/open-telemetry\.ts$/,
+    '@opentelemetry/resources': /^services\/process\/open-telemetry\.ts$/,
+    '@opentelemetry/sdk-trace': /^services\/process\/open-telemetry\.ts$/,
   };
   const wrong = productImports.filter(({ from, to }) => homes[to] && !homes[to].test(from));
   assert.deepEqual(list(wrong), []);

@@ -46,6 +46,17 @@ test('a syncer loads what it needs for a parent once the configuration names one
   );
 });
 
+test('a syncer loads OpenTelemetry only where traces are on, also once the configuration names a parent', () => {
+  const loaded = [
+    ...loadedBy('services/syncer/service.ts'),
+    ...loadedBy('services/syncer/reconcile/pass.ts'),
+  ];
+  assert.deepEqual(
+    loaded.filter((file) => file.startsWith('@opentelemetry/') || file.endsWith('/open-telemetry.ts')),
+    [],
+  );
+});
+
 test('no source imports node:http or node:https: an import reads all exports, and so loads the undici of Node', () => {
   const wrong = imports.filter(
     ({ from, to, typesOnly }) => product.includes(from) && /^node:https?$/.test(to) && !typesOnly,

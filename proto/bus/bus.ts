@@ -10,6 +10,7 @@ import type { Store } from '../jetstream/store.ts';
 import type { Room } from '../jetstream/stream-room.ts';
 import type { ConsumerName } from '../jetstream/streams.ts';
 import { layersBelow } from '../status/layers-below.ts';
+import { tracer } from '../tracing/tracer.ts';
 import type { RequestSender } from './caller.ts';
 import type { CallOptions } from './calls.ts';
 import { Connection, type ConnectionOptions, header, KIND } from './connection.ts';
@@ -24,6 +25,7 @@ import type { BusRoles } from './roles.ts';
 import { REFRESH_MS, States, writeOf } from './states.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
+import { callWithin } from './traced-requests.ts';
 
 /**
  * The bus: how the processes of a layer communicate over NATS, by the four kinds of message that
@@ -211,7 +213,8 @@ export class Bus implements BusRoles, AsyncDisposable {
     query: Static<Q>,
     options?: CallOptions,
   ): Promise<Static<R>> {
-    return this.#requester.call(contract, query, options);
+    if (!tracer) return this.#requester.call(contract, query, options);
+    return callWithin(contract, options, (more) => this.#requester.call(contract, query, more));
   }
 
   /**

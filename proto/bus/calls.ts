@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { BoundedMap } from '../contract/bounded-map.ts';
 import { Fault } from '../contract/fault.ts';
+import type { Traceparent } from '../contract/traceparent.ts';
 
 /**
  * The caller's side of a request: a request waits here for its answer, and fails when its responder is silent. The
@@ -22,6 +23,8 @@ export type CallOptions = {
   brittle?: boolean;
   /** Overrides `SILENCE_MS`. */
   silenceMs?: number | undefined;
+  /** Span of the caller, for that of the responder. */
+  traceparent?: Traceparent | undefined;
   /** Receives an answer that arrives after the caller has given up. */
   late?: ((answer: { data: Uint8Array }) => void) | undefined;
 };

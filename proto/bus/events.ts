@@ -3,6 +3,7 @@ import { check, type Event, pack, unpack } from '../contract/contract.ts';
 import { Envelope, type ReceivedEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
+import { traceField } from '../tracing/traced.ts';
 import type { Invalidations } from './invalidations.ts';
 import { RetryQueue } from './retry-queue.ts';
 
@@ -73,6 +74,7 @@ export class Events {
       type: `terrace.${event.type}`,
       time: new Date().toISOString(),
       layer,
+      ...traceField(),
       data,
     };
     let bytes: Uint8Array;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type Request, unpack } from '../contract/contract.ts';
 import { Fault, fromWire, WireFault } from '../contract/fault.ts';
+import { TRACEPARENT, type Traceparent } from '../contract/traceparent.ts';
 import { ON_BEHALF } from './caller.ts';
 import { asAnswer, type CallOptions, Calls } from './calls.ts';
 import { type Connection, header, KIND, type Msg } from './connection.ts';
@@ -37,12 +38,12 @@ export class Requester {
   async call<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     query: Static<Q>,
-    { signal, patience = 5_000, behalf = this.#person, ...options }: CallOptions = {},
+    { signal, patience = 5_000, behalf = this.#person, traceparent, ...options }: CallOptions = {},
   ): Promise<Static<R>> {
     const connection = this.#connection;
     const bytes = pack(contract.query, query);
     const deadline = performance.now() + patience;
-    const head = behalf ? { headers: header(ON_BEHALF, behalf) } : {};
+    const head = behalf || traceparent ? { headers: headersOf(behalf, traceparent) } : {};
     for (;;) {
       signal?.throwIfAborted();
       const ask = (id: string) => {
@@ -63,4 +64,11 @@ export class Requester {
       await wait.catch(() => signal?.throwIfAborted());
     }
   }
+}
+
+function headersOf(behalf: string | undefined, traceparent: Traceparent | undefined) {
+  if (!behalf) return header(TRACEPARENT, traceparent as Traceparent);
+  const head = header(ON_BEHALF, behalf);
+  if (traceparent) head.set(TRACEPARENT, traceparent);
+  return head;
 }

@@ -2,9 +2,11 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type Request, unpack } from '../contract/contract.ts';
 import { toWire, WireFault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
+import { tracer } from '../tracing/tracer.ts';
 import { callerOf, type RequestSender } from './caller.ts';
 import { asAnswer, type Calls, SIGN_OF_LIFE_MS } from './calls.ts';
 import { mayAsk } from './permissions.ts';
+import { answerWithin } from './traced-requests.ts';
 
 /** The responder's side of a request: accepts the requests of other users, and answers them. */
 
@@ -82,7 +84,8 @@ export class Responder {
       const work = () =>
         respond(contract, message.data, (query) => handler(query, { caller, subject, ifLost }));
       const send = guard(makeSendAnswer(message, header, () => lost && this.#confirm(lost)));
-      void answer(send, work, failed, quiet ? 0 : signOfLifeMs);
+      const traced = tracer ? () => answerWithin(pattern, message.headers, work) : work;
+      void answer(send, traced, failed, quiet ? 0 : signOfLifeMs);
     });
   }
 

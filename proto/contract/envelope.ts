@@ -1,6 +1,7 @@
 import { pack, unpack } from './contract.ts';
 import { Fault } from './fault.ts';
 import { type Static, Type } from './schema.ts';
+import { Traceparent } from './traceparent.ts';
 
 /** Max length of the name of a layer in an event, in characters: the names of 16 layers, one below the other. */
 export const MAX_LAYER_LENGTH = 1_024;
@@ -33,6 +34,7 @@ export const Envelope = Type.Object({
       'Of an event from a layer below: its place in the stream there, `<creation time of that stream>/<sequence>`.',
     ),
   ),
+  traceparent: Type.Optional(Traceparent),
   data: Type.Unknown({ description: 'Fields of the event, as below.' }),
 });
 export type Envelope = Static<typeof Envelope>;

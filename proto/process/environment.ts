@@ -79,6 +79,56 @@ export const connectedRegistryVariables = {
   },
 } satisfies Record<string, Variable>;
 
+/**
+ * Names of OpenTelemetry's specification. Those of the exporter have a form for traces alone, too, such as
+ * `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`.
+ */
+export const traceVariables = {
+  OTEL_TRACES_EXPORTER: {
+    description:
+      '`otlp`: traces are sent to a collector; `console`: each span is a line of the log; `none`: no traces.',
+    default: '`otlp` if an endpoint is set, else `none`',
+  },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    description:
+      'Address of the collector for OTLP over HTTP, which is sent as JSON to `<address>/v1/traces`. Turns traces on.',
+    default: '`http://localhost:4318`',
+  },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: { description: 'The complete URL instead. Turns traces on.' },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    description: 'Headers for the collector, as `name=value,name=value`: its credentials, if it needs any.',
+  },
+  OTEL_EXPORTER_OTLP_TIMEOUT: {
+    description: 'Max time to send a batch, with retries, in ms.',
+    default: '10000',
+  },
+  OTEL_EXPORTER_OTLP_COMPRESSION: { description: '`gzip` or `none`.', default: '`none`' },
+  OTEL_EXPORTER_OTLP_CERTIFICATE: { description: 'PEM file with the authority of the collector.' },
+  OTEL_SERVICE_NAME: {
+    description: 'Name of the process in traces.',
+    default: '`terrace-<service>`; `terrace` for a process with all services',
+  },
+  OTEL_RESOURCE_ATTRIBUTES: {
+    description: 'Further attributes of the process, as `name=value,name=value`, such as the plant.',
+  },
+  OTEL_TRACES_SAMPLER: {
+    description:
+      'Which traces are sampled: `always_on`, `always_off`, `traceidratio`, or the same after `parentbased_`, by which a trace that comes with a request stays as its sender decided.',
+    default: '`parentbased_always_on`',
+  },
+  OTEL_TRACES_SAMPLER_ARG: {
+    description: 'Share of the traces for `traceidratio`, from 0 to 1.',
+    default: '1',
+  },
+  OTEL_BSP_SCHEDULE_DELAY: { description: 'How long a span waits for others, in ms.', default: '5000' },
+  OTEL_BSP_MAX_QUEUE_SIZE: {
+    description: 'Max spans of a process that wait to be sent, up to 65536; further ones are dropped.',
+    default: '2048',
+  },
+  OTEL_BSP_MAX_EXPORT_BATCH_SIZE: { description: 'Max spans in a request to the collector.', default: '512' },
+  OTEL_SDK_DISABLED: { description: '`true`: no traces, whatever the other variables say.' },
+} satisfies Record<string, Variable>;
+
 /** For services that run apart, in processes or containers of their own. `terrace up` sets them for its processes. */
 export const serviceVariables = {
   TERRACE_BUS: { description: 'Address of the nats-server, as `nats://host:port`. Required.' },

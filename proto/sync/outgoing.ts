@@ -2,6 +2,7 @@ import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
 import { After, Code, Instant, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
+import { Traceparent } from '../contract/traceparent.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { Renames } from '../oci/repository-names.ts';
 import { RepairId } from './changes.ts';
@@ -16,13 +17,15 @@ const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, ma
 
 /**
  * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `unknownOrigin`:
- * it is unknown whether a client put it; the parent may have it.
+ * it is unknown whether a client put it; the parent may have it. `traceparent`, where traces are on: the request that
+ * put it.
  */
 const Pending = Type.Object({
   repository: Repository,
   digest: Digest,
   since: Instant,
   unknownOrigin: Type.Optional(Type.Literal(true)),
+  traceparent: Type.Optional(Traceparent),
 });
 export type Pending = Static<typeof Pending>;
 const pendingPage = Type.Object({ manifests: Type.Array(Pending, { maxItems: 1000 }), more: Type.Boolean() });

@@ -3,6 +3,7 @@ import { MAX_TRANSFER_GROUP } from '../content/ingests.ts';
 import { described, event, job } from '../contract/contract.ts';
 import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
+import { Traceparent } from '../contract/traceparent.ts';
 import { Digest, Repository } from '../oci/names.ts';
 
 /** Transfers: one blob crosses the link, in either direction. */
@@ -40,6 +41,8 @@ const TransferJob = Type.Object({
   resend: Type.Optional(Type.Boolean()),
   /** On the way up: also if the parent refused it in every way of sending a while ago. */
   retryRefused: Type.Optional(Type.Boolean()),
+  /** Where traces are on: what requested the blob. */
+  traceparent: Type.Optional(Traceparent),
 });
 export type TransferJob = Static<typeof TransferJob>;
 

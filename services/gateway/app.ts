@@ -5,6 +5,7 @@ import { CLAIM_RENEW_MS, MAX_IDLE_CLAIM_MS } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Configuration, THIS_MACHINE } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
+import { tracer } from '#proto/tracing/tracer.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { CertificateAndKey } from '../process/certificate-pair.ts';
 import { auditRequests } from './audit/audit-requests.ts';
@@ -19,6 +20,7 @@ import { API_VERSION, answerClientError, answerError } from './http/errors.ts';
 import { checkLoginServer } from './http/login-server.ts';
 import { MINIMUM_RATE } from './http/minimum-rate.ts';
 import { foldName } from './http/repository-name.ts';
+import { traceRequests } from './http/traced-requests.ts';
 import { TrustedProxies } from './http/trusted-proxies.ts';
 import { registerArrivingRoutes } from './routes/arriving.ts';
 import { registerBaseRoutes } from './routes/base.ts';
@@ -128,6 +130,7 @@ export function buildApp({
     clientErrorHandler: answerClientError,
   }) as FastifyInstance;
 
+  if (tracer) traceRequests(app, tracer);
   app.decorateRequest('caller', null);
   // Bodies stay streams for every Content-Type; a route reads its body from the raw request.
   app.removeAllContentTypeParsers();

@@ -16,6 +16,7 @@ import { alive, HEARTBEAT_MS, type ServiceStatus, serviceStatus } from '#proto/s
 import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
 import { describeError } from './log-error.ts';
+import { startTraces } from './traces.ts';
 import { watchLoop } from './watchdog.ts';
 
 /**
@@ -53,6 +54,9 @@ export type Main = (context: Context) => Promise<void>;
 /** A process is idle after `ms` in which it used less than `share` of that as CPU time. */
 const IDLE = { share: 0.1, ms: 5_000 };
 
+/** Time for the last steps of a process, after its services and its traces have ended, in ms. */
+const LAST_STEPS_MS = 200;
+
 /** The service that the others depend on. It stops once they have, or after half of the stop time. */
 const FOUNDATION: ServiceName = 'storage';
 
@@ -76,11 +80,13 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   });
   const log = logger.child({ service: names.length === 1 ? names[0] : 'layer' });
   const stopMs = stopMsOf(env);
+  let stoppedAt = 0;
   const end = new AbortController();
   const foundationEnd = new AbortController();
   const stop = (why: string) => {
     if (end.signal.aborted) return;
     log.info({ why }, 'stopping');
+    stoppedAt = performance.now();
     end.abort(new Error(why));
     setTimeout(() => {
       log.error({}, 'did not stop in time');
@@ -100,6 +106,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
 
   releaseMemoryWhenIdle();
   watchLoop(log);
+  const traces = await startTraces({ env, layer, service: log.bindings().service, log });
 
   const running = names.map(async (service) => {
     const { signal } = service === FOUNDATION ? foundationEnd : end;
@@ -129,8 +136,10 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   await ended(end.signal);
   await Promise.race([Promise.all(others), sleep(stopMs / 2, undefined, { ref: false })]);
   foundationEnd.abort(end.signal.reason);
-  // A pending connection attempt would keep the process alive.
-  if ((await Promise.all(running)).includes('never connected')) process.exit();
+  const isConnecting = (await Promise.all(running)).includes('never connected');
+  const areTracesSent = (await traces?.end(stopMs - (performance.now() - stoppedAt) - LAST_STEPS_MS)) ?? true;
+  // A pending connection attempt would keep the process alive, to the bus or to a collector.
+  if (isConnecting || !areTracesSent) process.exit();
   // The IPC channel would keep the finished process alive.
   if (process.connected) process.disconnect();
 }

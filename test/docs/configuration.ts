@@ -7,6 +7,7 @@ import {
   layerVariables,
   moduleVariables,
   serviceVariables,
+  traceVariables,
   type Variable,
 } from '#proto/process/environment.ts';
 import type * as Options from '../../cli/input/options.ts';
@@ -109,6 +110,9 @@ export function configurationPage(): string {
     '## Environment',
     'The environment applies where neither an option nor a document sets the field.',
     variableTable(layerVariables),
+    '### Traces',
+    "Names of OpenTelemetry's specification ([Traces](../operating/traces.md)). All processes of a layer read them.",
+    variableTable(traceVariables),
     '### Connected registry',
     "Names that deployments of Azure Container Registry's connected registry use.",
     variableTable(connectedRegistryVariables),

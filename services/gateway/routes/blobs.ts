@@ -3,6 +3,8 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { locateBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { traced } from '#proto/tracing/traced.ts';
+import { tracer } from '#proto/tracing/tracer.ts';
 import { onBehalfOf } from '../auth/request-caller.ts';
 import { openBlob } from '../content/open-content.ts';
 import { length, type Part, sendParts, UNBUFFERED } from '../content/send-blob.ts';
@@ -45,7 +47,12 @@ export function registerBlobRoutes(app: FastifyInstance, gateway: Gateway): void
     reply.hijack();
     reply.raw.writeHead(status, { ...(reply.getHeaders() as Record<string, string>), ...headers });
     const stillAllowed = access.stillAllowed(request, reply);
-    const sending = sendParts(reply, file, parts, { ...times, stillAllowed });
+    const options = { ...times, stillAllowed };
+    const sending = tracer
+      ? traced('send', { attributes: { 'terrace.digest': digest } }, () =>
+          sendParts(reply, file, parts, options),
+        )
+      : sendParts(reply, file, parts, options);
     await sending.catch((err) => {
       log.error({ err, digest }, 'cannot read a blob; storage checks it');
       void cache.check(digest).catch((error) => log.warn({ err: error, digest }, 'the blob was not checked'));

@@ -1,6 +1,7 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
+import type { Traceparent } from '#proto/contract/traceparent.ts';
 import type { BehindTag } from '#proto/sync/behind.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
@@ -22,6 +23,8 @@ export type UnsentRecord = {
   again?: true;
   /** It is older than these records or than this parent, so its origin is unknown: `unknownOrigin` in messages. */
   found?: true;
+  /** Where traces are on: the request that put it. */
+  traceparent?: Traceparent;
 };
 
 /** A manifest that parent and layer both had, and that a client deleted. */

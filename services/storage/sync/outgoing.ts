@@ -3,6 +3,7 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import { traceField } from '#proto/tracing/traced.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
@@ -58,7 +59,7 @@ export class Outgoing {
     if (state.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
     if (state.here) return [];
     const again = (await metadata.withdrawn(repository, digest)) !== undefined;
-    const record = { since: metadata.instant(now()), ...(again && { again }) };
+    const record = { since: metadata.instant(now()), ...(again && { again }), ...traceField() };
     return [...drop.withdrawn(repository, digest), ...put.unsent(repository, digest, record)];
   }
 
@@ -153,7 +154,11 @@ export class Outgoing {
   }
 }
 
-function pendingOf([key, { since, found }]: [key: string, record: UnsentRecord]): Pending {
+function pendingOf([key, { since, found, traceparent }]: [key: string, record: UnsentRecord]): Pending {
   const [repository, digest] = key.split('!') as [string, string];
-  return { repository, digest, since, ...(found && { unknownOrigin: found }) };
+  return {
+    ...{ repository, digest, since },
+    ...(found && { unknownOrigin: found }),
+    ...(traceparent && { traceparent }),
+  };
 }

@@ -12,6 +12,7 @@ import type { CurrentPass } from './lanes.ts';
 import type { LinkReport } from './link-report.ts';
 import { Stall } from './stall.ts';
 import type { TermState } from './term-tasks.ts';
+import { tracedPass } from './traced-pass.ts';
 
 export type PassInput = {
   request: PassRequest;
@@ -62,7 +63,7 @@ export class PassRunner {
       const { interrupted } = link() ?? {};
       const ends = [signal, term.signal, stopped, end.signal, ...(interrupted ? [interrupted] : [])];
       const either = AbortSignal.any(ends);
-      const result = await this.#make(input, announcement, either);
+      const result = await tracedPass(request, () => this.#make(input, announcement, either));
       if (signal.aborted || term.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...summary } = result;
       const finish = announcement.ended(result);

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { EventListener } from '#proto/bus/roles.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import { blobDamaged, spaceChanged } from '#proto/content/maintenance.ts';
+import type { Traceparent } from '#proto/contract/traceparent.ts';
 import type { Repository } from '#proto/oci/names.ts';
-import { mergeRequests, type PassRequest } from '../reconcile/context/pass-request.ts';
+import { changeKey, mergeRequests, type PassRequest } from '../reconcile/context/pass-request.ts';
 
 /** Triggers arrive in bursts: a pass is requested this long after the first of a burst, in ms. */
 const BATCH_MS = 1_000;
@@ -30,15 +31,28 @@ export function subscribeTriggers({ bus, isPushedAtOnce, requestPass }: TriggerD
       requestPass(request);
     }, BATCH_MS).unref();
   };
-  const changed = (repository: Repository, reference: string, arrived: boolean | undefined) => {
+  const changed = (
+    repository: Repository,
+    reference: string,
+    { arrived }: { arrived?: boolean | undefined },
+    traceparent: Traceparent | undefined,
+  ) => {
     if (arrived || !isPushedAtOnce(repository)) return;
-    soon({ cause: 'change', scope: new Map([[repository, new Set([reference])]]) });
+    soon({
+      cause: 'change',
+      scope: new Map([[repository, new Set([reference])]]),
+      ...(traceparent && { traces: new Map([[changeKey(repository, reference), traceparent]]) }),
+    });
   };
   const cleanups = [
-    bus.listen(tagMoved, ({ data }) => changed(data.repository, data.tag, data.arrived)),
-    bus.listen(tagDeleted, ({ data }) => changed(data.repository, data.tag, data.arrived)),
-    bus.listen(manifestCommitted, ({ data }) => changed(data.repository, data.digest, data.arrived)),
-    bus.listen(manifestDeleted, ({ data }) => changed(data.repository, data.digest, data.arrived)),
+    bus.listen(tagMoved, ({ data, traceparent }) => changed(data.repository, data.tag, data, traceparent)),
+    bus.listen(tagDeleted, ({ data, traceparent }) => changed(data.repository, data.tag, data, traceparent)),
+    bus.listen(manifestCommitted, ({ data, traceparent }) =>
+      changed(data.repository, data.digest, data, traceparent),
+    ),
+    bus.listen(manifestDeleted, ({ data, traceparent }) =>
+      changed(data.repository, data.digest, data, traceparent),
+    ),
     // A pass fetches damaged content again, and retries what had no space.
     bus.listen(blobDamaged, () => soon({ cause: 'damage' })),
     bus.listen(spaceChanged, ({ data }) => {

@@ -2,7 +2,7 @@ import { createActor, toPromise } from 'xstate';
 import { each } from '#proto/async/each.ts';
 import type { JobVerdict } from '#proto/bus/bus.ts';
 import { MAX_TRANSFER_GROUP } from '#proto/content/ingests.ts';
-import { Fault } from '#proto/contract/fault.ts';
+import { Fault, type FaultCode } from '#proto/contract/fault.ts';
 import {
   type TransferJob,
   transferBlob,
@@ -13,17 +13,20 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/sync/transfers.ts';
+import { tracer } from '#proto/tracing/tracer.ts';
 import { Alarm } from '../schedule/alarm.ts';
 import type { WantedBlob } from './download.ts';
 import { type DownloadStepDeps, downloadMachine } from './download-steps.ts';
 import { blobsOf, downloadSmallBlobs } from './small-blobs.ts';
 import type { TransferRecorder } from './syncer-status.ts';
+import { tracedTransfer } from './traced-transfer.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
 import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext' | 'others'> & {
-  syncer: string;
-};
+type About = Omit<
+  TransferJob,
+  'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext' | 'others' | 'traceparent'
+> & { syncer: string };
 
 /** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
@@ -44,7 +47,7 @@ export async function runDownload(deps: DownloadWorkerDeps, job: TransferJob): P
   const { others, ...single } = job;
   const one = (blob: WantedBlob) =>
     runTransfer(deps, { ...single, ...blob }, (control) => downloadMachine({ ...deps, ...control }));
-  return others ? runGroup(deps, job, one) : one(single);
+  return tracedTransfer(job, () => (others ? runGroup(deps, job, one) : one(single)));
 }
 
 async function runGroup(
@@ -101,7 +104,7 @@ function openWindow(stop: AbortSignal, until: number | undefined) {
 
 /** Carries out one job of direction `up`, see `runTransfer`. */
 export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
-  runTransfer(deps, job, (control) => uploadMachine({ ...deps, ...control }, job));
+  tracedTransfer(job, () => runTransfer(deps, job, (control) => uploadMachine({ ...deps, ...control }, job)));
 
 /**
  * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes or the link is
@@ -121,6 +124,7 @@ async function runTransfer(
     resend: _resend,
     retryRefused: _retry,
     imageContext,
+    traceparent: _trace,
     ...blob
   } = job;
   const { bus, by, log } = deps;
@@ -199,6 +203,7 @@ function conclude(
   if (result === 'busy') return { retryMs: Math.round(BUSY_MS * (1 + Math.random())) };
   if (signal.aborted) return { retryMs: 0 };
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
+  tracer?.current?.fail(new Fault(code as FaultCode, message));
   const status = Number(fault?.detail?.status);
   bus.publish(transferFailed, {
     ...about,

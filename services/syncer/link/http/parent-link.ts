@@ -3,6 +3,7 @@ import type { Backoff } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
+import { tracer } from '#proto/tracing/tracer.ts';
 import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import { type Answer, readAll } from '../answers/bodies.ts';
 import { namedPath, urlAt } from '../answers/parent-path.ts';
@@ -17,6 +18,7 @@ import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, isWithin, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
 import { RequestSender } from './request-sender.ts';
 import { bodyOf, type RequestBody } from './sending.ts';
+import { tracedRequest } from './traced-request.ts';
 
 /**
  * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a
@@ -244,10 +246,14 @@ export class ParentLink implements AsyncDisposable {
     // What only a Terrace has is limited by itself.
     const isHeld = !url.pathname.includes(TERRACE_PATH);
     const what = `${method} ${this.#nameOf(url)}`;
-    const answer = await this.#sender.send(url, { ...options, what, isHeld, start });
     const own = url.origin === this.base.origin;
-    if (own && answer.statusCode < 500) this.answers += 1;
-    return Object.assign(answer, { from: url, own, stallMs: this.#stallMs });
+    const send = async (more?: Record<string, string>) => {
+      const headers = { ...options.headers, ...more };
+      const answer = await this.#sender.send(url, { ...options, headers, what, isHeld, start });
+      if (own && answer.statusCode < 500) this.answers += 1;
+      return Object.assign(answer, { from: url, own, stallMs: this.#stallMs });
+    };
+    return tracer ? tracedRequest(tracer, { url, method, isParent: own }, send) : send();
   }
 
   async #takeBandwidth(method: HttpMethod, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Traceparent } from '#proto/contract/traceparent.ts';
 import type { Repository } from '#proto/oci/names.ts';
 
 /** Per repository, the tags and digests that a client has changed. */
@@ -19,7 +20,12 @@ export type PassRequest = {
   now?: boolean;
   /** Only these entries are compared; everything if absent. */
   scope?: Scope;
+  /** Where traces are on: spans of the requests that made the changes, by `changeKey`. */
+  traces?: ReadonlyMap<string, Traceparent>;
 };
+
+/** Of a change of a tag, or of a manifest by its digest. */
+export const changeKey = (repository: Repository, reference: string): string => `${repository}!${reference}`;
 
 export const newRequest = (cause: string): PassRequest => ({ id: randomUUID(), cause });
 
@@ -30,6 +36,7 @@ export function mergeRequests(first: PassRequest | undefined, second: PassReques
   // A pass for a new configuration retries parked changes: its cause takes precedence.
   const { cause } = second.cause === 'configuration' ? second : first;
   const scope = mergeScopes(first.scope, second.scope);
+  const traces = mergeTraces(first.traces, second.traces);
   return {
     id,
     cause,
@@ -37,7 +44,15 @@ export function mergeRequests(first: PassRequest | undefined, second: PassReques
     ...((first.now || second.now) && { now: true }),
     ...((first.asked || second.asked) && { asked: true }),
     ...(scope && { scope }),
+    ...(traces && { traces }),
   };
+}
+
+/** The first ones, beyond `MAX_SCOPE_ENTRIES`. A later change of the same tag replaces the earlier one. */
+function mergeTraces(one: PassRequest['traces'], other: PassRequest['traces']): PassRequest['traces'] {
+  if (!one || !other) return one ?? other;
+  const all = [...new Map([...one, ...other])];
+  return new Map(all.slice(0, MAX_SCOPE_ENTRIES));
 }
 
 /** Undefined (everything) if one of the scopes is, or if both together exceed `MAX_SCOPE_ENTRIES`. */

@@ -12,6 +12,7 @@ import {
   transferFinished,
   transferPaused,
 } from '#proto/sync/transfers.ts';
+import { traceField } from '#proto/tracing/traced.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { TransferGroups } from './transfer-groups.ts';
 
@@ -139,7 +140,12 @@ export class TransferJobs implements Disposable {
 
   async #await(wanted: Omit<TransferJob, 'pass' | 'until'>): Promise<void> {
     const until = this.#until;
-    const job: TransferJob = { ...wanted, pass: this.#pass, ...(until !== undefined && { until }) };
+    const job: TransferJob = {
+      ...wanted,
+      pass: this.#pass,
+      ...(until !== undefined && { until }),
+      ...traceField(),
+    };
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {});
     const end = () => {

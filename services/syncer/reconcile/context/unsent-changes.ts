@@ -1,4 +1,5 @@
 import { manifestDeleted } from '#proto/content/content-events.ts';
+import type { Traceparent } from '#proto/contract/traceparent.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
@@ -11,6 +12,7 @@ import { listEntries } from './lists.ts';
 export class UnsentChanges implements Disposable {
   readonly #unsent: Map<Repository, Pending[]>;
   readonly #unsentKeys: ReadonlySet<string>;
+  readonly #traces: ReadonlyMap<string, Traceparent>;
   readonly #withdrawn: Map<Repository, Pending[]>;
   readonly #deleted: Set<string>;
   readonly #end: () => void;
@@ -18,6 +20,11 @@ export class UnsentChanges implements Disposable {
   private constructor(unsent: Pending[], withdrawn: Pending[], deleted: Set<string>, end: () => void) {
     this.#unsent = Map.groupBy(unsent.toSorted(bySince), ({ repository }) => repository);
     this.#unsentKeys = new Set(unsent.map(({ repository, digest }) => key(repository, digest)));
+    this.#traces = new Map(
+      unsent.flatMap(({ repository, digest, traceparent }) =>
+        traceparent ? [[key(repository, digest), traceparent] as const] : [],
+      ),
+    );
     this.#withdrawn = Map.groupBy(withdrawn.toSorted(bySince), ({ repository }) => repository);
     this.#deleted = deleted;
     this.#end = end;
@@ -60,6 +67,11 @@ export class UnsentChanges implements Disposable {
 
   isUnsent(repository: Repository, digest: Digest): boolean {
     return this.#unsentKeys.has(key(repository, digest));
+  }
+
+  /** Span of the request that put the manifest, if it is unsent and traces were on. */
+  traceparentOf(repository: Repository, digest: Digest): Traceparent | undefined {
+    return this.#traces.get(key(repository, digest));
   }
 
   withdrawn(repository: Repository): Pending[] {

@@ -5,6 +5,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
 import { imageIncomplete, type LeftOutItem, MAX_LISTED_LEFT_OUT } from '#proto/sync/left-out.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
+import { traced } from '#proto/tracing/traced.ts';
 import { distinct, isAnswered, leftOutItem } from '../context/leave-out.ts';
 import { byName, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -202,7 +203,11 @@ class Batch {
     const { repository, tag, digest, load } = image;
     try {
       if (!load) throw image.error;
-      const { isChanged, problems } = await this.#pullImage(image, load);
+      const about = { 'terrace.repository': repository, 'terrace.digest': digest, 'terrace.pass': pass };
+      const attributes = { ...about, 'terrace.direction': 'down', 'terrace.tag': tag ?? undefined };
+      const { isChanged, problems } = await traced('pull', { attributes }, () =>
+        this.#pullImage(image, load),
+      );
       if (isChanged) stats.taken += 1;
       this.#noteLeftOut(image, problems);
     } catch (error) {

@@ -12,6 +12,7 @@ import type { Survey } from '../observe/survey.ts';
 import { ParentUsage } from './parent-usage.ts';
 import { PushDenied, PushRights } from './push-rights.ts';
 import { pushTree } from './push-tree.ts';
+import { tracedChange } from './traced-change.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
 /**
@@ -101,7 +102,7 @@ async function carryOut(context: PassContext, change: Change, rights: PushRights
   if (denial) return stats.wait(await parking.refused(change, denial));
   try {
     signal.throwIfAborted();
-    const outcome = await change.run();
+    const outcome = await tracedChange(context, change, change.run);
     if (outcome) stats[outcome] += 1;
     await parking.unpark(change);
   } catch (cause) {
