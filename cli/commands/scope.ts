@@ -12,8 +12,9 @@ import {
 } from '../input/permission-options.ts';
 import { listAllScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
-import { plural, table } from '../terminal/figures.ts';
+import { plural } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
+import { table } from '../terminal/table.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 
 type Common = { data: string; json?: boolean };

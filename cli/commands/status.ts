@@ -1,14 +1,21 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { type LayerStatus, layerStatus } from '#proto/overview/layer-status.ts';
 import { natsServerText } from '#proto/overview/nats-advisories.ts';
 import type { ServiceStatus } from '#proto/status/status.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { connectOperator } from '../connection/connect.ts';
+import { watchStatus } from '../connection/watch-status.ts';
 import { dataOption } from '../data/data-option.ts';
-import { urlOf } from '../data/ports.ts';
-import { formatBytes, formatDuration, plural, shortDigest, table } from '../terminal/figures.ts';
+import { type ColourWhen, colourOption, paintStates, usesColour } from '../terminal/colour.ts';
+import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../terminal/layout.ts';
+import { outputEnd } from '../terminal/output-end.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { Screen } from '../terminal/screen.ts';
+import { table } from '../terminal/table.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { belowText } from '../text/below-text.ts';
+import { layerText } from '../text/layer-text.ts';
 import { linkText } from '../text/link-text.ts';
 import { syncerText } from '../text/syncer-text.ts';
 import { webhookText } from '../text/webhook-text.ts';
@@ -16,47 +23,84 @@ import { noAccounts } from '../text/welcome.ts';
 
 /** Max ingests (uploads and transfers) listed one by one. */
 const MAX_INGESTS = 20;
+/** Interval of `--watch` if none is given, in ms. */
+const WATCH_MS = 2_000;
+
+type Options = { data: string; json?: boolean; watch?: number | true; color: ColourWhen };
 
 export function addStatusCommand(program: Command): void {
   program
     .command('status')
     .description('show the status of a running layer')
     .addOption(dataOption())
-    .option('--json', 'as JSON')
-    .action(async ({ data, json }: { data: string; json?: boolean }) => {
+    .option(
+      '-w, --watch [seconds]',
+      'show it again and again, every 2 s or as given, until Ctrl-C',
+      secondsOf,
+    )
+    .option('--json', 'as JSON; with --watch, one object per line')
+    .addOption(colourOption())
+    .action(async ({ data, json, watch, color }: Options) => {
+      const paint = usesColour(color) ? paintStates : undefined;
+      if (watch !== undefined) {
+        await showStatusRepeatedly(data, watch === true ? WATCH_MS : watch, { json: json === true, paint });
+        return;
+      }
       await using bus = await connectOperator(data);
       const layer = await layerStatus(bus);
       if (json) printJson(JSON.stringify(layer, null, 2));
-      else print(describeStatus(layer, Date.now()));
+      else print(pageOf(layer, terminalWidth()), paint);
     });
 }
 
-/** The status for people: sections of text. */
-export function describeStatus(unsafe: LayerStatus, now: number): string {
+/** @throws InvalidArgumentError */
+export function secondsOf(text: string): number {
+  const seconds = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && seconds >= 0.5 && seconds <= 3_600) return seconds * 1_000;
+  throw new InvalidArgumentError('write seconds from 0.5 to 3600');
+}
+
+/** Draws the status on a screen of its own, or prints it again and again where no terminal shows it. */
+async function showStatusRepeatedly(
+  data: string,
+  intervalMs: number,
+  { json, paint }: { json: boolean; paint: ((safe: string) => string) | undefined },
+): Promise<void> {
+  const end = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => end.abort());
+  const signal = AbortSignal.any([end.signal, outputEnd]);
+  using screen = json || !process.stdout.isTTY ? undefined : new Screen();
+  for await (const seen of watchStatus(data, intervalMs, signal)) {
+    const at = new Date().toISOString().slice(0, 19).replace('T', ' ');
+    const head = `${at} UTC, every ${intervalMs / 1_000} s; Ctrl-C ends`;
+    const text = seen instanceof Refusal ? seen.message : pageOf(seen, terminalWidth());
+    if (json) printJson(JSON.stringify(seen instanceof Refusal ? { error: seen.message } : seen));
+    else if (screen) screen.draw(wrapLines(`${head}\n\n${text}`, terminalWidth()), paint);
+    else print(`${at} UTC\n${text}\n`, paint);
+  }
+}
+
+/** The status for people, fitted to a width. */
+const pageOf = (layer: LayerStatus, width: number): string =>
+  wrapLines(describeStatus(layer, Date.now(), width), width);
+
+/** The status for people: sections of text. @param width to which tables are fitted; lines may be longer */
+export function describeStatus(unsafe: LayerStatus, now: number, width?: number): string {
   const layer = singleLines(unsafe);
   const sections = [
-    head(layer),
+    layerText(layer, now),
     linkText(layer, now),
     source(layer, now),
     complaints(layer),
     storage(layer, now),
-    belowText(layer, now),
-    webhookText(layer, now),
+    belowText(layer, now, width),
+    webhookText(layer, now, width),
     syncerText(layer, now),
-    services(layer, now),
+    services(layer, now, width),
     natsServerText(layer.natsServer),
     unreadable(layer),
   ];
   return sections.filter(Boolean).join('\n\n');
-}
-
-function head({ configuration, silent }: LayerStatus): string {
-  if (!configuration && silent.includes('storage')) {
-    return 'The configuration is unknown: storage, which has it, does not answer.';
-  }
-  if (!configuration) return 'No configuration is in force.';
-  const { name, mode } = configuration;
-  return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;
 }
 
 /** The source of a configuration that is received over a connection. */
@@ -143,7 +187,7 @@ function unreadable({ unreadable: entries = [] }: LayerStatus): string {
     : ['Unreadable, and missing above until written again:', ...lines].join('\n');
 }
 
-function services({ services: running, silent }: LayerStatus, now: number): string {
+function services({ services: running, silent }: LayerStatus, now: number, width?: number): string {
   // The services of a compact layer share one process, and so its memory.
   const isFirst = ({ pid, host }: ServiceStatus, index: number) =>
     running.findIndex((other) => other.pid === pid && other.host === host) === index;
@@ -155,5 +199,5 @@ function services({ services: running, silent }: LayerStatus, now: number): stri
     status.instance,
   ]);
   const missing = silent.map((service) => `\n${service} does not answer.`).join('');
-  return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows]) + missing;
+  return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows], width) + missing;
 }

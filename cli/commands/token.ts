@@ -23,8 +23,8 @@ import {
 } from '../input/permission-options.ts';
 import { listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
-import { table } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
+import { table } from '../terminal/table.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 import { describeTokens, loginCommand, validity } from '../text/token-text.ts';
 import { printHash } from './hash.ts';

@@ -1,8 +1,8 @@
-import { singleLine } from './terminal.ts';
+/** Numbers and durations for people. */
 
-/** Numbers, durations and tables for people. */
-
+/** Sizes, and rates of transfers in one of these a second. Limits are in bits a second, as they are configured. */
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+const bitUnits = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'];
 
 /** `1.5 GB`: powers of 1000, like container tools. */
 export function formatBytes(count: number): string {
@@ -10,6 +10,21 @@ export function formatBytes(count: number): string {
   let unit = 0;
   for (; value >= 999.5 && unit < units.length - 1; unit += 1) value /= 1_000;
   return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `2 Mbit/s`, `1.5 Mbit/s`: a limit as it is configured. @param bytes a second */
+export function formatBitRate(bytes: number): string {
+  let value = bytes * 8;
+  let unit = 0;
+  for (; value >= 1_000 && unit < bitUnits.length - 1; unit += 1) value /= 1_000;
+  return `${Math.round(value * 1_000) / 1_000} ${bitUnits[unit]}`;
+}
+
+/** `2030-01-01 14:00 UTC`; `14:00 UTC` within a day of `now`. */
+export function formatClock(instant: number, now?: number): string {
+  const text = new Date(instant).toISOString();
+  const isNear = now !== undefined && Math.abs(instant - now) < 86_400_000;
+  return `${isNear ? text.slice(11, 16) : text.slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 /** `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h` */
@@ -25,22 +40,6 @@ export function formatDuration(ms: number): string {
 
 export const plural = (count: number, noun: string, many = `${noun}s`): string =>
   `${count} ${count === 1 ? noun : many}`;
-
-/** Rows with aligned columns; the first row has all columns. */
-export function table(given: string[][]): string {
-  const rows = given.map((row) => row.map(singleLine));
-  const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((max, row) => Math.max(max, row[column]?.length ?? 0), 0),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}
 
 /** `sha256:0123456789ab…` */
 export const shortDigest = (digest: string): string => `${digest.slice(0, digest.indexOf(':') + 13)}`;

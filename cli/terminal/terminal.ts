@@ -3,11 +3,13 @@ import { safeJson, singleLine } from '#proto/contract/terminal-text.ts';
 export { safeJson, singleLine, singleLines } from '#proto/contract/terminal-text.ts';
 
 /**
- * The command's output. Only this file prints to stdout and stderr, apart from the progress bars (text/progress.ts).
+ * The command's output. Only this file prints to stdout and stderr, apart from screen.ts and the progress bars
+ * (text/progress.ts).
  *
- * A command formats its result with figures.ts and text/. `print`, `printError` and `printJson` remove what could
- * control the terminal and write the rest. An error becomes a `Refusal` (refusal.ts, failure.ts): cause and remedy, on
- * stderr. When the reader closes the pipe, `outputEnd` aborts (output-end.ts); at the end, the process exits
+ * A command formats its result with figures.ts, table.ts and text/, and fits it to the terminal with layout.ts.
+ * `print`, `printError` and `printJson` remove what could control the terminal and write the rest, with the colours of
+ * colour.ts. screen.ts redraws a status in place. An error becomes a `Refusal` (refusal.ts, failure.ts): cause and
+ * remedy, on stderr. When the reader closes the pipe, `outputEnd` aborts (output-end.ts); at the end, the process exits
  * when `flushOutput` has written out the output.
  */
 
@@ -17,9 +19,10 @@ export const output = {
   toStderr: (text: string): void => void process.stderr.write(text),
 };
 
-/** Lines for a person, on stdout. */
-export function print(text: string): void {
-  output.toStdout(safeLines(text));
+/** Lines for a person, on stdout. @param paint adds colours to the lines once they are safe */
+export function print(text: string, paint?: (safe: string) => string): void {
+  const safe = safeLines(text);
+  output.toStdout(paint ? paint(safe) : safe);
 }
 
 /** Lines for a person, on stderr. */
@@ -32,4 +35,5 @@ export function printJson(json: string): void {
   output.toStdout(`${safeJson(json)}\n`);
 }
 
-const safeLines = (text: string): string => `${text.split('\n').map(singleLine).join('\n')}\n`;
+/** The lines without what could control a terminal, each with its end. */
+export const safeLines = (text: string): string => `${text.split('\n').map(singleLine).join('\n')}\n`;

@@ -1,9 +1,10 @@
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
-import { formatDuration, plural, table } from '../terminal/figures.ts';
+import { formatDuration, plural } from '../terminal/figures.ts';
+import { table } from '../terminal/table.ts';
 
 /** The layers below as of their last reports, as a table. */
-export function belowText({ below = [] }: LayerStatus, now: number): string {
+export function belowText({ below = [] }: LayerStatus, now: number, width?: number): string {
   if (below.length === 0) return '';
   const rows = below.map(({ child, seen, path, name, link, held, at, leftOut = 0 }) => [
     [child, ...path].join('/'),
@@ -17,7 +18,7 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
       .filter(Boolean)
       .join('; '),
   ]);
-  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows]);
+  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows], width);
 }
 
 /** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */

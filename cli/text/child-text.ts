@@ -5,7 +5,8 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { parseAddress } from '../data/ports.ts';
-import { formatDuration, table } from '../terminal/figures.ts';
+import { formatDuration } from '../terminal/figures.ts';
+import { table } from '../terminal/table.ts';
 import { instant } from './token-text.ts';
 
 /** Layers below: their permissions, configuration files and state. Pure. */

@@ -4,31 +4,42 @@ import type { LinkStatus } from '#proto/status/status.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { pauseText } from '#proto/sync/pause.ts';
-import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
+import { formatClock, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
+import { rateText } from './rate-text.ts';
+import { syncText } from './sync-text.ts';
 
 /**
  * What the command prints for people, as text made of messages and events. A command formats with this folder and
  * prints with terminal/.
  *
- * `terrace status` prints the link and the changes that wait to be pushed (this file), the syncers (syncer-text.ts),
- * the layers below (below-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start with welcome.ts.
- * progress.ts shows a running pass, event-text.ts one event per line, and replay-state.ts derives the state of a
- * transfer from its events. token-text.ts and child-text.ts are of the commands of these names.
+ * `terrace status` prints the layer (layer-text.ts), the link and the changes that wait to be pushed (this file), how
+ * the layer stands against its parent (sync-text.ts), what crosses the link (rate-text.ts), the syncers
+ * (syncer-text.ts), the layers below (below-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start
+ * with welcome.ts. progress.ts shows a running pass, event-text.ts one event per line, and replay-state.ts derives the
+ * state of a transfer from its events. token-text.ts and child-text.ts are of the commands of these names.
  */
 
 /** Max parked changes listed one by one. */
 const MAX_PARKED = 10;
 
+/** One line for each thing, the most important first. */
 export function linkText(layer: LayerStatus, now: number): string {
   const { configuration, link, coordinator, storage } = layer;
   if (!configuration?.parent) return 'No parent.';
   const { parent, repositories, schedule } = configuration;
+  const { sync } = (storage ?? {}) as { sync?: SyncFigure };
+  const bandwidth = rateText(layer);
   const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');
   return [
     `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
-    `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
-    ...when(link, now),
     ...(storage?.paused ? ['  to use the link again: terrace resume'] : []),
+    ...(sync ? [`  ${syncText(sync, now)}`] : []),
+    `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}`,
+    `  schedule ${schedule}`,
+    ...when(link, now),
+    ...(bandwidth ? [`  ${bandwidth}`] : []),
+    `  coordinator ${coordinator ?? 'none'}`,
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...(link?.unmatched
       ? [`  missing at the parent, or not permitted (name-unknown): ${link.unmatched.join(', ')}`]
@@ -78,18 +89,14 @@ function stateText({ link, syncers, storage }: LayerStatus): string {
 }
 
 function when(link: LinkStatus | undefined, now: number): string[] {
-  const at = (instant: number) => `${clock(instant)} (in ${formatDuration(instant - now)})`;
-  const parts = [
+  const at = (instant: number) => `${formatClock(instant)} (in ${formatDuration(instant - now)})`;
+  return [
     ...(link?.window
-      ? [`window ${link.window.open ? 'open' : 'closed'} until ${at(link.window.until)}`]
+      ? [`  window ${link.window.open ? 'open' : 'closed'} until ${at(link.window.until)}`]
       : []),
-    ...(link?.next ? [`next pass ${at(link.next)}`] : []),
+    ...(link?.next ? [`  next pass ${at(link.next)}`] : []),
   ];
-  return parts.length > 0 ? [`  ${parts.join('; ')}`] : [];
 }
-
-/** `2030-01-01 14:00 UTC` */
-const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 
 /** `app/*`, with the filters that restrict what is pulled of it, if any. */
 function selection({

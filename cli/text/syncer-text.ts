@@ -9,15 +9,20 @@ const MAX_TRANSFERS = 6;
 
 export function syncerText({ syncers }: LayerStatus, now: number): string {
   if (syncers.length === 0) return '';
-  return ['Syncers:', ...syncers.map((syncer) => `  ${line(syncer, now)}`)].join('\n');
+  return ['Syncers:', ...syncers.flatMap((syncer) => lines(syncer, now))].join('\n');
 }
 
-function line({ instance, host, coordinates, count, transfers }: SyncerStatus, now: number): string {
-  const who = `${instance} on ${host}${coordinates ? ', coordinator' : ''}`;
-  if (count === 0) return `${who}: idle`;
+/** A line for the syncer, and one for each of its first transfers. */
+function lines({ instance, host, coordinates, count, transfers }: SyncerStatus, now: number): string[] {
+  const who = `  ${instance} on ${host}${coordinates ? ', coordinator' : ''}`;
+  if (count === 0) return [`${who}: idle`];
   const shown = transfers.slice(0, MAX_TRANSFERS).map((one) => transfer(one, now));
   const hidden = count - shown.length;
-  return `${who}: ${plural(count, 'transfer')}: ${[...shown, ...(hidden > 0 ? [`… and ${hidden} more`] : [])].join(', ')}`;
+  return [
+    `${who}: ${plural(count, 'transfer')}`,
+    ...shown.map((one) => `    ${one}`),
+    ...(hidden > 0 ? [`    … and ${hidden} more`] : []),
+  ];
 }
 
 function transfer(

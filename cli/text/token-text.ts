@@ -1,7 +1,7 @@
 import type { Token } from '#proto/accounts/accounts.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { parseAddress } from '../data/ports.ts';
-import { table } from '../terminal/figures.ts';
+import { table } from '../terminal/table.ts';
 
 /** Tokens, and the commands to log in with one, for people. */
 

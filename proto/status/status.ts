@@ -30,6 +30,10 @@ export const ServiceStatus = Type.Object({
   started: Instant,
   /** Resident memory, in bytes. */
   memory: Bytes,
+  /** Version of Terrace. */
+  version: Type.Optional(Type.String({ maxLength: 64 })),
+  /** Of a gateway with TLS: when its certificate ends. */
+  certificateEnds: Type.Optional(Instant),
   /** Of a gateway: while the layer has no token, everyone has full access; false: nobody is admitted. */
   open: Type.Optional(Type.Boolean()),
 });
@@ -122,6 +126,10 @@ export const SyncerStatus = Type.Object({
   pid: Type.Integer(),
   /** It makes the passes. */
   coordinates: Type.Boolean(),
+  /** Bytes a second that crossed the link in the last seconds, as far as this syncer moved them. */
+  rate: Type.Optional(Type.Object({ down: Bytes, up: Bytes })),
+  /** Of the coordinator: the bandwidth limit in force, in bytes a second; absent without one. */
+  limit: Type.Optional(Bytes),
   /** Number of active transfers. */
   count: Type.Integer(),
   /** The first of them. `done`: bytes at the far end; absent until that is known. */

@@ -12,6 +12,7 @@ import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
 import { admissionOf, hasToken } from './auth/access-at-start.ts';
 import { listenComplaint, parseListen } from './http/listen-address.ts';
+import { HeldCertificate } from './tls/held-certificate.ts';
 import { renewFromFiles } from './tls/renew-from-files.ts';
 import { tlsOf } from './tls/tls.ts';
 import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
@@ -73,7 +74,7 @@ export async function runGateway(context: Context): Promise<void> {
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
   const { open, openOperate = false, start } = admissionOf(env, listen);
-  describe({ open });
+  describe(() => ({ open }));
   if (start === 'closed') log.info({ listen }, 'accepting only clients with a token');
   else if (start !== 'open' && !(await hasToken(bus, listen, log, signal, start === 'await-token'))) return;
 
@@ -91,6 +92,8 @@ export async function runGateway(context: Context): Promise<void> {
     sni: workloadTls?.sni,
     alone: env.TERRACE_GATEWAYS === '1',
   });
+  const held = new HeldCertificate(app.server as Server, pair);
+  describe(() => ({ open, ...held.end() }));
   try {
     // The kernel distributes connections over the processes; a process that exits or dies closes only its own.
     const reusePort = Number(env.TERRACE_GATEWAYS ?? 1) > 1;
@@ -100,9 +103,8 @@ export async function runGateway(context: Context): Promise<void> {
   } catch (error) {
     throw new Fault('config-invalid', listenComplaint(error as NodeJS.ErrnoException, listen));
   }
-  if (workloadTls) void workloadTls.renew(app.server as Server, signal);
-  else if (files && pair)
-    void renewFromFiles(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
+  if (workloadTls) void workloadTls.renew(held, signal);
+  else if (files && pair) void renewFromFiles(held, () => inForce?.tls ?? files, pair, log, signal);
   await Promise.race([ended(signal), tlsConfigured]);
   await closeApp(app, gateway);
   if (signal.aborted) return;

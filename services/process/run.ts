@@ -17,6 +17,7 @@ import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
 import { describeError } from './log-error.ts';
 import { startTraces } from './traces.ts';
+import { version } from './version.ts';
 import { watchLoop } from './watchdog.ts';
 
 /**
@@ -45,9 +46,12 @@ export type Context = {
   env: NodeJS.ProcessEnv;
   /** To be called once the service serves: health checks fail until then. */
   serves: () => void;
-  /** Adds to the heartbeat of the service. */
-  describe: (more: Pick<ServiceStatus, 'open'>) => void;
+  /** Adds to the heartbeat of the service, at each beat. */
+  describe: (read: () => Description) => void;
 };
+
+/** What a service says of itself in its heartbeat. */
+type Description = Pick<ServiceStatus, 'open' | 'certificateEnds'>;
 
 export type Main = (context: Context) => Promise<void>;
 
@@ -205,7 +209,8 @@ function beat(
   log: Logger,
 ): Disposable & Pick<Context, 'describe'> {
   const started = Date.now();
-  let added: Pick<ServiceStatus, 'open'> = {};
+  const about = { version: version() };
+  let read = (): Description => ({});
   const status = () => ({
     service,
     instance,
@@ -213,7 +218,8 @@ function beat(
     pid: process.pid,
     started,
     memory: process.memoryUsage.rss(),
-    ...added,
+    ...about,
+    ...read(),
   });
   bus.serve(alive[service], async () => status());
   // One at a time, so that the last one has the latest status.
@@ -235,7 +241,7 @@ function beat(
   const timer = setInterval(publish, HEARTBEAT_MS).unref();
   return {
     describe(more) {
-      added = more;
+      read = more;
       publish();
     },
     [Symbol.dispose]: () => clearInterval(timer),

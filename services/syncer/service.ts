@@ -68,7 +68,7 @@ export async function runSyncer(context: Context): Promise<void> {
     windowAlarm.check();
   });
   using cancellation = new PassCancellation(bus);
-  await using activity = new SyncerActivity(bus, instance, log);
+  await using activity = new SyncerActivity(bus, instance, log, settings.bandwidth);
   const coordinator = coordinate(context, volume, settings, pause, activity);
   pause.onChange(() => {
     windowAlarm.check();

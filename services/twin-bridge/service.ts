@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { files } from '#proto/document/files.ts';
 import { environmentDefaults } from '#proto/document/resolve/module-environment.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import { type Context, ended } from '../process/run.ts';
+import { version } from '../process/version.ts';
 import { startBridge } from './bridge.ts';
 import { runModule } from './module.ts';
 import { fileSource } from './source/file-source.ts';
@@ -33,9 +33,4 @@ export async function runTwinBridge({ bus, data, log, signal, env, serves }: Con
   using _bridge = startBridge(bus, log, file ?? emptySource, options);
   serves();
   await ended(signal);
-}
-
-function version(): string {
-  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -9,7 +9,7 @@ import type { Tls } from '#proto/document/configuration.ts';
  * IoT Edge's daemon (`workload-tls.ts`). A pair is read and checked before the gateway listens. Files are then polled,
  * and a changed pair is installed once it is complete and valid (`renew-from-files.ts`); issued certificates are
  * renewed after two thirds of their lifetime (`issued-certificates.ts`). Open connections stay, and a failed renewal
- * leaves the old certificate in use.
+ * leaves the old certificate in use. `held-certificate.ts` knows when that ends.
  */
 
 /** TLS 1.2 or newer (RFC 9325, 3.1.1), and HTTP/1.1 in it. */

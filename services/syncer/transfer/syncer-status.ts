@@ -3,9 +3,15 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { StateWriter } from '#proto/bus/roles.ts';
 import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
+import { RateMeter } from './rate-meter.ts';
 
 /** Max delay from a change to its publication, in ms. Changes within it are published together. */
 const DELAY_MS = 1_000;
+/** Max interval of publications while bytes move, in ms. */
+const RATE_MS = 5_000;
+
+/** The limit of the link in force, in bytes/s; undefined without one. */
+type LinkLimit = { readonly rate: number | undefined };
 
 type Blob = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'direction'>;
 type Transfer = SyncerStatus['transfers'][number];
@@ -19,6 +25,8 @@ export type ActiveTransfer = Disposable & {
 /** Takes note of active transfers. */
 export interface TransferRecorder {
   begin(blob: Blob): ActiveTransfer;
+  /** Bytes that crossed the link apart from these transfers. */
+  moved(direction: Transfer['direction'], bytes: number): void;
 }
 
 /** The active transfers of this process, published as its entry of the state `syncerStatus`. */
@@ -26,6 +34,8 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   readonly #bus: StateWriter;
   readonly #instance: string;
   readonly #log: Log;
+  readonly #link: LinkLimit | undefined;
+  readonly #meters = { down: new RateMeter(), up: new RateMeter() };
   readonly #transfers = new Set<Transfer>();
   #coordinates = false;
   #timer: NodeJS.Timeout | undefined;
@@ -33,10 +43,11 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   #due = 0;
   #publishing: Promise<void> = Promise.resolve();
 
-  constructor(bus: StateWriter, instance: string, log: Log) {
+  constructor(bus: StateWriter, instance: string, log: Log, link?: LinkLimit) {
     this.#bus = bus;
     this.#instance = instance;
     this.#log = log;
+    this.#link = link;
     this.#publishIn(0);
   }
 
@@ -53,6 +64,8 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
     this.#publishIn(DELAY_MS);
     return {
       reached: (done) => {
+        // The first report has what earlier attempts left.
+        if (transfer.done !== undefined) this.moved(direction, Math.max(0, done - transfer.done));
         transfer.done = done;
         delete transfer.waits;
         this.#publishIn(DELAY_MS);
@@ -66,6 +79,10 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
         this.#publishIn(DELAY_MS);
       },
     };
+  }
+
+  moved(direction: Transfer['direction'], bytes: number): void {
+    this.#meters[direction].add(bytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -86,12 +103,17 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
 
   #publish(): void {
     this.#timer = undefined;
-    this.#publishIn(HEARTBEAT_MS);
+    const rate = { down: this.#meters.down.rate, up: this.#meters.up.rate };
+    const limit = this.#link?.rate;
+    const isMoving = rate.down + rate.up > 0;
+    this.#publishIn(isMoving ? RATE_MS : HEARTBEAT_MS);
     const status: SyncerStatus = {
       instance: this.#instance,
       host: hostname(),
       pid: process.pid,
       coordinates: this.#coordinates,
+      rate,
+      ...(this.#coordinates && limit !== undefined && { limit: Math.round(limit) }),
       count: this.#transfers.size,
       transfers: [...this.#transfers].slice(0, MAX_ACTIVE_TRANSFERS),
     };

@@ -65,7 +65,10 @@ async function runGroup(
   });
   const left = await downloadSmallBlobs({ ...deps, signal: window.signal }, blobsOf(job), {
     started: (blob) => deps.bus.publish(transferStarted, { ...about(blob), present: 0 }),
-    finished: (blob) => deps.bus.publish(transferFinished, about(blob)),
+    finished: (blob) => {
+      deps.activity.moved(direction, blob.size);
+      deps.bus.publish(transferFinished, about(blob));
+    },
   });
   if (window.closed.aborted || isPaused(deps.signal)) {
     for (const blob of left) deps.bus.publish(transferPaused, about(blob));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes, formatDuration, plural, shortDigest, table } from '../../../cli/terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest } from '../../../cli/terminal/figures.ts';
+import { table } from '../../../cli/terminal/table.ts';
 import { Rate } from '../../../cli/text/progress.ts';
 
 test('bytes are shown in decimal units', () => {

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { describeReplay } from '../../../cli/commands/replay.ts';
 import { describeStatus } from '../../../cli/commands/status.ts';
 import { summary } from '../../../cli/commands/sync.ts';
-import { table } from '../../../cli/terminal/figures.ts';
+import { table } from '../../../cli/terminal/table.ts';
 import { safeJson, singleLine, singleLines } from '../../../cli/terminal/terminal.ts';
 import { eventText, jsonOf } from '../../../cli/text/event-text.ts';
 import { lineView } from '../../../cli/text/progress.ts';

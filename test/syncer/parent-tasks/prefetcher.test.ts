@@ -92,7 +92,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   };
   const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
   const volume = new Volume(layer.data);
-  const activity = { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+  const activity = { moved() {}, begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
   const prefetcher = new Prefetcher({
     bus,
     volume,

@@ -13,7 +13,7 @@ import { runDownload } from '../../../services/syncer/transfer/worker.ts';
 import { type Buses, connectAll, digestOf, Rig, random } from '../../storage/rig.ts';
 
 const repository = 'small/app';
-const activity = { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+const activity = { moved() {}, begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
 let buses: Buses;

@@ -13,7 +13,7 @@ import { runDownload, runUpload } from '../../../services/syncer/transfer/worker
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
-const activity = { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+const activity = { moved() {}, begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
 
 test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {

@@ -66,8 +66,13 @@ export class SharedBandwidth implements Bandwidth {
     this.#grants?.changed();
   }
 
+  /** The limit in force, in bytes/s; undefined without one. */
+  get rate(): number | undefined {
+    return limitAt(this.#limits, Date.now()).rate;
+  }
+
   get maxPieceBytes(): number | undefined {
-    const rate = this.#rate();
+    const rate = this.rate;
     return rate && Math.max(MIN_PIECE, Math.floor(rate * PIECE_S));
   }
 
@@ -87,7 +92,7 @@ export class SharedBandwidth implements Bandwidth {
   }
 
   async take(bytes: number, direction: Direction, signal: AbortSignal): Promise<void> {
-    while (bytes > 0 && this.#rate() !== undefined) {
+    while (bytes > 0 && this.rate !== undefined) {
       try {
         return await this.#ask(bytes, direction, signal);
       } catch (err) {
@@ -115,9 +120,5 @@ export class SharedBandwidth implements Bandwidth {
     } finally {
       resolve();
     }
-  }
-
-  #rate(): number | undefined {
-    return limitAt(this.#limits, Date.now()).rate;
   }
 }
