@@ -28,7 +28,8 @@ export const MAX_BEHIND = 500;
 
 /**
  * Records tags of a repository. One that has its target already is not recorded. `since` stays that of the first record
- * with the same target. `replace`: all other records of the repository are deleted.
+ * with the same target. `replace`: all other records of the repository whose tags are in this range are deleted; both
+ * ends are optional, `after` is exclusive.
  */
 export const recordBehind = request(
   'storage.behind.record',
@@ -36,7 +37,7 @@ export const recordBehind = request(
     repository: Repository,
     put: Type.Array(BehindTag, { maxItems: MAX_BEHIND }),
     drop: Type.Array(Tag, { maxItems: MAX_BEHIND }),
-    replace: Type.Boolean(),
+    replace: Type.Optional(Type.Object({ after: Type.Optional(Tag), until: Type.Optional(Tag) })),
     ...Fenced,
   }),
   Type.Object({}),

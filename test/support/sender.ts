@@ -7,6 +7,7 @@ import { dataFolder } from '../../cli/data/data-folder.ts';
 import { type LinkOptions, ParentLink } from '../../services/syncer/link/http/parent-link.ts';
 import { ParentRegistry } from '../../services/syncer/link/parent/parent-registry.ts';
 import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
+import { BehindBook } from '../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
 import { TransferJobs } from '../../services/syncer/reconcile/context/transfer-jobs.ts';
 import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-changes.ts';
@@ -43,6 +44,7 @@ export async function pushContext(
     parent: new ParentRegistry(parentLink),
     pushClient: new PushClient(parentLink),
     transferJobs,
+    behind: new BehindBook([]),
     unsentChanges,
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),

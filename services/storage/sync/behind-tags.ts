@@ -37,8 +37,10 @@ export class BehindTags {
       }
       if (replace) {
         const kept = new Set(tags);
-        for await (const [tag] of metadata.behindOfRepository(repository))
+        for await (const [tag] of metadata.behindOfRepository(repository, replace.after)) {
+          if (replace.until !== undefined && tag > replace.until) break;
           if (!kept.has(tag)) changes.push(...drop.behind(repository, tag));
+        }
       }
       await metadata.write(changes);
     });

@@ -7,7 +7,7 @@ import type { Survey } from './observe/survey.ts';
 
 /** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
 export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, unsentChanges, stats } = context;
+  const { bus, behind, unsentChanges, stats } = context;
   const { repository, actions } = survey;
   const agreed = actions.flatMap(({ tag, action }) =>
     action.kind === 'agree' ? [{ tag, digest: action.digest ?? null }] : [],
@@ -26,13 +26,14 @@ export async function recordAgreement(context: PassContext, survey: Survey): Pro
     await reported(context, repository, [tag], async () => {
       await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
       stats.dropped += 1;
+      behind.settled(repository, tag);
     });
   }
 }
 
 /** If the work fails, each of the tags has failed. */
 async function reported(
-  { bus, pass, stats, signal }: PassContext,
+  { bus, behind, pass, stats, signal }: PassContext,
   repository: string,
   tags: string[],
   work: () => Promise<void>,
@@ -45,6 +46,7 @@ async function reported(
       const failure = stats.fail({ repository, tag }, error);
       if (!failure) continue;
       const { code, reason } = failure;
+      behind.failed(repository, tag, code, reason);
       bus.publish(imageFailed, { pass, repository, tag, code, reason });
     }
   }

@@ -12,6 +12,7 @@ import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/parent-feed.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { recordAgreement } from './agree.ts';
+import { BehindRecords } from './behind/behind-records.ts';
 import { LeftOutRecords } from './context/left-out-records.ts';
 import type { PassOutcome, ReportedChanges } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
@@ -94,6 +95,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
     const retryAll = passRequest.full === true || cause === 'configuration';
     using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until, retryAll);
+    await using behind = await BehindRecords.load(bus, log, signal, scope !== undefined);
     const parking = await Parking.load(bus, signal, retryAll);
     const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
     const oversized = deps.caches.oversized(deps.parent, retryAll);
@@ -106,6 +108,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const refused = deps.caches.refused(deps.parent);
     const shared = {
       transferJobs,
+      behind: behind.book,
       unsentChanges,
       parking,
       leftOutByParent,
@@ -123,6 +126,8 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const { selected, unselected } = await findRepositories(context);
     const repairing = scope ? undefined : runRepair(context);
     const surveys = await compare(context, selected);
+    if (!scope) for (const survey of surveys) behind.book.compared(survey);
+    if (everything) behind.book.retain(new Set(selected));
     stats.selections = everything
       ? { unmatched: unmatchedPatterns(patterns, surveys, stats.failures).slice(0, MAX_PATTERNS) }
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };

@@ -18,12 +18,16 @@ const repository = 'lib/app';
 const other = digestOf(bytesOf('at the parent'));
 const none = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
 
-const record = (rig: Rig, put: BehindTag[], more: { drop?: string[]; replace?: boolean; in?: string } = {}) =>
+const record = (
+  rig: Rig,
+  put: BehindTag[],
+  more: { drop?: string[]; replace?: { after?: string; until?: string }; in?: string } = {},
+) =>
   rig.syncer.call(recordBehind, {
     repository: more.in ?? repository,
     put,
     drop: more.drop ?? [],
-    replace: more.replace ?? false,
+    ...(more.replace && { replace: more.replace }),
   });
 const behind = async (rig: Rig) => (await rig.syncer.call(storageStatus, {})).behind;
 const tagsOf = async (rig: Rig, more: { differing?: boolean; after?: string; limit?: number } = {}) =>
@@ -82,7 +86,7 @@ test('a complete comparison replaces the records of a repository', async () => {
     { tag: 'c', target: null },
   ]);
   await record(rig, [{ tag: 'z', target: other }], { in: 'lib/other' });
-  await record(rig, [{ tag: 'b', target: other }], { replace: true });
+  await record(rig, [{ tag: 'b', target: other }], { replace: {} });
   assert.deepEqual(
     (await tagsOf(rig)).tags.map(({ tag }) => tag),
     ['b'],
@@ -95,7 +99,16 @@ test('a complete comparison replaces the records of a repository', async () => {
     repositories: [repository],
     more: true,
   });
-  await record(rig, [], { drop: ['b'] });
+  await record(
+    rig,
+    ['c', 'd', 'e'].map((tag) => ({ tag, target: other })),
+  );
+  await record(rig, [{ tag: 'd', target: other }], { replace: { after: 'b', until: 'd' } });
+  assert.deepEqual(
+    (await tagsOf(rig)).tags.map(({ tag }) => tag),
+    ['b', 'd', 'e'],
+  );
+  await record(rig, [], { drop: ['b', 'd', 'e'] });
   assert.deepEqual((await rig.syncer.call(listBehind, { after: 'lib/an', limit: 10 })).repositories, [
     'lib/other',
   ]);

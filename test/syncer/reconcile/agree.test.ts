@@ -4,6 +4,7 @@ import { MAX_BASES, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
+import { BehindBook } from '../../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { PassStats } from '../../../services/syncer/reconcile/context/pass-stats.ts';
 import type { Survey } from '../../../services/syncer/reconcile/observe/survey.ts';
@@ -28,7 +29,8 @@ async function agree(tags: number, failing?: number) {
     },
   };
   const unsentChanges = { unsent: () => [] };
-  const context = { bus, unsentChanges, stats, pass: 'p', signal: new AbortController().signal };
+  const behind = new BehindBook([]);
+  const context = { bus, behind, unsentChanges, stats, pass: 'p', signal: new AbortController().signal };
   const actions = Array.from({ length: tags }, (_, i) => ({
     tag: `v${i}`,
     views: {},

@@ -4,6 +4,7 @@ import type { Digest, Tag } from '#proto/oci/names.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
 import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
+import { BehindBook } from '../../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
@@ -75,7 +76,11 @@ export async function modelPass(
     scope,
   );
   const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
-  await recordAgreement({ bus, unsentChanges, pass: '', stats, signal } as unknown as PassContext, surveyed);
+  const behind = new BehindBook([]);
+  await recordAgreement(
+    { bus, behind, unsentChanges, pass: '', stats, signal } as unknown as PassContext,
+    surveyed,
+  );
   for (const action of surveyed.actions) {
     if (action.action.kind === 'take') await withoutFault(take(layer, action, interleave));
   }

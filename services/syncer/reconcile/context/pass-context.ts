@@ -8,6 +8,7 @@ import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
+import type { BehindBook } from '../behind/behind-book.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { FailedParts } from './leave-out.ts';
 import type { LeftOutContent } from './left-out.ts';
@@ -64,6 +65,8 @@ export type PassContext = PassTools & {
   pass: string;
   prefetch: PassPrefetch;
   transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
+  /** What the layer lacks, for the figure of synchronization. */
+  behind: BehindBook;
   unsentChanges: UnsentChanges;
   parking: Parking;
   /** Children of indexes that the parent left out, or does not have, by `partOf`, with the fault of its answer. */

@@ -44,6 +44,8 @@ export type Survey = {
   parentTags: number;
   /** All tags of the repository are compared. */
   isAllCompared: boolean;
+  /** If not, and the parent reported its changes: the tags that were compared. */
+  comparedTags: readonly Tag[];
   /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
   isMissing: boolean;
   actions: TagAction[];
@@ -123,6 +125,7 @@ export async function surveyRepository(
     selected,
     ...plan,
     isAllCompared: coverage.kind === 'all',
+    comparedTags: coverage.kind === 'reported' ? coverage.tags : [],
     parentTags:
       coverage.kind === 'all'
         ? [...parent.wanted].filter((tag) => !parent.placeholders.has(tag)).length + invalid.length

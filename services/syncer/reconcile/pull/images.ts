@@ -148,6 +148,7 @@ class Batch {
         const { repository, digest, tag } = image;
         const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
         const load = await this.#cache.result(key, () => this.#loadOf(image, partial));
+        if (tag !== null) this.#context.behind.sized(repository, tag, load.missing);
         this.#loaded.add({ ...image, load, isPartlyHere: load.isPartlyHere });
       } catch (error) {
         signal.throwIfAborted();
@@ -199,7 +200,7 @@ class Batch {
   }
 
   async #pullOne(image: LoadedImage): Promise<void> {
-    const { bus, pass, stats, signal } = this.#context;
+    const { bus, behind, pass, stats, signal } = this.#context;
     const { repository, tag, digest, load } = image;
     try {
       if (!load) throw image.error;
@@ -209,6 +210,7 @@ class Batch {
         this.#pullImage(image, load),
       );
       if (isChanged) stats.taken += 1;
+      if (tag !== null) behind.settled(repository, tag);
       this.#noteLeftOut(image, problems);
     } catch (error) {
       signal.throwIfAborted();
@@ -218,6 +220,7 @@ class Batch {
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
       if (!failure) return;
       const { code, reason } = failure;
+      if (tag !== null) behind.failed(repository, tag, code, reason);
       bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });
     }
   }

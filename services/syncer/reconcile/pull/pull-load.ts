@@ -155,7 +155,7 @@ async function downloadBlobs(
 
 /** If the manifest has another size than the parent's blob, the digest decides whether it is the right one. */
 async function downloadBlob(
-  { transferJobs, parent, log, signal }: PassContext,
+  { transferJobs, behind, parent, log, signal }: PassContext,
   repository: Repository,
   { digest, size }: Descriptor,
   imageContext: ImageContext | undefined,
@@ -163,12 +163,14 @@ async function downloadBlob(
   const wanted = { repository, digest, size, ...(imageContext && { imageContext }) };
   try {
     await transferJobs.download(wanted);
+    behind.arrived(digest);
   } catch (error) {
     if (!Fault.is(error, ...WRONG_SIZE)) throw error;
     const actual = await parent.blobSize(repository, digest, signal).catch(() => undefined);
     if (actual === undefined || actual === size) throw error;
     log.warn({ repository, digest, size, actual }, 'a manifest has the wrong size of a blob');
     await transferJobs.download({ ...wanted, size: actual });
+    behind.arrived(digest);
   }
 }
 

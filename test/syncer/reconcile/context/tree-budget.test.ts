@@ -9,6 +9,7 @@ import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent-reader.ts';
+import { BehindBook } from '../../../../services/syncer/reconcile/behind/behind-book.ts';
 import { FailedParts } from '../../../../services/syncer/reconcile/context/leave-out.ts';
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
@@ -91,6 +92,7 @@ const all: TreeSelection = {
   isList: false,
 };
 const notes = {
+  behind: new BehindBook([]),
   failedParts: new FailedParts(),
   leftOut: new LeftOutContent(),
   hiddenReferrers: new Map(),

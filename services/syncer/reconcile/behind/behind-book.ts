@@ -1,0 +1,159 @@
+import type { Descriptor } from '#proto/oci/manifest.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { type BehindTag, MAX_BEHIND } from '#proto/sync/behind.ts';
+
+/** What a pass does about a tag: `take`, `drop` and others. Structural, as of `observe/plan-repository.ts`. */
+type Action = { tag: Tag; action: { kind: string; digest: Digest | undefined } };
+
+/** The part of a survey that decides what the layer lacks. */
+export type Compared = {
+  repository: Repository;
+  isAllCompared: boolean;
+  /** If not all are: the tags that were. */
+  comparedTags: readonly Tag[];
+  actions: readonly Action[];
+};
+
+/** Records of one repository for storage: see `recordBehind`. */
+export type BehindUpdate = {
+  repository: Repository;
+  put: BehindTag[];
+  drop: Tag[];
+  replace?: { after?: Tag; until?: Tag };
+};
+
+type Entry = BehindTag & { repository: Repository };
+
+/**
+ * What the layer lacks of its parent, as a pass knows it. Pure: what storage has to be told is collected until it is
+ * taken. Tags that are carried out before that are never told.
+ */
+export class BehindBook {
+  readonly #recorded: Set<Repository>;
+  readonly #entries = new Map<string, Entry>();
+  /** The entry to which the bytes of a blob are counted. */
+  readonly #owners = new Map<Digest, { entry: Entry; size: number }>();
+  readonly #changed = new Set<Entry>();
+  /** Only the remaining bytes differ. */
+  readonly #progressed = new Set<Entry>();
+  readonly #dropped = new Map<Repository, Set<Tag>>();
+  readonly #replaced = new Set<Repository>();
+
+  /** @param recorded repositories of which storage has records */
+  constructor(recorded: Iterable<Repository>) {
+    this.#recorded = new Set(recorded);
+  }
+
+  /** A repository was compared. */
+  compared({ repository, isAllCompared, comparedTags, actions }: Compared): void {
+    const isRecorded = this.#recorded.has(repository);
+    const behind = new Set<Tag>();
+    for (const { tag, action } of actions) {
+      if (action.kind !== 'take' && action.kind !== 'drop') continue;
+      behind.add(tag);
+      const entry: Entry = { repository, tag, target: action.digest ?? null };
+      this.#entries.set(keyOf(repository, tag), entry);
+      this.#changed.add(entry);
+    }
+    if (!isRecorded) return;
+    if (isAllCompared) this.#replaced.add(repository);
+    else for (const tag of comparedTags) if (!behind.has(tag)) this.#drop(repository, tag);
+  }
+
+  /** All repositories were compared: those of which storage has records and that are not among these are obsolete. */
+  retain(repositories: ReadonlySet<Repository>): void {
+    for (const repository of this.#recorded)
+      if (!repositories.has(repository)) this.#replaced.add(repository);
+  }
+
+  /** The blobs that a tag lacks are known. A blob counts for the first tag that lacks it. */
+  sized(repository: Repository, tag: Tag, missing: readonly Descriptor[]): void {
+    const entry = this.#entries.get(keyOf(repository, tag));
+    if (!entry) return;
+    entry.bytes = 0;
+    for (const { digest, size } of missing) {
+      if (this.#owners.has(digest)) continue;
+      this.#owners.set(digest, { entry, size });
+      entry.bytes += size;
+    }
+    this.#changed.add(entry);
+  }
+
+  /** The blob is here. */
+  arrived(digest: Digest): void {
+    const owner = this.#owners.get(digest);
+    if (!owner) return;
+    this.#owners.delete(digest);
+    const { entry, size } = owner;
+    entry.bytes = Math.max(0, (entry.bytes ?? 0) - size);
+    this.#progressed.add(entry);
+  }
+
+  failed(repository: Repository, tag: Tag, code: string, reason: string): void {
+    const entry = this.#entries.get(keyOf(repository, tag));
+    if (!entry) return;
+    Object.assign(entry, { code, reason });
+    this.#changed.add(entry);
+  }
+
+  /** The tag is carried out: storage deletes its record with that. */
+  settled(repository: Repository, tag: Tag): void {
+    const key = keyOf(repository, tag);
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#changed.delete(entry);
+    this.#progressed.delete(entry);
+  }
+
+  /** What storage has to be told, in parts of at most `MAX_BEHIND` tags. @param progress also of remaining bytes */
+  take(progress: boolean): BehindUpdate[] {
+    if (progress) for (const entry of this.#progressed) this.#changed.add(entry);
+    if (progress) this.#progressed.clear();
+    const changed = Map.groupBy(this.#changed, ({ repository }) => repository);
+    const repositories = new Set([...changed.keys(), ...this.#dropped.keys(), ...this.#replaced]);
+    const updates = [...repositories].flatMap((repository) =>
+      updatesOf(
+        repository,
+        (changed.get(repository) ?? []).map(({ repository: _, ...tag }) => tag),
+        [...(this.#dropped.get(repository) ?? [])],
+        this.#replaced.has(repository),
+      ),
+    );
+    this.#changed.clear();
+    this.#dropped.clear();
+    this.#replaced.clear();
+    return updates;
+  }
+
+  #drop(repository: Repository, tag: Tag): void {
+    const tags = this.#dropped.get(repository);
+    if (tags) tags.add(tag);
+    else this.#dropped.set(repository, new Set([tag]));
+  }
+}
+
+const keyOf = (repository: Repository, tag: Tag): string => `${repository}!${tag}`;
+
+/** The records of a complete comparison replace all others: each part those of its range of tags. */
+function updatesOf(repository: Repository, put: BehindTag[], drop: Tag[], replace: boolean): BehindUpdate[] {
+  const sorted = put.toSorted((a, b) => (a.tag < b.tag ? -1 : 1));
+  const updates: BehindUpdate[] = [];
+  const parts = Math.max(1, Math.ceil(Math.max(sorted.length, drop.length) / MAX_BEHIND));
+  let after: Tag | undefined;
+  for (let part = 0; part < parts; part += 1) {
+    const at = part * MAX_BEHIND;
+    const tags = sorted.slice(at, at + MAX_BEHIND);
+    const until = part === parts - 1 ? undefined : tags.at(-1)?.tag;
+    updates.push({
+      repository,
+      put: tags,
+      drop: drop.slice(at, at + MAX_BEHIND),
+      ...(replace && {
+        replace: { ...(after !== undefined && { after }), ...(until !== undefined && { until }) },
+      }),
+    });
+    after = until;
+  }
+  return updates;
+}

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MAX_BEHIND } from '#proto/sync/behind.ts';
+import { BehindBook } from '../../../../services/syncer/reconcile/behind/behind-book.ts';
+
+/** What a pass tells storage about what the layer lacks. */
+
+const [A, B, C] = ['a', 'b', 'c'].map((letter) => `sha256:${letter.repeat(64)}`) as [string, string, string];
+const take = (tag: string, digest = A) => ({ tag, action: { kind: 'take', digest } });
+const drop = (tag: string) => ({ tag, action: { kind: 'drop', digest: undefined } });
+const push = (tag: string) => ({ tag, action: { kind: 'push', digest: B } });
+const all = (...actions: ReturnType<typeof take | typeof drop>[]) => ({
+  repository: 'app',
+  isAllCompared: true,
+  comparedTags: [],
+  actions,
+});
+const blob = (digest: string, size: number) => ({ digest, size, mediaType: 'application/octet-stream' });
+
+test('what is to be taken or dropped is told once; what is pushed is not', () => {
+  const book = new BehindBook([]);
+  book.compared(all(take('b'), drop('a'), push('c')));
+  assert.deepEqual(book.take(false), [
+    {
+      repository: 'app',
+      put: [
+        { tag: 'a', target: null },
+        { tag: 'b', target: A },
+      ],
+      drop: [],
+    },
+  ]);
+  assert.deepEqual(book.take(true), []);
+});
+
+test('what is carried out before it is told is never told', () => {
+  const book = new BehindBook([]);
+  book.compared(all(take('a'), take('b')));
+  book.settled('app', 'a');
+  book.sized('app', 'a', [blob(B, 7)]);
+  assert.deepEqual(book.take(false)[0]?.put, [{ tag: 'b', target: A }]);
+  book.settled('app', 'b');
+  book.failed('app', 'b', 'denied', 'no');
+  assert.deepEqual(book.take(true), []);
+});
+
+test('a blob counts for the first tag that lacks it, until it is here', () => {
+  const book = new BehindBook([]);
+  book.compared(all(take('a'), take('b')));
+  book.sized('app', 'a', [blob(B, 10), blob(C, 5)]);
+  book.sized('app', 'b', [blob(C, 5), blob(A, 1)]);
+  const bytes = () => Object.fromEntries((book.take(true)[0]?.put ?? []).map((one) => [one.tag, one.bytes]));
+  assert.deepEqual(bytes(), { a: 15, b: 1 });
+  book.arrived(C);
+  book.arrived(C);
+  // Of progress alone, storage is told less often.
+  assert.deepEqual(book.take(false), []);
+  assert.deepEqual(bytes(), { a: 10 });
+});
+
+test('a failure is told with its code', () => {
+  const book = new BehindBook([]);
+  book.compared(all(take('a')));
+  book.take(false);
+  book.failed('app', 'a', 'blob-unknown', 'it is gone');
+  assert.deepEqual(book.take(false)[0]?.put, [
+    { tag: 'a', target: A, code: 'blob-unknown', reason: 'it is gone' },
+  ]);
+});
+
+test('a complete comparison replaces what storage has of the repository, part by part', () => {
+  const book = new BehindBook(['app']);
+  book.compared(all());
+  assert.deepEqual(book.take(false), [{ repository: 'app', put: [], drop: [], replace: {} }]);
+
+  const names = Array.from({ length: 2 * MAX_BEHIND + 1 }, (_, at) => `t${String(at).padStart(5, '0')}`);
+  const large = new BehindBook(['app']);
+  large.compared(all(...names.map((tag) => take(tag))));
+  const updates = large.take(false);
+  const last = (part: number) => names[part * MAX_BEHIND - 1] as string;
+  assert.deepEqual(
+    updates.map(({ put, replace }) => [put.length, replace]),
+    [
+      [MAX_BEHIND, { until: last(1) }],
+      [MAX_BEHIND, { after: last(1), until: last(2) }],
+      [1, { after: last(2) }],
+    ],
+  );
+});
+
+test('of a comparison of some tags, those that are equal are dropped where storage has records', () => {
+  const compared = { ...all(take('b')), isAllCompared: false, comparedTags: ['a', 'b', 'c'] };
+  const known = new BehindBook(['app']);
+  known.compared(compared);
+  assert.deepEqual(known.take(false), [
+    { repository: 'app', put: [{ tag: 'b', target: A }], drop: ['a', 'c'] },
+  ]);
+  const unknown = new BehindBook(['other']);
+  unknown.compared(compared);
+  assert.deepEqual(unknown.take(false), [{ repository: 'app', put: [{ tag: 'b', target: A }], drop: [] }]);
+});
+
+test('records of repositories that are not selected any more are deleted', () => {
+  const book = new BehindBook(['app', 'gone']);
+  book.retain(new Set(['app']));
+  assert.deepEqual(book.take(false), [{ repository: 'gone', put: [], drop: [], replace: {} }]);
+});
