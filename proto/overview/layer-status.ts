@@ -1,6 +1,8 @@
 import { hostname } from 'node:os';
+import { within } from '../async/within.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Unreadable } from '../bus/states.ts';
+import { Fault } from '../contract/fault.ts';
 import { serviceNames } from '../contract/users.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '../document/configuration.ts';
 import { isAlive } from '../process/process-stat.ts';
@@ -57,30 +59,42 @@ export type LayerStatus = {
   silent: string[];
 };
 
-export async function layerStatus(bus: Bus): Promise<LayerStatus> {
+export type StatusOptions = {
+  /** Without the list of parked changes, which may be long. */
+  withoutParked?: boolean;
+  /** What is not answered within this time counts as not answered, in ms. Default: the limits of the bus. */
+  withinMs?: number;
+};
+
+export async function layerStatus(
+  bus: Bus,
+  { withoutParked = false, withinMs }: StatusOptions = {},
+): Promise<LayerStatus> {
   const silent: string[] = [];
   const answer = <T>(service: string, request: Promise<T>): Promise<T | undefined> =>
     request.catch(() => {
       silent.push(service);
       return undefined;
     });
+  const timely = <T>(reading: Promise<T>) => (withinMs === undefined ? reading : inTime(reading, withinMs));
   const [services, syncers, inForce, link, holder, storage, bridge, below, presences, webhooks, history] =
     await Promise.all([
-      servicesOf(bus),
-      bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
-      bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
-      bus.get(linkStatus, LINK_KEY).catch(() => undefined),
-      bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
-      answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
-      answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
-      bus.list(layersBelow).catch(() => new Map<string, ChildReport>()),
-      bus.list(presence).catch(() => new Map<string, Presence>()),
-      bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
-      bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
+      servicesOf(bus, timely),
+      timely(bus.list(syncerStatus)).catch(() => new Map<string, SyncerStatus>()),
+      timely(bus.get(configuration, CONFIGURATION_KEY)).catch(() => undefined),
+      timely(bus.get(linkStatus, LINK_KEY)).catch(() => undefined),
+      timely(bus.get(lease, COORDINATOR_KEY)).catch(() => undefined),
+      answer('storage', timely(bus.call(storageStatus, {}, { patience: 1_000 }))),
+      answer('twin-bridge', timely(bus.call(bridgeStatus, {}, { patience: 1_000 }))),
+      timely(bus.list(layersBelow)).catch(() => new Map<string, ChildReport>()),
+      timely(bus.list(presence)).catch(() => new Map<string, Presence>()),
+      timely(bus.list(webhookStatus)).catch(() => new Map<string, WebhookStatus>()),
+      timely(bus.get(historyStatus, HISTORY_KEY)).catch(() => undefined),
     ]);
   const answered = new Set(withoutDead(services).map(({ service }) => service));
   for (const name of serviceNames) if (!answered.has(name) && !silent.includes(name)) silent.push(name);
-  const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
+  const isListed = !withoutParked && storage?.outgoing.parked;
+  const parked = isListed ? await parkedOf(bus).catch(() => undefined) : undefined;
   const unreadable = bus.unreadable();
   return {
     services: withoutDead(services),
@@ -100,13 +114,25 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
   };
 }
 
+type Timely = <T>(reading: Promise<T>) => Promise<T>;
+
+/** @throws Fault `unavailable` if there is no answer in time */
+async function inTime<T>(reading: Promise<T>, ms: number): Promise<T> {
+  const answer = await within(
+    reading.then((value) => ({ value })),
+    ms,
+  );
+  if (!answer) throw new Fault('unavailable', `no answer within ${ms} ms`);
+  return answer.value;
+}
+
 /** Without storage there are no states: each service is then queried directly, and one of its processes answers. */
-async function servicesOf(bus: Bus): Promise<Map<string, ServiceStatus>> {
+async function servicesOf(bus: Bus, timely: Timely): Promise<Map<string, ServiceStatus>> {
   try {
-    return await bus.list(serviceStatus);
+    return await timely(bus.list(serviceStatus));
   } catch {
     const requests = serviceNames.map((name) =>
-      bus.call(alive[name], {}, { patience: 0 }).catch(() => undefined),
+      timely(bus.call(alive[name], {}, { patience: 0 })).catch(() => undefined),
     );
     const answers = (await Promise.all(requests)).filter((status) => status !== undefined);
     return new Map(answers.map((status) => [status.instance, status]));

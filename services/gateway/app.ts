@@ -22,12 +22,14 @@ import { MINIMUM_RATE } from './http/minimum-rate.ts';
 import { foldName } from './http/repository-name.ts';
 import { traceRequests } from './http/traced-requests.ts';
 import { TrustedProxies } from './http/trusted-proxies.ts';
+import { HttpCounters } from './metrics/http-counters.ts';
 import { registerArrivingRoutes } from './routes/arriving.ts';
 import { registerBaseRoutes } from './routes/base.ts';
 import { registerBlobRoutes } from './routes/blobs.ts';
 import { registerChangeRoutes } from './routes/changes.ts';
 import { registerChildRoutes } from './routes/children.ts';
 import { registerManifestRoutes } from './routes/manifests.ts';
+import { registerMetricsRoute } from './routes/metrics.ts';
 import { registerReferrerRoutes } from './routes/referrers.ts';
 import { registerReportRoutes } from './routes/reports.ts';
 import type { Gateway, RouteTimes } from './routes/resource.ts';
@@ -93,6 +95,7 @@ export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)
   registerChildRoutes,
   registerReportRoutes,
   registerArrivingRoutes,
+  registerMetricsRoute,
 ];
 
 /** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */
@@ -142,8 +145,11 @@ export function buildApp({
     loginServer,
     ownNamesOnly: !anyName,
   };
+  const httpCounters = new HttpCounters();
+  httpCounters.watch(app);
   // Hooks with a callback, as a promise for each would cost time that a request for a manifest notices.
   app.addHook('onRequest', (request, reply, done) => {
+    httpCounters.begin(reply.raw);
     reply.header(...API_VERSION);
     // Fastify rejects malformed Content-Type headers; treat them as absent.
     const { headers } = request.raw;
@@ -186,6 +192,7 @@ export function buildApp({
     pending: new Set(),
     times: limits,
     auditTrail,
+    httpCounters,
   };
   for (const register of routes) register(app, gateway);
   return { app, gateway };

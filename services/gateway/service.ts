@@ -40,7 +40,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * TLS, the gateway does not listen before it has the configuration.
  */
 export async function runGateway(context: Context): Promise<void> {
-  const { bus, data, instance, log, signal, env, serves, describe } = context;
+  const { bus, data, instance, log, signal, env, serves, describe, measure } = context;
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;
@@ -94,6 +94,7 @@ export async function runGateway(context: Context): Promise<void> {
   });
   const held = new HeldCertificate(app.server as Server, pair);
   describe(() => ({ open, ...held.end() }));
+  measure(() => ({ http: gateway.httpCounters.read() }));
   try {
     // The kernel distributes connections over the processes; a process that exits or dies closes only its own.
     const reusePort = Number(env.TERRACE_GATEWAYS ?? 1) > 1;

@@ -16,6 +16,7 @@ import { alive, HEARTBEAT_MS, type ServiceStatus, serviceStatus } from '#proto/s
 import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
 import { describeError } from './log-error.ts';
+import { type ReadServiceMetrics, serveMetrics } from './process-metrics.ts';
 import { startTraces } from './traces.ts';
 import { version } from './version.ts';
 import { watchLoop } from './watchdog.ts';
@@ -48,6 +49,8 @@ export type Context = {
   serves: () => void;
   /** Adds to the heartbeat of the service, at each beat. */
   describe: (read: () => Description) => void;
+  /** Adds what the service counts to the metrics of its process. */
+  measure: (read: ReadServiceMetrics) => void;
 };
 
 /** What a service says of itself in its heartbeat. */
@@ -170,7 +173,9 @@ export async function runService(
   await using bus = connected;
   await using health = new Health({ service, data, bus, log });
   await health.start();
-  using heartbeat = beat(bus, service, instance, log);
+  const started = Date.now();
+  using heartbeat = beat(bus, { service, instance, started }, log);
+  const measure = serveMetrics(bus, service, instance, started);
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (value && !env.TERRACE_LOG) log.level = value.logLevel;
   });
@@ -179,7 +184,7 @@ export async function runService(
   try {
     const { describe } = heartbeat;
     const serves = () => health.serves();
-    await main({ service, instance, layer, data, bus, log, signal, env, serves, describe });
+    await main({ service, instance, layer, data, bus, log, signal, env, serves, describe, measure });
   } finally {
     stop(`${service} has ended`);
   }
@@ -204,11 +209,9 @@ function required(env: NodeJS.ProcessEnv, name: string): string {
 
 function beat(
   bus: Bus,
-  service: ServiceName,
-  instance: string,
+  { service, instance, started }: Pick<Context, 'service' | 'instance'> & { started: number },
   log: Logger,
 ): Disposable & Pick<Context, 'describe'> {
-  const started = Date.now();
   const about = { version: version() };
   let read = (): Description => ({});
   const status = () => ({

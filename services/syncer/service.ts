@@ -14,6 +14,7 @@ import { SyncerSettings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PauseWatch } from './schedule/pause-watch.ts';
+import { readSyncMetrics } from './sync-metrics.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
 import { SendRate } from './transfer/send-rate.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
@@ -81,6 +82,9 @@ export async function runSyncer(context: Context): Promise<void> {
     coordinator.reconfigured();
   });
   const { bandwidth } = settings;
+  context.measure(async () => ({
+    sync: await readSyncMetrics(settings, coordinator.passes, activity.counters),
+  }));
   const deps = {
     bus,
     volume,

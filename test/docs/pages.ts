@@ -4,6 +4,7 @@ import { eventsPage } from './events.ts';
 import { faultsPage } from './faults.ts';
 import { httpPage } from './http.ts';
 import { messagesPage } from './messages.ts';
+import { metricsPage } from './metrics.ts';
 
 /**
  * The documents that are generated from the code, each by a file of its name. write.ts writes them (`npm run docs`),
@@ -15,5 +16,6 @@ export const pages: Record<string, () => string> = {
   'docs/reference/events.md': eventsPage,
   'docs/reference/faults.md': faultsPage,
   'docs/reference/http.md': httpPage,
+  'docs/reference/metrics.md': metricsPage,
   'docs/design/messages.md': messagesPage,
 };

@@ -47,6 +47,7 @@ export async function hostStorage(place: RigPlace): Promise<RigStorage> {
     env: serviceEnvironment(place, 'storage'),
     serves() {},
     describe() {},
+    measure() {},
   });
   ended.catch(() => {});
   return {

@@ -15,6 +15,7 @@ import { WebhookProgress } from '../../services/syncer/notify/webhook-progress.t
 import { MIN_INTERVAL_MS, ReportClock } from '../../services/syncer/parent-tasks/layer-report.ts';
 import { waits } from '../../services/syncer/reconcile/context/parking.ts';
 import { PASS_RETRY } from '../../services/syncer/schedule/link-schedule.ts';
+import { TransferCounters } from '../../services/syncer/transfer/transfer-counters.ts';
 import { runDownload } from '../../services/syncer/transfer/worker.ts';
 import { quiet } from '../support/bus.ts';
 import { SimulatedTime } from '../support/time/simulated-time.ts';
@@ -110,7 +111,10 @@ test('a transfer ends when its window closes, also after the clock is set forwar
       publish: ({ type }: { type: string }) => published.push(type),
       call: () => new Promise((_, reject) => ended.signal.addEventListener('abort', reject)),
     },
-    activity: { begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) },
+    activity: {
+      counters: new TransferCounters(),
+      begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+    },
     ...{ by: 'syncer', log: quiet, signal, slots: { count: 1 } },
   };
   const ended = new AbortController();

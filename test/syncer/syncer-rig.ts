@@ -51,6 +51,7 @@ export class SyncerRig implements AsyncDisposable {
           signal: rig.#end.signal,
           serves() {},
           describe() {},
+          measure() {},
         }),
       );
     }

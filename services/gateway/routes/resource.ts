@@ -12,6 +12,7 @@ import type { ContentCache } from '../content/content-cache.ts';
 import type { IdleClaims } from '../content/idle-claims.ts';
 import type { RunningHashes } from '../content/running-hashes.ts';
 import type { MinimumRate } from '../http/minimum-rate.ts';
+import type { HttpCounters } from '../metrics/http-counters.ts';
 
 /**
  * The endpoints of the registry, one file per group of paths, and what they share: `Gateway`, which `app.ts` builds
@@ -45,6 +46,7 @@ export type Gateway = {
   times: RouteTimes;
   /** Its disposal sends the last entries. */
   auditTrail: AsyncDisposable;
+  httpCounters: HttpCounters;
 };
 
 export type RouteTimes = {

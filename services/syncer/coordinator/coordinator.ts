@@ -12,6 +12,7 @@ import type { ScheduleTimes } from '../schedule/window.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
 import { PassClock } from './pass-clock.ts';
+import type { PassCounters } from './pass-counters.ts';
 import { type PassInput, PassRunner } from './pass-runner.ts';
 import { isFollowing, requestedPass, syncerMachine } from './syncer.machine.ts';
 import { type TermState, TermTasks, takeTermState } from './term-tasks.ts';
@@ -32,6 +33,7 @@ import { subscribeTriggers } from './triggers.ts';
  */
 
 export type Coordinator = {
+  readonly passes: PassCounters;
   /** Resolves when the lease is released and the tasks of the term have ended. */
   ended: Promise<void>;
   /** To be called when the parent, the repositories, the mode, the schedule or the window changed. */
@@ -118,6 +120,7 @@ export function coordinate(
   const unsubscribe = subscribeTriggers({ bus, isPushedAtOnce, requestPass });
   actor.start();
   return {
+    passes: passes.counters,
     ended: lease.keep(signal).then(() => {
       unsubscribe();
       actor.stop();

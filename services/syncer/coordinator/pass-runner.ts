@@ -10,6 +10,7 @@ import { abortAtClose } from '../schedule/abort-at-close.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { CurrentPass } from './lanes.ts';
 import type { LinkReport } from './link-report.ts';
+import { PassCounters } from './pass-counters.ts';
 import { Stall } from './stall.ts';
 import type { TermState } from './term-tasks.ts';
 import { tracedPass } from './traced-pass.ts';
@@ -33,6 +34,7 @@ export type PassRunnerDeps = {
 
 /** Makes passes, each with its own deadline, watch for stalls, announcement, and part of the link's state. */
 export class PassRunner {
+  readonly counters = new PassCounters();
   readonly #deps: PassRunnerDeps;
   readonly #announcements: PassAnnouncements;
   readonly #active = new Set<AbortController>();
@@ -65,6 +67,7 @@ export class PassRunner {
       const either = AbortSignal.any(ends);
       const result = await tracedPass(request, () => this.#make(input, announcement, either));
       if (signal.aborted || term.signal.aborted || stopped.aborted) return;
+      this.counters.ended(result);
       const { failures: _failures, ...summary } = result;
       const finish = announcement.ended(result);
       log[finish ? 'info' : 'debug']({ ...summary, cause: request.cause }, 'pass ended');

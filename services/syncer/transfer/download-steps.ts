@@ -23,6 +23,7 @@ import { ChunkLog } from './pieces/chunk-log.ts';
 import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
+import type { TransferCounters } from './transfer-counters.ts';
 
 export type DownloadStepDeps = {
   bus: Bus;
@@ -38,6 +39,7 @@ export type DownloadStepDeps = {
   /** Called once per attempt, with the bytes that are present already. */
   started: (present: number) => void;
   progress: (done: number) => void;
+  counters: TransferCounters;
 };
 
 /** The transfer machine with the actors of a download. */
@@ -120,17 +122,18 @@ async function downloadBlob(
     await using file = await deps.volume.openIngest(claim);
     await using log = await ChunkLog.open(await deps.volume.openLog(claim));
     if (!clean || claim.offset === wanted.size) await recoverChunks(log, file, wanted);
-    deps.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
-    const { slots, bandwidth, progress } = deps;
-    const download = new Download(wanted, {
-      parent: await deps.parent(),
-      file,
-      log,
-      slots,
-      bandwidth,
-      signal,
-      progress,
-    });
+    let reached = log.chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+    deps.started(reached);
+    const { slots, bandwidth, counters } = deps;
+    const parent = await deps.parent();
+    const kind = parent.isPartial ? 'cut-through' : 'new';
+    const progress = (done: number) => {
+      counters.bytes('down', kind, done - reached);
+      reached = done;
+      deps.progress(done);
+    };
+    const wasted = (bytes: number) => counters.bytes('down', 'again', bytes);
+    const download = new Download(wanted, { parent, file, log, slots, bandwidth, signal, progress, wasted });
     try {
       return await download.run();
     } catch (error) {

@@ -33,6 +33,8 @@ export type DownloadDeps = WriterDeps & {
   slots: Slots;
   bandwidth: Bandwidth;
   signal: AbortSignal;
+  /** Called with bytes that arrived in vain: they were present, or were lost before they were logged. */
+  wasted?: (bytes: number) => void;
 };
 
 /**
@@ -182,6 +184,7 @@ export class Download {
       else if (writer.gained < MIN_PROGRESS) await sleep(jittered(BACKOFF_MS));
     } finally {
       this.#gained += writer.gained;
+      this.#deps.wasted?.(writer.received - writer.gained);
       if (!this.#sequential) {
         this.#pieces.giveBack({ start: Math.max(piece.start, writer.at), end: piece.end });
       }

@@ -96,7 +96,7 @@ export async function downloadSmallBlobs(
 
 /** @returns the digest of the blob once all of it is written @throws if it is not complete, or wrong */
 async function fetchBlob(
-  { parent, slots, bandwidth, volume }: SmallBlobDeps,
+  { parent, slots, bandwidth, volume, activity: { counters } }: SmallBlobDeps,
   { blob, claim }: Held,
   signal: AbortSignal,
 ): Promise<Digest> {
@@ -124,10 +124,13 @@ async function fetchBlob(
     }
   } catch (error) {
     slots.gauge.failed(error);
+    counters.bytes('down', received <= size ? 'new' : 'again', received);
     if (received <= size) await savePart(volume, { blob, claim }, parts);
     throw error;
   }
   const bytes = Buffer.concat(parts);
+  const isRight = bytes.length < size || digestOf(bytes, digest) === digest;
+  counters.bytes('down', isRight ? 'new' : 'again', bytes.length);
   if (bytes.length < size) {
     await savePart(volume, { blob, claim }, parts);
     throw new Fault(
@@ -136,7 +139,7 @@ async function fetchBlob(
     );
   }
   slots.gauge.carried(size, performance.now() - begun, slot);
-  if (digestOf(bytes, digest) !== digest) {
+  if (!isRight) {
     (await parent()).invalidateBlob?.(repository, digest);
     throw new Fault('parent-invalid', `the parent sent content that is not ${digest}`);
   }

@@ -4,6 +4,7 @@ import type { StateWriter } from '#proto/bus/roles.ts';
 import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 import { RateMeter } from './rate-meter.ts';
+import { TransferCounters } from './transfer-counters.ts';
 
 /** Max delay from a change to its publication, in ms. Changes within it are published together. */
 const DELAY_MS = 1_000;
@@ -22,8 +23,9 @@ export type ActiveTransfer = Disposable & {
   waits(until: number): void;
 };
 
-/** Takes note of active transfers. */
+/** Takes note of active transfers, and counts them. */
 export interface TransferRecorder {
+  readonly counters: TransferCounters;
   begin(blob: Blob): ActiveTransfer;
   /** Bytes that crossed the link apart from these transfers. */
   moved(direction: Transfer['direction'], bytes: number): void;
@@ -31,6 +33,7 @@ export interface TransferRecorder {
 
 /** The active transfers of this process, published as its entry of the state `syncerStatus`. */
 export class SyncerActivity implements TransferRecorder, AsyncDisposable {
+  readonly counters = new TransferCounters();
   readonly #bus: StateWriter;
   readonly #instance: string;
   readonly #log: Log;

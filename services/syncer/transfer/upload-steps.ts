@@ -15,6 +15,7 @@ import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
+import type { TransferCounters } from './transfer-counters.ts';
 import { Upload } from './upload.ts';
 import { UploadLease } from './upload-lease.ts';
 import { UploadSessions } from './upload-sessions.ts';
@@ -33,6 +34,7 @@ export type UploadStepDeps = {
   graceMs: number;
   started: (present: number) => void;
   progress: (done: number) => void;
+  counters: TransferCounters;
 };
 
 /** Fields of a job other than the blob. */
@@ -68,6 +70,8 @@ class UploadSteps {
   #confirmedOffset: number | undefined;
   /** Offset that the parent reported last. */
   #offset = 0;
+  /** End of what has been sent so far, or of what the parent had before. */
+  #sentUpTo = 0;
   /** An attempt has begun: what is refused from now on was refused to this transfer. */
   #isRetrying = false;
   /** The blob is sent although the parent claims to have it, and counts as sent so once. */
@@ -99,6 +103,7 @@ class UploadSteps {
       }
       this.#offset = session.offset;
       this.#confirmedOffset ??= session.offset;
+      this.#sentUpTo = Math.max(this.#sentUpTo, session.offset);
       started(session.offset);
       return { kind: 'claimed', hold: this.#hold(wanted, lock, session) };
     } catch (error) {
@@ -198,6 +203,7 @@ class UploadSteps {
         ensureHeld: () => lock.ensureHeld(),
         signal: ending,
         requestSignal: grace.signal,
+        onSent: (start, end) => this.#count(start, end),
         onSession: async (session) => {
           this.#offset = session.offset;
           // A parent that reports on its sessions says the offset itself.
@@ -214,6 +220,14 @@ class UploadSteps {
       this.#confirmedOffset = Math.max(before, this.#offset);
       throw withGainedBytes(error, gained);
     }
+  }
+
+  #count(start: number, end: number): void {
+    const { counters } = this.#deps;
+    const first = Math.max(0, end - Math.max(start, this.#sentUpTo));
+    counters.bytes('up', 'new', first);
+    counters.bytes('up', 'again', end - start - first);
+    this.#sentUpTo = Math.max(this.#sentUpTo, end);
   }
 
   async #open({ repository, digest }: WantedBlob): Promise<BlobFile> {

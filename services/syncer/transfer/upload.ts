@@ -40,6 +40,8 @@ export type UploadDeps = {
   signal: AbortSignal;
   /** Aborts the active requests, later than `signal`. */
   requestSignal: AbortSignal;
+  /** Called when bytes of the blob, from `start` to `end`, are on the link. */
+  onSent?: (start: number, end: number) => void;
   /** Called with the session of each answer of the parent, before the next request. */
   onSession: (session: UploadSession) => Promise<void>;
 };
@@ -207,6 +209,7 @@ export class Upload {
       yield part;
       // The next part is requested: this one is on the link, or in its buffers.
       this.#deps.slots.gauge.moved(part.length);
+      this.#deps.onSent?.(at, at + part.length);
       onMoved(part.length);
       at += part.length;
     }

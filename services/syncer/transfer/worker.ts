@@ -36,10 +36,10 @@ const PROGRESS_SHARE_MS = 250;
 const BUSY_MS = 1_500;
 
 /** What a step reports, and what ends it. */
-type StepControl = Pick<DownloadStepDeps, 'signal' | 'started' | 'progress'>;
+type StepControl = Pick<DownloadStepDeps, 'signal' | 'started' | 'progress' | 'counters'>;
 type RecorderDeps = { activity: TransferRecorder };
-export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress'> & RecorderDeps;
-export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress'> & RecorderDeps;
+export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress' | 'counters'> & RecorderDeps;
+export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> & RecorderDeps;
 type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
 
 /** Carries out one job of direction `down`, see `runTransfer`; a group of small blobs as `small-blobs.ts` does. */
@@ -67,11 +67,15 @@ async function runGroup(
     started: (blob) => deps.bus.publish(transferStarted, { ...about(blob), present: 0 }),
     finished: (blob) => {
       deps.activity.moved(direction, blob.size);
+      deps.activity.counters.ended('down', 'finished');
       deps.bus.publish(transferFinished, about(blob));
     },
   });
   if (window.closed.aborted || isPaused(deps.signal)) {
-    for (const blob of left) deps.bus.publish(transferPaused, about(blob));
+    for (const blob of left) {
+      deps.activity.counters.ended('down', 'paused');
+      deps.bus.publish(transferPaused, about(blob));
+    }
     return 'done';
   }
   const { others: _, imageContext: _own, ...common } = job;
@@ -131,6 +135,8 @@ async function runTransfer(
     ...blob
   } = job;
   const { bus, by, log } = deps;
+  const { counters } = deps.activity;
+  const { direction } = blob;
   if (isOver(until) || isPaused(deps.signal)) return 'done';
   using window = openWindow(deps.signal, until);
   const { signal, closed } = window;
@@ -139,9 +145,14 @@ async function runTransfer(
   let publishedAt = performance.now();
   let publishedBytes = 0;
   let lastState = 'locating';
+  let attempts = 0;
   const machine = machineWith({
     signal,
+    counters,
     started: (present: number) => {
+      attempts += 1;
+      // Later attempts find what this transfer itself has moved.
+      if (attempts === 1) counters.bytes(direction, 'reused', present);
       publishedBytes = present;
       publishedAt = performance.now();
       active.reached(present);
@@ -164,6 +175,7 @@ async function runTransfer(
       if (value === 'waiting' && lastState !== 'waiting' && fault) {
         active.waits(until);
         const { code, message: reason } = fault;
+        counters.delayed(direction, code);
         bus.publish(transferDelayed, {
           ...about,
           code,
@@ -185,6 +197,7 @@ async function runTransfer(
     const outcome = await toPromise(actor);
     const isStopped = closed.aborted || isPaused(deps.signal) || outcome.fault?.code === 'window-closed';
     if (outcome.result === 'failed' && isStopped) {
+      counters.ended(direction, 'paused');
       bus.publish(transferPaused, about);
       return 'done';
     }
@@ -195,11 +208,14 @@ async function runTransfer(
 }
 
 function conclude(
-  { bus, log, signal }: WorkerDeps,
+  { bus, log, signal, activity: { counters } }: WorkerDeps,
   about: About,
   { result, fault, mounted }: TransferOutcome,
 ): JobVerdict {
+  const { direction, size } = about;
   if (result === 'present') {
+    counters.ended(direction, mounted ? 'mounted' : 'finished');
+    if (mounted) counters.bytes(direction, 'mounted', size);
     bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
     return 'done';
   }
@@ -208,6 +224,7 @@ function conclude(
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
   tracer?.current?.fail(new Fault(code as FaultCode, message));
   const status = Number(fault?.detail?.status);
+  counters.failed(direction, code);
   bus.publish(transferFailed, {
     ...about,
     code,

@@ -12,6 +12,7 @@ import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
+import { TransferCounters } from '../../../services/syncer/transfer/transfer-counters.ts';
 import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -92,7 +93,11 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   };
   const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
   const volume = new Volume(layer.data);
-  const activity = { moved() {}, begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+  const activity = {
+    counters: new TransferCounters(),
+    moved() {},
+    begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+  };
   const prefetcher = new Prefetcher({
     bus,
     volume,

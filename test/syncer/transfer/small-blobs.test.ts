@@ -9,11 +9,16 @@ import type { TransferJob } from '#proto/sync/transfers.ts';
 import type { Extent } from '../../../services/syncer/link/answers/extents.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
+import { TransferCounters } from '../../../services/syncer/transfer/transfer-counters.ts';
 import { runDownload } from '../../../services/syncer/transfer/worker.ts';
 import { type Buses, connectAll, digestOf, Rig, random } from '../../storage/rig.ts';
 
 const repository = 'small/app';
-const activity = { moved() {}, begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+const activity = {
+  counters: new TransferCounters(),
+  moved() {},
+  begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+};
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
 let buses: Buses;

@@ -8,12 +8,17 @@ import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
+import { TransferCounters } from '../../../services/syncer/transfer/transfer-counters.ts';
 import { runDownload, runUpload } from '../../../services/syncer/transfer/worker.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
-const activity = { moved() {}, begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+const activity = {
+  counters: new TransferCounters(),
+  moved() {},
+  begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+};
 
 test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {

@@ -101,6 +101,11 @@ export class LinkAgent {
     return this.#spare.roundTripMs;
   }
 
+  /** As of the last connection without a proxy, in ms since 1970; undefined before it, and without TLS. */
+  get certificateEnds(): number | undefined {
+    return this.#spare.certificateEnds;
+  }
+
   /** Opens connections to a host until there are `count`, busy or not. Behind a proxy, it does nothing. */
   prepare(origin: URL, count: number): void {
     if (!this.#bypass(origin)) return;

@@ -155,6 +155,11 @@ export class ParentLink implements AsyncDisposable {
     return this.#sender.roundTripMs;
   }
 
+  /** When the certificate of the parent ends, in ms since 1970; undefined while it is unknown, as behind a proxy. */
+  get certificateEnds(): number | undefined {
+    return this.#sender.certificateEnds;
+  }
+
   /** Opens connections to the parent before they are needed, until there are `count`. */
   prepareConnections(count: number): void {
     this.#sender.prepareConnections(this.base, count);

@@ -45,6 +45,7 @@ export class RequestSender implements AsyncDisposable {
   readonly #firstByte: FirstByteLimits;
   readonly #holds: HostHolds;
   #agents: Agents;
+  #certificateEnds: number | undefined;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -67,6 +68,12 @@ export class RequestSender implements AsyncDisposable {
   /** Round trip to the parent, in ms; undefined while it is unknown. */
   get roundTripMs(): number | undefined {
     return this.#agents.parent.roundTripMs;
+  }
+
+  /** When the certificate of the parent ends, in ms since 1970; undefined while it is unknown. */
+  get certificateEnds(): number | undefined {
+    this.#certificateEnds = this.#agents.parent.certificateEnds ?? this.#certificateEnds;
+    return this.#certificateEnds;
   }
 
   /** See `LinkAgent`. */

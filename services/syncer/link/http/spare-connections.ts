@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { buildConnector } from 'undici';
 
 type Connect = buildConnector.connector;
@@ -12,12 +13,14 @@ const MAX_ROUND_TRIPS = 8;
 
 /**
  * Connections that are opened before a request needs them, so that it does not wait for their handshakes. Also measures
- * the round trip of the link, by the handshakes of TCP.
+ * the round trip of the link, by the handshakes of TCP, and reads when the certificate of the other side ends.
  */
 export class SpareConnections {
   readonly #open: Connect;
   readonly #spares = new Map<string, Set<SpareConnection>>();
   readonly #roundTrips: number[] = [];
+  /** When the certificate of the host that was last connected to ends, in ms since 1970; undefined without TLS. */
+  certificateEnds: number | undefined;
 
   constructor(open: Connect) {
     this.#open = open;
@@ -65,6 +68,10 @@ export class SpareConnections {
     socket?.once('connect', () => {
       this.#roundTrips.push(performance.now() - begun);
       if (this.#roundTrips.length > MAX_ROUND_TRIPS) this.#roundTrips.shift();
+    });
+    socket?.once('secureConnect', () => {
+      const ends = Date.parse((socket as TLSSocket).getPeerX509Certificate()?.validTo ?? '');
+      if (!Number.isNaN(ends)) this.certificateEnds = ends;
     });
   }
 }

@@ -102,6 +102,11 @@ export class ClientCache implements AsyncDisposable {
     return this.#current.clients;
   }
 
+  /** Of the current parent, see `ParentLink.certificateEnds`. */
+  get certificateEnds(): number | undefined {
+    return this.#current?.link.certificateEnds;
+  }
+
   /** Closes the connections to the parent, see `ParentLink.closeIdle`. */
   closeIdle(): void {
     for (const link of this.#links()) link.closeIdle();

@@ -66,6 +66,11 @@ export class SyncerSettings implements AsyncDisposable {
     void this.#clients?.then((clients) => clients.closeIdle()).catch(() => {});
   }
 
+  /** When the certificate of the parent ends, as of the last connection; undefined while it is unknown. */
+  async certificateEnds(): Promise<number | undefined> {
+    return (await this.#clients?.catch(() => undefined))?.certificateEnds;
+  }
+
   /**
    * The clients of the parent. A caller with several requests to the parent calls this once and uses the result for all
    * of them: the password and certificate files are read again on each call, and may have changed.

@@ -22,6 +22,8 @@ export class PieceWriter {
   readonly #present: Extents;
   /** Offset of the next byte from the parent. */
   at: number;
+  /** Bytes from the parent. */
+  received = 0;
   /** Logged bytes that were missing before. */
   gained = 0;
   /** Bytes gathered and not written yet, from `#from` on. */
@@ -42,6 +44,7 @@ export class PieceWriter {
 
   /** Adds the next bytes from the parent. */
   async add(bytes: Buffer): Promise<void> {
+    this.received += bytes.length;
     let left = bytes;
     while (left.length > 0) {
       const present = Math.min(left.length, this.#present.reach(this.at) - this.at);

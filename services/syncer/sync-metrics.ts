@@ -1,0 +1,19 @@
+import type { SyncMetrics } from '#proto/status/process-metrics.ts';
+import type { PassCounters } from './coordinator/pass-counters.ts';
+import type { SyncerSettings } from './link/parent/settings.ts';
+import type { TransferCounters } from './transfer/transfer-counters.ts';
+
+/** What this process has done since its start, and what holds of its link now. */
+export async function readSyncMetrics(
+  settings: SyncerSettings,
+  passes: PassCounters,
+  { down, up }: TransferCounters,
+): Promise<SyncMetrics> {
+  const certificateEnds = settings.hasParent ? await settings.certificateEnds() : undefined;
+  return {
+    passes: passes.metrics,
+    down,
+    up,
+    ...(certificateEnds !== undefined && { certificateEnds }),
+  };
+}
