@@ -95,6 +95,10 @@ export const traceVariables = {
     default: '`http://localhost:4318`',
   },
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: { description: 'The complete URL instead. Turns traces on.' },
+  OTEL_EXPORTER_OTLP_PROTOCOL: {
+    description:
+      'Traces are sent as `http/json`, which collectors for `http/protobuf` take, too; not by `grpc`.',
+  },
   OTEL_EXPORTER_OTLP_HEADERS: {
     description: 'Headers for the collector, as `name=value,name=value`: its credentials, if it needs any.',
   },

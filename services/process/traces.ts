@@ -18,6 +18,9 @@ export function exporterOf(env: NodeJS.ProcessEnv): 'otlp' | 'console' | undefin
   return env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT ? 'otlp' : undefined;
 }
 
+const protocolOf = (env: NodeJS.ProcessEnv): string | undefined =>
+  env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL || env.OTEL_EXPORTER_OTLP_PROTOCOL;
+
 /** Turns traces on if the environment says so. Loads OpenTelemetry only then, and never throws. */
 export async function startTraces(options: TracesOptions): Promise<Traces | undefined> {
   const { env, log } = options;
@@ -31,6 +34,11 @@ export async function startTraces(options: TracesOptions): Promise<Traces | unde
       );
     return undefined;
   }
+  if (exporter === 'otlp' && protocolOf(env) === 'grpc')
+    log.warn(
+      {},
+      'OTEL_EXPORTER_OTLP_PROTOCOL names grpc, and traces are sent over HTTP: name the port of the collector for HTTP, which is 4318 by default',
+    );
   try {
     const { openTelemetry } = await import('./open-telemetry.ts');
     const { tracer, end } = openTelemetry(exporter, options);

@@ -1,35 +1,12 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import { traced, tracedWithin, traceField } from '#proto/tracing/traced.ts';
 import { setTracer, tracer } from '#proto/tracing/tracer.ts';
 import { LostSpans } from '../../services/process/lost-spans.ts';
-import { openTelemetry, samplerOf } from '../../services/process/open-telemetry.ts';
+import { samplerOf } from '../../services/process/open-telemetry.ts';
 import { exporterOf, startTraces } from '../../services/process/traces.ts';
-
-type Line = Record<string, unknown> & { text: string };
-
-function testLog() {
-  const lines: Line[] = [];
-  const write = (fields: object, text = '') => void lines.push({ ...fields, text });
-  return { lines, debug: write, info: write, warn: write, error: write };
-}
-
-/** Spans in the order of their end. */
-function testTracer(t: TestContext, env: NodeJS.ProcessEnv = {}) {
-  const log = testLog();
-  const { tracer: made, end } = openTelemetry('console', { env, layer: 'plant', service: 'storage', log });
-  setTracer(made);
-  t.after(() => setTracer(undefined));
-  return {
-    tracer: made,
-    log,
-    ended: async () => {
-      await end();
-      return log.lines.filter(({ text }) => text === 'span');
-    },
-  };
-}
+import { testLog, testTracer } from '../support/spans.ts';
 
 const exporters: [NodeJS.ProcessEnv, ReturnType<typeof exporterOf>][] = [
   [{}, undefined],
@@ -55,6 +32,16 @@ test('an exporter that is not supported is named, and there are no traces', asyn
   assert.equal(await startTraces({ env, layer: 'plant', service: 'gateway', log }), undefined);
   assert.equal(tracer, undefined);
   assert.match(log.lines.map(({ text }) => text).join(), /OTEL_TRACES_EXPORTER is not supported.*set otlp/);
+});
+
+test('a protocol that is not supported is named, and the traces are on', async (t) => {
+  const log = testLog();
+  t.after(() => setTracer(undefined));
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' };
+  const traces = await startTraces({ env, layer: 'plant', service: 'gateway', log });
+  assert.ok(tracer);
+  assert.match(log.lines.map(({ text }) => text).join(), /names grpc.*port of the collector for HTTP/);
+  assert.equal(await traces?.end(10), true);
 });
 
 test('the sampler is that of the environment', () => {
