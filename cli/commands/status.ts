@@ -15,6 +15,7 @@ import { Screen } from '../terminal/screen.ts';
 import { table } from '../terminal/table.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { belowText } from '../text/below-text.ts';
+import { forwardingText } from '../text/forwarding-text.ts';
 import { layerText } from '../text/layer-text.ts';
 import { linkText } from '../text/link-text.ts';
 import { syncerText } from '../text/syncer-text.ts';
@@ -153,6 +154,7 @@ function storage({ storage: held, services: running }: LayerStatus, now: number)
           `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${formatDuration(now - held.audit.since)} ago: ${held.audit.reason}`,
         ]
       : []),
+    ...forwardingText(held, now),
   ].join('\n');
 }
 

@@ -3,6 +3,7 @@ import { FilePath, Reason } from '../contract/scalars.ts';
 import { type Static, type TSchema, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
+import { SyslogTarget, syslogTargetOf } from './audit.ts';
 import { loginServerOf } from './azure.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { ChallengeScheme, Document, logLevels, THIS_MACHINE, Tls } from './document.ts';
@@ -22,8 +23,8 @@ import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagF
  * configuration stays in force, and the complaints are reported (`complaints.ts` bounds them).
  *
  * `document.ts` declares the document, with parts in `parent.ts`, `azure.ts`, `selection.ts`, `link.ts`,
- * `notifications.ts`, `upkeep.ts` and `declared-accounts.ts`, each field with its description and its remedy
- * (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of fields;
+ * `notifications.ts`, `upkeep.ts`, `audit.ts` and `declared-accounts.ts`, each field with its description and its
+ * remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of fields;
  * `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared accounts what storage
  * applies.
  */
@@ -84,6 +85,7 @@ export const Configuration = Type.Object({
     /** Bytes per second. */
     rate: Type.Integer(),
   }),
+  audit: Type.Optional(Type.Object({ syslog: SyslogTarget })),
   syncers: Type.Integer(),
   connections: Type.Integer(),
   /** Level of the log: debug, info, warn, error or fatal. */
@@ -131,6 +133,7 @@ export function configurationOf(document: Document): Configuration {
       ...(document.scrub?.schedule && { schedule: document.scrub.schedule }),
       rate: amount(document.scrub?.rate, fields.scrub.properties.rate),
     },
+    ...(document.audit?.syslog && { audit: { syslog: syslogTargetOf(document.audit.syslog) } }),
     syncers: orDefault(document.syncers, fields.syncers),
     connections: orDefault(document.connections, fields.connections),
     logLevel: logLevels[orDefault(document.logLevel, fields.logLevel)],

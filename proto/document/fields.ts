@@ -44,11 +44,12 @@ export const mapping = <T extends TProperties>(properties: T, description: strin
   field(
     Type.Object(properties, { additionalProperties: false }),
     description,
-    `write a mapping with the fields ${listed(Object.keys(properties))}`,
+    `write a mapping with the ${listed(Object.keys(properties))}`,
     more,
   );
 
-const listed = (names: string[]): string => `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+const listed = (names: string[]): string =>
+  names.length === 1 ? `field ${names[0]}` : `fields ${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 
 /**
  * Schemas of all fields, by path without the indexes of lists: `repositories.tags.match`. In the order of the schema.

@@ -6,6 +6,11 @@ import { Type } from '../contract/schema.ts';
 export const Cron = Type.String({ maxLength: 256 });
 /** ISO 8601 duration, such as P1D or PT90M. */
 export const Duration = Type.String({ pattern: '^P', maxLength: 64 });
+/** Bytes, such as 512MiB or 20MB. */
+export const Amount = Type.Union([
+  Type.Integer({ minimum: 0 }),
+  Type.String({ pattern: '^\\d', maxLength: 32 }),
+]);
 
 const UNITS: Record<string, number> = {
   B: 1,

@@ -1,11 +1,8 @@
 import { Type } from '../contract/schema.ts';
 import { mapping, optional } from './fields.ts';
-import { Cron, Duration } from './quantities.ts';
+import { Amount, Cron, Duration } from './quantities.ts';
 
 /** Fields of a configuration document about the data volume: reserve, garbage collection and scrub. */
-
-/** Bytes, such as 512MiB or 20MB. */
-const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d', maxLength: 32 })]);
 
 export const upkeepFields = {
   reserve: optional(

@@ -7,6 +7,7 @@ import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { LinkPause } from '../sync/pause.ts';
 import { Behind } from '../sync/sync-figure.ts';
+import { AuditForwarding } from './audit-forwarding.ts';
 
 /** Content and condition of storage. */
 export const StorageStatus = Type.Object({
@@ -32,6 +33,8 @@ export const StorageStatus = Type.Object({
   ),
   /** The link to the parent is paused. */
   paused: Type.Optional(LinkPause),
+  /** If a syslog receiver is configured for the audit. */
+  forwarding: Type.Optional(AuditForwarding),
   /** Pending at the parent: manifests to send, manifests to withdraw, and refused changes. */
   outgoing: Type.Object({
     unsent: Type.Integer(),

@@ -8,7 +8,7 @@ export type CertificateAndKey = { cert: string; key: string };
 
 /** Paths of their files. */
 export type PairFiles = { certificateFile: string; keyFile: string };
-type Owner = 'tls' | 'parent';
+type Owner = 'tls' | 'parent' | 'audit.syslog';
 
 /**
  * Reads the files without checking them.

@@ -52,6 +52,7 @@ export async function runStorage({
     if (!value) return;
     schedules.set(value);
     age.set(value.eventTtlMs);
+    storage.forwarding.configure(value.audit?.syslog);
   });
   const watching = Promise.all([
     storage.watchHistory(bus, either),

@@ -41,6 +41,7 @@ import { SyncOverview } from './sync/sync-overview.ts';
 import { TagIndex } from './sync/tag-index.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
+import { AuditForwarding } from './syslog/audit-forwarding.ts';
 
 /*
  * Storage: the only process that names, commits, links and deletes content on a data volume.
@@ -53,6 +54,7 @@ import { WebhookPositions } from './sync/webhooks.ts';
  *   history/       outbox of events; space and age of the event stream
  *   maintenance/   garbage collection and scrub
  *   audit/         audit log
+ *   syslog/        forwards it to a syslog receiver
  *
  * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
@@ -97,6 +99,8 @@ type StorageDeps = {
   /** Of content events. */
   outbox: EventOutbox;
   audit: Audit;
+  /** Its name. */
+  layer: string;
   selection: Selection;
   /** By which content ages. */
   age: AgeClock;
@@ -132,6 +136,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly #unselected: UnselectedOutgoing;
   readonly #tagIndex: TagIndex;
   readonly audit: Audit;
+  readonly forwarding: AuditForwarding;
   readonly #deps: StorageDeps;
   #maintenance = DEFAULT_MAINTENANCE;
 
@@ -172,6 +177,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         locks,
         space,
         publish,
+        layer,
         audit: new Audit({ data, layer, log, now }),
         selection: new Selection(),
         age,
@@ -198,6 +204,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     // Times of content are those of the age clock, all others those of the wall clock.
     const aging = { ...deps, now: deps.age.now, wall: deps.now };
     this.audit = deps.audit;
+    this.forwarding = new AuditForwarding({ ...deps, file: deps.audit.file });
     this.blobs = new Blobs(aging);
     this.tags = new Tags(deps);
     this.outgoing = new Outgoing(deps);
@@ -269,6 +276,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps } = counters;
     const unselected = await this.#unselected.count();
     const changed = this.#changedTags();
+    const forwarding = this.forwarding.status();
     return {
       ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
       behind: await this.behind.figure(),
@@ -278,6 +286,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       space: await this.#deps.space.current(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       ...(this.pause.current && { paused: this.pause.current }),
+      ...(forwarding && { forwarding }),
       outgoing: {
         unsent: Math.max(0, unsent - unselected.unsent),
         withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
@@ -308,6 +317,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.forwarding[Symbol.asyncDispose]();
     await this.#deps.space[Symbol.asyncDispose]();
     this.abortMaintenance();
     this.pause[Symbol.dispose]();

@@ -67,6 +67,7 @@ export function startBridge(
         'the configuration document is not valid; it is not applied',
       );
       bus.publish(configurationRefused, { source: source.name, complaints });
+      publisher.refuse(complaints);
     }
     changed();
     return complaints.length === 0;

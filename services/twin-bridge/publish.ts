@@ -4,6 +4,7 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { RetryQueue } from '#proto/bus/retry-queue.ts';
 import type { BusCaller, EventPublisher, StateReader, StateWatcher, StateWriter } from '#proto/bus/roles.ts';
+import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
   CONFIGURATION_KEY,
@@ -19,6 +20,9 @@ const RETRY = { firstMs: 500, maxMs: 10_000 };
 const AUDIT_WAIT_MS = 2_000;
 /** Max audit entries that wait while storage is unavailable. */
 const MAX_WAITING = 200;
+/** Max fields or complaints in an audit entry, and max characters of a complaint. */
+const MAX_LISTED = 50;
+const MAX_TEXT = 400;
 
 /** An audit entry of a change; `recorded` is called once storage has it, or refuses it for good. */
 type Change = { entry: AuditEntry; recorded: () => void };
@@ -63,6 +67,13 @@ export class Publisher implements Disposable {
   want(wanted: Configuration): void {
     this.#wanted = wanted;
     void this.#reconcile();
+  }
+
+  /** Records in the audit that a document is not put in force. @param complaints why */
+  refuse(complaints: readonly string[]): void {
+    const detail = { complaints: complaints.slice(0, MAX_LISTED).map((one) => clip(one, MAX_TEXT)) };
+    const entry = { at: Date.now(), action: 'configuration/refuse', outcome: 'refused', detail } as const;
+    this.#audit.add({ entry, recorded: () => {} });
   }
 
   [Symbol.dispose](): void {
@@ -119,7 +130,7 @@ export class Publisher implements Disposable {
    */
   #addToAudit(fields: string[]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const detail = { fields: fields.slice(0, 50) };
+    const detail = { fields: fields.slice(0, MAX_LISTED) };
     const entry = { at: Date.now(), action: 'configuration/change', outcome: 'said', detail } as const;
     this.#audit.add({ entry, recorded: resolve });
     return promise;

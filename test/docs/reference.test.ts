@@ -59,10 +59,10 @@ test('the table of environment variables has each variable of the product, and n
   assert.deepEqual(unused, [], 'not read anywhere');
 });
 
-/** The document that has each default of the schema, apart from those of the entries of lists. */
+/** The document that has each default of the schema, apart from those of lists and of mappings with required fields. */
 function defaultsOf({ properties = {} }: TSchema): Record<string, unknown> {
   const entries = Object.entries(properties as Record<string, TSchema>).flatMap(([name, schema]) => {
-    const value = schema.default ?? (schema.properties && defaultsOf(schema));
+    const value = schema.default ?? (schema.properties && !schema.required ? defaultsOf(schema) : undefined);
     const isEmpty = value === undefined || (isMapping(value) && Object.keys(value).length === 0);
     return isEmpty ? [] : [[name, value]];
   });

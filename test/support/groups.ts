@@ -23,6 +23,7 @@ const folders: Record<string, string[]> = {
   'storage-records': [
     ...['test/storage/accounts/', 'test/storage/audit/', 'test/storage/history/', 'test/storage/leveldb/'],
     ...['test/storage/metadata/', 'test/storage/repositories/', 'test/storage/sync/'],
+    ...['test/storage/syslog/'],
   ],
   'storage-care': ['test/storage/maintenance/', 'test/storage/repair/'],
   'syncer-azure': ['test/syncer/azure/'],

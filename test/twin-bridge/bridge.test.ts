@@ -12,7 +12,7 @@ import {
 } from '#proto/document/configuration.ts';
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
-import { addAudit } from '#proto/status/audit.ts';
+import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { startBridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, SourceState } from '../../services/twin-bridge/source/source.ts';
@@ -128,6 +128,25 @@ test('a password file that is created later is found without a change of the doc
   await rig.inForce((value) => value?.parent?.passwordFile === password);
   assert.equal(rig.events.filter((event) => /can't/.test(String(event))).length, 1, 'reported once');
   await rm(folder, { recursive: true });
+});
+
+test('a document that is not valid is in the audit log, once', async () => {
+  await using rig = await startRig('name: one');
+  const storage = await rig.server.connect('storage');
+  const entries: AuditEntry[] = [];
+  storage.serve(addAudit, async (query) => {
+    entries.push(...query.entries);
+    return {};
+  });
+  const actions = () => entries.map(({ action, outcome }) => `${action} ${outcome}`);
+  await until(() => entries.length === 1);
+  rig.source.write('nonsense: true');
+  rig.source.write('nonsense: true');
+  rig.source.write('name: two');
+  await until(() => entries.length === 3);
+  const changed = 'configuration/change said';
+  assert.deepEqual(actions(), [changed, 'configuration/refuse refused', changed]);
+  assert.match(String(entries[1]?.detail?.complaints), /^nonsense is not a field/);
 });
 
 test('a changed document is pending in the status until it is in force', async () => {

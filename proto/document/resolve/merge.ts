@@ -20,6 +20,7 @@ const owners = {
   parent: ['passwordFile', 'caFile', 'certificateFile', 'keyFile'],
   tls: ['certificateFile', 'keyFile'],
 } as const;
+const syslogFiles = ['caFile', 'certificateFile', 'keyFile'];
 type Owner = keyof typeof owners;
 const ownerNames = Object.keys(owners) as Owner[];
 
@@ -53,6 +54,9 @@ function withAbsolutePaths(fields: Fields, folder: string): Fields {
     if (owner === 'parent' && isMapping(mapping.azure)) {
       result[owner] = { ...(result[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
     }
+  }
+  if (isMapping(fields.audit) && isMapping(fields.audit.syslog)) {
+    result.audit = { ...fields.audit, syslog: withPaths(fields.audit.syslog, syslogFiles, folder) };
   }
   for (const list of ['tokens', 'children']) {
     if (list in fields) result[list] = withSecretPaths(fields[list], folder);

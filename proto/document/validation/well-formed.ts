@@ -9,6 +9,9 @@ import { Document } from '../document.ts';
 export const entriesOf = <T>(list: readonly T[]): [at: number, value: T][] =>
   [...list.entries()].filter(([at]) => at in list);
 
+/** Mappings whose fields, required ones too, are checked each by itself. */
+const FIELD_BY_FIELD = new Set(['audit.syslog']);
+
 /** @param misformed paths of fields that are not as the schema requires */
 export function wellFormedPart(fields: object, misformed: readonly string[]): Document {
   const part = structuredClone(fields) as Record<string, unknown>;
@@ -18,7 +21,10 @@ export function wellFormedPart(fields: object, misformed: readonly string[]): Do
   return part as Document;
 }
 
-/** Removes the entry of a list with the field; else an optional field of a mapping; else the field of the document. */
+/**
+ * Removes the entry of a list with the field; else an optional field of a mapping, or a field of one in
+ * `FIELD_BY_FIELD`; else the field of the document.
+ */
 function remove(part: Record<string, unknown>, steps: string[]): void {
   let owner: unknown = part;
   for (const [depth, step] of steps.entries()) {
@@ -27,7 +33,17 @@ function remove(part: Record<string, unknown>, steps: string[]): void {
       return;
     }
     if (typeof owner !== 'object' || owner === null) break;
-    if (depth === 1 && isOptional(steps[0] as string, step) && !holdsList(owner, steps.slice(1))) {
+    const isInner = steps.length > 2 && FIELD_BY_FIELD.has(`${steps[0]}.${step}`);
+    if (
+      depth === 1 &&
+      !isInner &&
+      isOptional(steps[0] as string, step) &&
+      !holdsList(owner, steps.slice(1))
+    ) {
+      delete (owner as Record<string, unknown>)[step];
+      return;
+    }
+    if (depth === 2 && FIELD_BY_FIELD.has(`${steps[0]}.${steps[1]}`)) {
       delete (owner as Record<string, unknown>)[step];
       return;
     }

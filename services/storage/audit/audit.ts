@@ -15,7 +15,10 @@ import { currentCaller } from './caller-context.ts';
  *   caller-context.ts   caller of the current request
  *   audit.ts            entries of storage itself, and entries that the gateway and twin-bridge add
  *   audit-facts.ts      details of entries about accounts, without secrets
- *   audit-file.ts       the file and its rotation
+ *   audit-file.ts       the file, its rotation, and the numbers of entries
+ *   audit-line.ts       reads a line of the file
+ *
+ * ../syslog/ forwards the lines to a syslog receiver, if one is configured.
  *
  * A change of storage has two synced entries: one before it begins, one when it is done or has failed. An entry that
  * cannot be written blocks nothing: it is logged, and counted in the status.
@@ -34,14 +37,14 @@ const MAX_REASON = 400;
 
 /** The audit log of the layer. An entry that cannot be written blocks nothing, but is logged and counted. */
 export class Audit implements AsyncDisposable {
-  readonly #file: AuditFile;
+  readonly file: AuditFile;
   readonly #options: AuditOptions;
   /** Since the start. */
   lost: LostEntries | undefined;
 
   constructor(options: AuditOptions) {
     this.#options = options;
-    this.#file = new AuditFile(join(options.data, AUDIT_LOG));
+    this.file = new AuditFile(join(options.data, AUDIT_LOG));
   }
 
   /** Records an action of storage, by itself or on request. Synced when it resolves, unless it cannot be written. */
@@ -84,12 +87,14 @@ export class Audit implements AsyncDisposable {
 
   async #write(entries: AuditEntry[], durable: boolean): Promise<void> {
     const { layer, log, now } = this.#options;
-    const lines = entries.map(({ at, ...rest }) =>
-      // Escaped, because the file is read on terminals as it is.
-      safeJson(JSON.stringify({ time: new Date(at).toISOString(), layer, ...rest })),
+    const lines = entries.map(
+      ({ at, ...rest }) =>
+        (id: string) =>
+          // Escaped, because the file is read on terminals as it is. The order of the first two is that of `numberOf`.
+          safeJson(JSON.stringify({ time: new Date(at).toISOString(), id, layer, ...rest })),
     );
     try {
-      await this.#file.append(lines, durable);
+      await this.file.append(lines, durable);
     } catch (err) {
       const { code = 'unknown' } = err as NodeJS.ErrnoException;
       const reason = `log/audit.log can't be written (${code})`;
@@ -100,6 +105,6 @@ export class Audit implements AsyncDisposable {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#file[Symbol.asyncDispose]();
+    return this.file[Symbol.asyncDispose]();
   }
 }

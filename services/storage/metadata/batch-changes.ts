@@ -11,6 +11,7 @@ import type {
   ChildRecord,
   CursorRecord,
   DamagedRecord,
+  ForwardingRecord,
   IngestRecord,
   LeftOutRecord,
   LeftOutReferrersRecord,
@@ -33,8 +34,9 @@ export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del
 export const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
 const del = (key: string): Change => ({ type: 'del', key });
 
-/** Kinds whose changes may be unsynced; below, kinds of which only deletions, or only puts, may be. */
+/** Kinds whose changes may be unsynced; below, keys, and kinds of which only deletions, or only puts, may be. */
 const UNSYNCED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook]);
+const UNSYNCED_KEYS: ReadonlySet<string> = new Set([keys.history, keys.age, keys.ageMarks, keys.forwarding]);
 const UNSYNCED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.outbox, kinds.transferred]);
 const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
 
@@ -43,7 +45,7 @@ const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
  * change is synced, which shows what had reached the disk when a log turns out to be damaged.
  */
 export function mayBeUnsynced({ key, deleted }: { key: string; deleted: boolean }): boolean {
-  if (key === keys.history || key === keys.age || key === keys.ageMarks) return true;
+  if (UNSYNCED_KEYS.has(key)) return true;
   const kind = kindOf(key);
   return (
     kind !== undefined && (UNSYNCED.has(kind) || (deleted ? UNSYNCED_DELETIONS : UNSYNCED_PUTS).has(kind))
@@ -112,6 +114,7 @@ export const put = {
   history: (event: StoredEvent) => [set(keys.history, event)],
   age: (record: AgeRecord) => [set(keys.age, record)],
   ageMarks: (marks: AgeMarks) => [set(keys.ageMarks, marks)],
+  forwarding: (record: ForwardingRecord) => [set(keys.forwarding, record)],
   term: (term: number) => [set(keys.term, term)],
   signingKey: (key: string) => [set(keys.signing, key)],
 };

@@ -38,6 +38,8 @@
  *   x!age                               AgeRecord       clock by which content ages: see age-clock.ts; not synced
  *   x!ages                              AgeMarks        when which events were the last: see ../history/history-age.ts;
  *                                                       not synced
+ *   x!forwarding                        ForwardingRecord  how far the audit log is delivered to the syslog receiver: see
+ *                                                       ../syslog/delivery.ts; not synced
  *   x!term                              number          highest term handed out: see ../content/fence.ts
  *   x!instance                          uuid            instance of this layer, for its parent
  *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/own-start.ts
@@ -86,6 +88,7 @@ export const keys = {
   history: 'x!history',
   age: 'x!age',
   ageMarks: 'x!ages',
+  forwarding: 'x!forwarding',
   term: 'x!term',
   instance: 'x!instance',
   starts: 'x!starts',

@@ -13,6 +13,7 @@ import type {
   ChildRecord,
   CursorRecord,
   DamagedRecord,
+  ForwardingRecord,
   IngestRecord,
   LeftOutRecord,
   LeftOutReferrersRecord,
@@ -88,6 +89,7 @@ export class MetadataReader {
   ageMarks = () => this.#one<AgeMarks>(keys.ageMarks);
   age = () => this.#one<AgeRecord>(keys.age);
   history = () => this.#one<StoredEvent>(keys.history);
+  forwarding = () => this.#one<ForwardingRecord>(keys.forwarding);
   declared = () => this.#one<DeclaredAccount[]>(keys.declared);
   term = () => this.#one<number>(keys.term);
   journalEntry = (number: number) => this.#one<JournalEntry>(keys.journalEntry(number));

@@ -107,6 +107,15 @@ export type ChildRecord = { instance: string; since: number; seen: number; start
  */
 export type StartsRecord = { place: string; ids: string[]; ended: number };
 
+/**
+ * How far the audit log is delivered to the syslog receiver. `position`: see ../syslog/log-position.ts. `loss`: entries
+ * that were deleted before, and how many of them the receiver was not informed of.
+ */
+export type ForwardingRecord = {
+  position?: { file: string; offset: number; tail: string; number: number };
+  loss?: { count: number; since: number; last: number; unreported: number };
+};
+
 /** An event in the outbox. `at`: shortly before it happened. */
 export type OutboxRecord = { type: string; data: unknown; at: number };
 

@@ -72,6 +72,35 @@ test('some of many uploads are shown with their accounts, and a lack of inodes a
   );
 });
 
+test('the syslog receiver of the audit log has a line with its state, what waits and what is lost', () => {
+  const forwarding = {
+    receiver: 'siem:6514',
+    tls: true,
+    state: 'Connected' as const,
+    since: now - 60_000,
+    waiting: 0,
+  };
+  assert.match(storageText({ forwarding }), /^Audit to syslog siem:6514: connected for 1 min$/m);
+  const away = {
+    ...forwarding,
+    tls: false,
+    state: 'Away' as const,
+    reason: 'refused',
+    next: now + 5_000,
+    waiting: 1,
+  };
+  const lost = { count: 2, since: now - 60_000, last: now - 1_000 };
+  const text = storageText({ forwarding: { ...away, lost } });
+  assert.match(
+    text,
+    /^Audit to syslog siem:6514 without TLS: AWAY for 1 min: refused; next attempt in 5 s; 1 entry waiting$/m,
+  );
+  assert.match(
+    text,
+    /^ {2}LOST to it: 2 entries, the last 1 s ago, as the audit log overran while it was away$/m,
+  );
+});
+
 test('each webhook has a line with its state, last delivery, pending events and failure', () => {
   const since = now - 600_000;
   const text = describeStatus(

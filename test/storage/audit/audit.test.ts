@@ -38,7 +38,7 @@ after(async () => {
   await buses.server[Symbol.asyncDispose]();
 });
 
-type Line = Omit<AuditEntry, 'at'> & { time: string; layer: string };
+type Line = Omit<AuditEntry, 'at'> & { time: string; id: string; layer: string };
 
 async function linesOf(rig: Rig): Promise<Line[]> {
   const text = await readFile(join(rig.data, 'log/audit.log'), 'utf8');
@@ -48,9 +48,9 @@ async function linesOf(rig: Rig): Promise<Line[]> {
     .map((line) => JSON.parse(line));
 }
 
-/** The lines without their time and layer. */
+/** The lines without their time, id and layer. */
 const withoutOrigin = (lines: Line[]) =>
-  lines.map(({ time: _time, layer: _layer, ...rest }) => JSON.parse(JSON.stringify(rest)));
+  lines.map(({ time: _time, id: _id, layer: _layer, ...rest }) => JSON.parse(JSON.stringify(rest)));
 
 test('changes of accounts, scope maps and children, and maintenance, are logged before and after, without secrets', async () => {
   await using rig = await Rig.open(buses);
@@ -181,7 +181,7 @@ test('the file is rotated at its size limit, and a line that a crash cut off sta
   await writeFile(path, '{"torn');
   await using file = new AuditFile(path, 1_000);
   const line = (n: number) => `${n} ${'x'.repeat(90)}`;
-  await Promise.all(Array.from({ length: 200 }, (_, n) => file.append([line(n)], n % 50 === 0)));
+  await Promise.all(Array.from({ length: 200 }, (_, n) => file.append([() => line(n)], n % 50 === 0)));
   const names = (await readdir(join(folder, 'rotated'))).sort();
   assert.deepEqual(names, ['audit.log', ...[1, 2, 3, 4, 5, 6, 7].map((n) => `audit.log.${n}`)]);
   let last = 199;
@@ -193,6 +193,6 @@ test('the file is rotated at its size limit, and a line that a crash cut off sta
   const torn = join(folder, 'torn.log');
   await writeFile(torn, '{"torn');
   await using other = new AuditFile(torn);
-  await other.append(['whole'], true);
+  await other.append([() => 'whole'], true);
   assert.equal(await readFile(torn, 'utf8'), '{"torn\nwhole\n');
 });
