@@ -1,5 +1,6 @@
 import { createActor, fromCallback, fromPromise } from 'xstate';
 import type { Repository } from '#proto/oci/names.ts';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import { CoordinatorLease } from '../leadership/lease.ts';
@@ -8,7 +9,6 @@ import { newRequest, type PassRequest } from '../reconcile/context/pass-request.
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
 import type { PauseWatch } from '../schedule/pause-watch.ts';
-import type { ScheduleTimes } from '../schedule/window.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
 import { PassClock } from './pass-clock.ts';

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import { LINK_KEY, type LinkStatus, linkChanged, linkStatus, PAUSED } from '#proto/status/status.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { linkAt } from '../schedule/link-schedule.ts';
-import type { ScheduleTimes } from '../schedule/window.ts';
 import {
   ABANDONED,
   closedWindow,

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import { nextTime, type ScheduleTimes } from '#proto/schedule/window.ts';
 import {
   CHANGES_PARKED,
   CONTENT_LEFT_OUT,
@@ -12,7 +13,6 @@ import { type LeftOutSummary, leftOutText } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { type LinkPause, pauseText } from '#proto/sync/pause.ts';
 import { linkAt } from '../schedule/link-schedule.ts';
-import { nextTime, type ScheduleTimes } from '../schedule/window.ts';
 
 /** The state of the link that follows from the result of a pass. Pure. */
 

@@ -1,8 +1,8 @@
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/contract/log.ts';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import { Alarm } from '../schedule/alarm.ts';
 import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/link-schedule.ts';
-import type { ScheduleTimes } from '../schedule/window.ts';
 
 export type ClockDeps = {
   /** Schedule, window and pause in force; undefined if no parent is configured. */

@@ -1,7 +1,7 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
-import type { ScheduleTimes } from '../schedule/window.ts';
 import { missing, present } from '../transfer/machine-states.ts';
 import {
   begin,

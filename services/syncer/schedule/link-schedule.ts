@@ -1,14 +1,13 @@
+import { isContinuous, nextTime, type ScheduleTimes, windowAt } from '#proto/schedule/window.ts';
 import type { LinkPause } from '#proto/sync/pause.ts';
-import { isContinuous, nextTime, type ScheduleTimes, windowAt } from './window.ts';
 
 /**
  * When the link may be used and when the clock begins a pass, by the schedule (cron) and the window of the
  * configuration, and by a pause. All instants are in ms since 1970, all times in UTC.
  *
- * `window.ts` computes windows and times of a schedule. This file derives from them the current use of the link
- * (`linkAt`) and the next pass (`nextPass`). Both files depend on nothing but the given time; `window.ts` caches its
- * last results. `alarm.ts` calls a check again when its result may change, also after the clock was set.
- * `abort-at-close.ts` and `link-gate.ts` end work when the window closes, `pause-watch.ts` when the link is paused.
+ * `proto/schedule/` computes windows and times of a schedule. This file derives from them the current use of the link
+ * (`linkAt`) and the next pass (`nextPass`). It depends on nothing but the given time. `alarm.ts` calls a check again
+ * when its result may change, also after the clock was set. `abort-at-close.ts` and `link-gate.ts` end work when the window closes, `pause-watch.ts` when the link is paused.
  */
 
 export type LinkUse = {

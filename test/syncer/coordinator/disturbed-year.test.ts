@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { createActor, fromCallback, fromPromise } from 'xstate';
 import { tagMoved } from '#proto/content/content-events.ts';
 import type { Event } from '#proto/contract/contract.ts';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import type { PassInput } from '../../../services/syncer/coordinator/pass-runner.ts';
 import { syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
@@ -12,7 +13,6 @@ import { subscribeTriggers, type TriggerDeps } from '../../../services/syncer/co
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { abortAtClose } from '../../../services/syncer/schedule/abort-at-close.ts';
 import { linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
-import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 import { ScheduleModel } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { backoffMs } from '#proto/async/backoff.ts';
+import { type ScheduleTimes, windowAt } from '#proto/schedule/window.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import { PASS_RETRY } from '../../../services/syncer/schedule/link-schedule.ts';
-import { type ScheduleTimes, windowAt } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 
 /** When passes are due, in simulated time. */

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { transition } from 'xstate';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import type { Lanes } from '../../../services/syncer/coordinator/lanes.ts';
 import { type SyncerContext, syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
 import type { TermState } from '../../../services/syncer/coordinator/term-tasks.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { type LinkUse, linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
-import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 
 const NOON = Date.parse('2027-03-01T12:00:00Z');
 mock.timers.enable({ apis: ['Date'], now: NOON });

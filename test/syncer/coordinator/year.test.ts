@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
-import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 import { ScheduleModel } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';

@@ -4,15 +4,15 @@ import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller, RequestServer } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { type Limits, limitAt } from '#proto/schedule/bandwidth-limit.ts';
 import { takeBandwidth } from '#proto/sync/bandwidth.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { Grants } from './grants.ts';
-import { type Limits, limitAt } from './limit.ts';
 
 /**
- * The bandwidth limit of the link, shared by all syncers of the layer. `limit.ts` finds the limit in force at a time of
- * day. `grants.ts` is the token bucket, which the coordinator runs. `turns.ts` makes its queue fair between directions
- * and syncers. This file is the part that each syncer has.
+ * The bandwidth limit of the link, shared by all syncers of the layer. `proto/schedule/` finds the limit in force at a
+ * time of day. `grants.ts` is the token bucket, which the coordinator runs. `turns.ts` makes its queue fair between
+ * directions and syncers. This file is the part that each syncer has.
  *
  * Before bytes cross the link, their sender or reader calls `take`. Without a limit it resolves at once. With one, the
  * coordinator takes from its own bucket, and any other syncer requests a grant over the bus (`takeBandwidth`). When

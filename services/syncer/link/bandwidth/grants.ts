@@ -1,5 +1,5 @@
+import type { Limit } from '#proto/schedule/bandwidth-limit.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
-import type { Limit } from './limit.ts';
 import { Turns } from './turns.ts';
 
 /** Max credit that is saved while nothing is requested, as time at the limit, in ms. */

@@ -25,8 +25,8 @@ export type BehindUpdate = {
 type Entry = BehindTag & { repository: Repository };
 
 /**
- * What the layer lacks of its parent, as a pass knows it. Pure: what storage has to be told is collected until it is
- * taken. Tags that are carried out before that are never told.
+ * What the layer lacks of its parent, as a pass knows it. Pure: updates for storage are collected until they are taken.
+ * Tags that are carried out before that are not part of any.
  */
 export class BehindBook {
   readonly #recorded: Set<Repository>;
@@ -106,7 +106,7 @@ export class BehindBook {
     this.#progressed.delete(entry);
   }
 
-  /** What storage has to be told, in parts of at most `MAX_BEHIND` tags. @param progress also of remaining bytes */
+  /** The updates for storage, each of at most `MAX_BEHIND` tags. @param progress also those of remaining bytes alone */
   take(progress: boolean): BehindUpdate[] {
     if (progress) for (const entry of this.#progressed) this.#changed.add(entry);
     if (progress) this.#progressed.clear();

@@ -11,7 +11,7 @@ import { BehindBook, type BehindUpdate } from './behind-book.ts';
 
 /** Interval of recording, in ms. A pass that ends within it records nothing but what it left undone. */
 const FLUSH_MS = 1_000;
-/** The remaining bytes are recorded once in so many intervals. */
+/** Number of intervals after which the remaining bytes are recorded. */
 const PROGRESS_FLUSHES = 10;
 const PAGE = 1_000;
 /** Max time for what is recorded at the end of a pass, in ms. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { type Limits, limitAt } from '#proto/schedule/bandwidth-limit.ts';
 import { type GrantClock, Grants } from '../../../../services/syncer/link/bandwidth/grants.ts';
-import { type Limits, limitAt } from '../../../../services/syncer/link/bandwidth/limit.ts';
 
 const at = (hour: number, minute = 0, day = 5) => Date.UTC(2026, 0, day, hour, minute);
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { MAX_BEHIND } from '#proto/sync/behind.ts';
 import { BehindBook } from '../../../../services/syncer/reconcile/behind/behind-book.ts';
 
-/** What a pass tells storage about what the layer lacks. */
+/** The updates that a pass has for storage about what the layer lacks. */
 
 const [A, B, C] = ['a', 'b', 'c'].map((letter) => `sha256:${letter.repeat(64)}`) as [string, string, string];
 const take = (tag: string, digest = A) => ({ tag, action: { kind: 'take', digest } });
@@ -17,7 +17,7 @@ const all = (...actions: ReturnType<typeof take | typeof drop>[]) => ({
 });
 const blob = (digest: string, size: number) => ({ digest, size, mediaType: 'application/octet-stream' });
 
-test('what is to be taken or dropped is told once; what is pushed is not', () => {
+test('what is to be taken or dropped is recorded once; what is pushed is not', () => {
   const book = new BehindBook([]);
   book.compared(all(take('b'), drop('a'), push('c')));
   assert.deepEqual(book.take(false), [
@@ -33,7 +33,7 @@ test('what is to be taken or dropped is told once; what is pushed is not', () =>
   assert.deepEqual(book.take(true), []);
 });
 
-test('what is carried out before it is told is never told', () => {
+test('what is carried out before it is recorded is never recorded', () => {
   const book = new BehindBook([]);
   book.compared(all(take('a'), take('b')));
   book.settled('app', 'a');
@@ -53,12 +53,12 @@ test('a blob counts for the first tag that lacks it, until it is here', () => {
   assert.deepEqual(bytes(), { a: 15, b: 1 });
   book.arrived(C);
   book.arrived(C);
-  // Of progress alone, storage is told less often.
+  // Progress alone is recorded less often.
   assert.deepEqual(book.take(false), []);
   assert.deepEqual(bytes(), { a: 10 });
 });
 
-test('a failure is told with its code', () => {
+test('a failure is recorded with its code', () => {
   const book = new BehindBook([]);
   book.compared(all(take('a')));
   book.take(false);

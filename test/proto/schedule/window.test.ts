@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isContinuous, nextTime, windowAt } from '../../../services/syncer/schedule/window.ts';
+import { isContinuous, nextTime, windowAt } from '#proto/schedule/window.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

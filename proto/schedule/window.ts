@@ -1,7 +1,11 @@
 import { Cron } from 'croner';
 import type { LinkPause } from '#proto/sync/pause.ts';
 
-/** Windows and times of a schedule. Pure, apart from caches. Instants in ms since 1970, all in UTC. */
+/**
+ * When the link may be used, and how fast: windows and times of a schedule (this file), the limit of bandwidth at a
+ * time (bandwidth-limit.ts), and when an amount of bytes will have crossed (estimate.ts). Pure, apart from caches.
+ * Instants in ms since 1970, all in UTC.
+ */
 
 export type ScheduleTimes = {
   /** Cron, five fields. */
@@ -36,6 +40,10 @@ export function windowAt({ schedule, windowMs }: ScheduleTimes, now: number): Wi
   cachedWindow = { schedule, windowMs, from: now, window: computeWindow(cronOf(schedule), windowMs, now) };
   return cachedWindow.window;
 }
+
+/** The same without the cache, for times of which nothing is remembered. */
+export const windowFrom = ({ schedule, windowMs }: ScheduleTimes, now: number): Window | undefined =>
+  windowMs === undefined ? undefined : computeWindow(cronOf(schedule), windowMs, now);
 
 function computeWindow(cron: Cron, windowMs: number, now: number): Window {
   let end = now;

@@ -1,0 +1,94 @@
+import type { Mode } from '../oci/mode.ts';
+import { crossedAt } from '../schedule/estimate.ts';
+import { CHANGES_PARKED, CONTENT_LEFT_OUT } from '../status/status.ts';
+import type { RepositoryFigures, TagFigures } from '../sync/behind.ts';
+import type { Ahead, Behind, SyncFigure, SyncState } from '../sync/sync-figure.ts';
+import type { LayerStatus } from './layer-status.ts';
+
+/** How a layer, a repository or a tag stands against the parent, from the states of the bus. Pure. */
+
+const NOT_BEHIND: Behind = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
+const NOT_AHEAD: Ahead = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+
+/** Codes of a link that is online, although its last pass left something undone that the figure counts by itself. */
+const COUNTED_CODES: (string | undefined)[] = [undefined, CHANGES_PARKED, CONTENT_LEFT_OUT];
+
+export type FigureSources = Pick<LayerStatus, 'configuration' | 'link' | 'storage' | 'syncers'>;
+
+/** Undefined for a layer without a parent, and while storage or the configuration is unavailable. */
+export function syncFigure(sources: FigureSources, now: number): SyncFigure | undefined {
+  const { configuration, link, storage, syncers } = sources;
+  if (!configuration?.parent || !storage) return undefined;
+  const asOf = link?.live && link.state !== 'Offline' ? now : link?.lastSync;
+  const recorded = storage.behind ?? NOT_BEHIND;
+  const behind = { ...recorded, bytes: Math.max(0, recorded.bytes - partialBytes(syncers)) };
+  const { unsent, withdrawn, parked, tags = 0 } = storage.outgoing;
+  const ahead =
+    configuration.mode === 'ReadWrite'
+      ? { tags, manifests: unsent, deletions: withdrawn, parked }
+      : NOT_AHEAD;
+  const isFailing = link?.state === 'Unhealthy' && !COUNTED_CODES.includes(link.code);
+  const rate = rateDown(syncers);
+  const until = estimate(behind, sources, rate, now);
+  const state = stateOf(behind.tags > 0, isAhead(ahead));
+  return {
+    // What could not be compared may differ.
+    state: state === 'in-sync' && (asOf === undefined || isFailing) ? 'unknown' : state,
+    ...(asOf !== undefined && { asOf }),
+    behind,
+    ...(until !== undefined && { until }),
+    ...(rate > 0 && { rate }),
+    ahead,
+    conflicts: storage.conflicts ?? 0,
+    leftOut: link?.leftOut?.images ?? 0,
+  };
+}
+
+export function repositoryState({ covered, behind, ahead }: RepositoryFigures, mode: Mode): SyncState {
+  if (!covered) return 'local';
+  return stateOf(behind.tags > 0, mode === 'ReadWrite' && isAhead(ahead));
+}
+
+/** @param covered the repository is exchanged with the parent */
+export function tagState({ digest, base, behind }: TagFigures, covered: boolean, mode: Mode): SyncState {
+  if (!covered) return 'local';
+  const isChanged = digest !== base;
+  // Content that a ReadOnly layer has of its own is never pushed.
+  if (isChanged && !behind && mode === 'ReadOnly') return 'local';
+  return stateOf(behind !== undefined, isChanged && mode === 'ReadWrite');
+}
+
+const isAhead = ({ tags, manifests, deletions, parked }: Ahead): boolean =>
+  tags + manifests + deletions + parked > 0;
+
+function stateOf(behind: boolean, ahead: boolean): SyncState {
+  if (behind) return ahead ? 'diverged' : 'behind';
+  return ahead ? 'ahead' : 'in-sync';
+}
+
+/** Bytes of blobs that are here in part: they count as missing until the blob is complete. */
+const partialBytes = (syncers: FigureSources['syncers']): number =>
+  syncers
+    .flatMap(({ transfers }) => transfers)
+    .reduce((sum, { direction, done = 0 }) => sum + (direction === 'down' ? done : 0), 0);
+
+/** Bytes a second that arrive. */
+export const rateDown = (syncers: FigureSources['syncers']): number =>
+  syncers.reduce((sum, { rate }) => sum + (rate?.down ?? 0), 0);
+
+/** Tags of unknown size count as the average of the others. */
+function estimate(
+  { tags, bytes, unsized, failed }: Behind,
+  { configuration, link }: FigureSources,
+  rate: number,
+  now: number,
+): number | undefined {
+  const sized = tags - unsized;
+  // What failed is tried again at a time that says nothing about its end.
+  if (!configuration || sized <= 0 || bytes === 0 || failed === tags) return undefined;
+  const { schedule, windowMs, bandwidth: limits } = configuration;
+  const pace = { times: { schedule, windowMs }, limits, ...(rate > 0 && { rate }) };
+  const { paused } = link ?? {};
+  if (paused && paused.until === undefined) return undefined;
+  return crossedAt(bytes + (bytes / sized) * unsized, pace, Math.max(now, paused?.until ?? now));
+}

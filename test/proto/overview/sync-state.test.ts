@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type FigureSources, repositoryState, syncFigure, tagState } from '#proto/overview/sync-state.ts';
+
+/** The figure of synchronization, from the states of the bus. */
+
+const now = Date.UTC(2030, 0, 1);
+const [A, B] = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [string, string];
+const NONE = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
+const QUIET = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+
+type Given = {
+  mode?: 'ReadWrite' | 'ReadOnly';
+  link?: object;
+  behind?: object;
+  outgoing?: object;
+  syncers?: object[];
+  bandwidth?: object[];
+};
+
+const sourcesOf = ({
+  mode = 'ReadWrite',
+  link = {},
+  behind,
+  outgoing,
+  syncers = [],
+  bandwidth = [],
+}: Given) =>
+  ({
+    configuration: { parent: { url: 'https://above' }, mode, schedule: '* * * * *', bandwidth },
+    link: { state: 'Online', since: now, lastSync: now - 5_000, coordinator: 'c', ...link },
+    storage: {
+      outgoing: { unsent: 0, withdrawn: 0, parked: 0, tags: 0, ...outgoing },
+      behind: { ...NONE, ...behind },
+      conflicts: 0,
+    },
+    syncers,
+  }) as unknown as FigureSources;
+const figure = (given: Given) => syncFigure(sourcesOf(given), now);
+
+test('a layer that is equal to its parent is in sync, as of the last pass, or as of now if it follows', () => {
+  assert.deepEqual(figure({}), {
+    ...{ state: 'in-sync', asOf: now - 5_000, behind: NONE, ahead: QUIET, conflicts: 0, leftOut: 0 },
+  });
+  assert.equal(figure({ link: { live: true } })?.asOf, now);
+  assert.equal(figure({ link: { live: true, state: 'Offline' } })?.asOf, now - 5_000);
+});
+
+test('what the layer lacks, and what it has for its parent, decide the state', () => {
+  const behind = { tags: 1, unsized: 1 };
+  assert.equal(figure({ behind })?.state, 'behind');
+  assert.equal(figure({ behind, outgoing: { unsent: 1 } })?.state, 'diverged');
+  for (const outgoing of [{ unsent: 1 }, { withdrawn: 1 }, { parked: 1 }, { tags: 1 }])
+    assert.equal(figure({ outgoing })?.state, 'ahead');
+  assert.equal(figure({ mode: 'ReadOnly', outgoing: { unsent: 3, tags: 2 } })?.state, 'in-sync');
+});
+
+test('what was not compared is not called equal', () => {
+  assert.equal(figure({ link: { lastSync: undefined } })?.state, 'unknown');
+  assert.equal(figure({ link: { state: 'Unhealthy', code: 'parent-refused' } })?.state, 'unknown');
+  assert.equal(
+    figure({ link: { state: 'Unhealthy', code: 'parent-refused' }, behind: { tags: 1 } })?.state,
+    'behind',
+  );
+  assert.equal(figure({ link: { code: 'content-left-out', leftOut: { images: 4 } } })?.leftOut, 4);
+  assert.equal(
+    figure({ link: { state: 'Unhealthy', code: 'changes-parked' }, outgoing: { parked: 1 } })?.state,
+    'ahead',
+  );
+  assert.equal(syncFigure({ ...sourcesOf({}), configuration: undefined } as never, now), undefined);
+});
+
+test('bytes on their way do not count as missing; the rate of all syncers says until when', () => {
+  const transfer = (direction: string, done: number) => ({ direction, done });
+  const syncers = [
+    { transfers: [transfer('down', 300), transfer('up', 50)], rate: { down: 60, up: 9 } },
+    { transfers: [transfer('down', 100)], rate: { down: 40, up: 0 } },
+    { transfers: [] },
+  ];
+  const behind = { tags: 2, bytes: 1_400 };
+  assert.deepEqual(figure({ behind, syncers }), {
+    ...{ state: 'behind', asOf: now - 5_000, behind: { ...NONE, tags: 2, bytes: 1_000 }, ahead: QUIET },
+    ...{ until: now + 10_000, rate: 100, conflicts: 0, leftOut: 0 },
+  });
+  // Two tags of unknown size count as the average of the other two.
+  assert.equal(figure({ behind: { tags: 4, unsized: 2, bytes: 1_400 }, syncers })?.until, now + 20_000);
+  assert.equal(figure({ behind, bandwidth: [{ limit: 700 }] })?.until, now + 2_000);
+  assert.equal(figure({ behind })?.until, undefined);
+  const paused = { since: now, by: 'operator' };
+  assert.equal(figure({ behind, syncers, link: { paused } })?.until, undefined);
+  const ends = { ...paused, until: now + 60_000 };
+  assert.equal(figure({ behind, syncers, link: { paused: ends } })?.until, now + 70_000);
+  assert.equal(figure({ behind: { ...behind, failed: 2 }, syncers })?.until, undefined);
+});
+
+test('a repository and a tag have states of their own', () => {
+  const repository = { repository: 'app', covered: true, tags: 1, conflicts: 0, behind: NONE, ahead: QUIET };
+  assert.equal(repositoryState(repository, 'ReadWrite'), 'in-sync');
+  assert.equal(repositoryState({ ...repository, covered: false }, 'ReadWrite'), 'local');
+  assert.equal(repositoryState({ ...repository, ahead: { ...QUIET, tags: 1 } }, 'ReadWrite'), 'ahead');
+  assert.equal(repositoryState({ ...repository, behind: { ...NONE, tags: 1 } }, 'ReadOnly'), 'behind');
+
+  const behind = { target: B, since: now };
+  const rows: [object, 'ReadWrite' | 'ReadOnly', string][] = [
+    [{ digest: A, base: A }, 'ReadWrite', 'in-sync'],
+    [{ digest: B, base: A }, 'ReadWrite', 'ahead'],
+    [{ base: A }, 'ReadWrite', 'ahead'],
+    [{ digest: A }, 'ReadOnly', 'local'],
+    [{ digest: A, base: A, behind }, 'ReadOnly', 'behind'],
+    [{ digest: A, behind }, 'ReadWrite', 'diverged'],
+    [{ behind }, 'ReadWrite', 'behind'],
+  ];
+  for (const [tag, mode, state] of rows) assert.equal(tagState({ tag: 't', ...tag }, true, mode), state);
+  assert.equal(tagState({ tag: 't', digest: A }, false, 'ReadWrite'), 'local');
+});
