@@ -7,7 +7,8 @@ import type { LinkPause } from '#proto/sync/pause.ts';
  *
  * `proto/schedule/` computes windows and times of a schedule. This file derives from them the current use of the link
  * (`linkAt`) and the next pass (`nextPass`). It depends on nothing but the given time. `alarm.ts` calls a check again
- * when its result may change, also after the clock was set. `abort-at-close.ts` and `link-gate.ts` end work when the window closes, `pause-watch.ts` when the link is paused.
+ * when its result may change, also after the clock was set. `abort-at-close.ts` and `link-gate.ts` end work when the
+ * window closes, `pause-watch.ts` when the link is paused.
  */
 
 export type LinkUse = {

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { layerStatus } from '#proto/overview/layer-status.ts';
+import { syncFigure } from '#proto/overview/sync-state.ts';
+import { syncRepositories, syncTags } from '#proto/sync/behind.ts';
+import { startPass } from '#proto/sync/passes.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { startProxy } from '../../support/proxy/fault-proxy.ts';
+import { startCloud } from '../../support/registry/cloud.ts';
+import { pushImage } from '../../support/registry/image.ts';
+import { deleteManifest } from '../../support/registry/registry.ts';
+import { until } from '../../support/until.ts';
+
+/** The figure of synchronization of a running layer, held against what the parent really has. */
+
+const figureOf = async (layer: TestLayer): Promise<SyncFigure | undefined> =>
+  syncFigure(await layerStatus(layer.bus()), Date.now());
+
+/** Resolves once the figure is as expected. */
+async function becomes(
+  layer: TestLayer,
+  what: string,
+  fits: (figure: SyncFigure) => boolean,
+): Promise<SyncFigure> {
+  let last: SyncFigure | undefined;
+  await until(async () => {
+    last = await figureOf(layer).catch(() => undefined);
+    return last !== undefined && fits(last);
+  }, what);
+  return last as SyncFigure;
+}
+
+const SIZE = 300_000;
+
+test('the layer says what it lacks while it arrives, also after kills, and when nothing is missing', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  await pushImage(cloud.url, 'line/app', 'v1', { layers: [{ seed: 'first', size: 1_000 }] });
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'] });
+  assert.equal((await layer.sync()).ok, true);
+  const before = await becomes(layer, 'the layer is in sync', ({ state }) => state === 'in-sync');
+  assert.deepEqual(before.behind, { tags: 0, bytes: 0, unsized: 0, failed: 0 });
+
+  const release = Promise.withResolvers<void>();
+  proxy.fault(({ method, path }) =>
+    method === 'GET' && /\/blobs\//.test(path) ? { hold: release.promise } : undefined,
+  );
+  for (const tag of ['v1', 'v2'])
+    await pushImage(cloud.url, 'line/app', tag, { layers: [{ seed: tag, size: SIZE }] });
+  await pushImage(cloud.url, 'line/tool', 'latest', { layers: [{ seed: 'tool', size: SIZE }] });
+  await layer.bus().call(startPass, { full: true });
+  const isBehind = ({ state, behind }: SyncFigure) =>
+    state === 'behind' && behind.tags === 3 && behind.unsized === 0 && behind.bytes >= 3 * SIZE;
+  const { behind } = await becomes(layer, 'three tags are missing, of known size', isBehind);
+  assert.ok(behind.since !== undefined && behind.bytes < 3 * SIZE + 20_000);
+
+  layer.killWithoutWaiting('syncer-1');
+  await layer.kill('storage');
+  const again = await becomes(layer, 'the figure is there after the kills', isBehind);
+  assert.equal(again.behind.since, behind.since);
+  const { repositories } = await layer.bus().call(syncRepositories, { limit: 10, only: 'behind' });
+  assert.deepEqual(
+    repositories.map(({ repository, behind: { tags } }) => [repository, tags]),
+    [
+      ['line/app', 2],
+      ['line/tool', 1],
+    ],
+  );
+
+  release.resolve();
+  const after = await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
+  assert.deepEqual(after.behind, before.behind);
+});
+
+test('a tag that fails stays behind, with its reason, until the parent has it no more', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  const [bad] = await Promise.all(
+    ['bad', 'good'].map((tag) => pushImage(cloud.url, 'app', tag, { layers: [{ seed: tag, size: 1_000 }] })),
+  );
+  const digest = bad?.digest as string;
+  const blob = bad?.layers[0]?.digest as string;
+  proxy.fault(({ path }) => (path.endsWith(`/blobs/${blob}`) ? { answer: { status: 403 } } : undefined));
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], compact: 'hosted' });
+  await becomes(layer, 'the failure is known', ({ behind }) => behind.tags === 1 && behind.failed === 1);
+  const { tags } = await layer.bus().call(syncTags, { repository: 'app', limit: 10, differing: true });
+  assert.deepEqual(
+    tags.map(({ tag, behind }) => [tag, behind?.target, behind?.code]),
+    [['bad', digest, 'parent-refused']],
+  );
+  await deleteManifest(cloud.url, 'app', digest);
+  await layer.sync({ full: true });
+  await becomes(layer, 'nothing is missing', ({ state, behind }) => state === 'in-sync' && behind.tags === 0);
+});
+
+test('what is pushed here while the link is cut is ahead, by repository and tag, until the parent has it', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  await pushImage(cloud.url, 'app', 'v1', { layers: [{ seed: 'v1', size: 1_000 }] });
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['app'], compact: 'hosted' });
+  await becomes(layer, 'the layer is in sync', ({ state }) => state === 'in-sync');
+  await proxy.down();
+  const { digest } = await pushImage(layer.url, 'app', 'v2', { layers: [{ seed: 'v2', size: 1_000 }] });
+  await pushImage(layer.url, 'own', 'v1', { layers: [{ seed: 'own', size: 1_000 }] });
+  const { ahead } = await becomes(
+    layer,
+    'a tag is ahead',
+    ({ state, ahead }) => state === 'ahead' && ahead.tags > 0,
+  );
+  assert.deepEqual(ahead, { tags: 1, manifests: 1, deletions: 0, parked: 0 });
+  const { tags } = await layer.bus().call(syncTags, { repository: 'app', limit: 10, differing: true });
+  assert.deepEqual(tags, [{ tag: 'v2', digest }]);
+  await proxy.up();
+  await layer.sync();
+  await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
+});
