@@ -27,7 +27,7 @@ const packages: Record<string, string[]> = {
   'services/compact.ts': [...SERVICE, 'croner', 'fastify', 'level'],
   'cli/commands/commands.ts': ['commander'],
   'cli/commands/up.ts': [...COMMAND, 'croner'],
-  'cli/commands/status.ts': COMMAND,
+  'cli/commands/status.ts': [...COMMAND, 'croner'],
   'cli/commands/token.ts': [...COMMAND, 'nats'],
 };
 

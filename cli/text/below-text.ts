@@ -2,14 +2,16 @@ import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import { formatDuration, plural } from '../terminal/figures.ts';
 import { table } from '../terminal/table.ts';
+import { briefSync } from './sync-text.ts';
 
 /** The layers below as of their last reports, as a table. */
 export function belowText({ below = [] }: LayerStatus, now: number, width?: number): string {
   if (below.length === 0) return '';
-  const rows = below.map(({ child, seen, path, name, link, held, at, leftOut = 0 }) => [
+  const rows = below.map(({ child, seen, path, name, link, sync, held, at, leftOut = 0 }) => [
     [child, ...path].join('/'),
     name,
     link?.state ?? 'no parent',
+    sync ? briefSync(sync) : '',
     lastSync(link, at),
     // `at` is by the clock of the reporting layer; `seen` is when the report arrived, by the clock of this one.
     `${formatDuration(now - seen)} ago`,
@@ -18,7 +20,7 @@ export function belowText({ below = [] }: LayerStatus, now: number, width?: numb
       .filter(Boolean)
       .join('; '),
   ]);
-  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows], width);
+  return table([['BELOW', 'NAME', 'LINK', 'STATE', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows], width);
 }
 
 /** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */

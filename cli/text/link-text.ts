@@ -4,7 +4,6 @@ import type { LinkStatus } from '#proto/status/status.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { pauseText } from '#proto/sync/pause.ts';
-import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { formatClock, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 import { rateText } from './rate-text.ts';
 import { syncText } from './sync-text.ts';
@@ -25,10 +24,9 @@ const MAX_PARKED = 10;
 
 /** One line for each thing, the most important first. */
 export function linkText(layer: LayerStatus, now: number): string {
-  const { configuration, link, coordinator, storage } = layer;
+  const { configuration, link, coordinator, storage, sync } = layer;
   if (!configuration?.parent) return 'No parent.';
   const { parent, repositories, schedule } = configuration;
-  const { sync } = (storage ?? {}) as { sync?: SyncFigure };
   const bandwidth = rateText(layer);
   const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');
   return [

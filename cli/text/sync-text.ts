@@ -25,6 +25,7 @@ function stateOf({ state, behind, ahead, until }: SyncFigure, now: number): stri
   ].join(', ');
   const done = until === undefined ? '' : `; done at about ${formatClock(until, now)}`;
   const unsent = [
+    ...(ahead.tags > 0 ? [plural(ahead.tags, 'tag')] : []),
     ...(ahead.manifests > 0 ? [plural(ahead.manifests, 'manifest')] : []),
     ...(ahead.deletions > 0 ? [plural(ahead.deletions, 'deletion')] : []),
     ...(ahead.parked > 0 ? [`${plural(ahead.parked, 'change')} refused by the parent`] : []),
@@ -39,6 +40,15 @@ function stateOf({ state, behind, ahead, until }: SyncFigure, now: number): stri
     case 'diverged':
       return `behind by ${missing}${done}; ahead by ${unsent}`;
     default:
-      return 'not compared with the parent yet';
+      return 'not compared with the parent completely yet';
   }
+}
+
+/** The same in a few words, for a table. */
+export function briefSync({ state, behind, ahead }: SyncFigure): string {
+  const missing = `behind by ${plural(behind.tags, 'tag')}`;
+  const unsent = `ahead by ${plural(Math.max(ahead.tags, ahead.manifests + ahead.deletions, ahead.parked), 'change')}`;
+  if (state === 'behind') return missing;
+  if (state === 'ahead') return unsent;
+  return state === 'diverged' ? `${missing}, ${unsent}` : state.replace('-', ' ');
 }

@@ -130,7 +130,7 @@ const may: Record<UserName, BusPermissions> = {
         'events.webhook.>',
         'events.history.>',
       ),
-      ...reads('configuration', 'link', 'webhooks', 'layers', 'presence', 'leases'),
+      ...reads('configuration', 'link', 'syncers', 'webhooks', 'layers', 'presence', 'leases'),
       ...writes('services', 'syncers', 'link', 'webhooks', 'leases'),
     ],
     subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],

@@ -26,11 +26,14 @@ import {
 import { type StorageStatus, storageStatus } from '../status/storage-status.ts';
 import { type WebhookStatus, webhookStatus } from '../status/webhooks.ts';
 import { listParked, type Parked } from '../sync/outgoing.ts';
+import type { SyncFigure } from '../sync/sync-figure.ts';
 import { type NatsServer, natsServer } from './nats-advisories.ts';
+import { syncFigure } from './sync-state.ts';
 
 /**
  * The figures of a layer, read over the bus: one source for the command line, the API, the page, metrics and the twin.
- * `layerStatus` reads everything at one moment; nats-advisories.ts judges the version of the server of the bus.
+ * `layerStatus` reads everything at one moment; nats-advisories.ts judges the version of the server of the bus, and
+ * sync-state.ts how the layer stands against its parent.
  */
 
 /** The status of a layer and its services. What no service answered is left out. */
@@ -41,6 +44,8 @@ export type LayerStatus = {
   configuration?: Configuration;
   bridge?: BridgeStatus;
   link?: LinkStatus;
+  /** How the layer stands against its parent. */
+  sync?: SyncFigure;
   coordinator?: string;
   storage?: StorageStatus;
   /** Changes that the parent refused, sorted by repository and reference. */
@@ -96,14 +101,19 @@ export async function layerStatus(
   const isListed = !withoutParked && storage?.outgoing.parked;
   const parked = isListed ? await parkedOf(bus).catch(() => undefined) : undefined;
   const unreadable = bus.unreadable();
-  return {
-    services: withoutDead(services),
+  const sources = {
     syncers: withoutDead(syncers),
     ...(inForce && { configuration: inForce.value }),
-    ...(bridge && { bridge }),
     ...(link && inForce?.value.parent && { link: link.value }),
-    ...(holder && { coordinator: holder.value.holder }),
     ...(storage && { storage }),
+  };
+  const sync = syncFigure(sources, Date.now());
+  return {
+    ...sources,
+    ...(sync && { sync }),
+    services: withoutDead(services),
+    ...(bridge && { bridge }),
+    ...(holder && { coordinator: holder.value.holder }),
     ...(parked && { parked }),
     ...(below.size > 0 && { below: flattenReports(below, presences) }),
     ...(history && inForce?.value.parent && { history: history.value }),

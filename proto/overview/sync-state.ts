@@ -1,9 +1,10 @@
+import type { Configuration } from '../document/configuration.ts';
 import type { Mode } from '../oci/mode.ts';
 import { crossedAt } from '../schedule/estimate.ts';
-import { CHANGES_PARKED, CONTENT_LEFT_OUT } from '../status/status.ts';
+import { CHANGES_PARKED, CONTENT_LEFT_OUT, type LinkStatus, type SyncerStatus } from '../status/status.ts';
+import type { StorageStatus } from '../status/storage-status.ts';
 import type { RepositoryFigures, TagFigures } from '../sync/behind.ts';
 import type { Ahead, Behind, SyncFigure, SyncState } from '../sync/sync-figure.ts';
-import type { LayerStatus } from './layer-status.ts';
 
 /** How a layer, a repository or a tag stands against the parent, from the states of the bus. Pure. */
 
@@ -13,7 +14,12 @@ const NOT_AHEAD: Ahead = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
 /** Codes of a link that is online, although its last pass left something undone that the figure counts by itself. */
 const COUNTED_CODES: (string | undefined)[] = [undefined, CHANGES_PARKED, CONTENT_LEFT_OUT];
 
-export type FigureSources = Pick<LayerStatus, 'configuration' | 'link' | 'storage' | 'syncers'>;
+export type FigureSources = {
+  configuration?: Configuration;
+  link?: LinkStatus;
+  storage?: StorageStatus;
+  syncers: SyncerStatus[];
+};
 
 /** Undefined for a layer without a parent, and while storage or the configuration is unavailable. */
 export function syncFigure(sources: FigureSources, now: number): SyncFigure | undefined {

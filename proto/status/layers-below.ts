@@ -4,6 +4,7 @@ import { Envelope, MAX_SOURCE_LENGTH, singleLineText } from '../contract/envelop
 import { Bytes, Count, Instant } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
+import { SyncFigure } from '../sync/sync-figure.ts';
 import { LinkStatus } from './status.ts';
 
 /**
@@ -35,6 +36,8 @@ const reportFields = {
   /** By the layer's own clock. */
   at: Instant,
   held: Type.Optional(Type.Object({ repositories: Count, tags: Count, blobs: Count, bytes: Bytes })),
+  /** How the layer stands against its parent; absent for one without, and for one of an earlier version. */
+  sync: Type.Optional(SyncFigure),
   /** Number of layers below this one that the report omits, as they are too many or too deep. */
   leftOut: Type.Optional(Count),
 };

@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
+import { syncFigure } from '#proto/overview/sync-state.ts';
 import { fitReport, prefixPaths } from '#proto/status/layer-reports.ts';
 import { type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
 import { currentLayers, presence } from '#proto/status/presence.ts';
-import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
+import { LINK_KEY, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 
 /** Min interval between reports of a changed status, in ms. */
 export const MIN_INTERVAL_MS = 5_000;
@@ -15,22 +17,32 @@ const MAX_INTERVAL_MS = 5 * 60_000;
 /** Status of this layer, and last reported status of the layers below it. @throws Fault `unavailable` */
 export async function readLayerReports(
   bus: StateReader & StateLister & BusCaller,
-  { name, mode }: Pick<Configuration, 'name' | 'mode'>,
+  configuration: Configuration,
 ): Promise<LayerReport[]> {
-  const [link, storage, below, present] = await Promise.all([
+  const [link, syncers, storage, below, present] = await Promise.all([
     bus.get(linkStatus, LINK_KEY),
+    bus.list(syncerStatus),
     bus.call(storageStatus, {}),
     bus.list(layersBelow),
     bus.list(presence),
   ]);
   const now = Date.now();
+  const { name, mode } = configuration;
   const { repositories, tags, blobs, bytes } = storage;
+  const sources = {
+    configuration,
+    storage,
+    syncers: [...syncers.values()],
+    ...(link && { link: link.value }),
+  };
+  const sync = syncFigure(sources, now);
   const self: LayerReport = {
     path: [],
     name,
     mode,
     at: now,
     ...(link && { link: link.value }),
+    ...(sync && { sync }),
     held: { repositories, tags, blobs, bytes },
   };
   const reports = [...below].map(
@@ -64,8 +76,14 @@ export class ReportClock {
 }
 
 /** The fields that count as a change: while the link is live, those that change with every pass do not. */
-function facts({ at: _at, link, ...rest }: LayerReport) {
-  if (!link?.live) return { ...rest, link };
+function facts({ at: _at, link, sync, ...rest }: LayerReport) {
+  const figure = sync && factsOfSync(sync);
+  if (!link?.live) return { ...rest, link, figure };
   const { lastSync: _last, next: _next, passes: _passes, ...stable } = link;
-  return { ...rest, link: stable };
+  return { ...rest, link: stable, figure };
+}
+
+/** While bytes arrive, their number counts as changed each time that its first digit does. */
+function factsOfSync({ asOf: _asOf, until: _until, rate: _rate, behind, ...rest }: SyncFigure) {
+  return { ...rest, behind: { ...behind, bytes: Number(behind.bytes.toPrecision(1)) } };
 }

@@ -2,6 +2,7 @@ import { type Child, listChildren } from '#proto/accounts/children.ts';
 import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
 import type { Unreadable } from '#proto/bus/states.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { syncFigure } from '#proto/overview/sync-state.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
 import { type ChildReport, layersBelow } from '#proto/status/layers-below.ts';
 import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
@@ -14,11 +15,14 @@ import {
 } from '#proto/status/status.ts';
 import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 
 /** State of the layer at one moment, without the parts that no service answered. */
 export type LayerView = {
   configuration?: Configuration;
   link?: LinkStatus;
+  /** How the layer stands against its parent. */
+  sync?: SyncFigure;
   syncers?: SyncerStatus[];
   storage?: StorageStatus;
   /** Activated layers below, at most 500. */
@@ -62,11 +66,16 @@ export async function seeLayer(bus: StateReader & StateLister & BusCaller): Prom
     bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
   ]);
   const now = Date.now();
-  return {
+  const sources = {
     ...(inForce && { configuration: inForce.value }),
     ...(link && inForce?.value.parent && { link: link.value }),
-    ...(syncers && { syncers: [...syncers.values()] }),
     ...(storage && { storage }),
+  };
+  const sync = syncFigure({ ...sources, syncers: [...(syncers?.values() ?? [])] }, now);
+  return {
+    ...sources,
+    ...(sync && { sync }),
+    ...(syncers && { syncers: [...syncers.values()] }),
     ...(activated && { children: activated.children }),
     below: new Map(
       [...below].map(([child, layers]) => [child, currentLayers(layers, present.get(child), now)]),

@@ -2,6 +2,7 @@ import type { Child } from '#proto/accounts/children.ts';
 import type { LayerReport } from '#proto/status/layers-below.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { leftOutText } from '#proto/sync/left-out.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { shownPause } from '../methods/pause.ts';
 import { brief, type Detail, detailsOf, isInactive, LEFT_OUT } from './details.ts';
 import type { DesiredState, LastPass, LayerView } from './layer-view.ts';
@@ -16,6 +17,7 @@ const MAX_CHILDREN = 50;
 const MAX_FAILURES = 5;
 /** Time without a report after which a layer below counts as silent, in ms. */
 const SILENT_MS = 15 * 60_000;
+const QUARTER_MS = 15 * 60_000;
 
 export type LayerFacts = {
   seen: LayerView;
@@ -31,7 +33,7 @@ export type Reported = Record<string, unknown>;
 
 export function reportedOf(facts: LayerFacts): Reported {
   const { seen, desired, pass, version, since, now } = facts;
-  const { configuration, link, storage } = seen;
+  const { configuration, link, storage, sync } = seen;
   const details = detailsOf(seen, desired);
   return {
     version,
@@ -51,6 +53,7 @@ export function reportedOf(facts: LayerFacts): Reported {
     }),
     ...(link?.window && { syncWindow: { open: link.window.open, until: time(link.window.until) } }),
     ...(link?.paused && { linkPause: shownPause(link.paused) }),
+    ...(sync && { sync: syncOf(sync) }),
     ...(pass && { registrySyncResult: syncResult(pass, seen) }),
     desired: desiredOf(desired),
     ...(storage && {
@@ -113,6 +116,19 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
           brief(`${[repository, tag].filter(Boolean).join(':')} ${reason} (${code})`.trim(), 250),
         ),
     }),
+  };
+}
+
+/** Without what changes all the time: sizes with two digits, and the estimated end in quarters of an hour. */
+function syncOf({ state, behind, until, ahead, conflicts, leftOut }: SyncFigure) {
+  const { since, bytes, ...counts } = behind;
+  return {
+    state,
+    behind: { ...counts, bytes: coarse(bytes), ...(since !== undefined && { since: time(since) }) },
+    ...(until !== undefined && { until: time(Math.ceil(until / QUARTER_MS) * QUARTER_MS) }),
+    ahead,
+    conflicts,
+    leftOut,
   };
 }
 

@@ -117,7 +117,7 @@ export const CALLERS: Record<string, string> = {
   'storage.state.services.remove': 'GST',
   'storage.state.services.swap': 'GST',
   'storage.state.syncers.get': 'GSTO',
-  'storage.state.syncers.list': 'GTO',
+  'storage.state.syncers.list': 'GSTO',
   'storage.state.syncers.put': 'S',
   'storage.state.syncers.remove': 'S',
   'storage.state.syncers.swap': 'S',
