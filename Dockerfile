@@ -11,6 +11,15 @@ FROM ${BASE} AS bus
 COPY --from=nats /usr/local/bin /nats
 RUN mkdir /bus && { [ ! -x /nats/nats-server ] || cp /nats/nats-server /bus/; }
 
+# The page is bundled here, as the image has none of the development packages.
+FROM ${BASE} AS page
+WORKDIR /opt/terrace
+COPY package.json package-lock.json .npmrc tsconfig.json ./
+RUN npm ci --ignore-scripts
+COPY proto proto
+COPY page page
+RUN node page/build.ts && [ -s services/gateway/page/built/index.html ]
+
 FROM ${BASE}
 COPY --from=bus /bus /usr/local/bin
 # Only what is missing: a second, older nats-server would be one that scanners report. And one that does not run on this
@@ -30,6 +39,7 @@ RUN useradd --system --uid 10001 --home-dir /data terrace \
 COPY proto proto
 COPY services services
 COPY cli cli
+COPY --from=page /opt/terrace/services/gateway/page/built services/gateway/page/built
 # Compiled once, here: the cache is only read from then on. Node looks for it under the id of the user that runs it, so it
 # is there for root and for the user of this image; any other one compiles anew at each start.
 ENV NODE_COMPILE_CACHE=/opt/terrace/compiled

@@ -23,7 +23,7 @@ test('a service imports proto, services/process and itself', () => {
     const [, own] = /^(services\/[^/]+)\//.exec(from) ?? [];
     return (
       own &&
-      /^(services|cli|test|bench)\//.test(to) &&
+      /^(services|cli|page|test|bench)\//.test(to) &&
       !to.startsWith(`${own}/`) &&
       !to.startsWith('services/process/')
     );
@@ -43,8 +43,20 @@ test('services/compact.ts imports only run.ts and the entry file of each service
 test('proto imports proto, and the command imports the command and proto', () => {
   const wrong = productImports.filter(({ from, to }) =>
     from.startsWith('proto/')
-      ? /^(services|cli|test|bench)\//.test(to)
-      : from.startsWith('cli/') && /^(services|test|bench)\//.test(to),
+      ? /^(services|cli|page|test|bench)\//.test(to)
+      : from.startsWith('cli/') && /^(services|page|test|bench)\//.test(to),
+  );
+  assert.deepEqual(list(wrong), []);
+});
+
+test('the page imports itself, types of proto and what runs in a browser', () => {
+  const wrong = imports.filter(
+    ({ from, to, typesOnly }) =>
+      from.startsWith('page/') &&
+      from !== 'page/build.ts' &&
+      !/^(page\/|preact$|@preact\/signals$|uplot$)/.test(to) &&
+      !(to.startsWith('proto/') && typesOnly) &&
+      to !== 'proto/async/backoff.ts',
   );
   assert.deepEqual(list(wrong), []);
 });
@@ -73,6 +85,10 @@ test('each package is imported only where it belongs', () => {
     '@opentelemetry/exporter-trace-otlp-http': /^services\/process\/open-telemetry\.ts$/,
     '@opentelemetry/resources': /^services\/process\/open-telemetry\.ts$/,
     '@opentelemetry/sdk-trace': /^services\/process\/open-telemetry\.ts$/,
+    preact: /^page\//,
+    '@preact/signals': /^page\//,
+    uplot: /^page\/parts\/chart\.tsx$/,
+    esbuild: /^page\/build\.ts$/,
   };
   const wrong = productImports.filter(({ from, to }) => homes[to] && !homes[to].test(from));
   assert.deepEqual(list(wrong), []);
@@ -90,7 +106,7 @@ test('only the main file of a service reads the environment', () => {
 
 test('the top level holds only entries that the design names', () => {
   const allowed = new Set(
-    `services proto test cli bench deploy docs package.json package-lock.json tsconfig.json biome.json
+    `services proto test cli page bench deploy docs package.json package-lock.json tsconfig.json biome.json
      docker-compose.yml Dockerfile README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE .ci .gitignore
      .npmrc`.split(/\s+/),
   );

@@ -23,6 +23,7 @@ import { foldName } from './http/repository-name.ts';
 import { traceRequests } from './http/traced-requests.ts';
 import { TrustedProxies } from './http/trusted-proxies.ts';
 import { HttpCounters } from './metrics/http-counters.ts';
+import { registerPageRoutes } from './page/page-routes.ts';
 import { registerArrivingRoutes } from './routes/arriving.ts';
 import { registerBaseRoutes } from './routes/base.ts';
 import { registerBlobRoutes } from './routes/blobs.ts';
@@ -96,6 +97,7 @@ export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)
   registerReportRoutes,
   registerArrivingRoutes,
   registerMetricsRoute,
+  registerPageRoutes,
 ];
 
 /** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */

@@ -66,7 +66,8 @@ export function httpPage(): string {
   const all = registered();
   const isOwn = ({ url }: Route) => url.startsWith('/v2/_terrace/');
   const specified = all.filter(({ config }) => config.spec);
-  const others = all.filter((route) => !route.config.spec && !isOwn(route));
+  const isPage = ({ url }: Route) => url === '/' || /^\/ui\b/.test(url);
+  const others = all.filter((route) => !route.config.spec && !isOwn(route) && !isPage(route));
   return page(
     'HTTP',
     'For integrators: every path of the gateway, what a request needs, and what it answers.',
@@ -78,6 +79,9 @@ export function httpPage(): string {
     '## Login, catalog and health',
     "Docker's token protocol (also at the paths of Azure Container Registry), docker-registry's catalog, and the health check.",
     table(['Path', 'Methods', 'Needs', 'Answer'], rowsOf(others)),
+    '## Page',
+    'The [page](../operating/page.md) of the layer, as static files. Its data come from the API.',
+    table(['Path', 'Methods', 'Needs', 'Answer'], rowsOf(all.filter(isPage))),
     '## Between layers',
     'Only Terrace speaks these, below `/v2/_terrace/`: no repository can have this name, and every proxy that forwards `/v2/` forwards them. Bodies are JSON. A layer below uses the parent as any registry where the parent does not have them.',
     table(['Path', 'Methods', 'Needs', 'Answer'], rowsOf(all.filter(isOwn))),

@@ -18,7 +18,7 @@ const folders: Record<string, string[]> = {
   'gateway-access': ['test/gateway/auth/', 'test/gateway/audit/'],
   'gateway-children': ['test/gateway/children/'],
   'gateway-content': ['test/gateway/content/'],
-  'gateway-http': ['test/gateway/http/', 'test/gateway/metrics/', 'test/gateway/tls/'],
+  'gateway-http': ['test/gateway/http/', 'test/gateway/metrics/', 'test/gateway/page/', 'test/gateway/tls/'],
   'storage-content': ['test/storage/content/'],
   'storage-records': [
     ...['test/storage/accounts/', 'test/storage/audit/', 'test/storage/history/', 'test/storage/leveldb/'],

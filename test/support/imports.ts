@@ -13,7 +13,7 @@ export const git = (...parameters: string[]): string[] =>
 export const files = git('ls-files', '--cached', '--others', '--exclude-standard').filter((file) =>
   existsSync(join(root, file)),
 );
-export const sources = files.filter((file) => file.endsWith('.ts'));
+export const sources = files.filter((file) => /\.tsx?$/.test(file));
 /** Sources of the product: all except tests and benchmarks. */
 export const product = sources.filter((file) => !/^(test|bench)\//.test(file));
 

@@ -22,8 +22,12 @@ const programs = [
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
 const isInstalled = (program: string) => folders.some((folder) => existsSync(join(folder, program)));
 
+/** Of the tests of the page, which are skipped without it, but not in CI: test/page/browser.ts. */
+const BROWSER = 'chromium';
+
 export function globalSetup(): void {
   installMissing();
+  installBrowser();
   const slowness = bounded(Number(process.env[SLOWNESS]) || measureSlowness());
   process.env[SLOWNESS] = String(slowness);
   // A layer takes longer to stop on a slow machine.
@@ -40,6 +44,15 @@ function installMissing(): void {
   const stillMissing = missing.filter((program) => !isInstalled(program));
   if (stillMissing.length > 0)
     throw new Error(`"${command}" failed: ${failure ?? `${stillMissing.join(', ')} is still missing`}`);
+}
+
+function installBrowser(): void {
+  if (isInstalled(BROWSER)) return;
+  const failure = canInstallDebian() ? installDebian([BROWSER]) : `run "apt-get install ${BROWSER}" as root`;
+  if (isInstalled(BROWSER)) return;
+  const complaint = `${BROWSER} is missing: ${failure ?? 'its package has another name'}`;
+  if (process.env.CI) throw new Error(`the tests of the page can't run: ${complaint}`);
+  console.log(`The tests of the page are skipped: ${complaint}`);
 }
 
 /** Start-up time of the command on an idle machine, in ms. */

@@ -1,0 +1,58 @@
+import { computed, signal } from '@preact/signals';
+import type { Session } from '#proto/api/session.ts';
+import { reportAnswer } from './connection.ts';
+import { get, RequestError, request } from './request.ts';
+
+/** Who is logged in, and what they may do. */
+export type SessionState =
+  | { state: 'unknown' }
+  | { state: 'none'; notice?: string }
+  | { state: 'active'; session: Session }
+  | { state: 'failed'; message: string };
+
+export const session = signal<SessionState>({ state: 'unknown' });
+
+/** Whether the caller may change something. */
+export const mayWrite = computed(
+  () => session.value.state === 'active' && session.value.session.may.includes('operate/write'),
+);
+
+/** Asks who the caller is. @throws RequestError if the gateway does not answer */
+export async function readSession(): Promise<void> {
+  try {
+    const answer = await get<Session>('/session');
+    session.value = answer.may.includes('operate/read')
+      ? { state: 'active', session: answer }
+      : {
+          state: 'none',
+          notice: `${answer.name} may not see this layer: the right operate/read is missing.`,
+        };
+    reportAnswer();
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    reportAnswer(error);
+    if (error.status === 401 || error.status === 403) session.value = { state: 'none' };
+    else if (error.status === 0) throw error;
+    else session.value = { state: 'failed', message: error.message };
+  }
+}
+
+/** @throws RequestError */
+export async function logIn(name: string, password: string): Promise<void> {
+  session.value = {
+    state: 'active',
+    session: await request<Session>('POST', '/session', { name, password }),
+  };
+}
+
+export async function logOut(): Promise<void> {
+  await request('DELETE', '/session').catch(() => {});
+  session.value = { state: 'none', notice: 'You are logged out.' };
+}
+
+/** A request was refused: the session has ended, or its account was disabled. */
+export function onUnauthorized(): void {
+  if (session.peek().state === 'active') {
+    session.value = { state: 'none', notice: 'The session has ended: log in again.' };
+  }
+}

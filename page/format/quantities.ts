@@ -1,0 +1,43 @@
+/**
+ * Values as text, in the units of the command line: powers of 1000, as container tools have them. `quantities.ts` has
+ * sizes, rates, durations and counts, `times.ts` instants, `names.ts` names and digests. Pure.
+ */
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** `1.5 GB` */
+export function bytesText(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 999.5 && unit < UNITS.length - 1; unit += 1) value /= 1_000;
+  return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** `12.4 MB/s` */
+export const rateText = (bytesPerSecond: number): string => `${bytesText(bytesPerSecond)}/s`;
+
+/** `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h` */
+export function durationText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  return hours % 24 ? `${Math.floor(hours / 24)} d ${hours % 24} h` : `${Math.floor(hours / 24)} d`;
+}
+
+/** `12,408`: the same in every language, so that a figure can be compared with one of the command line. */
+export const countText = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+
+/** `1 tag`, `3 tags` */
+export const plural = (count: number, noun: string, many = `${noun}s`): string =>
+  `${countText(count)} ${count === 1 ? noun : many}`;
+
+/** Never `100 %` before it is complete, and never `0 %` after the first byte. */
+export function percentOf(done: number, total: number): number {
+  if (total <= 0) return 0;
+  const percent = Math.round((done / total) * 100);
+  if (done >= total) return 100;
+  return done > 0 ? Math.min(99, Math.max(1, percent)) : 0;
+}

@@ -1,0 +1,48 @@
+import type { LayerBelow } from '#proto/api/layers.ts';
+import { linkView } from './link-view.ts';
+import { type Tone, worst } from './tone.ts';
+import { STATE_WORDS } from './verdict.ts';
+
+/** A layer of the tree as a row. `depth`: 0 for a layer directly below. `hidden`: layers below it that are folded. */
+export type LayerRow = { layer: LayerBelow; depth: number; key: string; isOpen: boolean; hidden: number };
+
+export const keyOf = ({ path }: LayerBelow): string => path.join('/');
+
+/** The rows to show, parents before their children. `folded`: keys of layers whose children are not shown. */
+export function rowsOf(layers: readonly LayerBelow[], folded: ReadonlySet<string>, depth = 0): LayerRow[] {
+  return layers.flatMap((layer) => {
+    const key = keyOf(layer);
+    const isOpen = !folded.has(key);
+    const row = { layer, depth, key, isOpen, hidden: isOpen ? 0 : countLayers(layer.children) };
+    return [row, ...(isOpen ? rowsOf(layer.children, folded, depth + 1) : [])];
+  });
+}
+
+export const countLayers = (layers: readonly LayerBelow[]): number =>
+  layers.reduce((count, { children }) => count + 1 + countLayers(children), 0);
+
+/** The tone of a layer: of its link, and of how it compares with its parent. */
+export function toneOf({ link, sync }: Pick<LayerBelow, 'link' | 'sync'>): Tone {
+  if (!link) return 'unknown';
+  const figure = sync ? STATE_WORDS[sync.state].tone : 'quiet';
+  return worst([linkView(link).tone, figure === 'unknown' ? 'quiet' : figure]);
+}
+
+export type Summary = { layers: number; inSync: number; cutOff: number; tone: Tone };
+
+/** What it reported last may have changed since. */
+const isCutOff = ({ link }: LayerBelow): boolean => link?.state === 'Offline';
+
+/** All layers below, at any depth. */
+export function summaryOf(layers: readonly LayerBelow[]): Summary {
+  const all = flatten(layers);
+  return {
+    layers: all.length,
+    inSync: all.filter((layer) => layer.sync?.state === 'in-sync' && !isCutOff(layer)).length,
+    cutOff: all.filter(isCutOff).length,
+    tone: worst(all.map(toneOf)),
+  };
+}
+
+const flatten = (layers: readonly LayerBelow[]): LayerBelow[] =>
+  layers.flatMap((layer) => [layer, ...flatten(layer.children)]);

@@ -1,0 +1,120 @@
+import type { Layer } from '#proto/api/layer.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
+import { bytesText, plural } from '../format/quantities.ts';
+import { agoText, inText, whenText } from '../format/times.ts';
+import type { Tone } from './tone.ts';
+
+/** Whether a layer is equal to its parent, in words: a headline that is read from afar, and one line below it. */
+export type Verdict = { tone: Tone; headline: string; detail: string; until?: string };
+
+type Compared = Pick<Layer, 'sync' | 'link' | 'parent' | 'linkKnown'>;
+
+export function verdictOf({ sync, link, parent, linkKnown }: Compared, now: number): Verdict {
+  if (!parent) {
+    return {
+      tone: 'quiet',
+      headline: 'Top layer',
+      detail: 'It has no parent: its clients decide what it holds.',
+    };
+  }
+  const isCurrent = link !== undefined && linkKnown !== false && link.state !== 'Offline';
+  const asOf = sync?.asOf === undefined ? 'not compared yet' : `as of ${agoText(sync.asOf, now)}`;
+  if (!sync || sync.state === 'unknown') {
+    return {
+      tone: 'unknown',
+      headline: 'Not known',
+      detail: `Whether it equals its parent is ${sync ? asOf : 'not known'}.`,
+    };
+  }
+  const until = untilText(sync, now);
+  const missing = missingText(sync);
+  const pending = pendingText(sync);
+  const stale = isCurrent ? '' : `, ${asOf}`;
+  switch (sync.state) {
+    case 'in-sync':
+      return isCurrent
+        ? { tone: 'good', headline: 'In sync', detail: inSyncDetail(sync, asOf) }
+        : {
+            tone: 'warning',
+            headline: 'Was in sync',
+            detail: `The parent does not answer, so it may have changed since: ${asOf}.`,
+          };
+    case 'behind':
+      return {
+        tone: tone(sync),
+        headline: `Behind by ${plural(sync.behind.tags, 'tag')}`,
+        detail: `${missing}${stale}`,
+        ...until,
+      };
+    case 'ahead':
+      return { tone: tone(sync), headline: 'Ahead of its parent', detail: `${pending}${stale}` };
+    default:
+      return {
+        tone: tone(sync),
+        headline: 'Behind and ahead',
+        detail: `${missing}; ${pending}${stale}`,
+        ...until,
+      };
+  }
+}
+
+/** The state of a figure in a word, for lists of layers, repositories and tags. */
+export const STATE_WORDS: Record<SyncFigure['state'], { tone: Tone; word: string }> = {
+  'in-sync': { tone: 'good', word: 'In sync' },
+  behind: { tone: 'busy', word: 'Behind' },
+  ahead: { tone: 'busy', word: 'Ahead' },
+  diverged: { tone: 'warning', word: 'Diverged' },
+  unknown: { tone: 'unknown', word: 'Unknown' },
+  local: { tone: 'quiet', word: 'Only here' },
+};
+
+/** One line about a figure: `Behind by 3 tags, 1.2 GB; 2 manifests to push`. */
+export function figureText(sync: Pick<SyncFigure, 'state'> & Partial<SyncFigure>): string {
+  const { behind, ahead } = sync;
+  const parts = [
+    ...(behind && behind.tags > 0 ? [`Behind by ${plural(behind.tags, 'tag')}, ${sizeText(behind)}`] : []),
+    ...(ahead && aheadCount(ahead) > 0 ? [pendingText({ ahead })] : []),
+  ];
+  return parts.length > 0 ? parts.join('; ') : STATE_WORDS[sync.state].word;
+}
+
+const aheadCount = ({ manifests, deletions, parked }: SyncFigure['ahead']) => manifests + deletions + parked;
+
+function tone({ behind, ahead, conflicts }: SyncFigure): Tone {
+  if (behind.failed > 0 || ahead.parked > 0) return 'error';
+  return conflicts > 0 ? 'warning' : 'busy';
+}
+
+function inSyncDetail({ leftOut, conflicts }: SyncFigure, asOf: string): string {
+  const but = [
+    ...(leftOut > 0 ? [`${plural(leftOut, 'image')} without content that the parent does not provide`] : []),
+    ...(conflicts > 0 ? [plural(conflicts, 'conflict tag')] : []),
+  ];
+  const begin = `All selected content is here, and all changes are at the parent, ${asOf}`;
+  return but.length > 0 ? `${begin}; ${but.join(', ')}.` : `${begin}.`;
+}
+
+function missingText({ behind }: Pick<SyncFigure, 'behind'>): string {
+  const { tags, failed } = behind;
+  const size = sizeText(behind);
+  return `${plural(tags, 'tag')} missing, ${size} to transfer${failed > 0 ? `, ${failed} failed` : ''}`;
+}
+
+function sizeText({ bytes, unsized }: SyncFigure['behind']): string {
+  if (unsized > 0 && bytes === 0) return 'unknown size';
+  return `${unsized > 0 ? 'at least ' : ''}${bytesText(bytes)}`;
+}
+
+function pendingText({ ahead }: Pick<SyncFigure, 'ahead'>): string {
+  const parts = [
+    ...(ahead.manifests > 0 ? [`${plural(ahead.manifests, 'manifest')} to push`] : []),
+    ...(ahead.deletions > 0 ? [`${plural(ahead.deletions, 'deletion')} to push`] : []),
+    ...(ahead.parked > 0 ? [`${ahead.parked} refused by the parent`] : []),
+  ];
+  return parts.join(', ');
+}
+
+function untilText({ until }: SyncFigure, now: number): { until?: string } {
+  if (until === undefined) return {};
+  return { until: `done at about ${whenText(until, now)}, ${inText(until, now)}` };
+}

@@ -1,0 +1,89 @@
+import type { JSX } from 'preact';
+import type { Repositories, RepositoryItem } from '#proto/api/repositories.ts';
+import { usePolled } from '../../api/polled.ts';
+import { replaceRoute } from '../../browser/location.ts';
+import { bytesText, countText } from '../../format/quantities.ts';
+import { type Column, DataTable } from '../../parts/data-table.tsx';
+import { Pager, usePages } from '../../parts/pager.tsx';
+import { Failure, Pending, Quiet } from '../../parts/panel.tsx';
+import { State } from '../../parts/shape.tsx';
+import { hrefOf, withQuery } from '../../state/routes.ts';
+import { STATE_WORDS } from '../../state/verdict.ts';
+import { Filter } from './filter.tsx';
+
+/** Content of the layer: repositories, their tags (tags.tsx) and manifests (manifest.tsx). */
+
+const PAGE = 100;
+const EVERY_MS = 15_000;
+
+const columns: Column<RepositoryItem>[] = [
+  {
+    title: 'Repository',
+    isHeader: true,
+    fills: true,
+    cell: ({ repository }) => (
+      <a href={hrefOf({ view: 'repository', repository, differing: false })}>{repository}</a>
+    ),
+  },
+  {
+    title: 'Tags',
+    figure: true,
+    cell: ({ tags, moreTags }) => (tags === undefined ? '' : `${countText(tags)}${moreTags ? '+' : ''}`),
+  },
+  { title: 'State', cell: ({ sync }) => sync && <State {...STATE_WORDS[sync.state]} /> },
+  {
+    title: 'Missing here',
+    figure: true,
+    cell: ({ sync }) =>
+      sync?.behind && sync.behind.tags > 0
+        ? `${countText(sync.behind.tags)}, ${bytesText(sync.behind.bytes)}`
+        : '',
+  },
+  {
+    title: 'To push',
+    figure: true,
+    wide: true,
+    cell: ({ sync }) => some((sync?.ahead?.manifests ?? 0) + (sync?.ahead?.deletions ?? 0)),
+  },
+  { title: 'Refused', figure: true, wide: true, cell: ({ sync }) => some(sync?.ahead?.parked) },
+  { title: 'Conflicts', figure: true, wide: true, cell: ({ sync }) => some(sync?.conflicts) },
+  { title: 'Incomplete', figure: true, wide: true, cell: ({ sync }) => some(sync?.leftOut) },
+  { title: 'Selected', wide: true, cell: ({ selected }) => (selected ? 'yes' : 'no: only here') },
+];
+
+const some = (count: number | undefined) => (count ? countText(count) : '');
+
+export function RepositoriesView({ match, state }: { match: string; state: string }): JSX.Element {
+  const list = withQuery('/repositories', { limit: PAGE, match, state });
+  const pages = usePages(list);
+  const { value, error } = usePolled<Repositories>(
+    withQuery('/repositories', { limit: PAGE, match, state, after: pages.cursor }),
+    EVERY_MS,
+  );
+  const found = value.value;
+  return (
+    <article class="view">
+      <header class="view-head">
+        <h1>Repositories</h1>
+        <Filter
+          label="Repositories whose name contains"
+          match={match}
+          state={state}
+          onChange={(next) => replaceRoute({ view: 'repositories', ...next })}
+        />
+      </header>
+      {found && error.value && <Failure error={error.value} />}
+      {!found && <Pending error={error.value} />}
+      {found?.items.length === 0 && <Quiet>No repository matches.</Quiet>}
+      {found && found.items.length > 0 && (
+        <DataTable
+          caption="Repositories"
+          columns={columns}
+          rows={found.items}
+          keyOf={({ repository }) => repository}
+        />
+      )}
+      {found && <Pager pages={pages} next={found.next} count={found.items.length} noun="repositories" />}
+    </article>
+  );
+}

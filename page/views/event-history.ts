@@ -1,0 +1,39 @@
+import type { Events } from '#proto/api/events.ts';
+import { get } from '../api/request.ts';
+import { type Entry, entryOfEvent, entryOfGap } from '../state/event-list.ts';
+import { withQuery } from '../state/routes.ts';
+import type { EventFilterValue } from './event-filter.tsx';
+
+/** Events of one answer, and answers of one replay: more than the list holds would only be replaced by later ones. */
+const PAGE = 500;
+const MAX_PAGES = 200;
+
+/** How far back a view begins that names no time, in ms. */
+const RECENT_MS = 60 * 60 * 1_000;
+
+/**
+ * Reads the retained events from `since` on: a sequence, a time of the viewer, or the last hour.
+ * @returns the sequence after which the stream continues @throws RequestError
+ */
+export async function readHistory(
+  { type, layer, since }: EventFilterValue,
+  signal: AbortSignal,
+  add: (entry: Entry) => void,
+): Promise<number | undefined> {
+  let query: Record<string, string | number> = beginOf(since);
+  let after: number | undefined;
+  for (let page = 0; page < MAX_PAGES && !signal.aborted; page += 1) {
+    const found = await get<Events>(withQuery('/events', { ...query, type, layer, limit: PAGE }));
+    for (const item of found.items) add('gap' in item ? entryOfGap(item.gap) : entryOfEvent(item));
+    after = found.next ?? after;
+    if (!found.more || found.next === undefined) break;
+    query = { after: found.next };
+  }
+  return after;
+}
+
+function beginOf(since: string): Record<string, string | number> {
+  if (/^\d+$/.test(since)) return { after: Math.max(0, Number(since) - 1) };
+  const time = Date.parse(since);
+  return { since: new Date(Number.isNaN(time) ? Date.now() - RECENT_MS : time).toISOString() };
+}

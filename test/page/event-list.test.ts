@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { addEntries, emptyList, entryOfEvent, entryOfGap, MAX_ENTRIES } from '../../page/state/event-list.ts';
+import { eventText, gapText, toneOfEvent } from '../../page/state/event-text.ts';
+import { event } from './content.ts';
+
+const entries = (from: number, count: number) =>
+  Array.from({ length: count }, (_, index) => entryOfEvent(event(from + index)));
+
+test('the newest event is first, and one that arrives again is ignored', () => {
+  const once = addEntries(emptyList, entries(1, 3));
+  const twice = addEntries(once, entries(2, 3));
+  assert.deepEqual(
+    twice.entries.map(({ key }) => key),
+    ['e4', 'e3', 'e2', 'e1'],
+  );
+  assert.equal(twice.received, 4);
+  assert.equal(addEntries(twice, entries(1, 4)), twice);
+});
+
+test('the list is bounded, and counts what it received', () => {
+  let list = emptyList;
+  for (let batch = 0; batch < 60; batch += 1) list = addEntries(list, entries(1 + batch * 1_000, 1_000));
+  assert.equal(list.entries.length, MAX_ENTRIES);
+  assert.equal(list.received, 60_000);
+  assert.equal(list.dropped, 60_000 - MAX_ENTRIES);
+  assert.equal(list.entries[0]?.key, 'e60000');
+});
+
+test('a gap stands where events are missing', () => {
+  const list = addEntries(emptyList, [
+    ...entries(1, 1),
+    entryOfGap({ from: 2, to: 9, reason: 'slow' }),
+    ...entries(10, 1),
+  ]);
+  assert.deepEqual(
+    list.entries.map(({ key }) => key),
+    ['e10', 'g2-9', 'e1'],
+  );
+  assert.match(
+    gapText({ from: 2, to: 9, reason: 'expired' }),
+    /^8 events missing \(2 to 9\): their retention ended$/,
+  );
+  assert.match(gapText({ from: 5, reason: 'lost' }), /^Events missing from 5 on: /);
+});
+
+test('after the loss of the history, sequences begin again', () => {
+  const before = addEntries(emptyList, entries(500, 3));
+  const after = addEntries(before, [entryOfGap({ from: 503, to: 0, reason: 'lost' }), ...entries(1, 2)]);
+  assert.deepEqual(
+    after.entries.map(({ key }) => key),
+    ['e2', 'e1', 'g503-0'],
+  );
+  assert.equal(after.last, 2);
+  assert.match(gapText({ from: 503, to: 0, reason: 'lost' }), /^Events missing from 503 on: /);
+});
+
+test('an event is a line of any version: unknown and malformed fields are not shown', () => {
+  assert.equal(
+    eventText({ type: 'tag.moved', data: { repository: 'line/web', tag: '2', account: 'ci' } }),
+    'line/web:2 · by ci',
+  );
+  assert.equal(
+    eventText({ type: 'link.changed', data: { from: 'Syncing', state: 'Online' } }),
+    'Syncing → Online',
+  );
+  assert.equal(eventText({ type: 'pass.finished', data: { ok: true } }), 'no changes');
+  for (const data of [null, undefined, 4, 'text', { tag: 4, repository: {} }]) {
+    assert.equal(eventText({ type: 'later.version', data }), '');
+    assert.equal(toneOfEvent({ type: 'later.version', data }), 'quiet');
+  }
+  assert.equal(toneOfEvent({ type: 'image.failed', data: {} }), 'error');
+  assert.equal(toneOfEvent({ type: 'image.conflict', data: {} }), 'warning');
+  assert.equal(toneOfEvent({ type: 'link.changed', data: { state: 'Offline' } }), 'error');
+});

@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { until } from '../support/until.ts';
+import { DESKTOP, needsBrowser, openPage, PHONE, type Screen, startBrowser } from './browser.ts';
+import { StandIn } from './stand-in.ts';
+
+/** The page in a browser, against answers of a good and a bad day. */
+
+let browser: Browser;
+before(async () => {
+  if (!needsBrowser.skip) browser = await startBrowser();
+});
+after(async () => await browser?.close());
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+type Violation = { id: string; nodes: { target: string[]; failureSummary: string }[] };
+
+/** Violations of WCAG 2.2 A and AA, and of good practice. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Violation[];
+  return found.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id} ${target.join(' ')}: ${failureSummary}`),
+  );
+}
+
+const VIEWS: [fragment: string, ready: string][] = [
+  ['#/', '.transfer'],
+  ['#/repositories', 'tbody tr'],
+  ['#/repositories/line%2Fweb', 'tbody tr'],
+  ['#/repositories/line%2Fweb/manifests/2', '#referrers'],
+  ['#/events', 'tbody tr'],
+  ['#/layers', 'tbody tr'],
+  ['#/accounts', '#tokens'],
+  ['#/settings', '#fields'],
+];
+
+const screens: [name: string, screen: Screen][] = [
+  ['desktop', DESKTOP],
+  ['phone', PHONE],
+  ['dark', { ...DESKTOP, scheme: 'dark' }],
+];
+
+for (const [name, screen] of screens) {
+  test(
+    `every view (${name}) has no violation of axe, no error in the console, and asks no other host`,
+    needsBrowser,
+    async () => {
+      await using standIn = await StandIn.start('bad');
+      const { page, errors, hosts } = await openPage(browser, `${standIn.url}/ui/`, screen);
+      for (const [fragment, ready] of VIEWS) {
+        await page.goto(`${standIn.url}/ui/${fragment}`);
+        await page.locator(ready).first().waitFor();
+        assert.deepEqual(await violations(page), [], fragment);
+        const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+        assert.equal(overflow, 0, `${fragment} is wider than the screen`);
+      }
+      await page.keyboard.press('?');
+      await page.getByRole('dialog').waitFor();
+      assert.deepEqual(await violations(page), [], 'help');
+      assert.deepEqual(errors, []);
+      assert.deepEqual([...hosts], [new URL(standIn.url).host]);
+      await page.context().close();
+    },
+  );
+}
+
+test('the first view says what the answers say', needsBrowser, async () => {
+  await using standIn = await StandIn.start('bad');
+  const { page } = await openPage(browser, `${standIn.url}/ui/`);
+  await page.locator('.transfer').first().waitFor();
+  // biome-ignore lint/performance/useDomNodeTextContent: the text as it is on the screen
+  const shown = (await page.locator('main').innerText()).replace(/\s+/g, ' ');
+  for (const text of [
+    'Behind and ahead',
+    '3 tags missing, 1.2 GB to transfer; 2 manifests to push, 1 refused by the parent',
+    'site.example.com',
+    'Syncing last sync 12 min ago',
+    'limit 4.0 MB/s',
+    'warehouse Cut off',
+    'filling Behind by 4 tags, 820 MB',
+    '3 layers below: 2 in sync, 1 cut off',
+    'line/web:2 57 %',
+    '229 MB of 402 MB, 2.1 MB/s, 1 min left',
+    'line/plc-config:7',
+    'the signature of line/web:2 is not at the parent',
+    'Below the reserve: no new content',
+  ]) {
+    assert.ok(shown.includes(text), `${text} in: ${shown}`);
+  }
+  assert.match(await page.title(), /^\(3\) Behind and ahead: line-3$/);
+  await page.context().close();
+});
+
+test(
+  'a change is confirmed where it matters, sent once, and offered only to those who may',
+  needsBrowser,
+  async () => {
+    await using standIn = await StandIn.start('bad');
+    standIn.account = 'operator';
+    const { page } = await openPage(browser, `${standIn.url}/ui/`);
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    assert.deepEqual(standIn.changes, []);
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByLabel('Reason').fill('maintenance');
+    await page.keyboard.press('Enter');
+    await page.getByText('The link is paused.').waitFor();
+    await page.keyboard.press('s');
+    await page.getByText(/^Pass .* begins\.$/).waitFor();
+    assert.deepEqual(standIn.changes, ['POST /link/pause 1', 'POST /sync 1']);
+    standIn.account = 'wall';
+    await page.reload();
+    await page.getByText('reads only').waitFor();
+    await page.locator('.transfer').first().waitFor();
+    const buttons = await page.locator('main').getByRole('button').allInnerTexts();
+    assert.deepEqual(buttons, []);
+    await page.keyboard.press('s');
+    assert.equal(standIn.changes.length, 2);
+    await page.context().close();
+  },
+);
+
+test('a session that ended leads to the login, and the login back to the view', needsBrowser, async () => {
+  await using standIn = await StandIn.start('good');
+  standIn.account = 'operator';
+  standIn.isLoggedIn = false;
+  const { page } = await openPage(browser, `${standIn.url}/ui/#/accounts`);
+  await page.getByLabel('Token').fill('operator');
+  await page.getByLabel('Password').fill('a long password');
+  assert.deepEqual(await violations(page), []);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.locator('#tokens').waitFor();
+  standIn.isLoggedIn = false;
+  await page.keyboard.press('r');
+  await page.getByText('The session has ended: log in again.').waitFor();
+  await page.context().close();
+});
+
+test(
+  'a gateway that comes and goes: the page says so, keeps the last state, and resumes',
+  needsBrowser,
+  async () => {
+    await using standIn = await StandIn.start('good');
+    const { page } = await openPage(browser, `${standIn.url}/ui/#/events`);
+    await page.getByText('Live', { exact: true }).waitFor();
+    standIn.emit(3);
+    const last = standIn.sequence;
+    await page.getByRole('rowheader', { name: String(last) }).waitFor();
+    standIn.cut();
+    await page.getByText(/No answer from this layer/).waitFor();
+    assert.equal(await page.getByRole('rowheader', { name: String(last) }).count(), 1);
+    assert.match(await page.title(), /^No answer/);
+    standIn.isCut = false;
+    await page.getByText(/No answer from this layer/).waitFor({ state: 'detached' });
+    await until(() => standIn.streams.at(-1)?.get('after') === String(last));
+    await page.getByText('Live', { exact: true }).waitFor();
+    standIn.emit(1);
+    await page.getByRole('rowheader', { name: String(last + 1) }).waitFor();
+    await page.context().close();
+  },
+);
+
+test('10,000 tags come in pages that the keyboard reaches', needsBrowser, async () => {
+  await using standIn = await StandIn.start('good');
+  const { page } = await openPage(browser, `${standIn.url}/ui/#/repositories/line%2Fweb`);
+  await page.getByRole('rowheader', { name: '1.0.0', exact: true }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 200);
+  await page.getByRole('button', { name: 'Next' }).press('Enter');
+  await page.getByRole('rowheader', { name: '1.2.0', exact: true }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 200);
+  await page.keyboard.press('/');
+  assert.equal(await page.evaluate('document.activeElement.type'), 'search');
+  await page.context().close();
+});
+
+test('1,000 events at once leave the list bounded and the page answering', needsBrowser, async () => {
+  await using standIn = await StandIn.start('good');
+  const { page, errors } = await openPage(browser, `${standIn.url}/ui/#/events`);
+  await page.getByText('Live', { exact: true }).waitFor();
+  for (let burst = 0; burst < 5; burst += 1) standIn.emit(1_000);
+  await page.getByRole('rowheader', { name: String(standIn.sequence) }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 400);
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByText('Paused', { exact: true }).waitFor();
+  standIn.emit(1);
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('rowheader', { name: String(standIn.sequence) }).waitFor();
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test('the keyboard alone reaches every view, in the order of the page', needsBrowser, async () => {
+  await using standIn = await StandIn.start('bad');
+  const { page } = await openPage(browser, `${standIn.url}/ui/`);
+  await page.locator('.transfer').first().waitFor();
+  const focused = async () => {
+    await page.keyboard.press('Tab');
+    return await page.evaluate('document.activeElement.textContent.trim()');
+  };
+  const first = [];
+  for (let count = 0; count < 8; count += 1) first.push(await focused());
+  assert.deepEqual(first, [
+    'Skip to content',
+    'line-3',
+    'Overview',
+    'Repositories',
+    'Layers below',
+    'Events',
+    'Accounts',
+    'Settings',
+  ]);
+  for (const [keys, heading] of [
+    ['gr', 'Repositories'],
+    ['gl', 'Layers below'],
+    ['ge', 'Events'],
+    ['ga', 'Accounts'],
+    ['gs', 'Settings in force'],
+    ['go', 'Behind and ahead'],
+  ] as const) {
+    for (const key of keys) await page.keyboard.press(key);
+    await page.getByRole('heading', { level: 1, name: heading }).waitFor();
+  }
+  await page.context().close();
+});
