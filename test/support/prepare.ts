@@ -18,6 +18,9 @@ const programs = [
   'openssl',
 ];
 
+/** Tests that need one of these are skipped without it. Together about 25 MB to load. */
+const optional = ['prometheus'];
+
 /** Debian installs servers in a folder that is not on the path of a plain user. */
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
 const isInstalled = (program: string) => folders.some((folder) => existsSync(join(folder, program)));
@@ -35,6 +38,14 @@ export function globalSetup(): void {
 }
 
 function installMissing(): void {
+  installNeeded();
+  const missing = optional.filter((program) => !isInstalled(program));
+  if (missing.length === 0 || !canInstallDebian()) return;
+  console.log(`Installing for some tests: ${missing.join(' ')} …`);
+  if (installDebian(missing)) console.log(`${missing.join(', ')} could not be installed: those are skipped`);
+}
+
+function installNeeded(): void {
   const missing = programs.filter((program) => !isInstalled(program));
   if (missing.length === 0) return;
   const command = `apt-get install ${missing.join(' ')}`;
