@@ -1,4 +1,4 @@
-import type { LinkPause, PassAccepted, Started } from '#proto/api/actions.ts';
+import type { PassAccepted, Started } from '#proto/api/actions.ts';
 import { refresh } from '../api/polled.ts';
 import { RequestError, request } from '../api/request.ts';
 import { confirm } from './dialog.tsx';
@@ -49,12 +49,12 @@ export function pauseLink(): void {
     isDangerous: true,
     reason: 'Reason (others see it)',
     run: (reason) =>
-      void act<LinkPause>('/link/pause', 'POST', () => 'The link is paused.', { ...(reason && { reason }) }),
+      void act('/link/pause', 'POST', () => 'The link is paused.', { ...(reason && { reason }) }),
   });
 }
 
 export const resumeLink = (): void =>
-  void act<LinkPause>('/link/resume', 'POST', () => 'The link may be used again.', {});
+  void act('/link/resume', 'POST', () => 'The link may be used again.', {});
 
 export function collectGarbage(): void {
   confirm({

@@ -7,7 +7,9 @@ import { isDark } from '../browser/preferences.ts';
 import { rateText } from '../format/quantities.ts';
 import { clockText } from '../format/times.ts';
 
-/** Bytes per second in both directions, as areas over time. */
+/** Bytes per second in both directions, as areas over the last hour, also before there is data of all of it. */
+
+const SHOWN_S = 3_600;
 
 const variable = (element: Element, name: string) => getComputedStyle(element).getPropertyValue(name).trim();
 
@@ -30,7 +32,10 @@ function optionsOf(element: HTMLElement): uPlot.Options {
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     padding: [size * 0.6, size * 0.4, 0, 0],
-    scales: { y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, 1_000)] } },
+    scales: {
+      x: { range: (_plot, _min, max) => [max - SHOWN_S, max] },
+      y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, 1_000)] },
+    },
     axes: [
       {
         stroke: ink,

@@ -1,6 +1,6 @@
-import type { Link } from '#proto/api/link.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
-import { agoText, inText, whenText } from '../format/times.ts';
+import type { LinkPause } from '#proto/sync/pause.ts';
+import { agoText, instantText, inText, whenText } from '../format/times.ts';
 import type { Tone } from './tone.ts';
 
 /** A link as the page shows it. `label` is one or two words, `detail` a sentence. */
@@ -12,14 +12,15 @@ const CUT_OFF = 'not-heard';
 
 export function linkView(
   status: LinkStatus | undefined,
-  { known = true, paused }: { known?: boolean | undefined; paused?: Link['paused'] } = {},
+  { known = true, paused }: { known?: boolean | undefined; paused?: Partial<LinkPause> | undefined } = {},
 ): LinkView {
   if (paused) {
     const by = paused.by ? ` by ${paused.by}` : '';
+    const until = paused.until === undefined ? '' : ` until ${instantText(paused.until)}`;
     return {
       tone: 'warning',
       label: 'Paused',
-      detail: `Paused${by}${paused.reason ? `: ${paused.reason}` : ''}`,
+      detail: `Paused${by}${until}${paused.reason ? `: ${paused.reason}` : ''}`,
     };
   }
   if (!known) {

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { ConfigurationAnswer, ConfigurationField } from '#proto/api/configuration.ts';
+import type { ConfigurationAnswer } from '#proto/api/configuration.ts';
 import type { Layer } from '#proto/api/layer.ts';
 import { usePolled } from '../api/polled.ts';
 import { now } from '../browser/clock.ts';
@@ -79,7 +79,7 @@ const valueText = (value: unknown): string => {
   return typeof value === 'string' ? value : JSON.stringify(value);
 };
 
-const columns: Column<ConfigurationField>[] = [
+const columns: Column<ConfigurationAnswer['fields'][number]>[] = [
   { title: 'Field', isHeader: true, cell: ({ field }) => <code>{field}</code> },
   {
     title: 'Value',

@@ -28,7 +28,7 @@ const columns: Column<RepositoryItem>[] = [
   {
     title: 'Tags',
     figure: true,
-    cell: ({ tags, moreTags }) => (tags === undefined ? '' : `${countText(tags)}${moreTags ? '+' : ''}`),
+    cell: ({ tags }) => (tags === undefined ? '' : countText(tags)),
   },
   { title: 'State', cell: ({ sync }) => sync && <State {...STATE_WORDS[sync.state]} /> },
   {
