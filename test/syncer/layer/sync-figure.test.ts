@@ -115,3 +115,41 @@ test('what is pushed here while the link is cut is ahead, by repository and tag,
   await layer.sync();
   await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
 });
+
+test('the layer above has the figure of each layer below, at any depth', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  await using top = await testLayer({
+    parent: proxy.url,
+    repositories: ['*'],
+    compact: 'hosted',
+    schedule: '* * * * *',
+  });
+  await using middle = await testLayer({
+    parent: top.url,
+    repositories: ['*'],
+    compact: 'hosted',
+    schedule: '* * * * *',
+  });
+  await using bottom = await testLayer({
+    parent: middle.url,
+    repositories: ['*'],
+    compact: 'hosted',
+    schedule: '* * * * *',
+  });
+  await pushImage(bottom.url, 'app', 'v1', { layers: [{ seed: 'v1', size: 1_000 }] });
+  const statesBelow = async () => {
+    const { below = [], sync } = await layerStatus(top.bus());
+    return [sync?.state, ...below.map((one) => one.sync?.state)];
+  };
+  await until(async () => String(await statesBelow()) === 'in-sync,in-sync,in-sync', 'all are in sync');
+  await proxy.down();
+  await pushImage(bottom.url, 'app', 'v2', { layers: [{ seed: 'v2', size: 1_000 }] });
+  await until(
+    async () => String(await statesBelow()) === 'ahead,in-sync,in-sync',
+    'the top has it for the cloud',
+  );
+  await proxy.up();
+  await top.sync();
+  await until(async () => String(await statesBelow()) === 'in-sync,in-sync,in-sync', 'the cloud has it');
+});
