@@ -58,6 +58,7 @@ const healthy: Series[] = [
   series('terrace_storage_damaged_blobs', '', always(0)),
   series('terrace_storage_metadata_damaged', '', always(0)),
   series('terrace_audit_lost_total', '', always(0)),
+  series('terrace_audit_receiver_backlog_entries', '', always(0)),
   series('terrace_accounts_lost', '', always(0)),
   series('terrace_accounts_not_as_declared', '', always(0)),
   series('terrace_certificate_expiry_timestamp_seconds', 'certificate="layer"', always(END_S + 60 * 86_400)),
@@ -99,6 +100,7 @@ const causes: Record<string, Series[]> = {
   TerraceContentDamaged: [series('terrace_storage_damaged_blobs', '', always(1))],
   TerraceMetadataDamaged: [series('terrace_storage_metadata_damaged', '', always(1))],
   TerraceAuditLost: [series('terrace_audit_lost_total', '', always(1))],
+  TerraceAuditNotForwarded: [series('terrace_audit_receiver_backlog_entries', '', always(4))],
   TerraceAccountsLost: [series('terrace_accounts_lost', '', always(1))],
   TerraceAccountsNotAsDeclared: [series('terrace_accounts_not_as_declared', '', always(1))],
   TerraceCertificateEnds: [

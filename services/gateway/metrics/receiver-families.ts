@@ -85,6 +85,12 @@ export const receiverFamilies: Family[] = [
     'child',
   ),
   gauge(
+    'child_behind_tags',
+    'Tags that the child lacks of this layer, as it reported.',
+    ofEachChild((child) => ownOf(child)?.sync?.behind.tags),
+    'child',
+  ),
+  gauge(
     'events_refused',
     'Events that the parent refuses for good, until a day after the last refusal.',
     ({ status: { history } }) => history?.count,

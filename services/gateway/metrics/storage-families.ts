@@ -116,4 +116,14 @@ export const storageFamilies: Family[] = [
     'Entries of the audit log that could not be written, since the start of storage.',
     of(({ audit }) => audit?.lost ?? 0),
   ),
+  gauge(
+    'audit_receiver_backlog_entries',
+    'Entries of the audit log that its syslog receiver does not have yet; absent without one.',
+    of(({ forwarding }) => forwarding?.waiting),
+  ),
+  gauge(
+    'audit_receiver_lost_entries',
+    'Entries that the syslog receiver will never get, as the log was full before; shown for a day.',
+    of(({ forwarding }) => forwarding && (forwarding.lost?.count ?? 0)),
+  ),
 ];
