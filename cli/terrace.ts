@@ -10,9 +10,10 @@ import { COMPILE_CACHE } from './data/node.ts';
  * (terminal/).
  *
  * Each file of text/ formats one topic, as lines or as a table, and prints nothing. A `LayerStatus` becomes the
- * sections of `terrace status` (link-text, below-text, webhook-text, syncer-text). Stored events become lines
- * (event-text) or states of transfers (replay-state); the events of a running pass become progress bars (progress).
- * Accounts and children become tables (token-text, child-text). welcome.ts has the first text that a person sees.
+ * sections of `terrace status` (layer-text, link-text, sync-text, rate-text, below-text, webhook-text, syncer-text).
+ * Stored events become lines (event-text) or states of transfers (replay-state); the events of a running pass become
+ * the progress of its images (image-progress, progress-lines, progress). Accounts and children become tables
+ * (token-text, child-text). welcome.ts has the first text that a person sees.
  *
  * The bash script `health` is the container engines' health check, without Node. warm.ts fills the compile cache at
  * installation.

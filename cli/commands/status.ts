@@ -15,9 +15,14 @@ import { Screen } from '../terminal/screen.ts';
 import { table } from '../terminal/table.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { belowText } from '../text/below-text.ts';
+
 import { forwardingText } from '../text/forwarding-text.ts';
+
+import type { PassProgress } from '../text/image-progress.ts';
+
 import { layerText } from '../text/layer-text.ts';
 import { linkText } from '../text/link-text.ts';
+import { progressLines } from '../text/progress-lines.ts';
 import { syncerText } from '../text/syncer-text.ts';
 import { webhookText } from '../text/webhook-text.ts';
 import { noAccounts } from '../text/welcome.ts';
@@ -74,23 +79,31 @@ async function showStatusRepeatedly(
   for await (const seen of watchStatus(data, intervalMs, signal)) {
     const at = new Date().toISOString().slice(0, 19).replace('T', ' ');
     const head = `${at} UTC, every ${intervalMs / 1_000} s; Ctrl-C ends`;
-    const text = seen instanceof Refusal ? seen.message : pageOf(seen, terminalWidth());
-    if (json) printJson(JSON.stringify(seen instanceof Refusal ? { error: seen.message } : seen));
+    const isError = seen instanceof Refusal;
+    const text = isError ? seen.message : pageOf(seen.status, terminalWidth(), seen.progress);
+    const object = isError ? { error: seen.message } : { ...seen.status, progress: seen.progress };
+    if (json) printJson(JSON.stringify(object));
     else if (screen) screen.draw(wrapLines(`${head}\n\n${text}`, terminalWidth()), paint);
     else print(`${at} UTC\n${text}\n`, paint);
   }
 }
 
 /** The status for people, fitted to a width. */
-const pageOf = (layer: LayerStatus, width: number): string =>
-  wrapLines(describeStatus(layer, Date.now(), width), width);
+const pageOf = (layer: LayerStatus, width: number, progress?: PassProgress): string =>
+  wrapLines(describeStatus(layer, Date.now(), width, progress), width);
 
 /** The status for people: sections of text. @param width to which tables are fitted; lines may be longer */
-export function describeStatus(unsafe: LayerStatus, now: number, width?: number): string {
+export function describeStatus(
+  unsafe: LayerStatus,
+  now: number,
+  width?: number,
+  progress?: PassProgress,
+): string {
   const layer = singleLines(unsafe);
   const sections = [
     layerText(layer, now),
     linkText(layer, now),
+    progress ? progressLines(progress).join('\n') : '',
     source(layer, now),
     complaints(layer),
     storage(layer, now),

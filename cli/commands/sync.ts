@@ -3,13 +3,17 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { connectOperator } from '../connection/connect.ts';
 import { followPass } from '../connection/follow-pass.ts';
+import { readRunningPass } from '../connection/running-pass.ts';
 import { dataOption } from '../data/data-option.ts';
 import { formatDuration, plural } from '../terminal/figures.ts';
 import { outputEnd } from '../terminal/output-end.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import { print, singleLine, singleLines } from '../terminal/terminal.ts';
+import { print, printError, printJson, singleLine, singleLines } from '../terminal/terminal.ts';
+import { factsOf, ImageTracker } from '../text/image-progress.ts';
 import { leftOutLines } from '../text/link-text.ts';
-import { barView, lineView, type View } from '../text/progress.ts';
+import { barView, jsonView, lineView } from '../text/progress.ts';
+
+type Options = { data: string; full?: boolean; now?: boolean; json?: boolean };
 
 export function addSyncCommand(program: Command): void {
   program
@@ -21,21 +25,30 @@ export function addSyncCommand(program: Command): void {
       'compare everything again, including content known to match and changes that the parent refused',
     )
     .option('--now', 'use the link even if the window is closed')
-    .action(async ({ data, full, now }: { data: string; full?: boolean; now?: boolean }) => {
+    .option('--json', 'each event of the pass, its progress and its result as one JSON object per line')
+    .action(async ({ data, full, now, json }: Options) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
       outputEnd.addEventListener('abort', () => end.abort());
       await using bus = await connectOperator(data);
-      const view: View = process.stdout.isTTY ? barView() : lineView(print);
+      const tracker = new ImageTracker();
+      await readRunningPass(bus, (event) => tracker.apply(event.type, factsOf(event)), end.signal);
+      const view = json
+        ? jsonView(printJson, tracker)
+        : process.stdout.isTTY
+          ? barView(tracker)
+          : lineView(print, tracker);
       try {
         const result = await followPass(bus, { full, now, signal: end.signal, onEvent: view.onEvent });
         view.end();
-        print(summary(result));
+        if (json) printJson(JSON.stringify({ type: 'result', result }));
+        else print(summary(result));
         if (!result.ok && result.ended !== 'window') process.exitCode = 1;
       } catch (error) {
         view.end();
         if (end.signal.aborted) {
-          print('The pass continues in the background: terrace status shows its state.');
+          const how = 'The pass continues in the background: terrace status shows its state.';
+          (json ? printError : print)(how);
           process.exitCode = 130;
         } else throw Fault.is(error) ? new Refusal(singleLine(sentence(error))) : error;
       }

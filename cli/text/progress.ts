@@ -2,7 +2,8 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { formatBytes, formatDuration, shortDigest } from '../terminal/figures.ts';
-import { singleLines } from '../terminal/terminal.ts';
+import { factsOf, ImageTracker, imageName, type PassFacts } from './image-progress.ts';
+import { progressLine, progressLines } from './progress-lines.ts';
 
 /** Shows the progress of a pass from its events. */
 export type View = {
@@ -10,46 +11,55 @@ export type View = {
   end(): void;
 };
 
-/** The fields that this module reads from events of passes and transfers; each event has some of them. */
-type Facts = {
-  repository?: string;
-  tag?: string | null;
-  digest?: string;
-  size?: number;
-  present?: number;
-  done?: number;
-  bytes?: number;
-  blobs?: number;
-  actions?: number;
-  reason?: string;
-  until?: number;
-  retry?: number;
-  direction?: Direction;
-  winner?: string;
-  loser?: string;
-  loserTag?: string;
-};
+const isUp = ({ direction }: { direction?: Direction | undefined }) => direction === 'up';
+/** How often a view without a terminal prints the progress, in ms. */
+const LINE_MS = 10_000;
+/** How often the lines of a terminal are computed again, in ms. */
+const DRAW_MS = 500;
+const DEFAULT_COLUMNS = 80;
 
-/** Single lines, as the bars write to the terminal without `print`. */
-const factsOf = ({ data }: ReceivedEvent<unknown>): Facts => singleLines(data as Facts);
-
-const imageName = ({ repository, tag, digest }: Facts) =>
-  `${repository}${tag ? `:${tag}` : `@${shortDigest(digest ?? '')}`}`;
-
-const isUp = ({ direction }: Facts) => direction === 'up';
-/** A blob may have several transfers at a time: one per direction and repository. */
-const keyOf = ({ direction, repository, digest }: Facts) => `${direction} ${repository} ${digest}`;
-
-/** One line for each step, without the progress in between. */
-export function lineView(print: (line: string) => void): View {
-  const write = (event: ReceivedEvent<unknown>) => {
-    const line = describeStep(event.type, factsOf(event));
+/** One line for each step, and one for the progress each `lineMs`. */
+export function lineView(
+  print: (line: string) => void,
+  tracker = new ImageTracker(),
+  lineMs = LINE_MS,
+): View {
+  const timer = setInterval(() => {
+    const line = progressLine(tracker.progress(performance.now()));
     if (line) print(line);
+  }, lineMs).unref();
+  return {
+    onEvent(event) {
+      const facts = factsOf(event);
+      tracker.apply(event.type, facts);
+      const line = describeStep(event.type, facts);
+      if (line) print(line);
+    },
+    end: () => clearInterval(timer),
   };
-  return { onEvent: write, end() {} };
 }
 
-function describeStep(type: string, facts: Facts): string | undefined {
+/** One JSON object a line: each event, and the progress of the images each `lineMs` while there is any. */
+export function jsonView(
+  print: (json: string) => void,
+  tracker = new ImageTracker(),
+  lineMs = DRAW_MS * 2,
+): View {
+  const timer = setInterval(() => {
+    const progress = tracker.progress(performance.now());
+    if (progress.images.length === 0) return;
+    print(JSON.stringify({ type: 'progress', time: new Date().toISOString(), ...progress }));
+  }, lineMs).unref();
+  return {
+    onEvent(event) {
+      tracker.apply(event.type, factsOf(event));
+      print(JSON.stringify({ ...event, datacontenttype: 'application/json' }));
+    },
+    end: () => clearInterval(timer),
+  };
+}
+
+function describeStep(type: string, facts: PassFacts): string | undefined {
   switch (type) {
     case 'terrace.pass.planned':
       return `actions planned: ${facts.actions}`;
@@ -74,13 +84,10 @@ function describeStep(type: string, facts: Facts): string | undefined {
   }
 }
 
-/** A bar for each transfer, with rate and time left; steps are logged above the bars. */
-export function barView(stream: NodeJS.WriteStream = process.stdout): View {
+/** A line with a bar for each image in transfer, and one for all; steps are logged above them. */
+export function barView(tracker = new ImageTracker(), stream: NodeJS.WriteStream = process.stdout): View {
   const bars = new MultiBar({
-    format: ' {digest} {bar} {percentage}%  {amount}  {rate}  {left}',
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    barsize: 28,
+    format: (_options, _params, { line }: { line: string }) => line,
     hideCursor: true,
     clearOnComplete: true,
     stopOnComplete: false,
@@ -88,68 +95,33 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
     stream,
     fps: 5,
   });
-  const transfers = new Map<string, { bar: SingleBar; rate: Rate }>();
-  const show = (facts: Facts, done: number) => {
-    const { digest = '', size = 0 } = facts;
-    let transfer = transfers.get(keyOf(facts));
-    if (!transfer) {
-      transfer = {
-        bar: bars.create(size, done, {
-          digest: `${isUp(facts) ? '↑' : '↓'} ${shortDigest(digest)}`,
-          amount: '',
-          rate: '',
-          left: '',
-        }),
-        rate: new Rate(),
-      };
-      transfers.set(keyOf(facts), transfer);
+  const lines: SingleBar[] = [];
+  const draw = () => {
+    const all = progressLines(tracker.progress(performance.now()));
+    // The bars count lines, so none may be wrapped by the terminal.
+    const wanted = all.map((line) => line.slice(0, (stream.columns || DEFAULT_COLUMNS) - 1));
+    while (lines.length > wanted.length) bars.remove(lines.pop() as SingleBar);
+    for (const [index, line] of wanted.entries()) {
+      const known = lines[index];
+      if (known) known.update(0, { line });
+      else lines.push(bars.create(1, 0, { line }));
     }
-    const rate = transfer.rate.at(done, Date.now());
-    transfer.bar.update(done, {
-      amount: `${formatBytes(done)} of ${formatBytes(size)}`,
-      rate: rate ? `${formatBytes(rate)}/s` : '',
-      left: rate ? `${formatDuration(((size - done) / rate) * 1_000)} left` : '',
-    });
   };
-  const close = (facts: Facts) => {
-    const transfer = transfers.get(keyOf(facts));
-    if (transfer) bars.remove(transfer.bar);
-    transfers.delete(keyOf(facts));
-  };
+  const timer = setInterval(draw, DRAW_MS).unref();
   return {
     onEvent(event) {
       const facts = factsOf(event);
-      if (event.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
-      if (event.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);
-      if (/^terrace\.transfer\.(finished|failed|paused)$/.test(event.type)) close(facts);
+      tracker.apply(event.type, facts);
       const line = describeStep(event.type, facts);
       // `bars.log` adds no line end.
       if (line) bars.log(`${line}\n`);
+      if (event.type.startsWith('terrace.image.')) draw();
     },
     end() {
+      clearInterval(timer);
       // Draws the last steps, which are still buffered.
       bars.update();
       bars.stop();
     },
   };
-}
-
-/** Rate over a sliding window: the rate before a stall says nothing about the current one. */
-export class Rate {
-  static readonly #WINDOW_MS = 10_000;
-  #points: { at: number; done: number }[] = [];
-
-  /**
-   * @param done bytes transferred until `now`
-   * @returns bytes/s; undefined in the first 500 ms of the window, and without progress in it
-   */
-  at(done: number, now: number): number | undefined {
-    this.#points.push({ at: now, done });
-    while (this.#points.length > 2 && now - (this.#points[0]?.at ?? now) > Rate.#WINDOW_MS)
-      this.#points.shift();
-    const first = this.#points[0] as { at: number; done: number };
-    const ms = now - first.at;
-    if (ms < 500 || done <= first.done) return undefined;
-    return ((done - first.done) / ms) * 1_000;
-  }
 }

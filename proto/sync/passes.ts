@@ -133,6 +133,9 @@ const OfTag = {
   digest: described(Digest, 'Digest of the manifest.'),
 };
 
+/** Max blobs that an event of an image names: they nearly always have nearly all of its bytes. */
+export const MAX_NAMED_BLOBS = 50;
+
 /** The transfer of an image (or artifact, or index) begins. */
 export const imageStarted = event(
   'image.started',
@@ -141,6 +144,12 @@ export const imageStarted = event(
     direction: Direction,
     blobs: Type.Integer({ description: 'Blobs that have to cross the link, at most.' }),
     bytes: described(Bytes, 'Their bytes.'),
+    largest: Type.Optional(
+      Type.Array(Digest, {
+        maxItems: MAX_NAMED_BLOBS,
+        description: 'The largest of them, by whose transfers the progress of the image is known.',
+      }),
+    ),
   }),
 );
 /** An image (or artifact, or index) is at the far end. */

@@ -23,7 +23,7 @@ const eventOf = (type: string, data: object): ReceivedEvent<unknown> => ({
 const steps = [
   eventOf('pass.started', {}),
   eventOf('pass.planned', { actions: 1 }),
-  eventOf('image.started', { blobs: 3, bytes: 5_000_000 }),
+  eventOf('image.started', { blobs: 3, bytes: 5_000_000, largest: [digest] }),
   eventOf('transfer.started', { size: 5_000_000, present: 1_000_000 }),
   eventOf('transfer.progressed', { size: 5_000_000, done: 2_000_000 }),
   eventOf('transfer.delayed', { reason: 'the parent is busy', until: Date.now() + 5_000 }),
@@ -67,7 +67,7 @@ test('pushes, pauses, refusals and conflicts have lines of their own', () => {
   ]);
 });
 
-test('on a terminal, each transfer has a bar with its rate and the time left', async () => {
+test('on a terminal, each image has a bar with its share and the time left, and all have a total with the rate', async () => {
   let text = '';
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -80,11 +80,11 @@ test('on a terminal, each transfer has a bar with its rate and the time left', a
     columns: 200,
     rows: 50,
   }) as unknown as NodeJS.WriteStream;
-  const view = barView(terminal);
+  const view = barView(undefined, terminal);
   for (const step of steps.slice(0, 4)) view.onEvent(step);
   for (
     let done = 1_000_000;
-    !/ of 5\.0 MB {2}[\d.]+ [kM]B\/s {2}\d+ (s|min) left/.test(text);
+    !/total +0 of 1 done, \d+ % of 5\.0 MB, [\d.]+ [kM]B\/s, \d+ (s|min) left/.test(text);
     await sleep(50)
   ) {
     done += 100_000;
@@ -93,7 +93,7 @@ test('on a terminal, each transfer has a bar with its rate and the time left', a
   }
   for (const step of steps.slice(6)) view.onEvent(step);
   view.end();
-  assert.match(text, /sha256:abababababab █+░+ \d+%/);
+  assert.match(text, /↓ a\/b:v1 {2}█+░+ {2}\d+ %, \d+ (s|min) left/);
   assert.match(text, /a\/b:v1: pulled/);
 });
 
@@ -150,7 +150,10 @@ describe('terrace sync', { concurrency: true }, () => {
     assert.match(succeeded.text, /In sync with the parent: 1 image pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
     const { text } = await runCommandHere('status', '--data', layer.data);
-    assert.match(text, /Parent http.*: Online\n {2}last successful pass \d+ s ago/);
+    assert.match(
+      text,
+      /Parent http.*: Online\n {2}in sync with the parent.*\n {2}last successful pass \d+ s ago/,
+    );
     assert.match(text, /Holds 1 repository, 1 tag, /);
 
     await cloud.kill();

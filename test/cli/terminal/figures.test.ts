@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatBytes, formatDuration, plural, shortDigest } from '../../../cli/terminal/figures.ts';
 import { table } from '../../../cli/terminal/table.ts';
-import { Rate } from '../../../cli/text/progress.ts';
+import { Rate } from '../../../cli/text/rate.ts';
 
 test('bytes are shown in decimal units', () => {
   const rows: [number, string][] = [

@@ -15,7 +15,7 @@ import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { isOfParent, partOf } from '../context/leave-out.ts';
-import { bySize } from '../context/order.ts';
+import { bySize, largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { type IsLeftOut, leftOutReferrer, planCommits } from './commit-plan.ts';
 import { recordLeftOutReferrers } from './hidden-referrers.ts';
@@ -199,7 +199,7 @@ export async function pullImage(
   }
   const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
-  bus.publish(imageStarted, { ...about, blobs: missing.length, bytes });
+  bus.publish(imageStarted, { ...about, blobs: missing.length, bytes, largest: largestOf(missing) });
   const leftOut = await content();
   await recordLeftOutReferrers(context, repository, subjects, leftOut);
   if (move) {

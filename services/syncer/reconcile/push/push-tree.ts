@@ -7,6 +7,7 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
+import { largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
@@ -52,7 +53,8 @@ export async function pushTree(
   const blobs = blobsOf(nodes);
   const missing = await findBlobsMissingAtParent(context, repository, blobs);
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
-  bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
+  const largest = largestOf(missing);
+  bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes, largest });
   await uploadBlobs(context, repository, missing);
   for (const node of nodes) {
     await put(context, repository, await readNode(context, repository, node.digest));
