@@ -2,6 +2,7 @@ import { Child } from '../accounts/children.ts';
 import { described } from '../contract/contract.ts';
 import { PassId } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
+import { LinkPause, MAX_PAUSE_MS, MIN_PAUSE_MS } from '../sync/pause.ts';
 import { Paused } from './link.ts';
 
 /** What an operator may do: bodies and answers of changes. */
@@ -26,17 +27,24 @@ export type PassAccepted = Static<typeof PassAccepted>;
 
 export const PauseBody = Type.Object(
   {
-    reason: Type.Optional(Type.String({ maxLength: 300, description: 'Why; others see it.' })),
+    reason: LinkPause.properties.reason,
+    forMs: Type.Optional(
+      Type.Integer({
+        minimum: MIN_PAUSE_MS,
+        maximum: MAX_PAUSE_MS,
+        description: 'How long, in ms. Absent: until the link is resumed.',
+      }),
+    ),
   },
   { ...body, description: 'Pauses the link.' },
 );
 export type PauseBody = Static<typeof PauseBody>;
 
-export const LinkPause = Type.Object(
+export const LinkPaused = Type.Object(
   { paused: Type.Optional(Paused) },
   { description: '`paused` is absent while the link may be used.' },
 );
-export type LinkPause = Static<typeof LinkPause>;
+export type LinkPaused = Static<typeof LinkPaused>;
 
 export const Empty = Type.Object({}, { ...body, description: 'No fields.' });
 

@@ -1,48 +1,13 @@
-import { FilePath, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
-import { MAX_COMPLAINTS } from '../document/complaints.ts';
+import { ConfigurationReport } from '../document/field-report.ts';
 
 /** The configuration in force, and where each value is from. */
 
-export const FieldSource = Type.Union(
-  [
-    Type.Literal('file'),
-    Type.Literal('twin'),
-    Type.Literal('command line'),
-    Type.Literal('environment'),
-    Type.Literal('default'),
-  ],
-  { description: 'Where the value is from.' },
-);
-export type FieldSource = Static<typeof FieldSource>;
-
-export const ConfigurationField = Type.Object(
-  {
-    field: Type.String({ maxLength: 256, description: 'Path of the field in a configuration document.' }),
-    value: Type.Optional(
-      Type.Unknown({ description: 'As written in a document; absent if it is not set and has no default.' }),
-    ),
-    source: FieldSource,
-    atStart: Type.Boolean({ description: 'A change takes effect when the layer is started again.' }),
-  },
-  { description: 'A field of the configuration.' },
-);
-export type ConfigurationField = Static<typeof ConfigurationField>;
-
 export const ConfigurationAnswer = Type.Object(
   {
-    fields: Type.Array(ConfigurationField, { maxItems: 500, description: 'In the order of the reference.' }),
-    complaints: Type.Array(Reason, {
-      maxItems: MAX_COMPLAINTS,
-      description: 'Why the last document is not in force; empty if it is.',
-    }),
-    source: Type.Optional({ ...FilePath, description: 'File or module twin that the document is from.' }),
-    version: Type.Optional(Type.Integer({ description: 'Version of the desired properties of the twin.' })),
+    ...ConfigurationReport.properties,
     pending: Type.Optional(Type.Boolean({ description: 'A document is being read or put in force.' })),
-    known: Type.Boolean({
-      description:
-        'twin-bridge answers, so sources and complaints are known; else all sources are `default`.',
-    }),
+    known: Type.Boolean({ description: 'twin-bridge answers; otherwise nothing else is known.' }),
   },
   { description: 'The configuration in force. Secrets are in files that fields name, never in fields.' },
 );

@@ -1,8 +1,9 @@
 import { described } from '../contract/contract.ts';
-import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
+import { Bytes, Count, Instant, Party } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { LinkStatus } from '../status/status.ts';
 import { PassResult } from '../sync/passes.ts';
+import { LinkPause } from '../sync/pause.ts';
 import { ParentName } from './layer.ts';
 import { listOf } from './lists.ts';
 
@@ -20,14 +21,7 @@ export const BandwidthLimit = Type.Object(
   { description: 'A limit of bandwidth; the first one that matches applies.' },
 );
 
-export const Paused = Type.Object(
-  {
-    since: described(Instant, 'When the link was paused.'),
-    by: Type.Optional(described(Party, 'Who paused it.')),
-    reason: Type.Optional(described(Reason, 'Why, in the words of that person.')),
-  },
-  { description: 'An operator paused the link.' },
-);
+export const Paused = described(LinkPause, 'An operator paused the link.');
 export type Paused = Static<typeof Paused>;
 
 export const Link = Type.Object(

@@ -8,8 +8,8 @@ import { type Static, type TSchema, Type } from '../contract/schema.ts';
  *
  * `layer.ts` has the layer and its problems, `link.ts` the link, its passes and its throughput, `transfers.ts` what
  * crosses it, `layers.ts` the layers below, `repositories.ts` and `manifests.ts` content, `pending.ts` what is parked
- * or left out, `events.ts` the history, `accounts.ts` and `configuration.ts` settings, `session.ts` logins,
- * `actions.ts` what an operator may do, and this file what lists and errors have in common.
+ * or left out, `storage.ts` storage, `events.ts` the history, `accounts.ts` and `configuration.ts` settings,
+ * `session.ts` logins, `actions.ts` what an operator may do, and this file what lists and errors have in common.
  */
 
 /** Path of the API, in every gateway. */

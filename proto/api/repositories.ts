@@ -23,7 +23,6 @@ export const RepositoryItem = Type.Object(
   {
     repository: Repository,
     tags: Type.Optional(described(Count, 'Its tags here.')),
-    moreTags: Type.Optional(Type.Boolean({ description: 'It has more tags than `tags` counts.' })),
     selected: Type.Boolean({ description: 'A selection of the configuration covers it.' }),
     sync: Type.Optional(RepositorySync),
   },

@@ -48,6 +48,19 @@ const operating = [
   'storage.pause.*',
 ];
 
+/** What the operators' API of the gateway reads, and does for them. */
+const forOperators = [
+  'syncer.pass.start',
+  'storage.child.deactivate',
+  'storage.garbage.collect',
+  'storage.scrub.run',
+  'storage.outgoing.parked',
+  'storage.token.list',
+  'storage.scope.list',
+  'storage.child.list',
+  'twin-bridge.configuration.get',
+];
+
 /** Requests about content that pushes, pulls and passes send. */
 const content = [
   'storage.blob.*',
@@ -81,6 +94,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.child.charge',
       'storage.child.room',
       'storage.pause.*',
+      ...forOperators,
       ...history,
       'twin-bridge.status.*',
       ...serviceNames.flatMap((service) => [`${service}.alive.get`, `${service}.metrics.get.*`]),
@@ -163,6 +177,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.sync.*',
       'storage.job.count',
       'twin-bridge.status.*',
+      'twin-bridge.configuration.get',
       ...serviceNames.map((service) => `${service}.alive.get`),
       ...operating,
       ...history,

@@ -73,6 +73,24 @@ export const Document = Type.Object(
       'write a whole number from 1 to 16',
       { default: 1, atStart: true },
     ),
+    operate: Type.Optional(
+      field(
+        Type.Object(
+          {
+            listen: optional(
+              Type.String({ pattern: '^(?:[^:\\s]+|\\[[0-9a-f:]+\\]):[0-9]{1,5}$', maxLength: 300 }),
+              'Address and port of a listener of their own for operators: API, page and metrics are then served there alone, with the same TLS. Any address other than loopback is served once the layer has a token, or with `--insecure-listen`.',
+              'write host:port, such as 127.0.0.1:5001',
+              { otherwise: 'the address of clients' },
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        'How operators reach the layer.',
+        'write a mapping with the field listen',
+        { otherwise: 'by the address of clients' },
+      ),
+    ),
     loginServer: optional(
       Type.String({ pattern: '^(?:[A-Za-z0-9.-]+|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?$', maxLength: 300 }),
       'The only `Host` that is accepted in requests, with its port unless that is 80 or 443. Others get 421.',

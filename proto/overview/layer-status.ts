@@ -32,8 +32,9 @@ import { syncFigure } from './sync-state.ts';
 
 /**
  * The figures of a layer, read over the bus: one source for the command line, the API, the page, metrics and the twin.
- * `layerStatus` reads everything at one moment; nats-advisories.ts judges the version of the server of the bus, and
- * sync-state.ts how the layer stands against its parent.
+ * `layerStatus` reads everything at one moment, `problemsOf` (problems.ts) says what of it needs a person,
+ * sync-state.ts how the layer stands against its parent, and nats-advisories.ts judges the version of the server of
+ * the bus.
  */
 
 /** The status of a layer and its services. What no service answered is left out. */
@@ -67,13 +68,15 @@ export type LayerStatus = {
 export type StatusOptions = {
   /** Without the list of parked changes, which may be long. */
   withoutParked?: boolean;
+  /** Max parked changes to read. Default: all. */
+  maxParked?: number;
   /** What is not answered within this time counts as not answered, in ms. Default: the limits of the bus. */
   withinMs?: number;
 };
 
 export async function layerStatus(
   bus: Bus,
-  { withoutParked = false, withinMs }: StatusOptions = {},
+  { withoutParked = false, maxParked = Number.POSITIVE_INFINITY, withinMs }: StatusOptions = {},
 ): Promise<LayerStatus> {
   const silent: string[] = [];
   const answer = <T>(service: string, request: Promise<T>): Promise<T | undefined> =>
@@ -99,7 +102,7 @@ export async function layerStatus(
   const answered = new Set(withoutDead(services).map(({ service }) => service));
   for (const name of serviceNames) if (!answered.has(name) && !silent.includes(name)) silent.push(name);
   const isListed = !withoutParked && storage?.outgoing.parked;
-  const parked = isListed ? await parkedOf(bus).catch(() => undefined) : undefined;
+  const parked = isListed ? await parkedOf(bus, maxParked).catch(() => undefined) : undefined;
   const unreadable = bus.unreadable();
   const sources = {
     syncers: withoutDead(syncers),
@@ -158,14 +161,14 @@ const flattenReports = (below: Map<string, ChildReport>, presences: Map<string, 
     return layers.map((layer) => ({ ...layer, child, seen }));
   });
 
-async function parkedOf(bus: Bus): Promise<Parked[]> {
+async function parkedOf(bus: Bus, max: number): Promise<Parked[]> {
   const all: Parked[] = [];
   for (let more = true; more; ) {
     const last = all.at(-1);
     const after = last && `${last.repository}!${last.reference}`;
-    const page = await bus.call(listParked, { ...(after && { after }), limit: 1_000 });
+    const page = await bus.call(listParked, { ...(after && { after }), limit: Math.min(1_000, max) });
     for (const one of page.parked) all.push(one);
-    more = page.more && page.parked.length > 0;
+    more = page.more && page.parked.length > 0 && all.length < max;
   }
   return all;
 }

@@ -8,6 +8,7 @@ import type { Mode } from '#proto/oci/mode.ts';
 import { tracer } from '#proto/tracing/tracer.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { CertificateAndKey } from '../process/certificate-pair.ts';
+import { registerApiRoutes } from './api/api.ts';
 import { auditRequests } from './audit/audit-requests.ts';
 import { GATHER_MS } from './audit/refusals.ts';
 import { Access } from './auth/access.ts';
@@ -19,6 +20,7 @@ import { RunningHashes } from './content/running-hashes.ts';
 import { API_VERSION, answerClientError, answerError } from './http/errors.ts';
 import { checkLoginServer } from './http/login-server.ts';
 import { MINIMUM_RATE } from './http/minimum-rate.ts';
+import { Operators } from './http/operators.ts';
 import { foldName } from './http/repository-name.ts';
 import { traceRequests } from './http/traced-requests.ts';
 import { TrustedProxies } from './http/trusted-proxies.ts';
@@ -62,6 +64,8 @@ export type AppOptions = {
   /** No other gateway of the layer takes writes. Left out: others may exist. */
   alone?: boolean;
   times?: Partial<RouteTimes>;
+  /** Time of sessions, in ms since 1970. Left out: that of the machine. */
+  now?: () => number;
 };
 
 const TIMES: RouteTimes = {
@@ -97,6 +101,7 @@ export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)
   registerReportRoutes,
   registerArrivingRoutes,
   registerMetricsRoute,
+  registerApiRoutes,
   registerPageRoutes,
 ];
 
@@ -109,6 +114,7 @@ export function buildApp({
   openOperate = false,
   anyName = false,
   alone = false,
+  now,
   ...options
 }: AppOptions): {
   app: FastifyInstance;
@@ -116,21 +122,34 @@ export function buildApp({
 } {
   const limits = { ...TIMES, ...times };
   const { bus, log, configuration = () => undefined } = options;
-  const access = new Access({ bus, configuration, open, openOperate, patienceMs: limits.patienceMs, log });
+  const secure = tls && { handshakeTimeout: 30_000, ...secureOptions, ...tls, ...sniOptions(sni) };
+  const operators = new Operators({
+    log,
+    listen: () => configuration()?.operate?.listen,
+    server: { ...http, ...secure },
+    isTls: tls !== undefined,
+  });
+  const access = new Access({
+    bus,
+    configuration,
+    open,
+    openOperate: () => openOperate && operators.isLocal,
+    patienceMs: limits.patienceMs,
+    now,
+    log,
+  });
   const cache = new ContentCache(bus, limits.patienceMs, alone);
   const proxies = new TrustedProxies(() => configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({
     trustProxy: proxies.trusts,
-    rewriteUrl: (request) => foldName(request.url ?? '/'),
+    rewriteUrl: (request) => foldName(operators.reachable(request)),
     routerOptions: { maxParamLength: 8_192 },
     exposeHeadRoutes: false,
     return503OnClosing: false,
     // Uploads have no time limit: the readers of a body enforce its idle timeout.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
-    ...(tls
-      ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls, ...sniOptions(sni) } }
-      : { http }),
+    ...(secure ? { https: { ...http, ...secure } } : { http }),
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
     clientErrorHandler: answerClientError,
   }) as FastifyInstance;
@@ -157,7 +176,8 @@ export function buildApp({
     const { headers } = request.raw;
     const type = headers['content-type'];
     if (type !== undefined && !MEDIA_TYPE.test(type)) delete headers['content-type'];
-    checkLoginServer(request, loginServer());
+    // Operators reach their listener by its own address.
+    checkLoginServer(request, operators.isOwn(request.raw) ? undefined : loginServer());
     const checked = checkOrigin(request, openLayer);
     if (!checked) done();
     else
@@ -186,6 +206,7 @@ export function buildApp({
   const gateway: Gateway = {
     ...options,
     configuration,
+    operators,
     access,
     hashes: new RunningHashes(),
     idleClaims: new IdleClaims(limits.idleClaimMs),
@@ -197,6 +218,7 @@ export function buildApp({
     httpCounters,
   };
   for (const register of routes) register(app, gateway);
+  operators.serve((request, response) => app.routing(request, response));
   return { app, gateway };
 }
 
@@ -216,6 +238,7 @@ export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<
   await app.close();
   clearInterval(idle);
   clearTimeout(deadline);
+  await gateway.operators[Symbol.asyncDispose]();
   await Promise.allSettled(gateway.pending);
   await gateway.auditTrail[Symbol.asyncDispose]();
 }

@@ -2,6 +2,7 @@ import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import { ACR_LISTEN, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
 import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import type { Mode } from '#proto/oci/mode.ts';
@@ -13,7 +14,7 @@ import { buildApp, closeApp } from './app.ts';
 import { admissionOf, hasToken } from './auth/access-at-start.ts';
 import { listenComplaint, parseListen } from './http/listen-address.ts';
 import { HeldCertificate } from './tls/held-certificate.ts';
-import { renewFromFiles } from './tls/renew-from-files.ts';
+import { type CertificateHolder, renewFromFiles } from './tls/renew-from-files.ts';
 import { tlsOf } from './tls/tls.ts';
 import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
 
@@ -47,11 +48,13 @@ export async function runGateway(context: Context): Promise<void> {
   let plainByDefault = false;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
   const { promise: tlsConfigured, resolve: onTlsConfigured } = Promise.withResolvers<void>();
+  let applyOperators = () => {};
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     // A lost state store says nothing about the mode.
     if (value) {
       inForce = value;
       mode = value.mode;
+      applyOperators();
     }
     if (mode) resolve();
     if (plainByDefault && value?.tls) onTlsConfigured();
@@ -92,7 +95,18 @@ export async function runGateway(context: Context): Promise<void> {
     sni: workloadTls?.sni,
     alone: env.TERRACE_GATEWAYS === '1',
   });
-  const held = new HeldCertificate(app.server as Server, pair);
+  const certificates: CertificateHolder = {
+    setSecureContext(options) {
+      (app.server as Server).setSecureContext(options);
+      gateway.operators.setSecureContext(options);
+    },
+  };
+  /** As for the address of clients: one that other machines reach needs a token. */
+  const mayOperate = async (address: string, until: AbortSignal): Promise<boolean> => {
+    const isFree = isLoopback(parseListen(address).host) || env.TERRACE_INSECURE_LISTEN === '1';
+    return isFree || hasToken(bus, address, log, AbortSignal.any([signal, until]), true);
+  };
+  const held = new HeldCertificate(certificates, pair);
   describe(() => ({ open, ...held.end() }));
   measure(() => ({ http: gateway.httpCounters.read() }));
   try {
@@ -100,6 +114,8 @@ export async function runGateway(context: Context): Promise<void> {
     const reusePort = Number(env.TERRACE_GATEWAYS ?? 1) > 1;
     const address = await app.listen({ ...parseListen(listen), ...(reusePort && { reusePort }) });
     log.info({ address }, `listening on ${address}`);
+    applyOperators = () => gateway.operators.apply(inForce?.operate?.listen, mayOperate, reusePort);
+    applyOperators();
     serves();
   } catch (error) {
     throw new Fault('config-invalid', listenComplaint(error as NodeJS.ErrnoException, listen));

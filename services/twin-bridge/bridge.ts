@@ -1,7 +1,9 @@
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
+import { type ConfigurationField, getConfiguration } from '#proto/document/field-report.ts';
 import { files } from '#proto/document/files.ts';
+import { describeFields } from '#proto/document/resolve/describe-fields.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { bridgeStatus, type TwinSession } from '#proto/status/status.ts';
 import { Declarer } from './declare.ts';
@@ -50,6 +52,7 @@ export function startBridge(
 ): Bridge {
   let last: SourceState | undefined;
   let complaints: string[] = [];
+  let fields: ConfigurationField[] = [];
   let changed = () => {};
   const publisher = new Publisher(bus, log, () => changed());
   const declarer = new Declarer(bus, log, () => changed());
@@ -59,6 +62,7 @@ export function startBridge(
     const previous = complaints;
     complaints = 'complaints' in resolved ? limitComplaints(resolved.complaints) : [];
     if ('configuration' in resolved) {
+      fields = describeFields(resolved.document, resolved.origins, options.late === true);
       publisher.want(resolved.configuration);
       declarer.want(resolved.accounts);
     } else if (complaints.join('\n') !== previous.join('\n')) {
@@ -99,6 +103,10 @@ export function startBridge(
       ...(session && { session: session() }),
     };
   });
+  const unserveFields = bus.serve(getConfiguration, async () => {
+    const { version } = desired();
+    return { fields, complaints, source: source.name, ...(version !== undefined && { version }) };
+  });
   return {
     desired,
     onChange(call) {
@@ -106,6 +114,7 @@ export function startBridge(
     },
     [Symbol.dispose]() {
       unserve();
+      unserveFields();
       clearInterval(recheck);
       watching[Symbol.dispose]();
       publisher[Symbol.dispose]();

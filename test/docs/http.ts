@@ -59,15 +59,22 @@ const NEEDS = [
     'content/read, …',
     'This action on the repository of the path: `repositories/<pattern>/content/read` in a scope map.',
   ],
+  [
+    'operate/read, operate/write',
+    'This action in a scope map: [operators](../guides/accounts.md#operators).',
+  ],
   ['config/write, message/write', 'This action on the child of the path: `gateway/<child>/config/write`.'],
 ];
 
 export function httpPage(): string {
   const all = registered();
   const isOwn = ({ url }: Route) => url.startsWith('/v2/_terrace/');
+  const isOperators = ({ url }: Route) => url.startsWith('/api/');
   const specified = all.filter(({ config }) => config.spec);
   const isPage = ({ url }: Route) => url === '/' || /^\/ui\b/.test(url);
-  const others = all.filter((route) => !route.config.spec && !isOwn(route) && !isPage(route));
+  const others = all.filter(
+    (route) => !route.config.spec && !isOwn(route) && !isPage(route) && !isOperators(route),
+  );
   return page(
     'HTTP',
     'For integrators: every path of the gateway, what a request needs, and what it answers.',
@@ -85,5 +92,8 @@ export function httpPage(): string {
     '## Between layers',
     'Only Terrace speaks these, below `/v2/_terrace/`: no repository can have this name, and every proxy that forwards `/v2/` forwards them. Bodies are JSON. A layer below uses the parent as any registry where the parent does not have them.',
     table(['Path', 'Methods', 'Needs', 'Answer'], rowsOf(all.filter(isOwn))),
+    "## Operators' API",
+    'For people, programs and the page: JSON below `/api/v1`. The layer serves the document of it (OpenAPI 3.1, with all fields, parameters and statuses) at `/api/v1/openapi.json`. Lists are answered as `{ items, next }`: `?after=<next>` reads on, `?limit=` sets the number of entries. Unknown parameters and fields of a body are refused. Instants are milliseconds since 1970-01-01 UTC, sizes bytes.',
+    table(['Path', 'Methods', 'Needs', 'What it is'], rowsOf(all.filter(isOperators))),
   );
 }

@@ -34,7 +34,10 @@ export class GatewayRig implements AsyncDisposable {
   readonly #isApart: boolean;
   #storage: RigStorage | undefined;
 
-  static async start(times: Partial<RouteTimes> = {}, { apart = false } = {}): Promise<GatewayRig> {
+  static async start(
+    times: Partial<RouteTimes> = {},
+    { apart = false, now = Date.now }: { apart?: boolean; now?: () => number } = {},
+  ): Promise<GatewayRig> {
     const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
     const layer = new GatewayRig(testBus, data, apart);
     layer.bus = await testBus.connect('gateway');
@@ -49,6 +52,7 @@ export class GatewayRig implements AsyncDisposable {
       openOperate: true,
       log: layer.#log(),
       times,
+      now,
     });
     await app.listen({ host: '127.0.0.1', port: 0 });
     layer.app = app;

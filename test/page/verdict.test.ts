@@ -76,7 +76,7 @@ test('a link has one tone and word for each of its states', () => {
     [[link({ window: { open: false, until: now } })], 'quiet', 'Window closed'],
     [[undefined], 'unknown', 'Not tried yet'],
     [[link(), { known: false }], 'unknown', 'Unknown'],
-    [[link(), { paused: { since: now } }], 'warning', 'Paused'],
+    [[link(), { paused: { since: now, by: 'ops' } }], 'warning', 'Paused'],
   ];
   for (const [given, tone, label] of rows) {
     const found = linkView(...given);

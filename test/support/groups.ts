@@ -16,6 +16,7 @@ function unitTests(): string[] {
 /** Folders, or beginnings of files, whose tests start few processes of their own. */
 const folders: Record<string, string[]> = {
   'gateway-access': ['test/gateway/auth/', 'test/gateway/audit/'],
+  'gateway-api': ['test/gateway/api/'],
   'gateway-children': ['test/gateway/children/'],
   'gateway-content': ['test/gateway/content/'],
   'gateway-http': ['test/gateway/http/', 'test/gateway/metrics/', 'test/gateway/page/', 'test/gateway/tls/'],

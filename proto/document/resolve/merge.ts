@@ -23,6 +23,8 @@ const owners = {
 const syslogFiles = ['caFile', 'certificateFile', 'keyFile'];
 type Owner = keyof typeof owners;
 const ownerNames = Object.keys(owners) as Owner[];
+/** Names of the mappings that are merged field by field. */
+export const MERGED_MAPPINGS: readonly string[] = ownerNames;
 
 /** Fields that belong together: a mapping that has one of them takes none of them from its defaults. */
 const certificate = ['certificateFile', 'keyFile'];

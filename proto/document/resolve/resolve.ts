@@ -7,6 +7,7 @@ import type { DeclaredAccount } from '../declared-accounts.ts';
 import { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
 import { complaintsOf } from '../validation/document.ts';
+import { type FieldOrigin, originsOf } from './field-origins.ts';
 import { type Fields, merge, type Overrides, resolveWebhookPaths } from './merge.ts';
 
 /**
@@ -43,7 +44,13 @@ export type DocumentInput = {
 
 /** Each complaint is one sentence that names the field and the remedy. */
 export type Resolved =
-  | { configuration: Configuration; accounts: DeclaredAccount[] }
+  | {
+      configuration: Configuration;
+      accounts: DeclaredAccount[];
+      /** The merged document, before defaults, and where each of its fields is from. */
+      document: Document;
+      origins: Map<string, FieldOrigin>;
+    }
   | { complaints: string[] };
 
 export function resolveDocument(source: DocumentInput): Resolved {
@@ -62,7 +69,17 @@ export function resolveDocument(source: DocumentInput): Resolved {
   const complaints = [...tooLate.map(lateComplaint), ...complaintsOf(fields, files)];
   if (complaints.length > 0) return { complaints };
   const document = fields as Document;
-  return { configuration: configurationOf(document), accounts: declaredAccounts(document) };
+  const origins = originsOf(fields, {
+    overrides,
+    document: parsed.fields,
+    lower: lowerDocument.fields,
+  });
+  return {
+    configuration: configurationOf(document),
+    accounts: declaredAccounts(document),
+    document,
+    origins,
+  };
 }
 
 /** Fields that take effect only when the processes of a layer are started. */

@@ -77,18 +77,22 @@ export function auditRequests(
 
   app.addHook('onResponse', (request, reply, done) => {
     done();
-    const { needs = 'nothing' } = request.routeOptions.config;
+    const { needs = 'nothing', audits } = request.routeOptions.config;
     const { method, caller } = request;
     const { statusCode: status } = reply;
-    const isWrite = needs !== 'nothing' && method !== 'GET' && method !== 'HEAD' && status !== 405;
+    const isWrite =
+      (needs !== 'nothing' || audits !== undefined) &&
+      method !== 'GET' &&
+      method !== 'HEAD' &&
+      status !== 405;
     const isStep = needs === 'content/write' && (method === 'POST' || method === 'PATCH') && status === 202;
     // A child that repeats its activation, or reports.
     const isKnown = isGatewayAction(needs) && status === 200;
     const isRefused = caller?.refused === true && status < 500;
     if (!isRefused && (!isWrite || isStep || isKnown)) return;
     const fields = {
-      // Of the routes that need nothing, only the token endpoint checks credentials.
-      action: needs === 'nothing' ? 'token' : needs,
+      // Of the routes that need nothing, only the token endpoint and logins check credentials.
+      action: audits ?? (needs === 'nothing' ? 'token' : needs),
       method,
       ...named(request),
       token: tokenOf(caller),

@@ -61,7 +61,8 @@ export async function hasToken(
       const { tokens } = await bus.call(accountsStatus, {}, { patience: retried ? PATIENCE_MS : 0, signal });
       if (tokens > 0) return true;
       if (awaited) {
-        if (!warned) log.warn({ listen }, 'waiting for the first token of the configuration document');
+        if (!warned)
+          log.warn({ listen }, 'waiting for the first token of the layer: other machines reach this address');
         warned = true;
         await sleep(POLL_MS, undefined, { signal }).catch(() => {});
         continue;

@@ -1,5 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isGatewayAction, isOperateAction } from '#proto/accounts/scopes.ts';
+import {
+  isGatewayAction,
+  isOperateAction,
+  type OperateAction,
+  operateActions,
+} from '#proto/accounts/scopes.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
@@ -36,10 +41,10 @@ export class Access {
   readonly authentication: Authentication;
   readonly #configuration: () => Configuration | undefined;
   readonly #foreignName: ForeignName;
-  readonly #openOperate: boolean;
+  readonly #openOperate: () => boolean;
 
   /** @param options `openOperate`: while the layer has no accounts, everyone may operate it, too */
-  constructor(options: AuthenticationOptions & { openOperate: boolean; log: Log }) {
+  constructor(options: AuthenticationOptions & { openOperate: () => boolean; log: Log }) {
     this.authentication = new Authentication(options);
     this.#foreignName = new ForeignName(options.log);
     this.#configuration = options.configuration;
@@ -57,6 +62,15 @@ export class Access {
     const who = this.authentication.identify(request);
     if (who instanceof Promise) return who.then((found) => this.#admit(request, reply, wanted, found));
     this.#admit(request, reply, wanted, who);
+  }
+
+  /** Which actions of an operator the caller of an admitted request may do, by its account and its grant. */
+  operateRights({ caller }: FastifyRequest): OperateAction[] {
+    const identity = caller?.identity;
+    if (!identity) return [];
+    const needed = (action: OperateAction) => ({ action, openOperate: this.#openOperate() });
+    const verdict = (action: OperateAction) => decideOperate(identity.grant?.rules, identity, needed(action));
+    return operateActions.filter((action) => verdict(action) === 'allow');
   }
 
   /**
@@ -100,7 +114,7 @@ export class Access {
   ): void {
     const { needs, target } = wanted;
     if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
-    const verdict = verdictOn(who, wanted, this.#openOperate);
+    const verdict = verdictOn(who, wanted, this.#openOperate());
     if (verdict === 'allow') {
       request.caller = { name: who.name, identity: who, refused: false };
       if (!who.anonymous) this.#foreignName.onRequest(request);
@@ -128,7 +142,9 @@ export class Access {
     error?: BearerError,
   ): never {
     const isForeign = this.#foreignName.mayBe(request);
-    const kind = isForeign ? 'Basic' : (this.#configuration()?.challenge ?? 'Bearer');
+    // A browser would ask for a password itself, and then send it on its own: the page asks instead.
+    const isPage = request.headers['sec-fetch-dest'] === 'empty';
+    const kind = isPage ? 'Bearer' : isForeign ? 'Basic' : (this.#configuration()?.challenge ?? 'Bearer');
     reply.header('www-authenticate', challengeFor(request, kind, wanted, error));
     throw new Fault('unauthorized', message);
   }

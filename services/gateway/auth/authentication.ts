@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { AccountCache, type Status } from './account-cache.ts';
@@ -8,6 +8,8 @@ import { Bearer } from './bearer.ts';
 import type { BearerError } from './challenge-header.ts';
 import { type LoginCredentials, PasswordLogin, type Refused } from './password-login.ts';
 import type { RequestCaller } from './request-caller.ts';
+import { sessionCookie, sessionCookieOf } from './session-cookie.ts';
+import { SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
 
 export type AuthenticationOptions = {
   bus: Bus;
@@ -16,6 +18,8 @@ export type AuthenticationOptions = {
   open: boolean;
   /** How long a call waits for storage to be available again, in ms. */
   patienceMs: number;
+  /** Time of sessions, in ms since 1970. */
+  now?: (() => number) | undefined;
 };
 
 /** Why a request is not admitted by its credentials; `error` if they are a Bearer token. */
@@ -31,11 +35,13 @@ export class Authentication {
   readonly #accounts: AccountCache;
   readonly #passwordLogin: PasswordLogin;
   readonly #bearer = new Bearer();
+  readonly #sessions: Sessions;
   #patterns = NONE;
   #anonymous: CallerIdentity = { name: '', anonymous: true, rules: new AccessRules([]) };
 
   constructor(options: AuthenticationOptions) {
     this.#options = options;
+    this.#sessions = new Sessions(options.now);
     this.#accounts = new AccountCache(options.bus, options.patienceMs, () =>
       anonymousActions(this.#patterns),
     );
@@ -68,7 +74,7 @@ export class Authentication {
   #identify(request: FastifyRequest, status: Status): Identified | Promise<Identified> {
     if (this.#isOpen(status)) return UNRESTRICTED;
     const { authorization } = request.headers;
-    if (authorization === undefined) return this.#anonymous;
+    if (authorization === undefined) return this.#identifySession(request, status);
     const caller: RequestCaller = { name: '', refused: true };
     request.caller = caller;
     const credentials = basic(authorization);
@@ -85,13 +91,57 @@ export class Authentication {
     return { refused: 'the Authorization header holds neither Basic nor Bearer credentials' };
   }
 
+  /** Only routes of the API take sessions: a browser adds their cookie to every request to this host. */
+  #identifySession(request: FastifyRequest, { key }: Status): Identified | Promise<Identified> {
+    const value = request.routeOptions.config.session ? sessionCookieOf(request) : undefined;
+    if (value === undefined) return this.#anonymous;
+    return this.#sessions.verify(key, value).then(async (session): Promise<Identified> => {
+      // Over, or of another layer: the caller is asked to log in.
+      if (!session) return this.#anonymous;
+      const { name, fingerprint } = session;
+      request.caller = { name, refused: true };
+      const verified = await this.#passwordLogin.recheck(name, fingerprint);
+      return 'refused' in verified ? verified : { ...verified.identity, fingerprint, session };
+    });
+  }
+
+  /** Begins a session and sends its cookie. */
+  async beginSession(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { identity: { name }, fingerprint }: { identity: CallerIdentity; fingerprint: string },
+  ): Promise<Session> {
+    const { key } = await this.#accounts.status();
+    const { session, value } = await this.#sessions.begin(key, name, fingerprint);
+    reply.header('set-cookie', sessionCookie(request, value, SESSION_IDLE_MS));
+    return session;
+  }
+
+  /** Sends a new cookie if that of the request is old. @returns the session of the request now, if it has one */
+  async renewSession(request: FastifyRequest, reply: FastifyReply): Promise<Session | undefined> {
+    const session = request.caller?.identity?.session;
+    if (!session) return undefined;
+    const { key } = await this.#accounts.status();
+    const renewed = await this.#sessions.renew(key, session);
+    if (!renewed) return session;
+    reply.header('set-cookie', sessionCookie(request, renewed.value, SESSION_IDLE_MS));
+    return renewed.session;
+  }
+
+  /** Ends the session of the request, if it has one, and deletes the cookie. */
+  endSession(request: FastifyRequest, reply: FastifyReply, session: Session | undefined): void {
+    if (session) this.#sessions.end(session);
+    reply.header('set-cookie', sessionCookie(request, '', 0));
+  }
+
   /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */
   async refresh(
-    { name, fingerprint = '', grant }: CallerIdentity,
+    { name, fingerprint = '', grant, session }: CallerIdentity,
     status: Status,
   ): Promise<CallerIdentity | Refused> {
     if (this.#isOpen(status)) return UNRESTRICTED;
-    const carried = { ...(grant && { grant }), fingerprint };
+    if (session && !this.#sessions.isValid(session)) return { refused: 'the session is over: log in again' };
+    const carried = { ...(grant && { grant }), fingerprint, ...(session && { session }) };
     if (name === '') return { ...this.#anonymous, ...carried };
     const verified = await this.#passwordLogin.recheck(name, fingerprint);
     return 'refused' in verified ? verified : { ...verified.identity, ...carried };

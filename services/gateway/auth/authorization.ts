@@ -7,6 +7,8 @@ import {
   systemScopeMaps,
 } from '#proto/accounts/scopes.ts';
 
+import type { Session } from './sessions.ts';
+
 /** Scope actions by pattern: a lookup costs as many steps as the repository name has segments. */
 export class AccessRules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
@@ -79,6 +81,8 @@ export type CallerIdentity = AccountRights & {
   grant?: Grant;
   /** Fingerprint of the password used. */
   fingerprint?: string;
+  /** Set if a session cookie is the login. */
+  session?: Session;
 };
 
 /** Identity of every caller while the layer has no accounts. What it may do as an operator: `decideOperate`. */

@@ -9,6 +9,9 @@
 const PATH =
   /^\/v2\/(?!_)(.+)\/(manifests\/[^/]+|blobs\/uploads\/[^/]*|blobs\/[^/]+|tags\/list|referrers\/[^/]+)$/;
 
+/** `/api/v1/repositories/a/b/tags` to `/api/v1/repositories/a%2Fb/tags`; an encoded name stays as it is. */
+const API = /^\/api\/v1\/repositories\/([^%]+?)(\/tags|\/manifests\/[^/]+)?$/;
+
 /** The target of a request may be a full URL (RFC 9112, 3.2.2). */
 const ORIGIN = /^https?:\/\/[^/?]*/i;
 
@@ -16,6 +19,11 @@ export function foldName(url: string): string {
   const target = url.startsWith('/') ? url : url.replace(ORIGIN, '') || '/';
   const query = target.indexOf('?');
   const path = query < 0 ? target : target.slice(0, query);
+  if (path.startsWith('/api/')) {
+    const [, name, end = ''] = API.exec(path) ?? [];
+    if (!name) return target;
+    return `/api/v1/repositories/${encodeURIComponent(name)}${end}${query < 0 ? '' : target.slice(query)}`;
+  }
   const match = PATH.exec(path);
   if (!match) return target;
   // Some clients omit the last slash.

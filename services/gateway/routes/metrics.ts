@@ -17,9 +17,10 @@ export function registerMetricsRoute(app: FastifyInstance, gateway: Gateway): vo
   registerResource(app, gateway, '/metrics', {
     GET: {
       needs: 'operate/read',
+      isFreeForOperators: true,
       handler,
       answer:
-        '200: the metrics of the layer, in the format of OpenMetrics or of Prometheus, as `Accept` names it',
+        '200: the metrics of the layer, in the format of OpenMetrics or of Prometheus, as `Accept` names it. On the listener of operators (`operate.listen`), it needs no login',
     },
   });
 }

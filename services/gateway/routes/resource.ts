@@ -12,6 +12,7 @@ import type { ContentCache } from '../content/content-cache.ts';
 import type { IdleClaims } from '../content/idle-claims.ts';
 import type { RunningHashes } from '../content/running-hashes.ts';
 import type { MinimumRate } from '../http/minimum-rate.ts';
+import type { Operators } from '../http/operators.ts';
 import type { HttpCounters } from '../metrics/http-counters.ts';
 
 /**
@@ -37,6 +38,7 @@ export type Gateway = {
   configuration: () => Configuration | undefined;
   log: Log;
   access: Access;
+  operators: Operators;
   hashes: RunningHashes;
   idleClaims: IdleClaims;
   cache: ContentCache;
@@ -73,7 +75,12 @@ export type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => und
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-type Endpoint = { needs: Needs; handler: RouteHandler } & About;
+type Endpoint = {
+  needs: Needs;
+  handler: RouteHandler;
+  /** On the listener of operators, it needs no login: monitoring has its own network there. */
+  isFreeForOperators?: true;
+} & About;
 
 /** For the reference (docs/reference/http.md). */
 type About = {
@@ -99,7 +106,7 @@ export function registerResource(
 ): void {
   const allowed = Object.keys(endpoints).join(', ');
   for (const method of methods) {
-    const { needs, handler, spec, answer } = endpoints[method] ?? {};
+    const { needs, handler, spec, answer, isFreeForOperators } = endpoints[method] ?? {};
     const isWrite = method !== 'GET' && method !== 'HEAD';
     const needsMode = isWrite && needs !== undefined && isOfContent(needs);
     app.route({
@@ -116,6 +123,7 @@ export function registerResource(
           if (needsMode) checkMode(gateway);
           return handler(request, reply);
         };
+        if (isFreeForOperators && gateway.operators.isOwn(request.raw)) return admitted();
         const checked = gateway.access.check(request, reply, needs);
         return checked instanceof Promise ? checked.then(admitted) : admitted();
       },

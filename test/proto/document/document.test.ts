@@ -320,3 +320,14 @@ test('the terms of the connected registry are synonyms', () => {
     assert.match('complaints' in resolved ? resolved.complaints.join() : '', pattern);
   }
 });
+
+test('operators may have a listener of their own', () => {
+  const resolve = (text: string) => resolveDocument({ text, folder: '/', readable: () => true });
+  const resolved = resolve('operate: { listen: "127.0.0.1:5001" }');
+  assert.deepEqual('configuration' in resolved && resolved.configuration.operate, {
+    listen: '127.0.0.1:5001',
+  });
+  for (const wrong of ['operate: { listen: 5001 }', 'operate: { port: 1 }', 'operate: 1']) {
+    assert.ok('complaints' in resolve(wrong), wrong);
+  }
+});

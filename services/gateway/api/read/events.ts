@@ -1,0 +1,65 @@
+import { Events } from '#proto/api/events.ts';
+import { DEFAULT_LIMIT } from '#proto/api/lists.ts';
+import { childOfSubject } from '#proto/bus/relay.ts';
+import type { HistoryReader } from '#proto/bus/roles.ts';
+import { readEvent } from '#proto/contract/envelope.ts';
+import { type Static, Type } from '#proto/contract/schema.ts';
+import { type Operation, operation } from '../operation/operation.ts';
+import { pageQuery } from '../operation/query.ts';
+import { eventFilter, filterQuery, instantOf } from '../stream/filter.ts';
+import { itemOf } from '../stream/items.ts';
+
+/** Max events that one request searches. */
+const MAX_SEARCHED = 5_000;
+const PAGE = 500;
+
+type Answer = Static<typeof Events>;
+
+/** Retained events in order, from a sequence or a time on. */
+export function eventsOperation({ archive }: HistoryReader): Operation {
+  return operation({
+    method: 'GET',
+    path: '/events',
+    needs: 'operate/read',
+    summary: 'Retained events of the layer and of the layers below, in order.',
+    query: Type.Object({ ...filterQuery, limit: pageQuery.limit }),
+    answers: { 200: Events },
+    handler: async ({ query }): Promise<Answer> => {
+      const { after, since, limit = DEFAULT_LIMIT } = query;
+      const fits = eventFilter(query);
+      const items: Answer['items'] = [];
+      const bounds = await archive.bounds();
+      let next = after === undefined ? (since === undefined ? bounds.first : undefined) : after + 1;
+      if (next !== undefined && next > bounds.last + 1) {
+        items.push({ gap: { from: next, reason: 'lost' } });
+        next = bounds.first;
+      } else if (next !== undefined && next < bounds.first && after !== undefined) {
+        items.push({ gap: { from: next, to: bounds.first - 1, reason: 'expired' } });
+        next = bounds.first;
+      }
+      let time = since === undefined ? undefined : instantOf(since);
+      for (let searched = 0; searched < MAX_SEARCHED && items.length < limit; ) {
+        const from = next !== undefined ? { sequence: Math.max(1, next) } : { time: time as number };
+        const page = await archive.read({ from, subject: undefined, limit: PAGE, waitMs: 0 });
+        if (page.length === 0) return { items, next: Math.max(bounds.last, (next ?? 1) - 1), more: false };
+        for (const { sequence, subject, data } of page) {
+          if (next !== undefined && sequence > next) {
+            items.push({ gap: { from: next, to: sequence - 1, reason: 'trimmed' } });
+            next = sequence;
+            if (items.length >= limit) break;
+          }
+          next = sequence + 1;
+          time = undefined;
+          searched += 1;
+          const event = readEvent(data);
+          const child = childOfSubject(subject);
+          if (!event) items.push({ gap: { from: sequence, to: sequence, reason: 'unreadable' } });
+          else if (fits(event, child)) items.push(itemOf(sequence, event, child));
+          if (items.length >= limit) break;
+        }
+      }
+      const end = (next ?? 1) - 1;
+      return { items, next: end, more: end < bounds.last };
+    },
+  });
+}

@@ -1,0 +1,147 @@
+import type { Throughput } from '#proto/api/link.ts';
+import type { EventListener } from '#proto/bus/roles.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import type { SyncerStatus } from '#proto/status/status.ts';
+import { imageFailed, imageFinished, imageStarted } from '#proto/sync/passes.ts';
+import {
+  type Direction,
+  transferFailed,
+  transferFinished,
+  transferPaused,
+  transferProgressed,
+  transferStarted,
+} from '#proto/sync/transfers.ts';
+
+/** Length of an interval, in ms, and number of intervals that are kept. */
+const INTERVAL_MS = 10_000;
+const MAX_POINTS = 360;
+/** Time over which a current rate is measured, in ms. */
+const RATE_MS = 10_000;
+/** Max transfers and images that are followed. */
+const MAX_FOLLOWED = 5_000;
+
+type Point = Throughput['points'][number];
+type Sample = { at: number; bytes: number };
+export type RunningImage = {
+  repository: string;
+  tag: string | undefined;
+  direction: Direction;
+  bytes: number;
+};
+
+/**
+ * What crosses the link, from the events of syncers: bytes by time and direction, rates of transfers, and the images
+ * that are on their way. Bounded in time and number. Each gateway process follows it from its start.
+ */
+export class Traffic {
+  readonly #done = new BoundedMap<number>(MAX_FOLLOWED);
+  readonly #rates = new BoundedMap<Sample>(MAX_FOLLOWED);
+  readonly #images = new BoundedMap<RunningImage>(MAX_FOLLOWED);
+  readonly #points: Point[] = [];
+  readonly #recent: { at: number; down: number; up: number }[] = [];
+  readonly #now: () => number;
+
+  constructor(bus: EventListener, now: () => number = Date.now) {
+    this.#now = now;
+    bus.listen(transferStarted, ({ data }) => this.#done.set(keyOf(data), data.present));
+    bus.listen(transferProgressed, ({ data }) => {
+      this.#moved(data, data.done);
+      if (data.rate !== undefined) this.#rates.set(keyOf(data), { at: this.#now(), bytes: data.rate });
+    });
+    bus.listen(transferFinished, ({ data }) => {
+      if (!data.mounted) this.#moved(data, data.size);
+      this.#end(data);
+    });
+    for (const ended of [transferFailed, transferPaused]) {
+      bus.listen(ended as typeof transferPaused, ({ data }) => this.#end(data));
+    }
+    bus.listen(imageStarted, ({ data: { repository, tag, digest, direction, bytes } }) => {
+      const image = { repository, tag: tag ?? digest, direction, bytes };
+      this.#images.set(imageKey({ repository, tag }, digest), image);
+    });
+    bus.listen(imageFinished, ({ data }) => this.#images.delete(imageKey(data, data.digest)));
+    bus.listen(imageFailed, ({ data }) => this.#images.delete(imageKey(data, data.digest ?? '')));
+  }
+
+  /** The last hour, as far as it is known. Intervals without a byte between others are 0. */
+  throughput(): Throughput {
+    const last = this.#now() - (this.#now() % INTERVAL_MS);
+    const points: Point[] = [];
+    for (const point of this.#points) {
+      for (let at = (points.at(-1)?.at ?? point.at) + INTERVAL_MS; at < point.at; at += INTERVAL_MS) {
+        points.push({ at, down: 0, up: 0 });
+      }
+      points.push(point);
+    }
+    const first = last - MAX_POINTS * INTERVAL_MS;
+    return {
+      interval: INTERVAL_MS,
+      points: points
+        .filter(({ at }) => at > first)
+        .map(({ at, down, up }) => ({ at: at + INTERVAL_MS, down, up })),
+    };
+  }
+
+  /** Bytes a second now. */
+  rate(): { down: number; up: number } {
+    this.#trim();
+    const sum = (direction: Direction) => this.#recent.reduce((total, one) => total + one[direction], 0);
+    const perSecond = (bytes: number) => Math.round((bytes * 1_000) / RATE_MS);
+    return { down: perSecond(sum('down')), up: perSecond(sum('up')) };
+  }
+
+  /** Bytes a second of one transfer; 0 if it has not moved recently. */
+  rateOf(transfer: SyncerStatus['transfers'][number]): number {
+    const sample = this.#rates.get(keyOf(transfer));
+    return sample && this.#now() - sample.at < RATE_MS ? sample.bytes : 0;
+  }
+
+  /** Images of a repository that are on their way. */
+  imagesOf(repository: string, direction: Direction): RunningImage[] {
+    return [...this.#images.entries()]
+      .map(([, image]) => image)
+      .filter((image) => image.repository === repository && image.direction === direction);
+  }
+
+  #moved(transfer: { digest: string; direction: Direction; repository: string }, done: number): void {
+    const key = keyOf(transfer);
+    const bytes = Math.max(0, done - (this.#done.get(key) ?? 0));
+    this.#done.set(key, done);
+    const now = this.#now();
+    const at = now - (now % INTERVAL_MS);
+    let point = this.#points.at(-1);
+    if (point?.at !== at) {
+      point = { at, down: 0, up: 0 };
+      this.#points.push(point);
+      if (this.#points.length > MAX_POINTS) this.#points.shift();
+    }
+    point[transfer.direction] += bytes;
+    const last = this.#recent.at(-1);
+    const second = now - (now % 1_000);
+    if (last?.at === second) last[transfer.direction] += bytes;
+    else this.#recent.push({ at: second, down: 0, up: 0, [transfer.direction]: bytes });
+    this.#trim();
+  }
+
+  #trim(): void {
+    while (this.#recent[0] && this.#recent[0].at < this.#now() - RATE_MS) this.#recent.shift();
+  }
+
+  #end(transfer: { digest: string; direction: Direction; repository: string }): void {
+    this.#done.delete(keyOf(transfer));
+    this.#rates.delete(keyOf(transfer));
+  }
+}
+
+const keyOf = ({
+  digest,
+  direction,
+  repository,
+}: {
+  digest: string;
+  direction: Direction;
+  repository: string;
+}) => (direction === 'down' ? `down ${digest}` : `up ${digest} ${repository}`);
+
+const imageKey = ({ repository, tag }: { repository: string; tag: string | null }, digest: string): string =>
+  tag === null ? `${repository}@${digest}` : `${repository}:${tag}`;

@@ -1,0 +1,80 @@
+import { Throughput } from '#proto/api/link.ts';
+import { type ImageTransfer, Transfers } from '#proto/api/transfers.ts';
+import type { LayerStatus } from '#proto/overview/layer-status.ts';
+import { type Operation, operation } from '../operation/operation.ts';
+import type { StatusCache } from './status-cache.ts';
+import type { Traffic } from './traffic.ts';
+
+/** Max syncers and images in one answer. */
+const MAX_SYNCERS = 256;
+const MAX_IMAGES = 1_000;
+
+/** What crosses the link now, and what crossed it in the last hour. */
+export function transferOperations(status: StatusCache, traffic: Traffic): Operation[] {
+  return [
+    operation({
+      method: 'GET',
+      path: '/transfers',
+      needs: 'operate/read',
+      summary: 'What crosses the link now: images, and the transfers of each syncer.',
+      answers: { 200: Transfers },
+      handler: async (): Promise<Transfers> => {
+        const { syncers } = await status.read();
+        return {
+          images: imagesOf(syncers, traffic),
+          transfers: syncers.slice(0, MAX_SYNCERS),
+          rate: traffic.rate(),
+        };
+      },
+    }),
+    operation({
+      method: 'GET',
+      path: '/throughput',
+      needs: 'operate/read',
+      summary: 'Bytes that crossed the link in the last hour.',
+      answers: { 200: Throughput },
+      handler: async () => traffic.throughput(),
+    }),
+  ];
+}
+
+/**
+ * Transfers by repository and direction. The image is named if it is the only one of the repository that is on its way:
+ * a blob may belong to several.
+ */
+export function imagesOf(syncers: LayerStatus['syncers'], traffic: Traffic): ImageTransfer[] {
+  const images = new Map<string, ImageTransfer & { by: string[] }>();
+  for (const { instance, transfers } of syncers) {
+    for (const transfer of transfers) {
+      const { repository, direction, size, done = 0 } = transfer;
+      const key = `${direction} ${repository}`;
+      const image = images.get(key) ?? {
+        repository,
+        direction,
+        blobs: 0,
+        bytes: 0,
+        done: 0,
+        rate: 0,
+        by: [],
+      };
+      image.blobs += 1;
+      image.bytes += size;
+      image.done += done;
+      image.rate = (image.rate ?? 0) + traffic.rateOf(transfer);
+      if (!image.by.includes(instance) && image.by.length < 64) image.by.push(instance);
+      images.set(key, image);
+    }
+  }
+  return [...images.values()].slice(0, MAX_IMAGES).map((image) => withImage(image, traffic));
+}
+
+function withImage(image: ImageTransfer, traffic: Traffic): ImageTransfer {
+  const { rate = 0, bytes, done, repository, direction } = image;
+  const [only, other] = traffic.imagesOf(repository, direction);
+  const left = rate > 0 ? Math.max(0, bytes - done) / rate : undefined;
+  return {
+    ...image,
+    ...(only?.tag !== undefined && !other && { tag: only.tag }),
+    ...(left !== undefined && { left: Math.round(left) }),
+  };
+}

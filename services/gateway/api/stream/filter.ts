@@ -1,0 +1,70 @@
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Static, Type } from '#proto/contract/schema.ts';
+
+/** Which events a viewer gets. */
+export const filterQuery = {
+  after: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Only events after this sequence.',
+    }),
+  ),
+  since: Type.Optional(
+    Type.String({
+      maxLength: 40,
+      description: 'Only events from this time on: milliseconds since 1970, or RFC 3339. Not with `after`.',
+    }),
+  ),
+  type: Type.Optional(
+    Type.String({
+      maxLength: 1_000,
+      description:
+        'Types, separated by commas, such as `tag.moved,pass.finished`; `tag` is all that begin with `tag.`.',
+    }),
+  ),
+  layer: Type.Optional(
+    Type.String({
+      maxLength: 1_024,
+      description: 'Only events of this layer, by its name or by that of the child that reported them.',
+    }),
+  ),
+};
+const Filter = Type.Object(filterQuery);
+
+/** Max types in a filter. */
+const MAX_TYPES = 50;
+const TYPE = /^[a-z][a-z-]*(?:\.[a-z-]+)*$/;
+
+export type EventFilter = (event: Envelope, child: string | undefined) => boolean;
+
+/** @throws Fault `malformed` */
+export function eventFilter({ type, layer, after, since }: Static<typeof Filter>): EventFilter {
+  if (after !== undefined && since !== undefined) {
+    throw new Fault('malformed', 'query parameters after and since are both given: send one of them');
+  }
+  const types = type?.split(',').map((one) => one.trim().replace(/^terrace\./, ''));
+  const wrong = types?.find((one) => !TYPE.test(one));
+  if (wrong !== undefined || (types?.length ?? 0) > MAX_TYPES) {
+    throw new Fault(
+      'malformed',
+      `query parameter type is not valid: write at most ${MAX_TYPES} types such as tag.moved, separated by commas`,
+    );
+  }
+  const fitsType = (name: string) =>
+    types === undefined || types.some((one) => name === one || name.startsWith(`${one}.`));
+  return (event, child) =>
+    fitsType(event.type.replace(/^terrace\./, '')) &&
+    (layer === undefined || event.layer === layer || child === layer);
+}
+
+/** @throws Fault `malformed` */
+export function instantOf(text: string): number {
+  const instant = /^\d{1,16}$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isSafeInteger(instant) && instant <= 8_640_000_000_000_000) return instant;
+  throw new Fault(
+    'malformed',
+    'query parameter since is not valid: write milliseconds since 1970, or a time such as 2030-01-01T12:00:00Z',
+  );
+}

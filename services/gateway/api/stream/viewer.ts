@@ -1,0 +1,126 @@
+import { STREAM_END, STREAM_GAP, type StreamEnd, type ViewerGap } from '#proto/api/events.ts';
+import { childOfSubject } from '#proto/bus/relay.ts';
+import type { HistoryReader } from '#proto/bus/roles.ts';
+import { readEvent } from '#proto/contract/envelope.ts';
+import type { EventHub } from './event-hub.ts';
+import { type EventRing, entryOf, frameOf, type RingEntry } from './event-ring.ts';
+import type { EventFilter } from './filter.ts';
+
+/** Max events of one batch, and of one page of the history. */
+const BATCH = 500;
+
+/** Silence after which a comment is sent, in ms: proxies close silent connections. */
+export const HEARTBEAT_MS = 15_000;
+
+/** Where a viewer begins: after a sequence, at a time, or with the next event. */
+export type ViewerStart = { after: number } | { since: number } | undefined;
+
+export type ViewerOptions = {
+  start: ViewerStart;
+  fits: EventFilter;
+  /** Why the stream ends, once it does. */
+  ending: () => StreamEnd | undefined;
+  signal: AbortSignal;
+};
+
+/**
+ * Text of a stream of server-sent events, in parts. The next part is made when the last one was taken, so a viewer that
+ * reads slowly costs no memory: it reads the history from where it began, then the events that all viewers share, and
+ * gets a notice of what it missed.
+ */
+export async function* viewerStream(
+  hub: EventHub,
+  { archive }: HistoryReader,
+  { start, fits, ending, signal }: ViewerOptions,
+): AsyncGenerator<string> {
+  yield ': terrace\nretry: 2000\n\n';
+  const { ring: firstRing } = await hub.current();
+  let ring: EventRing = firstRing;
+  let next = ring.next;
+  if (start) {
+    for await (const part of catchUp()) yield part;
+  }
+  for (;;) {
+    const end = ending();
+    if (end) {
+      yield frameOf(undefined, STREAM_END, end);
+      return;
+    }
+    if (signal.aborted) return;
+    const current = await hub.current();
+    if (current.ring !== ring) {
+      ring = current.ring;
+      next = 0;
+    }
+    if (next < ring.first && next > 0) {
+      yield gapFrame({ from: next, to: ring.first - 1, reason: 'slow' });
+      next = ring.first;
+    }
+    const entries = ring.from(next, BATCH);
+    if (entries.length > 0) {
+      next = (entries.at(-1) as RingEntry).sequence + 1;
+      const text = textOf(entries, fits);
+      if (text !== '') yield text;
+      continue;
+    }
+    const woken = await Promise.race([current.changed.then(() => true), silence(signal)]);
+    if (!woken && !signal.aborted) yield ': still here\n\n';
+  }
+
+  /** From the position of the viewer to the events that all viewers share, a page at a time. */
+  async function* catchUp(): AsyncGenerator<string> {
+    const bounds = await archive.bounds();
+    let from: { sequence: number } | { time: number };
+    if (start && 'after' in start) {
+      const wanted = start.after + 1;
+      if (wanted > bounds.last + 1) yield gapFrame({ from: wanted, reason: 'lost' });
+      else if (wanted < bounds.first)
+        yield gapFrame({ from: wanted, to: bounds.first - 1, reason: 'expired' });
+      const isThere = wanted >= bounds.first && wanted <= bounds.last + 1;
+      from = { sequence: isThere ? wanted : bounds.first };
+    } else from = { time: (start as { since: number }).since };
+    while (!signal.aborted && !ending()) {
+      const current = await hub.current();
+      ring = current.ring;
+      if ('sequence' in from && from.sequence >= ring.first) {
+        next = from.sequence;
+        return;
+      }
+      const page = await archive.read({ from, subject: undefined, limit: BATCH, waitMs: 0 });
+      const last = page.at(-1);
+      if (!last) {
+        next = Math.max(ring.first, 'sequence' in from ? from.sequence : 0);
+        return;
+      }
+      const entries = page.flatMap(({ sequence, subject, data }) => {
+        const event = readEvent(data);
+        return event ? [entryOf(sequence, event, childOfSubject(subject))] : [];
+      });
+      from = { sequence: last.sequence + 1 };
+      const text = textOf(entries, fits);
+      if (text !== '') yield text;
+    }
+    next = ring.next;
+  }
+}
+
+function textOf(entries: RingEntry[], fits: EventFilter): string {
+  let text = '';
+  for (const { frame, event, child } of entries) if (!event || fits(event, child)) text += frame;
+  return text;
+}
+
+const gapFrame = (gap: ViewerGap): string => frameOf(gap.to, STREAM_GAP, gap);
+
+/** Resolves with false after the time of a heartbeat, or when the stream ends. */
+function silence(signal: AbortSignal): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const end = () => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+    resolve(false);
+  };
+  const timer = setTimeout(end, HEARTBEAT_MS).unref();
+  signal.addEventListener('abort', end);
+  return promise;
+}

@@ -1,0 +1,141 @@
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { EventItem, StreamEnd, ViewerGap } from '#proto/api/events.ts';
+import { check } from '#proto/contract/contract.ts';
+import { imageFinished, passStarted } from '#proto/sync/passes.ts';
+import { EventRing, entryOf, MAX_RING_BYTES } from '../../../services/gateway/api/stream/event-ring.ts';
+import { MAX_VIEWERS_PER_ACCOUNT } from '../../../services/gateway/api/stream/viewer-slots.ts';
+import { until } from '../../support/until.ts';
+import { basic, Tokens } from '../accounts.ts';
+import { GatewayRig } from '../gateway-rig.ts';
+import { SseReader } from './sse-reader.ts';
+
+const layer = await GatewayRig.start({ recheckMs: 50 });
+after(() => layer[Symbol.asyncDispose]());
+const syncer = await layer.testBus.connect('syncer');
+
+let published = 0;
+function publish(count: number): void {
+  for (let index = 0; index < count; index += 1) {
+    published += 1;
+    syncer.publish(passStarted, { pass: `p${published}`, coordinator: 's', cause: 'test' });
+  }
+}
+const passesOf = (reader: SseReader) =>
+  reader.events.flatMap(({ data }) =>
+    data.type === 'pass.started' ? [(data.data as { pass: string }).pass] : [],
+  );
+const names = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, index) => `p${from + index}`);
+
+test('a viewer gets each event once and in order, from where it begins', async () => {
+  const reader = await SseReader.open(layer);
+  equal(reader.status, 200);
+  await until(() => reader.comments > 0);
+  publish(20);
+  await until(() => passesOf(reader).length === 20);
+  deepEqual(passesOf(reader), names(1, 20));
+  for (const { data } of reader.events) check(EventItem, data);
+  await reader.end();
+});
+
+test('a viewer that comes back gets what happened meanwhile, by Last-Event-ID, sequence or time', async () => {
+  const reader = await SseReader.open(layer, '?after=0');
+  await until(() => passesOf(reader).length === 20);
+  const last = reader.sequences.at(-1) as number;
+  await reader.end();
+  const before = Date.now();
+  publish(700);
+  const resumed = await SseReader.open(layer, '?after=0', { 'last-event-id': String(last) });
+  await until(() => passesOf(resumed).length === 700);
+  deepEqual(passesOf(resumed), names(21, 720));
+  publish(5);
+  await until(() => passesOf(resumed).length === 705);
+  deepEqual(
+    resumed.sequences,
+    [...new Set(resumed.sequences)].sort((a, b) => a - b),
+  );
+  const since = await SseReader.open(layer, `?since=${before - 60_000}`);
+  await until(() => passesOf(since).length === 725);
+  deepEqual(passesOf(since), names(1, 725));
+  await Promise.all([resumed.end(), since.end()]);
+});
+
+test('filters apply to what is stored and to what happens; a wrong one is refused', async () => {
+  const some = await SseReader.open(layer, '?type=image&after=0');
+  const none = await SseReader.open(layer, '?layer=none&after=0');
+  publish(3);
+  const digest = `sha256:${'0'.repeat(64)}`;
+  syncer.publish(imageFinished, { pass: 'p', repository: 'a', tag: 't', digest, direction: 'down' });
+  await until(() => some.events.length > 0);
+  deepEqual(
+    some.events.map(({ data }) => data.type),
+    ['image.finished'],
+  );
+  equal(none.events.length, 0);
+  await Promise.all([some.end(), none.end()]);
+  equal((await layer.fetch('GET', '/api/v1/events/stream?type=A')).status, 400);
+  equal((await layer.fetch('GET', '/api/v1/events/stream?x=1')).status, 400);
+});
+
+test('a position that is not in the history is a gap, and reading begins at the first event', async () => {
+  const reader = await SseReader.open(layer, '?after=1000000');
+  await until(() => reader.events.length > 700);
+  const [first] = reader.events;
+  equal(first?.name, 'gap');
+  check(ViewerGap, first?.data);
+  deepEqual(first?.data, { from: 1_000_001, reason: 'lost' });
+  await reader.end();
+});
+
+test('the streams of one account are bounded', async () => {
+  const readers = await Promise.all(
+    Array.from({ length: MAX_VIEWERS_PER_ACCOUNT }, () => SseReader.open(layer)),
+  );
+  const refused = await layer.fetch('GET', '/api/v1/events/stream');
+  deepEqual([refused.status, refused.headers.get('retry-after')], [429, '10']);
+  await Promise.all(readers.map((reader) => reader.end()));
+  await until(async () => {
+    const again = await SseReader.open(layer);
+    await again.end();
+    return again.status === 200;
+  });
+});
+
+test('a ring is bounded in entries and bytes, and finds entries by sequence', () => {
+  const event = (text: string) => ({
+    ...{ specversion: '1.0' as const, id: 'i', source: 's', type: 'terrace.t', time: 't' },
+    data: { text },
+  });
+  const ring = new EventRing(1, 100, 10_000);
+  for (let sequence = 1; sequence <= 1_000; sequence += 1) ring.add(entryOf(sequence, event('x'), undefined));
+  ok(ring.size <= 100);
+  deepEqual(
+    ring.from(995, 10).map(({ sequence }) => sequence),
+    [995, 996, 997, 998, 999, 1_000],
+  );
+  equal(ring.from(0, 10)[0]?.sequence, ring.first);
+  equal(ring.next, 1_001);
+  ring.add(entryOf(1_002, event('y'.repeat(MAX_RING_BYTES)), undefined));
+  deepEqual([ring.size, ring.first, ring.next], [1, 1_001, 1_003]);
+});
+
+test('a stream ends with its reason when its token is disabled', async () => {
+  const tokens = await Tokens.of(layer);
+  const watcher = basic('watcher', await tokens.create('watcher', ['operate/read']));
+  const other = basic('other', await tokens.create('other', ['operate/read']));
+  const [ending, staying] = await Promise.all([
+    SseReader.open(layer, '', watcher),
+    SseReader.open(layer, '', other),
+  ]);
+  await until(() => ending.comments > 0 && staying.comments > 0);
+  await tokens.enable('watcher', false);
+  await ending.closed;
+  const last = ending.events.at(-1);
+  equal(last?.name, 'end');
+  check(StreamEnd, last?.data);
+  equal(last?.data.code, 'unauthorized');
+  publish(1);
+  await until(() => passesOf(staying).length === 1);
+  await staying.end();
+});
