@@ -7,10 +7,14 @@ import { outputEnd } from '../terminal/output-end.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 import { eventText, gapText, isFrom, isOf, jsonOf } from '../text/event-text.ts';
 
+/** Max events of `--tail`, which are in memory until all stored ones are read. */
+const MAX_TAIL = 100_000;
+
 type Options = {
   data: string;
   follow?: boolean;
   since?: number | Date;
+  tail?: number;
   type?: string[] | undefined;
   layer?: string[] | undefined;
   json?: boolean;
@@ -27,27 +31,49 @@ export function addEventsCommand(program: Command): void {
       '--type <type...>',
       'only these types, such as pass.finished, or transfer for all events of transfers',
     )
+    .option('--tail <count>', 'begin with the last stored events of these, this number at most', tailOf)
     .option('--layer <name...>', 'only events of these layers: this one or layers below')
     .option('--json', 'one CloudEvents 1.0 object per line')
-    .action(async ({ data, follow, since, type, layer, json }: Options) => {
+    .action(async ({ data, follow, since, tail, type, layer, json }: Options) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
       const signal = AbortSignal.any([end.signal, outputEnd]);
       await using bus = await connectOperator(data);
+      // Of the stored events, only the last ones are kept until all are read; later ones are printed as they arrive.
+      const last = tail === undefined ? undefined : (await bus.archive.bounds()).last;
+      const kept: (() => void)[] = [];
+      const flush = () => {
+        for (const show of kept.splice(0)) show();
+      };
       for await (const past of bus.history({ since, follow, signal })) {
+        if ('event' in past && last !== undefined && past.sequence > last) flush();
         if ('gap' in past && past.gap.reason === 'trimmed') continue;
         if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
         else if (isWanted(past.event, { type, layer })) {
-          if (json) printJson(jsonOf(past.sequence, past.event));
-          else print(eventText(past.sequence, past.event));
+          const { sequence, event } = past;
+          const show = () => (json ? printJson(jsonOf(sequence, event)) : print(eventText(sequence, event)));
+          if (tail === undefined || last === undefined || sequence > last) show();
+          else {
+            kept.push(show);
+            if (kept.length > tail) kept.shift();
+          }
         }
+        if ('event' in past && past.sequence === last) flush();
       }
+      flush();
     });
 }
 
 const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'layer'>) =>
   (!type || type.some((wanted) => isOf(event, wanted))) &&
   (!layer || layer.some((wanted) => isFrom(event, wanted)));
+
+/** @throws InvalidArgumentError */
+export function tailOf(text: string): number {
+  const count = Number(text);
+  if (/^\d{1,6}$/.test(text) && count > 0 && count <= MAX_TAIL) return count;
+  throw new InvalidArgumentError(`write a number from 1 to ${MAX_TAIL}`);
+}
 
 /** Parses a sequence, a time, or a duration before `now`. @throws InvalidArgumentError */
 export function sinceOf(text: string, _before?: unknown, now = Date.now()): number | Date {

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { tagMoved } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
-import { sinceOf } from '../../../cli/commands/events.ts';
+import { sinceOf, tailOf } from '../../../cli/commands/events.ts';
 import { eventText, gapText, isOf } from '../../../cli/text/event-text.ts';
 import { runCommandHere } from '../../support/command-line.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
@@ -37,6 +37,16 @@ test('events are printed as lines or as CloudEvents', async () => {
   assert.equal(event.layer, 'line-7');
   const since = await runCommandHere('events', '--data', layer.data, '--since', event.sequence, '--json');
   assert.equal(JSON.parse(since.stdout.split('\n')[0] as string).id, event.id);
+  const tail = await runCommandHere('events', '--data', layer.data, '--type', 'tag', '--tail', '1', '--json');
+  assert.equal(JSON.parse(tail.stdout).id, event.id);
+  const two = await runCommandHere('events', '--data', layer.data, '--tail', '2', '--json');
+  assert.equal(two.stdout.trim().split('\n').length, 2);
+});
+
+test('--tail takes a number', () => {
+  assert.equal(tailOf('10'), 10);
+  for (const text of ['0', '-1', '1.5', 'x', '100001'])
+    assert.throws(() => tailOf(text), /write a number from 1/);
 });
 
 test('--follow prints new events', async () => {
