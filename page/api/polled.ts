@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { jittered } from '#proto/async/backoff.ts';
 import { isLost, onReconnect, reportAnswer } from './connection.ts';
 import { get, RequestError } from './request.ts';
-import { onUnauthorized } from './session.ts';
+import { onUnauthorized, readSession } from './session.ts';
 
 /**
  * Answers that are kept up to date while a view shows them and the tab is visible. The last answer stays while the
@@ -79,6 +79,8 @@ class Resource<T> implements Polled<T> {
       this.error.value = error;
       reportAnswer(error);
       if (error.status === 401) onUnauthorized();
+      // The rights of the account may have changed.
+      if (error.status === 403) void readSession().catch(() => {});
     } finally {
       this.#isLoading = false;
       if (this.#isDirty) this.refresh();

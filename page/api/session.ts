@@ -20,29 +20,29 @@ export const mayWrite = computed(
 /** Asks who the caller is. @throws RequestError if the gateway does not answer */
 export async function readSession(): Promise<void> {
   try {
-    const answer = await get<Session>('/session');
-    session.value = answer.may.includes('operate/read')
-      ? { state: 'active', session: answer }
-      : {
-          state: 'none',
-          notice: `${answer.name} may not see this layer: the right operate/read is missing.`,
-        };
+    session.value = stateOf(await get<Session>('/session'));
     reportAnswer();
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
     reportAnswer(error);
-    if (error.status === 401 || error.status === 403) session.value = { state: 'none' };
+    if (error.status === 401 || error.status === 403) onUnauthorized();
     else if (error.status === 0) throw error;
     else session.value = { state: 'failed', message: error.message };
   }
 }
 
+/** A login without the right to see the layer is none for the page. */
+const stateOf = (answer: Session): SessionState =>
+  answer.may.includes('operate/read')
+    ? { state: 'active', session: answer }
+    : {
+        state: 'none',
+        notice: `${answer.name} may not see this layer: it lacks the right operate/read.`,
+      };
+
 /** @throws RequestError */
 export async function logIn(name: string, password: string): Promise<void> {
-  session.value = {
-    state: 'active',
-    session: await request<Session>('POST', '/session', { name, password }),
-  };
+  session.value = stateOf(await request<Session>('POST', '/session', { name, password }));
 }
 
 export async function logOut(): Promise<void> {
@@ -52,7 +52,10 @@ export async function logOut(): Promise<void> {
 
 /** A request was refused: the session has ended, or its account was disabled. */
 export function onUnauthorized(): void {
-  if (session.peek().state === 'active') {
-    session.value = { state: 'none', notice: 'The session has ended: log in again.' };
-  }
+  const { state } = session.peek();
+  if (state === 'none') return;
+  session.value = {
+    state: 'none',
+    ...(state === 'active' && { notice: 'The session has ended: log in again.' }),
+  };
 }

@@ -3,7 +3,7 @@ import type { EventItem, ViewerGap } from '#proto/api/events.ts';
 /** Events as the page holds them: newest first, and bounded at any rate of arrival. */
 
 /** Max entries that are held. */
-export const MAX_ENTRIES = 400;
+export const MAX_ENTRIES = 300;
 
 export type Entry = { key: string; event: EventItem } | { key: string; gap: ViewerGap };
 export type EventList = {

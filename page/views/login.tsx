@@ -23,6 +23,7 @@ export function LoginView({ notice }: { notice: string | undefined }): JSX.Eleme
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       setFailure(error.message);
+    } finally {
       setBusy(false);
     }
   };
