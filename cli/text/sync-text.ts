@@ -1,3 +1,4 @@
+import { changesToPush } from '#proto/sync/changes-to-push.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { formatBytes, formatClock, formatDuration, plural } from '../terminal/figures.ts';
 
@@ -25,7 +26,7 @@ function stateOf({ state, behind, ahead, until }: SyncFigure, now: number): stri
   ].join(', ');
   const done = until === undefined ? '' : `; done at about ${formatClock(until, now)}`;
   const unsent = [
-    ...(ahead.tags > 0 ? [plural(ahead.tags, 'tag')] : []),
+    ...(ahead.tags > 0 && ahead.manifests + ahead.deletions === 0 ? [plural(ahead.tags, 'tag')] : []),
     ...(ahead.manifests > 0 ? [plural(ahead.manifests, 'manifest')] : []),
     ...(ahead.deletions > 0 ? [plural(ahead.deletions, 'deletion')] : []),
     ...(ahead.parked > 0 ? [`${plural(ahead.parked, 'change')} refused by the parent`] : []),
@@ -47,7 +48,7 @@ function stateOf({ state, behind, ahead, until }: SyncFigure, now: number): stri
 /** The same in a few words, for a table. */
 export function briefSync({ state, behind, ahead }: SyncFigure): string {
   const missing = `behind by ${plural(behind.tags, 'tag')}`;
-  const unsent = `ahead by ${plural(Math.max(ahead.tags, ahead.manifests + ahead.deletions, ahead.parked), 'change')}`;
+  const unsent = `ahead by ${plural(Math.max(changesToPush(ahead), ahead.parked), 'change')}`;
   if (state === 'behind') return missing;
   if (state === 'ahead') return unsent;
   return state === 'diverged' ? `${missing}, ${unsent}` : state.replace('-', ' ');

@@ -107,6 +107,9 @@ function sizeText({ bytes, unsized }: SyncFigure['behind']): string {
 
 function pendingText({ ahead }: Pick<SyncFigure, 'ahead'>): string {
   const parts = [
+    ...(ahead.tags > 0 && ahead.manifests + ahead.deletions === 0
+      ? [`${plural(ahead.tags, 'tag')} to push`]
+      : []),
     ...(ahead.manifests > 0 ? [`${plural(ahead.manifests, 'manifest')} to push`] : []),
     ...(ahead.deletions > 0 ? [`${plural(ahead.deletions, 'deletion')} to push`] : []),
     ...(ahead.parked > 0 ? [`${ahead.parked} refused by the parent`] : []),

@@ -62,6 +62,11 @@ test('what the parent refused makes a layer that is ahead one that needs a perso
     figureText(sync('ahead', { ahead: { ...ahead, parked: 0 } })),
     '2 manifests to push, 1 deletion to push',
   );
+  // A tag moved to a manifest that the parent has.
+  assert.equal(
+    figureText(sync('ahead', { ahead: { ...ahead, manifests: 0, deletions: 0, parked: 0 } })),
+    '3 tags to push',
+  );
   assert.equal(figureText(sync('in-sync')), 'In sync');
 });
 

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { Layer } from '#proto/api/layer.ts';
+import { changesToPush } from '#proto/sync/changes-to-push.ts';
 import { now } from '../../browser/clock.ts';
 import { bytesText, countText } from '../../format/quantities.ts';
 import { announce } from '../../parts/notices.tsx';
@@ -37,7 +38,7 @@ function Figures({ layer: { sync } }: { layer: Layer }): JSX.Element | null {
         note={behind.tags > 0 ? bytesText(behind.bytes) : ''}
         href={list('behind')}
       />
-      <Figure count={ahead.manifests + ahead.deletions} name="to push" href={list('ahead')} />
+      <Figure count={changesToPush(ahead)} name="to push" href={list('ahead')} />
       <Figure count={ahead.parked} name="refused" href="#attention" />
       <Figure count={conflicts} name={conflicts === 1 ? 'conflict' : 'conflicts'} href="#attention" />
       <Figure count={leftOut} name="incomplete" href="#attention" />

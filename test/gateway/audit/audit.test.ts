@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -232,7 +232,13 @@ test('all entries reach the audit of the layer, and refusals do not displace wri
     [...new Set(refusals.map(({ account, action, status }) => `${account} ${action} ${status}`))],
     ['ci metadata/read 404'],
   );
-  const { time, layer: name, ...written } = (await entries()).find(({ outcome }) => outcome === 'written');
+  const {
+    id,
+    time,
+    layer: name,
+    ...written
+  } = (await entries()).find(({ outcome }) => outcome === 'written');
+  match(id, /^\d+-[0-9a-f]+$/);
   deepEqual(written, {
     outcome: 'written',
     action: 'content/write',
