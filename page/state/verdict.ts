@@ -1,4 +1,5 @@
 import type { Layer } from '#proto/api/layer.ts';
+import { changesToPush } from '#proto/sync/changes-to-push.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { bytesText, plural } from '../format/quantities.ts';
 import { agoText, inText, whenText } from '../format/times.ts';
@@ -78,7 +79,7 @@ export function figureText(sync: Pick<SyncFigure, 'state'> & Partial<SyncFigure>
   return parts.length > 0 ? parts.join('; ') : STATE_WORDS[sync.state].word;
 }
 
-const aheadCount = ({ manifests, deletions, parked }: SyncFigure['ahead']) => manifests + deletions + parked;
+const aheadCount = (ahead: SyncFigure['ahead']) => changesToPush(ahead) + ahead.parked;
 
 function tone({ behind, ahead, conflicts }: SyncFigure): Tone {
   if (behind.failed > 0 || ahead.parked > 0) return 'error';
