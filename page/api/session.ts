@@ -31,14 +31,17 @@ export async function readSession(): Promise<void> {
   }
 }
 
-/** A login without the right to see the layer is none for the page. */
-const stateOf = (answer: Session): SessionState =>
-  answer.may.includes('operate/read')
-    ? { state: 'active', session: answer }
-    : {
-        state: 'none',
-        notice: `${answer.name} may not see this layer: it lacks the right operate/read.`,
-      };
+/** A login without the right to see the layer is none for the page; nor is an open layer that others reach. */
+function stateOf(answer: Session): SessionState {
+  const { name, may, open } = answer;
+  if (may.includes('operate/read')) return { state: 'active', session: answer };
+  return {
+    state: 'none',
+    notice: open
+      ? 'This layer has no accounts, and other machines reach it: create a token with "terrace token create NAME --operate", and log in with it.'
+      : `${name} may not see this layer: it lacks the right operate/read.`,
+  };
+}
 
 /** @throws RequestError */
 export async function logIn(name: string, password: string): Promise<void> {
