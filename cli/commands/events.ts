@@ -3,9 +3,12 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { START, startOf } from '#proto/contract/time-text.ts';
 import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
+import { eventTypesOf } from '../input/event-types.ts';
+import { type ColourWhen, colourOption, type Tone, toned, usesColour } from '../terminal/colour.ts';
 import { outputEnd } from '../terminal/output-end.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 import { eventText, gapText, isFrom, isOf, jsonOf } from '../text/event-text.ts';
+import { toneOf } from '../text/event-tone.ts';
 
 /** Max events of `--tail`, which are in memory until all stored ones are read. */
 const MAX_TAIL = 100_000;
@@ -16,8 +19,10 @@ type Options = {
   since?: number | Date;
   tail?: number;
   type?: string[] | undefined;
+  anyType?: boolean;
   layer?: string[] | undefined;
   json?: boolean;
+  color: ColourWhen;
 };
 
 export function addEventsCommand(program: Command): void {
@@ -31,10 +36,14 @@ export function addEventsCommand(program: Command): void {
       '--type <type...>',
       'only these types, such as pass.finished, or transfer for all events of transfers',
     )
+    .option('--any-type', 'take types that this version does not know: a layer below may have a later one')
     .option('--tail <count>', 'begin with the last stored events of these, this number at most', tailOf)
     .option('--layer <name...>', 'only events of these layers: this one or layers below')
     .option('--json', 'one CloudEvents 1.0 object per line')
-    .action(async ({ data, follow, since, tail, type, layer, json }: Options) => {
+    .addOption(colourOption())
+    .action(async ({ data, follow, since, tail, layer, json, ...options }: Options) => {
+      const type = options.type && eventTypesOf(options.type, options.anyType);
+      const isColoured = usesColour(options.color);
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
       const signal = AbortSignal.any([end.signal, outputEnd]);
@@ -51,7 +60,11 @@ export function addEventsCommand(program: Command): void {
         if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
         else if (isWanted(past.event, { type, layer })) {
           const { sequence, event } = past;
-          const show = () => (json ? printJson(jsonOf(sequence, event)) : print(eventText(sequence, event)));
+          const show = () => {
+            if (json) return printJson(jsonOf(sequence, event));
+            const tone = isColoured ? toneOf(event) : undefined;
+            print(eventText(sequence, event), tone && ((safe) => painted(safe, tone)));
+          };
           if (tail === undefined || last === undefined || sequence > last) show();
           else {
             kept.push(show);
@@ -63,6 +76,8 @@ export function addEventsCommand(program: Command): void {
       flush();
     });
 }
+
+const painted = (safe: string, tone: Tone) => `${toned(tone, safe.trimEnd())}\n`;
 
 const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'layer'>) =>
   (!type || type.some((wanted) => isOf(event, wanted))) &&

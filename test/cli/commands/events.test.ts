@@ -121,22 +121,62 @@ test('a line has the type, the subject and the progress of an event', () => {
   );
 });
 
-test('events of layers below are printed with the path to the layer, and selected by its name', async () => {
+/** Reports an event as the child does. */
+async function report(child: string, type: string, data: object): Promise<void> {
   const below: Envelope = {
     specversion: '1.0',
     id: 'storage-1',
     source: '/layers/cell-1/storage',
-    type: 'terrace.tag.moved',
+    type: `terrace.${type}`,
     time: '2030-01-01T00:00:00.000Z',
     layer: 'cell-1',
-    data: { repository: 'app', tag: 'below', digest: `sha256:${'ab'.repeat(32)}` },
+    data,
   };
-  const report = { made: 'm', after: 0, events: [{ sequence: 1, event: below }] };
-  const answer = await fetch(`${layer.url}${reportPath('line')}`, {
+  const answer = await fetch(`${layer.url}${reportPath(child)}`, {
     method: 'POST',
-    body: JSON.stringify(report),
+    body: JSON.stringify({ made: 'm', after: 0, events: [{ sequence: 1, event: below }] }),
   });
   assert.equal(answer.status, 200);
+}
+
+test('events of layers below are printed with the path to the layer, and selected by its name', async () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  await report('line', 'tag.moved', { repository: 'app', tag: 'below', digest });
   const { stdout } = await runCommandHere('events', '--data', layer.data, '--layer', 'cell-1');
   assert.match(stdout, /^\S+Z {2} *\d+ {2}line\/cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
+});
+
+test('a type that does not exist is refused, and with --any-type selects events of a later version below', async () => {
+  const refused = await runCommand('events', '--data', layer.data, '--type', 'tag', 'tag.move');
+  assert.equal(refused.code, 2);
+  assert.match(
+    refused.text,
+    /^terrace: --type "tag\.move" is not a type of events: did you mean tag\.moved\?/,
+  );
+  await report('later', 'tag.signed', { repository: 'app', tag: 'v1' });
+  const wanted = ['events', '--data', layer.data, '--type', 'tag.signed'];
+  assert.equal((await runCommandHere(...wanted)).code, 2);
+  const { stdout } = await runCommandHere(...wanted, '--any-type');
+  assert.match(stdout, /^\S+Z {2} *\d+ {2}later\/cell-1 {2}tag\.signed {2}app:v1\n$/);
+});
+
+test('lines of failures are coloured where --color says so, and their text stays the same', async () => {
+  await report('failing', 'image.failed', {
+    repository: 'app',
+    tag: 'v1',
+    code: 'denied',
+    reason: '\u001b[2Jno',
+  });
+  const wanted = ['events', '--data', layer.data, '--type', 'image.failed'];
+  const plain = (await runCommandHere(...wanted, '--color=never')).stdout;
+  assert.match(
+    plain,
+    /^\S+Z {2} *\d+ {2}failing\/cell-1 {2}image\.failed {2}app:v1 {2}code=denied {2}reason= \[2Jno\n$/,
+  );
+  const painted = (await runCommandHere(...wanted, '--color=always')).stdout;
+  assert.equal(painted, `\u001b[31m${plain.trimEnd()}\u001b[0m\n`);
+  const json = (await runCommandHere(...wanted, '--color=always', '--json')).stdout;
+  assert.equal(JSON.parse(json).type, 'terrace.image.failed');
+  const piped = await runCommand(...wanted);
+  assert.equal(piped.stdout, plain);
 });
