@@ -46,6 +46,7 @@ export function welcome({ data, configuration, tokens, closed, open: admitsAll, 
     ...(tokens > 0 ? [['login', loginCommand('TOKEN', configuration)]] : []),
     ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${registry}/${image}`]] : []),
     ['pull', `podman pull${plain} ${registry}/${image}`],
+    ['page', pageOf(configuration)],
     ['status', `npx terrace status${end}`],
     ...(parent ? [['sync', `npx terrace sync${end}`]] : []),
     ...(tokens > 0 ? [] : [['token', `npx terrace token create NAME --push '*'${end}`]]),
@@ -67,6 +68,10 @@ export function welcome({ data, configuration, tokens, closed, open: admitsAll, 
     'Ctrl-C stops it.',
   ].join('\n');
 }
+
+/** Where the page of the layer is: at the operators' listener, if there is one. */
+const pageOf = ({ operate, ...configuration }: Configuration): string =>
+  `${urlOf({ ...configuration, ...(operate?.listen && { listen: operate.listen }) })}/`;
 
 /** An example image name; with a parent, a name whose push also goes up, as a selection covers it. */
 function exampleOf({ parent, repositories }: Configuration): string {

@@ -123,6 +123,8 @@ test('the welcome text shows commands that fit the address and configuration of 
     welcome({ data: '/d', configuration: configured(document), tokens, open: true, ms: 1_234 });
   const plain = welcomeText('listen: 127.0.0.1:5000');
   assert.match(plain, /at http:\/\/127\.0\.0\.1:5000 \(ReadWrite\); started in 1\.2 s/);
+  assert.match(plain, /page +http:\/\/127\.0\.0\.1:5000\/\n/);
+  assert.match(welcomeText('operate: { listen: "127.0.0.1:9443" }'), /page +http:\/\/127\.0\.0\.1:9443\/\n/);
   assert.match(plain, /push +podman push --tls-verify=false IMAGE 127\.0\.0\.1:5000\/hello:1/);
   const ofChild = (...names: string[]) =>
     welcomeText(
