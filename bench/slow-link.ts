@@ -26,6 +26,6 @@ export const slowLink: Subject = async (options) => {
 };
 
 const notes = [
-  `300 ms before each answer, 256 KiB/s for each connection, 3 MiB/s for all: ${(SIZE / LINK.bandwidth.total).toFixed(0)} s at least.`,
+  `300 ms before each answer, 262 kB/s for each connection, 3.1 MB/s for all: ${(SIZE / LINK.bandwidth.total).toFixed(0)} s at least.`,
   'One round.',
 ];

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { within } from '#proto/async/within.ts';
+import { formatSeconds } from '#proto/contract/quantity-text.ts';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/process/stuck-loop.ts';
 import { EXIT_UNUSABLE, isUnrecoverable, stopMsOf } from '#proto/process/supervision.ts';
@@ -171,7 +172,7 @@ class Keeper {
   #restart(pid: number | undefined, why: string, ranMs: number): void {
     this.#failures = ranMs >= STABLE_MS ? 1 : this.#failures + 1;
     const delay = Math.round(backoffMs(this.#failures, RESTART));
-    const message = `${why}; restarting in ${delay} ms`;
+    const message = `${why}; restarting in ${formatSeconds(delay)}`;
     this.#notice({ program: this.program.name, pid, level: 'warn', message });
     this.#timer = setTimeout(() => this.start(), delay);
   }

@@ -1,16 +1,9 @@
 /** Numbers and durations for people. */
 
-/** Sizes, and rates of transfers in one of these a second. Limits are in bits a second, as they are configured. */
-const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-const bitUnits = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'];
+export { formatBytes } from '#proto/contract/quantity-text.ts';
 
-/** `1.5 GB`: powers of 1000, like container tools. */
-export function formatBytes(count: number): string {
-  let value = count;
-  let unit = 0;
-  for (; value >= 999.5 && unit < units.length - 1; unit += 1) value /= 1_000;
-  return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
+/** Limits are in bits a second, as they are configured; rates of transfers are sizes a second. */
+const bitUnits = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'];
 
 /** `2 Mbit/s`, `1.5 Mbit/s`: a limit as it is configured. @param bytes a second */
 export function formatBitRate(bytes: number): string {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { BoundedMap } from '../contract/bounded-map.ts';
 import { Fault } from '../contract/fault.ts';
+import { formatSeconds } from '../contract/quantity-text.ts';
 import type { Traceparent } from '../contract/traceparent.ts';
 
 /**
@@ -82,7 +83,7 @@ export class Calls<M extends { data: Uint8Array }> {
       };
       const aborted = () => fail(signal?.reason);
       const silent = (ms: number, detail: Fault['detail'] = {}) =>
-        fail(new Fault('unavailable', `no answer to ${subject} within ${ms} ms`, { detail }));
+        fail(new Fault('unavailable', `no answer to ${subject} within ${formatSeconds(ms)}`, { detail }));
       let timer = setTimeout(silent, silenceMs, silenceMs);
       const shorten = () => {
         if (silenceMs <= this.#silenceMs) return;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../async/backoff.ts';
 import { Fault } from '../contract/fault.ts';
+import { formatSeconds } from '../contract/quantity-text.ts';
 import type { ModuleIdentity, ServerCertificate } from './identity.ts';
 import { parseWorkload, workloadPath } from './workload-responses.ts';
 
@@ -142,7 +143,7 @@ function withRetry(endpoint: Endpoint, { timeout, attempts, pause }: WorkloadTim
 }
 
 function unavailable(cause: unknown, slow: boolean, timeout: number): Fault {
-  const why = slow ? `did not answer in ${timeout} ms` : reason(cause);
+  const why = slow ? `did not answer in ${formatSeconds(timeout)}` : reason(cause);
   return new Fault('unavailable', `IoT Edge's workload API ${why}`, { cause });
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createInbox, headers, type Msg, type NatsConnection } from 'nats';
+import { formatSeconds } from '../contract/quantity-text.ts';
 import { inboxOf, type UserName } from '../contract/users.ts';
 
 /** Header by which the server recognizes an event that it has stored already. */
@@ -111,7 +112,7 @@ export class Appender {
       // Throws if the connection is closed.
       this.#nc.publish(subject, bytes, { reply: `${this.#inbox}.${call}`, headers: head });
       const late = () =>
-        this.#end(call, pending).reject(new Error(`no answer within ${this.#patienceMs} ms`));
+        this.#end(call, pending).reject(new Error(`no answer within ${formatSeconds(this.#patienceMs)}`));
       const pending: Pending = { resolve, reject, timer: setTimeout(late, this.#patienceMs) };
       this.#pending.set(call, pending);
     });

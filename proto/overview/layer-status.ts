@@ -3,6 +3,7 @@ import { within } from '../async/within.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Unreadable } from '../bus/states.ts';
 import { Fault } from '../contract/fault.ts';
+import { formatSeconds } from '../contract/quantity-text.ts';
 import { serviceNames } from '../contract/users.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '../document/configuration.ts';
 import { isAlive } from '../process/process-stat.ts';
@@ -135,7 +136,7 @@ async function inTime<T>(reading: Promise<T>, ms: number): Promise<T> {
     reading.then((value) => ({ value })),
     ms,
   );
-  if (!answer) throw new Fault('unavailable', `no answer within ${ms} ms`);
+  if (!answer) throw new Fault('unavailable', `no answer within ${formatSeconds(ms)}`);
   return answer.value;
 }
 

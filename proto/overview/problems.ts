@@ -1,6 +1,7 @@
 import { MAX_PROBLEMS, type Problem, type Severity } from '../api/layer.ts';
 import { clip } from '../contract/clip.ts';
 import { MAX_REASON_LENGTH } from '../contract/fault.ts';
+import { formatBytes } from '../contract/quantity-text.ts';
 import { NOT_SEEN } from '../status/presence.ts';
 import { CHANGES_PARKED, CONTENT_LEFT_OUT } from '../status/status.ts';
 import { leftOutText } from '../sync/left-out.ts';
@@ -133,7 +134,7 @@ const leftOut: Rule = ({ link: state }) => {
 const space: Rule = ({ storage }) => {
   if (!storage?.space.low) return [];
   const { free, reserve } = storage.space;
-  const what = `new content is rejected: ${free} bytes are free, and the reserve is ${reserve}`;
+  const what = `new content is rejected: ${formatBytes(free)} are free, and the reserve is ${formatBytes(reserve)}`;
   return [problem('space-low', 'error', what, 'free space on the data volume: docs/operating/full-disk.md')];
 };
 

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type { Space } from '../content/maintenance.ts';
 import { Fault } from '../contract/fault.ts';
+import { formatBytes } from '../contract/quantity-text.ts';
 
 /** Reserve of free space until a configuration sets one, in bytes. */
 export const RESERVE = 512 * 1024 * 1024;
@@ -36,9 +37,7 @@ export function noSpace({ free, reserve, inodes }: Space): Fault {
   }
   return new Fault(
     'no-space',
-    `the data volume has ${mebibytes(free)} free, less than the reserve of ${mebibytes(reserve)}: ${remedy}`,
+    `the data volume has ${formatBytes(free)} free, less than the reserve of ${formatBytes(reserve)}: ${remedy}`,
     { detail: { free, reserve } },
   );
 }
-
-const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

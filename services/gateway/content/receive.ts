@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Fault, fromWire, toWire } from '#proto/contract/fault.ts';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import type { IngestFile } from '#proto/volume/volume.ts';
 import { type MinimumRate, RateMeter } from '../http/minimum-rate.ts';
 import type { RunningHash } from './running-hashes.ts';
@@ -92,7 +93,7 @@ export async function receive(
     const inWindow = meter.endWindow(performance.now());
     if (inWindow === undefined) return;
     const [bytes, seconds] = [minimumRate.bytesPerSecond, minimumRate.windowMs / 1_000];
-    const slow = `received ${inWindow} bytes in ${seconds} s: send at least ${bytes} bytes/s, or continue the upload later`;
+    const slow = `received ${formatBytes(inWindow)} in ${seconds} s: send at least ${formatBytes(bytes)}/s, or continue the upload later`;
     stop(new Fault('upload-invalid', slow));
   }, minimumRate.windowMs).unref();
 

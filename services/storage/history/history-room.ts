@@ -4,6 +4,7 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import { historyLost } from '#proto/bus/history.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import type { Room } from '#proto/jetstream/stream-room.ts';
 import { Shares } from './history-share.ts';
 
@@ -119,7 +120,7 @@ export class HistoryRoom implements ReportAdmission {
     const left = this.#allowance(child) - bytes;
     if (left >= 0) return;
     throw tooMany(
-      `${child} sends more than ${BYTES_PER_S / 1024} KiB of events per second: try again later`,
+      `${child} sends more than ${formatBytes(BYTES_PER_S)}/s of events: try again later`,
       (-left / BYTES_PER_S) * 1_000,
     );
   }

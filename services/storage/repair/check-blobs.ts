@@ -1,5 +1,6 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { MAX_MANIFEST_BYTES } from '#proto/oci/manifest.ts';
 import { isDigest, splitDigest } from '#proto/oci/names.ts';
 import { algorithms, BLOBS } from '#proto/volume/layout.ts';
@@ -32,14 +33,17 @@ export async function checkBlobs(
         continue;
       }
       await records.write(put.blob(digest, { size }));
-      addLine(report.restored, `content ${digest}, ${size} bytes`);
+      addLine(report.restored, `content ${digest}, ${formatBytes(size)}`);
     }
     if (size <= MAX_MANIFEST_BYTES && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
   }
   for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
     if (sizeOf(store.file(digest)) === size) continue;
     await records.write(put.damaged(digest, { size, since: Date.now() }));
-    addLine(report.lost, `content ${digest}, ${size} bytes: until the parent or a client supplies it again`);
+    addLine(
+      report.lost,
+      `content ${digest}, ${formatBytes(size)}: until the parent or a client supplies it again`,
+    );
   }
   return candidates;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { Fault } from '#proto/contract/fault.ts';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
@@ -45,7 +46,7 @@ export async function manifestBytes(
   await records.write(put.damaged(digest, { size: blob.size, since: Date.now() }));
   addLine(
     report.lost,
-    `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client supplies it again`,
+    `content ${digest}, ${formatBytes(blob.size)}, whose file is damaged: until the parent or a client supplies it again`,
   );
   return undefined;
 }

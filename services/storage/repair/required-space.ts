@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { spaceOf } from '#proto/volume/space.ts';
 
 /** Min free space per size of the metadata: a copy, the tables made from its logs, and their compaction. */
@@ -17,8 +18,6 @@ export async function requireSpace(data: string, folder: string, names: string[]
   if (free >= MIN_FREE_FACTOR * size) return;
   throw new Fault(
     'no-space',
-    `a repair needs ${mebibytes(MIN_FREE_FACTOR * size)} of free space, ${MIN_FREE_FACTOR} times the size of the metadata, and ${data} has ${mebibytes(free)}: free space or enlarge the volume, then repair again; nothing was changed`,
+    `a repair needs ${formatBytes(MIN_FREE_FACTOR * size)} of free space, ${MIN_FREE_FACTOR} times the size of the metadata, and ${data} has ${formatBytes(free)}: free space or enlarge the volume, then repair again; nothing was changed`,
   );
 }
-
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

@@ -1,4 +1,5 @@
 import type { Log } from '#proto/bus/bus.ts';
+import { formatSeconds } from '#proto/contract/quantity-text.ts';
 import { type DirectMethod, type MethodAnswer, refusal } from '../methods/method.ts';
 
 /** Max size of the JSON of an answer, in bytes (IoT Hub, "Understand and invoke direct methods"). */
@@ -48,7 +49,9 @@ async function runMethod(
   const either = AbortSignal.any([signal, timeout]);
   const over = Promise.withResolvers<MethodAnswer>();
   either.addEventListener('abort', () =>
-    over.resolve(refusal('unavailable', `${name} did not finish within ${timeoutMs} ms: retry`, 504)),
+    over.resolve(
+      refusal('unavailable', `${name} did not finish within ${formatSeconds(timeoutMs)}: retry`, 504),
+    ),
   );
   try {
     return await Promise.race([method(value, either), over.promise]);

@@ -2,6 +2,7 @@ import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isMapping } from '#proto/contract/plain-data.ts';
+import { formatSeconds } from '#proto/contract/quantity-text.ts';
 import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 import { certificateHint } from '#proto/process/clock-hint.ts';
 import type { DirectMethod } from '../methods/method.ts';
@@ -178,7 +179,12 @@ class HubConnection implements Hub {
     const { promise, reject } = Promise.withResolvers<never>();
     const { replyMs } = this.#options.timing;
     const expire = () =>
-      reject(new Fault('unavailable', `edgeHub did not answer the request for ${what} within ${replyMs} ms`));
+      reject(
+        new Fault(
+          'unavailable',
+          `edgeHub did not answer the request for ${what} within ${formatSeconds(replyMs)}`,
+        ),
+      );
     const timer = setTimeout(expire, replyMs);
     const over = () => reject(signal.reason);
     signal.addEventListener('abort', over, { once: true });

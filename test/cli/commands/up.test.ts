@@ -118,7 +118,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     await up.untilOutput(/Ctrl-C/);
     const { gateway } = await folder.pids();
     process.kill(gateway as number, 'SIGKILL');
-    await up.untilOutput(/gateway: ended by SIGKILL; restarting in \d+ ms/);
+    await up.untilOutput(/gateway: ended by SIGKILL; restarting in [\d.]+ s/);
     const serves = async () => (await fetch(`http://${folder.listen}/v2/`)).status === 200;
     await until(() => serves().catch(() => false), 'the gateway is back');
   });

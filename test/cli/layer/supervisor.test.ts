@@ -32,8 +32,8 @@ describe('the supervisor', { concurrency: true }, () => {
     await until(() => notices.length >= 4, 'four notices');
     await supervisor.stop();
     const delays = notices.slice(0, 4).map(({ message }) => {
-      const [, delay] = /^exited with code 3; restarting in (\d+) ms$/.exec(message) ?? [];
-      return Number(delay);
+      const [, delay] = /^exited with code 3; restarting in ([\d.]+) s$/.exec(message) ?? [];
+      return Number(delay) * 1_000;
     });
     delays.forEach((delay, index) => {
       const longest = 200 * 2 ** index;

@@ -205,7 +205,7 @@ test('a child that exceeds its allowance is refused with Retry-After', async () 
   } while (answer.status === 200 && last < 300);
   equal(answer.status, 429);
   match(answer.headers.get('retry-after') ?? '', /^[1-9]\d?$/);
-  match(await answer.text(), /flood sends more than 128 KiB of events per second/);
+  match(await answer.text(), /flood sends more than 131 kB\/s of events/);
   // Its earlier events are stored, and other children are not affected.
   deepEqual(await report('flood', {}), [200, last - 15]);
   deepEqual(await report('another', { after: 0, events: events(1, 1) }), [200, 1]);

@@ -32,7 +32,7 @@ test('below the reserve no new content is accepted, and everything else continue
   const upload = { repository, by: 'a', hold: true };
   const transfer = { size: 9, by: 'a' };
   await assert.rejects(rig.gateway.call(startUpload, upload), (error: Error) => {
-    assert.match(error.message, /has \d+\.\d MiB free, less than the reserve of \d+\.\d MiB: delete/);
+    assert.match(error.message, /has [\d.]+ [kMG]?B free, less than the reserve of [\d.]+ [kMGT]?B: delete/);
     return fault('no-space')(error);
   });
   await assert.rejects(

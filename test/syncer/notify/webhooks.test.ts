@@ -160,7 +160,7 @@ test('an unanswered query of the stream does not count as a loss', async () => {
   archive.idAt = async () => {
     failed = true;
     archive.idAt = idAt;
-    throw new Fault('unavailable', 'no answer to storage.history.id within 6000 ms');
+    throw new Fault('unavailable', 'no answer to storage.history.id within 6 s');
   };
   rig.start();
   await rig.push('a');

@@ -173,7 +173,7 @@ test('direct methods are always answered', async () => {
       },
     ],
     ['fails', '', 500, { code: 'internal', message: 'fails failed: see the log of the twin-bridge' }],
-    ['never', '', 504, { code: 'unavailable', message: 'never did not finish within 200 ms: retry' }],
+    ['never', '', 504, { code: 'unavailable', message: 'never did not finish within 0.2 s: retry' }],
     ['odd', '', 500, null],
   ];
   for (const [name, payload, status, answer] of cases) {

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { Fault } from '#proto/contract/fault.ts';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { certificateHint } from '#proto/process/clock-hint.ts';
 
 export type Body = AsyncIterable<Buffer> & { destroy(): void };
@@ -78,7 +79,7 @@ async function* watched(body: Body, stallMs: number): AsyncGenerator<Buffer> {
     if (waited > stallMs) {
       throw new Fault(
         'parent-unreachable',
-        `the parent sent ${received} bytes in ${Math.round(waited / 1_000)} s`,
+        `the parent sent ${formatBytes(received)} in ${Math.round(waited / 1_000)} s`,
       );
     }
     yield part;

@@ -162,7 +162,7 @@ test('a body below the min rate counts as stalled, and one that is merely slow d
   const drips = answering(t, 400, parts(1), 100);
   await assert.rejects(readAll(drips.answer, MIB, 'drips'), {
     code: 'parent-unreachable',
-    message: /sent 5 bytes in/,
+    message: /sent 5 B in/,
   });
 });
 
