@@ -14,6 +14,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { dataOption } from '../data/data-option.ts';
 import { listAllActivated, listAllScopeMaps, listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
+import { terminalWidth } from '../terminal/layout.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 import { childrenOf, describeChildren, documentOf, documentText, notesOn } from '../text/child-text.ts';
@@ -83,7 +84,7 @@ async function list({ data, json }: Common): Promise<void> {
     childrenOf(await listAllTokens(deps), await listAllScopeMaps(deps), await listAllActivated(deps)),
   );
   if (json) printJson(JSON.stringify(children, null, 2));
-  else print(describeChildren(children, Date.now()));
+  else print(describeChildren(children, Date.now(), terminalWidth()));
 }
 
 async function deactivate(given: string, { data, json }: Common): Promise<void> {

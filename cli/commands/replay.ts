@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
 import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../terminal/layout.ts';
 import { table } from '../terminal/table.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { gapText } from '../text/event-text.ts';
@@ -24,7 +25,7 @@ export function addReplayCommand(program: Command): void {
         apply(rebuilt, past);
       }
       if (json) printJson(jsonOf(rebuilt));
-      else print(describeReplay(rebuilt, Date.now()));
+      else print(describeReplay(rebuilt, Date.now(), terminalWidth()));
     });
 }
 
@@ -36,8 +37,8 @@ function untilOf(text: string): number {
 const jsonOf = ({ transfers, gaps, last }: Replay): string =>
   JSON.stringify({ transfers: [...transfers.values()], gaps, last }, null, 2);
 
-/** For people: the unfinished transfers, then the gaps. */
-export function describeReplay({ transfers, gaps, last }: Replay, now: number): string {
+/** For people: the unfinished transfers, then the gaps. @param width to which it is fitted */
+export function describeReplay({ transfers, gaps, last }: Replay, now: number, width?: number): string {
   const all = singleLines([...transfers.values()]);
   const open = all.filter(({ state }) => state !== 'finished');
   const rows = open.map((one) => [
@@ -50,11 +51,12 @@ export function describeReplay({ transfers, gaps, last }: Replay, now: number): 
   ]);
   const finished = all.length - open.length;
   const failed = all.filter((one) => isOver(one)).length - finished;
-  return [
-    ...(rows.length > 0 ? [table([['', 'BLOB', 'STATE', 'BYTES', 'SYNCER', ''], ...rows])] : []),
+  const text = [
+    ...(rows.length > 0 ? [table([['', 'BLOB', 'STATE', 'BYTES', 'SYNCER', ''], ...rows], width)] : []),
     `${plural(finished, 'transfer')} finished, ${failed} failed, ${open.length - failed} open after event ${last}.`,
     ...gaps.map((gap) => `Unknown: ${gapText(gap)}.`),
   ].join('\n');
+  return width === undefined ? text : wrapLines(text, width);
 }
 
 function stateOf({ state, until }: ReplayedTransfer, now: number): string {

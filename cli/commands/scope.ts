@@ -13,9 +13,11 @@ import {
 import { listAllScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { plural } from '../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../terminal/layout.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { table } from '../terminal/table.ts';
 import { print, printJson } from '../terminal/terminal.ts';
+import { describeScopeMaps } from '../text/token-text.ts';
 
 type Common = { data: string; json?: boolean };
 type PutOptions = Common & PermissionOptions & { description?: string };
@@ -69,12 +71,7 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
 async function list({ data, json }: Common): Promise<void> {
   const scopeMaps = await withStorage(data, listAllScopeMaps);
   if (json) return printJson(JSON.stringify(scopeMaps, null, 2));
-  const rows = scopeMaps.map(({ name, actions, system, declared, description = '' }) => [
-    name,
-    String(actions.length),
-    system ? 'system-defined' : declared ? 'of a declared account' : description,
-  ]);
-  print(table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows]));
+  print(describeScopeMaps(scopeMaps, terminalWidth()));
 }
 
 async function show(given: string, { data, json }: Common): Promise<void> {
@@ -83,7 +80,8 @@ async function show(given: string, { data, json }: Common): Promise<void> {
   if (json) return printJson(JSON.stringify(scopeMap, null, 2));
   const { actions, system, description } = scopeMap;
   const title = `${name}${system ? ' (system-defined)' : ''}${description ? `: ${description}` : ''}`;
-  print([title, table([['MAY', ''], ...describeActions(actions)])].join('\n\n'));
+  const width = terminalWidth();
+  print([wrapLines(title, width), table([['MAY', ''], ...describeActions(actions)], width)].join('\n\n'));
 }
 
 async function remove(given: string, { data }: Common): Promise<void> {

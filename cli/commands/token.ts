@@ -23,6 +23,7 @@ import {
 } from '../input/permission-options.ts';
 import { listAllTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
+import { terminalWidth } from '../terminal/layout.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { table } from '../terminal/table.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
@@ -144,7 +145,7 @@ async function loginOf(bus: Bus, name: string): Promise<string> {
 async function list({ data, json }: Common): Promise<void> {
   const tokens = await withStorage(data, listAllTokens);
   if (json) printJson(JSON.stringify(tokens, null, 2));
-  else print(describeTokens(tokens, Date.now()));
+  else print(describeTokens(tokens, Date.now(), terminalWidth()));
 }
 
 async function show(given: string, { data, json }: Common): Promise<void> {
@@ -156,8 +157,12 @@ async function show(given: string, { data, json }: Common): Promise<void> {
   });
   if (json) return printJson(JSON.stringify(shown, null, 2));
   const { actions } = shown;
+  const width = terminalWidth();
   print(
-    [describeTokens([shown], Date.now()), table([['MAY', ''], ...describeActions(actions)])].join('\n\n'),
+    [
+      describeTokens([shown], Date.now(), width),
+      table([['MAY', ''], ...describeActions(actions)], width),
+    ].join('\n\n'),
   );
 }
 

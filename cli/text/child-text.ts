@@ -97,7 +97,8 @@ export function childrenOf(tokens: Token[], scopeMaps: ScopeMap[], activated: Ch
   return [...children.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-export function describeChildren(children: KnownChild[], now: number): string {
+/** @param width to which the table is fitted */
+export function describeChildren(children: KnownChild[], now: number, width?: number): string {
   if (children.length === 0) return 'No children: create one with "terrace child create".';
   const rows = children.map(({ name, mode, repositories, enabled, since, seen, address }) => [
     name,
@@ -106,5 +107,5 @@ export function describeChildren(children: KnownChild[], now: number): string {
     seen === undefined ? '' : `${formatDuration(now - seen)} ago${address ? ` from ${address}` : ''}`,
     repositories.join(', '),
   ]);
-  return table([['NAME', 'MODE', 'ACTIVE SINCE', 'LAST SEEN', 'REPOSITORIES'], ...rows]);
+  return table([['NAME', 'MODE', 'ACTIVE SINCE', 'LAST SEEN', 'REPOSITORIES'], ...rows], width);
 }

@@ -1,15 +1,16 @@
-import type { Token } from '#proto/accounts/accounts.ts';
+import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { parseAddress } from '../data/ports.ts';
 import { table } from '../terminal/table.ts';
 
-/** Tokens, and the commands to log in with one, for people. */
+/** Tokens and scope maps, and the commands to log in with one, for people. */
 
 const ENDLESS = 'never expires';
 
 export const instant = (ms: number): string => new Date(ms).toISOString().replace(/:\d\d\.\d{3}Z$/, 'Z');
 
-export function describeTokens(tokens: Token[], now: number): string {
+/** @param width to which the table is fitted */
+export function describeTokens(tokens: Token[], now: number, width?: number): string {
   if (tokens.length === 0) return 'No tokens.';
   const rows = tokens.map((token) => [
     token.name,
@@ -17,7 +18,17 @@ export function describeTokens(tokens: Token[], now: number): string {
     token.scopeMap,
     token.passwords.map((password) => `${password.name} ${validity(password, now)}`).join(', ') || 'none',
   ]);
-  return table([['NAME', 'STATE', 'SCOPE MAP', 'PASSWORDS'], ...rows]);
+  return table([['NAME', 'STATE', 'SCOPE MAP', 'PASSWORDS'], ...rows], width);
+}
+
+/** @param width to which the table is fitted */
+export function describeScopeMaps(scopeMaps: ScopeMap[], width?: number): string {
+  const rows = scopeMaps.map(({ name, actions, system, declared, description = '' }) => [
+    name,
+    String(actions.length),
+    system ? 'system-defined' : declared ? 'of a declared account' : description,
+  ]);
+  return table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows], width);
 }
 
 export function validity({ expires }: { expires?: number }, now: number): string {
