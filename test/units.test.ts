@@ -34,7 +34,7 @@ test('the documents have rates in decimal units', () => {
 });
 
 test('the dashboard shows bytes in decimal units', () => {
-  // Grafana: `bytes` and `binBps` are powers of 1024, `decbytes` and `Bps` powers of 1000.
+  // Units of Grafana: "bytes" and "binBps" are powers of 1024, "decbytes" and "Bps" powers of 1000.
   assert.deepEqual(
     linesWith(['deploy/monitoring/dashboard.json'], /"unit": "(?:k?bytes|mbytes|gbytes|binBps)"/),
     [],
