@@ -8,11 +8,13 @@ const HANGING = 4;
 /** Where a word that is wider than its line may be broken: after these characters. */
 const BREAKS = /(?<=[/:,.;@=_-])/;
 
-/** Columns for a person: those of the terminal, else 80. */
+/** Columns for a person: those of the terminal, else of the variable `COLUMNS` (POSIX), else 80. */
 export function terminalWidth(
   stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> = process.stdout,
+  env: NodeJS.ProcessEnv = process.env,
 ): number {
-  return Math.max(MIN_WIDTH, (stream.isTTY && stream.columns) || DEFAULT_WIDTH);
+  const columns = (stream.isTTY && stream.columns) || Number(env.COLUMNS) || DEFAULT_WIDTH;
+  return Math.max(MIN_WIDTH, columns);
 }
 
 /** Wraps lines that are too long by words; the rest of a line is indented more than its beginning. */

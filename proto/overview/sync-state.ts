@@ -25,7 +25,8 @@ export type FigureSources = {
 export function syncFigure(sources: FigureSources, now: number): SyncFigure | undefined {
   const { configuration, link, storage, syncers } = sources;
   if (!configuration?.parent || !storage) return undefined;
-  const asOf = link?.live && link.state !== 'Offline' ? now : link?.lastSync;
+  const follows = link?.live === true && link.state !== 'Offline' && link.state !== 'Unhealthy';
+  const asOf = follows && link.lastSync !== undefined ? now : link?.lastSync;
   const recorded = storage.behind ?? NOT_BEHIND;
   const behind = { ...recorded, bytes: Math.max(0, recorded.bytes - partialBytes(syncers)) };
   const { unsent, withdrawn, parked, tags = 0 } = storage.outgoing;

@@ -6,6 +6,9 @@ import { after } from 'node:test';
  */
 const OPEN_HANDLES_MS = 60_000;
 
+/** Sentences of the command are not wrapped, so that a test finds them whole. */
+process.env.COLUMNS = '10000';
+
 if (process.env.NODE_TEST_CONTEXT !== undefined) {
   after(() => {
     setTimeout(() => {

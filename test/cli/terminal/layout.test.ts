@@ -3,11 +3,15 @@ import { test } from 'node:test';
 import { terminalWidth, wrapLines, wrapWords } from '../../../cli/terminal/layout.ts';
 import { table } from '../../../cli/terminal/table.ts';
 
-test('output has the width of its terminal, and 80 columns without one', () => {
-  assert.equal(terminalWidth({ isTTY: true, columns: 132 }), 132);
-  assert.equal(terminalWidth({ isTTY: true, columns: 0 }), 80);
-  assert.equal(terminalWidth({ isTTY: true, columns: 10 }), 40);
-  assert.equal(terminalWidth({ isTTY: false, columns: 132 }), 80);
+test('output has the width of its terminal; without one, that of COLUMNS, or 80 columns', () => {
+  const width = (isTTY: boolean, columns: number, env = {}) => terminalWidth({ isTTY, columns }, env);
+  assert.equal(width(true, 132), 132);
+  assert.equal(width(true, 132, { COLUMNS: '200' }), 132);
+  assert.equal(width(true, 0), 80);
+  assert.equal(width(true, 10), 40);
+  assert.equal(width(false, 132), 80);
+  assert.equal(width(false, 132, { COLUMNS: '200' }), 200);
+  assert.equal(width(false, 132, { COLUMNS: 'wide' }), 80);
 });
 
 test('long lines are wrapped by words, and their rest is indented', () => {
