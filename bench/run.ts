@@ -22,6 +22,7 @@ import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
 import { syncers } from './syncers.ts';
 import { tags } from './tags.ts';
+import { watched } from './watched.ts';
 
 /*
  * Benchmarks: a layer beside docker-registry, nginx and skopeo on the same machine. docs/design/benchmarks.md has what
@@ -34,6 +35,7 @@ import { tags } from './tags.ts';
  *   temporary-folder.ts         the folder of a subject
  *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
  *   link/                       an emulated link, and a registry beyond it
+ *   watched/                    events, pulls and viewers for a layer whose page is open
  *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
  *   resident.ts, cpu-seconds.ts memory and CPU time of processes; work-cost.ts: of one, during some work
  *   filled-volume.ts            a data volume with many small images
@@ -51,6 +53,7 @@ const subjects: Record<string, Subject> = {
   syncers,
   idle,
   quiet,
+  watched,
   'slow-link': slowLink,
   'cut-through': cutThrough,
   memory,

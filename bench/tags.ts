@@ -22,7 +22,7 @@ export const tags: Subject = async (options) => {
   const names = Array.from({ length: TAGS }, (_, n) => `tag-${String(n).padStart(6, '0')}`);
 
   options.progress(`tags: creating ${TAGS}`);
-  const creationS = await timed(() => createTags(layer.url, digest, names));
+  const creationS = await timed(() => createTags(layer.url, REPOSITORY, digest, names));
   const folder = join(
     registry.folder,
     `registry/docker/registry/v2/repositories/${REPOSITORY}/_manifests/tags`,
@@ -60,8 +60,13 @@ export const tags: Subject = async (options) => {
 };
 
 /** Pushes the same manifest repeatedly, each time with some of the tags. */
-async function createTags(url: string, digest: string, names: readonly string[]): Promise<void> {
-  const path = `${url}/v2/${REPOSITORY}/manifests/${digest}`;
+export async function createTags(
+  url: string,
+  repository: string,
+  digest: string,
+  names: readonly string[],
+): Promise<void> {
+  const path = `${url}/v2/${repository}/manifests/${digest}`;
   const headers = { 'Content-Type': mediaTypes.ociManifest };
   const body = Buffer.from(
     await (await fetch(path, { headers: { Accept: mediaTypes.ociManifest } })).arrayBuffer(),

@@ -1,4 +1,4 @@
-import { decode, encode } from '@msgpack/msgpack';
+import { decode, Encoder } from '@msgpack/msgpack';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type JsonLimits, parseJson } from './bounded-json.ts';
 import { Fault } from './fault.ts';
@@ -81,12 +81,24 @@ export const MAX_MESSAGE_BYTES = 1024 * 1024 - 16 * 1024;
  */
 export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array {
   mustBePlain(value);
-  const bytes = encode(check(schema, value), { ignoreUndefined: true });
+  const bytes = encode(check(schema, value));
   if (bytes.byteLength <= MAX_MESSAGE_BYTES) return bytes;
   throw new Fault(
     'too-large',
     `the message has ${bytes.byteLength} bytes: the limit is ${MAX_MESSAGE_BYTES}`,
   );
+}
+
+/** Max bytes of the buffer that is kept for the next message. */
+const MAX_KEPT_BYTES = 64 * 1024;
+const newEncoder = () => new Encoder({ ignoreUndefined: true });
+let encoder = newEncoder();
+
+/** With one encoder for all messages: each has a buffer, whose allocation takes longer than to encode an event. */
+function encode(value: unknown): Uint8Array {
+  const bytes = encoder.encode(value);
+  if (bytes.byteLength > MAX_KEPT_BYTES) encoder = newEncoder();
+  return bytes;
 }
 
 /**

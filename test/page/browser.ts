@@ -5,18 +5,18 @@ import { buildPage, isStale } from '../../page/build.ts';
 /** Debian's chromium, for tests of the page. */
 
 const PATHS = ['/usr/bin/chromium', '/usr/bin/chromium-browser'];
-const executablePath = process.env.TERRACE_CHROMIUM ?? PATHS.find((path) => existsSync(path));
+export const executablePath = process.env.TERRACE_CHROMIUM ?? PATHS.find((path) => existsSync(path));
 
 /** Option of a test: the reason to skip it, if there is no browser. */
 export const needsBrowser = {
   skip: executablePath ? false : 'chromium is not installed: apt-get install chromium',
 };
 
-/** Starts the browser, with a page that is built from the present sources. */
-export async function startBrowser(): Promise<Browser> {
+/** Starts the browser, or another program that does, with a page that is built from the present sources. */
+export async function startBrowser(program = executablePath): Promise<Browser> {
   if (isStale()) await buildPage();
   return await chromium.launch({
-    executablePath: executablePath as string,
+    executablePath: program as string,
     // The tests may run as root and in a container with little shared memory.
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
   });

@@ -94,7 +94,10 @@ export class EventHub {
         ring.add({ ...gapEntry({ ...past.gap, to: 0 }), sequence: 0 });
       } else if ('gap' in past) ring.add(gapEntry(past.gap));
       else ring.add(entryOf(past.sequence, past.event, past.child));
-      this.#timer ??= setTimeout(() => this.wakeAll(), BATCH_MS).unref();
+      if (this.#timer) continue;
+      this.#timer = setTimeout(() => this.wakeAll(), BATCH_MS).unref();
+      // What arrives meanwhile is read in one request.
+      await sleep(BATCH_MS, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 

@@ -63,7 +63,7 @@ export async function* viewerStream(
       if (text !== '') yield text;
       continue;
     }
-    const woken = await Promise.race([current.changed.then(() => true), silence(signal)]);
+    const woken = await within(current.changed, signal);
     if (!woken && !signal.aborted) yield ': still here\n\n';
   }
 
@@ -112,15 +112,17 @@ function textOf(entries: RingEntry[], fits: EventFilter): string {
 
 const gapFrame = (gap: ViewerGap): string => frameOf(gap.to, STREAM_GAP, gap);
 
-/** Resolves with false after the time of a heartbeat, or when the stream ends. */
-function silence(signal: AbortSignal): Promise<boolean> {
+/** Whether this is resolved before the time of a heartbeat, and before the stream ends. */
+function within(changed: Promise<void>, signal: AbortSignal): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const end = () => {
+  const end = (isChanged: boolean) => {
     clearTimeout(timer);
-    signal.removeEventListener('abort', end);
-    resolve(false);
+    signal.removeEventListener('abort', abort);
+    resolve(isChanged);
   };
-  const timer = setTimeout(end, HEARTBEAT_MS).unref();
-  signal.addEventListener('abort', end);
+  const abort = () => end(false);
+  const timer = setTimeout(abort, HEARTBEAT_MS).unref();
+  signal.addEventListener('abort', abort);
+  void changed.then(() => end(true));
   return promise;
 }
