@@ -67,7 +67,7 @@ test('pushes that fill the volume get 507 and lose nothing; reads and deletes co
   for (const text of refused) {
     const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
     assert.equal(errors[0]?.code, 'INSUFFICIENT_STORAGE');
-    assert.match(errors[0]?.message ?? '', /free, less than the reserve of 16.0 MiB/);
+    assert.match(errors[0]?.message ?? '', /free, less than the reserve of 16\.8 MB/);
   }
   await layer.event(spaceChanged, ({ low }) => low);
 

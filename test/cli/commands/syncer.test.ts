@@ -71,10 +71,10 @@ test('syncers that joined before the layer started take transfers, lose nothing 
   await layer.event(transferStarted, ({ syncer }) => pidOf(syncer) === pid);
   // Each syncer may be idle for a moment between two blobs.
   const joiners = new RegExp(
-    `^  syncer-.*-${pid}-\\w+ on .*: 1 transfer: down sha256:\\S+ .* of 8\\.4 MB`,
+    `^  syncer-.*-${pid}-\\w+ on .*: 1 transfer\\n    down sha256:\\S+ .* of 8\\.4 MB`,
     'm',
   );
-  const coordinators = /^ {2}syncer-\S+ on \S+, coordinator: 1 transfer: down sha256:/m;
+  const coordinators = /^ {2}syncer-\S+ on \S+, coordinator: 1 transfer\n {4}down sha256:/m;
   await until(async () => {
     const status = await layerStatus(layer.bus());
     const text = describeStatus(status, Date.now());
