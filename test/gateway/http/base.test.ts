@@ -22,7 +22,7 @@ rows(
     { send: ['HEAD', '/v2/'], status: 200 },
     { send: ['GET', '/v2'], status: 200, text: '{}' },
     { send: ['GET', '/healthz'], status: 200 },
-    { send: ['GET', '/'], status: 404 },
+    { send: ['GET', '/'], status: 302, expectedHeaders: { location: 'ui/' } },
     { send: ['GET', '/v1/search'], status: 404 },
     { send: ['POST', '/v2/nothing/of/this'], body: 'x', status: 404 },
     { send: ['GET', '/v2/a/blobs'], status: 404 },

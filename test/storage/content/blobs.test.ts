@@ -33,6 +33,8 @@ test('the status counts the records, also after a restart', async () => {
     tokens: 0,
     scopeMaps: 0,
     outgoing: { unsent: 2, withdrawn: 0, parked: 0 },
+    behind: { tags: 0, bytes: 0, unsized: 0, failed: 0 },
+    conflicts: 0,
     ingests: [],
   });
   await rig.restart();
