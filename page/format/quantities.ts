@@ -1,17 +1,11 @@
+import { formatBytes as bytesText } from '#proto/contract/quantity-text.ts';
+
 /**
  * Values as text, in the units of the command line: powers of 1000, as container tools have them. `quantities.ts` has
  * sizes, rates, durations and counts, `times.ts` instants, `names.ts` names and digests. Pure.
  */
 
-const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-
-/** `1.5 GB` */
-export function bytesText(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  for (; value >= 999.5 && unit < UNITS.length - 1; unit += 1) value /= 1_000;
-  return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
+export { bytesText };
 
 /** `12.4 MB/s` */
 export const rateText = (bytesPerSecond: number): string => `${bytesText(bytesPerSecond)}/s`;

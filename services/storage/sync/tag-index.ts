@@ -18,7 +18,7 @@ export class TagIndex {
   #reading: Promise<Map<string, Set<string>>> | undefined;
   /** Names that changed while the index was read. */
   #pending = new Set<string>();
-  readonly #counts = new Map<string, Counts>();
+  readonly #counts = new Map<string, Promise<Counts>>();
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata;
@@ -42,17 +42,22 @@ export class TagIndex {
   }
 
   /** Numbers of tags of the repository. */
-  async counts(repository: string): Promise<Counts> {
+  counts(repository: string): Promise<Counts> {
     const known = this.#counts.get(repository);
     if (known) return known;
-    const counts = { tags: 0, conflicts: 0 };
+    const counting = this.#count(repository);
     // In place before the reading: a batch that changes a tag meanwhile removes it.
-    this.#counts.set(repository, counts);
+    this.#counts.set(repository, counting);
+    if (this.#counts.size > MAX_COUNTED) this.#counts.delete(this.#counts.keys().next().value as string);
+    return counting;
+  }
+
+  async #count(repository: string): Promise<Counts> {
+    const counts = { tags: 0, conflicts: 0 };
     for await (const [tag] of this.#metadata.tagsOfRepository(repository)) {
       counts.tags += 1;
       if (isConflictTag(tag)) counts.conflicts += 1;
     }
-    if (this.#counts.size > MAX_COUNTED) this.#counts.delete(this.#counts.keys().next().value as string);
     return counts;
   }
 
