@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Bus, BusOptions, Log } from '#proto/bus/bus.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
@@ -28,12 +28,17 @@ export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 /**
  * Connects as operator to the layer that runs on this data folder.
  * @param wait whether to wait for a layer that starts
+ * @param limits of the connection's requests; for tests
  * @throws Refusal if none runs
  */
-export async function connectOperator(data: string, name = 'terrace', { wait = true } = {}): Promise<Bus> {
+export async function connectOperator(
+  data: string,
+  name = 'terrace',
+  { wait = true, limits }: { wait?: boolean; limits?: BusOptions['limits'] } = {},
+): Promise<Bus> {
   const folder = dataFolder(resolve(data));
   const { bus } = await whileHeld(folder.root, async () => {
-    const connected = await findLayer(folder, name);
+    const connected = await findLayer(folder, name, limits);
     const held = connected || !wait ? undefined : livingPid(folder.pid);
     return held === undefined ? { bus: connected } : { held };
   });
@@ -49,13 +54,17 @@ export async function connectOperator(data: string, name = 'terrace', { wait = t
 }
 
 /** @returns undefined if no layer runs on this data folder @throws Refusal if its files can't be read */
-export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<Bus | undefined> {
+export async function findLayer(
+  folder: DataFolder,
+  name = 'terrace',
+  limits?: BusOptions['limits'],
+): Promise<Bus | undefined> {
   try {
     const { hostname, port } = new URL((await readFile(folder.busUrl, 'utf8')).trim());
     // In a copy, this is the bus of the original layer.
     if (isLoopback(hostname) && isCopy(folder) && livingPid(folder.pid) === undefined) return undefined;
     if (!(await isBus({ host: hostname, port: Number(port) }))) return undefined;
-    return await connectBus(folder, name);
+    return await connectBus(folder, name, limits);
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -66,13 +75,17 @@ export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<B
   }
 }
 
-export async function connectBus(folder: DataFolder, name: string): Promise<Bus> {
+export async function connectBus(
+  folder: DataFolder,
+  name: string,
+  limits?: BusOptions['limits'],
+): Promise<Bus> {
   const url = (await readFile(folder.busUrl, 'utf8')).trim();
   const password = (await readFile(folder.password('operator'), 'utf8')).trim();
   const about = { layer: 'operator', instance: name, log: quiet, person: currentUser() };
   // Loaded on demand: a layer that starts, and a command without a layer, have no bus yet.
   const { Bus } = await import('#proto/bus/bus.ts');
-  return Bus.connect({ url, user: 'operator', password, ...about });
+  return Bus.connect({ url, user: 'operator', password, ...about, limits });
 }
 
 /** Whether a nats-server listens there. It sends first; another program on the port of a stopped one may never send. */

@@ -49,7 +49,7 @@ export type BusOptions = ConnectionOptions & {
   /** Person at the command line; requests are sent on their behalf by default. */
   person?: string | undefined;
   /** Overrides the limits of `calls.ts`; for tests. */
-  limits?: { signOfLifeMs: number; silenceMs: number };
+  limits?: { signOfLifeMs: number; silenceMs: number } | undefined;
 };
 
 /** What depends on the user of a connection. */

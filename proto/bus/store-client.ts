@@ -17,15 +17,15 @@ import {
   takeJob,
 } from '../jetstream/store-requests.ts';
 import type { BucketName, ConsumerName } from '../jetstream/streams.ts';
-import { LEASE_MS } from '../status/status.ts';
+import { LEASE_MS, lease } from '../status/status.ts';
 import { Appends } from './appends.ts';
 import type { CallOptions } from './calls.ts';
 
 /**
- * Silence after which a request about a state fails, in ms. If storage is killed, a pending renewal of a lease then
- * fails before the lease ends, and the next one reaches the restarted storage.
+ * Silence after which a request about a lease fails, in ms. If storage is killed, a pending renewal then fails before
+ * the lease ends, and the next one reaches the restarted storage.
  */
-const SILENCE_MS = LEASE_MS / 2;
+const LEASE_SILENCE_MS = LEASE_MS / 2;
 /** How long after `TAKE_MS` the answer that no job is queued may arrive, in ms. */
 const TAKE_LATE_MS = 6_000;
 
@@ -44,13 +44,13 @@ export function storeBy(call: Call, patience: number): Store {
   // Brittle, as all of these requests may be sent twice.
   const ask: Call = (contract, query, options) =>
     call(contract, query, { patience, brittle: true, ...options });
-  const soon: Call = (contract, query) => ask(contract, query, { silenceMs: SILENCE_MS });
+  const askForLease: Call = (contract, query) => ask(contract, query, { silenceMs: LEASE_SILENCE_MS });
   const appends = new Appends(
     async (subject, events) => (await ask(appendTo(subject), { events })).sequences,
   );
   return {
     append: appends.append.bind(appends),
-    bucket: (name) => bucketBy(soon, name as BucketName),
+    bucket: (name) => bucketBy(name === lease.bucket ? askForLease : ask, name as BucketName),
     queue: (name) => queueBy(ask, name),
     archive: archiveBy(ask),
   };

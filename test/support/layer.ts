@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
+import { SIGN_OF_LIFE_MS, SILENCE_MS } from '#proto/bus/calls.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
@@ -106,7 +107,9 @@ export class TestLayer implements AsyncDisposable {
       env: { ...inherited, ...env },
     });
     try {
-      this.#bus = await connectOperator(this.data, 'terrace-test');
+      this.#bus = await connectOperator(this.data, 'terrace-test', {
+        limits: { signOfLifeMs: SIGN_OF_LIFE_MS, silenceMs: patience(SILENCE_MS) },
+      });
       this.#bus.listen(anyEvent, (event) => {
         this.events.push(event);
         for (const wake of this.#waiting) wake();

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { CallOptions } from '#proto/bus/calls.ts';
 import { storeBy } from '#proto/bus/store-client.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { LEASE_MS, lease } from '#proto/status/status.ts';
 
 /** The queue of a syncer, whose requests fail. */
 const queueFailing = (error: Error) => storeBy(() => Promise.reject(error), 0).queue('down');
@@ -20,4 +23,17 @@ test('other requests of a queue fail also while storage restarts', async () => {
   const queue = queueFailing(new Fault('unavailable', 'no answer', { detail: { restarted: true } }));
   await assert.rejects(queue.submit(new Uint8Array()));
   await assert.rejects(queue.settle('token', { kind: 'done' }));
+});
+
+test('a request about a lease fails before the lease ends; other states have the usual time', async () => {
+  const silences: (number | undefined)[] = [];
+  const store = storeBy(async (_contract, _query, options?: CallOptions) => {
+    silences.push(options?.silenceMs);
+    return {} as never;
+  }, 0);
+  await store.bucket(lease.bucket).get('coordinator');
+  await store.bucket(configuration.bucket).get(CONFIGURATION_KEY);
+  const [ofLease = Number.POSITIVE_INFINITY, ofConfiguration] = silences;
+  assert.ok(ofLease < LEASE_MS);
+  assert.equal(ofConfiguration, undefined);
 });
