@@ -5,12 +5,14 @@ import { Bytes, Count, Instant } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
 
-/** One manifest: what it consists of, what refers to it, and where it came from. */
+/** One manifest: what it consists of, what refers to it, and, in an answer of its own, where it came from. */
 
 /** Max entries of each list in the answer. */
 export const MAX_PARTS = 1_000;
 /** Max referrers in the answer. */
 export const MAX_REFERRERS = 200;
+/** Max events in the answer. */
+const MAX_HISTORY = 100;
 /** Max annotations in the answer, and max length of each, in characters. */
 export const MAX_SHOWN_ANNOTATIONS = 100;
 export const MAX_SHOWN_ANNOTATION = 4_096;
@@ -87,14 +89,21 @@ export const Manifest = Type.Object(
       description: 'Of an index: entries that the layer leaves out.',
     }),
     omitted: Type.Optional(described(Count, 'Entries and layers beyond those that the answer has.')),
-    history: Type.Array(ManifestHistoryItem, {
-      maxItems: 100,
-      description: 'Retained events of it, newest first, among the last events of the layer.',
-    }),
-    historyComplete: Type.Boolean({
-      description: 'All retained events of manifests and tags were searched, not only the last ones.',
-    }),
   },
   { description: 'A manifest.' },
 );
 export type Manifest = Static<typeof Manifest>;
+
+export const ManifestHistory = Type.Object(
+  {
+    items: Type.Array(ManifestHistoryItem, {
+      maxItems: MAX_HISTORY,
+      description: 'Newest first, among the last events of the layer.',
+    }),
+    complete: Type.Boolean({
+      description: 'All retained events of manifests and tags were searched, not only the last ones.',
+    }),
+  },
+  { description: 'Retained events of a manifest.' },
+);
+export type ManifestHistory = Static<typeof ManifestHistory>;

@@ -42,6 +42,8 @@ export type HistoryOptions = {
   since?: number | Date | undefined;
   /** Follows new events until `signal` aborts; otherwise reading ends with the event that is the last one now. */
   follow?: boolean | undefined;
+  /** Pause after a page that is not full, in ms, so that a follower reads what arrives meanwhile in one request. */
+  batchMs?: number | undefined;
   signal?: AbortSignal | undefined;
 };
 
@@ -61,7 +63,7 @@ const MAX_FAILURES = 4;
  */
 export async function* readHistory(
   archive: Archive,
-  { since, follow = false, signal }: HistoryOptions,
+  { since, follow = false, batchMs = 0, signal }: HistoryOptions,
   log: Log,
 ): AsyncGenerator<Past> {
   let created: string | undefined;
@@ -97,6 +99,9 @@ export async function* readHistory(
           else yield { gap: { from: sequence, to: sequence, reason: 'unreadable' } };
           if (sequence === end || signal?.aborted) return;
         }
+        const pauseMs = page.length < PAGE.limit ? batchMs : 0;
+        if (page.length > 0 && pauseMs > 0)
+          await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => {});
         if (page.length > 0) continue;
         if (!follow && typeof next !== 'number') return;
         // The stream may have been created again meanwhile.

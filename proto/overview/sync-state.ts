@@ -26,7 +26,9 @@ export function syncFigure(sources: FigureSources, now: number): SyncFigure | un
   const { configuration, link, storage, syncers } = sources;
   if (!configuration?.parent || !storage) return undefined;
   const follows = link?.live === true && link.state !== 'Offline' && link.state !== 'Unhealthy';
-  const asOf = follows && link.lastSync !== undefined ? now : link?.lastSync;
+  // A status of an earlier version has the end of the last successful pass only.
+  const compared = link?.comparedAt ?? link?.lastSync;
+  const asOf = follows && compared !== undefined ? now : compared;
   const recorded = storage.behind ?? NOT_BEHIND;
   const behind = { ...recorded, bytes: Math.max(0, recorded.bytes - partialBytes(syncers)) };
   const { unsent, withdrawn, parked, tags = 0 } = storage.outgoing;

@@ -39,7 +39,11 @@ export function currentLayers(
 function withoutLink(layer: LayerReport, since: number, detail: string): LayerReport {
   const { link, ...facts } = layer;
   if (!link) return layer;
-  const { lastSync, coordinator } = link;
-  const known = { coordinator, ...(lastSync !== undefined && { lastSync }) };
+  const { lastSync, comparedAt, coordinator } = link;
+  const known = {
+    coordinator,
+    ...(lastSync !== undefined && { lastSync }),
+    ...(comparedAt !== undefined && { comparedAt }),
+  };
   return { ...facts, link: { state: 'Offline', since, detail, code: NOT_SEEN, ...known } };
 }

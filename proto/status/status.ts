@@ -77,6 +77,12 @@ export const LinkStatus = Type.Object({
   since: Instant,
   /** When the last successful pass ended. */
   lastSync: Type.Optional(Instant),
+  comparedAt: Type.Optional(
+    described(
+      Instant,
+      'When the last pass began that compared everything, without a failure: what the parent had then is here or known to be missing.',
+    ),
+  ),
   detail: Type.Optional(described(Reason, 'The cause, for a person. Programs decide by `code`.')),
   code: Type.Optional(LinkCode),
   coordinator: Party,

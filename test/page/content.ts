@@ -1,5 +1,5 @@
 import type { EventItem } from '#proto/api/events.ts';
-import type { Manifest } from '#proto/api/manifests.ts';
+import type { Manifest, ManifestHistory } from '#proto/api/manifests.ts';
 import type { Repositories, Tags } from '#proto/api/repositories.ts';
 import { digestOf } from './digests.ts';
 
@@ -55,7 +55,7 @@ export function repositories(isBad: boolean): Repositories {
   };
 }
 
-export function manifest(repository: string, now = Date.now()): Manifest {
+export function manifest(repository: string): Manifest {
   const IMAGE = 'application/vnd.oci.image.manifest.v1+json';
   const platform = (name: string, seed: number, here = true) => ({
     digest: digestOf(seed),
@@ -91,14 +91,17 @@ export function manifest(repository: string, now = Date.now()): Manifest {
       'org.opencontainers.image.version': '2',
     },
     leftOut: [{ digest: digestOf(23), platform: 'linux/arm/v7' }],
-    history: [
-      { at: now - 2 * HOUR, type: 'tag.moved', tag: '2', from: 'parent' },
-      { at: now - 2 * HOUR - 800, type: 'manifest.committed', from: 'parent' },
-      { at: now - 31 * 24 * HOUR, type: 'tag.moved', tag: '2', from: 'client', account: 'old-ci' },
-    ],
-    historyComplete: true,
   };
 }
+
+export const manifestHistory = (now = Date.now()): ManifestHistory => ({
+  items: [
+    { at: now - 2 * HOUR, type: 'tag.moved', tag: '2', from: 'parent' },
+    { at: now - 2 * HOUR - 800, type: 'manifest.committed', from: 'parent' },
+    { at: now - 31 * 24 * HOUR, type: 'tag.moved', tag: '2', from: 'client', account: 'old-ci' },
+  ],
+  complete: true,
+});
 
 const SAMPLES: Pick<EventItem, 'type' | 'data'>[] = [
   { type: 'tag.moved', data: { repository: 'line/web', tag: '2', digest: digestOf(2) } },

@@ -7,11 +7,11 @@ import { ConfigurationAnswer } from '#proto/api/configuration.ts';
 import { EventItem } from '#proto/api/events.ts';
 import { Layer } from '#proto/api/layer.ts';
 import { Link, Passes, Throughput } from '#proto/api/link.ts';
-import { Manifest } from '#proto/api/manifests.ts';
+import { Manifest, ManifestHistory } from '#proto/api/manifests.ts';
 import { ParkedList } from '#proto/api/pending.ts';
 import { Repositories, Tags } from '#proto/api/repositories.ts';
 import { Transfers } from '#proto/api/transfers.ts';
-import { event, manifest, repositories, tagsPage } from './content.ts';
+import { event, manifest, manifestHistory, repositories, tagsPage } from './content.ts';
 import { day } from './days.ts';
 
 const conforms = (schema: TSchema, value: unknown) => {
@@ -33,6 +33,7 @@ for (const kind of ['good', 'bad'] as const) {
     conforms(Repositories, repositories(kind === 'bad'));
     conforms(Tags, tagsPage(10_000, 0, 200));
     conforms(Manifest, manifest('line/web'));
+    conforms(ManifestHistory, manifestHistory());
     conforms(EventItem, event(7));
   });
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { fastify } from 'fastify';
 import { registerPageRoutes } from '../../services/gateway/page/page-routes.ts';
 import type { Gateway } from '../../services/gateway/routes/resource.ts';
-import { event, manifest, repositories, tagsPage } from './content.ts';
+import { event, manifest, manifestHistory, repositories, tagsPage } from './content.ts';
 import { type Day, day } from './days.ts';
 
 /**
@@ -99,7 +99,7 @@ export class StandIn implements AsyncDisposable {
     const offset = Number(query.get('after') ?? 0);
     const [, repository = '', reference] =
       /^\/repositories\/(.+?)\/(?:tags|manifests\/(.+))$/.exec(path) ?? [];
-    if (reference) return manifest(repository);
+    if (reference) return reference.endsWith('/history') ? manifestHistory() : manifest(repository);
     if (repository) return tagsPage(10_000, offset, Number(query.get('limit') ?? 100));
     const shifted = { ...layer, now: Date.now() };
     const answers: Record<string, object> = {

@@ -1,10 +1,11 @@
 import type { JSX } from 'preact';
-import type { Manifest } from '#proto/api/manifests.ts';
+import type { Manifest, ManifestHistory } from '#proto/api/manifests.ts';
+import type { RequestError } from '../../api/request.ts';
 import { mediaText, shortDigest } from '../../format/names.ts';
 import { bytesText, plural } from '../../format/quantities.ts';
 import { instantText } from '../../format/times.ts';
 import { DataTable } from '../../parts/data-table.tsx';
-import { Panel, Quiet } from '../../parts/panel.tsx';
+import { Panel, Pending, Quiet } from '../../parts/panel.tsx';
 import { State } from '../../parts/shape.tsx';
 import { hrefOf } from '../../state/routes.ts';
 
@@ -148,15 +149,19 @@ export function Referrers({ manifest: { referrers, moreReferrers, repository } }
 
 const ORIGINS = { parent: 'from the parent', client: 'from a client', child: 'from a layer below' };
 
-export function History({ manifest: { history, historyComplete } }: Props): JSX.Element {
+export type HistoryProps = { history: ManifestHistory | undefined; error: RequestError | undefined };
+
+export function History({ history, error }: HistoryProps): JSX.Element {
   return (
     <Panel id="history" title="Where it came from">
-      {history.length === 0 ? (
-        <Quiet>No retained event names it{historyComplete ? '' : ' among those that were searched'}.</Quiet>
+      {!history ? (
+        <Pending error={error} />
+      ) : history.items.length === 0 ? (
+        <Quiet>No retained event names it{history.complete ? '' : ' among those that were searched'}.</Quiet>
       ) : (
         <DataTable
           caption="Events of this manifest"
-          rows={history.map((item, index) => ({ ...item, index }))}
+          rows={history.items.map((item, index) => ({ ...item, index }))}
           keyOf={({ index }) => String(index)}
           columns={[
             { title: 'Time', isHeader: true, cell: ({ at }) => instantText(at) },

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import type { Layer } from '#proto/api/layer.ts';
-import type { Manifest } from '#proto/api/manifests.ts';
+import type { Manifest, ManifestHistory } from '#proto/api/manifests.ts';
 import { usePolled } from '../../api/polled.ts';
 import { imageName, mediaText, pullName } from '../../format/names.ts';
 import { bytesText } from '../../format/quantities.ts';
@@ -11,12 +11,14 @@ import { History, LeftOut, Parts, Platforms, Referrers } from './manifest-parts.
 
 const EVERY_MS = 30_000;
 
+const pathOf = (repository: string, reference: string): string =>
+  `/repositories/${encodeURI(repository)}/manifests/${encodeURIComponent(reference)}`;
+
 type ManifestProps = { repository: string; reference: string; layer: Layer };
 
 /** One manifest: what it consists of, what refers to it, where it came from. */
 export function ManifestView({ repository, reference, layer }: ManifestProps): JSX.Element {
-  const path = `/repositories/${encodeURI(repository)}/manifests/${encodeURIComponent(reference)}`;
-  const { value, error } = usePolled<Manifest>(path, EVERY_MS);
+  const { value, error } = usePolled<Manifest>(pathOf(repository, reference), EVERY_MS);
   const manifest = value.value;
   return (
     <article class="view">
@@ -46,6 +48,7 @@ function Details({
   layer: Layer;
 }): JSX.Element {
   const { repository, digest, mediaType, artifactType, subject, total, size, annotations } = manifest;
+  const history = usePolled<ManifestHistory>(`${pathOf(repository, digest)}/history`, EVERY_MS);
   const pull = pullName(layer.url ?? location.host, repository, reference);
   return (
     <div class="manifest">
@@ -78,7 +81,7 @@ function Details({
       <Parts manifest={manifest} />
       <LeftOut manifest={manifest} />
       <Referrers manifest={manifest} />
-      <History manifest={manifest} />
+      <History history={history.value.value} error={history.error.value} />
       <Annotations annotations={annotations} />
     </div>
   );

@@ -10,6 +10,7 @@ import { eventsOperation } from './read/events.ts';
 import { layerOperations } from './read/layer.ts';
 import { passOperation } from './read/link-history.ts';
 import { manifestOperation } from './read/manifest.ts';
+import { manifestHistoryOperation } from './read/manifest-history.ts';
 import { parkedOperation } from './read/pending.ts';
 import { repositoryOperations } from './read/repositories.ts';
 import { StatusCache } from './read/status-cache.ts';
@@ -36,6 +37,7 @@ export function apiOperations(app: FastifyInstance, gateway: Gateway): Operation
     ...transferOperations(status, traffic),
     ...repositoryOperations(gateway, status),
     manifestOperation(gateway),
+    manifestHistoryOperation(gateway),
     parkedOperation(gateway),
     eventsOperation(bus),
     streamOperation(app, gateway),

@@ -10,7 +10,7 @@ const PATH =
   /^\/v2\/(?!_)(.+)\/(manifests\/[^/]+|blobs\/uploads\/[^/]*|blobs\/[^/]+|tags\/list|referrers\/[^/]+)$/;
 
 /** `/api/v1/repositories/a/b/tags` to `/api/v1/repositories/a%2Fb/tags`; an encoded name stays as it is. */
-const API = /^\/api\/v1\/repositories\/([^%]+?)(\/tags|\/manifests\/[^/]+)?$/;
+const API = /^\/api\/v1\/repositories\/([^%]+?)(\/tags|\/manifests\/[^/]+(?:\/history)?)?$/;
 
 /** The target of a request may be a full URL (RFC 9112, 3.2.2). */
 const ORIGIN = /^https?:\/\/[^/?]*/i;

@@ -26,7 +26,10 @@ export type LinkReportDeps = {
   isCoordinator: () => boolean;
 };
 
-type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'> & {
+type Report = Pick<
+  LinkStatus,
+  'state' | 'detail' | 'code' | 'lastSync' | 'comparedAt' | 'passes' | 'unmatched'
+> & {
   /** Null: nothing is left out any more. Absent: as before. */
   leftOut?: LeftOutSummary | null;
 };
@@ -87,6 +90,7 @@ export class LinkReport {
 
   begin(): PassReport {
     const pass = { announced: false };
+    const begun = Date.now();
     this.#active.add(pass);
     return {
       reportSyncing: () => {
@@ -95,7 +99,7 @@ export class LinkReport {
       },
       ended: (result, about) => {
         this.#active.delete(pass);
-        return this.#ended(result, about);
+        return this.#ended(result, { ...about, begun });
       },
       [Symbol.dispose]: () => {
         this.#active.delete(pass);
@@ -143,12 +147,12 @@ export class LinkReport {
 
   #ended(
     result: PassResult,
-    { isUnscoped, announced }: { isUnscoped: boolean; announced: boolean },
+    { isUnscoped, announced, begun }: { isUnscoped: boolean; announced: boolean; begun: number },
   ): Promise<void> {
     return this.#report(() => {
       this.#settled = stateAfter(this.#settled, result, isUnscoped);
-      const isComplete = !result.ended && result.failed === 0 && !result.leftOut;
-      const good = isUnscoped && isComplete && this.#settled.state === 'Online';
+      const isComparison = isUnscoped && !result.ended && result.failed === 0;
+      const good = isComparison && !result.leftOut && this.#settled.state === 'Online';
       const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
       const before = this.#last?.passes;
@@ -161,7 +165,14 @@ export class LinkReport {
       const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
       const remaining = unmatched.filter((pattern) => !matched.includes(pattern));
       const leftOut = result.leftOut ?? null;
-      return { ...current, passes, unmatched: remaining, leftOut, ...(good && { lastSync: now }) };
+      return {
+        ...current,
+        passes,
+        unmatched: remaining,
+        leftOut,
+        ...(good && { lastSync: now }),
+        ...(isComparison && { comparedAt: begun }),
+      };
     });
   }
 
@@ -189,6 +200,7 @@ export class LinkReport {
   async #put(report: Report): Promise<void> {
     const {
       lastSync,
+      comparedAt = this.#last?.comparedAt,
       passes,
       unmatched = this.#last?.unmatched ?? [],
       leftOut = this.#last?.leftOut,
@@ -215,6 +227,7 @@ export class LinkReport {
       since: before?.state === state ? before.since : now,
       coordinator: by,
       ...(good && { lastSync: good }),
+      ...(comparedAt && { comparedAt }),
       ...(detail && { detail }),
       ...(code && { code }),
       ...(counted && { passes: counted }),

@@ -53,6 +53,8 @@ export type ReporterDeps = {
   isReported?: (event: Envelope) => boolean;
   log: Log;
   gatherMs?: number;
+  /** Min interval between reports of a changed status, in ms. */
+  intervalMs?: number;
 };
 
 /**
@@ -60,7 +62,7 @@ export type ReporterDeps = {
  * live, otherwise after each pass. The parent reports the position from which it continues.
  */
 export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
-  const { bus, log, gatherMs = GATHER_MS } = deps;
+  const { bus, log, gatherMs = GATHER_MS, intervalMs = MIN_INTERVAL_MS } = deps;
   const reporter = new HistoryReporter(deps);
   let news = Promise.withResolvers<void>();
   let passed = true;
@@ -83,6 +85,8 @@ export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Pr
           passed = false;
           using gate = new LinkGate(deps.link, 'usable');
           await reporter.round(AbortSignal.any([signal, gate.signal]));
+          // What was too soon is still to be sent, although no other pass may follow for long.
+          passed ||= reporter.pending;
           failures = 0;
         } catch (err) {
           if (signal.aborted) return;
@@ -94,7 +98,7 @@ export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Pr
           continue;
         }
       }
-      await Promise.race([news.promise, pause(jittered(reporter.pending ? MIN_INTERVAL_MS : POLL_MS))]);
+      await Promise.race([news.promise, pause(jittered(reporter.pending ? intervalMs : POLL_MS))]);
       await pause(jittered(gatherMs));
     }
   } finally {
@@ -104,7 +108,8 @@ export async function reportHistory(deps: ReporterDeps, signal: AbortSignal): Pr
 
 class HistoryReporter {
   readonly #deps: ReporterDeps;
-  readonly #clock = new ReportClock();
+  readonly #clock: ReportClock;
+  readonly #intervalMs: number;
   readonly #sender: HistorySender;
   /** Sequence up to which missing events have been published as `history.lost`. */
   #reportedMissing = 0;
@@ -117,6 +122,8 @@ class HistoryReporter {
 
   constructor(deps: ReporterDeps) {
     this.#deps = deps;
+    this.#intervalMs = deps.intervalMs ?? MIN_INTERVAL_MS;
+    this.#clock = new ReportClock(this.#intervalMs);
     this.#sender = new HistorySender(deps.bus, deps.identity, deps.log);
   }
 
@@ -129,7 +136,7 @@ class HistoryReporter {
     if (!to) return;
     const now = Date.now();
     // Reading the status of all layers below is expensive: not for each event.
-    const isReadRecently = sender.ack !== undefined && Math.abs(now - this.#readAt) < MIN_INTERVAL_MS;
+    const isReadRecently = sender.ack !== undefined && Math.abs(now - this.#readAt) < this.#intervalMs;
     let all = isReadRecently ? undefined : await layers();
     if (all) this.#readAt = now;
     const due = sender.ack === undefined || (all && this.#clock.isDue(all, now, this.#deps.known()));

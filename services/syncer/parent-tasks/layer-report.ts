@@ -55,13 +55,19 @@ export async function readLayerReports(
 export class ReportClock {
   #last: LayerReport[] = [];
   #at = Number.NEGATIVE_INFINITY;
+  readonly #intervalMs: number;
+
+  /** @param intervalMs min interval between reports of a changed status */
+  constructor(intervalMs = MIN_INTERVAL_MS) {
+    this.#intervalMs = intervalMs;
+  }
 
   /** @param known the parent knows by other requests that this layer is present */
   isDue(layers: LayerReport[], now: number, known: boolean): boolean {
     // The clock may have been set back.
     const age = Math.abs(now - this.#at);
     if (age >= MAX_INTERVAL_MS && !known) return true;
-    return age >= MIN_INTERVAL_MS && this.differs(layers);
+    return age >= this.#intervalMs && this.differs(layers);
   }
 
   /** Whether the status differs from the last report. */
@@ -79,7 +85,7 @@ export class ReportClock {
 function facts({ at: _at, link, sync, ...rest }: LayerReport) {
   const figure = sync && factsOfSync(sync);
   if (!link?.live) return { ...rest, link, figure };
-  const { lastSync: _last, next: _next, passes: _passes, ...stable } = link;
+  const { lastSync: _last, comparedAt: _compared, next: _next, passes: _passes, ...stable } = link;
   return { ...rest, link: stable, figure };
 }
 

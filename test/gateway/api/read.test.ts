@@ -5,7 +5,7 @@ import type { Events } from '#proto/api/events.ts';
 import type { Layer } from '#proto/api/layer.ts';
 import type { Layers } from '#proto/api/layers.ts';
 import type { Link, Passes } from '#proto/api/link.ts';
-import type { Manifest } from '#proto/api/manifests.ts';
+import type { Manifest, ManifestHistory } from '#proto/api/manifests.ts';
 import type { Repositories, Tags } from '#proto/api/repositories.ts';
 import type { Transfers } from '#proto/api/transfers.ts';
 import type { Bus } from '#proto/bus/bus.ts';
@@ -211,12 +211,18 @@ test('a manifest has its parts, its referrers and its history', async () => {
       shown.referrers.map(({ kind }) => kind),
       ['signature'],
     );
-    const types = new Set(shown.history.map(({ type }) => type));
+    const history = (await api.get(`/repositories/line/app/manifests/${reference}/history`))
+      .body as ManifestHistory;
+    const types = new Set(history.items.map(({ type }) => type));
     ok(types.has('tag.moved') && types.has('manifest.committed'), [...types].join());
-    equal(shown.historyComplete, true);
-    equal(shown.history[0]?.from, 'client');
+    equal(history.complete, true);
+    equal(history.items[0]?.from, 'client');
   }
   equal((await api.get('/repositories/line/app/manifests/none')).status, 404);
+  equal((await api.get('/repositories/line/app/manifests/none/history')).status, 404);
+  const unknown = `sha256:${'0'.repeat(64)}`;
+  const ofUnknown = (await api.get(`/repositories/line/app/manifests/${unknown}/history`)).body;
+  deepEqual(ofUnknown, { items: [], complete: true });
   equal((await api.get('/repositories/line/app/manifests/sha256:1')).status, 400);
 });
 

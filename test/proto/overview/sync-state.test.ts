@@ -42,6 +42,7 @@ test('a layer that is equal to its parent is in sync, as of the last pass, or as
   assert.deepEqual(figure({}), {
     ...{ state: 'in-sync', asOf: now - 5_000, behind: NONE, ahead: QUIET, conflicts: 0, leftOut: 0 },
   });
+  assert.equal(figure({ link: { comparedAt: now - 9_000 } })?.asOf, now - 9_000);
   assert.equal(figure({ link: { live: true } })?.asOf, now);
   assert.equal(figure({ link: { live: true, state: 'Offline' } })?.asOf, now - 5_000);
 });
@@ -63,6 +64,8 @@ test('what was not compared is not called equal', () => {
     'behind',
   );
   assert.equal(figure({ link: { code: 'content-left-out', leftOut: { images: 4 } } })?.leftOut, 4);
+  const leftOut = { lastSync: undefined, comparedAt: now, code: 'content-left-out', leftOut: { images: 4 } };
+  assert.equal(figure({ link: leftOut })?.state, 'in-sync');
   assert.equal(
     figure({ link: { state: 'Unhealthy', code: 'changes-parked' }, outgoing: { parked: 1 } })?.state,
     'ahead',

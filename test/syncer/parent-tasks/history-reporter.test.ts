@@ -7,7 +7,7 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/status/history-status.ts';
 import type { LayerReport, LayersReport, StreamPosition } from '#proto/status/layers-below.ts';
-import { reportHistory } from '../../../services/syncer/parent-tasks/history-reporter.ts';
+import { type ReporterDeps, reportHistory } from '../../../services/syncer/parent-tasks/history-reporter.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
@@ -60,7 +60,9 @@ class Parent {
 
 const LIVE: LinkUse = { usable: true, live: true };
 
-async function rig(linkUse: LinkUse = LIVE, isReported: (event: Envelope) => boolean = () => true) {
+type RigOptions = Pick<ReporterDeps, 'isReported' | 'intervalMs'>;
+
+async function rig(linkUse: LinkUse = LIVE, options: RigOptions = {}) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await TestBus.start());
   const bus = await server.connect('syncer');
@@ -86,7 +88,7 @@ async function rig(linkUse: LinkUse = LIVE, isReported: (event: Envelope) => boo
         return state.layers;
       },
       known: () => false,
-      isReported,
+      ...options,
       log: { ...quiet, debug },
       gatherMs: 20,
     },
@@ -192,6 +194,14 @@ test('the status of the layers is sent when it has changed', async () => {
   await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2));
 });
 
+test('with a schedule, a status that changed soon after the last report is sent without another pass', async () => {
+  await using r = await rig({ usable: true, live: false }, { intervalMs: 1_000 });
+  await until(() => r.parent.reports.length > 0);
+  r.state.layers = [...r.state.layers, { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 1 }];
+  r.endPass();
+  await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2));
+});
+
 test('figures that each pass changes cause a report only while the link is not live, or if presence is unknown', () => {
   const clock = new ReportClock();
   const link = { state: 'Online', since: 1, coordinator: 's', lastSync: 1, next: 60_000 } as const;
@@ -210,7 +220,7 @@ test('figures that each pass changes cause a report only while the link is not l
 
 test('events that are not for the parent are left out, and it receives each of the others once', async () => {
   const even = ({ data }: Envelope) => (data as { size: number }).size % 2 === 0;
-  await using r = await rig(LIVE, even);
+  await using r = await rig(LIVE, { isReported: even });
   r.publish(1, 3, 5);
   r.publish(2, 3, 4, 5, 7);
   await r.receives(2, 4);
@@ -229,7 +239,7 @@ test('events that are not for the parent are left out, and it receives each of t
 });
 
 test('after the store was lost while no event was for the parent, the events in the new one are sent', async () => {
-  await using r = await rig(LIVE, ({ data }) => (data as { size: number }).size > 9);
+  await using r = await rig(LIVE, { isReported: ({ data }) => (data as { size: number }).size > 9 });
   r.publish(10, 1, 2, 3, 4, 5, 11);
   await r.receives(10, 11);
   r.publish(6, 7, 8, 9);

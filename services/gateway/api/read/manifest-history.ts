@@ -1,12 +1,18 @@
-import type { Manifest } from '#proto/api/manifests.ts';
-import type { HistoryReader } from '#proto/bus/roles.ts';
+import { ManifestHistory } from '#proto/api/manifests.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
+import type { Static } from '#proto/contract/schema.ts';
+import { isDigest, parseReferenceName } from '#proto/oci/names.ts';
+import { repositoryOf, segment } from '../../http/parameters.ts';
+import type { Gateway } from '../../routes/resource.ts';
+import { type Operation, operation } from '../operation/operation.ts';
 import { recentEvents } from './recent-events.ts';
 
-type Item = Manifest['history'][number];
+type Item = Static<typeof ManifestHistory>['items'][number];
 
-/** Max events in an answer. */
+/** Max events of one subject in an answer. */
 const MAX_EVENTS = 50;
+/** Max events in an answer. */
+const MAX_ITEMS = 100;
 
 /** Subjects that have events of a manifest. */
 const subjects = ['events.manifest.>', 'events.tag.>', 'events.image.>'];
@@ -20,24 +26,37 @@ type Data = {
   account?: string;
 };
 
-/** Retained events of a manifest, newest first. Without the history, there are none. */
-export async function manifestHistory(
-  bus: HistoryReader,
-  repository: string,
-  digest: string,
-): Promise<Pick<Manifest, 'history' | 'historyComplete'>> {
-  const fits = ({ data }: Envelope) => {
-    const fields = (data ?? {}) as Data;
-    return fields.repository === repository && (fields.digest === digest || fields.from === digest);
-  };
-  const read = (subject: string) =>
-    recentEvents(bus, { subject, limit: MAX_EVENTS, fits }).catch(() => ({ events: [], complete: false }));
-  const found = await Promise.all(subjects.map(read));
-  const events = found.flatMap((one) => one.events).sort((a, b) => b.sequence - a.sequence);
-  return {
-    history: events.slice(0, 100).map(({ time, event }) => itemOf(time, event)),
-    historyComplete: found.every(({ complete }) => complete),
-  };
+/** Where a manifest came from. Apart from the manifest: many events may have to be read for it. */
+export function manifestHistoryOperation({ bus, cache }: Gateway): Operation {
+  return operation({
+    method: 'GET',
+    path: '/repositories/:name/manifests/:reference/history',
+    needs: 'operate/read',
+    summary: 'Events of a manifest, by tag or digest, also of a digest that is not here any more.',
+    answers: { 200: ManifestHistory },
+    refusals: [404],
+    handler: async ({ request }) => {
+      const repository = repositoryOf(request);
+      const reference = parseReferenceName(segment(request, 'reference'));
+      const digest = isDigest(reference) ? reference : (await cache.manifest(repository, reference)).digest;
+      const fits = ({ data }: Envelope) => {
+        const fields = (data ?? {}) as Data;
+        return fields.repository === repository && (fields.digest === digest || fields.from === digest);
+      };
+      // Without the history of the bus, there are none.
+      const read = (subject: string) =>
+        recentEvents(bus, { subject, limit: MAX_EVENTS, fits }).catch(() => ({
+          events: [],
+          complete: false,
+        }));
+      const found = await Promise.all(subjects.map(read));
+      const events = found.flatMap((one) => one.events).sort((a, b) => b.sequence - a.sequence);
+      return {
+        items: events.slice(0, MAX_ITEMS).map(({ time, event }) => itemOf(time, event)),
+        complete: found.every(({ complete }) => complete),
+      };
+    },
+  });
 }
 
 function itemOf(at: number, { type, data }: Envelope): Item {

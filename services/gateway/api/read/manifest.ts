@@ -9,12 +9,11 @@ import { readManifestBytes } from '../../content/open-content.ts';
 import { repositoryOf, segment } from '../../http/parameters.ts';
 import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
-import { manifestHistory } from './manifest-history.ts';
 import { annotationsOf, contentOf, platformOf, referrerOf } from './manifest-parts.ts';
 
 type Answer = Static<typeof ManifestAnswer>;
 
-/** A manifest: its parts, which of them the layer has, what refers to it, and where it came from. */
+/** A manifest: its parts, which of them the layer has, and what refers to it. */
 export function manifestOperation(gateway: Gateway): Operation {
   const { bus, volume, cache, times } = gateway;
   const patience = { patience: times.patienceMs };
@@ -37,7 +36,7 @@ export function manifestOperation(gateway: Gateway): Operation {
       const blobs = all.filter((blob) => blob.digest !== config);
       const layers = blobs.slice(0, MAX_PARTS);
       const platforms = manifest.manifests.slice(0, MAX_PARTS);
-      const [missing, referrers, leftOut, history] = await Promise.all([
+      const [missing, referrers, leftOut] = await Promise.all([
         missingOf(
           gateway,
           repository,
@@ -48,7 +47,6 @@ export function manifestOperation(gateway: Gateway): Operation {
         manifest.manifests.length > 0
           ? bus.call(listLeftOut, { repository, limit: MAX_PARTS }, patience)
           : { leftOut: [] },
-        manifestHistory(bus, repository, digest),
       ]);
       const omitted = blobs.length + manifest.manifests.length - layers.length - platforms.length;
       const configDescriptor = all.find((blob) => blob.digest === config);
@@ -70,7 +68,6 @@ export function manifestOperation(gateway: Gateway): Operation {
           .filter(({ index }) => index === digest)
           .map(({ index: _index, ...entry }) => entry),
         ...(omitted > 0 && { omitted }),
-        ...history,
       };
     },
   });

@@ -24,7 +24,7 @@ type Search = {
 /** Repositories and their tags, with how each stands against the parent. An operator sees all of them. */
 export function repositoryOperations({ bus, times }: Gateway, status: StatusCache): Operation[] {
   const patience = { patience: times.patienceMs };
-  const isKnown = async () => (await status.read()).link?.lastSync !== undefined;
+  const isKnown = async () => (await status.read()).link?.comparedAt !== undefined;
 
   const search = async (
     { after, only, match }: Search,

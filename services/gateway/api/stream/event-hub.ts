@@ -85,7 +85,7 @@ export class EventHub {
     if (start === undefined) return onStart(new EventRing(1));
     let ring = new EventRing(start);
     onStart(ring);
-    for await (const past of this.#bus.history({ since: start, follow: true, signal })) {
+    for await (const past of this.#bus.history({ since: start, follow: true, batchMs: BATCH_MS, signal })) {
       if (signal.aborted) return;
       if ('gap' in past && past.gap.reason === 'lost') {
         // What follows is another stream.
@@ -94,10 +94,7 @@ export class EventHub {
         ring.add({ ...gapEntry({ ...past.gap, to: 0 }), sequence: 0 });
       } else if ('gap' in past) ring.add(gapEntry(past.gap));
       else ring.add(entryOf(past.sequence, past.event, past.child));
-      if (this.#timer) continue;
-      this.#timer = setTimeout(() => this.wakeAll(), BATCH_MS).unref();
-      // What arrives meanwhile is read in one request.
-      await sleep(BATCH_MS, undefined, { signal, ref: false }).catch(() => {});
+      this.#timer ??= setTimeout(() => this.wakeAll(), BATCH_MS).unref();
     }
   }
 
