@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Bus } from '#proto/bus/bus.ts';
 import { imageFinished } from '#proto/sync/passes.ts';
@@ -20,7 +21,8 @@ export class EventSource implements AsyncDisposable {
     const folder = dataFolder(data);
     const read = async (path: string) => (await readFile(path, 'utf8')).trim();
     const [url, password] = await Promise.all([read(folder.busUrl), read(folder.password('syncer'))]);
-    const about = { layer: 'bench', instance: 'bench-syncer', log: quiet };
+    // Ids of events have the instance: those of an earlier one would be taken for duplicates.
+    const about = { layer: 'bench', instance: `bench-${randomUUID()}`, log: quiet };
     return new EventSource(await Bus.connect({ url, user: 'syncer', password, ...about }));
   }
 
