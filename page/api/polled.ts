@@ -1,5 +1,5 @@
 import { type Signal, signal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import { jittered } from '#proto/async/backoff.ts';
 import { isLost, onReconnect, reportAnswer } from './connection.ts';
 import { get, RequestError } from './request.ts';
@@ -38,11 +38,17 @@ class Resource<T> implements Polled<T> {
   use(everyMs: number): () => void {
     this.#users += 1;
     this.#everyMs = everyMs;
-    this.refresh();
+    // The request of `begin` is of the same view.
+    if (!this.#isLoading) this.refresh();
     return () => {
       this.#users -= 1;
       if (this.#users === 0) this.pause();
     };
+  }
+
+  /** Asks at once unless an answer is there or on its way. */
+  begin(): void {
+    if (this.value.peek() === undefined && !document.hidden) void this.#load();
   }
 
   pause(): void {
@@ -62,11 +68,15 @@ class Resource<T> implements Polled<T> {
 
   #schedule(ms: number): void {
     this.pause();
-    if (Number.isFinite(ms)) this.#timer = setTimeout(() => void this.#load(), ms);
+    if (Number.isFinite(ms)) this.#timer = setTimeout(() => this.#again(), ms);
+  }
+
+  #again(): void {
+    if (this.isUsed && !document.hidden) void this.#load();
   }
 
   async #load(): Promise<void> {
-    if (this.#isLoading || !this.isUsed || document.hidden || isLost()) return;
+    if (this.#isLoading || isLost()) return;
     this.#isLoading = true;
     this.#isDirty = false;
     this.#lastStart = performance.now();
@@ -107,6 +117,8 @@ function resourceOf<T>(path: string): Resource<T> {
 /** Asks again each `everyMs` while the component is shown; `Infinity`: once, and when something refreshes it. */
 export function usePolled<T>(path: string, everyMs: number): Polled<T> {
   const resource = resourceOf<T>(path);
+  // An effect runs after the view was painted: the request is on its way by then.
+  useMemo(() => resource.begin(), [resource]);
   useEffect(() => resource.use(everyMs), [resource, everyMs]);
   return resource;
 }

@@ -17,8 +17,11 @@ export type EventList = {
 
 export const emptyList: EventList = { entries: [], last: 0, received: 0, dropped: 0 };
 
-/** Adds events and gaps in the order of arrival; one that is there already is ignored. */
-export function addEntries(list: EventList, arrived: readonly Entry[]): EventList {
+/**
+ * Adds events and gaps in the order of arrival; one that is there already is ignored.
+ * @param skipped number of events that arrived before these and are not shown
+ */
+export function addEntries(list: EventList, arrived: readonly Entry[], skipped = 0): EventList {
   let { last, entries: before } = list;
   let fresh: Entry[] = [];
   for (const entry of arrived) {
@@ -35,8 +38,44 @@ export function addEntries(list: EventList, arrived: readonly Entry[]): EventLis
   }
   if (fresh.length === 0) return list;
   const entries = [...fresh.reverse().slice(0, MAX_ENTRIES), ...before].slice(0, MAX_ENTRIES);
-  const received = list.received + fresh.length;
+  const received = list.received + skipped + fresh.length;
   return { entries, last, received, dropped: received - entries.length };
+}
+
+/**
+ * Messages of a stream that wait to be shown: an event is read only if it is. Bounded: of more, the last ones count,
+ * and the start of another stream is kept.
+ */
+export class Waiting {
+  #start: Entry[] = [];
+  #messages: (string | Entry)[] = [];
+  count = 0;
+
+  add(kind: 'event' | 'gap', data: string): void {
+    this.count += 1;
+    const gap = kind === 'gap' ? (JSON.parse(data) as ViewerGap) : undefined;
+    if (gap?.reason === 'lost') {
+      this.#start = [entryOfGap(gap)];
+      this.#messages = [];
+      return;
+    }
+    this.#messages.push(gap ? entryOfGap(gap) : data);
+    if (this.#messages.length > 4 * MAX_ENTRIES) this.#messages = this.#messages.slice(-MAX_ENTRIES);
+  }
+
+  /** Takes all: entries in the order of arrival, and the number of those that are left out. */
+  take(): { arrived: Entry[]; skipped: number } {
+    const last = this.#messages.slice(-MAX_ENTRIES);
+    const arrived = [
+      ...this.#start,
+      ...last.map((one) => (typeof one === 'string' ? entryOfEvent(JSON.parse(one) as EventItem) : one)),
+    ];
+    const skipped = this.count - arrived.length;
+    this.#start = [];
+    this.#messages = [];
+    this.count = 0;
+    return { arrived, skipped };
+  }
 }
 
 export const entryOfEvent = (event: EventItem): Entry => ({ key: `e${event.sequence}`, event });

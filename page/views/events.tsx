@@ -1,27 +1,20 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { EventItem, ViewerGap } from '#proto/api/events.ts';
 import { openStream, type StreamState } from '../api/event-stream.ts';
 import { replaceRoute } from '../browser/location.ts';
 import { countText } from '../format/quantities.ts';
-import {
-  addEntries,
-  type Entry,
-  type EventList,
-  emptyList,
-  entryOfEvent,
-  entryOfGap,
-} from '../state/event-list.ts';
+import { addEntries, type Entry, type EventList, emptyList, Waiting } from '../state/event-list.ts';
 import { EventFilter, type EventFilterValue } from './event-filter.tsx';
 import { readHistory } from './event-history.ts';
 import { EventTable } from './event-table.tsx';
 
 /** Views other than the first one and those of content. `events.tsx`: the history of the layer, replayed and live. */
 
-/** Interval at which arrived events are shown, in ms, however many they are. */
+/** Interval at which arrived events are shown, in ms; that of more than anybody reads. */
 const FLUSH_MS = 200;
-/** Max events that wait to be shown; of more, the newest count. */
-const MAX_BUFFERED = 2_000;
+const BUSY_FLUSH_MS = 1_000;
+/** Events in an interval that nobody reads one by one. */
+const BUSY_EVENTS = 20;
 
 const STATES: Record<StreamState, string> = {
   connecting: 'Connecting …',
@@ -39,27 +32,25 @@ export function EventsView(filter: EventFilterValue): JSX.Element {
   const { type, layer, since } = filter;
   const key = JSON.stringify([type, layer, since]);
   useEffect(() => {
-    let buffer: Entry[] = [];
+    const replayed: Entry[] = [];
+    const waiting = new Waiting();
+    let flushedAt = 0;
     let close: (() => void) | undefined;
     const end = new AbortController();
     const flush = () => {
-      if (paused.current || buffer.length === 0) return;
-      const arrived = buffer;
-      buffer = [];
-      setList((before) => addEntries(before, arrived));
-    };
-    const add = (entry: Entry) => {
-      buffer.push(entry);
-      if (buffer.length > MAX_BUFFERED * 2) buffer = buffer.slice(-MAX_BUFFERED);
+      if (paused.current || replayed.length + waiting.count === 0) return;
+      const now = performance.now();
+      if (waiting.count > BUSY_EVENTS && now - flushedAt < BUSY_FLUSH_MS) return;
+      flushedAt = now;
+      const before = replayed.splice(0);
+      const { arrived, skipped } = waiting.take();
+      setList((list) => addEntries(addEntries(list, before), arrived, skipped));
     };
     const follow = (after?: number) => {
       close = openStream(
         { type, layer, ...(after !== undefined && { after }) },
         {
-          onMessage: (kind, data) => {
-            const parsed: unknown = JSON.parse(data);
-            add(kind === 'gap' ? entryOfGap(parsed as ViewerGap) : entryOfEvent(parsed as EventItem));
-          },
+          onMessage: (kind, data) => waiting.add(kind, data),
           onState: setStream,
         },
       );
@@ -67,7 +58,7 @@ export function EventsView(filter: EventFilterValue): JSX.Element {
     setList(emptyList);
     setFailure('');
     setStream('replaying');
-    readHistory(filter, end.signal, add).then(
+    readHistory(filter, end.signal, (entry) => replayed.push(entry)).then(
       (after) => {
         flush();
         if (!end.signal.aborted) follow(after);

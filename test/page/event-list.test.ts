@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addEntries, emptyList, entryOfEvent, entryOfGap, MAX_ENTRIES } from '../../page/state/event-list.ts';
+import {
+  addEntries,
+  type Entry,
+  emptyList,
+  entryOfEvent,
+  entryOfGap,
+  MAX_ENTRIES,
+  Waiting,
+} from '../../page/state/event-list.ts';
 import { eventText, gapText, toneOfEvent } from '../../page/state/event-text.ts';
 import { event } from './content.ts';
 
@@ -72,4 +80,33 @@ test('an event is a line of any version: unknown and malformed fields are not sh
   assert.equal(toneOfEvent({ type: 'image.failed', data: {} }), 'error');
   assert.equal(toneOfEvent({ type: 'image.conflict', data: {} }), 'warning');
   assert.equal(toneOfEvent({ type: 'link.changed', data: { state: 'Offline' } }), 'error');
+});
+
+const message = (sequence: number) =>
+  JSON.stringify({ sequence, id: `i${sequence}`, type: 'tag.moved', time: 't', data: {} });
+const sequencesOf = (arrived: readonly Entry[]) =>
+  arrived.map((entry) => ('event' in entry ? entry.event.sequence : entry.gap.reason));
+
+test('of the messages that wait, the last ones are shown, and all are counted', () => {
+  const waiting = new Waiting();
+  for (let sequence = 1; sequence <= 10_000; sequence += 1) waiting.add('event', message(sequence));
+  const { arrived, skipped } = waiting.take();
+  assert.deepEqual([arrived.length, skipped], [MAX_ENTRIES, 10_000 - MAX_ENTRIES]);
+  const list = addEntries(emptyList, arrived, skipped);
+  assert.deepEqual([list.last, list.received, list.dropped], [10_000, 10_000, 10_000 - MAX_ENTRIES]);
+  assert.deepEqual(waiting.take(), { arrived: [], skipped: 0 });
+});
+
+test('the start of another stream is kept, however many messages follow it', () => {
+  const waiting = new Waiting();
+  waiting.add('event', message(9_000));
+  waiting.add('gap', JSON.stringify({ from: 9_001, reason: 'lost' }));
+  for (let sequence = 1; sequence <= 5_000; sequence += 1) waiting.add('event', message(sequence));
+  waiting.add('gap', JSON.stringify({ from: 5_001, to: 5_002, reason: 'slow' }));
+  waiting.add('event', message(5_003));
+  const { arrived } = waiting.take();
+  assert.deepEqual(sequencesOf(arrived.slice(0, 1)), ['lost']);
+  assert.deepEqual(sequencesOf(arrived.slice(-3)), [5_000, 'slow', 5_003]);
+  const before = addEntries(emptyList, [entryOfEvent(JSON.parse(message(8_999)))]);
+  assert.equal(addEntries(before, arrived).last, 5_003);
 });

@@ -169,10 +169,10 @@ test('10,000 tags come in pages that the keyboard reaches', needsBrowser, async 
   await using standIn = await StandIn.start('good');
   const { page } = await openPage(browser, `${standIn.url}/ui/#/repositories/line%2Fweb`);
   await page.getByRole('rowheader', { name: '1.0.0', exact: true }).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), 200);
+  assert.equal(await page.locator('tbody tr').count(), 100);
   await page.getByRole('button', { name: 'Next' }).press('Enter');
-  await page.getByRole('rowheader', { name: '1.2.0', exact: true }).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), 200);
+  await page.getByRole('rowheader', { name: '1.1.0', exact: true }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 100);
   await page.keyboard.press('/');
   assert.equal(await page.evaluate('document.activeElement.type'), 'search');
   await page.context().close();

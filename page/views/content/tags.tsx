@@ -14,7 +14,7 @@ import { hrefOf, withQuery } from '../../state/routes.ts';
 import { STATE_WORDS } from '../../state/verdict.ts';
 
 /** A page of tags: lists of any length stay fast to show and to read. */
-const PAGE = 200;
+const PAGE = 100;
 const EVERY_MS = 15_000;
 
 export const tagsPath = (repository: string): string => `/repositories/${encodeURI(repository)}/tags`;

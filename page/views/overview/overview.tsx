@@ -18,13 +18,11 @@ import { VerdictPanel } from './verdict.tsx';
  * now. It fits on one screen, and is read from afar.
  */
 
-/** Events after which the figures are read again at once. They are few, however busy the link is. */
+/** Events after which the figures are read again at once. None of them comes with each image that is transferred. */
 const CHANGES = [
   'link.changed',
   'pass.started',
   'pass.finished',
-  'image.started',
-  'image.finished',
   'image.failed',
   'image.conflict',
   'image.parked',

@@ -54,7 +54,8 @@ export function eventsOperation({ archive }: HistoryReader): Operation {
           const event = readEvent(data);
           const child = childOfSubject(subject);
           if (!event) items.push({ gap: { from: sequence, to: sequence, reason: 'unreadable' } });
-          else if (fits(event, child)) items.push(itemOf(sequence, event, child));
+          else if (fits({ type: event.type, layer: event.layer, child }))
+            items.push(itemOf(sequence, event, child));
           if (items.length >= limit) break;
         }
       }

@@ -14,8 +14,15 @@ const MAX_EVENTS = 50;
 /** Max events in an answer. */
 const MAX_ITEMS = 100;
 
-/** Subjects that have events of a manifest. */
-const subjects = ['events.manifest.>', 'events.tag.>', 'events.image.>'];
+/**
+ * Subjects that have events of a manifest, and how many pages of each are read at most: a pass has an event for each
+ * image.
+ */
+const subjects: [subject: string, maxPages: number][] = [
+  ['events.manifest.>', 12],
+  ['events.tag.>', 12],
+  ['events.image.>', 2],
+];
 
 type Data = {
   repository?: string;
@@ -44,12 +51,12 @@ export function manifestHistoryOperation({ bus, cache }: Gateway): Operation {
         return fields.repository === repository && (fields.digest === digest || fields.from === digest);
       };
       // Without the history of the bus, there are none.
-      const read = (subject: string) =>
-        recentEvents(bus, { subject, limit: MAX_EVENTS, fits }).catch(() => ({
-          events: [],
-          complete: false,
-        }));
-      const found = await Promise.all(subjects.map(read));
+      const nothing = { events: [], complete: false };
+      const found: Awaited<ReturnType<typeof recentEvents>>[] = [];
+      for (const [subject, maxPages] of subjects) {
+        const query = { subject, limit: MAX_EVENTS, fits, maxPages };
+        found.push(await recentEvents(bus, query).catch(() => nothing));
+      }
       const events = found.flatMap((one) => one.events).sort((a, b) => b.sequence - a.sequence);
       return {
         items: events.slice(0, MAX_ITEMS).map(({ time, event }) => itemOf(time, event)),

@@ -20,12 +20,14 @@ export type RecentQuery = {
   limit: number;
   before?: { sequence: number; time: number } | undefined;
   fits?: (event: Envelope) => boolean;
+  /** Max pages of one window; with `PAGE` events each. */
+  maxPages?: number;
 };
 
 /** @returns newest first; `complete`: there are no others @throws Fault `unavailable` */
 export async function recentEvents(
   bus: HistoryReader,
-  { subject, limit, before, fits = () => true }: RecentQuery,
+  { subject, limit, before, fits = () => true, maxPages = MAX_PAGES }: RecentQuery,
   now = Date.now(),
 ): Promise<{ events: RecentEvent[]; complete: boolean }> {
   const { first, last } = await bus.archive.bounds();
@@ -34,7 +36,7 @@ export async function recentEvents(
   let read: { found: RecentEvent[]; cut: boolean } = { found: [], cut: false };
   for (const windowMs of WINDOWS_MS) {
     const from = Math.max(0, (before?.time ?? now) - windowMs);
-    const next = await readWindow(bus, { subject, from, end, max: limit, fits });
+    const next = await readWindow(bus, { subject, from, end, max: limit, fits, maxPages });
     // A window of which only the beginning was read has not the newest events.
     if (next.cut && read.found.length > 0) return { events: read.found.reverse(), complete: false };
     read = next;
@@ -51,11 +53,14 @@ async function readWindow(
     end,
     max,
     fits,
-  }: { subject: string; from: number; end: number; max: number } & Required<Pick<RecentQuery, 'fits'>>,
+    maxPages,
+  }: { subject: string; from: number; end: number; max: number } & Required<
+    Pick<RecentQuery, 'fits' | 'maxPages'>
+  >,
 ): Promise<{ found: RecentEvent[]; cut: boolean }> {
   const found: RecentEvent[] = [];
   let next: { time: number } | { sequence: number } = { time: from };
-  for (let pages = 0; pages < MAX_PAGES; pages += 1) {
+  for (let pages = 0; pages < maxPages; pages += 1) {
     const page = await archive.read({ from: next, subject, limit: PAGE, waitMs: 0 });
     for (const { sequence, data } of page) {
       if (sequence > end) return { found, cut: false };

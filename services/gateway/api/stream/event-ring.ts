@@ -1,17 +1,19 @@
 import type { Gap } from '#proto/bus/history.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
+import type { EventAbout } from './filter.ts';
 import { itemOf } from './items.ts';
 
 /** Max entries and bytes of the last events that viewers share. */
-export const MAX_RING_ENTRIES = 20_000;
-export const MAX_RING_BYTES = 8 * 1024 * 1024;
+export const MAX_RING_ENTRIES = 10_000;
+export const MAX_RING_BYTES = 4 * 1024 * 1024;
 
 /** An event, or a gap of the history, as a frame of server-sent events. */
 export type RingEntry = {
   sequence: number;
   frame: string;
-  event?: Envelope;
-  child?: string | undefined;
+  /** Of an event: what filters decide by. */
+  about?: EventAbout;
 };
 
 /**
@@ -77,8 +79,18 @@ export class EventRing {
   }
 }
 
+/** Strings that many entries have, each once. */
+const known = new BoundedMap<string>(1_000);
+function interned(text: string): string {
+  const found = known.get(text);
+  if (found === undefined) known.set(text, text);
+  return found ?? text;
+}
+
 export function entryOf(sequence: number, event: Envelope, child: string | undefined): RingEntry {
-  return { sequence, frame: frameOf(sequence, undefined, itemOf(sequence, event, child)), event, child };
+  const { type, layer } = event;
+  const about = { type: interned(type), layer: layer && interned(layer), child: child && interned(child) };
+  return { sequence, frame: frameOf(sequence, undefined, itemOf(sequence, event, child)), about };
 }
 
 export function gapEntry(gap: Gap): RingEntry {

@@ -1,4 +1,3 @@
-import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Static, Type } from '#proto/contract/schema.ts';
 
@@ -37,7 +36,9 @@ const Filter = Type.Object(filterQuery);
 const MAX_TYPES = 50;
 const TYPE = /^[a-z][a-z-]*(?:\.[a-z-]+)*$/;
 
-export type EventFilter = (event: Envelope, child: string | undefined) => boolean;
+/** Type of an event, with `terrace.`, its layer, and the child that reported it. */
+export type EventAbout = { type: string; layer: string | undefined; child: string | undefined };
+export type EventFilter = (about: EventAbout) => boolean;
 
 /** @throws Fault `malformed` */
 export function eventFilter({ type, layer, after, since }: Static<typeof Filter>): EventFilter {
@@ -54,9 +55,8 @@ export function eventFilter({ type, layer, after, since }: Static<typeof Filter>
   }
   const fitsType = (name: string) =>
     types === undefined || types.some((one) => name === one || name.startsWith(`${one}.`));
-  return (event, child) =>
-    fitsType(event.type.replace(/^terrace\./, '')) &&
-    (layer === undefined || event.layer === layer || child === layer);
+  return ({ type: name, layer: own, child }) =>
+    fitsType(name.replace(/^terrace\./, '')) && (layer === undefined || own === layer || child === layer);
 }
 
 /** @throws Fault `malformed` */

@@ -106,7 +106,7 @@ export async function* viewerStream(
 
 function textOf(entries: RingEntry[], fits: EventFilter): string {
   let text = '';
-  for (const { frame, event, child } of entries) if (!event || fits(event, child)) text += frame;
+  for (const { frame, about } of entries) if (!about || fits(about)) text += frame;
   return text;
 }
 
