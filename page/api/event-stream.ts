@@ -8,6 +8,8 @@ export type StreamFilter = {
   /** Types, separated by commas; empty: all. */
   type?: string;
   layer?: string;
+  /** Max events a second; of more, the newest come, behind a gap. */
+  rate: number;
   /** The stream begins after this sequence; absent: with the next event. */
   after?: number;
 };
@@ -51,7 +53,8 @@ export function openStream(filter: StreamFilter, { onMessage, onState }: StreamH
     close();
     onState?.('connecting');
     // The browser sends Last-Event-ID only when it reconnects by itself, which it does without a backoff.
-    const query = { type: filter.type, layer: filter.layer, after: last };
+    const { type, layer, rate } = filter;
+    const query = { type, layer, rate, after: last };
     const opened = new EventSource(withQuery(`${API}/events/stream`, query));
     source = opened;
     opened.onopen = () => {

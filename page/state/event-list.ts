@@ -10,7 +10,7 @@ export type EventList = {
   entries: readonly Entry[];
   /** Sequence from which the stream continues. */
   last: number;
-  /** Events received, and those of them that left the list as there were newer ones. */
+  /** Events so far, and those of them that are not listed as there are newer ones. */
   received: number;
   dropped: number;
 };
@@ -59,6 +59,7 @@ export class Waiting {
       this.#messages = [];
       return;
     }
+    if (gap?.reason === 'rate') this.count += (gap.count ?? 1) - 1;
     this.#messages.push(gap ? entryOfGap(gap) : data);
     if (this.#messages.length > 4 * MAX_ENTRIES) this.#messages = this.#messages.slice(-MAX_ENTRIES);
   }

@@ -85,11 +85,13 @@ const GAP_REASONS: Record<ViewerGap['reason'], string> = {
   lost: 'the store of the bus was lost',
   unreadable: 'they can not be read',
   trimmed: 'they were deleted to leave room for other layers',
+  rate: 'there are more in a second than anybody reads; a replay from here shows them',
   slow: 'this page did not read them fast enough; a replay from here shows them',
 };
 
-export function gapText({ from, to, reason }: ViewerGap): string {
+export function gapText({ from, to, reason, count }: ViewerGap): string {
   const cause = GAP_REASONS[reason] ?? reason;
+  if (count !== undefined) return `${plural(count, 'event')} left out (${from} to ${to}): ${cause}`;
   if (to === undefined || to < from) return `Events missing from ${from} on: ${cause}`;
   return `${plural(to - from + 1, 'event')} missing (${to === from ? from : `${from} to ${to}`}): ${cause}`;
 }

@@ -51,7 +51,7 @@ function Row({ entry, isOpen, toggle }: RowProps): JSX.Element {
     return (
       <tr class="gap">
         <td colSpan={5}>
-          <Shape tone="warning" label="Gap" /> {gapText(entry.gap)}
+          <Shape tone={entry.gap.reason === 'rate' ? 'quiet' : 'warning'} label="Gap" /> {gapText(entry.gap)}
         </td>
       </tr>
     );

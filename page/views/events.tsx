@@ -15,6 +15,8 @@ const FLUSH_MS = 200;
 const BUSY_FLUSH_MS = 1_000;
 /** Events in an interval that nobody reads one by one. */
 const BUSY_EVENTS = 20;
+/** Max events a second: a link may be slow, and more than the table shows pass by unread. */
+const RATE = 100;
 
 const STATES: Record<StreamState, string> = {
   connecting: 'Connecting …',
@@ -48,7 +50,7 @@ export function EventsView(filter: EventFilterValue): JSX.Element {
     };
     const follow = (after?: number) => {
       close = openStream(
-        { type, layer, ...(after !== undefined && { after }) },
+        { type, layer, rate: RATE, ...(after !== undefined && { after }) },
         {
           onMessage: (kind, data) => waiting.add(kind, data),
           onState: setStream,
@@ -89,7 +91,7 @@ export function EventsView(filter: EventFilterValue): JSX.Element {
           {isPaused ? 'Paused' : stream === 'replaying' ? 'Reading the history …' : STATES[stream]}
         </span>
         <span class="note">
-          {countText(list.received)} received
+          {countText(list.received)} events
           {list.dropped > 0 && `, the last ${countText(list.entries.length)} shown`}
         </span>
         <button type="button" onClick={() => setPaused(!isPaused)} aria-pressed={isPaused}>

@@ -2,6 +2,7 @@ import { ChildName } from '../accounts/children.ts';
 import { Gap } from '../bus/history.ts';
 import { described } from '../contract/contract.ts';
 import { MAX_LAYER_LENGTH } from '../contract/envelope.ts';
+import { Count } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { MAX_LIMIT } from './lists.ts';
 
@@ -56,10 +57,11 @@ export const ViewerGap = Type.Object(
   {
     from: Type.Integer({ minimum: 0, description: 'First sequence that is missing.' }),
     to: Type.Optional(Type.Integer({ minimum: 0, description: 'The last one, inclusive, if it is known.' })),
-    reason: Type.Union([Gap.properties.reason, Type.Literal('slow')], {
+    reason: Type.Union([Gap.properties.reason, Type.Literal('slow'), Type.Literal('rate')], {
       description:
-        'slow: the viewer did not read fast enough. The others: the events are not in the history any more.',
+        'slow: the viewer did not read fast enough. rate: there were more in a second than the viewer asked for. The others: the events are not in the history any more.',
     }),
+    count: Type.Optional(described(Count, 'If `rate`: how many events that fit the filter are left out.')),
   },
   { description: 'Events that a stream does not have.' },
 );

@@ -140,6 +140,8 @@ test('the page says what is wrong in a system of three layers', needsBrowser, as
     await plant.start();
     await page.getByText(/No answer from this layer/).waitFor({ state: 'detached' });
     await shows(page, 'line/locked:1');
+    // What was left out is still known, also after the cut, the full disk and the restart.
+    await until(async () => (await api<Layer>(plant.url, '/layer')).sync?.leftOut === 1);
   });
 
   assert.deepEqual(

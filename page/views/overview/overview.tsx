@@ -40,7 +40,7 @@ export function Overview({ layer }: { layer: Layer }): JSX.Element {
   useEffect(
     () =>
       openStream(
-        { type: CHANGES.join(',') },
+        { type: CHANGES.join(','), rate: 1 },
         { onMessage: () => refresh('/layer', '/link', '/transfers', '/layers', '/parked', '/passes') },
       ),
     [],

@@ -4,6 +4,7 @@ import { EventItem, StreamEnd, ViewerGap } from '#proto/api/events.ts';
 import { check } from '#proto/contract/contract.ts';
 import { imageFinished, passStarted } from '#proto/sync/passes.ts';
 import { EventRing, entryOf, MAX_RING_BYTES } from '../../../services/gateway/api/stream/event-ring.ts';
+import { Pace } from '../../../services/gateway/api/stream/pace.ts';
 import { MAX_VIEWERS_PER_ACCOUNT } from '../../../services/gateway/api/stream/viewer-slots.ts';
 import { until } from '../../support/until.ts';
 import { basic, Tokens } from '../accounts.ts';
@@ -88,6 +89,26 @@ test('a position that is not in the history is a gap, and reading begins at the 
   await reader.end();
 });
 
+test('of more events in a second than a viewer asks for, the newest come, and a gap counts the others', async () => {
+  const RATE = 50;
+  const reader = await SseReader.open(layer, `?type=pass.started&rate=${RATE}`);
+  await until(() => reader.comments > 0);
+  publish(2_000);
+  const lastPass = `p${published}`;
+  await until(() => passesOf(reader).at(-1) === lastPass);
+  const gaps = reader.events.flatMap(({ name, data }) => (name === 'gap' ? [data] : []));
+  for (const gap of gaps) check(ViewerGap, gap);
+  const leftOut = gaps.reduce((sum, { count }) => sum + Number(count), 0);
+  equal(passesOf(reader).length + leftOut, 2_000);
+  ok(leftOut > 1_000, `${leftOut} events were left out`);
+  deepEqual(new Set(gaps.map(({ reason }) => reason)), new Set(['rate']));
+  publish(3);
+  await until(() => passesOf(reader).at(-1) === `p${published}`);
+  deepEqual(passesOf(reader).slice(-3), names(published - 2, published));
+  await reader.end();
+  equal((await layer.fetch('GET', '/api/v1/events/stream?rate=0')).status, 400);
+});
+
 test('the streams of one account are bounded', async () => {
   const readers = await Promise.all(
     Array.from({ length: MAX_VIEWERS_PER_ACCOUNT }, () => SseReader.open(layer)),
@@ -138,4 +159,17 @@ test('a stream ends with its reason when its token is disabled', async () => {
   publish(1);
   await until(() => passesOf(staying).length === 1);
   await staying.end();
+});
+
+test('a viewer with a rate gets single events at once, and after a burst those of a second', () => {
+  const pace = new Pace(10, 0);
+  equal(pace.wait(1, 0), 0);
+  deepEqual(pace.take(['a']), ['a']);
+  equal(pace.wait(50, 0), 100);
+  equal(pace.wait(50, 40), 60);
+  equal(pace.wait(50, 100), 0);
+  const fifty = Array.from({ length: 50 }, (_, index) => index);
+  deepEqual(pace.take(fifty), fifty.slice(-10));
+  equal(pace.wait(1, 150), 950);
+  equal(pace.wait(1, 200), 0);
 });

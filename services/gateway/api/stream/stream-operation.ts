@@ -14,6 +14,18 @@ const AHEAD_BYTES = 64 * 1024;
 /** How long a stream whose right ended may take to say so, in ms. */
 const LAST_WORDS_MS = 2_000;
 
+const StreamQuery = Type.Object({
+  ...filterQuery,
+  rate: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      description:
+        'Max events a second. Of more, the newest are sent, and a `gap` says how many are left out. Default: all.',
+    }),
+  ),
+});
+
 const STOPPING: StreamEnd = { code: 'stopping', message: 'the gateway stops: connect again' };
 const UNAUTHORIZED: StreamEnd = { code: 'unauthorized', message: 'the login has ended: log in again' };
 
@@ -37,7 +49,7 @@ export function streamOperation(app: FastifyInstance, gateway: Gateway): Operati
     needs: 'operate/read',
     summary:
       'Events as they happen, as server-sent events: `id` is the sequence, `data` an `EventItem`. `Last-Event-ID` resumes. The event `gap` says what is missing, and `end` why the stream ends.',
-    query: Type.Object(filterQuery),
+    query: StreamQuery,
     answers: { 200: Type.String({ description: 'Server-sent events.' }) },
     mediaType: 'text/event-stream',
     handler: async ({ request, reply, query }) => {
@@ -48,7 +60,8 @@ export function streamOperation(app: FastifyInstance, gateway: Gateway): Operati
       const end = new AbortController();
       let ended: StreamEnd | undefined;
       const ending = () => (isStopping ? STOPPING : ended);
-      const text = viewerStream(hub, bus, { start, fits, ending, signal: end.signal });
+      const { rate } = query;
+      const text = viewerStream(hub, bus, { start, fits, rate, ending, signal: end.signal });
       const stream = Readable.from(text, { objectMode: false, highWaterMark: AHEAD_BYTES });
       const stillAllowed = access.stillAllowed(request, reply);
       const isStuck = stuckFor(request, times.idleMs);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { STREAM_END, STREAM_GAP, type StreamEnd, type ViewerGap } from '#proto/api/events.ts';
 import { childOfSubject } from '#proto/bus/relay.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
@@ -5,6 +6,7 @@ import { readEvent } from '#proto/contract/envelope.ts';
 import type { EventHub } from './event-hub.ts';
 import { type EventRing, entryOf, frameOf, type RingEntry } from './event-ring.ts';
 import type { EventFilter } from './filter.ts';
+import { Pace } from './pace.ts';
 
 /** Max events of one batch, and of one page of the history. */
 const BATCH = 500;
@@ -18,6 +20,8 @@ export type ViewerStart = { after: number } | { since: number } | undefined;
 export type ViewerOptions = {
   start: ViewerStart;
   fits: EventFilter;
+  /** Max events a second: of more, the newest are sent. */
+  rate?: number | undefined;
   /** Why the stream ends, once it does. */
   ending: () => StreamEnd | undefined;
   signal: AbortSignal;
@@ -31,12 +35,13 @@ export type ViewerOptions = {
 export async function* viewerStream(
   hub: EventHub,
   { archive }: HistoryReader,
-  { start, fits, ending, signal }: ViewerOptions,
+  { start, fits, rate, ending, signal }: ViewerOptions,
 ): AsyncGenerator<string> {
   yield ': terrace\nretry: 2000\n\n';
   const { ring: firstRing } = await hub.current();
   let ring: EventRing = firstRing;
   let next = ring.next;
+  const pace = rate === undefined ? undefined : new Pace(rate, performance.now());
   if (start) {
     for await (const part of catchUp()) yield part;
   }
@@ -56,11 +61,17 @@ export async function* viewerStream(
       yield gapFrame({ from: next, to: ring.first - 1, reason: 'slow' });
       next = ring.first;
     }
-    const entries = ring.from(next, BATCH);
-    if (entries.length > 0) {
-      next = (entries.at(-1) as RingEntry).sequence + 1;
-      const text = textOf(entries, fits);
-      if (text !== '') yield text;
+    const entries = ring.from(next, pace ? ring.size : BATCH);
+    const last = entries.at(-1);
+    if (last) {
+      const shown = entries.filter(({ about }) => !about || fits(about));
+      const waitMs = pace?.wait(shown.length, performance.now()) ?? 0;
+      if (waitMs > 0) await sleep(waitMs, undefined, { ref: false, signal }).catch(() => {});
+      else {
+        next = last.sequence + 1;
+        const text = textOf(pace ? paced(shown, pace) : shown);
+        if (text !== '') yield text;
+      }
       continue;
     }
     const woken = await within(current.changed, signal);
@@ -97,17 +108,24 @@ export async function* viewerStream(
         return event ? [entryOf(sequence, event, childOfSubject(subject))] : [];
       });
       from = { sequence: last.sequence + 1 };
-      const text = textOf(entries, fits);
+      const text = textOf(entries.filter(({ about }) => !about || fits(about)));
       if (text !== '') yield text;
     }
     next = ring.next;
   }
 }
 
-function textOf(entries: RingEntry[], fits: EventFilter): string {
-  let text = '';
-  for (const { frame, about } of entries) if (!about || fits(about)) text += frame;
-  return text;
+const textOf = (entries: readonly RingEntry[]): string => entries.map(({ frame }) => frame).join('');
+
+/** The newest of these, behind a notice of those that are left out. */
+function paced(entries: readonly RingEntry[], pace: Pace): RingEntry[] {
+  const sent = pace.take(entries);
+  const left = entries.slice(0, entries.length - sent.length);
+  const [first] = left;
+  const last = left.at(-1);
+  if (!first || !last) return sent;
+  const gap = { from: first.sequence, to: last.sequence, reason: 'rate', count: left.length } as const;
+  return [{ sequence: gap.to, frame: gapFrame(gap) }, ...sent];
 }
 
 const gapFrame = (gap: ViewerGap): string => frameOf(gap.to, STREAM_GAP, gap);
