@@ -16,7 +16,7 @@ const BUSY_FLUSH_MS = 1_000;
 /** Events in an interval that nobody reads one by one. */
 const BUSY_EVENTS = 20;
 /** Max events a second: a link may be slow, and more than the table shows pass by unread. */
-const RATE = 100;
+const RATE = 50;
 
 const STATES: Record<StreamState, string> = {
   connecting: 'Connecting …',

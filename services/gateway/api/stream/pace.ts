@@ -13,7 +13,7 @@ export class Pace {
 
   /**
    * Whether this number of events may be sent now.
-   * @returns how long to wait, in ms, until a whole second's events may be sent: 0 if these may, or if that time is over
+   * @returns how long to wait, in ms, until those of a whole second may be sent; 0 if `take` may be called now
    */
   wait(count: number, now: number): number {
     this.#tokens = Math.min(this.#rate, this.#tokens + ((now - this.#at) * this.#rate) / 1_000);
