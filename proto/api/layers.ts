@@ -21,6 +21,7 @@ const fields = {
   link: Type.Optional(described(LinkStatus, 'Its link to its parent. `not-heard`: it is cut off.')),
   sync: Type.Optional(described(SyncFigure, 'It compared with its parent.')),
   held: Type.Optional(Held),
+  waiting: Type.Optional(described(Count, 'Events that its parent did not have yet when it reported.')),
   seen: described(Instant, 'When this layer last had contact with the child that reported it.'),
   at: Type.Optional(described(Instant, 'When it reported, by its own clock.')),
   leftOut: Type.Optional(described(Count, 'Layers below it that its report omits.')),

@@ -38,6 +38,8 @@ const reportFields = {
   held: Type.Optional(Type.Object({ repositories: Count, tags: Count, blobs: Count, bytes: Bytes })),
   /** How the layer stands against its parent; absent for one without, and for one of an earlier version. */
   sync: Type.Optional(SyncFigure),
+  /** Events that its parent did not have yet when it reported; absent before its parent has answered once. */
+  waiting: Type.Optional(Count),
   /** Number of layers below this one that the report omits, as they are too many or too deep. */
   leftOut: Type.Optional(Count),
 };

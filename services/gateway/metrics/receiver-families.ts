@@ -91,6 +91,12 @@ export const receiverFamilies: Family[] = [
     'child',
   ),
   gauge(
+    'child_events_waiting',
+    'Events of the child, and of the layers below it, that were not here yet when it last reported.',
+    ofEachChild((child) => ownOf(child)?.waiting),
+    'child',
+  ),
+  gauge(
     'events_refused',
     'Events that the parent refuses for good, until a day after the last refusal.',
     ({ status: { history } }) => history?.count,

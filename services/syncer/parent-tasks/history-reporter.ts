@@ -129,7 +129,7 @@ class HistoryReporter {
 
   /** Sends everything that is due now. @throws Fault if the parent or the bus does not answer */
   async round(signal: AbortSignal): Promise<void> {
-    const { bus, reports, layers, log } = this.#deps;
+    const { bus, reports, log } = this.#deps;
     const to = await reports();
     const sender = this.#sender;
     sender.to = to;
@@ -137,7 +137,7 @@ class HistoryReporter {
     const now = Date.now();
     // Reading the status of all layers below is expensive: not for each event.
     const isReadRecently = sender.ack !== undefined && Math.abs(now - this.#readAt) < this.#intervalMs;
-    let all = isReadRecently ? undefined : await layers();
+    let all = isReadRecently ? undefined : await this.#layers();
     if (all) this.#readAt = now;
     const due = sender.ack === undefined || (all && this.#clock.isDue(all, now, this.#deps.known()));
     this.pending = !due && (!all || this.#clock.differs(all));
@@ -145,9 +145,11 @@ class HistoryReporter {
     for (let first = due === true; !signal.aborted; first = false) {
       const stream = await bus.archive.bounds();
       if (!sender.ack || first) {
-        all ??= await layers();
+        all ??= await this.#layers();
         if (!(await sender.ask(stream.made, all, signal))) return;
         this.#clock.sent(all, now);
+        // Once these events are sent, the parent is to know that none wait any more.
+        this.pending = all.some(({ waiting = 0 }) => waiting >= MAX_EVENTS);
       }
       const { place } = sender.ack as NonNullable<typeof sender.ack>;
       const isKnown = place !== undefined && (await isInStream(bus.archive, place, stream));
@@ -167,6 +169,17 @@ class HistoryReporter {
           'the parent does not continue from the history cursor that it reported',
         );
     }
+  }
+
+  /** The status of all layers, with the number of events that the parent does not have. */
+  async #layers(): Promise<LayerReport[]> {
+    const place = this.#sender.ack?.place;
+    const [all, stream] = await Promise.all([this.#deps.layers(), this.#deps.bus.archive.bounds()]);
+    if (!this.#sender.ack) return all;
+    const isSame = place?.made === stream.made;
+    const handled = place && isSame ? await this.#handledUpTo(place, stream) : stream.first - 1;
+    const waiting = Math.max(0, stream.last - handled);
+    return all.map((layer) => (layer.path.length === 0 ? { ...layer, waiting } : layer));
   }
 
   /** Sequence up to which a parent at this position has all events that are for it. */

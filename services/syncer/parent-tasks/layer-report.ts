@@ -3,7 +3,7 @@ import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { syncFigure } from '#proto/overview/sync-state.ts';
 import { fitReport, prefixPaths } from '#proto/status/layer-reports.ts';
-import { type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
+import { type LayerReport, layersBelow, MAX_EVENTS } from '#proto/status/layers-below.ts';
 import { currentLayers, presence } from '#proto/status/presence.ts';
 import { LINK_KEY, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
@@ -82,8 +82,10 @@ export class ReportClock {
 }
 
 /** The fields that count as a change: while the link is live, those that change with every pass do not. */
-function facts({ at: _at, link, sync, ...rest }: LayerReport) {
+function facts({ at: _at, link, sync, waiting = 0, ...other }: LayerReport) {
   const figure = sync && factsOfSync(sync);
+  // Some events always wait: whole batches of them show that the layer lags behind.
+  const rest = { ...other, batches: Math.floor(waiting / MAX_EVENTS) };
   if (!link?.live) return { ...rest, link, figure };
   const { lastSync: _last, comparedAt: _compared, next: _next, passes: _passes, ...stable } = link;
   return { ...rest, link: stable, figure };

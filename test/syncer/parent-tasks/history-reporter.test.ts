@@ -6,7 +6,12 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/status/history-status.ts';
-import type { LayerReport, LayersReport, StreamPosition } from '#proto/status/layers-below.ts';
+import {
+  type LayerReport,
+  type LayersReport,
+  MAX_EVENTS,
+  type StreamPosition,
+} from '#proto/status/layers-below.ts';
 import { type ReporterDeps, reportHistory } from '../../../services/syncer/parent-tasks/history-reporter.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
@@ -200,6 +205,21 @@ test('with a schedule, a status that changed soon after the last report is sent 
   r.state.layers = [...r.state.layers, { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 1 }];
   r.endPass();
   await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2));
+});
+
+test('the status says how many events wait, while many do and once none does', async () => {
+  await using r = await rig({ usable: true, live: false }, { intervalMs: 300 });
+  r.publish(1);
+  await r.receives(1);
+  r.parent.unreachable = true;
+  r.endPass();
+  await until(() => r.parent.missed > 0);
+  r.publish(...Array.from({ length: 2 * MAX_EVENTS }, (_, index) => index + 2));
+  await until(async () => (await r.bus.archive.bounds()).last > 2 * MAX_EVENTS);
+  r.parent.unreachable = false;
+  const waiting = () => r.parent.reports.flatMap(({ layers = [] }) => layers[0]?.waiting ?? []);
+  await until(() => waiting().includes(2 * MAX_EVENTS) && waiting().at(-1) === 0);
+  assert.equal(r.parent.received.length, 2 * MAX_EVENTS + 1);
 });
 
 test('figures that each pass changes cause a report only while the link is not live, or if presence is unknown', () => {
