@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 
-/** `since`: a local time, or a sequence; empty: the last hour. `type`: types, separated by commas. */
+/** `since`: a local time, or a sequence; empty: the last events. `type`: types, separated by commas. */
 export type EventFilterValue = { type: string; layer: string; since: string };
 
 /** Groups of types that answer a question. */

@@ -1,18 +1,15 @@
 import type { Events } from '#proto/api/events.ts';
 import { get } from '../api/request.ts';
-import { type Entry, entryOfEvent, entryOfGap } from '../state/event-list.ts';
+import { type Entry, entryOfEvent, entryOfGap, MAX_ENTRIES } from '../state/event-list.ts';
 import { withQuery } from '../state/routes.ts';
 import type { EventFilterValue } from './event-filter.tsx';
 
-/** Events of one answer, and answers of one replay: more than the list holds would only be replaced by later ones. */
+/** Events of one answer, and answers of one replay. */
 const PAGE = 500;
-const MAX_PAGES = 200;
-
-/** How far back a view begins that names no time, in ms. */
-const RECENT_MS = 60 * 60 * 1_000;
+const MAX_PAGES = 20;
 
 /**
- * Reads the retained events from `since` on: a sequence, a time of the viewer, or the last hour.
+ * Reads retained events: from `since` on, a sequence or a time of the viewer, or the last ones.
  * @returns the sequence after which the stream continues @throws RequestError
  */
 export async function readHistory(
@@ -23,17 +20,18 @@ export async function readHistory(
   let query: Record<string, string | number> = beginOf(since);
   let after: number | undefined;
   for (let page = 0; page < MAX_PAGES && !signal.aborted; page += 1) {
-    const found = await get<Events>(withQuery('/events', { ...query, type, layer, limit: PAGE }));
+    const found = await get<Events>(withQuery('/events', { ...query, type, layer }));
     for (const item of found.items) add('gap' in item ? entryOfGap(item.gap) : entryOfEvent(item));
     after = found.next ?? after;
     if (!found.more || found.next === undefined) break;
-    query = { after: found.next };
+    query = { after: found.next, limit: PAGE };
   }
   return after;
 }
 
 function beginOf(since: string): Record<string, string | number> {
-  if (/^\d+$/.test(since)) return { after: Math.max(0, Number(since) - 1) };
+  if (/^\d+$/.test(since)) return { after: Math.max(0, Number(since) - 1), limit: PAGE };
   const time = Date.parse(since);
-  return { since: new Date(Number.isNaN(time) ? Date.now() - RECENT_MS : time).toISOString() };
+  if (Number.isNaN(time)) return { newest: 'true', limit: MAX_ENTRIES };
+  return { since: new Date(time).toISOString(), limit: PAGE };
 }

@@ -318,7 +318,10 @@ test('events are paged by sequence, filtered by type and layer, and start at a t
   deepEqual((await read('?layer=none')).items, []);
   deepEqual((await read(`?since=${Date.now() + 3_600_000}`)).items, []);
   deepEqual((await read('?after=900000')).items[0], { gap: { from: 900_001, reason: 'lost' } });
-  for (const query of ['?type=A', '?since=never', '?after=1&since=1'])
+  const newest = await read('?newest=true&limit=3&type=tag.moved');
+  const moves = (await read('?limit=1000&type=tag.moved')).items;
+  deepEqual(newest.items, moves.slice(-3));
+  for (const query of ['?type=A', '?since=never', '?after=1&since=1', '?newest=true&after=1', '?newest=1'])
     equal((await api.get(`/events${query}`)).status, 400);
 });
 

@@ -106,6 +106,11 @@ test('of more events in a second than a viewer asks for, the newest come, and a 
   await until(() => passesOf(reader).at(-1) === `p${published}`);
   deepEqual(passesOf(reader).slice(-3), names(published - 2, published));
   await reader.end();
+  const late = await SseReader.open(layer, `?after=1&rate=${RATE}`);
+  await until(() => passesOf(late).at(-1) === `p${published}`);
+  equal(late.events[0]?.name, 'gap');
+  ok(late.sequences.length <= 1_000, `${late.sequences.length} of the events before`);
+  await late.end();
   equal((await layer.fetch('GET', '/api/v1/events/stream?rate=0')).status, 400);
 });
 

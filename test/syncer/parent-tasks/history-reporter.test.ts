@@ -212,10 +212,10 @@ test('the status says how many events wait, while many do and once none does', a
   r.publish(1);
   await r.receives(1);
   r.parent.unreachable = true;
-  r.endPass();
-  await until(() => r.parent.missed > 0);
   r.publish(...Array.from({ length: 2 * MAX_EVENTS }, (_, index) => index + 2));
   await until(async () => (await r.bus.archive.bounds()).last > 2 * MAX_EVENTS);
+  r.endPass();
+  await until(() => r.parent.missed > 0);
   r.parent.unreachable = false;
   const waiting = () => r.parent.reports.flatMap(({ layers = [] }) => layers[0]?.waiting ?? []);
   await until(() => waiting().includes(2 * MAX_EVENTS) && waiting().at(-1) === 0);

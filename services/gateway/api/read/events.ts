@@ -3,11 +3,13 @@ import { DEFAULT_LIMIT } from '#proto/api/lists.ts';
 import { childOfSubject } from '#proto/bus/relay.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
 import { readEvent } from '#proto/contract/envelope.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { type Static, Type } from '#proto/contract/schema.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import { pageQuery } from '../operation/query.ts';
-import { eventFilter, filterQuery, instantOf } from '../stream/filter.ts';
+import { type EventFilter, eventFilter, filterQuery, instantOf } from '../stream/filter.ts';
 import { itemOf } from '../stream/items.ts';
+import { recentEvents } from './recent-events.ts';
 
 /** Max events that one request searches. */
 const MAX_SEARCHED = 5_000;
@@ -15,18 +17,30 @@ const PAGE = 500;
 
 type Answer = Static<typeof Events>;
 
-/** Retained events in order, from a sequence or a time on. */
-export function eventsOperation({ archive }: HistoryReader): Operation {
+const EventsQuery = Type.Object({
+  ...filterQuery,
+  limit: pageQuery.limit,
+  newest: Type.Optional(
+    Type.Boolean({
+      description: 'The last events that match instead of the first ones. Not with `after` or `since`.',
+    }),
+  ),
+});
+
+/** Retained events in order, from a sequence or a time on, or the last ones. */
+export function eventsOperation(bus: HistoryReader): Operation {
+  const { archive } = bus;
   return operation({
     method: 'GET',
     path: '/events',
     needs: 'operate/read',
     summary: 'Retained events of the layer and of the layers below, in order.',
-    query: Type.Object({ ...filterQuery, limit: pageQuery.limit }),
+    query: EventsQuery,
     answers: { 200: Events },
     handler: async ({ query }): Promise<Answer> => {
       const { after, since, limit = DEFAULT_LIMIT } = query;
       const fits = eventFilter(query);
+      if (query.newest) return newestEvents(bus, query, fits, limit);
       const items: Answer['items'] = [];
       const bounds = await archive.bounds();
       let next = after === undefined ? (since === undefined ? bounds.first : undefined) : after + 1;
@@ -63,4 +77,27 @@ export function eventsOperation({ archive }: HistoryReader): Operation {
       return { items, next: end, more: end < bounds.last };
     },
   });
+}
+
+/** @throws Fault `malformed` */
+async function newestEvents(
+  bus: HistoryReader,
+  { after, since }: { after?: number | undefined; since?: string | undefined },
+  fits: EventFilter,
+  limit: number,
+): Promise<Answer> {
+  if (after !== undefined || since !== undefined) {
+    throw new Fault(
+      'malformed',
+      'query parameter newest is given with after or since: send only one of them',
+    );
+  }
+  const { last } = await bus.archive.bounds();
+  const { events } = await recentEvents(bus, {
+    limit,
+    before: last + 1,
+    fits: ({ type, layer }, child) => fits({ type, layer, child }),
+  });
+  const items = events.map(({ sequence, event, child }) => itemOf(sequence, event, child));
+  return { items: items.reverse(), next: last, more: false };
 }

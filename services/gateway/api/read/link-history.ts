@@ -49,15 +49,14 @@ export function passOperation(bus: HistoryReader): Operation {
       });
       const last = items.at(-1);
       const more = ended.length > limit || !complete;
-      return { items, ...(more && last && { next: `${last.sequence}.${last.finished}` }) };
+      return { items, ...(more && last && { next: String(last.sequence) }) };
     },
   });
 }
 
 /** @throws Fault `malformed` */
-function positionOf(after: string | undefined): { sequence: number; time: number } | undefined {
+function positionOf(after: string | undefined): number | undefined {
   if (after === undefined) return undefined;
-  const [, sequence, time] = /^(\d{1,15})\.(\d{1,15})$/.exec(after) ?? [];
-  if (sequence && time) return { sequence: Number(sequence), time: Number(time) };
+  if (/^\d{1,15}$/.test(after)) return Number(after);
   throw new Fault('malformed', 'query parameter after is not valid: write next of the previous answer');
 }

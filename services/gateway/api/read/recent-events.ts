@@ -1,77 +1,59 @@
+import { childOfSubject } from '#proto/bus/relay.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
 import { type Envelope, readEvent } from '#proto/contract/envelope.ts';
+import type { Stored } from '#proto/jetstream/archive.ts';
 
 /**
- * The last events of a subject. The history is read forward only, so windows of time that grow are read until one has
- * enough; how much is read is bounded.
+ * The last events of a subject. The history is read forward only, so ranges of sequences are read, from the end back
+ * and the wider the fewer events they have, until there are enough; how much is read is bounded.
  */
 
-const MINUTE_MS = 60_000;
-const WINDOWS_MS = [5, 60, 6 * 60, 48 * 60, 60 * 24 * 60].map((minutes) => minutes * MINUTE_MS);
 const PAGE = 500;
-/** Max pages of one window. */
+/** Max pages that are read. */
 const MAX_PAGES = 12;
+/** A range with fewer events than this is followed by one that is wider by `WIDER`. */
+const FEW = PAGE / 4;
+const WIDER = 8;
 
-export type RecentEvent = { sequence: number; time: number; event: Envelope };
+export type RecentEvent = { sequence: number; time: number; event: Envelope; child: string | undefined };
 
-/** What is searched: events of `subject` for which `fits` is true, before the one of `before`. */
+/** What is searched: events of `subject` for which `fits` is true, before the sequence `before`. */
 export type RecentQuery = {
-  subject: string;
+  /** Undefined: all. */
+  subject?: string | undefined;
   limit: number;
-  before?: { sequence: number; time: number } | undefined;
-  fits?: (event: Envelope) => boolean;
-  /** Max pages of one window; with `PAGE` events each. */
+  before?: number | undefined;
+  fits?: (event: Envelope, child: string | undefined) => boolean;
   maxPages?: number;
 };
 
 /** @returns newest first; `complete`: there are no others @throws Fault `unavailable` */
 export async function recentEvents(
-  bus: HistoryReader,
-  { subject, limit, before, fits = () => true, maxPages = MAX_PAGES }: RecentQuery,
-  now = Date.now(),
-): Promise<{ events: RecentEvent[]; complete: boolean }> {
-  const { first, last } = await bus.archive.bounds();
-  const end = Math.min(last, (before?.sequence ?? last + 1) - 1);
-  if (end < first || (await bus.archive.last(subject)) === undefined) return { events: [], complete: true };
-  let read: { found: RecentEvent[]; cut: boolean } = { found: [], cut: false };
-  for (const windowMs of WINDOWS_MS) {
-    const from = Math.max(0, (before?.time ?? now) - windowMs);
-    const next = await readWindow(bus, { subject, from, end, max: limit, fits, maxPages });
-    // A window of which only the beginning was read has not the newest events.
-    if (next.cut && read.found.length > 0) return { events: read.found.reverse(), complete: false };
-    read = next;
-    if (read.cut || read.found.length >= limit) return { events: read.found.reverse(), complete: false };
-  }
-  return { events: read.found.reverse(), complete: true };
-}
-
-async function readWindow(
   { archive }: HistoryReader,
-  {
-    subject,
-    from,
-    end,
-    max,
-    fits,
-    maxPages,
-  }: { subject: string; from: number; end: number; max: number } & Required<
-    Pick<RecentQuery, 'fits' | 'maxPages'>
-  >,
-): Promise<{ found: RecentEvent[]; cut: boolean }> {
-  const found: RecentEvent[] = [];
-  let next: { time: number } | { sequence: number } = { time: from };
-  for (let pages = 0; pages < maxPages; pages += 1) {
-    const page = await archive.read({ from: next, subject, limit: PAGE, waitMs: 0 });
-    for (const { sequence, data } of page) {
-      if (sequence > end) return { found, cut: false };
-      const event = readEvent(data);
-      if (!event || !fits(event)) continue;
-      found.push({ sequence, time: Date.parse(event.time), event });
-      if (found.length > max) found.shift();
+  { subject, limit, before, fits = () => true, maxPages = MAX_PAGES }: RecentQuery,
+): Promise<{ events: RecentEvent[]; complete: boolean }> {
+  const { first, last } = await archive.bounds();
+  const events: RecentEvent[] = [];
+  let end = Math.min(last, (before ?? last + 1) - 1);
+  let pages = 0;
+  for (let width = PAGE; end >= first && events.length <= limit; ) {
+    const begin = Math.max(first, end - width + 1);
+    const range: Stored[] = [];
+    for (let next = begin; next <= end; ) {
+      // Of a range that can't be read whole, the newest events are missing.
+      if (pages === maxPages) return { events: events.slice(0, limit), complete: false };
+      pages += 1;
+      const page = await archive.read({ from: { sequence: next }, subject, limit: PAGE, waitMs: 0 });
+      for (const one of page) if (one.sequence <= end) range.push(one);
+      next = (page.at(-1)?.sequence ?? end) + 1;
     }
-    const reached = page.at(-1)?.sequence;
-    if (reached === undefined || reached >= end) return { found, cut: false };
-    next = { sequence: reached + 1 };
+    for (const { sequence, subject: stored, data } of range.reverse()) {
+      const event = readEvent(data);
+      const child = childOfSubject(stored);
+      if (event && fits(event, child)) events.push({ sequence, time: Date.parse(event.time), event, child });
+    }
+    end = begin - 1;
+    if (range.length < FEW) width *= WIDER;
   }
-  return { found, cut: true };
+  return { events: events.slice(0, limit), complete: end < first && events.length <= limit };
 }

@@ -73,6 +73,8 @@ export function streamOperation(app: FastifyInstance, gateway: Gateway): Operati
         setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref();
       };
       const timer = setInterval(() => void check(), times.recheckMs).unref();
+      // Its viewer has left: what waits for the next event ends with that, and then the stream.
+      reply.raw.once('close', () => end.abort());
       stream.once('close', () => {
         clearInterval(timer);
         end.abort();

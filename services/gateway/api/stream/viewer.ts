@@ -11,6 +11,9 @@ import { Pace } from './pace.ts';
 /** Max events of one batch, and of one page of the history. */
 const BATCH = 500;
 
+/** Max events that a viewer with a rate gets of those before it came. */
+const MAX_PACED = 1_000;
+
 /** Silence after which a comment is sent, in ms: proxies close silent connections. */
 export const HEARTBEAT_MS = 15_000;
 
@@ -90,6 +93,11 @@ export async function* viewerStream(
       const isThere = wanted >= bounds.first && wanted <= bounds.last + 1;
       from = { sequence: isThere ? wanted : bounds.first };
     } else from = { time: (start as { since: number }).since };
+    if (pace && 'sequence' in from && from.sequence <= bounds.last - MAX_PACED) {
+      const to = bounds.last - MAX_PACED;
+      yield gapFrame({ from: from.sequence, to, reason: 'rate' });
+      from = { sequence: to + 1 };
+    }
     while (!signal.aborted && !ending()) {
       const current = await hub.current();
       ring = current.ring;
