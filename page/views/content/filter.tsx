@@ -5,7 +5,7 @@ type FilterValue = { match: string; state: string };
 type FilterProps = FilterValue & { label: string; onChange: (next: FilterValue) => void };
 
 /** Time without a key after which the list is read again, in ms. */
-const DEBOUNCE_MS = 50;
+const DEBOUNCE_MS = 20;
 
 /** A part of the name, and a state. */
 export function Filter({ label, match, state, onChange }: FilterProps): JSX.Element {
