@@ -1,6 +1,6 @@
-/** Numbers and durations for people. */
+/** Numbers and instants for people. */
 
-export { formatBytes } from '#proto/contract/quantity-text.ts';
+export { formatBytes, formatDuration } from '#proto/contract/quantity-text.ts';
 
 /** Limits are in bits a second, as they are configured; rates of transfers are sizes a second. */
 const bitUnits = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'];
@@ -18,17 +18,6 @@ export function formatClock(instant: number, now?: number): string {
   const text = new Date(instant).toISOString();
   const isNear = now !== undefined && Math.abs(instant - now) < 86_400_000;
   return `${isNear ? text.slice(11, 16) : text.slice(0, 16).replace('T', ' ')} UTC`;
-}
-
-/** `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h` */
-export function formatDuration(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1_000));
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
 export const plural = (count: number, noun: string, many = `${noun}s`): string =>

@@ -1,25 +1,14 @@
-import { formatBytes as bytesText } from '#proto/contract/quantity-text.ts';
+import { formatBytes as bytesText, formatDuration as durationText } from '#proto/contract/quantity-text.ts';
 
 /**
  * Values as text, in the units of the command line: powers of 1000, as container tools have them. `quantities.ts` has
  * sizes, rates, durations and counts, `times.ts` instants, `names.ts` names and digests. Pure.
  */
 
-export { bytesText };
+export { bytesText, durationText };
 
 /** `12.4 MB/s` */
 export const rateText = (bytesPerSecond: number): string => `${bytesText(bytesPerSecond)}/s`;
-
-/** `45 s`, `12 min`, `3 h 20 min`, `5 d 2 h` */
-export function durationText(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1_000));
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
-  return hours % 24 ? `${Math.floor(hours / 24)} d ${hours % 24} h` : `${Math.floor(hours / 24)} d`;
-}
 
 /** `12,408`: the same in every language, so that a figure can be compared with one of the command line. */
 export const countText = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ',');

@@ -24,12 +24,12 @@ const certificates: [title: string, ends: (number | undefined)[], lines: string[
   [
     'one that is valid for long',
     [now + 90 * DAY],
-    ['certificate ends on 2030-04-01 00:00 UTC (in 90 d 0 h)'],
+    ['certificate ends on 2030-04-01 00:00 UTC (in 90 d)'],
   ],
   [
     'one that ends after 14 days or more is not yet to be renewed',
     [now + 14 * DAY],
-    ['certificate ends on 2030-01-15 00:00 UTC (in 14 d 0 h)'],
+    ['certificate ends on 2030-01-15 00:00 UTC (in 14 d)'],
   ],
   [
     'one that ends within 14 days is to be renewed',
