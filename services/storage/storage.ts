@@ -30,6 +30,7 @@ import { Metadata } from './metadata/metadata.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
+import { statusOf } from './status.ts';
 import { BehindTags } from './sync/behind-tags.ts';
 import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
@@ -82,9 +83,6 @@ export const DEFAULT_MAINTENANCE: Maintenance = {
   scrubRate: 20_000_000,
   reserve: RESERVE,
 };
-
-/** Max ingests in a status: a reply must fit into one bus message. */
-const MAX_STATUS_INGESTS = 1_000;
 
 /** Shared by the modules of storage. */
 type StorageDeps = {
@@ -270,50 +268,13 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.scrubber.abort();
   }
 
-  async status(): Promise<StorageStatus> {
-    const ingests = await this.ingests.list(MAX_STATUS_INGESTS);
-    const { unsent, withdrawn, parked, conflicts, ...counters } = this.#deps.metadata.counters;
-    const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps } = counters;
-    const unselected = await this.#unselected.count();
-    const changed = this.#changedTags();
-    const forwarding = this.forwarding.status();
-    return {
-      ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
-      behind: await this.behind.figure(),
-      ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
-      ...((await this.#deps.metadata.closed()) && { closed: true }),
-      ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
-      space: await this.#deps.space.current(),
-      ...(this.audit.lost && { audit: this.audit.lost }),
-      ...(this.pause.current && { paused: this.pause.current }),
-      ...(forwarding && { forwarding }),
-      outgoing: {
-        unsent: Math.max(0, unsent - unselected.unsent),
-        withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
-        parked,
-        ...(changed !== undefined && { tags: changed }),
-        ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
-      },
-      ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
-        id,
-        purpose,
-        touched: this.#deps.age.wallOf(touched),
-        ...(digest !== undefined && { digest }),
-        ...(size !== undefined && { size }),
-        ...(account !== undefined && { account }),
-        ...(holder !== undefined && { holder }),
-      })),
-    };
-  }
-
-  /** Tags that are to be pushed. Undefined for a layer without a parent, and until they are counted. */
-  #changedTags(): number | undefined {
-    const { selection } = this.#deps;
-    const changed = selection.patterns && this.#tagIndex.changedNow;
-    if (!changed) return undefined;
-    let count = 0;
-    for (const [repository, tags] of changed) if (selection.covers(repository)) count += tags.size;
-    return count;
+  status(): Promise<StorageStatus> {
+    const { ingests, behind, scrubber, declared, audit, pause, forwarding } = this;
+    const [unselected, tagIndex] = [this.#unselected, this.#tagIndex];
+    return statusOf({
+      ...this.#deps,
+      ...{ ingests, behind, scrubber, declared, audit, pause, forwarding, unselected, tagIndex },
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

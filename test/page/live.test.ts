@@ -15,6 +15,7 @@ import { verdictOf } from '../../page/state/verdict.ts';
 import { testLayer } from '../support/layer.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
 import { pushArtifact, pushImage, tagsOf } from '../support/registry/image.ts';
+import { smallVolume } from '../support/small-volume.ts';
 import { runCommand } from '../support/terrace.ts';
 import { until } from '../support/until.ts';
 import { needsBrowser, openPage, startBrowser } from './browser.ts';
@@ -24,12 +25,19 @@ import { needsBrowser, openPage, startBrowser } from './browser.ts';
 const LISTED = 'line/app';
 const REFUSED = /^\/v2\/line\/locked\/manifests\/1$/;
 
+/** Of the layer whose page is read; its volume holds what the test pushes. */
+const RESERVE = '10MB';
+
 async function startSystem(stack: AsyncDisposableStack) {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-page-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const configFile = join(folder, 'plant.yaml');
   const configure = (reserve: string) => writeFile(configFile, `reserve: ${reserve}\n`);
-  await configure('1MB');
+  await configure(RESERVE);
+  const volume = await smallVolume(192);
+  if (volume) stack.use(volume);
+  /** Without the right to mount a volume, the reserve is raised above what is free. */
+  const fillDisk = async () => void (volume ? await volume.fill(2_000_000) : await configure('900TB'));
   const site = stack.use(await testLayer({ name: 'site', compact: true }));
   const link = stack.use(await FaultProxy.start(site.url));
   const plant = stack.use(
@@ -40,6 +48,7 @@ async function startSystem(stack: AsyncDisposableStack) {
       mode: 'ReadWrite',
       compact: true,
       configFile,
+      ...(volume && { data: join(volume.path, 'data') }),
     }),
   );
   const cell = stack.use(
@@ -51,7 +60,7 @@ async function startSystem(stack: AsyncDisposableStack) {
       compact: true,
     }),
   );
-  return { site, link, plant, cell, configure };
+  return { site, link, plant, cell, fillDisk };
 }
 
 const api = async <T>(url: string, path: string): Promise<T> =>
@@ -69,7 +78,7 @@ async function shows(page: Page, ...texts: string[]): Promise<void> {
 
 test('the page says what is wrong in a system of three layers', needsBrowser, async (t) => {
   await using stack = new AsyncDisposableStack();
-  const { site, link, plant, cell, configure } = await startSystem(stack);
+  const { site, link, plant, cell, fillDisk } = await startSystem(stack);
   const browser = await startBrowser();
   stack.defer(() => browser.close());
   const { page, errors } = await openPage(browser, `${plant.url}/`);
@@ -119,7 +128,7 @@ test('the page says what is wrong in a system of three layers', needsBrowser, as
   });
 
   await t.test('a full disk', async () => {
-    await configure('900TB');
+    await fillDisk();
     await until(async () => (await api<Layer>(plant.url, '/layer')).space?.low === true);
     await shows(page, 'Below the reserve: no new content', '0 B usable');
   });

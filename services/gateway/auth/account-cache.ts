@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type Account, accountsChanged, accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
+import { within } from '#proto/async/within.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { AccessRules } from './authorization.ts';
 
 /** An account with what checks of a request need. */
@@ -19,30 +21,38 @@ export type Status = { tokens: number; key: Uint8Array };
 
 /** Max age of an entry, in ms: an event may be lost. */
 const MAX_AGE_MS = 10_000;
+/**
+ * Max age of an entry while storage does not answer, in ms, and the wait for an answer before it is used: nobody can
+ * change an account meanwhile, and operators have to see what is wrong.
+ */
+const OUTAGE_AGE_MS = 5 * 60_000;
+const ANSWER_MS = 300;
 const MAX_ENTRIES = 1_000;
 
-type Entry = { known: CachedAccount | undefined; since: number };
+type Entry<T> = { value: T; since: number };
 
 /**
  * Short-lived cache of the layer's accounts, including names without an account. Any change event clears all of it, and
- * an answer to a call made before the event is not stored.
+ * an answer to a call made before the event is not stored. While storage does not answer, older entries are used.
  */
 export class AccountCache {
   readonly #bus: Bus;
   readonly #patience: number;
   readonly #anonymousActions: () => string[];
-  readonly #entries = new BoundedMap<Entry>(MAX_ENTRIES);
+  readonly #entries = new BoundedMap<Entry<CachedAccount | undefined>>(MAX_ENTRIES);
+  readonly #maxAgeMs: number;
   readonly #inFlight = new Map<string, Promise<unknown>>();
-  #status: { value: Status; since: number } | undefined;
+  #status: Entry<Status> | undefined;
 
   /**
    * @param patience how long a call waits for storage to be available again, in ms
    * @param anonymousActions the actions of every caller
    */
-  constructor(bus: Bus, patience: number, anonymousActions: () => string[]) {
+  constructor(bus: Bus, patience: number, anonymousActions: () => string[], maxAgeMs = MAX_AGE_MS) {
     this.#bus = bus;
     this.#patience = patience;
     this.#anonymousActions = anonymousActions;
+    this.#maxAgeMs = maxAgeMs;
     const forget = () => this.forget();
     bus.onInvalidation(accountsChanged, forget);
     bus.onInvalidation(storageStarted, forget);
@@ -57,8 +67,9 @@ export class AccountCache {
 
   /** Returns synchronously on a hit. @throws Fault `unavailable` */
   status(): Status | Promise<Status> {
-    if (this.#status && performance.now() - this.#status.since < MAX_AGE_MS) return this.#status.value;
-    return this.#once('', async (since, cache) => {
+    const entry = this.#status;
+    if (entry && performance.now() - entry.since < this.#maxAgeMs) return entry.value;
+    const call = this.#once('', async (since, cache) => {
       const { tokens, key } = await this.#bus.call(accountsStatus, {}, { patience: this.#patience });
       const value = { tokens, key: Buffer.from(key, 'base64url') };
       cache(() => {
@@ -66,18 +77,20 @@ export class AccountCache {
       });
       return value;
     });
+    return orKept(call, entry, () => this.#status === entry);
   }
 
   /** Returns synchronously on a hit; undefined if no account has the name. @throws Fault `unavailable` */
   get(name: string): CachedAccount | undefined | Promise<CachedAccount | undefined> {
     const entry = this.#entries.get(name);
-    if (entry && performance.now() - entry.since < MAX_AGE_MS) return entry.known;
-    return this.#once(name, async (since, cache) => {
+    if (entry && performance.now() - entry.since < this.#maxAgeMs) return entry.value;
+    const call = this.#once(name, async (since, cache) => {
       const { account } = await this.#bus.call(getAccount, { name }, { patience: this.#patience });
       const known = account && this.#toKnown(account);
-      cache(() => this.#entries.set(name, { known, since }));
+      cache(() => this.#entries.set(name, { value: known, since }));
       return known;
     });
+    return orKept(call, entry, () => this.#entries.get(name) === entry);
   }
 
   /** One call at a time per key; its answer is stored unless the cache was cleared in the meantime. */
@@ -102,6 +115,17 @@ export class AccountCache {
       rules: new AccessRules([...account.actions, ...this.#anonymousActions()]),
     };
   }
+}
+
+/** What the call returns, or an entry that is not too old and still kept if storage does not answer soon. */
+async function orKept<T>(call: Promise<T>, entry: Entry<T> | undefined, isKept: () => boolean): Promise<T> {
+  if (!entry || performance.now() - entry.since >= OUTAGE_AGE_MS) return call;
+  const answered = call.then((value) => ({ value }));
+  const answer = await within(answered, ANSWER_MS).catch((error) => {
+    if (!Fault.is(error, 'unavailable')) throw error;
+  });
+  if (answer) return answer.value;
+  return isKept() ? entry.value : call;
 }
 
 /** Whether the password has not expired. Its account may still be disabled. */

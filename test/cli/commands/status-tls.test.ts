@@ -23,7 +23,7 @@ test('a layer with TLS shows the end of its certificate, that of a renewed one, 
     return text.includes(part);
   };
   await until(
-    () => shows('bandwidth: limit'),
+    () => shows('bandwidth: limit 2 Mbit/s; '),
     () => `a syncer reports its limit:\n${text}`,
   );
   assert.match(text, new RegExp(`^Layer ".*" at ${layer.url} `, 'm'));

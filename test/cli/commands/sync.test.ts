@@ -147,7 +147,8 @@ describe('terrace sync', { concurrency: true }, () => {
     const succeeded = await runCommand('sync', '--data', layer.data);
     assert.equal(succeeded.code, 0, succeeded.text);
     assert.match(succeeded.text, /a\/b:v1: pulled/);
-    assert.match(succeeded.text, /In sync with the parent: 1 image pulled in \d+ s\./);
+    // A pass that loses its coordinator is followed by another one, which has nothing left to do.
+    assert.match(succeeded.text, /In sync with the parent: (?:1 image|0 images) pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
     const { text } = await runCommandHere('status', '--data', layer.data);
     assert.match(

@@ -21,11 +21,7 @@ const lineOf = (start: string, more: Partial<LayerStatus>) =>
 
 const certificates: [title: string, ends: (number | undefined)[], lines: string[]][] = [
   ['without TLS, there is no line', [undefined], []],
-  [
-    'one that is valid for long',
-    [now + 90 * DAY],
-    ['certificate ends on 2030-04-01 00:00 UTC (in 90 d)'],
-  ],
+  ['one that is valid for long', [now + 90 * DAY], ['certificate ends on 2030-04-01 00:00 UTC (in 90 d)']],
   [
     'one that ends after 14 days or more is not yet to be renewed',
     [now + 14 * DAY],

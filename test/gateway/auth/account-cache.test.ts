@@ -86,6 +86,22 @@ test('an answer requested before a change is returned to its callers, and not ca
   equal(requests.length, 2);
 });
 
+test('while storage does not answer, what was known is used, until it is cleared', async () => {
+  const cache = new AccountCache(bus, 2_000, () => [], 0);
+  await cache.get('ci');
+  actions = on('b', 'content/read');
+  // Storage answers: nothing old is used.
+  equal((await cache.get('ci'))?.rules.allows('b', 'content/read'), true);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  gate = promise;
+  actions = on('c', 'content/read');
+  equal((await cache.get('ci'))?.rules.allows('b', 'content/read'), true);
+  cache.forget();
+  const after = cache.get('ci');
+  resolve();
+  equal((await after)?.rules.allows('c', 'content/read'), true);
+});
+
 test('a reconnect of the bus clears the cache', async () => {
   await accounts.get('ci');
   await testBus.kill();

@@ -19,6 +19,7 @@ import {
   tagsOf,
 } from '../../support/registry/image.ts';
 import { request } from '../../support/registry/registry.ts';
+import { until } from '../../support/until.ts';
 
 /** The content that a ReadOnly layer pulls by its selections. Each test has its own repositories and configuration. */
 let folder: string;
@@ -152,19 +153,23 @@ test('higher priorities are pulled first, and small blobs of an image before lar
   for (const path of large) assert.ok(proxy.bytesOf(new RegExp(`^${path}$`)) >= 300_000, path);
 });
 
-test('an image that is partly present is pulled before others of its priority', async () => {
-  const shared = { seed: 'shared', size: 5_000 };
+test('an image that an earlier pass left in part is pulled before others of its priority', async () => {
+  const large = { seed: 'begun', size: 300_000 };
+  const { layers } = await push(cloud.url, 'begun/z', 'v1', { layers: [large] });
+  const blob = new RegExp(`/blobs/${layers[0]?.digest}$`);
+  proxy.fault(({ path }) => (blob.test(path) ? { stallAfter: 100_000 } : undefined));
+  await writeFile(config, document([{ name: 'begun/z' }]));
+  await until(() => proxy.bytesOf(blob) >= 100_000);
+  proxy.fault();
   await push(cloud.url, 'begun/a', 'v1');
-  await push(cloud.url, 'begun/z', 'base', { layers: [shared] });
-  await select({ name: 'begun/z' });
-  await push(cloud.url, 'begun/z', 'v1', { layers: [shared, { seed: 'own', size: 3_000 }] });
-  layer.events.length = 0;
+  // The new configuration ends the pass.
   await select({ name: 'begun/*' });
   const started = layer.events.filter(({ type }) => type === `terrace.${imageStarted.type}`);
   assert.deepEqual(
     started.map(({ data }) => (data as { repository: string }).repository),
     ['begun/z', 'begun/a'],
   );
+  assert.ok(proxy.bytesOf(blob) < 400_000);
 });
 
 test('the manifest of an image with two tags is requested once', async () => {

@@ -1,0 +1,81 @@
+import type { StorageStatus } from '#proto/status/storage-status.ts';
+import type { DeclaredAccounts } from './accounts/declared.ts';
+import type { Audit } from './audit/audit.ts';
+import type { Ingests } from './content/ingests.ts';
+import type { SpaceGuard } from './content/space-guard.ts';
+import type { Scrubber } from './maintenance/scrub.ts';
+import type { AgeClock } from './metadata/age-clock.ts';
+import type { Metadata } from './metadata/metadata.ts';
+import type { BehindTags } from './sync/behind-tags.ts';
+import type { PauseStore } from './sync/pause-store.ts';
+import type { Selection } from './sync/selection.ts';
+import type { TagIndex } from './sync/tag-index.ts';
+import type { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
+import type { AuditForwarding } from './syslog/audit-forwarding.ts';
+
+/** Max ingests in a status: a reply must fit into one bus message. */
+const MAX_INGESTS = 1_000;
+
+/** The modules that a status is read from. */
+export type StatusParts = {
+  metadata: Metadata;
+  space: SpaceGuard;
+  selection: Selection;
+  age: AgeClock;
+  ingests: Ingests;
+  behind: BehindTags;
+  scrubber: Scrubber;
+  declared: DeclaredAccounts;
+  audit: Audit;
+  pause: PauseStore;
+  forwarding: AuditForwarding;
+  unselected: UnselectedOutgoing;
+  tagIndex: TagIndex;
+};
+
+/** What storage answers for the status of the layer: counters, and nothing that walks the content. */
+export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
+  const { metadata, space, age, behind, scrubber, declared, audit, pause } = parts;
+  const ingests = await parts.ingests.list(MAX_INGESTS);
+  const { unsent, withdrawn, parked, conflicts, ...counters } = metadata.counters;
+  const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps } = counters;
+  const unselected = await parts.unselected.count();
+  const changed = changedTags(parts);
+  const forwarding = parts.forwarding.status();
+  return {
+    ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
+    behind: await behind.figure(),
+    ...(scrubber.damage.length > 0 && { metadata: scrubber.damage }),
+    ...((await metadata.closed()) && { closed: true }),
+    ...(declared.complaints.length > 0 && { accounts: declared.complaints }),
+    space: await space.current(),
+    ...(audit.lost && { audit: audit.lost }),
+    ...(pause.current && { paused: pause.current }),
+    ...(forwarding && { forwarding }),
+    outgoing: {
+      unsent: Math.max(0, unsent - unselected.unsent),
+      withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
+      parked,
+      ...(changed !== undefined && { tags: changed }),
+      ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
+    },
+    ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
+      id,
+      purpose,
+      touched: age.wallOf(touched),
+      ...(digest !== undefined && { digest }),
+      ...(size !== undefined && { size }),
+      ...(account !== undefined && { account }),
+      ...(holder !== undefined && { holder }),
+    })),
+  };
+}
+
+/** Tags that are to be pushed. Undefined for a layer without a parent, and until they are counted. */
+function changedTags({ selection, tagIndex }: StatusParts): number | undefined {
+  const changed = selection.patterns && tagIndex.changedNow;
+  if (!changed) return undefined;
+  let count = 0;
+  for (const [repository, tags] of changed) if (selection.covers(repository)) count += tags.size;
+  return count;
+}
