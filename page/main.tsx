@@ -1,10 +1,11 @@
 import { render } from 'preact';
 import { probeWith } from './api/connection.ts';
-import { refresh, startPolling } from './api/polled.ts';
+import { prefetch, refresh, startPolling } from './api/polled.ts';
 import { mayWrite, readSession, session } from './api/session.ts';
 import { startClock } from './browser/clock.ts';
 import { go, startLocation } from './browser/location.ts';
 import { nextTheme, startPreferences } from './browser/preferences.ts';
+import { startPrefetch } from './browser/prefetch.ts';
 import { focusFilter, type Shortcut, startShortcuts } from './browser/shortcuts.ts';
 import { syncNow } from './parts/actions.ts';
 import { App } from './shell/app.tsx';
@@ -38,6 +39,7 @@ startPreferences();
 startClock();
 startLocation();
 startPolling();
+startPrefetch(prefetch);
 startShortcuts(shortcuts);
 // Until the gateway answered once, the session is what shows that it does.
 probeWith(readSession);

@@ -123,6 +123,9 @@ export function usePolled<T>(path: string, everyMs: number): Polled<T> {
   return resource;
 }
 
+/** Asks for what a view will show, unless it is known or requested already. */
+export const prefetch = (path: string): void => resourceOf(path).begin();
+
 /** Refreshes what is shown now and begins with one of these paths; everything without one. */
 export function refresh(...prefixes: string[]): void {
   for (const resource of resources.values()) {

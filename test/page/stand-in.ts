@@ -25,6 +25,8 @@ export class StandIn implements AsyncDisposable {
   /** Every connection is closed at once. */
   isCut = false;
   sequence = 4_211;
+  /** Paths and queries that were read, in order. */
+  readonly reads: string[] = [];
   readonly #server: ReturnType<typeof createServer>;
   readonly #open = new Set<ServerResponse>();
 
@@ -77,6 +79,7 @@ export class StandIn implements AsyncDisposable {
     }
     if (!this.isLoggedIn) return send(response, 401, refusal('UNAUTHORIZED', 'authentication required'));
     if (path === '/events/stream') return this.#stream(searchParams, response);
+    this.reads.push(`${path}?${searchParams}`);
     const answer = this.#read(path, searchParams);
     return answer
       ? send(response, 200, answer)

@@ -165,6 +165,20 @@ test(
   },
 );
 
+test('what a link leads to is requested while the pointer rests on it, and once', needsBrowser, async () => {
+  await using standIn = await StandIn.start('good');
+  const { page } = await openPage(browser, `${standIn.url}/ui/`);
+  const requests = () => standIn.reads.filter((read) => read.startsWith('/repositories?'));
+  await page.locator('header a[href="#/repositories"]').hover();
+  await until(() => requests().length === 1);
+  await page.locator('header a[href="#/repositories"]').click();
+  await page.locator('tbody th a').first().waitFor();
+  await page.locator('tbody th a').first().focus();
+  await until(() => standIn.reads.some((read) => /^\/repositories\/.+\/tags\?limit=/.test(read)));
+  assert.equal(new Set(requests()).size, 1);
+  await page.context().close();
+});
+
 test('10,000 tags come in pages that the keyboard reaches', needsBrowser, async () => {
   await using standIn = await StandIn.start('good');
   const { page } = await openPage(browser, `${standIn.url}/ui/#/repositories/line%2Fweb`);

@@ -6,19 +6,17 @@ import { imageName, mediaText, pullName } from '../../format/names.ts';
 import { bytesText } from '../../format/quantities.ts';
 import { Copy } from '../../parts/copy.tsx';
 import { Facts, Panel, Pending, Quiet } from '../../parts/panel.tsx';
+import { manifestPath } from '../../state/requests.ts';
 import { hrefOf } from '../../state/routes.ts';
 import { History, LeftOut, Parts, Platforms, Referrers } from './manifest-parts.tsx';
 
 const EVERY_MS = 30_000;
 
-const pathOf = (repository: string, reference: string): string =>
-  `/repositories/${encodeURI(repository)}/manifests/${encodeURIComponent(reference)}`;
-
 type ManifestProps = { repository: string; reference: string; layer: Layer };
 
 /** One manifest: what it consists of, what refers to it, where it came from. */
 export function ManifestView({ repository, reference, layer }: ManifestProps): JSX.Element {
-  const { value, error } = usePolled<Manifest>(pathOf(repository, reference), EVERY_MS);
+  const { value, error } = usePolled<Manifest>(manifestPath({ repository, reference }), EVERY_MS);
   const manifest = value.value;
   return (
     <article class="view">
@@ -48,7 +46,10 @@ function Details({
   layer: Layer;
 }): JSX.Element {
   const { repository, digest, mediaType, artifactType, subject, total, size, annotations } = manifest;
-  const history = usePolled<ManifestHistory>(`${pathOf(repository, digest)}/history`, EVERY_MS);
+  const history = usePolled<ManifestHistory>(
+    `${manifestPath({ repository, reference: digest })}/history`,
+    EVERY_MS,
+  );
   const pull = pullName(layer.url ?? location.host, repository, reference);
   return (
     <div class="manifest">

@@ -7,13 +7,13 @@ import { type Column, DataTable } from '../../parts/data-table.tsx';
 import { Pager, usePages } from '../../parts/pager.tsx';
 import { Failure, Pending, Quiet } from '../../parts/panel.tsx';
 import { State } from '../../parts/shape.tsx';
-import { hrefOf, withQuery } from '../../state/routes.ts';
+import { repositoriesPath } from '../../state/requests.ts';
+import { hrefOf } from '../../state/routes.ts';
 import { STATE_WORDS } from '../../state/verdict.ts';
 import { Filter } from './filter.tsx';
 
 /** Content of the layer: repositories, their tags (tags.tsx) and manifests (manifest.tsx). */
 
-const PAGE = 100;
 const EVERY_MS = 15_000;
 
 const columns: Column<RepositoryItem>[] = [
@@ -54,12 +54,9 @@ const columns: Column<RepositoryItem>[] = [
 const some = (count: number | undefined) => (count ? countText(count) : '');
 
 export function RepositoriesView({ match, state }: { match: string; state: string }): JSX.Element {
-  const list = withQuery('/repositories', { limit: PAGE, match, state });
-  const pages = usePages(list);
-  const { value, error } = usePolled<Repositories>(
-    withQuery('/repositories', { limit: PAGE, match, state, after: pages.cursor }),
-    EVERY_MS,
-  );
+  const list = { match, state };
+  const pages = usePages(repositoriesPath(list));
+  const { value, error } = usePolled<Repositories>(repositoriesPath(list, pages.cursor), EVERY_MS);
   const found = value.value;
   return (
     <article class="view">

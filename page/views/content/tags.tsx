@@ -10,14 +10,11 @@ import { type Column, DataTable } from '../../parts/data-table.tsx';
 import { Pager, usePages } from '../../parts/pager.tsx';
 import { Failure, Pending, Quiet } from '../../parts/panel.tsx';
 import { State } from '../../parts/shape.tsx';
-import { hrefOf, withQuery } from '../../state/routes.ts';
+import { tagsPath } from '../../state/requests.ts';
+import { hrefOf } from '../../state/routes.ts';
 import { STATE_WORDS } from '../../state/verdict.ts';
 
-/** A page of tags: lists of any length stay fast to show and to read. */
-const PAGE = 100;
 const EVERY_MS = 15_000;
-
-export const tagsPath = (repository: string): string => `/repositories/${encodeURI(repository)}/tags`;
 
 function stateOf({ state, parked, conflictOf }: TagItem): JSX.Element | null {
   if (parked) return <State tone="error" word="Refused" />;
@@ -62,13 +59,9 @@ const columnsOf = (repository: string): Column<TagItem>[] => [
 type TagsProps = { repository: string; differing: boolean };
 
 export function TagsView({ repository, differing }: TagsProps): JSX.Element {
-  const path = tagsPath(repository);
-  const only = differing ? 'true' : undefined;
-  const pages = usePages(withQuery(path, { differing: only }));
-  const { value, error } = usePolled<Tags>(
-    withQuery(path, { limit: PAGE, differing: only, after: pages.cursor }),
-    EVERY_MS,
-  );
+  const list = { repository, differing };
+  const pages = usePages(tagsPath(list));
+  const { value, error } = usePolled<Tags>(tagsPath(list, pages.cursor), EVERY_MS);
   const found = value.value;
   return (
     <article class="view">

@@ -25,7 +25,11 @@ after(() => server[Symbol.asyncDispose]());
 
 /** Short enough to wait for. */
 const SILENCE_MS = patience(100);
-const withShortLimits = (user: UserName, log: Log = quiet, limits: { signOfLifeMs?: number } = {}) =>
+const withShortLimits = (
+  user: UserName,
+  log: Log = quiet,
+  limits: { signOfLifeMs?: number; silenceMs?: number } = {},
+) =>
   Bus.connect({
     url: server.url,
     user,
@@ -67,10 +71,12 @@ test('a request is handled once, by one of the processes that serve it', async (
 
 test('a caller waits for a responder that works for long and sends signs of life', async () => {
   const contract = newRequest();
-  await using caller = await withShortLimits('gateway');
+  // Not so short that a machine that is slow reaches it.
+  const silenceMs = 10 * SILENCE_MS;
+  await using caller = await withShortLimits('gateway', quiet, { silenceMs });
   await using slow = await withShortLimits('storage');
   slow.serve(contract, async () => {
-    await sleep(3 * SILENCE_MS);
+    await sleep(1.5 * silenceMs);
     return { text: 'at last' };
   });
   await slow.flush();
