@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import { openPage } from '../../test/page/browser.ts';
 
+/** Times from an action in the page to the frame that shows its answer. */
+
 /** Time for which a pointer rests before a click, in ms. */
 const REST_MS = 100;
 /** Time after which the first view has been looked at, in ms. */
 const SEEN_MS = 2_000;
-
-/** Times from an action in the page to the frame that shows its answer. */
 
 export type Clicks = Record<string, number>;
 

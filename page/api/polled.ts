@@ -38,8 +38,10 @@ class Resource<T> implements Polled<T> {
   use(everyMs: number): () => void {
     this.#users += 1;
     this.#everyMs = everyMs;
-    // The request of `begin` is of the same view.
-    if (!this.#isLoading) this.refresh();
+    // What was requested just before, when a link was pointed at, is not requested again.
+    const isFresh = performance.now() - this.#lastStart < MIN_INTERVAL_MS && this.value.peek() !== undefined;
+    if (isFresh) this.#schedule(jittered(everyMs));
+    else if (!this.#isLoading) this.refresh();
     return () => {
       this.#users -= 1;
       if (this.#users === 0) this.pause();

@@ -12,7 +12,7 @@ export const MAX_PARTS = 1_000;
 /** Max referrers in the answer. */
 export const MAX_REFERRERS = 200;
 /** Max events in the answer. */
-const MAX_HISTORY = 100;
+export const MAX_HISTORY = 100;
 /** Max annotations in the answer, and max length of each, in characters. */
 export const MAX_SHOWN_ANNOTATIONS = 100;
 export const MAX_SHOWN_ANNOTATION = 4_096;

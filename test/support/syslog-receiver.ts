@@ -35,9 +35,7 @@ export class SyslogReceiver implements AsyncDisposable {
     const accept = (socket: Socket & { authorized?: boolean }) => {
       this.connections += 1;
       if (socket.authorized) this.authorized += 1;
-      this.#sockets.add(socket);
       socket.on('error', () => {});
-      socket.on('close', () => this.#sockets.delete(socket));
       if (deaf) socket.pause();
       else this.#read(socket);
     };
@@ -52,6 +50,12 @@ export class SyslogReceiver implements AsyncDisposable {
         )
       : createServer({ pauseOnConnect: deaf ?? false }, accept);
     server.on('tlsClientError', () => {});
+    // Also those that are still in the handshake, or arrive while the server closes: it would wait for them.
+    server.on('connection', (socket: Socket) => {
+      if (this.#server !== server) return void socket.destroy();
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);

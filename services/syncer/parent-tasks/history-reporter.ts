@@ -149,7 +149,7 @@ class HistoryReporter {
         if (!(await sender.ask(stream.made, all, signal))) return;
         this.#clock.sent(all, now);
         // Once these events are sent, the parent is to know that none wait any more.
-        this.pending = all.some(({ waiting = 0 }) => waiting >= MAX_EVENTS);
+        this.pending = all.some(({ path, waiting = 0 }) => path.length === 0 && waiting >= MAX_EVENTS);
       }
       const { place } = sender.ack as NonNullable<typeof sender.ack>;
       const isKnown = place !== undefined && (await isInStream(bus.archive, place, stream));

@@ -6,19 +6,7 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import { LinkReport, type PassReport } from '../../../services/syncer/coordinator/link-report.ts';
 import { ABANDONED } from '../../../services/syncer/coordinator/link-state.ts';
 import { quiet } from '../../support/bus.ts';
-
-const NOTHING: PassResult = {
-  ...{ pass: 'p', ok: true, taken: 0, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 },
-  ...{ failures: [], ms: 1 },
-};
-const unreachable = { code: 'parent-unreachable', reason: 'GET /v2/: ECONNREFUSED' };
-const refused = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
-const failing = (...failures: PassResult['failures']): PassResult => ({
-  ...NOTHING,
-  ok: false,
-  failed: failures.length,
-  failures,
-});
+import { failing, NOTHING, refused, unreachable } from './pass-results.ts';
 
 /** A bus with one state and the events that a test publishes. */
 class FakeBus {

@@ -6,19 +6,8 @@ import {
   scheduleFields,
   stateAfter,
 } from '../../../services/syncer/coordinator/link-state.ts';
+import { failing, NOTHING, refused, unreachable } from './pass-results.ts';
 
-const NOTHING: PassResult = {
-  ...{ pass: 'p', ok: true, taken: 0, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 },
-  ...{ failures: [], ms: 1 },
-};
-const unreachable = { code: 'parent-unreachable', reason: 'GET /v2/: ECONNREFUSED' };
-const refused = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
-const failing = (...failures: PassResult['failures']): PassResult => ({
-  ...NOTHING,
-  ok: false,
-  failed: failures.length,
-  failures,
-});
 const moved = { repository: 'app', tag: 'v1', code: 'conflict', reason: 'it moved' };
 const online: LinkState = { state: 'Online' };
 const offline: LinkState = { state: 'Offline', detail: 'unreachable' };

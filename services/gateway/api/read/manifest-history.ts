@@ -1,4 +1,4 @@
-import { ManifestHistory } from '#proto/api/manifests.ts';
+import { MAX_HISTORY, ManifestHistory } from '#proto/api/manifests.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import type { Static } from '#proto/contract/schema.ts';
 import { isDigest, parseReferenceName } from '#proto/oci/names.ts';
@@ -11,8 +11,6 @@ type Item = Static<typeof ManifestHistory>['items'][number];
 
 /** Max events of one subject in an answer. */
 const MAX_EVENTS = 50;
-/** Max events in an answer. */
-const MAX_ITEMS = 100;
 
 /**
  * Subjects that have events of a manifest, and how many pages of each are read at most: a pass has an event for each
@@ -59,7 +57,7 @@ export function manifestHistoryOperation({ bus, cache }: Gateway): Operation {
       }
       const events = found.flatMap((one) => one.events).sort((a, b) => b.sequence - a.sequence);
       return {
-        items: events.slice(0, MAX_ITEMS).map(({ time, event }) => itemOf(time, event)),
+        items: events.slice(0, MAX_HISTORY).map(({ time, event }) => itemOf(time, event)),
         complete: found.every(({ complete }) => complete),
       };
     },
