@@ -18,6 +18,8 @@ import { Thread } from './watched/worker.ts';
 const TAGS = 10_000;
 const REPOSITORIES = 20;
 const VIEWERS = 10;
+/** Events a second that a page asks for: page/views/events.tsx. */
+const PAGE_RATE = 50;
 const REPOSITORY = 'bench/watched';
 const BLOB_BYTES = 1024 * 1024;
 /** Time of one contender in a round, in s. */
@@ -43,7 +45,8 @@ export const watched: Subject = async (options) => {
   const contenders: Record<string, { events: boolean; viewers?: Watching }> = {
     'nothing happens, nobody looks': { events: false },
     'events, nobody looks': { events: true },
-    'events, ten readers': { events: true, viewers: readers },
+    'events, ten readers': { events: true, viewers: (url) => readers(url, PAGE_RATE) },
+    'events, ten readers of all': { events: true, viewers: (url) => readers(url, EVENTS_PER_SECOND) },
   };
   if (executablePath && options.full) {
     const browser = await lowBrowser(folder.path);
@@ -98,7 +101,7 @@ async function minute(layer: TestLayer, target: Target, { progress }: Options): 
   await using stack = new AsyncDisposableStack();
   progress('watched: a minute of events, ten readers, pulls and clicks');
   const source = stack.use(await EventSource.start(layer.data));
-  stack.use(await readers(layer.url));
+  stack.use(await readers(layer.url, EVENTS_PER_SECOND));
   const { 'nats-server': _bus, ...pids } = layer.pids();
   const memory: Record<string, number[]> = {};
   const end = Date.now() + Math.max(...MEMORY_S) * 1_000;
@@ -155,15 +158,19 @@ async function pull(target: PullTarget): Promise<PullTimes> {
   return await thread.message<PullTimes>();
 }
 
-async function readers(url: string): Promise<AsyncDisposable> {
-  const thread = new Thread('readers.ts', { url, readers: VIEWERS });
+/** Readers that ask for this many events a second each. */
+async function readers(url: string, rate: number): Promise<AsyncDisposable> {
+  const thread = new Thread('readers.ts', {
+    url,
+    readers: VIEWERS,
+    ...(rate < EVENTS_PER_SECOND && { rate }),
+  });
   await thread.message();
   return {
     [Symbol.asyncDispose]: async () => {
       await using _ended = thread;
       const bytes = await thread.message<number>();
-      if (bytes < VIEWERS * EVENTS_PER_SECOND * MIN_EVENT_BYTES)
-        throw new Error(`readers got ${bytes} bytes`);
+      if (bytes < VIEWERS * rate * MIN_EVENT_BYTES) throw new Error(`readers got ${bytes} bytes`);
     },
   };
 }

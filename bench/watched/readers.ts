@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
 /**
- * A thread that asks what open pages ask: each reader has a stream of all events, and polls what the first view shows.
+ * A thread that asks what open pages ask: each reader has a stream of events, and polls what the first view shows.
  * It sends a message when all streams are open, then each second how many bytes of events have come.
  */
 
-export type ReaderOptions = { url: string; readers: number };
+/** `rate`: events a second that each reader asks for; absent: all. */
+export type ReaderOptions = { url: string; readers: number; rate?: number };
 
 const agent = new Agent({ keepAlive: true });
 /** Requests of the first view, by their interval in ms: page/views/overview/. */
@@ -21,12 +22,12 @@ const polls: [path: string, everyMs: number][] = [
   ['/parked?limit=20', 15_000],
 ];
 
-const { url, readers } = workerData as ReaderOptions;
+const { url, readers, rate } = workerData as ReaderOptions;
 let bytes = 0;
 
 function stream(): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  get(`${url}/api/v1/events/stream`, (response) => {
+  get(`${url}/api/v1/events/stream${rate ? `?rate=${rate}` : ''}`, (response) => {
     if (response.statusCode !== 200) reject(new Error(`a stream was refused: ${response.statusCode}`));
     response.on('data', (chunk: Buffer) => {
       bytes += chunk.length;

@@ -125,6 +125,9 @@ export function usePolled<T>(path: string, everyMs: number): Polled<T> {
   return resource;
 }
 
+/** The last answer, as long as it is kept. */
+export const known = <T>(path: string): T | undefined => resources.get(path)?.value.peek() as T | undefined;
+
 /** Asks for what a view will show, unless it is known or requested already. */
 export const prefetch = (path: string): void => resourceOf(path).begin();
 

@@ -78,12 +78,14 @@ export function Chart({ throughput, label }: { throughput: Throughput; label: st
     if (!element) return;
     const drawn = new uPlot(optionsOf(element), dataOf(throughput), element);
     plot.current = drawn;
-    const observer = new ResizeObserver(() =>
+    const observer = new ResizeObserver(() => {
+      // An element that was removed with its view has another size, too.
+      if (!element.isConnected) return;
       drawn.setSize({
         width: Math.max(120, element.clientWidth),
         height: Math.max(90, element.clientHeight),
-      }),
-    );
+      });
+    });
     observer.observe(element);
     return () => {
       observer.disconnect();

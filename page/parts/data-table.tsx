@@ -1,4 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
+import { useFirstRows } from './first-rows.ts';
 
 export type Column<Row> = {
   title: string;
@@ -32,6 +33,7 @@ export function DataTable<Row>({
 }: DataTableProps<Row>): JSX.Element {
   const classOf = ({ figure, wide, fills }: Column<Row>) =>
     [figure && 'figure', wide && 'wide', fills && 'fills'].filter(Boolean).join(' ');
+  const shown = useFirstRows(rows);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls has to be reached with the keyboard
     <div class="table-frame" tabIndex={0}>
@@ -47,7 +49,7 @@ export function DataTable<Row>({
           </tr>
         </thead>
         <tbody>
-          {rows.map((row) => (
+          {shown.map((row) => (
             <tr key={keyOf(row)} class={rowClass?.(row)}>
               {columns.map((column) =>
                 column.isHeader ? (

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { instantText } from '../format/times.ts';
+import { useFirstRows } from '../parts/first-rows.ts';
 import { Quiet } from '../parts/panel.tsx';
 import { Shape } from '../parts/shape.tsx';
 import type { Entry } from '../state/event-list.ts';
@@ -9,6 +10,7 @@ import { eventText, gapText, toneOfEvent } from '../state/event-text.ts';
 /** Events, newest first. A row opens to all fields of its event. */
 export function EventTable({ entries }: { entries: readonly Entry[] }): JSX.Element {
   const [openKey, setOpenKey] = useState('');
+  const shown = useFirstRows(entries);
   if (entries.length === 0) return <Quiet>No event matches.</Quiet>;
   return (
     <div class="table-frame">
@@ -30,7 +32,7 @@ export function EventTable({ entries }: { entries: readonly Entry[] }): JSX.Elem
           </tr>
         </thead>
         <tbody>
-          {entries.map((entry) => (
+          {shown.map((entry) => (
             <Row
               key={entry.key}
               entry={entry}

@@ -1,12 +1,13 @@
 import type { JSX } from 'preact';
 import type { Repositories, RepositoryItem } from '#proto/api/repositories.ts';
-import { usePolled } from '../../api/polled.ts';
+import { known, usePolled } from '../../api/polled.ts';
 import { replaceRoute } from '../../browser/location.ts';
 import { bytesText, countText } from '../../format/quantities.ts';
 import { type Column, DataTable } from '../../parts/data-table.tsx';
 import { Pager, usePages } from '../../parts/pager.tsx';
 import { Failure, Pending, Quiet } from '../../parts/panel.tsx';
 import { State } from '../../parts/shape.tsx';
+import { filteredList } from '../../state/repository-list.ts';
 import { repositoriesPath } from '../../state/requests.ts';
 import { hrefOf } from '../../state/routes.ts';
 import { STATE_WORDS } from '../../state/verdict.ts';
@@ -57,7 +58,8 @@ export function RepositoriesView({ match, state }: { match: string; state: strin
   const list = { match, state };
   const pages = usePages(repositoriesPath(list));
   const { value, error } = usePolled<Repositories>(repositoriesPath(list, pages.cursor), EVERY_MS);
-  const found = value.value;
+  const found =
+    value.value ?? filteredList(known<Repositories>(repositoriesPath({ match: '', state })), match);
   return (
     <article class="view">
       <header class="view-head">
