@@ -112,7 +112,7 @@ export class JetStreamStore implements Store {
       await ensureTable((await this.#manager()) as never, isReader, this.#log);
       for (const bucket of Object.keys(buckets)) await this.#kv(bucket);
     } catch (err) {
-      this.#log.warn({ err }, 'cannot create streams');
+      this.#warn(err);
     }
   }
 
@@ -120,11 +120,20 @@ export class JetStreamStore implements Store {
   #recreate(): Promise<void> {
     this.#recreating ??= this.#manager()
       .then((manager) => makeTable(manager as never))
-      .catch((err) => this.#log.warn({ err }, 'cannot create streams'))
+      .catch((err) => this.#warn(err))
       .finally(() => {
         this.#recreating = undefined;
       });
     return this.#recreating;
+  }
+
+  /** What fails then fails since the process stops. */
+  get #isClosing(): boolean {
+    return this.#nc.isClosed() || this.#nc.isDraining();
+  }
+
+  #warn(err: unknown): void {
+    if (!this.#isClosing) this.#log.warn({ err }, 'cannot create streams');
   }
 
   bucket(name: string): Bucket {
@@ -215,7 +224,7 @@ export class JetStreamStore implements Store {
       pull: async (waitMs: number) => {
         const { signal } = this.#connected;
         const [message] = await this.#pull({ stream, name }, { batch: 1, waitMs }).catch(async (error) => {
-          if (!signal.aborted) await this.#recreate();
+          if (!signal.aborted && !this.#isClosing) await this.#recreate();
           throw error;
         });
         return message;

@@ -37,7 +37,8 @@ class HostedServices extends EventEmitter {
   constructor(settings: ProgramSettings, log: LayerLog) {
     super();
     process.umask(0o077);
-    const lines = new PassThrough();
+    // As on the output of a process, a line that comes after the end is lost.
+    const lines = new PassThrough().on('error', () => {});
     log.follow(COMPACT_PROGRAM, lines);
     void this.#run(compactEnvironment(settings), lines).then((code) => {
       lines.end();

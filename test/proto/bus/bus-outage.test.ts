@@ -5,6 +5,7 @@ import { connect, type StreamConfig } from 'nats';
 import { event, unpack } from '#proto/contract/contract.ts';
 import { Envelope } from '#proto/contract/envelope.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { JetStreamStore } from '#proto/jetstream/jetstream-store.ts';
 import { consumers, streams } from '#proto/jetstream/streams.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
@@ -15,14 +16,17 @@ import { until } from '../../support/until.ts';
 
 const counted = event('blob.counted', Type.Object({ n: Type.Integer() }));
 
-/** The configuration of a stream on the server. */
-async function streamOf(server: TestBus, name: string, change?: Partial<StreamConfig>) {
-  const nc = await connect({
+const connectAsStorage = (server: TestBus) =>
+  connect({
     servers: server.url,
     user: 'storage',
     pass: 'secret-of-storage',
     inboxPrefix: '_INBOX_storage',
   });
+
+/** The configuration of a stream on the server. */
+async function streamOf(server: TestBus, name: string, change?: Partial<StreamConfig>) {
+  const nc = await connectAsStorage(server);
   const manager = await nc.jetstreamManager();
   if (change) await manager.streams.update(name, change);
   const { config } = await manager.streams.info(name);
@@ -32,12 +36,7 @@ async function streamOf(server: TestBus, name: string, change?: Partial<StreamCo
 /** Resolves once a worker waits for a job. */
 async function untilWaiting(server: TestBus): Promise<void> {
   const { stream, name } = consumers.down;
-  const nc = await connect({
-    servers: server.url,
-    user: 'storage',
-    pass: 'secret-of-storage',
-    inboxPrefix: '_INBOX_storage',
-  });
+  const nc = await connectAsStorage(server);
   const manager = await nc.jetstreamManager();
   await until(async () => (await manager.consumers.info(stream, name)).num_waiting > 0);
   await nc.close();
@@ -47,12 +46,7 @@ const ageOfEvents = async (server: TestBus) =>
 
 /** The events in the stream, in their order. */
 async function history(server: TestBus, count: number): Promise<number[]> {
-  const nc = await connect({
-    servers: server.url,
-    user: 'storage',
-    pass: 'secret-of-storage',
-    inboxPrefix: '_INBOX_storage',
-  });
+  const nc = await connectAsStorage(server);
   const numbers: number[] = [];
   const consumer = await nc.jetstream().consumers.get(streams.events.name);
   for (;;) {
@@ -160,6 +154,23 @@ describe('outages', { concurrency: true }, () => {
     await until(() => reasons.includes('lost the connection to the bus'), 'the end of the wait');
     end.abort();
     await working;
+  });
+
+  test('what fails since the connection was closed here is no warning, and nothing is created again', async () => {
+    await using server = await TestBus.start();
+    const warnings: string[] = [];
+    const warn = (_fields: object, text: string) => void warnings.push(text);
+    const nc = await connectAsStorage(server);
+    const store = new JetStreamStore(nc, () => {}, { ...quiet, warn });
+    await store.ensure();
+    const waiting = assert.rejects(store.queue('down').take());
+    await untilWaiting(server);
+    await nc.close();
+    await assert.rejects(store.queue('down').take());
+    store.onDisconnect();
+    await waiting;
+    await store.ensure();
+    assert.deepEqual(warnings, []);
   });
 
   test('a worker continues after the nats-server lost its store, and ends when aborted', async () => {
