@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { probeWith } from './api/connection.ts';
 import { prefetch, refresh, startPolling } from './api/polled.ts';
+import { get } from './api/request.ts';
 import { mayWrite, readSession, session } from './api/session.ts';
 import { startClock } from './browser/clock.ts';
 import { go, startLocation } from './browser/location.ts';
@@ -41,8 +42,10 @@ startLocation();
 startPolling();
 startPrefetch(prefetch);
 startShortcuts(shortcuts);
-// Until the gateway answered once, the session is what shows that it does.
-probeWith(readSession);
+probeWith(async () => {
+  await readSession();
+  if (session.peek().state === 'active') await get('/layer');
+});
 render(<App shortcuts={shortcuts} />, document.body);
 void readSession().catch(() => {});
 session.subscribe(({ state }) => {

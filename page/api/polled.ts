@@ -85,11 +85,11 @@ class Resource<T> implements Polled<T> {
     try {
       this.value.value = await get<T>(this.path);
       this.error.value = undefined;
-      reportAnswer();
+      reportAnswer(this.path);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this.error.value = error;
-      reportAnswer(error);
+      reportAnswer(this.path, error);
       if (error.status === 401) onUnauthorized();
       // The rights of the account may have changed.
       if (error.status === 403) void readSession().catch(() => {});

@@ -20,9 +20,9 @@ export class RequestError extends Error {
     this.code = code;
   }
 
-  /** The gateway can't be reached, or can't answer at present. */
-  get isOutage(): boolean {
-    return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504;
+  /** The login does not suffice, or there is none. */
+  get isRefusal(): boolean {
+    return this.status === 401 || this.status === 403;
   }
 }
 

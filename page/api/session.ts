@@ -7,8 +7,7 @@ import { get, RequestError, request } from './request.ts';
 export type SessionState =
   | { state: 'unknown' }
   | { state: 'none'; notice?: string }
-  | { state: 'active'; session: Session }
-  | { state: 'failed'; message: string };
+  | { state: 'active'; session: Session };
 
 export const session = signal<SessionState>({ state: 'unknown' });
 
@@ -17,17 +16,15 @@ export const mayWrite = computed(
   () => session.value.state === 'active' && session.value.session.may.includes('operate/write'),
 );
 
-/** Asks who the caller is. @throws RequestError if the gateway does not answer */
+/** Asks who the caller is. @throws RequestError if that has no answer: the session stays what it was */
 export async function readSession(): Promise<void> {
   try {
     session.value = stateOf(await get<Session>('/session'));
-    reportAnswer();
+    reportAnswer('/session');
   } catch (error) {
-    if (!(error instanceof RequestError)) throw error;
-    reportAnswer(error);
-    if (error.status === 401 || error.status === 403) onUnauthorized();
-    else if (error.status === 0) throw error;
-    else session.value = { state: 'failed', message: error.message };
+    reportAnswer('/session', error);
+    if (!(error instanceof RequestError && error.isRefusal)) throw error;
+    onUnauthorized();
   }
 }
 

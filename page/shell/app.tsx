@@ -28,6 +28,7 @@ const EVERY_MS = 5_000;
 
 export function App({ shortcuts }: { shortcuts: readonly Shortcut[] }): JSX.Element {
   const current = session.value;
+  const { reason } = connection.value;
   return (
     <>
       {current.state === 'active' ? (
@@ -37,8 +38,8 @@ export function App({ shortcuts }: { shortcuts: readonly Shortcut[] }): JSX.Elem
           <Header layer={undefined} />
           <main id="main" tabIndex={-1}>
             {current.state === 'none' && <LoginView notice={current.notice} />}
-            {current.state === 'failed' && <Quiet>{current.message}</Quiet>}
             {current.state === 'unknown' && <Quiet>Waiting for the gateway of this layer …</Quiet>}
+            {current.state === 'unknown' && reason && <Quiet>{reason}</Quiet>}
           </main>
         </>
       )}

@@ -78,7 +78,7 @@ const Mark = (): JSX.Element => (
 
 /** Time of the layer while it answers; else since when it does not, and when the page asks again. */
 function Connection(): JSX.Element {
-  const { state, since, retryAt } = connection.value;
+  const { state, since, retryAt, reason } = connection.value;
   const instant = now.value;
   if (state !== 'lost') {
     return (
@@ -95,7 +95,7 @@ function Connection(): JSX.Element {
   return (
     <p class="connection lost">
       <Shape tone="error" />
-      <span>
+      <span title={reason}>
         No answer from this layer for {durationText(Date.now() - since)}
         {wait}
       </span>

@@ -24,8 +24,12 @@ export class StandIn implements AsyncDisposable {
   isLoggedIn = true;
   /** Every connection is closed at once. */
   isCut = false;
+  /** Status with which a proxy before the layer answers a path of the API in its place; `*`: all other paths. */
+  readonly statuses = new Map<string, number>();
   sequence = 4_211;
-  /** Paths and queries that were read, in order. */
+  /** Paths that were requested, in order. */
+  readonly requests: string[] = [];
+  /** Paths and queries that were answered, in order. */
   readonly reads: string[] = [];
   readonly #server: ReturnType<typeof createServer>;
   readonly #open = new Set<ServerResponse>();
@@ -60,6 +64,12 @@ export class StandIn implements AsyncDisposable {
     this.#server.closeAllConnections();
   }
 
+  /** A proxy answers all of the API, and ends the streams. */
+  restart(status: number): void {
+    this.statuses.set('*', status);
+    for (const stream of this.#open) stream.destroy();
+  }
+
   /** Sends the next events to every open stream. */
   emit(count = 1): void {
     for (let index = 0; index < count; index += 1) {
@@ -72,6 +82,9 @@ export class StandIn implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): unknown {
     const { pathname, searchParams } = new URL(request.url ?? '/', this.url);
     const path = pathname.slice('/api/v1'.length);
+    this.requests.push(path);
+    const status = this.statuses.get(path) ?? this.statuses.get('*');
+    if (status !== undefined) return response.writeHead(status).end('<h1>Bad Gateway</h1>');
     if (request.method !== 'GET') {
       this.changes.push(`${request.method} ${path} ${request.headers['x-terrace-request'] ?? ''}`);
       if (path === '/session') this.isLoggedIn = request.method === 'POST';

@@ -171,6 +171,64 @@ test(
   },
 );
 
+test(
+  'a proxy that answers in place of the layer: the page keeps its session and the last state, and resumes',
+  needsBrowser,
+  async () => {
+    await using standIn = await StandIn.start('good');
+    const { page } = await openPage(browser, `${standIn.url}/ui/#/events`);
+    await page.getByText('Live', { exact: true }).waitFor();
+    standIn.emit(1);
+    const shown = page.getByRole('rowheader', { name: String(standIn.sequence) });
+    await shown.waitFor();
+    standIn.restart(502);
+    await page.getByText(/No answer from this layer/).waitFor();
+    assert.match(await page.title(), /^No answer/);
+    assert.equal(await shown.count(), 1);
+    standIn.statuses.clear();
+    await page.getByText(/No answer from this layer/).waitFor({ state: 'detached' });
+    await page.getByText('Live', { exact: true }).waitFor();
+    await page.context().close();
+  },
+);
+
+test('a page that is opened during an outage begins by itself', needsBrowser, async () => {
+  await using standIn = await StandIn.start('good');
+  standIn.restart(503);
+  const { page } = await openPage(browser, `${standIn.url}/ui/`);
+  await page.getByText('The gateway answers 503.').waitFor();
+  await until(() => standIn.requests.filter((path) => path === '/session').length >= 2);
+  standIn.statuses.clear();
+  await page.getByRole('heading', { level: 1, name: 'In sync' }).waitFor();
+  await page.context().close();
+});
+
+test(
+  'a verdict is marked as long as the layer does not answer; other answers may fail',
+  needsBrowser,
+  async () => {
+    await using standIn = await StandIn.start('good');
+    standIn.statuses.set('/parked', 503).set('/passes', 503);
+    const { page } = await openPage(browser, `${standIn.url}/ui/`);
+    await page.getByRole('heading', { level: 1, name: 'In sync' }).waitFor();
+    await until(() => standIn.requests.includes('/passes'));
+    await page.getByText('The gateway answers 503.').first().waitFor();
+    assert.equal(await page.getByText(/No answer from this layer/).count(), 0);
+    standIn.statuses.set('/layer', 503);
+    await page.keyboard.press('r');
+    await page.getByText(/No answer from this layer/).waitFor();
+    const asked = () => standIn.requests.filter((path) => path === '/layer').length;
+    const before = asked();
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await until(() => asked() > before);
+    await page.getByText(/No answer from this layer/).waitFor();
+    assert.equal(await page.locator('main.stale').count(), 1);
+    standIn.statuses.clear();
+    await page.getByText(/No answer from this layer/).waitFor({ state: 'detached' });
+    await page.context().close();
+  },
+);
+
 test('what a link leads to is requested while the pointer rests on it, and once', needsBrowser, async () => {
   await using standIn = await StandIn.start('good');
   const { page } = await openPage(browser, `${standIn.url}/ui/`);
