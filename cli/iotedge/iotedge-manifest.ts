@@ -133,7 +133,7 @@ function documentOf(options: ManifestOptions, desired: NonNullable<ManifestOptio
 function terraceRepository({ image, layer, parent, port }: ManifestOptions): string {
   const above = `${layer === 'top' ? parent : `$upstream:${port}`}/`;
   const path = image.startsWith(above) ? image.slice(above.length) : 'terrace';
-  return path.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
+  return (path.split('@', 1)[0] as string).replace(/:[^/:]*$/, '');
 }
 
 function registryModule(options: ManifestOptions): object {

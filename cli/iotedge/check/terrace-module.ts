@@ -9,7 +9,7 @@ import type { Twin } from './twins.ts';
 
 /** A module that is a Terrace: its environment and its twin configure a layer, as the layer itself will read them. */
 
-const repositoryOf = (image: string) => image.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
+const repositoryOf = (image: string) => (image.split('@', 1)[0] as string).replace(/:[^/:]*$/, '');
 
 export const isTerrace = ({ name, image }: Module): boolean =>
   name === 'terrace' || /(?:^|\/)terrace$/.test(repositoryOf(image));

@@ -62,5 +62,5 @@ function shownOf(value: unknown): unknown {
 
 const withoutSecrets = (text: string): string => {
   if (!/^[a-z]+:\/\//i.test(text)) return text;
-  return text.replace(/\/\/[^/@]*@/, `//${CUT}@`).replace(/[?#].*$/, `?${CUT}`);
+  return text.replace(/\/\/[^/@]*@/, `//${CUT}@`).replace(/[?#].*/s, `?${CUT}`);
 };

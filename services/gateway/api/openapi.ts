@@ -165,7 +165,7 @@ function methodOf(one: Operation): Record<string, unknown> {
 }
 
 const operationIdOf = ({ method, path }: Operation): string =>
-  `${method.toLowerCase()}${path.replace(/[/.:-]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`;
+  `${method.toLowerCase()}${path.replace(/(?<![/.:-])[/.:-]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`;
 
 /** Annotations that only Terrace reads. */
 const OWN = new Set(['remedy', 'atStart', 'otherwise']);

@@ -143,7 +143,7 @@ function keysOf(name: string, address: string): { client: string; pair: string; 
 
 /** The /64 network of an IPv6 address, as a client with one address has 2^64 of them; else the address. */
 export function networkOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  const [plain = ''] = address.replace(/^::ffff:(?=\d+\.)/i, '').split('%', 1);
   if (!isIPv6(plain)) return plain;
   const [head = '', tail] = plain.split('::');
   const before = head === '' ? [] : head.split(':');

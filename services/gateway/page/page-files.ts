@@ -15,7 +15,7 @@ const MAX_FILES = 40;
 const MAX_FILE_BYTES = 2 * 1024 * 1024;
 
 /** `packed`: with gzip, if that is smaller. */
-export type PageFile = { type: string; bytes: Buffer; packed?: Buffer; etag: string };
+export type PageFile = { type: string; bytes: Buffer; packed?: Buffer; digest: string };
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -59,8 +59,8 @@ async function readPageFile(folder: string, name: string): Promise<PageFile | un
 }
 
 function pageFile(extension: string, bytes: Buffer, packed?: Buffer): PageFile {
-  const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;
-  return { type: TYPES[extension] as string, bytes, etag, ...(packed && { packed }) };
+  const digest = createHash('sha256').update(bytes).digest('base64url').slice(0, 22);
+  return { type: TYPES[extension] as string, bytes, digest, ...(packed && { packed }) };
 }
 
 async function readBounded(path: string): Promise<Buffer | undefined> {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
+import { etagOf, isFresh } from '../http/preconditions.ts';
 import { type Gateway, registerResource } from '../routes/resource.ts';
 import { type PageFile, readPageFiles } from './page-files.ts';
 
@@ -64,14 +65,8 @@ export function registerPageRoutes(app: FastifyInstance, gateway: Gateway): void
 
 function sendFile(file: PageFile, name: string, { headers }: FastifyRequest, reply: FastifyReply) {
   reply.header('cache-control', name === INDEX ? 'no-cache' : IMMUTABLE);
-  reply.header('etag', file.etag).header('vary', 'accept-encoding');
-  if (
-    headers['if-none-match']
-      ?.replaceAll('W/', '')
-      .split(/\s*,\s*/)
-      .includes(file.etag)
-  )
-    return reply.code(304).send();
+  reply.header('etag', etagOf(file.digest)).header('vary', 'accept-encoding');
+  if (isFresh(headers, file.digest)) return reply.code(304).send();
   reply.type(file.type);
   if (!file.packed || !acceptsGzip(headers['accept-encoding'])) return reply.send(file.bytes);
   return reply.header('content-encoding', 'gzip').send(file.packed);

@@ -45,7 +45,7 @@ export function changeParent(
     }
     const repairNow = repaired ?? (isSame ? repair : '');
     const parts = [parent, repairNow, renamesNow];
-    await metadata.write(put.parent(parts.join('#').replace(/#+$/, '')));
+    await metadata.write(put.parent(parts.join('#').replace(/(?<!#)#+$/, '')));
     return resetsAll || forgets;
   });
 }

@@ -59,6 +59,22 @@ test('files with a hash in their name are cached for good, the index is checked 
   assert.equal(answer.headers.get('content-type'), 'text/javascript; charset=utf-8');
 });
 
+test('a condition of 100 kB is evaluated, also one of white space alone', async () => {
+  const etag = (await rig.fetch('GET', '/ui/')).headers.get('etag') ?? '';
+  const run = ' '.repeat(100_000);
+  for (const [condition, status] of [
+    [`"x"${run}"y"`, 200],
+    [`"x"${run},${run.slice(50_000)}`.slice(0, 110_000), 200],
+    [`"x",${run}${etag}`, 304],
+    ['"x",'.repeat(25_000) + etag, 304],
+    [etag.replaceAll('"', ''), 200],
+    ['*', 304],
+  ] as const) {
+    const headers = { 'if-none-match': condition };
+    assert.equal((await rig.fetch('GET', '/ui/', { headers })).status, status, condition.slice(0, 20));
+  }
+});
+
 test('a file is sent packed to those who accept it, and as it is to others', async () => {
   const plain = await raw(rig.port, 'GET /ui/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n');
   assert.doesNotMatch(plain, /content-encoding/i);

@@ -46,7 +46,7 @@ export function referrerOf({
 
 /** By the artifact types of cosign, notation, Docker and SBOM tools. */
 const kinds: [RegExp, ReferrerItem['kind']][] = [
-  [/cosign.*attestation|in-toto|dsse|slsa|attestation|provenance/i, 'attestation'],
+  [/in-toto|dsse|slsa|attestation|provenance/i, 'attestation'],
   [/spdx|cyclonedx|syft|sbom/i, 'sbom'],
   [/signature|notary|cosign|sigstore/i, 'signature'],
 ];

@@ -4,7 +4,7 @@
  */
 
 /** Path of the parent's address, without a slash at the end; `''` for none. */
-const basePath = ({ pathname }: URL): string => pathname.replace(/\/+$/, '');
+const basePath = ({ pathname }: URL): string => pathname.replace(/(?<!\/)\/+$/, '');
 
 /** Host, port and path: what the parent is recorded by. Without a path, the host and port alone. */
 export function identityOfParent(address: string): string {
