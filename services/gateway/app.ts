@@ -142,7 +142,7 @@ export function buildApp({
   const proxies = new TrustedProxies(() => configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({
     trustProxy: proxies.trusts,
-    rewriteUrl: (request) => foldName(operators.reachable(request)),
+    rewriteUrl: (request) => foldName(request.url ?? '/'),
     routerOptions: { maxParamLength: 8_192 },
     exposeHeadRoutes: false,
     return503OnClosing: false,
@@ -172,6 +172,8 @@ export function buildApp({
   app.addHook('onRequest', (request, reply, done) => {
     httpCounters.begin(reply.raw);
     reply.header(...API_VERSION);
+    // Answers as if there were no such route, also in the audit.
+    if (!operators.serves(request)) return void reply.callNotFound();
     // Fastify rejects malformed Content-Type headers; treat them as absent.
     const { headers } = request.raw;
     const type = headers['content-type'];

@@ -2,20 +2,20 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ServerOptions, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
+import type { FastifyRequest } from 'fastify';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import { answerClientError } from './errors.ts';
 import { listenComplaint, parseListen } from './listen-address.ts';
+import { HEALTH_PATH } from './login-server.ts';
 
 const { createServer } = process.getBuiltinModule('node:http');
 
-/** Paths of operators: the API, the page and the metrics. */
-const OWN = /^\/(?:[?]|$|api\/|ui(?:[/?]|$)|metrics(?:[?]|$)|favicon)/;
-/** Further paths that the listener of operators serves: logins of programs, and the health check. */
-const SHARED = /^\/(?:v2\/token|healthz)(?:[?]|$)/;
-/** Has no route. */
-const NOWHERE = '/-/not-on-this-listener';
+/** Routes that both listeners serve: logins of programs, and the health check. */
+const SHARED: readonly string[] = ['/v2/token', HEALTH_PATH];
+/** Routes of clients: content, and the logins of Azure's. All others are those of operators: API, page and metrics. */
+const OF_CLIENTS = /^\/(?:v2|acr|oauth2)(?:\/|$)/;
 
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
@@ -63,12 +63,10 @@ export class Operators implements AsyncDisposable {
     return listen === undefined || isLoopback(parseListen(listen).host);
   }
 
-  /** The path of a request, or one without a route if its listener does not serve it. */
-  reachable(request: IncomingMessage): string {
-    const url = request.url ?? '/';
-    if (this.#options.listen() === undefined) return url;
-    const isServed = this.isOwn(request) ? OWN.test(url) || SHARED.test(url) : !OWN.test(url);
-    return isServed ? url : NOWHERE;
+  /** Whether the listener that the request came to serves its route: a path may be written in several ways. */
+  serves({ raw, routeOptions: { url } }: FastifyRequest): boolean {
+    if (this.#options.listen() === undefined || url === undefined || SHARED.includes(url)) return true;
+    return OF_CLIENTS.test(url) !== this.isOwn(raw);
   }
 
   /** Address of the listener while it listens. */

@@ -4,6 +4,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { until } from '../../support/until.ts';
 import { basic, Tokens } from '../accounts.ts';
 import { GatewayRig } from '../gateway-rig.ts';
+import { raw } from '../http.ts';
 
 /** The listener of operators: what is served where. */
 
@@ -44,6 +45,68 @@ test('API and metrics are served on the listener of operators alone, and content
     [await ofClients('/healthz'), await ofClients('/v2/token'), await ofClients('/v2/')],
     [200, 200, 200],
   );
+});
+
+/** Status of a request with this target, which no client would normalize. */
+async function statusOf(port: number | undefined, target: string, method = 'GET'): Promise<number> {
+  const text = await raw(
+    port ?? 0,
+    `${method} ${target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`,
+  );
+  return Number(text.split(' ', 2)[1]);
+}
+
+test('every route is known to be one of clients, of operators, or of both', () => {
+  const groups = new Set(layer.routes.map((route) => route.split('/')[1]));
+  deepEqual([...groups].sort(), ['', ...['acr', 'api', 'healthz', 'metrics', 'oauth2', 'ui', 'v2']]);
+});
+
+test('a path is on one listener alone, however it is written', async () => {
+  const ofOperators = [
+    ...[
+      '/',
+      '/?x',
+      '/ui',
+      '/u%69',
+      '/ui/',
+      '/u%69/',
+      '/ui/none',
+      '/ui?x',
+      '/%75i/page.js',
+      '/metrics',
+      '/metric%73',
+    ],
+    ...['/metrics?x', '/metrics#x', '/%6detrics', '/api/v1/layer', '/%61pi/v1/layer', '/api/v%31/layer'],
+    ...['/api/v1/layer?', '/api/v1/layer#x', '/api/v1/openapi.json', '/api/v1/repositories/a/b/tags'],
+  ];
+  const ofClients = [
+    '/v2',
+    '/v2/',
+    '/%762/',
+    '/v2/_catalog',
+    '/v2/_catalo%67',
+    '/v2/?x',
+    '/v2/#x',
+    '/oauth2/token',
+    '/acr/oauth2/token',
+  ];
+  const forms = (paths: string[]) => paths.flatMap((path) => [path, `http://x${path}`, `HTTP://x:80${path}`]);
+  const { port } = operators.address ?? {};
+  for (const method of ['GET', 'HEAD', 'POST', 'DELETE']) {
+    for (const target of forms(ofOperators)) {
+      equal(await statusOf(layer.port, target, method), 404, `${method} ${target}, listener of clients`);
+    }
+    for (const target of forms(ofClients)) {
+      equal(await statusOf(port, target, method), 404, `${method} ${target}, listener of operators`);
+    }
+  }
+  for (const target of ['/metric%73', '/%61pi/v1/layer', 'http://x/api/v1/layer', '/metrics#x', '/u%69']) {
+    equal([200, 302].includes(await statusOf(port, target)), true, target);
+  }
+  for (const target of ['/%762/', 'http://localhost/v2/', '/v2/#x', '/oauth2/token', '/acr/oauth2/token']) {
+    equal(await statusOf(layer.port, target), 200, target);
+  }
+  equal(layer.logged.filter(({ audit }) => audit).length, 0, 'what is not there is not refused');
 });
 
 test('with accounts, the API needs a login there, and the metrics do not', async () => {
