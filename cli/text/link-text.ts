@@ -23,10 +23,11 @@ import { syncText } from './sync-text.ts';
 /** Max parked changes listed one by one. */
 const MAX_PARKED = 10;
 
-/** One line for each thing, the most important first. */
+/** One line for each thing, the most important first. Empty while the configuration is not known. */
 export function linkText(layer: LayerStatus, now: number): string {
   const { configuration, link, coordinator, storage, sync } = layer;
-  if (!configuration?.parent) return 'No parent.';
+  if (!configuration) return '';
+  if (!configuration.parent) return 'No parent.';
   const { parent, repositories, schedule } = configuration;
   const bandwidth = rateText(layer);
   const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');

@@ -8,9 +8,25 @@ import type { Tone } from './tone.ts';
 /** Whether a layer is equal to its parent, in words: a headline that is read from afar, and one line below it. */
 export type Verdict = { tone: Tone; headline: string; detail: string; until?: string };
 
-type Compared = Pick<Layer, 'sync' | 'link' | 'parent' | 'linkKnown'>;
+type Compared = Pick<Layer, 'mode' | 'sync' | 'link' | 'parent' | 'linkKnown'> & {
+  silent?: Layer['silent'];
+};
 
-export function verdictOf({ sync, link, parent, linkKnown }: Compared, now: number): Verdict {
+export function verdictOf(
+  { mode, sync, link, parent, linkKnown, silent = [] }: Compared,
+  now: number,
+): Verdict {
+  if (!sync && silent.includes('storage')) {
+    const what = mode ? 'Whether it equals its parent' : 'The configuration of the layer';
+    if (parent || !mode)
+      return {
+        tone: 'unknown',
+        headline: 'Not known',
+        detail: `${what} is not known: storage does not answer.`,
+      };
+  }
+  // A layer without a configuration has no parent that it knows of, and may still get one.
+  if (!mode) return { tone: 'unknown', headline: 'Not known', detail: 'The layer has no configuration yet.' };
   if (!parent) {
     return {
       tone: 'quiet',

@@ -75,7 +75,11 @@ const DENIED = 'denied';
 const parked: Rule = ({ storage, parked: changes = [], configuration }) => {
   if (configuration?.mode !== 'ReadWrite' || !storage?.outgoing.parked) return [];
   const denied = changes.filter(({ code }) => code === DENIED);
-  const others = storage.outgoing.parked - denied.length;
+  const total = storage.outgoing.parked;
+  const areAllDenied = denied.length > 0 && denied.length === changes.length;
+  // The list may have only the first changes: of mixed causes, the others are not counted by cause.
+  const bound = denied.length > 0 && !areAllDenied && changes.length < total ? 'at least ' : '';
+  const others = denied.length > 0 ? changes.length - denied.length : total;
   const [firstDenied] = denied;
   const first = changes.find(({ code }) => code !== DENIED);
   return [
@@ -84,7 +88,7 @@ const parked: Rule = ({ storage, parked: changes = [], configuration }) => {
           problem(
             'push-denied',
             'error',
-            `${count(denied.length, 'change')} can't go up: the login may not push: ${firstDenied.reason}`,
+            `${bound}${count(areAllDenied ? total : denied.length, 'change')} can't go up: the login may not push: ${firstDenied.reason}`,
             'give the login the right to push, or set mode to ReadOnly; then run a full pass',
             { since: firstDenied.since, subject: firstDenied.repository },
           ),
@@ -95,7 +99,7 @@ const parked: Rule = ({ storage, parked: changes = [], configuration }) => {
           problem(
             'changes-parked',
             'error',
-            `the parent refuses ${count(others, 'change')}${first ? `: ${first.reason}` : ''}`,
+            `the parent refuses ${bound}${count(others, 'change')}${first ? `: ${first.reason}` : ''}`,
             'correct the cause at the parent (rights, a locked tag), then retry parked changes',
             { since: first?.since, subject: first && `${first.repository}:${first.reference}` },
           ),

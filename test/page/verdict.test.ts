@@ -23,7 +23,8 @@ const sync = (state: SyncFigure['state'], more: Partial<SyncFigure> = {}): SyncF
   leftOut: 0,
   ...more,
 });
-const verdict = (layer: Partial<Layer>) => verdictOf({ parent, link: link(), ...layer }, now);
+const verdict = (layer: Partial<Layer>) =>
+  verdictOf({ mode: 'ReadWrite', parent, link: link(), ...layer }, now);
 
 test('a layer is in sync only while its parent answers', () => {
   assert.equal(verdict({ sync: sync('in-sync') }).headline, 'In sync');
@@ -39,7 +40,18 @@ test('a layer is in sync only while its parent answers', () => {
 test('without a figure, or before the first comparison, nothing is claimed', () => {
   assert.equal(verdict({}).tone, 'unknown');
   assert.equal(verdict({ sync: sync('unknown') }).tone, 'unknown');
-  assert.equal(verdictOf({}, now).headline, 'Top layer');
+  assert.equal(verdictOf({ mode: 'ReadWrite' }, now).headline, 'Top layer');
+});
+
+test('a layer whose storage does not answer is no top layer, and in sync with nothing', () => {
+  const silent = ['storage'];
+  for (const layer of [{}, { mode: 'ReadWrite', parent }] satisfies Partial<Layer>[]) {
+    const { tone, headline, detail } = verdictOf({ ...layer, silent }, now);
+    assert.deepEqual([tone, headline], ['unknown', 'Not known']);
+    assert.match(detail, /: storage does not answer\.$/);
+  }
+  assert.equal(verdictOf({ silent: ['syncer'] }, now).headline, 'Not known');
+  assert.equal(verdictOf({ mode: 'ReadOnly', silent }, now).headline, 'Top layer');
 });
 
 test('a layer that is behind says what is missing and until when', () => {

@@ -29,7 +29,7 @@ import { streamOperation } from './stream/stream-operation.ts';
  */
 export function apiOperations(app: FastifyInstance, gateway: Gateway): Operation[] {
   const { bus } = gateway;
-  const status = new StatusCache(bus);
+  const status = new StatusCache(bus, gateway.configuration);
   const traffic = new Traffic(bus);
   const operations = [
     ...layerOperations(status, Date.now()),

@@ -124,6 +124,27 @@ for (const [index, [status, codes]] of table.entries()) {
   });
 }
 
+const refused = (total: number, codes: string[]) =>
+  problemsOf({
+    ...held({ outgoing: { unsent: 0, withdrawn: 0, parked: total } }),
+    parked: codes.map(parked),
+  }).map(({ code, what }) => [code, what]);
+
+test('refused changes are counted by cause, also if only the first of them are listed', () => {
+  const denied = "can't go up: the login may not push: it is locked";
+  deepEqual(refused(500, ['denied', 'denied']), [['push-denied', `500 changes ${denied}`]]);
+  deepEqual(refused(500, ['other']), [['changes-parked', 'the parent refuses 500 changes: it is locked']]);
+  deepEqual(refused(500, []), [['changes-parked', 'the parent refuses 500 changes']]);
+  deepEqual(refused(2, ['denied', 'other']), [
+    ['push-denied', `1 change ${denied}`],
+    ['changes-parked', 'the parent refuses 1 change: it is locked'],
+  ]);
+  deepEqual(refused(500, ['denied', 'other']), [
+    ['push-denied', `at least 1 change ${denied}`],
+    ['changes-parked', 'the parent refuses at least 1 change: it is locked'],
+  ]);
+});
+
 test('errors come first, and their number is bounded', () => {
   const status = {
     ...link({ unmatched: Array.from({ length: 50 }, (_, index) => `r${index}`) }),

@@ -1,4 +1,5 @@
 import type { Bus } from '#proto/bus/bus.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 
 /** Max age of a status that is shown, in ms. */
@@ -10,10 +11,13 @@ const MAX_PARKED = 200;
 /** The status of the layer, read at most once a second however many people watch. */
 export class StatusCache {
   readonly #bus: Bus;
+  readonly #inForce: () => Configuration | undefined;
   #last: { at: number; status: Promise<LayerStatus> } | undefined;
 
-  constructor(bus: Bus) {
+  /** @param inForce the configuration that this process has: without storage, its state can't be read */
+  constructor(bus: Bus, inForce: () => Configuration | undefined) {
     this.#bus = bus;
+    this.#inForce = inForce;
   }
 
   read(): Promise<LayerStatus> {
@@ -37,6 +41,8 @@ export class StatusCache {
   /** Loaded by the first request: the modules of the status need more than a gateway otherwise. */
   async #load(): Promise<LayerStatus> {
     const { layerStatus } = await import('#proto/overview/layer-status.ts');
-    return await layerStatus(this.#bus, { maxParked: MAX_PARKED });
+    const status = await layerStatus(this.#bus, { maxParked: MAX_PARKED });
+    const configuration = status.configuration ?? this.#inForce();
+    return { ...status, ...(configuration && { configuration }) };
   }
 }
