@@ -1,7 +1,15 @@
+import { comparisonScope } from '../document/comparison-scope.ts';
 import type { Configuration } from '../document/configuration.ts';
 import type { Mode } from '../oci/mode.ts';
 import { crossedAt } from '../schedule/estimate.ts';
-import { CHANGES_PARKED, CONTENT_LEFT_OUT, type LinkStatus, type SyncerStatus } from '../status/status.ts';
+import {
+  CHANGES_PARKED,
+  CONTENT_LEFT_OUT,
+  type LinkStatus,
+  PAUSED,
+  type SyncerStatus,
+  WINDOW_CLOSED,
+} from '../status/status.ts';
 import type { StorageStatus } from '../status/storage-status.ts';
 import type { RepositoryFigures, TagFigures } from '../sync/behind.ts';
 import type { Ahead, Behind, SyncFigure, SyncState } from '../sync/sync-figure.ts';
@@ -25,10 +33,8 @@ export type FigureSources = {
 export function syncFigure(sources: FigureSources, now: number): SyncFigure | undefined {
   const { configuration, link, storage, syncers } = sources;
   if (!configuration?.parent || !storage) return undefined;
-  const follows = link?.live === true && link.state !== 'Offline' && link.state !== 'Unhealthy';
-  // A status of an earlier version has the end of the last successful pass only.
-  const compared = link?.comparedAt ?? link?.lastSync;
-  const asOf = follows && compared !== undefined ? now : compared;
+  const compared = comparedAt(configuration, link);
+  const asOf = compared !== undefined && isFollowed(link, syncers) ? now : compared;
   const recorded = storage.behind ?? NOT_BEHIND;
   const behind = { ...recorded, bytes: Math.max(0, recorded.bytes - partialBytes(syncers)) };
   const { unsent, withdrawn, parked, tags = 0 } = storage.outgoing;
@@ -52,6 +58,23 @@ export function syncFigure(sources: FigureSources, now: number): SyncFigure | un
     leftOut: link?.leftOut?.images ?? 0,
   };
 }
+
+/** When all that is exchanged now was compared; undefined if that never was. */
+function comparedAt(configuration: Configuration, link: LinkStatus | undefined): number | undefined {
+  if (!link) return undefined;
+  const { comparedAt: at, comparedScope: scope, lastSync } = link;
+  if (scope !== undefined && scope !== comparisonScope(configuration)) return undefined;
+  // A status of an earlier version has the end of the last successful pass only.
+  return at ?? lastSync;
+}
+
+/** Changes at the parent are known as they happen. */
+const isFollowed = (link: LinkStatus | undefined, syncers: FigureSources['syncers']): boolean =>
+  link?.live === true &&
+  link.follows === true &&
+  link.state !== 'Offline' &&
+  link.state !== 'Unhealthy' &&
+  syncers.some(({ coordinates }) => coordinates);
 
 export function repositoryState({ covered, behind, ahead }: RepositoryFigures, mode: Mode): SyncState {
   if (!covered) return 'local';
@@ -88,13 +111,15 @@ export const rateDown = (syncers: FigureSources['syncers']): number =>
 /** Tags of unknown size count as the average of the others. */
 function estimate(
   { tags, bytes, unsized, failed }: Behind,
-  { configuration, link }: FigureSources,
+  { configuration, link, syncers }: FigureSources,
   rate: number,
   now: number,
 ): number | undefined {
   const sized = tags - unsized;
   // What failed is tried again at a time that says nothing about its end.
   if (!configuration || sized <= 0 || bytes === 0 || failed === tags) return undefined;
+  const isWaiting = link?.code === PAUSED || link?.code === WINDOW_CLOSED;
+  if (syncers.length === 0 || (link?.state === 'Offline' && !isWaiting)) return undefined;
   const { schedule, windowMs, bandwidth: limits } = configuration;
   const pace = { times: { schedule, windowMs }, limits, ...(rate > 0 && { rate }) };
   const { paused } = link ?? {};

@@ -60,6 +60,8 @@ const LinkCode = Type.String({
 export const PASS_ABANDONED = 'pass-abandoned';
 /** An operator paused the link. */
 export const PAUSED = 'paused';
+/** Outside the window: nothing was tried. */
+export const WINDOW_CLOSED = 'window-closed';
 /** The layer is online, and lacks content that the parent does not provide. */
 export const CONTENT_LEFT_OUT = 'content-left-out';
 /** The parent refuses changes; everything else succeeded. */
@@ -83,6 +85,10 @@ export const LinkStatus = Type.Object({
       'When the last pass began that compared everything, without a failure: what the parent had then is here or known to be missing.',
     ),
   ),
+  /** The `comparisonScope` of that pass: document/comparison-scope.ts. */
+  comparedScope: Type.Optional(Type.String({ maxLength: 64 })),
+  /** The present coordinator has compared everything: what the parent changes while the link is `live` is known. */
+  follows: Type.Optional(Type.Boolean()),
   detail: Type.Optional(described(Reason, 'The cause, for a person. Programs decide by `code`.')),
   code: Type.Optional(LinkCode),
   coordinator: Party,

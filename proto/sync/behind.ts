@@ -15,6 +15,8 @@ import { Ahead, Behind } from './sync-figure.ts';
 export const BehindTag = Type.Object({
   tag: Tag,
   target: Type.Union([Digest, Type.Null()]),
+  /** The tag has its target here, whose image lacks platforms or referrers that are selected. */
+  incomplete: Type.Optional(Type.Literal(true)),
   /** Bytes still to transfer for it; absent until they are known. */
   bytes: Type.Optional(Bytes),
   /** Why the last attempt failed. */
@@ -27,9 +29,10 @@ export type BehindTag = Static<typeof BehindTag>;
 export const MAX_BEHIND = 500;
 
 /**
- * Records tags of a repository. One that has its target already is not recorded. `since` stays that of the first record
- * with the same target. `replace`: all other records of the repository whose tags are in this range are deleted; both
- * ends are optional, `after` is exclusive.
+ * Records tags of a repository. One that has its target already is not recorded, unless it is incomplete; an incomplete
+ * one only if it has. `since` stays that of the first record with the same target. `complete`: the images of these tags
+ * lack nothing any more. `replace`: all other records of the repository whose tags are in this range are deleted, those
+ * of incomplete images only with `incomplete`; both ends are optional, `after` is exclusive.
  */
 export const recordBehind = request(
   'storage.behind.record',
@@ -37,7 +40,14 @@ export const recordBehind = request(
     repository: Repository,
     put: Type.Array(BehindTag, { maxItems: MAX_BEHIND }),
     drop: Type.Array(Tag, { maxItems: MAX_BEHIND }),
-    replace: Type.Optional(Type.Object({ after: Type.Optional(Tag), until: Type.Optional(Tag) })),
+    complete: Type.Optional(Type.Array(Type.Object({ tag: Tag, target: Digest }), { maxItems: MAX_BEHIND })),
+    replace: Type.Optional(
+      Type.Object({
+        after: Type.Optional(Tag),
+        until: Type.Optional(Tag),
+        incomplete: Type.Optional(Type.Literal(true)),
+      }),
+    ),
     ...Fenced,
   }),
   Type.Object({}),

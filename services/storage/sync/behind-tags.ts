@@ -23,7 +23,7 @@ export class BehindTags {
   }
 
   async record(query: Static<typeof recordBehind.query>): Promise<void> {
-    const { repository, drop: obsolete, replace } = query;
+    const { repository, drop: obsolete, complete = [], replace } = query;
     const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const changes: Change[] = obsolete.flatMap((tag) => drop.behind(repository, tag));
@@ -31,15 +31,24 @@ export class BehindTags {
       const before = await metadata.behindByTag(repository, tags);
       const here = await metadata.tagsByName(repository, tags);
       for (const [at, entry] of query.put.entries()) {
-        // It was carried out meanwhile.
-        if ((here[at] ?? null) === entry.target) changes.push(...drop.behind(repository, entry.tag));
-        else changes.push(...put.behind(repository, entry.tag, this.#recordOf(entry, before[at])));
+        const hasTarget = (here[at] ?? null) === entry.target;
+        // Otherwise, it was carried out or moved meanwhile.
+        if (hasTarget === (entry.incomplete === true))
+          changes.push(...put.behind(repository, entry.tag, this.#recordOf(entry, before[at])));
+        else changes.push(...drop.behind(repository, entry.tag));
       }
+      const lacking = await metadata.behindByTag(
+        repository,
+        complete.map(({ tag }) => tag),
+      );
+      for (const [at, { tag, target }] of complete.entries())
+        if (lacking[at]?.target === target) changes.push(...drop.behind(repository, tag));
       if (replace) {
         const kept = new Set(tags);
-        for await (const [tag] of metadata.behindOfRepository(repository, replace.after)) {
+        for await (const [tag, record] of metadata.behindOfRepository(repository, replace.after)) {
           if (replace.until !== undefined && tag > replace.until) break;
-          if (!kept.has(tag)) changes.push(...drop.behind(repository, tag));
+          if (kept.has(tag) || (record.incomplete && !replace.incomplete)) continue;
+          changes.push(...drop.behind(repository, tag));
         }
       }
       await metadata.write(changes);

@@ -1,4 +1,5 @@
 import { createActor, fromCallback, fromPromise } from 'xstate';
+import { comparisonScope } from '#proto/document/comparison-scope.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import type { Volume } from '#proto/volume/volume.ts';
@@ -67,6 +68,7 @@ export function coordinate(
     log,
     by: instance,
     times,
+    scope: () => (settings.hasParent ? comparisonScope(settings.get()) : ''),
     isCoordinator: () => !lease.ended,
   });
   const clock = new PassClock({

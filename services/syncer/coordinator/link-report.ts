@@ -22,16 +22,23 @@ export type LinkReportDeps = {
   by: string;
   /** Schedule, window and pause in force; undefined if no parent is configured. */
   times: () => ScheduleTimes | undefined;
+  /** What a pass that begins now compares: `comparisonScope`. */
+  scope: () => string;
   /** Whether this process is the coordinator: only the coordinator writes the state. */
   isCoordinator: () => boolean;
 };
 
-type Report = Pick<
-  LinkStatus,
-  'state' | 'detail' | 'code' | 'lastSync' | 'comparedAt' | 'passes' | 'unmatched'
-> & {
+type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'> & {
+  /** Everything was compared. */
+  compared?: { at: number; scope: string };
   /** Null: nothing is left out any more. Absent: as before. */
   leftOut?: LeftOutSummary | null;
+};
+
+type EndedPass = {
+  isUnscoped: boolean;
+  announced: boolean;
+  compared: NonNullable<Report['compared']>;
 };
 
 /** Stands for a state that is not known while the link is paused. */
@@ -41,7 +48,7 @@ const UNKNOWN: Report = { state: 'Offline' };
 export type PassReport = Disposable & {
   /** The pass is announced. The link is `Syncing` until the last announced pass ends. */
   reportSyncing(): void;
-  ended(result: PassResult, about: { isUnscoped: boolean; announced: boolean }): Promise<void>;
+  ended(result: PassResult, about: Omit<EndedPass, 'compared'>): Promise<void>;
 };
 
 /** Publishes the state of the link, as a state and as events, while this process is the coordinator. */
@@ -53,6 +60,8 @@ export class LinkReport {
   #last: LinkStatus | undefined;
   /** The state apart from a pause of the link, if it is known. */
   #unpaused: Pick<Report, 'state' | 'detail' | 'code'> | undefined;
+  /** Everything was compared since this process became the coordinator. */
+  #follows = false;
   /** The last status could not be written: it is written again even if it is the same. */
   #unwritten = false;
   readonly #active = new Set<{ announced: boolean }>();
@@ -69,6 +78,7 @@ export class LinkReport {
   takeOver(): Promise<void> {
     return this.#report(async () => {
       const { bus } = this.#deps;
+      this.#follows = false;
       this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
       const { state, detail, code } = this.#last ?? {};
       this.#loggedTrouble = troubleOf(state, code);
@@ -90,7 +100,7 @@ export class LinkReport {
 
   begin(): PassReport {
     const pass = { announced: false };
-    const begun = Date.now();
+    const compared = { at: Date.now(), scope: this.#deps.scope() };
     this.#active.add(pass);
     return {
       reportSyncing: () => {
@@ -99,7 +109,7 @@ export class LinkReport {
       },
       ended: (result, about) => {
         this.#active.delete(pass);
-        return this.#ended(result, { ...about, begun });
+        return this.#ended(result, { ...about, compared });
       },
       [Symbol.dispose]: () => {
         this.#active.delete(pass);
@@ -145,13 +155,11 @@ export class LinkReport {
     return [...this.#active].some(({ announced }) => announced);
   }
 
-  #ended(
-    result: PassResult,
-    { isUnscoped, announced, begun }: { isUnscoped: boolean; announced: boolean; begun: number },
-  ): Promise<void> {
+  #ended(result: PassResult, { isUnscoped, announced, compared }: EndedPass): Promise<void> {
     return this.#report(() => {
       this.#settled = stateAfter(this.#settled, result, isUnscoped);
       const isComparison = isUnscoped && !result.ended && result.failed === 0;
+      if (isComparison) this.#follows = true;
       const good = isComparison && !result.leftOut && this.#settled.state === 'Online';
       const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
@@ -171,7 +179,7 @@ export class LinkReport {
         unmatched: remaining,
         leftOut,
         ...(good && { lastSync: now }),
-        ...(isComparison && { comparedAt: begun }),
+        ...(isComparison && { compared }),
       };
     });
   }
@@ -200,7 +208,7 @@ export class LinkReport {
   async #put(report: Report): Promise<void> {
     const {
       lastSync,
-      comparedAt = this.#last?.comparedAt,
+      compared,
       passes,
       unmatched = this.#last?.unmatched ?? [],
       leftOut = this.#last?.leftOut,
@@ -212,6 +220,10 @@ export class LinkReport {
     const now = Date.now();
     const good = lastSync ?? before?.lastSync;
     const counted = passes ?? before?.passes;
+    const { comparedAt, comparedScope } = before ?? {};
+    const comparison = compared
+      ? { comparedAt: compared.at, comparedScope: compared.scope }
+      : { ...(comparedAt && { comparedAt }), ...(comparedScope && { comparedScope }) };
     const schedule = times();
     const { state: own, detail: ownDetail, code: ownCode } = report;
     if (report !== UNKNOWN) {
@@ -227,7 +239,8 @@ export class LinkReport {
       since: before?.state === state ? before.since : now,
       coordinator: by,
       ...(good && { lastSync: good }),
-      ...(comparedAt && { comparedAt }),
+      ...comparison,
+      ...(this.#follows && { follows: true }),
       ...(detail && { detail }),
       ...(code && { code }),
       ...(counted && { passes: counted }),

@@ -8,6 +8,7 @@ import {
   type LinkStatus,
   PASS_ABANDONED,
   PAUSED,
+  WINDOW_CLOSED,
 } from '#proto/status/status.ts';
 import { type LeftOutSummary, leftOutText } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
@@ -34,7 +35,7 @@ export const ABANDONED: LinkState = {
 /** State while no pass may begin and none has ended. @param opens when the window opens */
 export function closedWindow(opens: number | undefined): LinkState {
   const from = opens === undefined ? '' : ` until ${new Date(opens).toISOString()}`;
-  return { state: 'Offline', detail: `the window is closed${from}`, code: 'window-closed' };
+  return { state: 'Offline', detail: `the window is closed${from}`, code: WINDOW_CLOSED };
 }
 
 /** State while the link is paused, in place of any other. */

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { comparisonScope } from '#proto/document/comparison-scope.ts';
 import { isRepository } from '#proto/oci/names.ts';
 import { renamesOf } from '#proto/oci/repository-names.ts';
 import type { LeftOutSummary } from '#proto/sync/left-out.ts';
@@ -141,6 +141,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
+    if (!stats.closed) behind.book.pulled();
     for (const survey of surveys) {
       const isComplete = survey.isAllCompared && !stats.closed && !stats.hasFailedIn(survey.repository);
       await noteHiddenReferrers(context, survey, isComplete);
@@ -172,7 +173,7 @@ async function findChanges(
   isDue: boolean,
 ): Promise<ReportedChanges | undefined> {
   if (scope) return undefined;
-  const scopeHash = scopeHashOf(configuration);
+  const scopeHash = comparisonScope(configuration);
   const compareAll = full === true || isDue || COMPARE_ALL.has(cause);
   if (acr)
     return acrChanges.scan(
@@ -188,23 +189,9 @@ async function mustCompareAll(
   { scope }: PassRequest,
 ): Promise<boolean> {
   if (scope || acr || feed.hasAnswered) return false;
-  await changeCursor.use(scopeHashOf(configuration));
+  await changeCursor.use(comparisonScope(configuration));
   return changeCursor.cursor === undefined;
 }
-
-/** Hash of the parent and of every setting that decides what is pulled. */
-const scopeHashOf = ({ parent, repositories, mode }: PassDeps['configuration']): string =>
-  createHash('sha256')
-    .update(
-      JSON.stringify([
-        parent?.url,
-        parent?.username,
-        repositories,
-        mode,
-        ...(parent?.azure ? [parent.azure] : []),
-      ]),
-    )
-    .digest('hex');
 
 /** Ends the reading of the changes. If the cursor can't be stored, the next pass reads the same ones again. */
 async function storePosition(

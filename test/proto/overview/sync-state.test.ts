@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { comparisonScope } from '#proto/document/comparison-scope.ts';
 import { type FigureSources, repositoryState, syncFigure, tagState } from '#proto/overview/sync-state.ts';
 
 /** The figure of synchronization, from the states of the bus. */
@@ -8,6 +9,8 @@ const now = Date.UTC(2030, 0, 1);
 const [A, B] = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [string, string];
 const NONE = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
 const QUIET = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+
+const COORDINATOR = { coordinates: true, transfers: [] };
 
 type Given = {
   mode?: 'ReadWrite' | 'ReadOnly';
@@ -23,7 +26,7 @@ const sourcesOf = ({
   link = {},
   behind,
   outgoing,
-  syncers = [],
+  syncers = [COORDINATOR],
   bandwidth = [],
 }: Given) =>
   ({
@@ -43,8 +46,26 @@ test('a layer that is equal to its parent is in sync, as of the last pass, or as
     ...{ state: 'in-sync', asOf: now - 5_000, behind: NONE, ahead: QUIET, conflicts: 0, leftOut: 0 },
   });
   assert.equal(figure({ link: { comparedAt: now - 9_000 } })?.asOf, now - 9_000);
-  assert.equal(figure({ link: { live: true } })?.asOf, now);
-  assert.equal(figure({ link: { live: true, state: 'Offline' } })?.asOf, now - 5_000);
+  const followed = { live: true, follows: true };
+  assert.equal(figure({ link: followed })?.asOf, now);
+  for (const state of ['Offline', 'Unhealthy'])
+    assert.equal(figure({ link: { ...followed, state } })?.asOf, now - 5_000);
+});
+
+test('a layer does not follow its parent before it was compared, nor without a coordinator', () => {
+  assert.equal(figure({ link: { live: true } })?.asOf, now - 5_000);
+  const link = { live: true, follows: true };
+  for (const syncers of [[], [{ ...COORDINATOR, coordinates: false }]])
+    assert.equal(figure({ link, syncers })?.asOf, now - 5_000);
+});
+
+test('what was compared with other settings says nothing of the present ones', () => {
+  const { configuration } = sourcesOf({});
+  assert.ok(configuration);
+  const comparedScope = comparisonScope(configuration);
+  assert.equal(figure({ link: { comparedScope } })?.state, 'in-sync');
+  const { state, asOf } = figure({ mode: 'ReadOnly', link: { comparedScope } }) ?? {};
+  assert.deepEqual([state, asOf], ['unknown', undefined]);
 });
 
 test('what the layer lacks, and what it has for its parent, decide the state', () => {
@@ -76,7 +97,7 @@ test('what was not compared is not called equal', () => {
 test('bytes on their way do not count as missing; the rate of all syncers says until when', () => {
   const transfer = (direction: string, done: number) => ({ direction, done });
   const syncers = [
-    { transfers: [transfer('down', 300), transfer('up', 50)], rate: { down: 60, up: 9 } },
+    { ...COORDINATOR, transfers: [transfer('down', 300), transfer('up', 50)], rate: { down: 60, up: 9 } },
     { transfers: [transfer('down', 100)], rate: { down: 40, up: 0 } },
     { transfers: [] },
   ];
@@ -94,6 +115,14 @@ test('bytes on their way do not count as missing; the rate of all syncers says u
   const ends = { ...paused, until: now + 60_000 };
   assert.equal(figure({ behind, syncers, link: { paused: ends } })?.until, now + 70_000);
   assert.equal(figure({ behind: { ...behind, failed: 2 }, syncers })?.until, undefined);
+});
+
+test('nobody knows until when while the parent does not answer, or without a syncer', () => {
+  const given = { behind: { tags: 2, bytes: 1_400 }, bandwidth: [{ limit: 700 }] };
+  assert.equal(figure({ ...given, syncers: [] })?.until, undefined);
+  const until = (code: string) => figure({ ...given, link: { state: 'Offline', code } })?.until;
+  assert.equal(until('parent-unreachable'), undefined);
+  assert.equal(until('window-closed'), now + 2_000);
 });
 
 test('a repository and a tag have states of their own', () => {

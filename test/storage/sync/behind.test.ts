@@ -21,12 +21,18 @@ const none = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
 const record = (
   rig: Rig,
   put: BehindTag[],
-  more: { drop?: string[]; replace?: { after?: string; until?: string }; in?: string } = {},
+  more: {
+    drop?: string[];
+    complete?: { tag: string; target: string }[];
+    replace?: { after?: string; until?: string; incomplete?: true };
+    in?: string;
+  } = {},
 ) =>
   rig.syncer.call(recordBehind, {
     repository: more.in ?? repository,
     put,
     drop: more.drop ?? [],
+    ...(more.complete && { complete: more.complete }),
     ...(more.replace && { replace: more.replace }),
   });
 const behind = async (rig: Rig) => (await rig.syncer.call(storageStatus, {})).behind;
@@ -76,6 +82,25 @@ test('a tag keeps the instant of its target; another target begins anew, and a f
   assert.deepEqual(await behind(rig), { tags: 1, bytes: 7, unsized: 0, failed: 1, since });
   await record(rig, [{ tag: 'v1', target: digestOf(bytesOf('newer')) }]);
   assert.deepEqual((await tagsOf(rig)).tags[0]?.behind?.since, rig.now);
+});
+
+test('an incomplete image is recorded while its tag points to it, until it is complete', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'new', { tag: 'v1', base: true });
+  const lacking: BehindTag = { tag: 'v1', target: digest, incomplete: true, bytes: 7 };
+  const one = { tags: 1, bytes: 7, unsized: 0, failed: 0, since: rig.now };
+  await record(rig, [lacking, { ...lacking, tag: 'v2' }]);
+  assert.deepEqual(await behind(rig), one);
+  // A comparison of tags does not know what images lack.
+  await record(rig, [], { replace: {} });
+  assert.deepEqual(await behind(rig), one);
+  await record(rig, [], { complete: [{ tag: 'v1', target: other }] });
+  assert.deepEqual(await behind(rig), one);
+  await record(rig, [], { complete: [{ tag: 'v1', target: digest }] });
+  assert.deepEqual(await behind(rig), none);
+  await record(rig, [lacking]);
+  await record(rig, [], { replace: { incomplete: true } });
+  assert.deepEqual(await behind(rig), none);
 });
 
 test('a complete comparison replaces the records of a repository', async () => {

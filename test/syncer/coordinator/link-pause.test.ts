@@ -24,6 +24,7 @@ test('a pause replaces the state, also after a takeover, and the state before it
       log: quiet,
       by: 'one',
       times: () => ({ schedule: '* * * * *', paused: current }),
+      scope: () => 'scope',
       isCoordinator: () => true,
     });
   const shown = () => [link?.state, link?.code, link?.paused?.by, link?.live];

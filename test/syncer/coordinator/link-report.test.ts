@@ -35,7 +35,9 @@ class FakeBus {
 }
 
 let fake: FakeBus;
+let scope = 'one';
 beforeEach(() => {
+  scope = 'one';
   fake = new FakeBus();
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.parse('2026-03-02T02:30:00Z') });
 });
@@ -47,6 +49,7 @@ const newReport = (isCoordinator = () => true) =>
     log: quiet,
     by: 'one',
     times: () => ({ schedule: '0 4 * * *' }),
+    scope: () => scope,
     isCoordinator,
   });
 
@@ -141,7 +144,14 @@ test('a problem of the link is logged once, and so is the recovery', async () =>
     void lines.push(`${message} ${(fields as { code?: string }).code ?? ''}`.trim());
   const log = { ...quiet, warn: record, info: record };
   const times = () => ({ schedule: '* * * * *' });
-  const linkReport = new LinkReport({ bus: fake.bus, log, by: 'one', times, isCoordinator: () => true });
+  const linkReport = new LinkReport({
+    bus: fake.bus,
+    log,
+    by: 'one',
+    times,
+    scope: () => 'scope',
+    isCoordinator: () => true,
+  });
   await linkReport.takeOver();
   const runPass = async (result: PassResult) =>
     begun(linkReport).ended(result, { isUnscoped: true, announced: true });
@@ -220,6 +230,22 @@ test('what is known of the parent is as of the begin of the last pass that compa
     await begun(linkReport).ended(result, { isUnscoped, announced: true });
   }
   assert.equal(fake.link?.comparedAt, began);
+});
+
+test('what was compared is of the settings at its begin, and is followed by the coordinator that compared it', async () => {
+  const first = newReport();
+  await first.takeOver();
+  const pass = begun(first);
+  scope = 'two';
+  await pass.ended(NOTHING, { isUnscoped: true, announced: true });
+  assert.deepEqual([fake.link?.comparedScope, fake.link?.follows], ['one', true]);
+  const second = newReport();
+  await second.takeOver();
+  const next = begun(second);
+  await second.flushed();
+  assert.deepEqual([fake.link?.comparedScope, fake.link?.follows], ['one', undefined]);
+  await next.ended(NOTHING, { isUnscoped: true, announced: true });
+  assert.deepEqual([fake.link?.comparedScope, fake.link?.follows], ['two', true]);
 });
 
 test('a new coordinator outside the window replaces a Syncing that an earlier one left, and keeps Online', async () => {

@@ -199,6 +199,7 @@ test('results and failures of passes, parked changes and the link status can be 
         log: quiet,
         by: 'syncer-x',
         times: () => undefined,
+        scope: () => 'scope',
         isCoordinator: () => true,
       });
       using pass = link.begin();

@@ -8,7 +8,7 @@ import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
-import { pushImage } from '../../support/registry/image.ts';
+import { pushArtifact, pushImage } from '../../support/registry/image.ts';
 import { deleteManifest } from '../../support/registry/registry.ts';
 import { until } from '../../support/until.ts';
 
@@ -71,6 +71,36 @@ test('the layer says what it lacks while it arrives, also after kills, and when 
   release.resolve();
   const after = await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
   assert.deepEqual(after.behind, before.behind);
+});
+
+test('what an image that is here lacks is missing, also after kills, until it is here', async () => {
+  await using top = await testLayer({ compact: 'hosted' });
+  await using proxy = await startProxy(top.url);
+  const subject = await pushImage(top.url, 'line/app', 'v1', { layers: [{ seed: 'v1', size: 1_000 }] });
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'] });
+  await layer.sync();
+  await becomes(layer, 'the layer is in sync', ({ state }) => state === 'in-sync');
+
+  const release = Promise.withResolvers<void>();
+  proxy.fault(({ method, path }) =>
+    method === 'GET' && /\/blobs\//.test(path) ? { hold: release.promise } : undefined,
+  );
+  await pushArtifact(top.url, 'line/app', { subject, layers: [{ seed: 'sbom', size: SIZE }] });
+  await layer.bus().call(startPass, { full: true });
+  const isBehind = ({ state, behind }: SyncFigure) =>
+    state === 'behind' && behind.tags === 1 && behind.bytes >= SIZE;
+  await becomes(layer, 'the referrer is missing', isBehind);
+  layer.killWithoutWaiting('syncer-1');
+  await layer.kill('storage');
+  await becomes(layer, 'it is missing after the kills', isBehind);
+  const { tags } = await layer.bus().call(syncTags, { repository: 'line/app', limit: 10, differing: true });
+  assert.deepEqual(
+    tags.map(({ tag, behind }) => [tag, behind?.target]),
+    [['v1', subject.digest]],
+  );
+  release.resolve();
+  const { behind } = await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
+  assert.equal(behind.tags, 0);
 });
 
 test('a tag that fails stays behind, with its reason, until the parent has it no more', async () => {

@@ -19,7 +19,8 @@ export type BehindUpdate = {
   repository: Repository;
   put: BehindTag[];
   drop: Tag[];
-  replace?: { after?: Tag; until?: Tag };
+  complete?: { tag: Tag; target: Digest }[];
+  replace?: { after?: Tag; until?: Tag; incomplete?: true };
 };
 
 type Entry = BehindTag & { repository: Repository };
@@ -37,7 +38,12 @@ export class BehindBook {
   /** Only the remaining bytes differ. */
   readonly #progressed = new Set<Entry>();
   readonly #dropped = new Map<Repository, Set<Tag>>();
+  readonly #complete = new Map<Repository, Map<Tag, Digest>>();
   readonly #replaced = new Set<Repository>();
+  /** Repositories of which all tags were compared. */
+  readonly #allCompared = new Set<Repository>();
+  /** Those of which all records are replaced, also those of incomplete images. */
+  readonly #pulled = new Set<Repository>();
 
   /** @param recorded repositories of which storage has records */
   constructor(recorded: Iterable<Repository>) {
@@ -55,6 +61,7 @@ export class BehindBook {
       this.#entries.set(keyOf(repository, tag), entry);
       this.#changed.add(entry);
     }
+    if (isAllCompared) this.#allCompared.add(repository);
     if (!isRecorded) return;
     if (isAllCompared) this.#replaced.add(repository);
     else for (const tag of comparedTags) if (!behind.has(tag)) this.#drop(repository, tag);
@@ -62,14 +69,50 @@ export class BehindBook {
 
   /** All repositories were compared: those of which storage has records and that are not among these are obsolete. */
   retain(repositories: ReadonlySet<Repository>): void {
-    for (const repository of this.#recorded)
-      if (!repositories.has(repository)) this.#replaced.add(repository);
+    for (const repository of this.#recorded) if (!repositories.has(repository)) this.#pulled.add(repository);
   }
 
   /** The blobs that a tag lacks are known. A blob counts for the first tag that lacks it. */
   sized(repository: Repository, tag: Tag, missing: readonly Descriptor[]): void {
     const entry = this.#entries.get(keyOf(repository, tag));
-    if (!entry) return;
+    if (entry) this.#size(entry, missing);
+  }
+
+  /** These tags point to their target here, whose image lacks content of the parent: blobs, or manifests alone. */
+  incomplete(
+    repository: Repository,
+    tags: readonly Tag[],
+    target: Digest,
+    missing: readonly Descriptor[],
+  ): void {
+    for (const tag of tags) {
+      const key = keyOf(repository, tag);
+      if (this.#entries.has(key)) continue;
+      const entry: Entry = { repository, tag, target, incomplete: true };
+      this.#entries.set(key, entry);
+      this.#size(entry, missing);
+    }
+  }
+
+  /** The image of these tags lacks nothing, or nothing that the parent provides. */
+  complete(repository: Repository, tags: readonly Tag[], target: Digest): void {
+    for (const tag of tags) {
+      const entry = this.#entries.get(keyOf(repository, tag));
+      if (entry && !entry.incomplete) continue;
+      if (entry) this.settled(repository, tag);
+      else if (!this.#recorded.has(repository)) continue;
+      const complete = this.#complete.get(repository) ?? new Map<Tag, Digest>();
+      this.#complete.set(repository, complete.set(tag, target));
+    }
+  }
+
+  /** All that the comparison found was pulled, or has failed: where everything was compared, no other record holds. */
+  pulled(): void {
+    for (const repository of this.#allCompared)
+      if (this.#recorded.has(repository)) this.#pulled.add(repository);
+  }
+
+  #size(entry: Entry, missing: readonly Descriptor[]): void {
     entry.bytes = 0;
     for (const { digest, size } of missing) {
       if (this.#owners.has(digest)) continue;
@@ -110,19 +153,33 @@ export class BehindBook {
   take(progress: boolean): BehindUpdate[] {
     if (progress) for (const entry of this.#progressed) this.#changed.add(entry);
     if (progress) this.#progressed.clear();
+    // A record that is kept must be among those that replace all others.
+    for (const entry of this.#entries.values())
+      if (this.#pulled.has(entry.repository)) this.#changed.add(entry);
     const changed = Map.groupBy(this.#changed, ({ repository }) => repository);
-    const repositories = new Set([...changed.keys(), ...this.#dropped.keys(), ...this.#replaced]);
+    const repositories = new Set([
+      ...changed.keys(),
+      ...this.#dropped.keys(),
+      ...this.#complete.keys(),
+      ...this.#replaced,
+      ...this.#pulled,
+    ]);
     const updates = [...repositories].flatMap((repository) =>
-      updatesOf(
+      updatesOf({
         repository,
-        (changed.get(repository) ?? []).map(({ repository: _, ...tag }) => tag),
-        [...(this.#dropped.get(repository) ?? [])],
-        this.#replaced.has(repository),
-      ),
+        put: (changed.get(repository) ?? []).map(({ repository: _, ...tag }) => tag),
+        drop: [...(this.#dropped.get(repository) ?? [])],
+        complete: [...(this.#complete.get(repository) ?? [])].map(([tag, target]) => ({ tag, target })),
+        ...(this.#pulled.has(repository)
+          ? { replace: { incomplete: true } }
+          : this.#replaced.has(repository) && { replace: {} }),
+      }),
     );
     this.#changed.clear();
     this.#dropped.clear();
+    this.#complete.clear();
     this.#replaced.clear();
+    this.#pulled.clear();
     return updates;
   }
 
@@ -136,24 +193,30 @@ export class BehindBook {
 const keyOf = (repository: Repository, tag: Tag): string => `${repository}!${tag}`;
 
 /** The records of a complete comparison replace all others: each part those of its range of tags. */
-function updatesOf(repository: Repository, put: BehindTag[], drop: Tag[], replace: boolean): BehindUpdate[] {
+function updatesOf({ repository, put, drop, complete = [], replace }: BehindUpdate): BehindUpdate[] {
   const sorted = put.toSorted((a, b) => (a.tag < b.tag ? -1 : 1));
   const updates: BehindUpdate[] = [];
-  const parts = Math.max(1, Math.ceil(Math.max(sorted.length, drop.length) / MAX_BEHIND));
+  const parts = Math.max(1, Math.ceil(Math.max(sorted.length, drop.length, complete.length) / MAX_BEHIND));
   let after: Tag | undefined;
   for (let part = 0; part < parts; part += 1) {
     const at = part * MAX_BEHIND;
     const tags = sorted.slice(at, at + MAX_BEHIND);
     const until = part === parts - 1 ? undefined : tags.at(-1)?.tag;
+    const ended = complete.slice(at, at + MAX_BEHIND);
     updates.push({
       repository,
       put: tags,
       drop: drop.slice(at, at + MAX_BEHIND),
+      ...(ended.length > 0 && { complete: ended }),
       ...(replace && {
-        replace: { ...(after !== undefined && { after }), ...(until !== undefined && { until }) },
+        replace: {
+          ...replace,
+          ...(after !== undefined && { after }),
+          ...(until !== undefined && { until }),
+        },
       }),
     });
-    after = until;
+    after = until ?? after;
   }
   return updates;
 }

@@ -63,6 +63,8 @@ export type Survey = {
   lost: LostTag[];
   /** Targets of the layer's tags. */
   here: ReadonlySet<Digest>;
+  /** The layer's tags that pointed to it. */
+  tagsOf: (digest: Digest) => readonly Tag[];
 };
 
 /** Max digests per request to storage. */
@@ -141,6 +143,16 @@ export async function surveyRepository(
       ...invalid.map(tagWithInvalidName),
     ],
     here: new Set(layer.values()),
+    tagsOf: tagsByTarget(layer),
+  };
+}
+
+/** The tags of each target, which are grouped when they are first asked for. */
+function tagsByTarget(layer: ReadonlyMap<Tag, Digest>): Survey['tagsOf'] {
+  let byTarget: Map<Digest, [Tag, Digest][]> | undefined;
+  return (digest) => {
+    byTarget ??= Map.groupBy(layer, ([, target]) => target);
+    return (byTarget.get(digest) ?? []).map(([tag]) => tag);
   };
 }
 

@@ -148,7 +148,7 @@ class Batch {
         const { repository, digest, tag } = image;
         const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
         const load = await this.#cache.result(key, () => this.#loadOf(image, partial));
-        if (tag !== null) this.#context.behind.sized(repository, tag, load.missing);
+        this.#noteSize(image, load);
         this.#loaded.add({ ...image, load, isPartlyHere: load.isPartlyHere });
       } catch (error) {
         signal.throwIfAborted();
@@ -210,17 +210,20 @@ class Batch {
         this.#pullImage(image, load),
       );
       if (isChanged) stats.taken += 1;
-      if (tag !== null) behind.settled(repository, tag);
+      this.#noteSettled(image);
       this.#noteLeftOut(image, problems);
     } catch (error) {
       signal.throwIfAborted();
       // What signing tools store under a tag of its own is a referrer: it never fails, unless the link does.
-      if (isAboutManifest(image) && isAnswered(error))
+      if (isAboutManifest(image) && isAnswered(error)) {
+        if (tag === null) this.#noteSettled(image);
         return this.#noteLeftOut(image, [leftOutItem('referrer', error, { digest })]);
+      }
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
       if (!failure) return;
       const { code, reason } = failure;
-      if (tag !== null) behind.failed(repository, tag, code, reason);
+      const tags = tag === null ? image.survey.tagsOf(digest) : [tag];
+      for (const name of tags) behind.failed(repository, name, code, reason);
       bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });
     }
   }
@@ -242,6 +245,19 @@ class Batch {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }
     return pulled;
+  }
+
+  /** What the layer lacks of it is known. */
+  #noteSize({ repository, digest, tag, survey }: Image, { nodes, missing }: Load): void {
+    const { behind } = this.#context;
+    if (tag !== null) behind.sized(repository, tag, missing);
+    else if (nodes.length > 0) behind.incomplete(repository, survey.tagsOf(digest), digest, missing);
+  }
+
+  #noteSettled({ repository, digest, tag, survey }: Image): void {
+    const { behind } = this.#context;
+    if (tag !== null) behind.settled(repository, tag);
+    else behind.complete(repository, survey.tagsOf(digest), digest);
   }
 
   #noteLeftOut({ repository, digest, tag, survey }: Image, found: LeftOutItem[]): void {

@@ -103,5 +103,49 @@ test('of a comparison of some tags, those that are equal are dropped where stora
 test('records of repositories that are not selected any more are deleted', () => {
   const book = new BehindBook(['app', 'gone']);
   book.retain(new Set(['app']));
-  assert.deepEqual(book.take(false), [{ repository: 'gone', put: [], drop: [], replace: {} }]);
+  assert.deepEqual(book.take(false), [
+    { repository: 'gone', put: [], drop: [], replace: { incomplete: true } },
+  ]);
+});
+
+test('an image that is here in part is recorded for each of its tags, until it is complete', () => {
+  const book = new BehindBook([]);
+  book.compared(all(take('new', B)));
+  book.take(false);
+  book.incomplete('app', ['a', 'b', 'new'], A, [blob(C, 5)]);
+  assert.deepEqual(book.take(false)[0]?.put, [
+    { tag: 'a', target: A, incomplete: true, bytes: 5 },
+    { tag: 'b', target: A, incomplete: true, bytes: 0 },
+  ]);
+  book.complete('app', ['a', 'b', 'new'], A);
+  const complete = ['a', 'b'].map((tag) => ({ tag, target: A }));
+  assert.deepEqual(book.take(false), [{ repository: 'app', put: [], drop: [], complete }]);
+});
+
+test('an image that an earlier pass left in part is complete where storage has records', () => {
+  const book = new BehindBook(['app']);
+  book.complete('app', ['a'], A);
+  book.complete('other', ['a'], A);
+  assert.deepEqual(book.take(false), [
+    { repository: 'app', put: [], drop: [], complete: [{ tag: 'a', target: A }] },
+  ]);
+});
+
+test('once all is pulled, what is still missing replaces all records, also those of incomplete images', () => {
+  const book = new BehindBook(['app', 'not compared']);
+  book.compared(all(take('a')));
+  book.incomplete('app', ['b'], A, []);
+  book.take(false);
+  book.pulled();
+  assert.deepEqual(book.take(false), [
+    {
+      repository: 'app',
+      put: [
+        { tag: 'a', target: A },
+        { tag: 'b', target: A, incomplete: true, bytes: 0 },
+      ],
+      drop: [],
+      replace: { incomplete: true },
+    },
+  ]);
 });
