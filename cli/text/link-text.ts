@@ -119,7 +119,7 @@ function selection({
   return parts.length > 0 ? `${name} (${parts.join('; ')})` : name;
 }
 
-/** Only for ReadWrite layers, as others push nothing: storage counts all as unsent that was not seen at the parent. */
+/** Only for ReadWrite layers, as others push nothing. */
 function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
   if (configuration?.mode !== 'ReadWrite') return [];
   const others = refusals.filter((one) => !isDenied(one));

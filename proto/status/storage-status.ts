@@ -35,7 +35,10 @@ export const StorageStatus = Type.Object({
   paused: Type.Optional(LinkPause),
   /** If a syslog receiver is configured for the audit. */
   forwarding: Type.Optional(AuditForwarding),
-  /** Pending at the parent: manifests to send, manifests to withdraw, and refused changes. */
+  /**
+   * Pending at the parent: manifests to send, manifests to withdraw, and refused changes. All 0 in a layer that pushes
+   * nothing, as it is ReadOnly or has no parent.
+   */
   outgoing: Type.Object({
     unsent: Type.Integer(),
     withdrawn: Type.Integer(),

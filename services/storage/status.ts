@@ -37,10 +37,7 @@ export type StatusParts = {
 export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
   const { metadata, space, age, behind, scrubber, declared, audit, pause } = parts;
   const ingests = await parts.ingests.list(MAX_INGESTS);
-  const { unsent, withdrawn, parked, conflicts, ...counters } = metadata.counters;
-  const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps } = counters;
-  const unselected = await parts.unselected.count();
-  const changed = changedTags(parts);
+  const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts } = metadata.counters;
   const forwarding = parts.forwarding.status();
   return {
     ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
@@ -52,13 +49,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     ...(audit.lost && { audit: audit.lost }),
     ...(pause.current && { paused: pause.current }),
     ...(forwarding && { forwarding }),
-    outgoing: {
-      unsent: Math.max(0, unsent - unselected.unsent),
-      withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
-      parked,
-      ...(changed !== undefined && { tags: changed }),
-      ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
-    },
+    outgoing: await outgoingOf(parts),
     ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
       id,
       purpose,
@@ -68,6 +59,20 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
       ...(account !== undefined && { account }),
       ...(holder !== undefined && { holder }),
     })),
+  };
+}
+
+async function outgoingOf(parts: StatusParts): Promise<StorageStatus['outgoing']> {
+  if (!parts.selection.pushes) return { unsent: 0, withdrawn: 0, parked: 0 };
+  const unselected = await parts.unselected.count();
+  const changed = changedTags(parts);
+  const { unsent, withdrawn, parked } = parts.metadata.counters;
+  return {
+    unsent: Math.max(0, unsent - unselected.unsent),
+    withdrawn: Math.max(0, withdrawn - unselected.withdrawn),
+    parked,
+    ...(changed !== undefined && { tags: changed }),
+    ...(unselected.unsent > 0 && { kept: unselected.unsent, keptIn: unselected.repositories }),
   };
 }
 

@@ -81,3 +81,20 @@ test('alerts fire for a cut link, a refused change, a failing webhook, a stopped
   await layer.stop();
   await prometheus.alert('TerraceDown');
 });
+
+test('content that clients push into a top layer is not pending, and fires no alert', {
+  skip: missing,
+}, async () => {
+  await using layer = await testLayer({ name: 'top', compact: true });
+  await pushImage(layer.host, 'app', '1', { layers: [100] });
+  await using prometheus = await Prometheus.start([layer.host]);
+  const scraped = async () => (await prometheus.count('terrace_outgoing_changes{state="unsent"} == 0')) === 1;
+  await until(scraped, 'nothing is pending');
+  // The disk and the version of nats-server are those of the machine.
+  const ofLink = /Link|Pass|Behind|Tags|Changes|LeftOut|Selection|Events/;
+  const firing = (await prometheus.firing()).map(({ labels }) => String(labels.alertname));
+  assert.deepEqual(
+    firing.filter((name) => ofLink.test(name)),
+    [],
+  );
+});

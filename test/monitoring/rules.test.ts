@@ -4,76 +4,24 @@ import { stringify } from 'yaml';
 import { PREFIX } from '../../services/gateway/metrics/exposition.ts';
 import { families } from '../../services/gateway/metrics/families.ts';
 import { missing, promtool, rules, rulesFile, TemporaryFiles, textOf } from './prometheus.ts';
+import { always, END_S, growing, type Series, series, withCause } from './series.ts';
 
 /** The alert rules and the dashboard of deploy/monitoring: `promtool` runs the rules over series of a day. */
 
-const LAYER = 'layer="plant",job="terrace",instance="plant:5000"';
-const series = (name: string, labels: string, values: string) => ({
-  series: `${name}{${[LAYER, labels].filter(Boolean).join(',')}}`,
-  values,
-});
-type Series = ReturnType<typeof series>;
-
-/** Samples of two hours, each two minutes, or of 30 hours, each half an hour. The first one is at 1970-01-01. */
-const SAMPLES = 60;
 const INTERVALS = { short: '2m', long: '30m' } as const;
 type Span = keyof typeof INTERVALS;
-const END_S = SAMPLES * 2 * 60;
-const always = (value: number) => `${value}x${SAMPLES}`;
-/** @param by with each sample */
-const growing = (by: number, from = 0) => `${from}${by < 0 ? '-' : '+'}${Math.abs(by)}x${SAMPLES}`;
-
-/** A layer in which nothing is wrong. */
-const healthy: Series[] = [
-  series('up', '', always(1)),
-  ...['gateway', 'storage', 'syncer', 'twin-bridge'].flatMap((service) => [
-    series('terrace_service_up', `service="${service}"`, always(1)),
-    series('terrace_process_start_time_seconds', `service="${service}",process="p"`, always(0)),
-    series('terrace_process_event_loop_active_seconds_total', `service="${service}",process="p"`, growing(6)),
-  ]),
-  series('terrace_http_requests_total', 'route="blob",method="GET",code="200",process="p"', growing(600)),
-  series('terrace_http_requests_total', 'route="blob",method="GET",code="500",process="p"', growing(1)),
-  series('terrace_configuration_complaints', '', always(0)),
-  series('terrace_twin_connected', '', always(1)),
-  series('terrace_bus_advisories', '', always(0)),
-  series('terrace_link_up', '', always(1)),
-  series('terrace_link_window_open', '', always(1)),
-  series('terrace_link_paused', '', always(0)),
-  series('terrace_pass_last_success_timestamp_seconds', '', growing(1_800)),
-  series('terrace_passes_total', 'outcome="failed",process="p"', always(0)),
-  series('terrace_passes_total', 'outcome="ok",process="p"', growing(1)),
-  series('terrace_sync_behind_seconds', '', always(60)),
-  series('terrace_sync_behind_failed_tags', '', always(0)),
-  ...['unsent', 'withdrawn', 'parked', 'kept'].map((state) =>
-    series('terrace_outgoing_changes', `state="${state}"`, always(0)),
-  ),
-  series('terrace_left_out', 'kind="image"', always(0)),
-  series('terrace_unmatched_selections', '', always(0)),
-  series('terrace_events_refused', '', always(0)),
-  series('terrace_storage_low', '', always(0)),
-  series('terrace_storage_free_bytes', '', always(60_000_000_000)),
-  series('terrace_storage_reserve_bytes', '', always(500_000_000)),
-  series('terrace_storage_free_inodes', '', always(1_000_000)),
-  series('terrace_storage_reserve_inodes', '', always(10_000)),
-  series('terrace_storage_damaged_blobs', '', always(0)),
-  series('terrace_storage_metadata_damaged', '', always(0)),
-  series('terrace_audit_lost_total', '', always(0)),
-  series('terrace_audit_receiver_backlog_entries', '', always(0)),
-  series('terrace_accounts_lost', '', always(0)),
-  series('terrace_accounts_not_as_declared', '', always(0)),
-  series('terrace_certificate_expiry_timestamp_seconds', 'certificate="layer"', always(END_S + 60 * 86_400)),
-  series('terrace_child_link_up', 'child="line"', always(1)),
-  series('terrace_child_last_seen_timestamp_seconds', 'child="line"', growing(1_800)),
-  series('terrace_webhook_up', 'webhook="hooks"', always(1)),
-];
 
 /** What is wrong when each alert fires: these series take the place of the healthy ones of the same labels. */
 const causes: Record<string, Series[]> = {
   TerraceDown: [series('up', '', always(0))],
   TerraceServiceDown: [series('terrace_service_up', 'service="syncer"', always(0))],
-  TerraceServiceRestarts: [
-    series('terrace_process_start_time_seconds', 'service="syncer",process="p"', growing(600)),
-  ],
+  TerraceServiceRestarts: ['p', 'q', 'r', 's', 't', 'u'].map((process, index) =>
+    series(
+      'terrace_process_start_time_seconds',
+      `service="syncer",process="${process}"`,
+      `${index === 0 ? '' : `_x${30 + 5 * index} `}${index}x${index === 0 ? 34 : index === 5 ? 300 : 4}`,
+    ),
+  ),
   TerraceEventLoopBusy: [
     series('terrace_process_event_loop_active_seconds_total', 'service="syncer",process="p"', growing(118)),
   ],
@@ -86,7 +34,14 @@ const causes: Record<string, Series[]> = {
   TerraceLinkDown: [series('terrace_link_up', '', always(0))],
   TerraceLinkPaused: [series('terrace_link_up', '', always(0)), series('terrace_link_paused', '', always(1))],
   TerraceNoGoodPass: [series('terrace_pass_last_success_timestamp_seconds', '', always(-100_000))],
-  TerracePassesFail: [series('terrace_passes_total', 'outcome="failed",process="p"', growing(1))],
+  TerraceNoPassYet: [
+    series('terrace_pass_last_success_timestamp_seconds', '', '_x400'),
+    series('terrace_sync_known_timestamp_seconds', '', '_x400'),
+  ],
+  TerracePassesFail: [
+    series('terrace_passes_total', 'outcome="failed",process="p"', growing(1)),
+    series('terrace_link_state', 'state="Unhealthy"', always(1)),
+  ],
   TerraceBehind: [series('terrace_sync_behind_seconds', '', always(20_000))],
   TerraceTagsFail: [series('terrace_sync_behind_failed_tags', '', always(3))],
   TerraceChangesRefused: [series('terrace_outgoing_changes', 'state="parked"', always(1))],
@@ -118,6 +73,7 @@ const causes: Record<string, Series[]> = {
 
 /** Alerts of what lasts for hours. */
 const slow = [
+  'TerraceNoPassYet',
   'TerraceLinkPaused',
   'TerraceChangesUnsent',
   'TerraceContentLeftOut',
@@ -126,11 +82,6 @@ const slow = [
 
 /** Alerts that fire together with one. */
 const together: Record<string, string[]> = { TerraceCertificateEndsSoon: ['TerraceCertificateEnds'] };
-
-const withCause = (cause: Series[]) => [
-  ...healthy.filter((one) => !cause.some((other) => other.series === one.series)),
-  ...cause,
-];
 
 const caseOf = (span: Span, name: string, cause: Series[], firing: string[]) => ({
   name,
@@ -220,6 +171,7 @@ const HIDDEN = [
   'terrace_process_start_time_seconds',
   'terrace_storage_free_inodes',
   'terrace_storage_reserve_inodes',
+  'terrace_sync_known_timestamp_seconds',
 ];
 
 test('promtool accepts each expression of the dashboard, and each panel selects its layers', {

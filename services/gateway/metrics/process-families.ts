@@ -21,11 +21,15 @@ const labelsOf = ({ service, instance }: { service: string; instance: string }) 
   process: instance,
 });
 
-/** The certificate that ends first. */
-const firstEnd = (ends: (number | undefined)[]): number | undefined => {
-  const known = ends.filter((end) => end !== undefined);
-  return known.length > 0 ? known.reduce((min, one) => Math.min(min, one)) : undefined;
-};
+const known = (ends: (number | undefined)[]) => ends.filter((end) => end !== undefined);
+
+/** The certificate that ends first: each gateway has its own. */
+const firstEnd = (ends: (number | undefined)[]): number | undefined =>
+  known(ends).reduce<number | undefined>((min = Infinity, one) => Math.min(min, one), undefined);
+
+/** The newest certificate of the parent: a syncer that has not connected since it was renewed knows the one before. */
+const lastEnd = (ends: (number | undefined)[]): number | undefined =>
+  known(ends).reduce<number | undefined>((max = 0, one) => Math.max(max, one), undefined);
 
 export const processFamilies: Family[] = [
   gauge(
@@ -127,7 +131,7 @@ export const processFamilies: Family[] = [
     ({ status, processes }) =>
       Object.entries({
         layer: firstEnd(status.services.map(({ certificateEnds }) => certificateEnds)),
-        parent: firstEnd(processes.map(({ sync }) => sync?.certificateEnds)),
+        parent: lastEnd(processes.map(({ sync }) => sync?.certificateEnds)),
       }).flatMap(([certificate, end]) =>
         end === undefined ? [] : [{ labels: { certificate }, value: end / 1_000 }],
       ),

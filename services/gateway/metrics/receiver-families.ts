@@ -1,4 +1,5 @@
 import type { LayerReport } from '#proto/status/layers-below.ts';
+import { PAUSED } from '#proto/status/status.ts';
 import { type Family, flag, gauge, type Sample, seconds } from './family.ts';
 import type { Figures } from './figures.ts';
 
@@ -6,6 +7,8 @@ import type { Figures } from './figures.ts';
 
 /** Max values of the label `child`: children in the order of their names. A layer without accounts accepts any name. */
 const MAX_CHILDREN = 256;
+/** Code of a link that waits for its window, see `closedWindow` in `services/syncer/coordinator/link-state.ts`. */
+const WINDOW_CLOSED = 'window-closed';
 /** A configuration has 16 webhooks at most. */
 const MAX_WEBHOOKS = 32;
 
@@ -29,7 +32,9 @@ const ofEachChild =
       });
 
 const ownOf = ({ layers }: Child) => layers.find(({ path }) => path.length === 0);
-const isDown = ({ link }: LayerReport) => link?.state === 'Offline';
+/** A link that is not used now is not cut. */
+const isDown = ({ link }: LayerReport) =>
+  link?.state === 'Offline' && link.code !== PAUSED && link.code !== WINDOW_CLOSED;
 
 type Webhook = NonNullable<Figures['status']['webhooks']>[number] & { label: string };
 
@@ -65,7 +70,7 @@ export const receiverFamilies: Family[] = [
   ),
   gauge(
     'child_link_up',
-    '1 if the link of the child to this layer is up, as it reported, or as its presence shows.',
+    '0 if the link of the child to this layer is down, as it reported, or as its presence shows; 1 if it is up, is paused, or waits for its window.',
     ofEachChild((child) => {
       const link = ownOf(child)?.link;
       return link && flag(!isDown({ link } as LayerReport));

@@ -26,7 +26,7 @@ export class Schedules implements Disposable {
   }
 
   /** An unchanged schedule is not restarted. */
-  set({ garbageCollection: garbage, scrub, reserve, parent, repositories }: Configuration): void {
+  set({ garbageCollection: garbage, scrub, reserve, parent, mode, repositories }: Configuration): void {
     const selected = parent && repositories.map(({ name }) => name);
     const { graceMs, uploadsMs, transfersMs } = garbage;
     this.#storage.configure({
@@ -34,6 +34,7 @@ export class Schedules implements Disposable {
       scrubRate: scrub.rate,
       reserve,
       selected,
+      pushes: parent !== undefined && mode === 'ReadWrite',
     });
     this.#at('garbage collection', garbage.enabled ? garbage.schedule : undefined, () =>
       this.#storage.garbage.collect(false),

@@ -63,4 +63,6 @@ export type Maintenance = {
   reserve: number;
   /** Patterns of the repositories that are pushed to the parent; undefined: all. */
   selected?: readonly string[] | undefined;
+  /** False: changes made here are recorded, and never pushed. True by default. */
+  pushes?: boolean | undefined;
 };

@@ -4,6 +4,11 @@ import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 export class Selection {
   /** Undefined: all, as in a layer without a parent. */
   patterns: readonly string[] | undefined;
+  /**
+   * Changes go to a parent. In a ReadOnly layer, and in one without a parent, each manifest has a record of an unsent
+   * one all the same: it goes up if the layer gets a parent, or becomes ReadWrite. Until then it is not pending.
+   */
+  pushes = true;
 
   covers(repository: string): boolean {
     return this.patterns === undefined || matchesPattern(this.patterns, repository);

@@ -30,10 +30,11 @@ export class SyncOverview {
   }
 
   #names(after: string | undefined, only: 'behind' | 'ahead' | undefined): AsyncGenerator<string> {
-    const { metadata } = this.#deps;
+    const { metadata, selection } = this.#deps;
     const behind = () => repositoriesIn(metadata.allBehind, after);
     if (only === 'behind') return behind();
     if (only === undefined) return inOrder([namesOf(metadata.repositories(after)), behind()]);
+    if (!selection.pushes) return inOrder([]);
     const { allUnsent, allWithdrawn, allParked } = metadata;
     const outgoing = [allUnsent, allWithdrawn, allParked].map((all) => repositoriesIn(all, after));
     return inOrder([...outgoing, this.#changedRepositories(after)]);
@@ -57,7 +58,8 @@ export class SyncOverview {
   }
 
   async #ahead(repository: string): Promise<Ahead> {
-    const { metadata, tagIndex } = this.#deps;
+    const { metadata, selection, tagIndex } = this.#deps;
+    if (!selection.pushes) return { tags: 0, manifests: 0, deletions: 0, parked: 0 };
     const tags = (await tagIndex.changed()).get(repository)?.size ?? 0;
     const [manifests, deletions, parked] = await Promise.all([
       countOf(metadata.unsentOfRepository(repository)),

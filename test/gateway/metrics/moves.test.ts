@@ -235,3 +235,29 @@ test('each metric moves with what it stands for', () => {
 test('no metric is missing from that', () => {
   assert.deepEqual(moves.map(([name]) => name).toSorted(), families.map(({ name }) => name).toSorted());
 });
+
+const withStatus = (more: object): Figures => ({
+  ...atRest,
+  status: { ...atRest.status, ...more } as LayerStatus,
+});
+
+test('the link of a child is not down while it is paused, or waits for its window', () => {
+  for (const [code, up] of Object.entries({ paused: 1, 'window-closed': 1, 'parent-unreachable': 0 })) {
+    const below = [{ child: 'c', seen: NOW, path: [], link: { state: 'Offline', code } }];
+    const figures = scraped(withStatus({ below }));
+    assert.equal(figures.sum('child_link_up', { child: 'c' }), up, code);
+    assert.equal(figures.sum('child_layers_down', { child: 'c' }), 1 - up, code);
+  }
+});
+
+test('the certificate of the parent is the newest that a syncer saw, that of the layer the first one to end', () => {
+  const services = [NOW + 3 * S, NOW + S].map((certificateEnds) => ({ service: 'gateway', certificateEnds }));
+  const processes = [NOW + S, NOW + 9 * S, undefined].map((certificateEnds) =>
+    process('syncer', {
+      sync: { certificateEnds, passes: passes({}), down: noTransfers, up: noTransfers },
+    }),
+  );
+  const figures = scraped({ ...withStatus({ services }), processes });
+  const endOf = (certificate: string) => figures.sum('certificate_expiry_timestamp_seconds', { certificate });
+  assert.deepEqual([endOf('layer'), endOf('parent')], [AT + 1, AT + 9]);
+});

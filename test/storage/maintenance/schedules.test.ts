@@ -42,3 +42,17 @@ test('garbage collection and scrub run at the schedules of the configuration in 
   }
   assert.equal((await rig.storage.status()).blobs, 0);
 });
+
+test('what is to be pushed counts as pending in a ReadWrite layer with a parent only', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage('app', 'kept', { tag: 'v1' });
+  using schedules = new Schedules(rig.storage, quiet);
+  const parent = { url: 'https://above.example' };
+  const unsent = async (fields: object) => {
+    schedules.set(configurationWith(fields));
+    return (await rig.storage.status()).outgoing.unsent;
+  };
+  assert.equal(await unsent({}), 0, 'a top layer');
+  assert.equal(await unsent({ parent, mode: 'ReadOnly' }), 0);
+  assert.equal(await unsent({ parent, mode: 'ReadWrite' }), 1);
+});

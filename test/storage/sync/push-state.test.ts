@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { linkBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import { syncRepositories } from '#proto/sync/behind.ts';
 import {
   dropSession,
   getSession,
@@ -44,6 +45,29 @@ test('a refused change is parked once per reference, and stays parked over a res
   for (let i = 0; i < 2; i += 1) await rig.syncer.call(unpark, { repository, reference: 'v1' });
   assert.deepEqual((await list(9)).parked, [ofManifest, ofOther]);
   assert.equal(await parked(), 2);
+});
+
+test('a layer that pushes nothing has nothing pending, and its changes are recorded for the day when it does', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage(repository, 'kept', { tag: 'v1' });
+  const refusal = { code: 'denied', reason: 'no', since: 1, attempts: 1, retry: 2 };
+  await rig.syncer.call(park, { repository, reference: 'v1', ...refusal });
+  const outgoing = async () => {
+    const { tags: _, ...manifests } = (await rig.gateway.call(storageStatus, {})).outgoing;
+    return manifests;
+  };
+  const ahead = async () =>
+    (await rig.gateway.call(syncRepositories, { limit: 9, only: 'ahead' })).repositories.length;
+  for (const selected of [undefined, ['none']]) {
+    rig.configure({ selected, pushes: false });
+    assert.deepEqual(await outgoing(), { unsent: 0, withdrawn: 0, parked: 0 });
+    assert.equal(await ahead(), 0);
+    const [all] = (await rig.gateway.call(syncRepositories, { limit: 9 })).repositories;
+    assert.deepEqual(all?.ahead, { tags: 0, manifests: 0, deletions: 0, parked: 0 });
+  }
+  rig.configure({ selected: ['*'], pushes: true });
+  assert.deepEqual(await outgoing(), { unsent: 1, withdrawn: 0, parked: 1 });
+  assert.equal(await ahead(), 1);
 });
 
 test('a page of parked changes fits into a message, also with long reasons of the parent', async () => {
