@@ -46,8 +46,16 @@ export async function logIn(name: string, password: string): Promise<void> {
 }
 
 export async function logOut(): Promise<void> {
-  await request('DELETE', '/session').catch(() => {});
-  session.value = { state: 'none', notice: 'You are logged out.' };
+  const failed = await request('DELETE', '/session').then(
+    () => undefined,
+    (error: RequestError) => error,
+  );
+  session.value = {
+    state: 'none',
+    notice: failed
+      ? `Logging out failed, so the session may still be open: ${failed.message} Load this page again, and log out again if it shows the layer.`
+      : 'You are logged out.',
+  };
 }
 
 /** A request was refused: the session has ended, or its account was disabled. */

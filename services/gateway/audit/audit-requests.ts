@@ -39,9 +39,10 @@ const LAST_ENTRIES_MS = 1_000;
 
 /**
  * Records one entry for each write, done or refused, and for each other refusal of a caller with credentials; refusals
- * of the same kind are gathered. A client without credentials that gets a challenge has not been refused. The steps of
- * an upload belong to the write that ends it. Nothing that could be a password is recorded: no header, no query, no
- * name that no token can have. Entries go to the log and, through storage, to the audit of the layer.
+ * of the same kind are gathered. A client without credentials that gets a challenge has not been refused. A session
+ * that neither begins nor ends is no write. The steps of an upload belong to the write that ends it. Nothing that
+ * could be a password is recorded: no header, no query, no name that no token can have. Entries go to the log and,
+ * through storage, to the audit of the layer.
  */
 export function auditRequests(
   app: FastifyInstance,
@@ -100,8 +101,13 @@ export function auditRequests(
       address: clip(request.ip, 80),
       status,
     };
-    if (status < 400) return record(fields, 'written');
-    const isUnauthenticated = status === 401 || (status === 429 && !caller?.identity);
+    if (status < 400) {
+      // A login to a layer without accounts, or the end of no session: anyone may repeat it, and nothing is changed.
+      if (needs === 'nothing' && fields.token === undefined) return;
+      return record(fields, 'written');
+    }
+    const isNamed = caller?.identity !== undefined || (caller?.name ?? '') !== '';
+    const isUnauthenticated = status === 401 || !isNamed || (status === 429 && !caller?.identity);
     const first = isUnauthenticated
       ? unauthenticated.add(unauthenticatedKindOf(fields), fields, Date.now())
       : refusals.add(kindOf(fields), fields, Date.now());

@@ -128,10 +128,19 @@ export class Authentication {
     return renewed.session;
   }
 
-  /** Ends the session of the request, if it has one, and deletes the cookie. */
-  endSession(request: FastifyRequest, reply: FastifyReply, session: Session | undefined): void {
-    if (session) this.#sessions.end(session);
+  /**
+   * Deletes the cookie, also if the call fails, and ends the session that it has; another login of the request does not
+   * count. @returns the session; undefined without a valid one
+   * @throws Fault `unavailable`
+   */
+  async endSession(request: FastifyRequest, reply: FastifyReply): Promise<Session | undefined> {
     reply.header('set-cookie', sessionCookie(request, '', 0));
+    const value = sessionCookieOf(request);
+    if (value === undefined) return undefined;
+    const { key } = await this.#accounts.status();
+    const session = await this.#sessions.verify(key, value);
+    if (session) this.#sessions.end(session);
+    return session;
   }
 
   /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */

@@ -6,6 +6,7 @@ import { limits } from '../../../services/gateway/auth/throttle.ts';
 import { until } from '../../support/until.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { GatewayRig } from '../gateway-rig.ts';
+import { raw } from '../http.ts';
 import { ApiClient } from './api-client.ts';
 import { SseReader } from './sse-reader.ts';
 
@@ -108,6 +109,28 @@ test('a change with a cookie needs the header of this layer, and comes from no o
   }
 });
 
+test('a page of this layer may name the default port of its scheme, or leave it out', async () => {
+  for (const [host, origin, status] of [
+    ['registry.example:443', 'https://registry.example', 200],
+    ['registry.example', 'https://registry.example', 200],
+    ['Registry.example:80', 'http://registry.example', 200],
+    ['registry.example:8443', 'https://registry.example:8443', 200],
+    ['registry.example:80', 'https://registry.example', 403],
+    ['registry.example:443', 'http://registry.example', 403],
+    ['registry.example:443', 'https://registry.example:8443', 403],
+    ['registry.example:443', 'https://evil.example', 403],
+    ['registry.example@evil.example', 'https://evil.example', 403],
+    ['registry.example:443', 'null', 403],
+  ] as const) {
+    const answer = await raw(
+      layer.port,
+      `DELETE /api/v1/session HTTP/1.1\r\nhost: ${host}\r\norigin: ${origin}\r\nconnection: close\r\n\r\n`,
+    );
+    const expected = host.includes('@') ? /^HTTP\/1.1 40[03] / : new RegExp(`^HTTP/1.1 ${status} `);
+    match(answer, expected, `${host} ${origin}`);
+  }
+});
+
 test('a form of another site begins no session', async () => {
   const body = new URLSearchParams({ name: 'ops', password: passwords.get('ops') ?? '' }).toString();
   for (const type of ['application/x-www-form-urlencoded', 'text/plain']) {
@@ -151,6 +174,17 @@ test('a session that was ended is over, with a stream that it had open', async (
   await reader.closed;
   equal(reader.events.at(-1)?.name, 'end');
   equal((await api.as({ cookie }).get('/layer')).status, 401);
+});
+
+test('the cookie is deleted also while storage does not answer, and the answer says that it failed', async () => {
+  await using other = await GatewayRig.start({ patienceMs: 100 }, { apart: true });
+  await other.storageDown();
+  const cookie = `terrace-session-${other.port}=a.b.c`;
+  const { status, headers } = await other.fetch('DELETE', '/api/v1/session', {
+    headers: { cookie, ...CSRF },
+  });
+  equal(status, 503);
+  match(headers.get('set-cookie') ?? '', /^terrace-session-\d+=; Path=\/; Max-Age=0;/);
 });
 
 test('a session ends when its token is disabled, gets another password, or loses its rights; so does its stream', async () => {

@@ -207,6 +207,51 @@ test('refusals of unauthenticated names do not displace refusals of accounts', a
   deepEqual(of(await lines(send('GET', '/v2/a/x/tags/list', own))), ['reader']);
 });
 
+test('refusals without any login do not displace refusals of accounts either', async () => {
+  await using other = await GatewayRig.start();
+  const login = basic('viewer', await (await Tokens.of(other)).create('viewer', ['operate/read']));
+  const from = { origin: 'https://evil.example' };
+  for (let n = 0; n <= MAX_KINDS; n += 1) {
+    const headers = { ...from, 'x-forwarded-for': `203.0.113.${n}` };
+    equal((await other.fetch('DELETE', '/api/v1/session', { headers })).status, 403);
+    const malformed = await other.fetch('POST', '/api/v1/session', {
+      headers: { 'x-forwarded-for': `203.0.113.${n}` },
+    });
+    equal(malformed.status, 400);
+  }
+  equal((await other.fetch('DELETE', '/v2/a/manifests/v1', { headers: login })).status, 404);
+  await until(() => other.logged.some(({ audit, token }) => audit && token === 'viewer'));
+});
+
+test('a session that neither begins nor ends is no entry, whatever login the request has', async () => {
+  await using other = await GatewayRig.start();
+  const body = JSON.stringify({ name: 'any', password: 'any' });
+  const type = { 'content-type': 'application/json' };
+  equal((await other.fetch('POST', '/api/v1/session', { headers: type, body })).status, 200);
+  const tokens = await Tokens.of(other);
+  const password = await tokens.create('viewer', ['operate/read']);
+  const cookie = { cookie: 'terrace-session=x', 'x-terrace-request': '1' };
+  for (const headers of [{}, cookie, bearer('a.b.c'), basic('viewer', 'wrong'), basic('viewer', password)]) {
+    const { status } = await other.fetch('DELETE', '/api/v1/session', { headers });
+    equal(status, 200);
+  }
+  const login = JSON.stringify({ name: 'viewer', password });
+  const begun = await other.fetch('POST', '/api/v1/session', { headers: type, body: login });
+  const own = { ...cookie, cookie: begun.headers.get('set-cookie')?.split(';')[0] ?? '' };
+  for (let n = 0; n < 3; n += 1) {
+    equal((await other.fetch('DELETE', '/api/v1/session', { headers: own })).status, 200);
+  }
+  const entries = () =>
+    other.logged
+      .filter(({ audit }) => audit)
+      .map(({ message, action, token }) => ({ message, action, token }));
+  await until(() => entries().some(({ action }) => action === 'session/end'));
+  deepEqual(entries(), [
+    { message: 'written', action: 'session/begin', token: 'viewer' },
+    { message: 'written', action: 'session/end', token: 'viewer' },
+  ]);
+});
+
 test('all entries reach the audit of the layer, and refusals do not displace writes', async () => {
   await using other = await GatewayRig.start({ gatherMs: 50 });
   const tokens = await Tokens.of(other);

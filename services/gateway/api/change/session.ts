@@ -61,10 +61,8 @@ export function sessionOperations({ access }: Gateway): Operation[] {
       summary: 'Ends the session, and deletes its cookie.',
       answers: { 200: Type.Object({}, { description: 'There is no session any more.' }) },
       handler: async ({ request, reply }) => {
-        const who = await authentication.identify(request);
-        const session = 'session' in who ? who.session : undefined;
-        if ('name' in who) request.caller = { name: who.name, identity: who, refused: false };
-        authentication.endSession(request, reply, session);
+        const session = await authentication.endSession(request, reply);
+        if (session) request.caller = { name: session.name, refused: false };
         return {};
       },
     }),
