@@ -4,6 +4,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import { ofLast } from '../http/last-text.ts';
 import { HEALTH_PATH } from '../http/login-server.ts';
+import { isOriginOf } from '../http/origin-host.ts';
 
 /**
  * While a layer has no accounts, every client that reaches it may do everything, and a browser on this machine reaches
@@ -47,7 +48,7 @@ function refuseOrigin(page: Fault | undefined, names: string[], layer: OpenLayer
 function pageOfAnotherSite({ headers, host: forwarded }: FastifyRequest): Fault | undefined {
   const { origin, host = '' } = headers;
   // Behind a proxy, the origin of a page of this layer is the name that the proxy forwards.
-  const isForeign = origin !== undefined && !isIn([host, forwarded], hostIn(origin));
+  const isForeign = origin !== undefined && !isOriginOf(origin, [host, forwarded]);
   if (!isForeign && headers['sec-fetch-site'] !== 'cross-site') return undefined;
   return new Fault(
     'denied',
@@ -86,11 +87,3 @@ const withoutPort = (host: string): string =>
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1')
     .replace(/\.$/, '');
-
-const isIn = (hosts: string[], host: string | undefined): boolean =>
-  hosts.some((one) => one.toLowerCase() === host);
-
-/** `null`, the origin of pages without one, is no host. */
-function hostIn(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined;
-}

@@ -88,6 +88,8 @@ test('cross-site requests are refused with every method', async () => {
   await refuses(403, { host, 'sec-fetch-site': 'cross-site' });
   equal((await send('GET', '/v2/', { host, origin: `http://${host}` })).status, 200);
   equal((await send('GET', '/v2/', { host, 'sec-fetch-site': 'same-origin' })).status, 200);
+  equal((await send('GET', '/v2/', { host: 'localhost:443', origin: 'https://localhost' })).status, 200);
+  equal((await send('GET', '/v2/', { host: 'localhost:443', origin: 'http://localhost' })).status, 403);
   equal((await send('GET', '/v2/', { host, 'sec-fetch-site': 'none' })).status, 200);
 });
 

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { REQUEST_HEADER } from '#proto/api/session.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { isOriginOf } from '../../http/origin-host.ts';
 
 /**
  * Changes by a browser come from a page of this layer only: a browser also adds a session cookie, or a password that it
@@ -12,7 +13,7 @@ import { Fault } from '#proto/contract/fault.ts';
 export function checkSameOrigin({ headers, host: forwarded }: FastifyRequest): void {
   const { origin, host = '' } = headers;
   const site = headers['sec-fetch-site'];
-  const isForeign = origin !== undefined && ![host, forwarded].some((one) => isOriginOf(origin, one));
+  const isForeign = origin !== undefined && !isOriginOf(origin, [host, forwarded]);
   if (isForeign || (site !== undefined && site !== 'same-origin')) {
     throw new Fault('denied', 'a page of another site sent this change: make it on a page of this layer');
   }
@@ -27,6 +28,3 @@ export function checkSameOrigin({ headers, host: forwarded }: FastifyRequest): v
     );
   }
 }
-
-const isOriginOf = (origin: string, host: string): boolean =>
-  URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
