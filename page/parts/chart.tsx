@@ -11,6 +11,8 @@ import { clockText } from '../format/times.ts';
 
 const SHOWN_S = 3_600;
 
+const hourBefore = (at: number): [number, number] => [at - SHOWN_S, at];
+
 const variable = (element: Element, name: string) => getComputedStyle(element).getPropertyValue(name).trim();
 
 function optionsOf(element: HTMLElement): uPlot.Options {
@@ -33,7 +35,8 @@ function optionsOf(element: HTMLElement): uPlot.Options {
     cursor: { y: false, points: { size: 6 } },
     padding: [size * 0.6, size * 0.4, 0, 0],
     scales: {
-      x: { range: (_plot, _min, max) => [max - SHOWN_S, max] },
+      // Not from the limits that are given: they are widened around a single point.
+      x: { range: ({ data: [times] }, _min, max) => hourBefore(times?.at(-1) ?? max) },
       y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, 1_000)] },
     },
     axes: [

@@ -37,8 +37,9 @@ export class Traffic {
   readonly #done = new BoundedMap<number>(MAX_FOLLOWED);
   readonly #rates = new BoundedMap<Sample>(MAX_FOLLOWED);
   readonly #images = new BoundedMap<RunningImage>(MAX_FOLLOWED);
-  readonly #points: Point[] = [];
-  readonly #recent: { at: number; down: number; up: number }[] = [];
+  /** Oldest first. The clock may be set: what is later than it is dropped. */
+  #points: Point[] = [];
+  #recent: Point[] = [];
   readonly #now: () => number;
 
   constructor(bus: EventListener, now: () => number = Date.now) {
@@ -63,23 +64,17 @@ export class Traffic {
     bus.listen(imageFailed, ({ data }) => this.#images.delete(imageKey(data, data.digest ?? '')));
   }
 
-  /** The last hour, as far as it is known. Intervals without a byte between others are 0. */
+  /** The last hour, as far as it is known, up to now. Intervals without a byte after others are 0. */
   throughput(): Throughput {
-    const last = this.#now() - (this.#now() % INTERVAL_MS);
+    this.#trim();
+    const byStart = new Map(this.#points.map((point) => [point.at, point]));
+    const last = startOf(this.#now(), INTERVAL_MS);
     const points: Point[] = [];
-    for (const point of this.#points) {
-      for (let at = (points.at(-1)?.at ?? point.at) + INTERVAL_MS; at < point.at; at += INTERVAL_MS) {
-        points.push({ at, down: 0, up: 0 });
-      }
-      points.push(point);
+    for (let at = this.#points[0]?.at ?? Number.POSITIVE_INFINITY; at <= last; at += INTERVAL_MS) {
+      const { down, up } = byStart.get(at) ?? { down: 0, up: 0 };
+      points.push({ at: at + INTERVAL_MS, down, up });
     }
-    const first = last - MAX_POINTS * INTERVAL_MS;
-    return {
-      interval: INTERVAL_MS,
-      points: points
-        .filter(({ at }) => at > first)
-        .map(({ at, down, up }) => ({ at: at + INTERVAL_MS, down, up })),
-    };
+    return { interval: INTERVAL_MS, points };
   }
 
   /** Bytes a second now. */
@@ -93,7 +88,7 @@ export class Traffic {
   /** Bytes a second of one transfer; 0 if it has not moved recently. */
   rateOf(transfer: SyncerStatus['transfers'][number]): number {
     const sample = this.#rates.get(keyOf(transfer));
-    return sample && this.#now() - sample.at < RATE_MS ? sample.bytes : 0;
+    return sample && isWithin(sample.at, this.#now(), RATE_MS) ? sample.bytes : 0;
   }
 
   /** Images of a repository that are on their way. */
@@ -105,26 +100,27 @@ export class Traffic {
 
   #moved(transfer: { digest: string; direction: Direction; repository: string }, done: number): void {
     const key = keyOf(transfer);
-    const bytes = Math.max(0, done - (this.#done.get(key) ?? 0));
+    const before = this.#done.get(key);
     this.#done.set(key, done);
+    // It began before this process: nobody knows when its first bytes came.
+    if (before === undefined) return;
+    const bytes = Math.max(0, done - before);
     const now = this.#now();
-    const at = now - (now % INTERVAL_MS);
-    let point = this.#points.at(-1);
-    if (point?.at !== at) {
-      point = { at, down: 0, up: 0 };
-      this.#points.push(point);
-      if (this.#points.length > MAX_POINTS) this.#points.shift();
-    }
-    point[transfer.direction] += bytes;
-    const last = this.#recent.at(-1);
-    const second = now - (now % 1_000);
-    if (last?.at === second) last[transfer.direction] += bytes;
-    else this.#recent.push({ at: second, down: 0, up: 0, [transfer.direction]: bytes });
     this.#trim();
+    for (const [points, start] of [
+      [this.#points, startOf(now, INTERVAL_MS)],
+      [this.#recent, startOf(now, 1_000)],
+    ] as const) {
+      if (points.at(-1)?.at !== start) points.push({ at: start, down: 0, up: 0 });
+      (points.at(-1) as Point)[transfer.direction] += bytes;
+    }
   }
 
   #trim(): void {
-    while (this.#recent[0] && this.#recent[0].at < this.#now() - RATE_MS) this.#recent.shift();
+    const now = this.#now();
+    const firstPoint = startOf(now, INTERVAL_MS) - MAX_POINTS * INTERVAL_MS;
+    this.#points = this.#points.filter(({ at }) => at > firstPoint && at <= now);
+    this.#recent = this.#recent.filter(({ at }) => isWithin(at, now, RATE_MS));
   }
 
   #end(transfer: { digest: string; direction: Direction; repository: string }): void {
@@ -132,6 +128,10 @@ export class Traffic {
     this.#rates.delete(keyOf(transfer));
   }
 }
+
+const startOf = (at: number, interval: number): number => at - (at % interval);
+
+const isWithin = (at: number, now: number, ms: number): boolean => at <= now && at >= now - ms;
 
 const keyOf = ({
   digest,
