@@ -1,4 +1,4 @@
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import type { HistoryOptions, Past } from '#proto/bus/history.ts';
@@ -22,7 +22,31 @@ test('viewers keep pace with any number of events: no timer runs between two of 
   const COUNT = 5_000;
   const hub = new EventHub(historyOf(COUNT), quiet);
   using _watch = hub.watch();
-  const { ring } = await hub.current();
+  const { ring } = await hub.current(new AbortController().signal);
   for (let turn = 0; turn < 100 && ring.size < COUNT; turn += 1) await new Promise(setImmediate);
   equal(ring.size, COUNT);
+});
+
+test('while the history can not be read, a viewer that leaves waits for nothing, and another one begins', async () => {
+  const { promise, resolve } = Promise.withResolvers<{ first: number; last: number }>();
+  const asked: number[] = [];
+  const archive = {
+    bounds: () => {
+      asked.push(1);
+      return asked.length === 1 ? new Promise(() => {}) : promise;
+    },
+  };
+  const hub = new EventHub({ ...historyOf(0), archive } as unknown as HistoryReader, quiet);
+  const end = new AbortController();
+  const watch = hub.watch();
+  const waiting = hub.current(end.signal);
+  end.abort();
+  equal((await waiting).ring.size, 0);
+  watch[Symbol.dispose]();
+  watch[Symbol.dispose]();
+  equal(hub.viewers, 0);
+  using _next = hub.watch();
+  resolve({ first: 1, last: 0 });
+  const { ring } = await hub.current(new AbortController().signal);
+  deepEqual([ring.next, asked.length], [1, 2]);
 });

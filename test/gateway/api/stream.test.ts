@@ -128,6 +128,22 @@ test('the streams of one account are bounded', async () => {
   });
 });
 
+test('viewers that leave while the history can not be read keep no places', async () => {
+  await using other = await GatewayRig.start({ recheckMs: 50, patienceMs: 100 }, { apart: true });
+  equal((await other.fetch('GET', '/api/v1/session')).status, 200);
+  await other.storageDown();
+  const count = { length: MAX_VIEWERS_PER_ACCOUNT };
+  const readers = await Promise.all(Array.from(count, () => SseReader.open(other)));
+  deepEqual(new Set(readers.map(({ status }) => status)), new Set([200]));
+  equal((await other.fetch('GET', '/api/v1/events/stream')).status, 429);
+  await Promise.all(readers.map((reader) => reader.end()));
+  await until(async () => {
+    const again = await SseReader.open(other);
+    await again.end();
+    return again.status === 200;
+  });
+});
+
 test('a ring is bounded in entries and bytes, and finds entries by sequence', () => {
   const event = (text: string) => ({
     ...{ specversion: '1.0' as const, id: 'i', source: 's', type: 'terrace.t', time: 't' },

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
+import { orAborted } from '#proto/async/unless-aborted.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
 import { EventRing, entryOf, gapEntry } from './event-ring.ts';
@@ -51,10 +52,11 @@ export class EventHub {
     };
   }
 
-  /** The events now, and the next change after this call. @throws Fault `unavailable` */
-  async current(): Promise<Watched> {
+  /** The events now, and the next change after this call. Without any, once the signal is aborted. */
+  async current(signal: AbortSignal): Promise<Watched> {
     const { promise: changed } = this.#changed;
-    const ring = await this.#reading?.ring;
+    // The history may not be readable for long.
+    const ring = this.#reading && (await orAborted(signal, this.#reading.ring));
     return { ring: ring ?? new EventRing(1), changed };
   }
 

@@ -66,21 +66,26 @@ export function streamOperation(app: FastifyInstance, gateway: Gateway): Operati
       const stillAllowed = access.stillAllowed(request, reply);
       const isStuck = stuckFor(request, times.idleMs);
       const check = async () => {
-        if (isStuck()) return void stream.destroy();
+        if (isStuck()) return drop();
         if (ended || (await stillAllowed())) return;
         ended = UNAUTHORIZED;
         hub.wakeAll();
-        setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref();
+        setTimeout(drop, LAST_WORDS_MS).unref();
       };
       const timer = setInterval(() => void check(), times.recheckMs).unref();
-      // Its viewer has left: what waits for the next event ends with that, and then the stream.
-      reply.raw.once('close', () => end.abort());
-      stream.once('close', () => {
+      const release = () => {
         clearInterval(timer);
         end.abort();
         watching[Symbol.dispose]();
         slot[Symbol.dispose]();
-      });
+      };
+      // A stream is closed only after the part that it makes: what that waits for ends first.
+      const drop = () => {
+        release();
+        stream.destroy();
+      };
+      reply.raw.once('close', release);
+      stream.once('close', release);
       // A stream that fails has no status any more: its reader connects again.
       stream.on('error', (err) => log.debug({ err }, 'a stream of events failed'));
       reply.header('x-accel-buffering', 'no').type('text/event-stream');

@@ -25,7 +25,13 @@ export class ViewerSlots {
     }
     this.#byAccount.set(account, ofAccount + 1);
     this.#total += 1;
-    return { [Symbol.dispose]: () => this.#release(account) };
+    let isTaken = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isTaken) this.#release(account);
+        isTaken = false;
+      },
+    };
   }
 
   #release(account: string): void {

@@ -41,7 +41,8 @@ export async function* viewerStream(
   { start, fits, rate, ending, signal }: ViewerOptions,
 ): AsyncGenerator<string> {
   yield ': terrace\nretry: 2000\n\n';
-  const { ring: firstRing } = await hub.current();
+  const { ring: firstRing } = await hub.current(signal);
+  if (signal.aborted) return;
   let ring: EventRing = firstRing;
   let next = ring.next;
   const pace = rate === undefined ? undefined : new Pace(rate, performance.now());
@@ -55,7 +56,8 @@ export async function* viewerStream(
       return;
     }
     if (signal.aborted) return;
-    const current = await hub.current();
+    const current = await hub.current(signal);
+    if (signal.aborted) return;
     if (current.ring !== ring) {
       ring = current.ring;
       next = 0;
@@ -99,7 +101,8 @@ export async function* viewerStream(
       from = { sequence: to + 1 };
     }
     while (!signal.aborted && !ending()) {
-      const current = await hub.current();
+      const current = await hub.current(signal);
+      if (signal.aborted) return;
       ring = current.ring;
       if ('sequence' in from && from.sequence >= ring.first) {
         next = from.sequence;
