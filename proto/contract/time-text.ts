@@ -25,6 +25,8 @@ export function spanOf(text: string): number | undefined {
   return count === undefined ? undefined : Number(count) * (UNITS[unit] as number);
 }
 
+const FIRST_TIME = Date.parse('0000-01-01T00:00:00Z');
+
 /** What `startOf` takes. */
 export const START = 'an age (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event';
 
@@ -33,6 +35,6 @@ export function startOf(text: string, now: number): number | Date | undefined {
   if (/^\d+$/.test(text)) return Number.isSafeInteger(Number(text)) ? Number(text) : undefined;
   const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
   const instant = count === undefined ? instantOf(text) : now - Number(count) * (UNITS[unit] as number);
-  // An age of more than all time is a typing error.
-  return instant === undefined || Math.abs(instant) > 8.64e15 ? undefined : new Date(instant);
+  // An age of more than all time is a typing error. No event is older than 1970.
+  return instant === undefined || instant < FIRST_TIME ? undefined : new Date(Math.max(0, instant));
 }

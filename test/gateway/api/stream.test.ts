@@ -77,6 +77,20 @@ test('filters apply to what is stored and to what happens; a wrong one is refuse
   await Promise.all([some.end(), none.end()]);
   equal((await layer.fetch('GET', '/api/v1/events/stream?type=A')).status, 400);
   equal((await layer.fetch('GET', '/api/v1/events/stream?x=1')).status, 400);
+  for (const since of [
+    '8640000000000000',
+    '253402300800000',
+    '-000001-01-01T00:00:00Z',
+    '%2B010000-01-01',
+    'x',
+  ]) {
+    for (const path of ['events', 'events/stream']) {
+      equal((await layer.fetch('GET', `/api/v1/${path}?since=${since}`)).status, 400, `${path} ${since}`);
+    }
+  }
+  for (const since of ['253402300799999', '9999-12-31T23:59:59Z', '0000-01-01T00:00:00Z', '0']) {
+    equal((await layer.fetch('GET', `/api/v1/events?since=${since}`)).status, 200, since);
+  }
 });
 
 test('a position that is not in the history is a gap, and reading begins at the first event', async () => {
@@ -109,8 +123,16 @@ test('of more events in a second than a viewer asks for, the newest come, and a 
   const late = await SseReader.open(layer, `?after=1&rate=${RATE}`);
   await until(() => passesOf(late).at(-1) === `p${published}`);
   equal(late.events[0]?.name, 'gap');
-  ok(late.sequences.length <= 1_000, `${late.sequences.length} of the events before`);
+  ok(late.sequences.length <= 10 * RATE, `${late.sequences.length} of the events before`);
   await late.end();
+  const start = performance.now();
+  const since = await SseReader.open(layer, `?since=0&rate=200`);
+  await until(() => passesOf(since).at(-1) === `p${published}`);
+  equal(since.events[0]?.name, 'gap');
+  ok(since.sequences.length <= 1_000, `${since.sequences.length} of the events before`);
+  // Those of the first second come at once.
+  ok(since.sequences.length <= 200 * (2 + (performance.now() - start) / 1_000));
+  await since.end();
   equal((await layer.fetch('GET', '/api/v1/events/stream?rate=0')).status, 400);
 });
 
@@ -128,7 +150,7 @@ test('the streams of one account are bounded', async () => {
   });
 });
 
-test('viewers that leave while the history can not be read keep no places', async () => {
+test('viewers that leave while storage does not answer keep no places', async () => {
   await using other = await GatewayRig.start({ recheckMs: 50, patienceMs: 100 }, { apart: true });
   equal((await other.fetch('GET', '/api/v1/session')).status, 200);
   await other.storageDown();

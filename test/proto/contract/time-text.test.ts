@@ -34,6 +34,17 @@ test('a part of the history starts at an age, a time or an event', () => {
   assert.deepEqual(startOf('2h', NOW), new Date(NOW - 7_200_000));
   assert.deepEqual(startOf('0s', NOW), new Date(NOW));
   assert.deepEqual(startOf('2026-05-01', NOW), new Date(NOW - 86_400_000));
-  for (const text of ['', '-1', '2x', '1.5h', '2026-99-99', '99999999999999d', '99999999999999999999'])
+  for (const text of ['99999d', '1969-12-31', '0000-01-01'])
+    assert.deepEqual(startOf(text, NOW), new Date(0));
+  for (const text of [
+    '',
+    '-1',
+    '2x',
+    '1.5h',
+    '2026-99-99',
+    '99999999999999d',
+    '999999d',
+    '99999999999999999999',
+  ])
     assert.equal(startOf(text, NOW), undefined, text);
 });

@@ -34,6 +34,8 @@ const Filter = Type.Object(filterQuery);
 
 /** Max types in a filter. */
 const MAX_TYPES = 50;
+const FIRST_TIME = Date.parse('0000-01-01T00:00:00Z');
+const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 const TYPE = /^[a-z][a-z-]*(?:\.[a-z-]+)*$/;
 
 /** Type of an event, with `terrace.`, its layer, and the child that reported it. */
@@ -59,10 +61,11 @@ export function eventFilter({ type, layer, after, since }: Static<typeof Filter>
     fitsType(name.replace(/^terrace\./, '')) && (layer === undefined || own === layer || child === layer);
 }
 
-/** @throws Fault `malformed` */
+/** A time in the years 0 to 9999: no other has a text of RFC 3339. @throws Fault `malformed` */
 export function instantOf(text: string): number {
   const instant = /^\d{1,16}$/.test(text) ? Number(text) : Date.parse(text);
-  if (Number.isSafeInteger(instant) && instant <= 8_640_000_000_000_000) return instant;
+  // No event is older than 1970.
+  if (instant >= FIRST_TIME && instant <= LAST_TIME) return Math.max(0, instant);
   throw new Fault(
     'malformed',
     'query parameter since is not valid: write milliseconds since 1970, or a time such as 2030-01-01T12:00:00Z',

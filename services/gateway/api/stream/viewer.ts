@@ -11,8 +11,9 @@ import { Pace } from './pace.ts';
 /** Max events of one batch, and of one page of the history. */
 const BATCH = 500;
 
-/** Max events that a viewer with a rate gets of those before it came. */
+/** Max events that a viewer with a rate gets of those before it came, and max time over which they are sent, in s. */
 const MAX_PACED = 1_000;
+const MAX_PACED_S = 10;
 
 /** Silence after which a comment is sent, in ms: proxies close silent connections. */
 export const HEARTBEAT_MS = 15_000;
@@ -95,10 +96,11 @@ export async function* viewerStream(
       const isThere = wanted >= bounds.first && wanted <= bounds.last + 1;
       from = { sequence: isThere ? wanted : bounds.first };
     } else from = { time: (start as { since: number }).since };
-    if (pace && 'sequence' in from && from.sequence <= bounds.last - MAX_PACED) {
-      const to = bounds.last - MAX_PACED;
-      yield gapFrame({ from: from.sequence, to, reason: 'rate' });
-      from = { sequence: to + 1 };
+    if (rate !== undefined) {
+      const first = 'sequence' in from ? from.sequence : await sequenceAt(from);
+      const to = bounds.last - Math.min(MAX_PACED, rate * MAX_PACED_S);
+      if (first <= to) yield gapFrame({ from: first, to, reason: 'rate' });
+      from = { sequence: Math.max(first, to + 1) };
     }
     while (!signal.aborted && !ending()) {
       const current = await hub.current(signal);
@@ -119,10 +121,30 @@ export async function* viewerStream(
         return event ? [entryOf(sequence, event, childOfSubject(subject))] : [];
       });
       from = { sequence: last.sequence + 1 };
-      const text = textOf(entries.filter(({ about }) => !about || fits(about)));
-      if (text !== '') yield text;
+      const shown = entries.filter(({ about }) => !about || fits(about));
+      for (let sent = 0; sent < shown.length; sent += rate ?? BATCH) {
+        const some = shown.slice(sent, sent + (rate ?? BATCH));
+        await mayTake(some.length);
+        if (signal.aborted || ending()) return;
+        yield textOf(pace?.take(some) ?? some);
+      }
     }
     next = ring.next;
+  }
+
+  /** The sequence of the first event since a time; that of the next event if there is none. */
+  async function sequenceAt(from: { time: number }): Promise<number> {
+    const [first] = await archive.read({ from, subject: undefined, limit: 1, waitMs: 0 });
+    return first?.sequence ?? (await archive.bounds()).last + 1;
+  }
+
+  /** Waits until the rate allows this number of events, or until the stream ends. */
+  async function mayTake(count: number): Promise<void> {
+    while (!signal.aborted && !ending()) {
+      const ms = pace?.wait(count, performance.now()) ?? 0;
+      if (ms === 0) return;
+      await sleep(ms, undefined, { ref: false, signal }).catch(() => {});
+    }
   }
 }
 
