@@ -8,6 +8,7 @@ import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts
 import { RequestSender, type SentRequest } from '../../../../services/syncer/link/http/request-sender.ts';
 import { bodyOf } from '../../../../services/syncer/link/http/sending.ts';
 import { serveHttp } from '../../../support/http-server.ts';
+import { patience } from '../../../support/until.ts';
 
 const STALL = 20_000;
 const MIN = 60_000;
@@ -98,19 +99,23 @@ test('a request without an answer in time gets more time at the next attempt, if
     if (request.url !== '/v2/cold' || requests === 3) response.end();
   });
   const log = { info: (fields: object) => logged.push(fields), warn: () => assert.fail() };
-  await using link = new ParentLink({ url: server.url, stallMs: 300, log });
+  // An answer that takes longer than this is slow, and raises the limit.
+  const stallMs = patience(300);
+  await using link = new ParentLink({ url: server.url, stallMs, log });
   const request = `GET ${server.url}/v2/cold`;
   const unanswered = (message: string) => ({
     ...{ code: 'parent-unreachable', message: `${request}: ${message}` },
     detail: { isSlow: message.includes('next') },
   });
-  await assert.rejects(link.request('/v2/cold', ask), unanswered('no answer within 0.3 s'));
+  await assert.rejects(link.request('/v2/cold', ask), unanswered(`no answer within ${stallMs / 1_000} s`));
   assert.deepEqual(logged, []);
   await (await link.request('/v2/', ask)).body.dump();
-  const longer = unanswered('no answer within 0.3 s, the next attempt waits 0.6 s');
+  const longer = unanswered(
+    `no answer within ${stallMs / 1_000} s, the next attempt waits ${stallMs / 500} s`,
+  );
   await assert.rejects(link.request('/v2/cold', ask), longer);
   await (await link.request('/v2/cold', ask)).body.dump();
-  assert.deepEqual(logged, [{ request, ms: 300, nextMs: 600 }]);
+  assert.deepEqual(logged, [{ request, ms: stallMs, nextMs: 2 * stallMs }]);
 });
 
 test('each attempt has its limit for the head of the answer; a long poll and a body do not grow', async () => {
