@@ -1,4 +1,5 @@
 import type { Static, TSchema } from '@sinclair/typebox';
+import { Turns } from '../async/turns.ts';
 import { type Request, unpack } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Archive } from '../jetstream/archive.ts';
@@ -28,6 +29,13 @@ import type { CallOptions } from './calls.ts';
 const LEASE_SILENCE_MS = LEASE_MS / 2;
 /** How long after `TAKE_MS` the answer that no job is queued may arrive, in ms. */
 const TAKE_LATE_MS = 6_000;
+
+/**
+ * Max pages of the history that this process searches at a time, and how long another one waits for its turn, in ms:
+ * several processes of a user stay below what storage reads for one. A page that waits for events searches nothing.
+ */
+const MAX_SEARCHING = 4;
+const SEARCH_PATIENCE_MS = 20_000;
 
 type Call = <Q extends TSchema, R extends TSchema>(
   contract: Request<Q, R>,
@@ -95,12 +103,15 @@ function queueBy(ask: Call, queue: ConsumerName): Queue {
 }
 
 function archiveBy(ask: Call): Archive {
+  const turns = new Turns(MAX_SEARCHING, SEARCH_PATIENCE_MS, 'many pages of events are already being read');
   return {
     bounds: () => ask(showHistory, {}),
     last: async (subject) => (await ask(lastEvent, { subject })).sequence,
     idAt: async (sequence) => (await ask(eventId, { sequence })).id,
-    read: async ({ from, subject, limit, waitMs }) =>
-      (await ask(readHistoryPage, { from, limit, wait: waitMs, ...(subject !== undefined && { subject }) }))
-        .events,
+    read: async ({ from, subject, limit, waitMs }) => {
+      const query = { from, limit, wait: waitMs, ...(subject !== undefined && { subject }) };
+      const read = () => ask(readHistoryPage, query);
+      return (await (waitMs > 0 ? read() : turns.run(read))).events;
+    },
   };
 }

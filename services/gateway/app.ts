@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Bus, Log } from '#proto/bus/bus.ts';
@@ -187,6 +188,11 @@ export function buildApp({
         () => done(),
         (error) => done(error),
       );
+  });
+  // A client that requests and reads nothing is disconnected. A stream, such as a blob or events, has its own limit.
+  app.addHook('onSend', (_request, { raw }, payload, done) => {
+    if (!(payload instanceof Readable)) raw.setTimeout(limits.idleMs, () => raw.destroy());
+    done(null, payload);
   });
   // Drain an unread body, so that the client reads the response, but for at most `lingerMs`.
   app.addHook('onResponse', ({ raw }, _reply, done) => {

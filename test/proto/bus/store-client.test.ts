@@ -37,3 +37,24 @@ test('a request about a lease fails before the lease ends; other states have the
   assert.ok(ofLease < LEASE_MS);
   assert.equal(ofConfiguration, undefined);
 });
+
+test('a process searches four pages of the history at a time; pages that wait for events are not counted', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = 0;
+  const { archive } = storeBy(async () => {
+    asked += 1;
+    await promise;
+    return { events: [] } as never;
+  }, 0);
+  const read = (waitMs: number) =>
+    archive.read({ from: { sequence: 1 }, subject: undefined, limit: 1, waitMs });
+  const searches = Array.from({ length: 17 }, () => read(0));
+  await new Promise(setImmediate);
+  assert.equal(asked, 4);
+  const waits = [read(1_000), read(1_000)];
+  await new Promise(setImmediate);
+  assert.equal(asked, 6);
+  resolve();
+  await Promise.all([...searches, ...waits]);
+  assert.equal(asked, 19);
+});

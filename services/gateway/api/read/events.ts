@@ -14,6 +14,8 @@ import { recentEvents } from './recent-events.ts';
 /** Max events that one request searches. */
 const MAX_SEARCHED = 5_000;
 const PAGE = 500;
+/** An answer ends with the event that exceeds this, packed, in bytes: a relayed one may have 128 KiB. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 type Answer = Static<typeof Events>;
 
@@ -52,7 +54,9 @@ export function eventsOperation(bus: HistoryReader): Operation {
         next = bounds.first;
       }
       let time = since === undefined ? undefined : instantOf(since);
-      for (let searched = 0; searched < MAX_SEARCHED && items.length < limit; ) {
+      let bytes = 0;
+      const isFull = () => items.length >= limit || bytes >= MAX_ANSWER_BYTES;
+      for (let searched = 0; searched < MAX_SEARCHED && !isFull(); ) {
         const from = next !== undefined ? { sequence: Math.max(1, next) } : { time: time as number };
         const page = await archive.read({ from, subject: undefined, limit: PAGE, waitMs: 0 });
         if (page.length === 0) return { items, next: Math.max(bounds.last, (next ?? 1) - 1), more: false };
@@ -60,7 +64,7 @@ export function eventsOperation(bus: HistoryReader): Operation {
           if (next !== undefined && sequence > next) {
             items.push({ gap: { from: next, to: sequence - 1, reason: 'trimmed' } });
             next = sequence;
-            if (items.length >= limit) break;
+            if (isFull()) break;
           }
           next = sequence + 1;
           time = undefined;
@@ -68,9 +72,11 @@ export function eventsOperation(bus: HistoryReader): Operation {
           const event = readEvent(data);
           const child = childOfSubject(subject);
           if (!event) items.push({ gap: { from: sequence, to: sequence, reason: 'unreadable' } });
-          else if (fits({ type: event.type, layer: event.layer, child }))
+          else if (fits({ type: event.type, layer: event.layer, child })) {
             items.push(itemOf(sequence, event, child));
-          if (items.length >= limit) break;
+            bytes += data.byteLength;
+          }
+          if (isFull()) break;
         }
       }
       const end = (next ?? 1) - 1;

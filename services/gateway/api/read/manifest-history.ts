@@ -48,12 +48,10 @@ export function manifestHistoryOperation({ bus, cache }: Gateway): Operation {
         const fields = (data ?? {}) as Data;
         return fields.repository === repository && (fields.digest === digest || fields.from === digest);
       };
-      // Without the history of the bus, there are none.
-      const nothing = { events: [], complete: false };
       const found: Awaited<ReturnType<typeof recentEvents>>[] = [];
       for (const [subject, maxPages] of subjects) {
         const query = { subject, limit: MAX_EVENTS, fits, maxPages };
-        found.push(await recentEvents(bus, query).catch(() => nothing));
+        found.push(await recentEvents(bus, query));
       }
       const events = found.flatMap((one) => one.events).sort((a, b) => b.sequence - a.sequence);
       return {

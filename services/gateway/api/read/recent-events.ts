@@ -14,6 +14,10 @@ const MAX_PAGES = 12;
 /** A range with fewer events than this is followed by one that is wider by `WIDER`. */
 const FEW = PAGE / 4;
 const WIDER = 8;
+/** A page with more bytes than this may have been cut by its size. */
+const LARGE_PAGE = 256 * 1024;
+/** What is found ends with the event that exceeds this, packed, in bytes: a relayed one may have 128 KiB. */
+const MAX_BYTES = 4 * 1024 * 1024;
 
 export type RecentEvent = { sequence: number; time: number; event: Envelope; child: string | undefined };
 
@@ -36,9 +40,11 @@ export async function recentEvents(
   const events: RecentEvent[] = [];
   let end = Math.min(last, (before ?? last + 1) - 1);
   let pages = 0;
+  let bytes = 0;
   for (let width = PAGE; end >= first && events.length <= limit; ) {
     const begin = Math.max(first, end - width + 1);
     const range: Stored[] = [];
+    let narrower: number | undefined;
     for (let next = begin; next <= end; ) {
       // Of a range that can't be read whole, the newest events are missing.
       if (pages === maxPages) return { events: events.slice(0, limit), complete: false };
@@ -46,14 +52,28 @@ export async function recentEvents(
       const page = await archive.read({ from: { sequence: next }, subject, limit: PAGE, waitMs: 0 });
       for (const one of page) if (one.sequence <= end) range.push(one);
       next = (page.at(-1)?.sequence ?? end) + 1;
+      // A page of large events has few of them: a range that is much longer could not be read whole.
+      if (next <= end && range.length === page.length && bytesOf(page) > LARGE_PAGE) {
+        narrower = next - begin;
+        break;
+      }
     }
+    if (narrower !== undefined) {
+      width = narrower;
+      continue;
+    }
+    if (range.length < FEW && bytesOf(range) <= LARGE_PAGE) width *= WIDER;
     for (const { sequence, subject: stored, data } of range.reverse()) {
       const event = readEvent(data);
       const child = childOfSubject(stored);
-      if (event && fits(event, child)) events.push({ sequence, time: Date.parse(event.time), event, child });
+      if (!event || !fits(event, child)) continue;
+      if (bytes >= MAX_BYTES) return { events: events.slice(0, limit), complete: false };
+      bytes += data.byteLength;
+      events.push({ sequence, time: Date.parse(event.time), event, child });
     }
     end = begin - 1;
-    if (range.length < FEW) width *= WIDER;
   }
   return { events: events.slice(0, limit), complete: end < first && events.length <= limit };
 }
+
+const bytesOf = (page: Stored[]): number => page.reduce((sum, { data }) => sum + data.byteLength, 0);
