@@ -75,7 +75,8 @@ export type RepositoryFigures = Static<typeof RepositoryFigures>;
 
 /**
  * Repositories of the layer, and those that only the parent has yet, sorted by name. `only`: those that are behind, or
- * that have changes for the parent.
+ * that have changes for the parent. `match`: those whose names contain it; a request examines a bounded number of them,
+ * and `searched` is the last one. `repository`: this one alone, if it is known.
  */
 export const syncRepositories = request(
   'storage.sync.repositories',
@@ -83,8 +84,14 @@ export const syncRepositories = request(
     after: Type.Optional(Repository),
     limit: Type.Integer({ minimum: 1, maximum: 200 }),
     only: Type.Optional(Type.Union([Type.Literal('behind'), Type.Literal('ahead')])),
+    match: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+    repository: Type.Optional(Repository),
   }),
-  Type.Object({ repositories: Type.Array(RepositoryFigures, { maxItems: 200 }), more: Type.Boolean() }),
+  Type.Object({
+    repositories: Type.Array(RepositoryFigures, { maxItems: 200 }),
+    more: Type.Boolean(),
+    searched: Type.Optional(Repository),
+  }),
 );
 
 /** A tag, here or at the parent. `base`: its target when both last agreed. */

@@ -10,6 +10,9 @@ import type { TagIndex } from './tag-index.ts';
 
 type OverviewDeps = { metadata: Metadata; selection: Selection; tagIndex: TagIndex };
 
+/** Max names that one request examines; their figures are read only if they match. */
+const MAX_SEARCHED = 5_000;
+
 /** How each repository, and each tag of one, stands against the parent: pages for people. */
 export class SyncOverview {
   readonly #deps: OverviewDeps;
@@ -22,11 +25,24 @@ export class SyncOverview {
     after,
     limit,
     only,
+    match,
+    repository,
   }: Static<typeof syncRepositories.query>): Promise<Static<typeof syncRepositories.reply>> {
-    const [names, more] = await page(this.#names(after, only), limit);
+    if (repository !== undefined) {
+      const isKnown = await this.#isKnown(repository);
+      return { repositories: isKnown ? [await this.#figures(repository)] : [], more: false };
+    }
+    const { names, more, searched } = await search(this.#names(after, only), limit, match);
     const repositories: RepositoryFigures[] = [];
     for (const name of names) repositories.push(await this.#figures(name));
-    return { repositories, more };
+    return { repositories, more, ...(searched !== undefined && { searched }) };
+  }
+
+  async #isKnown(repository: string): Promise<boolean> {
+    const { metadata } = this.#deps;
+    if (await metadata.repository(repository)) return true;
+    for await (const _ of metadata.behindOfRepository(repository)) return true;
+    return false;
   }
 
   #names(after: string | undefined, only: 'behind' | 'ahead' | undefined): AsyncGenerator<string> {
@@ -110,6 +126,24 @@ export class SyncOverview {
       };
     }
   }
+}
+
+/** Names that contain `match`, all by default. @returns `searched`: the last name that was examined */
+async function search(
+  all: AsyncGenerator<string>,
+  limit: number,
+  match = '',
+): Promise<{ names: string[]; more: boolean; searched: string | undefined }> {
+  const names: string[] = [];
+  let searched: string | undefined;
+  let count = 0;
+  for await (const name of all) {
+    if (names.length === limit || count === MAX_SEARCHED) return { names, more: true, searched };
+    if (name.includes(match)) names.push(name);
+    searched = name;
+    count += 1;
+  }
+  return { names, more: false, searched };
 }
 
 const parkedOf = ({ code, reason, since, attempts, retry }: NonNullable<TagFigures['parked']>) => ({

@@ -4,6 +4,7 @@ import { deleteTag, putTag, setBases } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { type BehindTag, listBehind, recordBehind, syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { park } from '#proto/sync/outgoing.ts';
+import { SyncOverview } from '../../../services/storage/sync/sync-overview.ts';
 import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
 
 /** What the layer lacks of its parent, and how each repository and tag stands against it. */
@@ -205,4 +206,45 @@ test('each repository has its figures, also one that only the parent has', async
   assert.equal((await rig.syncer.call(storageStatus, {})).outgoing.tags, 0);
   await rig.gateway.call(deleteTag, { repository, tag: 'v1' });
   assert.deepEqual((await figuresOf(rig))[0], { ...app, tags: 1, ahead: { ...nothing, tags: 1 } });
+});
+
+test('names that do not match cost no figures, and a repository is found however many are before it', async () => {
+  await using rig = await Rig.open(buses);
+  // In the order of names, `line/…` is between `line` and `line1`.
+  for (const name of ['line', ...Array.from({ length: 7 }, (_, at) => `line/${at}`), 'line1'])
+    await rig.gateway.pushImage(name, name, { tag: 'v1' });
+  await record(rig, [{ tag: 'v1', target: other }], { in: 'line2' });
+  const ask = (query: object) => rig.gateway.call(syncRepositories, { limit: 3, ...query });
+  const namesOf = async (query: object) => (await ask(query)).repositories.map((one) => one.repository);
+  assert.deepEqual(await namesOf({ repository: 'line1' }), ['line1']);
+  assert.deepEqual(await namesOf({ repository: 'line2' }), ['line2'], 'one that only the parent has');
+  assert.deepEqual(await namesOf({ repository: 'line3' }), []);
+  assert.deepEqual(await namesOf({ match: 'ine1' }), ['line1']);
+  const first = await ask({ match: 'line/' });
+  assert.deepEqual([first.repositories.length, first.more, first.searched], [3, true, 'line/2']);
+  assert.deepEqual(await namesOf({ match: 'line/', after: 'line/2', limit: 9 }), [
+    'line/3',
+    'line/4',
+    'line/5',
+    'line/6',
+  ]);
+  const nothing = await ask({ match: 'zz' });
+  assert.deepEqual(nothing, { repositories: [], more: false, searched: 'line2' });
+});
+
+test('a search of many repositories is bounded, and reads no figures of those that do not match', async () => {
+  const names = Array.from({ length: 6_000 }, (_, at) => `app/${10_000 + at}`);
+  async function* repositories(after = '') {
+    for (const name of names) if (name > after) yield [name, {}];
+  }
+  async function* nothing() {}
+  const deps = {
+    metadata: { repositories, allBehind: nothing },
+    tagIndex: { counts: () => assert.fail('figures were read') },
+  };
+  const overview = new SyncOverview(deps as unknown as ConstructorParameters<typeof SyncOverview>[0]);
+  const first = await overview.repositories({ limit: 200, match: 'zz' });
+  assert.deepEqual(first, { repositories: [], more: true, searched: names[4_999] as never });
+  const rest = await overview.repositories({ limit: 200, match: 'zz', after: names[4_999] as never });
+  assert.deepEqual(rest, { repositories: [], more: false, searched: names.at(-1) as never });
 });

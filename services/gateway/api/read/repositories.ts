@@ -33,26 +33,25 @@ export function repositoryOperations({ bus, times }: Gateway, status: StatusCach
     const found: RepositoryFigures[] = [];
     let last = after;
     for (let calls = 0; calls < MAX_CALLS; calls += 1) {
-      const size = match === undefined ? Math.min(BATCH, limit - found.length) : BATCH;
-      const query = { limit: size, ...(last !== undefined && { after: last }), ...(only && { only }) };
+      const query = {
+        limit: Math.min(BATCH, limit - found.length),
+        ...(last !== undefined && { after: last }),
+        ...(only && { only }),
+        ...(match !== undefined && { match }),
+      };
       const page = await bus.call(syncRepositories, query, patience);
-      for (const [index, figures] of page.repositories.entries()) {
-        last = figures.repository;
-        if (match === undefined || last.includes(match)) found.push(figures);
-        const isLast = index === page.repositories.length - 1 && !page.more;
-        if (found.length === limit) return { found, ...(!isLast && { next: last }) };
-      }
+      for (const figures of page.repositories) found.push(figures);
       if (!page.more) return { found };
+      last = page.searched ?? page.repositories.at(-1)?.repository ?? last;
+      if (found.length >= limit) break;
     }
     return { found, ...(last !== undefined && { next: last }) };
   };
 
   /** @throws Fault `name-unknown` */
   const figuresOf = async (repository: Repository): Promise<RepositoryFigures> => {
-    const after = before(repository);
-    const { found } = await search({ match: repository, ...(after !== undefined && { after }) }, BATCH);
-    const figures = found.find((one) => one.repository === repository);
-    if (figures) return figures;
+    const { repositories } = await bus.call(syncRepositories, { repository, limit: 1 }, patience);
+    if (repositories[0]) return repositories[0];
     throw new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
   };
 
@@ -131,13 +130,4 @@ export function repositoryOperations({ bus, times }: Gateway, status: StatusCach
 function repositoryAfter(after: string | undefined): string | undefined {
   if (after === undefined || isRepository(after)) return after;
   throw new Fault('malformed', 'query parameter after is not valid: write next of the previous answer');
-}
-
-/** A name shortly before this one in the order, if there is one that is valid. */
-function before(repository: string): string | undefined {
-  for (let end = repository.length - 1; end > 0; end -= 1) {
-    const name = repository.slice(0, end);
-    if (isRepository(name)) return name;
-  }
-  return undefined;
 }
