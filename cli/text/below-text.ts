@@ -1,3 +1,4 @@
+import { lastKnown } from '#proto/overview/last-known.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import { formatDuration, plural } from '../terminal/figures.ts';
@@ -11,7 +12,7 @@ export function belowText({ below = [] }: LayerStatus, now: number, width?: numb
     [child, ...path].join('/'),
     name,
     link?.state ?? 'no parent',
-    sync ? briefSync(sync) : '',
+    stateText({ link, sync, at, seen }, now),
     lastSync(link, at),
     // `at` is by the clock of the reporting layer; `seen` is when the report arrived, by the clock of this one.
     `${formatDuration(now - seen)} ago`,
@@ -21,6 +22,14 @@ export function belowText({ below = [] }: LayerStatus, now: number, width?: numb
       .join('; '),
   ]);
   return table([['BELOW', 'NAME', 'LINK', 'STATE', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows], width);
+}
+
+/** Of a layer that is cut off, the state as of when that was known. */
+function stateText(layer: Parameters<typeof lastKnown>[0], now: number): string {
+  if (!layer.sync) return '';
+  const asOf = lastKnown(layer);
+  const state = briefSync(layer.sync);
+  return asOf === undefined ? state : `was ${state} ${formatDuration(now - asOf)} ago`;
 }
 
 /** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */

@@ -1,7 +1,9 @@
 import type { LayerBelow } from '#proto/api/layers.ts';
+import { lastKnown } from '#proto/overview/last-known.ts';
+import { agoText } from '../format/times.ts';
 import { linkView } from './link-view.ts';
 import { type Tone, worst } from './tone.ts';
-import { STATE_WORDS } from './verdict.ts';
+import { figureText, STATE_WORDS } from './verdict.ts';
 
 /** A layer of the tree as a row. `depth`: 0 for a layer directly below. `hidden`: layers below it that are folded. */
 export type LayerRow = { layer: LayerBelow; depth: number; key: string; isOpen: boolean; hidden: number };
@@ -26,6 +28,18 @@ export function toneOf({ link, sync }: Pick<LayerBelow, 'link' | 'sync'>): Tone 
   if (!link) return 'unknown';
   const figure = sync ? STATE_WORDS[sync.state].tone : 'quiet';
   return worst([linkView(link).tone, figure === 'unknown' ? 'quiet' : figure]);
+}
+
+/** How a layer compares with its parent; of one that is cut off, how it did. */
+export function syncView(layer: LayerBelow, now: number): { tone: Tone; word: string } {
+  const { sync } = layer;
+  if (!sync) return { tone: 'unknown', word: 'Not reported' };
+  const { tone } = STATE_WORDS[sync.state];
+  const asOf = lastKnown(layer);
+  if (asOf === undefined) return { tone, word: figureText(sync) };
+  const isInSync = sync.state === 'in-sync';
+  const figure = isInSync ? 'Was in sync' : figureText(sync);
+  return { tone: isInSync ? 'warning' : tone, word: `${figure}, as of ${agoText(asOf, now)}` };
 }
 
 export type Summary = { layers: number; inSync: number; cutOff: number; tone: Tone };

@@ -10,9 +10,8 @@ import { deactivateChild } from '../parts/actions.ts';
 import { type Column, DataTable } from '../parts/data-table.tsx';
 import { Pending, Quiet } from '../parts/panel.tsx';
 import { State } from '../parts/shape.tsx';
-import { type LayerRow, rowsOf, summaryOf } from '../state/layer-tree.ts';
+import { type LayerRow, rowsOf, summaryOf, syncView } from '../state/layer-tree.ts';
 import { linkView } from '../state/link-view.ts';
-import { figureText, STATE_WORDS } from '../state/verdict.ts';
 
 const EVERY_MS = 5_000;
 
@@ -127,7 +126,4 @@ function LinkCell({ layer }: { layer: LayerBelow }): JSX.Element {
   return <State tone={tone} word={label} title={detail} />;
 }
 
-function SyncCell({ layer: { sync } }: { layer: LayerBelow }): JSX.Element {
-  if (!sync) return <State tone="unknown" word="Not reported" />;
-  return <State tone={STATE_WORDS[sync.state].tone} word={figureText(sync)} />;
-}
+const SyncCell = ({ layer }: { layer: LayerBelow }): JSX.Element => <State {...syncView(layer, now.value)} />;

@@ -15,10 +15,19 @@ export const ImageTransfer = Type.Object(
     ),
     direction: Direction,
     blobs: described(Count, 'Blobs of the image that are being transferred now.'),
-    bytes: described(Bytes, 'Bytes of the image that have to cross the link, as far as they are known.'),
+    bytes: described(
+      Bytes,
+      'Bytes of the image that have to cross the link; of several images at a time, or one whose beginning is not known, of the blobs that are being transferred now.',
+    ),
     done: described(Bytes, 'Those of them at the far end.'),
     rate: Type.Optional(described(Bytes, 'Bytes a second now.')),
-    left: Type.Optional(Type.Number({ minimum: 0, description: 'Time left at that rate, in seconds.' })),
+    left: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        description:
+          'Time left at that rate, in seconds. Absent while it is not known what remains of the image.',
+      }),
+    ),
     by: Type.Array(Party, { maxItems: 64, description: 'Syncers that carry it.' }),
   },
   { description: 'An image that crosses the link.' },

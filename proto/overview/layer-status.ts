@@ -34,8 +34,8 @@ import { syncFigure } from './sync-state.ts';
 /**
  * The figures of a layer, read over the bus: one source for the command line, the API, the page, metrics and the twin.
  * `layerStatus` reads everything at one moment, `problemsOf` (problems.ts) says what of it needs a person,
- * sync-state.ts how the layer stands against its parent, and nats-advisories.ts judges the version of the server of
- * the bus.
+ * sync-state.ts how the layer stands against its parent, last-known.ts as of when the figure of a layer below holds,
+ * and nats-advisories.ts judges the version of the server of the bus.
  */
 
 /** The status of a layer and its services. What no service answered is left out. */

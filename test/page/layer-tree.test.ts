@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { countLayers, rowsOf, summaryOf, toneOf } from '../../page/state/layer-tree.ts';
+import { countLayers, rowsOf, summaryOf, syncView, toneOf } from '../../page/state/layer-tree.ts';
 import { hrefOf, parseRoute, type Route } from '../../page/state/routes.ts';
 import { day } from './days.ts';
 
@@ -26,6 +26,20 @@ test('a tree is shown parents first, and a folded layer counts what it hides', (
 test('a layer that is cut off is not in sync, although it was when it reported last', () => {
   assert.deepEqual(summaryOf(items), { layers: 6, inSync: 3, cutOff: 2, tone: 'error' });
   assert.deepEqual(items.map(toneOf), ['good', 'busy', 'error']);
+  const none = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+  const behind = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
+  const sync = { state: 'in-sync', behind, ahead: none, conflicts: 0, leftOut: 0 } as const;
+  const now = Date.UTC(2030, 0, 1);
+  const link = { state: 'Offline', since: now - 7_200_000, coordinator: 's', code: 'not-heard' } as const;
+  // The clock of the layer below is 10 years behind.
+  const at = Date.UTC(2020, 0, 1);
+  const layer = { path: ['cell'], name: 'cell', children: [], seen: now - 60_000, at, link };
+  assert.deepEqual(syncView({ ...layer, sync: { ...sync, asOf: at - 3_600_000 } }, now), {
+    ...{ tone: 'warning', word: 'Was in sync, as of 3 h ago' },
+  });
+  const online = { ...layer, link: { ...link, state: 'Online' } as const, sync };
+  assert.deepEqual(syncView(online, now), { tone: 'good', word: 'In sync' });
+  assert.equal(syncView(layer, now).word, 'Not reported');
 });
 
 test('an address names a view, and a view its address', () => {

@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import type { Repositories, RepositoryItem } from '#proto/api/repositories.ts';
+import { changesToPush } from '#proto/sync/changes-to-push.ts';
 import { known, usePolled } from '../../api/polled.ts';
 import { replaceRoute } from '../../browser/location.ts';
 import { bytesText, countText } from '../../format/quantities.ts';
@@ -44,7 +45,7 @@ const columns: Column<RepositoryItem>[] = [
     title: 'To push',
     figure: true,
     wide: true,
-    cell: ({ sync }) => some((sync?.ahead?.manifests ?? 0) + (sync?.ahead?.deletions ?? 0)),
+    cell: ({ sync }) => some(sync?.ahead && changesToPush(sync.ahead)),
   },
   { title: 'Refused', figure: true, wide: true, cell: ({ sync }) => some(sync?.ahead?.parked) },
   { title: 'Conflicts', figure: true, wide: true, cell: ({ sync }) => some(sync?.conflicts) },

@@ -9,9 +9,8 @@ import { bytesText, countText, plural, rateText } from '../../format/quantities.
 import { agoText } from '../../format/times.ts';
 import { pauseLink, resumeLink, syncFull, syncNow } from '../../parts/actions.ts';
 import { Shape } from '../../parts/shape.tsx';
-import { summaryOf, toneOf } from '../../state/layer-tree.ts';
+import { summaryOf, syncView, toneOf } from '../../state/layer-tree.ts';
 import { lastSyncText, linkView, scheduleText } from '../../state/link-view.ts';
-import { figureText } from '../../state/verdict.ts';
 
 /** Max layers directly below that are shown one by one, those that need attention first. */
 const MAX_SHOWN = 12;
@@ -133,7 +132,7 @@ function Child({ layer }: { layer: LayerBelow }): JSX.Element {
   const view = linkView(layer.link);
   const tone = toneOf(layer);
   const isOnline = view.label === 'Online';
-  const figure = layer.sync ? figureText(layer.sync) : 'State not reported';
+  const figure = layer.sync ? syncView(layer, now.value).word : 'State not reported';
   const seen = isOnline ? `seen ${agoText(layer.seen, now.value)}` : lastSyncText(layer.link, now.value);
   return (
     <li class={`child tone-${tone}`}>

@@ -7,6 +7,7 @@ import { type Operation, registerOperations } from './operation/operation.ts';
 import { accountsOperation } from './read/accounts.ts';
 import { configurationOperation } from './read/configuration.ts';
 import { eventsOperation } from './read/events.ts';
+import { FinishedBytes } from './read/finished-bytes.ts';
 import { layerOperations } from './read/layer.ts';
 import { passOperation } from './read/link-history.ts';
 import { manifestOperation } from './read/manifest.ts';
@@ -34,7 +35,7 @@ export function apiOperations(app: FastifyInstance, gateway: Gateway): Operation
   const operations = [
     ...layerOperations(status, Date.now()),
     passOperation(bus),
-    ...transferOperations(status, traffic),
+    ...transferOperations(status, traffic, new FinishedBytes(bus)),
     ...repositoryOperations(gateway, status),
     manifestOperation(gateway),
     manifestHistoryOperation(gateway),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { SyncerStatus } from '#proto/status/status.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { describeStatus } from '../../../cli/commands/status.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
@@ -18,6 +19,25 @@ const lineOf = (start: string, more: Partial<LayerStatus>) =>
     .split('\n')
     .filter((line) => line.startsWith(`  ${start}`))
     .map((line) => line.trim());
+
+test('without its configuration, nothing is claimed about a parent', () => {
+  const text = describeStatus({ services: [], syncers: [], silent: ['storage'] }, now);
+  assert.match(text, /The configuration is unknown/);
+  assert.doesNotMatch(text, /parent/i);
+});
+
+test('a layer below that is cut off was in sync, as of when that was known', () => {
+  const link = { state: 'Offline', since: now - 7_200_000, coordinator: 's', code: 'not-heard' } as const;
+  const sync: SyncFigure = {
+    ...{ state: 'in-sync', asOf: 0, conflicts: 0, leftOut: 0 },
+    behind: { tags: 0, bytes: 0, unsized: 0, failed: 0 },
+    ahead: { tags: 0, manifests: 0, deletions: 0, parked: 0 },
+  };
+  const below = { child: 'cell', path: [], name: 'cell', mode: 'ReadOnly', at: 0, seen: now, sync } as const;
+  assert.match(textOf({ below: [{ ...below, path: [], link }] }), /Offline +was in sync 2 h ago /);
+  const online = { ...link, state: 'Online' } as const;
+  assert.match(textOf({ below: [{ ...below, path: [], link: online }] }), /Online +in sync /);
+});
 
 const certificates: [title: string, ends: (number | undefined)[], lines: string[]][] = [
   ['without TLS, there is no line', [undefined], []],

@@ -14,8 +14,8 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { LINK_KEY, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { park } from '#proto/sync/outgoing.ts';
-import { passFinished, passStarted } from '#proto/sync/passes.ts';
-import { transferProgressed, transferStarted } from '#proto/sync/transfers.ts';
+import { imageStarted, passFinished, passStarted } from '#proto/sync/passes.ts';
+import { transferFinished, transferProgressed, transferStarted } from '#proto/sync/transfers.ts';
 import { startBridge } from '../../../services/twin-bridge/bridge.ts';
 import { until } from '../../support/until.ts';
 import { GatewayRig, sha256 } from '../gateway-rig.ts';
@@ -269,21 +269,31 @@ test('transfers are shown by image and by syncer, with rate and time left; throu
     syncer: 's',
     pass: 'p',
   } as const;
+  const image = { pass: 'p', repository: 'line/app', tag: 'latest', digest, direction: 'down' } as const;
+  syncer.publish(imageStarted, { ...image, blobs: 3, bytes: 1_000 });
+  const first = { ...blob, digest: sha256('y'), size: 300 };
+  syncer.publish(transferStarted, { ...first, present: 300 });
+  syncer.publish(transferFinished, first);
   syncer.publish(transferStarted, { ...blob, present: 20 });
   syncer.publish(transferProgressed, { ...blob, done: 40, rate: 10 });
   const shown = async () => (await api.get('/transfers')).body as Transfers;
-  await until(async () => ((await shown()).images[0]?.rate ?? 0) > 0);
+  // Events of different types arrive in any order.
+  await until(async () => {
+    const [running] = (await shown()).images;
+    return running?.rate === 10 && running.done === 340;
+  });
   const { images, transfers, rate } = await shown();
   deepEqual(images, [
     {
       repository: 'line/app',
       direction: 'down',
       blobs: 1,
-      bytes: 100,
-      done: 40,
+      tag: 'latest',
+      bytes: 1_000,
+      done: 340,
       rate: 10,
       by: ['syncer-1'],
-      left: 6,
+      left: 66,
     },
   ]);
   deepEqual([transfers.length, rate.up], [1, 0]);

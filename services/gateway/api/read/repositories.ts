@@ -9,7 +9,10 @@ import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import { pageQuery } from '../operation/query.ts';
 import type { StatusCache } from './status-cache.ts';
-import { repositoryItem, tagItem } from './sync-items.ts';
+import type { Comparison } from './sync-items.ts';
+
+/** Loaded by the first request: its modules need more than a gateway otherwise. */
+const loadItems = () => import('./sync-items.ts');
 
 /** Entries per call to storage, and max calls for one answer: a search that finds little continues with `next`. */
 const BATCH = 200;
@@ -22,9 +25,17 @@ type Search = {
 };
 
 /** Repositories and their tags, with how each stands against the parent. An operator sees all of them. */
-export function repositoryOperations({ bus, times }: Gateway, status: StatusCache): Operation[] {
+export function repositoryOperations(
+  { bus, times, mode: ownMode }: Gateway,
+  status: StatusCache,
+): Operation[] {
   const patience = { patience: times.patienceMs };
-  const isKnown = async () => (await status.read()).link?.comparedAt !== undefined;
+  const comparison = async (): Promise<Comparison> => {
+    const { configuration, sync } = await status.read();
+    // What the figure of the layer does not claim, none of its repositories does.
+    const known = sync?.asOf !== undefined && sync.state !== 'unknown';
+    return { mode: configuration?.mode ?? ownMode() ?? 'ReadWrite', known };
+  };
 
   const search = async (
     { after, only, match }: Search,
@@ -81,8 +92,12 @@ export function repositoryOperations({ bus, times }: Gateway, status: StatusCach
       handler: async ({ query }): Promise<Repositories> => {
         const { after, limit = DEFAULT_LIMIT, match, state } = query;
         const wanted = { after: repositoryAfter(after), only: state, match: match?.toLowerCase() };
-        const [{ found, next }, known] = await Promise.all([search(wanted, limit), isKnown()]);
-        return { items: found.map((one) => repositoryItem(one, known)), ...(next !== undefined && { next }) };
+        const [{ found, next }, compared] = await Promise.all([search(wanted, limit), comparison()]);
+        // Content that a ReadOnly layer has of its own is no change for the parent.
+        if (state === 'ahead' && compared.mode === 'ReadOnly') return { items: [] };
+        const { repositoryItem } = await loadItems();
+        const items = found.map((one) => repositoryItem(one, compared));
+        return { items, ...(next !== undefined && { next }) };
       },
     }),
     operation({
@@ -92,7 +107,10 @@ export function repositoryOperations({ bus, times }: Gateway, status: StatusCach
       summary: 'A repository.',
       answers: { 200: RepositoryItem },
       refusals: [404],
-      handler: async ({ request }) => repositoryItem(await figuresOf(repositoryOf(request)), await isKnown()),
+      handler: async ({ request }) => {
+        const { repositoryItem } = await loadItems();
+        return repositoryItem(await figuresOf(repositoryOf(request)), await comparison());
+      },
     }),
     operation({
       method: 'GET',
@@ -111,14 +129,15 @@ export function repositoryOperations({ bus, times }: Gateway, status: StatusCach
         const { after, limit = DEFAULT_LIMIT, differing = false } = query;
         const repository = repositoryOf(request);
         const wanted = { repository, limit, ...(after !== undefined && { after }), differing };
-        const [{ tags, covered, more }, known] = await Promise.all([
+        const [{ tags, covered, more }, compared] = await Promise.all([
           bus.call(syncTags, wanted, patience),
-          isKnown(),
+          comparison(),
         ]);
         if (tags.length === 0 && after === undefined) await figuresOf(repository);
+        const { tagItem } = await loadItems();
         const last = tags.at(-1)?.tag;
         return {
-          items: tags.map((tag) => tagItem(tag, { covered, known })),
+          items: tags.map((tag) => tagItem(tag, covered, compared)),
           ...(more && last !== undefined && { next: last }),
         };
       },

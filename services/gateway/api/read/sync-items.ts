@@ -1,16 +1,21 @@
 import type { RepositoryItem, TagItem } from '#proto/api/repositories.ts';
+import type { Mode } from '#proto/oci/mode.ts';
+import { repositoryState, tagState } from '#proto/overview/sync-state.ts';
 import type { RepositoryFigures, TagFigures } from '#proto/sync/behind.ts';
 import { isConflictTag, originalTag } from '#proto/sync/conflict-tag.ts';
-import type { SyncState } from '#proto/sync/sync-figure.ts';
+import type { Ahead, SyncState } from '#proto/sync/sync-figure.ts';
 
 /** Repositories and tags as the API shows them, from the figures of storage. Pure. */
 
-/** @param known the layer has compared itself with its parent: otherwise, what does not differ may not be equal */
-export function repositoryItem(
-  { repository, covered, tags, conflicts, behind, ahead }: RepositoryFigures,
-  known: boolean,
-): RepositoryItem {
-  const state = stateOf(behind.tags > 0, ahead.manifests + ahead.deletions + ahead.parked > 0, known);
+/** `known`: the layer has compared itself with its parent, so that what does not differ is equal. */
+export type Comparison = { mode: Mode; known: boolean };
+
+const NOT_AHEAD: Ahead = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+
+export function repositoryItem(figures: RepositoryFigures, { mode, known }: Comparison): RepositoryItem {
+  const { repository, covered, tags, conflicts, behind } = figures;
+  const ahead = mode === 'ReadWrite' ? figures.ahead : NOT_AHEAD;
+  const state = asFarAsKnown(repositoryState(figures, mode), known);
   return {
     repository,
     tags,
@@ -19,12 +24,14 @@ export function repositoryItem(
   };
 }
 
-/** @param place `covered`: a selection covers the repository */
-export function tagItem(
-  { tag, digest, base, behind, parked }: TagFigures,
-  { covered, known }: { covered: boolean; known: boolean },
-): TagItem {
-  const state = stateOf(behind !== undefined, digest !== base && digest !== behind?.target, known);
+/** @param covered a selection covers the repository */
+export function tagItem(figures: TagFigures, covered: boolean, { mode, known }: Comparison): TagItem {
+  const { tag, digest, base, behind, parked } = figures;
+  const isAgreed = digest !== undefined && digest === behind?.target;
+  const state = asFarAsKnown(
+    tagState(isAgreed ? { ...figures, base: digest } : figures, covered, mode),
+    known,
+  );
   const parent = behind ? behind.target : base;
   const failure = parked ?? behind;
   return {
@@ -42,8 +49,5 @@ export function tagItem(
   };
 }
 
-function stateOf(isBehind: boolean, isAhead: boolean, known: boolean): SyncState {
-  if (isBehind) return isAhead ? 'diverged' : 'behind';
-  if (isAhead) return 'ahead';
-  return known ? 'in-sync' : 'unknown';
-}
+const asFarAsKnown = (state: SyncState, known: boolean): SyncState =>
+  state === 'in-sync' && !known ? 'unknown' : state;

@@ -2,6 +2,7 @@ import { Throughput } from '#proto/api/link.ts';
 import { type ImageTransfer, Transfers } from '#proto/api/transfers.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import { type Operation, operation } from '../operation/operation.ts';
+import type { FinishedBytes } from './finished-bytes.ts';
 import type { StatusCache } from './status-cache.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -10,7 +11,11 @@ const MAX_SYNCERS = 256;
 const MAX_IMAGES = 1_000;
 
 /** What crosses the link now, and what crossed it in the last hour. */
-export function transferOperations(status: StatusCache, traffic: Traffic): Operation[] {
+export function transferOperations(
+  status: StatusCache,
+  traffic: Traffic,
+  finished: FinishedBytes,
+): Operation[] {
   return [
     operation({
       method: 'GET',
@@ -21,7 +26,7 @@ export function transferOperations(status: StatusCache, traffic: Traffic): Opera
       handler: async (): Promise<Transfers> => {
         const { syncers } = await status.read();
         return {
-          images: imagesOf(syncers, traffic),
+          images: imagesOf(syncers, traffic, finished),
           transfers: syncers.slice(0, MAX_SYNCERS),
           rate: traffic.rate(),
         };
@@ -40,9 +45,14 @@ export function transferOperations(status: StatusCache, traffic: Traffic): Opera
 
 /**
  * Transfers by repository and direction. The image is named if it is the only one of the repository that is on its way:
- * a blob may belong to several.
+ * a blob may belong to several. Only then its bytes count that are complete or did not begin yet, and the time left is
+ * known.
  */
-export function imagesOf(syncers: LayerStatus['syncers'], traffic: Traffic): ImageTransfer[] {
+export function imagesOf(
+  syncers: LayerStatus['syncers'],
+  traffic: Pick<Traffic, 'imagesOf' | 'rateOf'>,
+  finished: Pick<FinishedBytes, 'of'>,
+): ImageTransfer[] {
   const images = new Map<string, ImageTransfer & { by: string[] }>();
   for (const { instance, transfers } of syncers) {
     for (const transfer of transfers) {
@@ -65,16 +75,21 @@ export function imagesOf(syncers: LayerStatus['syncers'], traffic: Traffic): Ima
       images.set(key, image);
     }
   }
-  return [...images.values()].slice(0, MAX_IMAGES).map((image) => withImage(image, traffic));
+  return [...images.values()].slice(0, MAX_IMAGES).map((image) => withImage(image, traffic, finished));
 }
 
-function withImage(image: ImageTransfer, traffic: Traffic): ImageTransfer {
-  const { rate = 0, bytes, done, repository, direction } = image;
+function withImage(
+  image: ImageTransfer,
+  traffic: Pick<Traffic, 'imagesOf'>,
+  finished: Pick<FinishedBytes, 'of'>,
+): ImageTransfer {
+  const { rate = 0, repository, direction } = image;
   const [only, other] = traffic.imagesOf(repository, direction);
-  const left = rate > 0 ? Math.max(0, bytes - done) / rate : undefined;
-  return {
-    ...image,
-    ...(only?.tag !== undefined && !other && { tag: only.tag }),
-    ...(left !== undefined && { left: Math.round(left) }),
-  };
+  if (!only || other) return image;
+  const named = { ...image, ...(only.tag !== undefined && { tag: only.tag }) };
+  const complete = finished.of(repository, direction);
+  if (complete === undefined) return named;
+  const bytes = Math.max(image.bytes, only.bytes);
+  const done = Math.min(bytes, image.done + complete);
+  return { ...named, bytes, done, ...(rate > 0 && { left: Math.round((bytes - done) / rate) }) };
 }

@@ -1,0 +1,39 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Mode } from '#proto/oci/mode.ts';
+import { repositoryItem, tagItem } from '../../../services/gateway/api/read/sync-items.ts';
+
+/** Rows of the lists say the same as the figure of the layer. */
+
+const A = `sha256:${'a'.repeat(64)}`;
+const B = `sha256:${'b'.repeat(64)}`;
+const NONE = { tags: 0, bytes: 0, unsized: 0, failed: 0 };
+const QUIET = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
+const repository = { repository: 'app', covered: true, tags: 1, conflicts: 0, behind: NONE, ahead: QUIET };
+const compared = (mode: Mode, known = true) => ({ mode, known });
+
+test('a repository with a tag to push is ahead, unless nothing is pushed', () => {
+  const moved = { ...repository, ahead: { ...QUIET, tags: 1 } };
+  const stateIn = (mode: Mode) => repositoryItem(moved, compared(mode)).sync;
+  deepEqual([stateIn('ReadWrite')?.state, stateIn('ReadWrite')?.ahead?.tags], ['ahead', 1]);
+  deepEqual([stateIn('ReadOnly')?.state, stateIn('ReadOnly')?.ahead?.tags], ['in-sync', 0]);
+  equal(repositoryItem({ ...moved, covered: false }, compared('ReadWrite')).sync, undefined);
+});
+
+test('what was not compared is not in sync', () => {
+  equal(repositoryItem(repository, compared('ReadWrite', false)).sync?.state, 'unknown');
+  equal(repositoryItem(repository, compared('ReadWrite')).sync?.state, 'in-sync');
+  equal(tagItem({ tag: 't', digest: A, base: A }, true, compared('ReadWrite', false)).state, 'unknown');
+  const ahead = { ...repository, ahead: { ...QUIET, manifests: 1 } };
+  equal(repositoryItem(ahead, compared('ReadWrite', false)).sync?.state, 'ahead');
+});
+
+test('a tag of its own is only here in a ReadOnly layer, and ahead in another', () => {
+  const stateOf = (figures: object, mode: Mode, covered = true) =>
+    tagItem({ tag: 't', ...figures }, covered, compared(mode)).state;
+  equal(stateOf({ digest: A }, 'ReadOnly'), 'local');
+  equal(stateOf({ digest: A }, 'ReadWrite'), 'ahead');
+  equal(stateOf({ digest: A }, 'ReadWrite', false), undefined);
+  equal(stateOf({ digest: A, base: B, behind: { target: A, since: 1 } }, 'ReadWrite'), 'behind');
+  equal(stateOf({ digest: A, base: B, behind: { target: B, since: 1 } }, 'ReadWrite'), 'diverged');
+});
