@@ -1,6 +1,6 @@
 /** Numbers and instants for people. */
 
-export { formatBytes, formatDuration } from '#proto/contract/quantity-text.ts';
+export { formatBytes, formatDuration, plural } from '#proto/contract/quantity-text.ts';
 
 /** Limits are in bits a second, as they are configured; rates of transfers are sizes a second. */
 const bitUnits = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'];
@@ -19,9 +19,6 @@ export function formatClock(instant: number, now?: number): string {
   const isNear = now !== undefined && Math.abs(instant - now) < 86_400_000;
   return `${isNear ? text.slice(11, 16) : text.slice(0, 16).replace('T', ' ')} UTC`;
 }
-
-export const plural = (count: number, noun: string, many = `${noun}s`): string =>
-  `${count} ${count === 1 ? noun : many}`;
 
 /** `sha256:0123456789ab…` */
 export const shortDigest = (digest: string): string => `${digest.slice(0, digest.indexOf(':') + 13)}`;

@@ -35,5 +35,6 @@ function stateText(layer: Parameters<typeof lastKnown>[0], now: number): string 
 /** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */
 function lastSync(link: LinkStatus | undefined, at: number): string {
   if (link?.live && link.state === 'Online') return 'continuous';
-  return link?.lastSync === undefined ? 'never' : `${formatDuration(at - link.lastSync)} before`;
+  const last = link?.lastSync ?? link?.comparedAt;
+  return last === undefined ? 'never' : `${formatDuration(at - last)} before`;
 }

@@ -1,4 +1,5 @@
 import type { Envelope } from '#proto/contract/envelope.ts';
+import { PAUSED, WINDOW_CLOSED } from '#proto/status/status.ts';
 import type { Tone } from '../terminal/colour.ts';
 import { typeOf } from './event-text.ts';
 
@@ -15,6 +16,11 @@ const states: Record<string, Tone> = {
   Parked: 'warning',
   Offline: 'bad',
   Away: 'bad',
+};
+/** A link that waits for its window, or that an operator paused, is not in use: nothing failed. */
+const byLink = (data: Data): Tone | undefined => {
+  if (data.code === WINDOW_CLOSED) return undefined;
+  return data.code === PAUSED ? 'warning' : byState(data);
 };
 const byState = ({ state }: Data): Tone | undefined =>
   typeof state === 'string' && Object.hasOwn(states, state) ? states[state] : undefined;
@@ -36,7 +42,7 @@ const tones: Record<string, Tone | ((data: Data) => Tone | undefined)> = {
   'transfer.delayed': 'warning',
   'link.resumed': 'good',
   'forwarding.changed': ({ lost, ...data }) => (isSome(lost) ? 'bad' : byState(data)),
-  'link.changed': byState,
+  'link.changed': byLink,
   'webhook.changed': byState,
   'space.changed': ({ low }) => (low === true ? 'bad' : 'good'),
   'scrub.finished': ({ damaged, metadata }) => (isSome(damaged) || isSome(metadata) ? 'bad' : undefined),

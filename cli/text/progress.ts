@@ -1,7 +1,7 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
-import { formatBytes, formatDuration, shortDigest } from '../terminal/figures.ts';
+import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 import { factsOf, ImageTracker, imageName, type PassFacts } from './image-progress.ts';
 import { progressLine, progressLines } from './progress-lines.ts';
 
@@ -64,7 +64,7 @@ function describeStep(type: string, facts: PassFacts): string | undefined {
     case 'terrace.pass.planned':
       return `actions planned: ${facts.actions}`;
     case 'terrace.image.started':
-      return `${imageName(facts)}: ${facts.blobs} blobs, ${formatBytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'push' : 'pull'}`;
+      return `${imageName(facts)}: ${plural(facts.blobs ?? 0, 'blob')}, ${formatBytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'push' : 'pull'}`;
     case 'terrace.image.finished':
       return `${imageName(facts)}: ${isUp(facts) ? 'pushed' : 'pulled'}`;
     case 'terrace.image.failed':

@@ -1,4 +1,5 @@
 import type { EventItem, ViewerGap } from '#proto/api/events.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
 import { imageName, shortDigest } from '../format/names.ts';
 import { bytesText, countText, plural } from '../format/quantities.ts';
 import type { Tone } from './tone.ts';
@@ -68,11 +69,21 @@ export function passText(result: object): string {
   return counts.join(', ') || 'no changes';
 }
 
+/** How a pass ended that left something undone. */
+export function endText({ ended, failed }: Pick<PassResult, 'ended' | 'failed'>): string {
+  if (ended === 'window') return 'Window closed';
+  if (ended === 'configuration') return 'Configuration changed';
+  if (ended === 'paused') return 'Link paused';
+  return failed > 0 ? 'Failed in part' : 'Incomplete';
+}
+
 export function toneOfEvent({ type, data }: Pick<EventItem, 'type' | 'data'>): Tone {
   if (/\.(failed|damaged|refused|dropped|lost)$/.test(type) && type !== 'tag.dropped') return 'error';
   if (/\.(conflict|parked|incomplete|delayed|paused)$/.test(type)) return 'warning';
   const fields = (data ?? {}) as Data;
   if (type === 'link.changed') {
+    if (fields.code === 'window-closed') return 'quiet';
+    if (fields.code === 'paused') return 'warning';
     if (fields.state === 'Offline' || fields.state === 'Unhealthy') return 'error';
     return fields.state === 'Syncing' ? 'busy' : 'good';
   }

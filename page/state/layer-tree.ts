@@ -44,15 +44,16 @@ export function syncView(layer: LayerBelow, now: number): { tone: Tone; word: st
 
 export type Summary = { layers: number; inSync: number; cutOff: number; tone: Tone };
 
-/** What it reported last may have changed since. */
-const isCutOff = ({ link }: LayerBelow): boolean => link?.state === 'Offline';
+/** Not by its window, nor by an operator. */
+const isCutOff = ({ link }: LayerBelow): boolean =>
+  link?.state === 'Offline' && linkView(link).tone === 'error';
 
 /** All layers below, at any depth. */
 export function summaryOf(layers: readonly LayerBelow[]): Summary {
   const all = flatten(layers);
   return {
     layers: all.length,
-    inSync: all.filter((layer) => layer.sync?.state === 'in-sync' && !isCutOff(layer)).length,
+    inSync: all.filter((layer) => layer.sync?.state === 'in-sync' && lastKnown(layer) === undefined).length,
     cutOff: all.filter(isCutOff).length,
     tone: worst(all.map(toneOf)),
   };

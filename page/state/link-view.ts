@@ -9,10 +9,14 @@ export type LinkView = { tone: Tone; label: string; detail?: string };
 /** Codes of a link that is online although something needs attention. */
 const INCOMPLETE = new Set(['changes-parked', 'content-left-out']);
 const CUT_OFF = 'not-heard';
+const WINDOW_CLOSED = 'window-closed';
 
 export function linkView(
   status: LinkStatus | undefined,
-  { known = true, paused }: { known?: boolean | undefined; paused?: Partial<LinkPause> | undefined } = {},
+  {
+    known = true,
+    paused = status?.paused,
+  }: { known?: boolean | undefined; paused?: Partial<LinkPause> | undefined } = {},
 ): LinkView {
   if (paused) {
     const by = paused.by ? ` by ${paused.by}` : '';
@@ -33,6 +37,8 @@ export function linkView(
     case 'Syncing':
       return { tone: 'busy', label: 'Syncing', ...detail };
     case 'Offline':
+      // Before its first window, a new layer has no other state.
+      if (status.code === WINDOW_CLOSED) return { tone: 'quiet', label: 'Window closed', ...detail };
       return { tone: 'error', label: status.code === CUT_OFF ? 'Cut off' : 'Offline', ...detail };
     case 'Unhealthy':
       return { tone: 'error', label: 'Unhealthy', ...detail };
@@ -43,9 +49,12 @@ export function linkView(
   }
 }
 
-/** `last sync 18 s ago` */
-export const lastSyncText = (status: LinkStatus | undefined, now: number): string =>
-  status?.lastSync === undefined ? 'never synchronized' : `last sync ${agoText(status.lastSync, now)}`;
+/** `last sync 18 s ago`; of a layer whose passes all left something out, when it was last compared. */
+export function lastSyncText(status: LinkStatus | undefined, now: number): string {
+  if (status?.lastSync !== undefined) return `last sync ${agoText(status.lastSync, now)}`;
+  if (status?.comparedAt !== undefined) return `last compared ${agoText(status.comparedAt, now)}`;
+  return 'never synchronized';
+}
 
 /** When the link may be used: `follows its parent`, `window open until 14:00`, `next pass in 40 s`. */
 export function scheduleText(status: LinkStatus | undefined, now: number): string | undefined {

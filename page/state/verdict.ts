@@ -1,4 +1,5 @@
 import type { Layer } from '#proto/api/layer.ts';
+import type { LinkStatus } from '#proto/status/status.ts';
 import { changesToPush } from '#proto/sync/changes-to-push.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { bytesText, plural } from '../format/quantities.ts';
@@ -40,7 +41,7 @@ export function verdictOf(
     return {
       tone: 'unknown',
       headline: 'Not known',
-      detail: `Whether it equals its parent is ${sync ? asOf : 'not known'}.`,
+      detail: unknownText(sync, now),
     };
   }
   const until = untilText(sync, now);
@@ -54,7 +55,7 @@ export function verdictOf(
         : {
             tone: 'warning',
             headline: 'Was in sync',
-            detail: `The parent does not answer, so it may have changed since: ${asOf}.`,
+            detail: `${staleText(link, linkKnown)}, so the parent may have changed since: ${asOf}.`,
           };
     case 'behind':
       return {
@@ -73,6 +74,21 @@ export function verdictOf(
         ...until,
       };
   }
+}
+
+/** A comparison that failed in part leaves the time of the last complete one. */
+function unknownText(sync: SyncFigure | undefined, now: number): string {
+  if (!sync) return 'Whether it equals its parent is not known.';
+  if (sync.asOf === undefined) return 'It was not compared with its parent yet.';
+  return `The last comparison failed in part; the last complete one was ${agoText(sync.asOf, now)}.`;
+}
+
+/** Why nothing is known of the parent now. */
+function staleText(link: LinkStatus | undefined, isKnown: boolean | undefined): string {
+  if (isKnown === false) return 'No syncer answers';
+  if (link?.paused || link?.code === 'paused') return 'The link is paused';
+  if (link?.code === 'window-closed') return 'The window of the link is closed';
+  return link ? 'The parent does not answer' : 'The link was not used yet';
 }
 
 /** The state of a figure in a word, for lists of layers, repositories and tags. */

@@ -63,8 +63,10 @@ function columnsOf(toggle: (key: string) => void): Column<LayerRow>[] {
     {
       title: 'Last sync',
       wide: true,
-      cell: ({ layer }) =>
-        layer.link?.lastSync === undefined ? 'never' : agoText(layer.link.lastSync, now.value),
+      cell: ({ layer: { link } }) => {
+        const last = link?.lastSync ?? link?.comparedAt;
+        return last === undefined ? 'never' : agoText(last, now.value);
+      },
     },
     { title: 'Seen', cell: ({ layer }) => agoText(layer.seen, now.value) },
     { title: 'Mode', wide: true, cell: ({ layer }) => layer.mode ?? '' },

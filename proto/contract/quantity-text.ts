@@ -1,4 +1,4 @@
-/** Sizes and times for people, in the one system of units of Terrace: docs/design/decisions.md, "The terminal". */
+/** Sizes, times and counts for people, in the units of Terrace: docs/design/decisions.md, "The terminal". */
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
 
@@ -9,6 +9,10 @@ export function formatBytes(count: number): string {
   for (; value >= 999.5 && unit < units.length - 1; unit += 1) value /= 1_000;
   return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
+
+/** `1 tag`, `3 tags`; `1 blob is`, `2 blobs are` with both given */
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${count} ${count === 1 ? one : many}`;
 
 /** `0.25 s`, `6 s`: a time limit or a wait, with two digits if it is short. */
 export function formatSeconds(ms: number): string {

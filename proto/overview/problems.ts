@@ -1,9 +1,9 @@
 import { MAX_PROBLEMS, type Problem, type Severity } from '../api/layer.ts';
 import { clip } from '../contract/clip.ts';
 import { MAX_REASON_LENGTH } from '../contract/fault.ts';
-import { formatBytes } from '../contract/quantity-text.ts';
+import { formatBytes, plural } from '../contract/quantity-text.ts';
 import { NOT_SEEN } from '../status/presence.ts';
-import { CHANGES_PARKED, CONTENT_LEFT_OUT } from '../status/status.ts';
+import { CHANGES_PARKED, CONTENT_LEFT_OUT, WINDOW_CLOSED } from '../status/status.ts';
 import { leftOutText } from '../sync/left-out.ts';
 import { pauseText } from '../sync/pause.ts';
 import type { LayerStatus } from './layer-status.ts';
@@ -40,8 +40,6 @@ const problem = (
   ...(subject !== undefined && { subject: clip(subject, 512) }),
 });
 
-const count = (number: number, one: string, more = `${one}s`) => `${number} ${number === 1 ? one : more}`;
-
 const silent: Rule = (status) =>
   status.silent.map((service) =>
     problem(
@@ -60,6 +58,8 @@ const link: Rule = ({ link: state, syncers, configuration }) => {
     const remedy = 'resume it with "terrace resume" when its reason is over; what clients push goes up then';
     return [problem('link-paused', 'warning', pauseText(paused), remedy, { since: paused.since })];
   }
+  // A new layer, before its first window: there is nothing to check.
+  if (state.code === WINDOW_CLOSED) return [];
   if (state.state === 'Offline') {
     const remedy =
       'check network, name and certificate of the parent; clients are still served, and what they push goes up later';
@@ -88,7 +88,7 @@ const parked: Rule = ({ storage, parked: changes = [], configuration }) => {
           problem(
             'push-denied',
             'error',
-            `${bound}${count(areAllDenied ? total : denied.length, 'change')} can't go up: the login may not push: ${firstDenied.reason}`,
+            `${bound}${plural(areAllDenied ? total : denied.length, 'change')} can't go up: the login may not push: ${firstDenied.reason}`,
             'give the login the right to push, or set mode to ReadOnly; then run a full pass',
             { since: firstDenied.since, subject: firstDenied.repository },
           ),
@@ -99,7 +99,7 @@ const parked: Rule = ({ storage, parked: changes = [], configuration }) => {
           problem(
             'changes-parked',
             'error',
-            `the parent refuses ${bound}${count(others, 'change')}${first ? `: ${first.reason}` : ''}`,
+            `the parent refuses ${bound}${plural(others, 'change')}${first ? `: ${first.reason}` : ''}`,
             'correct the cause at the parent (rights, a locked tag), then retry parked changes',
             { since: first?.since, subject: first && `${first.repository}:${first.reference}` },
           ),
@@ -111,7 +111,7 @@ const parked: Rule = ({ storage, parked: changes = [], configuration }) => {
 const kept: Rule = ({ storage, configuration }) => {
   const { kept: number = 0, keptIn: [first] = [] } = storage?.outgoing ?? {};
   if (configuration?.mode !== 'ReadWrite' || !configuration.parent || number === 0) return [];
-  const what = `${count(number, 'manifest')} stay in this layer: no selection covers their repositories${first ? `, such as ${first}` : ''}`;
+  const what = `${plural(number, 'manifest stays', 'manifests stay')} in this layer: no selection covers ${number === 1 ? 'its repository' : 'their repositories'}${first ? `, such as ${first}` : ''}`;
   const remedy = 'add the repositories to the field repositories, or leave them here';
   return [problem('not-selected', 'warning', what, remedy, { subject: first })];
 };
@@ -148,7 +148,7 @@ const damage: Rule = ({ storage }) => [
         problem(
           'content-damaged',
           'error',
-          `${count(storage.damaged, 'blob')} of the data volume are damaged`,
+          `${plural(storage.damaged, 'blob of the data volume is', 'blobs of the data volume are')} damaged`,
           'they come again from the parent or a client; check the disk',
         ),
       ]
@@ -171,7 +171,7 @@ const audit: Rule = ({ storage }) =>
         problem(
           'audit-lost',
           'error',
-          `${count(storage.audit.lost, 'audit entry', 'audit entries')} could not be written: ${storage.audit.reason}`,
+          `${plural(storage.audit.lost, 'audit entry', 'audit entries')} could not be written: ${storage.audit.reason}`,
           'check space and permissions of data/log',
           { since: storage.audit.since },
         ),
@@ -223,7 +223,7 @@ const webhooks: Rule = ({ webhooks: all = [] }) =>
       problem(
         state === 'Parked' ? 'webhook-parked' : 'webhook-failing',
         'warning',
-        `webhook ${name} takes no events: ${failure?.reason ?? 'no reason is known'}; ${behind}${more ? ' or more' : ''} wait`,
+        `webhook ${name} takes no events: ${failure?.reason ?? 'no reason is known'}; ${more ? `${behind} or more events wait` : plural(behind, 'event waits', 'events wait')}`,
         state === 'Parked' ? 'it answered 410: correct its address, or remove it' : 'correct the receiver',
         { since, subject: name },
       ),
@@ -235,7 +235,7 @@ const history: Rule = ({ history: refused }) =>
         problem(
           'history-refused',
           'warning',
-          `the parent refused ${count(refused.count, 'event')}: ${refused.last.reason}`,
+          `the parent refused ${plural(refused.count, 'event')}: ${refused.last.reason}`,
           'correct what the reason names; the entry ends a day after the last refusal',
           { since: refused.since },
         ),

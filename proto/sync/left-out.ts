@@ -1,4 +1,5 @@
 import { described, event } from '../contract/contract.ts';
+import { plural } from '../contract/quantity-text.ts';
 import { Code, Count, PassId, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
@@ -82,8 +83,6 @@ export const imageIncomplete = event(
   }),
 );
 
-const plural = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
-
 /** `37 of 40 images are complete; left out: 3 referrers (app:t: <reason>, and 2 more)` */
 export function leftOutText({
   images,
@@ -116,7 +115,7 @@ export function leftOutText({
 function invalidRepositories({ count, first }: NonNullable<LeftOutSummary['repositories']>): string {
   const names = first.map((name) => JSON.stringify(name)).join(', ');
   const more = count > first.length ? ` and ${count - first.length} more` : '';
-  const number = count === 1 ? '1 repository' : `${count} repositories`;
+  const number = plural(count, 'repository', 'repositories');
   return `${number} (${names}${more}: not valid as a name: rename at the parent, in lower case, or select without)`;
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Layer } from '#proto/api/layer.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
-import { linkView, scheduleText } from '../../page/state/link-view.ts';
+import { lastSyncText, linkView, scheduleText } from '../../page/state/link-view.ts';
 import { figureText, verdictOf } from '../../page/state/verdict.ts';
 
 const now = Date.parse('2026-11-30T12:00:00Z');
@@ -54,6 +54,26 @@ test('a layer whose storage does not answer is no top layer, and in sync with no
   assert.equal(verdictOf({ mode: 'ReadOnly', silent }, now).headline, 'Top layer');
 });
 
+test('what keeps a verdict from being current is named; a comparison that failed in part, too', () => {
+  const paused = { since: now, by: 'ops' };
+  const rows: [Partial<Layer>, RegExp][] = [
+    [{ link: link({ state: 'Offline' }) }, /^The parent does not answer, so/],
+    [{ link: link({ state: 'Offline', code: 'paused', paused }) }, /^The link is paused, so/],
+    [{ link: link({ state: 'Offline', code: 'window-closed' }) }, /^The window of the link is closed, so/],
+    [{ linkKnown: false }, /^No syncer answers, so/],
+  ];
+  for (const [layer, detail] of rows)
+    assert.match(verdict({ sync: sync('in-sync'), ...layer }).detail, detail);
+  const unhealthy = link({ state: 'Unhealthy' });
+  const detailOf = (figure: SyncFigure) => verdict({ sync: figure, link: unhealthy }).detail;
+  assert.equal(
+    detailOf(sync('unknown', { asOf: now - 43_200_000 })),
+    'The last comparison failed in part; the last complete one was 12 h ago.',
+  );
+  const { asOf: _, ...never } = sync('unknown');
+  assert.equal(detailOf(never), 'It was not compared with its parent yet.');
+});
+
 test('a layer that is behind says what is missing and until when', () => {
   const behind = { tags: 3, bytes: 1.24e9, unsized: 1, failed: 0 };
   const found = verdict({ sync: sync('behind', { behind, until: now + 360_000 }) });
@@ -89,6 +109,8 @@ test('a link has one tone and word for each of its states', () => {
     [[link({ state: 'Syncing' })], 'busy', 'Syncing'],
     [[link({ state: 'Offline' })], 'error', 'Offline'],
     [[link({ state: 'Offline', code: 'not-heard' })], 'error', 'Cut off'],
+    [[link({ state: 'Offline', code: 'window-closed' })], 'quiet', 'Window closed'],
+    [[link({ state: 'Offline', paused: { since: now, by: 'ops' } })], 'warning', 'Paused'],
     [[link({ state: 'Unhealthy' })], 'error', 'Unhealthy'],
     [[link({ window: { open: false, until: now } })], 'quiet', 'Window closed'],
     [[undefined], 'unknown', 'Not tried yet'],
@@ -99,6 +121,12 @@ test('a link has one tone and word for each of its states', () => {
     const found = linkView(...given);
     assert.deepEqual([found.tone, found.label], [tone, label]);
   }
+});
+
+test('a layer whose passes all left something out was compared, although none succeeded', () => {
+  assert.equal(lastSyncText(link({ lastSync: now - 18_000, comparedAt: now }), now), 'last sync 18 s ago');
+  assert.equal(lastSyncText(link({ comparedAt: now - 18_000 }), now), 'last compared 18 s ago');
+  assert.equal(lastSyncText(link(), now), 'never synchronized');
 });
 
 test('the schedule says when the link may be used', () => {

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import type { Manifest, ManifestHistory } from '#proto/api/manifests.ts';
 import type { RequestError } from '../../api/request.ts';
 import { mediaText, shortDigest } from '../../format/names.ts';
-import { bytesText, plural } from '../../format/quantities.ts';
+import { bytesText, countText, plural } from '../../format/quantities.ts';
 import { instantText } from '../../format/times.ts';
 import { DataTable } from '../../parts/data-table.tsx';
 import { Panel, Pending, Quiet } from '../../parts/panel.tsx';
@@ -76,7 +76,7 @@ export function Parts({ manifest: { config, layers, omitted } }: Props): JSX.Ele
           { title: 'State', cell: Here },
         ]}
       />
-      {omitted !== undefined && omitted > 0 && <p class="note">… and {plural(omitted, 'more')}</p>}
+      {omitted !== undefined && omitted > 0 && <p class="note">… and {countText(omitted)} more</p>}
     </Panel>
   );
 }

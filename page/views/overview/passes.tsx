@@ -8,7 +8,7 @@ import { agoText, clockText } from '../../format/times.ts';
 import { type Column, DataTable } from '../../parts/data-table.tsx';
 import { Panel, Pending, Quiet } from '../../parts/panel.tsx';
 import { State } from '../../parts/shape.tsx';
-import { passText } from '../../state/event-text.ts';
+import { endText, passText } from '../../state/event-text.ts';
 
 const SHOWN = 6;
 const EVERY_MS = 15_000;
@@ -44,19 +44,13 @@ const columns: Column<Pass>[] = [
   {
     title: 'Result',
     cell: ({ result }) =>
-      result.ok ? <State tone="good" word="Done" /> : <State tone="warning" word={endOf(result)} />,
+      result.ok ? <State tone="good" word="Done" /> : <State tone="warning" word={endText(result)} />,
   },
   { title: 'Changes', cell: ({ result }) => passText(result) },
   { title: 'Took', figure: true, cell: ({ result }) => durationText(result.ms) },
   { title: 'Cause', wide: true, cell: ({ cause }) => cause ?? '' },
   { title: 'First failure', fills: true, cell: ({ result }) => failureText(result) },
 ];
-
-function endOf({ ended, failed }: Pass['result']): string {
-  if (ended === 'window') return 'Window closed';
-  if (ended === 'configuration') return 'Configuration changed';
-  return failed > 0 ? 'Failed in part' : 'Incomplete';
-}
 
 function failureText({ failures: [first] }: Pass['result']): string {
   if (!first) return '';

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { plural } from '#proto/contract/quantity-text.ts';
 import { type DatabaseManifest, parseDatabaseManifest, type Table } from './database-manifest.ts';
 import { judgeLog, type WriterRules } from './log-verdict.ts';
 import { damageOf, type TableDamage } from './table-damage.ts';
@@ -226,7 +227,7 @@ const ofSize = (file: string, found: number, expected: number): Finding => ({
 const textOf = (damage: TableDamage): string =>
   damage.unreadable
     ? 'is damaged in its index'
-    : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${damage.blocks.length - 1} more places` : ''}`;
+    : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${plural(damage.blocks.length - 1, 'more place')}` : ''}`;
 
 const sizeOf = (folder: string, name: string): Promise<number | undefined> =>
   stat(join(folder, name)).then(

@@ -1,4 +1,5 @@
 import { clip } from '#proto/contract/clip.ts';
+import { plural } from '#proto/contract/quantity-text.ts';
 import { type Descriptor, isManifestType, type Manifest } from '#proto/oci/manifest.ts';
 import { type Change, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
@@ -169,6 +170,6 @@ function describe({ manifest }: ManifestFile): string {
   const { annotations = {}, manifests, blobs, artifactType } = manifest;
   const name =
     annotations['org.opencontainers.image.ref.name'] ?? annotations['org.opencontainers.image.title'];
-  const content = manifests.length > 0 ? `index of ${manifests.length}` : `${blobs.length} blobs`;
+  const content = manifests.length > 0 ? `index of ${manifests.length}` : plural(blobs.length, 'blob');
   return clip([content, name, artifactType].filter(Boolean).join(', '), 300);
 }

@@ -1,6 +1,7 @@
 import { clip } from '#proto/contract/clip.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
-import { CONTENT_LEFT_OUT, type LinkStatus, PAUSED } from '#proto/status/status.ts';
+import { plural } from '#proto/contract/quantity-text.ts';
+import { CONTENT_LEFT_OUT, type LinkStatus, PAUSED, WINDOW_CLOSED } from '#proto/status/status.ts';
 import type { DesiredState, LayerView } from './layer-view.ts';
 
 /** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
@@ -31,20 +32,29 @@ export function detailsOf(
     add(
       'Content',
       'ContentDamaged',
-      `${storage.damaged} blobs are damaged until they are fetched from the parent or pushed again`,
+      `${plural(storage.damaged, 'blob is damaged until it is', 'blobs are damaged until they are')} fetched from the parent or pushed again`,
     );
   }
   if (link?.detail && isInactive(link)) add('Activation', 'ALREADY_ACTIVATED', link.detail);
   else if (link?.detail && link.state === 'Unhealthy') add('Sync', 'SyncIncomplete', link.detail);
   else if (link?.detail && link.code === CONTENT_LEFT_OUT) add('Sync', LEFT_OUT, link.detail);
   else if (link?.detail && link.code === PAUSED) add('Sync', 'LinkPaused', link.detail);
-  else if (link?.detail && link.state === 'Offline') add('Sync', 'ParentOffline', link.detail);
+  else if (link?.detail && link.state === 'Offline' && link.code !== WINDOW_CLOSED)
+    add('Sync', 'ParentOffline', link.detail);
   if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
-    add('Sync', 'ChangesRefused', `the parent refused ${storage.outgoing.parked} changes; they are retried`);
+    add(
+      'Sync',
+      'ChangesRefused',
+      `the parent refused ${plural(storage.outgoing.parked, 'change; it is', 'changes; they are')} retried`,
+    );
   }
   if (history) {
     const { count, last } = history;
-    add('Sync', 'HistoryRefused', `the parent refused ${count} events of the history: ${last.reason}`);
+    add(
+      'Sync',
+      'HistoryRefused',
+      `the parent refused ${plural(count, 'event')} of the history: ${last.reason}`,
+    );
   }
   const [damaged] = unreadable;
   if (damaged) {

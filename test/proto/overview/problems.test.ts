@@ -47,6 +47,7 @@ const table: [status: LayerStatus, codes: string[]][] = [
   [link({}), []],
   [link({ state: 'Syncing' }), []],
   [link({ state: 'Offline', detail: 'no route' }), ['link-offline']],
+  [link({ state: 'Offline', code: 'window-closed', detail: 'the window is closed' }), []],
   [{ ...link({ state: 'Offline' }), syncers: [] }, []],
   [link({ state: 'Offline', code: 'paused', paused: { since: 1, by: 'ops' } }), ['link-paused']],
   [link({ state: 'Unhealthy', code: 'parent-refused' }), ['link-unhealthy']],
@@ -123,6 +124,16 @@ for (const [index, [status, codes]] of table.entries()) {
     }
   });
 }
+
+test('a problem of one thing is said of one', () => {
+  const whatOf = (fields: Partial<StorageStatus>) => problemsOf(held(fields)).map(({ what }) => what);
+  const keeping = (kept: number) =>
+    whatOf({ outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept, keptIn: [] } });
+  deepEqual(keeping(1), ['1 manifest stays in this layer: no selection covers its repository']);
+  deepEqual(keeping(2), ['2 manifests stay in this layer: no selection covers their repositories']);
+  deepEqual(whatOf({ damaged: 1 }), ['1 blob of the data volume is damaged']);
+  deepEqual(whatOf({ damaged: 2 }), ['2 blobs of the data volume are damaged']);
+});
 
 const refused = (total: number, codes: string[]) =>
   problemsOf({
