@@ -25,7 +25,8 @@ export function spanOf(text: string): number | undefined {
   return count === undefined ? undefined : Number(count) * (UNITS[unit] as number);
 }
 
-const FIRST_TIME = Date.parse('0000-01-01T00:00:00Z');
+/** The first time that has a text of RFC 3339. */
+export const FIRST_TIME = Date.parse('0000-01-01T00:00:00Z');
 
 /** What `startOf` takes. */
 export const START = 'an age (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event';

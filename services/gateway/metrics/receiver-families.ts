@@ -1,5 +1,5 @@
 import type { LayerReport } from '#proto/status/layers-below.ts';
-import { PAUSED } from '#proto/status/status.ts';
+import { PAUSED, WINDOW_CLOSED } from '#proto/status/status.ts';
 import { type Family, flag, gauge, type Sample, seconds } from './family.ts';
 import type { Figures } from './figures.ts';
 
@@ -7,8 +7,6 @@ import type { Figures } from './figures.ts';
 
 /** Max values of the label `child`: children in the order of their names. A layer without accounts accepts any name. */
 const MAX_CHILDREN = 256;
-/** Code of a link that waits for its window, see `closedWindow` in `services/syncer/coordinator/link-state.ts`. */
-const WINDOW_CLOSED = 'window-closed';
 /** A configuration has 16 webhooks at most. */
 const MAX_WEBHOOKS = 32;
 

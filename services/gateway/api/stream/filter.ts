@@ -1,5 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Static, Type } from '#proto/contract/schema.ts';
+import { FIRST_TIME } from '#proto/contract/time-text.ts';
 
 /** Which events a viewer gets. */
 export const filterQuery = {
@@ -34,7 +35,6 @@ const Filter = Type.Object(filterQuery);
 
 /** Max types in a filter. */
 const MAX_TYPES = 50;
-const FIRST_TIME = Date.parse('0000-01-01T00:00:00Z');
 const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 const TYPE = /^[a-z][a-z-]*(?:\.[a-z-]+)*$/;
 

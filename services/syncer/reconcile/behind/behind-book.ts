@@ -133,7 +133,18 @@ export class BehindBook {
   }
 
   failed(repository: Repository, tag: Tag, code: string, reason: string): void {
-    const entry = this.#entries.get(keyOf(repository, tag));
+    this.#fail(this.#entries.get(keyOf(repository, tag)), code, reason);
+  }
+
+  /** What the image of these tags lacks could not be pulled. */
+  failedIncomplete(repository: Repository, tags: readonly Tag[], code: string, reason: string): void {
+    for (const tag of tags) {
+      const entry = this.#entries.get(keyOf(repository, tag));
+      if (entry?.incomplete) this.#fail(entry, code, reason);
+    }
+  }
+
+  #fail(entry: Entry | undefined, code: string, reason: string): void {
     if (!entry) return;
     Object.assign(entry, { code, reason });
     this.#changed.add(entry);

@@ -222,8 +222,8 @@ class Batch {
       const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
       if (!failure) return;
       const { code, reason } = failure;
-      const tags = tag === null ? image.survey.tagsOf(digest) : [tag];
-      for (const name of tags) behind.failed(repository, name, code, reason);
+      if (tag !== null) behind.failed(repository, tag, code, reason);
+      else behind.failedIncomplete(repository, image.survey.tagsOf(digest), code, reason);
       bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });
     }
   }

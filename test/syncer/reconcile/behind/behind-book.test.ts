@@ -122,6 +122,17 @@ test('an image that is here in part is recorded for each of its tags, until it i
   assert.deepEqual(book.take(false), [{ repository: 'app', put: [], drop: [], complete }]);
 });
 
+test('what an image that is here lacks fails for its tags, and not for a tag that is about to move', () => {
+  const book = new BehindBook([]);
+  book.compared(all(take('new', B)));
+  book.incomplete('app', ['a', 'new'], A, []);
+  book.take(false);
+  book.failedIncomplete('app', ['a', 'new'], 'denied', 'no');
+  assert.deepEqual(book.take(false)[0]?.put, [
+    { tag: 'a', target: A, incomplete: true, bytes: 0, code: 'denied', reason: 'no' },
+  ]);
+});
+
 test('an image that an earlier pass left in part is complete where storage has records', () => {
   const book = new BehindBook(['app']);
   book.complete('app', ['a'], A);
