@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LeftOutSummary } from '#proto/sync/left-out.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { patience } from './until.ts';
 
@@ -28,11 +29,17 @@ export async function settle(fromBelow: RequestPass[], withinMs?: number): Promi
 /** What the pass changed, or why it failed; empty if there was nothing to do. */
 async function changesOf(pass: RequestPass, full: boolean): Promise<string[]> {
   try {
-    const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended } = await pass({ full });
+    const result = await pass({ full });
+    const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended, leftOut } = result;
     const counts = { taken, dropped, sent, withdrawn, failed, parked };
-    const idle = ok && !ended && Object.values(counts).every((count) => count === 0);
-    return idle ? [] : [JSON.stringify({ ...counts, failures: failures.slice(0, 3), ended })];
+    const isComplete = ok || (leftOut !== undefined && lacksOnlyTags(leftOut));
+    const isIdle = isComplete && !ended && Object.values(counts).every((count) => count === 0);
+    return isIdle ? [] : [JSON.stringify({ ...counts, failures: failures.slice(0, 3), ended, leftOut })];
   } catch (error) {
     return [(error as Error).message];
   }
 }
+
+/** No pass brings a tag that the parent lists without a manifest: a killed docker-registry leaves such tags. */
+const lacksOnlyTags = ({ referrers, children, tags = 0, repositories }: LeftOutSummary): boolean =>
+  referrers === 0 && children === 0 && tags > 0 && !repositories;
