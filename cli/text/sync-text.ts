@@ -4,9 +4,10 @@ import { formatBytes, formatClock, formatDuration, plural } from '../terminal/fi
 
 /** How a layer stands against its parent, in one line for people. */
 export function syncText(figure: SyncFigure, now: number): string {
-  const { asOf, conflicts, leftOut } = figure;
+  const { asOf, uncompared = 0, conflicts, leftOut } = figure;
   const parts = [
     stateOf(figure, now),
+    ...(uncompared > 0 ? [`${plural(uncompared, 'repository', 'repositories')} not compared`] : []),
     ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
     ...(leftOut > 0 ? [`${plural(leftOut, 'image')} not complete`] : []),
   ];

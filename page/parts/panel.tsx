@@ -26,7 +26,7 @@ export function Panel({ id, title, aside, class: extra = '', children }: PanelPr
 }
 
 /** Why something is not shown. */
-export function Failure({ error }: { error: RequestError }): JSX.Element {
+export function Failure({ error }: { error: Pick<RequestError, 'message'> }): JSX.Element {
   return (
     <p class="failure" role="alert">
       <Shape tone="error" />

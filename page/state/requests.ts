@@ -10,6 +10,8 @@ type Of<V extends Route['view']> = Omit<Extract<Route, { view: V }>, 'view'>;
 export const repositoriesPath = ({ match, state }: Of<'repositories'>, after?: string): string =>
   withQuery('/repositories', { limit: PAGE, match, state, after });
 
+export const repositoryPath = (repository: string): string => `/repositories/${encodeURI(repository)}`;
+
 export const tagsPath = ({ repository, differing }: Of<'repository'>, after?: string): string =>
   withQuery(`/repositories/${encodeURI(repository)}/tags`, {
     limit: PAGE,

@@ -47,7 +47,7 @@ export function verdictOf(
   const until = untilText(sync, now);
   const missing = missingText(sync);
   const pending = pendingText(sync);
-  const stale = isCurrent ? '' : `, ${asOf}`;
+  const stale = `${isCurrent ? '' : `, ${asOf}`}${uncomparedText(sync)}`;
   switch (sync.state) {
     case 'in-sync':
       return isCurrent
@@ -82,6 +82,9 @@ function unknownText(sync: SyncFigure | undefined, now: number): string {
   if (sync.asOf === undefined) return 'It was not compared with its parent yet.';
   return `The last comparison failed in part; the last complete one was ${agoText(sync.asOf, now)}.`;
 }
+
+const uncomparedText = ({ uncompared = 0 }: SyncFigure): string =>
+  uncompared > 0 ? `; ${plural(uncompared, 'repository', 'repositories')} could not be compared` : '';
 
 /** Why nothing is known of the parent now. */
 function staleText(link: LinkStatus | undefined, isKnown: boolean | undefined): string {

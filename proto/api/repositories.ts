@@ -12,6 +12,12 @@ export const RepositorySync = Type.Object(
     state: SyncState,
     behind: Type.Optional(Behind),
     ahead: Type.Optional(Ahead),
+    uncompared: Type.Optional(
+      Type.Object(
+        { since: Instant, code: Code, reason: Reason },
+        { description: 'It could not be compared since then: what differs in it is not counted.' },
+      ),
+    ),
     conflicts: Type.Optional(described(Count, 'Tags that hold the loser of a conflict.')),
     leftOut: Type.Optional(described(Count, 'Images that lack something that the parent does not provide.')),
   },

@@ -37,7 +37,8 @@ export function syncFigure(sources: FigureSources, now: number): SyncFigure | un
   const asOf = compared !== undefined && isFollowed(link, syncers) ? now : compared;
   const recorded = storage.behind ?? NOT_BEHIND;
   const behind = { ...recorded, bytes: Math.max(0, recorded.bytes - partialBytes(syncers)) };
-  const { unsent, withdrawn, parked, tags = 0 } = storage.outgoing;
+  const { uncompared = 0, outgoing } = storage;
+  const { unsent, withdrawn, parked, tags = 0 } = outgoing;
   const ahead =
     configuration.mode === 'ReadWrite'
       ? { tags, manifests: unsent, deletions: withdrawn, parked }
@@ -48,12 +49,13 @@ export function syncFigure(sources: FigureSources, now: number): SyncFigure | un
   const state = stateOf(behind.tags > 0, isAhead(ahead));
   return {
     // What could not be compared may differ.
-    state: state === 'in-sync' && (asOf === undefined || isFailing) ? 'unknown' : state,
+    state: state === 'in-sync' && (asOf === undefined || isFailing || uncompared > 0) ? 'unknown' : state,
     ...(asOf !== undefined && { asOf }),
     behind,
     ...(until !== undefined && { until }),
     ...(rate > 0 && { rate }),
     ahead,
+    ...(uncompared > 0 && { uncompared }),
     conflicts: storage.conflicts ?? 0,
     leftOut: link?.leftOut?.images ?? 0,
   };
@@ -76,9 +78,10 @@ const isFollowed = (link: LinkStatus | undefined, syncers: FigureSources['syncer
   link.state !== 'Unhealthy' &&
   syncers.some(({ coordinates }) => coordinates);
 
-export function repositoryState({ covered, behind, ahead }: RepositoryFigures, mode: Mode): SyncState {
+export function repositoryState({ covered, behind, ahead, uncompared }: RepositoryFigures): SyncState {
   if (!covered) return 'local';
-  return stateOf(behind.tags > 0, mode === 'ReadWrite' && isAhead(ahead));
+  const state = stateOf(behind.tags > 0, isAhead(ahead));
+  return state === 'in-sync' && uncompared ? 'unknown' : state;
 }
 
 /** @param covered the repository is exchanged with the parent */

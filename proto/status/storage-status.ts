@@ -52,6 +52,8 @@ export const StorageStatus = Type.Object({
   }),
   /** Changes of the parent that are not here yet. */
   behind: Type.Optional(Behind),
+  /** Repositories that the last pass could not compare with the parent; absent if it could compare all. */
+  uncompared: Type.Optional(Count),
   /** Number of tags that hold the loser of a conflict. */
   conflicts: Type.Optional(Count),
   ingests: Type.Array(

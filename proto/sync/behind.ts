@@ -25,6 +25,10 @@ export const BehindTag = Type.Object({
 });
 export type BehindTag = Static<typeof BehindTag>;
 
+/** Why a repository could not be compared with the parent: what does not differ as far as is known may differ. */
+export const ComparisonFailure = Type.Object({ code: Code, reason: Reason });
+export type ComparisonFailure = Static<typeof ComparisonFailure>;
+
 /** Max tags per request. */
 export const MAX_BEHIND = 500;
 
@@ -32,7 +36,8 @@ export const MAX_BEHIND = 500;
  * Records tags of a repository. One that has its target already is not recorded, unless it is incomplete; an incomplete
  * one only if it has. `since` stays that of the first record with the same target. `complete`: the images of these tags
  * lack nothing any more. `replace`: all other records of the repository whose tags are in this range are deleted, those
- * of incomplete images only with `incomplete`; both ends are optional, `after` is exclusive.
+ * of incomplete images only with `incomplete`; both ends are optional, `after` is exclusive. `uncompared`: the
+ * repository could not be compared; null: it was, or is not exchanged any more.
  */
 export const recordBehind = request(
   'storage.behind.record',
@@ -48,6 +53,7 @@ export const recordBehind = request(
         incomplete: Type.Optional(Type.Literal(true)),
       }),
     ),
+    uncompared: Type.Optional(Type.Union([ComparisonFailure, Type.Null()])),
     ...Fenced,
   }),
   Type.Object({}),
@@ -55,11 +61,15 @@ export const recordBehind = request(
 
 const limit = Type.Integer({ minimum: 1, maximum: 1_000 });
 
-/** Repositories with such records, sorted. */
+/** Repositories with such records, sorted. `uncompared`: those of them that could not be compared. */
 export const listBehind = request(
   'storage.behind.list',
   Type.Object({ after: Type.Optional(Repository), limit }),
-  Type.Object({ repositories: Type.Array(Repository, { maxItems: 1_000 }), more: Type.Boolean() }),
+  Type.Object({
+    repositories: Type.Array(Repository, { maxItems: 1_000 }),
+    uncompared: Type.Array(Repository, { maxItems: 1_000 }),
+    more: Type.Boolean(),
+  }),
 );
 
 /** Figures of one repository. `covered`: a selection covers it, so it is exchanged with the parent. */
@@ -70,6 +80,8 @@ export const RepositoryFigures = Type.Object({
   conflicts: described(Count, 'Tags that hold the loser of a conflict.'),
   behind: Behind,
   ahead: Ahead,
+  /** It could not be compared since. */
+  uncompared: Type.Optional(Type.Object({ ...ComparisonFailure.properties, since: Instant })),
 });
 export type RepositoryFigures = Static<typeof RepositoryFigures>;
 
@@ -127,6 +139,8 @@ export const syncTags = request(
   }),
   Type.Object({
     covered: Type.Boolean(),
+    /** The repository could not be compared. */
+    uncompared: Type.Optional(Type.Literal(true)),
     tags: Type.Array(TagFigures, { maxItems: 1_000 }),
     more: Type.Boolean(),
   }),

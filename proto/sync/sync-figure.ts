@@ -20,7 +20,7 @@ export const SyncState = Type.Union(
   ],
   {
     description:
-      'in-sync: equal to the parent. behind: the parent has changes that are not here yet. ahead: changes made here are not at the parent yet. diverged: both. unknown: not compared yet. local: of a repository or tag that is not exchanged with the parent.',
+      'in-sync: equal to the parent. behind: the parent has changes that are not here yet. ahead: changes made here are not at the parent yet. diverged: both. unknown: not compared yet, or the last comparison failed. local: of a repository or tag that is not exchanged with the parent.',
   },
 );
 export type SyncState = Static<typeof SyncState>;
@@ -57,6 +57,9 @@ export const SyncFigure = Type.Object({
   ),
   rate: Type.Optional(described(Bytes, 'Bytes a second that arrive from the parent now.')),
   ahead: Ahead,
+  uncompared: Type.Optional(
+    described(Count, 'Repositories that could not be compared: what differs in them is not counted.'),
+  ),
   conflicts: described(Count, 'Tags here that hold the loser of a conflict.'),
   leftOut: described(Count, 'Images here that lack something that the parent does not provide.'),
 });

@@ -37,11 +37,13 @@ export type StatusParts = {
 export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
   const { metadata, space, age, behind, scrubber, declared, audit, pause } = parts;
   const ingests = await parts.ingests.list(MAX_INGESTS);
-  const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts } = metadata.counters;
+  const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts, uncompared } =
+    metadata.counters;
   const forwarding = parts.forwarding.status();
   return {
     ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
     behind: await behind.figure(),
+    ...(uncompared > 0 && { uncompared }),
     ...(scrubber.damage.length > 0 && { metadata: scrubber.damage }),
     ...((await metadata.closed()) && { closed: true }),
     ...(declared.complaints.length > 0 && { accounts: declared.complaints }),

@@ -70,6 +70,11 @@ test('what keeps a verdict from being current is named; a comparison that failed
     detailOf(sync('unknown', { asOf: now - 43_200_000 })),
     'The last comparison failed in part; the last complete one was 12 h ago.',
   );
+  const behind = {
+    ...sync('behind', { uncompared: 2 }),
+    behind: { tags: 1, bytes: 0, unsized: 0, failed: 0 },
+  };
+  assert.match(detailOf(behind), /; 2 repositories could not be compared$/);
   const { asOf: _, ...never } = sync('unknown');
   assert.equal(detailOf(never), 'It was not compared with its parent yet.');
 });

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import type { Repositories, RepositoryItem } from '#proto/api/repositories.ts';
+import type { Repositories, RepositoryItem, RepositorySync } from '#proto/api/repositories.ts';
 import { changesToPush } from '#proto/sync/changes-to-push.ts';
 import { known, usePolled } from '../../api/polled.ts';
 import { replaceRoute } from '../../browser/location.ts';
@@ -32,7 +32,7 @@ const columns: Column<RepositoryItem>[] = [
     figure: true,
     cell: ({ tags }) => (tags === undefined ? '' : countText(tags)),
   },
-  { title: 'State', cell: ({ sync }) => sync && <State {...STATE_WORDS[sync.state]} /> },
+  { title: 'State', cell: ({ sync }) => sync && <State {...stateOf(sync)} /> },
   {
     title: 'Missing here',
     figure: true,
@@ -52,6 +52,9 @@ const columns: Column<RepositoryItem>[] = [
   { title: 'Incomplete', figure: true, wide: true, cell: ({ sync }) => some(sync?.leftOut) },
   { title: 'Selected', wide: true, cell: ({ selected }) => (selected ? 'yes' : 'no: only here') },
 ];
+
+const stateOf = ({ state, uncompared }: RepositorySync) =>
+  uncompared && state === 'unknown' ? ({ tone: 'error', word: 'Not compared' } as const) : STATE_WORDS[state];
 
 const some = (count: number | undefined) => (count ? countText(count) : '');
 

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import type { TagItem, Tags } from '#proto/api/repositories.ts';
+import type { RepositoryItem, TagItem, Tags } from '#proto/api/repositories.ts';
 import { usePolled } from '../../api/polled.ts';
 import { now } from '../../browser/clock.ts';
 import { go, replaceRoute } from '../../browser/location.ts';
@@ -10,7 +10,7 @@ import { type Column, DataTable } from '../../parts/data-table.tsx';
 import { Pager, usePages } from '../../parts/pager.tsx';
 import { Failure, Pending, Quiet } from '../../parts/panel.tsx';
 import { State } from '../../parts/shape.tsx';
-import { tagsPath } from '../../state/requests.ts';
+import { repositoryPath, tagsPath } from '../../state/requests.ts';
 import { hrefOf } from '../../state/routes.ts';
 import { STATE_WORDS } from '../../state/verdict.ts';
 
@@ -74,6 +74,7 @@ export function TagsView({ repository, differing }: TagsProps): JSX.Element {
       </header>
       {found && error.value && <Failure error={error.value} />}
       {!found && <Pending error={error.value} />}
+      {found?.items.some(({ state }) => state === 'unknown') && <NotCompared repository={repository} />}
       {found?.items.length === 0 && (
         <Quiet>{differing ? 'No tag differs from the parent.' : 'No tags.'}</Quiet>
       )}
@@ -88,6 +89,15 @@ export function TagsView({ repository, differing }: TagsProps): JSX.Element {
       {found && <Pager pages={pages} next={found.next} count={found.items.length} noun="tags" />}
     </article>
   );
+}
+
+/** Why the repository could not be compared with the parent. */
+function NotCompared({ repository }: { repository: string }): JSX.Element | null {
+  const { uncompared } =
+    usePolled<RepositoryItem>(repositoryPath(repository), EVERY_MS).value.value?.sync ?? {};
+  if (!uncompared) return null;
+  const { since, reason } = uncompared;
+  return <Failure error={{ message: `Not compared since ${agoText(since, now.value)}: ${reason}` }} />;
 }
 
 /** Only what differs, or one tag or digest by its name. */

@@ -48,6 +48,11 @@ export const syncFamilies: Family[] = [
     ),
   ),
   gauge(
+    'sync_uncompared_repositories',
+    'Repositories that the last pass could not compare with the parent.',
+    ofSync(({ uncompared = 0 }) => uncompared),
+  ),
+  gauge(
     'sync_known_timestamp_seconds',
     'When the layer last knew the state of its parent, in seconds since 1970.',
     ofSync(({ asOf }) => seconds(asOf)),

@@ -24,6 +24,7 @@ import type {
   StartsRecord,
   TokenRecord,
   TransferredRecord,
+  UncomparedRecord,
   UnsentRecord,
   WithdrawnRecord,
 } from './records.ts';
@@ -77,6 +78,7 @@ export const put = {
     set(keys.base(repository, tag), digest),
     del(keys.behind(repository, tag)),
   ],
+  uncompared: (repository: string, record: UncomparedRecord) => [set(keys.uncompared(repository), record)],
   behind: (repository: string, tag: string, record: BehindRecord) => [
     set(keys.behind(repository, tag), record),
   ],
@@ -144,6 +146,7 @@ export const drop = {
     del(keys.behind(repository, tag)),
   ],
   behind: (repository: string, tag: string) => [del(keys.behind(repository, tag))],
+  uncompared: (repository: string) => [del(keys.uncompared(repository))],
   unsent: (repository: string, digest: string) => [del(keys.unsent(repository, digest))],
   withdrawn: (repository: string, digest: string) => [del(keys.withdrawn(repository, digest))],
   parked: (repository: string, reference: string) => [del(keys.parked(repository, reference))],

@@ -18,6 +18,7 @@ export type Counters = Record<
   | 'behindBytes'
   | 'behindUnsized'
   | 'behindFailed'
+  | 'uncompared'
   | 'conflicts',
   number
 >;
@@ -35,6 +36,7 @@ const STORED: Record<string, keyof Counters> = {
   [kinds.parked]: 'parked',
   [kinds.repository]: 'repositories',
   [kinds.tag]: 'tags',
+  [kinds.uncompared]: 'uncompared',
   [kinds.unsent]: 'unsent',
   [kinds.withdrawn]: 'withdrawn',
 };

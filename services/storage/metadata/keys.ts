@@ -12,6 +12,7 @@
  *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
  *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
  *   B!<repository>!<tag>                BehindRecord    the parent has another target of the tag
+ *   C!<repository>                      UncomparedRecord  the last comparison of it with the parent failed
  *   p!<repository>!<tag or digest>      ParkedRecord    change that the parent refused
  *   o!<repository>!<digest>             string          `<location>[#<offset>]` of the upload at the parent; not synced
  *   n!<repository>!<digest>!<index>     string          platform of a manifest that the index leaves out
@@ -64,6 +65,7 @@ export const keys = {
   unsent: (repository: string, digest: string) => `u!${repository}!${digest}`,
   withdrawn: (repository: string, digest: string) => `v!${repository}!${digest}`,
   behind: (repository: string, tag: string) => `B!${repository}!${tag}`,
+  uncompared: (repository: string) => `C!${repository}`,
   parked: (repository: string, reference: string) => `p!${repository}!${reference}`,
   session: (repository: string, digest: string) => `o!${repository}!${digest}`,
   leftOut: (repository: string, digest: string, index: string) => `n!${repository}!${digest}!${index}`,
@@ -109,6 +111,7 @@ export const kinds = {
   unsent: 'u',
   withdrawn: 'v',
   behind: 'B',
+  uncompared: 'C',
   parked: 'p',
   session: 'o',
   leftOut: 'n',

@@ -26,6 +26,7 @@ import type {
   StartsRecord,
   TokenRecord,
   TransferredRecord,
+  UncomparedRecord,
   UnsentRecord,
   WithdrawnRecord,
 } from './records.ts';
@@ -128,6 +129,10 @@ export class MetadataReader {
     this.range<BehindRecord>(prefix(kinds.behind, repository), after);
   behindByTag = (repository: string, tags: string[]) =>
     this.many<BehindRecord>(tags.map((tag) => keys.behind(repository, tag)));
+  allUncompared = (after?: string) => this.range<UncomparedRecord>(prefix(kinds.uncompared), after);
+  uncompared = (repository: string) => this.#one<UncomparedRecord>(keys.uncompared(repository));
+  uncomparedByRepository = (repositories: string[]) =>
+    this.many<UncomparedRecord>(repositories.map((repository) => keys.uncompared(repository)));
   tagsByName = (repository: string, tags: string[]) =>
     this.many<string>(tags.map((tag) => keys.tag(repository, tag)));
   unsentOfRepository = (repository: string) => this.range<UnsentRecord>(prefix(kinds.unsent, repository));

@@ -1,10 +1,11 @@
 import type { Static } from '@sinclair/typebox';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
-import type { BehindTag, recordBehind } from '#proto/sync/behind.ts';
+import type { BehindTag, ComparisonFailure, listBehind, recordBehind } from '#proto/sync/behind.ts';
 import type { Behind } from '#proto/sync/sync-figure.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import type { BehindRecord } from '../metadata/records.ts';
+import { inOrder, namesOf } from './in-order.ts';
 
 /** How long the earliest instant is reused while the number of records does not change, in ms. */
 const FRESH_MS = 10_000;
@@ -51,8 +52,17 @@ export class BehindTags {
           changes.push(...drop.behind(repository, tag));
         }
       }
-      await metadata.write(changes);
+      const comparison = await this.#comparison(repository, query.uncompared);
+      await metadata.write([...changes, ...comparison]);
     });
+  }
+
+  /** @param failure null: the repository was compared */
+  async #comparison(repository: string, failure?: ComparisonFailure | null): Promise<Change[]> {
+    if (failure === undefined) return [];
+    if (failure === null) return drop.uncompared(repository);
+    const before = await this.#deps.metadata.uncompared(repository);
+    return put.uncompared(repository, { ...failure, since: before?.since ?? this.#deps.now() });
   }
 
   #recordOf({ tag: _, ...entry }: BehindTag, before: BehindRecord | undefined): BehindRecord {
@@ -61,9 +71,12 @@ export class BehindTags {
   }
 
   /** Each repository is skipped with one seek. */
-  async listRepositories({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {
-    const [repositories, more] = await page(repositoriesIn(this.#deps.metadata.allBehind, after), limit);
-    return { repositories, more };
+  async listRepositories({ after, limit }: ListQuery): Promise<Static<typeof listBehind.reply>> {
+    const { metadata } = this.#deps;
+    const all = inOrder([repositoriesIn(metadata.allBehind, after), namesOf(metadata.allUncompared(after))]);
+    const [repositories, more] = await page(all, limit);
+    const records = await metadata.uncomparedByRepository(repositories);
+    return { repositories, uncompared: repositories.filter((_, at) => records[at]), more };
   }
 
   /** Of the whole layer, from the counters. */

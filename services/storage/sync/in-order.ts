@@ -18,5 +18,12 @@ export async function* inOrder(sources: AsyncGenerator<string>[]): AsyncGenerato
   }
 }
 
+/** The names of entries. */
+export async function* namesOf(
+  entries: AsyncIterable<[name: string, value: unknown]>,
+): AsyncGenerator<string> {
+  for await (const [name] of entries) yield name;
+}
+
 /** Names of repositories and tags are ASCII, whose order is bytewise. */
 const bytewise = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

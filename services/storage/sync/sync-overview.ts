@@ -4,7 +4,7 @@ import type { Ahead } from '#proto/sync/sync-figure.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { page } from '../metadata/page.ts';
 import { repositoriesIn, sumBehind } from './behind-tags.ts';
-import { inOrder } from './in-order.ts';
+import { inOrder, namesOf } from './in-order.ts';
 import type { Selection } from './selection.ts';
 import type { TagIndex } from './tag-index.ts';
 
@@ -40,7 +40,7 @@ export class SyncOverview {
 
   async #isKnown(repository: string): Promise<boolean> {
     const { metadata } = this.#deps;
-    if (await metadata.repository(repository)) return true;
+    if ((await metadata.repository(repository)) || (await metadata.uncompared(repository))) return true;
     for await (const _ of metadata.behindOfRepository(repository)) return true;
     return false;
   }
@@ -49,7 +49,12 @@ export class SyncOverview {
     const { metadata, selection } = this.#deps;
     const behind = () => repositoriesIn(metadata.allBehind, after);
     if (only === 'behind') return behind();
-    if (only === undefined) return inOrder([namesOf(metadata.repositories(after)), behind()]);
+    if (only === undefined)
+      return inOrder([
+        namesOf(metadata.repositories(after)),
+        behind(),
+        namesOf(metadata.allUncompared(after)),
+      ]);
     if (!selection.pushes) return inOrder([]);
     const { allUnsent, allWithdrawn, allParked } = metadata;
     const outgoing = [allUnsent, allWithdrawn, allParked].map((all) => repositoriesIn(all, after));
@@ -64,12 +69,14 @@ export class SyncOverview {
   async #figures(repository: string): Promise<RepositoryFigures> {
     const { metadata, selection, tagIndex } = this.#deps;
     const records = await Array.fromAsync(metadata.behindOfRepository(repository), ([, record]) => record);
+    const uncompared = await metadata.uncompared(repository);
     return {
       repository,
       covered: selection.covers(repository),
       ...(await tagIndex.counts(repository)),
       behind: sumBehind(records),
       ahead: await this.#ahead(repository),
+      ...(uncompared && { uncompared }),
     };
   }
 
@@ -98,9 +105,8 @@ export class SyncOverview {
       limit,
       (tag) => JSON.stringify(tag).length,
     );
-    if (tags.length === 0 && after === undefined && !(await metadata.repository(repository)))
-      return { covered, tags: [], more: false };
-    return { covered, tags, more };
+    const isUncompared = (await metadata.uncompared(repository)) !== undefined;
+    return { covered, ...(isUncompared && { uncompared: true }), tags, more };
   }
 
   async *#tagFigures(
@@ -153,10 +159,6 @@ const parkedOf = ({ code, reason, since, attempts, retry }: NonNullable<TagFigur
   attempts,
   retry,
 });
-
-async function* namesOf(entries: AsyncIterable<[name: string, value: unknown]>): AsyncGenerator<string> {
-  for await (const [name] of entries) yield name;
-}
 
 async function countOf(entries: AsyncIterable<unknown>): Promise<number> {
   let count = 0;

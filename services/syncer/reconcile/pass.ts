@@ -126,7 +126,6 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const { selected, unselected } = await findRepositories(context);
     const repairing = scope ? undefined : runRepair(context);
     const surveys = await compare(context, selected);
-    if (!scope) for (const survey of surveys) behind.book.compared(survey);
     if (everything) behind.book.retain(new Set(selected));
     stats.selections = everything
       ? { unmatched: unmatchedPatterns(patterns, surveys, stats.failures).slice(0, MAX_PATTERNS) }

@@ -12,20 +12,25 @@ const QUIET = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
 const repository = { repository: 'app', covered: true, tags: 1, conflicts: 0, behind: NONE, ahead: QUIET };
 const compared = (mode: Mode, known = true) => ({ mode, known });
 
-test('a repository with a tag to push is ahead, unless nothing is pushed', () => {
+test('a repository with a tag to push is ahead, if a selection covers it', () => {
   const moved = { ...repository, ahead: { ...QUIET, tags: 1 } };
-  const stateIn = (mode: Mode) => repositoryItem(moved, compared(mode)).sync;
-  deepEqual([stateIn('ReadWrite')?.state, stateIn('ReadWrite')?.ahead?.tags], ['ahead', 1]);
-  deepEqual([stateIn('ReadOnly')?.state, stateIn('ReadOnly')?.ahead?.tags], ['in-sync', 0]);
-  equal(repositoryItem({ ...moved, covered: false }, compared('ReadWrite')).sync, undefined);
+  const { sync } = repositoryItem(moved, { known: true });
+  deepEqual([sync?.state, sync?.ahead?.tags], ['ahead', 1]);
+  equal(repositoryItem({ ...moved, covered: false }, { known: true }).sync, undefined);
+});
+
+test('a repository that could not be compared says why', () => {
+  const uncompared = { code: 'denied', reason: 'no', since: 1 };
+  const { sync } = repositoryItem({ ...repository, uncompared }, { known: true });
+  deepEqual([sync?.state, sync?.uncompared], ['unknown', uncompared]);
 });
 
 test('what was not compared is not in sync', () => {
-  equal(repositoryItem(repository, compared('ReadWrite', false)).sync?.state, 'unknown');
-  equal(repositoryItem(repository, compared('ReadWrite')).sync?.state, 'in-sync');
+  equal(repositoryItem(repository, { known: false }).sync?.state, 'unknown');
+  equal(repositoryItem(repository, { known: true }).sync?.state, 'in-sync');
   equal(tagItem({ tag: 't', digest: A, base: A }, true, compared('ReadWrite', false)).state, 'unknown');
   const ahead = { ...repository, ahead: { ...QUIET, manifests: 1 } };
-  equal(repositoryItem(ahead, compared('ReadWrite', false)).sync?.state, 'ahead');
+  equal(repositoryItem(ahead, { known: false }).sync?.state, 'ahead');
 });
 
 test('a tag of its own is only here in a ReadOnly layer, and ahead in another', () => {

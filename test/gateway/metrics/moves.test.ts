@@ -83,7 +83,7 @@ const inTrouble: Figures = {
       leftOut: { images: 1, referrers: 2, children: 3, tags: 4, first: [] },
     },
     sync: {
-      ...{ state: 'behind', asOf: NOW, until: NOW + S, conflicts: 3, leftOut: 1 },
+      ...{ state: 'behind', asOf: NOW, until: NOW + S, uncompared: 2, conflicts: 3, leftOut: 1 },
       behind: { tags: 4, bytes: 100, unsized: 2, failed: 1, since: NOW },
       ahead: { tags: 0, manifests: 0, deletions: 0, parked: 0 },
     },
@@ -158,6 +158,7 @@ const moves: [name: string, labels: Record<string, string>, before: number | und
   ['sync_behind_unsized_tags', {}, 0, 2],
   ['sync_behind_failed_tags', {}, 0, 1],
   ['sync_behind_seconds', {}, 0, 60],
+  ['sync_uncompared_repositories', {}, 0, 2],
   ['sync_known_timestamp_seconds', {}, undefined, AT],
   ['sync_done_timestamp_seconds', {}, undefined, AT + 1],
   ['sync_conflicts', {}, 0, 3],

@@ -17,6 +17,7 @@ type Given = {
   link?: object;
   behind?: object;
   outgoing?: object;
+  uncompared?: number;
   syncers?: object[];
   bandwidth?: object[];
 };
@@ -26,6 +27,7 @@ const sourcesOf = ({
   link = {},
   behind,
   outgoing,
+  uncompared,
   syncers = [COORDINATOR],
   bandwidth = [],
 }: Given) =>
@@ -35,6 +37,7 @@ const sourcesOf = ({
     storage: {
       outgoing: { unsent: 0, withdrawn: 0, parked: 0, tags: 0, ...outgoing },
       behind: { ...NONE, ...behind },
+      ...(uncompared && { uncompared }),
       conflicts: 0,
     },
     syncers,
@@ -94,6 +97,13 @@ test('what was not compared is not called equal', () => {
   assert.equal(syncFigure({ ...sourcesOf({}), configuration: undefined } as never, now), undefined);
 });
 
+test('a layer with a repository that could not be compared is not in sync, however its link is', () => {
+  const { state, uncompared } = figure({ uncompared: 2 }) ?? {};
+  assert.deepEqual([state, uncompared], ['unknown', 2]);
+  const behind = figure({ uncompared: 2, behind: { tags: 1 } });
+  assert.deepEqual([behind?.state, behind?.uncompared], ['behind', 2]);
+});
+
 test('bytes on their way do not count as missing; the rate of all syncers says until when', () => {
   const transfer = (direction: string, done: number) => ({ direction, done });
   const syncers = [
@@ -127,10 +137,13 @@ test('nobody knows until when while the parent does not answer, or without a syn
 
 test('a repository and a tag have states of their own', () => {
   const repository = { repository: 'app', covered: true, tags: 1, conflicts: 0, behind: NONE, ahead: QUIET };
-  assert.equal(repositoryState(repository, 'ReadWrite'), 'in-sync');
-  assert.equal(repositoryState({ ...repository, covered: false }, 'ReadWrite'), 'local');
-  assert.equal(repositoryState({ ...repository, ahead: { ...QUIET, tags: 1 } }, 'ReadWrite'), 'ahead');
-  assert.equal(repositoryState({ ...repository, behind: { ...NONE, tags: 1 } }, 'ReadOnly'), 'behind');
+  assert.equal(repositoryState(repository), 'in-sync');
+  assert.equal(repositoryState({ ...repository, covered: false }), 'local');
+  assert.equal(repositoryState({ ...repository, ahead: { ...QUIET, tags: 1 } }), 'ahead');
+  assert.equal(repositoryState({ ...repository, behind: { ...NONE, tags: 1 } }), 'behind');
+  const uncompared = { code: 'denied', reason: 'no', since: now };
+  assert.equal(repositoryState({ ...repository, uncompared }), 'unknown');
+  assert.equal(repositoryState({ ...repository, uncompared, behind: { ...NONE, tags: 1 } }), 'behind');
 
   const behind = { target: B, since: now };
   const rows: [object, 'ReadWrite' | 'ReadOnly', string][] = [

@@ -26,6 +26,7 @@ const record = (
     drop?: string[];
     complete?: { tag: string; target: string }[];
     replace?: { after?: string; until?: string; incomplete?: true };
+    uncompared?: { code: string; reason: string } | null;
     in?: string;
   } = {},
 ) =>
@@ -35,6 +36,7 @@ const record = (
     drop: more.drop ?? [],
     ...(more.complete && { complete: more.complete }),
     ...(more.replace && { replace: more.replace }),
+    ...(more.uncompared !== undefined && { uncompared: more.uncompared }),
   });
 const behind = async (rig: Rig) => (await rig.syncer.call(storageStatus, {})).behind;
 const tagsOf = async (rig: Rig, more: { differing?: boolean; after?: string; limit?: number } = {}) =>
@@ -58,6 +60,37 @@ test('the layer is behind until it has the target of the tag, across restarts', 
   assert.deepEqual(await behind(rig), { tags: 1, bytes: 0, unsized: 1, failed: 0, since });
   await rig.syncer.call(setBases, { repository, bases: [{ tag: 'v2', digest: null }] });
   assert.deepEqual(await behind(rig), none);
+});
+
+test('a repository that could not be compared is known as such until it is, across restarts', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'here', { tag: 'v1', base: true });
+  const failure = { code: 'denied', reason: 'the login may not read it' };
+  await record(rig, [], { uncompared: failure });
+  const since = rig.now;
+  rig.now += 60_000;
+  await record(rig, [], { in: 'only/above', uncompared: failure });
+  await record(rig, [], { uncompared: { ...failure, code: 'parent-error' } });
+  await rig.restart();
+  assert.equal((await rig.syncer.call(storageStatus, {})).uncompared, 2);
+  assert.deepEqual(await rig.syncer.call(listBehind, { limit: 10 }), {
+    repositories: [repository, 'only/above'],
+    uncompared: [repository, 'only/above'],
+    more: false,
+  });
+  const [own, above] = await figuresOf(rig);
+  assert.deepEqual(own?.uncompared, { ...failure, code: 'parent-error', since });
+  assert.deepEqual([above?.repository, above?.tags], ['only/above', 0]);
+  assert.deepEqual(await tagsOf(rig), {
+    ...{ covered: true, uncompared: true, more: false },
+    tags: [{ tag: 'v1', digest, base: digest }],
+  });
+  await record(rig, [{ tag: 'v2', target: other }], { uncompared: null });
+  await record(rig, [], { in: 'only/above', uncompared: null });
+  assert.equal((await rig.syncer.call(storageStatus, {})).uncompared, undefined);
+  const { repositories, uncompared } = await rig.syncer.call(listBehind, { limit: 10 });
+  assert.deepEqual([repositories, uncompared], [[repository], []]);
+  assert.equal((await figuresOf(rig))[0]?.uncompared, undefined);
 });
 
 test('what is recorded after it was carried out does not count', async () => {
@@ -119,10 +152,12 @@ test('a complete comparison replaces the records of a repository', async () => {
   );
   assert.deepEqual(await rig.syncer.call(listBehind, { limit: 10 }), {
     repositories: [repository, 'lib/other'],
+    uncompared: [],
     more: false,
   });
   assert.deepEqual(await rig.syncer.call(listBehind, { limit: 1 }), {
     repositories: [repository],
+    uncompared: [],
     more: true,
   });
   await record(
@@ -239,7 +274,7 @@ test('a search of many repositories is bounded, and reads no figures of those th
   }
   async function* nothing() {}
   const deps = {
-    metadata: { repositories, allBehind: nothing },
+    metadata: { repositories, allBehind: nothing, allUncompared: nothing },
     tagIndex: { counts: () => assert.fail('figures were read') },
   };
   const overview = new SyncOverview(deps as unknown as ConstructorParameters<typeof SyncOverview>[0]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { layerStatus } from '#proto/overview/layer-status.ts';
-import { syncFigure } from '#proto/overview/sync-state.ts';
+import { repositoryState, syncFigure } from '#proto/overview/sync-state.ts';
 import { syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { startPass } from '#proto/sync/passes.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
@@ -122,6 +122,43 @@ test('a tag that fails stays behind, with its reason, until the parent has it no
   await deleteManifest(cloud.url, 'app', digest);
   await layer.sync({ full: true });
   await becomes(layer, 'nothing is missing', ({ state, behind }) => state === 'in-sync' && behind.tags === 0);
+});
+
+test('a repository that the parent refuses is not in sync, also while another one is behind', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  const push = (repository: string, tag: string) =>
+    pushImage(cloud.url, repository, tag, { layers: [{ seed: tag, size: 1_000 }] });
+  await push('app', 'v1');
+  await push('secret', 'v1');
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], compact: 'hosted' });
+  await becomes(layer, 'the layer is in sync', ({ state }) => state === 'in-sync');
+
+  await push('app', 'v2');
+  proxy.fault(({ path }) =>
+    /^\/v2\/(secret\/|app\/blobs\/)/.test(path) ? { answer: { status: 403 } } : undefined,
+  );
+  await layer.sync({ full: true });
+  await becomes(
+    layer,
+    'a tag is missing, and a repository was not compared',
+    ({ state, behind, uncompared }) => state === 'behind' && behind.tags === 1 && uncompared === 1,
+  );
+  const { repositories } = await layer.bus().call(syncRepositories, { limit: 10 });
+  assert.deepEqual(
+    repositories.map((one) => [one.repository, repositoryState(one), one.uncompared?.code]),
+    [
+      ['app', 'behind', undefined],
+      ['secret', 'unknown', 'parent-refused'],
+    ],
+  );
+  proxy.fault();
+  await layer.sync({ full: true });
+  await becomes(
+    layer,
+    'everything is compared',
+    ({ state, uncompared }) => state === 'in-sync' && !uncompared,
+  );
 });
 
 test('what is pushed here while the link is cut is ahead, by repository and tag, until the parent has it', async () => {

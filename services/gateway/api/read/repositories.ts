@@ -93,8 +93,6 @@ export function repositoryOperations(
         const { after, limit = DEFAULT_LIMIT, match, state } = query;
         const wanted = { after: repositoryAfter(after), only: state, match: match?.toLowerCase() };
         const [{ found, next }, compared] = await Promise.all([search(wanted, limit), comparison()]);
-        // Content that a ReadOnly layer has of its own is no change for the parent.
-        if (state === 'ahead' && compared.mode === 'ReadOnly') return { items: [] };
         const { repositoryItem } = await loadItems();
         const items = found.map((one) => repositoryItem(one, compared));
         return { items, ...(next !== undefined && { next }) };
@@ -129,15 +127,16 @@ export function repositoryOperations(
         const { after, limit = DEFAULT_LIMIT, differing = false } = query;
         const repository = repositoryOf(request);
         const wanted = { repository, limit, ...(after !== undefined && { after }), differing };
-        const [{ tags, covered, more }, compared] = await Promise.all([
+        const [{ tags, covered, uncompared, more }, compared] = await Promise.all([
           bus.call(syncTags, wanted, patience),
           comparison(),
         ]);
         if (tags.length === 0 && after === undefined) await figuresOf(repository);
         const { tagItem } = await loadItems();
         const last = tags.at(-1)?.tag;
+        const known = compared.known && !uncompared;
         return {
-          items: tags.map((tag) => tagItem(tag, covered, compared)),
+          items: tags.map((tag) => tagItem(tag, covered, { ...compared, known })),
           ...(more && last !== undefined && { next: last }),
         };
       },

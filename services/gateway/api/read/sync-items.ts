@@ -3,24 +3,24 @@ import type { Mode } from '#proto/oci/mode.ts';
 import { repositoryState, tagState } from '#proto/overview/sync-state.ts';
 import type { RepositoryFigures, TagFigures } from '#proto/sync/behind.ts';
 import { isConflictTag, originalTag } from '#proto/sync/conflict-tag.ts';
-import type { Ahead, SyncState } from '#proto/sync/sync-figure.ts';
+import type { SyncState } from '#proto/sync/sync-figure.ts';
 
 /** Repositories and tags as the API shows them, from the figures of storage. Pure. */
 
 /** `known`: the layer has compared itself with its parent, so that what does not differ is equal. */
 export type Comparison = { mode: Mode; known: boolean };
 
-const NOT_AHEAD: Ahead = { tags: 0, manifests: 0, deletions: 0, parked: 0 };
-
-export function repositoryItem(figures: RepositoryFigures, { mode, known }: Comparison): RepositoryItem {
-  const { repository, covered, tags, conflicts, behind } = figures;
-  const ahead = mode === 'ReadWrite' ? figures.ahead : NOT_AHEAD;
-  const state = asFarAsKnown(repositoryState(figures, mode), known);
+export function repositoryItem(
+  figures: RepositoryFigures,
+  { known }: Pick<Comparison, 'known'>,
+): RepositoryItem {
+  const { repository, covered, tags, conflicts, behind, ahead, uncompared } = figures;
+  const state = asFarAsKnown(repositoryState(figures), known);
   return {
     repository,
     tags,
     selected: covered,
-    ...(covered && { sync: { state, behind, ahead, conflicts } }),
+    ...(covered && { sync: { state, behind, ahead, ...(uncompared && { uncompared }), conflicts } }),
   };
 }
 

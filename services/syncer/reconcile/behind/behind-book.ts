@@ -1,6 +1,6 @@
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import { type BehindTag, MAX_BEHIND } from '#proto/sync/behind.ts';
+import { type BehindTag, type ComparisonFailure, MAX_BEHIND } from '#proto/sync/behind.ts';
 
 /** What a pass does about a tag: `take`, `drop` and others. Structural, as of `observe/plan-repository.ts`. */
 type Action = { tag: Tag; action: { kind: string; digest: Digest | undefined } };
@@ -11,6 +11,8 @@ export type Compared = {
   isAllCompared: boolean;
   /** If not all are: the tags that were. */
   comparedTags: readonly Tag[];
+  /** Why some tags could not be. */
+  failure?: ComparisonFailure;
   actions: readonly Action[];
 };
 
@@ -21,6 +23,7 @@ export type BehindUpdate = {
   drop: Tag[];
   complete?: { tag: Tag; target: Digest }[];
   replace?: { after?: Tag; until?: Tag; incomplete?: true };
+  uncompared?: ComparisonFailure | null;
 };
 
 type Entry = BehindTag & { repository: Repository };
@@ -44,14 +47,21 @@ export class BehindBook {
   readonly #allCompared = new Set<Repository>();
   /** Those of which all records are replaced, also those of incomplete images. */
   readonly #pulled = new Set<Repository>();
+  /** Repositories that are recorded as not compared. */
+  readonly #uncompared: Set<Repository>;
+  readonly #comparisons = new Map<Repository, ComparisonFailure | null>();
 
-  /** @param recorded repositories of which storage has records */
-  constructor(recorded: Iterable<Repository>) {
+  /**
+   * @param recorded repositories of which storage has records
+   * @param uncompared those of them that could not be compared
+   */
+  constructor(recorded: Iterable<Repository>, uncompared: Iterable<Repository> = []) {
     this.#recorded = new Set(recorded);
+    this.#uncompared = new Set(uncompared);
   }
 
   /** A repository was compared. */
-  compared({ repository, isAllCompared, comparedTags, actions }: Compared): void {
+  compared({ repository, isAllCompared, comparedTags, failure, actions }: Compared): void {
     const isRecorded = this.#recorded.has(repository);
     const behind = new Set<Tag>();
     for (const { tag, action } of actions) {
@@ -62,14 +72,30 @@ export class BehindBook {
       this.#changed.add(entry);
     }
     if (isAllCompared) this.#allCompared.add(repository);
+    if (failure) this.notCompared(repository, failure);
+    else this.#forgetFailure(repository);
     if (!isRecorded) return;
     if (isAllCompared) this.#replaced.add(repository);
     else for (const tag of comparedTags) if (!behind.has(tag)) this.#drop(repository, tag);
   }
 
+  /** A repository could not be compared: the records of it that storage has go on to hold. */
+  notCompared(repository: Repository, { code, reason }: ComparisonFailure): void {
+    this.#uncompared.add(repository);
+    this.#comparisons.set(repository, { code, reason });
+  }
+
+  #forgetFailure(repository: Repository): void {
+    if (this.#uncompared.delete(repository)) this.#comparisons.set(repository, null);
+  }
+
   /** All repositories were compared: those of which storage has records and that are not among these are obsolete. */
   retain(repositories: ReadonlySet<Repository>): void {
-    for (const repository of this.#recorded) if (!repositories.has(repository)) this.#pulled.add(repository);
+    for (const repository of this.#recorded) {
+      if (repositories.has(repository)) continue;
+      this.#pulled.add(repository);
+      this.#forgetFailure(repository);
+    }
   }
 
   /** The blobs that a tag lacks are known. A blob counts for the first tag that lacks it. */
@@ -174,6 +200,7 @@ export class BehindBook {
       ...this.#complete.keys(),
       ...this.#replaced,
       ...this.#pulled,
+      ...this.#comparisons.keys(),
     ]);
     const updates = [...repositories].flatMap((repository) =>
       updatesOf({
@@ -181,6 +208,9 @@ export class BehindBook {
         put: (changed.get(repository) ?? []).map(({ repository: _, ...tag }) => tag),
         drop: [...(this.#dropped.get(repository) ?? [])],
         complete: [...(this.#complete.get(repository) ?? [])].map(([tag, target]) => ({ tag, target })),
+        ...(this.#comparisons.has(repository) && {
+          uncompared: this.#comparisons.get(repository) as ComparisonFailure | null,
+        }),
         ...(this.#pulled.has(repository)
           ? { replace: { incomplete: true } }
           : this.#replaced.has(repository) && { replace: {} }),
@@ -191,6 +221,7 @@ export class BehindBook {
     this.#complete.clear();
     this.#replaced.clear();
     this.#pulled.clear();
+    this.#comparisons.clear();
     return updates;
   }
 
@@ -204,7 +235,14 @@ export class BehindBook {
 const keyOf = (repository: Repository, tag: Tag): string => `${repository}!${tag}`;
 
 /** The records of a complete comparison replace all others: each part those of its range of tags. */
-function updatesOf({ repository, put, drop, complete = [], replace }: BehindUpdate): BehindUpdate[] {
+function updatesOf({
+  repository,
+  put,
+  drop,
+  complete = [],
+  replace,
+  uncompared,
+}: BehindUpdate): BehindUpdate[] {
   const sorted = put.toSorted((a, b) => (a.tag < b.tag ? -1 : 1));
   const updates: BehindUpdate[] = [];
   const parts = Math.max(1, Math.ceil(Math.max(sorted.length, drop.length, complete.length) / MAX_BEHIND));
@@ -219,6 +257,7 @@ function updatesOf({ repository, put, drop, complete = [], replace }: BehindUpda
       put: tags,
       drop: drop.slice(at, at + MAX_BEHIND),
       ...(ended.length > 0 && { complete: ended }),
+      ...(part === 0 && uncompared !== undefined && { uncompared }),
       ...(replace && {
         replace: {
           ...replace,

@@ -33,13 +33,15 @@ export class BehindRecords implements AsyncDisposable {
   /** @param scoped the pass compares only what a client changed here */
   static async load(bus: FencedBus, log: Log, signal: AbortSignal, scoped: boolean): Promise<BehindRecords> {
     const recorded: Repository[] = [];
+    const uncompared: Repository[] = [];
     for (let more = !scoped; more; ) {
       const after = recorded.at(-1);
       const page = await bus.call(listBehind, { limit: PAGE, ...(after && { after }) }, { signal });
       for (const repository of page.repositories) recorded.push(repository);
+      for (const repository of page.uncompared) uncompared.push(repository);
       more = page.more && page.repositories.length > 0;
     }
-    return new BehindRecords(bus, log, new BehindBook(recorded));
+    return new BehindRecords(bus, log, new BehindBook(recorded, uncompared));
   }
 
   private constructor(bus: FencedBus, log: Log, book: BehindBook) {

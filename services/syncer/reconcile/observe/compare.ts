@@ -25,8 +25,8 @@ export async function compare(
   repositories: readonly Repository[],
   maxTags = MAX_TAGS,
 ): Promise<Survey[]> {
-  const { bus, announcement, pass, configuration, passRequest, parentChanges, refused, stats, signal } =
-    context;
+  const { bus, announcement, pass, configuration, passRequest, parentChanges, signal } = context;
+  const { behind, refused, stats } = context;
   const surveys: Survey[] = [];
   let tags = 0;
   await each(repositories, MAX_PARALLEL, async (repository) => {
@@ -42,11 +42,13 @@ export async function compare(
       }
       tags += result.tags;
       surveys.push(result);
+      if (!passRequest.scope) behind.compared(result);
     } catch (error) {
       signal.throwIfAborted();
       // Another failure says nothing about the right.
       if (isRefusedByParent(error) || refused.isRefused(repository)) refused.add(repository);
-      stats.fail({ repository }, error);
+      const failure = stats.fail({ repository }, error);
+      if (failure && !passRequest.scope) behind.notCompared(repository, failure);
     }
   });
   surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));

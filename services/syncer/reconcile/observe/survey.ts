@@ -4,6 +4,7 @@ import { missingManifests } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import type { Failure } from '#proto/sync/passes.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { prepareConnections } from '../context/prepare-connections.ts';
@@ -46,6 +47,8 @@ export type Survey = {
   isAllCompared: boolean;
   /** If not, and the parent reported its changes: the tags that were compared. */
   comparedTags: readonly Tag[];
+  /** Why some tags could not be: the first of these failures. */
+  failure?: Failure;
   /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
   isMissing: boolean;
   actions: TagAction[];
@@ -109,9 +112,14 @@ export async function surveyRepository(
     isPushed,
   });
   const refusedLists: LostTag[] = [];
+  let failure: Failure | undefined;
   for (const [tag, fault] of parentTags.refused) {
-    if (subjectOfTag(tag) === undefined) context.stats.fail({ repository, tag }, fault);
-    else refusedLists.push(refusedReferrers(tag, fault));
+    if (subjectOfTag(tag) !== undefined) {
+      refusedLists.push(refusedReferrers(tag, fault));
+      continue;
+    }
+    const failed = context.stats.fail({ repository, tag }, fault);
+    failure ??= failed;
   }
   const unsent = unsentChanges.unsent(repository).filter(({ unknownOrigin }) => !unknownOrigin);
   const plan = planRepository(
@@ -128,6 +136,7 @@ export async function surveyRepository(
     ...plan,
     isAllCompared: coverage.kind === 'all',
     comparedTags: coverage.kind === 'reported' ? coverage.tags : [],
+    ...(failure && { failure }),
     parentTags:
       coverage.kind === 'all'
         ? [...parent.wanted].filter((tag) => !parent.placeholders.has(tag)).length + invalid.length

@@ -33,6 +33,30 @@ test('what is to be taken or dropped is recorded once; what is pushed is not', (
   assert.deepEqual(book.take(true), []);
 });
 
+test('what could not be compared is recorded until it is', () => {
+  const [code, reason] = ['denied', 'no'];
+  const book = new BehindBook(['app', 'lib', 'old'], ['app', 'old']);
+  book.notCompared('app', { code, reason });
+  // In part: what was compared is recorded all the same.
+  book.compared({ ...all(take('a')), repository: 'lib', failure: { code, reason } });
+  book.compared({ ...all(), repository: 'equal' });
+  book.retain(new Set(['app', 'lib', 'equal']));
+  const of = (updates: ReturnType<typeof book.take>) =>
+    Object.fromEntries(
+      updates.map(({ repository, put, uncompared }) => [repository, [put.length, uncompared]]),
+    );
+  assert.deepEqual(of(book.take(false)), {
+    app: [0, { code, reason }],
+    lib: [1, { code, reason }],
+    old: [0, null],
+  });
+  const next = new BehindBook(['app', 'lib'], ['app', 'lib']);
+  next.compared(all());
+  next.compared({ ...all(take('a')), repository: 'lib' });
+  assert.deepEqual(of(next.take(false)), { app: [0, null], lib: [1, null] });
+  assert.deepEqual(next.take(true), []);
+});
+
 test('what is carried out before it is recorded is never recorded', () => {
   const book = new BehindBook([]);
   book.compared(all(take('a'), take('b')));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import { BehindBook } from '../../../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import {
   PassPrefetch,
@@ -27,6 +28,7 @@ async function compareWith(tags: Record<string, number>, maxTags: number) {
     manifest: async () => ({ digest }),
   };
   const { signal } = new AbortController();
+  const behind = new BehindBook([]);
   const deps = {
     bus,
     parent,
@@ -40,14 +42,32 @@ async function compareWith(tags: Record<string, number>, maxTags: number) {
     parentChanges: undefined,
     refused: new RefusedRepositories(),
     stats,
+    behind,
   };
   const surveys = await compare(deps as unknown as PassContext, Object.keys(tags), maxTags);
-  return { surveys: surveys.map(({ repository }) => repository), failures: stats.failures, published };
+  const updates = behind.take(false);
+  return {
+    surveys: surveys.map(({ repository }) => repository),
+    failures: stats.failures,
+    uncompared: updates.flatMap(({ repository, uncompared }) => (uncompared ? [repository] : [])),
+    behind: updates.map(({ repository, put }) => `${repository} ${put.length}`).sort(),
+    published,
+  };
 }
 
 test('repositories beyond the tag limit of a pass fail by name, and smaller ones are still compared', async () => {
-  const { surveys, failures, published } = await compareWith({ a: 6, b: 7, c: 3, d: 2, e: 1 }, 10);
+  const { surveys, failures, uncompared, behind, published } = await compareWith(
+    { a: 6, b: 7, c: 3, d: 2, e: 1 },
+    10,
+  );
   assert.deepEqual(surveys, ['a', 'c', 'e']);
+  assert.deepEqual(
+    [uncompared, behind],
+    [
+      ['b', 'd'],
+      ['a 6', 'b 0', 'c 3', 'd 0', 'e 1'],
+    ],
+  );
   const reason = 'a pass compares 10 tags at most: select fewer repositories';
   assert.deepEqual(
     failures.map(({ repository, code, reason: why }) => [repository, code, why]),
