@@ -87,6 +87,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.change.*',
       'storage.account.get',
       'storage.account.status',
+      'storage.login.*',
       'storage.audit.add',
       'storage.child.activate',
       'storage.child.check',

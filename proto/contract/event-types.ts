@@ -29,6 +29,7 @@ export const eventTypes: readonly string[] = [
   'pass.planned',
   'pass.started',
   'scrub.finished',
+  'session.ended',
   'space.changed',
   'storage.started',
   'tag.deleted',

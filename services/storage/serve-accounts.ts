@@ -12,14 +12,15 @@ import {
   showScopeMap,
   showToken,
 } from '#proto/accounts/accounts.ts';
+import { endSession, sessionStatus } from '#proto/accounts/sessions.ts';
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
 import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit/audit-facts.ts';
 import { emptyReply, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
-/** Answers the requests of accounts. Every change is an entry of the audit log. */
-export function serveAccounts(on: On, { accounts, declared, audit }: Storage): void {
+/** Answers the requests of accounts and sessions. Every change of an account is an entry of the audit log. */
+export function serveAccounts(on: On, { accounts, sessions, declared, audit }: Storage): void {
   on(createToken, (q) =>
     audit.change(facts('token/create', q.name, createdToken(q)), () => accounts.create(q)),
   );
@@ -45,6 +46,8 @@ export function serveAccounts(on: On, { accounts, declared, audit }: Storage): v
   on(getAccount, (q) => accounts.account(q.name));
   on(declareAccounts, async (q) => ({ complaints: await declared.declare(q.accounts) }));
   on(accountsStatus, () => accounts.status());
+  on(endSession, (q) => sessions.end(q).then(emptyReply));
+  on(sessionStatus, async (q) => ({ ended: await sessions.isEnded(q.id) }));
 }
 
 const facts = (action: string, subject: string, detail: AuditEntry['detail'] = {}) => ({

@@ -9,6 +9,7 @@ import { RESERVE } from '#proto/volume/space.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { Children } from './accounts/children.ts';
 import { DeclaredAccounts } from './accounts/declared.ts';
+import { EndedSessions } from './accounts/ended-sessions.ts';
 import { Audit } from './audit/audit.ts';
 import { ArrivingContent } from './content/arriving.ts';
 import { BlobStore } from './content/blob-store.ts';
@@ -61,7 +62,7 @@ import { AuditForwarding } from './syslog/audit-forwarding.ts';
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
  *
  * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository,
- * and `declared` before `accounts`. The locks `children`, `cursor`, `marks` and `pause` are held alone.
+ * and `declared` before `accounts`. The locks `children`, `cursor`, `marks`, `pause` and `sessions` are held alone.
  */
 
 export type StorageOptions = {
@@ -125,6 +126,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly ingests: Ingests;
   readonly arriving: ArrivingContent;
   readonly accounts: Accounts;
+  readonly sessions: EndedSessions;
   readonly declared: DeclaredAccounts;
   readonly children: Children;
   readonly garbage: GarbageCollector;
@@ -218,6 +220,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.ingests = deps.ingests;
     this.arriving = new ArrivingContent(deps);
     this.accounts = new Accounts(deps, deps.now);
+    this.sessions = new EndedSessions(deps);
     this.declared = new DeclaredAccounts(deps);
     this.children = new Children(deps);
     this.garbage = new GarbageCollector(aging, data, () => this.#maintenance.garbage);

@@ -10,7 +10,7 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { Volume } from '#proto/volume/volume.ts';
-import { buildApp, closeApp } from '../../services/gateway/app.ts';
+import { type AppOptions, buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { Gateway, RouteTimes } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience } from '../support/until.ts';
@@ -32,6 +32,7 @@ export class GatewayRig implements AsyncDisposable {
   /** Entries of the gateway's log. */
   readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
   readonly #isApart: boolean;
+  readonly #options: Pick<AppOptions, 'times' | 'now'>;
   #storage: RigStorage | undefined;
 
   static async start(
@@ -39,32 +40,56 @@ export class GatewayRig implements AsyncDisposable {
     { apart = false, now = Date.now }: { apart?: boolean; now?: () => number } = {},
   ): Promise<GatewayRig> {
     const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
-    const layer = new GatewayRig(testBus, data, apart);
+    const layer = new GatewayRig(testBus, data, apart, { times, now });
     layer.bus = await testBus.connect('gateway');
     await layer.storageUp();
-    const { app, gateway } = buildApp({
-      bus: layer.bus,
-      volume: new Volume(data),
-      instance: 'gateway-test',
-      mode: () => layer.mode,
-      configuration: () => layer.configuration,
-      open: true,
-      openOperate: true,
-      log: layer.#log(),
-      times,
-      now,
-    });
-    await app.listen({ host: '127.0.0.1', port: 0 });
+    const { app, gateway, port } = await layer.#listen(layer.bus);
     layer.app = app;
     layer.gateway = gateway;
-    layer.port = (app.server.address() as { port: number }).port;
+    layer.port = port;
     return layer;
   }
 
-  private constructor(testBus: TestBus, data: string, isApart: boolean) {
+  private constructor(
+    testBus: TestBus,
+    data: string,
+    isApart: boolean,
+    options: Pick<AppOptions, 'times' | 'now'>,
+  ) {
     this.#isApart = isApart;
+    this.#options = options;
     this.testBus = testBus;
     this.data = data;
+  }
+
+  async #listen(bus: Bus): Promise<{ app: FastifyInstance; gateway: Gateway; port: number }> {
+    const built = buildApp({
+      bus,
+      volume: new Volume(this.data),
+      instance: 'gateway-test',
+      mode: () => this.mode,
+      configuration: () => this.configuration,
+      open: true,
+      openOperate: true,
+      log: this.#log(),
+      ...this.#options,
+    });
+    await built.app.listen({ host: '127.0.0.1', port: 0 });
+    return { ...built, port: (built.app.server.address() as { port: number }).port };
+  }
+
+  /** Another gateway of the layer, with a connection of its own. */
+  async another(): Promise<{ url: string; port: number } & AsyncDisposable> {
+    const bus = await this.testBus.connect('gateway');
+    const { app, gateway, port } = await this.#listen(bus);
+    return {
+      url: `http://127.0.0.1:${port}`,
+      port,
+      [Symbol.asyncDispose]: async () => {
+        await closeApp(app, gateway);
+        await bus[Symbol.asyncDispose]();
+      },
+    };
   }
 
   #log(): Log {

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { type Account, accountsChanged, accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
+import { endSession, sessionEnded, sessionStatus } from '#proto/accounts/sessions.ts';
 import { within } from '#proto/async/within.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { AccessRules } from './authorization.ts';
+import { SESSION_MAX_MS, type Session } from './sessions.ts';
 
 /** An account with what checks of a request need. */
 export type CachedAccount = Omit<Account, 'passwords'> & {
@@ -32,14 +34,17 @@ const MAX_ENTRIES = 1_000;
 type Entry<T> = { value: T; since: number };
 
 /**
- * Short-lived cache of the layer's accounts, including names without an account. Any change event clears all of it, and
- * an answer to a call made before the event is not stored. While storage does not answer, older entries are used.
+ * Short-lived cache of the layer's accounts, including names without an account, and of which sessions were ended. Any
+ * change event clears all of it, and an answer to a call made before the event is not stored. While storage does not
+ * answer, older entries are used.
  */
 export class AccountCache {
   readonly #bus: Bus;
   readonly #patience: number;
   readonly #anonymousActions: () => string[];
   readonly #entries = new BoundedMap<Entry<CachedAccount | undefined>>(MAX_ENTRIES);
+  /** Whether a session was ended, by its id. */
+  readonly #sessions = new BoundedMap<Entry<boolean>>(MAX_ENTRIES);
   readonly #maxAgeMs: number;
   readonly #inFlight = new Map<string, Promise<unknown>>();
   #status: Entry<Status> | undefined;
@@ -55,12 +60,14 @@ export class AccountCache {
     this.#maxAgeMs = maxAgeMs;
     const forget = () => this.forget();
     bus.onInvalidation(accountsChanged, forget);
+    bus.onInvalidation(sessionEnded, forget);
     bus.onInvalidation(storageStarted, forget);
     bus.onGap(forget);
   }
 
   forget(): void {
     this.#entries.clear();
+    this.#sessions.clear();
     this.#inFlight.clear();
     this.#status = undefined;
   }
@@ -91,6 +98,25 @@ export class AccountCache {
       return known;
     });
     return orKept(call, entry, () => this.#entries.get(name) === entry);
+  }
+
+  /** Whether its owner has ended it. Returns synchronously on a hit. @throws Fault `unavailable` */
+  isSessionEnded(id: string): boolean | Promise<boolean> {
+    const entry = this.#sessions.get(id);
+    if (entry && performance.now() - entry.since < this.#maxAgeMs) return entry.value;
+    const call = this.#once(`session ${id}`, async (since, cache) => {
+      const { ended } = await this.#bus.call(sessionStatus, { id }, { patience: this.#patience });
+      cache(() => this.#sessions.set(id, { value: ended, since }));
+      return ended;
+    });
+    return orKept(call, entry, () => this.#sessions.get(id) === entry);
+  }
+
+  /** Ends a session for all gateways of the layer. @throws Fault `unavailable` */
+  async endSession({ id, begun }: Pick<Session, 'id' | 'begun'>): Promise<void> {
+    const until = begun + SESSION_MAX_MS;
+    await this.#bus.call(endSession, { id, until }, { patience: this.#patience });
+    this.forget();
   }
 
   /** One call at a time per key; its answer is stored unless the cache was cleared in the meantime. */

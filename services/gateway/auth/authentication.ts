@@ -97,7 +97,7 @@ export class Authentication {
     if (value === undefined) return this.#anonymous;
     return this.#sessions.verify(key, value).then(async (session): Promise<Identified> => {
       // Over, or of another layer: the caller is asked to log in.
-      if (!session) return this.#anonymous;
+      if (!session || (await this.#accounts.isSessionEnded(session.id))) return this.#anonymous;
       const { name, fingerprint } = session;
       request.caller = { name, refused: true };
       const verified = await this.#passwordLogin.recheck(name, fingerprint);
@@ -139,7 +139,8 @@ export class Authentication {
     if (value === undefined) return undefined;
     const { key } = await this.#accounts.status();
     const session = await this.#sessions.verify(key, value);
-    if (session) this.#sessions.end(session);
+    if (!session || (await this.#accounts.isSessionEnded(session.id))) return undefined;
+    await this.#accounts.endSession(session);
     return session;
   }
 
@@ -149,7 +150,8 @@ export class Authentication {
     status: Status,
   ): Promise<CallerIdentity | Refused> {
     if (this.#isOpen(status)) return UNRESTRICTED;
-    if (session && !this.#sessions.isValid(session)) return { refused: 'the session is over: log in again' };
+    if (session && (!this.#sessions.isValid(session) || (await this.#accounts.isSessionEnded(session.id))))
+      return { refused: 'the session is over: log in again' };
     const carried = { ...(grant && { grant }), fingerprint, ...(session && { session }) };
     if (name === '') return { ...this.#anonymous, ...carried };
     const verified = await this.#passwordLogin.recheck(name, fingerprint);

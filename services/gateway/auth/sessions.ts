@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { BoundedMap } from '#proto/contract/bounded-map.ts';
 
 /** A session ends after this time without a request, and at last this long after its login, in ms. */
 export const SESSION_IDLE_MS = 30 * 60_000;
@@ -7,8 +6,6 @@ export const SESSION_MAX_MS = 12 * 60 * 60_000;
 /** A cookie that is older is replaced by a new one, in ms. */
 export const SESSION_RENEW_MS = 60_000;
 
-/** Max ended sessions that are remembered. */
-const MAX_ENDED = 10_000;
 /** Max time by which a session may begin in the future, in ms: clocks are corrected. */
 const TOLERANCE_MS = 60_000;
 const MAX_LENGTH = 2_048;
@@ -32,11 +29,10 @@ const jose = () => import('jose');
 
 /**
  * Sessions are JWTs signed with the key of the layer (HS256, RFC 7519), so each gateway process knows those of the
- * others. Their audience, and claims that a Bearer token must have and they have not, tell the two apart. What is ended
- * by its owner is remembered in this process only; the cookie is deleted as well.
+ * others. Their audience, and claims that a Bearer token must have and they have not, tell the two apart. Those that
+ * their owners ended are recorded by storage: see `AccountCache.isSessionEnded`.
  */
 export class Sessions {
-  readonly #ended = new BoundedMap<true>(MAX_ENDED);
   readonly #now: () => number;
 
   constructor(now: () => number = Date.now) {
@@ -55,7 +51,7 @@ export class Sessions {
     return this.#issue(key, session);
   }
 
-  /** Undefined if it is not of this layer, is over, or was ended. */
+  /** Undefined if it is not of this layer, or is over. */
   async verify(key: Uint8Array, value: string): Promise<Session | undefined> {
     if (value.length > MAX_LENGTH) return undefined;
     try {
@@ -84,15 +80,11 @@ export class Sessions {
     }
   }
 
-  /** Whether it goes on, apart from the account. */
-  isValid({ id, begun, issued, until }: Session): boolean {
+  /** Whether its time goes on. */
+  isValid({ begun, issued, until }: Pick<Session, 'begun' | 'issued' | 'until'>): boolean {
     const now = this.#now();
     const isPossible = issued <= now + TOLERANCE_MS && begun <= now + TOLERANCE_MS;
-    return isPossible && now < until && now < begun + SESSION_MAX_MS && !this.#ended.has(id);
-  }
-
-  end({ id }: Session): void {
-    this.#ended.set(id, true);
+    return isPossible && now < until && now < begun + SESSION_MAX_MS;
   }
 
   async #issue(

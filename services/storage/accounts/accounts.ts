@@ -30,6 +30,7 @@ import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
  *   declared.ts, declared-plan.ts, secret-files.ts       accounts that the configuration document declares
  *   children.ts, start-verdict.ts, child-accounts.ts     the activated instance of each child
  *   own-start.ts                                         the starts of this layer, for its parent
+ *   ended-sessions.ts                                    sessions of people who have logged out
  *
  * A token has up to two passwords, stored as hashes only, and one scope map that lists its actions. It is created by an
  * operator or declared in the document, and can only be changed there. Every change of a token or scope map holds the

@@ -24,6 +24,7 @@
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
  *   h!<child>                           ChildRecord     the instance of a child that may synchronize
+ *   E!<session>                         EndedSessionRecord  a person has logged out
  *   j!<number>                          JournalEntry    change for children: see journal.ts
  *   k!signing                           base64url       signing key of this layer's Bearer tokens
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
@@ -50,7 +51,7 @@
  *
  * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!` and `d!`, the repository's for
  * any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`, `children` for
- * `h!` and `x!instance`.
+ * `h!` and `x!instance`, `sessions` for `E!`.
  */
 
 /** Keys of records. Pure. */
@@ -77,6 +78,7 @@ export const keys = {
   token: (name: string) => `a!${name}`,
   scopeMap: (name: string) => `c!${name}`,
   child: (child: string) => `h!${child}`,
+  endedSession: (id: string) => `E!${id}`,
   journalEntry: (number: number) => `j!${String(number).padStart(14, '0')}`,
   outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
   webhook: (webhook: string) => `y!${webhook}`,
@@ -123,6 +125,7 @@ export const kinds = {
   token: 'a',
   scopeMap: 'c',
   child: 'h',
+  endedSession: 'E',
   journalEntry: 'j',
   outbox: 'e',
   webhook: 'y',

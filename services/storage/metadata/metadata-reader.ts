@@ -13,6 +13,7 @@ import type {
   ChildRecord,
   CursorRecord,
   DamagedRecord,
+  EndedSessionRecord,
   ForwardingRecord,
   IngestRecord,
   LeftOutRecord,
@@ -155,6 +156,8 @@ export class MetadataReader {
   tokens = (after?: string) => this.range<TokenRecord>(prefix(kinds.token), after);
   outbox = () => this.range<OutboxRecord>(prefix(kinds.outbox));
   webhooks = () => this.range<WebhookPosition>(prefix(kinds.webhook));
+  endedSession = (id: string) => this.#one<EndedSessionRecord>(keys.endedSession(id));
+  endedSessions = () => this.range<EndedSessionRecord>(prefix(kinds.endedSession));
   children = (after?: string) => this.range<ChildRecord>(prefix(kinds.child), after);
   scopeMaps = (after?: string) => this.range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
 

@@ -101,6 +101,9 @@ export type TokenRecord = {
   declared?: true;
 };
 
+/** `until`: when the session would be over at the latest. */
+export type EndedSessionRecord = { until: number };
+
 /** The activated instance of a child. `seen` is not synced. */
 export type ChildRecord = { instance: string; since: number; seen: number; start?: ActiveStart };
 

@@ -176,6 +176,26 @@ test('a session that was ended is over, with a stream that it had open', async (
   equal((await api.as({ cookie }).get('/layer')).status, 401);
 });
 
+test('a session that was ended is over in every gateway of the layer, also after it is started again', async () => {
+  const { cookie } = await login('ops');
+  // The name has the port of the gateway. Behind one proxy, both gateways have one name.
+  const headersAt = (port: number) => ({ cookie: cookie.replace(String(layer.port), String(port)) });
+  const statusAt = async ({ url, port }: { url: string; port: number }) =>
+    (await fetch(`${url}/api/v1/layer`, { headers: headersAt(port) })).status;
+  {
+    await using other = await layer.another();
+    equal(await statusAt(other), 200);
+    const reader = await SseReader.open(other, '', headersAt(other.port));
+    await until(() => reader.comments > 0);
+    equal((await api.as({ cookie }).send('DELETE', '/session', { headers: CSRF })).status, 200);
+    await reader.closed;
+    equal(reader.events.at(-1)?.data.code, 'unauthorized');
+    equal(await statusAt(other), 401);
+  }
+  await using later = await layer.another();
+  equal(await statusAt(later), 401);
+});
+
 test('the cookie is deleted also while storage does not answer, and the answer says that it failed', async () => {
   await using other = await GatewayRig.start({ patienceMs: 100 }, { apart: true });
   await other.storageDown();

@@ -10,7 +10,11 @@ export class SseReader {
   readonly #abort = new AbortController();
   readonly closed: Promise<void>;
 
-  static async open(layer: GatewayRig, query = '', headers: Record<string, string> = {}): Promise<SseReader> {
+  static async open(
+    layer: Pick<GatewayRig, 'url'>,
+    query = '',
+    headers: Record<string, string> = {},
+  ): Promise<SseReader> {
     const abort = new AbortController();
     const response = await fetch(new URL(`/api/v1/events/stream${query}`, layer.url), {
       headers,

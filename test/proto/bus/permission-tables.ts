@@ -50,6 +50,8 @@ export const CALLERS: Record<string, string> = {
   'storage.job.submit': 'S',
   'storage.job.take': 'S',
   'storage.layer.instance': 'GS',
+  'storage.login.end': 'G',
+  'storage.login.get': 'G',
   'storage.manifest.delete': 'GS',
   'storage.manifest.get': 'GS',
   'storage.manifest.left-out': 'GS',
