@@ -11,7 +11,7 @@ import { AccountName } from './accounts.ts';
 /** Max ended sessions that are recorded. One more displaces the one that would be over first. */
 export const MAX_ENDED_SESSIONS = 10_000;
 
-const SessionId = Type.String({ pattern: '^[A-Za-z0-9_-]{22}$' });
+const SessionId = Type.String({ pattern: '^[A-Za-z0-9_-]{22}$', maxLength: 22 });
 
 /** Ends a session. `until`: when it would be over at the latest. */
 export const endSession = request(

@@ -55,6 +55,7 @@ async function fill(metadata: Metadata): Promise<void> {
     ...put.behind('lib/app', 'a', { target: digestOf(1), since: 1, bytes: 40 }),
     ...put.behind('lib/app', 'b', { target: digestOf(1), since: 1, code: 'denied', reason: 'no' }),
     ...put.behind('lib/app', 'c', { target: null, since: 1 }),
+    ...put.uncompared('lib/app', { code: 'denied', reason: 'no', since: 1 }),
     ...put.behind('lib/app', 'd', { target: digestOf(1), since: 1, bytes: 5 }),
     ...put.tag('lib/app', 'v9.conflict-line-aaaaaaaaaaaa', digestOf(9)),
   ]);
@@ -71,6 +72,7 @@ const COUNTERS = {
   behindBytes: 40,
   behindUnsized: 1,
   behindFailed: 1,
+  uncompared: 1,
   blobs: 18,
   bytes: 20 * 10 + 190 - 13 - 16,
   damaged: 1,
