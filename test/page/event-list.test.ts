@@ -9,7 +9,7 @@ import {
   MAX_ENTRIES,
   Waiting,
 } from '../../page/state/event-list.ts';
-import { eventText, gapText, toneOfEvent } from '../../page/state/event-text.ts';
+import { endText, eventText, gapText, toneOfEvent } from '../../page/state/event-text.ts';
 import { event } from './content.ts';
 
 const entries = (from: number, count: number) =>
@@ -109,4 +109,25 @@ test('the start of another stream is kept, however many messages follow it', () 
   assert.deepEqual(sequencesOf(arrived.slice(-3)), [5_000, 'slow', 5_003]);
   const before = addEntries(emptyList, [entryOfEvent(JSON.parse(message(8_999)))]);
   assert.equal(addEntries(before, arrived).last, 5_003);
+});
+
+test('a link that waits is not one that is lost, and a pass says why it ended', () => {
+  const tone = (code: string, state = 'Offline') =>
+    toneOfEvent({ type: 'link.changed', data: { state, code } });
+  assert.deepEqual(
+    ['window-closed', 'paused', 'parent-unreachable'].map((code) => tone(code)),
+    ['quiet', 'warning', 'error'],
+  );
+  assert.deepEqual(
+    [tone('', 'Unhealthy'), tone('', 'Syncing'), tone('', 'Online')],
+    ['error', 'busy', 'good'],
+  );
+  assert.equal(toneOfEvent({ type: 'link.paused', data: {} }), 'warning');
+  assert.equal(toneOfEvent({ type: 'pass.finished', data: { ok: false } }), 'warning');
+  assert.deepEqual(
+    [{ ended: 'window' }, { ended: 'configuration' }, { ended: 'paused' }, { failed: 1 }, {}].map((result) =>
+      endText({ failed: 0, ...result } as Parameters<typeof endText>[0]),
+    ),
+    ['Window closed', 'Configuration changed', 'Link paused', 'Failed in part', 'Incomplete'],
+  );
 });

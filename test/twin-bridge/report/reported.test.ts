@@ -254,3 +254,25 @@ test('what clients pushed into repositories that no selection covers is reported
   assert.equal(connectionState, 'Online');
   assert.equal((of('ReadOnly').storage as typeof content).unselected, undefined);
 });
+
+test('one thing is reported in the singular, several in the plural', () => {
+  const textsOf = (count: number) => {
+    const outgoing = { unsent: 0, withdrawn: 0, parked: count };
+    const configuration = configurationWith({ parent: { url: 'https://up.example' }, mode: 'ReadWrite' });
+    const last = { code: 'denied', reason: 'no', at: NOW, type: 'tag.moved' };
+    const history = { count, last } as unknown as NonNullable<LayerView['history']>;
+    const facts = seen({ configuration, storage: { ...storage, damaged: count, outgoing }, history });
+    const details = reported({ seen: facts }).statusDetails as { description: string }[];
+    return details.map(({ description }) => description);
+  };
+  assert.deepEqual(textsOf(1), [
+    '1 blob is damaged until it is fetched from the parent or pushed again',
+    'the parent refused 1 change; it is retried',
+    'the parent refused 1 event of the history: no',
+  ]);
+  assert.deepEqual(textsOf(2), [
+    '2 blobs are damaged until they are fetched from the parent or pushed again',
+    'the parent refused 2 changes; they are retried',
+    'the parent refused 2 events of the history: no',
+  ]);
+});
