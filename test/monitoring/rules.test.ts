@@ -55,7 +55,10 @@ const causes: Record<string, Series[]> = {
   TerraceContentDamaged: [series('terrace_storage_damaged_blobs', '', always(1))],
   TerraceMetadataDamaged: [series('terrace_storage_metadata_damaged', '', always(1))],
   TerraceAuditLost: [series('terrace_audit_lost_total', '', always(1))],
-  TerraceAuditNotForwarded: [series('terrace_audit_receiver_backlog_entries', '', always(4))],
+  TerraceAuditNotForwarded: [
+    series('terrace_audit_receiver_up', '', always(0)),
+    series('terrace_audit_receiver_backlog_entries', '', always(4)),
+  ],
   TerraceAccountsLost: [series('terrace_accounts_lost', '', always(1))],
   TerraceAccountsNotAsDeclared: [series('terrace_accounts_not_as_declared', '', always(1))],
   TerraceCertificateEnds: [
@@ -166,6 +169,7 @@ test('rules and dashboard use metrics that exist, and the dashboard shows all th
 const HIDDEN = [
   'terrace_accounts_lost',
   'terrace_accounts_not_as_declared',
+  'terrace_audit_receiver_up',
   'terrace_bus_advisories',
   'terrace_process_event_loop_active_seconds_total',
   'terrace_process_start_time_seconds',

@@ -54,6 +54,7 @@ const healthy: Series[] = [
   series('terrace_storage_damaged_blobs', '', always(0)),
   series('terrace_storage_metadata_damaged', '', always(0)),
   series('terrace_audit_lost_total', '', always(0)),
+  series('terrace_audit_receiver_up', '', always(1)),
   series('terrace_audit_receiver_backlog_entries', '', always(0)),
   series('terrace_accounts_lost', '', always(0)),
   series('terrace_accounts_not_as_declared', '', always(0)),

@@ -76,6 +76,10 @@ const situations: Record<string, [series: Series[], firing: string[]]> = {
     [unsent(`${'1x8 _ '.repeat(40)}`)],
     ['TerraceChangesUnsent'],
   ],
+  'a receiver of the audit log that is always a few entries behind': [
+    [series('terrace_audit_receiver_backlog_entries', '', always(4))],
+    [],
+  ],
   'a first synchronization that ended hours ago': [
     [series('terrace_storage_free_bytes', '', '60000000000x290 60000000000-2000000000x25 9000000000x80')],
     [],

@@ -117,6 +117,11 @@ export const storageFamilies: Family[] = [
     of(({ audit }) => audit?.lost ?? 0),
   ),
   gauge(
+    'audit_receiver_up',
+    '1 while the syslog receiver of the audit log takes entries, else 0; absent without one.',
+    of(({ forwarding }) => forwarding && flag(forwarding.state === 'Connected')),
+  ),
+  gauge(
     'audit_receiver_backlog_entries',
     'Entries of the audit log that its syslog receiver does not have yet; absent without one.',
     of(({ forwarding }) => forwarding?.waiting),

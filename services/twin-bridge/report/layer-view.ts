@@ -54,9 +54,16 @@ export type DesiredState = {
 
 const PATIENCE = { patience: 1_000 };
 
-export async function seeLayer(bus: StateReader & StateLister & BusCaller): Promise<LayerView> {
+/** @param known the configuration as last read, for while storage does not answer */
+export async function seeLayer(
+  bus: StateReader & StateLister & BusCaller,
+  known?: Configuration,
+): Promise<LayerView> {
   const [inForce, link, syncers, storage, activated, below, present, history] = await Promise.all([
-    bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
+    bus.get(configuration, CONFIGURATION_KEY).then(
+      (entry) => entry?.value,
+      () => known,
+    ),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),
     bus.list(syncerStatus).catch(() => undefined),
     bus.call(storageStatus, {}, PATIENCE).catch(() => undefined),
@@ -67,8 +74,8 @@ export async function seeLayer(bus: StateReader & StateLister & BusCaller): Prom
   ]);
   const now = Date.now();
   const sources = {
-    ...(inForce && { configuration: inForce.value }),
-    ...(link && inForce?.value.parent && { link: link.value }),
+    ...(inForce && { configuration: inForce }),
+    ...(link && inForce?.parent && { link: link.value }),
     ...(storage && { storage }),
   };
   const sync = syncFigure({ ...sources, syncers: [...(syncers?.values() ?? [])] }, now);
@@ -80,7 +87,7 @@ export async function seeLayer(bus: StateReader & StateLister & BusCaller): Prom
     below: new Map(
       [...below].map(([child, layers]) => [child, currentLayers(layers, present.get(child), now)]),
     ),
-    ...(history && inForce?.value.parent && { history: history.value }),
+    ...(history && inForce?.parent && { history: history.value }),
     unreadable: bus.unreadable(),
   };
 }

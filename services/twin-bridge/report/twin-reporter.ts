@@ -8,7 +8,7 @@ import type {
   StateReader,
   StateWatcher,
 } from '#proto/bus/roles.ts';
-import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { detailsOf } from './details.ts';
@@ -64,6 +64,7 @@ export class TwinReporter implements Disposable {
   #pass: LastPass | undefined;
   #since = new Map<string, number>();
   #last: Reported | undefined;
+  #configuration: Configuration | undefined;
   /** Times of the last `burst` reports, oldest first. */
   #times: number[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -109,9 +110,11 @@ export class TwinReporter implements Disposable {
   /** The current report. */
   async makeReport(): Promise<Reported> {
     const { bus, version, desired } = this.#options;
-    const seen = await seeLayer(bus);
-    const now = Date.now();
+    // Read first: a report about a document is as of a time after its arrival.
     const document = desired();
+    const seen = await seeLayer(bus, this.#configuration);
+    this.#configuration = seen.configuration;
+    const now = Date.now();
     const codes = new Set(detailsOf(seen, document).map(({ code }) => code));
     this.#since = new Map([...codes].map((code) => [code, this.#since.get(code) ?? now]));
     return fit(reportedOf({ seen, desired: document, pass: this.#pass, version, since: this.#since, now }));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, mock, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { LINK_KEY, type LinkStatus, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
@@ -128,4 +129,29 @@ test('a wall clock that is set back delays no report', async () => {
   } finally {
     day.mock.restore();
   }
+});
+
+test('while storage does not answer, the twin keeps the name, the mode and the parent of the layer', async () => {
+  let isDown = false;
+  const unavailable = () => Promise.reject(new Fault('unavailable', 'storage does not answer'));
+  const failing = new Proxy(bus, {
+    get: (target, name: keyof Bus) => {
+      if (isDown && (name === 'get' || name === 'list' || name === 'call')) return unavailable;
+      const value = target[name];
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  using reporter = new TwinReporter({
+    bus: failing,
+    log: quiet,
+    version: '1',
+    desired: () => ({ state: 'applied', complaints: [] }),
+    report: () => {},
+  });
+  const { name, mode, parent } = await reporter.makeReport();
+  assert.deepEqual(parent, { url: 'https://up.example' });
+  isDown = true;
+  const during = await reporter.makeReport();
+  assert.deepEqual([during.name, during.mode, during.parent], [name, mode, parent]);
+  assert.deepEqual([during.connectionState, during.storage], ['Offline', undefined]);
 });

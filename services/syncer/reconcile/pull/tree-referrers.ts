@@ -1,6 +1,7 @@
 import { each } from '#proto/async/each.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { plural } from '#proto/contract/quantity-text.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
@@ -80,7 +81,8 @@ export class TreeReferrers {
     const { manifests, malformed, leftOut, hidden } = list;
     if (hidden) this.#context.hiddenReferrers.set(this.#repository, hiddenAbove(hidden));
     if (malformed > 0) {
-      const why = `the parent lists ${malformed} referrers of ${subject} that are not valid descriptors`;
+      const entries = plural(malformed, 'referrer of', 'referrers of');
+      const why = `the parent lists ${entries} ${subject} without a valid descriptor`;
       this.#problems.push(leftOutItem('referrer', new Fault('parent-invalid', why), { subject }));
     }
     for (const found of leftOut) {

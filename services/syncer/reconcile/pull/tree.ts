@@ -1,6 +1,7 @@
 import { each } from '#proto/async/each.ts';
 import { type LeftOutManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { plural } from '#proto/contract/quantity-text.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
@@ -186,7 +187,7 @@ class Tree {
     if (malformed > 0) {
       first = new Fault(
         'manifest-invalid',
-        `${malformed} of the entries of the index are not valid descriptors`,
+        `the index has ${plural(malformed, 'entry', 'entries')} without a valid descriptor`,
       );
       this.problems.push(leftOutItem(isList ? 'referrer' : 'child', first as Fault));
     }

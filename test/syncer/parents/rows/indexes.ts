@@ -230,7 +230,7 @@ export const rows: Row[] = [
         return { amd64, index: content.manifest('app', 't', mediaType, document) };
       },
       has: ['amd64', 'index'],
-      reported: /app:t: 1 of the entries of the index are not valid descriptors/,
+      reported: /app:t: the index has 1 entry without a valid descriptor/,
     }),
   ),
   {
