@@ -161,6 +161,26 @@ test('a repository that the parent refuses is not in sync, also while another on
   );
 });
 
+test('a repository that was refused once is in sync after the next pass that follows its parent', async () => {
+  await using top = await testLayer({ compact: 'hosted' });
+  await using proxy = await startProxy(top.url);
+  for (const repository of ['app', 'secret'])
+    await pushImage(top.url, repository, 'v1', { layers: [{ seed: repository, size: 1_000 }] });
+  const parent = { parent: proxy.url, repositories: ['*'] };
+  await using layer = await testLayer({ ...parent, compact: 'hosted' });
+  await becomes(layer, 'the layer is in sync', ({ state }) => state === 'in-sync');
+  proxy.fault(({ path }) => (path.startsWith('/v2/secret/') ? { answer: { status: 403 } } : undefined));
+  await layer.sync({ full: true });
+  await becomes(
+    layer,
+    'it was not compared',
+    ({ uncompared, state }) => uncompared === 1 && state === 'unknown',
+  );
+  proxy.fault();
+  assert.equal((await layer.sync()).ok, true);
+  await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
+});
+
 test('what is pushed here while the link is cut is ahead, by repository and tag, until the parent has it', async () => {
   await using cloud = await startCloud();
   await using proxy = await startProxy(cloud.url);

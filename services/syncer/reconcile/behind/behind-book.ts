@@ -85,6 +85,14 @@ export class BehindBook {
     this.#comparisons.set(repository, { code, reason });
   }
 
+  /**
+   * The pass follows the changes since everything was compared: in other repositories than these, there is none. So a
+   * failure to compare them once more says nothing.
+   */
+  followed(changed: ReadonlySet<Repository>): void {
+    for (const repository of this.#uncompared) if (!changed.has(repository)) this.#forgetFailure(repository);
+  }
+
   #forgetFailure(repository: Repository): void {
     if (this.#uncompared.delete(repository)) this.#comparisons.set(repository, null);
   }

@@ -51,6 +51,7 @@ export async function compare(
       if (failure && !passRequest.scope) behind.notCompared(repository, failure);
     }
   });
+  if (parentChanges && !passRequest.scope) behind.followed(new Set(parentChanges.keys()));
   surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));
   const actions = surveys.reduce((sum, survey) => sum + survey.actions.length, 0);
   if (actions > 0 || announcement.announced) {

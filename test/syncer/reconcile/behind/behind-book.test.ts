@@ -57,6 +57,15 @@ test('what could not be compared is recorded until it is', () => {
   assert.deepEqual(next.take(true), []);
 });
 
+test('a pass that follows the changes ends the failures of all repositories without one', () => {
+  const book = new BehindBook(['app', 'lib'], ['app', 'lib']);
+  book.followed(new Set(['lib']));
+  assert.deepEqual(
+    book.take(false).map(({ repository, uncompared }) => [repository, uncompared]),
+    [['app', null]],
+  );
+});
+
 test('what is carried out before it is recorded is never recorded', () => {
   const book = new BehindBook([]);
   book.compared(all(take('a'), take('b')));
