@@ -67,7 +67,7 @@ export const listBehind = request(
   Type.Object({ after: Type.Optional(Repository), limit }),
   Type.Object({
     repositories: Type.Array(Repository, { maxItems: 1_000 }),
-    uncompared: Type.Array(Repository, { maxItems: 1_000 }),
+    uncompared: Type.Optional(Type.Array(Repository, { maxItems: 1_000 })),
     more: Type.Boolean(),
   }),
 );

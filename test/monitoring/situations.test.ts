@@ -80,6 +80,10 @@ const situations: Record<string, [series: Series[], firing: string[]]> = {
     [series('terrace_audit_receiver_backlog_entries', '', always(4))],
     [],
   ],
+  'a receiver of the audit log that is connected and takes too little': [
+    [series('terrace_audit_receiver_backlog_entries', '', growing(300))],
+    ['TerraceAuditNotForwarded'],
+  ],
   'a first synchronization that ended hours ago': [
     [series('terrace_storage_free_bytes', '', '60000000000x290 60000000000-2000000000x25 9000000000x80')],
     [],

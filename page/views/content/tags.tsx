@@ -74,7 +74,9 @@ export function TagsView({ repository, differing }: TagsProps): JSX.Element {
       </header>
       {found && error.value && <Failure error={error.value} />}
       {!found && <Pending error={error.value} />}
-      {found?.items.some(({ state }) => state === 'unknown') && <NotCompared repository={repository} />}
+      {found && !found.items.some(({ state }) => state === 'in-sync') && (
+        <NotCompared repository={repository} />
+      )}
       {found?.items.length === 0 && (
         <Quiet>{differing ? 'No tag differs from the parent.' : 'No tags.'}</Quiet>
       )}

@@ -5,7 +5,6 @@ import {
   type OperateAction,
   operateActions,
 } from '#proto/accounts/scopes.ts';
-import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { childParameter, repositoryOf } from '../http/parameters.ts';
@@ -31,9 +30,9 @@ import type { Needs } from './needs.ts';
  * `Throttle`. A Bearer token is verified by `Bearer` and gives its grant (`docker-scopes.ts`); its account is looked up
  * as well, so that a disabled account or a changed password ends it. `authorization.ts` then decides on grant and
  * account, and `challenge-header.ts` says how to log in; with Basic if clients may know this registry by another name
- * (`foreign-name.ts`). `open-layer.ts` protects a layer without accounts against web
- * pages; `access-at-start.ts` decides whom a layer admits while it has no token, and refuses to start one that other
- * machines can reach.
+ * (`foreign-name.ts`). People log in to the page with `Sessions`, which `Logouts` end. `open-layer.ts` protects a layer
+ * without accounts against web pages; `access-at-start.ts` decides whom a layer admits while it has no token, and
+ * refuses to start one that other machines can reach.
  */
 
 /** Authenticates and authorizes requests: the only place that does. */
@@ -44,7 +43,7 @@ export class Access {
   readonly #openOperate: () => boolean;
 
   /** @param options `openOperate`: while the layer has no accounts, everyone may operate it, too */
-  constructor(options: AuthenticationOptions & { openOperate: () => boolean; log: Log }) {
+  constructor(options: AuthenticationOptions & { openOperate: () => boolean }) {
     this.authentication = new Authentication(options);
     this.#foreignName = new ForeignName(options.log);
     this.#configuration = options.configuration;

@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { AccountCache, type Status } from './account-cache.ts';
 import { AccessRules, type CallerIdentity, UNRESTRICTED } from './authorization.ts';
 import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
 import type { BearerError } from './challenge-header.ts';
+import { Logouts } from './logouts.ts';
 import { type LoginCredentials, PasswordLogin, type Refused } from './password-login.ts';
 import type { RequestCaller } from './request-caller.ts';
 import { sessionCookie, sessionCookieOf } from './session-cookie.ts';
@@ -18,6 +19,7 @@ export type AuthenticationOptions = {
   open: boolean;
   /** How long a call waits for storage to be available again, in ms. */
   patienceMs: number;
+  log: Log;
   /** Time of sessions, in ms since 1970. */
   now?: (() => number) | undefined;
 };
@@ -36,6 +38,7 @@ export class Authentication {
   readonly #passwordLogin: PasswordLogin;
   readonly #bearer = new Bearer();
   readonly #sessions: Sessions;
+  readonly #logouts: Logouts;
   #patterns = NONE;
   #anonymous: CallerIdentity = { name: '', anonymous: true, rules: new AccessRules([]) };
 
@@ -46,6 +49,7 @@ export class Authentication {
       anonymousActions(this.#patterns),
     );
     this.#passwordLogin = new PasswordLogin(this.#accounts);
+    this.#logouts = new Logouts({ bus: options.bus, accounts: this.#accounts, log: options.log });
   }
 
   /** Whether everyone may do everything now. @throws Fault `unavailable` */
@@ -97,7 +101,7 @@ export class Authentication {
     if (value === undefined) return this.#anonymous;
     return this.#sessions.verify(key, value).then(async (session): Promise<Identified> => {
       // Over, or of another layer: the caller is asked to log in.
-      if (!session || (await this.#accounts.isSessionEnded(session.id))) return this.#anonymous;
+      if (!session || (await this.#logouts.isEnded(session))) return this.#anonymous;
       const { name, fingerprint } = session;
       request.caller = { name, refused: true };
       const verified = await this.#passwordLogin.recheck(name, fingerprint);
@@ -139,9 +143,7 @@ export class Authentication {
     if (value === undefined) return undefined;
     const { key } = await this.#accounts.status();
     const session = await this.#sessions.verify(key, value);
-    if (!session || (await this.#accounts.isSessionEnded(session.id))) return undefined;
-    await this.#accounts.endSession(session);
-    return session;
+    return session && (await this.#logouts.end(session)) ? session : undefined;
   }
 
   /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */
@@ -150,7 +152,7 @@ export class Authentication {
     status: Status,
   ): Promise<CallerIdentity | Refused> {
     if (this.#isOpen(status)) return UNRESTRICTED;
-    if (session && (!this.#sessions.isValid(session) || (await this.#accounts.isSessionEnded(session.id))))
+    if (session && (!this.#sessions.isValid(session) || (await this.#logouts.isEnded(session))))
       return { refused: 'the session is over: log in again' };
     const carried = { ...(grant && { grant }), fingerprint, ...(session && { session }) };
     if (name === '') return { ...this.#anonymous, ...carried };

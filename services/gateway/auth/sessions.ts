@@ -30,7 +30,7 @@ const jose = () => import('jose');
 /**
  * Sessions are JWTs signed with the key of the layer (HS256, RFC 7519), so each gateway process knows those of the
  * others. Their audience, and claims that a Bearer token must have and they have not, tell the two apart. Those that
- * their owners ended are recorded by storage: see `AccountCache.isSessionEnded`.
+ * their owners ended are recorded by storage: see `logouts.ts`.
  */
 export class Sessions {
   readonly #now: () => number;

@@ -118,7 +118,7 @@ export const storageFamilies: Family[] = [
   ),
   gauge(
     'audit_receiver_up',
-    '1 while the syslog receiver of the audit log takes entries, else 0; absent without one.',
+    '1 while the layer is connected to the syslog receiver of its audit log, else 0; absent without one.',
     of(({ forwarding }) => forwarding && flag(forwarding.state === 'Connected')),
   ),
   gauge(

@@ -35,6 +35,7 @@ export class Schedules implements Disposable {
       reserve,
       selected,
       pushes: parent !== undefined && mode === 'ReadWrite',
+      hasParent: parent !== undefined,
     });
     this.#at('garbage collection', garbage.enabled ? garbage.schedule : undefined, () =>
       this.#storage.garbage.collect(false),

@@ -65,4 +65,6 @@ export type Maintenance = {
   selected?: readonly string[] | undefined;
   /** False: changes made here are recorded, and never pushed. True by default. */
   pushes?: boolean | undefined;
+  /** False: what is recorded of a parent that the layer had before is not shown. True by default. */
+  hasParent?: boolean | undefined;
 };

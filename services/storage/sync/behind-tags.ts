@@ -62,6 +62,7 @@ export class BehindTags {
     if (failure === undefined) return [];
     if (failure === null) return drop.uncompared(repository);
     const before = await this.#deps.metadata.uncompared(repository);
+    if (before?.code === failure.code && before.reason === failure.reason) return [];
     return put.uncompared(repository, { ...failure, since: before?.since ?? this.#deps.now() });
   }
 

@@ -9,6 +9,8 @@ export class Selection {
    * one all the same: it goes up if the layer gets a parent, or becomes ReadWrite. Until then it is not pending.
    */
   pushes = true;
+  /** Otherwise, what is recorded of a parent that the layer had before means nothing. */
+  hasParent = true;
 
   covers(repository: string): boolean {
     return this.patterns === undefined || matchesPattern(this.patterns, repository);

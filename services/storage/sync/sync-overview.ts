@@ -3,6 +3,7 @@ import type { RepositoryFigures, syncRepositories, syncTags, TagFigures } from '
 import type { Ahead } from '#proto/sync/sync-figure.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { page } from '../metadata/page.ts';
+import type { BehindRecord, UncomparedRecord } from '../metadata/records.ts';
 import { repositoriesIn, sumBehind } from './behind-tags.ts';
 import { inOrder, namesOf } from './in-order.ts';
 import type { Selection } from './selection.ts';
@@ -40,21 +41,30 @@ export class SyncOverview {
 
   async #isKnown(repository: string): Promise<boolean> {
     const { metadata } = this.#deps;
-    if ((await metadata.repository(repository)) || (await metadata.uncompared(repository))) return true;
-    for await (const _ of metadata.behindOfRepository(repository)) return true;
+    if ((await metadata.repository(repository)) || (await this.#uncompared(repository))) return true;
+    for await (const _ of this.#behindOf(repository)) return true;
     return false;
+  }
+
+  #uncompared(repository: string): Promise<UncomparedRecord | undefined> {
+    const { metadata, selection } = this.#deps;
+    return selection.hasParent ? metadata.uncompared(repository) : Promise.resolve(undefined);
+  }
+
+  #behindOf(repository: string, after?: string): AsyncIterable<[tag: string, record: BehindRecord]> {
+    const { metadata, selection } = this.#deps;
+    return selection.hasParent ? metadata.behindOfRepository(repository, after) : nothing();
   }
 
   #names(after: string | undefined, only: 'behind' | 'ahead' | undefined): AsyncGenerator<string> {
     const { metadata, selection } = this.#deps;
-    const behind = () => repositoriesIn(metadata.allBehind, after);
-    if (only === 'behind') return behind();
-    if (only === undefined)
-      return inOrder([
-        namesOf(metadata.repositories(after)),
-        behind(),
-        namesOf(metadata.allUncompared(after)),
-      ]);
+    const { hasParent } = selection;
+    const behind = hasParent ? [repositoriesIn(metadata.allBehind, after)] : [];
+    if (only === 'behind') return inOrder(behind);
+    if (only === undefined) {
+      const uncompared = hasParent ? [namesOf(metadata.allUncompared(after))] : [];
+      return inOrder([namesOf(metadata.repositories(after)), ...behind, ...uncompared]);
+    }
     if (!selection.pushes) return inOrder([]);
     const { allUnsent, allWithdrawn, allParked } = metadata;
     const outgoing = [allUnsent, allWithdrawn, allParked].map((all) => repositoriesIn(all, after));
@@ -67,9 +77,9 @@ export class SyncOverview {
   }
 
   async #figures(repository: string): Promise<RepositoryFigures> {
-    const { metadata, selection, tagIndex } = this.#deps;
-    const records = await Array.fromAsync(metadata.behindOfRepository(repository), ([, record]) => record);
-    const uncompared = await metadata.uncompared(repository);
+    const { selection, tagIndex } = this.#deps;
+    const records = await Array.fromAsync(this.#behindOf(repository), ([, record]) => record);
+    const uncompared = await this.#uncompared(repository);
     return {
       repository,
       covered: selection.covers(repository),
@@ -98,14 +108,13 @@ export class SyncOverview {
     limit,
     differing = false,
   }: Static<typeof syncTags.query>): Promise<Static<typeof syncTags.reply>> {
-    const { metadata, selection } = this.#deps;
-    const covered = selection.covers(repository);
+    const covered = this.#deps.selection.covers(repository);
     const [tags, more] = await page(
       this.#tagFigures(repository, after, differing),
       limit,
       (tag) => JSON.stringify(tag).length,
     );
-    const isUncompared = (await metadata.uncompared(repository)) !== undefined;
+    const isUncompared = (await this.#uncompared(repository)) !== undefined;
     return { covered, ...(isUncompared && { uncompared: true }), tags, more };
   }
 
@@ -114,14 +123,15 @@ export class SyncOverview {
     after: string | undefined,
     differing: boolean,
   ): AsyncGenerator<TagFigures> {
-    const { metadata } = this.#deps;
+    const { metadata, selection } = this.#deps;
     const names = inOrder([
       namesOf(metadata.tagsOfRepository(repository, after)),
       namesOf(metadata.basesOfRepository(repository, after)),
-      namesOf(metadata.behindOfRepository(repository, after)),
+      namesOf(this.#behindOf(repository, after)),
     ]);
     for await (const tag of names) {
-      const [digest, base, behind, parked] = await metadata.ofTag(repository, tag);
+      const [digest, base, recorded, parked] = await metadata.ofTag(repository, tag);
+      const behind = selection.hasParent ? recorded : undefined;
       if (differing && digest === base && !behind && !parked) continue;
       yield {
         tag,
@@ -159,6 +169,8 @@ const parkedOf = ({ code, reason, since, attempts, retry }: NonNullable<TagFigur
   attempts,
   retry,
 });
+
+async function* nothing(): AsyncGenerator<never> {}
 
 async function countOf(entries: AsyncIterable<unknown>): Promise<number> {
   let count = 0;

@@ -207,6 +207,25 @@ test('the cookie is deleted also while storage does not answer, and the answer s
   match(headers.get('set-cookie') ?? '', /^terrace-session-\d+=; Path=\/; Max-Age=0;/);
 });
 
+test('a logout that storage can not record is over in this gateway at once, and in others as soon as it can', async () => {
+  await using other = await GatewayRig.start({ patienceMs: 100 }, { apart: true });
+  const there = await ApiClient.of(other);
+  const password = await (await Tokens.of(other)).create('ops', ['operate/read']);
+  const begun = await there.send('POST', '/session', { body: { name: 'ops', password } });
+  const [cookie = ''] = (begun.headers.get('set-cookie') ?? '').split(';');
+  const statusOf = async () => (await there.as({ cookie }).get('/session')).status;
+  equal(await statusOf(), 200);
+  await other.storageDown();
+  equal((await there.as({ cookie }).send('DELETE', '/session', { headers: CSRF })).status, 503);
+  equal(await statusOf(), 401);
+  await other.storageUp();
+  equal(await statusOf(), 401);
+  await using second = await other.another();
+  const headers = { cookie: cookie.replace(String(other.port), String(second.port)) };
+  const statusThere = async () => (await fetch(`${second.url}/api/v1/session`, { headers })).status;
+  await until(async () => (await statusThere()) === 401, 'storage knows the logout');
+});
+
 test('a session ends when its token is disabled, gets another password, or loses its rights; so does its stream', async () => {
   for (const change of ['disable', 'rotate', 'scope', 'delete'] as const) {
     passwords.set(change, await tokens.create(change, ['operate/read']));

@@ -93,6 +93,19 @@ test('a repository that could not be compared is known as such until it is, acro
   assert.equal((await figuresOf(rig))[0]?.uncompared, undefined);
 });
 
+test('what is recorded of a parent is not shown while the layer has none', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'here', { tag: 'v1', base: true });
+  await record(rig, [{ tag: 'v1', target: other }]);
+  await record(rig, [], { in: 'only/above', uncompared: { code: 'denied', reason: 'no' } });
+  rig.configure({ hasParent: false });
+  const [own, ...others] = await figuresOf(rig);
+  assert.deepEqual([own?.behind, others, await figuresOf(rig, 'behind')], [none, [], []]);
+  assert.deepEqual((await tagsOf(rig)).tags, [{ tag: 'v1', digest, base: digest }]);
+  rig.configure({ hasParent: true });
+  assert.equal((await figuresOf(rig)).length, 2);
+});
+
 test('what is recorded after it was carried out does not count', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.pushImage(repository, 'new', { tag: 'v1', base: true });
@@ -275,6 +288,7 @@ test('a search of many repositories is bounded, and reads no figures of those th
   async function* nothing() {}
   const deps = {
     metadata: { repositories, allBehind: nothing, allUncompared: nothing },
+    selection: { hasParent: true },
     tagIndex: { counts: () => assert.fail('figures were read') },
   };
   const overview = new SyncOverview(deps as unknown as ConstructorParameters<typeof SyncOverview>[0]);

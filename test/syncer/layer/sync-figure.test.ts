@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Repositories } from '#proto/api/repositories.ts';
 import { layerStatus } from '#proto/overview/layer-status.ts';
 import { repositoryState, syncFigure } from '#proto/overview/sync-state.ts';
 import { syncRepositories, syncTags } from '#proto/sync/behind.ts';
@@ -176,9 +177,36 @@ test('a repository that was refused once is in sync after the next pass that fol
     'it was not compared',
     ({ uncompared, state }) => uncompared === 1 && state === 'unknown',
   );
+  const { items } = (await (await fetch(`${layer.url}/api/v1/repositories`)).json()) as Repositories;
+  assert.deepEqual(
+    items.map(({ repository, sync }) => [repository, sync?.state]),
+    [
+      ['app', 'in-sync'],
+      ['secret', 'unknown'],
+    ],
+  );
   proxy.fault();
   assert.equal((await layer.sync()).ok, true);
   await becomes(layer, 'the layer is in sync again', ({ state }) => state === 'in-sync');
+});
+
+test('what is known to be missing stays so while the parent refuses its catalog', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  for (const repository of ['app', 'new'])
+    await pushImage(cloud.url, repository, 'v1', { layers: [{ seed: repository, size: 1_000 }] });
+  proxy.fault(({ path }) => (path.startsWith('/v2/new/blobs/') ? { answer: { status: 403 } } : undefined));
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], compact: 'hosted' });
+  await becomes(layer, 'a repository is missing', ({ behind }) => behind.tags === 1 && behind.failed === 1);
+  proxy.fault(({ path }) =>
+    /^\/v2\/(_catalog|new\/blobs\/)/.test(path) ? { answer: { status: 403 } } : undefined,
+  );
+  assert.equal((await layer.sync({ full: true })).ok, false);
+  const { state, behind } = await becomes(layer, 'the pass is in the figure', () => true);
+  assert.deepEqual([state, behind.tags], ['behind', 1]);
+  proxy.fault();
+  await layer.sync({ full: true });
+  await becomes(layer, 'nothing is missing', ({ state }) => state === 'in-sync');
 });
 
 test('what is pushed here while the link is cut is ahead, by repository and tag, until the parent has it', async () => {

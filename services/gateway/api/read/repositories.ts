@@ -32,9 +32,10 @@ export function repositoryOperations(
   const patience = { patience: times.patienceMs };
   const comparison = async (): Promise<Comparison> => {
     const { configuration, sync } = await status.read();
-    // What the figure of the layer does not claim, none of its repositories does.
-    const known = sync?.asOf !== undefined && sync.state !== 'unknown';
-    return { mode: configuration?.mode ?? ownMode() ?? 'ReadWrite', known };
+    // What the figure of the layer does not claim, none of its repositories does, unless others are the cause.
+    const known = sync?.asOf !== undefined && (sync.state !== 'unknown' || (sync.uncompared ?? 0) > 0);
+    const hasParent = configuration?.parent !== undefined;
+    return { hasParent, mode: configuration?.mode ?? ownMode() ?? 'ReadWrite', known };
   };
 
   const search = async (

@@ -8,11 +8,11 @@ import type { SyncState } from '#proto/sync/sync-figure.ts';
 /** Repositories and tags as the API shows them, from the figures of storage. Pure. */
 
 /** `known`: the layer has compared itself with its parent, so that what does not differ is equal. */
-export type Comparison = { mode: Mode; known: boolean };
+export type Comparison = { hasParent: boolean; mode: Mode; known: boolean };
 
 export function repositoryItem(
   figures: RepositoryFigures,
-  { known }: Pick<Comparison, 'known'>,
+  { hasParent, known }: Omit<Comparison, 'mode'>,
 ): RepositoryItem {
   const { repository, covered, tags, conflicts, behind, ahead, uncompared } = figures;
   const state = asFarAsKnown(repositoryState(figures), known);
@@ -20,12 +20,18 @@ export function repositoryItem(
     repository,
     tags,
     selected: covered,
-    ...(covered && { sync: { state, behind, ahead, ...(uncompared && { uncompared }), conflicts } }),
+    ...(covered &&
+      hasParent && { sync: { state, behind, ahead, ...(uncompared && { uncompared }), conflicts } }),
   };
 }
 
-/** @param covered a selection covers the repository */
-export function tagItem(figures: TagFigures, covered: boolean, { mode, known }: Comparison): TagItem {
+/** @param isSelected a selection covers the repository */
+export function tagItem(
+  figures: TagFigures,
+  isSelected: boolean,
+  { hasParent, mode, known }: Comparison,
+): TagItem {
+  const covered = isSelected && hasParent;
   const { tag, digest, base, behind, parked } = figures;
   const isAgreed = digest !== undefined && digest === behind?.target;
   const state = asFarAsKnown(

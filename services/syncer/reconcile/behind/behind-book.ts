@@ -60,6 +60,11 @@ export class BehindBook {
     this.#uncompared = new Set(uncompared);
   }
 
+  /** Repositories of which storage had records when the pass began. */
+  get recorded(): Iterable<Repository> {
+    return this.#recorded;
+  }
+
   /** A repository was compared. */
   compared({ repository, isAllCompared, comparedTags, failure, actions }: Compared): void {
     const isRecorded = this.#recorded.has(repository);
@@ -79,8 +84,15 @@ export class BehindBook {
     else for (const tag of comparedTags) if (!behind.has(tag)) this.#drop(repository, tag);
   }
 
-  /** A repository could not be compared: the records of it that storage has go on to hold. */
-  notCompared(repository: Repository, { code, reason }: ComparisonFailure): void {
+  /**
+   * A repository could not be compared: the records of it that storage has go on to hold. A parent that does not answer
+   * says nothing of the repository.
+   */
+  notCompared(
+    repository: Repository,
+    { code, reason, status }: ComparisonFailure & { status?: number },
+  ): void {
+    if (code === 'parent-unreachable' && status === undefined) return;
     this.#uncompared.add(repository);
     this.#comparisons.set(repository, { code, reason });
   }

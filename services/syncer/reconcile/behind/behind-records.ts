@@ -38,7 +38,7 @@ export class BehindRecords implements AsyncDisposable {
       const after = recorded.at(-1);
       const page = await bus.call(listBehind, { limit: PAGE, ...(after && { after }) }, { signal });
       for (const repository of page.repositories) recorded.push(repository);
-      for (const repository of page.uncompared) uncompared.push(repository);
+      for (const repository of page.uncompared ?? []) uncompared.push(repository);
       more = page.more && page.repositories.length > 0;
     }
     return new BehindRecords(bus, log, new BehindBook(recorded, uncompared));

@@ -158,8 +158,12 @@ export class AcrChangeScan {
     const anyLeft = [...seen.values()].some((state) => state !== 'missing');
     const changed: { repository: Repository; mark: Mark | null }[] = [];
     for (const [repository, state] of seen) {
-      if (failed?.has(repository)) continue;
       const before = this.#marks.get(repository);
+      if (failed?.has(repository)) {
+        // Without a mark, the next pass compares it, also if the registry reports no change of it since.
+        if (compareAll && before) changed.push({ repository, mark: null });
+        continue;
+      }
       const mark = typeof state === 'object' ? state : null;
       // A deleted repository's mark is removed by the pass that handles the deletion, not by one that compares all.
       if (mark ? before && isSame(before, mark) : !before || !anyLeft || compareAll) continue;

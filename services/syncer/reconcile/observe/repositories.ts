@@ -24,6 +24,7 @@ export async function findRepositories({
   stats,
   signal,
   leftOut,
+  behind,
   passRequest: { scope },
   parentChanges,
 }: PassContext & { passRequest: PassRequest; parentChanges: ParentChanges | undefined }): Promise<{
@@ -59,7 +60,9 @@ export async function findRepositories({
     const answered = error instanceof Fault && error.detail?.status !== undefined;
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
     const listed = await projectNames(parent, configuration.repositories, error, signal);
-    for (const name of listed.names) if (matchesPattern(patterns, name)) names.add(name);
+    // Those of which something is known to be missing may not be here yet.
+    for (const name of [...listed.names, ...behind.recorded])
+      if (matchesPattern(patterns, name)) names.add(name);
     for (const failure of listed.failures)
       stats.fail({}, failure === error ? withoutCatalog(error, patterns) : failure);
   }

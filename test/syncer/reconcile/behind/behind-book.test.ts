@@ -57,6 +57,17 @@ test('what could not be compared is recorded until it is', () => {
   assert.deepEqual(next.take(true), []);
 });
 
+test('a parent that does not answer says nothing of a repository; one that answers with a failure does', () => {
+  const book = new BehindBook([]);
+  const failure = { code: 'parent-unreachable', reason: 'no' };
+  book.notCompared('app', failure);
+  book.notCompared('lib', { ...failure, status: 503 });
+  assert.deepEqual(
+    book.take(false).map(({ repository, uncompared }) => [repository, uncompared]),
+    [['lib', failure]],
+  );
+});
+
 test('a pass that follows the changes ends the failures of all repositories without one', () => {
   const book = new BehindBook(['app', 'lib'], ['app', 'lib']);
   book.followed(new Set(['lib']));

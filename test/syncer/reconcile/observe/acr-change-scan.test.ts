@@ -89,7 +89,7 @@ function fixture(username: keyof typeof accounts, names: string[]) {
   return {
     marks,
     clock,
-    scan: (scopeHash = 'this') => changeScan.scan(deps, { scopeHash, full: false }),
+    scan: (scopeHash = 'this', full = false) => changeScan.scan(deps, { scopeHash, full }),
     restart: () => {
       changeScan = new AcrChangeScan(bus, () => clock.now);
     },
@@ -199,4 +199,20 @@ test('a registry without this API is asked for it once an hour', async () => {
   }
   layer.clock.now += 3_600_000;
   assert.ok(await layer.scan());
+});
+
+test('a repository in which a complete comparison failed is compared by the next pass, changed or not', async () => {
+  await using layer = fixture('all', ['*']);
+  await settle(layer);
+  const full = await layer.scan('this', true);
+  assert.equal(full?.parentChanges, undefined);
+  await full?.finish({ good: false, failed: new Set(['app']) });
+  for (const attempt of ['at once', 'after a restart']) {
+    const next = await layer.scan();
+    assert.deepEqual([...(next?.parentChanges?.keys() ?? [])], ['app'], attempt);
+    layer.restart();
+  }
+  const last = await layer.scan();
+  await last?.finish({ good: true });
+  assert.deepEqual([...((await layer.scan())?.parentChanges?.keys() ?? ['none'])], []);
 });

@@ -1,0 +1,63 @@
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import type { AccountCache } from './account-cache.ts';
+import type { Session } from './sessions.ts';
+
+/** Max sessions that storage could not record as ended, and how often that is tried again, in ms. */
+const MAX_UNRECORDED = 1_000;
+const RETRY_MS = 30_000;
+
+type LogoutsDeps = { bus: Bus; accounts: AccountCache; log: Log };
+
+/**
+ * Sessions that their owners end. Storage records them for all gateways; while it can not, as its volume is full or it
+ * is being started again, they are over in this process, and are recorded later.
+ */
+export class Logouts {
+  readonly #deps: LogoutsDeps;
+  readonly #unrecorded = new BoundedMap<Session>(MAX_UNRECORDED);
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: LogoutsDeps) {
+    this.#deps = deps;
+    deps.bus.onInvalidation(storageStarted, () => void this.#retry());
+  }
+
+  /**
+   * @returns false if it was ended before
+   * @throws Fault `unavailable`, `no-space`: the session is over in this process only
+   */
+  async end(session: Session): Promise<boolean> {
+    try {
+      if (await this.isEnded(session)) return false;
+      await this.#record(session);
+      return true;
+    } catch (err) {
+      this.#unrecorded.set(session.id, session);
+      this.#deps.log.warn({ err }, 'failed to record a logout: other gateways may take the session');
+      this.#timer ??= setTimeout(() => void this.#retry(), RETRY_MS).unref();
+      throw err;
+    }
+  }
+
+  /** Synchronously if it is known. @throws Fault `unavailable` */
+  isEnded({ id }: Session): boolean | Promise<boolean> {
+    return this.#unrecorded.has(id) || this.#deps.accounts.isSessionEnded(id);
+  }
+
+  async #record(session: Session): Promise<void> {
+    await this.#deps.accounts.endSession(session);
+    this.#unrecorded.delete(session.id);
+  }
+
+  async #retry(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      for (const [, session] of this.#unrecorded.entries()) await this.#record(session);
+    } catch {
+      this.#timer ??= setTimeout(() => void this.#retry(), RETRY_MS).unref();
+    }
+  }
+}
