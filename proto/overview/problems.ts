@@ -66,7 +66,7 @@ const link: Rule = ({ link: state, syncers, configuration }) => {
     return [problem('link-offline', 'warning', `the parent does not answer: ${detail}`, remedy, { since })];
   }
   if (state.state !== 'Unhealthy' || code === CHANGES_PARKED || code === CONTENT_LEFT_OUT) return [];
-  const remedy = 'docs/operating/troubleshooting.md has the remedy by message; the next pass tries again';
+  const remedy = 'see docs/operating/troubleshooting.md for the remedy by message; the next pass tries again';
   return [problem('link-unhealthy', 'error', `the last pass left work undone: ${detail}`, remedy, { since })];
 };
 

@@ -11,6 +11,7 @@ import { State } from '../../parts/shape.tsx';
 import { filteredList } from '../../state/repository-list.ts';
 import { repositoriesPath } from '../../state/requests.ts';
 import { hrefOf } from '../../state/routes.ts';
+import type { Tone } from '../../state/tone.ts';
 import { STATE_WORDS } from '../../state/verdict.ts';
 import { Filter } from './filter.tsx';
 
@@ -53,8 +54,11 @@ const columns: Column<RepositoryItem>[] = [
   { title: 'Selected', wide: true, cell: ({ selected }) => (selected ? 'yes' : 'no: only here') },
 ];
 
-const stateOf = ({ state, uncompared }: RepositorySync) =>
-  uncompared && state === 'unknown' ? ({ tone: 'error', word: 'Not compared' } as const) : STATE_WORDS[state];
+function stateOf({ state, behind, uncompared }: RepositorySync): { tone: Tone; word: string } {
+  if (uncompared && state === 'unknown') return { tone: 'error', word: 'Not compared' };
+  const { tone, word } = STATE_WORDS[state];
+  return { tone: behind && behind.failed > 0 ? 'error' : tone, word };
+}
 
 const some = (count: number | undefined) => (count ? countText(count) : '');
 

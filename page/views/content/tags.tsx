@@ -99,7 +99,9 @@ function NotCompared({ repository }: { repository: string }): JSX.Element | null
     usePolled<RepositoryItem>(repositoryPath(repository), EVERY_MS).value.value?.sync ?? {};
   if (!uncompared) return null;
   const { since, reason } = uncompared;
-  return <Failure error={{ message: `Not compared since ${agoText(since, now.value)}: ${reason}` }} />;
+  return (
+    <Failure error={{ message: `Could not be compared (first ${agoText(since, now.value)}): ${reason}` }} />
+  );
 }
 
 /** Only what differs, or one tag or digest by its name. */
