@@ -47,7 +47,8 @@ export function verdictOf(
   const until = untilText(sync, now);
   const missing = missingText(sync);
   const pending = pendingText(sync);
-  const stale = `${isCurrent ? '' : `, ${asOf}`}${uncomparedText(sync)}`;
+  const uncompared = uncomparedText(sync);
+  const stale = `${isCurrent ? '' : `, ${asOf}`}${uncompared && `; ${uncompared}`}`;
   switch (sync.state) {
     case 'in-sync':
       return isCurrent
@@ -80,11 +81,14 @@ export function verdictOf(
 function unknownText(sync: SyncFigure | undefined, now: number): string {
   if (!sync) return 'Whether it equals its parent is not known.';
   if (sync.asOf === undefined) return 'It was not compared with its parent yet.';
-  return `The last comparison failed in part; the last complete one was ${agoText(sync.asOf, now)}.`;
+  const failure = uncomparedText(sync) || 'The last comparison failed in part';
+  return `${failure}; the last complete one was ${agoText(sync.asOf, now)}.`;
 }
 
 const uncomparedText = ({ uncompared = 0 }: SyncFigure): string =>
-  uncompared > 0 ? `; ${plural(uncompared, 'repository', 'repositories')} could not be compared` : '';
+  uncompared > 0
+    ? `${plural(uncompared, 'repository', 'repositories')} could not be compared in the last comparison`
+    : '';
 
 /** Why nothing is known of the parent now. */
 function staleText(link: LinkStatus | undefined, isKnown: boolean | undefined): string {

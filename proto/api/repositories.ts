@@ -2,6 +2,7 @@ import { described } from '../contract/contract.ts';
 import { Bytes, Code, Count, Instant, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
+import { Uncompared } from '../sync/behind.ts';
 import { Ahead, Behind, SyncState } from '../sync/sync-figure.ts';
 import { listOf } from './lists.ts';
 
@@ -12,12 +13,7 @@ export const RepositorySync = Type.Object(
     state: SyncState,
     behind: Type.Optional(Behind),
     ahead: Type.Optional(Ahead),
-    uncompared: Type.Optional(
-      Type.Object(
-        { since: Instant, code: Code, reason: Reason },
-        { description: 'It could not be compared since then: what differs in it is not counted.' },
-      ),
-    ),
+    uncompared: Type.Optional(Uncompared),
     conflicts: Type.Optional(described(Count, 'Tags that hold the loser of a conflict.')),
     leftOut: Type.Optional(described(Count, 'Images that lack something that the parent does not provide.')),
   },

@@ -29,6 +29,13 @@ export type BehindTag = Static<typeof BehindTag>;
 export const ComparisonFailure = Type.Object({ code: Code, reason: Reason });
 export type ComparisonFailure = Static<typeof ComparisonFailure>;
 
+/** `since`: when the first of the comparisons failed that have failed without one that succeeded. */
+export const Uncompared = Type.Object(
+  { ...ComparisonFailure.properties, since: Instant },
+  { description: 'The repository could not be compared since then: what differs in it is not counted.' },
+);
+export type Uncompared = Static<typeof Uncompared>;
+
 /** Max tags per request. */
 export const MAX_BEHIND = 500;
 
@@ -80,8 +87,7 @@ export const RepositoryFigures = Type.Object({
   conflicts: described(Count, 'Tags that hold the loser of a conflict.'),
   behind: Behind,
   ahead: Ahead,
-  /** It could not be compared since. */
-  uncompared: Type.Optional(Type.Object({ ...ComparisonFailure.properties, since: Instant })),
+  uncompared: Type.Optional(Uncompared),
 });
 export type RepositoryFigures = Static<typeof RepositoryFigures>;
 

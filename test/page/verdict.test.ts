@@ -74,7 +74,11 @@ test('what keeps a verdict from being current is named; a comparison that failed
     ...sync('behind', { uncompared: 2 }),
     behind: { tags: 1, bytes: 0, unsized: 0, failed: 0 },
   };
-  assert.match(detailOf(behind), /; 2 repositories could not be compared$/);
+  assert.match(detailOf(behind), /; 2 repositories could not be compared in the last comparison$/);
+  assert.equal(
+    detailOf(sync('unknown', { asOf: now - 43_200_000, uncompared: 1 })),
+    '1 repository could not be compared in the last comparison; the last complete one was 12 h ago.',
+  );
   const { asOf: _, ...never } = sync('unknown');
   assert.equal(detailOf(never), 'It was not compared with its parent yet.');
 });

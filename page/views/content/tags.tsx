@@ -74,7 +74,7 @@ export function TagsView({ repository, differing }: TagsProps): JSX.Element {
       </header>
       {found && error.value && <Failure error={error.value} />}
       {!found && <Pending error={error.value} />}
-      {found && !found.items.some(({ state }) => state === 'in-sync') && (
+      {found?.items.every(({ state }) => state && state !== 'in-sync') && (
         <NotCompared repository={repository} />
       )}
       {found?.items.length === 0 && (

@@ -1,12 +1,13 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { AccountCache } from './account-cache.ts';
 import type { Session } from './sessions.ts';
 
-/** Max sessions that storage could not record as ended, and how often that is tried again, in ms. */
+/** Max sessions that storage could not record as ended yet. */
 const MAX_UNRECORDED = 1_000;
-const RETRY_MS = 30_000;
+const RETRY = { firstMs: 1_000, maxMs: 60_000 };
 
 type LogoutsDeps = { bus: Bus; accounts: AccountCache; log: Log };
 
@@ -18,6 +19,8 @@ export class Logouts {
   readonly #deps: LogoutsDeps;
   readonly #unrecorded = new BoundedMap<Session>(MAX_UNRECORDED);
   #timer: NodeJS.Timeout | undefined;
+  /** In a row. */
+  #failures = 0;
 
   constructor(deps: LogoutsDeps) {
     this.#deps = deps;
@@ -35,8 +38,7 @@ export class Logouts {
       return true;
     } catch (err) {
       this.#unrecorded.set(session.id, session);
-      this.#deps.log.warn({ err }, 'failed to record a logout: other gateways may take the session');
-      this.#timer ??= setTimeout(() => void this.#retry(), RETRY_MS).unref();
+      this.#retryLater(err);
       throw err;
     }
   }
@@ -56,8 +58,18 @@ export class Logouts {
     this.#timer = undefined;
     try {
       for (const [, session] of this.#unrecorded.entries()) await this.#record(session);
-    } catch {
-      this.#timer ??= setTimeout(() => void this.#retry(), RETRY_MS).unref();
+      this.#failures = 0;
+    } catch (err) {
+      this.#retryLater(err);
     }
+  }
+
+  #retryLater(err: unknown): void {
+    if (this.#timer) return;
+    this.#failures += 1;
+    const waitMs = Math.round(backoffMs(this.#failures, RETRY));
+    const message = 'failed to record a logout: until it is, other gateways may take the session';
+    this.#deps.log.warn({ err, count: this.#unrecorded.size, waitMs }, message);
+    this.#timer = setTimeout(() => void this.#retry(), waitMs).unref();
   }
 }

@@ -81,7 +81,7 @@ export class Sessions {
   }
 
   /** Whether its time goes on. */
-  isValid({ begun, issued, until }: Pick<Session, 'begun' | 'issued' | 'until'>): boolean {
+  isValid({ begun, issued, until }: Session): boolean {
     const now = this.#now();
     const isPossible = issued <= now + TOLERANCE_MS && begun <= now + TOLERANCE_MS;
     return isPossible && now < until && now < begun + SESSION_MAX_MS;

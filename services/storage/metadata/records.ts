@@ -2,7 +2,7 @@ import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
 import type { Traceparent } from '#proto/contract/traceparent.ts';
-import type { BehindTag, ComparisonFailure } from '#proto/sync/behind.ts';
+import type { BehindTag, Uncompared } from '#proto/sync/behind.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 
@@ -42,8 +42,8 @@ export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
 /** Repository and tag are in the key. `since`: when the target became known. */
 export type BehindRecord = Omit<BehindTag, 'tag'> & { since: number };
 
-/** Repository is in the key. `since`: when the first of the comparisons that have failed since did. */
-export type UncomparedRecord = ComparisonFailure & { since: number };
+/** Repository is in the key. */
+export type UncomparedRecord = Uncompared;
 
 /** A child that an index leaves out: its platform, and whether the parent does not provide it. */
 export type LeftOutRecord = string | { platform: string; unavailable: true };

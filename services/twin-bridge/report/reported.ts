@@ -120,13 +120,14 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
 }
 
 /** Without what changes all the time: sizes with two digits, and the estimated end in quarters of an hour. */
-function syncOf({ state, behind, until, ahead, conflicts, leftOut }: SyncFigure) {
+function syncOf({ state, behind, until, ahead, uncompared, conflicts, leftOut }: SyncFigure) {
   const { since, bytes, ...counts } = behind;
   return {
     state,
     behind: { ...counts, bytes: coarse(bytes), ...(since !== undefined && { since: time(since) }) },
     ...(until !== undefined && { until: time(Math.ceil(until / QUARTER_MS) * QUARTER_MS) }),
     ahead,
+    ...(uncompared !== undefined && { uncompared }),
     conflicts,
     leftOut,
   };

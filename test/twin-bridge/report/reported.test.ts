@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
+import type { SyncFigure } from '#proto/sync/sync-figure.ts';
 import { activationRefused as activatedElsewhere } from '../../../services/syncer/link/parent/activation.ts';
 import { fit, MAX_BYTES } from '../../../services/twin-bridge/report/fit.ts';
 import type { LayerView } from '../../../services/twin-bridge/report/layer-view.ts';
@@ -275,4 +276,17 @@ test('one thing is reported in the singular, several in the plural', () => {
     'the parent refused 2 changes; they are retried',
     'the parent refused 2 events of the history: no',
   ]);
+});
+
+test('the figure counts the repositories that could not be compared', () => {
+  const sync: SyncFigure = {
+    state: 'unknown',
+    asOf: NOW,
+    behind: { tags: 0, bytes: 0, unsized: 0, failed: 0 },
+    ahead: { tags: 0, manifests: 0, deletions: 0, parked: 0 },
+    conflicts: 0,
+    leftOut: 0,
+  };
+  const figureOf = (more: object) => reported({ seen: seen({ sync: { ...sync, ...more } }) }).sync as object;
+  assert.deepEqual(figureOf({ uncompared: 2 }), { ...figureOf({}), uncompared: 2 });
 });

@@ -2,7 +2,8 @@ import type { Log } from '#proto/contract/log.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { listBehind, recordBehind } from '#proto/sync/behind.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import { BehindBook, type BehindUpdate } from './behind-book.ts';
+import { BehindBook } from './behind-book.ts';
+import type { BehindUpdate } from './behind-updates.ts';
 
 /**
  * What the layer lacks of its parent, for the figure of synchronization: `behind-book.ts` collects it while a pass
