@@ -26,9 +26,9 @@ const packages: Record<string, string[]> = {
   'services/twin-bridge/main.ts': [...SERVICE, 'croner'],
   'services/compact.ts': [...SERVICE, 'croner', 'fastify', 'level'],
   'cli/commands/commands.ts': ['commander'],
-  'cli/commands/up.ts': [...COMMAND, 'croner'],
-  'cli/commands/status.ts': [...COMMAND, 'croner'],
-  'cli/commands/token.ts': [...COMMAND, 'nats'],
+  'cli/commands/run/up.ts': [...COMMAND, 'croner'],
+  'cli/commands/observe/status.ts': [...COMMAND, 'croner'],
+  'cli/commands/accounts/token.ts': [...COMMAND, 'nats'],
 };
 
 for (const [entry, expected] of Object.entries(packages)) {

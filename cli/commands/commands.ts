@@ -5,10 +5,10 @@ import { flushOutput, outputFailure, watchOutput } from '../terminal/output-end.
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
- * The commands of `terrace`, each in a file of its name; `gc` and `scrub` share maintenance.ts, `pause` and
- * `resume` share pause.ts, and hash.ts is the
- * action of `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its
- * action.
+ * The commands of `terrace`, each in a file of its name in a folder for its purpose: run/ the processes of a layer,
+ * observe/ a running layer, sync/ with the parent, accounts/ of clients and children, upkeep/ of the stored content.
+ * `gc` and `scrub` share maintenance.ts, `pause` and `resume` share pause.ts, and hash.ts is the action of
+ * `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its action.
  *
  * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
  * input, connects to the layer or starts processes, and prints a result. Anything thrown on the way becomes a
@@ -19,22 +19,22 @@ type Define = (program: Command) => void;
 
 /** In the order of the help. Loaded on demand, as loading takes the largest part of a start. */
 const commands: Record<string, () => Promise<Define>> = {
-  up: async () => (await import('./up.ts')).addUpCommand,
-  status: async () => (await import('./status.ts')).addStatusCommand,
-  sync: async () => (await import('./sync.ts')).addSyncCommand,
-  pause: async () => (await import('./pause.ts')).addPauseCommand,
-  resume: async () => (await import('./pause.ts')).addResumeCommand,
-  syncer: async () => (await import('./syncer.ts')).addSyncerCommand,
-  events: async () => (await import('./events.ts')).addEventsCommand,
-  replay: async () => (await import('./replay.ts')).addReplayCommand,
-  token: async () => (await import('./token.ts')).addTokenCommand,
-  scope: async () => (await import('./scope.ts')).addScopeCommand,
-  child: async () => (await import('./child.ts')).addChildCommand,
-  gc: async () => (await import('./maintenance.ts')).addGcCommand,
-  scrub: async () => (await import('./maintenance.ts')).addScrubCommand,
-  repair: async () => (await import('./repair.ts')).addRepairCommand,
-  init: async () => (await import('./init.ts')).addInitCommand,
-  health: async () => (await import('./health.ts')).addHealthCommand,
+  up: async () => (await import('./run/up.ts')).addUpCommand,
+  status: async () => (await import('./observe/status.ts')).addStatusCommand,
+  sync: async () => (await import('./sync/sync.ts')).addSyncCommand,
+  pause: async () => (await import('./sync/pause.ts')).addPauseCommand,
+  resume: async () => (await import('./sync/pause.ts')).addResumeCommand,
+  syncer: async () => (await import('./run/syncer.ts')).addSyncerCommand,
+  events: async () => (await import('./observe/events.ts')).addEventsCommand,
+  replay: async () => (await import('./observe/replay.ts')).addReplayCommand,
+  token: async () => (await import('./accounts/token.ts')).addTokenCommand,
+  scope: async () => (await import('./accounts/scope.ts')).addScopeCommand,
+  child: async () => (await import('./accounts/child.ts')).addChildCommand,
+  gc: async () => (await import('./upkeep/maintenance.ts')).addGcCommand,
+  scrub: async () => (await import('./upkeep/maintenance.ts')).addScrubCommand,
+  repair: async () => (await import('./upkeep/repair.ts')).addRepairCommand,
+  init: async () => (await import('./run/init.ts')).addInitCommand,
+  health: async () => (await import('./run/health.ts')).addHealthCommand,
   iotedge: async () => (await import('./iotedge.ts')).addIotedgeCommand,
 };
 

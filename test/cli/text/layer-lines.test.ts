@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { SyncerStatus } from '#proto/status/status.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
-import { describeStatus } from '../../../cli/commands/status.ts';
+import { describeStatus } from '../../../cli/commands/observe/status.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
 /** Lines of `terrace status` about the layer and its bandwidth: version, certificate, rate and limit. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Past } from '#proto/bus/history.ts';
-import { describeReplay } from '../../../cli/commands/replay.ts';
+import { describeReplay } from '../../../cli/commands/observe/replay.ts';
 import { apply, emptyReplay, type ReplayedTransfer } from '../../../cli/text/replay-state.ts';
 
 /** The state of transfers as it follows from events. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
-import { describeReplay } from '../../../cli/commands/replay.ts';
+import { describeReplay } from '../../../cli/commands/observe/replay.ts';
 import { describeChildren } from '../../../cli/text/child-text.ts';
 import { emptyReplay, type ReplayedTransfer } from '../../../cli/text/replay-state.ts';
 import { describeScopeMaps, describeTokens } from '../../../cli/text/token-text.ts';

@@ -4,7 +4,7 @@ import { passwordToRotate, type Token } from '#proto/accounts/accounts.ts';
 import { check } from '#proto/contract/contract.ts';
 import { type Configuration, Configuration as Schema } from '#proto/document/configuration.ts';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { describeGarbage, describeScrub } from '../../../cli/commands/maintenance.ts';
+import { describeGarbage, describeScrub } from '../../../cli/commands/upkeep/maintenance.ts';
 import { accountName } from '../../../cli/input/account-name.ts';
 import { expiryOf } from '../../../cli/input/expiry.ts';
 import { describeActions, requestedActions } from '../../../cli/input/permission-options.ts';

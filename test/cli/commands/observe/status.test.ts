@@ -5,13 +5,13 @@ import { Bus } from '#proto/bus/bus.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { type Parked, park } from '#proto/sync/outgoing.ts';
-import { describeStatus } from '../../../cli/commands/status.ts';
-import { dataFolder } from '../../../cli/data/data-folder.ts';
-import { quiet } from '../../support/bus.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { configurationWith } from '../../support/configuration.ts';
-import { testLayer } from '../../support/layer.ts';
-import { runCommand } from '../../support/terrace.ts';
+import { describeStatus } from '../../../../cli/commands/observe/status.ts';
+import { dataFolder } from '../../../../cli/data/data-folder.ts';
+import { quiet } from '../../../support/bus.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { configurationWith } from '../../../support/configuration.ts';
+import { testLayer } from '../../../support/layer.ts';
+import { runCommand } from '../../../support/terrace.ts';
 
 const now = Date.UTC(2030, 0, 1);
 const held: StorageStatus = {

@@ -12,11 +12,11 @@ import {
   pauseText,
   setLinkPause,
 } from '#proto/sync/pause.ts';
-import { connectOperator } from '../connection/connect.ts';
-import { dataOption } from '../data/data-option.ts';
-import { formatDuration } from '../terminal/figures.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError, printJson } from '../terminal/terminal.ts';
+import { connectOperator } from '../../connection/connect.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { formatDuration } from '../../terminal/figures.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
 
 /** Pause of the link to the parent, and its end, on request. */
 

@@ -2,22 +2,22 @@ import type { Command } from 'commander';
 import { deleteScopeMap, putScopeMap, showScopeMap } from '#proto/accounts/accounts.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { dataOption } from '../data/data-option.ts';
-import { accountName } from '../input/account-name.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { accountName } from '../../input/account-name.ts';
 import {
   describeActions,
   type PermissionOptions,
   requestedActions,
   withPermissionOptions,
-} from '../input/permission-options.ts';
-import { listAllScopeMaps } from '../layer/account-lists.ts';
-import { withStorage } from '../layer/with-storage.ts';
-import { plural } from '../terminal/figures.ts';
-import { terminalWidth, wrapLines } from '../terminal/layout.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { table } from '../terminal/table.ts';
-import { print, printJson } from '../terminal/terminal.ts';
-import { describeScopeMaps } from '../text/token-text.ts';
+} from '../../input/permission-options.ts';
+import { listAllScopeMaps } from '../../layer/account-lists.ts';
+import { withStorage } from '../../layer/with-storage.ts';
+import { plural } from '../../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { table } from '../../terminal/table.ts';
+import { print, printJson } from '../../terminal/terminal.ts';
+import { describeScopeMaps } from '../../text/token-text.ts';
 
 type Common = { data: string; json?: boolean };
 type PutOptions = Common & PermissionOptions & { description?: string };

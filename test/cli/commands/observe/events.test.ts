@@ -4,12 +4,12 @@ import { after, before, test } from 'node:test';
 import { tagMoved } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
-import { sinceOf, tailOf } from '../../../cli/commands/events.ts';
-import { eventText, gapText, isOf } from '../../../cli/text/event-text.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { pushImage } from '../../support/registry/image.ts';
-import { program, runCommand, startCommand } from '../../support/terrace.ts';
+import { sinceOf, tailOf } from '../../../../cli/commands/observe/events.ts';
+import { eventText, gapText, isOf } from '../../../../cli/text/event-text.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { type TestLayer, testLayer } from '../../../support/layer.ts';
+import { pushImage } from '../../../support/registry/image.ts';
+import { program, runCommand, startCommand } from '../../../support/terrace.ts';
 
 let layer: TestLayer;
 before(async () => {

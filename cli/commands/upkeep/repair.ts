@@ -4,15 +4,15 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { BLOBS, METADATA, METADATA_STATE, repairFiles } from '#proto/volume/layout.ts';
 import type { RepairAnswer, RepairHint, RepairRequest } from '#proto/volume/repair-request.ts';
-import { currentUser } from '../data/current-user.ts';
-import { type DataFolder, makeFolders } from '../data/data-folder.ts';
-import { dataOption } from '../data/data-option.ts';
-import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
-import { claimFolder } from '../data/pid-file.ts';
-import { stopOrphans } from '../layer/nats-server.ts';
-import { hintsOfEvents } from '../layer/repair-hints.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError } from '../terminal/terminal.ts';
+import { currentUser } from '../../data/current-user.ts';
+import { type DataFolder, makeFolders } from '../../data/data-folder.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../data/node.ts';
+import { claimFolder } from '../../data/pid-file.ts';
+import { stopOrphans } from '../../layer/nats-server.ts';
+import { hintsOfEvents } from '../../layer/repair-hints.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError } from '../../terminal/terminal.ts';
 
 const MAIN = join(import.meta.dirname, '../../services/storage/repair/main.ts');
 

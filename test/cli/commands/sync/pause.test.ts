@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { forOf } from '../../../cli/commands/pause.ts';
+import { forOf } from '../../../../cli/commands/sync/pause.ts';
 
 const rows: [string, number | RegExp][] = [
   ['2h', 7_200_000],

@@ -1,14 +1,14 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { START, startOf } from '#proto/contract/time-text.ts';
-import { connectOperator } from '../connection/connect.ts';
-import { dataOption } from '../data/data-option.ts';
-import { eventTypesOf } from '../input/event-types.ts';
-import { type ColourWhen, colourOption, type Tone, toned, usesColour } from '../terminal/colour.ts';
-import { outputEnd } from '../terminal/output-end.ts';
-import { print, printError, printJson } from '../terminal/terminal.ts';
-import { eventText, gapText, isFrom, isOf, jsonOf } from '../text/event-text.ts';
-import { toneOf } from '../text/event-tone.ts';
+import { connectOperator } from '../../connection/connect.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { eventTypesOf } from '../../input/event-types.ts';
+import { type ColourWhen, colourOption, type Tone, toned, usesColour } from '../../terminal/colour.ts';
+import { outputEnd } from '../../terminal/output-end.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
+import { eventText, gapText, isFrom, isOf, jsonOf } from '../../text/event-text.ts';
+import { toneOf } from '../../text/event-tone.ts';
 
 /** Max events of `--tail`, which are in memory until all stored ones are read. */
 const MAX_TAIL = 100_000;

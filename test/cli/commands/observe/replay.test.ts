@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { transferProgressed } from '#proto/sync/transfers.ts';
-import { testLayer } from '../../support/layer.ts';
-import { startProxy } from '../../support/proxy/fault-proxy.ts';
-import { startCloud } from '../../support/registry/cloud.ts';
-import { pushImage } from '../../support/registry/image.ts';
-import { request } from '../../support/registry/registry.ts';
-import { runCommand } from '../../support/terrace.ts';
-import { slowedRate } from '../../support/until.ts';
+import { testLayer } from '../../../support/layer.ts';
+import { startProxy } from '../../../support/proxy/fault-proxy.ts';
+import { startCloud } from '../../../support/registry/cloud.ts';
+import { pushImage } from '../../../support/registry/image.ts';
+import { request } from '../../../support/registry/registry.ts';
+import { runCommand } from '../../../support/terrace.ts';
+import { slowedRate } from '../../../support/until.ts';
 
 type Output = { transfers: { digest: string; state: string; done: number; size: number }[]; gaps: object[] };
 

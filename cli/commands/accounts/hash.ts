@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { hashPassword, passwordComplaint, passwordIn } from '#proto/accounts/password-hash.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError } from '../terminal/terminal.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError } from '../../terminal/terminal.ts';
 
 /**
  * Prints the hash of the password on stdin, for `passwords` of `tokens` and `children` in a configuration document.

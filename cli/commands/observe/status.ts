@@ -3,29 +3,29 @@ import { type LayerStatus, layerStatus } from '#proto/overview/layer-status.ts';
 import { natsServerText } from '#proto/overview/nats-advisories.ts';
 import type { ServiceStatus } from '#proto/status/status.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
-import { connectOperator } from '../connection/connect.ts';
-import { watchStatus } from '../connection/watch-status.ts';
-import { dataOption } from '../data/data-option.ts';
-import { type ColourWhen, colourOption, paintStates, usesColour } from '../terminal/colour.ts';
-import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
-import { terminalWidth, wrapLines } from '../terminal/layout.ts';
-import { outputEnd } from '../terminal/output-end.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { Screen } from '../terminal/screen.ts';
-import { table } from '../terminal/table.ts';
-import { print, printJson, singleLines } from '../terminal/terminal.ts';
-import { belowText } from '../text/below-text.ts';
+import { connectOperator } from '../../connection/connect.ts';
+import { watchStatus } from '../../connection/watch-status.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { type ColourWhen, colourOption, paintStates, usesColour } from '../../terminal/colour.ts';
+import { formatBytes, formatDuration, plural, shortDigest } from '../../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
+import { outputEnd } from '../../terminal/output-end.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { Screen } from '../../terminal/screen.ts';
+import { table } from '../../terminal/table.ts';
+import { print, printJson, singleLines } from '../../terminal/terminal.ts';
+import { belowText } from '../../text/below-text.ts';
 
-import { forwardingText } from '../text/forwarding-text.ts';
+import { forwardingText } from '../../text/forwarding-text.ts';
 
-import type { PassProgress } from '../text/image-progress.ts';
+import type { PassProgress } from '../../text/image-progress.ts';
 
-import { layerText } from '../text/layer-text.ts';
-import { linkText } from '../text/link-text.ts';
-import { progressLines } from '../text/progress-lines.ts';
-import { syncerText } from '../text/syncer-text.ts';
-import { webhookText } from '../text/webhook-text.ts';
-import { noAccounts } from '../text/welcome.ts';
+import { layerText } from '../../text/layer-text.ts';
+import { linkText } from '../../text/link-text.ts';
+import { progressLines } from '../../text/progress-lines.ts';
+import { syncerText } from '../../text/syncer-text.ts';
+import { webhookText } from '../../text/webhook-text.ts';
+import { noAccounts } from '../../text/welcome.ts';
 
 /** Max ingests (uploads and transfers) listed one by one. */
 const MAX_INGESTS = 20;

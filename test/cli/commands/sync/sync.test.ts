@@ -3,13 +3,13 @@ import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
-import { summary } from '../../../cli/commands/sync.ts';
-import { barView, lineView } from '../../../cli/text/progress.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { testLayer } from '../../support/layer.ts';
-import { startCloud } from '../../support/registry/cloud.ts';
-import { pushImage } from '../../support/registry/image.ts';
-import { runCommand } from '../../support/terrace.ts';
+import { summary } from '../../../../cli/commands/sync/sync.ts';
+import { barView, lineView } from '../../../../cli/text/progress.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { testLayer } from '../../../support/layer.ts';
+import { startCloud } from '../../../support/registry/cloud.ts';
+import { pushImage } from '../../../support/registry/image.ts';
+import { runCommand } from '../../../support/terrace.ts';
 
 const digest = `sha256:${'ab'.repeat(32)}`;
 const eventOf = (type: string, data: object): ReceivedEvent<unknown> => ({

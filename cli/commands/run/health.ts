@@ -6,9 +6,9 @@ import { text } from 'node:stream/consumers';
 import { type Command, Option } from 'commander';
 import { type ServiceName, serviceNames } from '#proto/contract/users.ts';
 import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
-import { connectOperator } from '../connection/connect.ts';
-import { dataOption } from '../data/data-option.ts';
-import { Refusal } from '../terminal/refusal.ts';
+import { connectOperator } from '../../connection/connect.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { Refusal } from '../../terminal/refusal.ts';
 
 /** Max time for a service to answer, in ms. */
 const ANSWER_MS = 3_000;

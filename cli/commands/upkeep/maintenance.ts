@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { collectGarbage, type Garbage, type Scrubbed, scrub } from '#proto/content/maintenance.ts';
 import { bytesOf } from '#proto/document/quantities.ts';
-import { dataOption } from '../data/data-option.ts';
-import { withStorage } from '../layer/with-storage.ts';
-import { formatBytes, formatDuration, plural } from '../terminal/figures.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError, printJson } from '../terminal/terminal.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { withStorage } from '../../layer/with-storage.ts';
+import { formatBytes, formatDuration, plural } from '../../terminal/figures.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
 
 /** Maintenance of storage on request: garbage collection and scrub. */
 

@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
-import { TestBus } from '../../support/bus.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { testLayer } from '../../support/layer.ts';
-import { runCommand, startCommand } from '../../support/terrace.ts';
-import { until } from '../../support/until.ts';
+import { TestBus } from '../../../support/bus.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { testLayer } from '../../../support/layer.ts';
+import { runCommand, startCommand } from '../../../support/terrace.ts';
+import { until } from '../../../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 

@@ -6,9 +6,9 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { Health } from '../../../services/process/health.ts';
-import { quiet } from '../../support/bus.ts';
-import { until } from '../../support/until.ts';
+import { Health } from '../../../../services/process/health.ts';
+import { quiet } from '../../../support/bus.ts';
+import { until } from '../../../support/until.ts';
 
 const CLI = join(import.meta.dirname, '../../../cli');
 /** All programs that the command needs in its PATH, without Node. */

@@ -11,14 +11,14 @@ import {
 } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { dataOption } from '../data/data-option.ts';
-import { listAllActivated, listAllScopeMaps, listAllTokens } from '../layer/account-lists.ts';
-import { withStorage } from '../layer/with-storage.ts';
-import { terminalWidth } from '../terminal/layout.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError, printJson } from '../terminal/terminal.ts';
-import { childrenOf, describeChildren, documentOf, documentText, notesOn } from '../text/child-text.ts';
-import { registryOf } from '../text/token-text.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { listAllActivated, listAllScopeMaps, listAllTokens } from '../../layer/account-lists.ts';
+import { withStorage } from '../../layer/with-storage.ts';
+import { terminalWidth } from '../../terminal/layout.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
+import { childrenOf, describeChildren, documentOf, documentText, notesOn } from '../../text/child-text.ts';
+import { registryOf } from '../../text/token-text.ts';
 
 type Common = { data: string; json?: boolean };
 type CreateOptions = Common & { repository?: string[]; mode: string };

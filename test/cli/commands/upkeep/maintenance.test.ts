@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Garbage, Scrubbed } from '#proto/content/maintenance.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { testLayer } from '../../support/layer.ts';
-import { runCommand } from '../../support/terrace.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { testLayer } from '../../../support/layer.ts';
+import { runCommand } from '../../../support/terrace.ts';
 
 async function push(url: string, bytes: Uint8Array): Promise<string> {
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;

@@ -12,22 +12,22 @@ import {
 } from '#proto/accounts/accounts.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
-import { dataOption } from '../data/data-option.ts';
-import { accountName } from '../input/account-name.ts';
-import { expiryOf } from '../input/expiry.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { accountName } from '../../input/account-name.ts';
+import { expiryOf } from '../../input/expiry.ts';
 import {
   describeActions,
   type PermissionOptions,
   requestedActions,
   withPermissionOptions,
-} from '../input/permission-options.ts';
-import { listAllTokens } from '../layer/account-lists.ts';
-import { withStorage } from '../layer/with-storage.ts';
-import { terminalWidth } from '../terminal/layout.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { table } from '../terminal/table.ts';
-import { print, printError, printJson } from '../terminal/terminal.ts';
-import { describeTokens, loginCommand, validity } from '../text/token-text.ts';
+} from '../../input/permission-options.ts';
+import { listAllTokens } from '../../layer/account-lists.ts';
+import { withStorage } from '../../layer/with-storage.ts';
+import { terminalWidth } from '../../terminal/layout.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { table } from '../../terminal/table.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
+import { describeTokens, loginCommand, validity } from '../../text/token-text.ts';
 import { printHash } from './hash.ts';
 
 type Common = { data: string; json?: boolean };

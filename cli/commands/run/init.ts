@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { makeFolders, writeBus } from '../data/data-folder.ts';
-import { dataOption } from '../data/data-option.ts';
-import { parseAddress } from '../data/ports.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print } from '../terminal/terminal.ts';
+import { makeFolders, writeBus } from '../../data/data-folder.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { parseAddress } from '../../data/ports.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print } from '../../terminal/terminal.ts';
 
 export function addInitCommand(program: Command): void {
   program

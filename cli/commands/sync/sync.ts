@@ -1,17 +1,17 @@
 import type { Command } from 'commander';
 import { Fault } from '#proto/contract/fault.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
-import { connectOperator } from '../connection/connect.ts';
-import { followPass } from '../connection/follow-pass.ts';
-import { readRunningPass } from '../connection/running-pass.ts';
-import { dataOption } from '../data/data-option.ts';
-import { formatDuration, plural } from '../terminal/figures.ts';
-import { outputEnd } from '../terminal/output-end.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError, printJson, singleLine, singleLines } from '../terminal/terminal.ts';
-import { factsOf, ImageTracker } from '../text/image-progress.ts';
-import { leftOutLines } from '../text/link-text.ts';
-import { barView, jsonView, lineView } from '../text/progress.ts';
+import { connectOperator } from '../../connection/connect.ts';
+import { followPass } from '../../connection/follow-pass.ts';
+import { readRunningPass } from '../../connection/running-pass.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { formatDuration, plural } from '../../terminal/figures.ts';
+import { outputEnd } from '../../terminal/output-end.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError, printJson, singleLine, singleLines } from '../../terminal/terminal.ts';
+import { factsOf, ImageTracker } from '../../text/image-progress.ts';
+import { leftOutLines } from '../../text/link-text.ts';
+import { barView, jsonView, lineView } from '../../text/progress.ts';
 
 type Options = { data: string; full?: boolean; now?: boolean; json?: boolean };
 

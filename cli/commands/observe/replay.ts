@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { connectOperator } from '../connection/connect.ts';
-import { dataOption } from '../data/data-option.ts';
-import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
-import { terminalWidth, wrapLines } from '../terminal/layout.ts';
-import { table } from '../terminal/table.ts';
-import { print, printJson, singleLines } from '../terminal/terminal.ts';
-import { gapText } from '../text/event-text.ts';
-import { apply, emptyReplay, isOver, type Replay, type ReplayedTransfer } from '../text/replay-state.ts';
+import { connectOperator } from '../../connection/connect.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { formatBytes, formatDuration, plural, shortDigest } from '../../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
+import { table } from '../../terminal/table.ts';
+import { print, printJson, singleLines } from '../../terminal/terminal.ts';
+import { gapText } from '../../text/event-text.ts';
+import { apply, emptyReplay, isOver, type Replay, type ReplayedTransfer } from '../../text/replay-state.ts';
 
 type Options = { data: string; until?: number; json?: boolean };
 

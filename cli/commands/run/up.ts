@@ -2,16 +2,16 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document/files.ts';
-import { dataFolder, makeFolders } from '../data/data-folder.ts';
-import { dataOption } from '../data/data-option.ts';
-import { environmentOf, withoutSecrets } from '../input/environment-defaults.ts';
-import { overridesOf, resolveConfiguration, type UpOptions } from '../input/options.ts';
-import { mayGetTokensLater, mustHaveDataToListen } from '../layer/accounts-rule.ts';
-import { type Layer, startLayer } from '../layer/layer.ts';
-import { LogFile, type Outlets } from '../layer/layer-log.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printJson } from '../terminal/terminal.ts';
-import { type Greeting, welcome } from '../text/welcome.ts';
+import { dataFolder, makeFolders } from '../../data/data-folder.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { environmentOf, withoutSecrets } from '../../input/environment-defaults.ts';
+import { overridesOf, resolveConfiguration, type UpOptions } from '../../input/options.ts';
+import { mayGetTokensLater, mustHaveDataToListen } from '../../layer/accounts-rule.ts';
+import { type Layer, startLayer } from '../../layer/layer.ts';
+import { LogFile, type Outlets } from '../../layer/layer-log.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printJson } from '../../terminal/terminal.ts';
+import { type Greeting, welcome } from '../../text/welcome.ts';
 
 /** Delay of the release of memory, in ms: services and clients that start need the processors. */
 const RELEASE_MS = 5_000;
@@ -132,7 +132,7 @@ type Accounts = Pick<Greeting, 'tokens' | 'closed' | 'open'>;
 
 async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Accounts> {
   const [{ connectOperator }, { alive }, { storageStatus }] = await Promise.all([
-    import('../connection/connect.ts'),
+    import('../../connection/connect.ts'),
     import('#proto/status/status.ts'),
     import('#proto/status/storage-status.ts'),
   ]);

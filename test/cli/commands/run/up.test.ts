@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isAlive } from '#proto/process/process-stat.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { freePort } from '../../support/ports.ts';
-import { runCommand, startCommand } from '../../support/terrace.ts';
-import { until } from '../../support/until.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { freePort } from '../../../support/ports.ts';
+import { runCommand, startCommand } from '../../../support/terrace.ts';
+import { until } from '../../../support/until.ts';
 
 /** `terrace up` as a person uses it. */
 

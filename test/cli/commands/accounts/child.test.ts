@@ -15,10 +15,10 @@ import {
   documentText,
   type KnownChild,
   notesOn,
-} from '../../../cli/text/child-text.ts';
-import { runCommandHere } from '../../support/command-line.ts';
-import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { runCommand } from '../../support/terrace.ts';
+} from '../../../../cli/text/child-text.ts';
+import { runCommandHere } from '../../../support/command-line.ts';
+import { type TestLayer, testLayer } from '../../../support/layer.ts';
+import { runCommand } from '../../../support/terrace.ts';
 
 /** Children as a person creates, lists, activates and deactivates them. */
 

@@ -1,13 +1,13 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { dataOption } from '../data/data-option.ts';
-import { type JoinOptions, joinLayer, untilMoved } from '../layer/join.ts';
-import { LayerLog, type Outlets } from '../layer/layer-log.ts';
-import { syncerPrograms } from '../layer/programs.ts';
-import { Supervisor } from '../layer/supervisor.ts';
-import { plural } from '../terminal/figures.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printJson } from '../terminal/terminal.ts';
+import { dataOption } from '../../data/data-option.ts';
+import { type JoinOptions, joinLayer, untilMoved } from '../../layer/join.ts';
+import { LayerLog, type Outlets } from '../../layer/layer-log.ts';
+import { syncerPrograms } from '../../layer/programs.ts';
+import { Supervisor } from '../../layer/supervisor.ts';
+import { plural } from '../../terminal/figures.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printJson } from '../../terminal/terminal.ts';
 
 /** Max syncer processes of one command. */
 const MAX_SYNCERS = 64;
