@@ -23,5 +23,5 @@ import { COMPILE_CACHE } from './data/node.ts';
 enableCompileCache(COMPILE_CACHE);
 const { setAddressTimeout } = await import('#proto/process/address-timeout.ts');
 setAddressTimeout();
-const { main } = await import('./commands/commands.ts');
+const { main } = await import('./command-line.ts');
 await main(process.argv.slice(2));

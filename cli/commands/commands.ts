@@ -1,7 +1,4 @@
-import { inspect } from 'node:util';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { refusalOf } from '../terminal/failure.ts';
-import { flushOutput, outputFailure, watchOutput } from '../terminal/output-end.ts';
+import { Command } from 'commander';
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
@@ -9,88 +6,75 @@ import { print, printError } from '../terminal/terminal.ts';
  * observe/ a running layer, sync/ with the parent, accounts/ of clients and children, upkeep/ of the stored content.
  * `gc` and `scrub` share maintenance.ts, `pause` and `resume` share pause.ts, and hash.ts is the action of
  * `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its action.
+ * command-line.ts runs one command line.
  *
- * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
- * input, connects to the layer or starts processes, and prints a result. Anything thrown on the way becomes a
- * `Refusal`, one line on stderr for each cause. The process exits after its output is flushed.
+ * Grammar: what is about the layer itself is a verb (`terrace sync`); where a noun has several verbs, they follow it
+ * (`terrace token create`).
  */
 
 type Define = (program: Command) => void;
 
-/** In the order of the help. Loaded on demand, as loading takes the largest part of a start. */
-const commands: Record<string, () => Promise<Define>> = {
-  up: async () => (await import('./run/up.ts')).addUpCommand,
-  status: async () => (await import('./observe/status.ts')).addStatusCommand,
-  sync: async () => (await import('./sync/sync.ts')).addSyncCommand,
-  pause: async () => (await import('./sync/pause.ts')).addPauseCommand,
-  resume: async () => (await import('./sync/pause.ts')).addResumeCommand,
-  syncer: async () => (await import('./run/syncer.ts')).addSyncerCommand,
-  events: async () => (await import('./observe/events.ts')).addEventsCommand,
-  replay: async () => (await import('./observe/replay.ts')).addReplayCommand,
-  token: async () => (await import('./accounts/token.ts')).addTokenCommand,
-  scope: async () => (await import('./accounts/scope.ts')).addScopeCommand,
-  child: async () => (await import('./accounts/child.ts')).addChildCommand,
-  gc: async () => (await import('./upkeep/maintenance.ts')).addGcCommand,
-  scrub: async () => (await import('./upkeep/maintenance.ts')).addScrubCommand,
-  repair: async () => (await import('./upkeep/repair.ts')).addRepairCommand,
-  init: async () => (await import('./run/init.ts')).addInitCommand,
-  health: async () => (await import('./run/health.ts')).addHealthCommand,
-  iotedge: async () => (await import('./iotedge.ts')).addIotedgeCommand,
+/**
+ * The commands by the heading in the help, in its order. Loaded on demand, as loading takes the largest part of a
+ * start.
+ */
+const groups: Record<string, Record<string, () => Promise<Define>>> = {
+  'Run a layer:': {
+    up: async () => (await import('./run/up.ts')).addUpCommand,
+    init: async () => (await import('./run/init.ts')).addInitCommand,
+    syncer: async () => (await import('./run/syncer.ts')).addSyncerCommand,
+    health: async () => (await import('./run/health.ts')).addHealthCommand,
+  },
+  'See what it does:': {
+    status: async () => (await import('./observe/status.ts')).addStatusCommand,
+    events: async () => (await import('./observe/events.ts')).addEventsCommand,
+    replay: async () => (await import('./observe/replay.ts')).addReplayCommand,
+  },
+  'Synchronize with the parent:': {
+    sync: async () => (await import('./sync/sync.ts')).addSyncCommand,
+    pause: async () => (await import('./sync/pause.ts')).addPauseCommand,
+    resume: async () => (await import('./sync/pause.ts')).addResumeCommand,
+  },
+  'Accounts and layers below:': {
+    token: async () => (await import('./accounts/token.ts')).addTokenCommand,
+    scope: async () => (await import('./accounts/scope.ts')).addScopeCommand,
+    child: async () => (await import('./accounts/child.ts')).addChildCommand,
+  },
+  'Configuration:': {
+    iotedge: async () => (await import('./iotedge.ts')).addIotedgeCommand,
+  },
+  'Upkeep of the content:': {
+    gc: async () => (await import('./upkeep/maintenance.ts')).addGcCommand,
+    scrub: async () => (await import('./upkeep/maintenance.ts')).addScrubCommand,
+    repair: async () => (await import('./upkeep/repair.ts')).addRepairCommand,
+  },
 };
 
 /** `terrace` with the named command; with all of them for the help, and for an unknown name. */
 export async function programOf(name = ''): Promise<Command> {
-  const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
     .showHelpAfterError('(terrace --help lists all commands)')
+    .configureHelp({ subcommandTerm })
     .configureOutput({
       writeOut: (text) => print(text.trimEnd()),
       writeErr: (text) => printError(text.trimEnd()),
     })
     .exitOverride();
-  const defines = await Promise.all((named ? [named] : Object.values(commands)).map((load) => load()));
-  for (const define of defines) define(program);
+  const isKnown = Object.values(groups).some((group) => Object.hasOwn(group, name));
+  for (const [heading, group] of Object.entries(groups)) {
+    program.commandsGroup(heading);
+    const loads = Object.entries(group).filter(([known]) => !isKnown || known === name);
+    const defines = await Promise.all(loads.map(([, load]) => load()));
+    for (const define of defines) define(program);
+  }
+  program.commandsGroup('This program:').helpCommand('help [command]', 'display the help of a command');
   return program;
 }
 
-/** Runs one command line and exits the process: see `exitCodes`. */
-export async function main(parameters: string[]): Promise<never> {
-  watchOutput();
-  process.on('uncaughtException', fail);
-  process.on('unhandledRejection', fail);
-  const exitCode = await runCommandLine(parameters);
-  const failure = exitCode === undefined && outputFailure();
-  return failure ? fail(failure) : end(exitCode);
-}
-
-/**
- * Runs one command line and prints its error.
- * @returns the exit code of the error; undefined without one: then `process.exitCode` applies
- */
-export async function runCommandLine(parameters: string[]): Promise<number | undefined> {
-  try {
-    const program = await programOf(parameters[0]);
-    await program.parseAsync(parameters, { from: 'user' });
-    return undefined;
-  } catch (error) {
-    const isReported = error instanceof CommanderError && !(error instanceof InvalidArgumentError);
-    return isReported ? (error.exitCode === 0 ? 0 : 2) : printFailure(error);
-  }
-}
-
-/** Exits after the output is flushed: its reader may be slower than this command. */
-async function end(exitCode?: number): Promise<never> {
-  await flushOutput();
-  process.exit(exitCode ?? process.exitCode);
-}
-
-const fail = (error: unknown): Promise<never> => end(printFailure(error));
-
-/** Prints one line for each cause; a stack trace only with TERRACE_LOG=debug. @returns the exit code */
-function printFailure(error: unknown): number {
-  const { message, exitCode } = refusalOf(error);
-  for (const line of message.split('\n')) printError(`terrace: ${line}`);
-  if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
-  return exitCode;
-}
+/** A command as the help lists it: its name and arguments. */
+const subcommandTerm = (command: Command): string =>
+  [
+    command.name(),
+    ...command.registeredArguments.map((one) => (one.required ? `<${one.name()}>` : `[${one.name()}]`)),
+  ].join(' ');

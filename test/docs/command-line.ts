@@ -55,16 +55,28 @@ function sectionOf(command: Command, level: string): string {
   ].join('\n\n');
 }
 
+/** The commands under each heading of the help. */
+function groupsOf(commands: readonly Command[]): string {
+  const headings = [...new Set(commands.map((command) => command.helpGroup()))];
+  return headings
+    .map((heading) => {
+      const rows = commands
+        .filter((command) => command.helpGroup() === heading)
+        .map((command) => {
+          const name = command.name();
+          return [`[${code(`terrace ${name}`)}](#terrace-${name})`, sentence(command.description())];
+        });
+      return `**${heading.replace(':', '')}**\n\n${table(['Command', 'Purpose'], rows)}`;
+    })
+    .join('\n\n');
+}
+
 export function commandLinePage(): string {
-  const commands = program.commands.map((command) => {
-    const name = command.name();
-    return [`[${code(`terrace ${name}`)}](#terrace-${name})`, sentence(command.description())];
-  });
   return page(
     'Command line',
     'For operators: every command of `terrace`, with its arguments, options, defaults and exit codes.',
     'In a checkout, `npx terrace` runs the command. `terrace <command> --help` prints the same facts. `<…>` is required, `[…]` may be left out, and `…` in an option takes several values. The default of `--data` is `TERRACE_DATA` or `ACR_REGISTRY_DATA_VOLUME`, if one is set.',
-    table(['Command', 'Purpose'], commands),
+    groupsOf(program.commands),
     '## Exit codes',
     'An error is one sentence on stderr for each cause, which ends with the remedy.',
     table(

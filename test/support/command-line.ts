@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { runCommandLine } from '../../cli/commands/commands.ts';
+import { runCommandLine } from '../../cli/command-line.ts';
 import { output } from '../../cli/terminal/terminal.ts';
 
 type Collected = { text: string; stdout: string };

@@ -13,7 +13,7 @@ const LENGTH = 2 * 1024 * 1024;
 const program = (parameters: string[]) => `
   const { print } = await import('${CLI}/terminal/terminal.ts');
   print('x'.repeat(${LENGTH - 1}));
-  const { main } = await import('${CLI}/commands/commands.ts');
+  const { main } = await import('${CLI}/command-line.ts');
   await main(${JSON.stringify(parameters)});
 `;
 
