@@ -43,7 +43,8 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
  * Reconciliation of a layer with its parent.
  *
  * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
- * the changes and compares both sides: one survey per repository, one action per tag, planned by `observe/plan.ts`.
+ * the changes and compares both sides: one survey per repository, one action per tag, planned by
+ * `proto/sync/plan-tag.ts`.
  * `select/` decides which repositories, tags, platforms and referrers the layer holds; in ReadOnly mode,
  * `delete-unselected.ts` deletes the content of the others, and `delete-refused.ts` what the parent withdrew.
  * `agree.ts` records agreement. `pull/` then brings images and referrers into the layer and repairs damaged content; in

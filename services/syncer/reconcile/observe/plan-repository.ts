@@ -1,8 +1,8 @@
 import type { Mode } from '#proto/oci/mode.ts';
 import { type Digest, isTag, type Tag } from '#proto/oci/names.ts';
+import { type PlannedAction, type PlanRules, planTag, type Views } from '#proto/sync/plan-tag.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
-import { type PlannedAction, type PlanRules, planTag, type Views } from './plan.ts';
 
 /** Pure: which tags of a repository a pass compares, and what it does about them. `survey.ts` reads what this needs. */
 

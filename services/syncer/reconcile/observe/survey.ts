@@ -30,8 +30,8 @@ import {
  * (`acr-change-scan.ts`, `acr-changes.ts`); without either, everything is compared. `repositories.ts` lists the
  * repositories to look at, and `compare.ts` surveys each. A survey (this file) reads the targets of each tag in the
  * base, the layer and the parent (`parent-tags.ts`); two pure functions decide: `plan-repository.ts` which tags are
- * compared, `plan.ts` the action for each. The survey serves `pull/` and `push/` for the rest of the pass. Once the
- * pass has succeeded, the cursor or the marks are stored.
+ * compared, `proto/sync/plan-tag.ts` the action for each. The survey serves `pull/` and `push/` for the rest of the
+ * pass. Once the pass has succeeded, the cursor or the marks are stored.
  */
 
 export type Selected = Configuration['repositories'][number];

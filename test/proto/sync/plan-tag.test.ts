@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type PlannedAction,
-  type PlanRules,
-  planTag,
-  type Views,
-} from '../../../../services/syncer/reconcile/observe/plan.ts';
+import { type PlannedAction, type PlanRules, planTag, type Views } from '../../../proto/sync/plan-tag.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const [A, B, C] = ['a', 'b', 'c'].map(digest) as [string, string, string];

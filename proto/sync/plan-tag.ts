@@ -1,8 +1,8 @@
-import type { Static } from '@sinclair/typebox';
-import type { ConflictPolicy } from '#proto/document/selection.ts';
-import type { Mode } from '#proto/oci/mode.ts';
-import type { Digest } from '#proto/oci/names.ts';
-import type { ActionKind } from '#proto/sync/passes.ts';
+import type { Static } from '../contract/schema.ts';
+import type { ConflictPolicy } from '../document/selection.ts';
+import type { Mode } from '../oci/mode.ts';
+import type { Digest } from '../oci/names.ts';
+import type { ActionKind } from './passes.ts';
 
 /** Targets of a tag in three places; `undefined` if the tag does not exist. */
 export type Views = {
