@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
-import type { CertificateAndKey } from '../../process/certificate-pair.ts';
+import type { CertificateAndKey } from '#proto/http/certificate-pair.ts';
 import type { CertificateHolder } from './renew-from-files.ts';
 
 /** The certificate that a server has now. New ones are installed through this. */

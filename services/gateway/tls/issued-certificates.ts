@@ -1,6 +1,6 @@
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
-import type { CertificateAndKey } from '../../process/certificate-pair.ts';
+import type { CertificateAndKey } from '#proto/http/certificate-pair.ts';
 
 /** A certificate with its key, and its validity, in ms since 1970. */
 export type IssuedCertificate = { pair: CertificateAndKey; from: number; until: number };

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Tls } from '#proto/document/configuration.ts';
-import { type CertificateAndKey, checkPair, readPair } from '../../process/certificate-pair.ts';
+import { type CertificateAndKey, checkPair, readPair } from '#proto/http/certificate-pair.ts';
 import { secureOptions } from './tls.ts';
 
 /**

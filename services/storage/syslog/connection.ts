@@ -3,9 +3,9 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, getCACertificates } from 'node:tls';
 import { Fault } from '#proto/contract/fault.ts';
 import type { SyslogTarget } from '#proto/document/audit.ts';
+import { checkPair, readPair } from '#proto/http/certificate-pair.ts';
 import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
 import { certificateHint } from '#proto/process/clock-hint.ts';
-import { checkPair, readPair } from '../../process/certificate-pair.ts';
 import { unacknowledged } from './kernel-queue.ts';
 
 /** Idle time after which the kernel probes the other side, each second, ten times, in ms. */

@@ -2,10 +2,10 @@ import type { LookupFunction } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import type { CertificateAndKey } from '#proto/http/certificate-pair.ts';
+import { type ProxyBypass, proxyBypass } from '#proto/http/no-proxy.ts';
+import { hasProxy, noProxyList } from '#proto/http/proxy-environment.ts';
 import { ADDRESS_MS } from '#proto/process/address-timeout.ts';
-import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
-import { hasProxy, noProxyList } from '../../../process/proxy-environment.ts';
-import { type ProxyBypass, proxyBypass } from './no-proxy.ts';
 import { SOCKET_BYTES } from './sending.ts';
 import { SpareConnections } from './spare-connections.ts';
 

@@ -1,7 +1,7 @@
 import { lookup as lookupName } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { Fault } from '#proto/contract/fault.ts';
-import { isAddress, isIn, isInNetworkOf, isPublic } from './addresses.ts';
+import { isAddress, isIn, isInNetworkOf, isPublic } from '#proto/http/addresses.ts';
 
 /** Resolves a name to its addresses. @throws as node:dns does */
 export type Resolve = (name: string) => Promise<string[]>;

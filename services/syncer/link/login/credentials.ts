@@ -1,13 +1,13 @@
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { type ParentChallenge, readChallenges } from '#proto/http/parent-challenge.ts';
+import { realmOf } from '#proto/http/token-realm.ts';
 import { urlAt } from '../answers/parent-path.ts';
-import { type ParentChallenge, readChallenges } from './parent-challenge.ts';
-import { realmOf } from './token-realm.ts';
 
 /**
  * Authorization at the parent. `ParentCredentials` decides which Authorization header a request carries. `ParentLink`
  * asks it before each request and passes it each 401. It begins without a header, parses the challenge
- * (`parent-challenge.ts`), and then uses Basic, or fetches a Bearer token for each scope (`token-scopes.ts`,
+ * (proto/http/parent-challenge.ts), and then uses Basic, or fetches a Bearer token for each scope (`token-scopes.ts`,
  * `token-answer.ts`, `token-life.ts`) and renews it shortly before it expires.
  *
  * For an Azure Container Registry without a password, `exchange.ts` is the source of tokens: it exchanges the token of

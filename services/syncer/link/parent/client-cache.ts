@@ -1,8 +1,8 @@
 import type { Log } from '#proto/contract/log.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
+import type { CertificateAndKey } from '#proto/http/certificate-pair.ts';
 import { type Rename, RepositoryNames } from '#proto/oci/repository-names.ts';
-import type { CertificateAndKey } from '../../../process/certificate-pair.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
 import { EntraClient } from '../http/entra-client.ts';
 import { ParentLink } from '../http/parent-link.ts';

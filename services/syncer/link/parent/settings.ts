@@ -5,13 +5,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
+import { type CertificateAndKey, checkPair, type PairFiles, readPair } from '#proto/http/certificate-pair.ts';
 import { renamesOf } from '#proto/oci/repository-names.ts';
-import {
-  type CertificateAndKey,
-  checkPair,
-  type PairFiles,
-  readPair,
-} from '../../../process/certificate-pair.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
 import type { TrustSource } from '../login/trust-bundle.ts';
 import type { ClientCache, ParentClients } from './client-cache.ts';

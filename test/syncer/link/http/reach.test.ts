@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { isInNetworkOf, isPublic } from '../../../../services/syncer/link/http/addresses.ts';
+import { isInNetworkOf, isPublic } from '#proto/http/addresses.ts';
 import { type LinkOptions, ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { Reach } from '../../../../services/syncer/link/http/reach.ts';
 import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
-import { isNetwork } from '#proto/document/networks.ts';
+import { isNetwork } from '../document/networks.ts';
 import { isIn } from './addresses.ts';
 
 /** Hosts that are reached without a proxy (`NO_PROXY`). Pure. */

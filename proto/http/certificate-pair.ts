@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { Fault } from '#proto/contract/fault.ts';
+import { Fault } from '../contract/fault.ts';
 
 /** A certificate with its chain, and its private key, as PEM. */
 export type CertificateAndKey = { cert: string; key: string };

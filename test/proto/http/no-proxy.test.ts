@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { proxyBypass } from '../../../../services/syncer/link/http/no-proxy.ts';
+import { proxyBypass } from '#proto/http/no-proxy.ts';
 
 /** List, hosts that it takes past the proxy, hosts that it does not. Hosts without a scheme are requested by HTTPS. */
 const table: [list: string, direct: string[], proxied: string[]][] = [

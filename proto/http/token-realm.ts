@@ -1,4 +1,4 @@
-import { Fault } from '#proto/contract/fault.ts';
+import { Fault } from '../contract/fault.ts';
 
 /**
  * The address of the token service that a Bearer challenge names, relative to the parent. A parent behind a TLS proxy

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readChallenges } from '../../../../services/syncer/link/login/parent-challenge.ts';
-import { realmOf } from '../../../../services/syncer/link/login/token-realm.ts';
+import { readChallenges } from '#proto/http/parent-challenge.ts';
+import { realmOf } from '#proto/http/token-realm.ts';
 
 const bearer = (parameters: Record<string, string>) => ({ scheme: 'bearer', parameters });
 const basic = (parameters: Record<string, string> = {}) => ({ scheme: 'basic', parameters });
