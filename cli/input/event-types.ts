@@ -1,5 +1,6 @@
 import { eventTypes } from '#proto/contract/event-types.ts';
 import { Refusal } from '../terminal/refusal.ts';
+import { editsBetween, maxEdits } from './near-names.ts';
 
 /** Max types that an error proposes. */
 const MAX_PROPOSED = 4;
@@ -45,22 +46,8 @@ export function nearTypes(text: string): string[] {
 /** Edits from a text to a type; infinite if they are too many, and neither the type nor its action begins with it. */
 function distanceTo(wanted: string, type: string): number {
   const count = editsBetween(wanted, type);
-  if (count <= Math.max(1, Math.floor(Math.min(wanted.length, type.length) / 3))) return count;
+  if (count <= maxEdits(wanted, type)) return count;
   const [, action] = type.split('.');
   const isPart = wanted.length > 2 && (type.startsWith(wanted) || action?.startsWith(wanted));
   return isPart ? count : Number.POSITIVE_INFINITY;
-}
-
-/** Insertions, deletions and replacements of letters that make one text the other (Levenshtein). */
-function editsBetween(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

@@ -10,11 +10,12 @@ import { selectionOption } from './selection-option.ts';
  * Input of the commands: options, arguments and the environment, validated before any process starts. Invalid input is
  * a `Refusal`.
  *
- * `terrace up`: commander parses the command line to `UpOptions`; `overridesOf` maps them to fields of the
- * configuration document; environment-defaults.ts reads further fields from the environment. `resolveConfiguration`
- * merges all with the document (the command line wins over the document, the document over the environment), validates
- * the result and applies the defaults. The other commands use permission-options.ts (--pull, --push, --delete,
- * --action), account-name.ts, expiry.ts (--expires) and selection-option.ts (--repository of a link).
+ * `terrace up`: commander parses the command line to `UpOptions` (layer-options.ts); `overridesOf` maps them to fields
+ * of the configuration document; environment-defaults.ts reads further fields from the environment.
+ * `resolveConfiguration` merges all with the document (the command line wins over the document, the document over the
+ * environment), validates the result and applies the defaults. The other commands use permission-options.ts (--pull,
+ * --push, --delete, --action), account-name.ts, expiry.ts (--expires), event-types.ts (--type) and selection-option.ts
+ * (--repository of a link). near-names.ts finds what a misspelt name stands for.
  */
 
 /** The options of `terrace up` as parsed by commander. */

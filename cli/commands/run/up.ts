@@ -1,15 +1,14 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document/files.ts';
 import { dataFolder, makeFolders } from '../../data/data-folder.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { environmentOf, withoutSecrets } from '../../input/environment-defaults.ts';
+import { addLayerOptions, readConfigFile } from '../../input/layer-options.ts';
 import { overridesOf, resolveConfiguration, type UpOptions } from '../../input/options.ts';
 import { mayGetTokensLater, mustHaveDataToListen } from '../../layer/accounts-rule.ts';
 import { type Layer, startLayer } from '../../layer/layer.ts';
 import { LogFile, type Outlets } from '../../layer/layer-log.ts';
-import { Refusal } from '../../terminal/refusal.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
 import { type Greeting, welcome } from '../../text/welcome.ts';
 
@@ -17,50 +16,12 @@ import { type Greeting, welcome } from '../../text/welcome.ts';
 const RELEASE_MS = 5_000;
 
 export function addUpCommand(program: Command): void {
-  program
+  const command = program
     .command('up')
     .description('start a layer, and keep it running until Ctrl-C')
-    .addOption(dataOption('folder for all data of the layer'))
-    .option('--listen <host:port>', 'address for container clients (default: 127.0.0.1:5000)')
-    .option('--login-server <host:port>', 'the only name that clients may use for it (default: any)')
-    .option(
-      '--tls-certificate <file>',
-      'PEM file with the certificate and its chain; reloaded when it changes',
-    )
-    .option('--tls-key <file>', 'PEM file with its private key')
-    .option(
-      '--trusted-proxy <net...>',
-      'networks of proxies whose X-Forwarded-* headers are trusted (default: this machine)',
-    )
-    .option('--challenge <kind>', 'authentication scheme for clients: Bearer or Basic (default: Bearer)')
-    .option(
-      '--anonymous-pull <pattern...>',
-      'repositories that clients without an account may pull (default: none)',
-    )
-    .option('--name <name>', 'name of the layer (default: layer)')
-    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadWrite)')
-    .option('--parent <url>', 'registry above this layer, as https://host')
-    .option('--parent-username <name>', 'user name of this layer at the parent')
-    .option('--parent-password-file <file>', 'file with the password for the parent')
-    .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
-    .option('--parent-certificate <file>', 'PEM file with the client certificate for the parent')
-    .option('--parent-key <file>', 'PEM file with its private key')
-    .option(
-      '--repository <pattern...>',
-      'repositories to synchronize: a name, prefix/* or *; NAME=AS or prefix/*=other/* for other names here (default: *)',
-    )
-    .option('--schedule <cron>', 'when to synchronize: cron, five fields, UTC (default: every minute)')
-    .option(
-      '--window <duration>',
-      'how long the link may be used after each of these times, such as PT2H (default: no limit)',
-    )
-    .option('--bandwidth <rate>', 'max rate on the link, such as 2Mbit (default: no limit)')
-    .option('--event-ttl <duration>', 'how long events are kept, P1D to P90D (default: P2D)')
-    .option('--syncers <n>', 'syncer processes (default: 1)')
-    .option('--gateways <n>', 'gateway processes, all on one port (default: 1)')
-    .option('--reserve <bytes>', 'disk space to keep free, such as 2GB (default: 512MiB)')
+    .addOption(dataOption('folder for all data of the layer'));
+  addLayerOptions(command)
     .option('--compact', 'all services in one process, for machines with little memory')
-    .option('--config <file>', 'YAML file with the same settings; reloaded when it changes')
     .option('--insecure-listen', 'accept clients from other machines even if the layer has no accounts')
     .option('--log-json', 'write the complete log of the services to stdout, as JSON lines')
     .action(run);
@@ -71,7 +32,7 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   const defaults = environmentOf(process.env, data, files.readable);
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
-  const text = configFile && readConfig(configFile);
+  const text = configFile && readConfigFile(configFile);
   const resolved = resolveConfiguration(options, overrides, text, files, defaults);
   const { configuration } = resolved;
 
@@ -147,13 +108,4 @@ async function outletsOf(data: string, json: boolean): Promise<Outlets> {
   if (json) return { line: printJson, terminal() {} };
   await makeFolders(data);
   return { line: new LogFile(dataFolder(data).log).write, terminal: print };
-}
-
-function readConfig(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new Refusal(`--config: ${path} can't be read (${code}): name a readable file`, 2);
-  }
 }
