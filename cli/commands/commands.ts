@@ -3,7 +3,8 @@ import { print, printError } from '../terminal/terminal.ts';
 
 /**
  * The commands of `terrace`, each in a file of its name in a folder for its purpose: run/ the processes of a layer,
- * observe/ a running layer, sync/ with the parent, accounts/ of clients and children, upkeep/ of the stored content.
+ * observe/ a running layer, content/ what is in it, sync/ with the parent, accounts/ of clients and children, upkeep/
+ * of the stored content.
  * `gc` and `scrub` share maintenance.ts, `pause` and `resume` share pause.ts, and hash.ts is the action of
  * `terrace token hash`. `add…Command` of a file declares the command on commander, with its options and its action.
  * command-line.ts runs one command line.
@@ -29,6 +30,11 @@ const groups: Record<string, Record<string, () => Promise<Define>>> = {
     status: async () => (await import('./observe/status.ts')).addStatusCommand,
     events: async () => (await import('./observe/events.ts')).addEventsCommand,
     replay: async () => (await import('./observe/replay.ts')).addReplayCommand,
+  },
+  'What is in it:': {
+    repositories: async () => (await import('./content/repositories.ts')).addRepositoriesCommand,
+    tags: async () => (await import('./content/tags.ts')).addTagsCommand,
+    show: async () => (await import('./content/show.ts')).addShowCommand,
   },
   'Synchronize with the parent:': {
     sync: async () => (await import('./sync/sync.ts')).addSyncCommand,

@@ -20,6 +20,16 @@ export function watchOutput(): void {
   process.stderr.on('error', () => {});
 }
 
+/** Resolves when the reader has taken what was written, or the output has ended: it bounds what a list buffers. */
+export async function outputDrained(): Promise<void> {
+  const { stdout } = process;
+  if (!stdout.writableNeedDrain || end.signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    stdout.once('drain', resolve);
+    end.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 /** The write error that ended the output, if any; a reader that closed the pipe is no error. */
 export function outputFailure(): Refusal | undefined {
   const { reason } = end.signal as { reason: unknown };

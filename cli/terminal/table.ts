@@ -23,16 +23,28 @@ export function table(given: string[][], width = Number.POSITIVE_INFINITY): stri
   return rows
     .flatMap((row) => {
       const remark = hasRemarks && row[columns];
-      const cells = row.slice(0, columns).map((cell, column) => wrapWords(cell, widths[column] as number));
-      const lines = Array.from({ length: maxOf(cells.map(({ length }) => length)) }, (_, index) =>
-        rowOf(
-          cells.map((cell) => cell[index] ?? ''),
-          widths,
-        ),
-      );
+      const lines = rowLines(row.slice(0, columns), widths);
       return [...lines, ...(remark ? [wrapLines(' '.repeat(REMARK_INDENT) + remark, width)] : [])];
     })
     .join('\n');
+}
+
+/** Widths of columns that fit these rows into `width`, of which the first row has all columns. */
+export const columnWidths = (rows: string[][], width: number): number[] =>
+  narrowed(
+    (rows[0] ?? []).map((_, column) => widest(rows, column)),
+    width,
+  );
+
+/** The lines of a row whose cells are wrapped to these widths. */
+export function rowLines(row: string[], widths: number[]): string[] {
+  const cells = row.map((cell, column) => wrapWords(singleLine(cell), widths[column] as number));
+  return Array.from({ length: maxOf(cells.map(({ length }) => length)) }, (_, index) =>
+    rowOf(
+      cells.map((cell) => cell[index] ?? ''),
+      widths,
+    ),
+  );
 }
 
 const maxOf = (counts: number[]) => counts.reduce((max, one) => Math.max(max, one), 0);

@@ -1,4 +1,5 @@
 import { AccountName } from '../accounts/accounts.ts';
+import { ImageFacts, TagOrigin } from '../content/images.ts';
 import { LeftOutManifest } from '../content/manifests.ts';
 import { described } from '../contract/contract.ts';
 import { Bytes, Count, Instant } from '../contract/scalars.ts';
@@ -88,6 +89,13 @@ export const Manifest = Type.Object(
       maxItems: MAX_PARTS,
       description: 'Of an index: entries that the layer leaves out.',
     }),
+    origin: Type.Optional(described(TagOrigin, 'If it was named by a tag: where the tag got it from.')),
+    image: Type.Optional(
+      described(
+        ImageFacts,
+        'The image as the layer has it: all of its bytes, platforms and what belongs to it.',
+      ),
+    ),
     omitted: Type.Optional(described(Count, 'Entries and layers beyond those that the answer has.')),
   },
   { description: 'A manifest.' },

@@ -1,3 +1,4 @@
+import { ImageFacts, TagOrigin } from '../content/images.ts';
 import { described } from '../contract/contract.ts';
 import { Bytes, Code, Count, Instant, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
@@ -25,6 +26,15 @@ export const RepositoryItem = Type.Object(
   {
     repository: Repository,
     tags: Type.Optional(described(Count, 'Its tags here.')),
+    bytes: Type.Optional(
+      described(
+        Bytes,
+        'With `contents`: bytes of its manifests and blobs. Other repositories may share them.',
+      ),
+    ),
+    changed: Type.Optional(
+      described(Instant, 'With `contents`: when a tag here last moved; absent if that is not recorded.'),
+    ),
     selected: Type.Boolean({ description: 'A selection of the configuration covers it.' }),
     sync: Type.Optional(RepositorySync),
   },
@@ -39,6 +49,8 @@ export const TagItem = Type.Object(
   {
     tag: Tag,
     digest: Type.Optional(described(Digest, 'Manifest that it points to here; absent if it is not here.')),
+    origin: Type.Optional(TagOrigin),
+    image: Type.Optional(described(ImageFacts, 'With `contents`: the image, without what belongs to it.')),
     base: Type.Optional(described(Digest, 'Manifest on which layer and parent last agreed.')),
     parent: Type.Optional(
       Type.Union([Digest, Type.Null()], {

@@ -55,6 +55,7 @@ const forOperators = [
   'storage.garbage.collect',
   'storage.scrub.run',
   'storage.outgoing.parked',
+  'storage.image.describe',
   'storage.token.list',
   'storage.scope.list',
   'storage.child.list',
@@ -72,6 +73,17 @@ const content = [
   'storage.referrer.*',
   'storage.layer.*',
   'storage.status.*',
+];
+
+/** What the operator reads of content at the command line. */
+const contentReads = [
+  'storage.image.describe',
+  'storage.manifest.get',
+  'storage.manifest.missing',
+  'storage.manifest.left-out',
+  'storage.referrer.list',
+  'storage.blob.locate',
+  'storage.blob.missing',
 ];
 
 /**
@@ -177,6 +189,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.outgoing.parked',
       'storage.sync.*',
       'storage.job.count',
+      ...contentReads,
       'twin-bridge.status.*',
       'twin-bridge.configuration.get',
       ...serviceNames.map((service) => `${service}.alive.get`),

@@ -1,3 +1,4 @@
+import { TagOrigin } from '../content/images.ts';
 import { Fenced } from '../content/terms.ts';
 import { described, request } from '../contract/contract.ts';
 import { After, Bytes, Code, Count, Instant, Reason } from '../contract/scalars.ts';
@@ -88,13 +89,20 @@ export const RepositoryFigures = Type.Object({
   behind: Behind,
   ahead: Ahead,
   uncompared: Type.Optional(Uncompared),
+  bytes: Type.Optional(
+    described(Bytes, 'If requested: bytes of its manifests and blobs. Other repositories may share them.'),
+  ),
+  changed: Type.Optional(
+    described(Instant, 'If requested: when a tag here last moved; absent if that is not recorded.'),
+  ),
 });
 export type RepositoryFigures = Static<typeof RepositoryFigures>;
 
 /**
  * Repositories of the layer, and those that only the parent has yet, sorted by name. `only`: those that are behind, or
  * that have changes for the parent. `match`: those whose names contain it; a request examines a bounded number of them,
- * and `searched` is the last one. `repository`: this one alone, if it is known.
+ * and `searched` is the last one. `repository`: this one alone, if it is known. `contents`: with `bytes` and `changed`,
+ * for which all names of each repository are read.
  */
 export const syncRepositories = request(
   'storage.sync.repositories',
@@ -104,6 +112,7 @@ export const syncRepositories = request(
     only: Type.Optional(Type.Union([Type.Literal('behind'), Type.Literal('ahead')])),
     match: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
     repository: Type.Optional(Repository),
+    contents: Type.Optional(Type.Boolean()),
   }),
   Type.Object({
     repositories: Type.Array(RepositoryFigures, { maxItems: 200 }),
@@ -112,11 +121,12 @@ export const syncRepositories = request(
   }),
 );
 
-/** A tag, here or at the parent. `base`: its target when both last agreed. */
+/** A tag, here or at the parent. `base`: its target when both last agreed. `origin`: of its target here. */
 export const TagFigures = Type.Object({
   tag: Tag,
   digest: Type.Optional(Digest),
   base: Type.Optional(Digest),
+  origin: Type.Optional(TagOrigin),
   /** If the layer is behind: as in `BehindTag`, and since when that is known. */
   behind: Type.Optional(
     Type.Object({
@@ -134,7 +144,10 @@ export const TagFigures = Type.Object({
 });
 export type TagFigures = Static<typeof TagFigures>;
 
-/** Tags of one repository, sorted by name. `differing`: only those that are not equal on both sides. */
+/**
+ * Tags of one repository, sorted by name. `differing`: only those that are not equal on both sides. `tag`: this one
+ * alone, if it is known.
+ */
 export const syncTags = request(
   'storage.sync.tags',
   Type.Object({
@@ -142,6 +155,7 @@ export const syncTags = request(
     after: Type.Optional(After),
     limit,
     differing: Type.Optional(Type.Boolean()),
+    tag: Type.Optional(Tag),
   }),
   Type.Object({
     covered: Type.Boolean(),

@@ -13,6 +13,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import type { RequestSender } from '#proto/bus/caller.ts';
 import { listArriving, locateArriving } from '#proto/content/arriving.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
+import { describeImages } from '#proto/content/images.ts';
 import {
   abortUpload,
   claimTransfer,
@@ -107,6 +108,8 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(emptyReply));
   on(listLeftOut, (q) => manifests.listLeftOut(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
+
+  on(describeImages, (q) => storage.images.describe(q));
 
   on(recordLeftOut, (q) => leftOutReferrers.record(q).then(emptyReply));
   on(listRecorded, (q) => leftOutReferrers.list(q));

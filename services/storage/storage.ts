@@ -23,6 +23,7 @@ import { SpaceGuard } from './content/space-guard.ts';
 import { EventOutbox } from './history/event-outbox.ts';
 import { HistoryAge } from './history/history-age.ts';
 import { watchHistory } from './history/history-watch.ts';
+import { Images } from './images/images.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
@@ -41,6 +42,7 @@ import { PauseStore } from './sync/pause-store.ts';
 import { Selection } from './sync/selection.ts';
 import { SyncOverview } from './sync/sync-overview.ts';
 import { TagIndex } from './sync/tag-index.ts';
+import { TagOrigins } from './sync/tag-origins.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
 import { AuditForwarding } from './syslog/audit-forwarding.ts';
@@ -50,6 +52,7 @@ import { AuditForwarding } from './syslog/audit-forwarding.ts';
  *
  *   content/       ingest, commit and blob: bytes from the first write to deletion
  *   repositories/  manifests, tags and referrers
+ *   images/        facts of images for lists and inventories
  *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
  *   sync/          state of synchronization with the parent and the children
  *   accounts/      tokens, scope maps, children
@@ -101,6 +104,7 @@ type StorageDeps = {
   /** Its name. */
   layer: string;
   selection: Selection;
+  origins: TagOrigins;
   /** By which content ages. */
   age: AgeClock;
   log: Log;
@@ -116,6 +120,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly manifests: Manifests;
   readonly leftOutReferrers: LeftOutReferrers;
   readonly tags: Tags;
+  readonly images: Images;
   readonly outgoing: Outgoing;
   readonly behind: BehindTags;
   readonly overview: SyncOverview;
@@ -180,6 +185,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         layer,
         audit: new Audit({ data, layer, log, now }),
         selection: new Selection(),
+        origins: await TagOrigins.open({ metadata, now }),
         age,
         log,
         now,
@@ -207,6 +213,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.forwarding = new AuditForwarding({ ...deps, file: deps.audit.file });
     this.blobs = new Blobs(aging);
     this.tags = new Tags(deps);
+    this.images = new Images(deps);
     this.outgoing = new Outgoing(deps);
     this.behind = new BehindTags(deps);
     this.#tagIndex = new TagIndex(deps.metadata);

@@ -6,6 +6,7 @@ import { imageName, mediaText, pullName } from '../../format/names.ts';
 import { bytesText } from '../../format/quantities.ts';
 import { Copy } from '../../parts/copy.tsx';
 import { Facts, Panel, Pending, Quiet } from '../../parts/panel.tsx';
+import { originText, signedText } from '../../state/image-origin.ts';
 import { manifestPath } from '../../state/requests.ts';
 import { hrefOf } from '../../state/routes.ts';
 import { History, LeftOut, Parts, Platforms, Referrers } from './manifest-parts.tsx';
@@ -46,6 +47,7 @@ function Details({
   layer: Layer;
 }): JSX.Element {
   const { repository, digest, mediaType, artifactType, subject, total, size, annotations } = manifest;
+  const { image, origin } = manifest;
   const history = usePolled<ManifestHistory>(
     `${manifestPath({ repository, reference: digest })}/history`,
     EVERY_MS,
@@ -68,7 +70,9 @@ function Details({
                 <code>{pull}</code> <Copy text={pull} label="Copy the name" />
               </>,
             ],
-            ['Size', `${bytesText(total)}, of which the manifest ${bytesText(size)}`],
+            ['Size', `${bytesText(image?.total ?? total)}, of which the manifest ${bytesText(size)}`],
+            ['Origin', origin && originText(origin)],
+            ['Signatures', image && signedText(image.attached ?? [])],
             ['Media type', <code>{mediaType}</code>],
             ['Artifact type', artifactType && <code>{artifactType}</code>],
             [

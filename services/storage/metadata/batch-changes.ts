@@ -23,6 +23,7 @@ import type {
   ReferrerRecord,
   ScopeMapRecord,
   StartsRecord,
+  TagOriginRecord,
   TokenRecord,
   TransferredRecord,
   UncomparedRecord,
@@ -73,7 +74,11 @@ export const put = {
   referrer: (repository: string, subject: string, digest: string, record: ReferrerRecord) => [
     set(keys.referrer(repository, subject, digest), record),
   ],
-  tag: (repository: string, tag: string, digest: string) => [set(keys.tag(repository, tag), digest)],
+  /** Without an origin, it is unknown. */
+  tag: (repository: string, tag: string, digest: string, origin?: TagOriginRecord) => [
+    set(keys.tag(repository, tag), digest),
+    origin ? set(keys.tagOrigin(repository, tag), origin) : del(keys.tagOrigin(repository, tag)),
+  ],
   /** Parent and layer agree on the tag: the layer is not behind on it. */
   base: (repository: string, tag: string, digest: string) => [
     set(keys.base(repository, tag), digest),
@@ -119,6 +124,7 @@ export const put = {
   age: (record: AgeRecord) => [set(keys.age, record)],
   ageMarks: (marks: AgeMarks) => [set(keys.ageMarks, marks)],
   forwarding: (record: ForwardingRecord) => [set(keys.forwarding, record)],
+  originsSince: (instant: number) => [set(keys.originsSince, instant)],
   term: (term: number) => [set(keys.term, term)],
   signingKey: (key: string) => [set(keys.signing, key)],
 };
@@ -142,7 +148,10 @@ export const drop = {
   referrer: (repository: string, subject: string, digest: string) => [
     del(keys.referrer(repository, subject, digest)),
   ],
-  tag: (repository: string, tag: string) => [del(keys.tag(repository, tag))],
+  tag: (repository: string, tag: string) => [
+    del(keys.tag(repository, tag)),
+    del(keys.tagOrigin(repository, tag)),
+  ],
   base: (repository: string, tag: string) => [
     del(keys.base(repository, tag)),
     del(keys.behind(repository, tag)),

@@ -8,6 +8,7 @@
  *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest, which also links its bytes
  *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
  *   t!<repository>!<tag>                digest          target of the tag
+ *   T!<repository>!<tag>                TagOriginRecord where the target of the tag came from, and when
  *   s!<repository>!<tag>                digest          base: target of the tag when parent and layer last agreed
  *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
  *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
@@ -34,6 +35,7 @@
  *   x!parent                            string          `<parent>#<its last repair>#<renames, JSON>`: whose bases
  *                                                       these are, see ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata
+ *   x!origins                           number          since when `T!` is written: see ../sync/tag-origins.ts
  *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
  *   x!pause                             LinkPause       the link to the parent is paused: see ../sync/pause-store.ts
  *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced
@@ -62,6 +64,7 @@ export const keys = {
   manifest: (repository: string, digest: string) => `m!${repository}!${digest}`,
   referrer: (repository: string, subject: string, digest: string) => `f!${repository}!${subject}!${digest}`,
   tag: (repository: string, tag: string) => `t!${repository}!${tag}`,
+  tagOrigin: (repository: string, tag: string) => `T!${repository}!${tag}`,
   base: (repository: string, tag: string) => `s!${repository}!${tag}`,
   unsent: (repository: string, digest: string) => `u!${repository}!${digest}`,
   withdrawn: (repository: string, digest: string) => `v!${repository}!${digest}`,
@@ -87,6 +90,7 @@ export const keys = {
   version: 'x!version',
   parent: 'x!parent',
   repaired: 'x!repaired',
+  originsSince: 'x!origins',
   cursor: 'x!cursor',
   pause: 'x!pause',
   history: 'x!history',
@@ -109,6 +113,7 @@ export const kinds = {
   manifest: 'm',
   referrer: 'f',
   tag: 't',
+  tagOrigin: 'T',
   base: 's',
   unsent: 'u',
   withdrawn: 'v',

@@ -25,6 +25,7 @@ import type {
   ReferrerRecord,
   ScopeMapRecord,
   StartsRecord,
+  TagOriginRecord,
   TokenRecord,
   TransferredRecord,
   UncomparedRecord,
@@ -85,6 +86,11 @@ export class MetadataReader {
   instance = () => this.#one<string>(keys.instance);
   starts = () => this.#one<StartsRecord>(keys.starts);
   parent = () => this.#one<string>(keys.parent);
+  originsSince = () => this.#one<number>(keys.originsSince);
+  tagOrigin = (repository: string, tag: string) =>
+    this.#one<TagOriginRecord>(keys.tagOrigin(repository, tag));
+  tagOriginsOfRepository = (repository: string) =>
+    this.range<TagOriginRecord>(prefix(kinds.tagOrigin, repository));
   repaired = () => this.#one<string>(keys.repaired);
   cursor = () => this.#one<CursorRecord>(keys.cursor);
   pause = () => this.#one<LinkPause>(keys.pause);
@@ -163,17 +169,19 @@ export class MetadataReader {
 
   /** What is known of one tag. */
   async ofTag(repository: string, tag: string) {
-    const [digest, base, behind, parked] = await this.many<unknown>([
+    const [digest, base, behind, parked, origin] = await this.many<unknown>([
       keys.tag(repository, tag),
       keys.base(repository, tag),
       keys.behind(repository, tag),
       keys.parked(repository, tag),
+      keys.tagOrigin(repository, tag),
     ]);
-    return [digest, base, behind, parked] as [
+    return [digest, base, behind, parked, origin] as [
       digest: string | undefined,
       base: string | undefined,
       behind: BehindRecord | undefined,
       parked: ParkedRecord | undefined,
+      origin: TagOriginRecord | undefined,
     ];
   }
 

@@ -16,6 +16,18 @@ export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
 
+/**
+ * Where the target of a tag came from, written in the batch that moves the tag. `digest`: the target, as a version of
+ * Terrace without these records may have moved the tag since. `name`: address of the parent, or the account.
+ */
+export type TagOriginRecord = {
+  version: 1;
+  digest: string;
+  since: number;
+  from: 'parent' | 'client' | 'child';
+  name?: string;
+};
+
 /** A manifest that a client put and that, as far as the layer knows, the parent does not have. */
 export type UnsentRecord = {
   since: number;

@@ -37,6 +37,10 @@ const rules: Record<string, Rule> = {
   ),
   f: rule([isRepository, isDigest, isDigest], Type.Object({ mediaType: Type.String(), size: Bytes })),
   t: rule([isRepository, isTag], Digest),
+  T: rule(
+    [isRepository, isTag],
+    Type.Object({ digest: Digest, since: Instant, from: Type.String({ maxLength: 32 }) }),
+  ),
   s: rule([isRepository, isTag], Digest),
   u: rule([isRepository, isDigest], Since),
   v: rule([isRepository, isDigest], Since),

@@ -4,7 +4,7 @@ import { HEADER } from '../leveldb/log-records.ts';
 /** A LevelDB entry found in damaged bytes; `value` if it can be parsed. */
 export type Remnant = { key: string; deleted: boolean; value?: unknown };
 
-const KEY = /^[a-z]![\x21-\x7e]{1,600}$/;
+const KEY = /^[a-zA-Z]![\x21-\x7e]{1,600}$/;
 const DELETION = 0;
 const VALUE = 1;
 /** Max entries of one range of damaged bytes. */

@@ -9,6 +9,7 @@ import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import { repositoriesDifferingFromBase } from '../metadata/repositories-differing-from-base.ts';
 import type { Selection } from '../sync/selection.ts';
+import type { TagOrigins } from '../sync/tag-origins.ts';
 import { leftOutEntry } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */
@@ -29,6 +30,7 @@ type TagsDeps = {
   locks: KeyedLock;
   outbox: EventOutbox;
   selection: Selection;
+  origins: Pick<TagOrigins, 'recordOf'>;
 };
 
 /** Tags and their bases. Faults: see `proto/content/manifests.ts`. */
@@ -59,7 +61,7 @@ export class Tags {
     repository: string,
     { tag, digest, mediaType, expect, base = false, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
-    const { metadata, outbox, selection } = this.#deps;
+    const { metadata, outbox, selection, origins } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
@@ -73,8 +75,9 @@ export class Tags {
     };
     const origin = arrived ? { arrived } : selection.covers(repository) ? {} : { unselected: true as const };
     const prepared = outbox.prepare(tagMoved, { ...event, ...origin });
+    const record = await origins.recordOf(digest, arrived);
     return {
-      changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
+      changes: [...put.tag(repository, tag, digest, record), ...baseChanges, ...prepared.changes],
       publish: prepared.publish,
     };
   }

@@ -6,10 +6,17 @@ import { page } from '../metadata/page.ts';
 import type { BehindRecord, UncomparedRecord } from '../metadata/records.ts';
 import { repositoriesIn, sumBehind } from './behind-tags.ts';
 import { inOrder, namesOf } from './in-order.ts';
+import { contentsOf } from './repository-contents.ts';
 import type { Selection } from './selection.ts';
 import type { TagIndex } from './tag-index.ts';
+import type { TagOrigins } from './tag-origins.ts';
 
-type OverviewDeps = { metadata: Metadata; selection: Selection; tagIndex: TagIndex };
+type OverviewDeps = {
+  metadata: Metadata;
+  selection: Selection;
+  tagIndex: TagIndex;
+  origins: Pick<TagOrigins, 'of'>;
+};
 
 /** Max names that one request examines; their figures are read only if they match. */
 const MAX_SEARCHED = 5_000;
@@ -28,14 +35,15 @@ export class SyncOverview {
     only,
     match,
     repository,
+    contents = false,
   }: Static<typeof syncRepositories.query>): Promise<Static<typeof syncRepositories.reply>> {
     if (repository !== undefined) {
       const isKnown = await this.#isKnown(repository);
-      return { repositories: isKnown ? [await this.#figures(repository)] : [], more: false };
+      return { repositories: isKnown ? [await this.#figures(repository, contents)] : [], more: false };
     }
     const { names, more, searched } = await search(this.#names(after, only), limit, match);
     const repositories: RepositoryFigures[] = [];
-    for (const name of names) repositories.push(await this.#figures(name));
+    for (const name of names) repositories.push(await this.#figures(name, contents));
     return { repositories, more, ...(searched !== undefined && { searched }) };
   }
 
@@ -76,8 +84,8 @@ export class SyncOverview {
     yield* [...changed.keys()].filter((name) => name > after).sort();
   }
 
-  async #figures(repository: string): Promise<RepositoryFigures> {
-    const { selection, tagIndex } = this.#deps;
+  async #figures(repository: string, contents: boolean): Promise<RepositoryFigures> {
+    const { metadata, selection, tagIndex } = this.#deps;
     const records = await Array.fromAsync(this.#behindOf(repository), ([, record]) => record);
     const uncompared = await this.#uncompared(repository);
     return {
@@ -87,6 +95,7 @@ export class SyncOverview {
       behind: sumBehind(records),
       ahead: await this.#ahead(repository),
       ...(uncompared && { uncompared }),
+      ...(contents && (await contentsOf(metadata, repository))),
     };
   }
 
@@ -107,10 +116,11 @@ export class SyncOverview {
     after,
     limit,
     differing = false,
+    tag,
   }: Static<typeof syncTags.query>): Promise<Static<typeof syncTags.reply>> {
     const covered = this.#deps.selection.covers(repository);
     const [tags, more] = await page(
-      this.#tagFigures(repository, after, differing),
+      tag === undefined ? this.#tagFigures(repository, after, differing) : this.#oneTag(repository, tag),
       limit,
       (tag) => JSON.stringify(tag).length,
     );
@@ -123,24 +133,37 @@ export class SyncOverview {
     after: string | undefined,
     differing: boolean,
   ): AsyncGenerator<TagFigures> {
-    const { metadata, selection } = this.#deps;
+    const { metadata } = this.#deps;
     const names = inOrder([
       namesOf(metadata.tagsOfRepository(repository, after)),
       namesOf(metadata.basesOfRepository(repository, after)),
       namesOf(this.#behindOf(repository, after)),
     ]);
     for await (const tag of names) {
-      const [digest, base, recorded, parked] = await metadata.ofTag(repository, tag);
-      const behind = selection.hasParent ? recorded : undefined;
+      const figures = await this.#figuresOfTag(repository, tag);
+      const { digest, base, behind, parked } = figures;
       if (differing && digest === base && !behind && !parked) continue;
-      yield {
-        tag,
-        ...(digest !== undefined && { digest }),
-        ...(base !== undefined && { base }),
-        ...(behind && { behind }),
-        ...(parked && { parked: parkedOf(parked) }),
-      };
+      yield figures;
     }
+  }
+
+  async *#oneTag(repository: string, tag: string): AsyncGenerator<TagFigures> {
+    const figures = await this.#figuresOfTag(repository, tag);
+    const { digest, base, behind } = figures;
+    if (digest !== undefined || base !== undefined || behind) yield figures;
+  }
+
+  async #figuresOfTag(repository: string, tag: string): Promise<TagFigures> {
+    const { metadata, selection, origins } = this.#deps;
+    const [digest, base, recorded, parked, origin] = await metadata.ofTag(repository, tag);
+    const behind = selection.hasParent ? recorded : undefined;
+    return {
+      tag,
+      ...(digest !== undefined && { digest, origin: origins.of(origin, digest) }),
+      ...(base !== undefined && { base }),
+      ...(behind && { behind }),
+      ...(parked && { parked: parkedOf(parked) }),
+    };
   }
 }
 

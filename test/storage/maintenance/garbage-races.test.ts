@@ -76,7 +76,8 @@ class World implements AsyncDisposable {
     };
     this.ingests = new Ingests(data, { ...common, metadata: stepwise });
     const outbox = new EventOutbox(stepwise, publish);
-    const deps = { ...common, metadata: stepwise, ingests: this.ingests, outbox };
+    const origins = { recordOf: async () => ({ version: 1, digest: '', since: 0, from: 'client' }) as const };
+    const deps = { ...common, metadata: stepwise, ingests: this.ingests, outbox, origins };
     this.blobs = new Blobs(deps);
     this.manifests = new Manifests(deps, new Tags(deps), new Outgoing(deps));
     const rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };

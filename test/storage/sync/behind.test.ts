@@ -39,8 +39,11 @@ const record = (
     ...(more.uncompared !== undefined && { uncompared: more.uncompared }),
   });
 const behind = async (rig: Rig) => (await rig.syncer.call(storageStatus, {})).behind;
-const tagsOf = async (rig: Rig, more: { differing?: boolean; after?: string; limit?: number } = {}) =>
-  rig.gateway.call(syncTags, { repository, limit: 100, ...more });
+/** Without origins: tag-origins.test.ts has those. */
+const tagsOf = async (rig: Rig, more: { differing?: boolean; after?: string; limit?: number } = {}) => {
+  const page = await rig.gateway.call(syncTags, { repository, limit: 100, ...more });
+  return { ...page, tags: page.tags.map(({ origin: _, ...tag }) => tag) };
+};
 const figuresOf = async (rig: Rig, only?: 'behind' | 'ahead') =>
   (await rig.gateway.call(syncRepositories, { limit: 100, ...(only && { only }) })).repositories;
 

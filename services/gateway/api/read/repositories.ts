@@ -1,28 +1,20 @@
 import { DEFAULT_LIMIT } from '#proto/api/lists.ts';
-import { Repositories, RepositoryItem, Tags } from '#proto/api/repositories.ts';
+import { Repositories, RepositoryItem, type TagItem, Tags } from '#proto/api/repositories.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { Type } from '#proto/contract/schema.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
+import { repositoryPage } from '#proto/overview/content/repository-pages.ts';
+import type { Comparison } from '#proto/overview/content/sync-items.ts';
 import { type RepositoryFigures, syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { repositoryOf } from '../../http/parameters.ts';
 import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import { pageQuery } from '../operation/query.ts';
 import type { StatusCache } from './status-cache.ts';
-import type { Comparison } from './sync-items.ts';
 
 /** Loaded by the first request: its modules need more than a gateway otherwise. */
-const loadItems = () => import('./sync-items.ts');
-
-/** Entries per call to storage, and max calls for one answer: a search that finds little continues with `next`. */
-const BATCH = 200;
-const MAX_CALLS = 10;
-
-type Search = {
-  after?: string | undefined;
-  only?: 'behind' | 'ahead' | undefined;
-  match?: string | undefined;
-};
+const loadItems = () => import('#proto/overview/content/sync-items.ts');
+const loadFacts = () => import('#proto/overview/content/image-facts.ts');
 
 /** Repositories and their tags, with how each stands against the parent. An operator sees all of them. */
 export function repositoryOperations(
@@ -31,40 +23,29 @@ export function repositoryOperations(
 ): Operation[] {
   const patience = { patience: times.patienceMs };
   const comparison = async (): Promise<Comparison> => {
-    const { configuration, sync } = await status.read();
-    // What the figure of the layer does not claim, none of its repositories does, unless others are the cause.
-    const known = sync?.asOf !== undefined && (sync.state !== 'unknown' || (sync.uncompared ?? 0) > 0);
-    const hasParent = configuration?.parent !== undefined;
-    return { hasParent, mode: configuration?.mode ?? ownMode() ?? 'ReadWrite', known };
-  };
-
-  const search = async (
-    { after, only, match }: Search,
-    limit: number,
-  ): Promise<{ found: RepositoryFigures[]; next?: string }> => {
-    const found: RepositoryFigures[] = [];
-    let last = after;
-    for (let calls = 0; calls < MAX_CALLS; calls += 1) {
-      const query = {
-        limit: Math.min(BATCH, limit - found.length),
-        ...(last !== undefined && { after: last }),
-        ...(only && { only }),
-        ...(match !== undefined && { match }),
-      };
-      const page = await bus.call(syncRepositories, query, patience);
-      for (const figures of page.repositories) found.push(figures);
-      if (!page.more) return { found };
-      last = page.searched ?? page.repositories.at(-1)?.repository ?? last;
-      if (found.length >= limit) break;
-    }
-    return { found, ...(last !== undefined && { next: last }) };
+    const [{ comparisonOf }, sources] = await Promise.all([loadItems(), status.read()]);
+    return comparisonOf(sources, ownMode() ?? 'ReadWrite');
   };
 
   /** @throws Fault `name-unknown` */
   const figuresOf = async (repository: Repository): Promise<RepositoryFigures> => {
-    const { repositories } = await bus.call(syncRepositories, { repository, limit: 1 }, patience);
+    const { repositories } = await bus.call(
+      syncRepositories,
+      { repository, limit: 1, contents: true },
+      patience,
+    );
     if (repositories[0]) return repositories[0];
     throw new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
+  };
+
+  const withImages = async (repository: Repository, items: TagItem[]): Promise<TagItem[]> => {
+    const { imageFacts } = await loadFacts();
+    const digests = items.flatMap(({ digest }) => digest ?? []);
+    const facts = await imageFacts(bus, repository, digests, patience);
+    return items.map((item) => {
+      const image = item.digest === undefined ? undefined : facts.get(item.digest);
+      return { ...item, ...(image && { image }) };
+    });
   };
 
   return [
@@ -88,12 +69,18 @@ export function repositoryOperations(
               'Only repositories whose names contain this. An answer may then have few, and `next`.',
           }),
         ),
+        contents: Type.Optional(
+          Type.Boolean({ description: 'With the bytes of each, and when a tag last moved. Takes longer.' }),
+        ),
       }),
       answers: { 200: Repositories },
       handler: async ({ query }): Promise<Repositories> => {
-        const { after, limit = DEFAULT_LIMIT, match, state } = query;
-        const wanted = { after: repositoryAfter(after), only: state, match: match?.toLowerCase() };
-        const [{ found, next }, compared] = await Promise.all([search(wanted, limit), comparison()]);
+        const { after, limit = DEFAULT_LIMIT, match, state, contents } = query;
+        const wanted = { after: repositoryAfter(after), only: state, match: match?.toLowerCase(), contents };
+        const [{ found, next }, compared] = await Promise.all([
+          repositoryPage(bus, wanted, limit, patience),
+          comparison(),
+        ]);
         const { repositoryItem } = await loadItems();
         const items = found.map((one) => repositoryItem(one, compared));
         return { items, ...(next !== undefined && { next }) };
@@ -121,11 +108,14 @@ export function repositoryOperations(
         differing: Type.Optional(
           Type.Boolean({ description: 'Only tags that are not equal on both sides.' }),
         ),
+        contents: Type.Optional(
+          Type.Boolean({ description: 'With the size and the platforms of each image. Takes longer.' }),
+        ),
       }),
       answers: { 200: Tags },
       refusals: [404],
       handler: async ({ request, query }): Promise<Tags> => {
-        const { after, limit = DEFAULT_LIMIT, differing = false } = query;
+        const { after, limit = DEFAULT_LIMIT, differing = false, contents = false } = query;
         const repository = repositoryOf(request);
         const wanted = { repository, limit, ...(after !== undefined && { after }), differing };
         const [{ tags, covered, uncompared, more }, compared] = await Promise.all([
@@ -136,8 +126,9 @@ export function repositoryOperations(
         const { tagItem } = await loadItems();
         const last = tags.at(-1)?.tag;
         const known = compared.known && !uncompared;
+        const items = tags.map((tag) => tagItem(tag, covered, { ...compared, known }));
         return {
-          items: tags.map((tag) => tagItem(tag, covered, { ...compared, known })),
+          items: contents ? await withImages(repository, items) : items,
           ...(more && last !== undefined && { next: last }),
         };
       },

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Mode } from '#proto/oci/mode.ts';
-import { repositoryItem, tagItem } from '../../../services/gateway/api/read/sync-items.ts';
+import { repositoryItem, tagItem } from '#proto/overview/content/sync-items.ts';
 
 /** Rows of the lists say the same as the figure of the layer. */
 

@@ -1,24 +1,37 @@
-import type { RepositoryItem, TagItem } from '#proto/api/repositories.ts';
-import type { Mode } from '#proto/oci/mode.ts';
-import { repositoryState, tagState } from '#proto/overview/sync-state.ts';
-import type { RepositoryFigures, TagFigures } from '#proto/sync/behind.ts';
-import { isConflictTag, originalTag } from '#proto/sync/conflict-tag.ts';
-import type { SyncState } from '#proto/sync/sync-figure.ts';
+import type { RepositoryItem, TagItem } from '../../api/repositories.ts';
+import type { Mode } from '../../oci/mode.ts';
+import type { RepositoryFigures, TagFigures } from '../../sync/behind.ts';
+import { isConflictTag, originalTag } from '../../sync/conflict-tag.ts';
+import type { SyncState } from '../../sync/sync-figure.ts';
+import type { LayerStatus } from '../layer-status.ts';
+import { repositoryState, tagState } from '../sync-state.ts';
 
-/** Repositories and tags as the API shows them, from the figures of storage. Pure. */
+/** Repositories and tags as the API and the command line show them, from the figures of storage. Pure. */
 
 /** `known`: the layer has compared itself with its parent, so that what does not differ is equal. */
 export type Comparison = { hasParent: boolean; mode: Mode; known: boolean };
+
+/** @param fallback mode of a layer whose configuration can't be read */
+export function comparisonOf(
+  { configuration, sync }: Pick<LayerStatus, 'configuration' | 'sync'>,
+  fallback: Mode = 'ReadWrite',
+): Comparison {
+  // What the figure of the layer does not claim, none of its repositories does, unless others are the cause.
+  const known = sync?.asOf !== undefined && (sync.state !== 'unknown' || (sync.uncompared ?? 0) > 0);
+  return { hasParent: configuration?.parent !== undefined, mode: configuration?.mode ?? fallback, known };
+}
 
 export function repositoryItem(
   figures: RepositoryFigures,
   { hasParent, known }: Omit<Comparison, 'mode'>,
 ): RepositoryItem {
-  const { repository, covered, tags, conflicts, behind, ahead, uncompared } = figures;
+  const { repository, covered, tags, conflicts, behind, ahead, uncompared, bytes, changed } = figures;
   const state = asFarAsKnown(repositoryState(figures), known);
   return {
     repository,
     tags,
+    ...(bytes !== undefined && { bytes }),
+    ...(changed !== undefined && { changed }),
     selected: covered,
     ...(covered &&
       hasParent && { sync: { state, behind, ahead, ...(uncompared && { uncompared }), conflicts } }),
@@ -32,7 +45,7 @@ export function tagItem(
   { hasParent, mode, known }: Comparison,
 ): TagItem {
   const covered = isSelected && hasParent;
-  const { tag, digest, base, behind, parked } = figures;
+  const { tag, digest, base, behind, parked, origin } = figures;
   const isAgreed = digest !== undefined && digest === behind?.target;
   const state = asFarAsKnown(
     tagState(isAgreed ? { ...figures, base: digest } : figures, covered, mode),
@@ -44,6 +57,7 @@ export function tagItem(
     tag,
     ...(digest !== undefined && { digest }),
     ...(base !== undefined && { base }),
+    ...(origin && { origin }),
     ...(covered && parent !== undefined && { parent }),
     ...(covered && { state }),
     ...(failure && { since: failure.since }),

@@ -3,11 +3,13 @@ import {
   MAX_SHOWN_ANNOTATIONS,
   type Manifest,
   type ReferrerItem,
-} from '#proto/api/manifests.ts';
-import { clip } from '#proto/contract/clip.ts';
-import type { Descriptor } from '#proto/oci/manifest.ts';
+} from '../../api/manifests.ts';
+import { clip } from '../../contract/clip.ts';
+import { artifactKind } from '../../oci/artifact-kind.ts';
+import { platformText } from '../../oci/image-config.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 
-/** Parts of a manifest as the API shows them. Pure. */
+/** Parts of a manifest as the API and the command line show them. Pure. */
 
 const MAX_TYPE = 512;
 
@@ -22,9 +24,8 @@ export const contentOf = (
 });
 
 export function platformOf(entry: Descriptor, missing: ReadonlySet<string>): Manifest['platforms'][number] {
-  const { os, architecture, variant } = entry.platform ?? {};
-  const platform = [os, architecture, variant].filter(Boolean).join('/');
-  return { ...contentOf(entry, missing), ...(platform && { platform: clip(platform, 400) }) };
+  const platform = platformText(entry.platform);
+  return { ...contentOf(entry, missing), ...(platform !== undefined && { platform }) };
 }
 
 export function referrerOf({
@@ -40,19 +41,9 @@ export function referrerOf({
     digest,
     ...(artifactType !== undefined && { artifactType }),
     size,
-    kind: kindOf(artifactType ?? ''),
+    kind: artifactKind(artifactType ?? ''),
   };
 }
-
-/** By the artifact types of cosign, notation, Docker and SBOM tools. */
-const kinds: [RegExp, ReferrerItem['kind']][] = [
-  [/in-toto|dsse|slsa|attestation|provenance/i, 'attestation'],
-  [/spdx|cyclonedx|syft|sbom/i, 'sbom'],
-  [/signature|notary|cosign|sigstore/i, 'signature'],
-];
-
-export const kindOf = (artifactType: string): ReferrerItem['kind'] =>
-  kinds.find(([pattern]) => pattern.test(artifactType))?.[1] ?? 'other';
 
 export function annotationsOf(annotations: Record<string, string> = {}): Record<string, string> {
   const shown = Object.entries(annotations).slice(0, MAX_SHOWN_ANNOTATIONS);
