@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { Authority } from '../support/certificates.ts';
+import { freePort } from '../support/ports.ts';
+import { program, startCommandWith } from '../support/terrace.ts';
+import { until } from '../support/until.ts';
+import { type KubernetesObject, pick, render, withoutHelm } from './helm.ts';
+
+/**
+ * Runs what the chart renders as a kubelet would: arguments, environment, files of ConfigMaps and Secrets, and probes
+ * of the container. Folders of the container are below a temporary one, and its ports are free ones.
+ */
+
+type Mount = { name: string; mountPath: string };
+type Source = { name: string; configMap?: { name: string }; secret?: { secretName: string } };
+
+async function containerIn(folder: string, objects: KubernetesObject[], ports: Record<string, number>) {
+  const { containers, volumes } = pick(objects, 'StatefulSet').spec.template.spec;
+  const [{ args, env, volumeMounts, ...probes }] = containers;
+  const here = (text: string) =>
+    text
+      .replace(
+        /(^|[=\s])(\/(?:data|secrets|etc\/terrace)\b)/gm,
+        (_, before, path) => before + join(folder, path),
+      )
+      .replace(/0\.0\.0\.0:(\d+)/g, (_, port) => `127.0.0.1:${ports[port]}`);
+  for (const { name, mountPath } of volumeMounts as Mount[]) {
+    const { configMap, secret } = (volumes as Source[]).find((volume) => volume.name === name) as Source;
+    for (const [key, text] of Object.entries(contentOf(objects, configMap?.name, secret?.secretName))) {
+      const path = join(folder, mountPath, key);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, here(text));
+    }
+  }
+  const variables = (env as { name: string; value?: string }[]).map(({ name, value = '' }) => [
+    name,
+    here(value),
+  ]);
+  const probe = (name: string): string[] => probes[name].exec.command.slice(1).map(here);
+  return { args: args.map(here) as string[], env: Object.fromEntries(variables), probe };
+}
+
+function contentOf(objects: KubernetesObject[], map?: string, secret?: string): Record<string, string> {
+  const name = map ?? secret;
+  const found = objects.find(
+    ({ kind, metadata }) => kind === (map ? 'ConfigMap' : 'Secret') && metadata.name === name,
+  );
+  const encoded = Object.entries((secret && found?.data) || {});
+  const decoded = encoded.map(([key, text]) => [key, Buffer.from(text, 'base64').toString()]);
+  return { ...(map && found?.data), ...found?.stringData, ...Object.fromEntries(decoded) };
+}
+
+/** @returns the status of the answer */
+async function statusOf(url: string, ca: Buffer, auth?: string): Promise<number | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
+  get(url, { ca, ...(auth && { auth }) }, (answer) => {
+    answer.resume();
+    resolve(answer.statusCode);
+  }).on('error', reject);
+  return promise;
+}
+
+test('a layer runs with what the chart renders, and its probes, accounts and listeners are right', {
+  skip: withoutHelm ?? false,
+}, async () => {
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-pod-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  const authority = stack.use(await Authority.create());
+  const { certificateFile, keyFile } = await authority.issue('layer');
+  const base64 = (path: string) => readFile(path, 'base64');
+  const objects = await render({
+    compact: true,
+    config: { tokens: [{ name: 'ops', push: '*', passwords: [{ secretFile: '/secrets/accounts/ops' }] }] },
+    accounts: { passwords: { ops: 'a password of ops' } },
+    tls: {
+      crt: await base64(certificateFile),
+      key: await base64(keyFile),
+      cacrt: await base64(authority.certificate),
+    },
+    operate: { enabled: true },
+  });
+  const ports = { 5000: await freePort(), 5001: await freePort() };
+  const { args, env, probe } = await containerIn(folder, objects, ports);
+
+  const layer = stack.use(startCommandWith(env, ...args));
+  const passes = (name: string) =>
+    promisify(execFile)(program, probe(name), { env: { ...process.env, ...env } }).then(
+      () => true,
+      () => false,
+    );
+  await until(
+    () => passes('startupProbe'),
+    () => `the startup probe passes; output:\n${layer.text}`,
+  );
+  assert.ok(await passes('readinessProbe'));
+  assert.ok(await passes('livenessProbe'));
+
+  const ca = await readFile(authority.certificate);
+  const clients = `https://127.0.0.1:${ports[5000]}`;
+  await until(
+    async () => (await statusOf(`${clients}/v2/`, ca, 'ops:a password of ops')) === 200,
+    'ops may log in',
+  );
+  assert.equal(await statusOf(`${clients}/v2/`, ca), 401);
+  assert.equal(await statusOf(`${clients}/metrics`, ca), 404);
+  assert.equal(await statusOf(`https://127.0.0.1:${ports[5001]}/metrics`, ca), 200);
+});
