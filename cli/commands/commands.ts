@@ -53,6 +53,8 @@ const groups: Record<string, Record<string, () => Promise<Define>>> = {
     gc: async () => (await import('./upkeep/maintenance.ts')).addGcCommand,
     scrub: async () => (await import('./upkeep/maintenance.ts')).addScrubCommand,
     repair: async () => (await import('./upkeep/repair.ts')).addRepairCommand,
+    backup: async () => (await import('./upkeep/backup.ts')).addBackupCommand,
+    restore: async () => (await import('./upkeep/restore.ts')).addRestoreCommand,
   },
 };
 

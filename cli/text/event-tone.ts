@@ -28,6 +28,8 @@ const isSome = (value: unknown): boolean => (Array.isArray(value) ? value.length
 
 /** By type; by its fields, where those decide. */
 const tones: Record<string, Tone | ((data: Data) => Tone | undefined)> = {
+  'backup.completed': ({ missing }) => (missing === undefined ? undefined : 'warning'),
+  'backup.failed': 'bad',
   'blob.damaged': 'bad',
   'configuration.refused': 'bad',
   'image.failed': 'bad',

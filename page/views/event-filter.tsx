@@ -14,11 +14,11 @@ const GROUPS: [name: string, types: string][] = [
   ],
   [
     'Failures',
-    'image.failed,image.parked,image.conflict,image.incomplete,transfer.failed,job.dropped,blob.damaged,history.lost,history.refused,configuration.refused',
+    'image.failed,image.parked,image.conflict,image.incomplete,transfer.failed,job.dropped,blob.damaged,history.lost,history.refused,configuration.refused,backup.failed',
   ],
   [
     'Maintenance',
-    'garbage.collected,scrub.finished,space.changed,storage.started,configuration.changed,account.changed',
+    'garbage.collected,scrub.finished,backup.completed,space.changed,storage.started,configuration.changed,account.changed',
   ],
 ];
 

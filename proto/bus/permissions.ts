@@ -35,8 +35,8 @@ const jetStream = [
 ].map((verb) => `$JS.API.${verb}`);
 
 /**
- * Changes of accounts, deactivation of a child, garbage collection and scrub: for the operator of the layer only, some
- * of it through the module twin.
+ * Changes of accounts, deactivation of a child, garbage collection, scrub and backup: for the operator of the layer
+ * only, some of it through the module twin.
  */
 const operating = [
   'storage.token.*',
@@ -45,6 +45,7 @@ const operating = [
   'storage.child.deactivate',
   'storage.garbage.*',
   'storage.scrub.*',
+  'storage.backup.*',
   'storage.pause.*',
 ];
 

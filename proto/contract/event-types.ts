@@ -4,6 +4,8 @@
  */
 export const eventTypes: readonly string[] = [
   'account.changed',
+  'backup.completed',
+  'backup.failed',
   'blob.committed',
   'blob.damaged',
   'blob.unlinked',

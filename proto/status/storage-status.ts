@@ -1,4 +1,5 @@
 import { AccountName } from '../accounts/accounts.ts';
+import { BackupStatus } from '../content/backups.ts';
 import { MetadataDamage, Space } from '../content/maintenance.ts';
 import { request } from '../contract/contract.ts';
 import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
@@ -35,6 +36,8 @@ export const StorageStatus = Type.Object({
   paused: Type.Optional(LinkPause),
   /** If a syslog receiver is configured for the audit. */
   forwarding: Type.Optional(AuditForwarding),
+  /** Absent if there are none, and none is scheduled. */
+  backup: Type.Optional(BackupStatus),
   /**
    * Pending at the parent: manifests to send, manifests to withdraw, and refused changes. All 0 in a layer that pushes
    * nothing, as it is ReadOnly or has no parent.

@@ -8,6 +8,8 @@ import type { UserName } from '../contract/users.ts';
  *                                 services/storage/metadata/metadata-state.ts
  *   repair/<time>/                what a repair replaced (metadata/), the new metadata until then (rebuilt/), and its
  *                                 report (report.txt): see services/storage/repair/repair-folder.ts
+ *   restore/                      of an unfinished `terrace restore`: the id of the backup, and the metadata so far; see
+ *                                 services/storage/backup/restore.ts
  *   blobs/<algorithm>/<2 digits>/<hex>   committed content: see services/storage/content/blob-store.ts
  *   ingest/<id>/                  content being written: see services/storage/content/ingest-folders.ts
  *     data                        the bytes; the file's size is the offset
@@ -38,6 +40,7 @@ import type { UserName } from '../contract/users.ts';
 export const METADATA = 'metadata';
 export const METADATA_STATE = `${METADATA}.json`;
 export const REPAIRS = 'repair';
+export const RESTORE = 'restore';
 export const QUARANTINE = 'quarantine';
 export const BLOBS = 'blobs';
 export const INGESTS = 'ingest';
@@ -66,6 +69,13 @@ export const ingestFiles = (folder: string): { data: string; chunks: string; cop
   data: join(folder, 'data'),
   chunks: join(folder, 'chunks'),
   copy: join(folder, 'copy'),
+});
+
+/** Files of an unfinished restore. */
+export const restoreFiles = (data: string): { folder: string; id: string; metadata: string } => ({
+  folder: join(data, RESTORE),
+  id: join(data, RESTORE, 'backup'),
+  metadata: join(data, RESTORE, METADATA),
 });
 
 /** The file of a claim on the ingest in this folder, by its state. */

@@ -12,6 +12,7 @@ import {
 import type { Bus } from '#proto/bus/bus.ts';
 import type { RequestSender } from '#proto/bus/caller.ts';
 import { listArriving, locateArriving } from '#proto/content/arriving.ts';
+import { cancelBackup, runBackup } from '#proto/content/backups.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { describeImages } from '#proto/content/images.ts';
 import {
@@ -151,6 +152,8 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));
   on(checkContent, async (q) => ({ intact: await storage.scrubber.check(q.digest) }));
+  on(runBackup, (q) => storage.backups.run(q));
+  on(cancelBackup, () => storage.backups.cancel().then(emptyReply));
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 
   const { webhooks } = storage;

@@ -4,6 +4,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { ClockWatch } from '../process/clock-watch.ts';
 import { type Context, ended } from '../process/run.ts';
+import { version } from '../process/version.ts';
 import { runAs } from './audit/caller-context.ts';
 import { HistoryRoom } from './history/history-room.ts';
 import { Schedules } from './maintenance/schedules.ts';
@@ -24,7 +25,8 @@ export async function runStorage({
   serves,
   env,
 }: Context): Promise<void> {
-  await using storage = await Storage.open({ data, layer, publish: bus.publish.bind(bus), log });
+  const publish = bus.publish.bind(bus);
+  await using storage = await Storage.open({ data, layer, version: version(), publish, log });
   const person = personName(env.TERRACE_PERSON ?? '');
   const record = (action: string, reason?: string) =>
     runAs(person ? { user: 'operator', account: '_operator', person } : {}, () =>
@@ -51,6 +53,7 @@ export async function runStorage({
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     schedules.set(value);
+    storage.configuration = value;
     age.set(value.eventTtlMs);
     storage.forwarding.configure(value.audit?.syslog);
   });

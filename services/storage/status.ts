@@ -1,6 +1,7 @@
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import type { DeclaredAccounts } from './accounts/declared.ts';
 import type { Audit } from './audit/audit.ts';
+import type { Backups } from './backup/backups.ts';
 import type { Ingests } from './content/ingests.ts';
 import type { SpaceGuard } from './content/space-guard.ts';
 import type { Scrubber } from './maintenance/scrub.ts';
@@ -31,6 +32,7 @@ export type StatusParts = {
   forwarding: AuditForwarding;
   unselected: UnselectedOutgoing;
   tagIndex: TagIndex;
+  backups: Backups;
 };
 
 /** What storage answers for the status of the layer: counters, and nothing that walks the content. */
@@ -40,6 +42,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
   const { repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts, uncompared } =
     metadata.counters;
   const forwarding = parts.forwarding.status();
+  const backup = parts.backups.status;
   return {
     ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
     behind: await behind.figure(),
@@ -51,6 +54,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     ...(audit.lost && { audit: audit.lost }),
     ...(pause.current && { paused: pause.current }),
     ...(forwarding && { forwarding }),
+    ...(backup && { backup }),
     outgoing: await outgoingOf(parts),
     ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
       id,

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Log } from '#proto/contract/log.ts';
@@ -11,6 +12,7 @@ import { Children } from './accounts/children.ts';
 import { DeclaredAccounts } from './accounts/declared.ts';
 import { EndedSessions } from './accounts/ended-sessions.ts';
 import { Audit } from './audit/audit.ts';
+import { Backups } from './backup/backups.ts';
 import { ArrivingContent } from './content/arriving.ts';
 import { BlobStore } from './content/blob-store.ts';
 import { Blobs } from './content/blobs.ts';
@@ -29,6 +31,7 @@ import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
 import { AgeClock } from './metadata/age-clock.ts';
 import { Metadata } from './metadata/metadata.ts';
+import type { BackupRecord } from './metadata/records.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
@@ -58,6 +61,7 @@ import { AuditForwarding } from './syslog/audit-forwarding.ts';
  *   accounts/      tokens, scope maps, children
  *   history/       outbox of events; space and age of the event stream
  *   maintenance/   garbage collection and scrub
+ *   backup/        backups while the layer runs, and their restore
  *   audit/         audit log
  *   syslog/        forwards it to a syslog receiver
  *
@@ -73,6 +77,8 @@ export type StorageOptions = {
   data: string;
   /** Name of the layer. */
   layer?: string;
+  /** Version of Terrace, for backups. */
+  version?: string;
   publish: Bus['publish'];
   log: Log;
   /** Wall clock, in ms since 1970. */
@@ -87,6 +93,10 @@ export const DEFAULT_MAINTENANCE: Maintenance = {
   scrubRate: 20_000_000,
   reserve: RESERVE,
 };
+
+const SHUTTING_DOWN = 'storage is shutting down: back up again';
+/** Max wait for a backup to end, in ms: its target may hang. */
+const MAX_CANCEL_MS = 2_000;
 
 /** Shared by the modules of storage. */
 type StorageDeps = {
@@ -103,6 +113,8 @@ type StorageDeps = {
   audit: Audit;
   /** Its name. */
   layer: string;
+  /** Of Terrace. */
+  version: string;
   selection: Selection;
   origins: TagOrigins;
   /** By which content ages. */
@@ -136,6 +148,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
+  readonly backups: Backups;
+  /** In force, for backups. */
+  configuration: unknown;
   readonly webhooks: WebhookPositions;
   readonly pause: PauseStore;
   readonly #unselected: UnselectedOutgoing;
@@ -152,6 +167,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   static async open({
     data,
     layer = 'layer',
+    version = '0',
     publish,
     log,
     now = Date.now,
@@ -183,6 +199,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         space,
         publish,
         layer,
+        version,
         audit: new Audit({ data, layer, log, now }),
         selection: new Selection(),
         origins: await TagOrigins.open({ metadata, now }),
@@ -195,7 +212,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
       const pause = await PauseStore.open(shared);
-      const storage = new Storage({ ...shared, ingests }, fence, pause, data);
+      const backups = await metadata.backup();
+      const storage = new Storage({ ...shared, ingests }, fence, pause, data, backups);
       await storage.children.begin(data);
       return storage;
     } catch (error) {
@@ -205,7 +223,13 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     }
   }
 
-  private constructor(deps: StorageDeps, fence: Fence, pause: PauseStore, data: string) {
+  private constructor(
+    deps: StorageDeps,
+    fence: Fence,
+    pause: PauseStore,
+    data: string,
+    backups?: BackupRecord,
+  ) {
     this.#deps = deps;
     // Times of content are those of the age clock, all others those of the wall clock.
     const aging = { ...deps, now: deps.age.now, wall: deps.now };
@@ -232,6 +256,17 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.children = new Children(deps);
     this.garbage = new GarbageCollector(aging, data, () => this.#maintenance.garbage);
     this.scrubber = new Scrubber(aging, data, () => this.#maintenance.scrubRate);
+    this.backups = new Backups(
+      {
+        ...deps,
+        data,
+        instance: async () => (await this.children.getIdentity()).instance,
+        configuration: () => this.configuration,
+        onDamaged: (digest) => void this.scrubber.check(digest).catch(() => {}),
+        reserve: () => this.#maintenance.reserve,
+      },
+      backups,
+    );
     this.webhooks = new WebhookPositions(deps);
     this.pause = pause;
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
@@ -274,18 +309,19 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     return new HistoryAge({ ...this.#deps, bus });
   }
 
-  /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
+  /** Aborts a garbage collection, scrub or backup in progress, so that shutdown does not wait for it. */
   abortMaintenance(): void {
     this.garbage.abort();
     this.scrubber.abort();
+    void this.backups.cancel(SHUTTING_DOWN);
   }
 
   status(): Promise<StorageStatus> {
-    const { ingests, behind, scrubber, declared, audit, pause, forwarding } = this;
+    const { ingests, behind, scrubber, declared, audit, pause, forwarding, backups } = this;
     const [unselected, tagIndex] = [this.#unselected, this.#tagIndex];
     return statusOf({
       ...this.#deps,
-      ...{ ingests, behind, scrubber, declared, audit, pause, forwarding, unselected, tagIndex },
+      ...{ ingests, behind, scrubber, declared, audit, pause, forwarding, unselected, tagIndex, backups },
     });
   }
 
@@ -293,6 +329,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     await this.forwarding[Symbol.asyncDispose]();
     await this.#deps.space[Symbol.asyncDispose]();
     this.abortMaintenance();
+    await Promise.race([this.backups.cancel(SHUTTING_DOWN), sleep(MAX_CANCEL_MS, undefined, { ref: false })]);
     this.pause[Symbol.dispose]();
     await this.#deps.age[Symbol.asyncDispose]();
     await this.#deps.outbox[Symbol.asyncDispose]();

@@ -48,7 +48,7 @@ function sectionOf(command: Command, level: string): string {
   return [
     `${level} ${nameOf(command)}`,
     sentence(plain(command.description())),
-    ...(inner.length === 0 ? [usage] : []),
+    ...(inner.length === 0 || parameters.length > 0 ? [usage] : []),
     ...(described.length > 0 ? [table(['Argument', 'Meaning'], described)] : []),
     ...(options.length > 0 ? [table(['Option', 'Default', 'Meaning'], options)] : []),
     ...inner,

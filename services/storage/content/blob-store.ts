@@ -6,6 +6,7 @@ import { randomHex } from '#proto/contract/random-hex.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import { blobPath, INGESTS } from '#proto/volume/layout.ts';
 import { OpenFile } from './open-file.ts';
+import { RemovalHold } from './removal-hold.ts';
 import { SyncedFolders } from './synced-folders.ts';
 
 /*
@@ -22,6 +23,8 @@ const READ_BYTES = 1024 * 1024;
 export class BlobStore {
   readonly #data: string;
   readonly #folders: SyncedFolders;
+  /** Of deletions. */
+  readonly hold = new RemovalHold();
 
   constructor(data: string) {
     this.#data = data;
@@ -90,8 +93,9 @@ export class BlobStore {
     await this.#folders.sync(dirname(this.file(digest)));
   }
 
-  /** The caller has made sure that nothing names the digest any longer. */
+  /** The caller has made sure that nothing names the digest any longer. During a hold, it is deleted at its end. */
   async remove(digest: string): Promise<void> {
+    if (this.hold.defer(digest)) return;
     await rm(this.file(digest), { force: true });
   }
 }

@@ -9,19 +9,22 @@ import { OpenFile } from './open-file.ts';
  */
 export class SyncedFolders {
   readonly #root: string;
+  readonly #mode: number;
   readonly #made = new Set<string>();
   /** Folders whose own entries, up to the root, are synced. */
   readonly #durable = new Set<string>();
   readonly #syncs = new Map<string, GroupCommit<void>>();
 
-  constructor(root: string) {
+  /** @param mode of folders that are made */
+  constructor(root: string, mode = 0o777) {
     this.#root = root;
+    this.#mode = mode;
   }
 
   /** Makes the folder and those above it. */
   async make(folder: string): Promise<void> {
     if (this.#made.has(folder)) return;
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, { recursive: true, mode: this.#mode });
     this.#made.add(folder);
   }
 

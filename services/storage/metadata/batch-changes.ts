@@ -6,6 +6,7 @@ import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
   AgeMarks,
   AgeRecord,
+  BackupRecord,
   BehindRecord,
   BlobRecord,
   ChildRecord,
@@ -123,6 +124,7 @@ export const put = {
   history: (event: StoredEvent) => [set(keys.history, event)],
   age: (record: AgeRecord) => [set(keys.age, record)],
   ageMarks: (marks: AgeMarks) => [set(keys.ageMarks, marks)],
+  backup: (record: BackupRecord) => [set(keys.backup, record)],
   forwarding: (record: ForwardingRecord) => [set(keys.forwarding, record)],
   originsSince: (instant: number) => [set(keys.originsSince, instant)],
   term: (term: number) => [set(keys.term, term)],

@@ -55,3 +55,10 @@ export function unusable(volume: string, error: unknown): unknown {
   }
   return error;
 }
+
+/** @param volume path of the data volume */
+export const restoreUnfinished = (volume: string): Fault =>
+  new Fault(
+    'volume-unusable',
+    `the restore of a backup to ${volume} was interrupted: run the same "terrace restore" again, which continues it`,
+  );

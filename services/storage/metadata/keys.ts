@@ -50,6 +50,8 @@
  *   x!declared                          DeclaredAccount[]  last declared accounts; their secret files are polled
  *   x!closed                            true            accounts may be lost: nobody is admitted until a token exists
  *   x!boot                              string          boot id of the machine at the last opening
+ *   x!backup                            BackupRecord    last backups: see ../backup/backups.ts
+ *   x!restored                          RestoredRecord  the backup that this metadata was restored from
  *
  * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!` and `d!`, the repository's for
  * any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`, `children` for
@@ -103,6 +105,8 @@ export const keys = {
   declared: 'x!declared',
   closed: 'x!closed',
   boot: 'x!boot',
+  backup: 'x!backup',
+  restored: 'x!restored',
 };
 
 /** Kinds of records: the first letter of the key. */

@@ -8,6 +8,7 @@ import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
   AgeMarks,
   AgeRecord,
+  BackupRecord,
   BehindRecord,
   BlobRecord,
   ChildRecord,
@@ -23,6 +24,7 @@ import type {
   OutboxRecord,
   ParkedRecord,
   ReferrerRecord,
+  RestoredRecord,
   ScopeMapRecord,
   StartsRecord,
   TagOriginRecord,
@@ -101,6 +103,8 @@ export class MetadataReader {
   declared = () => this.#one<DeclaredAccount[]>(keys.declared);
   term = () => this.#one<number>(keys.term);
   journalEntry = (number: number) => this.#one<JournalEntry>(keys.journalEntry(number));
+  backup = () => this.#one<BackupRecord>(keys.backup);
+  restored = () => this.#one<RestoredRecord>(keys.restored);
   closed = () => this.#one<boolean>(keys.closed);
   signingKey = () => this.#one<string>(keys.signing);
 

@@ -2,10 +2,11 @@ import { constants, existsSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Level } from 'level';
+import { restoreFiles } from '#proto/volume/layout.ts';
 import { type Examined, examine } from '../leveldb/examine.ts';
 import type { WriteBatch } from '../leveldb/write-batch.ts';
 import { mayBeUnsynced } from './batch-changes.ts';
-import { damaged, metadataLost, unusable } from './database-faults.ts';
+import { damaged, metadataLost, restoreUnfinished, unusable } from './database-faults.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
 /** Opens LevelDB, once it is known that what is stored in it is readable. */
@@ -61,6 +62,7 @@ export type Opened = { level: Level<string, unknown>; partial: boolean };
 /** Undefined if another process has it open. */
 export async function openLevel(folder: string, boot: string): Promise<Opened | undefined> {
   const volume = dirname(folder);
+  if (existsSync(restoreFiles(volume).folder)) throw restoreUnfinished(volume);
   try {
     const { empty, findings, missing, partial } = await examineMetadata(
       folder,

@@ -1,5 +1,6 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
+import type { BackupStatus } from '#proto/content/backups.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
 import type { Traceparent } from '#proto/contract/traceparent.ts';
 import type { BehindTag, Uncompared } from '#proto/sync/behind.ts';
@@ -158,3 +159,9 @@ export type ActiveStart = {
   /** Copies: starts that asked to be activated while this one, or one before it, was alive. */
   copies?: string[];
 };
+
+/** The last good backup, and the failures in a row since. */
+export type BackupRecord = Pick<BackupStatus, 'last' | 'failed'>;
+
+/** `backup`: its id. `at`: the instant that it shows. `restored`: when it was restored. */
+export type RestoredRecord = { backup: string; at: number; restored: number };

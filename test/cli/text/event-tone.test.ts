@@ -36,6 +36,8 @@ const rows: [type: string, data: object | undefined, tone: Tone | undefined][] =
   ['pass.finished', { ok: false, failed: 0, parked: 0, ended: 'window' }, undefined],
   ['scrub.finished', { damaged: 0, metadata: [] }, undefined],
   ['scrub.finished', { damaged: 0, metadata: ['000005.ldb'] }, 'bad'],
+  ['backup.completed', { blobs: 3 }, undefined],
+  ['backup.completed', { missing: { blobs: 1 } }, 'warning'],
   ['constructor', {}, undefined],
 ];
 for (const [type, data, tone] of rows) {

@@ -14,6 +14,8 @@ export const CALLERS: Record<string, string> = {
   'storage.alive.get': 'GO',
   'storage.arriving.list': 'G',
   'storage.arriving.locate': 'G',
+  'storage.backup.cancel': 'O',
+  'storage.backup.run': 'O',
   'storage.base.differing': 'S',
   'storage.base.list': 'S',
   'storage.base.set': 'S',

@@ -1,0 +1,202 @@
+import { resolve } from 'node:path';
+import type { Bus } from '#proto/bus/bus.ts';
+import { type Backup, type BackupStatus, backupCompleted, backupFailed } from '#proto/content/backups.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { Audit } from '../audit/audit.ts';
+import { byAccount } from '../audit/caller-context.ts';
+import { put } from '../metadata/metadata.ts';
+import type { BackupRecord } from '../metadata/records.ts';
+import {
+  type BackedUp,
+  type BackupRunDeps,
+  backUp,
+  isOnVolume,
+  mustBeOutside,
+  type Progress,
+} from './backup-run.ts';
+import type { BackupTarget } from './backup-target.ts';
+import { FolderTarget } from './folder-target.ts';
+import { paceAt } from './pace.ts';
+import { pruneBackups } from './prune.ts';
+import { isTarTarget, TarTarget } from './tar-target.ts';
+import { targetFault } from './target-faults.ts';
+
+/*
+ * Backups of the layer, while it runs, to a folder or a tar file outside of the data volume; and what is done with them
+ * while no layer uses them.
+ *
+ *   backups.ts         `Backups`: one backup at a time, its status, its entries in audit and events
+ *   backup-run.ts      the steps of one backup; held-content.ts holds the files that it copies
+ *   backup-format.ts   layout of a target, and the list with which a backup exists
+ *   dump.ts            the metadata in a backup
+ *   backup-target.ts   where a backup goes: folder-target.ts, or tar-target.ts (tar-format.ts)
+ *   copy-content.ts    copies that are read back, past the cache of the system (direct-read.ts), at a rate (pace.ts)
+ *   target-lock.ts     one process at a time uses a target; target-faults.ts explains its failures
+ *   backup-source.ts   reads a target; check.ts and prune.ts check and delete backups
+ *   restore.ts         restores one to an empty data volume (restored-records.ts); main.ts is its process
+ */
+
+type BackupsDeps = BackupRunDeps & {
+  publish: Bus['publish'];
+  audit: Audit;
+  instance: () => Promise<string>;
+};
+
+export type BackupOptions = {
+  target: string;
+  rate?: number | undefined;
+  keep?: number | undefined;
+  /** A target that has no backups any more, and had some, is refused: its medium is not mounted. */
+  scheduled?: boolean;
+};
+
+type Running = Progress & { since: number; target: string; abort: AbortController };
+
+/** The backups of this layer. */
+export class Backups {
+  readonly #deps: BackupsDeps;
+  #running: Running | undefined;
+  #ended: Promise<unknown> | undefined;
+  #record: BackupRecord;
+  #failures = 0;
+  /** Of the configuration. */
+  schedule: BackupStatus['schedule'];
+
+  /** @param record the stored one */
+  constructor(deps: BackupsDeps, record: BackupRecord = {}) {
+    this.#deps = deps;
+    this.#record = record;
+  }
+
+  /** Makes a backup. @throws Fault see `runBackup` */
+  async run({ target: named, ...options }: BackupOptions): Promise<Backup> {
+    if (this.#running) throw new Fault('busy', 'a backup is already running: wait until it ends');
+    const target = resolve(named);
+    const abort = new AbortController();
+    const progress = { blobs: 0, bytes: 0, ofBlobs: 0, ofBytes: 0 };
+    const running = Object.assign(progress, { since: this.#deps.now(), target, abort });
+    this.#running = running;
+    const summaryOf = ({ id, blobs, bytes, missing }: Backup) => ({
+      ...{ id, blobs, bytes },
+      ...(missing && { missing: missing.blobs }),
+    });
+    const facts = { action: 'backup/run', detail: { target: clip(target, 400) } };
+    const work = this.#deps.audit.change(facts, () => this.#run(running, options), summaryOf);
+    this.#ended = work.catch(() => {});
+    try {
+      return await work;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  /** Cancels a running backup, and waits until it has ended. */
+  async cancel(reason = 'the backup was cancelled: back up again'): Promise<void> {
+    this.#running?.abort.abort(new Fault('unavailable', reason));
+    await this.#ended;
+  }
+
+  get status(): BackupStatus | undefined {
+    const { last, failed } = this.#record;
+    const running = this.#running;
+    if (!last && !failed && !running && !this.schedule) return undefined;
+    return {
+      ...(last && { last }),
+      ...(failed && { failed }),
+      ...(running && { running: runningOf(running) }),
+      failures: this.#failures,
+      ...(this.schedule && { schedule: this.schedule }),
+    };
+  }
+
+  async #run(
+    running: Running,
+    { rate, keep, scheduled = false }: Omit<BackupOptions, 'target'>,
+  ): Promise<Backup> {
+    const { data, log, publish } = this.#deps;
+    const { target: path, abort } = running;
+    const began = performance.now();
+    try {
+      mustBeOutside(data, path);
+      const at = new Date(this.#deps.now());
+      const pace = paceAt(rate, abort.signal);
+      const instance = await this.#deps.instance();
+      const target = await this.#open(path, instance, at, scheduled);
+      const warnings: string[] = [];
+      let done: BackedUp;
+      let deleted = 0;
+      {
+        await using _target = target;
+        try {
+          done = await backUp(this.#deps, { target, instance, at, abort, pace, progress: running });
+        } catch (error) {
+          await target.abandon();
+          throw error;
+        }
+        if (keep !== undefined && target instanceof FolderTarget) {
+          // The new backup is complete in any case.
+          const pruned = await pruneBackups(path, keep, target.lock, abort.signal).catch((err) => {
+            const reason = (targetFault(err, path) as Error).message;
+            warnings.push(clip(`older backups were not deleted: ${reason}`, MAX_REASON_LENGTH));
+          });
+          deleted = pruned?.backups.length ?? 0;
+        }
+      }
+      if (await isOnVolume(data, path).catch(() => false))
+        warnings.push('the target is on the file system of the data volume: a failed disk takes both');
+      const backup = { ...done, ms: Math.round(performance.now() - began), deleted, warnings };
+      await this.#completed(backup);
+      return backup;
+    } catch (error) {
+      const cause = abort.signal.aborted ? abort.signal.reason : error;
+      const fault = targetFault(cause, path);
+      const { message } = fault as Error;
+      await this.#failed(path, message);
+      log.error({ err: fault, target: path }, 'backup failed; earlier ones are not affected');
+      publish(backupFailed, { target: path, reason: clip(message, MAX_REASON_LENGTH), ...byAccount() });
+      throw fault;
+    }
+  }
+
+  #open(path: string, instance: string, at: Date, scheduled: boolean): Promise<BackupTarget> {
+    const mark = { layer: this.#deps.layer, instance };
+    if (isTarTarget(path)) return TarTarget.open(path, mark, at);
+    return FolderTarget.open(path, mark, at, scheduled && this.#record.last?.target === path);
+  }
+
+  async #completed(backup: Backup): Promise<void> {
+    const { id, target, at, ms, blobs, bytes, written, missing } = backup;
+    const { log, publish } = this.#deps;
+    this.#record = {
+      last: {
+        ...{ id, target, at, ms, blobs, bytes },
+        written: written.bytes,
+        ...(missing && { missing: missing.blobs }),
+      },
+    };
+    await this.#store();
+    log.info({ ...backup, missing: missing?.blobs, notice: true }, 'backup completed');
+    publish(backupCompleted, { ...backup, ...byAccount() });
+  }
+
+  async #failed(target: string, message: string): Promise<void> {
+    const count = (this.#record.failed?.count ?? 0) + 1;
+    const reason = clip(message, MAX_REASON_LENGTH);
+    this.#failures += 1;
+    this.#record = { ...this.#record, failed: { at: this.#deps.now(), target, reason, count } };
+    await this.#store();
+  }
+
+  /** A failure to store it costs the status after a restart, not the backup. */
+  async #store(): Promise<void> {
+    const { metadata, log } = this.#deps;
+    await metadata
+      .write(put.backup(this.#record))
+      .catch((err) => log.warn({ err }, 'the status of the backups could not be stored'));
+  }
+}
+
+function runningOf({ abort: _, ...running }: Running): NonNullable<BackupStatus['running']> {
+  return running;
+}
