@@ -1,18 +1,21 @@
 import { inspect } from 'node:util';
-import { CommanderError, InvalidArgumentError } from 'commander';
+import { CommanderError } from 'commander';
 import { programOf } from './commands/commands.ts';
 import { refusalOf } from './terminal/failure.ts';
 import { flushOutput, outputFailure, watchOutput } from './terminal/output-end.ts';
-import { printError } from './terminal/terminal.ts';
+import { EXIT_USAGE, type Refusal } from './terminal/refusal.ts';
+import { printError, printJsonError } from './terminal/terminal.ts';
 
 /**
  * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
  * input, connects to the layer or starts processes, and prints a result. Anything thrown on the way becomes a
- * `Refusal`, one line on stderr for each cause. The process exits after its output is flushed.
+ * `Refusal`: one line on stderr for each cause, or with `--json` one object. The process exits after its output is
+ * flushed.
  */
 
 /** Runs one command line and exits the process: see `exitCodes`. */
 export async function main(parameters: string[]): Promise<never> {
+  const fail = (error: unknown): Promise<never> => end(printFailure(refusalOf(error), parameters, error));
   watchOutput();
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
@@ -26,13 +29,17 @@ export async function main(parameters: string[]): Promise<never> {
  * @returns the exit code of the error; undefined without one: then `process.exitCode` applies
  */
 export async function runCommandLine(parameters: string[]): Promise<number | undefined> {
+  const program = await programOf(parameters[0]);
   try {
-    const program = await programOf(parameters[0]);
     await program.parseAsync(parameters, { from: 'user' });
     return undefined;
   } catch (error) {
-    const isReported = error instanceof CommanderError && !(error instanceof InvalidArgumentError);
-    return isReported ? (error.exitCode === 0 ? 0 : 2) : printFailure(error);
+    if (!(error instanceof CommanderError)) return printFailure(refusalOf(error), parameters, error);
+    // Help and the version number are printed already; help that nobody asked for stands for a missing command.
+    if (error.exitCode === 0) return 0;
+    if (error.code === 'commander.help') return EXIT_USAGE;
+    const { usageRefusal } = await import('./input/usage-errors.ts');
+    return printFailure(usageRefusal(error, program, parameters), parameters);
   }
 }
 
@@ -42,11 +49,15 @@ async function end(exitCode?: number): Promise<never> {
   process.exit(exitCode ?? process.exitCode);
 }
 
-const fail = (error: unknown): Promise<never> => end(printFailure(error));
-
-/** Prints one line for each cause; a stack trace only with TERRACE_LOG=debug. @returns the exit code */
-function printFailure(error: unknown): number {
-  const { message, exitCode } = refusalOf(error);
+/**
+ * Prints one line for each cause, or with `--json` one object; a stack trace only with TERRACE_LOG=debug.
+ * @returns the exit code
+ */
+function printFailure({ message, code, exitCode }: Refusal, parameters: string[], error?: unknown): number {
+  if (parameters.includes('--json')) {
+    printJsonError(JSON.stringify({ error: { code, message, exitCode } }));
+    return exitCode;
+  }
   for (const line of message.split('\n')) printError(`terrace: ${line}`);
   if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
   return exitCode;

@@ -62,11 +62,12 @@ const groups: Record<string, Record<string, () => Promise<Define>>> = {
 export async function programOf(name = ''): Promise<Command> {
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
-    .showHelpAfterError('(terrace --help lists all commands)')
     .configureHelp({ subcommandTerm })
     .configureOutput({
       writeOut: (text) => print(text.trimEnd()),
       writeErr: (text) => printError(text.trimEnd()),
+      // input/usage-errors.ts says more.
+      outputError() {},
     })
     .exitOverride();
   const isKnown = Object.values(groups).some((group) => Object.hasOwn(group, name));

@@ -9,7 +9,8 @@ import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
 import { livingPid } from '../data/pid-file.ts';
 import type { ListenAddress } from '../data/ports.ts';
 import { whileHeld } from '../data/while-held.ts';
-import { Refusal } from '../terminal/refusal.ts';
+import { exitCodeOf } from '../terminal/failure.ts';
+import { EXIT_NO_LAYER, Refusal } from '../terminal/refusal.ts';
 
 /**
  * The command's connection to a layer that runs on a data folder.
@@ -46,10 +47,12 @@ export async function connectOperator(
   if (isCopy(folder)) {
     throw new Refusal(
       `no Terrace runs on ${folder.root}, which is a copy of a data folder, or was moved here: start it with "terrace up --data ${data}", or name the folder of the running one with --data`,
+      EXIT_NO_LAYER,
     );
   }
   throw new Refusal(
     `no Terrace runs on ${folder.root}: start it with "terrace up --data ${data}", or name its folder with --data`,
+    EXIT_NO_LAYER,
   );
 }
 
@@ -71,7 +74,10 @@ export async function findLayer(
     // Ports are reused: this is the bus of another layer.
     if (code === 'AUTHORIZATION_VIOLATION') return undefined;
     if (path === undefined) throw error;
-    throw new Refusal(`${path} can't be read (${code}): use the account that started this Terrace`);
+    throw new Refusal(
+      `${path} can't be read (${code}): use the account that started this Terrace`,
+      exitCodeOf(code),
+    );
   }
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Refusal } from '../terminal/refusal.ts';
+import { EXIT_TRY_AGAIN, Refusal } from '../terminal/refusal.ts';
 import { printError } from '../terminal/terminal.ts';
 
 /** Max time that one process holds the data folder without a bus: to start or stop a layer, or to work alone, in ms. */
@@ -35,6 +35,7 @@ export async function whileHeld<T extends object>(
     if (waited > MAX_HELD_MS) {
       throw new Refusal(
         `process ${holder} runs on ${root}, and its bus does not answer: stop it, or see the log of the layer`,
+        EXIT_TRY_AGAIN,
       );
     }
     if (noticed || waited < NOTICE_MS) continue;

@@ -1,6 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { environmentDefaults, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { exitCodeOf } from '../terminal/failure.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
 /**
@@ -21,6 +22,7 @@ export function environmentOf(
     const { code, path } = error as NodeJS.ErrnoException;
     throw new Refusal(
       `${path ?? data} can't be written (${code}): make the data volume writable for the user of this process`,
+      exitCodeOf(code),
     );
   }
 }

@@ -1,6 +1,7 @@
 import { eventTypes } from '#proto/contract/event-types.ts';
+import { editsBetween } from '#proto/contract/near-words.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import { editsBetween, maxEdits } from './near-names.ts';
+import { maxEdits } from './near-names.ts';
 
 /** Max types that an error proposes. */
 const MAX_PROPOSED = 4;

@@ -9,7 +9,8 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { Volume } from '#proto/volume/volume.ts';
 import { isBus, quiet } from '../connection/connect.ts';
 import { type DataFolder, dataFolder } from '../data/data-folder.ts';
-import { Refusal } from '../terminal/refusal.ts';
+import { exitCodeOf } from '../terminal/failure.ts';
+import { EXIT_NOT_PERMITTED, Refusal } from '../terminal/refusal.ts';
 import type { ServiceSettings } from './programs.ts';
 
 /** Joins syncers to a layer that runs elsewhere; they work like the layer's own syncers. */
@@ -113,6 +114,7 @@ async function connect(url: string, password: string, given: boolean): Promise<B
     if (!given) throw new NotYet(`The bus at ${url} belongs to another data volume`);
     throw new Refusal(
       `the bus at ${url} rejects these credentials: name the file bus/syncer.password of its layer with --credentials`,
+      EXIT_NOT_PERMITTED,
     );
   }
   // It may still connect later: close it then.
@@ -145,7 +147,10 @@ async function mustShare(bus: Bus, { root }: DataFolder, url: string): Promise<v
       throw new NotYet(`Storage of the layer at ${url} accepts no uploads (${error.message})`);
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') {
-      throw new Refusal(`--data: ${root} can't be written (${code}): use the account that started the layer`);
+      throw new Refusal(
+        `--data: ${root} can't be written (${code}): use the account that started the layer`,
+        exitCodeOf(code),
+      );
     }
   }
   throw new Refusal(
@@ -162,7 +167,10 @@ async function readSecret(path: string, data: string, named = false): Promise<st
     const { code } = error as NodeJS.ErrnoException;
     if (named) throw new Refusal(`--credentials: ${path} can't be read (${code}): name a readable file`, 2);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') {
-      throw new Refusal(`${path} can't be read (${code}): use the account that started this Terrace`);
+      throw new Refusal(
+        `${path} can't be read (${code}): use the account that started this Terrace`,
+        exitCodeOf(code),
+      );
     }
   }
   throw new NotYet(`No layer has run on ${data} yet`);

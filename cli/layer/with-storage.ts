@@ -8,8 +8,8 @@ import { findLayer } from '../connection/connect.ts';
 import { makeFolders } from '../data/data-folder.ts';
 import { claimFolder } from '../data/pid-file.ts';
 import { whileHeld } from '../data/while-held.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { singleLine } from '../terminal/terminal.ts';
+import { faultRefusal } from '../terminal/failure.ts';
+import { EXIT_INTERRUPTED, Refusal } from '../terminal/refusal.ts';
 import { STORAGE_START_MS } from './programs.ts';
 import { startStorageAlone } from './storage-alone.ts';
 
@@ -45,8 +45,8 @@ export async function withStorage<T>(
     const { bus, alone } = storage;
     return await work({ bus, alone, signal: end.signal });
   } catch (error) {
-    if (end.signal.aborted) throw new Refusal('interrupted before an answer arrived', 130);
-    throw Fault.is(error) ? new Refusal(singleLine(error.message)) : error;
+    if (end.signal.aborted) throw new Refusal('interrupted before an answer arrived', EXIT_INTERRUPTED);
+    throw Fault.is(error) ? faultRefusal(error) : error;
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, abort);
   }

@@ -1,7 +1,8 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Fault } from '#proto/contract/fault.ts';
-import { Refusal } from './refusal.ts';
+import { Fault, type FaultCode } from '#proto/contract/fault.ts';
+import { EXIT_UNUSABLE } from '#proto/process/supervision.ts';
+import { EXIT_NOT_PERMITTED, EXIT_TRY_AGAIN, EXIT_USAGE, Refusal } from './refusal.ts';
 import { singleLine } from './terminal.ts';
 
 /** Converts any error of a command into one sentence: cause and remedy. */
@@ -38,16 +39,37 @@ function sentence(code: string, path: string): string | undefined {
   }
 }
 
+/** Exit codes of faults; 1 for all others. */
+const exitCodesOfFaults: Partial<Record<FaultCode, number>> = {
+  unavailable: EXIT_TRY_AGAIN,
+  busy: EXIT_TRY_AGAIN,
+  'too-many': EXIT_TRY_AGAIN,
+  'too-slow': EXIT_TRY_AGAIN,
+  'window-closed': EXIT_TRY_AGAIN,
+  paused: EXIT_TRY_AGAIN,
+  unauthorized: EXIT_NOT_PERMITTED,
+  denied: EXIT_NOT_PERMITTED,
+  'volume-unusable': EXIT_UNUSABLE,
+};
+
+/** @param message if it is not the fault's own */
+export const faultRefusal = (fault: Fault, message = fault.message): Refusal =>
+  new Refusal(singleLine(message), exitCodesOfFaults[fault.code], fault.code);
+
+/** The exit code for an error code of the file system. @param otherwise if the right is not what lacks */
+export const exitCodeOf = (code: string | undefined, otherwise = 1): number =>
+  code === 'EACCES' || code === 'EPERM' ? EXIT_NOT_PERMITTED : otherwise;
+
 /** @param error any thrown value */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
-  if (Fault.is(error)) return new Refusal(error.message);
+  if (Fault.is(error)) return faultRefusal(error);
   const { code, path, syscall, message } = (error ?? {}) as NodeJS.ErrnoException;
   const text =
     code === undefined
       ? undefined
       : sentence(code, path ?? (syscall ? `the target of ${syscall}` : 'a file'));
-  if (text) return new Refusal(text);
+  if (text) return new Refusal(text, exitCodeOf(code));
   return new Refusal(`${singleLine(message || String(error))}: set TERRACE_LOG=debug to see the stack trace`);
 }
 
@@ -67,7 +89,7 @@ export async function mkdirRefusal(path: string, error: NodeJS.ErrnoException): 
     else
       return new Refusal(
         `--data: ${sentence(failure ?? error.code ?? '', folder) ?? `${path}: ${error.message}`}`,
-        2,
+        exitCodeOf(failure ?? error.code, EXIT_USAGE),
       );
   }
 }

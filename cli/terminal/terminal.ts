@@ -35,5 +35,10 @@ export function printJson(json: string): void {
   output.toStdout(`${safeJson(json)}\n`);
 }
 
+/** For a program, on stderr: the error of a command with `--json`. */
+export function printJsonError(json: string): void {
+  output.toStderr(`${safeJson(json)}\n`);
+}
+
 /** The lines without what could control a terminal, each with its end. */
 export const safeLines = (text: string): string => `${text.split('\n').map(singleLine).join('\n')}\n`;

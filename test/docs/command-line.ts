@@ -9,7 +9,7 @@ import { code, codes, page, plain, sentence, table } from './markdown.ts';
 const cli = join(import.meta.dirname, '../../cli');
 // Loaded by path: commands can start processes, and test/tier.ts finds tests that do so by their static imports.
 const { programOf } = (await import(join(cli, 'commands/commands.ts'))) as typeof Commands;
-const { exitCodes } = (await import(join(cli, 'terminal/refusal.ts'))) as typeof Refusals;
+const { errorCodes, exitCodes } = (await import(join(cli, 'terminal/refusal.ts'))) as typeof Refusals;
 
 export const program = await programOf();
 
@@ -78,10 +78,14 @@ export function commandLinePage(): string {
     'In a checkout, `npx terrace` runs the command. `terrace <command> --help` prints the same facts. `<…>` is required, `[…]` may be left out, and `…` in an option takes several values. The default of `--data` is `TERRACE_DATA` or `ACR_REGISTRY_DATA_VOLUME`, if one is set.',
     groupsOf(program.commands),
     '## Exit codes',
-    'An error is one sentence on stderr for each cause, which ends with the remedy.',
+    'An error is one sentence on stderr for each cause, which ends with the remedy. With `--json`, it is one object, the last line of stderr: `{"error":{"code":"no-layer","message":"…","exitCode":69}}`; the code is the one below, or that of the [fault](faults.md) that caused it.',
     table(
-      ['Code', 'Meaning'],
-      Object.entries(exitCodes).map(([exit, meaning]) => [exit, meaning]),
+      ['Exit code', '`code`', 'Meaning'],
+      Object.entries(exitCodes).map(([exit, meaning]) => [
+        exit,
+        errorCodes[Number(exit)] ? code(errorCodes[Number(exit)] as string) : '',
+        meaning,
+      ]),
     ),
     ...program.commands.map((command) => sectionOf(command, '##')),
   );

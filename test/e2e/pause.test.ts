@@ -44,7 +44,7 @@ test('a pause survives kills of all processes and the loss of the bus; the trans
     return link?.value.code === 'paused' && link.value.paused?.reason === 'crane at work';
   }, 'the state of the link says that it is paused');
   const refused = await runCommand('sync', '--now', '--data', layer.data);
-  assert.equal(refused.code, 1);
+  assert.equal(refused.code, 75);
   assert.match(refused.text, /^terrace: the link is paused by .*: to use it again, run terrace resume$/m);
   const status = await runCommand('status', '--data', layer.data);
   assert.match(status.text, /Offline: the link is paused by .*crane at work/);

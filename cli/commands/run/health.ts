@@ -8,6 +8,7 @@ import { type ServiceName, serviceNames } from '#proto/contract/users.ts';
 import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
 import { connectOperator } from '../../connection/connect.ts';
 import { dataOption } from '../../data/data-option.ts';
+import { refusalOf } from '../../terminal/failure.ts';
 import { Refusal } from '../../terminal/refusal.ts';
 
 /** Max time for a service to answer, in ms. */
@@ -26,11 +27,20 @@ export function addHealthCommand(program: Command): void {
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
       const healthy = await healthyServices(resolve(data)).catch(() => new Set<string>());
       // If none is healthy, no layer may run at all: connecting then throws a Refusal.
-      if (healthy.size === 0)
-        await (await connectOperator(data, 'terrace', { wait: false }))[Symbol.asyncDispose]();
+      if (healthy.size === 0) await mustRun(data);
       const others = (service ? [service] : serviceNames).filter((name) => !healthy.has(name));
       if (others.length > 0) throw new Refusal(`not healthy: ${others.join(', ')}`);
     });
+}
+
+/** @throws Refusal with exit code 1: engines know no other one */
+async function mustRun(data: string): Promise<void> {
+  try {
+    await (await connectOperator(data, 'terrace', { wait: false }))[Symbol.asyncDispose]();
+  } catch (error) {
+    const { message, code } = refusalOf(error);
+    throw new Refusal(message, 1, code);
+  }
 }
 
 /** The services of which at least one process reports on this machine that it is healthy. */

@@ -5,10 +5,11 @@ import { connectOperator } from '../../connection/connect.ts';
 import { followPass } from '../../connection/follow-pass.ts';
 import { readRunningPass } from '../../connection/running-pass.ts';
 import { dataOption } from '../../data/data-option.ts';
+import { faultRefusal } from '../../terminal/failure.ts';
 import { formatDuration, plural } from '../../terminal/figures.ts';
 import { outputEnd } from '../../terminal/output-end.ts';
-import { Refusal } from '../../terminal/refusal.ts';
-import { print, printError, printJson, singleLine, singleLines } from '../../terminal/terminal.ts';
+import { EXIT_INTERRUPTED } from '../../terminal/refusal.ts';
+import { print, printError, printJson, singleLines } from '../../terminal/terminal.ts';
 import { factsOf, ImageTracker } from '../../text/image-progress.ts';
 import { leftOutLines } from '../../text/link-text.ts';
 import { barView, jsonView, lineView } from '../../text/progress.ts';
@@ -49,8 +50,8 @@ export function addSyncCommand(program: Command): void {
         if (end.signal.aborted) {
           const how = 'The pass continues in the background: terrace status shows its state.';
           (json ? printError : print)(how);
-          process.exitCode = 130;
-        } else throw Fault.is(error) ? new Refusal(singleLine(sentence(error))) : error;
+          process.exitCode = EXIT_INTERRUPTED;
+        } else throw Fault.is(error) ? faultRefusal(error, sentence(error)) : error;
       }
     });
 }

@@ -14,7 +14,7 @@ import { hintsOfEvents } from '../../layer/repair-hints.ts';
 import { Refusal } from '../../terminal/refusal.ts';
 import { print, printError } from '../../terminal/terminal.ts';
 
-const MAIN = join(import.meta.dirname, '../../services/storage/repair/main.ts');
+const MAIN = join(import.meta.dirname, '../../../services/storage/repair/main.ts');
 
 type Options = { data: string; open?: boolean; force?: boolean };
 

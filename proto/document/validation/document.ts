@@ -9,7 +9,15 @@ import { declaredComplaints } from './accounts.ts';
 import { auditComplaints } from './audit.ts';
 import { linkComplaints, runsEver } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
-import { misplacedRemedy, notReadable, notValid, quote, remedyOf, siblingFields } from './remedies.ts';
+import {
+  misplacedRemedy,
+  nearFields,
+  notReadable,
+  notValid,
+  quote,
+  remedyOf,
+  siblingFields,
+} from './remedies.ts';
 import { selectionComplaints } from './selection.ts';
 import { entriesOf, wellFormedPart } from './well-formed.ts';
 
@@ -44,9 +52,16 @@ function formComplaints(fields: object): Map<string, string> {
     if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
     else if (remedy) complaints.set(field, notValid(field, error.value));
     else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
-    else complaints.set(field, `${field} is not a field: the fields are ${siblingFields(field).join(', ')}`);
+    else complaints.set(field, `${field} is not a field: ${fieldRemedy(field)}`);
   }
   return complaints;
+}
+
+function fieldRemedy(field: string): string {
+  const near = nearFields(field);
+  return near.length > 0
+    ? `did you mean ${near.join(' or ')}?`
+    : `the fields are ${siblingFields(field).join(', ')}`;
 }
 
 /** Complaints that a schema can't express. */

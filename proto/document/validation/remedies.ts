@@ -1,9 +1,13 @@
 import { clip } from '../../contract/clip.ts';
+import { nearWords } from '../../contract/near-words.ts';
 import { Document } from '../document.ts';
 import { fieldsOf } from '../fields.ts';
 import { isSecret, misplaced } from './secrets.ts';
 
 /** Complaints about a single field. Its remedy is in the schema, except for a file that can't be read. */
+
+/** Max fields of other mappings that a complaint proposes. */
+const MAX_NEAR = 2;
 
 const fields = fieldsOf(Document);
 
@@ -29,6 +33,16 @@ export function siblingFields(field: string): string[] {
   return [...fields.keys()].filter(
     (other) => other.startsWith(owner) && !other.slice(owner.length).includes('.'),
   );
+}
+
+/** Fields that a person probably intended: of the same mapping; of another one, if it belongs to none here. */
+export function nearFields(field: string): string[] {
+  const nameOf = (one: string) => one.slice(one.lastIndexOf('.') + 1);
+  const name = nameOf(field);
+  const owner = field.slice(0, field.length - name.length);
+  const near = nearWords(name, siblingFields(field).map(nameOf)).map((one) => `${owner}${one}`);
+  if (near.length > 0 || owner !== '') return near;
+  return [...fields.keys()].filter((one) => nameOf(one) === name).slice(0, MAX_NEAR);
 }
 
 export const quote = (value: unknown): string => {

@@ -61,7 +61,7 @@ test('a layer with declared accounts admits other machines with them, from its f
     const token = (...parameters: string[]) => runCommandHere('token', ...parameters, '--data', data);
     assert.match((await token('list')).stdout, /^ci +enabled, declared/m);
     const refused = await token('rotate', 'ci');
-    assert.equal(refused.code, 1);
+    assert.equal(refused.code, 77);
     assert.match(refused.text, /token ci is declared in the configuration document: change it there/);
 
     await document([ci]);

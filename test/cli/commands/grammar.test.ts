@@ -22,6 +22,7 @@ const invocations: Record<string, string[]> = {
     'events --follow --any-type',
   ],
   replay: ['replay --data d --until 12 --json'],
+  repositories: ['repositories'],
   sync: ['sync', 'sync --data d --full --now --json'],
   pause: ['pause --data d'],
   resume: ['resume --data d'],

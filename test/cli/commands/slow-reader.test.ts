@@ -18,8 +18,8 @@ const program = (parameters: string[]) => `
 `;
 
 for (const [what, parameters, message, exitCode] of [
-  ['a command that fails', ['status', '--data', '/proc/none'], /terrace: /, 1],
-  ['a command line that is not valid', ['events', '--since', 'never'], /--help lists/, 2],
+  ['a command that fails', ['status', '--data', '/proc/none'], /terrace: /, 69],
+  ['a command line that is not valid', ['events', '--since', 'never'], /terrace: /, 2],
 ] as const) {
   test(`${what} ends once all output that it wrote before is read`, async () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', program([...parameters])], {

@@ -97,7 +97,7 @@ test('errors of the command line are printed without control characters', () => 
   const program = join(CLI, 'terrace.ts');
   const parameters = [program, 'status\u001b[2K\u009b2J'];
   const { stderr } = spawnSync(process.execPath, parameters, { encoding: 'utf8' });
-  match(stderr, /unknown command/);
+  match(stderr, /is not a command/);
   doesNotMatch(stderr, CONTROL);
 });
 

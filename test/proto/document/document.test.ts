@@ -217,7 +217,11 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['repositories: [{}]', /^repositories\.0\.name is missing/, /prefix/],
   ['repositories: [{ name: A }]', /^repositories\.0\.name "A"/, /prefix/],
   ['repositories: [{ name: a..b }]', /^repositories\.0\.name "a\.\.b"/, /prefix/],
-  ['repositories: [a, { name: b, tgas: {} }]', /^repositories\.1\.tgas is not a field/, /repositories\.tags/],
+  [
+    'repositories: [a, { name: b, tgas: {} }]',
+    /^repositories\.1\.tgas is not a field/,
+    /did you mean repositories\.1\.tags\?/,
+  ],
   ['repositories: [{ name: a, tags: v1 }]', /^repositories\.0\.tags "v1"/, /mapping/],
   [
     'repositories: [{ name: a, tags: { glob: v1 } }]',

@@ -50,7 +50,7 @@ test('each complaint names the field and the remedy', () => {
     ['notifications: yes please', /^notifications "yes please" is not valid: write a mapping/],
     [
       'notifications: { parents: [] }',
-      /^notifications\.parents is not a field: the fields are notifications\.parent, notifications\.webhooks$/,
+      /^notifications\.parents is not a field: did you mean notifications\.parent\?$/,
     ],
     ['notifications: { parent: "*:*" }', /^notifications\.parent "\*:\*" is not valid: write a list/],
     [

@@ -10,7 +10,7 @@ import { Health } from '../../../../services/process/health.ts';
 import { quiet } from '../../../support/bus.ts';
 import { until } from '../../../support/until.ts';
 
-const CLI = join(import.meta.dirname, '../../../cli');
+const CLI = join(import.meta.dirname, '../../../../cli');
 /** All programs that the command needs in its PATH, without Node. */
 const PROGRAMS = ['sh', 'bash', 'dirname', 'readlink', 'stat'];
 

@@ -142,7 +142,7 @@ test('another folder or wrong credentials are refused with the reason, and no tr
     assert.equal(wrong.code, 1);
     assert.match(wrong.text, /^terrace: --data: .* is not the data volume of the layer at nats:/m);
     const other = await runCommand(...named, folder.password('monitor'));
-    assert.equal(other.code, 1);
+    assert.equal(other.code, 77);
     assert.match(other.text, /rejects these credentials: .* with --credentials$/m);
     const none = await runCommand(...named, join(elsewhere, 'none'));
     assert.equal(none.code, 2);

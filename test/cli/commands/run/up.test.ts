@@ -81,7 +81,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     assert.doesNotMatch(up.text, /killed|error/i);
 
     const stopped = await runCommandHere('status', '--data', folder.data);
-    assert.equal(stopped.code, 1);
+    assert.equal(stopped.code, 69);
     assert.match(stopped.text, /^terrace: no Terrace runs on .*: start it with "terrace up --data /);
   });
 
@@ -177,7 +177,7 @@ describe('terrace up', { concurrency: 2 }, () => {
       [['--config', '/none.yaml'], /^terrace: --config: \/none\.yaml can't be read/],
       [['--config', config], /^terrace: colour is not a field/],
       [['--listen', '5000'], /^terrace: listen "5000" is not valid: write host:port/],
-      [['--no-such-option'], /unknown option/],
+      [['--no-such-option'], /is not an option of "terrace up"/],
     ];
     for (const [parameters, pattern] of full ? rows : rows.slice(-3)) {
       const { code, text } = await runCommand('up', '--data', folder.data, ...parameters);

@@ -185,7 +185,7 @@ describe('terrace sync', { concurrency: true }, () => {
     await using layer = await testLayer({ parent: cloud.url, ...window, compact: 'hosted' });
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000] });
     const refused = await runCommandHere('sync', '--data', layer.data);
-    assert.equal(refused.code, 1, refused.text);
+    assert.equal(refused.code, 75, refused.text);
     assert.match(refused.text, /^terrace: the window is closed .*--now/m);
     const { text } = await runCommandHere('status', '--data', layer.data);
     assert.match(text, /^ {2}window closed until \d{4}-\d\d-01 00:00 UTC \(in \d+ d/m);
