@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { version } from '#proto/process/version.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
 /**
@@ -56,12 +57,17 @@ const groups: Record<string, Record<string, () => Promise<Define>>> = {
     backup: async () => (await import('./upkeep/backup.ts')).addBackupCommand,
     restore: async () => (await import('./upkeep/restore.ts')).addRestoreCommand,
   },
+  'This program:': {
+    version: async () => (await import('./run/version.ts')).addVersionCommand,
+  },
 };
 
 /** `terrace` with the named command; with all of them for the help, and for an unknown name. */
 export async function programOf(name = ''): Promise<Command> {
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print the help')
     .configureHelp({ subcommandTerm })
     .configureOutput({
       writeOut: (text) => print(text.trimEnd()),
@@ -70,14 +76,15 @@ export async function programOf(name = ''): Promise<Command> {
       outputError() {},
     })
     .exitOverride();
-  const isKnown = Object.values(groups).some((group) => Object.hasOwn(group, name));
+  const named = name === '--version' || name === '-V' ? 'version' : name;
+  const isKnown = Object.values(groups).some((group) => Object.hasOwn(group, named));
   for (const [heading, group] of Object.entries(groups)) {
     program.commandsGroup(heading);
-    const loads = Object.entries(group).filter(([known]) => !isKnown || known === name);
+    const loads = Object.entries(group).filter(([known]) => !isKnown || known === named);
     const defines = await Promise.all(loads.map(([, load]) => load()));
     for (const define of defines) define(program);
   }
-  program.commandsGroup('This program:').helpCommand('help [command]', 'display the help of a command');
+  program.helpCommand('help [command]', 'print the help of a command');
   return program;
 }
 

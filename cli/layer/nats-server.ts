@@ -11,8 +11,8 @@ import { canInstallDebian, installDebian } from './debian.ts';
 /** Max time for a nats-server to start, in ms: many stored messages or a slow disk delay it. */
 export const BUS_START_MS = 30_000;
 
-/** The path of the nats-server program; installs the Debian package if it is missing. @throws Refusal */
-export function findNatsServer(env: NodeJS.ProcessEnv, print: (line: string) => void): string {
+/** The path of the nats-server program; undefined if none is installed. @throws Refusal */
+export function installedNatsServer(env: NodeJS.ProcessEnv): string | undefined {
   const named = env.TERRACE_NATS_SERVER;
   if (named) {
     if (isProgram(named)) return named;
@@ -22,8 +22,12 @@ export function findNatsServer(env: NodeJS.ProcessEnv, print: (line: string) => 
     );
   }
   const folders = [...(env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/bin'];
-  const find = () => folders.map((folder) => join(folder || '.', 'nats-server')).find(isProgram);
-  const existing = find();
+  return folders.map((folder) => join(folder || '.', 'nats-server')).find(isProgram);
+}
+
+/** The path of the nats-server program; installs the Debian package if it is missing. @throws Refusal */
+export function findNatsServer(env: NodeJS.ProcessEnv, print: (line: string) => void): string {
+  const existing = installedNatsServer(env);
   if (existing) return existing;
   if (!canInstallDebian()) {
     throw new Refusal(
@@ -32,7 +36,7 @@ export function findNatsServer(env: NodeJS.ProcessEnv, print: (line: string) => 
   }
   print('Installing nats-server (Debian package) …');
   const failure = installDebian(['nats-server']);
-  const installed = find();
+  const installed = installedNatsServer(env);
   if (installed) return installed;
   throw new Refusal(`nats-server could not be installed: ${(failure ?? 'unknown').split('\n').at(-1)}`);
 }

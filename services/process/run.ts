@@ -12,13 +12,13 @@ import type { ServiceName } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { setAddressTimeout } from '#proto/process/address-timeout.ts';
 import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supervision.ts';
+import { version } from '#proto/process/version.ts';
 import { alive, HEARTBEAT_MS, type ServiceStatus, serviceStatus } from '#proto/status/status.ts';
 import { busPassword } from '#proto/volume/layout.ts';
 import { Health } from './health.ts';
 import { describeError } from './log-error.ts';
 import { type ReadServiceMetrics, serveMetrics } from './process-metrics.ts';
 import { startTraces } from './traces.ts';
-import { version } from './version.ts';
 import { watchLoop } from './watchdog.ts';
 
 /**

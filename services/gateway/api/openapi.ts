@@ -11,9 +11,9 @@ import { RepositoryItem, TagItem } from '#proto/api/repositories.ts';
 import { StorageStatusAnswer } from '#proto/api/storage.ts';
 import { Transfers } from '#proto/api/transfers.ts';
 import { type TSchema, Type } from '#proto/contract/schema.ts';
+import { version } from '#proto/process/version.ts';
 import { LinkStatus } from '#proto/status/status.ts';
 import { SyncFigure } from '#proto/sync/sync-figure.ts';
-import { version } from '../../process/version.ts';
 import { type Operation, operation } from './operation/operation.ts';
 
 /** The document of the API: OpenAPI 3.1, whose schemas are JSON Schema, as those of TypeBox are. */

@@ -1,5 +1,5 @@
 import type { Bus } from '#proto/bus/bus.ts';
-import { version } from '../../process/version.ts';
+import { version } from '#proto/process/version.ts';
 import { contentTypes, exposition, formatFor } from './exposition.ts';
 import { families } from './families.ts';
 import { FigureReader, type Figures } from './figures.ts';

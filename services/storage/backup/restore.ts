@@ -15,11 +15,11 @@ import {
   RUN,
   restoreFiles,
 } from '#proto/volume/layout.ts';
+import { METADATA_VERSION } from '#proto/volume/metadata-version.ts';
 import { SyncedFolders } from '../content/synced-folders.ts';
 import { type Change, set } from '../metadata/batch-changes.ts';
 import { bootIdOrRandom } from '../metadata/boot.ts';
 import { kindOf, kinds, prefix } from '../metadata/keys.ts';
-import { METADATA_VERSION } from '../metadata/metadata.ts';
 import { syncFolder, writeState } from '../metadata/metadata-state.ts';
 import { RebuiltRecords } from '../repair/rebuilt-records.ts';
 import type { BackupList } from './backup-format.ts';

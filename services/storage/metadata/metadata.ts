@@ -1,4 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
+import { METADATA_VERSION, MIN_METADATA_VERSION } from '#proto/volume/metadata-version.ts';
 import { type Change, set } from './batch-changes.ts';
 import { type Counters, RecordCounters, type RecordCounts, type StoredCounts } from './counters.ts';
 import { Database } from './database.ts';
@@ -24,8 +25,6 @@ import { markAllUnsent } from './migration.ts';
  * and synced. After a failed write or an unreadable record, `failure` rejects and storage must be reopened.
  */
 
-/** Version of the table of keys in keys.ts. */
-export const METADATA_VERSION = 5;
 /** Version without stored counters. */
 const BEFORE_COUNTERS = 4;
 /** Version in which a child that an index leaves out has a platform only, and content no clock of its own. */
@@ -33,7 +32,7 @@ const BEFORE_REASONS = 3;
 /** Version without a journal. */
 const BEFORE_JOURNAL = 2;
 /** Version without records of outgoing changes. */
-const BEFORE_OUTGOING = 1;
+const BEFORE_OUTGOING = MIN_METADATA_VERSION;
 const SUPPORTED = [
   undefined,
   METADATA_VERSION,
