@@ -1,7 +1,5 @@
 import { SingleBar } from 'cli-progress';
-import { formatBytes } from '../terminal/figures.ts';
-
-export type BackupProgress = { blobs: number; bytes: number; ofBlobs: number; ofBytes: number };
+import { type BackupProgress, progressText } from './backup-status-text.ts';
 
 /** A bar on stderr, if that is a terminal; without one, nothing is shown. */
 export class BackupBar implements Disposable {
@@ -32,7 +30,3 @@ export class BackupBar implements Disposable {
     this.#bar?.stop();
   }
 }
-
-/** `copied 3 of 12 blobs, 1.5 MB of 6.0 MB` */
-export const progressText = ({ blobs, bytes, ofBlobs, ofBytes }: BackupProgress, what: string): string =>
-  `${what} ${blobs} of ${ofBlobs} blobs, ${formatBytes(bytes)} of ${formatBytes(ofBytes)}`;

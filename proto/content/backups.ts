@@ -114,11 +114,13 @@ export const BackupStatus = Type.Object({
   failures: Count,
   schedule: Type.Optional(
     Type.Object(
-      { target: Target, next: Type.Optional(Instant), lateAfter: Type.Optional(Instant) },
       {
-        description:
-          'By the configuration: the next one, and the time from which on the last good one counts as too old.',
+        target: Target,
+        next: Type.Optional(described(Instant, 'When the next one is due.')),
+        lateAfter: Type.Optional(described(Instant, 'From when on the last good one is too old.')),
+        late: Type.Optional(Type.Literal(true)),
       },
+      { description: 'By the configuration.' },
     ),
   ),
 });

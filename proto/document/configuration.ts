@@ -1,3 +1,4 @@
+import { Keep } from '../content/backups.ts';
 import { described, event, state } from '../contract/contract.ts';
 import { FilePath, Reason } from '../contract/scalars.ts';
 import { type Static, type TSchema, Type } from '../contract/schema.ts';
@@ -86,6 +87,16 @@ export const Configuration = Type.Object({
     /** Bytes per second. */
     rate: Type.Integer(),
   }),
+  backup: Type.Optional(
+    Type.Object({
+      /** Absolute. */
+      target: FilePath,
+      schedule: Cron,
+      keep: Keep,
+      /** Bytes per second. */
+      rate: Type.Optional(Type.Integer()),
+    }),
+  ),
   audit: Type.Optional(Type.Object({ syslog: SyslogTarget })),
   syncers: Type.Integer(),
   connections: Type.Integer(),
@@ -135,10 +146,21 @@ export function configurationOf(document: Document): Configuration {
       ...(document.scrub?.schedule && { schedule: document.scrub.schedule }),
       rate: amount(document.scrub?.rate, fields.scrub.properties.rate),
     },
+    ...(document.backup && { backup: backupOf(document.backup) }),
     ...(document.audit?.syslog && { audit: { syslog: syslogTargetOf(document.audit.syslog) } }),
     syncers: orDefault(document.syncers, fields.syncers),
     connections: orDefault(document.connections, fields.connections),
     logLevel: logLevels[orDefault(document.logLevel, fields.logLevel)],
+  };
+}
+
+function backupOf({ target, schedule, keep, rate }: NonNullable<Document['backup']>) {
+  const { properties } = fields.backup;
+  return {
+    target,
+    schedule: orDefault(schedule, properties.schedule),
+    keep: orDefault(keep, properties.keep),
+    ...(rate !== undefined && { rate: amount(rate, properties.rate) }),
   };
 }
 

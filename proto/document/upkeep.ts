@@ -1,8 +1,10 @@
+import { Keep } from '../content/backups.ts';
+import { FilePath } from '../contract/scalars.ts';
 import { Type } from '../contract/schema.ts';
-import { mapping, optional } from './fields.ts';
+import { field, mapping, optional } from './fields.ts';
 import { Amount, Cron, Duration } from './quantities.ts';
 
-/** Fields of a configuration document about the data volume: reserve, garbage collection and scrub. */
+/** Fields of a configuration document about the data volume: reserve, garbage collection, scrub and backup. */
 
 export const upkeepFields = {
   reserve: optional(
@@ -53,6 +55,34 @@ export const upkeepFields = {
         }),
       },
       'Reads and hashes all content, and quarantines what is damaged.',
+    ),
+  ),
+  backup: Type.Optional(
+    mapping(
+      {
+        target: field(
+          FilePath,
+          'Folder of the backups, on another disk than the data volume, as the layer sees it. Its parent folder must exist.',
+          'write the path of a folder, such as /mnt/backup/line-1',
+        ),
+        schedule: optional(
+          Cron,
+          'When a backup is made. After a failure it is tried again, at first after about five minutes; one that was due while the layer was off is made after its start.',
+          'write cron with five fields (UTC), such as "0 1 * * *"',
+          { default: '0 1 * * *' },
+        ),
+        keep: optional(Keep, 'How many backups the folder keeps.', 'write a whole number from 1 to 10000', {
+          default: 7,
+        }),
+        rate: optional(
+          Amount,
+          'Max rate at which the data volume is read, in bytes a second.',
+          'write bytes a second, such as 20MB',
+          { otherwise: 'no limit' },
+        ),
+      },
+      'Backups of the layer while it runs: see docs/operating/backup.md.',
+      { otherwise: 'only on request' },
     ),
   ),
 };

@@ -178,6 +178,28 @@ const audit: Rule = ({ storage }) =>
       ]
     : [];
 
+const backup: Rule = ({ storage }) => {
+  const { failed, last, schedule } = storage?.backup ?? {};
+  if (failed) {
+    const { target, reason, count, at: since } = failed;
+    const what = `${count === 1 ? 'the last backup' : `the last ${count} backups`} failed: ${reason}`;
+    const remedy = schedule
+      ? 'correct the cause: it is tried again by itself'
+      : `correct the cause, then run "terrace backup ${target}"`;
+    return [problem('backup-failed', 'warning', what, remedy, { since, subject: target })];
+  }
+  if (!schedule?.late) return [];
+  return [
+    problem(
+      'backup-late',
+      'warning',
+      'the last good backup is too old for its schedule',
+      'see whether one runs ("terrace status"), and make one with "terrace backup"',
+      { since: last?.at, subject: schedule.target },
+    ),
+  ];
+};
+
 const accounts: Rule = ({ storage, services }) => {
   if (storage?.closed) {
     const what = 'the accounts of this layer were lost, and nobody can log in';
@@ -280,6 +302,6 @@ const bus: Rule = ({ natsServer }) =>
 
 /** In the order of docs/operating/watching.md. */
 const rules: Rule[] = [
-  ...[link, parked, kept, unmatched, leftOut, space, damage, audit, accounts, configured, session],
+  ...[link, parked, kept, unmatched, leftOut, space, damage, audit, backup, accounts, configured, session],
   ...[webhooks, history, below, silent, unreadable, bus],
 ];

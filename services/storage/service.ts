@@ -6,6 +6,7 @@ import { version } from '#proto/process/version.ts';
 import { ClockWatch } from '../process/clock-watch.ts';
 import { type Context, ended } from '../process/run.ts';
 import { runAs } from './audit/caller-context.ts';
+import { BackupSchedule } from './backup/backup-schedule.ts';
 import { HistoryRoom } from './history/history-room.ts';
 import { Schedules } from './maintenance/schedules.ts';
 import { serve } from './serve.ts';
@@ -41,6 +42,7 @@ export async function runStorage({
   serves();
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
+  using backups = new BackupSchedule({ backups: storage.backups, log, now: Date.now });
   using _clock = new ClockWatch((ms) => {
     if (ms > 0) return;
     bus
@@ -54,6 +56,7 @@ export async function runStorage({
     if (!value) return;
     schedules.set(value);
     storage.configuration = value;
+    backups.set(value.backup);
     age.set(value.eventTtlMs);
     storage.forwarding.configure(value.audit?.syslog);
   });

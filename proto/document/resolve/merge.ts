@@ -57,6 +57,7 @@ function withAbsolutePaths(fields: Fields, folder: string): Fields {
       result[owner] = { ...(result[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
     }
   }
+  if (isMapping(fields.backup)) result.backup = withPaths(fields.backup, ['target'], folder);
   if (isMapping(fields.audit) && isMapping(fields.audit.syslog)) {
     result.audit = { ...fields.audit, syslog: withPaths(fields.audit.syslog, syslogFiles, folder) };
   }

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import { matches } from '../../contract/schema-check.ts';
 import { errorsOf, innermostErrors } from '../../contract/schema-errors.ts';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
@@ -67,7 +68,7 @@ function fieldRemedy(field: string): string {
 /** Complaints that a schema can't express. */
 function meaningComplaints(document: Document, files: DocumentFiles): string[] {
   const { listen, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
-  const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {} } = document;
+  const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {}, backup } = document;
   const complaints: string[] = [];
   const bad = (field: string, value: unknown) => complaints.push(notValid(field, value));
   const port = Number(listen?.slice(listen.lastIndexOf(':') + 1) ?? 1);
@@ -87,13 +88,21 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
     schedule,
     'garbageCollection.schedule': garbage.schedule,
     'scrub.schedule': scrub.schedule,
+    'backup.schedule': backup?.schedule,
   })) {
     if (cron !== undefined && !runsEver(cron)) bad(field, cron);
   }
-  for (const [field, amount] of Object.entries({ reserve, 'scrub.rate': scrub.rate })) {
+  for (const [field, amount] of Object.entries({
+    reserve,
+    'scrub.rate': scrub.rate,
+    'backup.rate': backup?.rate,
+  })) {
     if (typeof amount === 'string' && bytesOf(amount) === undefined) bad(field, amount);
   }
-  if (scrub.rate !== undefined && (bytesOf(String(scrub.rate)) ?? 1) < 1) bad('scrub.rate', scrub.rate);
+  for (const [field, rate] of Object.entries({ 'scrub.rate': scrub.rate, 'backup.rate': backup?.rate }))
+    if (rate !== undefined && (bytesOf(String(rate)) ?? 1) < 1) bad(field, rate);
+  if (backup && (!isAbsolute(backup.target) || backup.target.endsWith('.tar')))
+    bad('backup.target', backup.target);
   for (const name of ['grace', 'uploads', 'transfers'] as const) {
     const text = garbage[name];
     if (text !== undefined && durationOf(text) === undefined) bad(`garbageCollection.${name}`, text);

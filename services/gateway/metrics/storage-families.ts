@@ -9,6 +9,8 @@ const of =
   (figures: Figures): number | undefined =>
     figures.status.storage && read(figures.status.storage, figures);
 
+const inSeconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1_000);
+
 export const storageFamilies: Family[] = [
   gauge(
     'storage_repositories',
@@ -130,5 +132,45 @@ export const storageFamilies: Family[] = [
     'audit_receiver_lost_entries',
     'Entries that the syslog receiver will never get, as the log was full before; shown for a day.',
     of(({ forwarding }) => forwarding && (forwarding.lost?.count ?? 0)),
+  ),
+  gauge(
+    'backup_last_success_timestamp_seconds',
+    'The instant that the last good backup shows; absent if there is none.',
+    of(({ backup }) => inSeconds(backup?.last?.at)),
+  ),
+  gauge(
+    'backup_late_timestamp_seconds',
+    'From when on the last good backup is too old, by its schedule; absent without a schedule or a backup.',
+    of(({ backup }) => inSeconds(backup?.schedule?.lateAfter)),
+  ),
+  gauge(
+    'backup_last_duration_seconds',
+    'Duration of the last good backup.',
+    of(({ backup }) => inSeconds(backup?.last?.ms)),
+  ),
+  gauge(
+    'backup_last_bytes',
+    'Bytes of the content in the last good backup.',
+    of(({ backup }) => backup?.last?.bytes),
+  ),
+  gauge(
+    'backup_last_written_bytes',
+    'Bytes that the last good backup wrote.',
+    of(({ backup }) => backup?.last?.written),
+  ),
+  counter(
+    'backup_failures',
+    'Backups that failed, since the start of storage.',
+    of(({ backup }) => backup?.failures ?? 0),
+  ),
+  gauge(
+    'backup_failed',
+    '1 if the last backup failed.',
+    of(({ backup }) => flag(backup?.failed !== undefined)),
+  ),
+  gauge(
+    'backup_running',
+    '1 while a backup is made.',
+    of(({ backup }) => flag(backup?.running !== undefined)),
   ),
 ];

@@ -26,7 +26,8 @@ import { targetFault } from './target-faults.ts';
  * Backups of the layer, while it runs, to a folder or a tar file outside of the data volume; and what is done with them
  * while no layer uses them.
  *
- *   backups.ts         `Backups`: one backup at a time, its status, its entries in audit and events
+ *   backups.ts         `Backups`: one backup at a time, its status, its entries in audit and events;
+ *                      backup-schedule.ts begins them
  *   backup-run.ts      the steps of one backup; held-content.ts holds the files that it copies
  *   backup-format.ts   layout of a target, and the list with which a backup exists
  *   dump.ts            the metadata in a backup
@@ -100,13 +101,15 @@ export class Backups {
   get status(): BackupStatus | undefined {
     const { last, failed } = this.#record;
     const running = this.#running;
-    if (!last && !failed && !running && !this.schedule) return undefined;
+    const { schedule } = this;
+    if (!last && !failed && !running && !schedule) return undefined;
+    const isLate = schedule?.lateAfter !== undefined && schedule.lateAfter <= this.#deps.now();
     return {
       ...(last && { last }),
       ...(failed && { failed }),
       ...(running && { running: runningOf(running) }),
       failures: this.#failures,
-      ...(this.schedule && { schedule: this.schedule }),
+      ...(schedule && { schedule: { ...schedule, ...(isLate && { late: true as const }) } }),
     };
   }
 

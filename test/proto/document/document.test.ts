@@ -80,6 +80,13 @@ test('sizes, rates and durations are parsed', () => {
   assert.deepEqual([garbageCollection.graceMs, garbageCollection.uploadsMs], [5_400_000, 129_600_000]);
 });
 
+test('a backup has a folder, which is relative to the document, and defaults', () => {
+  const { backup } = configurationOf('backup: { target: b, rate: 20MB }');
+  assert.equal(backup?.target, '/etc/terrace/b');
+  assert.deepEqual([backup?.schedule, backup?.keep, backup?.rate], ['0 1 * * *', 7, 20_000_000]);
+  assert.equal(configurationOf('').backup, undefined);
+});
+
 test('TLS files are relative to the document', () => {
   const { tls } = configurationOf('tls: { certificateFile: tls/chain.pem, keyFile: /run/key.pem }');
   assert.deepEqual(tls, { certificateFile: '/etc/terrace/tls/chain.pem', keyFile: '/run/key.pem' });
@@ -164,6 +171,11 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['reserve: 5XB', /^reserve "5XB"/, /512MiB/],
   ['scrub: { rate: 0 }', /^scrub.rate 0/, /20MB/],
   ['scrub: { speed: 1 }', /^scrub.speed is not a field/, /scrub.schedule, scrub.rate/],
+  ['backup: { schedule: "0 1 * * *" }', /^backup.target is missing/, /path of a folder/],
+  ['backup: { target: /b, schedule: never }', /^backup.schedule "never"/, /cron/],
+  ['backup: { target: /b, keep: 0 }', /^backup.keep 0/, /whole number/],
+  ['backup: { target: /b, rate: 0 }', /^backup.rate 0/, /20MB/],
+  ['backup: { target: /b.tar }', /^backup.target "\/b.tar"/, /path of a folder/],
   ['garbageCollection: { schedule: never }', /^garbageCollection.schedule "never"/, /cron/],
   ['garbageCollection: { grace: P }', /^garbageCollection.grace "P"/, /ISO 8601/],
   ['garbageCollection: { grace: 1h }', /^garbageCollection.grace "1h"/, /ISO 8601/],

@@ -44,6 +44,12 @@ const below = (code: string | undefined) => ({
 /** Each alarm of docs/operating/watching.md, and what is none. */
 const table: [status: LayerStatus, codes: string[]][] = [
   [well, []],
+  [held({ backup: { failures: 0, schedule: { target: '/b' } } }), []],
+  [held({ backup: { failures: 0, schedule: { target: '/b', lateAfter: 1, late: true } } }), ['backup-late']],
+  [
+    held({ backup: { failures: 3, failed: { at: 1, target: '/b', reason: 'full', count: 3 } } }),
+    ['backup-failed'],
+  ],
   [link({}), []],
   [link({ state: 'Syncing' }), []],
   [link({ state: 'Offline', detail: 'no route' }), ['link-offline']],
