@@ -30,6 +30,7 @@ const groups: Record<string, Record<string, () => Promise<Define>>> = {
   'See what it does:': {
     status: async () => (await import('./observe/status.ts')).addStatusCommand,
     events: async () => (await import('./observe/events.ts')).addEventsCommand,
+    doctor: async () => (await import('./observe/doctor.ts')).addDoctorCommand,
     replay: async () => (await import('./observe/replay.ts')).addReplayCommand,
   },
   'What is in it:': {

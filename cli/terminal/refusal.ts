@@ -13,7 +13,7 @@ export const EXIT_INTERRUPTED = 130;
 /** Exit codes of all commands. */
 export const exitCodes: Record<number, string> = {
   0: 'Success.',
-  1: 'Any other error; also: `sync` left work undone, `scrub` found damage, `health` found a service that is not healthy.',
+  1: 'Any other error; also: `sync` left work undone, `scrub` found damage, `doctor` found a fault, `health` found a service that is not healthy.',
   [EXIT_USAGE]: 'The command line or a configuration is not valid; nothing was started.',
   [EXIT_UNUSABLE]:
     "A program of the layer can't start until an operator has fixed the cause: a restart does not help.",

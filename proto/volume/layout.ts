@@ -18,6 +18,8 @@ import type { UserName } from '../contract/users.ts';
  *     idle-<token>, active-<token>  state of the claim on an upload: see claim-files.ts
  *   spare/                        empty folders of finished uploads, for the next ones
  *   quarantine/                   damaged content
+ *   doctor-<host>-<pid>-<hex>/    files by which "terrace doctor" tries the file system; deleted at once, and by the
+ *                                 next one if it was killed
  *   ballast, ballast-inodes/      space held back: see ballast.ts
  *   parent.password               password of the parent, from a connection string: see
  *                                 proto/document/resolve/module-environment.ts
@@ -48,6 +50,8 @@ export const SPARE = 'spare';
 export const BALLAST = 'ballast';
 export const BALLAST_INODES = 'ballast-inodes';
 export const PARENT_PASSWORD = 'parent.password';
+/** Beginning of the names of these folders. */
+export const PROBES = 'doctor-';
 export const LAST_TWIN = 'twin.json';
 export const BUS = 'bus';
 export const RUN = 'run';

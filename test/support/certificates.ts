@@ -26,11 +26,13 @@ export class Authority implements AsyncDisposable {
 
   /**
    * Issues a server certificate for localhost, 127.0.0.1 and `names`, which may be addresses.
+   * @param days until it ends; if negative, it has ended
+   * @param isLocal false: it is for `names` only
    * @returns the paths of certificate and key
    */
-  async issue(name: string, { days = 90, names = [] as string[] } = {}): Promise<Tls> {
+  async issue(name: string, { days = 90, names = [] as string[], isLocal = true } = {}): Promise<Tls> {
     const others = names.map((host) => `${isIP(host) ? 'IP' : 'DNS'}:${host}`);
-    const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...others].join();
+    const alternatives = [...(isLocal ? ['DNS:localhost', 'IP:127.0.0.1'] : []), ...others].join();
     const signer = ['-CA', this.certificate, '-CAkey', join(this.folder, 'ca.key')];
     await this.#request(
       name,
@@ -57,8 +59,30 @@ export class Authority implements AsyncDisposable {
     const body = ['[req]', 'distinguished_name=dn', 'x509_extensions=x', '[dn]', '[x]', ...extensions];
     await writeFile(configFile, `${body.join('\n')}\n`);
     const files = ['-keyout', join(this.folder, `${name}.key`), '-out', join(this.folder, `${name}.crt`)];
-    const options = ['-x509', ...CURVE, '-config', configFile, '-days', `${days}`, '-subj', `/CN=${name}`];
-    await execute('openssl', ['req', ...options, ...signer, ...files]);
+    const request = [...CURVE, '-config', configFile, '-subj', `/CN=${name}`];
+    const period = ['-days', `${days}`];
+    if (days > 0) {
+      await execute('openssl', ['req', '-x509', ...request, ...period, ...signer, ...files]);
+      return;
+    }
+    // "openssl req" issues no certificate that has ended.
+    const [asked, issued] = ['csr', 'crt'].map((type) => join(this.folder, `${name}.${type}`)) as [
+      string,
+      string,
+    ];
+    await execute('openssl', ['req', '-new', ...request, ...files.slice(0, 2), '-out', asked]);
+    const extended = ['-extfile', configFile, '-extensions', 'x'];
+    await execute('openssl', [
+      'x509',
+      '-req',
+      '-in',
+      asked,
+      '-out',
+      issued,
+      ...period,
+      ...extended,
+      ...signer,
+    ]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -19,6 +19,8 @@ export type CloudOptions = {
   account?: Account;
   /** Logs each request. */
   accessLog?: boolean;
+  /** Serves with TLS; with `clientCa`, only clients whose certificate that authority signed. */
+  tls?: { certificateFile: string; keyFile: string; clientCa?: string };
 };
 
 /** The cloud: docker-registry of Debian, a registry that is no Terrace, as a child process of the test. */
@@ -45,7 +47,7 @@ export class Cloud implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://${this.host}`;
+    return `${this.#options.tls ? 'https' : 'http'}://${this.host}`;
   }
 
   /** URL with the account in it, as the functions of image.ts accept it. */
@@ -102,14 +104,24 @@ export class Cloud implements AsyncDisposable {
   }
 
   async #configuration(): Promise<object> {
-    const { account, accessLog = false } = this.#options;
+    const { account, accessLog = false, tls } = this.#options;
     const passwords = join(this.folder, 'htpasswd');
     if (account) await writeFile(passwords, `${account.username}:${bcrypt(account.password)}\n`);
     return {
       version: '0.1',
       log: { level: accessLog ? 'info' : 'warn', accesslog: { disabled: !accessLog } },
       storage: { filesystem: { rootdirectory: join(this.folder, 'registry') }, delete: { enabled: true } },
-      http: { addr: this.host, secret: 'one secret for each start, so that uploads outlive it' },
+      http: {
+        addr: this.host,
+        secret: 'one secret for each start, so that uploads outlive it',
+        ...(tls && {
+          tls: {
+            certificate: tls.certificateFile,
+            key: tls.keyFile,
+            ...(tls.clientCa && { clientcas: [tls.clientCa] }),
+          },
+        }),
+      },
       ...(account && { auth: { htpasswd: { realm: 'cloud', path: passwords } } }),
     };
   }
