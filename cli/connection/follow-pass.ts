@@ -5,7 +5,7 @@ import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { Type } from '#proto/contract/schema.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
-import { type PassResult, passFinished, passStarted, startPass } from '#proto/sync/passes.ts';
+import { type PassResult, passFinished, passStarted, type Retried, startPass } from '#proto/sync/passes.ts';
 
 /** Matches every event: `>` is any type. */
 export const anyEvent = event('>', Type.Unknown());
@@ -17,6 +17,7 @@ export type FollowOptions = {
   /** As in `startPass`. */
   full?: boolean | undefined;
   now?: boolean | undefined;
+  retry?: Retried | undefined;
   signal?: AbortSignal | undefined;
   /** Called with every event while the pass is followed. */
   onEvent?: ((event: ReceivedEvent<unknown>) => void) | undefined;
@@ -58,13 +59,13 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
 /** @returns its id; undefined if the coordinator died with the request: another one takes over soon. @throws Fault */
 async function requestPass(
   bus: Bus,
-  { full, now, signal }: FollowOptions,
+  { full, now, retry, signal }: FollowOptions,
   patience: number,
   isLast: boolean,
 ): Promise<string | undefined> {
   const since = performance.now();
   try {
-    const request = { ...(full && { full }), ...(now && { now }) };
+    const request = { ...(full && { full }), ...(now && { now }), ...(retry && { retry }) };
     return (await bus.call(startPass, request, { patience, ...(signal && { signal }) })).pass;
   } catch (error) {
     const died = Fault.is(error, 'unavailable') && performance.now() - since < patience;

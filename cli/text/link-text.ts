@@ -181,5 +181,5 @@ function history({ history: refused }: LayerStatus, now: number): string[] {
 
 const more = (count: number): string[] =>
   count > MAX_PARKED
-    ? [`    … and ${count - MAX_PARKED} more; --json has all, terrace sync --full retries them now`]
+    ? [`    … and ${count - MAX_PARKED} more; --json has all, terrace retry tries them now`]
     : [];

@@ -2,6 +2,7 @@ import { Child } from '../accounts/children.ts';
 import { described } from '../contract/contract.ts';
 import { PassId } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
+import { Reference, Repository } from '../oci/names.ts';
 import { LinkPause, MAX_PAUSE_MS, MIN_PAUSE_MS } from '../sync/pause.ts';
 import { Paused } from './link.ts';
 
@@ -18,6 +19,15 @@ export const SyncBody = Type.Object(
   { ...body, description: 'Which pass to begin.' },
 );
 export type SyncBody = Static<typeof SyncBody>;
+
+export const RetryBody = Type.Object(
+  {
+    repository: Type.Optional(described(Repository, 'Only this repository. Absent: everything.')),
+    reference: Type.Optional(described(Reference, 'Only this tag or manifest of it.')),
+  },
+  { ...body, description: 'What is tried again.' },
+);
+export type RetryBody = Static<typeof RetryBody>;
 
 export const PassAccepted = Type.Object(
   { pass: PassId },

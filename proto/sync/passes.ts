@@ -1,7 +1,7 @@
 import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
-import { Digest, Repository, Tag } from '../oci/names.ts';
+import { Digest, Reference, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { LeftOutSummary } from './left-out.ts';
 import { Direction } from './transfers.ts';
@@ -16,15 +16,28 @@ import { Direction } from './transfers.ts';
  * The pass ends with a `PassResult`; changes that the parent refuses are parked and retried.
  */
 
+/** What is tried again: everything, a repository, or one tag or manifest of it. */
+export const Retried = Type.Object({
+  repository: Type.Optional(Repository),
+  reference: Type.Optional(Reference),
+});
+export type Retried = Static<typeof Retried>;
+
 /**
  * Asks the coordinator for a pass that begins after this request: the pass in the answer may be queued behind a running
  * one. `full`: it compares everything again, including content that is known to agree and parked changes. `now`: it may
- * use the link although the window is closed, until it has ended; not while the link is paused.
+ * use the link although the window is closed, until it has ended; not while the link is paused. `retry`: changes that
+ * the parent refused are tried again regardless of their time, without comparing everything again; with a repository,
+ * only that one is compared, and with a reference only this tag or manifest is carried out.
  * Faults: `config-invalid` if the layer has no parent, `paused`, `window-closed`.
  */
 export const startPass = request(
   'syncer.pass.start',
-  Type.Object({ full: Type.Optional(Type.Boolean()), now: Type.Optional(Type.Boolean()) }),
+  Type.Object({
+    full: Type.Optional(Type.Boolean()),
+    now: Type.Optional(Type.Boolean()),
+    retry: Type.Optional(Retried),
+  }),
   Type.Object({ pass: PassId }),
 );
 
@@ -91,7 +104,7 @@ export const PassResult = Type.Object({
   withdrawn: Type.Integer({ description: 'The same, deleted from the parent.' }),
   failed: Type.Integer({ description: 'Actions that failed.' }),
   parked: Type.Integer({
-    description: 'Changes that the parent refused, which wait for their retry or for `terrace sync --full`.',
+    description: 'Changes that the parent refused, which wait for their retry or for `terrace retry`.',
   }),
   failures: Type.Array(Failure, {
     maxItems: MAX_LISTED_FAILURES,

@@ -1,18 +1,11 @@
 import type { Command } from 'commander';
-import { Fault } from '#proto/contract/fault.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { connectOperator } from '../../connection/connect.ts';
-import { followPass } from '../../connection/follow-pass.ts';
-import { readRunningPass } from '../../connection/running-pass.ts';
+import { showPass } from '../../connection/show-pass.ts';
 import { dataOption } from '../../data/data-option.ts';
-import { faultRefusal } from '../../terminal/failure.ts';
 import { formatDuration, plural } from '../../terminal/figures.ts';
-import { outputEnd } from '../../terminal/output-end.ts';
-import { EXIT_INTERRUPTED } from '../../terminal/refusal.ts';
-import { print, printError, printJson, singleLines } from '../../terminal/terminal.ts';
-import { factsOf, ImageTracker } from '../../text/image-progress.ts';
+import { print, printJson, singleLines } from '../../terminal/terminal.ts';
 import { leftOutLines } from '../../text/link-text.ts';
-import { barView, jsonView, lineView } from '../../text/progress.ts';
 
 type Options = { data: string; full?: boolean; now?: boolean; json?: boolean };
 
@@ -28,31 +21,12 @@ export function addSyncCommand(program: Command): void {
     .option('--now', 'use the link even if the window is closed')
     .option('--json', 'each event of the pass, its progress and its result as one JSON object per line')
     .action(async ({ data, full, now, json }: Options) => {
-      const end = new AbortController();
-      process.once('SIGINT', () => end.abort());
-      outputEnd.addEventListener('abort', () => end.abort());
       await using bus = await connectOperator(data);
-      const tracker = new ImageTracker();
-      await readRunningPass(bus, (event) => tracker.apply(event.type, factsOf(event)), end.signal);
-      const view = json
-        ? jsonView(printJson, tracker)
-        : process.stdout.isTTY
-          ? barView(tracker)
-          : lineView(print, tracker);
-      try {
-        const result = await followPass(bus, { full, now, signal: end.signal, onEvent: view.onEvent });
-        view.end();
-        if (json) printJson(JSON.stringify({ type: 'result', result }));
-        else print(summary(result));
-        if (!result.ok && result.ended !== 'window') process.exitCode = 1;
-      } catch (error) {
-        view.end();
-        if (end.signal.aborted) {
-          const how = 'The pass continues in the background: terrace status shows its state.';
-          (json ? printError : print)(how);
-          process.exitCode = EXIT_INTERRUPTED;
-        } else throw Fault.is(error) ? faultRefusal(error, sentence(error)) : error;
-      }
+      const result = await showPass(bus, { full, now }, json);
+      if (!result) return;
+      if (json) printJson(JSON.stringify({ type: 'result', result }));
+      else print(summary(result));
+      if (!result.ok && result.ended !== 'window') process.exitCode = 1;
     });
 }
 
@@ -66,7 +40,7 @@ export function summary(result: PassResult): string {
   if (failed > failures.length && failures.length > 0) lines.push(`… and ${failed - failures.length} more`);
   if (parked) {
     lines.push(
-      `The parent refuses ${plural(parked, 'change')}: terrace status shows why, terrace sync --full retries.`,
+      `The parent refuses ${plural(parked, 'change')}: terrace status shows why, terrace retry tries again.`,
     );
   }
   const counts = [
@@ -86,9 +60,4 @@ function outcome(ok: boolean, ended: PassResult['ended']): string {
   if (ended === 'paused') return 'The link was paused; a pass continues from here after terrace resume';
   if (ended === 'configuration') return 'The configuration changed; another pass continues from here';
   return ok ? 'In sync with the parent' : 'Not in sync with the parent';
-}
-
-function sentence(fault: Fault): string {
-  if (fault.code === 'unavailable') return `the pass did not complete: ${fault.message}`;
-  return fault.message;
 }

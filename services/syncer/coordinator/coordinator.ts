@@ -83,7 +83,7 @@ export function coordinate(
     ...shared,
     activity,
     requestPass,
-    requestedPass: () => requestedPass(actor.getSnapshot()),
+    requestedPass: (isScoped) => requestedPass(actor.getSnapshot(), isScoped),
   });
   const onEnded = (ok?: boolean) => {
     termTasks.parentTasks?.passEnded();

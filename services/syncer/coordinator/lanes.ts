@@ -42,5 +42,11 @@ export function replacement({ main, scoped }: Lanes, request: PassRequest): Pass
   const requests = [main, scoped].flatMap(({ current }) => current?.request ?? []);
   const full = requests.some((one) => one.full);
   const now = requests.some((one) => one.now);
-  return { ...request, ...(full && { full }), ...(now && { now }) };
+  const isRetry = requests.some((one) => one.retries);
+  return {
+    ...request,
+    ...(full && { full }),
+    ...(now && { now }),
+    ...(isRetry && { retries: 'all' as const }),
+  };
 }

@@ -69,9 +69,17 @@ type SyncerState = { context: SyncerContext };
 export const isFollowing = ({ context: { term } }: SyncerState): boolean =>
   term?.changeCursor.followed === true;
 
-/** Id of the unscoped pass that answers the last request; undefined if none is running or queued. */
-export const requestedPass = ({ context: { main } }: SyncerState): string | undefined =>
-  (main.next ?? main.current?.request)?.id;
+/**
+ * Id of the pass that answers the last request, with a scope or without; undefined if none is running or queued. A
+ * scope that became too large is answered by a pass without one.
+ */
+export const requestedPass = (
+  { context: { main, scoped } }: SyncerState,
+  isScoped = false,
+): string | undefined => {
+  const lastOf = ({ next, current }: Lanes[LaneName]) => (next ?? current?.request)?.id;
+  return (isScoped && lastOf(scoped)) || lastOf(main);
+};
 
 const linkNow = ({ times }: SyncerContext): LinkUse | undefined => times && linkAt(times, Date.now());
 

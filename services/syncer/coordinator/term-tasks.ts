@@ -7,7 +7,7 @@ import type { CoordinatorLease } from '../leadership/lease.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import { type ParentTasks, startParentTasks } from '../parent-tasks/parent-tasks.ts';
 import { PassCaches } from '../reconcile/context/pass-caches.ts';
-import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
+import { newRequest, type PassRequest, retryOf } from '../reconcile/context/pass-request.ts';
 import { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
 import { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { unusable } from '../schedule/abort-at-close.ts';
@@ -53,7 +53,7 @@ export type TermTasksDeps = {
   linkReport: LinkReport;
   requestPass: (request: PassRequest) => void;
   /** Id of the pass that answers the last request. */
-  requestedPass: () => string | undefined;
+  requestedPass: (isScoped: boolean) => string | undefined;
 };
 
 /** What lasts as long as a term: the coordinator grants bandwidth, serves `startPass`, and follows the parent. */
@@ -107,12 +107,18 @@ export class TermTasks {
 
   #serveStartPass() {
     const { context, settings, link, requestPass, requestedPass } = this.#deps;
-    return context.bus.serve(startPass, async ({ full, now }) => {
+    return context.bus.serve(startPass, async ({ full, now, retry }) => {
       settings.get();
       const at = link();
       if (at && !at.usable && (!now || at.paused)) throw unusable(at);
-      requestPass({ ...newRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
-      const id = requestedPass();
+      const again = retry && !full ? retryOf(retry) : {};
+      requestPass({
+        ...newRequest('request'),
+        ...{ asked: true, ...again },
+        ...(full && { full }),
+        ...(now && { now }),
+      });
+      const id = requestedPass(again.scope !== undefined);
       if (!id) throw new Fault('unavailable', 'the coordinator changes: ask again');
       return { pass: id };
     });

@@ -94,16 +94,19 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const parentChanges = reported?.parentChanges;
     const up = configuration.mode === 'ReadWrite';
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
-    const retryAll = passRequest.full === true || cause === 'configuration';
-    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until, retryAll);
-    await using behind = await BehindRecords.load(bus, log, signal, scope !== undefined);
-    const parking = await Parking.load(bus, signal, retryAll);
-    const leftOutByParent = deps.caches.leftOutByParent(deps.parent, passRequest.full === true);
-    const oversized = deps.caches.oversized(deps.parent, retryAll);
+    const isFull = passRequest.full === true;
+    const retries = isFull || cause === 'configuration' ? 'all' : passRequest.retries;
+    const isRetry = retries !== undefined;
+    using transferJobs = new TransferJobs(bus, log, pass, signal, deps.until, isRetry);
+    const isOfChanges = scope !== undefined && !isRetry;
+    await using behind = await BehindRecords.load(bus, log, signal, isOfChanges);
+    const parking = await Parking.load(bus, signal, retries);
+    const leftOutByParent = deps.caches.leftOutByParent(deps.parent, isFull || isRetry);
+    const oversized = deps.caches.oversized(deps.parent, isRetry);
     // The parent may now have children that it had left out.
     if (parentChanges && [...parentChanges.values()].some((changes) => changes && changes.around.size > 0))
       leftOutByParent.clear();
-    if (retryAll) deps.parent.recheckReferrers();
+    if (isRetry) deps.parent.recheckReferrers();
     const everything = !scope && !parentChanges;
     leftOut.begin(everything);
     const refused = deps.caches.refused(deps.parent);

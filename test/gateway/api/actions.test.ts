@@ -16,7 +16,7 @@ const layer = await GatewayRig.start();
 after(() => layer[Symbol.asyncDispose]());
 let api: ApiClient;
 /** Passes that were requested, and whether they are full. */
-const passes: boolean[] = [];
+const passes: unknown[] = [];
 let hasParent = false;
 
 before(async () => {
@@ -26,9 +26,9 @@ before(async () => {
   const cell = basic('cell', await tokens.create('cell', ['gateway/cell/config/write']));
   api = open.as(basic('ops', password));
   const syncer = await layer.testBus.connect('syncer');
-  syncer.serve(startPass, async ({ full = false }) => {
+  syncer.serve(startPass, async ({ full = false, retry }) => {
     if (!hasParent) throw new Fault('config-invalid', 'the layer has no parent: configure one');
-    passes.push(full);
+    passes.push(retry ?? full);
     return { pass: `p${passes.length}` };
   });
   const body = JSON.stringify({ instance: '00000000-0000-4000-8000-000000000000' });
@@ -47,8 +47,10 @@ test('a pass is begun, with all or with what changed; without a parent, the answ
   deepEqual((await api.send('POST', '/sync')).body, { pass: 'p1' });
   deepEqual((await api.send('POST', '/sync', { body: { full: true } })).body, { pass: 'p2' });
   deepEqual((await api.send('POST', '/parked/retry')).body, { pass: 'p3' });
-  deepEqual(passes, [false, true, true]);
-  await until(() => audited('parked/retry').length === 1);
+  const body = { repository: 'line/web', reference: '2.1' };
+  deepEqual((await api.send('POST', '/parked/retry', { body })).body, { pass: 'p4' });
+  deepEqual(passes, [false, true, {}, body]);
+  await until(() => audited('parked/retry').length === 2);
   deepEqual(audited('pass/start'), ['refused', 'written', 'written']);
 });
 

@@ -184,7 +184,6 @@ test('results and failures of passes, parked changes and the link status can be 
       const parking = await Parking.load(
         { ...bus, call: async () => ({ parked: [], more: false }) } as never,
         AbortSignal.any([]),
-        false,
       );
       const wire = fromWire(toWire(other));
       const parked = await parking.refused({ repository: 'a/b', reference: 'v1', digest }, wire);

@@ -6,11 +6,13 @@ import {
   LinkPaused,
   PassAccepted,
   PauseBody,
+  RetryBody,
   Started,
   SyncBody,
 } from '#proto/api/actions.ts';
 import { collectGarbage, scrub } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Static } from '#proto/contract/schema.ts';
 import { startPass } from '#proto/sync/passes.ts';
 import { endLinkPause, setLinkPause } from '#proto/sync/pause.ts';
 import { onBehalfOf } from '../../auth/request-caller.ts';
@@ -27,9 +29,12 @@ export function actionOperations(gateway: Gateway): Operation[] {
   const of = ({ request }: OperationCall) => onBehalfOf(request, gateway);
 
   /** Only a layer with a parent has passes. @throws Fault `conflict` */
-  const pass = async (call: OperationCall, full: boolean): Promise<{ pass: string }> => {
+  const pass = async (
+    call: OperationCall,
+    query: Static<typeof startPass.query>,
+  ): Promise<{ pass: string }> => {
     try {
-      return await bus.call(startPass, { full }, of(call));
+      return await bus.call(startPass, query, of(call));
     } catch (error) {
       if (!Fault.is(error, 'config-invalid')) throw error;
       throw new Fault('conflict', error.message, { cause: error });
@@ -60,18 +65,19 @@ export function actionOperations(gateway: Gateway): Operation[] {
       body: SyncBody,
       answers: { 202: PassAccepted },
       refusals: [412],
-      handler: (call) => pass(call as OperationCall, call.body.full ?? false),
+      handler: (call) => pass(call as OperationCall, { full: call.body.full ?? false }),
     }),
     operation({
       method: 'POST',
       path: '/parked/retry',
       needs: 'operate/write',
       audits: 'parked/retry',
-      summary: 'Retries what the parent refused: begins a full pass.',
-      body: Empty,
+      summary:
+        'Retries what the parent refused and what failed, without comparing everything again: begins a pass.',
+      body: RetryBody,
       answers: { 202: PassAccepted },
       refusals: [412],
-      handler: (call) => pass(call as OperationCall, true),
+      handler: (call) => pass(call as OperationCall, { retry: call.body }),
     }),
     operation({
       method: 'POST',

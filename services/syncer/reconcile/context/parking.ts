@@ -4,6 +4,7 @@ import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listParked, type Parked, park, unpark } from '#proto/sync/outgoing.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { listEntries } from './lists.ts';
+import { isRetried, type Retries } from './pass-request.ts';
 
 const RETRY = { firstMs: 60_000, maxMs: 60 * 60_000 };
 
@@ -25,18 +26,18 @@ export const isRefusal = (error: unknown): error is Fault => Fault.is(error, 'pa
 /** Parked changes: refused by the parent, and recorded by storage with the time of their retry. */
 export class Parking {
   readonly #bus: FencedBus;
-  /** All changes are retried now: a person, or a new configuration, may have removed the cause of the refusal. */
-  readonly #retryAll: boolean;
+  /** What is retried now: a person, or a new configuration, may have removed the cause of the refusal. */
+  readonly #retries: Retries | undefined;
   readonly #known = new Map<string, Parked>();
 
-  private constructor(bus: FencedBus, retryAll: boolean) {
+  private constructor(bus: FencedBus, retries: Retries | undefined) {
     this.#bus = bus;
-    this.#retryAll = retryAll;
+    this.#retries = retries;
   }
 
-  /** @param retryAll all changes are retried now, regardless of their time */
-  static async load(bus: FencedBus, signal: AbortSignal, retryAll: boolean): Promise<Parking> {
-    const parking = new Parking(bus, retryAll);
+  /** @param retries changes that are retried now, regardless of their time */
+  static async load(bus: FencedBus, signal: AbortSignal, retries?: Retries): Promise<Parking> {
+    const parking = new Parking(bus, retries);
     const entries = listEntries(
       (page) => bus.call(listParked, page, { signal }),
       ({ parked }) => parked,
@@ -49,7 +50,9 @@ export class Parking {
   /** The record of a change whose retry is not due; undefined for any other. */
   waiting(change: Outbound, now = Date.now()): Parked | undefined {
     const parked = this.#known.get(key(change));
-    return parked && !this.#retryAll && waits(parked, change.digest, now) ? parked : undefined;
+    return parked && !isRetried(this.#retries, change) && waits(parked, change.digest, now)
+      ? parked
+      : undefined;
   }
 
   byRepository(): Map<Repository, Parked[]> {

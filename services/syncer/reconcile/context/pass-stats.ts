@@ -74,7 +74,7 @@ export class PassStats {
       return;
     }
     const until = new Date(retry).toISOString();
-    const text = `refused; retried after ${until} or by a full sync: ${reason}`;
+    const text = `refused; retried after ${until} or by terrace retry: ${reason}`;
     const failure = { repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) };
     if (isManifest) this.#parkedManifests.set(content, failure);
     this.#note(failure);

@@ -1,9 +1,10 @@
 import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Repository } from '#proto/oci/names.ts';
+import { isTag, type Repository } from '#proto/oci/names.ts';
 import { passPlanned } from '#proto/sync/passes.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import type { PassRequest } from '../context/pass-request.ts';
 import { isRefusedByParent } from '../context/refused-repositories.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { type Survey, surveyRepository } from './survey.ts';
@@ -34,21 +35,24 @@ export async function compare(
     if (!selected) return;
     try {
       const changes = parentChanges?.has(repository) === false ? NO_CHANGES : parentChanges?.get(repository);
-      const candidates = passRequest.scope?.get(repository) ?? changes;
-      const result = await surveyRepository(context, repository, selected, candidates);
+      const retried = retriedIn(passRequest, repository);
+      const candidates = retried ? undefined : (passRequest.scope?.get(repository) ?? changes);
+      const all = await surveyRepository(context, repository, selected, candidates);
+      const result = retried && retried !== 'all' ? onlyOf(all, retried) : all;
       // Only compared tags count, so that smaller repositories still fit in after a large one.
       if (tags + result.tags > maxTags) {
         throw new Fault('too-large', `a pass compares ${maxTags} tags at most: select fewer repositories`);
       }
       tags += result.tags;
       surveys.push(result);
-      if (!passRequest.scope) behind.compared(result);
+      if (!passRequest.scope || retried) behind.compared(result);
     } catch (error) {
       signal.throwIfAborted();
       // Another failure says nothing about the right.
       if (isRefusedByParent(error) || refused.isRefused(repository)) refused.add(repository);
       const failure = stats.fail({ repository }, error);
-      if (failure && !passRequest.scope) behind.notCompared(repository, failure);
+      if (failure && (!passRequest.scope || retriedIn(passRequest, repository)))
+        behind.notCompared(repository, failure);
     }
   });
   if (parentChanges && !passRequest.scope) behind.followed(new Set(parentChanges.keys()));
@@ -58,4 +62,29 @@ export async function compare(
     bus.publish(passPlanned, { pass, repositories: surveys.length, tags, actions });
   }
   return surveys;
+}
+
+/** In a pass with a scope: what of the repository is tried again, with what the scope has of it. */
+function retriedIn(
+  { scope, retries }: PassRequest,
+  repository: Repository,
+): 'all' | ReadonlySet<string> | undefined {
+  if (!scope || !retries || retries === 'all') return undefined;
+  const retried = retries.get(repository);
+  if (!retried || retried === 'all') return retried;
+  return new Set([...retried, ...(scope.get(repository) ?? [])]);
+}
+
+/** The survey of a complete repository as one of these tags and digests alone. */
+function onlyOf(survey: Survey, references: ReadonlySet<string>): Survey {
+  const isNamed = ({ tag, views }: Survey['actions'][number]) =>
+    [tag, views.layer, views.parent].some((name) => name !== undefined && references.has(name));
+  const actions = survey.actions.filter(isNamed);
+  return {
+    ...survey,
+    actions,
+    isAllCompared: false,
+    comparedTags: [...references].filter(isTag),
+    settled: survey.settled.filter((digest) => references.has(digest)),
+  };
 }

@@ -29,10 +29,10 @@ export async function buildPullQueue(context: PassContext, surveys: Survey[]): P
 /** Manifests here that may lack referrers, or children that are wanted now. */
 async function findRoots(
   context: PassContext,
-  { repository, selected, settled }: Survey,
+  { repository, selected, settled, isAllCompared }: Survey,
 ): Promise<Set<Digest>> {
   const { bus, signal, leftOutByParent, leftOut, passRequest, parent, parentChanges } = context;
-  if (passRequest.scope) return new Set();
+  if (passRequest.scope && !isAllCompared) return new Set(passRequest.retries ? settled : []);
   rememberIfHidden(context, repository);
   const referrers = parent.hasReferrers(repository) && selected.referrers !== false;
   const digests = new Set(referrers || passRequest.full ? settled : []);

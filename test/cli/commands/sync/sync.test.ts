@@ -129,7 +129,7 @@ test('the summary describes the result of a pass in sentences', () => {
   const pushed = { ...result, taken: 0, sent: 2, withdrawn: 1, parked: 1 };
   assert.equal(
     summary({ ...pushed, ok: false }),
-    'The parent refuses 1 change: terrace status shows why, terrace sync --full retries.\nNot in sync with the parent: 0 images pulled, 2 pushed, 1 withdrawn, 1 parked in 2 s.',
+    'The parent refuses 1 change: terrace status shows why, terrace retry tries again.\nNot in sync with the parent: 0 images pulled, 2 pushed, 1 withdrawn, 1 parked in 2 s.',
   );
   assert.equal(
     summary({ ...result, ok: false, ended: 'window' }),

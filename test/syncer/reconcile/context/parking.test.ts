@@ -31,7 +31,7 @@ test('the backoff of a refused change doubles from one minute to one hour, with 
 
 test('a refused change waits until its retry is due, and longer after the next refusal', async () => {
   const { bus, stored } = memoryStorage();
-  const parking = await Parking.load(bus, signal, false);
+  const parking = await Parking.load(bus, signal);
   const first = await parking.refused(change, refused);
   assert.ok(parking.waiting(change));
   assert.equal(parking.waiting(change, first.retry), undefined);
@@ -42,7 +42,7 @@ test('a refused change waits until its retry is due, and longer after the next r
 
 test('another change of the tag does not wait, and starts with its first attempt', async () => {
   const { bus } = memoryStorage();
-  const parking = await Parking.load(bus, signal, false);
+  const parking = await Parking.load(bus, signal);
   await parking.refused(change, refused);
   await parking.refused(change, refused);
   for (const digest of [B, undefined]) assert.equal(parking.waiting({ ...change, digest }), undefined);
@@ -51,8 +51,8 @@ test('another change of the tag does not wait, and starts with its first attempt
 
 test('a pass that retries everything waits for no change, and a successful change is unparked', async () => {
   const { bus, stored } = memoryStorage();
-  await (await Parking.load(bus, signal, false)).refused(change, refused);
-  const parking = await Parking.load(bus, signal, true);
+  await (await Parking.load(bus, signal)).refused(change, refused);
+  const parking = await Parking.load(bus, signal, 'all');
   assert.equal(parking.waiting(change), undefined);
   assert.equal((await parking.refused(change, refused)).attempts, 2);
   await parking.unpark(change);
