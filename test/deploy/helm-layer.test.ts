@@ -7,10 +7,11 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Authority } from '../support/certificates.ts';
+import { testLayer } from '../support/layer.ts';
 import { freePort } from '../support/ports.ts';
 import { program, startCommandWith } from '../support/terrace.ts';
 import { until } from '../support/until.ts';
-import { type KubernetesObject, pick, render, withoutHelm } from './helm.ts';
+import { chart, helm, type KubernetesObject, pick, render, withoutHelm } from './helm.ts';
 
 /**
  * Runs what the chart renders as a kubelet would: arguments, environment, files of ConfigMaps and Secrets, and probes
@@ -111,4 +112,33 @@ test('a layer runs with what the chart renders, and its probes, accounts and lis
   assert.equal(await statusOf(`${clients}/v2/`, ca), 401);
   assert.equal(await statusOf(`${clients}/metrics`, ca), 404);
   assert.equal(await statusOf(`https://127.0.0.1:${ports[5001]}/metrics`, ca), 200);
+});
+
+test('helm pushes a chart into a layer, and pulls it from there', {
+  skip:
+    withoutHelm ?? (process.env.TERRACE_HELM ? 'later versions of helm have other commands for it' : false),
+}, async () => {
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-helm-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const layer = stack.use(await testLayer({ compact: 'hosted' }));
+  const reference = `${layer.host}/charts/terrace:1.0.0`;
+  const env = (name: string) => ({
+    HELM_EXPERIMENTAL_OCI: '1',
+    HELM_CACHE_HOME: join(folder, name, 'cache'),
+    HELM_CONFIG_HOME: join(folder, name, 'configuration'),
+    HELM_DATA_HOME: join(folder, name, 'data'),
+  });
+  await helm(['chart', 'save', chart, reference], env('sender'));
+  await helm(['chart', 'push', reference], env('sender'));
+  await helm(['chart', 'pull', reference], env('receiver'));
+  await helm(['chart', 'export', reference, '--destination', folder], env('receiver'));
+  for (const file of [
+    'Chart.yaml',
+    'values.schema.json',
+    'templates/statefulset.yaml',
+    'files/dashboard.json',
+  ]) {
+    assert.deepEqual(await readFile(join(folder, 'terrace', file)), await readFile(join(chart, file)), file);
+  }
 });

@@ -74,7 +74,7 @@ async function complaint(values: object): Promise<string> {
 test('the chart has no fault that helm knows, whatever is switched on', options, async () => {
   for (const values of [plain, everything, arc]) {
     await withValues(values, async (parameters) => {
-      await helm('lint', '--strict', chart, ...parameters);
+      await helm(['lint', '--strict', chart, ...parameters]);
     });
   }
 });
@@ -217,7 +217,7 @@ test('what the chart does not do is refused with the remedy, all at once', optio
 test('a packed chart has the alerts and the dashboard of deploy/monitoring', options, async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-chart-'));
   try {
-    await helm('package', chart, '--destination', folder);
+    await helm(['package', chart, '--destination', folder]);
     const { version } = JSON.parse(textOf('package.json'));
     const objects = await render(everything, join(folder, `terrace-${version}.tgz`));
     assert.deepEqual(

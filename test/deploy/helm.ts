@@ -33,9 +33,10 @@ export type KubernetesObject = {
   stringData?: Record<string, string>;
 };
 
-/** Runs helm. @throws with its stderr */
-export async function helm(...parameters: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(program, parameters, { maxBuffer: 16 * 1024 * 1024 });
+/** Runs helm. @param env added to the environment @throws with its stderr */
+export async function helm(parameters: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const options = { maxBuffer: 16 * 1024 * 1024, env: { ...process.env, ...env } };
+  const { stdout } = await promisify(execFile)(program, parameters, options);
   return stdout;
 }
 
@@ -54,7 +55,7 @@ export async function withValues<T>(values: object, work: (options: string[]) =>
 /** What the chart renders for the release `line-1` in the namespace `edge`. */
 export async function render(values: object, from = chart): Promise<KubernetesObject[]> {
   const text = await withValues(values, (options) =>
-    helm('template', 'line-1', from, '--namespace', 'edge', ...options),
+    helm(['template', 'line-1', from, '--namespace', 'edge', ...options]),
   );
   return parseAllDocuments(text)
     .map((document) => {
