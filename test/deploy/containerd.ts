@@ -19,6 +19,9 @@ export class Containerd implements AsyncDisposable {
    */
   static async start(): Promise<Containerd | string> {
     if (process.getuid?.() !== 0) return 'containerd runs as root only';
+    // Layers are unpacked into mounts.
+    const mayMount = await execute('unshare', ['--mount', 'true']).then(...yesOrNo);
+    if (!mayMount) return 'nothing can be mounted here';
     const folder = await mkdtemp(join(tmpdir(), 'terrace-containerd-'));
     let programs = process.env.TERRACE_CONTAINERD;
     if (!programs) {
@@ -93,3 +96,5 @@ export class Containerd implements AsyncDisposable {
     return (await execute(join(this.#programs, 'ctr'), [...address, ...parameters])).stdout;
   }
 }
+
+const yesOrNo = [() => true, () => false] as const;

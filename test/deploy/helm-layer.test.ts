@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Authority } from '../support/certificates.ts';
@@ -31,20 +32,36 @@ async function containerIn(folder: string, objects: KubernetesObject[], ports: R
         (_, before, path) => before + join(folder, path),
       )
       .replace(/0\.0\.0\.0:(\d+)/g, (_, port) => `127.0.0.1:${ports[port]}`);
-  for (const { name, mountPath } of volumeMounts as Mount[]) {
-    const { configMap, secret } = (volumes as Source[]).find((volume) => volume.name === name) as Source;
-    for (const [key, text] of Object.entries(contentOf(objects, configMap?.name, secret?.secretName))) {
-      const path = join(folder, mountPath, key);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, here(text));
+  const lay = async (from: KubernetesObject[]) => {
+    for (const { name, mountPath } of volumeMounts as Mount[]) {
+      const { configMap, secret } = (volumes as Source[]).find((volume) => volume.name === name) as Source;
+      const content = Object.entries(contentOf(from, configMap?.name, secret?.secretName));
+      if (content.length > 0) {
+        await layFiles(
+          join(folder, mountPath),
+          content.map(([key, text]) => [key, here(text)] as const),
+        );
+      }
     }
-  }
+  };
+  await lay(objects);
   const variables = (env as { name: string; value?: string }[]).map(({ name, value = '' }) => [
     name,
     here(value),
   ]);
   const probe = (name: string): string[] => probes[name].exec.command.slice(1).map(here);
-  return { args: args.map(here) as string[], env: Object.fromEntries(variables), probe };
+  return { args: args.map(here) as string[], env: Object.fromEntries(variables), probe, lay };
+}
+
+/** As a kubelet does: each file is a link through `..data`, which is replaced with all of them. */
+async function layFiles(at: string, files: (readonly [key: string, text: string])[]): Promise<void> {
+  await mkdir(at, { recursive: true });
+  const version = `..${randomUUID()}`;
+  await mkdir(join(at, version));
+  for (const [key, text] of files) await writeFile(join(at, version, key), text);
+  await symlink(version, join(at, '..next'));
+  await rename(join(at, '..next'), join(at, '..data'));
+  for (const [key] of files) await symlink(`..data/${key}`, join(at, key)).catch(() => {});
 }
 
 function contentOf(objects: KubernetesObject[], map?: string, secret?: string): Record<string, string> {
@@ -67,7 +84,7 @@ async function statusOf(url: string, ca: Buffer, auth?: string): Promise<number 
   return promise;
 }
 
-test('a layer runs with what the chart renders, and its probes, accounts and listeners are right', {
+test('a layer runs with what the chart renders, and applies a change of it; its probes, accounts and listeners are right', {
   skip: withoutHelm ?? false,
 }, async () => {
   await using stack = new AsyncDisposableStack();
@@ -76,7 +93,7 @@ test('a layer runs with what the chart renders, and its probes, accounts and lis
   const authority = stack.use(await Authority.create());
   const { certificateFile, keyFile } = await authority.issue('layer');
   const base64 = (path: string) => readFile(path, 'base64');
-  const objects = await render({
+  const values = {
     compact: true,
     config: { tokens: [{ name: 'ops', push: '*', passwords: [{ secretFile: '/secrets/accounts/ops' }] }] },
     accounts: { passwords: { ops: 'a password of ops' } },
@@ -86,9 +103,10 @@ test('a layer runs with what the chart renders, and its probes, accounts and lis
       cacrt: await base64(authority.certificate),
     },
     operate: { enabled: true },
-  });
+  };
+  const objects = await render(values);
   const ports = { 5000: await freePort(), 5001: await freePort() };
-  const { args, env, probe } = await containerIn(folder, objects, ports);
+  const { args, env, probe, lay } = await containerIn(folder, objects, ports);
 
   const layer = stack.use(startCommandWith(env, ...args));
   const passes = (name: string) =>
@@ -112,6 +130,11 @@ test('a layer runs with what the chart renders, and its probes, accounts and lis
   assert.equal(await statusOf(`${clients}/v2/`, ca), 401);
   assert.equal(await statusOf(`${clients}/metrics`, ca), 404);
   assert.equal(await statusOf(`https://127.0.0.1:${ports[5001]}/metrics`, ca), 200);
+
+  const tags = `${clients}/v2/line/app/tags/list`;
+  assert.equal(await statusOf(tags, ca), 401);
+  await lay(await render({ ...values, config: { ...values.config, anonymousPull: ['*'] } }));
+  await until(async () => (await statusOf(tags, ca)) === 404, 'clients without an account may pull');
 });
 
 test('helm pushes a chart into a layer, and pulls it from there', {
