@@ -26,7 +26,7 @@ const folders: Record<string, string[]> = {
     ...['test/storage/metadata/', 'test/storage/repositories/', 'test/storage/sync/'],
     ...['test/storage/syslog/'],
   ],
-  'storage-care': ['test/storage/maintenance/', 'test/storage/repair/'],
+  'storage-care': ['test/storage/backup/', 'test/storage/maintenance/', 'test/storage/repair/'],
   'syncer-azure': ['test/syncer/azure/'],
   'syncer-below': ['below', 'more-below', 'mounts', 'projects', 'referrers-below', 'renamed'].map(
     (start) => `test/syncer/parents/${start}`,
