@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
-import { programOf } from './commands/commands.ts';
+import { programOf } from './commands/program.ts';
 import { refusalOf } from './terminal/failure.ts';
 import { flushOutput, outputFailure, watchOutput } from './terminal/output-end.ts';
 import { EXIT_USAGE, type Refusal } from './terminal/refusal.ts';

@@ -82,7 +82,7 @@ test('each package is imported only where it belongs', () => {
     commander: /^cli\//,
     'cli-progress': /^cli\//,
     croner: /^(proto\/(document\/validation\/link|schedule\/window)|services\/(syncer|storage)\/.+)\.ts$/,
-    yaml: /^proto\/document\/resolve\/resolve\.ts$/,
+    yaml: /^proto\/document\/resolve\/(resolve|positions)\.ts$/,
     pino: /^services\/process\/(run|watchdog|log-error)\.ts$/,
     '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,

@@ -25,7 +25,7 @@ const packages: Record<string, string[]> = {
   'services/syncer/main.ts': SERVICE,
   'services/twin-bridge/main.ts': [...SERVICE, 'croner'],
   'services/compact.ts': [...SERVICE, 'croner', 'fastify', 'level'],
-  'cli/commands/commands.ts': ['commander'],
+  'cli/commands/program.ts': ['commander'],
   'cli/commands/run/up.ts': [...COMMAND, 'croner'],
   'cli/commands/observe/status.ts': [...COMMAND, 'croner'],
   'cli/commands/accounts/token.ts': [...COMMAND, 'nats'],

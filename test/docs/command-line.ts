@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Command, Option } from 'commander';
-import type * as Commands from '../../cli/commands/commands.ts';
+import type * as Programs from '../../cli/commands/program.ts';
 import type * as Refusals from '../../cli/terminal/refusal.ts';
 import { code, codes, page, plain, sentence, table } from './markdown.ts';
 
@@ -8,7 +8,7 @@ import { code, codes, page, plain, sentence, table } from './markdown.ts';
 
 const cli = join(import.meta.dirname, '../../cli');
 // Loaded by path: commands can start processes, and test/tier.ts finds tests that do so by their static imports.
-const { programOf } = (await import(join(cli, 'commands/commands.ts'))) as typeof Commands;
+const { programOf } = (await import(join(cli, 'commands/program.ts'))) as typeof Programs;
 const { errorCodes, exitCodes } = (await import(join(cli, 'terminal/refusal.ts'))) as typeof Refusals;
 
 export const program = await programOf();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Command } from 'commander';
-import { programOf } from '../../../cli/commands/commands.ts';
+import { programOf } from '../../../cli/commands/program.ts';
 
 /** Command lines that scripts and deployments use, each with the command that has to take it. */
 const invocations: Record<string, string[]> = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Command } from 'commander';
-import { programOf } from '../../../cli/commands/commands.ts';
+import { programOf } from '../../../cli/commands/program.ts';
 import { otherCommands, otherOptions, otherVerbs } from '../../../cli/input/other-words.ts';
 import { runCommandHere } from '../../support/command-line.ts';
 

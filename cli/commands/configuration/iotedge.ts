@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import { hashPassword } from '#proto/accounts/password-hash.ts';
-import { selectionOption } from '../input/selection-option.ts';
-import { manifestComplaints } from '../iotedge/iotedge-check.ts';
-import { deploymentManifest, type LayerKind, layerKinds } from '../iotedge/iotedge-manifest.ts';
-import { challenges, type GivenOptions, modes, optionComplaints } from '../iotedge/manifest-options.ts';
-import { Refusal } from '../terminal/refusal.ts';
-import { print, printError, printJson } from '../terminal/terminal.ts';
+import { selectionOption } from '../../input/selection-option.ts';
+import { manifestComplaints } from '../../iotedge/iotedge-check.ts';
+import { deploymentManifest, type LayerKind, layerKinds } from '../../iotedge/iotedge-manifest.ts';
+import { challenges, type GivenOptions, modes, optionComplaints } from '../../iotedge/manifest-options.ts';
+import { Refusal } from '../../terminal/refusal.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
 
 const CATALOG = [
   '--catalog',
