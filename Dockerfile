@@ -1,8 +1,14 @@
 # One image for a whole layer (`terrace up`) and for each of its services alone (docker-compose.yml), amd64 and arm64.
-# The base is any Debian with Node 24 and npm. nats-server is that of the image NATS (in its /usr/local/bin), else that of
-# the base, else Debian's, which is older: `terrace status` says what is known against the one that runs.
-# It runs as any user, with a read-only root: what is written lies in the data volume and in /tmp.
-ARG BASE=node:24-bookworm-slim
+#
+#   BASE    any Debian: of it the image has the programs and libraries that a layer runs, and no package manager
+#   BUILD   any image with npm: builds on the machine's own architecture; nothing of it is in the image
+#   NATS    an image with a nats-server in its /usr/local/bin; else that of the base, else Debian's, which is older:
+#           `terrace status` says what is known against the one that runs
+#
+# The image runs as any user, with a read-only root: what is written lies in the data volume and in /tmp. Its layers are
+# apart by how often they change, and have the same bytes for the same content: an update of Terrace is its code.
+ARG BASE=debian:bookworm-slim
+ARG BUILD=node:24-bookworm-slim
 ARG NATS=nats:2.14-alpine
 FROM ${NATS} AS nats
 
@@ -11,40 +17,55 @@ FROM ${BASE} AS bus
 COPY --from=nats /usr/local/bin /nats
 RUN mkdir /bus && { [ ! -x /nats/nats-server ] || cp /nats/nats-server /bus/; }
 
+# Dependencies depend on the lock file: the version of Terrace is in both files, and is taken out.
+FROM --platform=$BUILDPLATFORM ${BUILD} AS lock
+WORKDIR /lock
+COPY package.json package-lock.json .npmrc ./
+RUN sed -i '0,/^  "version": ".*",$/s///' package.json \
+ && sed -i -e '0,/^  "version": ".*",$/s///' -e '0,/^      "version": ".*",$/s///' package-lock.json
+
+# The packages for the architecture of the image, with its Node. No script of a package runs.
+FROM --platform=$BUILDPLATFORM ${BUILD} AS dependencies
+ARG TARGETARCH
+WORKDIR /installed
+COPY --from=lock /lock ./
+RUN npm ci --omit=dev --ignore-scripts --os=linux --cpu="$(echo "${TARGETARCH:-amd64}" | sed s/amd64/x64/)"
+
 # The page is bundled here, as the image has none of the development packages.
-FROM ${BASE} AS page
-WORKDIR /opt/terrace
-COPY package.json package-lock.json .npmrc tsconfig.json ./
+FROM --platform=$BUILDPLATFORM ${BUILD} AS program
+ARG TARGETARCH
+WORKDIR /project
+COPY --from=lock /lock ./
 RUN npm ci --ignore-scripts
+COPY package.json package-lock.json tsconfig.json LICENSE ./
 COPY proto proto
 COPY page page
-RUN node page/build.ts && [ -s services/gateway/page/built/index.html ]
+COPY services services
+RUN node_modules/.bin/node page/build.ts && [ -s services/gateway/page/built/index.html ]
+COPY cli cli
+COPY deploy/program deploy/program
+COPY --from=dependencies /installed /installed
+RUN node_modules/.bin/node deploy/program/assemble.ts --arch "${TARGETARCH:-amd64}" --installed /installed --to /program
 
-FROM ${BASE}
-COPY --from=bus /bus /usr/local/bin
-# Only what is missing: a second, older nats-server would be one that scanners report. And one that does not run on this
+# What is missing in the base, but a second, older nats-server: scanners would report it. One that does not run on this
 # base ends the build.
+FROM ${BASE} AS root
+COPY --from=bus /bus /usr/local/bin
 RUN set --; command -v nats-server || set -- nats-server; \
     [ -e /etc/ssl/certs/ca-certificates.crt ] || set -- "$@" ca-certificates; \
-    [ $# -eq 0 ] || { apt-get update && apt-get install -y --no-install-recommends "$@" \
- && rm -rf /var/lib/apt/lists/*; } && nats-server --version
-WORKDIR /opt/terrace
-COPY package.json package-lock.json .npmrc ./
-# The base has its Node, so the one among the optional dependencies stays out.
-RUN npm ci --omit=dev --omit=optional && rm -rf /root/.npm
-RUN useradd --system --uid 10001 --home-dir /data terrace \
- && install -d -o terrace -g terrace -m 0750 /data /var/acr/data \
- && ln -s /opt/terrace/cli/terrace /usr/local/bin/terrace
-# What changes with each version comes last, so that an update is few bytes.
-COPY proto proto
-COPY services services
-COPY cli cli
-COPY --from=page /opt/terrace/services/gateway/page/built services/gateway/page/built
-# Compiled once, here: the cache is only read from then on. Node looks for it under the id of the user that runs it, so it
-# is there for root and for the user of this image; any other one compiles anew at each start.
-ENV NODE_COMPILE_CACHE=/opt/terrace/compiled
-RUN node cli/warm.ts && chmod -R a+rX compiled \
- && for made in compiled/*-0; do ln -s "${made##*/}" "${made%-0}-10001" || exit 1; done
+    ls /usr/lib/*/libstdc++.so.6 || set -- "$@" libstdc++6; \
+    [ $# -eq 0 ] || { apt-get update && apt-get install -y --no-install-recommends "$@"; }; nats-server --version
+COPY deploy/image /image
+RUN sh /image/prepare-root && sh /image/strip-root "$(command -v nats-server)" && rm -r /image
+
+FROM scratch
+COPY --from=root / /
+COPY --from=program /program/runtime /opt/terrace
+COPY --from=program /program/dependencies /opt/terrace
+COPY --from=program /program/page /opt/terrace
+COPY --from=program /program/code /opt/terrace
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/terrace/bin \
+    TERRACE_CONTAINER=1
 LABEL org.opencontainers.image.title="Terrace" \
       org.opencontainers.image.description="A connected container registry for layered networks" \
       org.opencontainers.image.licenses="MIT"
@@ -55,6 +76,5 @@ VOLUME /data
 EXPOSE 5000 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["terrace", "health"]
 ENTRYPOINT ["terrace"]
-# Reachable from outside only with a token: from the configuration document (fields tokens, children), or made first on
-# the same volume (terrace token create NAME --push '*').
+# Waits for its first token, which it names the command for: docker exec CONTAINER terrace token create NAME --push '*'
 CMD ["up", "--log-json"]

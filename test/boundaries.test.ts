@@ -113,7 +113,7 @@ test('the top level holds only entries that the design names', () => {
   const allowed = new Set(
     `services proto test cli page bench deploy docs package.json package-lock.json tsconfig.json biome.json
      docker-compose.yml Dockerfile README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE .ci .gitignore
-     .npmrc`.split(/\s+/),
+     .npmrc .dockerignore`.split(/\s+/),
   );
   const topLevel = [...new Set(files.map((file) => file.split('/')[0] as string))];
   assert.deepEqual(

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -19,3 +20,8 @@ export const COMPILE_CACHE =
 
 /** One malloc arena for all threads: they allocate little, and an arena for each thread would retain some MB. */
 export const NODE_ENV = { NODE_COMPILE_CACHE: COMPILE_CACHE, MALLOC_ARENA_MAX: '1' };
+
+/** How a person calls the command: a clone, with npm's list of what it installed, has it in no folder of the path. */
+export const COMMAND = existsSync(join(import.meta.dirname, '../../node_modules/.package-lock.json'))
+  ? 'npx terrace'
+  : 'terrace';

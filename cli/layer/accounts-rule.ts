@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { listTokens } from '#proto/accounts/accounts.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isLoopback } from '#proto/document/networks.ts';
-import { isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { isConnectedRegistry, isContainer } from '#proto/document/resolve/module-environment.ts';
 import { METADATA } from '#proto/volume/layout.ts';
 import { connectBus } from '../connection/connect.ts';
 import { dataArguments } from '../data/data-option.ts';
@@ -19,15 +19,15 @@ export const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAdd
 
 /**
  * Whether tokens may be created after the start: by a document that declares accounts, by a module twin, which was not
- * read yet, or by the operator of a layer that was set up as a connected registry, which starts without tokens. Until
- * then the gateway rejects all clients.
+ * read yet, or by the operator of a layer that was set up as a connected registry or runs in a container, which starts
+ * without tokens. Until then the gateway rejects all clients, or does not listen.
  */
 export function mayGetTokensLater(
   { accounts, configuration }: ResolvedConfiguration,
   env: NodeJS.ProcessEnv,
 ): boolean {
   if (accounts.length > 0) return true;
-  const mayFollow = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env);
+  const mayFollow = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env) || isContainer(env);
   return mayFollow && needsAccounts(configuration);
 }
 

@@ -3,6 +3,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import { dataFolder } from '../data/data-folder.ts';
 import { dataArguments } from '../data/data-option.ts';
+import { COMMAND } from '../data/node.ts';
 import { parseAddress, urlOf } from '../data/ports.ts';
 import { plural } from '../terminal/figures.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
@@ -47,9 +48,9 @@ export function welcome({ data, configuration, tokens, closed, open: admitsAll, 
     ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${registry}/${image}`]] : []),
     ['pull', `podman pull${plain} ${registry}/${image}`],
     ['page', pageOf(configuration)],
-    ['status', `npx terrace status${end}`],
-    ...(parent ? [['sync', `npx terrace sync${end}`]] : []),
-    ...(tokens > 0 ? [] : [['token', `npx terrace token create NAME --push '*'${end}`]]),
+    ['status', `${COMMAND} status${end}`],
+    ...(parent ? [['sync', `${COMMAND} sync${end}`]] : []),
+    ...(tokens > 0 ? [] : [['token', `${COMMAND} token create NAME --push '*'${end}`]]),
     ['log', dataFolder(resolve(data)).log],
   ];
   const source = parent

@@ -1,5 +1,5 @@
 # Stands for the cloud: Debian's docker-registry, without accounts and with deletion switched on.
-ARG BASE=node:24-bookworm-slim
+ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 RUN command -v docker-registry \
  || { apt-get update && apt-get install -y --no-install-recommends docker-registry && rm -rf /var/lib/apt/lists/*; }

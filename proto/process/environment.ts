@@ -18,7 +18,12 @@ export const layerVariables = {
   },
   TERRACE_LISTEN: {
     description: 'As the field `listen`. For a standalone gateway, port 0 selects any free port.',
-    default: '`127.0.0.1:5000`; `0.0.0.0:8080` with a connection string',
+    default:
+      '`127.0.0.1:5000`; `0.0.0.0:5000` with `TERRACE_CONTAINER=1`; `0.0.0.0:8080` with a connection string',
+  },
+  TERRACE_CONTAINER: {
+    description:
+      '`1`, set in the image: by default the layer listens on all addresses of its container, and waits there for its first token. An address of loopback counts as not healthy, unless the container shares the network of its machine.',
   },
   TERRACE_MODE: {
     description: 'As the field `mode`. For a standalone gateway, until the bus has a configuration.',
@@ -55,6 +60,15 @@ export const layerVariables = {
     description:
       'Hosts that are reached without a proxy, separated by commas: names (with all names below them), `*.suffix`, addresses, networks such as `10.0.0.0/8` or `[fd00::]/8`, each also with `:port`; `*` for all. Addresses and networks match hosts written as an address: names are not resolved. Also in lower case.',
   },
+  NOTIFY_SOCKET: {
+    description:
+      'Set by a service manager (systemd: `Type=notify`): `terrace up` reports there, by the program `systemd-notify`, that the layer is ready, its state, and its end.',
+  },
+  WATCHDOG_USEC: {
+    description:
+      'Set by a service manager with a watchdog: how long it waits for a sign of life, which a layer gives while its services answer.',
+  },
+  WATCHDOG_PID: { description: 'Set with `WATCHDOG_USEC`: the process that it is for.' },
   SUDO_USER: { description: 'Set by sudo: the person in the audit log.', default: 'the user of the process' },
   NODE_COMPILE_CACHE: { description: "Folder of Node's compile cache.", default: 'in `node_modules/.cache`' },
 } satisfies Record<string, Variable>;
@@ -161,7 +175,7 @@ export const serviceVariables = {
   },
   TERRACE_INSECURE_LISTEN: { description: 'gateway: `1` admits clients without a token, on any address.' },
   TERRACE_AWAIT_TOKEN: {
-    description: 'gateway: `1` does not listen before the first token exists, which a document declares.',
+    description: 'gateway: `1` does not listen before the first token exists.',
   },
   TERRACE_CLOSED: { description: 'gateway: `1` starts without any token, and rejects clients without one.' },
   TERRACE_PERSON: { description: 'storage: the person who started the layer, for the audit log.' },

@@ -1,9 +1,10 @@
 import type { Server } from 'node:https';
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { isLoopback } from '#proto/document/networks.ts';
-import { ACR_LISTEN, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { isContainer, listenOf } from '#proto/document/resolve/module-environment.ts';
 import { checkPair, readPair } from '#proto/http/certificate-pair.ts';
 import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import type { Mode } from '#proto/oci/mode.ts';
@@ -12,6 +13,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
 import { admissionOf, hasToken } from './auth/access-at-start.ts';
+import { firstTokenCommand, hasOwnNetwork, unreachable } from './http/container-network.ts';
 import { listenComplaint, parseListen } from './http/listen-address.ts';
 import { HeldCertificate } from './tls/held-certificate.ts';
 import { type CertificateHolder, renewFromFiles } from './tls/renew-from-files.ts';
@@ -41,7 +43,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * TLS, the gateway does not listen before it has the configuration.
  */
 export async function runGateway(context: Context): Promise<void> {
-  const { bus, data, instance, log, signal, env, serves, describe, measure } = context;
+  const { bus, data, instance, log, signal, env, serves, waits, describe, measure } = context;
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;
@@ -75,11 +77,16 @@ export async function runGateway(context: Context): Promise<void> {
   if (files && pair && !workloadTls) checkPair(pair, files);
   plainByDefault = !tlsSetting && !inForce && !workloadTls;
 
-  const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
+  const listen = listenOf(env) ?? '127.0.0.1:5000';
   const { open, openOperate = false, start } = admissionOf(env, listen);
   describe(() => ({ open }));
   if (start === 'closed') log.info({ listen }, 'accepting only clients with a token');
-  else if (start !== 'open' && !(await hasToken(bus, listen, log, signal, start === 'await-token'))) return;
+  else if (start !== 'open') {
+    const command = firstTokenCommand(env, hostname());
+    const onAwaited = () => waits(`waiting for the first token: ${command}`);
+    const awaited = start === 'await-token' ? { command, onAwaited } : undefined;
+    if (!(await hasToken({ bus, listen, log, signal, awaited }))) return;
+  }
 
   const { app, gateway } = buildApp({
     bus,
@@ -104,7 +111,9 @@ export async function runGateway(context: Context): Promise<void> {
   /** As for the address of clients: one that other machines reach needs a token. */
   const mayOperate = async (address: string, until: AbortSignal): Promise<boolean> => {
     const isFree = isLoopback(parseListen(address).host) || env.TERRACE_INSECURE_LISTEN === '1';
-    return isFree || hasToken(bus, address, log, AbortSignal.any([signal, until]), true);
+    if (isFree) return true;
+    const awaited = { command: firstTokenCommand(env, hostname()) };
+    return hasToken({ bus, listen: address, log, signal: AbortSignal.any([signal, until]), awaited });
   };
   const held = new HeldCertificate(certificates, pair);
   describe(() => ({ open, ...held.end() }));
@@ -116,7 +125,11 @@ export async function runGateway(context: Context): Promise<void> {
     log.info({ address }, `listening on ${address}`);
     applyOperators = () => gateway.operators.apply(inForce?.operate?.listen, mayOperate, reusePort);
     applyOperators();
-    serves();
+    const isUnreachable = isContainer(env) && isLoopback(parseListen(listen).host) && hasOwnNetwork();
+    if (isUnreachable) {
+      log.warn({ listen }, unreachable(listen));
+      waits(unreachable(listen));
+    } else serves();
   } catch (error) {
     throw new Fault('config-invalid', listenComplaint(error as NodeJS.ErrnoException, listen));
   }

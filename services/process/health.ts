@@ -41,7 +41,8 @@ export class Health implements AsyncDisposable {
   readonly #file: string;
   readonly #clock: ClockWatch;
   #timer: NodeJS.Timeout | undefined;
-  #isServing = false;
+  /** Why it does not serve. */
+  #missing: string | undefined = 'not serving yet';
   #healthy = '';
   #isEnded = false;
 
@@ -73,7 +74,12 @@ export class Health implements AsyncDisposable {
   }
 
   serves(): void {
-    this.#isServing = true;
+    this.#missing = undefined;
+  }
+
+  /** Until it serves, health checks are answered with this. */
+  waits(reason: string): void {
+    this.#missing = reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -114,7 +120,7 @@ export class Health implements AsyncDisposable {
   }
 
   async #status(): Promise<string> {
-    if (!this.#isServing) return 'not serving yet';
+    if (this.#missing !== undefined) return this.#missing;
     const answered = this.#deps.bus.flush().then(
       () => true,
       () => false,

@@ -47,6 +47,8 @@ export type Context = {
   env: NodeJS.ProcessEnv;
   /** To be called once the service serves: health checks fail until then. */
   serves: () => void;
+  /** To be called with the reason while it can not serve, for who checks its health: one line. */
+  waits: (reason: string) => void;
   /** Adds to the heartbeat of the service, at each beat. */
   describe: (read: () => Description) => void;
   /** Adds what the service counts to the metrics of its process. */
@@ -184,7 +186,8 @@ export async function runService(
   try {
     const { describe } = heartbeat;
     const serves = () => health.serves();
-    await main({ service, instance, layer, data, bus, log, signal, env, serves, describe, measure });
+    const waits = (reason: string) => health.waits(reason);
+    await main({ service, instance, layer, data, bus, log, signal, env, serves, waits, describe, measure });
   } finally {
     stop(`${service} has ended`);
   }

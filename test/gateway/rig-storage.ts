@@ -46,6 +46,7 @@ export async function hostStorage(place: RigPlace): Promise<RigStorage> {
     signal: end.signal,
     env: serviceEnvironment(place, 'storage'),
     serves() {},
+    waits() {},
     describe() {},
     measure() {},
   });

@@ -50,6 +50,7 @@ export class SyncerRig implements AsyncDisposable {
           log: pino({ level: 'silent' }),
           signal: rig.#end.signal,
           serves() {},
+          waits() {},
           describe() {},
           measure() {},
         }),

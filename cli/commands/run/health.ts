@@ -1,18 +1,11 @@
-import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
-import { join, resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type ServiceName, serviceNames } from '#proto/contract/users.ts';
-import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
 import { connectOperator } from '../../connection/connect.ts';
+import { unhealthyServices, unhealthyText } from '../../connection/service-health.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { refusalOf } from '../../terminal/failure.ts';
 import { Refusal } from '../../terminal/refusal.ts';
-
-/** Max time for a service to answer, in ms. */
-const ANSWER_MS = 3_000;
 
 /**
  * The same check as the script `cli/health`, which container engines poll every few seconds and which needs no Node.
@@ -25,11 +18,11 @@ export function addHealthCommand(program: Command): void {
     .addOption(dataOption())
     .addOption(new Option('--service <name>', 'check only this service').choices(serviceNames))
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
-      const healthy = await healthyServices(resolve(data)).catch(() => new Set<string>());
+      const unhealthy = await unhealthyServices(resolve(data));
       // If none is healthy, no layer may run at all: connecting then throws a Refusal.
-      if (healthy.size === 0) await mustRun(data);
-      const others = (service ? [service] : serviceNames).filter((name) => !healthy.has(name));
-      if (others.length > 0) throw new Refusal(`not healthy: ${others.join(', ')}`);
+      if (unhealthy.size === serviceNames.length) await mustRun(data);
+      if (service) for (const name of serviceNames) if (name !== service) unhealthy.delete(name);
+      if (unhealthy.size > 0) throw new Refusal(`not healthy: ${unhealthyText(unhealthy)}`);
     });
 }
 
@@ -41,25 +34,4 @@ async function mustRun(data: string): Promise<void> {
     const { message, code } = refusalOf(error);
     throw new Refusal(message, 1, code);
   }
-}
-
-/** The services of which at least one process reports on this machine that it is healthy. */
-async function healthyServices(data: string): Promise<Set<string>> {
-  const folder = healthFolder(data);
-  const expected = await healthyAnswer(data);
-  const healthy = new Set<string>();
-  await Promise.all(
-    (await readdir(folder)).map(async (name) => {
-      const port = Number(await readFile(join(folder, name), 'utf8'));
-      if ((await answerOf(port).catch(() => '')) === expected) healthy.add(name.replace(/-\d+$/, ''));
-    }),
-  );
-  return healthy;
-}
-
-async function answerOf(port: number): Promise<string> {
-  const socket = createConnection({ host: '127.0.0.1', port });
-  socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('no answer')));
-  await once(socket, 'connect');
-  return (await text(socket)).trim();
 }

@@ -9,9 +9,14 @@ import { overridesOf, resolveConfiguration, type UpOptions } from '../../input/o
 import { mayGetTokensLater, mustHaveDataToListen } from '../../layer/accounts-rule.ts';
 import { type Layer, startLayer } from '../../layer/layer.ts';
 import { LogFile, type Outlets } from '../../layer/layer-log.ts';
+import { ServiceManager, withoutManager } from '../../layer/service-manager.ts';
+import { refusalOf } from '../../terminal/failure.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
 import { type Greeting, welcome } from '../../text/welcome.ts';
 
+/** Levels of pino. */
+const WARN = 40;
+const FATAL = 60;
 /** Delay of the release of memory, in ms: services and clients that start need the processors. */
 const RELEASE_MS = 5_000;
 
@@ -27,7 +32,24 @@ export function addUpCommand(program: Command): void {
     .action(run);
 }
 
-async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
+type Options = UpOptions & { logJson?: boolean; compact?: boolean };
+
+/** With --log-json, the error that ends the layer is a line of the log, too. */
+async function run(options: Options): Promise<void> {
+  try {
+    await runLayer(options);
+  } catch (error) {
+    if (!options.logJson) throw error;
+    const { message: msg, exitCode } = refusalOf(error);
+    printJson(entryOf(options.name, FATAL, msg));
+    process.exitCode = exitCode;
+  }
+}
+
+const entryOf = (layer = 'layer', level: number, msg: string): string =>
+  JSON.stringify({ level, time: Date.now(), layer, service: 'layer', msg });
+
+async function runLayer(options: Options): Promise<void> {
   const data = resolve(options.data);
   const defaults = environmentOf(process.env, data, files.readable);
   const overrides = overridesOf(options);
@@ -57,27 +79,43 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
     insecureListen,
     awaitToken,
   };
-  const layer = await startLayer({ ...settings, outlets, env: withoutSecrets(process.env) });
+  const warn = (message: string) => {
+    outlets.line(entryOf(configuration.name, WARN, message));
+    outlets.terminal(message);
+  };
+  const manager = ServiceManager.of({ env: process.env, data, warn });
+  const env = withoutManager(withoutSecrets(process.env));
+  const layer = await startLayer({ ...settings, outlets, env });
   const greeting = (accounts: Accounts) =>
     welcome({ data: options.data, configuration, ...accounts, ms: performance.now() - started });
   try {
-    await serve(layer, end.signal, outlets, greeting);
+    await serve({ layer, signal: end.signal, outlets, greeting, manager });
   } finally {
     outlets.terminal('Stopping …');
+    void manager?.stopping();
     await layer.stop();
     outlets.terminal('Stopped.');
   }
 }
 
-async function serve(
-  layer: Layer,
-  signal: AbortSignal,
-  outlets: Outlets,
-  greeting: (accounts: Accounts) => string,
-) {
+type Serving = {
+  layer: Layer;
+  signal: AbortSignal;
+  outlets: Outlets;
+  greeting: (accounts: Accounts) => string;
+  manager: ServiceManager | undefined;
+};
+
+async function serve({ layer, signal, outlets, greeting, manager }: Serving): Promise<void> {
   try {
-    await layer.ready(signal, (missing) => outlets.terminal(`Still waiting for ${missing.join(', ')} …`));
-    outlets.terminal(greeting(await accountsOf(layer, signal)));
+    await layer.ready(signal, (missing) => {
+      outlets.terminal(`Still waiting for ${missing.join(', ')} …`);
+      void manager?.waiting(missing);
+    });
+    const text = greeting(await accountsOf(layer, signal));
+    outlets.terminal(text);
+    const [status = ''] = text.split(';');
+    void manager?.ready(status).then(() => manager.keepAlive(status, signal));
     // From here on this process only supervises: release the memory that the start needed.
     setTimeout(() => {
       globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });

@@ -14,7 +14,10 @@ export type Env = Record<string, string | undefined>;
 /** Volumes of the connected registry. */
 export const ACR_DATA = '/var/acr/data';
 const ACR_CERTIFICATES = '/var/acr/certs';
-export const ACR_LISTEN = '0.0.0.0:8080';
+const ACR_LISTEN = '0.0.0.0:8080';
+
+/** In an image, where loopback reaches no client. */
+const CONTAINER_LISTEN = '0.0.0.0:5000';
 
 /** Private networks (RFC 1918, RFC 4193): the modules of a device are in one of them. */
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
@@ -29,15 +32,28 @@ export const isConnectedRegistry = (env: Env): boolean => Boolean(env.ACR_REGIST
  */
 export const isClosed = (env: Env): boolean => env.TERRACE_CLOSED === '1' || isConnectedRegistry(env);
 
+/**
+ * Whether this is the environment of the project's image: by default the layer listens on all addresses of its
+ * container, and waits there for its first token.
+ */
+export const isContainer = (env: Env): boolean => env.TERRACE_CONTAINER === '1';
+
+/** The default of `listen` that this environment implies. Pure. */
+export function listenOf(env: Env): string | undefined {
+  if (env.TERRACE_LISTEN) return env.TERRACE_LISTEN;
+  if (isConnectedRegistry(env)) return ACR_LISTEN;
+  return isContainer(env) ? CONTAINER_LISTEN : undefined;
+}
+
 /** Fields from the environment, and the password to write to `passwordFile`. Pure. @throws Fault `config-invalid` */
 export function environmentFields(
   env: Env,
   data: string,
   readable: (path: string) => boolean,
 ): { fields: Overrides; password?: string } {
-  const { TERRACE_LISTEN: address, TERRACE_MODE: mode, ACR_REGISTRY_LOGIN_SERVER: loginServer } = env;
+  const { TERRACE_MODE: mode, ACR_REGISTRY_LOGIN_SERVER: loginServer } = env;
   const connected = isConnectedRegistry(env);
-  const listen = address || (connected ? ACR_LISTEN : undefined);
+  const listen = listenOf(env);
   const folder = env.ACR_REGISTRY_CERTIFICATE_VOLUME || (connected ? ACR_CERTIFICATES : undefined);
   const tls = folder && { certificateFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') };
   const common: Overrides = {

@@ -4,7 +4,7 @@ import { jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isLoopback } from '#proto/document/networks.ts';
-import { isClosed } from '#proto/document/resolve/module-environment.ts';
+import { isClosed, isContainer } from '#proto/document/resolve/module-environment.ts';
 import { parseListen } from '../http/listen-address.ts';
 
 const PATIENCE_MS = 5_000;
@@ -22,7 +22,7 @@ export type Admission = {
   openOperate?: true;
   /**
    * `open`: at once. `closed`: at once; the first token may be created later. `need-token`: only if the layer has a
-   * token. `await-token`: once it has one, which a configuration document declares.
+   * token. `await-token`: once it has one, which a document declares, or an operator creates in a container.
    */
   start: 'open' | 'closed' | 'need-token' | 'await-token';
 };
@@ -34,7 +34,7 @@ export type Admission = {
  */
 export function admissionOf(env: NodeJS.ProcessEnv, listen: string): Admission {
   const isLocal = isLoopback(parseListen(listen).host);
-  const awaitsToken = env.TERRACE_AWAIT_TOKEN === '1';
+  const awaitsToken = env.TERRACE_AWAIT_TOKEN === '1' || (isContainer(env) && !isLocal);
   const isInsecure = env.TERRACE_INSECURE_LISTEN === '1';
   if (isClosed(env) || (env.IOTEDGE_WORKLOADURI && !isLocal)) return { open: isInsecure, start: 'closed' };
   if (isInsecure) return { open: true, start: 'open' };
@@ -42,27 +42,32 @@ export function admissionOf(env: NodeJS.ProcessEnv, listen: string): Admission {
   return { open: false, start: awaitsToken ? 'await-token' : 'need-token' };
 }
 
+export type TokenDeps = {
+  bus: Bus;
+  listen: string;
+  log: Log;
+  signal: AbortSignal;
+  /** Wait for the first token, which a document declares or this command creates. `onAwaited`: there is none yet. */
+  awaited?: { command: string; onAwaited?: () => void } | undefined;
+};
+
 /**
  * Whether the layer has a token. Waits until storage answers.
- * @param awaited wait for the first token, which a configuration document declares
  * @returns false if `signal` aborted
  * @throws Fault `config-invalid` if the layer has no token and none is awaited, with the remedy
  */
-export async function hasToken(
-  bus: Bus,
-  listen: string,
-  log: Log,
-  signal: AbortSignal,
-  awaited = false,
-): Promise<boolean> {
+export async function hasToken({ bus, listen, log, signal, awaited }: TokenDeps): Promise<boolean> {
   let warned = false;
   for (let retried = false; !signal.aborted; retried = true) {
     try {
       const { tokens } = await bus.call(accountsStatus, {}, { patience: retried ? PATIENCE_MS : 0, signal });
       if (tokens > 0) return true;
       if (awaited) {
-        if (!warned)
-          log.warn({ listen }, 'waiting for the first token of the layer: other machines reach this address');
+        if (!warned) {
+          const why = `other machines reach ${listen}, which therefore waits for the first token of the layer`;
+          log.warn({ listen }, `${why}; create it: ${awaited.command}`);
+          awaited.onAwaited?.();
+        }
         warned = true;
         await sleep(POLL_MS, undefined, { signal }).catch(() => {});
         continue;

@@ -1,6 +1,8 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
+import { hostname } from 'node:os';
 import { after, test } from 'node:test';
+import { unhealthyServices } from '../../../cli/connection/service-health.ts';
 import { until } from '../../support/until.ts';
 import { on, Tokens } from '../accounts.ts';
 import { GatewayRig } from '../gateway-rig.ts';
@@ -41,6 +43,20 @@ test('without a token, a gateway that other machines can reach does not start, a
     .find(({ level }) => level === 60);
   match(fatal.msg, /terrace token create/);
   match(fatal.msg, /--insecure-listen/);
+});
+
+test('in a container, it waits for the first token: the log and the health check have the command', async () => {
+  const { child, log, status } = start({ TERRACE_CONTAINER: '1' });
+  const command = `docker exec ${hostname()} terrace token create NAME --push '*'`;
+  await until(() => log().includes(`create it: ${command}`));
+  const gateway = async () => (await unhealthyServices(layer.data)).get('gateway');
+  await until(async () => (await gateway()) === `waiting for the first token: ${command}`);
+  const tokens = await Tokens.of(layer);
+  await tokens.create('first', on('*', 'content/read'));
+  equal(await status(), 401);
+  await until(async () => (await gateway()) === undefined);
+  await tokens.delete('first');
+  await kill(child);
 });
 
 test('with TERRACE_INSECURE_LISTEN, it starts without a token and allows everything', async () => {

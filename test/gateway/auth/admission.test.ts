@@ -10,6 +10,7 @@ const insecure = { TERRACE_INSECURE_LISTEN: '1' };
 const awaiting = { TERRACE_AWAIT_TOKEN: '1' };
 const closed = { TERRACE_CLOSED: '1' };
 const module = { IOTEDGE_WORKLOADURI: 'unix:///run/workload.sock' };
+const container = { TERRACE_CONTAINER: '1' };
 const connected = { ACR_REGISTRY_CONNECTION_STRING: 'ConnectedRegistryName=line' };
 
 const admissions: [string, NodeJS.ProcessEnv, string, Admission][] = [
@@ -67,6 +68,24 @@ const admissions: [string, NodeJS.ProcessEnv, string, Admission][] = [
     { ...module, ...insecure },
     PUBLIC,
     { open: true, start: 'closed' },
+  ],
+  [
+    'a layer in a container waits for its first token',
+    container,
+    PUBLIC,
+    { open: false, start: 'await-token' },
+  ],
+  [
+    'a layer on loopback in a container is open',
+    container,
+    LOCAL,
+    { open: true, openOperate: true, start: 'open' },
+  ],
+  [
+    'a connected registry in a container starts closed',
+    { ...connected, ...container },
+    PUBLIC,
+    { open: false, start: 'closed' },
   ],
   [
     'values other than 1 have no effect',

@@ -33,6 +33,15 @@ test('a connection string gives a layer that listens on all interfaces and requi
   assert.ok(isClosed(env) && !isClosed({}));
 });
 
+test('in a container, a layer listens on all interfaces, unless its address is set', () => {
+  const listenIn = (more: NodeJS.ProcessEnv) =>
+    environmentFields({ TERRACE_CONTAINER: '1', ...more }, '/data', none).fields.listen;
+  assert.equal(listenIn({}), '0.0.0.0:5000');
+  assert.equal(listenIn(env), '0.0.0.0:8080');
+  assert.equal(listenIn({ TERRACE_LISTEN: '127.0.0.1:7000' }), '127.0.0.1:7000');
+  assert.equal(environmentFields({}, '/data', none).fields.listen, undefined);
+});
+
 test('a managed identity in the connection string is the login to the registry in the cloud', () => {
   const text =
     'ConnectedRegistryName=line1;ManagedIdentityClientId=1-2-3;ParentGatewayEndpoint=contoso.westeurope.data.azurecr.io;ParentEndpointProtocol=https';

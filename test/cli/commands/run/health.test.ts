@@ -6,6 +6,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { unhealthyServices, unhealthyText } from '../../../../cli/connection/service-health.ts';
 import { Health } from '../../../../services/process/health.ts';
 import { quiet } from '../../../support/bus.ts';
 import { until } from '../../../support/until.ts';
@@ -34,7 +35,14 @@ test('the health of a layer is reported without Node', async (t) => {
   await storage.start();
   gateway.serves();
   assert.deepEqual(await checkHealth('--service', 'gateway'), [0, '']);
-  assert.deepEqual(await checkHealth(), [1, 'terrace: not healthy: storage, syncer, twin-bridge']);
+  const notYet = 'storage (not serving yet), syncer, twin-bridge';
+  assert.deepEqual(await checkHealth(), [1, `terrace: not healthy: ${notYet}`]);
+  gateway.waits('waiting for the first token');
+  const waiting = 'gateway (waiting for the first token)';
+  assert.deepEqual(await checkHealth('--service', 'gateway'), [1, `terrace: not healthy: ${waiting}`]);
+  assert.equal(unhealthyText(await unhealthyServices(data)), `${waiting}, ${notYet}`);
+  gateway.serves();
+  assert.equal(unhealthyText(await unhealthyServices(data)), notYet);
 });
 
 test('folders of services that start at the same moment stay, and a file that failed to be written is retried', async (t) => {

@@ -94,6 +94,16 @@ describe('terrace up', { concurrency: 2 }, () => {
     for (const line of up.text.trim().split('\n')) JSON.parse(line);
   });
 
+  test('with --log-json, the error that ends the layer is a line of the log', async () => {
+    await using folder = await temporaryFolder();
+    const address = ['--data', folder.data, '--listen', '0.0.0.0:5000'];
+    const { code, text } = await runCommand('up', ...address, '--log-json');
+    assert.equal(code, 2);
+    const { level, msg } = JSON.parse(text) as { level: number; msg: string };
+    assert.equal(level, 60);
+    assert.match(msg, /this layer has no accounts: create one with "terrace token create/);
+  });
+
   test('services end with a killed supervisor, and the next one starts with the same bus', async () => {
     await using folder = await temporaryFolder();
     const parameters = ['up', '--compact', '--data', folder.data, '--listen', folder.listen];
