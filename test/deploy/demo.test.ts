@@ -7,15 +7,23 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { patienceSignal } from '../support/until.ts';
 
-const program = join(import.meta.dirname, '../../deploy/demo/demo.ts');
+const root = join(import.meta.dirname, '../..');
+/** The command of the README, without what installs dependencies; and the program itself, which gets its signals. */
+const command = ['npm', 'run', '--silent', '--ignore-scripts', 'demo', '--'];
+const program = [process.execPath, join(root, 'deploy/demo/demo.ts')];
 
 /** Runs the demo with a folder of its own for temporary files. `onText` gets all of its output so far. */
-async function demo(parameters: string[], onText: (text: string, pid: number) => void = () => {}) {
+async function demo(
+  [run, ...before]: string[],
+  parameters: string[],
+  onText: (text: string, pid: number) => void = () => {},
+) {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'terrace-demo-test-'));
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
-  const child = spawn(process.execPath, [program, '--fast', ...parameters], {
+  const child = spawn(run as string, [...before, '--fast', ...parameters], {
+    cwd: root,
     env: { ...inherited, TMPDIR: folder, COLUMNS: '80' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -28,7 +36,9 @@ async function demo(parameters: string[], onText: (text: string, pid: number) =>
     });
   }
   const [code] = await once(child, 'close', { signal: patienceSignal() });
-  return { code, text, remaining: await readdir(folder) };
+  // npm writes its compiled code there, too.
+  const remaining = (await readdir(folder)).filter((name) => name.startsWith('terrace'));
+  return { code, text, remaining };
 }
 
 /** The lines of the story, in their order. */
@@ -54,7 +64,7 @@ const story = [
 ];
 
 test('the demo tells its story to the end, on 80 columns, and leaves nothing behind', async () => {
-  const { code, text, remaining } = await demo([]);
+  const { code, text, remaining } = await demo(command, []);
   assert.equal(code, 0, text);
   const lines = text.split('\n');
   let at = 0;
@@ -72,7 +82,7 @@ test('the demo tells its story to the end, on 80 columns, and leaves nothing beh
 
 test('a demo with a Terrace as its cloud ends at once when it is interrupted, and leaves nothing behind', async () => {
   let isInterrupted = false;
-  const { code, text, remaining } = await demo(['--cloud', 'terrace'], (output, pid) => {
+  const { code, text, remaining } = await demo(program, ['--cloud', 'terrace'], (output, pid) => {
     if (isInterrupted || !output.includes('CUT:')) return;
     isInterrupted = true;
     process.kill(pid, 'SIGINT');
@@ -83,7 +93,7 @@ test('a demo with a Terrace as its cloud ends at once when it is interrupted, an
 });
 
 test('an option that does not exist is refused', async () => {
-  const { code, text } = await demo(['--nothing']);
+  const { code, text } = await demo(program, ['--nothing']);
   assert.equal(code, 2);
   assert.match(text, /--nothing/);
 });
