@@ -16,6 +16,7 @@ import { checkEnvironment } from './machine/environment.ts';
 import { checkMemory } from './machine/memory.ts';
 import { checkOpenFiles } from './machine/open-files.ts';
 import { checkClientCertificate } from './parent/client-certificate.ts';
+import { checkContent } from './parent/content.ts';
 import { checkKind } from './parent/kind.ts';
 import { checkLogin } from './parent/login.ts';
 import { checkName } from './parent/name.ts';
@@ -222,6 +223,14 @@ export const checks: readonly Check<Subject>[] = [
     run: ofParent((parent, facts, signal, subject) =>
       checkSelection(parent, facts, signal, (pattern) => isHere(subject, pattern)),
     ),
+  },
+  {
+    name: 'parent-content',
+    group: 'parent',
+    description: 'blobs can be read, also where the parent refers to another host, and by ranges',
+    needs: ['parent-login'],
+    after: ['parent-rights'],
+    run: ofParent(checkContent),
   },
   {
     name: 'parent-kind',

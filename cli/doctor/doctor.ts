@@ -32,7 +32,7 @@ export type Report = {
 };
 
 /**
- * Examines a layer. Never takes longer than `totalMs`, and some seconds if the data folder does not answer.
+ * Examines a layer within `totalMs`; checks that have not ended by then are not made.
  * @param only names of the checks to make; others are made only if these need them, and are left out unless they have
  * something to say
  */
@@ -46,7 +46,7 @@ export async function examine(
 ): Promise<Report> {
   const startedAt = performance.now();
   const elapsedMs = () => Math.round(performance.now() - startedAt);
-  const subject = await subjectOf(options, env);
+  const subject = await subjectOf(options, env, totalMs);
   try {
     const leftMs = Math.max(1_000, totalMs - elapsedMs());
     const limits = { totalMs: leftMs, checkMs: Math.min(CHECK_MS, leftMs) };

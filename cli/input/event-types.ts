@@ -1,7 +1,6 @@
 import { eventTypes } from '#proto/contract/event-types.ts';
 import { editsBetween } from '#proto/contract/near-words.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import { maxEdits } from './near-names.ts';
 
 /** Max types that an error proposes. */
 const MAX_PROPOSED = 4;
@@ -47,7 +46,7 @@ export function nearTypes(text: string): string[] {
 /** Edits from a text to a type; infinite if they are too many, and neither the type nor its action begins with it. */
 function distanceTo(wanted: string, type: string): number {
   const count = editsBetween(wanted, type);
-  if (count <= maxEdits(wanted, type)) return count;
+  if (count <= Math.max(1, Math.floor(Math.min(wanted.length, type.length) / 3))) return count;
   const [, action] = type.split('.');
   const isPart = wanted.length > 2 && (type.startsWith(wanted) || action?.startsWith(wanted));
   return isPart ? count : Number.POSITIVE_INFINITY;

@@ -15,7 +15,7 @@ import { selectionOption } from './selection-option.ts';
  * `resolveConfiguration` merges all with the document (the command line wins over the document, the document over the
  * environment), validates the result and applies the defaults. The other commands use permission-options.ts (--pull,
  * --push, --delete, --action), account-name.ts, expiry.ts (--expires), event-types.ts (--type) and selection-option.ts
- * (--repository of a link). near-names.ts finds what a misspelt name stands for.
+ * (--repository of a link).
  */
 
 /** The options of `terrace up` as parsed by commander. */

@@ -6,7 +6,7 @@ import { HEALTH, METADATA } from '#proto/volume/layout.ts';
 import { isBus } from '../../connection/connect.ts';
 import { isCopy } from '../../data/data-folder.ts';
 import type { Subject } from '../subject/subject.ts';
-import { type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
+import { causeAndRemedy, type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
 
 /** Whether the data folder has one layer at most, and a layer one data folder. */
 
@@ -56,16 +56,23 @@ async function answersElsewhere(busUrl: string): Promise<boolean> {
 
 /** The process that holds a lock on the file, from the list of all locks; undefined if none does, or it is hidden. */
 async function lockHolder(path: string): Promise<number | undefined> {
-  const found = await stat(path).catch(() => undefined);
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
   const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
-  return found && lockHolderIn(locks, found.ino);
+  return found && lockHolderIn(locks, `${deviceOf(found.dev)}:${found.ino}`);
 }
 
-/** Pure: `1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 0 EOF` */
-export function lockHolderIn(locks: string, inode: number): number | undefined {
+/** `fe:00`: major and minor number of a device, as /proc/locks has them. */
+function deviceOf(device: bigint): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
+  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
+  return [major, minor].map((one) => one.toString(16).padStart(2, '0')).join(':');
+}
+
+/** @param file as `fe:00:5678`. Pure: `1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 0 EOF` */
+export function lockHolderIn(locks: string, file: string): number | undefined {
   for (const line of locks.split('\n')) {
-    const [, pid, ino] = /\bWRITE (\d+) \S+:(\d+) /.exec(line) ?? [];
-    if (Number(ino) === inode && Number(pid) > 0) return Number(pid);
+    const [, pid, locked] = /\bWRITE (\d+) (\S+) /.exec(line) ?? [];
+    if (locked === file && Number(pid) > 0) return Number(pid);
   }
   return undefined;
 }
@@ -96,7 +103,8 @@ export function instanceVerdict(seen: InstanceSeen): Verdict {
       fault(what, 'wait until it has started or stopped; else see data/log/terrace.log and stop it'),
     );
   } else if (!isRunning && busFailure !== undefined) {
-    findings.push(fault(busFailure, 'use the account that started this Terrace'));
+    const { what, remedy } = causeAndRemedy(busFailure);
+    findings.push(fault(what, remedy));
   }
   if (seen.isOriginalRunning && !isRunning) {
     const what = `${path} is a copy, and the layer that it was copied from runs: both are the same layer for the parent`;

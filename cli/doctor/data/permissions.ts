@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { userNames } from '#proto/contract/users.ts';
 import {
@@ -15,8 +15,8 @@ import {
   RUN,
   SPARE,
 } from '#proto/volume/layout.ts';
-import type { Subject } from '../subject/subject.ts';
-import { type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
+import { type Subject, serviceHere } from '../subject/subject.ts';
+import { type Finding, fault, type Verdict } from '../verdict/check.ts';
 
 /** Owner and mode of what matters in the data folder. */
 
@@ -36,9 +36,20 @@ const MAX_FILES = 2_000;
 /** `path` relative to the data folder. */
 export type Entry = { path: string; uid: number; mode: number };
 
-export async function checkPermissions({ folder }: Subject): Promise<Verdict> {
+export async function checkPermissions({ folder, status }: Subject): Promise<Verdict> {
   const entries = entriesOf(folder.root);
-  return permissionsVerdict(entries, process.getuid?.() ?? 0);
+  return permissionsVerdict(entries, userOf(serviceHere(status, 'storage')?.pid));
+}
+
+/** Of the process; of a stopped layer, that of this command, unless it is root. */
+function userOf(pid: number | undefined): number | undefined {
+  const own = process.getuid?.() || undefined;
+  if (pid === undefined) return own;
+  try {
+    return Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return own;
+  }
 }
 
 function entriesOf(root: string): Entry[] {
@@ -55,8 +66,8 @@ function entriesOf(root: string): Entry[] {
   });
 }
 
-/** @param user who runs this command; 0 may do everything. Pure. */
-export function permissionsVerdict(entries: readonly Entry[], user: number): Verdict {
+/** @param user of the layer, as far as it is known: of its process, or of this command. Pure. */
+export function permissionsVerdict(entries: readonly Entry[], user: number | undefined): Verdict {
   const root = entries.find(({ path }) => path === '.');
   if (!root) return { unchecked: 'the data folder can not be read' };
   const findings: Finding[] = [];
@@ -67,23 +78,26 @@ export function permissionsVerdict(entries: readonly Entry[], user: number): Ver
     const remedy = `run chmod 600 on ${open.length === 1 ? 'it' : 'them'}, and rotate the passwords if others use this machine`;
     findings.push(fault(what, remedy));
   }
-  const foreign = entries.filter(({ uid }) => uid !== root.uid);
+  const inside = entries.filter(({ path }) => path !== '.');
+  const owners = [...new Set(inside.map(({ uid }) => uid))];
+  // Root may do everything; as root, a layer that is stopped has no user yet, and one owner is enough.
+  const expected = user ?? (owners.length > 1 ? root.uid : undefined);
+  const foreign = expected ? inside.filter(({ uid }) => uid !== expected) : [];
   if (foreign.length > 0) {
-    const owners = [...new Set(foreign.map(({ uid }) => uid))].join(', ');
-    const what = `${listed(foreign)} of the data folder ${foreign.length === 1 ? 'belongs' : 'belong'} to user ${owners}, the folder to user ${root.uid}`;
+    const uids = [...new Set(foreign.map(({ uid }) => uid))].join(', ');
+    const what = `${listed(foreign)} ${foreign.length === 1 ? 'belongs' : 'belong'} to user ${uids}, and the layer runs as user ${expected}`;
     findings.push(
-      fault(what, `stop the layer, then give all of it to one user: chown -R ${root.uid} on the data folder`),
+      fault(what, `stop the layer, then give all to its user: chown -R ${expected} on the data folder`),
     );
-  }
-  if (user !== 0 && user !== root.uid) {
-    const what = `the data folder belongs to user ${root.uid}, and this command runs as user ${user}`;
-    findings.push(warning(what, 'run commands as the user of the layer'));
   }
   if ((root.mode & 0o002) !== 0 && (root.mode & 0o1000) === 0) {
     const what = 'all users may create and delete files in the data folder';
     findings.push(fault(what, 'run chmod o-w on the data folder'));
   }
-  return { about: `owner ${root.uid}; secrets are readable by their owner only`, findings };
+  return {
+    about: `owner ${owners.join(', ') || root.uid}; secrets are readable by their owner only`,
+    findings,
+  };
 }
 
 /** Whether a folder above the file keeps other users out. */

@@ -20,11 +20,13 @@ const MOUNTED = /^(?:\/var)?\/run\/secrets\//;
 export async function checkConfiguredFiles(subject: Subject): Promise<Verdict> {
   const { configuration, accounts, status, secret } = subject;
   if (!configuration) return { unchecked: 'the configuration is not valid' };
-  const elsewhere = status?.services.find(({ host }) => host !== hostname());
-  if (elsewhere) return { unchecked: `services run on ${elsewhere.host}, where files may be others` };
   const named = namedFiles(configuration, accounts);
   const present = secret === undefined ? named : named.filter(({ field }) => field !== 'parent.passwordFile');
-  return filesVerdict(present.map(seenFile));
+  const seen = present.map(seenFile);
+  // Containers of the services may have other files than this one.
+  const elsewhere = status?.services.find(({ host }) => host !== hostname());
+  if (!elsewhere || !seen.some(({ code }) => code === 'ENOENT')) return filesVerdict(seen);
+  return { unchecked: `not all files are here: services run on ${elsewhere.host}, too` };
 }
 
 /** Pure. */

@@ -1,6 +1,6 @@
 import type { Configuration } from '#proto/document/configuration.ts';
 import { accepts, listenErrorCode, parseAddress } from '../../data/ports.ts';
-import type { Subject } from '../subject/subject.ts';
+import { type Subject, serviceHere } from '../subject/subject.ts';
 import { type Finding, fault, type Verdict } from '../verdict/check.ts';
 
 /** The addresses that clients and operators use. */
@@ -11,13 +11,19 @@ export type ListenSeen = { field: string; listen: string } & (
   | { isOurs: false; code: string | undefined }
 );
 
-export async function checkListen({ configuration, bus, status, holder }: Subject): Promise<Verdict> {
+export async function checkListen({
+  configuration,
+  bus,
+  busFailure,
+  status,
+  holder,
+}: Subject): Promise<Verdict> {
   if (!configuration) return { unchecked: 'the configuration is not valid' };
   if (holder !== undefined && !bus)
     return { unchecked: 'a process holds the data folder: it may listen there' };
-  const isRunning =
-    bus !== undefined && status?.services.some(({ service }) => service === 'gateway') === true;
-  if (bus && !isRunning) return { unchecked: 'the gateway does not run: see the check services' };
+  if (busFailure !== undefined) return { unchecked: 'whether the layer runs is not known' };
+  const isRunning = bus !== undefined && serviceHere(status, 'gateway') !== undefined;
+  if (bus && !isRunning) return { unchecked: 'no gateway runs on this machine, or in this container' };
   const seen = await Promise.all(
     listens(configuration).map(async ({ field, listen }): Promise<ListenSeen> => {
       const address = parseAddress(listen);

@@ -42,6 +42,7 @@ export const PARENT_CHECKS = [
   'parent-login',
   'parent-rights',
   'selection',
+  'parent-content',
 ];
 
 export async function checkServices({ status }: Subject): Promise<Verdict> {

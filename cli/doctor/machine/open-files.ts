@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Subject } from '../subject/subject.ts';
+import { type Subject, serviceHere } from '../subject/subject.ts';
 import { fault, type Verdict, warning } from '../verdict/check.ts';
 
 /** Limit of open files of the layer's processes: each connection, each blob that is read and each table takes one. */
@@ -8,7 +8,7 @@ const MIN_FILES = 1_024;
 const ENOUGH_FILES = 4_096;
 
 export async function checkOpenFiles({ holder, status }: Subject): Promise<Verdict> {
-  const pid = status?.services.find(({ service }) => service === 'storage')?.pid ?? holder;
+  const pid = serviceHere(status, 'storage')?.pid ?? holder;
   const [own, layer] = ['self', pid].map((one) => (one === undefined ? undefined : limitOf(one)));
   return openFilesVerdict(layer ?? own, layer !== undefined);
 }

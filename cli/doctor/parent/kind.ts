@@ -1,9 +1,9 @@
 import type { ParentChallenge } from '#proto/http/parent-challenge.ts';
-import { mediaTypes } from '#proto/oci/manifest.ts';
 import { CHANGES_PATH } from '#proto/sync/changes.ts';
 import type { Verdict } from '../verdict/check.ts';
 import type { ParentFacts, ParentTarget } from './parent-facts.ts';
-import { ask, matchesOf, repositoriesOf } from './repositories.ts';
+import { ask } from './repositories.ts';
+import { hasReferrersApi, sampleImage } from './sample-image.ts';
 
 /** Which registry the parent is, and what Terrace does because of that: docs/guides/parents.md. */
 
@@ -98,26 +98,13 @@ async function speaksTerrace(facts: ParentFacts, signal: AbortSignal): Promise<b
 }
 
 async function waysOf(target: ParentTarget, facts: ParentFacts, signal: AbortSignal): Promise<WaysSeen> {
-  const repositories = await repositoriesOf(target, facts, signal);
-  const [repository] = target.patterns.flatMap((pattern) => matchesOf(pattern, repositories));
-  if (repository === undefined) return {};
-  const scope = `repository:${repository}:pull`;
-  const list = await ask(`/v2/${repository}/tags/list?n=1`, scope, facts, signal);
-  const [, tag] = /"tags"\s*:\s*\[\s*"([\w.-]{1,128})"/.exec(list.body.toString()) ?? [];
-  if (list.status !== 200 || tag === undefined) return {};
-  const path = `/v2/${repository}/manifests/${tag}`;
-  const authorization = await facts.authorize?.(scope, signal);
-  const accept = `${Object.values(mediaTypes).join(', ')}, */*`;
-  const http = facts.http;
-  const answer = await http?.request(path, { method: 'HEAD', headers: { authorization, accept }, signal });
-  const digest = answer?.headers['docker-content-digest'];
-  const referrers = digest && (await ask(`/v2/${repository}/referrers/${digest}`, scope, facts, signal));
+  const image = await sampleImage(target, facts, signal);
+  if (!image) return {};
+  const referrers = await hasReferrersApi(image, facts, signal);
   return {
-    head: answer?.status === 200,
-    digestHeader: digest !== undefined,
-    ...(referrers && {
-      referrers: referrers.status === 200 && /json/.test(referrers.headers['content-type'] ?? ''),
-    }),
+    head: image.hasHead,
+    digestHeader: image.digest !== undefined,
+    ...(referrers !== undefined && { referrers }),
   };
 }
 

@@ -36,7 +36,7 @@ export async function checkLogin(
   if (hasIdentity)
     return { unchecked: 'the syncers log in with an identity of Microsoft Entra: see the check sync' };
   if (username !== undefined && password === undefined)
-    return { unchecked: 'parent.passwordFile has no password' };
+    return { unchecked: 'the password in parent.passwordFile can not be read here, or is empty' };
   const seen = await logIn(target, facts, signal);
   return loginVerdict(seen, target);
 }

@@ -7,8 +7,8 @@ import type { ParentHttp } from './parent-http.ts';
  * The checks of the parent, each with what the ones before it found out: whether a proxy is used (proxy.ts), the
  * addresses of the name (name.ts), a connection (route.ts), its certificates (tls.ts), the client certificate
  * (client-certificate.ts), whether a registry answers (registry.ts) and which one (kind.ts), the login (login.ts), what
- * it may do (rights.ts) and what the selections match there (selection.ts, repositories.ts). connection.ts and
- * parent-http.ts connect.
+ * it may do (rights.ts), what the selections match there (selection.ts, repositories.ts) and whether blobs can be read
+ * (content.ts, sample-image.ts). connection.ts and parent-http.ts connect.
  */
 
 /** The parent as it is configured. */
@@ -27,6 +27,8 @@ export type ParentTarget = {
   keyFile?: string | undefined;
   /** Variables of proxies, of the layer's processes where they can be read. */
   proxies: ProxyEnvironment;
+  /** Hosts in private networks to which the parent may refer. */
+  allowedHosts: readonly string[];
   mode: Mode;
   /** Patterns of repositories, by their names at the parent. */
   patterns: string[];
@@ -39,6 +41,9 @@ export type ParentRepositories = {
   /** Selected by name: the status of their lists of tags. */
   named: Map<string, number>;
 };
+
+/** `hasHead`: HEAD finds its manifest. `digest`: as the parent names it. `blob`: a small one of the image. */
+export type SampleImage = { repository: string; hasHead: boolean; digest?: string; blob?: string };
 
 /** The Authorization header for a request of this scope. */
 export type Authorize = (scope: string, signal: AbortSignal) => Promise<string | undefined>;
@@ -56,4 +61,5 @@ export type ParentFacts = {
   /** The same by Basic, for APIs that take no tokens. */
   basic?: Authorize | undefined;
   repositories?: Promise<ParentRepositories>;
+  image?: Promise<SampleImage | undefined>;
 };

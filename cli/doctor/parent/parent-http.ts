@@ -23,6 +23,8 @@ export type HttpRequest = {
   method?: 'GET' | 'HEAD' | 'POST' | 'DELETE';
   headers?: Record<string, string | undefined>;
   body?: string;
+  /** Max bytes of the answer that are read. */
+  maxBytes?: number;
   signal: AbortSignal;
 };
 
@@ -79,7 +81,7 @@ export class ParentHttp implements AsyncDisposable {
   /** @param path of the API, below the path of the parent's address; or a URL @throws errors of the connection */
   async request(
     path: string | URL,
-    { method = 'GET', headers, body, signal }: HttpRequest,
+    { method = 'GET', headers, body, maxBytes = MAX_BODY_BYTES, signal }: HttpRequest,
   ): Promise<HttpAnswer> {
     const url = typeof path === 'string' ? urlAt(this.base, path) : path;
     const dispatcher = url.origin === this.base.origin ? this.#own : this.#others;
@@ -96,7 +98,7 @@ export class ParentHttp implements AsyncDisposable {
     return {
       status: answer.statusCode,
       headers: firstValues(answer.headers),
-      body: await readUpTo(answer.body, MAX_BODY_BYTES),
+      body: await readUpTo(answer.body, maxBytes),
       at,
       tripMs,
     };

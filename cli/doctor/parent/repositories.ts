@@ -1,3 +1,4 @@
+import { each } from '#proto/async/each.ts';
 import { parseJson } from '#proto/contract/bounded-json.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import type { ParentFacts, ParentRepositories, ParentTarget } from './parent-facts.ts';
@@ -7,6 +8,8 @@ import type { HttpAnswer, ParentHttp } from './parent-http.ts';
 
 /** Max repositories selected by name that are asked for. */
 export const MAX_NAMED = 20;
+/** Max requests at a time: a link may have long round trips. */
+const MAX_REQUESTS = 4;
 /** Names on a page of a list. */
 const PAGE_SIZE = 1_000;
 /** Max pages of the catalog that are read. */
@@ -31,7 +34,10 @@ async function readRepositories(
 ): Promise<ParentRepositories> {
   const named = new Map<string, number>();
   const names = target.patterns.filter((pattern) => !pattern.endsWith('*')).slice(0, MAX_NAMED);
-  for (const name of names) named.set(name, (await listTags(name, target, facts, signal)).status);
+  for (const name of names) named.set(name, 0);
+  await each(names, MAX_REQUESTS, async (name) => {
+    named.set(name, (await listTags(name, target, facts, signal)).status);
+  });
   const wide = target.patterns.filter((pattern) => pattern.endsWith('*'));
   // Also to find what a misspelt name stands for; a refusal then does not matter.
   const isMissing = [...named.values()].includes(404);

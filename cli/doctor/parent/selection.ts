@@ -1,4 +1,4 @@
-import { nearNames } from '../../input/near-names.ts';
+import { nearWords } from '#proto/contract/near-words.ts';
 import { plural } from '../../terminal/figures.ts';
 import { type Finding, fault, type Verdict } from '../verdict/check.ts';
 import type { ParentFacts, ParentRepositories, ParentTarget } from './parent-facts.ts';
@@ -23,14 +23,19 @@ export async function checkSelection(
     const isRefused = named.has(pattern) && named.get(pattern) !== 404;
     if (!isUnknown && !isRefused && !(await here(pattern))) missing.push(pattern);
   }
-  return selectionVerdict(asked, missing, repositories);
+  return selectionVerdict(asked, missing, repositories, target.patterns.length);
 }
 
-/** @param missing patterns that match nothing, neither at the parent nor here. Pure. */
+/**
+ * Pure.
+ * @param missing patterns that match nothing, neither at the parent nor here
+ * @param all number of patterns
+ */
 export function selectionVerdict(
   patterns: readonly string[],
   missing: readonly string[],
   { catalog }: ParentRepositories,
+  all = patterns.length,
 ): Verdict {
   const names = catalog && 'names' in catalog ? catalog.names : [];
   if (patterns.length === 0) return { about: 'nothing is selected' };
@@ -40,7 +45,7 @@ export function selectionVerdict(
   );
   const about = isEmpty
     ? 'the parent shows no repositories yet'
-    : `${plural(patterns.length, 'pattern')}${counted.length > 0 ? `, ${plural(counted.length, 'repository', 'repositories')} by the catalog` : ''}`;
+    : `${patterns.length < all ? `the first ${patterns.length} of ` : ''}${plural(all, 'pattern')}${counted.length > 0 ? `, ${plural(counted.length, 'repository', 'repositories')} by the catalog` : ''}`;
   return {
     about,
     // A parent without any repository is a new one.
@@ -51,7 +56,7 @@ export function selectionVerdict(
 function notFound(pattern: string, names: readonly string[]): Finding {
   const suffix = pattern.endsWith('/*') ? '/*' : '';
   const known = suffix === '' ? names : [...new Set(names.flatMap(prefixesOf))];
-  const near = nearNames(pattern.slice(0, pattern.length - suffix.length), known).map(
+  const near = nearWords(pattern.slice(0, pattern.length - suffix.length), known).map(
     (name) => `${name}${suffix}`,
   );
   const question = near.length > 0 ? `did you mean ${near.join(' or ')}? ` : '';

@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { passwordIn } from '#proto/accounts/password-hash.ts';
 import { within } from '#proto/async/within.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { ServiceName } from '#proto/contract/users.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
@@ -15,6 +17,7 @@ import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { PROXY_VARIABLES, type ProxyEnvironment } from '#proto/http/proxy-environment.ts';
 import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
+import type { ServiceStatus } from '#proto/status/status.ts';
 import { findLayer } from '../../connection/connect.ts';
 import { type DataFolder, dataFolder } from '../../data/data-folder.ts';
 import { livingPid } from '../../data/pid-file.ts';
@@ -60,14 +63,19 @@ const STATUS_MS = 5_000;
 /** Max time for the daemon of an IoT Edge device to answer, in ms. */
 const TRUST_MS = 3_000;
 
-/** Reads what the checks need, within some seconds. Changes nothing. */
-export async function subjectOf(options: UpOptions, env: NodeJS.ProcessEnv): Promise<Subject> {
+/** Reads what the checks need, within four fifths of the time at most. Changes nothing. */
+export async function subjectOf(
+  options: UpOptions,
+  env: NodeJS.ProcessEnv,
+  totalMs: number,
+): Promise<Subject> {
+  const share = (ms: number) => Math.min(ms, totalMs / 5);
   const folder = dataFolder(resolve(options.data));
   const mount = mountHere(folder.root);
-  const place = await placeOf(folder.root, mount);
+  const place = await placeOf(folder.root, mount, share(GUARD_MS));
   const isUsable = place === 'present';
   const layer = isUsable
-    ? await layerOf(folder)
+    ? await layerOf(folder, share)
     : { bus: undefined, busFailure: undefined, status: undefined };
   const holder = isUsable ? holderOf(folder) : undefined;
   const resolved = layer.status?.configuration
@@ -81,7 +89,7 @@ export async function subjectOf(options: UpOptions, env: NodeJS.ProcessEnv): Pro
     ...resolved,
     parent: target && {
       ...target,
-      ca: [target.ca, await deviceTrust(env)].filter(Boolean).join('\n') || undefined,
+      ca: [target.ca, await deviceTrust(env, share(TRUST_MS))].filter(Boolean).join('\n') || undefined,
     },
     facts: {},
     newestFile: () => newestOf([folder.log, folder.pid]),
@@ -92,10 +100,10 @@ export async function subjectOf(options: UpOptions, env: NodeJS.ProcessEnv): Pro
  * Whether the folder can be used. On a network file system another process finds out: one that waits for a server that
  * does not answer can't be stopped.
  */
-async function placeOf(root: string, mount: Mount | undefined): Promise<Subject['place']> {
+async function placeOf(root: string, mount: Mount | undefined, withinMs: number): Promise<Subject['place']> {
   const nature = mount ? natureOf(mount.type) : 'disk';
   if (nature === 'network' || nature === 'user space') {
-    if (!(await within(answers(root), GUARD_MS))) return 'unanswered';
+    if (!(await within(answers(root), withinMs))) return 'unanswered';
   }
   return existsSync(root) ? 'present' : 'missing';
 }
@@ -115,18 +123,24 @@ function holderOf({ pid }: DataFolder): number | undefined {
   }
 }
 
-async function layerOf(folder: DataFolder): Promise<Pick<Subject, 'bus' | 'busFailure' | 'status'>> {
+async function layerOf(
+  folder: DataFolder,
+  share: (ms: number) => number,
+): Promise<Pick<Subject, 'bus' | 'busFailure' | 'status'>> {
   let bus: Bus | undefined;
   try {
     const connecting = findLayer(folder, 'terrace-doctor');
-    bus = await within(connecting, CONNECT_MS);
+    bus = await within(connecting, share(CONNECT_MS));
     if (!bus) {
       // It may still connect later: close it then.
       connecting.then((late) => late?.[Symbol.asyncDispose]()).catch(() => {});
       return { bus, busFailure: undefined, status: undefined };
     }
     const { layerStatus } = await import('#proto/overview/layer-status.ts');
-    const status = await within(layerStatus(bus, { maxParked: 1_000, withinMs: STATUS_MS }), 2 * STATUS_MS);
+    const status = await within(
+      layerStatus(bus, { maxParked: 1_000, withinMs: share(STATUS_MS) }),
+      share(2 * STATUS_MS),
+    );
     return { bus, busFailure: undefined, status };
   } catch (error) {
     return { bus, busFailure: refusalOf(error).message, status: undefined };
@@ -177,6 +191,7 @@ function parentOf(
       (passwordFile === undefined ? undefined : passwordIn(textOf(passwordFile) ?? '') || undefined),
     hasIdentity: azure !== undefined && username === undefined,
     isAzure: isAzure(parent),
+    allowedHosts: (parent.allowedHosts ?? []).map((host) => host.toLowerCase()),
     ca: caFile === undefined ? undefined : textOf(caFile),
     patterns: [...new Set(repositories.map(({ name, from }) => from ?? name))],
   };
@@ -191,18 +206,22 @@ function textOf(path: string): string | undefined {
 }
 
 /** Certificates that the device of an IoT Edge module trusts: the syncers trust them, too. */
-async function deviceTrust(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+async function deviceTrust(env: NodeJS.ProcessEnv, withinMs: number): Promise<string | undefined> {
   try {
     const workload = await loadWorkload(env);
-    return await workload?.trustBundle(AbortSignal.timeout(TRUST_MS));
+    return await workload?.trustBundle(AbortSignal.timeout(Math.ceil(withinMs)));
   } catch {
     return undefined;
   }
 }
 
+/** A process of this service on this machine, or in this container. */
+export const serviceHere = (status: LayerStatus | undefined, name: ServiceName): ServiceStatus | undefined =>
+  status?.services.find(({ service, host }) => service === name && host === hostname());
+
 /** Of a syncer of the layer on this machine, as far as this user may read them; else those of this command. */
 function proxiesOf(status: LayerStatus | undefined, env: NodeJS.ProcessEnv): ProxyEnvironment {
-  const pid = status?.services.find(({ service }) => service === 'syncer')?.pid;
+  const pid = serviceHere(status, 'syncer')?.pid;
   const text = pid === undefined ? undefined : textOf(`/proc/${pid}/environ`);
   if (!text) return env;
   const entries = text.split('\0').map((entry) => entry.split('='));
