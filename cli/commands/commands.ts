@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 /**
  * The commands of `terrace`, each in a file of its name in a folder for its purpose: run/ the processes of a layer,
  * observe/ a running layer, content/ what is in it, sync/ with the parent, accounts/ of clients and children,
- * configuration/ documents, upkeep/ of the stored content. `gc` and `scrub` share maintenance.ts, `pause` and `resume`
+ * configuration/ documents, upkeep/ of the stored content. `pause` and `resume`
  * share pause.ts, and hash.ts is the action of `terrace token hash`. `add…Command` of a file declares the command on
  * commander, with its options and its action. program.ts makes one program of them; command-line.ts runs it.
  *
@@ -51,8 +51,8 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
     iotedge: async () => (await import('./configuration/iotedge.ts')).addIotedgeCommand,
   },
   'Upkeep of the content:': {
-    gc: async () => (await import('./upkeep/maintenance.ts')).addGcCommand,
-    scrub: async () => (await import('./upkeep/maintenance.ts')).addScrubCommand,
+    gc: async () => (await import('./upkeep/gc.ts')).addGcCommand,
+    scrub: async () => (await import('./upkeep/scrub.ts')).addScrubCommand,
     repair: async () => (await import('./upkeep/repair.ts')).addRepairCommand,
     backup: async () => (await import('./upkeep/backup.ts')).addBackupCommand,
     restore: async () => (await import('./upkeep/restore.ts')).addRestoreCommand,

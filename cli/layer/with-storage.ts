@@ -45,6 +45,7 @@ export async function withStorage<T>(
     const { bus, alone } = storage;
     return await work({ bus, alone, signal: end.signal });
   } catch (error) {
+    if (error instanceof Refusal) throw error;
     if (end.signal.aborted) throw new Refusal('interrupted before an answer arrived', EXIT_INTERRUPTED);
     throw Fault.is(error) ? faultRefusal(error) : error;
   } finally {

@@ -1,6 +1,6 @@
 import { AccountName } from '../accounts/accounts.ts';
 import { described, event, request } from '../contract/contract.ts';
-import { Bytes } from '../contract/scalars.ts';
+import { Bytes, Instant } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
 
@@ -48,15 +48,42 @@ export const Scrubbed = Type.Object({
 });
 export type Scrubbed = Static<typeof Scrubbed>;
 
+/** How far a running scrub is. */
+export const ScrubProgress = Type.Object(
+  {
+    started: described(Instant, 'When it began.'),
+    checked: Type.Integer({ minimum: 0, description: 'Blobs that were read and hashed.' }),
+    blobs: Type.Integer({ minimum: 0, description: 'Blobs that the layer has.' }),
+    bytes: described(Bytes, 'Bytes that were read.'),
+    total: described(Bytes, 'Bytes of all blobs.'),
+    damaged: Type.Integer({ minimum: 0, description: 'Blobs that were damaged.' }),
+    rate: Type.Optional(described(Bytes, 'Bytes a second since it began.')),
+    left: Type.Optional(Type.Number({ minimum: 0, description: 'Time left at that rate, in seconds.' })),
+  },
+  { description: 'A running scrub.' },
+);
+export type ScrubProgress = Static<typeof ScrubProgress>;
+
 /**
  * Reads and hashes all committed content, at most `rate` bytes/s (default: from the configuration). Damaged content is
  * moved to the folder `quarantine` of the data volume, and is absent for readers until a client or the parent supplies
- * it again. Faults: `busy` if one is running already.
+ * it again. `join`: if one is running already, it is answered with the result of that one. It continues if nobody waits
+ * for the answer any more. Faults: `busy` if one is running already, without `join`.
  */
 export const scrub = request(
   'storage.scrub.run',
-  Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1 })) }),
+  Type.Object({
+    rate: Type.Optional(Type.Integer({ minimum: 1 })),
+    join: Type.Optional(Type.Boolean()),
+  }),
   Scrubbed,
+);
+
+/** Absent while no scrub runs. The status of storage has it, too. */
+export const scrubProgress = request(
+  'storage.scrub.progress',
+  Type.Object({}),
+  Type.Object({ running: Type.Optional(ScrubProgress) }),
 );
 /**
  * Checks one blob or manifest that a reader could not read, as `scrub` checks all. Answered at the end, with signs of

@@ -1,6 +1,6 @@
 import { AccountName } from '../accounts/accounts.ts';
 import { BackupStatus } from '../content/backups.ts';
-import { MetadataDamage, Space } from '../content/maintenance.ts';
+import { MetadataDamage, ScrubProgress, Space } from '../content/maintenance.ts';
 import { request } from '../contract/contract.ts';
 import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
@@ -38,6 +38,8 @@ export const StorageStatus = Type.Object({
   forwarding: Type.Optional(AuditForwarding),
   /** Absent if there are none, and none is scheduled. */
   backup: Type.Optional(BackupStatus),
+  /** A scrub is running. */
+  scrub: Type.Optional(ScrubProgress),
   /**
    * Pending at the parent: manifests to send, manifests to withdraw, and refused changes. All 0 in a layer that pushes
    * nothing, as it is ReadOnly or has no parent.

@@ -29,7 +29,13 @@ import {
   uploadStatus,
 } from '#proto/content/ingests.ts';
 import { listRecorded, recordLeftOut } from '#proto/content/left-out-referrers.ts';
-import { checkContent, collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
+import {
+  checkContent,
+  collectGarbage,
+  listDamaged,
+  scrub,
+  scrubProgress,
+} from '#proto/content/maintenance.ts';
 import {
   deleteManifest,
   deleteSynchronized,
@@ -150,7 +156,11 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(layerInstance, () => children.getIdentity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
-  on(scrub, (q) => storage.scrubber.scrub(q.rate));
+  on(scrub, (q) => storage.scrubber.scrub(q.rate, q.join));
+  on(scrubProgress, async () => {
+    const running = storage.scrubber.progress;
+    return running ? { running } : {};
+  });
   on(checkContent, async (q) => ({ intact: await storage.scrubber.check(q.digest) }));
   on(runBackup, (q) => storage.backups.run(q));
   on(cancelBackup, () => storage.backups.cancel().then(emptyReply));

@@ -55,6 +55,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     ...(pause.current && { paused: pause.current }),
     ...(forwarding && { forwarding }),
     ...(backup && { backup }),
+    ...(scrubber.progress && { scrub: scrubber.progress }),
     outgoing: await outgoingOf(parts),
     ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
       id,

@@ -17,13 +17,12 @@ import { print, printJson, singleLines } from '../../terminal/terminal.ts';
 import { backupStatusText } from '../../text/backup-status-text.ts';
 import { belowText } from '../../text/below-text.ts';
 import { forwardingText } from '../../text/forwarding-text.ts';
-
 import type { PassProgress } from '../../text/image-progress.ts';
-
 import { layerText } from '../../text/layer-text.ts';
 import { linkText } from '../../text/link-text.ts';
 import { progressLines } from '../../text/progress-lines.ts';
 import { syncerText } from '../../text/syncer-text.ts';
+import { scrubProgressText } from '../../text/upkeep/scrub-text.ts';
 import { webhookText } from '../../text/webhook-text.ts';
 import { noAccounts } from '../../text/welcome.ts';
 
@@ -169,6 +168,7 @@ function storage({ storage: held, services: running }: LayerStatus, now: number)
       : []),
     ...forwardingText(held, now),
     ...backupStatusText(held, now),
+    ...(held.scrub ? [`Scrub: ${scrubProgressText(held.scrub)}`] : []),
   ].join('\n');
 }
 

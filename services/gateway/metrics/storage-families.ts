@@ -68,6 +68,26 @@ export const storageFamilies: Family[] = [
     of(({ metadata }) => flag(metadata !== undefined && metadata.length > 0)),
   ),
   gauge(
+    'scrub_running',
+    '1 while a scrub reads all content.',
+    of(({ scrub }) => flag(scrub !== undefined)),
+  ),
+  gauge(
+    'scrub_read_bytes',
+    'Bytes that the running scrub has read; absent while none runs.',
+    of(({ scrub }) => scrub?.bytes),
+  ),
+  gauge(
+    'scrub_total_bytes',
+    'Bytes that it reads in all; absent while none runs.',
+    of(({ scrub }) => scrub?.total),
+  ),
+  gauge(
+    'scrub_damaged_blobs',
+    'Damaged blobs that it has found; absent while none runs.',
+    of(({ scrub }) => scrub?.damaged),
+  ),
+  gauge(
     'storage_ingests',
     'Content being written: uploads of clients, and transfers from the parent. At most 1000.',
     ({ status: { storage } }) =>

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import { blobDamaged, type Damaged, type Scrubbed, scrubFinished } from '#proto/content/maintenance.ts';
+import {
+  blobDamaged,
+  type Damaged,
+  type Scrubbed,
+  type ScrubProgress,
+  scrubFinished,
+} from '#proto/content/maintenance.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
@@ -18,6 +24,7 @@ import { kinds } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
+import { ScrubRun } from './scrub-progress.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Max damaged digests in a result, which must fit into one bus message. */
@@ -35,7 +42,10 @@ type ScrubDeps = {
   publish: Bus['publish'];
   audit: Audit;
   log: Log;
+  /** By which content ages, in ms. */
   now: () => number;
+  /** Wall clock, in ms since 1970. */
+  wall: () => number;
 };
 
 /** Checks committed content against its digests, and quarantines damaged content. */
@@ -48,7 +58,7 @@ export class Scrubber {
   damage: string[] = [];
   readonly #abort = new AbortController();
   readonly #checks = new Map<string, Promise<boolean>>();
-  #running = false;
+  #running: { run: ScrubRun; result: Promise<Scrubbed> } | undefined;
 
   /** @param rate the current default rate, in bytes/s */
   constructor(deps: ScrubDeps, data: string, rate: () => number) {
@@ -58,33 +68,45 @@ export class Scrubber {
     this.#metadata = join(data, METADATA);
   }
 
+  /** Undefined while none runs. */
+  get progress(): ScrubProgress | undefined {
+    return this.#running?.run.progress;
+  }
+
   /**
    * @param rate bytes/s, until the scrub ends
-   * @throws Fault `busy` if one is in progress
+   * @param joins a scrub in progress is answered with its result
+   * @throws Fault `busy` if one is in progress, unless it is joined
    */
-  async scrub(rate = this.#rate()): Promise<Scrubbed> {
+  async scrub(rate = this.#rate(), joins = false): Promise<Scrubbed> {
+    if (this.#running && joins) return this.#running.result;
     if (this.#running) throw new Fault('busy', 'a scrub is already running: wait until it ends');
-    this.#running = true;
     const summaryOf = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
+    const { audit, metadata, wall } = this.#deps;
+    const { blobs, bytes } = metadata.counters;
+    const run = new ScrubRun(wall(), { blobs, bytes });
+    const result = audit.change({ action: 'scrub/run' }, () => this.#scrub(rate, run), summaryOf);
+    this.#running = { run, result };
     try {
-      return await this.#deps.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), summaryOf);
+      return await result;
     } finally {
-      this.#running = false;
+      this.#running = undefined;
     }
   }
 
-  async #scrub(rate: number): Promise<Scrubbed> {
+  async #scrub(rate: number, run: ScrubRun): Promise<Scrubbed> {
     const { metadata, publish, log } = this.#deps;
     const began = performance.now();
-    const totals = { checked: 0, bytes: 0, damaged: [] as string[] };
+    const damaged: string[] = [];
     const pace = this.#paceAt(rate, (bytes) => {
-      totals.bytes += bytes;
+      run.bytes += bytes;
     });
     for await (const [digest, { size }] of metadata.allBlobs()) {
-      totals.checked += 1;
-      if (await this.#isIntact(digest, size, pace)) continue;
-      if (!(await this.#setAside(digest, size))) continue;
-      if (totals.damaged.length < MAX_NAMED) totals.damaged.push(digest);
+      const isIntact = await this.#isIntact(digest, size, pace);
+      run.checked += 1;
+      if (isIntact || !(await this.#setAside(digest, size))) continue;
+      run.damaged += 1;
+      if (damaged.length < MAX_NAMED) damaged.push(digest);
     }
     const counters = await metadata.correctCounters();
     if (counters) log.error({ counters }, 'stored counters differed from the records by these; corrected');
@@ -95,7 +117,7 @@ export class Scrubber {
     const { damage } = this;
     if (damage.length > 0) log.error({ damage }, 'metadata damaged; stop the layer and run "terrace repair"');
     const scrubbed = {
-      ...totals,
+      ...{ checked: run.checked, bytes: run.bytes, damaged },
       ...(damage.length > 0 && { metadata: damage }),
       ms: Math.round(performance.now() - began),
     };

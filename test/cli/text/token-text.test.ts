@@ -4,12 +4,13 @@ import { passwordToRotate, type Token } from '#proto/accounts/accounts.ts';
 import { check } from '#proto/contract/contract.ts';
 import { type Configuration, Configuration as Schema } from '#proto/document/configuration.ts';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { describeGarbage, describeScrub } from '../../../cli/commands/upkeep/maintenance.ts';
 import { accountName } from '../../../cli/input/account-name.ts';
 import { expiryOf } from '../../../cli/input/expiry.ts';
 import { describeActions, requestedActions } from '../../../cli/input/permission-options.ts';
 import { Refusal } from '../../../cli/terminal/refusal.ts';
 import { describeTokens, loginCommand } from '../../../cli/text/token-text.ts';
+import { describeGarbage } from '../../../cli/text/upkeep/garbage-text.ts';
+import { describeScrub } from '../../../cli/text/upkeep/scrub-text.ts';
 import { welcome } from '../../../cli/text/welcome.ts';
 
 const DAY = 86_400_000;

@@ -93,6 +93,7 @@ const inTrouble: Figures = {
       ...{ space: { free: 2, reserve: 3, low: true, inodes: { free: 4, reserve: 5 } } },
       outgoing: { unsent: 1, withdrawn: 2, parked: 3, kept: 4 },
       ...{ audit: { lost: 6 }, forwarding: { state: 'Away', waiting: 7, lost: { count: 8 } } },
+      scrub: { bytes: 3, total: 9, damaged: 1 },
       backup: {
         ...{ failures: 3, failed: { count: 1 }, running: {}, schedule: { lateAfter: NOW + S } },
         last: { at: NOW, ms: 2 * S, bytes: 5, written: 6 },
@@ -179,6 +180,10 @@ const moves: [name: string, labels: Record<string, string>, before: number | und
   ['storage_low', {}, 0, 1],
   ['storage_damaged_blobs', {}, 0, 5],
   ['storage_metadata_damaged', {}, 0, 1],
+  ['scrub_running', {}, 0, 1],
+  ['scrub_read_bytes', {}, undefined, 3],
+  ['scrub_total_bytes', {}, undefined, 9],
+  ['scrub_damaged_blobs', {}, undefined, 1],
   ['storage_ingests', { purpose: 'upload' }, 0, 1],
   ['outgoing_changes', { state: 'kept' }, 0, 4],
   ['tokens', {}, 1, 0],

@@ -82,6 +82,7 @@ export const CALLERS: Record<string, string> = {
   'storage.scope.get': 'O',
   'storage.scope.list': 'GO',
   'storage.scope.put': 'O',
+  'storage.scrub.progress': 'O',
   'storage.scrub.run': 'GO',
   'storage.session.drop': 'S',
   'storage.session.get': 'S',

@@ -134,8 +134,12 @@ test('a scrub stays within its rate, and one runs at a time', async () => {
   const began = performance.now();
   const first = rig.storage.scrubber.scrub(10_000_000);
   await assert.rejects(rig.storage.scrubber.scrub(), fault('busy'));
-  await first;
+  const joined = rig.storage.scrubber.scrub(1, true);
+  const { blobs, total, started } = rig.storage.scrubber.progress ?? {};
+  assert.deepEqual([blobs, total, started], [1, 3_000_000, rig.now]);
+  assert.deepEqual(await joined, await first);
   assert.ok(performance.now() - began >= 280);
+  assert.equal(rig.storage.scrubber.progress, undefined);
 });
 
 test('a slow scrub is aborted when storage stops', async () => {
