@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { refusalOf } from '../../cli/terminal/failure.ts';
-import { formatBitRate } from '../../cli/terminal/figures.ts';
+import { formatBitRate, formatBytes } from '../../cli/terminal/figures.ts';
 import { Refusal } from '../../cli/terminal/refusal.ts';
 import { print, printError } from '../../cli/terminal/terminal.ts';
 import { availableCloud, type CloudKind, cloudKinds } from './cloud.ts';
 import { Narrator } from './narrator.ts';
+import { crossed } from './registry-client.ts';
 import { scenes } from './scenes.ts';
 import { fastPace, pace as normalPace, type Pace, type Stage, setStage } from './stage.ts';
 
@@ -27,6 +28,7 @@ const USAGE = `npm run demo [-- OPTIONS]: a cloud, three layers, and a link that
 
 const INTERRUPTED = 130;
 
+type Ending = { narrator: Narrator; signal: AbortSignal };
 type Options = { pace: Pace; keep: boolean; cloud: CloudKind };
 
 function optionsOf(parameters: string[]): Options | undefined {
@@ -69,7 +71,7 @@ async function play({ pace, cloud }: Options, folder: string, signal: AbortSigna
   await using stage = await setStage({ cloud, pace, folder, signal, notice });
   showStage(stage, pace, narrator);
   for (const scene of scenes) await scene({ stage, narrator, pace, signal });
-  await showEnd(stage, pace, narrator, signal);
+  await showEnd(stage, folder, pace, { narrator, signal });
 }
 
 function showStage({ cloud, site, area, cell }: Stage, pace: Pace, narrator: Narrator): void {
@@ -88,14 +90,22 @@ function showStage({ cloud, site, area, cell }: Stage, pace: Pace, narrator: Nar
 
 async function showEnd(
   { site, area, cell }: Stage,
+  folder: string,
   { endMs }: Pace,
-  narrator: Narrator,
-  interrupted: AbortSignal,
+  { narrator, signal }: Ending,
 ) {
-  narrator.step('The end');
+  narrator.step('The end: what has crossed the links, and where to see more');
+  const columns = (texts: string[]) => texts.map((text) => text.padStart(14)).join('');
+  narrator.line(`   link above${columns(['content down', 'content up', 'twice'])}`);
+  for (const { name, url } of [site, area, cell]) {
+    const { down, up, again } = await crossed(url);
+    narrator.line(`   ${name.padEnd(10)}${columns([down, up, again].map(formatBytes))}`);
+  }
+  narrator.line('');
   for (const { name, url } of [site, area, cell]) narrator.line(`   page of ${name}: ${url}/ui/`);
   narrator.line('   On this machine, they need no login.');
   if (endMs === 0) return;
+  narrator.line(`   npx terrace status --data ${join(folder, area.name)}`);
   narrator.line('');
   narrator.line(`   The demo ends in ${endMs / 1_000} s; Enter or Ctrl-C ends it now.`);
   await new Promise<void>((resolve) => {
@@ -104,7 +114,7 @@ async function showEnd(
       clearTimeout(timer);
       resolve();
     };
-    interrupted.addEventListener('abort', end, { once: true });
+    signal.addEventListener('abort', end, { once: true });
     if (process.stdin.isTTY) process.stdin.once('data', end);
   });
   process.stdin.pause();

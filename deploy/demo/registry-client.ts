@@ -67,13 +67,18 @@ async function ask(status: number, url: string, request: RequestInit = {}): Prom
   throw new Error(`${request.method ?? 'GET'} ${url} was answered ${answer.status}, not ${status}`);
 }
 
-/** Bytes of blobs that crossed the link of a layer towards it, by kind, as its metrics count them. */
-export async function bytesDown(layer: string): Promise<Record<string, number>> {
+/** Bytes of blobs that have crossed the link of a layer: for the first time in each direction, and again in either. */
+export type Crossed = { down: number; up: number; again: number };
+
+/** As the metrics of the layer count them. */
+export async function crossed(layer: string): Promise<Crossed> {
   const { text } = await read((await ask(200, `${layer}/metrics`)).body, MAX_MANIFEST_BYTES);
-  const bytes: Record<string, number> = {};
+  const bytes = { down: 0, up: 0, again: 0 };
   for (const [, labels = '', value] of text.matchAll(/^terrace_transfer_bytes_total\{(.*)\} (\S+)/gm)) {
     const kind = /kind="([^"]+)"/.exec(labels)?.[1];
-    if (kind && labels.includes('direction="down"')) bytes[kind] = (bytes[kind] ?? 0) + Number(value);
+    const direction = labels.includes('direction="down"') ? 'down' : 'up';
+    if (kind === 'again') bytes.again += Number(value);
+    else if (kind === 'new' || kind === 'cut-through') bytes[direction] += Number(value);
   }
   return bytes;
 }

@@ -5,7 +5,7 @@ import { transferDelayed, transferProgressed } from '#proto/sync/transfers.ts';
 import { formatBytes } from '../../cli/terminal/figures.ts';
 import { type Image, imageOf, sizeOf } from './image.ts';
 import type { Narrator } from './narrator.ts';
-import { bytesDown, pull, push, syncState } from './registry-client.ts';
+import { crossed, pull, push, syncState } from './registry-client.ts';
 import type { Pace, Stage } from './stage.ts';
 import { MAX_WAIT_MS, type WatchedLayer } from './watched-layer.ts';
 
@@ -53,7 +53,7 @@ async function cutDuringUpdate({ stage, narrator, pace, signal }: Play): Promise
   narrator.say(
     `${APPLICATION}:2 is pushed into the cloud. ${formatBytes(update)} of it are new, the rest is in each layer.`,
   );
-  const atStart = { content: await bytesDown(area.url), link: link.down };
+  const atStart = { content: await crossed(area.url), link: link.down };
   const stopProgress = reportQuarters(area, narrator, update);
   const cut = link.carried(update * CUT_AT).then(() => link.cut());
   await push(cloud.url, APPLICATION, '2', image);
@@ -76,11 +76,13 @@ async function cutDuringUpdate({ stage, narrator, pace, signal }: Play): Promise
   stopProgress();
   await expectPull(cell.url, APPLICATION, '2', image);
   narrator.say(`area and cell have ${APPLICATION}:2.`);
-  const { once, twice } = difference(await bytesDown(area.url), atStart.content);
-  const crossed = link.down - atStart.link;
-  if (crossed > update + MAX_ADDED) throw new Error(`${formatBytes(crossed)} crossed the link`);
+  const now = await crossed(area.url);
+  const once = now.down - atStart.content.down;
+  const twice = now.again - atStart.content.again;
+  const counted = link.down - atStart.link;
+  if (counted > update + MAX_ADDED) throw new Error(`${formatBytes(counted)} crossed the link`);
   narrator.say(
-    `${formatBytes(once)} of content have crossed the link, ${formatBytes(twice)} of it twice. With all headers, the link itself has counted ${formatBytes(crossed)}.`,
+    `${formatBytes(once)} of content have crossed the link, ${formatBytes(twice)} of it twice. With all headers, the link itself has counted ${formatBytes(counted)}.`,
     'good',
   );
 }
@@ -185,10 +187,4 @@ function reportQuarters(layer: WatchedLayer, narrator: Narrator, bytes: number):
     reported = quarter;
     narrator.say(`${layer.name} has ${formatBytes(done)} of ${formatBytes(size)}.`);
   });
-}
-
-/** Bytes that crossed the link since then: for the first time, and again. */
-function difference(now: Record<string, number>, then: Record<string, number>) {
-  const of = (kind: string) => (now[kind] ?? 0) - (then[kind] ?? 0);
-  return { once: of('new') + of('cut-through'), twice: of('again') };
 }

@@ -60,6 +60,7 @@ const story = [
   /in the cloud, current is what the cloud had/,
   /All layers report that they are equal to their parents/,
   /^5\/5 The end/,
+  /^ {3}area +7\.5 MB +2\d\d kB +\d/,
   /page of site: http:\/\/127\.0\.0\.1:\d+\/ui\/$/,
 ];
 
