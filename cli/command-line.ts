@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { programOf } from './commands/program.ts';
 import { refusalOf } from './terminal/failure.ts';
+import { printLogLine } from './terminal/log-line.ts';
 import { flushOutput, outputFailure, watchOutput } from './terminal/output-end.ts';
 import { EXIT_USAGE, type Refusal } from './terminal/refusal.ts';
 import { printError, printJsonError } from './terminal/terminal.ts';
@@ -13,10 +14,14 @@ import { printError, printJsonError } from './terminal/terminal.ts';
  * flushed.
  */
 
+/** The complete log of a layer goes to stdout; then everything is a line of it. */
+const LOG_JSON = '--log-json';
+
 /** Runs one command line and exits the process: see `exitCodes`. */
 export async function main(parameters: string[]): Promise<never> {
   const fail = (error: unknown): Promise<never> => end(printFailure(refusalOf(error), parameters, error));
   watchOutput();
+  if (parameters.includes(LOG_JSON)) logWarnings();
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   const exitCode = await runCommandLine(parameters);
@@ -50,7 +55,8 @@ async function end(exitCode?: number): Promise<never> {
 }
 
 /**
- * Prints one line for each cause, or with `--json` one object; a stack trace only with TERRACE_LOG=debug.
+ * Prints one line for each cause, or with `--json` one object, with `--log-json` lines of the log; a stack trace only
+ * with TERRACE_LOG=debug.
  * @returns the exit code
  */
 function printFailure({ message, code, exitCode }: Refusal, parameters: string[], error?: unknown): number {
@@ -58,7 +64,17 @@ function printFailure({ message, code, exitCode }: Refusal, parameters: string[]
     printJsonError(JSON.stringify({ error: { code, message, exitCode } }));
     return exitCode;
   }
+  if (parameters.includes(LOG_JSON)) {
+    for (const line of message.split('\n')) printLogLine('fatal', line, { code, exitCode });
+    return exitCode;
+  }
   for (const line of message.split('\n')) printError(`terrace: ${line}`);
   if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
   return exitCode;
+}
+
+/** In place of Node, which writes warnings as text. */
+function logWarnings(): void {
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => printLogLine('warn', message, { name }));
 }

@@ -28,6 +28,7 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
     status: async () => (await import('./observe/status.ts')).addStatusCommand,
     events: async () => (await import('./observe/events.ts')).addEventsCommand,
     doctor: async () => (await import('./observe/doctor.ts')).addDoctorCommand,
+    logs: async () => (await import('./observe/logs.ts')).addLogsCommand,
     replay: async () => (await import('./observe/replay.ts')).addReplayCommand,
   },
   'What is in it:': {

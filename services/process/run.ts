@@ -113,6 +113,10 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
 
+  // In place of Node, which writes them as text.
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => log.warn({ name }, message));
+
   releaseMemoryWhenIdle();
   watchLoop(log);
   const traces = await startTraces({ env, layer, service: log.bindings().service, log });
