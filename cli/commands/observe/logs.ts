@@ -107,9 +107,9 @@ function mustHaveLog({ log, pid, root }: DataFolder): void {
 }
 
 /** @throws InvalidArgumentError */
-function sinceOf(text: string): number {
+function sinceOf(text: string, _before?: unknown, now = Date.now()): number {
   const span = spanOf(text);
-  const instant = span === undefined ? instantOf(text) : Date.now() - span;
+  const instant = span === undefined ? instantOf(text) : now - span;
   if (instant !== undefined) return instant;
   throw new InvalidArgumentError('write an age (2h, 30m, 1d) or a time (2026-05-01T12:00Z)');
 }
