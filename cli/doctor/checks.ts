@@ -1,5 +1,5 @@
-import { listRepositories } from '#proto/content/manifests.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { syncRepositories } from '#proto/sync/behind.ts';
 import { checkDataFolder } from './data/data-folder.ts';
 import { checkDisk } from './data/disk.ts';
 import { checkFileSystem } from './data/file-system.ts';
@@ -30,6 +30,9 @@ import { checkTls } from './parent/tls.ts';
 import type { Subject } from './subject/subject.ts';
 import { type Check, haveFault, type Results, type Verdict } from './verdict/check.ts';
 
+/** Max repositories of this layer that are read for one pattern. */
+const MAX_REPOSITORIES = 200;
+
 type ParentProbe = (
   parent: ParentTarget,
   facts: ParentFacts,
@@ -51,9 +54,11 @@ const ofParent =
 async function isHere({ bus, configuration }: Subject, pattern: string): Promise<boolean> {
   const selected = configuration?.repositories.find(({ name, from }) => (from ?? name) === pattern);
   if (!bus || !selected) return false;
-  const after = selected.name.endsWith('*') ? selected.name.slice(0, -1) : undefined;
-  const { repositories } = await bus.call(listRepositories, { ...(after && { after }), limit: 1_000 });
-  return repositories.some((one) => matchesPattern([selected.name], one));
+  const { name } = selected;
+  const prefix = name.endsWith('*') ? name.slice(0, -1) : undefined;
+  const query = prefix === undefined ? { repository: name } : prefix === '' ? {} : { match: prefix };
+  const { repositories } = await bus.call(syncRepositories, { ...query, limit: MAX_REPOSITORIES });
+  return repositories.some((one) => matchesPattern([name], one.repository));
 }
 
 /** All checks, in the order of the report; what a check needs comes before it. */

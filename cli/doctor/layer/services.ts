@@ -1,7 +1,9 @@
 import { serviceNames } from '#proto/contract/users.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import { problemsOf } from '#proto/overview/problems.ts';
 import { version } from '#proto/process/version.ts';
+import { parseAddress } from '../../data/ports.ts';
 import type { Subject } from '../subject/subject.ts';
 import { type Finding, fault, haveFault, type Results, type Verdict, warning } from '../verdict/check.ts';
 
@@ -17,6 +19,8 @@ const ELSEWHERE = new Set([
   'nats-server-vulnerable',
   'selection-unmatched',
 ]);
+/** A layer without accounts is open to those who reach it: no problem where these are programs of its machine. */
+const LAYER_OPEN = 'layer-open';
 /** Problems of the link, by code: for the check `sync`. */
 const OF_LINK = new Set([
   'link-paused',
@@ -60,8 +64,10 @@ export async function checkSync(
 
 /** @param own version of this command. Pure. */
 export function servicesVerdict(status: LayerStatus, own: string): Verdict {
+  const { listen } = status.configuration ?? {};
+  const isLocal = listen !== undefined && isLoopback(parseAddress(listen).host);
   const findings = problemsOf(status)
-    .filter(({ code }) => !ELSEWHERE.has(code) && !OF_LINK.has(code))
+    .filter(({ code }) => !ELSEWHERE.has(code) && !OF_LINK.has(code) && !(isLocal && code === LAYER_OPEN))
     .map(toFinding);
   const others = [...new Set(status.services.flatMap((one) => one.version ?? []))].filter(
     (one) => one !== own,

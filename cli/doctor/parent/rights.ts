@@ -19,6 +19,8 @@ export type RightsSeen = {
   /** Patterns that need the catalog. */
   wide: string[];
   repositories: ParentRepositories;
+  /** Tags of a repository could be listed. */
+  isReadable: boolean;
   /** Repositories of the catalog whose tags may not be listed. */
   refused: string[];
   /** The answer to an upload; undefined: none was tried, in a ReadOnly layer or without a repository. */
@@ -34,7 +36,8 @@ export async function checkRights(
   const wide = target.patterns.filter((pattern) => pattern.endsWith('*'));
   const refused: string[] = [];
   const readable = [...repositories.named].flatMap(([name, status]) => (status === 200 ? [name] : []));
-  for (const name of wide.flatMap((pattern) => matchesOf(pattern, repositories)).slice(0, MAX_SAMPLES)) {
+  const listed = new Set(wide.flatMap((pattern) => matchesOf(pattern, repositories)));
+  for (const name of [...listed].slice(0, MAX_SAMPLES)) {
     const { status } = await listTags(name, target, facts, signal);
     if (status === 200) readable.push(name);
     else if (REFUSED.includes(status)) refused.push(name);
@@ -42,7 +45,11 @@ export async function checkRights(
   const [first] = readable;
   const push =
     target.mode === 'ReadWrite' && first !== undefined ? await tryPush(first, facts, signal) : undefined;
-  return rightsVerdict({ username: target.username, wide, repositories, refused, push });
+  return rightsVerdict({
+    username: target.username,
+    ...{ wide, repositories, refused, push },
+    isReadable: first !== undefined,
+  });
 }
 
 async function tryPush(
@@ -74,7 +81,14 @@ async function cancel(
 }
 
 /** Pure. */
-export function rightsVerdict({ username, wide, repositories, refused, push }: RightsSeen): Verdict {
+export function rightsVerdict({
+  username,
+  wide,
+  repositories,
+  isReadable,
+  refused,
+  push,
+}: RightsSeen): Verdict {
   const login = username === undefined ? 'a client without a login' : `the login ${username}`;
   const { named, catalog } = repositories;
   const findings: Finding[] = [];
@@ -102,12 +116,13 @@ export function rightsVerdict({ username, wide, repositories, refused, push }: R
   }
   const may = [
     ...(catalog && 'names' in catalog ? ['list'] : []),
-    ...([...named.values()].includes(200) || (catalog && 'names' in catalog && refused.length === 0)
-      ? ['pull']
-      : []),
+    ...(isReadable ? ['pull'] : []),
     ...(push?.status === 202 ? ['push'] : []),
   ];
-  return { about: may.length > 0 ? `may ${may.join(', ')}` : 'nothing could be tried', findings };
+  return {
+    about: may.length > 0 ? `may ${may.join(', ')}` : 'nothing could be tried, as no repository was found',
+    findings,
+  };
 }
 
 /** Names, not all if there are many. */

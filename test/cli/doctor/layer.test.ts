@@ -39,16 +39,28 @@ test('a running layer that is in step with a registry has no fault and no warnin
   await layer.sync();
   const { code, report } = await examined('--data', layer.data);
   assert.deepEqual(faultsOf(report), []);
-  // The layer of the test has no accounts.
-  assert.deepEqual(
-    warningsOf(report).map(([check, what]) => `${check}: ${what}`),
-    ['services: the layer has no accounts: everyone who reaches it has full access'],
-  );
+  assert.deepEqual(warningsOf(report), []);
   assert.equal(code, 0);
   assert.equal(report.isRunning, true);
   const notChecked = report.checks.filter(({ state }) => state === 'not checked');
   assert.deepEqual(notChecked, []);
   assert.equal(report.checks.find(({ check }) => check === 'sync')?.about, 'link Online, in-sync');
+});
+
+test('a pattern of a running layer that matches nothing, neither at the parent nor here', async () => {
+  await using cloud = await startCloud();
+  await pushImage(cloud.url, 'line/motor', 'v1');
+  await using layer = await testLayer({
+    ...{ parent: cloud.url, repositories: ['line/*', 'own/*', 'nothing/*'], compact: 'hosted' },
+  });
+  await pushImage(layer.url, 'own/tool', 'v1');
+  const found = await examined('--data', layer.data);
+  onlyFault(
+    found,
+    'selection',
+    /the selection nothing\/\* matches nothing/,
+    /correct it in the field repositories/,
+  );
 });
 
 test('a login that may pull and not push, in a layer that pushes', async () => {

@@ -160,6 +160,7 @@ test('rights and selection: the catalog, pulls, pushes, and a new parent without
     username: 'plant',
     wide: ['line/*'],
     repositories: { named: new Map(), catalog },
+    isReadable: true,
     refused: [],
   };
   assert.deepEqual(problemsIn(rightsVerdict(seen)), []);
