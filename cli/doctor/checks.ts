@@ -47,7 +47,7 @@ const ofParent =
   async (subject, signal, results) => {
     const { parent, facts, configuration } = subject;
     if (parent) return probe(parent, facts, signal, subject, results);
-    return { unchecked: configuration ? 'the layer has no parent' : 'the configuration is not valid' };
+    return { unchecked: configuration ? 'the layer has no parent' : 'the configuration is not known' };
   };
 
 /** Of this layer: whether a pattern of the parent's names matches one of its repositories. */
@@ -144,7 +144,7 @@ export const checks: readonly Check<Subject>[] = [
     name: 'certificate',
     group: 'layer',
     description: 'certificate and key for clients, and its dates',
-    needs: ['files'],
+    needs: ['configuration'],
     run: checkCertificate,
   },
   {
@@ -185,7 +185,7 @@ export const checks: readonly Check<Subject>[] = [
     name: 'parent-tls',
     group: 'parent',
     description: 'chain, names and dates of the certificate of the parent; a proxy that intercepts TLS',
-    needs: ['files', 'parent-route'],
+    needs: ['parent-route'],
     after: ['clock'],
     run: ofParent((parent, facts, signal, _subject, results) =>
       checkTls(parent, facts, signal, haveFault(results, ['clock'])),
@@ -195,7 +195,7 @@ export const checks: readonly Check<Subject>[] = [
     name: 'client-certificate',
     group: 'parent',
     description: 'client certificate and key for the parent, and its dates',
-    needs: ['files'],
+    needs: ['configuration'],
     run: ofParent(checkClientCertificate),
   },
   {

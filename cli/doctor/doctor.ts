@@ -22,7 +22,7 @@ export type Report = {
   /** Name of the layer, if the configuration is valid. */
   name?: string;
   data: string;
-  isRunning: boolean;
+  layer: 'running' | 'stopped' | 'unknown';
   /** Where the configuration is from. */
   source: string;
   checks: Result[];
@@ -59,7 +59,7 @@ export async function examine(
 
 /** Pure. */
 function reportOf(
-  { folder, bus, configuration, source }: Subject,
+  { folder, holder, bus, busFailure, configuration, source }: Subject,
   results: readonly Result[],
   only: readonly string[] | undefined,
 ): Omit<Report, 'tookMs'> {
@@ -69,7 +69,7 @@ function reportOf(
   return {
     ...(configuration && { name: configuration.name }),
     data: folder.root,
-    isRunning: bus !== undefined,
+    layer: bus ? 'running' : (busFailure ?? holder) === undefined ? 'stopped' : 'unknown',
     source,
     checks: shown,
     summary: {

@@ -36,9 +36,15 @@ export function reportText(report: Report, width: number): string {
   return [headText(report, width), ...sections.filter(Boolean), summaryText(report)].join('\n\n');
 }
 
-function headText({ name, data, isRunning, source }: Report, width: number): string {
+const states = {
+  running: 'which runs',
+  stopped: 'which does not run',
+  unknown: 'of which is not known whether it runs',
+};
+
+function headText({ name, data, layer: state, source }: Report, width: number): string {
   const layer = name === undefined ? 'The layer' : `Layer "${name}"`;
-  const text = `${layer} in ${data}, which ${isRunning ? 'runs' : 'does not run'}; configuration: ${source}`;
+  const text = `${layer} in ${data}, ${states[state]}; configuration: ${source}`;
   return wrapWords(singleLine(text), width).join('\n');
 }
 

@@ -64,6 +64,6 @@ export function folderVerdict({ path, place, code, above }: FolderSeen): Verdict
     ? { about: path }
     : refused(
         `${path} can't be read and written by this user (${code})`,
-        `use the account that owns it, or give it to this user: chown ${process.getuid?.() ?? 'USER'} ${path}`,
+        `run this command as the user who owns it, with sudo -u; or give it to this user: chown ${process.getuid?.() ?? 'USER'} ${path}`,
       );
 }

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { Fault } from '#proto/contract/fault.ts';
+import { files } from '#proto/document/files.ts';
 import { checkPair, readPair } from '#proto/http/certificate-pair.ts';
 import type { Subject } from '../subject/subject.ts';
 import { certificateDates, dayOf } from '../verdict/certificate-dates.ts';
@@ -10,6 +11,9 @@ import { causeAndRemedy, fault, type Verdict } from '../verdict/check.ts';
 export async function checkCertificate({ configuration }: Subject): Promise<Verdict> {
   const { tls } = configuration ?? {};
   if (!tls) return { about: 'none: clients use plain HTTP' };
+  if (![tls.certificateFile, tls.keyFile].every(files.readable)) {
+    return { unchecked: 'tls.certificateFile or tls.keyFile can not be read here' };
+  }
   try {
     const pair = await readPair(tls);
     checkPair(pair, tls);

@@ -3,7 +3,8 @@ import { causeAndRemedy, fault, type Verdict } from '../verdict/check.ts';
 
 /** The configuration document. */
 
-export async function checkConfiguration({ complaints, source }: Subject): Promise<Verdict> {
+export async function checkConfiguration({ configuration, complaints, source }: Subject): Promise<Verdict> {
+  if (!configuration && complaints.length === 0) return { unchecked: `the configuration is ${source}` };
   return configurationVerdict(complaints, source);
 }
 

@@ -19,7 +19,7 @@ const MOUNTED = /^(?:\/var)?\/run\/secrets\//;
 
 export async function checkConfiguredFiles(subject: Subject): Promise<Verdict> {
   const { configuration, accounts, status, secret } = subject;
-  if (!configuration) return { unchecked: 'the configuration is not valid' };
+  if (!configuration) return { unchecked: 'the configuration is not known' };
   const named = namedFiles(configuration, accounts);
   const present = secret === undefined ? named : named.filter(({ field }) => field !== 'parent.passwordFile');
   const seen = present.map(seenFile);

@@ -18,9 +18,10 @@ export async function checkListen({
   status,
   holder,
 }: Subject): Promise<Verdict> {
-  if (!configuration) return { unchecked: 'the configuration is not valid' };
+  if (!configuration) return { unchecked: 'the configuration is not known' };
   if (holder !== undefined && !bus)
     return { unchecked: 'a process holds the data folder: it may listen there' };
+  if (bus && !status?.configuration) return { unchecked: 'the layer does not answer' };
   if (busFailure !== undefined) return { unchecked: 'whether the layer runs is not known' };
   const isRunning = bus !== undefined && serviceHere(status, 'gateway') !== undefined;
   if (bus && !isRunning) return { unchecked: 'no gateway runs on this machine, or in this container' };

@@ -49,18 +49,25 @@ export const PARENT_CHECKS = [
   'parent-content',
 ];
 
-export async function checkServices({ status }: Subject): Promise<Verdict> {
-  return status ? servicesVerdict(status, version()) : { unchecked: 'no layer runs here' };
+export async function checkServices(subject: Subject): Promise<Verdict> {
+  const { status, bus } = subject;
+  if (status) return servicesVerdict(status, version());
+  if (!bus) return { unchecked: withoutLayer(subject) };
+  const what = 'the bus of the layer answers, and its services do not';
+  return { about: '', findings: [fault(what, 'see data/log/terrace.log; restart the layer')] };
 }
 
-export async function checkSync(
-  { status }: Subject,
-  _signal: AbortSignal,
-  results: Results,
-): Promise<Verdict> {
-  if (!status) return { unchecked: 'no layer runs here' };
+export async function checkSync(subject: Subject, _signal: AbortSignal, results: Results): Promise<Verdict> {
+  const { status } = subject;
+  if (!status) return { unchecked: withoutLayer(subject) };
+  if (status.silent.includes('storage')) return { unchecked: 'storage does not answer' };
   return syncVerdict(status, haveFault(results, PARENT_CHECKS));
 }
+
+const withoutLayer = ({ bus, busFailure, holder }: Subject): string =>
+  bus || busFailure !== undefined || holder !== undefined
+    ? 'the layer does not answer'
+    : 'no layer runs here';
 
 /** @param own version of this command. Pure. */
 export function servicesVerdict(status: LayerStatus, own: string): Verdict {

@@ -13,7 +13,7 @@ const WARN_MS = 60_000;
 /** `Date` has whole seconds. */
 const RESOLUTION_MS = 1_000;
 /** Max time for the parent to answer, in ms: other checks wait for this one. */
-const ANSWER_MS = 3_000;
+const ANSWER_MS = 5_000;
 /** How far the newest file of the layer may be in the future, in ms. */
 const AHEAD_MS = 60_000;
 

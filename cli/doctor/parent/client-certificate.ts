@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { Fault } from '#proto/contract/fault.ts';
+import { files } from '#proto/document/files.ts';
 import { type CertificateAndKey, checkPair, readPair } from '#proto/http/certificate-pair.ts';
 import { certificateDates, dayOf } from '../verdict/certificate-dates.ts';
 import { causeAndRemedy, fault, type Verdict } from '../verdict/check.ts';
@@ -8,6 +9,11 @@ import type { ParentTarget } from './parent-facts.ts';
 /** The client certificate for the parent, and its private key. */
 
 export async function checkClientCertificate(target: ParentTarget): Promise<Verdict> {
+  const { certificateFile, keyFile } = target;
+  // The check `files` says why.
+  if ([certificateFile, keyFile].some((path) => path !== undefined && !files.readable(path))) {
+    return { unchecked: 'parent.certificateFile or parent.keyFile can not be read here' };
+  }
   return pairVerdict(await clientPair(target), Date.now());
 }
 

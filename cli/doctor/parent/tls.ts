@@ -1,3 +1,4 @@
+import { files } from '#proto/document/files.ts';
 import { certificateDates, dayOf } from '../verdict/certificate-dates.ts';
 import { type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
 import { type ChainEntry, type Handshake, handshakeWith, hostOf } from './connection.ts';
@@ -18,6 +19,9 @@ export async function checkTls(
   isClockWrong: boolean,
 ): Promise<Verdict> {
   if (url.protocol !== 'https:') return tlsVerdict(hostOf(url), undefined, caFile);
+  // The check `files` says why.
+  if (caFile !== undefined && !files.readable(caFile))
+    return { unchecked: 'parent.caFile can not be read here' };
   const tunnel = proxy && (await openTunnel(proxy, url, signal));
   const seen = await handshakeWith(url, { ca, socket: tunnel?.socket, signal });
   signal.throwIfAborted();

@@ -57,9 +57,10 @@ export type Subject = {
 
 /** Max time for the file system of the data folder to answer, in ms. */
 export const GUARD_MS = 4_000;
-/** Max time to connect to the bus, and for the status of the layer, in ms. */
+/** Max time to connect to the bus, in ms. */
 const CONNECT_MS = 6_000;
-const STATUS_MS = 5_000;
+/** Max time for an answer of the layer, of which the status takes two in a row without storage, in ms. */
+const ANSWER_MS = 2_500;
 /** Max time for the daemon of an IoT Edge device to answer, in ms. */
 const TRUST_MS = 3_000;
 
@@ -80,7 +81,9 @@ export async function subjectOf(
   const holder = isUsable ? holderOf(folder) : undefined;
   const resolved = layer.status?.configuration
     ? inForce(layer.status)
-    : configured(options, env, folder.root, place !== 'unanswered');
+    : layer.bus && !options.config && !options.parent
+      ? NOT_KNOWN
+      : configured(options, env, folder.root, place !== 'unanswered');
   const { configuration } = resolved;
   const target = configuration && parentOf(configuration, resolved.secret, proxiesOf(layer.status, env));
   return {
@@ -138,8 +141,8 @@ async function layerOf(
     }
     const { layerStatus } = await import('#proto/overview/layer-status.ts');
     const status = await within(
-      layerStatus(bus, { maxParked: 1_000, withinMs: share(STATUS_MS) }),
-      share(2 * STATUS_MS),
+      layerStatus(bus, { maxParked: 1_000, withinMs: share(ANSWER_MS) }),
+      share(ANSWER_MS) * 2.4,
     );
     return { bus, busFailure: undefined, status };
   } catch (error) {
@@ -153,6 +156,11 @@ function inForce({ configuration, bridge }: LayerStatus): Resolved {
   const complaints = bridge?.complaints ?? [];
   return { configuration, accounts: [], complaints, source: 'that of the running layer', secret: undefined };
 }
+
+const NOT_KNOWN: Resolved = {
+  ...{ configuration: undefined, accounts: [], complaints: [], secret: undefined },
+  source: 'not known, as the layer does not answer',
+};
 
 /** As the next start would have it. Files that it names are checked by themselves. */
 function configured(options: UpOptions, env: NodeJS.ProcessEnv, data: string, mayRead: boolean): Resolved {
