@@ -29,6 +29,19 @@ export const RetryBody = Type.Object(
 );
 export type RetryBody = Static<typeof RetryBody>;
 
+export const CollectBody = Type.Object(
+  {
+    now: Type.Optional(
+      Type.Boolean({
+        description:
+          'Also delete what its grace alone protects. A push that was answered that such content is here then fails with its manifest, and has to be repeated. Default: false.',
+      }),
+    ),
+  },
+  { ...body, description: 'What is deleted.' },
+);
+export type CollectBody = Static<typeof CollectBody>;
+
 export const PassAccepted = Type.Object(
   { pass: PassId },
   { description: 'The pass that begins now, or after the running one.' },

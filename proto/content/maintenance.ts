@@ -3,6 +3,7 @@ import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Instant } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository } from '../oci/names.ts';
+import { HeldContent, MAX_REASONS } from './held-content.ts';
 
 /** Maintenance of storage: garbage collection, scrub, free space. */
 
@@ -19,11 +20,29 @@ export const Garbage = Type.Object({
 });
 export type Garbage = Static<typeof Garbage>;
 
-/** Answered at the end of the run, with signs of life until then. Faults: `busy` if one is running already. */
+/** `held`: if requested, what was left, and why. */
+export const Collected = Type.Object({
+  ...Garbage.properties,
+  held: Type.Optional(
+    Type.Array(HeldContent, { maxItems: MAX_REASONS, description: 'What is left, by reason.' }),
+  ),
+});
+export type Collected = Static<typeof Collected>;
+
+/**
+ * Answered at the end of the run, with signs of life until then. `explain`: also says what is left. `now`: content that
+ * its grace alone protects is deleted, too. A push that was answered that such content is here then fails with its
+ * manifest, and has to be repeated; what repositories with an open upload link stays. Faults: `busy` if one is running
+ * already.
+ */
 export const collectGarbage = request(
   'storage.garbage.collect',
-  Type.Object({ dryRun: Type.Boolean() }),
-  Garbage,
+  Type.Object({
+    dryRun: Type.Boolean(),
+    explain: Type.Optional(Type.Boolean()),
+    now: Type.Optional(Type.Boolean()),
+  }),
+  Collected,
 );
 
 const account = Type.Optional(described(AccountName, 'Who requested it; absent for a scheduled run.'));

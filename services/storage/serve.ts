@@ -155,7 +155,9 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(emptyReply));
   on(layerInstance, () => children.getIdentity());
 
-  on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
+  on(collectGarbage, ({ dryRun, explain = false, now: endsGrace = false }) =>
+    storage.garbage.collect(dryRun, { explain, endsGrace }),
+  );
   on(scrub, (q) => storage.scrubber.scrub(q.rate, q.join));
   on(scrubProgress, async () => {
     const running = storage.scrubber.progress;

@@ -12,7 +12,7 @@ import { layerOperations } from './read/layer.ts';
 import { passOperation } from './read/link-history.ts';
 import { manifestOperation } from './read/manifest.ts';
 import { manifestHistoryOperation } from './read/manifest-history.ts';
-import { parkedOperation } from './read/pending.ts';
+import { garbageOperation, parkedOperation } from './read/pending.ts';
 import { repositoryOperations } from './read/repositories.ts';
 import { StatusCache } from './read/status-cache.ts';
 import { Traffic } from './read/traffic.ts';
@@ -40,6 +40,7 @@ export function apiOperations(app: FastifyInstance, gateway: Gateway): Operation
     manifestOperation(gateway),
     manifestHistoryOperation(gateway),
     parkedOperation(gateway),
+    garbageOperation(gateway),
     eventsOperation(bus),
     streamOperation(app, gateway),
     accountsOperation(gateway),

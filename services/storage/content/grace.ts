@@ -68,8 +68,14 @@ export class Grace {
   }
 
   protects(key: string): boolean {
+    return this.leftMs(key) > 0;
+  }
+
+  /** Time for which the key is protected if nobody asks for it again, in ms; infinite while it is held. */
+  leftMs(key: string): number {
+    if (this.#held.has(key)) return Number.POSITIVE_INFINITY;
     const since = Math.max(this.#incompleteUntil, this.#renewedAt.get(key) ?? Number.NEGATIVE_INFINITY);
-    return this.#held.has(key) || this.#now() < since + this.#graceMs;
+    return Math.max(0, since + this.#graceMs - this.#now());
   }
 
   /**
@@ -87,10 +93,11 @@ export class Grace {
 
   /**
    * Call before checking what names the key, or while it is watched.
+   * @param endsGrace only keys that are held are protected
    * @returns false if the key is protected, or was asked for while watched
    */
-  mark(key: string): boolean {
-    if (this.protects(key)) return false;
+  mark(key: string, endsGrace = false): boolean {
+    if (endsGrace ? this.#held.has(key) : this.protects(key)) return false;
     if (this.#watched && this.#watched.keys?.has(key) !== false) return false;
     this.#marked.add(key);
     return true;

@@ -1,8 +1,9 @@
-import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
+import { type Collected, type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { ContentCollector } from '../content/content-store.ts';
 import { DigestSet } from './digest-set.ts';
+import { explainHeld } from './explain.ts';
 import type { GarbageRules, Sweep, SweepDeps, SweepResult } from './sweep.ts';
 import { MAX_SLICE, sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
@@ -15,12 +16,17 @@ import { sweepLinks } from './sweep-links.ts';
  *   sweep-links.ts     links that no manifest of the repository names; empty repositories
  *   sweep-content.ts   blobs that no link and no manifest names
  *   sweep-files.ts     files without a record; quarantined files
+ *   explain.ts         what is left, for which reason and until when; explain-names.ts has content that manifests name,
+ *                      explain-files.ts files of ingests, quarantine and backups, held-totals.ts the counts
  *   scrub.ts           compares committed files with their digests and quarantines damaged ones
  *
  * A collection runs concurrently with all requests. It has `Grace` note what is asked for, reads all names of content
  * once (digest-set.ts), and removes under a lock what nothing names, unless it was asked for since. A dry run only
  * counts. Time grows with the number of records, memory by at most 32 bytes for each name.
  */
+
+/** `explain`: also says what is left, and why. `endsGrace`: deletes what its grace alone protects. */
+export type CollectOptions = { explain?: boolean; endsGrace?: boolean };
 
 /**
  * Deletes everything that nothing needs, while requests continue. A link stays if a manifest of its repository names
@@ -47,20 +53,24 @@ export class GarbageCollector implements ContentCollector {
   }
 
   /** @throws Fault `busy` if one is in progress */
-  async collect(dryRun: boolean): Promise<Garbage> {
+  async collect(
+    dryRun: boolean,
+    { explain = false, endsGrace = false }: CollectOptions = {},
+  ): Promise<Collected> {
     if (this.#running) throw new Fault('busy', 'a garbage collection is already running: wait until it ends');
     this.#running = true;
     const summaryOf = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
     try {
-      if (dryRun) return await this.#collect(true);
+      if (dryRun) return await this.#collect(true, { explain, endsGrace });
       const { audit } = this.#deps;
-      return await audit.change({ action: 'garbage/collect' }, () => this.#collect(false), summaryOf);
+      const collect = () => this.#collect(false, { explain, endsGrace });
+      return await audit.change({ action: 'garbage/collect' }, collect, summaryOf);
     } finally {
       this.#running = false;
     }
   }
 
-  async #collect(dryRun: boolean): Promise<Garbage> {
+  async #collect(dryRun: boolean, { explain, endsGrace }: Required<CollectOptions>): Promise<Collected> {
     const { publish, log } = this.#deps;
     const began = performance.now();
     const found: SweepResult = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
@@ -69,14 +79,16 @@ export class GarbageCollector implements ContentCollector {
       maxSlice: this.#maxSlice,
       found,
       dryRun,
+      endsGrace,
       droppable: new DigestSet(),
       signal: this.#abort.signal,
     };
-    await this.#run({ ...this.#deps, data: this.#data, ...run });
+    const sweep = { ...this.#deps, data: this.#data, ...run };
+    await this.#run(sweep);
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
     log.info(garbage, dryRun ? 'garbage counted' : 'garbage collected');
     publish(garbageCollected, { ...garbage, ...byAccount() });
-    return garbage;
+    return explain ? { ...garbage, held: await explainHeld(sweep) } : garbage;
   }
 
   /** Aborts a collection in progress, which is safe at any point. */

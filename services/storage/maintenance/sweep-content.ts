@@ -33,7 +33,7 @@ async function sweepSlice(sweep: Sweep, slice: Slice): Promise<void> {
   const names = await namedContent(sweep, slice);
   const page: Page = new Map();
   const add = async (digest: string, size: number | undefined) => {
-    if (!names.covers(digest) || names.has(digest) || !grace.mark(digest)) return;
+    if (!names.covers(digest) || names.has(digest) || !grace.mark(digest, sweep.endsGrace)) return;
     page.set(digest, size);
     if (page.size === PAGE) await removeAll(sweep, page);
   };
@@ -88,9 +88,19 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
   });
 }
 
-/** Blobs that arrived over the link and may yet be named: the rest of an image may need many windows. */
-export async function findWaiting({ metadata, rules, now }: Sweep, digests: string[]): Promise<Set<string>> {
+/**
+ * Blobs that arrived over the link and may yet be named, with the time for which they are retained, in ms: the rest of
+ * an image may need many windows.
+ */
+export async function findWaiting(
+  { metadata, rules, now }: Sweep,
+  digests: string[],
+): Promise<Map<string, number>> {
   const records = await metadata.transferredByDigest(digests);
-  const isRetained = (since: number | undefined) => since !== undefined && now() < since + rules.transfersMs;
-  return new Set(digests.filter((_, i) => isRetained(records[i]?.since)));
+  const waiting = new Map<string, number>();
+  for (const [index, digest] of digests.entries()) {
+    const leftMs = (records[index]?.since ?? Number.NEGATIVE_INFINITY) + rules.transfersMs - now();
+    if (leftMs > 0) waiting.set(digest, leftMs);
+  }
+  return waiting;
 }

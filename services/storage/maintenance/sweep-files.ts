@@ -39,17 +39,24 @@ async function removeStray(sweep: Sweep, digest: string, size: number): Promise<
  * Deletes quarantined files older than `QUARANTINE_MS`. Their name ends with the time by which content ages: that of
  * the file may be years away from it.
  */
-export async function emptyQuarantine({ data, now, wall }: Sweep): Promise<void> {
-  const folder = join(data, QUARANTINE);
+export async function emptyQuarantine(sweep: Sweep): Promise<void> {
+  const folder = join(sweep.data, QUARANTINE);
   for (const name of await entries(folder)) {
-    const path = join(folder, name);
-    const [, since] = /-(\d+)$/.exec(name) ?? [];
-    const file = await fileAt(path);
-    const isOld = since
-      ? Number(since) + QUARANTINE_MS <= now()
-      : file && file.changed + QUARANTINE_MS <= wall();
-    if (file && isOld) await rm(path, { force: true });
+    const leftMs = await quarantineLeftMs(sweep, folder, name);
+    if (leftMs !== undefined && leftMs <= 0) await rm(join(folder, name), { force: true });
   }
+}
+
+/** Time until a quarantined file is deleted, in ms; undefined if there is no such file. */
+export async function quarantineLeftMs(
+  { now, wall }: Sweep,
+  folder: string,
+  name: string,
+): Promise<number | undefined> {
+  const [, since] = /-(\d+)$/.exec(name) ?? [];
+  const file = await fileAt(join(folder, name));
+  if (!file) return undefined;
+  return since ? Number(since) + QUARANTINE_MS - now() : file.changed + QUARANTINE_MS - wall();
 }
 
 async function entries(folder: string): Promise<string[]> {

@@ -20,7 +20,7 @@ const BATCH = 500;
 export async function sweepLinks(sweep: Sweep): Promise<void> {
   for await (const [repository] of sweep.metadata.repositories()) {
     sweep.signal.throwIfAborted();
-    if (!sweep.grace.mark(repository)) continue;
+    if (!sweep.grace.mark(repository, sweep.endsGrace)) continue;
     try {
       await sweepRepository(sweep, repository);
       await dropIfEmpty(sweep, repository);
@@ -30,7 +30,7 @@ export async function sweepLinks(sweep: Sweep): Promise<void> {
   }
 }
 
-async function hasUpload({ metadata }: Sweep, repository: string): Promise<boolean> {
+export async function hasUpload({ metadata }: Sweep, repository: string): Promise<boolean> {
   for await (const [, { purpose, repository: target }] of metadata.ingests()) {
     if (purpose === 'upload' && target === repository) return true;
   }
@@ -48,7 +48,7 @@ async function sweepRepository(sweep: Sweep, repository: string): Promise<void> 
     unnamed = [];
   };
   for await (const [digest] of metadata.linksOfRepository(repository)) {
-    if (grace.protects(digest)) continue;
+    if (!sweep.endsGrace && grace.protects(digest)) continue;
     names ??= await namesOf(sweep, repository);
     if (!names) return;
     if (!names.has(digest)) unnamed.push(digest);
@@ -79,7 +79,7 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
   await locks.run(`repository ${repository}`, async () => {
     const retained = await findWaiting(sweep, digests);
     if (!grace.marked(repository)) return;
-    const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest));
+    const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest, sweep.endsGrace));
     found.links += unneeded.length;
     if (dryRun) {
       for (const digest of unneeded) {
@@ -113,7 +113,7 @@ async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
  * Every digest anywhere in the manifest: more than the manifest requires, as a client may also have pushed layers that
  * are optional. @returns undefined if its bytes are damaged
  */
-async function namesIn({ store }: Sweep, digest: string): Promise<string[] | undefined> {
+export async function namesIn({ store }: Sweep, digest: string): Promise<string[] | undefined> {
   try {
     const bytes = await readFile(store.file(digest));
     const [algorithm, hex] = splitDigest(digest);

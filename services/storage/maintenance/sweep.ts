@@ -46,6 +46,8 @@ export type Sweep = SweepDeps & {
   found: SweepResult;
   /** Only counts. */
   dryRun: boolean;
+  /** What is protected by its grace alone is not. */
+  endsGrace: boolean;
   /** In a dry run: links that would be dropped (`linkDigest`). Otherwise empty. */
   droppable: DigestSet;
   /** Aborts when storage shuts down. */

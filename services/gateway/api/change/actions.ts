@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deactivateChild } from '#proto/accounts/children.ts';
 import {
+  CollectBody,
   Deactivated,
   Empty,
   LinkPaused,
@@ -108,10 +109,12 @@ export function actionOperations(gateway: Gateway): Operation[] {
       needs: 'operate/write',
       audits: 'garbage/collect',
       summary: 'Begins a garbage collection; the event garbage.collected reports its end.',
-      body: Empty,
+      body: CollectBody,
       answers: { 202: Started },
-      handler: (call) =>
-        begin(bus.call(collectGarbage, { dryRun: false }, of(call as OperationCall)), 'garbage collection'),
+      handler: (call) => {
+        const query = { dryRun: false, now: call.body.now ?? false };
+        return begin(bus.call(collectGarbage, query, of(call as OperationCall)), 'garbage collection');
+      },
     }),
     operation({
       method: 'POST',

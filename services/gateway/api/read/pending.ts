@@ -1,10 +1,26 @@
 import { DEFAULT_LIMIT } from '#proto/api/lists.ts';
 import { ParkedList } from '#proto/api/pending.ts';
+import { GarbageAnswer } from '#proto/api/storage.ts';
+import { collectGarbage } from '#proto/content/maintenance.ts';
 import { Type } from '#proto/contract/schema.ts';
 import { listParked } from '#proto/sync/outgoing.ts';
 import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import { pageQuery } from '../operation/query.ts';
+
+/** What garbage collection would delete, and why it leaves the rest. All records and manifests are read for it. */
+export function garbageOperation({ bus }: Gateway): Operation {
+  return operation({
+    method: 'GET',
+    path: '/garbage',
+    needs: 'operate/read',
+    summary:
+      'What garbage collection would delete now, and what is held, why and until when. Reads all records; one at a time.',
+    answers: { 200: GarbageAnswer },
+    refusals: [429],
+    handler: () => bus.call(collectGarbage, { dryRun: true, explain: true }),
+  });
+}
 
 /** Changes that the parent refused. */
 export function parkedOperation({ bus, times }: Gateway): Operation {
