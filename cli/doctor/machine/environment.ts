@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { COMPILE_CACHE } from '../../data/node.ts';
+import { mountHere } from '../subject/mount.ts';
 import { type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
 
 /** Node, the user, the container, and what of the file system outside of the data folder is used. */
@@ -12,6 +13,8 @@ export type EnvironmentSeen = {
   required: string;
   uid: number | undefined;
   isContainer: boolean;
+  /** The root of the file system is mounted read-only, as for containers. */
+  isReadOnly: boolean;
   /** Folder for temporary files, and whether it is writable. */
   temporary: { path: string; isWritable: boolean };
   /** Folder of the compile cache, and whether it has, or takes, compiled code. */
@@ -25,6 +28,7 @@ export async function checkEnvironment(): Promise<Verdict> {
     required: requiredNode(),
     uid: process.getuid?.(),
     isContainer: isContainer(),
+    isReadOnly: mountHere('/')?.options.includes('ro') === true,
     temporary: { path: temporary, isWritable: isWritable(temporary) },
     cache: { path: COMPILE_CACHE, isFilled: isFilled(COMPILE_CACHE), isWritable: isWritable(COMPILE_CACHE) },
   });
@@ -68,6 +72,7 @@ export function environmentVerdict({
   required,
   uid,
   isContainer,
+  isReadOnly,
   temporary,
   cache,
 }: EnvironmentSeen): Verdict {
@@ -93,6 +98,7 @@ export function environmentVerdict({
     `Node ${node}`,
     ...(uid === undefined ? [] : [uid === 0 ? 'as root' : `as user ${uid}`]),
     ...(isContainer ? ['in a container'] : []),
+    ...(isReadOnly ? ['read-only root'] : []),
   ];
   return { about: parts.join(', '), findings };
 }

@@ -164,6 +164,10 @@ export function loginVerdict(
       'write the current password to parent.passwordFile; it may be wrong, expired or disabled there',
     );
   }
+  if (status === 403 && how === 'Basic') {
+    const what = `the parent refuses this login, or this machine (403${reason})`;
+    return refused(what, 'give the login its rights there, and permit the address of this machine');
+  }
   if (status === 429) {
     const what = 'the parent refuses logins for now, after too many wrong ones (429)';
     return refused(what, 'wait some minutes, and find the client that uses a wrong password');

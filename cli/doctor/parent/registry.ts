@@ -4,10 +4,13 @@ import { fault, type Verdict } from '../verdict/check.ts';
 import { clientPair } from './client-certificate.ts';
 import { alertOf, codeOf, hostOf } from './connection.ts';
 import type { ParentFacts, ParentTarget } from './parent-facts.ts';
-import { type HttpAnswer, ParentHttp } from './parent-http.ts';
+import { type HttpAnswer, ParentHttp, urlAt } from './parent-http.ts';
 import { serverReason } from './server-reason.ts';
 
 /** Whether a registry answers at the address of the parent. */
+
+/** Max lists of tags that are read to see whether a host without `/v2/` is a registry. */
+const MAX_PROBES = 3;
 
 export async function checkRegistry(
   target: ParentTarget,
@@ -20,7 +23,7 @@ export async function checkRegistry(
   facts.http = http;
   let answer: HttpAnswer;
   try {
-    answer = await http.request('/v2/', { signal });
+    answer = await ping(http, signal);
   } catch (error) {
     signal.throwIfAborted();
     const isTls = target.url.protocol === 'https:' && !facts.proxy;
@@ -31,7 +34,35 @@ export async function checkRegistry(
   }
   facts.headers = answer.headers;
   facts.challenges = answer.status === 401 ? readChallenges(answer.headers['www-authenticate']) : [];
-  return registryVerdict(hostOf(target.url), answer);
+  if (answer.status === 404 && (await listsTags(target, http, signal))) {
+    return { about: 'it has no /v2/, and lists of tags: a static registry' };
+  }
+  return registryVerdict(hostOf(target.url), answer, target.username !== undefined);
+}
+
+/** Follows a redirect within the API of the same host, as the syncers do. */
+async function ping(http: ParentHttp, signal: AbortSignal): Promise<HttpAnswer> {
+  const answer = await http.request('/v2/', { signal });
+  const { location = '' } = answer.headers;
+  if (answer.status < 300 || answer.status >= 400 || !URL.canParse(location, http.base.href)) return answer;
+  const next = new URL(location, urlAt(http.base, '/v2/'));
+  return next.origin === http.base.origin && /\/v2\//.test(next.pathname)
+    ? http.request(next, { signal })
+    : answer;
+}
+
+/** Whether one of the repositories that are selected by name has a list of tags. */
+async function listsTags(
+  { patterns }: ParentTarget,
+  http: ParentHttp,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const names = patterns.filter((pattern) => !pattern.endsWith('*')).slice(0, MAX_PROBES);
+  for (const name of names) {
+    const { status, body } = await http.request(`/v2/${name}/tags/list`, { signal });
+    if (status === 200 && /"tags"\s*:\s*\[/.test(body.toString())) return true;
+  }
+  return false;
 }
 
 /** Alerts of a server that refuses a client without a certificate, or with one that it does not trust. */
@@ -72,14 +103,26 @@ export function unansweredVerdict(
       };
 }
 
-/** Pure. */
-export function registryVerdict(host: string, { status, headers, body }: HttpAnswer): Verdict {
+/** Pure. @param hasLogin which may be accepted where a request without one is refused */
+export function registryVerdict(
+  host: string,
+  { status, headers, body }: Pick<HttpAnswer, 'status' | 'headers' | 'body'>,
+  hasLogin: boolean,
+): Verdict {
   const isPage = /html/i.test(headers['content-type'] ?? '');
   const isRegistry =
     headers['docker-distribution-api-version'] !== undefined ||
     (status === 401 && readChallenges(headers['www-authenticate']).length > 0);
   const about = `GET /v2/ is answered with ${status}`;
-  if (isRegistry || (status === 200 && !isPage)) return { about };
+  const isOpen = status === 200 || (status === 403 && hasLogin);
+  if (isRegistry && status !== 403) return { about };
+  if (isOpen && !isPage) return { about };
+  if (status === 403 && !isPage) {
+    const what = `the parent refuses this machine (403${serverReason(body)})`;
+    const remedy =
+      'permit its address in the firewall of the parent, or set parent.username and parent.passwordFile';
+    return { about, findings: [fault(what, remedy)] };
+  }
   if (status >= 300 && status < 400) {
     const to = headers.location ?? 'nowhere';
     const place = URL.canParse(to, `https://${host}`) ? new URL(to, `https://${host}`).origin : to;

@@ -88,6 +88,9 @@ async function readCatalog(
     const listed = namesIn(answer.body);
     for (const name of listed) names.push(name);
     const isLinked = answer.headers.link !== undefined;
+    // A large catalog costs the link more than its end says.
+    const isEnough = isLinked && patterns.length > 0 && patterns.every((one) => matches(one, names));
+    if (isEnough) return { names, partial: true };
     if (!isLinked || listed.length === 0 || listed.at(-1) === last) return { names, partial: false };
     last = listed.at(-1);
   }
@@ -131,6 +134,9 @@ function jsonIn(body: Buffer): unknown {
     return undefined;
   }
 }
+
+const matches = (pattern: string, names: readonly string[]): boolean =>
+  names.some((name) => matchesPattern([pattern], name));
 
 /** Names that the pattern matches, among those that were read. Pure. */
 export function matchesOf(pattern: string, { named, catalog }: ParentRepositories): string[] {

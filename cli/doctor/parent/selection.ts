@@ -43,9 +43,10 @@ export function selectionVerdict(
   const counted = names.filter((name) =>
     patterns.some((pattern) => matchesOf(pattern, { named: new Map(), catalog }).includes(name)),
   );
+  const bound = catalog && 'names' in catalog && catalog.partial ? 'at least ' : '';
   const about = isEmpty
     ? 'the parent shows no repositories yet'
-    : `${patterns.length < all ? `the first ${patterns.length} of ` : ''}${plural(all, 'pattern')}${counted.length > 0 ? `, ${plural(counted.length, 'repository', 'repositories')} by the catalog` : ''}`;
+    : `${patterns.length < all ? `the first ${patterns.length} of ` : ''}${plural(all, 'pattern')}${counted.length > 0 ? `, ${bound}${plural(counted.length, 'repository', 'repositories')} by the catalog` : ''}`;
   return {
     about,
     // A parent without any repository is a new one.

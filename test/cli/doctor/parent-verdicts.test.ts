@@ -118,8 +118,8 @@ test('TLS: who signed, what expired in the chain, who intercepts', () => {
 });
 
 test('the registry: answers, challenges, redirects, limits, fails, or is something else', () => {
-  const of = (status: number, headers: Record<string, string> = {}, body = '') =>
-    problemsIn(registryVerdict('h', { status, headers, body: Buffer.from(body), at: NOW, tripMs: 1 })).join();
+  const of = (status: number, headers: Record<string, string> = {}, body = '', hasLogin = false) =>
+    problemsIn(registryVerdict('h', { status, headers, body: Buffer.from(body) }, hasLogin)).join();
   assert.equal(of(200, { 'content-type': 'application/json' }), '');
   assert.equal(of(401, { 'www-authenticate': 'Bearer realm="https://auth.example/token"' }), '');
   assert.equal(of(404, { 'docker-distribution-api-version': 'registry/2.0' }), '');
@@ -134,6 +134,11 @@ test('the registry: answers, challenges, redirects, limits, fails, or is somethi
   );
   assert.match(of(200, { 'content-type': 'text/html' }), /is no registry: .* a web page$/);
   assert.match(of(404), /is no registry: .* 404$/);
+  assert.match(
+    of(403, {}, '{"errors":[{"code":"DENIED"}]}'),
+    /^fault: the parent refuses this machine \(403: DENIED\)$/,
+  );
+  assert.equal(of(403, {}, '', true), '');
 });
 
 test('the login: none, missing, rejected, held back, without a token', () => {

@@ -205,6 +205,27 @@ test('a web page instead of a registry', async () => {
   );
 });
 
+test('a static registry without /v2/ is one, if it has a repository that is selected by name', async () => {
+  await using files = await serveHttp(({ url, method }, response) => {
+    if (method === 'GET' && url?.startsWith('/v2/line/motor/tags/list')) response.end('{"tags":["v1"]}');
+    else response.writeHead(404).end();
+  });
+  const none = {
+    '--parent-ca': undefined,
+    '--parent-username': undefined,
+    '--parent-password-file': undefined,
+  };
+  const parent = { ...none, '--parent': files.url, '--repository': 'line/motor' };
+  const { report } = await layer.examine(...options({ ...parent, '--mode': 'ReadOnly' }));
+  assert.equal(report.summary.faults, 0);
+  onlyFault(
+    await layer.examine(...options(parent)),
+    'parent-rights',
+    /may not push to line\/motor/,
+    /set mode to ReadOnly/,
+  );
+});
+
 test('a clock that differs from that of the parent by a day', async () => {
   await using parent = await serveHttp((request, response) => {
     response.setHeader('date', new Date(Date.now() - 86_400_000).toUTCString());

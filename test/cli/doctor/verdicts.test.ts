@@ -287,7 +287,7 @@ test('open files, the environment and nats-server', () => {
   );
 
   const environment = {
-    ...{ node: '24.1.0', required: '>=24', uid: 998, isContainer: true },
+    ...{ node: '24.1.0', required: '>=24', uid: 998, isContainer: true, isReadOnly: true },
     temporary: { path: '/tmp', isWritable: true },
     cache: { path: '/cache', isFilled: false, isWritable: true },
   };
