@@ -60,5 +60,7 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
   },
   'This program:': {
     version: async () => (await import('./run/version.ts')).addVersionCommand,
+    completion: async () => (await import('./run/completion.ts')).addCompletionCommand,
+    complete: async () => (await import('./run/completion.ts')).addCompleteCommand,
   },
 };

@@ -3,6 +3,9 @@ import { version } from '#proto/process/version.ts';
 import { print, printError } from '../terminal/terminal.ts';
 import { groups } from './commands.ts';
 
+/** Commands that describe all commands. */
+const ABOUT_ALL = new Set(['completion']);
+
 /** `terrace` with the named command; with all of them for the help, and for an unknown name. */
 export async function programOf(name = ''): Promise<Command> {
   const program = new Command('terrace')
@@ -18,10 +21,10 @@ export async function programOf(name = ''): Promise<Command> {
     })
     .exitOverride();
   const named = name === '--version' || name === '-V' ? 'version' : name;
-  const isKnown = Object.values(groups).some((group) => Object.hasOwn(group, named));
+  const isAlone = !ABOUT_ALL.has(named) && Object.values(groups).some((group) => Object.hasOwn(group, named));
   for (const [heading, group] of Object.entries(groups)) {
     program.commandsGroup(heading);
-    const loads = Object.entries(group).filter(([known]) => !isKnown || known === named);
+    const loads = Object.entries(group).filter(([known]) => !isAlone || known === named);
     const defines = await Promise.all(loads.map(([, load]) => load()));
     for (const define of defines) define(program);
   }

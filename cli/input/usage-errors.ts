@@ -72,7 +72,11 @@ function unknownCommand(command: Command, word: string): string {
   const isTop = !command.parent;
   const name = nameOf(command);
   const what = `${shown(word)} is not a command${isTop ? '' : ` of "${name}"`}`;
-  const verbs = command.commands.map((one) => one.name());
+  const verbs = command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((one) => command.commands.includes(one))
+    .map((one) => one.name());
   if (isTop && Object.hasOwn(otherCommands, word)) return `${what}: ${otherCommands[word]}`;
   const other = Object.hasOwn(otherVerbs, word) ? otherVerbs[word] : undefined;
   if (!isTop && other && verbs.includes(other)) return `${what}: write "${name} ${other}"`;

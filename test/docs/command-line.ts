@@ -13,6 +13,13 @@ const { errorCodes, exitCodes } = (await import(join(cli, 'terminal/refusal.ts')
 
 export const program = await programOf();
 
+/** The commands that are not hidden. */
+const visible = (command: Command): Command[] =>
+  command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((one) => command.commands.includes(one));
+
 const nameOf = (command: Command): string =>
   command.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
 
@@ -43,7 +50,7 @@ function sectionOf(command: Command, level: string): string {
     defaultOf(option),
     `${sentence(plain(option.description.replace(DEFAULT, '')))}${choicesOf(option)}`,
   ]);
-  const inner = command.commands.map((one) => sectionOf(one, `${level}#`));
+  const inner = visible(command).map((one) => sectionOf(one, `${level}#`));
   const usage = `\`\`\`\n${nameOf(command)} ${command.usage()}\n\`\`\``;
   return [
     `${level} ${nameOf(command)}`,
@@ -76,7 +83,8 @@ export function commandLinePage(): string {
     'Command line',
     'For operators: every command of `terrace`, with its arguments, options, defaults and exit codes.',
     'In a checkout, `npx terrace` runs the command. `terrace <command> --help` prints the same facts. `<…>` is required, `[…]` may be left out, and `…` in an option takes several values. The default of `--data` is `TERRACE_DATA` or `ACR_REGISTRY_DATA_VOLUME`, if one is set.',
-    groupsOf(program.commands),
+    'Shells complete commands, options, files and the names of a running layer: `source <(terrace completion bash)` in `~/.bashrc`, the same with `zsh` in `~/.zshrc`, or `terrace completion fish > ~/.config/fish/completions/terrace.fish`.',
+    groupsOf(visible(program)),
     '## Exit codes',
     'An error is one sentence on stderr for each cause, which ends with the remedy. With `--json`, it is one object, the last line of stderr: `{"error":{"code":"no-layer","message":"…","exitCode":69}}`; the code is the one below, or that of the [fault](faults.md) that caused it.',
     table(
@@ -87,6 +95,6 @@ export function commandLinePage(): string {
         meaning,
       ]),
     ),
-    ...program.commands.map((command) => sectionOf(command, '##')),
+    ...visible(program).map((command) => sectionOf(command, '##')),
   );
 }

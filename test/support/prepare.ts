@@ -18,8 +18,8 @@ const programs = [
   'openssl',
 ];
 
-/** Tests that need one of these are skipped without it. Together about 25 MB to load. */
-const optional = ['prometheus'];
+/** Tests that need one of these are skipped without it. Together about 35 MB to load. */
+const optional = ['prometheus', 'zsh', 'fish', 'groff'];
 
 /** Debian installs servers in a folder that is not on the path of a plain user. */
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
