@@ -4,7 +4,7 @@ import type { CommandSpec, OptionSpec, ValueKind } from './completion-spec.ts';
 export function fishScript(specs: readonly CommandSpec[]): string {
   const paths = specs.filter(({ path }) => path).map(({ path }) => quoted(path));
   return `# fish completion for terrace, written by: terrace completion fish
-# To use it: terrace completion fish > ~/.config/fish/completions/terrace.fish
+# To use it: terrace completion fish | source
 
 # Whether the command line has come to this command.
 function __terrace_at

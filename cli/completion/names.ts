@@ -47,6 +47,6 @@ const read: Record<NameKind, (bus: Bus, prefix: string, signal: AbortSignal) => 
 
 /** The name of a repository before all that begin with the prefix, if there is one of this form. */
 function beforeOf(prefix: string): string | undefined {
-  const shorter = prefix.slice(0, -1).replace(/[/._-]+$/, '');
+  const shorter = /^(.*[a-z0-9])[/._-]*.$/.exec(prefix)?.[1] ?? '';
   return isRepository(shorter) ? shorter : undefined;
 }

@@ -1,6 +1,6 @@
 import type { CommandSpec, OptionSpec, ValueKind } from './completion-spec.ts';
 
-/** Completion for zsh, by its own `_arguments`. Pure. */
+/** Completion for zsh, by its own functions. Pure. */
 export function zshScript(specs: readonly CommandSpec[]): string {
   const functions = specs.map((spec) => functionOf(spec, specs));
   return `#compdef terrace
@@ -95,7 +95,7 @@ function actionOf(kind: ValueKind): string {
   return 'words' in kind ? `(${kind.words.join(' ')})` : `{_terrace_names ${kind.names}}`;
 }
 
-/** Without what has a meaning in the arguments of `_arguments` and `_describe`. */
+/** Without what has a meaning in the arguments of these functions. */
 const plain = (text: string): string =>
   text
     .replaceAll(/[[\]\\:]/g, ' ')

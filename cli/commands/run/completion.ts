@@ -23,7 +23,7 @@ export function addCompletionCommand(program: Command): void {
     .action((shell: Shell) => output.toStdout(`${scripts[shell](completionSpec(program))}\n`));
 }
 
-/** For the scripts: silent, and in time, whatever happens. */
+/** For the scripts: silent and in time, also if something fails. */
 export function addCompleteCommand(program: Command): void {
   program
     .command('complete', { hidden: true })
