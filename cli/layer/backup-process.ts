@@ -5,7 +5,7 @@ import type { BackupTask, BackupTaskAnswer, BackupTaskOutput } from '#proto/volu
 import { currentUser } from '../data/current-user.ts';
 import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import type { BackupProgress } from '../text/backup-status-text.ts';
+import type { BackupProgress } from '../text/backup/backup-status-text.ts';
 
 const MAIN = join(import.meta.dirname, '../../services/storage/backup/main.ts');
 

@@ -145,6 +145,7 @@ const may: Record<UserName, BusPermissions> = {
       'storage.outgoing.*',
       'storage.session.*',
       'storage.damage.*',
+      'storage.restored.*',
       'storage.webhook.*',
       'storage.job.*',
       'storage.pause.get',

@@ -22,6 +22,7 @@ export const eventTypes: readonly string[] = [
   'image.parked',
   'image.started',
   'job.dropped',
+  'layer.restored',
   'link.changed',
   'link.paused',
   'link.resumed',

@@ -200,6 +200,13 @@ const backup: Rule = ({ storage }) => {
   ];
 };
 
+const restored: Rule = ({ storage }) => {
+  const { report, restored: since } = storage?.restored ?? {};
+  if (!report || report.lost === 0) return [];
+  const what = `${plural(report.lost, 'tag is', 'tags are')} lost, which changed here after the backup that the layer was restored from: ${report.lostFirst.slice(0, 5).join(', ')}`;
+  return [problem('restore-lost', 'warning', what, 'push them again; status names more', { since })];
+};
+
 const accounts: Rule = ({ storage, services }) => {
   if (storage?.closed) {
     const what = 'the accounts of this layer were lost, and nobody can log in';
@@ -302,6 +309,20 @@ const bus: Rule = ({ natsServer }) =>
 
 /** In the order of docs/operating/watching.md. */
 const rules: Rule[] = [
-  ...[link, parked, kept, unmatched, leftOut, space, damage, audit, backup, accounts, configured, session],
+  ...[
+    link,
+    parked,
+    kept,
+    unmatched,
+    leftOut,
+    space,
+    damage,
+    audit,
+    backup,
+    restored,
+    accounts,
+    configured,
+    session,
+  ],
   ...[webhooks, history, below, silent, unreadable, bus],
 ];

@@ -1,6 +1,7 @@
 import { AccountName } from '../accounts/accounts.ts';
 import { BackupStatus } from '../content/backups.ts';
 import { MetadataDamage, ScrubProgress, Space } from '../content/maintenance.ts';
+import { RestoredStatus } from '../content/restored.ts';
 import { request } from '../contract/contract.ts';
 import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
@@ -40,6 +41,8 @@ export const StorageStatus = Type.Object({
   backup: Type.Optional(BackupStatus),
   /** A scrub is running. */
   scrub: Type.Optional(ScrubProgress),
+  /** The layer was restored from a backup, in the last 30 days. */
+  restored: Type.Optional(RestoredStatus),
   /**
    * Pending at the parent: manifests to send, manifests to withdraw, and refused changes. All 0 in a layer that pushes
    * nothing, as it is ReadOnly or has no parent.

@@ -9,7 +9,7 @@ import type { UserName } from '../contract/users.ts';
  *   repair/<time>/                what a repair replaced (metadata/), the new metadata until then (rebuilt/), and its
  *                                 report (report.txt): see services/storage/repair/repair-folder.ts
  *   restore/                      of an unfinished `terrace restore`: the id of the backup, and the metadata so far; see
- *                                 services/storage/backup/restore.ts
+ *                                 services/storage/backup/restore/restore.ts
  *   blobs/<algorithm>/<2 digits>/<hex>   committed content: see services/storage/content/blob-store.ts
  *   ingest/<id>/                  content being written: see services/storage/content/ingest-folders.ts
  *     data                        the bytes; the file's size is the offset

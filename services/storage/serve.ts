@@ -52,6 +52,7 @@ import {
   putTag,
   setBases,
 } from '#proto/content/manifests.ts';
+import { compareRestored, getRestored } from '#proto/content/restored.ts';
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { toWire, type WireFault } from '#proto/contract/fault.ts';
 import { addAudit } from '#proto/status/audit.ts';
@@ -165,6 +166,11 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   });
   on(checkContent, async (q) => ({ intact: await storage.scrubber.check(q.digest) }));
   on(runBackup, (q) => storage.backups.run(q));
+  on(getRestored, async () => {
+    const { current } = storage.restored;
+    return current ? { restored: current } : {};
+  });
+  on(compareRestored, (q) => storage.restored.compare(q).then(emptyReply));
   on(cancelBackup, () => storage.backups.cancel().then(emptyReply));
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 

@@ -2,6 +2,7 @@ import type { StorageStatus } from '#proto/status/storage-status.ts';
 import type { DeclaredAccounts } from './accounts/declared.ts';
 import type { Audit } from './audit/audit.ts';
 import type { Backups } from './backup/backups.ts';
+import type { RestoredChanges } from './backup/restore/restored-report.ts';
 import type { Ingests } from './content/ingests.ts';
 import type { SpaceGuard } from './content/space-guard.ts';
 import type { Scrubber } from './maintenance/scrub.ts';
@@ -33,6 +34,7 @@ export type StatusParts = {
   unselected: UnselectedOutgoing;
   tagIndex: TagIndex;
   backups: Backups;
+  restored: RestoredChanges;
 };
 
 /** What storage answers for the status of the layer: counters, and nothing that walks the content. */
@@ -43,6 +45,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     metadata.counters;
   const forwarding = parts.forwarding.status();
   const backup = parts.backups.status;
+  const restored = await parts.restored.shown();
   return {
     ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
     behind: await behind.figure(),
@@ -56,6 +59,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     ...(forwarding && { forwarding }),
     ...(backup && { backup }),
     ...(scrubber.progress && { scrub: scrubber.progress }),
+    ...(restored && { restored }),
     outgoing: await outgoingOf(parts),
     ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
       id,

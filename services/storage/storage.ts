@@ -13,6 +13,7 @@ import { DeclaredAccounts } from './accounts/declared.ts';
 import { EndedSessions } from './accounts/ended-sessions.ts';
 import { Audit } from './audit/audit.ts';
 import { Backups } from './backup/backups.ts';
+import { RestoredChanges } from './backup/restore/restored-report.ts';
 import { ArrivingContent } from './content/arriving.ts';
 import { BlobStore } from './content/blob-store.ts';
 import { Blobs } from './content/blobs.ts';
@@ -31,7 +32,7 @@ import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
 import { AgeClock } from './metadata/age-clock.ts';
 import { Metadata } from './metadata/metadata.ts';
-import type { BackupRecord } from './metadata/records.ts';
+import type { BackupRecord, RestoredRecord } from './metadata/records.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
@@ -126,6 +127,8 @@ type StorageDeps = {
   running: () => number;
 };
 
+type BackupRecords = { backups: BackupRecord | undefined; restored: RestoredRecord | undefined };
+
 /** All modules of storage on one data volume. No other process may open the volume at the same time. */
 export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly blobs: Blobs;
@@ -149,6 +152,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly backups: Backups;
+  readonly restored: RestoredChanges;
   /** In force, for backups. */
   configuration: unknown;
   readonly webhooks: WebhookPositions;
@@ -212,8 +216,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
       const pause = await PauseStore.open(shared);
-      const backups = await metadata.backup();
-      const storage = new Storage({ ...shared, ingests }, fence, pause, data, backups);
+      const records = { backups: await metadata.backup(), restored: await metadata.restored() };
+      const storage = new Storage({ ...shared, ingests }, fence, pause, data, records);
       await storage.children.begin(data);
       return storage;
     } catch (error) {
@@ -228,7 +232,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     fence: Fence,
     pause: PauseStore,
     data: string,
-    backups?: BackupRecord,
+    records: BackupRecords,
   ) {
     this.#deps = deps;
     // Times of content are those of the age clock, all others those of the wall clock.
@@ -265,8 +269,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         onDamaged: (digest) => void this.scrubber.check(digest).catch(() => {}),
         reserve: () => this.#maintenance.reserve,
       },
-      backups,
+      records.backups,
     );
+    this.restored = new RestoredChanges(deps, records.restored);
     this.webhooks = new WebhookPositions(deps);
     this.pause = pause;
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
@@ -317,11 +322,23 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   status(): Promise<StorageStatus> {
-    const { ingests, behind, scrubber, declared, audit, pause, forwarding, backups } = this;
+    const { ingests, behind, scrubber, declared, audit, pause, forwarding, backups, restored } = this;
     const [unselected, tagIndex] = [this.#unselected, this.#tagIndex];
     return statusOf({
       ...this.#deps,
-      ...{ ingests, behind, scrubber, declared, audit, pause, forwarding, unselected, tagIndex, backups },
+      ...{
+        ingests,
+        behind,
+        scrubber,
+        declared,
+        audit,
+        pause,
+        forwarding,
+        unselected,
+        tagIndex,
+        backups,
+        restored,
+      },
     });
   }
 

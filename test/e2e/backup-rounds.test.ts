@@ -75,6 +75,19 @@ class Load {
     return allowed;
   }
 
+  /** For a failure: the changes of a tag, in ms since a time. */
+  historyOf(name: string, since: number): string {
+    return JSON.stringify(
+      this.changes
+        .get(name)
+        ?.map(({ digest, begun, confirmed }) => [
+          digest?.slice(7, 15),
+          Math.round(begun - since),
+          confirmed === undefined ? 'unknown' : Math.round(confirmed - since),
+        ]),
+    );
+  }
+
   async #push(repository: string, tag: string): Promise<void> {
     this.#serial += 1;
     const own = contentOf({ seed: `own ${this.#serial}`, size: 1 + this.#below(200_000) });
@@ -278,7 +291,10 @@ test('backups under load, with kills of storage and of the command, are complete
         const answer = await request(other.url, `/v2/${repository}/manifests/${tag}`);
         const bytes = Buffer.from(await answer.arrayBuffer());
         const digest = answer.status === 200 ? digestOf(bytes) : null;
-        assert.ok(allowed.has(digest), `${name} is ${digest}, and not of ${[...allowed].join(', ')}`);
+        assert.ok(
+          allowed.has(digest),
+          `${name} is ${digest}, not ${[...allowed]}; ${load.historyOf(name, begun)}`,
+        );
         const image = digest === null ? undefined : load.images.get(digest);
         if (!image) continue;
         stats.tags += 1;

@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runBackup } from '#proto/content/backups.ts';
+import { layerRestored, type ReportedChanges } from '#proto/content/restored.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { startCloud } from '../support/registry/cloud.ts';
 import { deleteManifest, getManifest, pushImage, tagsOf } from '../support/registry/image.ts';
 import { settle } from '../support/settle.ts';
 import { runCommand } from '../support/terrace.ts';
+import { until } from '../support/until.ts';
 
 /** A layer between a parent and a ReadWrite child is lost, and restored from a backup that is older than they are. */
 
@@ -37,10 +40,19 @@ for (const kind of ['a Terrace', 'docker-registry']) {
     } else above = stack.use(await startCloud());
     const data = join(root, 'data');
     const options = { compact: 'hosted', mode: 'ReadWrite' } as const;
-    layer = stack.use(await testLayer({ ...options, name: 'mid', parent: above.url, data }));
-    child = stack.use(await testLayer({ ...options, name: 'c', parent: layer.url }));
+    layer = stack.use(
+      await testLayer({ ...options, name: 'mid', parent: above.url, data, repositories: ['line/*'] }),
+    );
+    child = stack.use(
+      await testLayer({ ...options, name: 'c', parent: layer.url, repositories: ['line/*'] }),
+    );
     const passes = [child, layer].map((one) => () => one.sync({ full: true }));
     const converge = () => settle(passes, 60_000);
+
+    const restoredReport = async () => {
+      await layer.event(layerRestored);
+      return layer.bus().call(storageStatus, {});
+    };
 
     for (const tag of ['same', 'moved', 'deleted', 'child-moved', 'half']) await push(layer.host, tag);
     await converge();
@@ -54,21 +66,34 @@ for (const kind of ['a Terrace', 'docker-registry']) {
     await deleteManifest(layer.host, app, 'deleted');
     await push(child.host, 'from-child');
     await push(child.host, 'child-moved', 'child-moved-again');
+    // No selection covers it: only the events of it go up.
+    const { digest: lost } = await pushImage(layer.host, 'kept/app', 'v1');
     await converge();
+    const isReported = async () => {
+      const path = '/v2/_terrace/children/mid/events?since=0&until=9000000000000&layer=mid';
+      const { changes } = (await (await fetch(`${above.url}${path}`)).json()) as ReportedChanges;
+      return changes.some(({ repository, digest }) => repository === 'kept/app' && digest === lost);
+    };
+    if (kind === 'a Terrace') await until(isReported, 'the parent has the event');
     // Only down: the child has them.
     await push(layer.host, 'only-below');
     await push(child.host, 'half', 'half-again');
     await child.sync();
     assert.equal(await at(layer.host, 'half'), digests['half-again']);
-    // Nowhere else.
-    await push(layer.host, 'lost');
 
     await layer.stop();
     await rename(data, `${data}-lost`);
-    const restored = await runCommand('restore', target, '--data', data);
-    assert.equal(restored.code, 0, restored.text);
+    const done = await runCommand('restore', target, '--data', data);
+    assert.equal(done.code, 0, done.text);
     await layer.start();
     await converge();
+
+    const { restored } = await restoredReport();
+    if (kind === 'a Terrace') {
+      const { known, complete, lost: count, lostFirst, returned } = restored?.report ?? {};
+      assert.deepEqual([known, complete, count, returned], [true, true, 1, 0]);
+      assert.deepEqual(lostFirst, [`kept/app:v1@${lost}`]);
+    } else assert.deepEqual([restored?.report?.known, restored?.report?.lost], [false, 0]);
 
     const expected: [string, string][] = [
       ['same', 'same'],

@@ -14,7 +14,8 @@ import { Refusal } from '../../terminal/refusal.ts';
 import { Screen } from '../../terminal/screen.ts';
 import { table } from '../../terminal/table.ts';
 import { print, printJson, singleLines } from '../../terminal/terminal.ts';
-import { backupStatusText } from '../../text/backup-status-text.ts';
+import { backupStatusText } from '../../text/backup/backup-status-text.ts';
+import { restoredText } from '../../text/backup/restored-text.ts';
 import { belowText } from '../../text/below-text.ts';
 import { forwardingText } from '../../text/forwarding-text.ts';
 import type { PassProgress } from '../../text/image-progress.ts';
@@ -169,6 +170,7 @@ function storage({ storage: held, services: running }: LayerStatus, now: number)
     ...forwardingText(held, now),
     ...backupStatusText(held, now),
     ...(held.scrub ? [`Scrub: ${scrubProgressText(held.scrub)}`] : []),
+    ...restoredText(held, now),
   ].join('\n');
 }
 

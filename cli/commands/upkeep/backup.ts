@@ -11,8 +11,8 @@ import { type Operation, withStorage } from '../../layer/with-storage.ts';
 import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
 import { Refusal } from '../../terminal/refusal.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
-import { BackupBar } from '../../text/backup-progress.ts';
-import { backupText, checkText, listText, pruneText } from '../../text/backup-text.ts';
+import { BackupBar } from '../../text/backup/backup-progress.ts';
+import { backupText, checkText, listText, pruneText } from '../../text/backup/backup-text.ts';
 
 /** Interval at which the progress is read, in ms. */
 const POLL_MS = 500;

@@ -8,8 +8,8 @@ import { runBackupProcess } from '../../layer/backup-process.ts';
 import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
 import { Refusal } from '../../terminal/refusal.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
-import { BackupBar } from '../../text/backup-progress.ts';
-import { restoreText } from '../../text/backup-text.ts';
+import { BackupBar } from '../../text/backup/backup-progress.ts';
+import { restoreText } from '../../text/backup/backup-text.ts';
 import { atOf } from './backup.ts';
 
 type Options = { data: string; at?: number; metadataOnly?: boolean; json?: boolean };

@@ -14,7 +14,8 @@ import {
 import { ChildReports } from '../children/child-reports.ts';
 import { forgetDeletedChildren } from '../children/forget-children.ts';
 import { ReportTurns } from '../children/report-turns.ts';
-import { childParameter } from '../http/parameters.ts';
+import { reportedChanges } from '../children/reported-changes.ts';
+import { childParameter, parameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
 import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
@@ -67,7 +68,25 @@ export function registerReportRoutes(app: FastifyInstance, gateway: Gateway): vo
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
+  const changes: RouteHandler = async (request, reply) => {
+    const child = childParameter(request);
+    const number = (name: string) => numberIn(parameter(request, name), name);
+    const query = {
+      ...{ since: number('since'), until: number('until'), after: number('after') },
+      layer: parameter(request, 'layer') ?? child,
+    };
+    const answer = await reportedChanges(bus, child, query);
+    await access.recheck(request, reply);
+    reply.header('cache-control', 'no-store').type('application/json');
+    return reply.send(JSON.stringify(answer));
+  };
   registerResource(app, gateway, reportPath(':child'), {
+    GET: {
+      needs: 'message/write',
+      handler: changes,
+      answer:
+        '200: changes of tags that the child reported, from `since` to `until` (ms since 1970) after the sequence `after`',
+    },
     POST: {
       needs: 'message/write',
       handler: take,
@@ -75,6 +94,12 @@ export function registerReportRoutes(app: FastifyInstance, gateway: Gateway): vo
         '200: the events are stored, up to the place in the answer; 409: this layer expects another place, or another instance of the child is active',
     },
   });
+}
+
+/** @throws Fault `malformed` */
+function numberIn(text = '0', name = ''): number {
+  if (/^\d{1,16}$/.test(text)) return Number(text);
+  throw new Fault('malformed', `query parameter ${name} is not valid: write a whole number`);
 }
 
 /** @throws Fault `malformed`, `too-large` */

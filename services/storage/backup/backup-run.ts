@@ -10,13 +10,14 @@ import { spaceOf } from '#proto/volume/space.ts';
 import { kinds, prefix } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { BlobRecord } from '../metadata/records.ts';
-import { FORMAT } from './backup-format.ts';
-import type { BackupTarget } from './backup-target.ts';
-import type { Content } from './copy-content.ts';
-import { hashOnDisk } from './direct-read.ts';
-import { readDump } from './dump.ts';
 import { HeldContent, type HeldDeps } from './held-content.ts';
-import type { Pace } from './pace.ts';
+import { FORMAT } from './target/backup-format.ts';
+import type { BackupTarget } from './target/backup-target.ts';
+import { Copies, type Progress } from './target/copies.ts';
+import type { Content } from './target/copy-content.ts';
+import { hashOnDisk } from './target/direct-read.ts';
+import { contentOf, readDump } from './target/dump.ts';
+import type { Pace } from './target/pace.ts';
 
 /** Small files of the data volume that a backup contains, where they exist. */
 const FILES = [LAST_TWIN, PARENT_PASSWORD];
@@ -40,8 +41,6 @@ export type BackupRunDeps = HeldDeps & {
   /** Free bytes that the data volume is to keep. */
   reserve: () => number;
 };
-
-export type Progress = { blobs: number; bytes: number; ofBlobs: number; ofBytes: number };
 
 export type BackupRun = {
   target: BackupTarget;
@@ -195,45 +194,4 @@ export function mustBeOutside(data: string, target: string): void {
   const path = relative(data, target);
   if (path !== '' && path.startsWith('..')) return;
   throw new Fault('conflict', `the backup target ${target} is in the data folder: name one outside of it`);
-}
-
-/** The content that a record of a dump stands for; undefined for all other lines. */
-export function contentOf(line: unknown): Content | undefined {
-  if (!Array.isArray(line)) return undefined;
-  const [key, value] = line as [string, unknown];
-  return key.startsWith(prefix(kinds.blob))
-    ? { digest: key.slice(2), size: (value as BlobRecord).size }
-    : undefined;
-}
-
-/** Copies at the same time. After a failure, none begins. */
-export class Copies {
-  readonly #max: number;
-  readonly #running = new Set<Promise<void>>();
-  #failure: { error: unknown } | undefined;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  /** Begins the work as soon as fewer than the maximum run. @throws the failure of earlier work */
-  async add(work: () => Promise<void>): Promise<void> {
-    while (this.#running.size >= this.#max) await Promise.race(this.#running);
-    this.throwFailure();
-    const running: Promise<void> = work()
-      .catch((error) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
-  }
-
-  /** Waits for all work. */
-  async end(): Promise<void> {
-    await Promise.all(this.#running);
-  }
-
-  throwFailure(): void {
-    if (this.#failure) throw this.#failure.error;
-  }
 }

@@ -7,20 +7,14 @@ import type { Audit } from '../audit/audit.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import { put } from '../metadata/metadata.ts';
 import type { BackupRecord } from '../metadata/records.ts';
-import {
-  type BackedUp,
-  type BackupRunDeps,
-  backUp,
-  isOnVolume,
-  mustBeOutside,
-  type Progress,
-} from './backup-run.ts';
-import type { BackupTarget } from './backup-target.ts';
-import { FolderTarget } from './folder-target.ts';
-import { paceAt } from './pace.ts';
+import { type BackedUp, type BackupRunDeps, backUp, isOnVolume, mustBeOutside } from './backup-run.ts';
 import { pruneBackups } from './prune.ts';
-import { isTarTarget, TarTarget } from './tar-target.ts';
-import { targetFault } from './target-faults.ts';
+import type { BackupTarget } from './target/backup-target.ts';
+import type { Progress } from './target/copies.ts';
+import { FolderTarget } from './target/folder-target.ts';
+import { paceAt } from './target/pace.ts';
+import { isTarTarget, TarTarget } from './target/tar-target.ts';
+import { targetFault } from './target/target-faults.ts';
 
 /*
  * Backups of the layer, while it runs, to a folder or a tar file outside of the data volume; and what is done with them
@@ -29,13 +23,9 @@ import { targetFault } from './target-faults.ts';
  *   backups.ts         `Backups`: one backup at a time, its status, its entries in audit and events;
  *                      backup-schedule.ts begins them
  *   backup-run.ts      the steps of one backup; held-content.ts holds the files that it copies
- *   backup-format.ts   layout of a target, and the list with which a backup exists
- *   dump.ts            the metadata in a backup
- *   backup-target.ts   where a backup goes: folder-target.ts, or tar-target.ts (tar-format.ts)
- *   copy-content.ts    copies that are read back, past the cache of the system (direct-read.ts), at a rate (pace.ts)
- *   target-lock.ts     one process at a time uses a target; target-faults.ts explains its failures
- *   backup-source.ts   reads a target; check.ts and prune.ts check and delete backups
- *   restore.ts         restores one to an empty data volume (restored-records.ts); main.ts is its process
+ *   check.ts, prune.ts   check and delete backups; tasks.ts runs that and a restore in a process of its own (main.ts)
+ *   target/            where a backup goes, and how it is read: backup-format.ts has the layout
+ *   restore/           restores a backup to an empty data volume; restored-report.ts has what became of later changes
  */
 
 type BackupsDeps = BackupRunDeps & {

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { splitDigest } from '#proto/oci/names.ts';
-import type { BackupList } from './backup-format.ts';
-import { contentOf } from './backup-run.ts';
-import type { BackupSource } from './backup-source.ts';
-import type { Content } from './copy-content.ts';
-import { hashOnDisk } from './direct-read.ts';
-import { readDump } from './dump.ts';
-import type { Pace } from './pace.ts';
+import type { BackupList } from './target/backup-format.ts';
+import type { BackupSource } from './target/backup-source.ts';
+import type { Content } from './target/copy-content.ts';
+import { hashOnDisk } from './target/direct-read.ts';
+import { contentOf, readDump } from './target/dump.ts';
+import type { Pace } from './target/pace.ts';
 
 /** Max digests that are named. */
 const MAX_NAMED = 1_000;

@@ -4,7 +4,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { BackupTask, type BackupTaskAnswer, type BackupTaskOutput } from '#proto/volume/backup-task.ts';
 import { Audit } from '../audit/audit.ts';
 import { runAs } from '../audit/caller-context.ts';
-import { targetFault } from './target-faults.ts';
+import { targetFault } from './target/target-faults.ts';
 import { runBackupTask } from './tasks.ts';
 
 /**

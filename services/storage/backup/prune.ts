@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { algorithms, BLOBS } from '#proto/volume/layout.ts';
 import { DigestSet } from '../maintenance/digest-set.ts';
 import { syncFolder } from '../metadata/metadata-state.ts';
-import { contentPath, dumpPath, LISTS, listPath } from './backup-format.ts';
-import { contentOf } from './backup-run.ts';
-import { openSource } from './backup-source.ts';
-import { readDump } from './dump.ts';
-import type { TargetLock } from './target-lock.ts';
+import { contentPath, dumpPath, LISTS, listPath } from './target/backup-format.ts';
+import { openSource } from './target/backup-source.ts';
+import { contentOf, readDump } from './target/dump.ts';
+import type { TargetLock } from './target/target-lock.ts';
 
 export type Pruned = { backups: string[]; kept: number; blobs: number; bytes: number };
 

@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
 import type { BackupTask, BackupTaskAnswer, ListedBackup } from '#proto/volume/backup-task.ts';
-import { LOCK } from './backup-format.ts';
-import type { Progress } from './backup-run.ts';
-import { type BackupSource, chosenList, openSource } from './backup-source.ts';
 import { checkBackup } from './check.ts';
-import { paceAt } from './pace.ts';
 import { pruneBackups } from './prune.ts';
-import { restoreBackup } from './restore.ts';
-import { isTarTarget } from './tar-target.ts';
-import { TargetLock } from './target-lock.ts';
+import { restoreBackup } from './restore/restore.ts';
+import { LOCK } from './target/backup-format.ts';
+import { type BackupSource, chosenList, openSource } from './target/backup-source.ts';
+import type { Progress } from './target/copies.ts';
+import { paceAt } from './target/pace.ts';
+import { isTarTarget } from './target/tar-target.ts';
+import { TargetLock } from './target/target-lock.ts';
 
 export type OnProgress = (progress: Progress) => void;
 

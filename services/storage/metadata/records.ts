@@ -2,6 +2,7 @@ import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { BackupStatus } from '#proto/content/backups.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
+import type { RestoredStatus } from '#proto/content/restored.ts';
 import type { Traceparent } from '#proto/contract/traceparent.ts';
 import type { BehindTag, Uncompared } from '#proto/sync/behind.ts';
 import type { Mark } from '#proto/sync/marks.ts';
@@ -163,5 +164,4 @@ export type ActiveStart = {
 /** The last good backup, and the failures in a row since. */
 export type BackupRecord = Pick<BackupStatus, 'last' | 'failed'>;
 
-/** `backup`: its id. `at`: the instant that it shows. `restored`: when it was restored. */
-export type RestoredRecord = { backup: string; at: number; restored: number };
+export type RestoredRecord = RestoredStatus;

@@ -14,6 +14,7 @@ import { follow } from './follower.ts';
 import { reportHistory } from './history-reporter.ts';
 import { readLayerReports } from './layer-report.ts';
 import { Prefetcher } from './prefetcher.ts';
+import { reportRestored } from './restored-changes.ts';
 
 /**
  * Tasks of the coordinator between passes. They start with its term and end with it.
@@ -21,8 +22,9 @@ import { Prefetcher } from './prefetcher.ts';
  * `follower.ts` keeps a long poll open at the parent's change feed and requests a pass when something changed there.
  * `prefetcher.ts` pulls content that the parent is still receiving. `history-reporter.ts` sends the events and the
  * status of this layer and the layers below to the parent. `await-parent.ts` pings a parent, of any kind, that a pass
- * could not reach. Each task backs off after failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and
- * uses the link only in its window. Webhooks (`notify/`) run here, too, with a parent or without.
+ * could not reach. `restored-changes.ts` finds out what a restore from a backup has lost. Each task backs off after
+ * failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and uses the link only in its window. Webhooks
+ * (`notify/`) run here, too, with a parent or without.
  */
 
 export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
@@ -95,6 +97,14 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
       known: () => changeCursor.known,
       isReported,
       log,
+    },
+    signal,
+  );
+  void reportRestored(
+    {
+      ...{ bus, reports, link, onPass, log },
+      hasParent: () => settings.hasParent,
+      layer: () => settings.get().name,
     },
     signal,
   );

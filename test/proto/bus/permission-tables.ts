@@ -78,6 +78,8 @@ export const CALLERS: Record<string, string> = {
   'storage.referrer.recorded': 'GS',
   'storage.repository.clean': 'GS',
   'storage.repository.list': 'GS',
+  'storage.restored.compare': 'S',
+  'storage.restored.get': 'S',
   'storage.scope.delete': 'O',
   'storage.scope.get': 'O',
   'storage.scope.list': 'GO',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { BackupSchedule } from '../../../services/storage/backup/backup-schedule.ts';
-import { openSource } from '../../../services/storage/backup/backup-source.ts';
+import { openSource } from '../../../services/storage/backup/target/backup-source.ts';
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';

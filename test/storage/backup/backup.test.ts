@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { chosenList, openSource } from '../../../services/storage/backup/backup-source.ts';
 import { checkBackup } from '../../../services/storage/backup/check.ts';
-import { paceAt } from '../../../services/storage/backup/pace.ts';
+import { chosenList, openSource } from '../../../services/storage/backup/target/backup-source.ts';
+import { paceAt } from '../../../services/storage/backup/target/pace.ts';
 import { smallVolume } from '../../support/small-volume.ts';
+import { until } from '../../support/until.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
 
 let buses: Buses;
@@ -36,6 +37,10 @@ async function check(path: string, at?: number) {
   await using source = await openSource(path);
   return await checkBackup(source, await chosenList(source, at), noPace);
 }
+
+/** The records of the backup, with so many blobs, are taken. */
+const untilWritten = (rig: Rig, blobs: number) =>
+  until(() => rig.storage.backups.status?.running?.ofBlobs === blobs, 'the records are taken');
 
 async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -76,8 +81,9 @@ test('content that is deleted during a backup is in it, and its file is deleted 
   const digest = await rig.gateway.pushImage('line/app', 'goes', { tag: 'v1' });
   const blob = digestOf(bytesOf('goes'));
   rig.now += HOUR;
-  // A rate at which the copies have not begun when the records are deleted.
+  // A rate at which the copies take longer than the deletion of the records.
   const running = rig.storage.backups.run({ target, rate: 500 });
+  await untilWritten(rig, 3);
   await rig.gateway.call(deleteManifest, { repository: 'line/app', digest });
   const { blobs } = await rig.storage.garbage.collect(false);
   assert.equal(blobs, 3, 'all records are deleted at once');
@@ -95,6 +101,7 @@ test('content that is pushed again during a backup stays', async () => {
   const digest = await rig.gateway.pushImage('line/app', 'again', { tag: 'v1' });
   rig.now += HOUR;
   const running = rig.storage.backups.run({ target, rate: 500 });
+  await untilWritten(rig, 3);
   await rig.gateway.call(deleteManifest, { repository: 'line/app', digest });
   await rig.storage.garbage.collect(false);
   await rig.gateway.pushImage('line/app', 'again', { tag: 'v1' });

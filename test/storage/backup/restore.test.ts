@@ -8,7 +8,7 @@ import { listDamaged } from '#proto/content/maintenance.ts';
 import { deleteTag, getManifest, listBases, listTags, setBases } from '#proto/content/manifests.ts';
 import { listChanges } from '#proto/sync/changes.ts';
 import { listUnsent, listWithdrawn } from '#proto/sync/outgoing.ts';
-import { restoreBackup } from '../../../services/storage/backup/restore.ts';
+import { restoreBackup } from '../../../services/storage/backup/restore/restore.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
 

@@ -1,9 +1,10 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
+import { ReportedChanges } from '#proto/content/restored.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type LayersReport, ReportAck, reportPath, type StreamPosition } from '#proto/status/layers-below.ts';
-import { MAX_SMALL_ANSWER_BYTES } from '../answers/bodies.ts';
+import { MAX_PAGE_BYTES, MAX_SMALL_ANSWER_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { ParentLink } from '../http/parent-link.ts';
@@ -29,10 +30,18 @@ const RECHECK_MS = 10 * 60_000;
 export const isTooSlow = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && isStatus(error, 408, 400);
 
+/** `since`, `until`: of the events, in ms since 1970. `layer`: name of this layer. `after`: end of the page before. */
+export type ReportedQuery = { since: number; until: number; layer: string; after: number };
+
 /** Sends reports to the parent. */
 export interface ReportSender {
   send: ParentReports['send'];
   suspend: ParentReports['suspend'];
+}
+
+/** Knows what this layer has reported. */
+export interface ReportedHistory {
+  changes: ParentReports['changes'];
 }
 
 /** Sends the status of this layer, and of the layers below it, to a Terrace above. */
@@ -91,6 +100,24 @@ export class ParentReports implements ReportSender {
       if (hasContent && CONTENT_REJECTED.includes(status)) return { refused: fault };
     }
     this.suspend();
+    return undefined;
+  }
+
+  /**
+   * Asks what the parent knows of the changes of this layer.
+   * @returns undefined if it does not know, as it is no Terrace, or one of an earlier version
+   * @throws Fault `parent-unreachable`, `busy`, `parent-refused`
+   */
+  async changes(query: ReportedQuery, signal: AbortSignal): Promise<ReportedChanges | undefined> {
+    if (!this.#api.mayRequest) return undefined;
+    const { since, until, after, layer } = query;
+    const text = new URLSearchParams({ since: `${since}`, until: `${until}`, after: `${after}`, layer });
+    const path = reportPath(this.#child);
+    const scope = `gateway:${this.#child}:message_write`;
+    const answer = await this.#link.request(`${path}?${text}`, { scope, signal });
+    if (answer.statusCode === 200)
+      return readAs(ReportedChanges, await this.#link.read(answer, MAX_PAGE_BYTES, path));
+    throwIfTransient(await refusalIn(answer, `GET ${path}`));
     return undefined;
   }
 

@@ -17,6 +17,11 @@ import { blobPath } from '#proto/volume/layout.ts';
  *   blobs/<algorithm>/<2 digits>/<hex>   content, shared by all backups
  *   new/                          files that are being written
  *   lock                          see target-lock.ts
+ *
+ * `BackupTarget` (backup-target.ts) writes one backup, to a folder (folder-target.ts) or a tar file (tar-target.ts,
+ * tar-format.ts). `BackupSource` (backup-source.ts) reads a target. Copies are read back, past the cache of the system
+ * (copy-content.ts, direct-read.ts), several at a time (copies.ts), at a rate (pace.ts). target-faults.ts explains
+ * failures.
  */
 
 export const FORMAT = 1;

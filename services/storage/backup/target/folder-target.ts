@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { randomHex } from '#proto/contract/random-hex.ts';
-import { SyncedFolders } from '../content/synced-folders.ts';
-import { syncFolder } from '../metadata/metadata-state.ts';
+import { SyncedFolders } from '../../content/synced-folders.ts';
+import { syncFolder } from '../../metadata/metadata-state.ts';
 import {
   type BackupList,
   BackupMark,

@@ -4,7 +4,10 @@ import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { Fault } from '#proto/contract/fault.ts';
+import { kinds, prefix } from '../../metadata/keys.ts';
+import type { BlobRecord } from '../../metadata/records.ts';
 import type { DumpFacts } from './backup-format.ts';
+import type { Content } from './copy-content.ts';
 import type { Place } from './direct-read.ts';
 
 /*
@@ -122,4 +125,13 @@ async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
     if (size > MAX_LINE) throw new SyntaxError('a line is too long');
   }
   if (size > 0) throw new SyntaxError('the last line is incomplete');
+}
+
+/** The content that a record of a dump stands for; undefined for all other lines. */
+export function contentOf(line: unknown): Content | undefined {
+  if (!Array.isArray(line)) return undefined;
+  const [key, value] = line as [string, unknown];
+  return key.startsWith(prefix(kinds.blob))
+    ? { digest: key.slice(2), size: (value as BlobRecord).size }
+    : undefined;
 }

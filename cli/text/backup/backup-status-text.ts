@@ -1,5 +1,5 @@
 import type { StorageStatus } from '#proto/status/storage-status.ts';
-import { formatBytes, formatClock, formatDuration, plural } from '../terminal/figures.ts';
+import { formatBytes, formatClock, formatDuration, plural } from '../../terminal/figures.ts';
 
 export type BackupProgress = { blobs: number; bytes: number; ofBlobs: number; ofBytes: number };
 

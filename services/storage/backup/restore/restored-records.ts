@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { type Change, drop, put, set } from '../metadata/batch-changes.ts';
-import type { JournalEntry } from '../metadata/journal.ts';
-import { type Kind, keys, kindOf, kinds, prefix } from '../metadata/keys.ts';
-import type { RestoredRecord } from '../metadata/records.ts';
+import { type Change, drop, put, set } from '../../metadata/batch-changes.ts';
+import type { JournalEntry } from '../../metadata/journal.ts';
+import { type Kind, keys, kindOf, kinds, prefix } from '../../metadata/keys.ts';
+import type { RestoredRecord } from '../../metadata/records.ts';
 
 /*
  * What a restored layer takes over of its records, and what not:

@@ -1,7 +1,7 @@
 import type { Backup } from '#proto/content/backups.ts';
 import type { BackupTaskAnswer, ListedBackup } from '#proto/volume/backup-task.ts';
-import { formatBytes, formatClock, formatDuration, plural } from '../terminal/figures.ts';
-import { table } from '../terminal/table.ts';
+import { formatBytes, formatClock, formatDuration, plural } from '../../terminal/figures.ts';
+import { table } from '../../terminal/table.ts';
 
 /** What `terrace backup` and `terrace restore` print for people. Pure. */
 

@@ -16,18 +16,18 @@ import {
   restoreFiles,
 } from '#proto/volume/layout.ts';
 import { METADATA_VERSION } from '#proto/volume/metadata-version.ts';
-import { SyncedFolders } from '../content/synced-folders.ts';
-import { type Change, set } from '../metadata/batch-changes.ts';
-import { bootIdOrRandom } from '../metadata/boot.ts';
-import { kindOf, kinds, prefix } from '../metadata/keys.ts';
-import { syncFolder, writeState } from '../metadata/metadata-state.ts';
-import { RebuiltRecords } from '../repair/rebuilt-records.ts';
-import type { BackupList } from './backup-format.ts';
-import { Copies, contentOf, type Progress } from './backup-run.ts';
-import { type BackupSource, chosenList, openSource } from './backup-source.ts';
-import { type Content, copyContent } from './copy-content.ts';
-import { readDump } from './dump.ts';
-import { writeSynced } from './folder-target.ts';
+import { SyncedFolders } from '../../content/synced-folders.ts';
+import { type Change, set } from '../../metadata/batch-changes.ts';
+import { bootIdOrRandom } from '../../metadata/boot.ts';
+import { kindOf, kinds, prefix } from '../../metadata/keys.ts';
+import { syncFolder, writeState } from '../../metadata/metadata-state.ts';
+import { RebuiltRecords } from '../../repair/rebuilt-records.ts';
+import type { BackupList } from '../target/backup-format.ts';
+import { type BackupSource, chosenList, openSource } from '../target/backup-source.ts';
+import { Copies, type Progress } from '../target/copies.ts';
+import { type Content, copyContent } from '../target/copy-content.ts';
+import { contentOf, readDump } from '../target/dump.ts';
+import { writeSynced } from '../target/folder-target.ts';
 import { dropUnsureBases, isRestored, missingContent, restoredMark } from './restored-records.ts';
 
 export type RestoreOptions = Omit<Extract<BackupTask, { task: 'restore' }>, 'task'>;

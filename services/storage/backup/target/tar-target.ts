@@ -1,7 +1,7 @@
 import { type FileHandle, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
-import { syncFolder } from '../metadata/metadata-state.ts';
+import { syncFolder } from '../../metadata/metadata-state.ts';
 import {
   type BackupList,
   type BackupMark,
