@@ -38,7 +38,7 @@ async function check(path: string, at?: number) {
   return await checkBackup(source, await chosenList(source, at), noPace);
 }
 
-/** The records of the backup, with so many blobs, are taken. */
+/** Until the records of the backup are read, with this number of blobs. */
 const untilWritten = (rig: Rig, blobs: number) =>
   until(() => rig.storage.backups.status?.running?.ofBlobs === blobs, 'the records are taken');
 
