@@ -2,7 +2,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { listParked } from '#proto/sync/outgoing.ts';
 import type { Retried } from '#proto/sync/passes.ts';
-import type { PendingRetry } from '../text/retry-text.ts';
+import type { PendingRetry } from '../text/sync/retry-text.ts';
 
 /** What waits for a retry: from the requests that the operators' API answers with. */
 

@@ -1,7 +1,7 @@
 import { described } from '../contract/contract.ts';
-import { Bytes, Count, Party } from '../contract/scalars.ts';
+import { Bytes, Code, Count, Instant, Party } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
-import { Repository } from '../oci/names.ts';
+import { Digest, Repository } from '../oci/names.ts';
 import { SyncerStatus } from '../status/status.ts';
 import { Direction } from '../sync/transfers.ts';
 
@@ -34,9 +34,37 @@ export const ImageTransfer = Type.Object(
 );
 export type ImageTransfer = Static<typeof ImageTransfer>;
 
+export const TransferItem = Type.Object(
+  {
+    repository: Repository,
+    digest: Digest,
+    direction: Direction,
+    size: described(Bytes, 'Size of the blob.'),
+    done: Type.Optional(described(Bytes, 'Bytes at the far end; absent until that is known.')),
+    rate: Type.Optional(described(Bytes, 'Bytes a second now.')),
+    left: Type.Optional(Type.Number({ minimum: 0, description: 'Time left at that rate, in seconds.' })),
+    syncer: described(Party, 'Syncer that carries it.'),
+    retries: described(Count, 'Attempts after the first one.'),
+    waits: Type.Optional(described(Instant, 'It waits until then before its next attempt.')),
+    code: Type.Optional(described(Code, 'While it waits: why the last attempt failed.')),
+  },
+  { description: 'A blob that crosses the link, or waits for its next attempt.' },
+);
+export type TransferItem = Static<typeof TransferItem>;
+
+export const Waiting = Type.Object(
+  {
+    down: described(Count, 'Transfers from the parent that wait for a syncer, about.'),
+    up: described(Count, 'Transfers to the parent that wait for a syncer, about.'),
+  },
+  { description: 'What no syncer has taken yet.' },
+);
+
 export const Transfers = Type.Object(
   {
     images: Type.Array(ImageTransfer, { maxItems: 1_000 }),
+    items: Type.Array(TransferItem, { maxItems: 1_000, description: 'Each blob.' }),
+    waiting: Type.Optional(described(Waiting, 'Absent while the queue can not be read.')),
     transfers: Type.Array(SyncerStatus, { maxItems: 256, description: 'Each syncer with its transfers.' }),
     rate: Type.Object(
       {

@@ -57,6 +57,7 @@ const forOperators = [
   'storage.scrub.run',
   'storage.outgoing.parked',
   'storage.image.describe',
+  'storage.job.count',
   'storage.token.list',
   'storage.scope.list',
   'storage.child.list',

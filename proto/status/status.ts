@@ -1,5 +1,5 @@
 import { described, event, request, state } from '../contract/contract.ts';
-import { Bytes, Count, FilePath, Instant, Party, Reason } from '../contract/scalars.ts';
+import { Bytes, Code, Count, FilePath, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import type { ServiceName } from '../contract/users.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
@@ -152,8 +152,14 @@ export const SyncerStatus = Type.Object({
       size: Bytes,
       direction: Direction,
       done: Type.Optional(Bytes),
+      /** Bytes a second in the last seconds; absent while none move. */
+      rate: Type.Optional(Bytes),
+      /** Attempts that began. */
+      attempts: Type.Optional(Count),
       /** It backs off until then. */
       waits: Type.Optional(Instant),
+      /** While it backs off: the fault of the last attempt. */
+      code: Type.Optional(Code),
     }),
     { maxItems: MAX_ACTIVE_TRANSFERS },
   ),

@@ -171,7 +171,7 @@ export function day(kind: 'good' | 'bad', now = Date.now()): Day {
       bandwidth: isBad ? [{ limit: 4_000_000, inForce: true }] : [],
     },
     layers: { items: layers, count: 6, more: false },
-    transfers: isBad ? busyTransfers() : { images: [], transfers: [], rate: { down: 0, up: 0 } },
+    transfers: isBad ? busyTransfers() : { images: [], items: [], transfers: [], rate: { down: 0, up: 0 } },
     throughput: throughput(now, isBad),
     parked: { items: isBad ? [parkedChange(now)] : [] },
     passes: passes(now, isBad),
@@ -192,6 +192,7 @@ const parkedChange = (now: number): ParkedList['items'][number] => ({
 });
 
 const busyTransfers = (): Transfers => ({
+  items: [],
   images: [
     {
       repository: 'line/web',

@@ -6,7 +6,7 @@ import { dataOption } from '../../data/data-option.ts';
 import { changeArgument } from '../../input/image-name.ts';
 import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
-import { outcomeOf, retriedText, retryingText } from '../../text/retry-text.ts';
+import { outcomeOf, retriedText, retryingText } from '../../text/sync/retry-text.ts';
 
 type Options = { data: string; now?: boolean; json?: boolean };
 

@@ -35,7 +35,7 @@ export function apiOperations(app: FastifyInstance, gateway: Gateway): Operation
   const operations = [
     ...layerOperations(status, Date.now()),
     passOperation(bus),
-    ...transferOperations(status, traffic, new FinishedBytes(bus)),
+    ...transferOperations(gateway, status, traffic, new FinishedBytes(bus)),
     ...repositoryOperations(gateway, status),
     manifestOperation(gateway),
     manifestHistoryOperation(gateway),

@@ -17,10 +17,12 @@ type LinkLimit = { readonly rate: number | undefined };
 type Blob = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'direction'>;
 type Transfer = SyncerStatus['transfers'][number];
 export type ActiveTransfer = Disposable & {
+  /** An attempt begins; `present` bytes are at the far end already. */
+  attempts(present: number): void;
   /** `done` bytes are at the far end. */
   reached(done: number): void;
-  /** The transfer waits until then, in ms since 1970. */
-  waits(until: number): void;
+  /** The transfer waits until then, in ms since 1970. @param code of the fault */
+  waits(until: number, code: string): void;
 };
 
 /** Takes note of active transfers, and counts them. */
@@ -39,7 +41,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   readonly #log: Log;
   readonly #link: LinkLimit | undefined;
   readonly #meters = { down: new RateMeter(), up: new RateMeter() };
-  readonly #transfers = new Set<Transfer>();
+  readonly #transfers = new Map<Transfer, RateMeter>();
   #coordinates = false;
   #timer: NodeJS.Timeout | undefined;
   /** When the next publication is due. */
@@ -63,18 +65,28 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   /** Adds an active transfer, until the result is disposed of. */
   begin({ repository, digest, size, direction }: Blob): ActiveTransfer {
     const transfer: Transfer = { repository, digest, size, direction };
-    this.#transfers.add(transfer);
+    const meter = new RateMeter();
+    this.#transfers.set(transfer, meter);
     this.#publishIn(DELAY_MS);
+    const reached = (done: number) => {
+      // The first report has what earlier attempts left.
+      const bytes = transfer.done === undefined ? 0 : Math.max(0, done - transfer.done);
+      meter.add(bytes);
+      this.moved(direction, bytes);
+      transfer.done = done;
+      delete transfer.waits;
+      delete transfer.code;
+      this.#publishIn(DELAY_MS);
+    };
     return {
-      reached: (done) => {
-        // The first report has what earlier attempts left.
-        if (transfer.done !== undefined) this.moved(direction, Math.max(0, done - transfer.done));
-        transfer.done = done;
-        delete transfer.waits;
-        this.#publishIn(DELAY_MS);
+      attempts: (present) => {
+        transfer.attempts = (transfer.attempts ?? 0) + 1;
+        reached(present);
       },
-      waits: (until) => {
+      reached,
+      waits: (until, code) => {
         transfer.waits = until;
+        transfer.code = code;
         this.#publishIn(DELAY_MS);
       },
       [Symbol.dispose]: () => {
@@ -118,7 +130,10 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
       rate,
       ...(this.#coordinates && limit !== undefined && { limit: Math.round(limit) }),
       count: this.#transfers.size,
-      transfers: [...this.#transfers].slice(0, MAX_ACTIVE_TRANSFERS),
+      transfers: [...this.#transfers].slice(0, MAX_ACTIVE_TRANSFERS).map(([transfer, { rate: own }]) => ({
+        ...transfer,
+        ...(own > 0 && transfer.waits === undefined && { rate: own }),
+      })),
     };
     this.#publishing = this.#bus
       .put(syncerStatus, this.#instance, status)

@@ -155,7 +155,7 @@ async function runTransfer(
       if (attempts === 1) counters.bytes(direction, 'reused', present);
       publishedBytes = present;
       publishedAt = performance.now();
-      active.reached(present);
+      active.attempts(present);
       bus.publish(transferStarted, { ...about, present });
     },
     progress: (done: number) => {
@@ -173,8 +173,8 @@ async function runTransfer(
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && lastState !== 'waiting' && fault) {
-        active.waits(until);
         const { code, message: reason } = fault;
+        active.waits(until, code);
         counters.delayed(direction, code);
         bus.publish(transferDelayed, {
           ...about,

@@ -356,7 +356,7 @@ test('all other lists are there', async () => {
     items.map(({ reference }) => reference),
     ['2'],
   );
-  for (const path of ['/storage', '/left-out', '/accounts', '/openapi.json'])
+  for (const path of ['/storage', '/garbage', '/left-out', '/accounts', '/openapi.json'])
     equal((await api.get(path)).status, 200);
 });
 

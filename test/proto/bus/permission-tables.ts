@@ -48,7 +48,7 @@ export const CALLERS: Record<string, string> = {
   'storage.history.read': 'GSTOM',
   'storage.history.show': 'GSTOM',
   'storage.image.describe': 'GO',
-  'storage.job.count': 'SO',
+  'storage.job.count': 'GSO',
   'storage.job.settle': 'S',
   'storage.job.submit': 'S',
   'storage.job.take': 'S',

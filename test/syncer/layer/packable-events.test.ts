@@ -157,7 +157,10 @@ test('the state of the active transfers of a syncer can be packed', async () => 
     fc.asyncProperty(refused, fc.integer({ min: 1, max: 6 }), async (error, failures) => {
       const activity = new SyncerActivity(bus as unknown as Bus, 'x', quiet);
       using active = activity.begin({ repository: 'a', digest, size: 1, direction: 'down' });
-      active.waits(Date.now() + deliveryWait(failures, Number(error.detail?.retryAfterMs ?? 0)));
+      active.waits(
+        Date.now() + deliveryWait(failures, Number(error.detail?.retryAfterMs ?? 0)),
+        toWire(error).code,
+      );
       await new Promise((resolve) => setTimeout(resolve, 1));
       await activity[Symbol.asyncDispose]();
       bus.end();

@@ -96,7 +96,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   const activity = {
     counters: new TransferCounters(),
     moved() {},
-    begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+    begin: () => ({ attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
   };
   const prefetcher = new Prefetcher({
     bus,

@@ -17,7 +17,7 @@ const repository = 'small/app';
 const activity = {
   counters: new TransferCounters(),
   moved() {},
-  begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+  begin: () => ({ attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
 };
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 

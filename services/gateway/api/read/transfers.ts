@@ -1,6 +1,7 @@
 import { Throughput } from '#proto/api/link.ts';
 import { type ImageTransfer, Transfers } from '#proto/api/transfers.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
+import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import type { FinishedBytes } from './finished-bytes.ts';
 import type { StatusCache } from './status-cache.ts';
@@ -10,8 +11,12 @@ import type { Traffic } from './traffic.ts';
 const MAX_SYNCERS = 256;
 const MAX_IMAGES = 1_000;
 
+/** Loaded by the first request. */
+const loadTransfers = () => import('#proto/overview/transfers.ts');
+
 /** What crosses the link now, and what crossed it in the last hour. */
 export function transferOperations(
+  { bus }: Pick<Gateway, 'bus'>,
   status: StatusCache,
   traffic: Traffic,
   finished: FinishedBytes,
@@ -24,9 +29,15 @@ export function transferOperations(
       summary: 'What crosses the link now: images, and the transfers of each syncer.',
       answers: { 200: Transfers },
       handler: async (): Promise<Transfers> => {
-        const { syncers } = await status.read();
+        const [{ syncers }, { transferItems, waitingTransfers }] = await Promise.all([
+          status.read(),
+          loadTransfers(),
+        ]);
+        const waiting = await waitingTransfers(bus, syncers);
         return {
           images: imagesOf(syncers, traffic, finished),
+          items: transferItems(syncers),
+          ...(waiting && { waiting }),
           transfers: syncers.slice(0, MAX_SYNCERS),
           rate: traffic.rate(),
         };
@@ -70,7 +81,7 @@ export function imagesOf(
       image.blobs += 1;
       image.bytes += size;
       image.done += done;
-      image.rate = (image.rate ?? 0) + traffic.rateOf(transfer);
+      image.rate = (image.rate ?? 0) + (transfer.rate ?? traffic.rateOf(transfer));
       if (!image.by.includes(instance) && image.by.length < 64) image.by.push(instance);
       images.set(key, image);
     }

@@ -1,5 +1,5 @@
 import type { PassResult } from '#proto/sync/passes.ts';
-import { formatDuration, plural, shortDigest } from '../terminal/figures.ts';
+import { formatDuration, plural, shortDigest } from '../../terminal/figures.ts';
 
 /** What was tried again, and what came of it. Pure. */
 
