@@ -62,6 +62,7 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
   'This program:': {
     version: async () => (await import('./run/version.ts')).addVersionCommand,
     completion: async () => (await import('./run/completion.ts')).addCompletionCommand,
+    man: async () => (await import('./run/man.ts')).addManCommand,
     complete: async () => (await import('./run/completion.ts')).addCompleteCommand,
   },
 };

@@ -4,7 +4,7 @@ import { print, printError } from '../terminal/terminal.ts';
 import { groups } from './commands.ts';
 
 /** Commands that describe all commands. */
-const ABOUT_ALL = new Set(['completion']);
+const ABOUT_ALL = new Set(['completion', 'man']);
 
 /** `terrace` with the named command; with all of them for the help, and for an unknown name. */
 export async function programOf(name = ''): Promise<Command> {

@@ -83,7 +83,7 @@ export function commandLinePage(): string {
     'Command line',
     'For operators: every command of `terrace`, with its arguments, options, defaults and exit codes.',
     'In a checkout, `npx terrace` runs the command. `terrace <command> --help` prints the same facts. `<…>` is required, `[…]` may be left out, and `…` in an option takes several values. The default of `--data` is `TERRACE_DATA` or `ACR_REGISTRY_DATA_VOLUME`, if one is set.',
-    'Shells complete commands, options, files and the names of a running layer: `source <(terrace completion bash)` in `.bashrc`, `source <(terrace completion zsh)` in `.zshrc`, or `terrace completion fish | source` in `config.fish`.',
+    'Shells complete commands, options, files and the names of a running layer: `source <(terrace completion bash)` in `.bashrc`, `source <(terrace completion zsh)` in `.zshrc`, or `terrace completion fish | source` in `config.fish`. Packages install manual pages of the same text: terrace(1), terrace-up(1) and so on, terrace.yaml(5).',
     groupsOf(visible(program)),
     '## Exit codes',
     'An error is one sentence on stderr for each cause, which ends with the remedy. With `--json`, it is one object, the last line of stderr: `{"error":{"code":"no-layer","message":"…","exitCode":69}}`; the code is the one below, or that of the [fault](faults.md) that caused it.',
