@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 /**
  * The commands of `terrace`, each in a file of its name in a folder for its purpose: run/ the processes of a layer,
  * observe/ a running layer, content/ what is in it, sync/ with the parent, accounts/ of clients and children,
- * configuration/ documents, upkeep/ of the stored content. `pause` and `resume`
- * share pause.ts, and hash.ts is the action of `terrace token hash`. `add…Command` of a file declares the command on
+ * configuration/ documents, upkeep/ of the stored content, archive/ the same as files. `pause` and `resume` share
+ * pause.ts, and hash.ts is the action of `terrace token hash`. `add…Command` of a file declares the command on
  * commander, with its options and its action. program.ts makes one program of them; command-line.ts runs it.
  *
  * Grammar: what is about the layer itself is a verb (`terrace sync`); where a noun has several verbs, they follow it
@@ -42,6 +42,10 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
     retry: async () => (await import('./sync/retry.ts')).addRetryCommand,
     pause: async () => (await import('./sync/pause.ts')).addPauseCommand,
     resume: async () => (await import('./sync/pause.ts')).addResumeCommand,
+  },
+  'Carry it as files:': {
+    export: async () => (await import('./archive/export.ts')).addExportCommand,
+    import: async () => (await import('./archive/import.ts')).addImportCommand,
   },
   'Accounts and layers below:': {
     token: async () => (await import('./accounts/token.ts')).addTokenCommand,

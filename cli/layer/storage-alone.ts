@@ -32,7 +32,12 @@ export async function startStorageAlone(data: string, env = process.env): Promis
       );
     }
     const password = (await readFile(folder.password('storage'), 'utf8')).trim();
-    const settings = { folder, busUrl, env: { ...env, TERRACE_BUS_PASSWORD: password }, name: 'layer' };
+    const settings = {
+      folder,
+      busUrl,
+      env: { ...env, TERRACE_BUS_PASSWORD: password, TERRACE_ALONE: '1' },
+      name: 'layer',
+    };
     supervisor.add(storageProgram(settings, log));
     const bus = await connectBus(folder, 'terrace-alone');
     try {

@@ -36,6 +36,7 @@ const tones: Record<string, Tone | ((data: Data) => Tone | undefined)> = {
   'transfer.failed': 'bad',
   'history.lost': 'warning',
   'history.refused': 'warning',
+  'archive.conflict': 'warning',
   'image.conflict': 'warning',
   'image.incomplete': 'warning',
   'image.parked': 'warning',

@@ -35,8 +35,8 @@ const jetStream = [
 ].map((verb) => `$JS.API.${verb}`);
 
 /**
- * Changes of accounts, deactivation of a child, garbage collection, scrub and backup: for the operator of the layer
- * only, some of it through the module twin.
+ * Changes of accounts, deactivation of a child, garbage collection, scrub, backup, export and import: for the operator
+ * of the layer only, some of it through the module twin.
  */
 const operating = [
   'storage.token.*',
@@ -46,6 +46,7 @@ const operating = [
   'storage.garbage.*',
   'storage.scrub.*',
   'storage.backup.*',
+  'storage.archive.*',
   'storage.pause.*',
 ];
 

@@ -4,6 +4,9 @@
  */
 export const eventTypes: readonly string[] = [
   'account.changed',
+  'archive.conflict',
+  'archive.exported',
+  'archive.imported',
   'backup.completed',
   'backup.failed',
   'blob.committed',

@@ -32,6 +32,8 @@ export const faults = {
   exists: 'It exists already: committed content, or an account of this name.',
   'already-activated': 'Another instance of this child is activated at the parent.',
   'no-space': 'The data volume is full, or has less free space than its reserve.',
+  'archive-invalid':
+    'An export or import can not be done with this folder, key or set; the message names it and the remedy.',
   'volume-unusable':
     'The data volume is damaged or unusable: nothing is served until an operator repairs it.',
   'config-invalid': 'A setting is not valid; the message names it and the remedy.',

@@ -178,6 +178,10 @@ export const serviceVariables = {
     description: 'gateway: `1` does not listen before the first token exists.',
   },
   TERRACE_CLOSED: { description: 'gateway: `1` starts without any token, and rejects clients without one.' },
+  TERRACE_ALONE: {
+    description:
+      'storage: `1` runs without a layer, for one command; archives then have the name of its last start.',
+  },
   TERRACE_PERSON: { description: 'storage: the person who started the layer, for the audit log.' },
 } satisfies Record<string, Variable>;
 

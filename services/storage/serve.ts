@@ -63,6 +63,7 @@ import { currentCaller, runAs } from './audit/caller-context.ts';
 import type { ReportAdmission } from './history/history-room.ts';
 import { emptyReply, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
+import { serveArchives } from './serve-archives.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
 
@@ -179,6 +180,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(storeWebhookPosition, (q) => webhooks.store(q.webhook, q.place).then(emptyReply));
   on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(emptyReply));
 
+  serveArchives(on, storage);
   serveOutgoing(on, storage);
   serveAccounts(on, storage);
 

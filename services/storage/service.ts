@@ -14,7 +14,7 @@ import { Storage } from './storage.ts';
 
 /**
  * The storage service: runs until the signal aborts or storage fails.
- * Environment: `TERRACE_PERSON`, the person who started the layer, for the audit.
+ * Environment: `TERRACE_PERSON`, the person who started the layer, for the audit; `TERRACE_ALONE`, no layer runs.
  */
 export async function runStorage({
   data,
@@ -27,7 +27,8 @@ export async function runStorage({
   env,
 }: Context): Promise<void> {
   const publish = bus.publish.bind(bus);
-  await using storage = await Storage.open({ data, layer, version: version(), publish, log });
+  const isAlone = env.TERRACE_ALONE === '1';
+  await using storage = await Storage.open({ data, layer, isAlone, version: version(), publish, log });
   const person = personName(env.TERRACE_PERSON ?? '');
   const record = (action: string, reason?: string) =>
     runAs(person ? { user: 'operator', account: '_operator', person } : {}, () =>

@@ -11,6 +11,7 @@ import { Accounts } from './accounts/accounts.ts';
 import { Children } from './accounts/children.ts';
 import { DeclaredAccounts } from './accounts/declared.ts';
 import { EndedSessions } from './accounts/ended-sessions.ts';
+import { Archives } from './archive/archives.ts';
 import { Audit } from './audit/audit.ts';
 import { Backups } from './backup/backups.ts';
 import { RestoredChanges } from './backup/restore/restored-report.ts';
@@ -31,7 +32,7 @@ import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
 import { AgeClock } from './metadata/age-clock.ts';
-import { Metadata } from './metadata/metadata.ts';
+import { Metadata, put } from './metadata/metadata.ts';
 import type { BackupRecord, RestoredRecord } from './metadata/records.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
@@ -63,6 +64,7 @@ import { AuditForwarding } from './syslog/audit-forwarding.ts';
  *   history/       outbox of events; space and age of the event stream
  *   maintenance/   garbage collection and scrub
  *   backup/        backups while the layer runs, and their restore
+ *   archive/       export and import as files
  *   audit/         audit log
  *   syslog/        forwards it to a syslog receiver
  *
@@ -80,6 +82,8 @@ export type StorageOptions = {
   layer?: string;
   /** Version of Terrace, for backups. */
   version?: string;
+  /** No layer runs, so the name is not known: archives have the one of the last start. */
+  isAlone?: boolean;
   publish: Bus['publish'];
   log: Log;
   /** Wall clock, in ms since 1970. */
@@ -116,6 +120,8 @@ type StorageDeps = {
   layer: string;
   /** Of Terrace. */
   version: string;
+  /** The same in archives. */
+  sender: string;
   selection: Selection;
   origins: TagOrigins;
   /** By which content ages. */
@@ -155,6 +161,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly restored: RestoredChanges;
   /** In force, for backups. */
   configuration: unknown;
+  readonly archives: Archives;
   readonly webhooks: WebhookPositions;
   readonly pause: PauseStore;
   readonly #unselected: UnselectedOutgoing;
@@ -172,6 +179,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     data,
     layer = 'layer',
     version = '0',
+    isAlone = false,
     publish,
     log,
     now = Date.now,
@@ -204,6 +212,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         publish,
         layer,
         version,
+        sender: await senderName(metadata, layer, isAlone),
         audit: new Audit({ data, layer, log, now }),
         selection: new Selection(),
         origins: await TagOrigins.open({ metadata, now }),
@@ -272,6 +281,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       records.backups,
     );
     this.restored = new RestoredChanges(deps, records.restored);
+    const { blobs, manifests, tags } = this;
+    const instance = () => this.children.ensureInstance();
+    this.archives = new Archives({ ...deps, layer: deps.sender, data, blobs, manifests, tags, instance });
     this.webhooks = new WebhookPositions(deps);
     this.pause = pause;
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
@@ -314,11 +326,12 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     return new HistoryAge({ ...this.#deps, bus });
   }
 
-  /** Aborts a garbage collection, scrub or backup in progress, so that shutdown does not wait for it. */
+  /** Aborts a garbage collection, scrub, backup, export or import in progress: shutdown does not wait for it. */
   abortMaintenance(): void {
     this.garbage.abort();
     this.scrubber.abort();
     void this.backups.cancel(SHUTTING_DOWN);
+    this.archives.stop();
   }
 
   status(): Promise<StorageStatus> {
@@ -353,4 +366,11 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }
+}
+
+async function senderName(metadata: Metadata, layer: string, isAlone: boolean): Promise<string> {
+  const recorded = await metadata.layer();
+  if (isAlone) return recorded ?? layer;
+  if (recorded !== layer) await metadata.write(put.layer(layer));
+  return layer;
 }

@@ -128,16 +128,21 @@ export class Rig implements AsyncDisposable {
   storage!: Storage;
   #maintenance = DEFAULT_MAINTENANCE;
   readonly #bus: Bus;
+  readonly #layer: string;
   #served: AsyncDisposable | undefined;
 
-  /** @param data the data volume, if not a temporary folder; it is deleted with the rig */
-  static async open(buses: Buses, data?: string): Promise<Rig> {
-    const rig = new Rig(data ?? (await mkdtemp(join(tmpdir(), 'terrace-storage-'))), buses);
+  /**
+   * @param data the data volume, if not a temporary folder; it is deleted with the rig
+   * @param layer name of the layer
+   */
+  static async open(buses: Buses, data?: string, layer?: string): Promise<Rig> {
+    const rig = new Rig(data ?? (await mkdtemp(join(tmpdir(), 'terrace-storage-'))), buses, layer);
     await rig.start();
     return rig;
   }
 
-  private constructor(data: string, { storage, gateway, syncer }: Buses) {
+  private constructor(data: string, { storage, gateway, syncer }: Buses, layer = 'layer') {
+    this.#layer = layer;
     this.data = data;
     this.#bus = storage;
     this.gateway = new Client(gateway, data, 'gateway-1');
@@ -150,6 +155,7 @@ export class Rig implements AsyncDisposable {
     };
     this.storage = await Storage.open({
       data: this.data,
+      layer: this.#layer,
       publish,
       log: quiet,
       now: () => this.now + this.ahead,

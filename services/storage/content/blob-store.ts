@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, renameSync, statSync } from 'node:fs';
-import { type FileHandle, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { randomHex } from '#proto/contract/random-hex.ts';
 import { splitDigest } from '#proto/oci/names.ts';
@@ -75,6 +75,26 @@ export class BlobStore {
       file.write(bytes);
       await file.sync();
       return path;
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** Writes and syncs a read-only file that can be moved in, chunk by chunk. @returns its absolute path and size */
+  async stageChunks(chunks: AsyncIterable<Uint8Array>): Promise<{ path: string; size: number }> {
+    const path = join(this.#data, INGESTS, `new-${randomHex()}`);
+    let size = 0;
+    try {
+      await using file = await open(path, 'wx', 0o444);
+      for await (const chunk of chunks) {
+        for (let done = 0; done < chunk.byteLength; ) {
+          done += (await file.write(chunk, done, chunk.byteLength - done)).bytesWritten;
+        }
+        size += chunk.byteLength;
+      }
+      await file.sync();
+      return { path, size };
     } catch (error) {
       await rm(path, { force: true });
       throw error;

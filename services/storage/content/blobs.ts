@@ -130,6 +130,22 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     }
   }
 
+  /**
+   * Commits content that is read in chunks, and that no repository links yet: it stays as content that arrived over the
+   * link does.
+   * @throws Fault `digest-invalid`
+   */
+  async commitChunks(digest: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { metadata, commits, grace, locks, publish, now } = this.#deps;
+    using _ = await grace.hold(digest);
+    await using staged = await commits.stageChunks(digest, chunks);
+    await locks.run(`blob ${digest}`, async () => {
+      const changes = await commits.moveIn(undefined, staged);
+      await metadata.write([...changes, ...put.transferred(digest, { since: now() })]);
+      if (changes.length > 0) publish(blobCommitted, { digest, size: staged.size, ...byAccount() });
+    });
+  }
+
   async #unknown(repository: string, digest: string): Promise<Fault> {
     if (await this.#deps.metadata.repository(repository)) {
       return new Fault('blob-unknown', `repository ${repository} has no blob ${digest}`, {

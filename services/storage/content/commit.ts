@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { chmodSync, constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
@@ -86,6 +86,24 @@ export class Commits {
     return { digest, size: bytes.byteLength, source, sealed: true, [Symbol.asyncDispose]: remove };
   }
 
+  /** The same for content that is read in chunks; each is valid until the next one is requested. */
+  async stageChunks(
+    digest: string,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<VerifiedContent & AsyncDisposable> {
+    const [algorithm] = splitDigest(digest);
+    const hash = createHash(algorithm);
+    const { path: source, size } = await this.#blobs.stageChunks(hashed(chunks, hash));
+    const remove = () => rm(source, { force: true }).catch(() => {});
+    try {
+      digestMustBe(digest, `${algorithm}:${hash.digest('hex')}`);
+    } catch (error) {
+      await remove();
+      throw error;
+    }
+    return { digest, size, source, sealed: true, [Symbol.asyncDispose]: remove };
+  }
+
   /**
    * Step 2. Content that exists already is left as it is.
    * @param ingest undefined for staged content
@@ -160,6 +178,13 @@ async function copyPrivately(source: string, path: string, digest: string): Prom
   } catch (error) {
     await rm(path, { force: true });
     throw error;
+  }
+}
+
+async function* hashed(chunks: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    yield chunk;
   }
 }
 

@@ -52,6 +52,11 @@ export class Grace {
 
   /** Protects the keys until one grace after disposal. For work of any duration that builds on what it finds. */
   async hold(...keys: string[]): Promise<Disposable> {
+    return this.holdAll(keys);
+  }
+
+  /** The same for a list of any length. */
+  async holdAll(keys: string[]): Promise<Disposable> {
     for (const key of keys) this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
     this.#record(keys);
     await this.#awaitRemovals(keys);

@@ -21,15 +21,18 @@ import type {
   MarkRecord,
   OutboxRecord,
   ParkedRecord,
+  PeerRecord,
   ReferrerRecord,
   RestoredRecord,
   ScopeMapRecord,
+  SetRecord,
   StartsRecord,
   TagOriginRecord,
   TokenRecord,
   TransferredRecord,
   UncomparedRecord,
   UnsentRecord,
+  VersionRecord,
   WithdrawnRecord,
 } from './records.ts';
 
@@ -115,7 +118,16 @@ export const put = {
   endedSession: (id: string, record: EndedSessionRecord) => [set(keys.endedSession(id), record)],
   outbox: (number: number, record: OutboxRecord) => [set(keys.outbox(number), record)],
   webhook: (webhook: string, position: WebhookPosition) => [set(keys.webhook(webhook), position)],
+  peer: (peer: string, record: PeerRecord) => [set(keys.peer(peer), record)],
+  archiveSet: (peer: string, number: number, record: SetRecord) => [
+    set(keys.archiveSet(peer, number), record),
+  ],
+  carried: (peer: string, digest: string, number: number) => [set(keys.carried(peer, digest), number)],
+  tagVersion: (peer: string, repository: string, tag: string, record: VersionRecord) => [
+    set(keys.tagVersion(peer, repository, tag), record),
+  ],
   instance: (instance: string) => [set(keys.instance, instance)],
+  layer: (name: string) => [set(keys.layer, name)],
   starts: (record: StartsRecord) => [set(keys.starts, record)],
   parent: (parent: string) => [set(keys.parent, parent)],
   mark: (repository: string, record: MarkRecord) => [set(keys.mark(repository), record)],
@@ -180,5 +192,11 @@ export const drop = {
   outbox: (number: number) => [del(keys.outbox(number))],
   webhook: (webhook: string) => [del(keys.webhook(webhook))],
   scopeMap: (name: string) => [del(keys.scopeMap(name))],
+  peer: (peer: string) => [del(keys.peer(peer))],
+  archiveSet: (peer: string, number: number) => [del(keys.archiveSet(peer, number))],
+  carried: (peer: string, digest: string) => [del(keys.carried(peer, digest))],
+  tagVersion: (peer: string, repository: string, tag: string) => [
+    del(keys.tagVersion(peer, repository, tag)),
+  ],
   pause: () => [del(keys.pause)],
 };

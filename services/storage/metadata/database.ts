@@ -13,6 +13,8 @@ import { isFree, type Opened, openLevel } from './open-level.ts';
 
 export type DatabaseReader = Pick<Level<string, unknown>, 'iterator' | 'keys' | 'snapshot'>;
 
+type Snapshot = ReturnType<DatabaseReader['snapshot']>;
+
 /** Max records that are read without a switch of threads. */
 const MAX_READ_AT_ONCE = 16;
 /** Max batches that are written, and synced, as one. */
@@ -110,13 +112,15 @@ export class Database {
    * Reads records, undefined for those that do not exist. A few are read at once: that takes microseconds, a switch of
    * threads ten times as long, and the threads may all wait for the disk. Pass its errors through `failing`.
    */
-  async getMany(keys: string[]): Promise<unknown[]> {
-    return keys.length > MAX_READ_AT_ONCE ? this.#level.getMany(keys) : this.getNow(keys);
+  async getMany(keys: string[], snapshot?: Snapshot): Promise<unknown[]> {
+    if (keys.length <= MAX_READ_AT_ONCE) return this.getNow(keys, snapshot);
+    return this.#level.getMany(keys, snapshot ? { snapshot } : {});
   }
 
   /** The same at this instant: what was written before, and nothing that is written later. For a few records. */
-  getNow(keys: string[]): unknown[] {
-    return keys.map((key) => this.#level.getSync(key));
+  getNow(keys: string[], snapshot?: Snapshot): unknown[] {
+    const options = snapshot ? { snapshot } : {};
+    return keys.map((key) => this.#level.getSync(key, options));
   }
 
   /** The error to throw for a failed read. */

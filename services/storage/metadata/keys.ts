@@ -31,6 +31,10 @@
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPosition delivery position; not synced
  *   z!0                                 StoredCounts    the counters: see counters.ts
+ *   A!<peer>                            PeerRecord      another side that gets archives: see ../archive/archives.ts
+ *   S!<peer>!<number>                   SetRecord       a set that was exported for it
+ *   D!<peer>!<digest>                   number          the set that carried the content
+ *   G!<peer>!<repository>!<tag>         VersionRecord   version of the tag, see proto/sync/tag-versions.ts
  *   x!version                           number          version of this table
  *   x!parent                            string          `<parent>#<its last repair>#<renames, JSON>`: whose bases
  *                                                       these are, see ../sync/parent-record.ts
@@ -46,6 +50,7 @@
  *                                                       ../syslog/delivery.ts; not synced
  *   x!term                              number          highest term handed out: see ../content/fence.ts
  *   x!instance                          uuid            instance of this layer, for its parent
+ *   x!layer                             string          name of this layer, for archives
  *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/own-start.ts
  *   x!declared                          DeclaredAccount[]  last declared accounts; their secret files are polled
  *   x!closed                            true            accounts may be lost: nobody is admitted until a token exists
@@ -55,7 +60,7 @@
  *
  * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!` and `d!`, the repository's for
  * any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`, `children` for
- * `h!` and `x!instance`, `sessions` for `E!`.
+ * `h!` and `x!instance`, `sessions` for `E!`. One export or import at a time writes `A!`, `S!`, `D!` and `G!`.
  */
 
 /** Keys of records. Pure. */
@@ -88,6 +93,10 @@ export const keys = {
   outbox: (number: number) => `e!${String(number).padStart(16, '0')}`,
   webhook: (webhook: string) => `y!${webhook}`,
   counters: 'z!0',
+  peer: (peer: string) => `A!${peer}`,
+  archiveSet: (peer: string, number: number) => `S!${peer}!${String(number).padStart(6, '0')}`,
+  carried: (peer: string, digest: string) => `D!${peer}!${digest}`,
+  tagVersion: (peer: string, repository: string, tag: string) => `G!${peer}!${repository}!${tag}`,
   signing: 'k!signing',
   version: 'x!version',
   parent: 'x!parent',
@@ -101,6 +110,7 @@ export const keys = {
   forwarding: 'x!forwarding',
   term: 'x!term',
   instance: 'x!instance',
+  layer: 'x!layer',
   starts: 'x!starts',
   declared: 'x!declared',
   closed: 'x!closed',
@@ -139,6 +149,10 @@ export const kinds = {
   outbox: 'e',
   webhook: 'y',
   counters: 'z',
+  peer: 'A',
+  archiveSet: 'S',
+  carried: 'D',
+  tagVersion: 'G',
 } as const;
 export type Kind = (typeof kinds)[keyof typeof kinds];
 

@@ -23,20 +23,26 @@ import type {
   MarkRecord,
   OutboxRecord,
   ParkedRecord,
+  PeerRecord,
   ReferrerRecord,
   RestoredRecord,
   ScopeMapRecord,
+  SetRecord,
   StartsRecord,
   TagOriginRecord,
   TokenRecord,
   TransferredRecord,
   UncomparedRecord,
   UnsentRecord,
+  VersionRecord,
   WithdrawnRecord,
 } from './records.ts';
 
 /** Kinds of records that a repository with content has. */
 const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referrer];
+
+/** Where records are read: the database, or a snapshot of it. */
+export type RecordSource = Pick<Database, 'level' | 'getMany' | 'getNow' | 'failing'>;
 
 /**
  * Typed reads of all records:
@@ -47,9 +53,9 @@ const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referr
  *   `all…()`, and plurals   all records of a kind, in the order of keys
  */
 export class MetadataReader {
-  readonly #database: Database;
+  readonly #database: RecordSource;
 
-  constructor(database: Database) {
+  constructor(database: RecordSource) {
     this.#database = database;
   }
 
@@ -86,6 +92,7 @@ export class MetadataReader {
   webhook = (webhook: string) => this.#one<WebhookPosition>(keys.webhook(webhook));
   child = (name: string) => this.#one<ChildRecord>(keys.child(name));
   instance = () => this.#one<string>(keys.instance);
+  layer = () => this.#one<string>(keys.layer);
   starts = () => this.#one<StartsRecord>(keys.starts);
   parent = () => this.#one<string>(keys.parent);
   originsSince = () => this.#one<number>(keys.originsSince);
@@ -170,6 +177,18 @@ export class MetadataReader {
   endedSessions = () => this.range<EndedSessionRecord>(prefix(kinds.endedSession));
   children = (after?: string) => this.range<ChildRecord>(prefix(kinds.child), after);
   scopeMaps = (after?: string) => this.range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
+
+  peer = (peer: string) => this.#one<PeerRecord>(keys.peer(peer));
+  peers = () => this.range<PeerRecord>(prefix(kinds.peer));
+  archiveSet = (peer: string, number: number) => this.#one<SetRecord>(keys.archiveSet(peer, number));
+  archiveSets = (peer: string) => this.range<SetRecord>(prefix(kinds.archiveSet, peer));
+  /** Set that carried each of these to the peer. */
+  carriedByDigest = (peer: string, digests: string[]) =>
+    this.many<number>(digests.map((digest) => keys.carried(peer, digest)));
+  /** By digest. */
+  carried = (peer: string) => this.range<number>(prefix(kinds.carried, peer));
+  /** By `<repository>!<tag>`. */
+  tagVersions = (peer: string) => this.range<VersionRecord>(prefix(kinds.tagVersion, peer));
 
   /** What is known of one tag. */
   async ofTag(repository: string, tag: string) {

@@ -8,6 +8,7 @@ import { type Kind, keys, kindOf, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { MetadataSnapshot } from './metadata-snapshot.ts';
 import { markAllUnsent } from './migration.ts';
+import { SnapshotReader } from './snapshot-reader.ts';
 
 /*
  * Metadata: the records of storage, in LevelDB. Together with the files of committed blobs they are the truth.
@@ -17,6 +18,7 @@ import { markAllUnsent } from './migration.ts';
  *   batch-changes.ts      builds the changes of a batch; which of them need no sync
  *   open-level.ts         LevelDB: checks at opening (metadata-state.ts, boot.ts)
  *   database.ts           LevelDB: batches in groups, reads, clean close
+ *   snapshot-reader.ts    reads all records at one instant
  *   journal.ts            the journal of changes for children
  *   counters.ts           counters for the status, and what of them is stored
  *   metadata-snapshot.ts  all records at one instant, for a backup
@@ -102,6 +104,11 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   /** All records at this instant. */
   snapshot(): MetadataSnapshot {
     return new MetadataSnapshot(this.#database.level, (error) => this.#database.failing(error));
+  }
+
+  /** Reads records as they are at this instant. */
+  readerNow(): SnapshotReader {
+    return new SnapshotReader(this.#database);
   }
 
   /** See `Database.examineRest`. */

@@ -1,4 +1,5 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
+import type { BookedSet } from '#proto/archive/archives.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { BackupStatus } from '#proto/content/backups.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
@@ -165,3 +166,44 @@ export type ActiveStart = {
 export type BackupRecord = Pick<BackupStatus, 'last' | 'failed'>;
 
 export type RestoredRecord = RestoredStatus;
+/** Another side, to which archives go, or from which they come. */
+export type PeerRecord = {
+  version: 1;
+  /** Of this layer's numbers. Another data volume, or a repaired one, begins a new epoch. */
+  epoch: string;
+  since: number;
+  /** What the epoch is bound to. `place`: see proto/volume/folder-identity.ts. */
+  bound: { instance: string; place: string; repaired?: string };
+  /** Number of the last set, 0 before the first one, and digest of its list. */
+  exported: number;
+  list?: string;
+  /** The set that is written: its list may be in place. */
+  pending?: { number: number; list: string; folder: string };
+  /** Last set that the other side has imported, as far as it has reported. */
+  acknowledged: number;
+  /** The last imported set of the other side. */
+  imported?: ImportedRecord;
+  /** Sets of the other side, and content, that this layer lacks. */
+  missing: number[];
+  lacking: string[];
+  /** The last set of the other side whose requests were taken, whether or not it could be imported. */
+  requests?: { epoch: string; number: number };
+};
+
+/** `epochs`: earlier ones, latest last. */
+export type ImportedRecord = {
+  /** Side that its sets are for. */
+  target: string;
+  instance: string;
+  epoch: string;
+  since: number;
+  number: number;
+  list: string;
+  epochs: string[];
+};
+
+/** Peer and number are in the key. `list`: digest of its list. */
+export type SetRecord = Omit<BookedSet, 'target' | 'number'> & { epoch: string; list: string };
+
+/** A tag as a peer last knew it: digest (null: deleted), and its version. */
+export type VersionRecord = [digest: string | null, mine: number, theirs: number];

@@ -49,6 +49,8 @@ export type PutQuery = {
   base?: boolean;
   tags?: string[];
   arrived?: boolean;
+  /** A registry has accepted it before: it is taken as it is. `arrived` includes this. */
+  received?: boolean;
   link?: boolean;
   leftOut?: LeftOutManifest[];
 };
@@ -122,9 +124,9 @@ export class Manifests {
     held?: ClaimedIngest,
   ): Promise<Put> {
     const { metadata, commits, grace, locks } = this.#deps;
-    const { repository, digest, mediaType, leftOut, link } = query;
+    const { repository, digest, mediaType, leftOut, link, received = query.arrived } = query;
     // What the parent has is taken as it is; what a client pushes has to be correct.
-    const manifest = query.arrived ? readManifest(content, mediaType) : parseManifest(content, mediaType);
+    const manifest = received ? readManifest(content, mediaType) : parseManifest(content, mediaType);
     const { size } = verified;
     await locks.run(`blob ${digest}`, () =>
       locks.run(`repository ${repository}`, async () => {

@@ -1,0 +1,31 @@
+/**
+ * Names of the files of a set. They contain only lower-case letters, digits, `-` and `.`: every file system of a
+ * removable disk accepts them.
+ *
+ *   terrace-<layer>-<target>-<number>-part-<number>.tar
+ *   terrace-<layer>-<target>-<number>-parity-<number>.bin
+ *   terrace-<layer>-<target>-<number>-index.json
+ *   terrace-<layer>-<target>-<number>-list.json        the list; last into its place
+ *   terrace-<layer>-<target>-<number>-list.json.sig    its signature
+ */
+
+const LIST = /^terrace-[a-z0-9-]{3,140}-\d{6}-list\.json$/;
+
+/** Ending of a file that is being written. */
+export const UNFINISHED = '.unfinished';
+
+/** Beginning of the names of all files of a set. */
+export const setName = (layer: string, target: string, number: number): string =>
+  `terrace-${layer}-${target}-${String(number).padStart(6, '0')}`;
+
+export const listName = (set: string): string => `${set}-list.json`;
+export const signatureName = (set: string): string => `${listName(set)}.sig`;
+export const indexName = (set: string): string => `${set}-index.json`;
+/** @param index from 0 */
+export const partName = (set: string, index: number): string => `${set}-part-${ordinal(index)}.tar`;
+/** @param index from 0 */
+export const parityName = (set: string, index: number): string => `${set}-parity-${ordinal(index)}.bin`;
+
+export const isListName = (name: string): boolean => LIST.test(name);
+
+const ordinal = (index: number): string => String(index + 1).padStart(3, '0');

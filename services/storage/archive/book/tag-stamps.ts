@@ -1,0 +1,76 @@
+import type { RepositoryPattern } from '#proto/oci/repository-pattern.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { stampTag, type TagRecord } from '#proto/sync/tag-versions.ts';
+import { type Change, drop, put } from '../../metadata/metadata.ts';
+import type { MetadataReader } from '../../metadata/metadata-reader.ts';
+import type { VersionRecord } from '../../metadata/records.ts';
+
+/** Versions of the tags of selected repositories, by repository and tag. Both in bytewise order. */
+export type TagStamps = Map<string, Map<string, TagRecord>>;
+
+/**
+ * The versions of all selected tags: one that was changed here since its record is stamped with the number of the next
+ * set. @param reader a snapshot, so that all of them are of one instant
+ */
+export async function stampedTags(
+  reader: MetadataReader,
+  peer: string,
+  selection: readonly (typeof RepositoryPattern.static)[],
+  number: number,
+): Promise<{ stamps: TagStamps; changes: Change[] }> {
+  const recorded = await recordedTags(reader, peer, selection);
+  const changes: Change[] = [];
+  const stamps: TagStamps = new Map();
+  const stamp = (repository: string, tag: string, digest: string | undefined) => {
+    const before = recorded.get(repository)?.get(tag);
+    const after = stampTag(before, digest, number);
+    if (after && after !== before) {
+      for (const one of putVersion(peer, repository, tag, after)) changes.push(one);
+    }
+    if (!after) return;
+    const tags = stamps.get(repository) ?? new Map<string, TagRecord>();
+    stamps.set(repository, tags.set(tag, after));
+  };
+  for await (const [key, digest] of reader.allTags()) {
+    const [repository, tag] = key.split('!') as [string, string];
+    if (!matchesPattern(selection, repository)) continue;
+    stamp(repository, tag, digest);
+    recorded.get(repository)?.delete(tag);
+  }
+  for (const [repository, tags] of recorded) for (const tag of tags.keys()) stamp(repository, tag, undefined);
+  return { stamps: inOrder(stamps), changes };
+}
+
+/** The changes that record a version; `undefined`: none. */
+export function putVersion(
+  peer: string,
+  repository: string,
+  tag: string,
+  record: TagRecord | undefined,
+): Change[] {
+  if (!record) return drop.tagVersion(peer, repository, tag);
+  const { digest, version } = record;
+  const stored: VersionRecord = [digest ?? null, version.mine, version.theirs];
+  return put.tagVersion(peer, repository, tag, stored);
+}
+
+/** Versions as they were recorded last. */
+export async function recordedTags(
+  reader: MetadataReader,
+  peer: string,
+  selection: readonly string[],
+): Promise<TagStamps> {
+  const recorded: TagStamps = new Map();
+  for await (const [key, [digest, mine, theirs]] of reader.tagVersions(peer)) {
+    const [repository, tag] = key.split('!') as [string, string];
+    if (!matchesPattern(selection, repository)) continue;
+    const tags = recorded.get(repository) ?? new Map<string, TagRecord>();
+    recorded.set(repository, tags.set(tag, { digest: digest ?? undefined, version: { mine, theirs } }));
+  }
+  return recorded;
+}
+
+function inOrder(stamps: TagStamps): TagStamps {
+  const byKey = <V>(map: Map<string, V>) => new Map([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+  return byKey(new Map([...stamps].map(([repository, tags]) => [repository, byKey(tags)])));
+}

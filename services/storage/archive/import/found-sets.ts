@@ -1,0 +1,92 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ArchiveList, MAX_LIST_BYTES, readList } from '#proto/archive/list.ts';
+import { isListName, listName, setName, signatureName } from '#proto/archive/set-names.ts';
+import { isSignedBy, MAX_KEY_BYTES } from '#proto/archive/signature.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { digestOfBytes } from '../book/digest-of-bytes.ts';
+
+/** Max sets that are read from one folder. */
+const MAX_SETS = 1_000;
+
+/** A set in a folder, of which only the list was read. `digest`: of its list. */
+export type FoundSet = { name: string; folder: string; list: ArchiveList; digest: string; signed: boolean };
+
+/** A list that can't be used: one sentence with the remedy. */
+export type UnusableList = { file: string; problem: string };
+
+/**
+ * Reads the lists of all sets in a folder, and checks their signatures.
+ * @param keys public keys in PEM: with any, an unsigned list can't be used
+ * @throws Fault `archive-invalid` if the folder can't be read, or has too many sets
+ */
+export async function findSets(
+  folder: string,
+  keys: readonly string[],
+): Promise<{ sets: FoundSet[]; unusable: UnusableList[] }> {
+  const names = (await entriesOf(folder)).filter(isListName).sort();
+  if (names.length > MAX_SETS) {
+    throw new Fault(
+      'archive-invalid',
+      `${folder} has ${names.length} sets, the limit is ${MAX_SETS}: delete those that were imported`,
+    );
+  }
+  const sets: FoundSet[] = [];
+  const unusable: UnusableList[] = [];
+  for (const file of names) {
+    try {
+      sets.push(await readSet(folder, file, keys));
+    } catch (error) {
+      if (!Fault.is(error)) throw error;
+      unusable.push({ file, problem: `${file} can't be used: ${error.message}` });
+    }
+  }
+  return { sets, unusable };
+}
+
+async function entriesOf(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new Fault(
+      'archive-invalid',
+      `${folder} can't be read (${code}): mount the disk, or name the folder with the sets, as the layer sees it`,
+      { cause },
+    );
+  }
+}
+
+async function readSet(folder: string, file: string, keys: readonly string[]): Promise<FoundSet> {
+  const bytes = await readBounded(join(folder, file), MAX_LIST_BYTES);
+  const name = file.slice(0, -listName('').length);
+  const signature = await readBounded(join(folder, signatureName(name)), MAX_KEY_BYTES).catch(
+    () => undefined,
+  );
+  if (keys.length > 0) {
+    if (!signature) throw new Fault('denied', 'it is not signed: export it again with --sign');
+    if (!isSignedBy(bytes, signature.toString('latin1'), keys)) {
+      throw new Fault('denied', 'its signature is not by a key that is trusted here: do not import it');
+    }
+  }
+  const list = readList(bytes);
+  const { sender, target, number } = list;
+  if (setName(sender.layer, target.name, number) !== name) {
+    throw new Fault('malformed', 'it is of another set than its name says: copy the files again');
+  }
+  return { name, folder, list, digest: digestOfBytes(bytes), signed: keys.length > 0 };
+}
+
+async function readBounded(path: string, maxBytes: number): Promise<Buffer> {
+  const stats = await stat(path).catch(() => undefined);
+  if (!stats?.isFile()) throw new Fault('archive-invalid', 'it is not a file: copy it again');
+  if (stats.size > maxBytes) {
+    throw new Fault('too-large', `it has ${stats.size} bytes, the limit is ${maxBytes}`);
+  }
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new Fault('archive-invalid', `it can't be read (${code}): copy it again`, { cause });
+  }
+}
