@@ -12,9 +12,17 @@ import type { ProbeResult } from './probe-files.ts';
 
 /** Times to make a file durable that are worth a word, in ms: each commit of content waits for some of them. */
 const SLOW_FSYNC_MS = 500;
+/** Max time to try the file system, in ms. */
+const PROBE_MS = 8_000;
 
 export async function checkFileSystem({ folder, mount }: Subject, signal: AbortSignal): Promise<Verdict> {
-  return fileSystemVerdict(mount, await probeInProcess(folder.root, signal));
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
+  try {
+    return fileSystemVerdict(mount, await probeInProcess(folder.root, limit));
+  } catch (error) {
+    if (signal.aborted || !limit.aborted) throw error;
+    return fileSystemVerdict(mount, 'unanswered');
+  }
 }
 
 /** @throws Error if the process fails */
@@ -40,11 +48,15 @@ async function probeInProcess(data: string, signal: AbortSignal): Promise<ProbeR
 }
 
 /** Pure. */
-export function fileSystemVerdict(
-  mount: Mount | undefined,
-  { failed, fsyncMs, isCaseSensitive }: ProbeResult,
-): Verdict {
+export function fileSystemVerdict(mount: Mount | undefined, seen: ProbeResult | 'unanswered'): Verdict {
   const where = mount ? `${mount.type} on ${mount.point}` : 'an unknown file system';
+  if (seen === 'unanswered') {
+    const what = `${where} does not store a small file within ${formatSeconds(PROBE_MS)}`;
+    const remedy =
+      'check the disk, or the server of the file system: the log of the kernel (dmesg) says more';
+    return { about: where, findings: [fault(what, remedy)] };
+  }
+  const { failed, fsyncMs, isCaseSensitive } = seen;
   const facts = [
     where,
     ...(fsyncMs === undefined ? [] : [`a file is durable after ${formatSeconds(Math.ceil(fsyncMs))}`]),

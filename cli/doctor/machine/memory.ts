@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { formatBytes } from '#proto/contract/quantity-text.ts';
-import type { Subject } from '../subject/subject.ts';
+import { type Subject, serviceHere } from '../subject/subject.ts';
 import { type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
 
 /** Memory of this machine, and of the control group of this process, against what a layer needs. */
@@ -20,7 +20,7 @@ export type MemorySeen = {
   isRunning: boolean;
 };
 
-export async function checkMemory({ bus }: Subject): Promise<Verdict> {
+export async function checkMemory({ bus, status }: Subject): Promise<Verdict> {
   const read = (path: string): string => {
     try {
       return readFileSync(path, 'utf8');
@@ -28,29 +28,44 @@ export async function checkMemory({ bus }: Subject): Promise<Verdict> {
       return '';
     }
   };
-  return memoryVerdict({ ...memoryIn(read), isRunning: bus !== undefined });
+  const pid = serviceHere(status, 'storage')?.pid;
+  return memoryVerdict({ ...memoryIn(read, pid), isRunning: bus !== undefined });
 }
 
-/** @param read returns the text of a file; empty if there is none. Pure. */
-export function memoryIn(read: (path: string) => string): Omit<MemorySeen, 'isRunning'> {
+/**
+ * Pure.
+ * @param read returns the text of a file; empty if there is none
+ * @param pid process whose control group limits the layer
+ */
+export function memoryIn(
+  read: (path: string) => string,
+  pid: number | 'self' = 'self',
+): Omit<MemorySeen, 'isRunning'> {
   const info = read('/proc/meminfo');
   const field = (name: string) => {
     const [, kilobytes] = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(info) ?? [];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1_024;
   };
   const [total, available, swap] = [field('MemTotal'), field('MemAvailable'), field('SwapTotal')];
-  const group = /^0::(\/.*)$/m.exec(read('/proc/self/cgroup'))?.[1] ?? '/';
-  const folders = [`/sys/fs/cgroup${group === '/' ? '' : group}`, '/sys/fs/cgroup'];
-  const first = (name: string) =>
-    folders.map((folder) => read(`${folder}/${name}`).trim()).find(Boolean) ?? '';
-  const limit = numberIn(first('memory.max') || read('/sys/fs/cgroup/memory/memory.limit_in_bytes'));
-  const used = numberIn(first('memory.current') || read('/sys/fs/cgroup/memory/memory.usage_in_bytes'));
+  const groups = read(`/proc/${pid}/cgroup`);
+  // Of version 2 there is one hierarchy, of version 1 one of its own for memory. A container sees its own group as `/`.
+  const second = foldersOf('/sys/fs/cgroup', /^0::(\/.*)$/m.exec(groups)?.[1]);
+  const first = foldersOf(
+    '/sys/fs/cgroup/memory',
+    /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(\/.*)$/m.exec(groups)?.[1],
+  );
+  const textOf = (folders: string[], name: string) =>
+    folders.map((folder) => read(`${folder}/${name}`).trim()).find(Boolean);
+  const limit = numberIn(textOf(second, 'memory.max') ?? textOf(first, 'memory.limit_in_bytes'));
+  const used = numberIn(textOf(second, 'memory.current') ?? textOf(first, 'memory.usage_in_bytes'));
   // Version 1 has a number beyond all memory for "no limit".
   const isLimited = limit !== undefined && (total === undefined || limit < total);
   return { total, available, swap, ...(isLimited && { limit, used }) };
 }
 
-const numberIn = (text: string): number | undefined => (/^\d+$/.test(text.trim()) ? Number(text) : undefined);
+const foldersOf = (root: string, group = '/'): string[] => [`${root}${group === '/' ? '' : group}`, root];
+
+const numberIn = (text = ''): number | undefined => (/^\d+$/.test(text) ? Number(text) : undefined);
 
 /** Pure. */
 export function memoryVerdict({ total, available, swap, limit, used, isRunning }: MemorySeen): Verdict {

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
 /** The file system that a folder is on, from the list of mounts of this process. */
 
@@ -10,13 +11,29 @@ export type Mount = {
   options: string[];
 };
 
-/** Undefined without /proc. */
+/** Max links that lead from one to the next. */
+const MAX_LINKS = 20;
+
+/** Undefined without /proc. The file system itself is not used: it may not answer. */
 export function mountHere(path: string): Mount | undefined {
   try {
-    return mountOf(readFileSync('/proc/self/mountinfo', 'utf8'), path);
+    return mountOf(readFileSync('/proc/self/mountinfo', 'utf8'), targetOf(path));
   } catch {
     return undefined;
   }
+}
+
+/** The target of a path that is a symbolic link; else the path. */
+function targetOf(path: string): string {
+  let target = path;
+  for (let links = 0; links < MAX_LINKS; links += 1) {
+    try {
+      target = resolve(dirname(target), readlinkSync(target));
+    } catch {
+      break;
+    }
+  }
+  return target;
 }
 
 /** The mount that has the longest path above `path`; of several on one path, the last. Pure. @param path absolute */

@@ -137,6 +137,9 @@ test('the file system: what it cannot do is a fault, what it risks a warning', (
   assert.deepEqual(problemsIn(fileSystemVerdict(mount('vfat'), link)), [
     'fault: vfat on /data does not support what a layer needs: hard link (EPERM)',
   ]);
+  assert.deepEqual(problemsIn(fileSystemVerdict(mount('ext4'), 'unanswered')), [
+    'fault: ext4 on /data does not store a small file within 8 s',
+  ]);
   const full = { failed: [{ probe: 'write' as const, code: 'ENOSPC' }] };
   assert.deepEqual(problemsIn(fileSystemVerdict(mount('ext4'), full)), [
     'fault: no file can be written (ENOSPC)',
@@ -250,6 +253,14 @@ test('memory: of the machine and of both versions of control groups', () => {
   assert.deepEqual([second.limit, second.used], [268_435_456, 100_000_000]);
   const first = memoryIn(files({ '/sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712' }));
   assert.equal(first.limit, undefined);
+  const ofService = memoryIn(
+    files({
+      '/proc/77/cgroup': '9:memory:/system.slice/terrace.service\n0::/\n',
+      '/sys/fs/cgroup/memory/system.slice/terrace.service/memory.limit_in_bytes': '300000000',
+    }),
+    77,
+  );
+  assert.equal(ofService.limit, 300_000_000);
   assert.deepEqual(problemsIn(memoryVerdict({ ...machine, isRunning: false })), []);
   assert.match(
     problemsIn(memoryVerdict({ ...second, isRunning: true })).join(),
