@@ -68,6 +68,8 @@ export type BackupTaskAnswer =
       missing: { blobs: number; first: string[] };
       /** One sentence each, for the operator. */
       notes: string[];
+      /** Files that the configuration at the backup named; they are not in it. */
+      files: string[];
       ms: number;
     }
   | { kind: 'failed'; why: string };

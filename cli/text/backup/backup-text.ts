@@ -57,7 +57,7 @@ export function pruneText({ backups, kept, blobs, bytes }: Answer<'pruned'>): st
 }
 
 export function restoreText(restored: Answer<'restored'>, data: string, metadataOnly: boolean): string {
-  const { id, at, layer, records, blobs, bytes, missing, notes, ms } = restored;
+  const { id, at, layer, records, blobs, bytes, missing, notes, files, ms } = restored;
   return [
     `Restored backup ${id} (${formatClock(at)}) of layer ${layer} to ${data}: ${plural(records, 'record')}${metadataOnly ? '' : `, ${plural(blobs - missing.blobs, 'blob')} of ${formatBytes(bytes)}`}, in ${formatDuration(ms)}.`,
     ...(metadataOnly
@@ -71,6 +71,9 @@ export function restoreText(restored: Answer<'restored'>, data: string, metadata
     ...notes.map((note) => `Note: ${note}.`),
     'Accounts and children are as in the backup: what was made, rotated or deleted since is not known.',
     'Start the layer with its own configuration and the files that this names; the first pass compares everything with the parent.',
+    ...(files.length > 0
+      ? [`The configuration at the backup named: ${files.slice(0, MAX_LISTED).join(', ')}.`]
+      : []),
   ].join('\n');
 }
 

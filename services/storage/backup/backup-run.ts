@@ -11,6 +11,7 @@ import { kinds, prefix } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import { HeldContent, type HeldDeps } from './held-content.ts';
+import { namedFiles } from './named-files.ts';
 import { FORMAT } from './target/backup-format.ts';
 import type { BackupTarget } from './target/backup-target.ts';
 import { Copies, type Progress } from './target/copies.ts';
@@ -118,7 +119,7 @@ export async function backUp(deps: BackupRunDeps, run: BackupRun): Promise<Backe
     dump: facts,
     content: { blobs, bytes, sha256: sum.digest('hex') },
     missing,
-    ...(configuration !== undefined && { configuration }),
+    ...(configuration !== undefined && { configuration, files: namedFiles(configuration) }),
   });
   return {
     id: target.id,

@@ -59,9 +59,14 @@ for (const kind of ['folder', 'tar file']) {
     await rig.gateway.pushImage('line/app', 'one', { tag: 'v1' });
     await rig.gateway.pushImage('line/tool', 'two', { tag: 'v1' });
     await writeFile(join(rig.data, 'twin.json'), '{"twin":1}');
+    rig.storage.configuration = {
+      parent: { passwordFile: '/etc/p', url: 'https://a' },
+      tls: [{ keyFile: '/k' }],
+    };
     const source = kind === 'folder' ? target : `${target}.tar`;
     const done = await rig.storage.backups.run({ target: source });
     const restored = await restore({ source });
+    assert.deepEqual(restored.files, ['/etc/p', '/k']);
     assert.deepEqual([restored.id, restored.blobs, restored.missing.blobs], [done.id, done.blobs, 0]);
     assert.equal(await readFile(join(data, 'twin.json'), 'utf8'), '{"twin":1}');
     const before = await contentOf(rig.data);

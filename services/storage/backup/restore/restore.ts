@@ -80,6 +80,7 @@ export async function restoreBackup(
     ...{ id, at: list.at, layer, records: dump.records, blobs: content.blobs, bytes: content.bytes },
     missing: metadataOnly ? { blobs: content.blobs, first: [] } : missing,
     notes,
+    files: list.files ?? [],
   };
 }
 

@@ -10,7 +10,7 @@ import type { RestoredRecord } from '../../metadata/records.ts';
  *   content, tags, accounts, children, instance   as in the backup
  *   bases            only those that their tag points to. With its parent, the layer is then one that was off since the
  *                    backup: what changed there is taken. A change that was still to be sent then may have been sent
- *                    since, and changed there again: without a base, neither side overwrites the other (I59).
+ *                    since, and changed there again: without a base, neither side overwrites the other.
  *   withdrawals      dropped: what was to be deleted at the parent may have been pushed there again since
  *   journal          another one: the cursor of no layer below is known
  *   last repair      another one: layers below forget what they agreed on with this one, which may lack it now, so it

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BackupId, MAX_MISSING_NAMED } from '#proto/content/backups.ts';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { Bytes, Count, Instant } from '#proto/contract/scalars.ts';
+import { Bytes, Count, FilePath, Instant } from '#proto/contract/scalars.ts';
 import { type Static, Type } from '#proto/contract/schema.ts';
 import { Digest } from '#proto/oci/names.ts';
 import { blobPath } from '#proto/volume/layout.ts';
@@ -25,6 +25,8 @@ import { blobPath } from '#proto/volume/layout.ts';
  */
 
 export const FORMAT = 1;
+/** Max files of the configuration that are named. */
+export const MAX_NAMED_FILES = 1_000;
 export const MARK = 'terrace-backup.json';
 export const LISTS = 'backups';
 export const NEW = 'new';
@@ -85,6 +87,8 @@ export const BackupList = Type.Object({
   missing: Type.Object({ blobs: Count, first: Type.Array(Digest, { maxItems: MAX_MISSING_NAMED }) }),
   /** The configuration in force, for information: it is not restored. */
   configuration: Type.Optional(Type.Unknown()),
+  /** Files that it names: the backup does not have them. */
+  files: Type.Optional(Type.Array(FilePath, { maxItems: MAX_NAMED_FILES })),
   /** SHA-256 of the JSON of all other fields, in this order. */
   sha256: Type.String({ maxLength: 64 }),
 });

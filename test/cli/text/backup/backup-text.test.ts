@@ -107,9 +107,17 @@ test('backups are listed, and damage is named', () => {
   const damaged = { blobs: 2, first: [digest] };
   const checked = { ...one, kind: 'checked', damaged, readBack: 'disk', ms: 1_000 } as const;
   assert.match(checkText(checked), new RegExp(`2 blobs damaged or missing:\n  ${digest}\n  and 1 more$`));
-  const answer = { ...one, kind: 'restored' as const, missing: damaged, notes: ['be careful'], ms: 1_000 };
+  const answer = {
+    ...one,
+    kind: 'restored' as const,
+    missing: damaged,
+    notes: ['be careful'],
+    files: ['/etc/p'],
+    ms: 1_000,
+  };
   const text = restoreText(answer, '/data', false);
   assert.match(text, /MISSING: 2 blobs that the backup lacks/);
   assert.match(text, /^Note: be careful\.$/m);
+  assert.match(text, /named: \/etc\/p\.$/);
   assert.doesNotMatch(restoreText(answer, '/data', true), /MISSING/);
 });
