@@ -84,8 +84,9 @@ async function show(given: string, { data, json }: Common): Promise<void> {
   print([wrapLines(title, width), table([['MAY', ''], ...describeActions(actions)], width)].join('\n\n'));
 }
 
-async function remove(given: string, { data }: Common): Promise<void> {
+async function remove(given: string, { data, json }: Common): Promise<void> {
   const name = accountName(given, '--scope-map');
   await withStorage(data, ({ bus, signal }) => bus.call(deleteScopeMap, { name }, { signal }));
-  print(`Scope map ${name} is deleted.`);
+  if (json) printJson(JSON.stringify({ name, deleted: true }));
+  else print(`Scope map ${name} is deleted.`);
 }

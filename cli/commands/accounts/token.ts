@@ -39,6 +39,8 @@ export function addTokenCommand(program: Command): void {
     .description('manage the tokens of clients: names, passwords, permissions');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption());
+  const jsonCommand = (words: string, description: string) =>
+    command(words, description).option('--json', 'as JSON');
 
   withPermissionOptions(
     command('create <name>', 'create a token, and print its password (shown once)').option(
@@ -60,15 +62,18 @@ export function addTokenCommand(program: Command): void {
   group
     .command('hash')
     .description('read a password from stdin, and print its hash for a configuration document')
+    .option('--json', 'as JSON')
     .action(printHash);
-  command('list', 'list all tokens').option('--json', 'as JSON').action(list);
-  command('show <name>', 'show a token and its permissions').option('--json', 'as JSON').action(show);
-  command('set <name>', 'change the scope map of a token')
+  jsonCommand('list', 'list all tokens').action(list);
+  jsonCommand('show <name>', 'show a token and its permissions').action(show);
+  jsonCommand('set <name>', 'change the scope map of a token')
     .requiredOption('--scope-map <name>', 'scope map with its new permissions')
     .action(set);
-  command('disable <name>', 'reject logins with a token until it is enabled again').action(setEnabled(false));
-  command('enable <name>', 'accept logins with a token again').action(setEnabled(true));
-  command('delete <name>', 'delete a token, and the scope map that was created with it').action(remove);
+  jsonCommand('disable <name>', 'reject logins with a token until it is enabled again').action(
+    setEnabled(false),
+  );
+  jsonCommand('enable <name>', 'accept logins with a token again').action(setEnabled(true));
+  jsonCommand('delete <name>', 'delete a token, and the scope map that was created with it').action(remove);
 }
 
 type CreateOptions = Common & PermissionOptions & { scopeMap?: string; expires?: string };
@@ -166,22 +171,26 @@ async function show(given: string, { data, json }: Common): Promise<void> {
   );
 }
 
-async function set(given: string, { data, scopeMap }: Common & { scopeMap: string }): Promise<void> {
+async function set(given: string, { data, json, scopeMap }: Common & { scopeMap: string }): Promise<void> {
   const query = { name: accountName(given), scopeMap: accountName(scopeMap, '--scope-map') };
-  await withStorage(data, ({ bus, signal }) => bus.call(changeToken, query, { signal }));
-  print(`Token ${query.name} has scope map ${query.scopeMap}.`);
+  const token = await withStorage(data, ({ bus, signal }) => bus.call(changeToken, query, { signal }));
+  if (json) printJson(JSON.stringify(token, null, 2));
+  else print(`Token ${query.name} has scope map ${query.scopeMap}.`);
 }
 
 function setEnabled(enabled: boolean) {
-  return async (given: string, { data }: Common): Promise<void> => {
+  return async (given: string, { data, json }: Common): Promise<void> => {
     const name = accountName(given);
-    await withStorage(data, ({ bus, signal }) => bus.call(changeToken, { name, enabled }, { signal }));
-    print(`Token ${name} is ${enabled ? 'enabled' : 'disabled'}.`);
+    const query = { name, enabled };
+    const token = await withStorage(data, ({ bus, signal }) => bus.call(changeToken, query, { signal }));
+    if (json) printJson(JSON.stringify(token, null, 2));
+    else print(`Token ${name} is ${enabled ? 'enabled' : 'disabled'}.`);
   };
 }
 
-async function remove(given: string, { data }: Common): Promise<void> {
+async function remove(given: string, { data, json }: Common): Promise<void> {
   const name = accountName(given);
   await withStorage(data, ({ bus, signal }) => bus.call(deleteToken, { name }, { signal }));
-  print(`Token ${name} is deleted.`);
+  if (json) printJson(JSON.stringify({ name, deleted: true }));
+  else print(`Token ${name} is deleted.`);
 }

@@ -16,6 +16,8 @@ const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
 /** A hash of nothing, in place of the placeholder of a hash while a manifest is validated. */
 const SOME_HASH = `scrypt$14$8$1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
 
+type CheckOptions = Pick<GivenOptions, 'catalog'> & { json?: boolean };
+
 export function addIotedgeCommand(program: Command): void {
   const group = program.command('iotedge').description('create and check deployment manifests of IoT Edge');
   group
@@ -55,10 +57,16 @@ export function addIotedgeCommand(program: Command): void {
   group
     .command('check')
     .description('validate a deployment manifest')
-    .argument('<file>')
+    .argument('<file>', 'the manifest, JSON')
     .option(...CATALOG)
-    .action((file: string, { catalog: hasCatalog }: Pick<GivenOptions, 'catalog'>) => {
+    .option('--json', 'as JSON')
+    .action((file: string, { catalog: hasCatalog, json }: CheckOptions) => {
       const complaints = manifestComplaints(parsed(file), { hasCatalog });
+      if (json) {
+        printJson(JSON.stringify({ file, valid: complaints.length === 0, complaints }, null, 2));
+        if (complaints.length > 0) process.exitCode = 1;
+        return;
+      }
       if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
       print(`${file} is valid.`);
     });

@@ -2,10 +2,13 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type ServiceName, serviceNames } from '#proto/contract/users.ts';
 import { connectOperator } from '../../connection/connect.ts';
-import { unhealthyServices, unhealthyText } from '../../connection/service-health.ts';
+import { type Unhealthy, unhealthyServices, unhealthyText } from '../../connection/service-health.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { refusalOf } from '../../terminal/failure.ts';
 import { Refusal } from '../../terminal/refusal.ts';
+import { printJson } from '../../terminal/terminal.ts';
+
+type Options = { data: string; service?: ServiceName; json?: boolean };
 
 /**
  * The same check as the script `cli/health`, which container engines poll every few seconds and which needs no Node.
@@ -17,14 +20,26 @@ export function addHealthCommand(program: Command): void {
     .description('exit with 0 if the services on this machine or in this container are healthy, else with 1')
     .addOption(dataOption())
     .addOption(new Option('--service <name>', 'check only this service').choices(serviceNames))
-    .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
+    .option('--json', 'as JSON')
+    .action(async ({ data, service, json }: Options) => {
       const unhealthy = await unhealthyServices(resolve(data));
       // If none is healthy, no layer may run at all: connecting then throws a Refusal.
       if (unhealthy.size === serviceNames.length) await mustRun(data);
       if (service) for (const name of serviceNames) if (name !== service) unhealthy.delete(name);
+      if (json) {
+        const services = (service ? [service] : serviceNames).map((name) => serviceOf(name, unhealthy));
+        printJson(JSON.stringify({ healthy: unhealthy.size === 0, services }, null, 2));
+        if (unhealthy.size > 0) process.exitCode = 1;
+        return;
+      }
       if (unhealthy.size > 0) throw new Refusal(`not healthy: ${unhealthyText(unhealthy)}`);
     });
 }
+
+const serviceOf = (service: ServiceName, unhealthy: Unhealthy) => {
+  const reason = unhealthy.get(service);
+  return { service, healthy: reason === undefined, ...(reason && { reason }) };
+};
 
 /** @throws Refusal with exit code 1: engines know no other one */
 async function mustRun(data: string): Promise<void> {

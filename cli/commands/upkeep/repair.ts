@@ -12,11 +12,11 @@ import { claimFolder } from '../../data/pid-file.ts';
 import { stopOrphans } from '../../layer/nats-server.ts';
 import { hintsOfEvents } from '../../layer/repair-hints.ts';
 import { Refusal } from '../../terminal/refusal.ts';
-import { print, printError } from '../../terminal/terminal.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/repair/main.ts');
 
-type Options = { data: string; open?: boolean; force?: boolean };
+type Options = { data: string; open?: boolean; force?: boolean; json?: boolean };
 
 export function addRepairCommand(program: Command): void {
   program
@@ -27,7 +27,8 @@ export function addRepairCommand(program: Command): void {
     .addOption(dataOption())
     .option('--open', 'the layer had no accounts: if none is found, it is open on loopback again')
     .option('--force', 'rebuild the metadata even if no damage is found')
-    .action(async ({ data, open = false, force = false }: Options) => {
+    .option('--json', 'as JSON')
+    .action(async ({ data, open = false, force = false, json = false }: Options) => {
       const root = resolve(data);
       if (![METADATA, METADATA_STATE, BLOBS].some((name) => existsSync(join(root, name)))) {
         throw new Refusal(`${root} contains no data of a layer: name the data folder with --data`);
@@ -41,8 +42,8 @@ export function addRepairCommand(program: Command): void {
       await stopOrphans(folder);
       const request = { data: root, hints: [], open, force };
       const checked = await runRepairProcess({ ...request, checkOnly: true });
-      if (checked.kind !== 'damaged') return report(checked);
-      report(await runRepairProcess({ ...request, hints: await readHints(folder) }));
+      if (checked.kind !== 'damaged') return report(checked, json);
+      report(await runRepairProcess({ ...request, hints: await readHints(folder) }), json);
     });
 }
 
@@ -58,13 +59,13 @@ async function readHints(folder: DataFolder): Promise<RepairHint[]> {
   }
 }
 
-function report(answer: RepairAnswer): void {
+function report(answer: RepairAnswer, json: boolean): void {
   if (answer.kind === 'failed') throw new Refusal(answer.why);
-  if (answer.kind === 'done') print(answer.text);
-  if (answer.kind === 'intact') {
+  if (json) printJson(JSON.stringify(answer, null, 2));
+  else if (answer.kind === 'done') print(answer.text);
+  else if (answer.kind === 'intact') {
     print('The metadata are intact: nothing to repair (--force rebuilds them anyway).');
-  }
-  if (answer.kind === 'finished') {
+  } else if (answer.kind === 'finished') {
     print(`The interrupted repair is finished: ${repairFiles(answer.folder).report} lists what is lost.`);
   }
 }
