@@ -15,7 +15,8 @@ import {
   RUN,
   SPARE,
 } from '#proto/volume/layout.ts';
-import { type Subject, serviceHere } from '../subject/subject.ts';
+import { serviceHere } from '../subject/service-process.ts';
+import type { Subject } from '../subject/subject.ts';
 import { type Finding, fault, type Verdict } from '../verdict/check.ts';
 
 /** Owner and mode of what matters in the data folder. */

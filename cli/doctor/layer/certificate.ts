@@ -8,8 +8,11 @@ import { causeAndRemedy, fault, type Verdict } from '../verdict/check.ts';
 
 /** The certificate with which this layer serves its clients. */
 
-export async function checkCertificate({ configuration }: Subject): Promise<Verdict> {
+export async function checkCertificate({ configuration, status }: Subject): Promise<Verdict> {
   const { tls } = configuration ?? {};
+  const ends = status?.services.find(({ certificateEnds }) => certificateEnds !== undefined)?.certificateEnds;
+  // A gateway may have its certificate from its environment, or from the daemon of an IoT Edge device.
+  if (!tls && ends !== undefined) return certificateVerdict('in use', { from: 0, to: ends }, Date.now());
   if (!tls) return { about: 'none: clients use plain HTTP' };
   if (![tls.certificateFile, tls.keyFile].every(files.readable)) {
     return { unchecked: 'tls.certificateFile or tls.keyFile can not be read here' };

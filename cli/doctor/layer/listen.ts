@@ -1,6 +1,7 @@
 import type { Configuration } from '#proto/document/configuration.ts';
 import { accepts, listenErrorCode, parseAddress } from '../../data/ports.ts';
-import { type Subject, serviceHere } from '../subject/subject.ts';
+import { environmentOf, serviceHere } from '../subject/service-process.ts';
+import type { Subject } from '../subject/subject.ts';
 import { type Finding, fault, type Verdict } from '../verdict/check.ts';
 
 /** The addresses that clients and operators use. */
@@ -25,18 +26,25 @@ export async function checkListen({
   if (busFailure !== undefined) return { unchecked: 'whether the layer runs is not known' };
   const isRunning = bus !== undefined && serviceHere(status, 'gateway') !== undefined;
   if (bus && !isRunning) return { unchecked: 'no gateway runs on this machine, or in this container' };
+  // A gateway that was started by itself may have its address from its environment.
+  const own = environmentOf(status, 'gateway')?.TERRACE_LISTEN;
   const seen = await Promise.all(
-    listens(configuration).map(async ({ field, listen }): Promise<ListenSeen> => {
-      const address = parseAddress(listen);
-      return isRunning
-        ? { field, listen, isOurs: true, accepts: await accepts(address) }
-        : { field, listen, isOurs: false, code: await listenErrorCode(address) };
-    }),
+    listens({ ...configuration, ...(own && { listen: own }) }).map(
+      async ({ field, listen }): Promise<ListenSeen> => {
+        const address = parseAddress(listen);
+        return isRunning
+          ? { field, listen, isOurs: true, accepts: await accepts(address) }
+          : { field, listen, isOurs: false, code: await listenErrorCode(address) };
+      },
+    ),
   );
   return listenVerdict(seen);
 }
 
-const listens = ({ listen, operate }: Configuration): { field: string; listen: string }[] => [
+const listens = ({
+  listen,
+  operate,
+}: Pick<Configuration, 'listen' | 'operate'>): { field: string; listen: string }[] => [
   { field: 'listen', listen },
   ...(operate?.listen ? [{ field: 'operate.listen', listen: operate.listen }] : []),
 ];

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { formatBytes } from '#proto/contract/quantity-text.ts';
-import { type Subject, serviceHere } from '../subject/subject.ts';
+import { serviceHere } from '../subject/service-process.ts';
+import type { Subject } from '../subject/subject.ts';
 import { type Finding, fault, type Verdict, warning } from '../verdict/check.ts';
 
 /** Memory of this machine, and of the control group of this process, against what a layer needs. */

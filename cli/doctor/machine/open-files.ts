@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { type Subject, serviceHere } from '../subject/subject.ts';
+import { serviceHere } from '../subject/service-process.ts';
+import type { Subject } from '../subject/subject.ts';
 import { fault, type Verdict, warning } from '../verdict/check.ts';
 
 /** Limit of open files of the layer's processes: each connection, each blob that is read and each table takes one. */

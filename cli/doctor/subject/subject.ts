@@ -1,23 +1,20 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { passwordIn } from '#proto/accounts/password-hash.ts';
 import { within } from '#proto/async/within.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { ServiceName } from '#proto/contract/users.ts';
 import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import { files } from '#proto/document/files.ts';
 import { environmentFields } from '#proto/document/resolve/module-environment.ts';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { PROXY_VARIABLES, type ProxyEnvironment } from '#proto/http/proxy-environment.ts';
+import type { ProxyEnvironment } from '#proto/http/proxy-environment.ts';
 import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
-import type { ServiceStatus } from '#proto/status/status.ts';
 import { findLayer } from '../../connection/connect.ts';
 import { type DataFolder, dataFolder } from '../../data/data-folder.ts';
 import { livingPid } from '../../data/pid-file.ts';
@@ -26,6 +23,7 @@ import { overridesOf, type UpOptions } from '../../input/options.ts';
 import { refusalOf } from '../../terminal/failure.ts';
 import type { ParentFacts, ParentTarget } from '../parent/parent-facts.ts';
 import { type Mount, mountHere, natureOf } from './mount.ts';
+import { environmentOf } from './service-process.ts';
 
 /** What `terrace doctor` examines: a data folder, the layer that runs on it, if one does, and its configuration. */
 export type Subject = {
@@ -85,7 +83,8 @@ export async function subjectOf(
       ? NOT_KNOWN
       : configured(options, env, folder.root, place !== 'unanswered');
   const { configuration } = resolved;
-  const target = configuration && parentOf(configuration, resolved.secret, proxiesOf(layer.status, env));
+  const target =
+    configuration && parentOf(configuration, resolved.secret, environmentOf(layer.status, 'syncer') ?? env);
   return {
     ...{ folder, place, mount, holder, env },
     ...layer,
@@ -221,22 +220,6 @@ async function deviceTrust(env: NodeJS.ProcessEnv, withinMs: number): Promise<st
   } catch {
     return undefined;
   }
-}
-
-/** A process of this service on this machine, or in this container. */
-export const serviceHere = (status: LayerStatus | undefined, name: ServiceName): ServiceStatus | undefined =>
-  status?.services.find(({ service, host }) => service === name && host === hostname());
-
-/** Of a syncer of the layer on this machine, as far as this user may read them; else those of this command. */
-function proxiesOf(status: LayerStatus | undefined, env: NodeJS.ProcessEnv): ProxyEnvironment {
-  const pid = serviceHere(status, 'syncer')?.pid;
-  const text = pid === undefined ? undefined : textOf(`/proc/${pid}/environ`);
-  if (!text) return env;
-  const entries = text.split('\0').map((entry) => entry.split('='));
-  const known: readonly string[] = PROXY_VARIABLES;
-  return Object.fromEntries(
-    entries.flatMap(([name = '', ...value]) => (known.includes(name) ? [[name, value.join('=')]] : [])),
-  );
 }
 
 async function newestOf(paths: readonly string[]): Promise<number | undefined> {

@@ -11,6 +11,7 @@ import { environmentVerdict } from '../../../cli/doctor/machine/environment.ts';
 import { memoryIn, memoryVerdict } from '../../../cli/doctor/machine/memory.ts';
 import { limitIn, openFilesVerdict } from '../../../cli/doctor/machine/open-files.ts';
 import { mountOf, natureOf } from '../../../cli/doctor/subject/mount.ts';
+import { variablesIn } from '../../../cli/doctor/subject/service-process.ts';
 import { certificateDates } from '../../../cli/doctor/verdict/certificate-dates.ts';
 import type { Verdict } from '../../../cli/doctor/verdict/check.ts';
 
@@ -276,6 +277,14 @@ test('memory: of the machine and of both versions of control groups', () => {
   );
   assert.deepEqual(problemsIn(memoryVerdict({ total: 4e9, available: 1e8, isRunning: true })), []);
   assert.match(problemsIn(memoryVerdict({ isRunning: false })).join(), /^not checked/);
+});
+
+test('of the variables of a process, only proxies and the address are read', () => {
+  const text = 'HTTPS_PROXY=http://proxy:3128/?a=b\0SECRET=x\0TERRACE_LISTEN=0.0.0.0:5000\0';
+  assert.deepEqual(variablesIn(text), {
+    HTTPS_PROXY: 'http://proxy:3128/?a=b',
+    TERRACE_LISTEN: '0.0.0.0:5000',
+  });
 });
 
 test('open files, the environment and nats-server', () => {

@@ -98,6 +98,9 @@ test('services in separate processes run with the files that terrace init create
     async () => (await runCommand('health', '--data', data)).code === 0,
     'all services are healthy',
   );
+  const doctor = await runCommand('doctor', '--data', data);
+  assert.equal(doctor.code, 0, doctor.text);
+  assert.match(doctor.text, new RegExp(`^ok +listen +${env.TERRACE_LISTEN} accepts connections$`, 'm'));
   const bridge = children[[...serviceNames].reverse().indexOf('twin-bridge')];
   bridge?.kill('SIGSTOP');
   const stuck = await runCommand('health', '--data', data);
@@ -109,6 +112,10 @@ test('services in separate processes run with the files that terrace init create
   bridge?.kill('SIGCONT');
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
+  const ill = await runCommand('doctor', '--data', data);
+  assert.equal(ill.code, 1);
+  assert.match(ill.text, /^FAULT +services +storage does not answer$/m);
+  assert.match(ill.text, /\n\n1 fault, /);
   const unhealthy = await runCommand('health', '--data', data);
   assert.deepEqual([unhealthy.code, unhealthy.text.trim()], [1, 'terrace: not healthy: storage']);
   // cli/health, which runs without Node, leaves some cases to this program.
