@@ -255,7 +255,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.behind = new BehindTags(deps);
     this.#tagIndex = new TagIndex(deps.metadata);
     this.overview = new SyncOverview({ ...deps, tagIndex: this.#tagIndex });
-    this.feed = new Feed(deps);
+    this.restored = new RestoredChanges(deps, records.restored);
+    const { selection } = deps;
+    const isHeldBack = () => selection.hasParent && this.restored.isComparing;
+    this.feed = new Feed({ ...deps, isHeldBack });
     this.parentCursor = new ParentCursor(deps);
     this.marks = new Marks(deps);
     this.fence = fence;
@@ -280,7 +283,6 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       },
       records.backups,
     );
-    this.restored = new RestoredChanges(deps, records.restored);
     const { blobs, manifests, tags } = this;
     const instance = () => this.children.ensureInstance();
     this.archives = new Archives({ ...deps, layer: deps.sender, data, blobs, manifests, tags, instance });

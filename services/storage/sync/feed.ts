@@ -1,10 +1,11 @@
+import { Fault } from '#proto/contract/fault.ts';
 import type { Changes, ContentChange } from '#proto/sync/changes.ts';
 import { type JournalEntry, readCursor } from '../metadata/journal.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 
-type FeedDeps = { metadata: Metadata };
+type FeedDeps = { metadata: Metadata; isHeldBack?: () => boolean };
 
-/** The journal of changes that children read. No faults of its own. */
+/** The journal of changes that children read. */
 export class Feed {
   readonly #deps: FeedDeps;
 
@@ -12,7 +13,14 @@ export class Feed {
     this.#deps = deps;
   }
 
+  /** @throws Fault `unavailable` while a restored layer compares with its parent first */
   async list(query: { after?: string; limit: number }): Promise<Changes> {
+    if (this.#deps.isHeldBack?.()) {
+      throw new Fault(
+        'unavailable',
+        'this layer was restored from a backup, and compares with its parent before layers below compare with it: retry',
+      );
+    }
     const repaired = await this.#deps.metadata.repaired();
     return { ...(await this.#list(query)), ...(repaired !== undefined && { repaired }) };
   }

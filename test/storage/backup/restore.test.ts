@@ -111,6 +111,9 @@ test('the restored layer counts as another one for the layers below, and as one 
     tags.map(({ tag }) => tag),
     [agreed, changed],
   );
+  // The layers below wait until it has compared with its parent.
+  await assert.rejects(rig.gateway.call(listChanges, { limit: 10 }), fault('unavailable'));
+  rig.now += 10 * 60_000;
   const changes = await rig.gateway.call(listChanges, { after: cursor, limit: 10 });
   assert.deepEqual([changes.lost, typeof changes.repaired], [true, 'string']);
   assert.equal((await rig.gateway.call(layerInstance, {})).instance, instance);

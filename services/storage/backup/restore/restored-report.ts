@@ -14,7 +14,20 @@ import type { RestoredRecord } from '../../metadata/records.ts';
 /** How long the status of a layer says that it was restored, in ms. */
 const SHOWN_MS = 30 * 24 * 60 * 60_000;
 
-type ReportDeps = { metadata: Metadata; publish: Bus['publish']; now: () => number };
+/**
+ * Max time after a start of a restored layer for which it compares with its parent before the layers below compare with
+ * it, in ms. Else each tag that is newer above and below would become a conflict there.
+ */
+export const MAX_COMPARING_MS = 10 * 60_000;
+
+type ReportDeps = {
+  metadata: Metadata;
+  publish: Bus['publish'];
+  /** Wall clock, in ms since 1970. */
+  now: () => number;
+  /** Monotonic clock, in ms. */
+  running: () => number;
+};
 type Counts = Omit<RestoredReport, 'known' | 'complete'>;
 
 const nothing = (): Counts => ({ back: 0, lost: 0, lostFirst: [], returned: 0, returnedFirst: [] });
@@ -24,10 +37,18 @@ export class RestoredChanges {
   readonly #deps: ReportDeps;
   #record: RestoredRecord | undefined;
   #counts = nothing();
+  readonly #opened: number;
 
   constructor(deps: ReportDeps, record?: RestoredRecord) {
     this.#deps = deps;
     this.#record = record;
+    this.#opened = deps.running();
+  }
+
+  /** The layers below are to wait. */
+  get isComparing(): boolean {
+    const isPending = this.#record !== undefined && !this.#record.report;
+    return isPending && this.#deps.running() - this.#opened < MAX_COMPARING_MS;
   }
 
   /** Undefined if the layer was not restored. */

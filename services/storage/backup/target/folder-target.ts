@@ -33,7 +33,8 @@ const NOTHING = new Set(['lost+found', 'System Volume Information']);
 
 /** A folder of backups, which share their content. */
 export class FolderTarget implements BackupTarget {
-  readonly copies = 4;
+  /** Of the four threads of a process for files, the others serve the layer while a slow medium syncs. */
+  readonly copies = 2;
   readBack: ReadBack = 'disk';
   readonly path: string;
   readonly id: string;
