@@ -131,13 +131,15 @@ async function layerOf(
 ): Promise<Pick<Subject, 'bus' | 'busFailure' | 'status'>> {
   let bus: Bus | undefined;
   try {
-    const connecting = findLayer(folder, 'terrace-doctor');
-    bus = await within(connecting, share(CONNECT_MS));
-    if (!bus) {
+    const connecting = findLayer(folder, 'terrace-doctor').then((found) => ({ found }));
+    const connected = await within(connecting, share(CONNECT_MS));
+    if (!connected) {
       // It may still connect later: close it then.
-      connecting.then((late) => late?.[Symbol.asyncDispose]()).catch(() => {});
-      return { bus, busFailure: undefined, status: undefined };
+      connecting.then(({ found }) => found?.[Symbol.asyncDispose]()).catch(() => {});
+      return { bus, busFailure: BUS_SILENT, status: undefined };
     }
+    bus = connected.found;
+    if (!bus) return { bus, busFailure: undefined, status: undefined };
     const { layerStatus } = await import('#proto/overview/layer-status.ts');
     const status = await within(
       layerStatus(bus, { maxParked: 1_000, withinMs: share(ANSWER_MS) }),
@@ -148,6 +150,9 @@ async function layerOf(
     return { bus, busFailure: refusalOf(error).message, status: undefined };
   }
 }
+
+const BUS_SILENT =
+  'the bus of the layer accepts the connection, and does not answer: see data/log/terrace.log; restart the layer';
 
 type Resolved = Pick<Subject, 'configuration' | 'accounts' | 'complaints' | 'source' | 'secret'>;
 

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { claimPid } from '../../../cli/data/pid-file.ts';
 import { Authority } from '../../support/certificates.ts';
 import { runCommandHere } from '../../support/command-line.ts';
@@ -46,6 +47,11 @@ test('a running layer that is in step with a registry has no fault and no warnin
   const notChecked = report.checks.filter(({ state }) => state === 'not checked');
   assert.deepEqual(notChecked, []);
   assert.equal(report.checks.find(({ check }) => check === 'sync')?.about, 'link Online, in-sync');
+
+  assert.equal((await runCommandHere('pause', '--data', layer.data)).code, 0);
+  const paused = await examined('--data', layer.data);
+  assert.deepEqual(faultsOf(paused.report), []);
+  assert.match(warningsOf(paused.report).map(String).join(), /^sync,the link is paused/);
 });
 
 test('a pattern of a running layer that matches nothing, neither at the parent nor here', async () => {
@@ -83,6 +89,27 @@ test('a login that may pull and not push, in a layer that pushes', async () => {
   assert.deepEqual(faultsOf(report), []);
   const kind = report.checks.find(({ check }) => check === 'parent-kind');
   assert.equal(kind?.about, 'Terrace; its changes are followed as they happen');
+});
+
+test('the login of a child at its parent: ReadWrite may push, ReadOnly need not', async () => {
+  await using parent = await testLayer({ compact: 'hosted' });
+  await pushImage(parent.url, 'line/motor', 'v1');
+  await using layer = await StoppedLayer.create();
+  for (const mode of ['ReadWrite', 'ReadOnly']) {
+    const name = `cell-${mode.toLowerCase()}`;
+    const create = ['child', 'create', name, '--repository', 'line/*', '--mode', mode, '--json'];
+    const created = await runCommandHere(...create, '--data', parent.data);
+    assert.equal(created.code, 0, created.text);
+    const { password } = JSON.parse(created.stdout) as { password: string };
+    const file = await layer.write('secret', password);
+    const login = ['--parent', parent.url, '--parent-username', name, '--parent-password-file', file];
+    const { report } = await layer.examine(...login, '--repository', 'line/*', '--mode', mode);
+    assert.deepEqual(faultsOf(report), []);
+    const rights = report.checks.find(({ check }) => check === 'parent-rights');
+    assert.equal(rights?.about, mode === 'ReadWrite' ? 'may list, pull, push' : 'may list, pull');
+    const status = await parent.bus().call(storageStatus, {});
+    assert.deepEqual(status.ingests, [], 'the upload that was opened is cancelled');
+  }
 });
 
 test('less free space than the reserve, and a volume that is mounted read-only', async (t) => {
