@@ -35,6 +35,7 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
     repositories: async () => (await import('./content/repositories.ts')).addRepositoriesCommand,
     tags: async () => (await import('./content/tags.ts')).addTagsCommand,
     show: async () => (await import('./content/show.ts')).addShowCommand,
+    inventory: async () => (await import('./content/inventory.ts')).addInventoryCommand,
   },
   'Synchronize with the parent:': {
     sync: async () => (await import('./sync/sync.ts')).addSyncCommand,

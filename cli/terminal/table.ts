@@ -38,7 +38,10 @@ export const columnWidths = (rows: string[][], width: number): number[] =>
 
 /** The lines of a row whose cells are wrapped to these widths. */
 export function rowLines(row: string[], widths: number[]): string[] {
-  const cells = row.map((cell, column) => wrapWords(singleLine(cell), widths[column] as number));
+  const cells = row.map((cell, column) => {
+    const [text, width] = [singleLine(cell), widths[column] as number];
+    return text.length <= width ? [text] : wrapWords(text, width);
+  });
   return Array.from({ length: maxOf(cells.map(({ length }) => length)) }, (_, index) =>
     rowOf(
       cells.map((cell) => cell[index] ?? ''),

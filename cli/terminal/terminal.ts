@@ -40,5 +40,10 @@ export function printJsonError(json: string): void {
   output.toStderr(`${safeJson(json)}\n`);
 }
 
+/** For a program, on stdout, unchanged: CSV, whose cells are safe. */
+export function printRaw(text: string): void {
+  output.toStdout(text);
+}
+
 /** The lines without what could control a terminal, each with its end. */
 export const safeLines = (text: string): string => `${text.split('\n').map(singleLine).join('\n')}\n`;

@@ -50,7 +50,7 @@ export const TagItem = Type.Object(
     tag: Tag,
     digest: Type.Optional(described(Digest, 'Manifest that it points to here; absent if it is not here.')),
     origin: Type.Optional(TagOrigin),
-    image: Type.Optional(described(ImageFacts, 'With `contents`: the image, without what belongs to it.')),
+    image: Type.Optional(described(ImageFacts, 'With `contents` or `attached`: the image.')),
     base: Type.Optional(described(Digest, 'Manifest on which layer and parent last agreed.')),
     parent: Type.Optional(
       Type.Union([Digest, Type.Null()], {

@@ -4,7 +4,8 @@ import type { SyncState } from '#proto/sync/sync-figure.ts';
 import { formatBytes, formatDuration, plural } from '../../terminal/figures.ts';
 
 /**
- * Content as rows and lines for people: repositories and tags (this file), and one image (image-text.ts). Pure.
+ * Content as rows and lines for people: repositories and tags (this file), one image (image-text.ts), and the inventory
+ * (inventory-text.ts, csv.ts). Pure.
  */
 
 export const REPOSITORY_HEAD = ['REPOSITORY', 'TAGS', 'SIZE', 'CHANGED', 'PARENT'];

@@ -16,6 +16,9 @@ import type { StatusCache } from './status-cache.ts';
 const loadItems = () => import('#proto/overview/content/sync-items.ts');
 const loadFacts = () => import('#proto/overview/content/image-facts.ts');
 
+/** Max tags in an answer with what belongs to their images: it may be long. */
+const MAX_WITH_ATTACHED = 100;
+
 /** Repositories and their tags, with how each stands against the parent. An operator sees all of them. */
 export function repositoryOperations(
   { bus, times, mode: ownMode }: Gateway,
@@ -38,10 +41,14 @@ export function repositoryOperations(
     throw new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
   };
 
-  const withImages = async (repository: Repository, items: TagItem[]): Promise<TagItem[]> => {
+  const withImages = async (
+    repository: Repository,
+    items: TagItem[],
+    attached: boolean,
+  ): Promise<TagItem[]> => {
     const { imageFacts } = await loadFacts();
     const digests = items.flatMap(({ digest }) => digest ?? []);
-    const facts = await imageFacts(bus, repository, digests, patience);
+    const facts = await imageFacts(bus, repository, digests, { ...patience, attached });
     return items.map((item) => {
       const image = item.digest === undefined ? undefined : facts.get(item.digest);
       return { ...item, ...(image && { image }) };
@@ -111,11 +118,19 @@ export function repositoryOperations(
         contents: Type.Optional(
           Type.Boolean({ description: 'With the size and the platforms of each image. Takes longer.' }),
         ),
+        attached: Type.Optional(
+          Type.Boolean({
+            description:
+              'The same, with the signatures, SBOMs and attestations of each image; 100 tags at most.',
+          }),
+        ),
       }),
       answers: { 200: Tags },
       refusals: [404],
       handler: async ({ request, query }): Promise<Tags> => {
-        const { after, limit = DEFAULT_LIMIT, differing = false, contents = false } = query;
+        const { after, differing = false, contents = false, attached = false } = query;
+        const { limit: wantedLimit = DEFAULT_LIMIT } = query;
+        const limit = attached ? Math.min(wantedLimit, MAX_WITH_ATTACHED) : wantedLimit;
         const repository = repositoryOf(request);
         const wanted = { repository, limit, ...(after !== undefined && { after }), differing };
         const [{ tags, covered, uncompared, more }, compared] = await Promise.all([
@@ -128,7 +143,7 @@ export function repositoryOperations(
         const known = compared.known && !uncompared;
         const items = tags.map((tag) => tagItem(tag, covered, { ...compared, known }));
         return {
-          items: contents ? await withImages(repository, items) : items,
+          items: contents || attached ? await withImages(repository, items, attached) : items,
           ...(more && last !== undefined && { next: last }),
         };
       },
