@@ -166,14 +166,15 @@ export type ActiveStart = {
 export type BackupRecord = Pick<BackupStatus, 'last' | 'failed'>;
 
 export type RestoredRecord = RestoredStatus;
+
 /** Another side, to which archives go, or from which they come. */
 export type PeerRecord = {
   version: 1;
   /** Of this layer's numbers. Another data volume, or a repaired one, begins a new epoch. */
   epoch: string;
   since: number;
-  /** What the epoch is bound to. `place`: see proto/volume/folder-identity.ts. */
-  bound: { instance: string; place: string; repaired?: string };
+  /** What the epoch is bound to. `place`: see proto/volume/folder-identity.ts; `restored`: when, from a backup. */
+  bound: { instance: string; place: string; repaired?: string; restored?: number };
   /** Number of the last set, 0 before the first one, and digest of its list. */
   exported: number;
   list?: string;

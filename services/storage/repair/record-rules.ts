@@ -1,5 +1,6 @@
 import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
 import { ChildName, InstanceId } from '#proto/accounts/children.ts';
+import { EpochId, PeerName } from '#proto/archive/list.ts';
 import { LeftOutRecord } from '#proto/content/left-out-referrers.ts';
 import { Bytes } from '#proto/contract/scalars.ts';
 import { type TSchema, Type } from '#proto/contract/schema.ts';
@@ -19,6 +20,7 @@ const form = ({ pattern }: { pattern?: string }): Part => {
   const expression = new RegExp(pattern as string);
   return (text) => expression.test(text);
 };
+const isPeer = form(PeerName);
 const number: Part = (text) => /^\d+$/.test(text);
 const reference: Part = (text) => isTag(text) || isDigest(text);
 const Instant = Type.Number({ minimum: 0 });
@@ -68,6 +70,25 @@ const rules: Record<string, Rule> = {
   k: rule([(text) => text === 'signing'], Type.String({ minLength: 1 })),
   e: rule([number], Type.Object({ type: Type.String(), data: Type.Unknown(), at: Instant })),
   y: rule([form(WebhookKey)], WebhookPosition),
+  A: rule(
+    [isPeer],
+    Type.Object({
+      version: Type.Literal(1),
+      epoch: EpochId,
+      since: Instant,
+      bound: Type.Object({ instance: Type.String(), place: Type.String() }),
+      exported: Type.Integer({ minimum: 0 }),
+      acknowledged: Type.Integer({ minimum: 0 }),
+      missing: Type.Array(Type.Integer()),
+      lacking: Type.Array(Digest),
+    }),
+  ),
+  S: rule(
+    [isPeer, number],
+    Type.Object({ created: Instant, epoch: EpochId, list: Digest, parts: Type.Integer() }),
+  ),
+  D: rule([isPeer, isDigest], Type.Integer({ minimum: 1 })),
+  G: rule([isPeer, isRepository, isTag], Type.Array(Type.Unknown(), { minItems: 3, maxItems: 3 })),
   z: rule([number], Type.Record(Type.String(), Type.Integer())),
 };
 

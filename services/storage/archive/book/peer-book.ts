@@ -31,11 +31,12 @@ export class PeerBook {
   /** Begins an epoch for a side that is not known, or if this volume is another one than that of the epoch. */
   async open(peer: string): Promise<PeerRecord> {
     const { metadata, data, instance, now } = this.#deps;
-    const repaired = await metadata.repaired();
+    const [repaired, restored] = await Promise.all([metadata.repaired(), metadata.restored()]);
     const bound = {
       instance: await instance(),
       place: folderIdentity(data),
       ...(repaired !== undefined && { repaired }),
+      ...(restored && { restored: restored.restored }),
     };
     const known = await metadata.peer(peer);
     if (known && isSameVolume(known.bound, bound)) return known;
@@ -115,6 +116,7 @@ export const nextNumber = ({ exported, pending }: PeerRecord): number =>
 const isSameVolume = (one: PeerRecord['bound'], other: PeerRecord['bound']): boolean =>
   one.instance === other.instance &&
   one.repaired === other.repaired &&
+  one.restored === other.restored &&
   !isOtherFolder(one.place, other.place);
 
 function dropVersion(peer: string, key: string): Change[] {

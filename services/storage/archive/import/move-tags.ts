@@ -106,10 +106,7 @@ async function moveTag(
   const sender = list.sender.layer;
   const current = await metadata.tag(name, tag);
   const stamped = stampTag(recorded, current, nextNumber(before));
-  const local = stamped && {
-    ...stamped,
-    version: inEpochs(stamped.version, { mine: true, theirs: epochs.isSame }),
-  };
+  const local = stamped && inCurrentEpoch(stamped, epochs, nextNumber(before));
   const version = inEpochs(mirrored({ mine, theirs }), { mine: epochs.knowsThis, theirs: true });
   const received: TagRecord = { digest: digest ?? undefined, version };
   const { action, record } = planTagImport(local, received, rules);
@@ -134,6 +131,16 @@ async function moveTag(
   for (const change of putVersion(sender, name, tag, isForgotten ? undefined : record)) {
     moved.changes.push(change);
   }
+}
+
+/**
+ * The record with the numbers that count. What came from an earlier epoch of the sender is taken as changed here: the
+ * sender may have lost it, and what it sends instead must not replace it without a conflict tag.
+ */
+function inCurrentEpoch({ digest, version }: TagRecord, { isSame }: Epochs, next: number): TagRecord {
+  if (isSame) return { digest, version };
+  const mine = version.theirs > 0 ? Math.max(version.mine, next) : version.mine;
+  return { digest, version: inEpochs({ ...version, mine }, { mine: true, theirs: false }) };
 }
 
 type TagChange = {
@@ -191,8 +198,7 @@ async function unlisted(
     for (const [tag, known] of tags) {
       const record = stampTag(known, await metadata.tag(repository, tag), nextNumber(before)) ?? known;
       const isForgotten = mayForget(record, acknowledged, undefined);
-      const version = inEpochs(record.version, { mine: true, theirs: epochs.isSame });
-      const next = isForgotten ? undefined : { ...record, version };
+      const next = isForgotten ? undefined : inCurrentEpoch(record, epochs, nextNumber(before));
       for (const change of putVersion(list.sender.layer, repository, tag, next)) changes.push(change);
     }
   }
