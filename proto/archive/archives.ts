@@ -1,6 +1,7 @@
 import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Count, FilePath, Instant, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
+import { MAX_TRUSTED_KEYS } from '../document/archive.ts';
 import { ConflictPolicy } from '../document/selection.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
@@ -98,7 +99,7 @@ export const importArchive = request(
   Type.Object({
     folder: FilePath,
     /** Public keys, PEM, in addition to those of the configuration: with any, an unsigned set is refused. */
-    keyFiles: Type.Array(FilePath, { maxItems: 100 }),
+    keyFiles: Type.Array(FilePath, { maxItems: MAX_TRUSTED_KEYS }),
     /** Only verifies. */
     dryRun: Type.Boolean(),
     /** The sender may be another data volume than the one of the last set: it was replaced, or restored. */

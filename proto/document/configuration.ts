@@ -4,6 +4,7 @@ import { FilePath, Reason } from '../contract/scalars.ts';
 import { type Static, type TSchema, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
+import { MAX_TRUSTED_KEYS } from './archive.ts';
 import { SyslogTarget, syslogTargetOf } from './audit.ts';
 import { loginServerOf } from './azure.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
@@ -24,7 +25,7 @@ import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagF
  * configuration stays in force, and the complaints are reported (`complaints.ts` bounds them).
  *
  * `document.ts` declares the document, with parts in `parent.ts`, `azure.ts`, `selection.ts`, `link.ts`,
- * `notifications.ts`, `upkeep.ts`, `audit.ts` and `declared-accounts.ts`, each field with its description and its
+ * `notifications.ts`, `upkeep.ts`, `archive.ts`, `audit.ts` and `declared-accounts.ts`, each field with its description and its
  * remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of fields;
  * `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared accounts what storage
  * applies.
@@ -97,6 +98,7 @@ export const Configuration = Type.Object({
       rate: Type.Optional(Type.Integer()),
     }),
   ),
+  archive: Type.Optional(Type.Object({ keyFiles: Type.Array(FilePath, { maxItems: MAX_TRUSTED_KEYS }) })),
   audit: Type.Optional(Type.Object({ syslog: SyslogTarget })),
   syncers: Type.Integer(),
   connections: Type.Integer(),
@@ -147,6 +149,7 @@ export function configurationOf(document: Document): Configuration {
       rate: amount(document.scrub?.rate, fields.scrub.properties.rate),
     },
     ...(document.backup && { backup: backupOf(document.backup) }),
+    ...(document.archive && { archive: { keyFiles: document.archive.keyFiles ?? [] } }),
     ...(document.audit?.syslog && { audit: { syslog: syslogTargetOf(document.audit.syslog) } }),
     syncers: orDefault(document.syncers, fields.syncers),
     connections: orDefault(document.connections, fields.connections),

@@ -1,6 +1,7 @@
 import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
+import { ArchiveDocument } from './archive.ts';
 import { AuditDocument } from './audit.ts';
 import { accountFields } from './declared-accounts.ts';
 import { field, mapping, optional } from './fields.ts';
@@ -128,6 +129,7 @@ export const Document = Type.Object(
     conflict: conflictField,
     notifications: Type.Optional(NotificationsDocument),
     ...upkeepFields,
+    archive: Type.Optional(ArchiveDocument),
     audit: Type.Optional(AuditDocument),
     syncers: optional(
       Type.Integer({ minimum: 1, maximum: 64 }),

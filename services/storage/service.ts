@@ -60,6 +60,9 @@ export async function runStorage({
     backups.set(value.backup);
     age.set(value.eventTtlMs);
     storage.forwarding.configure(value.audit?.syslog);
+    storage.archives
+      .configure(value.archive?.keyFiles ?? [])
+      .catch((err) => log.warn({ err }, 'keys of archives could not be recorded'));
   });
   const watching = Promise.all([
     storage.watchHistory(bus, either),

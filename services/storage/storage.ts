@@ -12,6 +12,7 @@ import { Children } from './accounts/children.ts';
 import { DeclaredAccounts } from './accounts/declared.ts';
 import { EndedSessions } from './accounts/ended-sessions.ts';
 import { Archives } from './archive/archives.ts';
+import { ArchiveSettings } from './archive/book/archive-settings.ts';
 import { Audit } from './audit/audit.ts';
 import { Backups } from './backup/backups.ts';
 import { RestoredChanges } from './backup/restore/restored-report.ts';
@@ -32,7 +33,7 @@ import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
 import { AgeClock } from './metadata/age-clock.ts';
-import { Metadata, put } from './metadata/metadata.ts';
+import { Metadata } from './metadata/metadata.ts';
 import type { BackupRecord, RestoredRecord } from './metadata/records.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
@@ -120,8 +121,7 @@ type StorageDeps = {
   layer: string;
   /** Of Terrace. */
   version: string;
-  /** The same in archives. */
-  sender: string;
+  archiveSettings: ArchiveSettings;
   selection: Selection;
   origins: TagOrigins;
   /** By which content ages. */
@@ -212,7 +212,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         publish,
         layer,
         version,
-        sender: await senderName(metadata, layer, isAlone),
+        archiveSettings: await ArchiveSettings.open(metadata, layer, isAlone),
         audit: new Audit({ data, layer, log, now }),
         selection: new Selection(),
         origins: await TagOrigins.open({ metadata, now }),
@@ -285,7 +285,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     );
     const { blobs, manifests, tags } = this;
     const instance = () => this.children.ensureInstance();
-    this.archives = new Archives({ ...deps, layer: deps.sender, data, blobs, manifests, tags, instance });
+    this.archives = new Archives({ ...deps, data, blobs, manifests, tags, instance });
     this.webhooks = new WebhookPositions(deps);
     this.pause = pause;
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
@@ -368,11 +368,4 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }
-}
-
-async function senderName(metadata: Metadata, layer: string, isAlone: boolean): Promise<string> {
-  const recorded = await metadata.layer();
-  if (isAlone) return recorded ?? layer;
-  if (recorded !== layer) await metadata.write(put.layer(layer));
-  return layer;
 }

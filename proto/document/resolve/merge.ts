@@ -57,6 +57,7 @@ function withAbsolutePaths(fields: Fields, folder: string): Fields {
       result[owner] = { ...(result[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
     }
   }
+  if (isMapping(fields.archive)) result.archive = withPathLists(fields.archive, ['keyFiles'], folder);
   if (isMapping(fields.backup)) result.backup = withPaths(fields.backup, ['target'], folder);
   if (isMapping(fields.audit) && isMapping(fields.audit.syslog)) {
     result.audit = { ...fields.audit, syslog: withPaths(fields.audit.syslog, syslogFiles, folder) };
@@ -84,6 +85,17 @@ function withPaths(mapping: Fields, files: readonly string[], folder: string): F
     return typeof path === 'string' && path !== '' && !isAbsolute(path) ? [[file, join(folder, path)]] : [];
   });
   return { ...mapping, ...Object.fromEntries(paths) };
+}
+
+/** The same for fields that are lists of paths. */
+function withPathLists(mapping: Fields, lists: readonly string[], folder: string): Fields {
+  const absolute = (path: unknown) =>
+    typeof path === 'string' && path !== '' && !isAbsolute(path) ? join(folder, path) : path;
+  const changed = lists.flatMap((list) => {
+    const paths = mapping[list];
+    return Array.isArray(paths) ? [[list, paths.map(absolute)]] : [];
+  });
+  return { ...mapping, ...Object.fromEntries(changed) };
 }
 
 function override(fields: Fields, overrides: Overrides): Fields {

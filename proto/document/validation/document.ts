@@ -7,6 +7,7 @@ import type { DocumentFiles } from '../files.ts';
 import { isNetwork } from '../networks.ts';
 import { bytesOf, durationOf } from '../quantities.ts';
 import { declaredComplaints } from './accounts.ts';
+import { archiveComplaints } from './archive.ts';
 import { auditComplaints } from './audit.ts';
 import { linkComplaints, runsEver } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
@@ -27,7 +28,7 @@ import { entriesOf, wellFormedPart } from './well-formed.ts';
  *
  * `complaintsOf` first checks the form of the fields against the schema of `Document`. In all that is well-formed
  * (`well-formed.ts`), it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`),
- * repositories (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), the audit (`audit.ts`),
+ * repositories (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), archives (`archive.ts`), the audit (`audit.ts`),
  * and the other fields here. `remedies.ts` finds the remedy of a field in the schema. No complaint contains a password
  * or a hash (`secrets.ts`).
  */
@@ -79,6 +80,7 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
     selectionComplaints(repositories),
     declaredComplaints(document),
     notificationComplaints(document.notifications ?? {}, files),
+    archiveComplaints(document.archive ?? {}, files),
     auditComplaints(document.audit ?? {}, files),
   ];
   for (const complaint of parts.flat()) complaints.push(complaint);

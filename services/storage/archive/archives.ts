@@ -10,6 +10,7 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
 import { ArchiveRun } from './book/archive-run.ts';
+import type { ArchiveSettings } from './book/archive-settings.ts';
 import { PeerBook, type PeerDeps } from './book/peer-book.ts';
 import { type ExportDeps, exportSet } from './export/export-set.ts';
 import { type ImportDeps, importFolder } from './import/import-folder.ts';
@@ -29,10 +30,12 @@ import { bookOf } from './listed-book.ts';
  * Both run on the data volume alone, without the bus. The format is in proto/archive/list.ts.
  */
 
-export type ArchivesDeps = Omit<ExportDeps, 'book'> & Omit<ImportDeps, 'book'> & Omit<PeerDeps, 'metadata'>;
+export type ArchivesDeps = Omit<ExportDeps & ImportDeps, 'book' | 'layer'> &
+  Omit<PeerDeps, 'metadata'> & { archiveSettings: ArchiveSettings };
 
 export class Archives {
   readonly #deps: ExportDeps & ImportDeps;
+  readonly #settings: ArchiveSettings;
   readonly #metadata: Metadata;
   readonly #book: PeerBook;
   #run: ArchiveRun | undefined;
@@ -40,7 +43,9 @@ export class Archives {
   constructor(deps: ArchivesDeps) {
     this.#book = new PeerBook(deps);
     this.#metadata = deps.metadata;
-    this.#deps = { ...deps, book: this.#book };
+    this.#settings = deps.archiveSettings;
+    const { layer } = this.#settings;
+    this.#deps = { ...deps, layer, book: this.#book };
   }
 
   export(query: Static<typeof exportArchive.query>): Promise<Static<typeof exportArchive.reply>> {
@@ -63,7 +68,13 @@ export class Archives {
     { conflict = 'parent-wins', ...query }: Static<typeof importArchive.query>,
     rules: MoveRules = { side: 'child', mode: 'ReadWrite', conflict, arrived: false },
   ): Promise<Static<typeof importArchive.reply>> {
-    return this.#alone((run) => importFolder(this.#deps, run, query, rules));
+    const keyFiles = [...new Set([...this.#settings.keyFiles, ...query.keyFiles])];
+    return this.#alone((run) => importFolder(this.#deps, run, { ...query, keyFiles }, rules));
+  }
+
+  /** Takes effect at the next import. @param keyFiles paths of the public keys that are trusted */
+  configure(keyFiles: string[]): Promise<void> {
+    return this.#settings.configure(keyFiles);
   }
 
   async progress(): Promise<Static<typeof archiveProgress.reply>> {

@@ -6,6 +6,7 @@ import { type Kind, keys, kindOf, kinds } from './keys.ts';
 import type {
   AgeMarks,
   AgeRecord,
+  ArchiveSettingsRecord,
   BackupRecord,
   BehindRecord,
   BlobRecord,
@@ -127,7 +128,7 @@ export const put = {
     set(keys.tagVersion(peer, repository, tag), record),
   ],
   instance: (instance: string) => [set(keys.instance, instance)],
-  layer: (name: string) => [set(keys.layer, name)],
+  archiveSettings: (record: ArchiveSettingsRecord) => [set(keys.archiveSettings, record)],
   starts: (record: StartsRecord) => [set(keys.starts, record)],
   parent: (parent: string) => [set(keys.parent, parent)],
   mark: (repository: string, record: MarkRecord) => [set(keys.mark(repository), record)],

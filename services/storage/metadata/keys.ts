@@ -50,7 +50,7 @@
  *                                                       ../syslog/delivery.ts; not synced
  *   x!term                              number          highest term handed out: see ../content/fence.ts
  *   x!instance                          uuid            instance of this layer, for its parent
- *   x!layer                             string          name of this layer, for archives
+ *   x!archive                           ArchiveSettingsRecord  see ../archive/book/archive-settings.ts
  *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/own-start.ts
  *   x!declared                          DeclaredAccount[]  last declared accounts; their secret files are polled
  *   x!closed                            true            accounts may be lost: nobody is admitted until a token exists
@@ -110,7 +110,7 @@ export const keys = {
   forwarding: 'x!forwarding',
   term: 'x!term',
   instance: 'x!instance',
-  layer: 'x!layer',
+  archiveSettings: 'x!archive',
   starts: 'x!starts',
   declared: 'x!declared',
   closed: 'x!closed',

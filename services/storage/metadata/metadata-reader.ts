@@ -8,6 +8,7 @@ import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
   AgeMarks,
   AgeRecord,
+  ArchiveSettingsRecord,
   BackupRecord,
   BehindRecord,
   BlobRecord,
@@ -92,7 +93,7 @@ export class MetadataReader {
   webhook = (webhook: string) => this.#one<WebhookPosition>(keys.webhook(webhook));
   child = (name: string) => this.#one<ChildRecord>(keys.child(name));
   instance = () => this.#one<string>(keys.instance);
-  layer = () => this.#one<string>(keys.layer);
+  archiveSettings = () => this.#one<ArchiveSettingsRecord>(keys.archiveSettings);
   starts = () => this.#one<StartsRecord>(keys.starts);
   parent = () => this.#one<string>(keys.parent);
   originsSince = () => this.#one<number>(keys.originsSince);

@@ -167,6 +167,9 @@ export type BackupRecord = Pick<BackupStatus, 'last' | 'failed'>;
 
 export type RestoredRecord = RestoredStatus;
 
+/** The name of this layer, and paths of the public keys that it trusts. */
+export type ArchiveSettingsRecord = { layer: string; keyFiles: string[] };
+
 /** Another side, to which archives go, or from which they come. */
 export type PeerRecord = {
   version: 1;

@@ -224,3 +224,19 @@ test('content that is damaged here is named, and no set is written', async () =>
   await assert.rejects(sides.export(), new RegExp(`${hex} is damaged`));
   assert.ok(!(await sides.files()).some((name) => name.includes('list')));
 });
+
+test('keys of the configuration count for each import, also while no layer runs', async () => {
+  await using sides = await TwoSides.open();
+  const key = generateKeyPairSync('ed25519');
+  const file = join(sides.folder, 'trusted.pub');
+  await writeFile(file, key.publicKey.export({ type: 'spki', format: 'pem' }));
+  await sides.north.gateway.pushImage('app', 'one', { tag: '1' });
+  await sides.export();
+  await sides.south.storage.archives.configure([file]);
+  await sides.south.restart();
+  const { archives } = sides.south.storage;
+  const query = { folder: sides.folder, keyFiles: [], dryRun: false };
+  assert.match((await archives.import(query)).unusable.join(), /it is not signed/);
+  await archives.configure([]);
+  assert.equal((await archives.import(query)).results[0]?.outcome, 'imported');
+});

@@ -1,0 +1,49 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type BatchWriter, put } from '../../metadata/metadata.ts';
+import type { MetadataReader } from '../../metadata/metadata-reader.ts';
+import type { ArchiveSettingsRecord } from '../../metadata/records.ts';
+
+type SettingsRecords = BatchWriter & Pick<MetadataReader, 'archiveSettings'>;
+
+/**
+ * What archives take from the layer: its name, and the keys that it trusts. Recorded, so that a command that works while
+ * no layer runs has the same.
+ */
+export class ArchiveSettings {
+  readonly #metadata: SettingsRecords;
+  #current: ArchiveSettingsRecord;
+
+  /** @param isAlone no layer runs: `layer` is not its name */
+  static async open(metadata: SettingsRecords, layer: string, isAlone: boolean): Promise<ArchiveSettings> {
+    const recorded = await metadata.archiveSettings();
+    const settings = new ArchiveSettings(metadata, recorded ?? { layer, keyFiles: [] });
+    if (!isAlone) await settings.#change({ layer });
+    return settings;
+  }
+
+  private constructor(metadata: SettingsRecords, current: ArchiveSettingsRecord) {
+    this.#metadata = metadata;
+    this.#current = current;
+  }
+
+  get layer(): string {
+    return this.#current.layer;
+  }
+
+  /** Paths of public keys. */
+  get keyFiles(): readonly string[] {
+    return this.#current.keyFiles;
+  }
+
+  /** Takes effect at once. */
+  configure(keyFiles: string[]): Promise<void> {
+    return this.#change({ keyFiles });
+  }
+
+  async #change(fields: Partial<ArchiveSettingsRecord>): Promise<void> {
+    const next = { ...this.#current, ...fields };
+    const isStored = isDeepStrictEqual(await this.#metadata.archiveSettings(), next);
+    this.#current = next;
+    if (!isStored) await this.#metadata.write(put.archiveSettings(next));
+  }
+}
