@@ -25,10 +25,10 @@ import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagF
  * configuration stays in force, and the complaints are reported (`complaints.ts` bounds them).
  *
  * `document.ts` declares the document, with parts in `parent.ts`, `azure.ts`, `selection.ts`, `link.ts`,
- * `notifications.ts`, `upkeep.ts`, `archive.ts`, `audit.ts` and `declared-accounts.ts`, each field with its description and its
- * remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of fields;
- * `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared accounts what storage
- * applies.
+ * `notifications.ts`, `upkeep.ts`, `archive.ts`, `audit.ts` and `declared-accounts.ts`, each field with its description
+ * and its remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of
+ * fields; `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared accounts what
+ * storage applies.
  */
 
 export { Document, ParentDocument, RepositoryPattern, THIS_MACHINE, Tls };

@@ -6,8 +6,8 @@ import type { ArchiveSettingsRecord } from '../../metadata/records.ts';
 type SettingsRecords = BatchWriter & Pick<MetadataReader, 'archiveSettings'>;
 
 /**
- * What archives take from the layer: its name, and the keys that it trusts. Recorded, so that a command that works while
- * no layer runs has the same.
+ * What archives take from the layer: its name, and the keys that it trusts. Recorded: a command that works while no
+ * layer runs has the same.
  */
 export class ArchiveSettings {
   readonly #metadata: SettingsRecords;
