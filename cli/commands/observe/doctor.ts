@@ -6,7 +6,7 @@ import { paintReport, reportText } from '../../doctor/report-text.ts';
 import { addLayerOptions } from '../../input/layer-options.ts';
 import type { UpOptions } from '../../input/options.ts';
 import { type ColourWhen, colourOption, usesColour } from '../../terminal/colour.ts';
-import { terminalWidth } from '../../terminal/layout.ts';
+import { terminalWidth, wrapWords } from '../../terminal/layout.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
 import { secondsOf } from './status.ts';
 
@@ -44,5 +44,15 @@ export function addDoctorCommand(program: Command): void {
     });
 }
 
-const checkList = (): string =>
-  ['Checks:', ...checks.map(({ name, description }) => `  ${name.padEnd(20)}${description}`)].join('\n');
+/** Column at which the descriptions begin. */
+const DESCRIPTION_AT = 22;
+
+function checkList(): string {
+  const width = terminalWidth() - DESCRIPTION_AT;
+  const lines = checks.flatMap(({ name, description }) => {
+    const [first = '', ...more] = wrapWords(description, width);
+    const head = `  ${name}`.padEnd(DESCRIPTION_AT) + first;
+    return [head, ...more.map((line) => ' '.repeat(DESCRIPTION_AT) + line)];
+  });
+  return ['Checks:', ...lines].join('\n');
+}
