@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { programOf } from './commands/program.ts';
 import { refusalOf } from './terminal/failure.ts';
+import { terminalWidth, wrapLines } from './terminal/layout.ts';
 import { printLogLine } from './terminal/log-line.ts';
 import { flushOutput, outputFailure, watchOutput } from './terminal/output-end.ts';
 import { EXIT_USAGE, type Refusal } from './terminal/refusal.ts';
@@ -68,9 +69,15 @@ function printFailure({ message, code, exitCode }: Refusal, parameters: string[]
     for (const line of message.split('\n')) printLogLine('fatal', line, { code, exitCode });
     return exitCode;
   }
-  for (const line of message.split('\n')) printError(`terrace: ${line}`);
+  for (const line of message.split('\n')) printError(forReader(`terrace: ${line}`));
   if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
   return exitCode;
+}
+
+/** Wrapped for a terminal only: others search the lines. */
+function forReader(line: string): string {
+  const { stderr } = process;
+  return stderr.isTTY ? wrapLines(line, terminalWidth(stderr)) : line;
 }
 
 /** In place of Node, which writes warnings as text. */

@@ -12,7 +12,7 @@ export async function programOf(name = ''): Promise<Command> {
     .description('a connected container registry for layered networks')
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print the help')
-    .configureHelp({ subcommandTerm })
+    .configureHelp({ subcommandTerm, subcommandDescription })
     .configureOutput({
       writeOut: (text) => print(text.trimEnd()),
       writeErr: (text) => printError(text.trimEnd()),
@@ -30,6 +30,14 @@ export async function programOf(name = ''): Promise<Command> {
   }
   program.helpCommand('help [command]', 'print the help of a command');
   return program;
+}
+
+/** What the help lists of a command: its purpose, up to the first semicolon or the end of the sentence. */
+function subcommandDescription(command: Command): string {
+  // Nouns have a command `help` that commander declares.
+  if (command.name() === 'help') return 'print the help of a command';
+  const [first = ''] = (command.summary() || command.description()).split(/;|\. /);
+  return first;
 }
 
 /** A command as the help lists it: its name and arguments. */

@@ -1,4 +1,6 @@
+import { Document } from '#proto/document/document.ts';
 import type { ConfigurationField } from '#proto/document/field-report.ts';
+import { fieldsOf } from '#proto/document/fields.ts';
 import { wrapLines } from '../terminal/layout.ts';
 import { table } from '../terminal/table.ts';
 
@@ -18,13 +20,14 @@ export type ShownConfiguration = {
 };
 
 export function configurationText(shown: ShownConfiguration, width: number): string {
-  const set = shown.fields.filter(({ value }) => value !== undefined);
+  const isSet = ({ field, value }: ConfigurationField) => (value ?? inWords(field)) !== undefined;
+  const set = shown.fields.filter(isSet);
+  const unset = shown.fields.filter((field) => !isSet(field)).map(({ field }) => field);
   const rows = set.map((field) => [
     field.field,
-    valueText(field.value),
-    `${sourceOf(field, shown)}${field.atStart && shown.running ? ', since the start' : ''}`,
+    field.value === undefined ? (inWords(field.field) ?? '') : valueText(field.value),
+    `${sourceOf(field, shown)}${field.atStart && shown.running ? ' *' : ''}`,
   ]);
-  const unset = shown.fields.filter(({ value }) => value === undefined).map(({ field }) => field);
   return [
     wrapLines(headOf(shown), width),
     ...(shown.complaints.length > 0
@@ -35,10 +38,16 @@ export function configurationText(shown: ShownConfiguration, width: number): str
           ].join('\n'),
         ]
       : []),
-    table([['FIELD', 'VALUE', 'SOURCE'], ...rows], width),
+    `${table([['FIELD', 'VALUE', 'SOURCE'], ...rows], width)}${shown.running ? AT_START : ''}`,
     ...(unset.length > 0 ? [wrapLines(`Not set: ${unset.join(', ')}.`, width)] : []),
   ].join('\n\n');
 }
+
+const AT_START = '\n* A change takes effect at the next start.';
+
+const fields = fieldsOf(Document);
+/** The default of a field that other fields decide. */
+const inWords = (field: string): string | undefined => fields.get(field)?.otherwise?.replaceAll('`', '');
 
 function headOf({ running, data, source, version }: ShownConfiguration): string {
   if (!running) return `No layer runs on ${data}: "terrace up" would start it with this configuration.`;

@@ -14,6 +14,12 @@ const scrub = '"terrace scrub" reads and hashes all content';
 const repositories =
   '"terrace repositories" lists the repositories of the layer, and "terrace tags" the tags of one';
 const show = '"terrace show" shows an image: platforms, layers, referrers, and where it came from';
+const doctor = '"terrace doctor" examines a layer, and has the remedy of each fault';
+const backup = '"terrace backup" backs up the layer while it runs';
+const check = '"terrace config check" finds all faults of a document';
+const config = '"terrace config show" has the configuration with its sources';
+const transfers = '"terrace transfers" shows what crosses the link now';
+const pause = '"terrace pause" stops the use of the link to the parent';
 const clients = 'container clients do this, such as docker or skopeo, with the address of the layer';
 const above = '--parent of "terrace up" names the registry above, and "terrace sync" synchronizes now';
 
@@ -49,6 +55,28 @@ export const otherCommands: Record<string, string> = {
   get: show,
   image: show,
   manifest: show,
+  search: repositories,
+  diagnose: doctor,
+  diag: doctor,
+  troubleshoot: doctor,
+  snapshot: backup,
+  dump: backup,
+  save: '"terrace export" writes what another layer lacks as files',
+  load: '"terrace import" takes over the files of an export',
+  check,
+  validate: check,
+  lint: check,
+  settings: config,
+  configuration: config,
+  configure: config,
+  schema: '"terrace config schema" prints the JSON Schema of documents',
+  jobs: transfers,
+  queue: transfers,
+  progress: transfers,
+  suspend: pause,
+  freeze: pause,
+  unpause: '"terrace resume" uses the link to the parent again',
+  continue: '"terrace resume" uses the link to the parent again',
   prune: gc,
   clean: gc,
   cleanup: gc,

@@ -66,8 +66,7 @@ function overview(program: Command, commands: readonly Command[], version: strin
 /** Synopsis and options; of a noun, those of each of its verbs. */
 function parts(command: Command): string[] {
   const inner = visible(command);
-  const leaves =
-    inner.length === 0 ? [command] : [...(command.registeredArguments.length > 0 ? [command] : []), ...inner];
+  const leaves = inner.length === 0 ? [command] : [...(isRunnable(command) ? [command] : []), ...inner];
   return [
     heading('Synopsis'),
     leaves.map((leaf) => `${bold(nameOf(leaf))} ${usageOf(leaf)}`).join('\n.br\n'),
@@ -86,6 +85,10 @@ function parts(command: Command): string[] {
         ]),
   ];
 }
+
+/** Whether a noun is a command by itself, too. */
+const isRunnable = ({ options, registeredArguments }: Command): boolean =>
+  options.length > 0 || registeredArguments.length > 0;
 
 const visible = (command: Command): Command[] =>
   command

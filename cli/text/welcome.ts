@@ -6,6 +6,7 @@ import { dataArguments } from '../data/data-option.ts';
 import { COMMAND } from '../data/node.ts';
 import { parseAddress, urlOf } from '../data/ports.ts';
 import { plural } from '../terminal/figures.ts';
+import { wrapLines } from '../terminal/layout.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
 
 export type Greeting = {
@@ -36,8 +37,13 @@ export function noAccounts({ closed, open }: Pick<Greeting, 'closed' | 'open'>):
     : 'No accounts yet: all clients are rejected until a token is created (terrace token create) or declared';
 }
 
-/** The text for a layer that serves: its address, its accounts, and the commands to type next. */
-export function welcome({ data, configuration, tokens, closed, open: admitsAll, ms }: Greeting): string {
+/**
+ * The text for a layer that serves: its address, its accounts, and the commands to type next.
+ * @param width to which sentences are wrapped; commands are not, so that they can be copied
+ */
+export function welcome(greeting: Greeting, width?: number): string {
+  const { data, configuration, tokens, closed, open: admitsAll, ms } = greeting;
+  const sentence = (text: string) => (width === undefined ? text : wrapLines(text, width));
   const { name, listen, tls, mode, parent, repositories } = configuration;
   const image = mode === 'ReadWrite' ? exampleOf(configuration) : 'NAME:TAG';
   const plain = insecureFlag(configuration);
@@ -62,9 +68,11 @@ export function welcome({ data, configuration, tokens, closed, open: admitsAll, 
       : `${noAccounts({ closed, open: admitsAll })}.${admitsAll && !closed ? ' The first token ends that.' : ''}`;
   const open = !tls && !isLoopback(parseAddress(listen).host);
   return [
-    `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
-    accounts,
-    ...(open ? [PLAIN] : []),
+    sentence(
+      `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
+    ),
+    sentence(accounts),
+    ...(open ? [sentence(PLAIN)] : []),
     ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
     'Ctrl-C stops it.',
   ].join('\n');

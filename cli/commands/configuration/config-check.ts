@@ -6,6 +6,7 @@ import { environmentFields } from '#proto/document/resolve/module-environment.ts
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { checkDocument, findingText } from '../../document/document-check.ts';
 import { plural } from '../../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
 import { EXIT_USAGE, Refusal } from '../../terminal/refusal.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
 
@@ -41,7 +42,8 @@ export function checkConfiguration(given: string, options: Options): void {
       ...warnings.map((one) => findingText(file, { ...one, message: `warning: ${one.message}` })),
       summaryOf(file, complaints.length, warnings.length),
     ];
-    print(lines.join('\n'));
+    const text = lines.join('\n');
+    print(process.stdout.isTTY ? wrapLines(text, terminalWidth()) : text);
   }
   if (!isValid) process.exitCode = EXIT_USAGE;
 }

@@ -16,6 +16,7 @@ type Shell = keyof typeof scripts;
 export function addCompletionCommand(program: Command): void {
   program
     .command('completion')
+    .summary('print a script for completion in a shell')
     .description(
       'print a script that completes commands, options, files and names of the layer: source <(terrace completion bash)',
     )

@@ -11,6 +11,7 @@ import { type Layer, startLayer } from '../../layer/layer.ts';
 import { LogFile, type Outlets } from '../../layer/layer-log.ts';
 import { ServiceManager, withoutManager } from '../../layer/service-manager.ts';
 import { refusalOf } from '../../terminal/failure.ts';
+import { terminalWidth } from '../../terminal/layout.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
 import { type Greeting, welcome } from '../../text/welcome.ts';
 
@@ -87,7 +88,10 @@ async function runLayer(options: Options): Promise<void> {
   const env = withoutManager(withoutSecrets(process.env));
   const layer = await startLayer({ ...settings, outlets, env });
   const greeting = (accounts: Accounts) =>
-    welcome({ data: options.data, configuration, ...accounts, ms: performance.now() - started });
+    welcome(
+      { data: options.data, configuration, ...accounts, ms: performance.now() - started },
+      process.stdout.isTTY ? terminalWidth() : undefined,
+    );
   try {
     await serve({ layer, signal: end.signal, outlets, greeting, manager });
   } finally {

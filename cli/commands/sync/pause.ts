@@ -15,6 +15,7 @@ import {
 import { connectOperator } from '../../connection/connect.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { formatDuration } from '../../terminal/figures.ts';
+import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
 import { Refusal } from '../../terminal/refusal.ts';
 import { print, printError, printJson } from '../../terminal/terminal.ts';
 
@@ -41,7 +42,7 @@ export function addPauseCommand(program: Command): void {
       const { paused } = await bus.call(setLinkPause, query);
       const isConfirmed = await confirmed(bus, (link) => link?.since === paused.since);
       if (json) printJson(JSON.stringify({ paused, confirmed: isConfirmed }, null, 2));
-      else print(described(paused));
+      else print(wrapLines(described(paused), terminalWidth()));
       if (!isConfirmed) printError(UNCONFIRMED);
     });
 }

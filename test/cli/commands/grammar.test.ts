@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Command } from 'commander';
 import { programOf } from '../../../cli/commands/program.ts';
+import { runCommandHere } from '../../support/command-line.ts';
 
 /** Command lines that scripts and deployments use, each with the command that has to take it. */
 const invocations: Record<string, string[]> = {
@@ -87,6 +88,21 @@ test('each command is under a heading of the help, in the order of the headings'
   assert.ok(headings.every((heading) => /^[A-Z].*:$/.test(heading)));
   const starts = headings.filter((heading, index) => heading !== headings[index - 1]);
   assert.equal(new Set(starts).size, starts.length);
+});
+
+test('the help of each command fits 80 columns', async (t) => {
+  const { COLUMNS } = process.env;
+  process.env.COLUMNS = '80';
+  t.after(() => {
+    process.env.COLUMNS = COLUMNS;
+  });
+  const visit = async (command: Command, path: string[]) => {
+    const { code, stdout } = await runCommandHere(...path, '--help');
+    assert.equal(code, 0);
+    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, `${path.join(' ')}: ${line}`);
+    for (const inner of command.commands) await visit(inner, [...path, inner.name()]);
+  };
+  await visit(await programOf(), []);
 });
 
 test('only the named command is loaded, unless its name is unknown', async () => {
