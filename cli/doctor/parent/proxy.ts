@@ -3,7 +3,7 @@ import { noProxyList, type ProxyEnvironment, proxyOf } from '#proto/http/proxy-e
 import { fault, type Verdict } from '../verdict/check.ts';
 import { codeOf, hostOf, portOf } from './connection.ts';
 import type { ParentFacts, ParentTarget } from './parent-facts.ts';
-import { openTunnel } from './parent-http.ts';
+import { openTunnel, ParentHttp } from './parent-http.ts';
 
 /** Whether the environment names a proxy for the parent, and whether that one opens tunnels to it. */
 
@@ -14,15 +14,18 @@ export function proxyFor(url: URL, variables: ProxyEnvironment): ProxyChoice {
   const named = proxyOf(url.protocol, variables);
   if (named === undefined) return {};
   if (proxyBypass(noProxyList(variables))(url)) return { byPassed: true };
-  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol))
+  if (!URL.canParse(named) || !/^(?:https?|socks5?):$/.test(new URL(named).protocol))
     return { invalid: withoutLogin(named) };
   return { proxy: new URL(named) };
 }
 
 const withoutLogin = (text: string): string => text.replace(/\/\/[^/@]*@/, '//');
 
-/** What came of the attempt to open a tunnel. */
+/** What came of the attempt to open a tunnel; without TLS, to forward a request. */
 export type TunnelSeen = { status: number } | { error: string };
+
+/** Statuses of a proxy that can't reach the host of a request. */
+const NOT_REACHED = [502, 503, 504];
 
 export async function checkProxy(
   { url, proxies }: ParentTarget,
@@ -31,6 +34,7 @@ export async function checkProxy(
 ): Promise<Verdict> {
   const choice = proxyFor(url, proxies);
   if (!choice.proxy) return proxyVerdict(url, choice);
+  if (choice.proxy.protocol.startsWith('socks')) return { unchecked: 'a SOCKS proxy is not examined' };
   facts.proxy = choice.proxy;
   const seen = await tunnelSeen(choice.proxy, url, signal);
   return proxyVerdict(url, choice, seen);
@@ -38,6 +42,12 @@ export async function checkProxy(
 
 async function tunnelSeen(proxy: URL, url: URL, signal: AbortSignal): Promise<TunnelSeen> {
   try {
+    if (url.protocol === 'http:') {
+      // Requests without TLS are forwarded one by one: the status of the parent is for a check of its own.
+      await using http = await ParentHttp.open(url, { proxy });
+      const { status } = await http.request('/v2/', { signal });
+      return { status: status === 407 || NOT_REACHED.includes(status) ? status : 200 };
+    }
     const { status, socket } = await openTunnel(proxy, url, signal);
     socket?.destroy();
     return { status };
@@ -70,10 +80,19 @@ export function proxyVerdict(
     const what = `the proxy ${name} asks for a login`;
     return { about: name, findings: [fault(what, 'write HTTPS_PROXY as http://user:password@host:port')] };
   }
+  if (seen.status !== 200 && url.protocol === 'http:') {
+    const what = `the proxy ${name} does not reach ${target} (${seen.status})`;
+    return {
+      about: name,
+      findings: [fault(what, `open the way from the proxy, or add ${hostOf(url)} to NO_PROXY`)],
+    };
+  }
   if (seen.status !== 200) {
     const what = `the proxy ${name} refuses a tunnel to ${target} (${seen.status})`;
     const remedy = `let the proxy permit CONNECT to ${target}, or add ${hostOf(url)} to NO_PROXY`;
     return { about: name, findings: [fault(what, remedy)] };
   }
-  return { about: `${name} opens a tunnel to ${target}` };
+  return {
+    about: `${name} ${url.protocol === 'http:' ? 'forwards requests' : 'opens a tunnel'} to ${target}`,
+  };
 }

@@ -43,6 +43,10 @@ test('the proxy of the environment: chosen, left out by NO_PROXY, not an address
   assert.deepEqual(problemsIn(proxyVerdict(url, chosen, { status: 403 })), [
     'fault: the proxy http://proxy:3128 refuses a tunnel to registry.example:443 (403)',
   ]);
+  const plain = new URL('http://registry.example:5000');
+  assert.deepEqual(problemsIn(proxyVerdict(plain, chosen, { status: 502 })), [
+    'fault: the proxy http://proxy:3128 does not reach registry.example:5000 (502)',
+  ]);
   assert.deepEqual(problemsIn(proxyVerdict(url, chosen, { error: 'ETIMEDOUT' })), [
     'fault: the proxy http://proxy:3128 does not answer (ETIMEDOUT)',
   ]);

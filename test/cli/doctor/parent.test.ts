@@ -271,6 +271,43 @@ test('a proxy: one that tunnels is used, one that refuses and one that is away a
   onlyFault(refused, 'parent-proxy', /does not answer|refuses a tunnel/, /NO_PROXY/);
   notMade(refused, 'parent-proxy', 'parent-name', 'parent-route', 'parent-tls', 'parent-registry');
 
+  // Without TLS, a proxy forwards requests.
+  await using open = await startCloud();
+  await pushImage(open.url, 'line/motor', 'v1');
+  const asked: string[] = [];
+  await using forwarding = await serveHttp(({ url = '', method, headers }, response) => {
+    asked.push(url);
+    const body = method === 'GET' || method === 'HEAD' ? undefined : '';
+    fetch(url, {
+      method: method ?? 'GET',
+      headers: { accept: headers.accept ?? '*/*' },
+      ...(body !== undefined && { body }),
+    })
+      .then(async (answer) =>
+        response.writeHead(answer.status, [...answer.headers].flat()).end(await answer.bytes()),
+      )
+      .catch(() => response.writeHead(502).end());
+  });
+  process.env.HTTPS_PROXY = '';
+  process.env.HTTP_PROXY = forwarding.url;
+  t.after(() => delete process.env.HTTP_PROXY);
+  const none = {
+    '--parent-ca': undefined,
+    '--parent-username': undefined,
+    '--parent-password-file': undefined,
+  };
+  const forwarded = await layer.examine(...options({ ...none, '--parent': open.url, '--mode': 'ReadOnly' }));
+  assert.deepEqual(forwarded.report.summary.faults, 0, JSON.stringify(forwarded.report.checks));
+  assert.ok(asked.length > 3 && asked.every((url) => url.startsWith(open.url)));
+  const away = `http://127.0.0.1:${await freePort()}`;
+  onlyFault(
+    await layer.examine(...options({ ...none, '--parent': away })),
+    'parent-proxy',
+    /does not reach 127\.0\.0\.1:\d+ \(502\)/,
+    /NO_PROXY/,
+  );
+  delete process.env.HTTP_PROXY;
+
   process.env.HTTPS_PROXY = `http://127.0.0.1:${await freePort()}`;
   onlyFault(
     await layer.examine(...options()),
