@@ -61,7 +61,7 @@ class Load {
         const [repository, tag] = name.split(':') as [string, string];
         await this.#delete(repository, tag);
       }
-      await sleep(60 * this.#next());
+      await sleep((full ? 1_500 : 60) * this.#next());
     }
   }
 
