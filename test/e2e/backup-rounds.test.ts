@@ -24,7 +24,8 @@ const KILLS = full ? 4 : 2;
 const CLIENTS = full ? 8 : 3;
 const TAGS = 6;
 const SHARED_BYTES = full ? 400_000 : 100_000;
-const RATE = full ? '1MB' : '400kB';
+const RATE = full ? '1MB' : '300kB';
+const OWN_BYTES = full ? 200_000 : 30_000;
 /** Pushes move to other repositories: garbage collection leaves one that somebody pushes to. */
 const MOVE_MS = 2_000;
 
@@ -97,7 +98,7 @@ class Load {
 
   async #push(repository: string, tag: string): Promise<void> {
     this.#serial += 1;
-    const own = contentOf({ seed: `own ${this.#serial}`, size: 1 + this.#below(200_000) });
+    const own = contentOf({ seed: `own ${this.#serial}`, size: 1 + this.#below(OWN_BYTES) });
     const layers = [Buffer.from('{}'), this.#shared[this.#below(8)] as Buffer, own];
     const [config, ...rest] = layers.map((bytes) => ({
       mediaType: 'application/octet-stream',

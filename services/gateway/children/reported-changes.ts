@@ -13,9 +13,9 @@ export async function reportedChanges(
   child: string,
   { since, until, layer, after }: ReportedQuery,
 ): Promise<ReportedChanges> {
-  const from = after > 0 ? { sequence: after + 1 } : { time: since };
+  // From the first one: the stream knows when events came, by another clock than that of the child.
   const page = await archive.read({
-    from,
+    from: { sequence: after + 1 },
     subject: `below.${child}.tag.*`,
     limit: MAX_RESTORED_CHANGES,
     waitMs: 0,
