@@ -62,6 +62,7 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
     scrub: async () => (await import('./upkeep/scrub.ts')).addScrubCommand,
     repair: async () => (await import('./upkeep/repair.ts')).addRepairCommand,
     backup: async () => (await import('./upkeep/backup.ts')).addBackupCommand,
+    rollback: async () => (await import('./upkeep/rollback.ts')).addRollbackCommand,
     restore: async () => (await import('./upkeep/restore.ts')).addRestoreCommand,
   },
   'This program:': {

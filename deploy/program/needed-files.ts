@@ -14,7 +14,7 @@ const UNUSED_FOLDERS =
   /(^|\/)(tests?|__tests__|docs|examples?|benchmarks?|bench|\.github|man|typings|browser|react-native|workerd|edge-light)\//;
 const LICENCE = /(^|\/)(licen[cs]e|notice|copying|copyright|thirdpartynotices?)[^/]*$/i;
 const LOADED = /\.(js|cjs|mjs|json|node|wasm)$/;
-const UNUSED_FILES = /(\.min\.js|\.esm\.js|\.test\.[cm]?js|tsconfig[^/]*\.json)$/;
+const UNUSED_FILES = /((^|\/)\.[^/]+|\.min\.js|\.esm\.js|\.test\.[cm]?js|tsconfig[^/]*\.json)$/;
 /** The native parts of LevelDB, for each platform and C library. */
 const NATIVE = /(^|\/)prebuilds\/([^/]+)\/([^/]+)$/;
 

@@ -10,6 +10,7 @@ import type { UserName } from '../contract/users.ts';
  *                                 report (report.txt): see services/storage/repair/repair-folder.ts
  *   restore/                      of an unfinished `terrace restore`: the id of the backup, and the metadata so far; see
  *                                 services/storage/backup/restore/restore.ts
+ *   upgrades/                     copies of the metadata from before an upgrade: see upgrade-copies.ts
  *   blobs/<algorithm>/<2 digits>/<hex>   committed content: see services/storage/content/blob-store.ts
  *   ingest/<id>/                  content being written: see services/storage/content/ingest-folders.ts
  *     data                        the bytes; the file's size is the offset
@@ -41,6 +42,7 @@ import type { UserName } from '../contract/users.ts';
 
 export const METADATA = 'metadata';
 export const METADATA_STATE = `${METADATA}.json`;
+export const UPGRADES = 'upgrades';
 export const REPAIRS = 'repair';
 export const RESTORE = 'restore';
 export const QUARANTINE = 'quarantine';

@@ -1,11 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
-import { METADATA } from '#proto/volume/layout.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { Children } from './accounts/children.ts';
@@ -33,7 +31,7 @@ import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
 import type { Maintenance } from './maintenance/sweep.ts';
 import { AgeClock } from './metadata/age-clock.ts';
-import { Metadata } from './metadata/metadata.ts';
+import type { Metadata } from './metadata/metadata.ts';
 import type { BackupRecord, RestoredRecord } from './metadata/records.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
@@ -52,6 +50,7 @@ import { TagOrigins } from './sync/tag-origins.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
 import { AuditForwarding } from './syslog/audit-forwarding.ts';
+import { openUpgraded } from './upgrade/open-upgraded.ts';
 
 /*
  * Storage: the only process that names, commits, links and deletes content on a data volume.
@@ -68,6 +67,7 @@ import { AuditForwarding } from './syslog/audit-forwarding.ts';
  *   archive/       export and import as files
  *   audit/         audit log
  *   syslog/        forwards it to a syslog receiver
+ *   upgrade/       copies of the metadata from before an upgrade, and what a rollback to one means
  *
  * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
@@ -190,7 +190,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     await space
       .releaseBallast()
       .catch((err) => log.warn({ err }, 'free space of the data volume could not be measured'));
-    const metadata = await Metadata.open(join(data, METADATA)).catch(async (error) => {
+    const metadata = await openUpgraded({ data, version, log, now }).catch(async (error) => {
       await space[Symbol.asyncDispose]();
       throw error;
     });

@@ -24,10 +24,14 @@ export type RunningCommand = {
 export const startCommand = (...parameters: string[]): RunningCommand => startCommandWith({}, ...parameters);
 
 /** As `type`, with more environment variables. */
-export function startCommandWith(more: NodeJS.ProcessEnv, ...parameters: string[]): RunningCommand {
+export const startCommandWith = (more: NodeJS.ProcessEnv, ...parameters: string[]): RunningCommand =>
+  startProgram(program, more, ...parameters);
+
+/** The same with the `terrace` command of another version, by its path. */
+export function startProgram(path: string, more: NodeJS.ProcessEnv, ...parameters: string[]): RunningCommand {
   const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
   const env = { ...inherited, ...more };
-  const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
+  const child = spawn(path, parameters, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
   let text = '';
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (data) => {

@@ -79,7 +79,7 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
       await database.abandon();
       throw new Fault(
         'volume-unusable',
-        `${folder} has metadata version ${version}, this Terrace supports ${METADATA_VERSION}: use the Terrace that wrote it`,
+        `${folder} has metadata version ${version}, this Terrace supports ${METADATA_VERSION}: use the Terrace that wrote it, or run "terrace rollback" for the metadata of before its upgrade`,
       );
     }
     const { boot } = database;

@@ -1,6 +1,7 @@
 import { constants, existsSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Level } from 'level';
 import { restoreFiles } from '#proto/volume/layout.ts';
 import { type Examined, examine } from '../leveldb/examine.ts';
@@ -17,6 +18,9 @@ import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } fro
  */
 export const MAX_TABLE_BYTES_AT_OPENING = 8 * 1024 * 1024;
 
+/** Interval between checks whether another process has closed it, in ms. */
+const POLL_MS = 200;
+
 /** Whether no process has it open. Changes nothing: LevelDB rejects these options as soon as it has the lock. */
 export async function isFree(folder: string): Promise<boolean> {
   // The probe creates a missing folder.
@@ -29,6 +33,14 @@ export async function isFree(folder: string): Promise<boolean> {
   } catch (error) {
     return !isLocked(error);
   }
+}
+
+/** Waits until no process has it open, `patienceMs` at most. @returns false if one still has it open then */
+export async function whenFree(folder: string, patienceMs: number): Promise<boolean> {
+  for (const end = performance.now() + patienceMs; !(await isFree(folder)); await sleep(POLL_MS)) {
+    if (performance.now() >= end) return false;
+  }
+  return true;
 }
 
 const isLocked = (error: unknown): boolean =>
