@@ -64,7 +64,8 @@ export class GarbageCollector implements ContentCollector {
       if (dryRun) return await this.#collect(true, { explain, endsGrace });
       const { audit } = this.#deps;
       const collect = () => this.#collect(false, { explain, endsGrace });
-      return await audit.change({ action: 'garbage/collect' }, collect, summaryOf);
+      const facts = { action: 'garbage/collect', ...(endsGrace && { detail: { now: true } }) };
+      return await audit.change(facts, collect, summaryOf);
     } finally {
       this.#running = false;
     }
