@@ -108,6 +108,18 @@ export const ManifestHistory = Type.Object(
       maxItems: MAX_HISTORY,
       description: 'Newest first, among the last events of the layer.',
     }),
+    below: Type.Optional(
+      Type.Array(
+        Type.Object({
+          layer: Type.String({ maxLength: 1_024, description: 'Its path, such as line-1/cell-2.' }),
+          at: described(Instant, 'When it got it.'),
+        }),
+        {
+          maxItems: 100,
+          description: 'Layers below that have it, as far as their retained events say.',
+        },
+      ),
+    ),
     complete: Type.Boolean({
       description: 'All retained events of manifests and tags were searched, not only the last ones.',
     }),

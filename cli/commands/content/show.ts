@@ -4,6 +4,7 @@ import type { TagItem } from '#proto/api/repositories.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { parseJson } from '#proto/contract/bounded-json.ts';
 import { isDigest } from '#proto/oci/names.ts';
+import { heldBelow } from '#proto/overview/content/held-below.ts';
 import { manifestView } from '#proto/overview/content/manifest-view.ts';
 import { tagItem } from '#proto/overview/content/sync-items.ts';
 import { syncTags } from '#proto/sync/behind.ts';
@@ -44,8 +45,10 @@ export function addShowCommand(program: Command): void {
       for (const { digest } of manifest.platforms.filter(isImage).slice(0, MAX_MANIFESTS))
         manifests.push(await view(digest));
       const config = await readConfig(content, manifest.config ? manifest : manifests[0]);
-      if (json) printJson(JSON.stringify({ name: text, ...manifest, tag, manifests, config }, null, 2));
-      else print(imageText({ name: text, manifest, tag, manifests, config }, terminalWidth()));
+      const below = await heldBelow(bus, name.repository, manifest.digest);
+      if (json)
+        printJson(JSON.stringify({ name: text, ...manifest, tag, manifests, config, below }, null, 2));
+      else print(imageText({ name: text, manifest, tag, manifests, config, below }, terminalWidth()));
     });
 }
 

@@ -25,6 +25,8 @@ export type ShownImage = {
   tag?: TagItem | undefined;
   manifests: Manifest[];
   config?: ImageConfig | undefined;
+  /** Layers below that have it. */
+  below: { layer: string; at: number }[];
 };
 
 /** Max layers and entries that are listed of one manifest. */
@@ -51,7 +53,7 @@ export function imageText(image: ShownImage, width: number): string {
 
 const headText = ({ name, manifest }: ShownImage): string => `${name}\n${manifest.digest}`;
 
-function factLines({ manifest, tag, config }: ShownImage): string[] {
+function factLines({ manifest, tag, config, below }: ShownImage): string[] {
   const { image, artifactType, mediaType, leftOut, subject, origin } = manifest;
   const kind = isIndexType(mediaType) ? 'index' : image?.artifactType ? 'artifact' : 'image';
   const facts: [string, string | undefined][] = [
@@ -62,6 +64,7 @@ function factLines({ manifest, tag, config }: ShownImage): string[] {
     ['refers to', subject],
     ['origin', origin && originText(origin)],
     ['parent', tag && parentText(tag)],
+    ['below', belowText(below)],
     ['signed', signedText(image?.attached ?? [])],
     ['created', config?.created],
     ['user', config?.user],
@@ -89,6 +92,17 @@ function parentText({ state, parent, parked, reason, digest }: TagItem): string 
   return digest === parent
     ? `${words}${refused}`
     : `${words}: the parent has ${shortDigest(parent)}${refused}`;
+}
+
+/** Max layers below that are named. */
+const MAX_BELOW = 8;
+
+/** Undefined if no event of a layer below names it: that does not show that none has it. */
+function belowText(below: ShownImage['below']): string | undefined {
+  if (below.length === 0) return undefined;
+  const more = below.length > MAX_BELOW ? ` and ${below.length - MAX_BELOW} more` : '';
+  const names = below.slice(0, MAX_BELOW).map(({ layer }) => layer);
+  return `held by ${names.join(', ')}${more}, as their events say`;
 }
 
 /** What signatures say. Nothing that was not verified is called so. */

@@ -5,11 +5,11 @@ import type { HistoryReader } from '#proto/bus/roles.ts';
 import { readEvent } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Static, Type } from '#proto/contract/schema.ts';
+import { recentEvents } from '#proto/overview/recent-events.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import { pageQuery } from '../operation/query.ts';
 import { type EventFilter, eventFilter, filterQuery, instantOf } from '../stream/filter.ts';
 import { itemOf } from '../stream/items.ts';
-import { recentEvents } from './recent-events.ts';
 
 /** Max events that one request searches. */
 const MAX_SEARCHED = 5_000;

@@ -4,10 +4,10 @@ import type { HistoryReader } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { Type } from '#proto/contract/schema.ts';
 import { matches } from '#proto/contract/schema-check.ts';
+import { recentEvents } from '#proto/overview/recent-events.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import { pageQuery } from '../operation/query.ts';
-import { recentEvents } from './recent-events.ts';
 
 const FINISHED = `terrace.${passFinished.type}`;
 const STARTED = `terrace.${passStarted.type}`;

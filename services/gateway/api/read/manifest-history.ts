@@ -2,10 +2,10 @@ import { MAX_HISTORY, ManifestHistory } from '#proto/api/manifests.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import type { Static } from '#proto/contract/schema.ts';
 import { isDigest, parseReferenceName } from '#proto/oci/names.ts';
+import { recentEvents } from '#proto/overview/recent-events.ts';
 import { repositoryOf, segment } from '../../http/parameters.ts';
 import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
-import { recentEvents } from './recent-events.ts';
 
 type Item = Static<typeof ManifestHistory>['items'][number];
 
@@ -54,7 +54,10 @@ export function manifestHistoryOperation({ bus, cache }: Gateway): Operation {
         found.push(await recentEvents(bus, query));
       }
       const events = found.flatMap((one) => one.events).sort((a, b) => b.sequence - a.sequence);
+      const { heldBelow } = await import('#proto/overview/content/held-below.ts');
+      const below = await heldBelow(bus, repository, digest);
       return {
+        ...(below.length > 0 && { below }),
         items: events.slice(0, MAX_HISTORY).map(({ time, event }) => itemOf(time, event)),
         complete: found.every(({ complete }) => complete),
       };

@@ -93,20 +93,16 @@ test('what is in a layer is listed and shown as the API answers it', async () =>
   );
   assert.match(shown, /\n {2}org\.opencontainers\.image\.version: 2\.1\n {2}… and 1 others/);
   const json = JSON.parse(await terrace('show', 'line/web:2.1', '--json')) as Manifest & {
-    manifests: Manifest[];
-  };
-  const {
-    name: _name,
-    tag: _tag,
-    manifests,
-    config: _config,
-    ...own2
-  } = json as typeof json & {
     name: string;
     tag: TagItem;
+    manifests: Manifest[];
+    config: object;
+    below: unknown[];
   };
+  const { name, tag, manifests, config, below, ...manifest } = json;
+  assert.deepEqual([name, tag.origin, config, below], ['line/web:2.1', two?.origin, {}, []]);
   assert.equal(manifests.length, 2);
-  assert.deepEqual(own2, await api('/repositories/line%2Fweb/manifests/2.1'));
+  assert.deepEqual(manifest, await api('/repositories/line%2Fweb/manifests/2.1'));
   const byDigest = await terrace('show', `line/web@${signed.amd64.digest}`);
   assert.match(byDigest, /\nLayers: 1 layer, /);
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { encode } from '@msgpack/msgpack';
 import type { HistoryReader } from '#proto/bus/roles.ts';
 import type { ArchiveQuery } from '#proto/jetstream/archive.ts';
-import { recentEvents } from '../../../services/gateway/api/read/recent-events.ts';
+import { recentEvents } from '#proto/overview/recent-events.ts';
 
 const PAGE = 500;
 

@@ -1,7 +1,7 @@
-import { childOfSubject } from '#proto/bus/relay.ts';
-import type { HistoryReader } from '#proto/bus/roles.ts';
-import { type Envelope, readEvent } from '#proto/contract/envelope.ts';
-import type { Stored } from '#proto/jetstream/archive.ts';
+import { childOfSubject } from '../bus/relay.ts';
+import type { HistoryReader } from '../bus/roles.ts';
+import { type Envelope, readEvent } from '../contract/envelope.ts';
+import type { Stored } from '../jetstream/archive.ts';
 
 /**
  * The last events of a subject. The history is read forward only, so ranges of sequences are read, from the end back
