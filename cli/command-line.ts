@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { programOf } from './commands/program.ts';
 import { refusalOf } from './terminal/failure.ts';
 import { terminalWidth, wrapLines } from './terminal/layout.ts';
@@ -37,6 +37,7 @@ export async function main(parameters: string[]): Promise<never> {
 export async function runCommandLine(parameters: string[]): Promise<number | undefined> {
   const program = await programOf(parameters[0]);
   try {
+    if (parameters[0] === 'help') await mustExist(program, parameters[1]);
     await program.parseAsync(parameters, { from: 'user' });
     return undefined;
   } catch (error) {
@@ -47,6 +48,14 @@ export async function runCommandLine(parameters: string[]): Promise<number | und
     const { usageRefusal } = await import('./input/usage-errors.ts');
     return printFailure(usageRefusal(error, program, parameters), parameters);
   }
+}
+
+/** Commander prints the help of all commands in place of that of an unknown one. @throws Refusal */
+async function mustExist(program: Command, word: string | undefined): Promise<void> {
+  if (word === undefined || word.startsWith('-') || word === 'help') return;
+  if (program.commands.some((command) => command.name() === word)) return;
+  const { unknownCommandRefusal } = await import('./input/usage-errors.ts');
+  throw unknownCommandRefusal(program, word);
 }
 
 /** Exits after the output is flushed: its reader may be slower than this command. */

@@ -154,6 +154,9 @@ export const otherOptions: Record<string, string> = {
   host: '--listen',
   upstream: '--parent',
   remote: '--parent',
+  n: '--tail',
+  lines: '--tail',
+  tail: '--lines',
   c: '--config',
   f: '--config',
 };

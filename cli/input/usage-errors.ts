@@ -18,6 +18,8 @@ const examples: Record<string, string> = {
   image: 'line/app:1.2',
   dir: '/media/usb',
   folder: '/media/usb',
+  source: '/mnt/backup',
+  target: '/mnt/backup',
 };
 
 /**
@@ -34,6 +36,9 @@ export function usageRefusal(
   const [, first = '', second = ''] = /'(.*?)'(?:[^']*'(.*?)')?/s.exec(message) ?? [];
   return new Refusal(sentenceOf(error.code, { command, message, first, second, parameters }), EXIT_USAGE);
 }
+
+export const unknownCommandRefusal = (program: Command, word: string): Refusal =>
+  new Refusal(unknownCommand(program, word), EXIT_USAGE);
 
 /** @param first what commander quotes first in its message, `second` what it quotes next */
 type Cause = {
@@ -56,7 +61,7 @@ function sentenceOf(code: string, cause: Cause): string {
     case 'commander.optionMissingArgument':
       return `${longOf(first)} has no value: write it as ${first}`;
     case 'commander.missingMandatoryOptionValue':
-      return `${longOf(first)} is missing: write "${nameOf(command)} ${first}"`;
+      return `${longOf(first)} is missing: write it, as in "${lineOf(command)}"`;
     case 'commander.excessArguments':
       return excess(command);
     case 'commander.conflictingOption':
@@ -152,13 +157,14 @@ const findIn = ({ commands }: Command, word: string): Command | undefined =>
 export const nameOf = (command: Command): string =>
   command.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
 
-/** The command with an example of each argument. */
+/** The command with an example of each argument, and the options, that it needs. */
 const lineOf = (command: Command): string =>
   [
     nameOf(command),
-    ...command.registeredArguments.map(
-      (one) => one.argChoices?.[0] ?? examples[one.name()] ?? `<${one.name()}>`,
-    ),
+    ...command.registeredArguments
+      .filter(({ required }) => required)
+      .map((one) => one.argChoices?.[0] ?? examples[one.name()] ?? `<${one.name()}>`),
+    ...command.options.filter(({ mandatory }) => mandatory).map(({ flags }) => flags),
   ].join(' ');
 
 /** `--listen` of `-l, --listen <host:port>` */

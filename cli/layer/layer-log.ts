@@ -50,8 +50,8 @@ export class LayerLog {
   #writeText(service: string, line: string): void {
     const [, severity, message] = /^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$/.exec(line) ?? [];
     if (message === undefined) this.write(service, 'warn', line);
-    // The passwords are random, and only the owner can read their file.
-    else if (message.trim() === '' || message.startsWith('Plaintext passwords')) return;
+    // Its banner; and the passwords are random, and only the owner can read their file.
+    else if (!/\w/.test(message.replaceAll('_', '')) || message.startsWith('Plaintext passwords')) return;
     else
       this.write(
         service,

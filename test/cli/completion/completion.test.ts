@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { programOf } from '../../../cli/commands/program.ts';
 import { completionSpec } from '../../../cli/completion/completion-spec.ts';
+import { layerNames } from '../../../cli/completion/names.ts';
 import { runCommandHere } from '../../support/command-line.ts';
 import { testLayer } from '../../support/layer.ts';
+import { pushImage } from '../../support/registry/image.ts';
+import { patience } from '../../support/until.ts';
 import { bashProposals, fishProposals, isInstalled, TypedShell } from './shells.ts';
 
 /** The scripts of `terrace completion`, in real shells. */
@@ -126,8 +129,33 @@ test('names of a running layer are completed, and without a layer none, at once'
     ]).includes('_repositories_pull'),
   );
   assert.deepEqual(bashProposals(scripts.bash, ['terrace', 'token', 'show', '--data', folder, '']), []);
+  const zsh = isInstalled('zsh') && isInstalled('script');
+  if (zsh) {
+    await using terminal = new TypedShell('zsh -f -i', folder);
+    terminal.type(
+      `PS1='$ '; autoload -Uz compinit; compinit -u -D; source ${scripts.zsh}; echo is-${''}ready\n`,
+    );
+    await terminal.shows(/^is-ready$/m);
+    terminal.type(`terrace token show --data ${layer.data} cra\t`);
+    await terminal.shows(/ crane /);
+  } else t.diagnostic('zsh or script is not installed');
   if (!isInstalled('fish')) return t.diagnostic('fish is not installed');
   assert.deepEqual(fishProposals(scripts.fish, `terrace token show --data ${layer.data} cr`), ['crane']);
+});
+
+test('names of repositories are those from the prefix on', async () => {
+  await using layer = await testLayer({ compact: 'hosted' });
+  for (const name of ['base/app', 'line/a', 'line/b', 'line-2/c']) {
+    await pushImage(layer.host, name, 'v1', { layers: [10] });
+  }
+  const names = (prefix: string) =>
+    layerNames('repositories', layer.data, prefix, AbortSignal.timeout(patience()));
+  const all = ['base/app', 'line-2/c', 'line/a', 'line/b'];
+  assert.deepEqual(await names(''), all);
+  assert.deepEqual(await names('l'), all);
+  assert.deepEqual(await names('line/'), all.slice(1));
+  assert.deepEqual(await names('line/a'), all.slice(1));
+  assert.deepEqual(await names('Line//'), all);
 });
 
 test('terrace complete is silent, whatever happens', async () => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Command } from 'commander';
 import { programOf } from '../../../cli/commands/program.ts';
 import { otherCommands, otherOptions, otherVerbs } from '../../../cli/input/other-words.ts';
 import { runCommandHere } from '../../support/command-line.ts';
+import { program as terrace } from '../../support/terrace.ts';
 
 /** A command line that is not valid is refused in one sentence with the remedy, and exit code 2. */
 
@@ -42,7 +45,13 @@ const rows: [line: string, error: string][] = [
   ['events --color red', '--color "red" is not valid: write auto, always or never'],
   ['events --tail 0', '--tail "0" is not valid: write a number from 1 to 100000'],
   ['events --since', '--since has no value: write it as --since <when>'],
-  ['init', '--bus is missing: write "terrace init --bus <host:port>"'],
+  ['init', '--bus is missing: write it, as in "terrace init --bus <host:port>"'],
+  ['help staus', '"staus" is not a command: did you mean "terrace status"?'],
+  [
+    'help ls',
+    '"ls" is not a command: "terrace repositories" lists the repositories of the layer, and "terrace tags" the tags of one',
+  ],
+  ['events -n 3', '"-n" is not an option of "terrace events": write --tail'],
   ['gc now', '"terrace gc" takes no argument, and "now" is one more: remove it, or see "terrace gc --help"'],
 ];
 for (const [line, error] of rows) {
@@ -57,6 +66,31 @@ test('a word of any length and content is shown as its beginning, in one line', 
   assert.ok(text.length < 300);
   assert.equal(text.trim().split('\n').length, 1);
   assert.ok(!text.includes('\u001b'));
+});
+
+test('in a terminal, an error is wrapped by words', (t) => {
+  if (!existsSync('/usr/bin/script')) return t.skip('script is not installed');
+  const { stdout } = spawnSync('script', ['-qec', `stty cols 60; ${terrace} xyzzy`, '/dev/null'], {
+    encoding: 'utf8',
+    input: '',
+  });
+  assert.equal(
+    stdout.replaceAll('\r', ''),
+    'terrace: "xyzzy" is not a command: "terrace --help" lists\n    all commands\n',
+  );
+});
+
+test('each argument that a command needs has an example', async () => {
+  const without: string[] = [];
+  const visit = async (command: Command, path: string[]) => {
+    if (command.registeredArguments.some(({ required }) => required)) {
+      const { text } = await runCommandHere(...path);
+      if (!/ is missing: write it, as in "terrace (?:[^<"]|--\S+ <)+"\n$/.test(text)) without.push(text);
+    }
+    for (const inner of command.commands) await visit(inner, [...path, inner.name()]);
+  };
+  await visit(await programOf(), []);
+  assert.deepEqual(without, []);
 });
 
 test('a noun without a verb prints its help on stderr', async () => {
