@@ -49,7 +49,11 @@ test('a child gets the changes of its own tags in a time, in order, and no other
     { ...app, tag: 'v1', digest: two },
     { ...app, tag: 'v1', digest: null },
   ]);
-  deepEqual([more, complete], [false, false], 'the history here begins later');
+  deepEqual([more, complete], [false, true]);
+  const fromStart = await ask('line', `since=0&until=${at(1)}&layer=mid`);
+  const { changes: first, complete: isComplete } = (await fromStart.json()) as ReportedChanges;
+  deepEqual(first, [{ ...app, tag: 'before', digest: one }]);
+  equal(isComplete, false, 'the history here begins later');
   const rest = await ask('line', `since=${at(1)}&until=${at(9)}&layer=mid&after=${next}`);
   deepEqual(((await rest.json()) as ReportedChanges).changes, []);
   const others = await ask('other', `since=0&until=${at(9)}&layer=mid`);
