@@ -20,6 +20,7 @@ export const ExportedSet = Type.Object({
   target: described(PeerName, 'Side that the set is for.'),
   number: SetNumber,
   parts: described(Count, 'Parts with content.'),
+  parity: described(Count, 'Files from which lost parts are computed again.'),
   bytes: described(Bytes, 'Bytes of all files.'),
   content: described(Count, 'Blobs and manifests in the parts.'),
   tags: described(Count, 'Tags in the list, with those that did not change.'),
@@ -45,6 +46,8 @@ export const exportArchive = request(
     partBytes: Type.Optional(Type.Integer({ minimum: MIN_PART_BYTES, maximum: Number.MAX_SAFE_INTEGER })),
     /** Private key, PEM. */
     keyFile: Type.Optional(FilePath),
+    /** Parity, in percent of the bytes of the parts. */
+    parity: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
     always: Type.Optional(Type.Boolean()),
   }),
   Type.Object({

@@ -7,6 +7,8 @@ import { type Static, Type } from '../contract/schema.ts';
 import { Digest, MediaType, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { MAX_SLICES } from './reed-solomon.ts';
+import { slicesOf } from './slices.ts';
 
 /*
  * Archives: content that is carried as files from one layer to another one that it never meets.
@@ -17,6 +19,7 @@ import { canonicalJson } from './canonical-json.ts';
  *   tar.ts             the parts: tar archives, each an OCI image layout
  *   oci-index.ts       the `index.json` of a layout
  *   signature.ts       signs a list, and verifies it
+ *   reed-solomon.ts    code by which lost slices are computed again; slices.ts cuts parts into slices
  *   canonical-json.ts  the same value is always the same text
  *   archives.ts        requests and events
  *
@@ -109,6 +112,18 @@ export type RootManifest = Static<typeof RootManifest>;
 const Part = Type.Object({ size: Bytes, digest: Digest });
 export type Part = Static<typeof Part>;
 
+/** Slices of all parts, from which lost ones are computed: see reed-solomon.ts and slices.ts. */
+const Parity = Type.Object({
+  sliceBytes: Type.Integer({ minimum: 4_096, maximum: Number.MAX_SAFE_INTEGER }),
+  /** Digest of each slice of the parts, in order. */
+  slices: Type.Array(Digest, { minItems: 1, maxItems: MAX_SLICES }),
+  /** Digest of each parity slice, in order. */
+  parity: Type.Array(Digest, { minItems: 1, maxItems: MAX_SLICES }),
+  /** Files that hold the parity slices, one after the other. */
+  files: Type.Array(Type.Object({ size: Bytes }), { minItems: 1, maxItems: MAX_SLICES }),
+});
+export type Parity = Static<typeof Parity>;
+
 export const ArchiveList = Type.Object({
   format: Type.Literal(FORMAT),
   version: Type.Literal(1),
@@ -146,6 +161,7 @@ export const ArchiveList = Type.Object({
   manifests: Type.Array(RootManifest, { maxItems: MAX_CONTENT_ENTRIES }),
   parts: Type.Array(Part, { maxItems: MAX_PARTS }),
   content: Type.Array(Content, { maxItems: MAX_CONTENT_ENTRIES }),
+  parity: Type.Optional(Parity),
 });
 export type ArchiveList = Static<typeof ArchiveList>;
 
@@ -181,6 +197,7 @@ export function readList(bytes: Uint8Array): ArchiveList {
 }
 
 function mustBeConsistent(list: ArchiveList): void {
+  mustHaveFittingSlices(list);
   mustBeDistinct('repositories', list.repositories, ({ name }) => name);
   for (const { name, tags } of list.repositories) mustBeDistinct(`tags of ${name}`, tags, ({ tag }) => tag);
   mustBeDistinct('manifests', list.manifests, ({ digest }) => digest);
@@ -197,6 +214,25 @@ function mustBeConsistent(list: ArchiveList): void {
     if (sum !== size)
       throw new Fault('malformed', `the pieces of content ${digest} do not add up to its size`);
   }
+}
+
+function mustHaveFittingSlices({ parts, parity }: ArchiveList): void {
+  if (!parity) return;
+  const { sliceBytes, slices, files } = parity;
+  const count = slicesOf(
+    parts.map(({ size }) => size),
+    sliceBytes,
+  ).length;
+  const inFiles = files.reduce((sum, { size }) => sum + size, 0);
+  if (
+    count === slices.length &&
+    count + parity.parity.length <= MAX_SLICES &&
+    inFiles === parity.parity.length * sliceBytes &&
+    files.every(({ size }) => size % sliceBytes === 0)
+  ) {
+    return;
+  }
+  throw new Fault('malformed', 'the slices of parity do not fit the parts');
 }
 
 function mustBeDistinct<T>(what: string, list: readonly T[], nameOf: (one: T) => string): void {

@@ -26,6 +26,7 @@ type Options = Common & {
   since?: string;
   maxSize?: string;
   sign?: string;
+  parity?: string;
   always?: boolean;
 };
 
@@ -43,6 +44,7 @@ export function addExportCommand(program: Command): void {
     .option('--since <number>', 'take all later sets as lost; all: every set (default: the last one)')
     .option('--max-size <bytes>', 'max size of a file, such as 4GB (default: 4GB)')
     .option('--sign <file>', 'private key (PEM: Ed25519, or ECDSA P-256) that signs the list')
+    .option('--parity <percent>', 'adds files from which lost parts are computed again, such as 10%')
     .option('--always', 'write a set even if nothing has changed')
     .option('--json', 'as JSON')
     .action(exportFiles);
@@ -75,7 +77,7 @@ async function exportFiles(options: Options): Promise<void> {
   else print(wrapLines(describeExport(done, query.folder), terminalWidth()));
 }
 
-function queryOf({ to, target, repository = ['*'], since, maxSize, sign }: Options) {
+function queryOf({ to, target, repository = ['*'], since, maxSize, sign, parity }: Options) {
   if (to === undefined) throw new Refusal('--to is missing: name the folder for the files', 2);
   const wrong = repository.find((pattern) => !isRepositoryPattern(pattern));
   if (wrong !== undefined) {
@@ -96,6 +98,7 @@ function queryOf({ to, target, repository = ['*'], since, maxSize, sign }: Optio
     ...(since !== undefined && since !== 'last' && { since: sinceOf(since) }),
     ...(partBytes !== undefined && { partBytes }),
     ...(sign !== undefined && { keyFile: resolve(sign) }),
+    ...(parity !== undefined && { parity: percentOf(parity) }),
   };
 }
 
@@ -103,6 +106,13 @@ function sinceOf(text: string): number {
   if (text === 'all') return 0;
   if (/^\d{1,6}$/.test(text)) return Number(text);
   throw new Refusal(`--since "${text}" is not valid: write the number of a set, last or all`, 2);
+}
+
+function percentOf(text: string): number {
+  const [, number] = /^(\d{1,3})%?$/.exec(text) ?? [];
+  const percent = Number(number);
+  if (percent >= 1 && percent <= 100) return percent;
+  throw new Refusal(`--parity "${text}" is not valid: write a percentage from 1% to 100%`, 2);
 }
 
 function mustBeTarget(name: string): void {

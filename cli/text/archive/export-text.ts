@@ -16,8 +16,9 @@ export function describeExport(
     set.changed > 0 && `${plural(set.changed, 'tag')} new or moved`,
     set.deleted > 0 && `${plural(set.deleted, 'tag')} deleted`,
   ].filter(Boolean);
+  const parity = set.parity > 0 ? ` and ${plural(set.parity, 'parity file')}` : '';
   return [
-    `Set ${set.number} for ${set.target} is in ${folder}: ${plural(set.parts, 'part')}, ${formatBytes(set.bytes)}.`,
+    `Set ${set.number} for ${set.target} is in ${folder}: ${plural(set.parts, 'part')}${parity}, ${formatBytes(set.bytes)}.`,
     `  ${changes.length > 0 ? changes.join(', ') : 'no tag changed'}; ${plural(set.tags, 'tag')} in all; ${plural(set.content, 'blob or manifest', 'blobs and manifests')} in the parts`,
     `  Carry all files that begin with ${name}- and run "terrace import" on the other side.`,
   ].join('\n');

@@ -27,6 +27,8 @@ import { bookOf } from './listed-book.ts';
  *   import/          reads sets: needed-content.ts finds what the layer lacks, verify-parts.ts verifies, then
  *                    commit-content.ts stores, and move-tags.ts moves all tags
  *
+ *   parity/          slices from which lost parts are computed again
+ *
  * Both run on the data volume alone, without the bus. The format is in proto/archive/list.ts.
  */
 

@@ -67,9 +67,14 @@ export class BlobStore {
     }
   }
 
+  /** Absolute path for a file that is being written; the next start deletes what is left there. */
+  stagingPath(): string {
+    return join(this.#data, INGESTS, `new-${randomHex()}`);
+  }
+
   /** Writes and syncs a read-only file that can be moved in. @returns its absolute path */
   async stage(bytes: Uint8Array): Promise<string> {
-    const path = join(this.#data, INGESTS, `new-${randomHex()}`);
+    const path = this.stagingPath();
     try {
       using file = new OpenFile(path, 'wx', 0o444);
       file.write(bytes);
@@ -83,7 +88,7 @@ export class BlobStore {
 
   /** Writes and syncs a read-only file that can be moved in, chunk by chunk. @returns its absolute path and size */
   async stageChunks(chunks: AsyncIterable<Uint8Array>): Promise<{ path: string; size: number }> {
-    const path = join(this.#data, INGESTS, `new-${randomHex()}`);
+    const path = this.stagingPath();
     let size = 0;
     try {
       await using file = await open(path, 'wx', 0o444);

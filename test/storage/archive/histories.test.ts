@@ -76,7 +76,8 @@ test('one way: after ten rounds of changes and of sets that are lost, doubled, o
   let imported: unknown = await allTags(south);
   for (let round = 0; round < ROUNDS; round += 1) {
     await change(north, draw);
-    const { name } = await sides.export({ partBytes: 70_000, always: true });
+    const parity = draw(2) === 0 ? {} : { parity: 20 };
+    const { name } = await sides.export({ partBytes: 70_000, always: true, ...parity });
     await harm(sides.folder, name as string, draw);
     const before = await allTags(south);
     assert.deepEqual(before, imported, 'only an import changes something');

@@ -7,6 +7,7 @@ import { type PackedItem, type PackedPart, type Packing, pack } from '#proto/arc
 import {
   indexName,
   listName,
+  parityName,
   partName,
   setName,
   signatureName,
@@ -22,6 +23,7 @@ import type { ArchiveRun } from '../book/archive-run.ts';
 import { digestOfBytes } from '../book/digest-of-bytes.ts';
 import { carriedUpTo, nextNumber, type PeerBook } from '../book/peer-book.ts';
 import { stampedTags } from '../book/tag-stamps.ts';
+import { parityBytes, writeParity } from '../parity/write-parity.ts';
 import { type PieceHashes, writePart } from './part-file.ts';
 import { recognizePending } from './pending-set.ts';
 import { countsOf, exportedSet, recordSet } from './record-set.ts';
@@ -77,11 +79,22 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   if (!isNews && !query.always && peer.exported > 0) return { last: peer.exported };
 
   const name = setName(layer, target, number);
-  const packing = pack(needed, query.partBytes ?? PART_BYTES);
+  const { partBytes = PART_BYTES, parity: percent } = query;
+  const packing = pack(needed, partBytes);
   await folder.clear(name);
-  await folder.mustHaveRoom(sizeOf(packing));
+  const sizes = packing.parts.map(({ bytes: size }) => size);
+  const hasParity = percent !== undefined && sizes.length > 0;
+  await folder.mustHaveRoom(sizeOf(packing) + (hasParity ? parityBytes(sizes, percent) : 0));
   const parts = await writeParts(deps, run, { folder, name, packing, selected });
-  const list = listOf(deps, { target, number, selection, since, peer, selected, packing, parts });
+  const parity = hasParity
+    ? await writeParity({
+        parts: parts.map(({ size }, index) => ({ path: folder.file(partName(name, index)), size })),
+        ...{ percent, run, maxBytes: partBytes },
+        pathOf: (file) => folder.file(parityName(name, file)),
+      })
+    : undefined;
+  const unsigned = listOf(deps, { target, number, selection, since, peer, selected, packing, parts });
+  const list = parity ? { ...unsigned, parity } : unsigned;
   const bytes = encodeList(list);
   const digest = digestOfBytes(bytes);
   const roots = namedManifests(selected.repositories, selected.manifests).values();

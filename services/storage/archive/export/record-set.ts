@@ -11,12 +11,14 @@ const MAX_SETS = 1_000;
 
 /** The figures of a set. @param exported number of the set before */
 export function exportedSet(list: ArchiveList, listBytes: number, exported: number): ExportedSet {
-  const { target, number, parts, content, repositories } = list;
+  const { target, number, parts, parity, content, repositories } = list;
+  const files = [...parts, ...(parity?.files ?? [])];
   return {
     target: target.name,
     number,
     parts: parts.length,
-    bytes: parts.reduce((sum, { size }) => sum + size, listBytes),
+    parity: parity?.files.length ?? 0,
+    bytes: files.reduce((sum, { size }) => sum + size, listBytes),
     content: content.length,
     ...countsOf(repositories, exported),
   };

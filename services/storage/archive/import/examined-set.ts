@@ -1,14 +1,16 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { MAX_MISSING_SETS } from '#proto/archive/list.ts';
-import { listName, partName } from '#proto/archive/set-names.ts';
+import { listName, parityName, partName } from '#proto/archive/set-names.ts';
 import { plural } from '#proto/contract/quantity-text.ts';
 import type { BlobStore } from '../../content/blob-store.ts';
 import type { MetadataReader } from '../../metadata/metadata-reader.ts';
 import type { ImportedRecord } from '../../metadata/records.ts';
 import type { ArchiveRun } from '../book/archive-run.ts';
+import { rebuildParts } from '../parity/rebuild-parts.ts';
 import type { FoundSet } from './found-sets.ts';
 import { type NeededContent, neededContent } from './needed-content.ts';
-import type { SetContent } from './set-content.ts';
+import type { PartOfSet, SetContent } from './set-content.ts';
 import { type BadPart, partsWith, verifyParts } from './verify-parts.ts';
 
 /** Max sentences of one kind. */
@@ -24,7 +26,13 @@ export type ExaminedSet = {
   missing: number[];
 };
 
-export type ExamineDeps = { metadata: MetadataReader; store: BlobStore; run: ArchiveRun };
+export type ExamineDeps = {
+  metadata: MetadataReader;
+  store: BlobStore;
+  run: ArchiveRun;
+  /** Throws if the data volume has no room for this many bytes. */
+  mustHaveRoom: (bytes: number) => Promise<void>;
+};
 
 /**
  * Finds out what the layer lacks of a set, and verifies all parts that have any of it. A part that turns out to be bad
@@ -42,7 +50,8 @@ export async function examineSet(
 ): Promise<ExaminedSet> {
   const { metadata, store, run } = deps;
   const verified = new Set<string>();
-  const bad: BadPart[] = [];
+  const rebuilds = new Rebuilds(deps, source);
+  let bad: BadPart[] = [];
   for (;;) {
     run.begin('comparing with the layer');
     const needed = await neededContent({ metadata, store, source, run }, set.list);
@@ -50,22 +59,67 @@ export async function examineSet(
       ...needed.blobs,
       ...needed.manifests.flatMap(({ digest, isStored }) => (isStored ? [] : digest)),
     ]);
-    const fresh = wanted.filter((part) => !verified.has(`${part.set.name} ${part.index}`));
-    for (const part of fresh) verified.add(`${part.set.name} ${part.index}`);
+    const fresh = wanted.filter((part) => !verified.has(keyOf(part)));
+    for (const part of fresh) verified.add(keyOf(part));
     const found = await verifyParts(source, fresh, run);
     for (const part of found) source.reject(part);
-    for (const part of found.slice(0, MAX_MISSING_SETS)) bad.push(part);
-    if (found.length > 0) continue;
+    bad = [...bad, ...found.slice(0, MAX_MISSING_SETS)];
+    const listing = [...needed.lacking].flatMap((digest) => source.setsWith(digest));
+    const rebuilt = await rebuilds.attempt([...found.map((part) => part.set), ...listing]);
+    for (const part of rebuilt) verified.delete(keyOf(part));
+    bad = bad.filter((part) => !rebuilt.some((one) => keyOf(one) === keyOf(part)));
+    if (found.length > 0 || rebuilt.length > 0) continue;
     const isComplete = needed.lacking.size === 0 && needed.invalid.length === 0;
     const unused = await unusedParts(set, source, verified);
     const partSentences = some([...new Set([...bad.map(({ problem }) => problem), ...unused])]);
     if (isComplete) {
       const note = (text: string) => `${text}; everything in it is here already, or in another set`;
-      return { needed, problems: [], warnings: partSentences.map(note), missing: [] };
+      return { needed, problems: [], warnings: [...rebuilds.notes, ...partSentences.map(note)], missing: [] };
     }
-    const listing = [...needed.lacking].flatMap((digest) => source.setsWith(digest));
     const missing = missingSets(set, { sets, imported, bad: [...bad.map((part) => part.set), ...listing] });
     return { needed, problems: problemsOf(set, { needed, partSentences, missing }), warnings: [], missing };
+  }
+}
+
+const keyOf = ({ set, index }: PartOfSet): string => `${set.name} ${index}`;
+
+/** Computes bad parts again, of sets that have parity: once for each set. */
+class Rebuilds {
+  /** What was computed: sentences. */
+  readonly notes: string[] = [];
+  readonly #deps: ExamineDeps;
+  readonly #source: SetContent;
+  readonly #attempted = new Set<string>();
+
+  constructor(deps: ExamineDeps, source: SetContent) {
+    this.#deps = deps;
+    this.#source = source;
+  }
+
+  /** @returns the parts that are good now */
+  async attempt(sets: readonly FoundSet[]): Promise<PartOfSet[]> {
+    const { store, run, mustHaveRoom } = this.#deps;
+    const rebuilt: PartOfSet[] = [];
+    for (const set of new Set(sets)) {
+      if (!set.list.parity || this.#attempted.has(set.name)) continue;
+      this.#attempted.add(set.name);
+      await mustHaveRoom(set.list.parts.reduce((sum, { size }) => sum + size, 0));
+      const paths = await rebuildParts({
+        list: set.list,
+        partPath: (index) => this.#source.pathOf({ set, index }),
+        parityPath: (file) => join(set.folder, parityName(set.name, file)),
+        newPath: () => store.stagingPath(),
+        run,
+      });
+      for (const [index, path] of paths ?? []) {
+        this.#source.replace({ set, index }, path);
+        rebuilt.push({ set, index });
+        this.notes.push(
+          `${partName(set.name, index)} is missing or damaged, and was computed again from parity`,
+        );
+      }
+    }
+    return rebuilt;
   }
 }
 
@@ -77,7 +131,7 @@ async function unusedParts(
 ): Promise<string[]> {
   const wrong: string[] = [];
   for (const [index, { size }] of set.list.parts.entries()) {
-    if (verified.has(`${set.name} ${index}`)) continue;
+    if (verified.has(keyOf({ set, index }))) continue;
     const stats = await stat(source.pathOf({ set, index })).catch(() => undefined);
     if (!stats) wrong.push(`${partName(set.name, index)} is missing`);
     else if (stats.size !== size) wrong.push(`${partName(set.name, index)} is damaged`);

@@ -52,7 +52,7 @@ export async function importFolder(
   const results: ImportResult[] = [];
   for (const set of newest) {
     const others = inOrder(sets.filter((other) => other !== set));
-    const source = new SetContent([set, ...others]);
+    await using source = new SetContent([set, ...others]);
     results.push(await importSet(deps, run, { set, sets, source, query, rules }));
   }
   return { results, unusable: unusable.slice(0, 100).map(({ problem }) => clip(problem, MAX_REASON_LENGTH)) };
@@ -78,7 +78,8 @@ async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Pro
   if (verdict.outcome === 'refused') return { ...base, outcome: 'refused', problems: [verdict.problem] };
   if (!query.dryRun) peer = await takeRequests(deps, set, peer);
   const { imported } = peer;
-  const examined = await examineSet({ ...deps, run }, set, { ...one, imported });
+  const hasRoom = (needed: number) => mustHaveRoom(deps.space, needed);
+  const examined = await examineSet({ ...deps, run, mustHaveRoom: hasRoom }, set, { ...one, imported });
   const { needed, problems, warnings, missing } = examined;
   const clipped = (texts: string[]) => texts.slice(0, 20).map((text) => clip(text, MAX_REASON_LENGTH));
   const result = {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Content } from '#proto/archive/list.ts';
 import { partName } from '#proto/archive/set-names.ts';
@@ -19,7 +19,7 @@ export type Source = { set: FoundSet; content: Content };
  * Finds content in the parts of sets, by the offsets in their lists, the newest set first. Nothing is believed: bytes
  * are compared with their digest when they are read.
  */
-export class SetContent {
+export class SetContent implements AsyncDisposable {
   readonly #sources = new Map<string, Source[]>();
   /** Parts that are known to be damaged or missing. */
   readonly #bad = new Set<string>();
@@ -54,9 +54,10 @@ export class SetContent {
     this.#bad.add(keyOf(set, index));
   }
 
-  /** The part is at another path. */
+  /** The part was computed again, into this file, which is deleted at the end. */
   replace({ set, index }: PartOfSet, path: string): void {
     this.#rebuilt.set(keyOf(set, index), path);
+    this.#bad.delete(keyOf(set, index));
   }
 
   pathOf({ set, index }: PartOfSet): string {
@@ -73,6 +74,10 @@ export class SetContent {
       for (const { part } of source.content.pieces) this.reject({ set: source.set, index: part });
     }
     return undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const path of this.#rebuilt.values()) await rm(path, { force: true });
   }
 
   async #bytes(source: Source): Promise<Uint8Array> {

@@ -65,6 +65,7 @@ test('terrace export and import name an option that is not valid', async () => {
     [['export', '--to', '.', '--repository', 'A B'], /--repository "A B" is not valid/],
     [['export', '--to', '.', '--since', 'x'], /--since "x" is not valid/],
     [['export', '--to', '.', '--max-size', '1KiB'], /--max-size "1KiB" is not valid/],
+    [['export', '--to', '.', '--parity', '0'], /--parity "0" is not valid/],
     [['export', '--to', '.', '--target', 'A'], /target "A" is not valid/],
     [['export', 'forget', 'south', '0'], /set "0" is not valid/],
     [['import', '.', '--conflict', 'both'], /--conflict "both" is not valid/],
