@@ -1,7 +1,7 @@
 import { listScopeMaps, listTokens } from '#proto/accounts/accounts.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import { listRepositories } from '#proto/content/manifests.ts';
 import { isRepository } from '#proto/oci/names.ts';
+import { repositoryPage } from '#proto/overview/content/repository-pages.ts';
 import { findLayer } from '../connection/connect.ts';
 import { dataFolder } from '../data/data-folder.ts';
 import { listAllActivated, listAllScopeMaps, listAllTokens } from '../layer/account-lists.ts';
@@ -10,6 +10,7 @@ import type { NameKind } from './completion-spec.ts';
 
 /** Max repositories that are proposed. */
 const MAX_NAMES = 1_000;
+const PAGE = 200;
 
 /**
  * Names of the layer that runs on the data folder, for a shell that completes a word; none without a layer.
@@ -28,9 +29,14 @@ export async function layerNames(
 
 const read: Record<NameKind, (bus: Bus, prefix: string, signal: AbortSignal) => Promise<string[]>> = {
   async repositories(bus, prefix, signal) {
-    const after = beforeOf(prefix);
-    const page = { limit: MAX_NAMES, ...(after && { after }) };
-    return (await bus.call(listRepositories, page, { signal })).repositories;
+    const names: string[] = [];
+    for (let after = beforeOf(prefix); !signal.aborted && names.length < MAX_NAMES; ) {
+      const { found, next } = await repositoryPage(bus, { after, match: prefix || undefined }, PAGE);
+      for (const { repository } of found) if (repository.startsWith(prefix)) names.push(repository);
+      if (next === undefined || (next > prefix && !next.startsWith(prefix))) break;
+      after = next;
+    }
+    return names;
   },
   async tokens(bus, _prefix, signal) {
     return (await bus.call(listTokens, { limit: 500 }, { signal })).tokens.map(({ name }) => name);

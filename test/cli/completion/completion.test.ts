@@ -143,7 +143,7 @@ test('names of a running layer are completed, and without a layer none, at once'
   assert.deepEqual(fishProposals(scripts.fish, `terrace token show --data ${layer.data} cr`), ['crane']);
 });
 
-test('names of repositories are those from the prefix on', async () => {
+test('names of repositories are those with the prefix', async () => {
   await using layer = await testLayer({ compact: 'hosted' });
   for (const name of ['base/app', 'line/a', 'line/b', 'line-2/c']) {
     await pushImage(layer.host, name, 'v1', { layers: [10] });
@@ -152,10 +152,10 @@ test('names of repositories are those from the prefix on', async () => {
     layerNames('repositories', layer.data, prefix, AbortSignal.timeout(patience()));
   const all = ['base/app', 'line-2/c', 'line/a', 'line/b'];
   assert.deepEqual(await names(''), all);
-  assert.deepEqual(await names('l'), all);
-  assert.deepEqual(await names('line/'), all.slice(1));
-  assert.deepEqual(await names('line/a'), all.slice(1));
-  assert.deepEqual(await names('Line//'), all);
+  assert.deepEqual(await names('l'), all.slice(1));
+  assert.deepEqual(await names('line/'), ['line/a', 'line/b']);
+  assert.deepEqual(await names('line/a'), ['line/a']);
+  assert.deepEqual(await names('Line//'), []);
 });
 
 test('terrace complete is silent, whatever happens', async () => {
