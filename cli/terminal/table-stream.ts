@@ -17,9 +17,15 @@ export class TableStream {
 
   /** @returns the lines of these rows, with the head before the first ones */
   lines(rows: string[][]): string {
-    const all = this.#widths ? rows : [this.#head, ...rows];
-    this.#widths ??= columnWidths(all, this.#width);
+    return this.blocks(rows).join('\n');
+  }
+
+  /** The same, a text for each row; that of the first one begins with the head. */
+  blocks(rows: string[][]): string[] {
+    const isFirst = this.#widths === undefined;
+    this.#widths ??= columnWidths([this.#head, ...rows], this.#width);
     const widths = this.#widths;
-    return all.flatMap((row) => rowLines(row, widths)).join('\n');
+    const head = isFirst ? rowLines(this.#head, widths) : [];
+    return rows.map((row, index) => [...(index === 0 ? head : []), ...rowLines(row, widths)].join('\n'));
   }
 }

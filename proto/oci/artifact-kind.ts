@@ -22,6 +22,9 @@ export const attachedTags: readonly [suffix: string, kind: ArtifactKind][] = [
 /** The tag of cosign for what belongs to this image. */
 export const attachedTag = (digest: string, suffix: string): string => `${digest.replace(':', '-')}${suffix}`;
 
-/** Whether a tag of this name is such a tag: it names no image of its own. */
+/**
+ * Whether a tag of this name names no image of its own: what cosign keeps for one, or the list of its referrers
+ * (distribution-spec, "Referrers Tag Schema").
+ */
 export const isAttachedTag = (tag: string): boolean =>
-  /^sha(?:256|512)-[0-9a-f]+\.(?:sig|att|sbom)$/.test(tag);
+  /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(?:\.(?:sig|att|sbom))?$/.test(tag);

@@ -23,6 +23,7 @@ import {
   inventoryCells,
   inventoryHead,
   inventoryRow,
+  sbomLines,
 } from '../../text/content/inventory-text.ts';
 
 /** Max size of an SBOM that is read, in bytes. */
@@ -97,7 +98,10 @@ function writerOf({ csv, json, sbom }: Options): (rows: InventoryRow[]) => void 
   }
   const width = terminalWidth();
   const table = new TableStream(inventoryHead(width), width);
-  return (rows) => print(table.lines(rows.map((row) => inventoryCells(row, width))));
+  return (rows) => {
+    const blocks = table.blocks(rows.map((row) => inventoryCells(row, width)));
+    print(rows.flatMap((row, index) => [blocks[index] as string, ...sbomLines(row, width)]).join('\n'));
+  };
 }
 
 /** The SBOMs of an image, read where they are stored. */

@@ -1,5 +1,6 @@
 import type { RepositoryItem, TagItem } from '#proto/api/repositories.ts';
 import type { ImageFacts, TagOrigin } from '#proto/content/images.ts';
+import { isAttachedTag } from '#proto/oci/artifact-kind.ts';
 import type { SyncState } from '#proto/sync/sync-figure.ts';
 import { formatBytes, formatDuration, plural } from '../../terminal/figures.ts';
 
@@ -58,9 +59,9 @@ export const TAG_HEAD = ['TAG', 'DIGEST', 'SIZE', 'PLATFORMS', 'SINCE', 'PARENT'
 
 export function tagRow({ tag, digest, image, origin, state, parked }: TagItem, now: number): string[] {
   const sides = `${stateWords(state)}${parked ? ', refused' : ''}`;
-  if (digest === undefined) return [tag, 'not here yet', '', '', '', sides];
+  if (digest === undefined) return [tagText(tag), 'not here yet', '', '', '', sides];
   return [
-    tag,
+    tagText(tag),
     // Without the algorithm, which nearly always is the same.
     digest.slice(digest.indexOf(':') + 1).slice(0, 12),
     image ? formatBytes(image.total) : '',
@@ -69,6 +70,10 @@ export function tagRow({ tag, digest, image, origin, state, parked }: TagItem, n
     sides,
   ];
 }
+
+/** A tag that is made of a digest, as those of signatures, in short: `sha256-0123456789ab….sig` */
+export const tagText = (tag: string): string =>
+  isAttachedTag(tag) ? tag.replace(/^(sha\d+-[0-9a-f]{12})[0-9a-f]+/, '$1…') : tag;
 
 /** Without `linux/`, which nearly all images are for. */
 export function platformsText(image: Pick<ImageFacts, 'platforms' | 'artifactType'> | undefined): string {

@@ -122,7 +122,11 @@ function platformTable({ platforms, omitted }: Manifest, width: number): string 
   if (platforms.length === 0) return '';
   const rows = platforms
     .slice(0, MAX_LISTED)
-    .map(({ platform, digest, here }) => [platform ?? '', shortDigest(digest), here ? 'here' : 'not here']);
+    .map(({ platform, digest, here }) => [
+      platform === 'unknown/unknown' ? 'none (attestation)' : (platform ?? ''),
+      shortDigest(digest),
+      here ? 'here' : 'not here',
+    ]);
   return withMore(
     table([['PLATFORM', 'MANIFEST', 'STATE'], ...rows], width),
     platforms.length - rows.length + (omitted ?? 0),
@@ -179,6 +183,6 @@ function annotationLines({ annotations }: Manifest): string[] {
   return [
     'Annotations:',
     ...shown.map(([name, text]) => `  ${name}: ${text.slice(0, MAX_ANNOTATION)}`),
-    ...(more > 0 ? [`  … and ${more} others: --json has them`] : []),
+    ...(more > 0 ? [`  … and ${plural(more, 'other')}: --json has all`] : []),
   ];
 }

@@ -3,8 +3,9 @@ import type { Attached, TagOrigin } from '#proto/content/images.ts';
 import { isAttachedTag } from '#proto/oci/artifact-kind.ts';
 import { isIndexType } from '#proto/oci/manifest.ts';
 import type { Sbom } from '#proto/oci/sbom.ts';
-import { formatBytes } from '../../terminal/figures.ts';
-import { platformsText, stateWords } from './content-text.ts';
+import { formatBytes, shortDigest } from '../../terminal/figures.ts';
+import { wrapLines } from '../../terminal/layout.ts';
+import { platformsText, stateWords, tagText } from './content-text.ts';
 
 /** One row for each tag of the layer, for people who audit it. Pure. */
 
@@ -129,30 +130,47 @@ export function sbomText({
   ].join(', ');
 }
 
-/** Min width of a table with digests: a narrow one leaves them to --csv and --json. */
-const MIN_WIDTH_WITH_DIGEST = 110;
-
-const withDigest = (width: number, cells: [image: string, digest: string, ...others: string[]]): string[] => {
-  const [image, digest, ...others] = cells;
-  return width < MIN_WIDTH_WITH_DIGEST ? [image, ...others] : [image, digest, ...others];
-};
+/** Min width of a table with all columns: a narrow one leaves some to --csv, --json and `terrace tags`. */
+const MIN_WIDTH_OF_ALL = 110;
 
 /** @param width of the table */
 export const inventoryHead = (width: number): string[] =>
-  withDigest(width, ['IMAGE', 'DIGEST', 'SIZE', 'PLATFORMS', 'SINCE', 'FROM', 'SIGNED', 'ATTACHED']);
+  width < MIN_WIDTH_OF_ALL
+    ? ['IMAGE', 'SINCE', 'FROM', 'SIGNED, UNVERIFIED', 'ATTACHED']
+    : ['IMAGE', 'DIGEST', 'SIZE', 'PLATFORMS', 'SINCE', 'FROM', 'SIGNED, UNVERIFIED', 'ATTACHED'];
 
 /** @param width of the table */
 export function inventoryCells(row: InventoryRow, width: number): string[] {
-  const { image, digest, bytes, origin, attached, kind, sboms } = row;
+  const { repository, tag, digest, bytes, origin, attached, kind } = row;
   const kinds = [...new Set(attached.map((one) => one.kind).filter((one) => one !== 'signature'))].join(', ');
-  return withDigest(width, [
+  const origins = [
+    origin?.since === undefined ? 'unknown' : new Date(origin.since).toISOString().slice(0, 10),
+    origin?.name ?? origin?.from ?? '',
+    signedText(attached),
+    kinds,
+  ];
+  const image = `${repository}:${tagText(tag)}`;
+  if (width < MIN_WIDTH_OF_ALL) return [image, ...origins];
+  return [
     image,
     digest.slice(digest.indexOf(':') + 1).slice(0, 12),
     bytes === undefined ? '' : formatBytes(bytes),
-    kind === 'attached' ? 'attached' : platformsText({ ...row }),
-    origin?.since === undefined ? 'unknown' : new Date(origin.since).toISOString().slice(0, 10),
-    origin?.name ?? origin?.from ?? '',
-    signedWord(attached) === 'no' ? 'no' : signersText(attached) || 'yes, by a key',
-    sboms && sboms.length > 0 ? sboms.map(sbomText).join('; ') : kinds,
-  ]);
+    kind === 'attached' ? 'attached' : platformsText(row),
+    ...origins,
+  ];
 }
+
+/** The head says that nothing is verified, unless a cell says that it is. */
+function signedText(attached: readonly Attached[]): string {
+  const word = signedWord(attached);
+  if (word === 'no') return word;
+  const by = signersText(attached) || 'by a key';
+  return word === 'verified' ? `verified: ${by}` : by;
+}
+
+/** A line for each SBOM of a row, below it. @param width to which they are wrapped */
+export const sbomLines = ({ sboms = [] }: InventoryRow, width: number): string[] =>
+  sboms.map((one) => {
+    const digest = shortDigest(one.digest);
+    return wrapLines(`    SBOM: ${sbomText({ ...one, digest })}`, width);
+  });

@@ -1,7 +1,7 @@
 import { type Attached, MAX_ATTACHED } from '#proto/content/images.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { type ArtifactKind, artifactKind, attachedTag, attachedTags } from '#proto/oci/artifact-kind.ts';
-import { platformText } from '#proto/oci/image-config.ts';
+import { isImageConfig, platformText } from '#proto/oci/image-config.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { CommittedContent, ReadManifest } from './committed-content.ts';
@@ -94,7 +94,9 @@ async function* carriers(
 async function documentsOf(content: CommittedContent, carrier: Carrier): Promise<Attached[]> {
   const { via, digest, mediaType, size, kind, platform } = carrier;
   const manifest = await content.manifest(digest, mediaType);
-  const type = carrier.artifactType ?? manifest?.artifactType;
+  const own = carrier.artifactType ?? manifest?.artifactType;
+  // Cosign keeps signatures in manifests that look like images.
+  const type = own !== undefined && isImageConfig(own) ? undefined : own;
   const common = {
     via,
     digest,
@@ -107,8 +109,8 @@ async function documentsOf(content: CommittedContent, carrier: Carrier): Promise
   const documents: Attached[] = [];
   for (const layer of layers) {
     const predicate = predicateOf({ ...manifest?.annotations, ...layer.annotations });
-    const own = predicate === undefined ? undefined : predicateKind(predicate);
-    const found = own ?? kind ?? kindOfContent(type, layer.mediaType);
+    const named = predicate === undefined ? undefined : predicateKind(predicate);
+    const found = named ?? kind ?? kindOfContent(type, layer.mediaType);
     documents.push({
       ...common,
       ...(predicate !== undefined && { artifactType: clip(predicate, MAX_TYPE) }),

@@ -91,7 +91,7 @@ test('what is in a layer is listed and shown as the API answers it', async () =>
     shown.replaceAll(/\s+/g, ' '),
     /sbom https:\/\/spdx\.dev\/Document, for index|for linux\/amd64/,
   );
-  assert.match(shown, /\n {2}org\.opencontainers\.image\.version: 2\.1\n {2}… and 1 others/);
+  assert.match(shown, /\n {2}org\.opencontainers\.image\.version: 2\.1\n {2}… and 1 other: --json has all/);
   const json = JSON.parse(await terrace('show', 'line/web:2.1', '--json')) as Manifest & {
     name: string;
     tag: TagItem;
