@@ -61,7 +61,7 @@ function* namedFiles(value: unknown, path = ''): Generator<[field: string, file:
 
 function ownAddress({ document, configuration }: WarningInput): Warning[] {
   const { parent } = document;
-  if (!parent || !URL.canParse(parent.url)) return [];
+  if (parent?.url === undefined || !URL.canParse(parent.url)) return [];
   const { hostname, port, protocol } = new URL(parent.url);
   const own = parseAddress(configuration.listen);
   const isHere = isLoopback(hostname.replace(/^\[|\]$/g, ''));
@@ -72,7 +72,7 @@ function ownAddress({ document, configuration }: WarningInput): Warning[] {
 }
 
 function plainPassword({ document: { parent } }: WarningInput): Warning[] {
-  if (!parent?.passwordFile || !URL.canParse(parent.url)) return [];
+  if (!parent?.passwordFile || parent.url === undefined || !URL.canParse(parent.url)) return [];
   const { protocol, hostname } = new URL(parent.url);
   if (protocol !== 'http:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) return [];
   return [

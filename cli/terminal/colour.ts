@@ -46,7 +46,7 @@ const words: Record<string, Tone> = {
 const WORDS = new RegExp(`(?<![\\w/@.-])(${Object.keys(words).join('|')})(?![\\w/@.-])`, 'g');
 /** Lines that need a person, by a part that only they have. */
 const ALARMS =
-  /TOO LITTLE|METADATA ARE DAMAGED|^Damaged:|does not answer\.$|^Audit:.*lost|known vulnerabilities:|is not valid; the previous one|EXPIRED|: AWAY for|^\s*LOST to it/;
+  /TOO LITTLE|NOTHING CAN BE |METADATA ARE DAMAGED|^Damaged:|does not answer\.$|^Audit:.*lost|known vulnerabilities:|is not valid; the previous one|EXPIRED|: AWAY for|^\s*LOST to it/;
 /** Titles of tables. */
 const TITLES = /^[A-Z][A-Z ]+$/;
 

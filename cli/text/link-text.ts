@@ -14,7 +14,7 @@ import { syncText } from './sync-text.ts';
  *
  * `terrace status` prints the layer (layer-text.ts), the link and the changes that wait to be pushed (this file), how
  * the layer stands against its parent (sync-text.ts), what crosses the link (rate-text.ts), the syncers
- * (syncer-text.ts), the layers below (below-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start
+ * (syncer-text.ts), the layers below (below-text.ts), exchanges of archives (exchange-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start
  * with welcome.ts. image-progress.ts follows a running pass, which progress-lines.ts and progress.ts show;
  * event-text.ts one event per line, in the colour of event-tone.ts, and replay-state.ts derives the state of a transfer
  * from its events. token-text.ts and child-text.ts are of the commands of these names.
@@ -27,7 +27,8 @@ const MAX_PARKED = 10;
 export function linkText(layer: LayerStatus, now: number): string {
   const { configuration, link, coordinator, storage, sync } = layer;
   if (!configuration) return '';
-  if (!configuration.parent) return 'No parent.';
+  if (!configuration.parent)
+    return configuration.exchanges?.some(({ side }) => side === 'child') ? '' : 'No parent.';
   const { parent, repositories, schedule } = configuration;
   const bandwidth = rateText(layer);
   const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');

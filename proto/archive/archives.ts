@@ -84,6 +84,8 @@ export const ImportResult = Type.Object({
   /** Sets that the sender should export again. */
   missing: Type.Array(SetNumber, { maxItems: MAX_MISSING_SETS }),
   signed: Type.Boolean(),
+  /** It said something that no earlier set of the sender had: the sender is to know that it was imported. */
+  news: Type.Boolean(),
   /** Blobs and manifests that came from the set. */
   content: Count,
   bytes: Bytes,

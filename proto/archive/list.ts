@@ -41,7 +41,7 @@ const MAX_PIECES = MAX_PARTS;
 /** Max sets that are asked for again, and max blobs. */
 export const MAX_MISSING_SETS = 100;
 export const MAX_LACKING = 5_000;
-export const MAX_SELECTION = 100;
+export const MAX_SELECTION = 2_000;
 
 export const FORMAT = 'terrace-archive';
 
@@ -156,7 +156,8 @@ export const ArchiveList = Type.Object({
     /** Content that the sender lacks, whichever set had it. */
     lacking: Type.Array(Digest, { maxItems: MAX_LACKING }),
   }),
-  selection: Type.Array(RepositoryPattern, { minItems: 1, maxItems: MAX_SELECTION }),
+  /** None: the sender changes nothing at the target, it only acknowledges and asks. */
+  selection: Type.Array(RepositoryPattern, { maxItems: MAX_SELECTION }),
   repositories: Type.Array(ListedRepository, { maxItems: MAX_REPOSITORIES }),
   manifests: Type.Array(RootManifest, { maxItems: MAX_CONTENT_ENTRIES }),
   parts: Type.Array(Part, { maxItems: MAX_PARTS }),

@@ -11,6 +11,9 @@
 
 const LIST = /^terrace-[a-z0-9-]{3,140}-\d{6}-list\.json$/;
 
+/** Sender and target of a list. */
+const PARTIES = /^terrace-([a-z0-9-]{3,140})-\d{6}-list\.json$/;
+
 /** Ending of a file that is being written. */
 export const UNFINISHED = '.unfinished';
 
@@ -27,5 +30,12 @@ export const partName = (set: string, index: number): string => `${set}-part-${o
 export const parityName = (set: string, index: number): string => `${set}-parity-${ordinal(index)}.bin`;
 
 export const isListName = (name: string): boolean => LIST.test(name);
+
+/** Whether a file may be the list of a set for this target and, if one is given, from this sender. */
+export function isListOf(file: string, of: { sender: string | undefined; target: string }): boolean {
+  const [, parties = ''] = PARTIES.exec(file) ?? [];
+  if (of.sender === undefined) return parties.endsWith(`-${of.target}`);
+  return parties === `${of.sender}-${of.target}`;
+}
 
 const ordinal = (index: number): string => String(index + 1).padStart(3, '0');

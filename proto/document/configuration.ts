@@ -9,9 +9,10 @@ import { SyslogTarget, syslogTargetOf } from './audit.ts';
 import { loginServerOf } from './azure.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { ChallengeScheme, Document, logLevels, THIS_MACHINE, Tls } from './document.ts';
+import { Exchange, exchangesOf } from './exchanges.ts';
 import { orDefault } from './fields.ts';
 import { Notifications, notificationsOf } from './notifications.ts';
-import { ParentDocument } from './parent.ts';
+import { LinkedParent, ParentDocument } from './parent.ts';
 import { bitRateOf, bytesOf, Cron, durationOf, minuteOf } from './quantities.ts';
 import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagFilter } from './selection.ts';
 
@@ -24,14 +25,14 @@ import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagF
  * takes effect without a restart except where a field says so. An invalid document changes nothing: the previous
  * configuration stays in force, and the complaints are reported (`complaints.ts` bounds them).
  *
- * `document.ts` declares the document, with parts in `parent.ts`, `azure.ts`, `selection.ts`, `link.ts`,
- * `notifications.ts`, `upkeep.ts`, `archive.ts`, `audit.ts` and `declared-accounts.ts`, each field with its description
- * and its remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and check texts of
- * fields; `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared accounts what
- * storage applies.
+ * `document.ts` declares the document, with parts in `parent.ts`, `exchanges.ts`, `azure.ts`, `selection.ts`,
+ * `link.ts`, `notifications.ts`, `upkeep.ts`, `archive.ts`, `audit.ts` and `declared-accounts.ts`, each field with its
+ * description and its remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and
+ * check texts of fields; `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared
+ * accounts what storage applies.
  */
 
-export { Document, ParentDocument, RepositoryPattern, THIS_MACHINE, Tls };
+export { Document, LinkedParent, ParentDocument, RepositoryPattern, THIS_MACHINE, Tls };
 
 /** The document with all defaults applied, as the services watch it. */
 export const Configuration = Type.Object({
@@ -45,7 +46,9 @@ export const Configuration = Type.Object({
   challenge: ChallengeScheme,
   anonymousPull: Type.Array(RepositoryPattern, { maxItems: 1_000 }),
   mode: Mode,
-  parent: Type.Optional(ParentDocument),
+  parent: Type.Optional(LinkedParent),
+  /** With layers to which there is no link. */
+  exchanges: Type.Optional(Type.Array(Exchange, { maxItems: 101 })),
   repositories: Type.Array(
     Type.Object({
       /** Repositories by their names in this layer. */
@@ -117,7 +120,9 @@ const collection = fields.garbageCollection.properties;
 export function configurationOf(document: Document): Configuration {
   const { window = document.syncWindow } = document;
   const { parent, garbageCollection: garbage = {} } = document;
-  const mode = orDefault(document.mode, fields.mode);
+  const given = orDefault(document.mode, fields.mode);
+  const mode = given === 'Registry' ? 'ReadWrite' : given === 'Mirror' ? 'ReadOnly' : given;
+  const exchanges = exchangesOf(parent, mode, document.exchanges);
   return {
     name: orDefault(document.name, fields.name),
     listen: orDefault(document.listen, fields.listen),
@@ -128,8 +133,9 @@ export function configurationOf(document: Document): Configuration {
     trustedProxies: orDefault(document.trustedProxies, fields.trustedProxies),
     challenge: orDefault(document.challenge, fields.challenge),
     anonymousPull: orDefault(document.anonymousPull, fields.anonymousPull),
-    mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,
-    ...(parent && { parent: { ...parent, url: loginServerOf(parent.url.replace(/\/$/, '')) } }),
+    mode,
+    ...(parent && linkedParentOf(parent)),
+    ...(exchanges.length > 0 && { exchanges }),
     repositories: (document.repositories ?? (parent ? ['*'] : [])).map(selectionOf(document)),
     schedule: orDefault(document.schedule, fields.schedule),
     ...(window && { windowMs: durationOf(window) as number }),
@@ -165,6 +171,12 @@ function backupOf({ target, schedule, keep, rate }: NonNullable<Document['backup
     keep: orDefault(keep, properties.keep),
     ...(rate !== undefined && { rate: amount(rate, properties.rate) }),
   };
+}
+
+function linkedParentOf(parent: ParentDocument): { parent?: LinkedParent } {
+  const { url, folder, name, outbox, outboxSchedule, maxPartSize, signKeyFile, verifyKeyFiles, ...login } =
+    parent;
+  return url === undefined ? {} : { parent: { ...login, url: loginServerOf(url.replace(/\/$/, '')) } };
 }
 
 const selectionOf =

@@ -4,6 +4,7 @@ import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { ArchiveDocument } from './archive.ts';
 import { AuditDocument } from './audit.ts';
 import { accountFields } from './declared-accounts.ts';
+import { exchangesField } from './exchanges.ts';
 import { field, mapping, optional } from './fields.ts';
 import { linkFields } from './link.ts';
 import { NotificationsDocument } from './notifications.ts';
@@ -124,6 +125,7 @@ export const Document = Type.Object(
       { default: 'ReadWrite' },
     ),
     parent: Type.Optional(ParentDocument),
+    exchanges: exchangesField,
     repositories: selectionsField,
     ...linkFields,
     conflict: conflictField,

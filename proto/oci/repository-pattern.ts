@@ -19,3 +19,15 @@ export function matchesPattern(patterns: readonly string[], repository: string):
     return pattern === repository;
   });
 }
+
+/** The selection that applies to a repository: its exact name, else the longest prefix, else `*`. */
+export function selectionOf<S extends { name: string }>(
+  selections: readonly S[],
+  repository: string,
+): S | undefined {
+  const matching = selections.filter(({ name }) => matchesPattern([name], repository));
+  return (
+    matching.find(({ name }) => name === repository) ??
+    matching.sort((a, b) => b.name.length - a.name.length)[0]
+  );
+}

@@ -207,6 +207,32 @@ const restored: Rule = ({ storage }) => {
   return [problem('restore-lost', 'warning', what, 'push them again; status names more', { since })];
 };
 
+const exchanges: Rule = ({ storage }) =>
+  (storage?.exchanges ?? []).flatMap(({ peer = 'the layer above', inbox, outbox }) => [
+    ...(inbox?.failure
+      ? [
+          problem(
+            'archive-refused',
+            'warning',
+            `nothing of ${peer} can be imported: ${inbox.failure.reason}`,
+            'correct what the reason names: the folder is polled, and examined again when its files change',
+            { since: inbox.failure.since, subject: inbox.folder },
+          ),
+        ]
+      : []),
+    ...(outbox?.failure
+      ? [
+          problem(
+            'archive-not-written',
+            'warning',
+            `nothing can be written for ${peer}: ${outbox.failure.reason}`,
+            'correct what the reason names: it is tried again by itself',
+            { since: outbox.failure.since, subject: outbox.folder },
+          ),
+        ]
+      : []),
+  ]);
+
 const accounts: Rule = ({ storage, services }) => {
   if (storage?.closed) {
     const what = 'the accounts of this layer were lost, and nobody can log in';
@@ -320,6 +346,8 @@ const rules: Rule[] = [
     audit,
     backup,
     restored,
+
+    exchanges,
     accounts,
     configured,
     session,

@@ -9,6 +9,7 @@ import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { LinkPause } from '../sync/pause.ts';
 import { Behind } from '../sync/sync-figure.ts';
+import { ExchangeStatus } from './archive-exchange.ts';
 import { AuditForwarding } from './audit-forwarding.ts';
 
 /** Content and condition of storage. */
@@ -43,6 +44,9 @@ export const StorageStatus = Type.Object({
   scrub: Type.Optional(ScrubProgress),
   /** The layer was restored from a backup, in the last 30 days. */
   restored: Type.Optional(RestoredStatus),
+
+  /** Layers with which archives are exchanged. */
+  exchanges: Type.Optional(Type.Array(ExchangeStatus, { maxItems: 101 })),
   /**
    * Pending at the parent: manifests to send, manifests to withdraw, and refused changes. All 0 in a layer that pushes
    * nothing, as it is ReadOnly or has no parent.

@@ -29,7 +29,12 @@ export type VersionRelation = 'equal' | 'newer' | 'older' | 'concurrent';
  */
 export type ExchangeSide = 'child' | 'parent';
 
-export type ImportRules = Pick<PlanRules, 'mode' | 'conflict'> & { side: ExchangeSide };
+/** `mode`: of the child. What a ReadOnly one sends changes nothing. */
+export type ImportRules = Pick<PlanRules, 'mode' | 'conflict'> & {
+  side: ExchangeSide;
+  /** Number of the next archive of this side. */
+  archive: number;
+};
 
 export type TagImport = {
   /** `undefined`: the tag stays as it is. */
@@ -80,6 +85,15 @@ export const mayForget = (
 ): boolean =>
   record.digest === undefined && record.version.mine <= acknowledged && received?.digest === undefined;
 
+/**
+ * The record of a tag once the other side has begun another epoch: it may have lost anything that it knew, so what is
+ * here counts as changed here. Then it comes back there, and an earlier state that comes from there is a conflict.
+ */
+export const inNewEpoch = ({ digest }: TagRecord, archive: number): TagRecord => ({
+  digest,
+  version: { mine: archive, theirs: 0 },
+});
+
 /** How `version` relates to `other`; both of the same side. */
 export function relationOf(version: TagVersion, other: TagVersion): VersionRelation {
   const isAhead = version.mine > other.mine || version.theirs > other.theirs;
@@ -104,6 +118,7 @@ export function planTagImport(
   received: TagRecord,
   rules: ImportRules,
 ): TagImport {
+  if (rules.side === 'parent' && rules.mode === 'ReadOnly') return { action: undefined, record: recorded };
   const local: TagRecord = recorded ?? { digest: undefined, version: NEVER };
   const relation = relationOf(received.version, local.version);
   const record = { digest: received.digest, version: merged(local.version, received.version) };
@@ -132,5 +147,8 @@ function planOlder(local: TagRecord, received: TagRecord, rules: ImportRules): T
 function planConflict(local: TagRecord, received: TagRecord, rules: ImportRules): TagImport {
   const action = planTag({ base: undefined, layer: local.digest, parent: received.digest }, rules);
   const digest = action === undefined ? local.digest : action.digest;
-  return { action, record: { digest, version: merged(local.version, received.version) } };
+  const version = merged(local.version, received.version);
+  // The other side has to know that this content has won.
+  const mine = digest === received.digest || rules.mode === 'ReadOnly' ? version.mine : rules.archive;
+  return { action, record: { digest, version: { ...version, mine } } };
 }

@@ -63,12 +63,14 @@ export async function runStorage({
     storage.archives
       .configure(value.archive?.keyFiles ?? [])
       .catch((err) => log.warn({ err }, 'keys of archives could not be recorded'));
+    storage.exchanges.configure(value);
   });
   const watching = Promise.all([
     storage.watchHistory(bus, either),
     room.watch(either),
     age.run(either),
     storage.examineMetadata(either),
+    storage.exchanges.run(either),
   ]);
   try {
     await Promise.race([ended(signal), storage.failure]);

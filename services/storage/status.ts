@@ -5,6 +5,7 @@ import type { Backups } from './backup/backups.ts';
 import type { RestoredChanges } from './backup/restore/restored-report.ts';
 import type { Ingests } from './content/ingests.ts';
 import type { SpaceGuard } from './content/space-guard.ts';
+import type { Exchanges } from './exchange/exchanges.ts';
 import type { Scrubber } from './maintenance/scrub.ts';
 import type { AgeClock } from './metadata/age-clock.ts';
 import type { Metadata } from './metadata/metadata.ts';
@@ -35,6 +36,7 @@ export type StatusParts = {
   tagIndex: TagIndex;
   backups: Backups;
   restored: RestoredChanges;
+  exchanges: Exchanges;
 };
 
 /** What storage answers for the status of the layer: counters, and nothing that walks the content. */
@@ -46,6 +48,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
   const forwarding = parts.forwarding.status();
   const backup = parts.backups.status;
   const restored = await parts.restored.shown();
+  const { status: exchanges } = parts.exchanges;
   return {
     ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
     behind: await behind.figure(),
@@ -60,6 +63,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     ...(backup && { backup }),
     ...(scrubber.progress && { scrub: scrubber.progress }),
     ...(restored && { restored }),
+    ...(exchanges && { exchanges }),
     outgoing: await outgoingOf(parts),
     ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
       id,

@@ -23,6 +23,7 @@ import { Fence } from './content/fence.ts';
 import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
 import { SpaceGuard } from './content/space-guard.ts';
+import { Exchanges } from './exchange/exchanges.ts';
 import { EventOutbox } from './history/event-outbox.ts';
 import { HistoryAge } from './history/history-age.ts';
 import { watchHistory } from './history/history-watch.ts';
@@ -65,6 +66,7 @@ import { openUpgraded } from './upgrade/open-upgraded.ts';
  *   maintenance/   garbage collection and scrub
  *   backup/        backups while the layer runs, and their restore
  *   archive/       export and import as files
+ *   exchange/      does both by itself, with folders that other layers fill and empty
  *   audit/         audit log
  *   syslog/        forwards it to a syslog receiver
  *   upgrade/       copies of the metadata from before an upgrade, and what a rollback to one means
@@ -162,6 +164,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   /** In force, for backups. */
   configuration: unknown;
   readonly archives: Archives;
+  readonly exchanges: Exchanges;
   readonly webhooks: WebhookPositions;
   readonly pause: PauseStore;
   readonly #unselected: UnselectedOutgoing;
@@ -286,6 +289,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     const { blobs, manifests, tags } = this;
     const instance = () => this.children.ensureInstance();
     this.archives = new Archives({ ...deps, data, blobs, manifests, tags, instance });
+    this.exchanges = new Exchanges({ ...deps, archives: this.archives });
     this.webhooks = new WebhookPositions(deps);
     this.pause = pause;
     this.#unselected = new UnselectedOutgoing(deps.metadata, deps.selection);
@@ -337,7 +341,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   status(): Promise<StorageStatus> {
-    const { ingests, behind, scrubber, declared, audit, pause, forwarding, backups, restored } = this;
+    const { ingests, behind, scrubber, declared, audit, pause, forwarding, backups, restored, exchanges } =
+      this;
     const [unselected, tagIndex] = [this.#unselected, this.#tagIndex];
     return statusOf({
       ...this.#deps,
@@ -353,6 +358,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
         tagIndex,
         backups,
         restored,
+        exchanges,
       },
     });
   }

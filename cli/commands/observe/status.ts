@@ -17,6 +17,7 @@ import { print, printJson, singleLines } from '../../terminal/terminal.ts';
 import { backupStatusText } from '../../text/backup/backup-status-text.ts';
 import { restoredText } from '../../text/backup/restored-text.ts';
 import { belowText } from '../../text/below-text.ts';
+import { exchangeText } from '../../text/exchange-text.ts';
 import { forwardingText } from '../../text/forwarding-text.ts';
 import type { PassProgress } from '../../text/image-progress.ts';
 import { layerText } from '../../text/layer-text.ts';
@@ -103,6 +104,7 @@ export function describeStatus(
   const sections = [
     layerText(layer, now),
     linkText(layer, now),
+    exchangeText(layer, now),
     progress ? progressLines(progress).join('\n') : '',
     source(layer, now),
     complaints(layer),

@@ -2,6 +2,7 @@ import { isAbsolute, join } from 'node:path';
 import { isMapping } from '../../contract/plain-data.ts';
 import { azureFiles } from '../azure.ts';
 import type { Document, Tls } from '../document.ts';
+import { exchangeFieldNames, exchangePaths } from '../exchanges.ts';
 import type { ParentDocument } from '../parent.ts';
 
 /** Merges a document with the fields that override it and with its defaults. Pure. */
@@ -17,7 +18,7 @@ export type Fields = Record<string, unknown>;
 
 /** Mappings that are merged field by field, and which of their fields are paths. */
 const owners = {
-  parent: ['passwordFile', 'caFile', 'certificateFile', 'keyFile'],
+  parent: ['passwordFile', 'caFile', 'certificateFile', 'keyFile', ...exchangePaths],
   tls: ['certificateFile', 'keyFile'],
 } as const;
 const syslogFiles = ['caFile', 'certificateFile', 'keyFile'];
@@ -62,6 +63,11 @@ function withAbsolutePaths(fields: Fields, folder: string): Fields {
   if (isMapping(fields.audit) && isMapping(fields.audit.syslog)) {
     result.audit = { ...fields.audit, syslog: withPaths(fields.audit.syslog, syslogFiles, folder) };
   }
+  if (Array.isArray(fields.exchanges)) {
+    result.exchanges = fields.exchanges.map((one) =>
+      isMapping(one) ? withPaths(one, exchangePaths, folder) : one,
+    );
+  }
   for (const list of ['tokens', 'children']) {
     if (list in fields) result[list] = withSecretPaths(fields[list], folder);
   }
@@ -80,9 +86,11 @@ function withSecretPaths(accounts: unknown, folder: string): unknown {
 }
 
 function withPaths(mapping: Fields, files: readonly string[], folder: string): Fields {
+  const absolute = (path: unknown) =>
+    typeof path === 'string' && path !== '' && !isAbsolute(path) ? join(folder, path) : path;
   const paths = files.flatMap((file) => {
-    const path = mapping[file];
-    return typeof path === 'string' && path !== '' && !isAbsolute(path) ? [[file, join(folder, path)]] : [];
+    const value = mapping[file];
+    return value === undefined ? [] : [[file, Array.isArray(value) ? value.map(absolute) : absolute(value)]];
   });
   return { ...mapping, ...Object.fromEntries(paths) };
 }
@@ -102,14 +110,23 @@ function override(fields: Fields, overrides: Overrides): Fields {
   const result: Fields = { ...fields, ...overrides };
   for (const owner of ownerNames) {
     const mapping = fields[owner];
-    if (isMapping(mapping)) result[owner] = { ...mapping, ...overrides[owner] };
+    if (isMapping(mapping))
+      result[owner] = { ...withoutFolder(mapping, overrides[owner]), ...overrides[owner] };
   }
   return result;
+}
+
+/** A parent that is given by its URL replaces the folder of a document. */
+function withoutFolder(mapping: Fields, above: Fields | undefined): Fields {
+  if (above?.url === undefined || mapping.folder === undefined) return mapping;
+  const replaced: readonly string[] = ['folder', 'name', ...exchangeFieldNames];
+  return Object.fromEntries(Object.entries(mapping).filter(([field]) => !replaced.includes(field)));
 }
 
 /** Fields of the lower mapping that may be combined with the upper one. */
 function fitting(owner: Owner, below: Fields, above: Fields): Fields {
   // Login and certificates for one parent must not be used for another one.
+  if (owner === 'parent' && above.folder !== undefined && above.folder !== below.folder) return {};
   if (owner === 'parent' && above.url !== undefined && addressOf(above.url) !== addressOf(below.url))
     return {};
   const replaced = groups[owner].filter((group) => group.some((field) => above[field] !== undefined)).flat();

@@ -9,7 +9,9 @@ import { bytesOf, durationOf } from '../quantities.ts';
 import { declaredComplaints } from './accounts.ts';
 import { archiveComplaints } from './archive.ts';
 import { auditComplaints } from './audit.ts';
-import { linkComplaints, runsEver } from './link.ts';
+import { runsEver } from './cron.ts';
+import { exchangeComplaints } from './exchanges.ts';
+import { linkComplaints } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
 import {
   misplacedRemedy,
@@ -77,6 +79,7 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
     complaints.push(`listen ${quote(listen)} is not valid: use a port from 1 to 65535`);
   const parts = [
     linkComplaints(document, files),
+    exchangeComplaints(document, files),
     selectionComplaints(repositories),
     declaredComplaints(document),
     notificationComplaints(document.notifications ?? {}, files),

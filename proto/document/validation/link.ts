@@ -1,11 +1,11 @@
-import { Cron } from 'croner';
 import { isAzure, loginServerOf } from '../azure.ts';
 import type { Document } from '../document.ts';
 import type { DocumentFiles } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
+import type { LinkedParent } from '../parent.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';
 import { azureComplaints } from './azure.ts';
-import { notReadable, notValid, quote } from './remedies.ts';
+import { notReadable, notValid, quote, remedyOf } from './remedies.ts';
 import { entriesOf } from './well-formed.ts';
 
 /** Complaints about the link: the parent, the schedule and window, the retention of events, and the bandwidth. */
@@ -34,7 +34,13 @@ export function linkComplaints(document: Document, files: DocumentFiles): string
   return [...complaints, ...bandwidthComplaints(document.bandwidth)];
 }
 
-function parentComplaints(parent: NonNullable<Document['parent']>, files: DocumentFiles): string[] {
+function parentComplaints(document: NonNullable<Document['parent']>, files: DocumentFiles): string[] {
+  const { url, folder } = document;
+  if (url !== undefined) return linkedParentComplaints({ ...document, url }, files);
+  return folder === undefined ? [`parent.url is missing: ${remedyOf('parent.url')}`] : [];
+}
+
+function linkedParentComplaints(parent: LinkedParent, files: DocumentFiles): string[] {
   const { url, username, passwordFile, caFile, certificateFile, keyFile, allowedHosts = [] } = parent;
   const complaints: string[] = [];
   if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));
@@ -79,7 +85,7 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Docume
   return complaints;
 }
 
-function pathComplaints(parent: NonNullable<Document['parent']>): string[] {
+function pathComplaints(parent: LinkedParent): string[] {
   if (!URL.canParse(parent.url)) return [];
   const { origin, pathname } = new URL(parent.url);
   const [, below] = /\/v2(?:\/(.*?))?\/?$/i.exec(pathname) ?? [];
@@ -116,14 +122,4 @@ function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
 function isBetween(text: string, minMs: number, maxMs: number): boolean {
   const ms = durationOf(text);
   return ms !== undefined && ms >= minMs && ms <= maxMs;
-}
-
-/** Whether the text is cron with five fields that matches some future time. */
-export function runsEver(schedule: string): boolean {
-  if (schedule.trim().split(/\s+/).length !== 5) return false;
-  try {
-    return new Cron(schedule, { paused: true, timezone: 'UTC' }).nextRun() !== null;
-  } catch {
-    return false;
-  }
 }

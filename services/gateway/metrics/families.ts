@@ -1,3 +1,4 @@
+import { archiveFamilies } from './archive-families.ts';
 import type { Family } from './family.ts';
 import { httpFamilies } from './http-families.ts';
 import { linkAndTransferFamilies } from './link-families.ts';
@@ -11,6 +12,7 @@ export const familiesByPart: Record<string, Family[]> = {
   'Link, passes and transfers': linkAndTransferFamilies,
   Synchronization: syncFamilies,
   Storage: storageFamilies,
+  Archives: archiveFamilies,
   'Layers below, webhooks and events': receiverFamilies,
   Requests: httpFamilies,
   'Services and processes': processFamilies,

@@ -13,7 +13,7 @@ import { ArchiveRun } from './book/archive-run.ts';
 import type { ArchiveSettings } from './book/archive-settings.ts';
 import { PeerBook, type PeerDeps } from './book/peer-book.ts';
 import { type ExportDeps, exportSet } from './export/export-set.ts';
-import { type ImportDeps, importFolder } from './import/import-folder.ts';
+import { type ImportDeps, type ImportScope, importFolder } from './import/import-folder.ts';
 import type { MoveRules } from './import/move-tags.ts';
 import { bookOf } from './listed-book.ts';
 
@@ -65,13 +65,17 @@ export class Archives {
     );
   }
 
-  /** @param rules of another kind of import than one that a person starts */
+  /** @param rules, scope of another kind of import than one that a person starts */
   import(
     { conflict = 'parent-wins', ...query }: Static<typeof importArchive.query>,
-    rules: MoveRules = { side: 'child', mode: 'ReadWrite', conflict, arrived: false },
+    rules: MoveRules = { side: 'child', mode: 'ReadWrite', conflict: () => conflict, arrived: false },
+    scope?: ImportScope,
   ): Promise<Static<typeof importArchive.reply>> {
-    const keyFiles = [...new Set([...this.#settings.keyFiles, ...query.keyFiles])];
-    return this.#alone((run) => importFolder(this.#deps, run, { ...query, keyFiles }, rules));
+    const trusted = scope && query.keyFiles.length > 0 ? [] : this.#settings.keyFiles;
+    const keyFiles = [...new Set([...trusted, ...query.keyFiles])];
+    return this.#alone((run) =>
+      importFolder(this.#deps, run, { ...query, keyFiles, ...(scope && { scope }) }, rules),
+    );
   }
 
   /** Takes effect at the next import. @param keyFiles paths of the public keys that are trusted */

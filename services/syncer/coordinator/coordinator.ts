@@ -1,13 +1,13 @@
 import { createActor, fromCallback, fromPromise } from 'xstate';
 import { comparisonScope } from '#proto/document/comparison-scope.ts';
 import type { Repository } from '#proto/oci/names.ts';
+import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import { CoordinatorLease } from '../leadership/lease.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
-import { selectionOf } from '../reconcile/select/patterns.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
 import type { PauseWatch } from '../schedule/pause-watch.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';

@@ -1,10 +1,10 @@
 import { deleteSynchronized, listRepositories, listTags } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository, Tag } from '#proto/oci/names.ts';
+import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { listEntries } from './context/lists.ts';
 import type { PassContext } from './context/pass-context.ts';
 import { isRefusedByParent, type RefusedRepositories } from './context/refused-repositories.ts';
-import { selectionOf } from './select/patterns.ts';
 
 /** Max repositories that are tried as proof that the login is not refused as a whole. */
 const MAX_PROOFS = 8;

@@ -93,6 +93,13 @@ const inTrouble: Figures = {
       ...{ space: { free: 2, reserve: 3, low: true, inodes: { free: 4, reserve: 5 } } },
       outgoing: { unsent: 1, withdrawn: 2, parked: 3, kept: 4 },
       ...{ audit: { lost: 6 }, forwarding: { state: 'Away', waiting: 7, lost: { count: 8 } } },
+      exchanges: [
+        {
+          ...{ peer: 'p', isParent: true },
+          inbox: { last: { at: NOW, number: 3 }, failure: { since: NOW, reason: 'r' } },
+          outbox: { last: { at: NOW + S, number: 4 }, acknowledged: 2, failure: { since: NOW, reason: 'r' } },
+        },
+      ],
       scrub: { bytes: 3, total: 9, damaged: 1 },
       backup: {
         ...{ failures: 3, failed: { count: 1 }, running: {}, schedule: { lateAfter: NOW + S } },
@@ -169,6 +176,13 @@ const moves: [name: string, labels: Record<string, string>, before: number | und
   ['sync_conflicts', {}, 0, 3],
   ['left_out', { kind: 'child' }, 0, 3],
   ['unmatched_selections', {}, 0, 1],
+  ['archive_import_timestamp_seconds', { peer: 'p' }, undefined, AT],
+  ['archive_import_number', { peer: 'p' }, undefined, 3],
+  ['archive_import_failed', { peer: 'p' }, undefined, 1],
+  ['archive_export_timestamp_seconds', { peer: 'p' }, undefined, AT + 1],
+  ['archive_export_number', { peer: 'p' }, undefined, 4],
+  ['archive_acknowledged_number', { peer: 'p' }, undefined, 2],
+  ['archive_export_failed', { peer: 'p' }, undefined, 1],
   ['storage_repositories', {}, 0, 1],
   ['storage_tags', {}, 0, 2],
   ['storage_blobs', {}, 0, 3],

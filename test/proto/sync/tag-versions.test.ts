@@ -5,6 +5,7 @@ import { loserTag } from '../../../proto/sync/conflict-tag.ts';
 import {
   type ImportRules,
   inEpochs,
+  inNewEpoch,
   mayForget,
   mirrored,
   planTagImport,
@@ -18,7 +19,7 @@ const record = (of: string | undefined, mine: number, theirs: number): TagRecord
   digest: of,
   version: { mine, theirs },
 });
-const child: ImportRules = { side: 'child', mode: 'ReadWrite', conflict: 'parent-wins' };
+const child: ImportRules = { side: 'child', mode: 'ReadWrite', conflict: 'parent-wins', archive: 5 };
 
 type Row = [name: string, here: TagRecord | undefined, received: TagRecord, Partial<ImportRules>, string];
 const rows: Row[] = [
@@ -34,9 +35,9 @@ const rows: Row[] = [
     record(A, 2, 1),
     record(B, 1, 2),
     { conflict: 'layer-wins' },
-    'push a, loser b, then a 2/2',
+    'push a, loser b, then a 5/2',
   ],
-  ['a change beats a deletion', record(A, 2, 1), record(undefined, 1, 2), {}, 'push a, then a 2/2'],
+  ['a change beats a deletion', record(A, 2, 1), record(undefined, 1, 2), {}, 'push a, then a 5/2'],
   ['a change beats a deletion here', record(undefined, 2, 1), record(B, 1, 2), {}, 'take b, then b 2/2'],
   ['the parent waits', record(A, 2, 1), record(B, 1, 2), { side: 'parent' }, 'nothing, then a 2/1'],
   ['the parent takes', record(A, 2, 1), record(B, 2, 2), { side: 'parent' }, 'take b, then b 2/2'],
@@ -55,6 +56,13 @@ const rows: Row[] = [
     'take b, loser a, then b 2/1',
   ],
   ['ReadOnly retains', record(A, 2, 1), record(undefined, 1, 2), { mode: 'ReadOnly' }, 'nothing, then a 2/2'],
+  [
+    'a ReadOnly child changes nothing',
+    record(A, 2, 1),
+    record(B, 2, 2),
+    { side: 'parent', mode: 'ReadOnly' },
+    'nothing, then a 2/1',
+  ],
   ['a deletion of nothing', undefined, record(undefined, 0, 4), {}, 'nothing, then no record'],
 ];
 
@@ -102,6 +110,8 @@ type Layer = {
   epoch: number;
   peer: { epoch: number; imported: number };
   sent: Archive[];
+  hasNews: boolean;
+  backup?: Map<string, string>;
 };
 const newLayer = (side: Layer['side'], epoch: number): Layer => ({
   side,
@@ -111,6 +121,7 @@ const newLayer = (side: Layer['side'], epoch: number): Layer => ({
   epoch,
   peer: { epoch: 0, imported: 0 },
   sent: [],
+  hasNews: false,
 });
 
 function stampAll(layer: Layer): void {
@@ -120,8 +131,13 @@ function stampAll(layer: Layer): void {
   }
 }
 
+/** Writes nothing if there is nothing to say. */
 function exportFrom(layer: Layer): void {
   stampAll(layer);
+  const isChanged = [...layer.records.values()].some(({ version }) => version.mine >= layer.next);
+  const isFirst = layer.sent.at(-1)?.epoch !== layer.epoch;
+  if (!isChanged && !layer.hasNews && !isFirst) return;
+  layer.hasNews = false;
   const { epoch, peer, next: number } = layer;
   layer.sent.push({
     number,
@@ -137,11 +153,12 @@ function importInto(layer: Layer, archive: Archive | undefined, rules: ImportRul
   if (!archive || (archive.epoch === layer.peer.epoch && archive.number <= layer.peer.imported)) return;
   stampAll(layer);
   if (archive.epoch !== layer.peer.epoch) {
-    for (const [tag, { digest: of, version }] of layer.records) {
-      layer.records.set(tag, { digest: of, version: inEpochs(version, { mine: true, theirs: false }) });
-    }
+    const isFirst = layer.peer.epoch === 0;
+    for (const [tag, one] of layer.records) if (!isFirst) layer.records.set(tag, inNewEpoch(one, layer.next));
   }
   const knowsMe = archive.peerEpoch === layer.epoch;
+  const last = archive.epoch === layer.peer.epoch ? layer.peer.imported : 0;
+  layer.hasNews ||= [...archive.tags.values()].some(({ version }) => version.mine > last);
   for (const [tag, { digest: of, version }] of archive.tags) {
     const received = { digest: of, version: inEpochs(mirrored(version), { mine: knowsMe, theirs: true }) };
     const { action, record: after } = planTagImport(layer.records.get(tag), received, rules);
@@ -172,6 +189,7 @@ const steps = fc.array(
         back: fc.integer({ min: 0, max: 3 }),
       }),
     },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('backup' as const), at }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), at }) },
   ),
   { maxLength: 40 },
@@ -182,7 +200,12 @@ test('after any history of changes and of archives that are lost, repeated or la
   fc.assert(
     fc.property(steps, policies, (history, conflict) => {
       const layers: [Layer, Layer] = [newLayer('parent', 1), newLayer('child', 2)];
-      const rules = (layer: Layer): ImportRules => ({ side: layer.side, mode: 'ReadWrite', conflict });
+      const rules = ({ side, next: archive }: Layer): ImportRules => ({
+        side,
+        mode: 'ReadWrite',
+        conflict,
+        archive,
+      });
       const live = new Map<string, string>();
       let count = 0;
       const other = (index: 0 | 1) => layers[index === 0 ? 1 : 0];
@@ -199,14 +222,19 @@ test('after any history of changes and of archives that are lost, repeated or la
         } else if (step.kind === 'delete') {
           replaced(layer, name);
           layer.tags.delete(name);
+        } else if (step.kind === 'backup') {
+          layer.backup = new Map(layer.tags);
         } else if (step.kind === 'export') {
           exportFrom(layer);
         } else if (step.kind === 'import') {
           importInto(layer, other(step.at).sent.at(-1 - step.back), rules(layer));
         } else {
-          // Its tags are as they were, its records are lost.
+          // Its tags are those of a backup, if there is one; its records are lost, and so is what was here alone.
+          layer.tags = new Map(layer.backup ?? layer.tags);
           layer.records.clear();
           Object.assign(layer, { next: 1, epoch: layer.epoch + 2, peer: { epoch: 0, imported: 0 } });
+          const left = new Set(layers.flatMap(({ tags }) => [...tags.values()]));
+          for (const digest of live.keys()) if (!left.has(digest)) live.delete(digest);
         }
       }
       for (let round = 0; round < 4; round += 1) {

@@ -91,7 +91,7 @@ test('a receiver that was restored gets all content again, once it has sent a se
     const taken = await sides.import({ folder: back, newSender: true }, north, {
       side: 'parent',
       mode: 'ReadWrite',
-      conflict: 'parent-wins',
+      conflict: () => 'parent-wins',
       arrived: false,
     });
     assert.equal(taken.outcome, 'imported');

@@ -109,7 +109,12 @@ test('both ways: after ten rounds on both sides by files alone, both are equal a
   const draw = drawer('both ways');
   const boxes = { north: join(sides.folder, 'north'), south: join(sides.folder, 'south') };
   await Promise.all(Object.values(boxes).map((path) => mkdir(path)));
-  const parent = { side: 'parent', mode: 'ReadWrite', conflict: 'parent-wins', arrived: false } as const;
+  const parent = {
+    side: 'parent',
+    mode: 'ReadWrite',
+    conflict: () => 'parent-wins' as const,
+    arrived: false,
+  } as const;
   const child = { ...parent, side: 'child' } as const;
   const exchange = async (from: Rig, always = true) => {
     const [box, rules, into] =

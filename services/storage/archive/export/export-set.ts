@@ -76,7 +76,9 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   const needed = await lacking(metadata, target, selected, since);
   const { changed, deleted } = countsOf(selected.repositories, peer.exported);
   const isNews = needed.length + changed + deleted > 0;
-  if (!isNews && !query.always && peer.exported > 0) return { last: peer.exported };
+  // The first set of an epoch says that it has begun.
+  const isFirst = (await metadata.archiveSet(target, peer.exported))?.epoch !== peer.epoch;
+  if (!isNews && !query.always && !isFirst) return { last: peer.exported };
 
   const name = setName(layer, target, number);
   const { partBytes = PART_BYTES, parity: percent } = query;

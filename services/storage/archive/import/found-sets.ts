@@ -18,13 +18,15 @@ export type UnusableList = { file: string; problem: string };
 /**
  * Reads the lists of all sets in a folder, and checks their signatures.
  * @param keys public keys in PEM: with any, an unsigned list can't be used
+ * @param counts whether a file is to be read, by its name
  * @throws Fault `archive-invalid` if the folder can't be read, or has too many sets
  */
 export async function findSets(
   folder: string,
   keys: readonly string[],
+  counts: (file: string) => boolean = () => true,
 ): Promise<{ sets: FoundSet[]; unusable: UnusableList[] }> {
-  const names = (await entriesOf(folder)).filter(isListName).sort();
+  const names = (await entriesOf(folder)).filter((name) => isListName(name) && counts(name)).sort();
   if (names.length > MAX_SETS) {
     throw new Fault(
       'archive-invalid',

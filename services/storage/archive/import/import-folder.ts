@@ -1,10 +1,13 @@
 import { readFile, stat } from 'node:fs/promises';
 import { archiveImported, type ImportResult, type importArchive } from '#proto/archive/archives.ts';
+import type { ArchiveList } from '#proto/archive/list.ts';
+import { isListOf } from '#proto/archive/set-names.ts';
 import { MAX_KEY_BYTES } from '#proto/archive/signature.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import { formatBytes } from '#proto/contract/quantity-text.ts';
 import type { Static } from '#proto/contract/schema.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import type { Audit } from '../../audit/audit.ts';
 import { currentCaller, runAs } from '../../audit/caller-context.ts';
 import type { SpaceGuard } from '../../content/space-guard.ts';
@@ -22,7 +25,15 @@ import { verdictOn } from './set-verdict.ts';
 
 export type ImportDeps = CommitDeps &
   MoveDeps & { metadata: Metadata; space: SpaceGuard; book: PeerBook; audit: Audit };
-export type ImportQuery = Omit<Static<typeof importArchive.query>, 'conflict'>;
+/** Which sets count; the others in the folder are ignored. */
+export type ImportScope = {
+  /** `undefined`: any. */
+  sender: string | undefined;
+  target: string;
+  /** Of a set, what is in other repositories is ignored. */
+  repositories: readonly string[];
+};
+export type ImportQuery = Omit<Static<typeof importArchive.query>, 'conflict'> & { scope?: ImportScope };
 type ImportReply = Static<typeof importArchive.reply>;
 
 /** Max senders of one folder. */
@@ -39,10 +50,13 @@ export async function importFolder(
   query: ImportQuery,
   rules: MoveRules,
 ): Promise<ImportReply> {
-  const { folder, keyFiles } = query;
+  const { folder, keyFiles, scope } = query;
   run.begin('reading lists');
-  const { sets, unusable } = await findSets(folder, await Promise.all(keyFiles.map(readKey)));
-  if (sets.length + unusable.length === 0) {
+  const counts = (file: string) => !scope || isListOf(file, scope);
+  const found = await findSets(folder, await Promise.all(keyFiles.map(readKey)), counts);
+  const { unusable } = found;
+  const sets = scope ? found.sets.flatMap((set) => within(set, scope)) : found.sets;
+  if (!scope && sets.length + unusable.length === 0) {
     throw new Fault('archive-invalid', `${folder} has no set: name the folder with the files of an export`);
   }
   const newest = newestBySender(sets);
@@ -56,6 +70,14 @@ export async function importFolder(
     results.push(await importSet(deps, run, { set, sets, source, query, rules }));
   }
   return { results, unusable: unusable.slice(0, 100).map(({ problem }) => clip(problem, MAX_REASON_LENGTH)) };
+}
+
+/** The set with what counts of it, if it counts. */
+function within(set: FoundSet, { sender, target, repositories }: ImportScope): FoundSet[] {
+  const { list } = set;
+  if (list.target.name !== target || (sender !== undefined && list.sender.layer !== sender)) return [];
+  const selected = list.repositories.filter(({ name }) => matchesPattern(repositories, name));
+  return [{ ...set, list: { ...list, repositories: selected } }];
 }
 
 type OneImport = {
@@ -73,7 +95,7 @@ async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Pro
   const { list } = set;
   let peer = await book.open(list.sender.layer);
   const verdict = verdictOn(set, peer, query.newSender ?? false);
-  const base = baseOf(set, verdict.warnings);
+  const base = baseOf(set, verdict.warnings, peer.imported);
   if (verdict.outcome === 'known') return { ...base, outcome: 'known' };
   if (verdict.outcome === 'refused') return { ...base, outcome: 'refused', problems: [verdict.problem] };
   if (!query.dryRun) peer = await takeRequests(deps, set, peer);
@@ -125,7 +147,11 @@ async function applySet(
   return moved;
 }
 
-function baseOf({ list, signed }: FoundSet, warnings: string[]): ImportResult {
+function baseOf(
+  { list, signed }: FoundSet,
+  warnings: string[],
+  imported: PeerRecord['imported'],
+): ImportResult {
   return {
     sender: list.sender.layer,
     target: list.target.name,
@@ -135,9 +161,16 @@ function baseOf({ list, signed }: FoundSet, warnings: string[]): ImportResult {
     warnings,
     missing: [],
     signed,
+    news: hasNews(list, imported),
     content: 0,
     bytes: 0,
   };
+}
+
+/** An acknowledgement alone is no news: acknowledging it would never end. */
+function hasNews({ sender, content, repositories }: ArchiveList, last: PeerRecord['imported']): boolean {
+  if (sender.epoch !== last?.epoch || content.length > 0) return true;
+  return repositories.some(({ tags }) => tags.some(({ mine }) => mine > last.number));
 }
 
 function figuresOf({ needed }: ExaminedSet, source: SetContent): { content: number; bytes: number } {

@@ -5,10 +5,12 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { tagDeleted } from '#proto/content/content-events.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Static } from '#proto/contract/schema.ts';
+import type { ConflictPolicy } from '#proto/document/selection.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
 import {
   type ImportRules,
   inEpochs,
+  inNewEpoch,
   mayForget,
   mirrored,
   planTagImport,
@@ -33,7 +35,11 @@ export type MoveDeps = {
 };
 
 /** `arrived`: the sender is the parent, so what came from it is not pushed there. */
-export type MoveRules = ImportRules & { arrived: boolean };
+export type MoveRules = Omit<ImportRules, 'conflict' | 'archive'> & {
+  arrived: boolean;
+  /** By repository. */
+  conflict: (repository: string) => ConflictPolicy;
+};
 
 type Moved = { changes: Change[]; publish: (() => void)[]; counts: Static<typeof ImportedTags> };
 
@@ -51,11 +57,11 @@ export async function moveTags(
   const sender = list.sender.layer;
   const names = list.repositories.map(({ name }) => name);
   return await holdingAll(locks, names, async () => {
-    const recorded = await recordedTags(metadata, sender, list.selection);
+    const recorded = await recordedTags(metadata, sender, ['*']);
     const moved: Moved = { changes: [], publish: [], counts: { moved: 0, deleted: 0, conflicts: 0 } };
     const epochs = {
       knowsThis: list.target.epoch === before.epoch,
-      isSame: before.imported?.epoch === list.sender.epoch,
+      isNew: before.imported !== undefined && before.imported.epoch !== list.sender.epoch,
     };
     for (const { name, tags } of list.repositories) {
       const records = recorded.get(name) ?? new Map<string, TagRecord>();
@@ -83,8 +89,8 @@ export async function moveTags(
 type Epochs = {
   /** The sender has seen this epoch of this layer: its numbers of this layer count. */
   knowsThis: boolean;
-  /** The epoch of the sender is the one of its last set: the recorded numbers of it count. */
-  isSame: boolean;
+  /** The sender has begun another epoch since its last set: it may have lost what it knew. */
+  isNew: boolean;
 };
 
 type OneTag = {
@@ -106,10 +112,15 @@ async function moveTag(
   const sender = list.sender.layer;
   const current = await metadata.tag(name, tag);
   const stamped = stampTag(recorded, current, nextNumber(before));
-  const local = stamped && inCurrentEpoch(stamped, epochs, nextNumber(before));
+  const archive = nextNumber(before);
+  const local = stamped && (epochs.isNew ? inNewEpoch(stamped, archive) : stamped);
   const version = inEpochs(mirrored({ mine, theirs }), { mine: epochs.knowsThis, theirs: true });
   const received: TagRecord = { digest: digest ?? undefined, version };
-  const { action, record } = planTagImport(local, received, rules);
+  const { action, record } = planTagImport(local, received, {
+    ...rules,
+    conflict: rules.conflict(name),
+    archive,
+  });
   if (action) {
     const loser = action.loser;
     const target = { repository: name, tag, to: action.digest, from: current, arrived: rules.arrived };
@@ -131,16 +142,6 @@ async function moveTag(
   for (const change of putVersion(sender, name, tag, isForgotten ? undefined : record)) {
     moved.changes.push(change);
   }
-}
-
-/**
- * The record with the numbers that count. What came from an earlier epoch of the sender is taken as changed here: the
- * sender may have lost it, and what it sends instead must not replace it without a conflict tag.
- */
-function inCurrentEpoch({ digest, version }: TagRecord, { isSame }: Epochs, next: number): TagRecord {
-  if (isSame) return { digest, version };
-  const mine = version.theirs > 0 ? Math.max(version.mine, next) : version.mine;
-  return { digest, version: inEpochs({ ...version, mine }, { mine: true, theirs: false }) };
 }
 
 type TagChange = {
@@ -198,7 +199,8 @@ async function unlisted(
     for (const [tag, known] of tags) {
       const record = stampTag(known, await metadata.tag(repository, tag), nextNumber(before)) ?? known;
       const isForgotten = mayForget(record, acknowledged, undefined);
-      const next = isForgotten ? undefined : inCurrentEpoch(record, epochs, nextNumber(before));
+      const current = epochs.isNew ? inNewEpoch(record, nextNumber(before)) : record;
+      const next = isForgotten ? undefined : current;
       for (const change of putVersion(list.sender.layer, repository, tag, next)) changes.push(change);
     }
   }

@@ -3,7 +3,7 @@ import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
-import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { matchesPattern, selectionOf } from '#proto/oci/repository-pattern.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
@@ -15,7 +15,7 @@ import type {
   ReportedChanges,
   RepositoryChanges,
 } from '../context/parent-changes.ts';
-import { exactNames, needsCatalog, selectionOf } from '../select/patterns.ts';
+import { exactNames, needsCatalog } from '../select/patterns.ts';
 import { type AcrChangesDeps, readChangesSince, readDeletedChanges } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */

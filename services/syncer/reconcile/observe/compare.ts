@@ -1,12 +1,12 @@
 import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isTag, type Repository } from '#proto/oci/names.ts';
+import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { passPlanned } from '#proto/sync/passes.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
 import { isRefusedByParent } from '../context/refused-repositories.ts';
-import { selectionOf } from '../select/patterns.ts';
 import { type Survey, surveyRepository } from './survey.ts';
 
 /** Max tags that a pass compares, over all repositories: their actions are held in memory until it ends. */

@@ -4,6 +4,7 @@ import { setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
@@ -11,7 +12,6 @@ import { largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
-import { selectionOf } from '../select/patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */

@@ -1,5 +1,3 @@
-import { matchesPattern } from '#proto/oci/repository-pattern.ts';
-
 /**
  * Selection: which part of the parent a layer holds. Pure functions of the configuration.
  *
@@ -7,18 +5,6 @@ import { matchesPattern } from '#proto/oci/repository-pattern.ts';
  * of an index by platform (`platforms.ts`), and referrers by artifact type (`referrer-filter.ts`). At the end,
  * `unmatched.ts` finds the patterns that matched nothing, for the status of the link.
  */
-
-/** The selection that applies to a repository: its exact name, else the longest prefix, else `*`. */
-export function selectionOf<S extends { name: string }>(
-  selections: readonly S[],
-  repository: string,
-): S | undefined {
-  const matching = selections.filter(({ name }) => matchesPattern([name], repository));
-  return (
-    matching.find(({ name }) => name === repository) ??
-    matching.sort((a, b) => b.name.length - a.name.length)[0]
-  );
-}
 
 /** Repositories that the patterns name exactly. */
 export const exactNames = (patterns: readonly string[]): string[] => [

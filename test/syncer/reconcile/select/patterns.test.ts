@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { matchesPattern } from '#proto/oci/repository-pattern.ts';
-import {
-  exactNames,
-  needsCatalog,
-  selectionOf,
-} from '../../../../services/syncer/reconcile/select/patterns.ts';
+import { matchesPattern, selectionOf } from '#proto/oci/repository-pattern.ts';
+import { exactNames, needsCatalog } from '../../../../services/syncer/reconcile/select/patterns.ts';
 
 const selections = ['*', 'a/*', 'a/b/*', 'a/b', 'c'].map((name) => ({ name }));
 

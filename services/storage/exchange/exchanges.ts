@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { jittered } from '#proto/async/backoff.ts';
+import type { Log } from '#proto/contract/log.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Exchange } from '#proto/document/exchanges.ts';
+import { selectionOf } from '#proto/oci/repository-pattern.ts';
+import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
+import type { Archives } from '../archive/archives.ts';
+import { runAs } from '../audit/caller-context.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
+import { Inbox } from './inbox.ts';
+import { Outbox } from './outbox.ts';
+
+/*
+ * Exchange of archives with layers to which there is no link, by folders that are polled.
+ *
+ *   exchanges.ts        one exchange after the other, as the configuration has them; their status
+ *   inbox.ts            imports what arrives
+ *   outbox.ts           writes what has changed, by its schedule
+ *   folder-listing.ts   the files of a folder
+ *
+ * What an import does to a tag, and what an archive contains, is in archive/.
+ */
+
+const POLL_MS = 5_000;
+const EXCHANGE_CALLER = { account: '_exchange' };
+
+export type ExchangesDeps = {
+  archives: Archives;
+  metadata: Pick<MetadataReader, 'peer' | 'archiveSet'>;
+  /** Name of this layer. */
+  layer: string;
+  log: Log;
+  /** Wall clock, in ms since 1970. */
+  now: () => number;
+};
+
+type Running = { exchange: Exchange; inbox?: Inbox; outbox?: Outbox };
+type Selections = Configuration['repositories'];
+
+export class Exchanges {
+  readonly #deps: ExchangesDeps;
+  #running: Running[] = [];
+  /** In force, and what of it runs already. */
+  #wanted: Exchange[] = [];
+  #started: Exchange[] = [];
+  #selections: Selections = [];
+
+  constructor(deps: ExchangesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes effect with the next poll. */
+  configure({ exchanges = [], repositories }: Pick<Configuration, 'exchanges' | 'repositories'>): void {
+    this.#wanted = exchanges;
+    this.#selections = repositories;
+  }
+
+  /** Undefined without exchanges. */
+  get status(): ExchangeStatus[] | undefined {
+    if (this.#running.length === 0) return undefined;
+    return this.#running.map(({ exchange: { peer, side }, inbox, outbox }) => ({
+      ...(peer !== undefined && { peer }),
+      isParent: side === 'child',
+      ...(inbox && { inbox: inbox.status }),
+      ...(outbox && { outbox: outbox.status }),
+    }));
+  }
+
+  /** Polls all folders until the signal aborts. */
+  async run(signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
+    const { log, archives } = this.#deps;
+    // An import can take hours.
+    signal.addEventListener('abort', () => archives.stop(), { once: true });
+    while (!signal.aborted) {
+      await this.poll().catch((err) => log.error({ err }, 'folders of archives could not be polled'));
+      await sleep(jittered(pollMs), undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  /** Polls each folder once. */
+  async poll(): Promise<void> {
+    if (!isDeepStrictEqual(this.#wanted, this.#started)) await this.#restart();
+    for (const { inbox, outbox } of this.#running) {
+      await runAs(EXCHANGE_CALLER, async () => {
+        await inbox?.poll();
+        await outbox?.poll();
+      });
+    }
+  }
+
+  async #restart(): Promise<void> {
+    const wanted = this.#wanted;
+    const running: Running[] = [];
+    for (const exchange of wanted) running.push(await this.#start(exchange));
+    this.#running = running;
+    this.#started = wanted;
+  }
+
+  async #start(exchange: Exchange): Promise<Running> {
+    const { log, now, metadata } = this.#deps;
+    const { peer, inbox: folder } = exchange;
+    const known = peer === undefined ? undefined : await metadata.peer(peer);
+    const outbox = peer === undefined ? undefined : await this.#outbox(exchange, peer, known?.exported ?? 0);
+    if (folder === undefined) return { exchange, ...(outbox && { outbox }) };
+    // What was imported before the start may not be acknowledged yet.
+    if (known?.imported) outbox?.onNews();
+    const inbox = new Inbox({
+      ...{ folder, log, now },
+      importSets: () => this.#import(exchange, folder),
+      onNews: () => outbox?.onNews(),
+    });
+    return { exchange, inbox, ...(outbox && { outbox }) };
+  }
+
+  async #outbox(exchange: Exchange, peer: string, exported: number): Promise<Outbox | undefined> {
+    const { archives, metadata, layer, log, now } = this.#deps;
+    const { outbox: folder, outboxSchedule: schedule, maxPartBytes, signKeyFile } = exchange;
+    if (folder === undefined) return undefined;
+    const last = await metadata.archiveSet(peer, exported);
+    return new Outbox(
+      {
+        ...{ folder, schedule, layer, peer, log, now },
+        acknowledged: async () => (await metadata.peer(peer))?.acknowledged ?? 0,
+        exportSet: (always) =>
+          archives.export({
+            ...{ folder, target: peer, always },
+            // A ReadOnly layer changes nothing at its parent.
+            repositories:
+              exchange.side === 'child' && exchange.mode === 'ReadOnly' ? [] : this.#patternsOf(exchange),
+            partBytes: maxPartBytes,
+            ...(signKeyFile !== undefined && { keyFile: signKeyFile }),
+          }),
+      },
+      last && { number: exported, at: last.created, bytes: last.bytes },
+    );
+  }
+
+  #import(exchange: Exchange, folder: string): ReturnType<Archives['import']> {
+    const { archives, layer } = this.#deps;
+    const { peer, side, mode, verifyKeyFiles } = exchange;
+    const conflict = (repository: string) =>
+      selectionOf(this.#selections, repository)?.conflict ?? 'parent-wins';
+    return archives.import(
+      { folder, keyFiles: verifyKeyFiles, dryRun: false },
+      { side, mode, conflict, arrived: side === 'child' },
+      { sender: peer, target: layer, repositories: this.#patternsOf(exchange) },
+    );
+  }
+
+  /** What is exchanged: the child's own selection, or what the parent grants it. */
+  #patternsOf({ side, repositories }: Exchange): string[] {
+    return side === 'child' ? this.#selections.map(({ name }) => name) : repositories;
+  }
+}

@@ -1,0 +1,125 @@
+import type { ImportResult } from '#proto/archive/archives.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
+import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
+import { deleteSets, listFolder } from './folder-listing.ts';
+
+/** After a failure that is not due to what is in the folder. */
+const RETRY = { firstMs: 30_000, maxMs: 30 * 60_000 };
+
+type InboxStatus = NonNullable<ExchangeStatus['inbox']>;
+
+export type InboxDeps = {
+  folder: string;
+  /** Imports the newest set for this layer that the folder has of each sender that counts. */
+  importSets: (folder: string) => Promise<{ results: ImportResult[]; unusable: string[] }>;
+  /** The other side has to be answered: something was imported, or is asked for again. */
+  onNews: () => void;
+  log: Log;
+  /** Wall clock, in ms since 1970. */
+  now: () => number;
+};
+
+/**
+ * The folder in which archives of another layer arrive. It is polled, as file systems on networks and removable disks
+ * notify nobody. A set is imported once two polls in a row have found the same files; one that is refused is tried again
+ * when the files change. Sets that were imported are deleted.
+ */
+export class Inbox {
+  readonly #deps: InboxDeps;
+  /** Of the last poll. */
+  #seen: string | undefined;
+  /** Of the last poll whose files were examined. */
+  #examined: string | undefined;
+  #failures = 0;
+  #retryAt = 0;
+  #status: InboxStatus;
+
+  constructor(deps: InboxDeps, last?: InboxStatus['last']) {
+    this.#deps = deps;
+    this.#status = { folder: deps.folder, ...(last && { last }) };
+  }
+
+  get status(): InboxStatus {
+    return this.#status;
+  }
+
+  async poll(): Promise<void> {
+    const { folder, now } = this.#deps;
+    let listing: Awaited<ReturnType<typeof listFolder>>;
+    try {
+      listing = await listFolder(folder);
+    } catch (error) {
+      const { code = 'unknown' } = error as NodeJS.ErrnoException;
+      this.#seen = undefined;
+      this.#fail(
+        `${folder} can't be read (${code}): mount the disk, or create the folder for the layer's account`,
+      );
+      return;
+    }
+    const { fingerprint, hasList } = listing;
+    const isStable = fingerprint === this.#seen;
+    this.#seen = fingerprint;
+    if (!hasList) {
+      this.#examined = fingerprint;
+      this.#clearFailure();
+      return;
+    }
+    if (!isStable || (fingerprint === this.#examined && (this.#failures === 0 || now() < this.#retryAt)))
+      return;
+    await this.#import(fingerprint);
+  }
+
+  async #import(fingerprint: string): Promise<void> {
+    const { folder, importSets, log } = this.#deps;
+    try {
+      const { results, unusable } = await importSets(folder);
+      this.#examined = fingerprint;
+      this.#failures = 0;
+      const problems = [...results.flatMap(({ problems: some }) => some), ...unusable];
+      for (const result of results) await this.#take(result);
+      if (problems.length > 0) this.#fail(problems.join('; '));
+      else this.#clearFailure();
+    } catch (err) {
+      if (!Fault.is(err)) log.error({ err, folder }, 'archives could not be imported');
+      // A run that somebody else has started is over by the next poll.
+      if (Fault.is(err, 'busy')) return;
+      this.#examined = fingerprint;
+      this.#failures += 1;
+      this.#retryAt = this.#deps.now() + backoffMs(this.#failures, RETRY);
+      this.#fail(Fault.is(err) ? err.message : 'the import failed: see the log; it is tried again');
+    }
+  }
+
+  async #take(result: ImportResult): Promise<void> {
+    const { folder, onNews, log, now } = this.#deps;
+    const { outcome, sender, target, number, content, bytes, missing, tags, news } = result;
+    const changed = tags ? tags.moved + tags.deleted + tags.conflicts : 0;
+    if (outcome === 'imported') {
+      log.info({ folder, sender, number, content, bytes, ...tags, notice: true }, 'archive imported');
+      this.#status = { ...this.#status, last: { number, at: now(), bytes, changed } };
+    }
+    if ((outcome === 'imported' && news) || (outcome === 'refused' && missing.length > 0)) onNews();
+    if (outcome === 'refused') return;
+    // On a disk that is mounted read-only, they stay, and are known.
+    await deleteSets(folder, { sender, target, upTo: number }).catch((err) =>
+      log.debug({ err, folder }, 'imported archives can not be deleted'),
+    );
+  }
+
+  #fail(text: string): void {
+    const { log, now, folder } = this.#deps;
+    const reason = clip(text, MAX_REASON_LENGTH);
+    const before = this.#status.failure;
+    if (before?.reason === reason) return;
+    log.warn({ folder, reason }, 'no archive can be imported');
+    this.#status = { ...this.#status, failure: { since: before?.since ?? now(), reason } };
+  }
+
+  #clearFailure(): void {
+    const { failure: _, ...status } = this.#status;
+    this.#status = status;
+  }
+}

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { rename } from 'node:fs/promises';
+import { test } from 'node:test';
+import { deleteTag } from '#proto/content/manifests.ts';
+import { random as seeded } from '../../support/time/random.ts';
+import { pushBlobs, tagsOf } from '../archive/two-sides.ts';
+import { type Rig, random } from '../rig.ts';
+import { ByFolders } from './by-folders.ts';
+
+test('what is pushed at either side arrives at the other one, and nothing is written without a change', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  const down = await pushBlobs(north, 'app', '1', [random(100_000)]);
+  const up = await pushBlobs(south, 'line/log', '7', [random(1_000)]);
+  await by.round();
+  assert.deepEqual(await tagsOf(south, 'app'), { 1: down });
+  assert.deepEqual(await tagsOf(north, 'line/log'), { 7: up });
+  await by.round();
+  const written = north.storage.exchanges.status?.[0]?.outbox?.last?.number;
+  await by.round();
+  await by.round();
+  const { inbox, outbox } = await by.pass(north);
+  assert.equal(outbox?.last?.number, written, 'acknowledgements are not acknowledged');
+  assert.equal(inbox?.failure ?? outbox?.failure, undefined);
+  assert.deepEqual(await by.files('south-in'), [], 'imported sets are deleted');
+  const lists = (await by.files('north-out')).filter((name) => name.endsWith('-list.json'));
+  assert.ok(lists.length <= 1, `acknowledged sets are deleted: ${lists}`);
+});
+
+test('a change at both sides is a conflict: the parent wins, and both keep what lost', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await by.round();
+  const winner = await pushBlobs(north, 'app', '1', [random(1_000)]);
+  const loser = await pushBlobs(south, 'app', '1', [random(1_000)]);
+  await by.round();
+  await by.round();
+  const kept = `1.conflict-south-${loser.slice(7, 19)}`;
+  assert.deepEqual(await tagsOf(south, 'app'), { 1: winner, [kept]: loser });
+  assert.deepEqual(await tagsOf(north, 'app'), { 1: winner, [kept]: loser });
+});
+
+test('a ReadOnly child changes nothing above, and its parent what it has', async () => {
+  await using by = await ByFolders.open({ north: { mode: 'ReadOnly' }, south: { mode: 'ReadOnly' } });
+  const { north, south } = by;
+  const first = await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await pushBlobs(south, 'own', '1', [random(1_000)]);
+  await by.round();
+  assert.deepEqual(await tagsOf(south, 'app'), { 1: first });
+  assert.deepEqual(await tagsOf(north, 'own'), {});
+  await north.gateway.call(deleteTag, { repository: 'app', tag: '1' });
+  await by.round();
+  await by.round();
+  assert.deepEqual(await tagsOf(south, 'app'), {});
+  assert.ok(
+    (north.storage.exchanges.status?.[0]?.outbox?.acknowledged ?? 0) >= 2,
+    'what it has is acknowledged',
+  );
+});
+
+test('of a child, only what it may change is taken', async () => {
+  await using by = await ByFolders.open({ north: { repositories: ['line/*'] } });
+  const { north, south } = by;
+  const mine = await pushBlobs(south, 'line/a', '1', [random(1_000)]);
+  await pushBlobs(south, 'plant/b', '1', [random(1_000)]);
+  await by.round();
+  assert.deepEqual(await tagsOf(north, 'line/a'), { 1: mine });
+  assert.deepEqual(await tagsOf(north, 'plant/b'), {});
+});
+
+test('sets of others in the same folder are ignored', async () => {
+  await using by = await ByFolders.open({ south: { peer: 'another' } });
+  const { north, south } = by;
+  await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await by.pass(north);
+  await by.carry('north');
+  const { inbox } = await by.pass(south);
+  assert.equal(inbox?.failure, undefined);
+  assert.deepEqual(await tagsOf(south, 'app'), {});
+  assert.ok((await by.files('south-in')).length > 0, 'and stay');
+});
+
+test('a damaged set changes nothing, is named, and is sent again without being asked for by a person', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  const digest = await pushBlobs(north, 'app', '1', [random(100_000)]);
+  await by.pass(north);
+  const carried = await by.carry('north');
+  const part = carried.find((name) => name.endsWith('part-001.tar')) as string;
+  await by.damage('south-in', part, 3_000);
+  const { inbox } = await by.pass(south);
+  assert.match(inbox?.failure?.reason ?? '', new RegExp(`${part} is damaged`));
+  assert.deepEqual(await tagsOf(south, 'app'), {});
+  await by.carry('south');
+  await by.pass(north);
+  await by.carry('north');
+  const after = await by.pass(south);
+  assert.equal(after.inbox?.failure, undefined, after.inbox?.failure?.reason);
+  assert.deepEqual(await tagsOf(south, 'app'), { 1: digest });
+});
+
+test('a folder that is not there is named, and used once it is', async () => {
+  await using by = await ByFolders.open();
+  const { north } = by;
+  await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await rename(by.folder('north-out'), by.folder('elsewhere'));
+  await rename(by.folder('north-in'), by.folder('elsewhere-in'));
+  const away = await by.pass(north);
+  assert.match(away.outbox?.failure?.reason ?? '', /north-out does not exist: mount the disk/);
+  assert.match(away.inbox?.failure?.reason ?? '', /north-in can't be read \(ENOENT\): mount the disk/);
+  await rename(by.folder('elsewhere'), by.folder('north-out'));
+  await rename(by.folder('elsewhere-in'), by.folder('north-in'));
+  const back = await by.pass(north);
+  assert.equal(back.outbox?.failure ?? back.inbox?.failure, undefined);
+  assert.equal(back.outbox?.last?.number, 1);
+});
+
+test('ten rounds of changes on both sides, by folders from which files are lost or damaged: equal, and nothing is lost', async () => {
+  const seed = Number(process.env.TERRACE_SEED) || Math.floor(Math.random() * 1e6);
+  console.log(`TERRACE_SEED=${seed}`);
+  const next = seeded(seed);
+  const draw = (below: number) => Math.floor(next() * below);
+  await using by = await ByFolders.open();
+  const live = new Set<string>();
+  const change = async (rig: Rig) => {
+    const tag = `t${draw(3)}`;
+    const before = (await tagsOf(rig, 'app'))[tag];
+    if (before) live.delete(before);
+    if (before && draw(3) === 0) await rig.gateway.call(deleteTag, { repository: 'app', tag });
+    else live.add(await pushBlobs(rig, 'app', tag, [random(500 + draw(80_000))]));
+  };
+  for (let count = 0; count < 10; count += 1) {
+    for (const from of ['north', 'south'] as const) {
+      const to = from === 'north' ? 'south' : 'north';
+      await change(by[from]);
+      await by.pass(by[from]);
+      const names = await by.carry(from);
+      const name = names[draw(names.length)];
+      const harm = draw(6);
+      if (name && harm === 0) await by.drop(`${to}-in`, name);
+      if (name && harm === 1) await by.damage(`${to}-in`, name, draw(1e6));
+      if (draw(4) > 0) await by.pass(by[to]);
+    }
+  }
+  for (let count = 0; count < 5; count += 1) await by.round();
+  const tags = await tagsOf(by.north, 'app');
+  assert.deepEqual(await tagsOf(by.south, 'app'), tags);
+  const reachable = new Set(Object.values(tags));
+  for (const digest of live) assert.ok(reachable.has(digest), `${digest} is lost`);
+});
