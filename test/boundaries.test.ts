@@ -81,7 +81,7 @@ test('each package is imported only where it belongs', () => {
     jose: /^services\/gateway\//,
     commander: /^cli\//,
     'cli-progress': /^cli\//,
-    croner: /^(proto\/(document\/validation\/link|schedule\/window)|services\/(syncer|storage)\/.+)\.ts$/,
+    croner: /^(proto\/(document\/validation\/cron|schedule\/window)|services\/(syncer|storage)\/.+)\.ts$/,
     yaml: /^proto\/document\/resolve\/(resolve|positions)\.ts$/,
     pino: /^services\/process\/(run|watchdog|log-error)\.ts$/,
     '@azure/identity': /^services\/syncer\//,

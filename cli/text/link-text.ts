@@ -14,10 +14,11 @@ import { syncText } from './sync-text.ts';
  *
  * `terrace status` prints the layer (layer-text.ts), the link and the changes that wait to be pushed (this file), how
  * the layer stands against its parent (sync-text.ts), what crosses the link (rate-text.ts), the syncers
- * (syncer-text.ts), the layers below (below-text.ts), exchanges of archives (exchange-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start
- * with welcome.ts. image-progress.ts follows a running pass, which progress-lines.ts and progress.ts show;
- * event-text.ts one event per line, in the colour of event-tone.ts, and replay-state.ts derives the state of a transfer
- * from its events. token-text.ts and child-text.ts are of the commands of these names.
+ * (syncer-text.ts), the layers below (below-text.ts), exchanges of archives (exchange-text.ts) and the webhooks
+ * (webhook-text.ts); `terrace up` ends its start with welcome.ts. image-progress.ts follows a running pass, which
+ * progress-lines.ts and progress.ts show; event-text.ts one event per line, in the colour of event-tone.ts, and
+ * replay-state.ts derives the state of a transfer from its events. token-text.ts and child-text.ts are of the commands
+ * of these names.
  */
 
 /** Max parked changes listed one by one. */

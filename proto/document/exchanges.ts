@@ -6,8 +6,8 @@ import { field, mapping, optional, orDefault } from './fields.ts';
 import { Amount, bytesOf, Cron } from './quantities.ts';
 
 /**
- * Exchange of archives with a layer to which there is no link: by folders that people, a file transfer or a one-way line
- * carry over. With the layer above, as fields of `parent`; with layers below, as the field `exchanges`.
+ * Exchange of archives with a layer to which there is no link: by folders that people, a file transfer or a one-way
+ * line carry over. With the layer above, as fields of `parent`; with layers below, as the field `exchanges`.
  */
 
 export const DEFAULT_OUTBOX_SCHEDULE = '0 * * * *';

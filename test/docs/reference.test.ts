@@ -59,10 +59,14 @@ test('the table of environment variables has each variable of the product, and n
   assert.deepEqual(unused, [], 'not read anywhere');
 });
 
-/** The document that has each default of the schema, apart from those of lists and of mappings with required fields. */
+/**
+ * The document that has each default of the schema, apart from those of lists, of mappings with required fields, and of
+ * the parent, which has none without an address.
+ */
 function defaultsOf({ properties = {} }: TSchema): Record<string, unknown> {
   const entries = Object.entries(properties as Record<string, TSchema>).flatMap(([name, schema]) => {
     const value = schema.default ?? (schema.properties && !schema.required ? defaultsOf(schema) : undefined);
+    if (name === 'parent') return [];
     const isEmpty = value === undefined || (isMapping(value) && Object.keys(value).length === 0);
     return isEmpty ? [] : [[name, value]];
   });

@@ -2,7 +2,7 @@ import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
 import { type Family, flag, gauge, type Sample, seconds } from './family.ts';
 import type { Figures } from './figures.ts';
 
-/** Exchanges of archives with layers to which there is no link. The label `peer` is empty while its name is not known. */
+/** Exchanges of archives with layers to which there is no link. The label `peer` is empty while no name is known. */
 
 const ofEach =
   (read: (exchange: ExchangeStatus) => number | undefined) =>

@@ -24,8 +24,8 @@ export type InboxDeps = {
 
 /**
  * The folder in which archives of another layer arrive. It is polled, as file systems on networks and removable disks
- * notify nobody. A set is imported once two polls in a row have found the same files; one that is refused is tried again
- * when the files change. Sets that were imported are deleted.
+ * notify nobody. A set is imported once two polls in a row have found the same files; one that is refused is tried
+ * again when the files change. Sets that were imported are deleted.
  */
 export class Inbox {
   readonly #deps: InboxDeps;
