@@ -3,10 +3,10 @@ import { type Command, CommanderError } from 'commander';
 import { programOf } from './commands/program.ts';
 import { refusalOf } from './terminal/failure.ts';
 import { terminalWidth, wrapLines } from './terminal/layout.ts';
-import { printLogLine } from './terminal/log-line.ts';
+import { logLine } from './terminal/log-line.ts';
 import { flushOutput, outputFailure, watchOutput } from './terminal/output-end.ts';
 import { EXIT_USAGE, type Refusal } from './terminal/refusal.ts';
-import { printError, printJsonError } from './terminal/terminal.ts';
+import { printError, printJson, printJsonError } from './terminal/terminal.ts';
 
 /**
  * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
@@ -22,7 +22,7 @@ const LOG_JSON = '--log-json';
 export async function main(parameters: string[]): Promise<never> {
   const fail = (error: unknown): Promise<never> => end(printFailure(refusalOf(error), parameters, error));
   watchOutput();
-  if (parameters.includes(LOG_JSON)) logWarnings();
+  if (parameters.includes(LOG_JSON)) logWarnings(layerIn(parameters));
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   const exitCode = await runCommandLine(parameters);
@@ -75,7 +75,9 @@ function printFailure({ message, code, exitCode }: Refusal, parameters: string[]
     return exitCode;
   }
   if (parameters.includes(LOG_JSON)) {
-    for (const line of message.split('\n')) printLogLine('fatal', line, { code, exitCode });
+    for (const line of message.split('\n')) {
+      printJson(logLine('fatal', layerIn(parameters), line, { code, exitCode }));
+    }
     return exitCode;
   }
   for (const line of message.split('\n')) printError(forReader(`terrace: ${line}`));
@@ -90,7 +92,13 @@ function forReader(line: string): string {
 }
 
 /** In place of Node, which writes warnings as text. */
-function logWarnings(): void {
+function logWarnings(layer: string): void {
   process.removeAllListeners('warning');
-  process.on('warning', ({ name, message }) => printLogLine('warn', message, { name }));
+  process.on('warning', ({ name, message }) => printJson(logLine('warn', layer, message, { name })));
+}
+
+/** The name of the layer, as far as it is known before the configuration is read. */
+function layerIn(parameters: string[]): string {
+  const at = parameters.indexOf('--name');
+  return (at >= 0 && parameters[at + 1]) || 'layer';
 }

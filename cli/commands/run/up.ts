@@ -10,14 +10,11 @@ import { mayGetTokensLater, mustHaveDataToListen } from '../../layer/accounts-ru
 import { type Layer, startLayer } from '../../layer/layer.ts';
 import { LogFile, type Outlets } from '../../layer/layer-log.ts';
 import { ServiceManager, withoutManager } from '../../layer/service-manager.ts';
-import { refusalOf } from '../../terminal/failure.ts';
 import { terminalWidth } from '../../terminal/layout.ts';
+import { logLine } from '../../terminal/log-line.ts';
 import { print, printJson } from '../../terminal/terminal.ts';
 import { type Greeting, welcome } from '../../text/welcome.ts';
 
-/** Levels of pino. */
-const WARN = 40;
-const FATAL = 60;
 /** Delay of the release of memory, in ms: services and clients that start need the processors. */
 const RELEASE_MS = 5_000;
 
@@ -30,25 +27,10 @@ export function addUpCommand(program: Command): void {
     .option('--compact', 'all services in one process, for machines with little memory')
     .option('--insecure-listen', 'accept clients from other machines even if the layer has no accounts')
     .option('--log-json', 'write the complete log of the services to stdout, as JSON lines')
-    .action(run);
+    .action(runLayer);
 }
 
 type Options = UpOptions & { logJson?: boolean; compact?: boolean };
-
-/** With --log-json, the error that ends the layer is a line of the log, too. */
-async function run(options: Options): Promise<void> {
-  try {
-    await runLayer(options);
-  } catch (error) {
-    if (!options.logJson) throw error;
-    const { message: msg, exitCode } = refusalOf(error);
-    printJson(entryOf(options.name, FATAL, msg));
-    process.exitCode = exitCode;
-  }
-}
-
-const entryOf = (layer = 'layer', level: number, msg: string): string =>
-  JSON.stringify({ level, time: Date.now(), layer, service: 'layer', msg });
 
 async function runLayer(options: Options): Promise<void> {
   const data = resolve(options.data);
@@ -81,7 +63,7 @@ async function runLayer(options: Options): Promise<void> {
     awaitToken,
   };
   const warn = (message: string) => {
-    outlets.line(entryOf(configuration.name, WARN, message));
+    outlets.line(logLine('warn', configuration.name, message));
     outlets.terminal(message);
   };
   const manager = ServiceManager.of({ env: process.env, data, warn });

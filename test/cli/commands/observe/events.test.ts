@@ -77,7 +77,7 @@ test('a closed output ends the command silently, an output that is full with the
     encoding: 'utf8',
   });
   assert.equal(full.status, 1);
-  assert.match(full.stderr, /^terrace: the output can't be written \(ENOSPC\): [^\n]+\n$/);
+  assert.match(JSON.parse(full.stderr).error.message, /^the output can't be written \(ENOSPC\): [^\n]+$/);
 });
 
 test('--since takes a sequence number, an age or a date', () => {
