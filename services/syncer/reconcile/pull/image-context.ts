@@ -1,7 +1,7 @@
 import type { ImageContext } from '#proto/content/arriving.ts';
+import { isPlatformWanted, platformName } from '#proto/content/platforms.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
-import { isPlatformWanted, platformName } from '../select/platforms.ts';
 import { tagsOf } from '../select/tag-filter.ts';
 import type { ImageNode } from './image-node.ts';
 

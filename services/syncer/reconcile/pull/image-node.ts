@@ -1,9 +1,9 @@
 import type { LeftOutManifest } from '#proto/content/manifests.ts';
+import { platformName } from '#proto/content/platforms.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
-import { platformName } from '../select/platforms.ts';
 
 /**
  * A manifest that the layer lacks, with its children that are not pulled; or an index that is here, of whose blobs some

@@ -1,9 +1,9 @@
+import { isPlatformWanted } from '#proto/content/platforms.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { partOf } from '../context/leave-out.ts';
 import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
-import { isPlatformWanted } from '../select/platforms.ts';
 import { rememberIfHidden } from './hidden-referrers.ts';
 import type { Image } from './images.ts';
 

@@ -1,5 +1,6 @@
 import { each } from '#proto/async/each.ts';
 import { type LeftOutManifest, missingManifests } from '#proto/content/manifests.ts';
+import { choose } from '#proto/content/platforms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { plural } from '#proto/contract/quantity-text.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
@@ -11,7 +12,6 @@ import { leftOutItem, partOf } from '../context/leave-out.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
-import { choose } from '../select/platforms.ts';
 import { type ImageNode, strip, toLeftOut } from './image-node.ts';
 import { lacksBlobs } from './lacks-blobs.ts';
 import { TreeReferrers } from './tree-referrers.ts';

@@ -2,7 +2,7 @@
  * Selection: which part of the parent a layer holds. Pure functions of the configuration.
  *
  * The pass selects from the outside in: repositories by pattern (this file), tags by filter (`tag-filter.ts`), children
- * of an index by platform (`platforms.ts`), and referrers by artifact type (`referrer-filter.ts`). At the end,
+ * of an index by platform (`choose`), and referrers by artifact type (`referrer-filter.ts`). At the end,
  * `unmatched.ts` finds the patterns that matched nothing, for the status of the link.
  */
 

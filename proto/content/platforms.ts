@@ -1,6 +1,6 @@
-import { type LeftOutManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
-import { clip } from '#proto/contract/clip.ts';
-import type { Descriptor } from '#proto/oci/manifest.ts';
+import { clip } from '../contract/clip.ts';
+import type { Descriptor } from '../oci/manifest.ts';
+import { type LeftOutManifest, MAX_PLATFORM } from './manifests.ts';
 
 /** Selects the children of an index that a layer pulls, by the configured platforms. Pure. */
 

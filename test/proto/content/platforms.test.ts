@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { choose } from '#proto/content/platforms.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
-import { choose } from '../../../../services/syncer/reconcile/select/platforms.ts';
 
 let serial = 0;
 function child(platform?: string, about?: Descriptor): Descriptor {
