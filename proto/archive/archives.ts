@@ -2,7 +2,7 @@ import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Count, FilePath, Instant, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { MAX_TRUSTED_KEYS } from '../document/archive.ts';
-import { ConflictPolicy } from '../document/selection.ts';
+import { ConflictPolicy, Platform } from '../document/selection.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_MISSING_SETS, MAX_SELECTION, PeerName, SetNumber } from './list.ts';
@@ -42,6 +42,8 @@ export const exportArchive = request(
     /** By default the one of the last export into this folder, else `default`. */
     target: Type.Optional(PeerName),
     repositories: Type.Array(RepositoryPattern, { minItems: 1, maxItems: MAX_SELECTION }),
+    /** Of the children of indexes; without it, all that the layer has. */
+    platforms: Type.Optional(Type.Array(Platform, { minItems: 1, maxItems: 100 })),
     since: Type.Optional(Type.Integer({ minimum: 0, maximum: 999_999 })),
     partBytes: Type.Optional(Type.Integer({ minimum: MIN_PART_BYTES, maximum: Number.MAX_SAFE_INTEGER })),
     /** Private key, PEM. */

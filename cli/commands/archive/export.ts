@@ -5,6 +5,7 @@ import { PeerName } from '#proto/archive/list.ts';
 import { MIN_PART_BYTES } from '#proto/archive/packing.ts';
 import { matches } from '#proto/contract/schema-check.ts';
 import { bytesOf } from '#proto/document/quantities.ts';
+import { Platform } from '#proto/document/selection.ts';
 import { isRepositoryPattern } from '#proto/oci/repository-pattern.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { withStorage } from '../../layer/with-storage.ts';
@@ -23,6 +24,7 @@ type Options = Common & {
   to?: string;
   target?: string;
   repository?: string[];
+  platform?: string[];
   since?: string;
   maxSize?: string;
   sign?: string;
@@ -41,6 +43,7 @@ export function addExportCommand(program: Command): void {
       'layer that the files are for (default: as in the last export into the folder)',
     )
     .option('--repository <pattern...>', 'repositories: a name, prefix/* or * (default: *)')
+    .option('--platform <name...>', 'platforms of indexes, such as linux/amd64 (default: all that are here)')
     .option('--since <number>', 'take all later sets as lost; all: every set (default: the last one)')
     .option('--max-size <bytes>', 'max size of a file, such as 4GB (default: 4GB)')
     .option('--sign <file>', 'private key (PEM: Ed25519, or ECDSA P-256) that signs the list')
@@ -77,11 +80,18 @@ async function exportFiles(options: Options): Promise<void> {
   else print(wrapLines(describeExport(done, query.folder), terminalWidth()));
 }
 
-function queryOf({ to, target, repository = ['*'], since, maxSize, sign, parity }: Options) {
+function queryOf({ to, target, repository = ['*'], platform, since, maxSize, sign, parity }: Options) {
   if (to === undefined) throw new Refusal('--to is missing: name the folder for the files', 2);
   const wrong = repository.find((pattern) => !isRepositoryPattern(pattern));
   if (wrong !== undefined) {
     throw new Refusal(`--repository "${wrong}" is not valid: write a repository name, prefix/* or *`, 2);
+  }
+  const noPlatform = platform?.find((name) => !matches(Platform, name));
+  if (noPlatform !== undefined) {
+    throw new Refusal(
+      `--platform "${noPlatform}" is not valid: write os/architecture, such as linux/amd64`,
+      2,
+    );
   }
   if (target !== undefined) mustBeTarget(target);
   const partBytes = maxSize === undefined ? undefined : bytesOf(maxSize);
@@ -95,6 +105,7 @@ function queryOf({ to, target, repository = ['*'], since, maxSize, sign, parity 
     folder: resolve(to),
     repositories: repository,
     ...(target !== undefined && { target }),
+    ...(platform && { platforms: platform }),
     ...(since !== undefined && since !== 'last' && { since: sinceOf(since) }),
     ...(partBytes !== undefined && { partBytes }),
     ...(sign !== undefined && { keyFile: resolve(sign) }),

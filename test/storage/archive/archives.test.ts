@@ -240,3 +240,26 @@ test('keys of the configuration count for each import, also while no layer runs'
   await archives.configure([]);
   assert.equal((await archives.import(query)).results[0]?.outcome, 'imported');
 });
+
+test('with platforms, other children of an index are left out, and come with a later set without', async () => {
+  await using sides = await TwoSides.open();
+  const { north, south } = sides;
+  const children = ['amd64', 'arm64'].map((architecture) => ({
+    ...descriptorOf(jsonOf(imageOf(architecture)), mediaTypes.ociManifest),
+    platform: { os: 'linux', architecture },
+  }));
+  for (const architecture of ['amd64', 'arm64']) await north.gateway.pushImage('app', architecture);
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: children };
+  await north.gateway.pushManifest('app', index, { tag: 'all', mediaType: mediaTypes.ociIndex });
+  await sides.export({ platforms: ['linux/arm64'] });
+  assert.equal((await sides.import()).content, 4);
+  const leftOut = async () => {
+    const listed = await south.syncer.call(listLeftOut, { repository: 'app', limit: 10 });
+    return listed.leftOut.map(({ digest, platform }) => [digest, platform]);
+  };
+  assert.deepEqual(await leftOut(), [[children[0]?.digest, 'linux/amd64']]);
+  await sides.export();
+  assert.deepEqual((await sides.import()).content, 2);
+  assert.deepEqual(await leftOut(), []);
+  assert.deepEqual(await tagsOf(south, 'app'), await tagsOf(north, 'app'));
+});

@@ -69,7 +69,10 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   const selection = [...new Set(query.repositories)].sort();
   await using reader = metadata.readerNow();
   const { stamps } = await stampedTags(reader, target, selection, number);
-  const selected = await selectedContent({ reader, store: deps.store, run }, stamps);
+  const selected = await selectedContent(
+    { reader, store: deps.store, run, platforms: query.platforms },
+    stamps,
+  );
   // Until the parts are written, garbage collection leaves all of it.
   using _held = await deps.grace.holdAll([...selected.content.keys(), ...stamps.keys()]);
   const since = Math.min(query.since ?? peer.exported, peer.exported);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { ListedRepository, RootManifest } from '#proto/archive/list.ts';
 import { MAX_CONTENT_ENTRIES } from '#proto/archive/list.ts';
+import { choose } from '#proto/content/platforms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import { splitDigest } from '#proto/oci/names.ts';
@@ -31,6 +32,8 @@ type WalkDeps = {
   reader: MetadataReader;
   store: BlobStore;
   run: ArchiveRun;
+  /** Of the children of indexes; undefined: all that are here. */
+  platforms: readonly string[] | undefined;
 };
 
 /**
@@ -104,7 +107,9 @@ class RepositoryWalk {
       [...blobs, ...manifests].map((child) => child.digest),
     );
     await this.#addBlobs(digest, mediaType, blobs);
-    await this.#visitChildren(digest, manifests);
+    const { wanted, leftOut } = choose(manifests, this.#deps.platforms);
+    for (const child of leftOut) this.#leftOut.push({ index: digest, ...child });
+    await this.#visitChildren(digest, wanted);
     this.#add(digest, bytes.byteLength);
     for await (const [referrer, { artifactType }] of reader.referrersOfSubject(this.#repository, digest)) {
       if (this.#visited.has(referrer)) continue;

@@ -22,6 +22,11 @@ export function verdictOn(
   const refused = (problem: string): SetVerdict => ({ outcome: 'refused', problem, warnings });
   if (!last) return { outcome: 'new', warnings };
   if (sender.epoch === last.epoch) {
+    const isNext = number === last.number + 1;
+    if (isNext && list.previous !== null && list.previous !== last.list) {
+      const other = `${name}: it does not follow the set ${last.number} that was imported: ${sender.layer} was restored from an older copy`;
+      return { outcome: 'new', warnings: [...warnings, other] };
+    }
     if (number > last.number) return { outcome: 'new', warnings };
     if (number < last.number) {
       const older = `${name}: set ${number} is older than set ${last.number}, which was imported already`;

@@ -63,6 +63,7 @@ test('terrace export and import name an option that is not valid', async () => {
   const cases: [string[], RegExp][] = [
     [['export'], /--to is missing/],
     [['export', '--to', '.', '--repository', 'A B'], /--repository "A B" is not valid/],
+    [['export', '--to', '.', '--platform', 'linux'], /--platform "linux" is not valid/],
     [['export', '--to', '.', '--since', 'x'], /--since "x" is not valid/],
     [['export', '--to', '.', '--max-size', '1KiB'], /--max-size "1KiB" is not valid/],
     [['export', '--to', '.', '--parity', '0'], /--parity "0" is not valid/],
