@@ -1,10 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { each } from '#proto/async/each.ts';
 import type { BlobStore } from '../../content/blob-store.ts';
 import type { Blobs } from '../../content/blobs.ts';
 import type { Manifests } from '../../repositories/manifests.ts';
+import { isIndex } from '../../repositories/sparse.ts';
 import type { ArchiveRun } from '../book/archive-run.ts';
 import type { NeededContent, NeededManifest } from './needed-content.ts';
 import type { SetContent } from './set-content.ts';
+
+/** Blobs, and manifests, that are stored at a time: they share their syncs. */
+const AT_A_TIME = 8;
 
 export type CommitDeps = {
   store: BlobStore;
@@ -24,7 +29,9 @@ export async function commitBlobs(
     'storing content',
     found.reduce((sum, { content }) => sum + content.size, 0),
   );
-  for (const one of found) await blobs.commitChunks(one.content.digest, counted(source.chunks(one), run));
+  await each(found, AT_A_TIME, (one) =>
+    blobs.commitChunks(one.content.digest, counted(source.chunks(one), run)),
+  );
 }
 
 async function* counted(chunks: AsyncIterable<Uint8Array>, run: ArchiveRun): AsyncGenerator<Uint8Array> {
@@ -34,7 +41,7 @@ async function* counted(chunks: AsyncIterable<Uint8Array>, run: ArchiveRun): Asy
   }
 }
 
-/** Puts the manifests into their repositories, without tags. @param arrived they came from the parent */
+/** Puts the manifests into their repositories, without tags; indexes after what they name. @param arrived they came from the parent */
 export async function putManifests(
   { store, manifests }: CommitDeps,
   source: SetContent,
@@ -43,7 +50,7 @@ export async function putManifests(
   arrived: boolean,
 ): Promise<void> {
   run.begin('storing manifests', needed.length);
-  for (const { digest, isStored, ...manifest } of needed) {
+  const put = async ({ digest, isStored, ...manifest }: NeededManifest) => {
     run.add(1);
     const bytes = (!isStored && (await source.manifest(digest))) || (await readFile(store.file(digest)));
     await manifests.put({
@@ -54,5 +61,11 @@ export async function putManifests(
       received: true,
       ...(arrived && { arrived }),
     });
-  }
+  };
+  await each(
+    needed.filter(({ mediaType }) => !isIndex(mediaType)),
+    AT_A_TIME,
+    put,
+  );
+  for (const index of needed.filter(({ mediaType }) => isIndex(mediaType))) await put(index);
 }
