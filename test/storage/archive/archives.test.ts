@@ -263,3 +263,16 @@ test('with platforms, other children of an index are left out, and come with a l
   assert.deepEqual(await leftOut(), []);
   assert.deepEqual(await tagsOf(south, 'app'), await tagsOf(north, 'app'));
 });
+
+const oras = await run('oras', ['version']).catch(() => undefined);
+
+test('oras reads a part', { skip: oras ? false : 'oras is not installed' }, async () => {
+  await using sides = await TwoSides.open();
+  await sides.north.gateway.pushImage('team/app', 'one', { tag: 'v1' });
+  await sides.export();
+  const part = join(sides.folder, `${SET}-part-001.tar`);
+  const copy = join(sides.folder, 'copy');
+  await run('oras', ['copy', '--from-oci-layout-path', part, 'team/app:v1', '--to-oci-layout', `${copy}:v1`]);
+  const hex = digestOf(jsonOf(imageOf('one'))).slice(7);
+  assert.deepEqual(await readFile(join(copy, 'blobs/sha256', hex)), Buffer.from(jsonOf(imageOf('one'))));
+});

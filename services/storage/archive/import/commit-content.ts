@@ -41,7 +41,10 @@ async function* counted(chunks: AsyncIterable<Uint8Array>, run: ArchiveRun): Asy
   }
 }
 
-/** Puts the manifests into their repositories, without tags; indexes after what they name. @param arrived they came from the parent */
+/**
+ * Puts the manifests into their repositories, without tags; indexes after what they name.
+ * @param arrived they came from the parent
+ */
 export async function putManifests(
   { store, manifests }: CommitDeps,
   source: SetContent,
