@@ -217,6 +217,25 @@ test('a target of another layer, of other files or in the data folder is refused
   await assert.rejects(stat(join(target, 'backups')), { code: 'ENOENT' });
 });
 
+test('a target that disappears in the middle, and a stop of the layer, end the backup and nothing else', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage('line/app', 'one', { tag: 'v1' });
+  const pulled = rig.storage.backups.run({ target, rate: 500 });
+  pulled.catch(() => {});
+  await untilWritten(rig, 3);
+  await rm(target, { recursive: true });
+  await assert.rejects(pulled, fault('unavailable'));
+  await rig.gateway.pushImage('line/app', 'two', { tag: 'v2' });
+  const stopped = rig.storage.backups.run({ target, rate: 500 });
+  stopped.catch(() => {});
+  await untilWritten(rig, 5);
+  await rig.restart();
+  await assert.rejects(stopped, /shutting down/);
+  const done = await rig.storage.backups.run({ target });
+  assert.equal(done.blobs, 5);
+  assert.equal((await check(target)).damaged.blobs, 0);
+});
+
 test('a full and a read-only target are named, and the layer goes on', async (context) => {
   await using volume = await smallVolume(4);
   if (!volume) return context.skip('may not mount');
