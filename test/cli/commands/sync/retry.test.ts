@@ -106,6 +106,43 @@ test('a pull that failed, and a repository that could not be compared, are tried
   assert.ok(await digestAt(layer.host, 'd/list', 'v1'));
 });
 
+test('below a Terrace, whose changes are followed, one tag and everything are tried again, too', async () => {
+  await using upper = await testLayer({ compact: 'hosted' });
+  await using between = await startProxy(upper.url);
+  await using lower = await testLayer({
+    ...{ parent: between.url, mode: 'ReadWrite', compact: 'hosted', repositories: ['*'] },
+  });
+  assert.equal((await lower.sync()).ok, true);
+  const fail = (pattern: RegExp) =>
+    between.fault(({ method, path }) =>
+      pattern.test(`${method} ${path}`)
+        ? { answer: { status: 403, body: '{"errors":[{"code":"DENIED","message":"not now"}]}' } }
+        : undefined,
+    );
+  fail(/^(GET \/v2\/e\/down|PUT \/v2\/e\/up)\/manifests\//);
+  const [first, second] = [await push(upper.url, 'e/down', 'v1'), await push(upper.url, 'e/down', 'v2')];
+  const own = await push(lower.url, 'e/up', 'v1');
+  const { failed, parked: refused } = await lower.sync();
+  assert.deepEqual([failed, refused], [2, 1]);
+  between.fault();
+  const retry = (...names: string[]) => runCommandHere('retry', ...names, '--data', lower.data);
+  const named = await retry('e/down:v1');
+  assert.equal(named.code, 0, named.text);
+  assert.equal(await digestAt(lower.host, 'e/down', 'v1'), first.digest);
+  assert.equal(await digestAt(lower.host, 'e/down', 'v2'), undefined);
+  between.clearRequests();
+  const all = await retry();
+  assert.equal(all.code, 0, all.text);
+  assert.match(all.text, /^Trying again: 1 refused by the parent, 1 failed\.\n/);
+  assert.equal(await digestAt(lower.host, 'e/down', 'v2'), second.digest);
+  assert.equal(await digestAt(upper.host, 'e/up', 'v1'), own.digest);
+  assert.equal(
+    between.requests.filter(({ path }) => path.includes('/tags/list') || path.includes('_catalog')).length,
+    0,
+    'nothing is listed again',
+  );
+});
+
 test('a name that stands for nothing is refused', async () => {
   const { code, text } = await terrace('A/b');
   assert.deepEqual([code, /"A\/b" names nothing: write REPOSITORY/.test(text)], [2, true]);
