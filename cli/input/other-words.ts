@@ -16,6 +16,8 @@ const repositories =
 const show = '"terrace show" shows an image: platforms, layers, referrers, and where it came from';
 const doctor = '"terrace doctor" examines a layer, and has the remedy of each fault';
 const backup = '"terrace backup" backs up the layer while it runs';
+const inventory = '"terrace inventory" lists the images with their origin, signers and SBOMs';
+const rollback = '"terrace rollback" goes back to the metadata before an upgrade';
 const check = '"terrace config check" finds all faults of a document';
 const config = '"terrace config show" has the configuration with its sources';
 const transfers = '"terrace transfers" shows what crosses the link now';
@@ -61,6 +63,11 @@ export const otherCommands: Record<string, string> = {
   troubleshoot: doctor,
   snapshot: backup,
   dump: backup,
+  sbom: inventory,
+  sboms: inventory,
+  report: inventory,
+  downgrade: rollback,
+  undo: rollback,
   save: '"terrace export" writes what another layer lacks as files',
   load: '"terrace import" takes over the files of an export',
   check,

@@ -39,7 +39,14 @@ test('the documents of the guides are valid by it', () => {
   }
 });
 
-const wrong = ['listn: a', 'mode: Neither', 'repositories: [{ nam: a }]', 'gateways: 0', 'parent: {}', '- a'];
+const wrong = [
+  'listn: a',
+  'mode: Neither',
+  'repositories: [{ nam: a }]',
+  'gateways: 0',
+  'parent: { url: 3 }',
+  '- a',
+];
 for (const text of wrong) {
   test(`a document is not valid by it: ${text}`, () => assert.equal(validate(parse(text)), false));
 }
