@@ -150,8 +150,9 @@ async function subjectsIn(of: string): Promise<Subject[]> {
   return subjects;
 }
 
-const writeJson = (path: string, document: object) =>
-  writeFile(path, `${JSON.stringify(document, null, 2)}\n`);
+function writeJson(path: string, document: object): Promise<void> {
+  return writeFile(path, `${JSON.stringify(document, null, 2)}\n`);
+}
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
