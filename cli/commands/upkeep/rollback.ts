@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { METADATA, UPGRADES } from '#proto/volume/layout.ts';
+import { METADATA_VERSION } from '#proto/volume/metadata-version.ts';
 import { rollBack, type UpgradeCopy, upgradeCopies } from '#proto/volume/upgrade-copies.ts';
 import { type DataFolder, makeFolders } from '../../data/data-folder.ts';
 import { dataOption } from '../../data/data-option.ts';
@@ -23,13 +24,13 @@ export function addRollbackCommand(program: Command): void {
     )
     .addOption(dataOption())
     .option('--list', 'list the copies, and change nothing')
-    .option('--to <copy>', 'the copy to bring back (default: the last one)')
+    .option('--to <copy>', 'the copy to bring back (default: the last one that this version can read)')
     .option('--json', 'as JSON')
     .action(async ({ data, list, to, json }: Options) => {
       const root = resolve(data);
       const copies = await upgradeCopies(root);
       if (list) return listCopies(copies, json);
-      const copy = to === undefined ? copies[0] : copies.find(({ name }) => name === to);
+      const copy = to === undefined ? copies.find(isReadable) : copies.find(({ name }) => name === to);
       if (!copy) throw noCopy(root, copies, to);
       const folder = await makeFolders(root);
       const claim = claimFolder(folder);
@@ -44,6 +45,9 @@ export function addRollbackCommand(program: Command): void {
       else print(rollbackText(copy, replaced, changes));
     });
 }
+
+/** By this version of Terrace, which is the one to go back to, or a later one. */
+const isReadable = ({ from }: UpgradeCopy): boolean => !from || from.metadata <= METADATA_VERSION;
 
 function listCopies(copies: UpgradeCopy[], json = false): void {
   if (json) printJson(JSON.stringify({ copies }, null, 2));

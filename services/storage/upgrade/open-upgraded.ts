@@ -60,6 +60,8 @@ type Keeping = Pick<UpgradeDeps, 'data' | 'log' | 'now'> & {
 /** A layer whose volume has no space for a copy starts all the same. */
 async function keepCopy({ data, log, now, last, program }: Keeping): Promise<void> {
   const from = last && { version: last.version, metadata: last.metadata };
+  // The opening refuses them: a copy would take the place of one that this version can use.
+  if (from && from.metadata > program.metadata) return;
   const [copy] = await upgradeCopies(data);
   const rollback = await unfinishedRollback(data);
   const isOfThis =

@@ -124,3 +124,16 @@ test('metadata of a new volume are not copied', async () => {
   await (await open('1.0.0'))[Symbol.asyncDispose]();
   assert.deepEqual(await names(), []);
 });
+
+test('a version that refuses the metadata leaves the copies alone', async () => {
+  {
+    await using metadata = await open('1.0.0');
+    await write(metadata, 'before');
+  }
+  await (await open('2.0.0'))[Symbol.asyncDispose]();
+  const last = await lastProgram(data);
+  assert.ok(last);
+  await writeProgram(data, { ...last, metadata: last.metadata + 1 });
+  await (await open('1.0.0'))[Symbol.asyncDispose]();
+  assert.deepEqual(await names(), ['1.0.0']);
+});
