@@ -5,28 +5,31 @@ import { type Change, drop, put } from '../../metadata/metadata.ts';
 import type { MetadataReader } from '../../metadata/metadata-reader.ts';
 import type { VersionRecord } from '../../metadata/records.ts';
 
+/**
+ * Max deleted tags in a list. Those that a target never acknowledges, as over a one-way line, would stay for good:
+ * beyond this number, the oldest are forgotten.
+ */
+const MAX_DELETED = 20_000;
+
 /** Versions of the tags of selected repositories, by repository and tag. Both in bytewise order. */
 export type TagStamps = Map<string, Map<string, TagRecord>>;
 
 /**
  * The versions of all selected tags: one that was changed here since its record is stamped with the number of the next
- * set. @param reader a snapshot, so that all of them are of one instant
+ * set. `forgotten`: deletes the records of deleted tags that are not listed any more.
+ * @param reader a snapshot, so that all of them are of one instant
  */
 export async function stampedTags(
   reader: MetadataReader,
   peer: string,
   selection: readonly (typeof RepositoryPattern.static)[],
   number: number,
-): Promise<{ stamps: TagStamps; changes: Change[] }> {
+): Promise<{ stamps: TagStamps; forgotten: Change[] }> {
   const recorded = await recordedTags(reader, peer, selection);
-  const changes: Change[] = [];
   const stamps: TagStamps = new Map();
   const stamp = (repository: string, tag: string, digest: string | undefined) => {
     const before = recorded.get(repository)?.get(tag);
     const after = stampTag(before, digest, number);
-    if (after && after !== before) {
-      for (const one of putVersion(peer, repository, tag, after)) changes.push(one);
-    }
     if (!after) return;
     const tags = stamps.get(repository) ?? new Map<string, TagRecord>();
     stamps.set(repository, tags.set(tag, after));
@@ -38,7 +41,7 @@ export async function stampedTags(
     recorded.get(repository)?.delete(tag);
   }
   for (const [repository, tags] of recorded) for (const tag of tags.keys()) stamp(repository, tag, undefined);
-  return { stamps: inOrder(stamps), changes };
+  return { stamps: inOrder(stamps), forgotten: forgetOldest(peer, stamps) };
 }
 
 /** The changes that record a version; `undefined`: none. */
@@ -68,6 +71,21 @@ export async function recordedTags(
     recorded.set(repository, tags.set(tag, { digest: digest ?? undefined, version: { mine, theirs } }));
   }
   return recorded;
+}
+
+/** Removes deleted tags beyond the limit from the stamps. @returns what deletes their records */
+function forgetOldest(peer: string, stamps: TagStamps, max = MAX_DELETED): Change[] {
+  const deleted = [...stamps].flatMap(([repository, tags]) =>
+    [...tags].flatMap(([tag, { digest, version }]) =>
+      digest === undefined ? [{ repository, tag, number: version.mine }] : [],
+    ),
+  );
+  if (deleted.length <= max) return [];
+  deleted.sort((a, b) => b.number - a.number);
+  return deleted.slice(max).flatMap(({ repository, tag }) => {
+    stamps.get(repository)?.delete(tag);
+    return drop.tagVersion(peer, repository, tag);
+  });
 }
 
 function inOrder(stamps: TagStamps): TagStamps {

@@ -68,7 +68,7 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   const number = Math.max(nextNumber(peer), (await folder.highestNumber(layer, target)) + 1);
   const selection = [...new Set(query.repositories)].sort();
   await using reader = metadata.readerNow();
-  const { stamps } = await stampedTags(reader, target, selection, number);
+  const { stamps, forgotten } = await stampedTags(reader, target, selection, number);
   const selected = await selectedContent(
     { reader, store: deps.store, run, platforms: query.platforms },
     stamps,
@@ -112,6 +112,7 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   await folder.finish(listName(name));
   await folder.sync();
   const set = exportedSet(list, bytes.byteLength, peer.exported);
+  await metadata.write(forgotten);
   await recordSet(metadata, peer, { set, list, digest });
   if (marked === undefined || (query.target !== undefined && marked !== target))
     await folder.setTarget(target);

@@ -4,10 +4,12 @@ import { type ArchiveList, MAX_LIST_BYTES, readList } from '#proto/archive/list.
 import { isListName, listName, setName, signatureName } from '#proto/archive/set-names.ts';
 import { isSignedBy, MAX_KEY_BYTES } from '#proto/archive/signature.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { digestOfBytes } from '../book/digest-of-bytes.ts';
 
-/** Max sets that are read from one folder. */
+/** Max sets that are read from one folder, and max bytes of their lists. */
 const MAX_SETS = 1_000;
+const MAX_LISTS_BYTES = 4 * MAX_LIST_BYTES;
 
 /** A set in a folder, of which only the list was read. `digest`: of its list. */
 export type FoundSet = { name: string; folder: string; list: ArchiveList; digest: string; signed: boolean };
@@ -33,6 +35,7 @@ export async function findSets(
       `${folder} has ${names.length} sets, the limit is ${MAX_SETS}: delete those that were imported`,
     );
   }
+  await mustFit(folder, names);
   const sets: FoundSet[] = [];
   const unusable: UnusableList[] = [];
   for (const file of names) {
@@ -44,6 +47,20 @@ export async function findSets(
     }
   }
   return { sets, unusable };
+}
+
+/** All lists are held in memory. @throws Fault `archive-invalid` */
+async function mustFit(folder: string, names: readonly string[]): Promise<void> {
+  let total = 0;
+  for (const name of names) {
+    const stats = await stat(join(folder, name)).catch(() => undefined);
+    total += Math.min(stats?.size ?? 0, MAX_LIST_BYTES);
+  }
+  if (total <= MAX_LISTS_BYTES) return;
+  throw new Fault(
+    'archive-invalid',
+    `the lists in ${folder} have ${formatBytes(total)}, the limit is ${formatBytes(MAX_LISTS_BYTES)}: delete the sets that were imported`,
+  );
 }
 
 async function entriesOf(folder: string): Promise<string[]> {
