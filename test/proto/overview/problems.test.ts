@@ -34,6 +34,10 @@ const held = (fields: Partial<StorageStatus>): LayerStatus => ({
 const parked = (code: string) => ({
   ...{ repository: 'a', reference: 't', code, reason: 'it is locked', since: 3, attempts: 1, retry: 9 },
 });
+const restored = (lost: number) => ({
+  ...{ backup: '20300101T000000Z', at: 1, restored: 2 },
+  report: { known: true, complete: true, back: 0, lost, lostFirst: [], returned: 0, returnedFirst: [] },
+});
 const service = { service: 'gateway', instance: 'g', host: 'h', pid: 1, started: 1, memory: 1, open: true };
 const webhook = { name: 'w', since: 4, behind: 2, more: false };
 const below = (code: string | undefined) => ({
@@ -45,6 +49,8 @@ const below = (code: string | undefined) => ({
 const table: [status: LayerStatus, codes: string[]][] = [
   [well, []],
   [held({ backup: { failures: 0, schedule: { target: '/b' } } }), []],
+  [held({ restored: restored(0) }), []],
+  [held({ restored: restored(2) }), ['restore-lost']],
   [held({ backup: { failures: 0, schedule: { target: '/b', lateAfter: 1, late: true } } }), ['backup-late']],
   [
     held({ backup: { failures: 3, failed: { at: 1, target: '/b', reason: 'full', count: 3 } } }),
