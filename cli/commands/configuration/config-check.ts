@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
 import { files } from '#proto/document/files.ts';
@@ -17,12 +17,12 @@ const STDIN = '-';
 type Options = { data: string; environment: boolean; strict?: boolean; json?: boolean };
 
 /** `terrace config check`. @throws Refusal if the document can't be read */
-export function checkConfiguration(given: string, options: Options): void {
+export async function checkConfiguration(given: string, options: Options): Promise<void> {
   const { data, environment, strict = false, json } = options;
   const file = given === STDIN ? 'stdin' : given;
   const defaults = environment ? defaultsOf(resolve(data)) : {};
   const { complaints, warnings } = checkDocument({
-    text: readDocument(given),
+    text: await readDocument(given),
     // Relative paths of a document on stdin are relative to the present folder, as those of one in it.
     file: resolve(given === STDIN ? 'stdin' : given),
     defaults,
@@ -66,37 +66,29 @@ function defaultsOf(data: string): Overrides {
 }
 
 /** @throws Refusal */
-function readDocument(given: string): string {
+async function readDocument(given: string): Promise<string> {
   try {
-    const file = given === STDIN ? 0 : openSync(given, 'r');
-    try {
-      return readBounded(file, given);
-    } finally {
-      if (file !== 0) closeSync(file);
-    }
+    return await readBounded(given === STDIN ? process.stdin : createReadStream(given), given);
   } catch (error) {
     if (error instanceof Refusal) throw error;
     const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    if (code === 'EISDIR') throw new Refusal(`${given} is a folder: name the document in it`, EXIT_USAGE);
     throw new Refusal(`${given} can't be read (${code}): name a readable file`, EXIT_USAGE);
   }
 }
 
-function readBounded(file: number, given: string): string {
-  if (fstatSync(file).isDirectory()) {
-    throw new Refusal(`${given} is a folder: name the document in it`, EXIT_USAGE);
-  }
+async function readBounded(stream: AsyncIterable<Buffer>, given: string): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for (;;) {
-    const chunk = Buffer.allocUnsafe(64 * 1024);
-    const count = readSync(file, chunk);
-    if (count === 0) return Buffer.concat(chunks, size).toString('utf8');
-    chunks.push(chunk.subarray(0, count));
-    size += count;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    size += chunk.length;
     if (size > MAX_BYTES) {
       throw new Refusal(`${given} has more than ${MAX_BYTES} bytes: it is no document`, EXIT_USAGE);
     }
   }
+  return Buffer.concat(chunks, size).toString('utf8');
 }
 
 function modeOf(path: string): number | undefined {
