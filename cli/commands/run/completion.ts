@@ -7,8 +7,8 @@ import { zshScript } from '../../completion/zsh.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { output, print } from '../../terminal/terminal.ts';
 
-/** Max time for names of a layer, in ms: a person waits for them. */
-const NAMES_MS = 1_000;
+/** Max time for names of a layer, in ms: a person waits for them. A slow machine may set `TERRACE_COMPLETION_MS`. */
+const NAMES_MS = Number(process.env.TERRACE_COMPLETION_MS) || 1_000;
 
 const scripts = { bash: bashScript, zsh: zshScript, fish: fishScript };
 type Shell = keyof typeof scripts;

@@ -107,6 +107,9 @@ for (const [shell, command, ready] of [
 }
 
 test('names of a running layer are completed, and without a layer none, at once', async (t) => {
+  // Inherited by the commands that the scripts start.
+  process.env.TERRACE_COMPLETION_MS = '60000';
+  t.after(() => delete process.env.TERRACE_COMPLETION_MS);
   await using layer = await testLayer({ compact: true });
   const data = ['--data', layer.data];
   await runCommandHere('token', 'create', 'camera', '--pull', '*', ...data);
