@@ -182,6 +182,10 @@ export const serviceVariables = {
     description:
       'storage: `1` runs without a layer, for one command; archives then have the name of its last start.',
   },
+  TERRACE_COMPLETION_MS: {
+    default: '`1000`',
+    description: 'completion in a shell: max time for names of the layer, in ms.',
+  },
   TERRACE_PERSON: { description: 'storage: the person who started the layer, for the audit log.' },
 } satisfies Record<string, Variable>;
 

@@ -59,6 +59,7 @@ const causes: Record<string, Series[]> = {
     series('terrace_audit_receiver_up', '', always(0)),
     series('terrace_audit_receiver_backlog_entries', '', always(4)),
   ],
+  TerraceArchiveRefused: [series('terrace_archive_import_failed', 'peer="shore"', always(1))],
   TerraceBackupFailed: [series('terrace_backup_failed', '', always(1))],
   TerraceBackupLate: [series('terrace_backup_late_timestamp_seconds', '', always(-1_000))],
   TerraceAccountsLost: [series('terrace_accounts_lost', '', always(1))],

@@ -28,7 +28,7 @@ test('names are unique, have their units, and no label names content or an accou
     if (type === 'histogram') assert.match(name, /_seconds$/, name);
     assert.match(help, /\.$/, name);
     const allowed =
-      /^(process|service|mode|version|node|route|method|code|state|kind|direction|outcome|action|purpose|certificate|child|webhook)$/;
+      /^(process|service|mode|version|node|route|method|code|state|kind|direction|outcome|action|purpose|certificate|child|peer|webhook)$/;
     assert.deepEqual(
       labels.filter((label) => !allowed.test(label)),
       [],
