@@ -10,7 +10,7 @@ import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { deleteManifest, getManifest, pushImage, tagsOf } from '../../support/registry/image.ts';
-import { until } from '../../support/until.ts';
+import { patience, until } from '../../support/until.ts';
 
 /**
  * The figure of synchronization under random histories: clients change both registries while passes run, the link is
@@ -93,7 +93,8 @@ class World {
             await deleteManifest(host, repository, tag).catch(() => {});
         });
       case 'begin':
-        await this.layer.bus().call(startPass, { full: true });
+        // A syncer that was killed is back after a while.
+        await this.layer.bus().call(startPass, { full: true }, { patience: patience(60_000) });
         return;
       case 'kill':
         return this.layer.kill(object);
