@@ -74,7 +74,7 @@ export type Opened = { level: Level<string, unknown>; partial: boolean };
 /** Undefined if another process has it open. */
 export async function openLevel(folder: string, boot: string): Promise<Opened | undefined> {
   const volume = dirname(folder);
-  if (existsSync(restoreFiles(volume).folder)) throw restoreUnfinished(volume);
+  if (existsSync(restoreFiles(volume).id)) throw restoreUnfinished(volume);
   try {
     const { empty, findings, missing, partial } = await examineMetadata(
       folder,

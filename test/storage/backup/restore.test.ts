@@ -142,6 +142,8 @@ test('an interrupted restore prevents a start, and is continued with what is ver
   await assert.rejects(Rig.open(buses, data), /the restore of a backup to .* was interrupted/);
   await restore();
   assert.equal((await stat(file)).ino, ino, 'not copied again');
+  // As if it had been interrupted while it deleted the folder.
+  await mkdir(join(data, 'restore'));
   await using rig = await Rig.open(buses, data);
   await rig.gateway.call(getManifest, { repository: 'line/app', reference: 'v1' });
   await assert.rejects(restore(), fault('conflict'), 'the folder is not empty');
