@@ -102,6 +102,27 @@ test('the scripts of the package are valid shell', () => {
   }
 });
 
+test('the command becomes the user of the service on its layer, however it is named', async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-command-'));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  const data = join(folder, 'data');
+  await mkdir(data);
+  const script = readFileSync(join(unpacked(), 'usr/bin/terrace'), 'utf8')
+    .replace('data=/var/lib/terrace', `data=${data}`)
+    .replace('program=/usr/lib/terrace/cli/terrace', `program=${join(folder, 'program')}`);
+  const programs = { script, program: '#!/bin/sh\necho root\n', setpriv: '#!/bin/sh\necho terrace\n' };
+  for (const [name, text] of Object.entries({ ...programs, id: '#!/bin/sh\necho 0\n' }))
+    await writeFile(join(folder, name), text, { mode: 0o755 });
+  const env = { PATH: `${folder}:${process.env.PATH}` };
+  const runAs = (...parameters: string[]) =>
+    execFileSync(join(folder, 'script'), parameters, { env, encoding: 'utf8' }).trim();
+  assert.equal(runAs('status'), 'terrace');
+  assert.equal(runAs('restore', '/backup', '--data', data), 'terrace');
+  assert.equal(runAs('restore', '/backup', `--data=${data}/`), 'terrace');
+  assert.equal(runAs('restore', '/backup', '--data', '/other'), 'root');
+  assert.equal(runAs('restore', '--data=/other', '/backup'), 'root');
+});
+
 test('a check of the package by Debian finds nothing', { skip: !installed('lintian') }, () => {
   const tags = 'uses-no-compression-for-data-tarball,uses-no-compression-for-control-tarball';
   const { stdout } = spawnSync('lintian', ['--allow-root', '--suppress-tags', tags, file], {
@@ -115,6 +136,8 @@ test('the unit gives the service no more than it needs', { skip: !installed('sys
   const parameters = ['security', '--offline=true', '--threshold=20', unit];
   const { status, stdout } = spawnSync('systemd-analyze', parameters, { encoding: 'utf8' });
   assert.equal(status, 0, stdout);
+  // Else a command that holds the data folder, in another user namespace, would look dead to the service.
+  assert.doesNotMatch(readFileSync(unit, 'utf8'), /^(ProtectProc|ProcSubset)=/m);
 });
 
 test('a pre-release sorts before its release', () => {
