@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -10,9 +11,9 @@ import { runBackupProcess } from '../../layer/backup-process.ts';
 import { type Operation, withStorage } from '../../layer/with-storage.ts';
 import { terminalWidth, wrapLines } from '../../terminal/layout.ts';
 import { Refusal } from '../../terminal/refusal.ts';
-import { print, printJson } from '../../terminal/terminal.ts';
+import { print, printError, printJson } from '../../terminal/terminal.ts';
 import { BackupBar } from '../../text/backup/backup-progress.ts';
-import { backupText, checkText, listText, pruneText } from '../../text/backup/backup-text.ts';
+import { backupText, checkText, listText, notSeenText, pruneText } from '../../text/backup/backup-text.ts';
 
 /** Interval at which the progress is read, in ms. */
 const POLL_MS = 500;
@@ -41,6 +42,7 @@ export function addBackupCommand(program: Command): void {
       const done = await withStorage(data, (operation) => backUp(operation, query));
       if (json) printJson(JSON.stringify(done, null, 2));
       else print(wrapLines(backupText(done), terminalWidth()));
+      if (await isMissing(done.target)) printError(wrapLines(notSeenText(done.target), terminalWidth()));
       if (done.missing) process.exitCode = 1;
     });
   backup
@@ -115,6 +117,14 @@ async function backUp({ bus, signal }: Operation, query: { target: string; rate?
   } finally {
     end.abort();
   }
+}
+
+/** Storage may have another view of the file system: a service of systemd has a /tmp of its own. */
+async function isMissing(target: string): Promise<boolean> {
+  return stat(target).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
+  );
 }
 
 /** @throws InvalidArgumentError */

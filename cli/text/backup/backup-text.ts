@@ -27,6 +27,10 @@ export function backupText(backup: Backup): string {
   ].join('\n');
 }
 
+/** For a target that the command does not find, although storage has written it. */
+export const notSeenText = (target: string): string =>
+  `Warning: ${target} does not exist for this command, only for the storage of the layer. The /tmp of a service is its own, and is deleted when it stops: name a folder that both see.`;
+
 export function listText({ backups, unreadable }: Answer<'listed'>, width?: number): string {
   const row = ({ id, at, layer, blobs, bytes, terrace, missing }: ListedBackup) => [
     id,

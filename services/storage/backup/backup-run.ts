@@ -7,7 +7,7 @@ import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { LAST_TWIN, PARENT_PASSWORD } from '#proto/volume/layout.ts';
 import { METADATA_VERSION } from '#proto/volume/metadata-version.ts';
 import { spaceOf } from '#proto/volume/space.ts';
-import { kinds, prefix } from '../metadata/keys.ts';
+import { kindOf, kinds } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import { HeldContent, type HeldDeps } from './held-content.ts';
@@ -68,12 +68,16 @@ export async function backUp(deps: BackupRunDeps, run: BackupRun): Promise<Backe
     held.moved();
     await pace(bytes);
   };
-  const { facts, place, newBytes } = await writeRecords(deps, run);
+  const missing: BackedUp['missing'] = { blobs: 0, first: [] };
+  const onMissing = (digest: string) => {
+    missing.blobs += 1;
+    if (missing.first.length < MAX_MISSING_NAMED) missing.first.push(digest);
+  };
+  const { facts, place, newBytes } = await writeRecords(deps, run, () => held.moved(), onMissing);
   const disk = await hashOnDisk(place, 'sha256', moving);
   if (disk.hex !== facts.sha256) throw new Error(`${place.path} is not as it was written`);
   await requireSpace(deps, target, newBytes);
   const sum = createHash('sha256');
-  const missing: BackedUp['missing'] = { blobs: 0, first: [] };
   const written = { blobs: 0, bytes: facts.bytes };
   const copy = async (content: Content) => {
     if (!(await target.has(content))) {
@@ -83,8 +87,7 @@ export async function backUp(deps: BackupRunDeps, run: BackupRun): Promise<Backe
         written.bytes += content.size;
       } else {
         abort.signal.throwIfAborted();
-        missing.blobs += 1;
-        if (missing.first.length < MAX_MISSING_NAMED) missing.first.push(content.digest);
+        onMissing(content.digest);
         deps.onDamaged(content.digest);
       }
     }
@@ -132,14 +135,22 @@ export async function backUp(deps: BackupRunDeps, run: BackupRun): Promise<Backe
   };
 }
 
-/** Counts the content on the way. */
-async function writeRecords({ metadata, data }: BackupRunDeps, { target, abort, progress }: BackupRun) {
+/** Counts the content on the way. @param onMissing content that is known to be damaged, which has no blob */
+async function writeRecords(
+  { metadata, data }: BackupRunDeps,
+  { target, abort, progress }: BackupRun,
+  onMoved: () => void,
+  onMissing: (digest: string) => void,
+) {
   let newBytes = 0;
   await using snapshot = metadata.snapshot();
   async function* records(): AsyncGenerator<[string, string]> {
     for await (const [key, json] of snapshot.texts()) {
       abort.signal.throwIfAborted();
-      if (key.startsWith(prefix(kinds.blob))) {
+      onMoved();
+      const kind = kindOf(key);
+      if (kind === kinds.damaged) onMissing(key.slice(2));
+      if (kind === kinds.blob) {
         const { size } = JSON.parse(json) as BlobRecord;
         progress.ofBlobs += 1;
         progress.ofBytes += size;

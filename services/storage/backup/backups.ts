@@ -129,7 +129,8 @@ export class Backups {
         }
         if (keep !== undefined && target instanceof FolderTarget) {
           // The new backup is complete in any case.
-          const pruned = await pruneBackups(path, keep, target.lock, abort.signal).catch((err) => {
+          const facts = { signal: abort.signal, made: done.id };
+          const pruned = await pruneBackups(path, keep, target.lock, facts).catch((err) => {
             const reason = (targetFault(err, path) as Error).message;
             warnings.push(clip(`older backups were not deleted: ${reason}`, MAX_REASON_LENGTH));
           });

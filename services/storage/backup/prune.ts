@@ -15,18 +15,19 @@ export type Pruned = { backups: string[]; kept: number; blobs: number; bytes: nu
  * metadata and content, so that an interrupted run leaves no backup that lacks something. Memory: 32 bytes for each
  * blob.
  * @param lock of the target, held
+ * @param made a backup that stays: the clock may have been set back, and then others have later names
  * @throws Fault `malformed` if the metadata of a kept backup can't be read: no content is deleted then
  */
 export async function pruneBackups(
   path: string,
   keep: number,
   lock: TargetLock,
-  signal?: AbortSignal,
+  { signal, made }: { signal?: AbortSignal; made?: string } = {},
 ): Promise<Pruned> {
   await using source = await openSource(path);
   const ids = await source.ids();
-  const old = ids.slice(0, Math.max(0, ids.length - keep));
-  const kept = ids.slice(old.length);
+  const old = ids.filter((id) => id !== made).slice(0, Math.max(0, ids.length - keep));
+  const kept = ids.filter((id) => !old.includes(id));
   // First: a backup that can't be read must not cost others their content.
   const named = new DigestSet();
   for (const id of kept) {

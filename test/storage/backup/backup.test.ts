@@ -8,6 +8,7 @@ import { deleteManifest } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { checkBackup } from '../../../services/storage/backup/check.ts';
 import { chosenList, openSource } from '../../../services/storage/backup/target/backup-source.ts';
+import { copyContent } from '../../../services/storage/backup/target/copy-content.ts';
 import { paceAt } from '../../../services/storage/backup/target/pace.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { until } from '../../support/until.ts';
@@ -138,6 +139,10 @@ test('a backup of a layer with damaged content is made, and names it', async () 
   const done = await rig.storage.backups.run({ target });
   assert.deepEqual(done.missing, { blobs: 1, first: [bad] });
   assert.deepEqual((await check(target)).damaged.blobs, 0, 'it is known to be missing');
+  await rig.storage.scrubber.scrub(1e9);
+  rig.now += HOUR;
+  const next = await rig.storage.backups.run({ target });
+  assert.deepEqual([next.blobs, next.missing], [2, { blobs: 1, first: [bad] }], 'also once it is known');
 });
 
 test('damage in a backup is found', async () => {
@@ -174,6 +179,30 @@ test('older backups are deleted with the content that only they have', async () 
   assert.deepEqual(await source.ids(), [second.id, third.id]);
   await assert.rejects(stat(fileOf(target, digestOf(bytesOf('old')))), { code: 'ENOENT' });
   await stat(fileOf(target, digestOf(bytesOf('new'))));
+});
+
+test('a backup stays that was made after the clock was set back', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage('line/app', 'one', { tag: 'v1' });
+  await rig.storage.backups.run({ target });
+  rig.now -= HOUR;
+  const { id, deleted } = await rig.storage.backups.run({ target, keep: 1 });
+  assert.equal(deleted, 1);
+  await using source = await openSource(target);
+  assert.deepEqual(await source.ids(), [id]);
+});
+
+test('what is read back is progress, and no part of the rate', async () => {
+  const folder = await mkdtemp(join(root, 'copy-'));
+  await writeFile(join(folder, 'from'), 'one');
+  const paced: number[] = [];
+  const content = { digest: digestOf(bytesOf('one')), size: 3 };
+  const from = { path: join(folder, 'from'), offset: 0, size: 3 };
+  const to = { temporary: join(folder, 'new'), path: join(folder, 'to'), mode: 0o600 };
+  await copyContent(content, from, to, async (bytes) => {
+    paced.push(bytes);
+  });
+  assert.deepEqual(paced, [3, 0]);
 });
 
 test('what a killed backup left is used by the next one, and deleted where it is of no use', async () => {

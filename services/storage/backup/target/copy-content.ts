@@ -32,7 +32,8 @@ export async function copyContent(
       if (mode !== 0o600) await copy.chmod(mode);
       await copy.sync();
     }
-    const readBack = await verifyCopy(content, { path: temporary, offset: 0, size: content.size });
+    const copy = { path: temporary, offset: 0, size: content.size };
+    const readBack = await verifyCopy(content, copy, pace);
     await rename(temporary, path);
     return readBack;
   } finally {
@@ -40,10 +41,14 @@ export async function copyContent(
   }
 }
 
-/** Compares a copy with its digest. @throws Error if it differs: the medium does not keep what is written to it */
-export async function verifyCopy({ digest, size }: Content, copy: Place): Promise<ReadBack> {
+/**
+ * Compares a copy with its digest.
+ * @param pace that of the source: these bytes do not count
+ * @throws Error if it differs: the medium does not keep what is written to it
+ */
+export async function verifyCopy({ digest, size }: Content, copy: Place, pace: Pace): Promise<ReadBack> {
   const [algorithm, hex] = splitDigest(digest);
-  const read = await hashOnDisk(copy, algorithm, async () => {});
+  const read = await hashOnDisk(copy, algorithm, () => pace(0));
   if (read.hex !== hex || read.size !== size) throw new Error(`${copy.path} is not as it was written`);
   return read.direct ? 'disk' : 'cache';
 }

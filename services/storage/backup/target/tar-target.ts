@@ -32,7 +32,7 @@ export class TarTarget implements BackupTarget {
   readonly #lock: TargetLock;
   #end = 0;
   /** Content that was written and is to be read back once it is synced. */
-  #unread: { content: Content; place: Place }[] = [];
+  #unread: { content: Content; place: Place; pace: Pace }[] = [];
 
   /** @throws Fault `busy`, `conflict` */
   static async open(path: string, mark: Omit<BackupMark, 'format'>, at: Date): Promise<TarTarget> {
@@ -91,7 +91,7 @@ export class TarTarget implements BackupTarget {
     await this.#write(header, this.#end);
     this.#end = offset + paddedSize(content.size);
     await this.#file.truncate(this.#end);
-    this.#unread.push({ content, place: { path: partOf(this.path), offset, size: content.size } });
+    this.#unread.push({ content, place: { path: partOf(this.path), offset, size: content.size }, pace });
     if (this.#unread.length >= MAX_UNREAD) await this.#readBack();
     return true;
   }
@@ -117,8 +117,8 @@ export class TarTarget implements BackupTarget {
 
   async #readBack(): Promise<void> {
     await this.#file.sync();
-    for (const { content, place } of this.#unread) {
-      if ((await verifyCopy(content, place)) === 'cache') this.readBack = 'cache';
+    for (const { content, place, pace } of this.#unread) {
+      if ((await verifyCopy(content, place, pace)) === 'cache') this.readBack = 'cache';
     }
     this.#unread = [];
   }
