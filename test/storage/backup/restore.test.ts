@@ -173,6 +173,19 @@ test('content that is damaged in the backup, or not wanted, counts as damaged in
   assert.equal((await rig.syncer.call(listDamaged, { limit: 10 })).damaged.length, 3);
 });
 
+test('content that was known to be damaged at the backup is named by the restore', async () => {
+  const one = digestOf(bytesOf('one'));
+  {
+    await using rig = await Rig.open(buses);
+    await rig.gateway.pushImage('line/app', 'one', { tag: 'v1' });
+    await rm(join(rig.data, 'blobs/sha256', one.slice(7, 9), one.slice(7)));
+    await rig.storage.scrubber.scrub(1e9);
+    await rig.storage.backups.run({ target });
+  }
+  const { blobs, missing } = await restore();
+  assert.deepEqual([blobs, missing], [3, { blobs: 1, first: [one] }]);
+});
+
 test('a backup of a later version, of another time or with damaged metadata is refused, and changes nothing', async () => {
   let at = 0;
   {

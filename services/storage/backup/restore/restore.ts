@@ -59,14 +59,23 @@ export async function restoreBackup(
   if (!metadataOnly) await requireSpace(data, list);
   const missing: Restored['missing'] = { blobs: 0, first: [] };
   const absent = new Set<string>();
-  const onMissing = ({ digest }: Content) => {
+  const count = (digest: string) => {
     missing.blobs += 1;
-    absent.add(digest);
     if (missing.first.length < MAX_MISSING_NAMED) missing.first.push(digest);
+  };
+  const onMissing = ({ digest }: Content) => {
+    absent.add(digest);
+    count(digest);
+  };
+  let damaged = 0;
+  const onDamaged = (digest: string) => {
+    damaged += 1;
+    count(digest);
   };
   if (!metadataOnly) await copyAll({ source, list, data }, onMissing, onProgress);
   await rm(files.metadata, { recursive: true, force: true });
-  const notes = await writeRecords({ source, list, data }, (digest) => metadataOnly || absent.has(digest));
+  const isMissing = (digest: string) => metadataOnly || absent.has(digest);
+  const notes = await writeRecords({ source, list, data }, isMissing, onDamaged);
   await syncTree(files.metadata);
   await writeState(join(data, METADATA), { boot: await bootIdOrRandom(), closed: true, made: true });
   await rm(join(data, METADATA), { recursive: true, force: true });
@@ -75,10 +84,11 @@ export async function restoreBackup(
   await rm(files.folder, { recursive: true, force: true });
   await syncFolder(data);
   const { id, layer, dump, content } = list;
+  const blobs = content.blobs + damaged;
   return {
     kind: 'restored',
-    ...{ id, at: list.at, layer, records: dump.records, blobs: content.blobs, bytes: content.bytes },
-    missing: metadataOnly ? { blobs: content.blobs, first: [] } : missing,
+    ...{ id, at: list.at, layer, records: dump.records, blobs, bytes: content.bytes },
+    missing: metadataOnly ? { blobs, first: [] } : missing,
     notes,
     files: list.files ?? [],
   };
@@ -191,10 +201,15 @@ function unlessMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;
 }
 
-/** Writes the metadata next to where they will be, and the small files. @returns notes for the operator */
+/**
+ * Writes the metadata next to where they will be, and the small files.
+ * @param onDamaged content that was damaged in the layer already, and has no blob in the backup
+ * @returns notes for the operator
+ */
 async function writeRecords(
   { source, list, data }: Work,
   isMissing: (digest: string) => boolean,
+  onDamaged: (digest: string) => void,
 ): Promise<string[]> {
   await using records = await RebuiltRecords.open(restoreFiles(data).metadata);
   let batch: Change[] = [];
@@ -212,6 +227,7 @@ async function writeRecords(
     const kind = kindOf(key);
     if (kind === kinds.journalEntry) lastEntry = Number(key.slice(prefix(kinds.journalEntry).length));
     if (kind === kinds.withdrawn) withdrawn += 1;
+    if (kind === kinds.damaged) onDamaged(key.slice(prefix(kinds.damaged).length));
     if (!isRestored(key)) continue;
     const content = contentOf(line);
     if (content && isMissing(content.digest))
