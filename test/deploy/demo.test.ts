@@ -35,7 +35,7 @@ async function demo(
       onText(text, child.pid as number);
     });
   }
-  const [code] = await once(child, 'close', { signal: patienceSignal() });
+  const [code] = await once(child, 'close', { signal: patienceSignal(90_000) });
   // npm writes its compiled code there, too.
   const remaining = (await readdir(folder)).filter((name) => name.startsWith('terrace'));
   return { code, text, remaining };
