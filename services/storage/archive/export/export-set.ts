@@ -105,6 +105,9 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   const roots = namedManifests(selected.repositories, selected.manifests).values();
   await folder.put(indexName(name), Buffer.from(ociIndex(roots)));
   if (sign) await folder.put(signatureName(name), Buffer.from(sign(bytes)));
+  // Before the list: once that is in its place, nothing of the set may fail.
+  if (marked === undefined || (query.target !== undefined && marked !== target))
+    await folder.setTarget(target);
   await folder.prepare(listName(name), bytes);
   const pending = { number, list: digest, folder: folder.path };
   await metadata.write(put.peer(target, { ...peer, pending }));
@@ -114,8 +117,6 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   const set = exportedSet(list, bytes.byteLength, peer.exported);
   await metadata.write(forgotten);
   await recordSet(metadata, peer, { set, list, digest });
-  if (marked === undefined || (query.target !== undefined && marked !== target))
-    await folder.setTarget(target);
   return { name, set };
 }
 
