@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { jittered } from '#proto/async/backoff.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Exchange } from '#proto/document/exchanges.ts';
@@ -46,6 +47,8 @@ export class Exchanges {
   #wanted: Exchange[] = [];
   #started: Exchange[] = [];
   #selections: Selections = [];
+  /** Of `run`: no export or import begins any more. */
+  #isStopping = false;
 
   constructor(deps: ExchangesDeps) {
     this.#deps = deps;
@@ -72,7 +75,11 @@ export class Exchanges {
   async run(signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
     const { log, archives } = this.#deps;
     // An import can take hours.
-    signal.addEventListener('abort', () => archives.stop(), { once: true });
+    const stop = () => {
+      this.#isStopping = true;
+      archives.stop();
+    };
+    signal.addEventListener('abort', stop, { once: true });
     while (!signal.aborted) {
       await this.poll().catch((err) => log.error({ err }, 'folders of archives could not be polled'));
       await sleep(jittered(pollMs), undefined, { signal, ref: false }).catch(() => {});
@@ -104,8 +111,8 @@ export class Exchanges {
     const known = peer === undefined ? undefined : await metadata.peer(peer);
     const outbox = peer === undefined ? undefined : await this.#outbox(exchange, peer, known?.exported ?? 0);
     if (folder === undefined) return { exchange, ...(outbox && { outbox }) };
-    // What was imported before the start may not be acknowledged yet.
-    if (known?.imported) outbox?.onNews();
+    // What was imported before the start may not be acknowledged yet, and what is lacking not be asked for.
+    if (known?.imported || (known?.lacking.length ?? 0) > 0) outbox?.onNews();
     const inbox = new Inbox({
       ...{ folder, log, now },
       importSets: () => this.#import(exchange, folder),
@@ -123,30 +130,41 @@ export class Exchanges {
       {
         ...{ folder, schedule, layer, peer, log, now },
         acknowledged: async () => (await metadata.peer(peer))?.acknowledged ?? 0,
-        exportSet: (always) =>
-          archives.export({
+        exportSet: async (always) => {
+          this.#mustGoOn();
+          return await archives.export({
             ...{ folder, target: peer, always },
             // A ReadOnly layer changes nothing at its parent.
             repositories:
               exchange.side === 'child' && exchange.mode === 'ReadOnly' ? [] : this.#patternsOf(exchange),
             partBytes: maxPartBytes,
             ...(signKeyFile !== undefined && { keyFile: signKeyFile }),
-          }),
+          });
+        },
       },
       last && { number: exported, at: last.created, bytes: last.bytes },
     );
   }
 
-  #import(exchange: Exchange, folder: string): ReturnType<Archives['import']> {
+  async #import(exchange: Exchange, folder: string): ReturnType<Archives['import']> {
+    this.#mustGoOn();
     const { archives, layer } = this.#deps;
     const { peer, side, mode, verifyKeyFiles } = exchange;
     const conflict = (repository: string) =>
       selectionOf(this.#selections, repository)?.conflict ?? 'parent-wins';
-    return archives.import(
+    // Of a layer that may change nothing here, no content is stored either: referrers count without a tag.
+    const takesNothing = side === 'parent' && mode === 'ReadOnly';
+    const repositories = takesNothing ? [] : this.#patternsOf(exchange);
+    return await archives.import(
       { folder, keyFiles: verifyKeyFiles, dryRun: false },
       { side, mode, conflict, arrived: side === 'child' },
-      { sender: peer, target: layer, repositories: this.#patternsOf(exchange) },
+      { sender: peer, target: layer, repositories },
     );
+  }
+
+  /** @throws Fault `unavailable` at the end of the service: a run that begins then would not be stopped */
+  #mustGoOn(): void {
+    if (this.#isStopping) throw new Fault('unavailable', 'the layer is shutting down');
   }
 
   /** What is exchanged: the child's own selection, or what the parent grants it. */

@@ -54,6 +54,8 @@ export class Inbox {
     } catch (error) {
       const { code = 'unknown' } = error as NodeJS.ErrnoException;
       this.#seen = undefined;
+      // What is there later is examined again, or this failure would stay.
+      this.#examined = undefined;
       this.#fail(
         `${folder} can't be read (${code}): mount the disk, or create the folder for the layer's account`,
       );

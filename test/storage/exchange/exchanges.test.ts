@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { rename } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { deleteTag } from '#proto/content/manifests.ts';
+import { deleteTag, getManifest, listTags } from '#proto/content/manifests.ts';
 import { random as seeded } from '../../support/time/random.ts';
 import { pushBlobs, tagsOf } from '../archive/two-sides.ts';
 import { type Rig, random } from '../rig.ts';
@@ -59,6 +60,24 @@ test('a ReadOnly child changes nothing above, and its parent what it has', async
   );
 });
 
+test('of a child that may change nothing, no content is stored', async () => {
+  await using by = await ByFolders.open({ north: { mode: 'ReadOnly' } });
+  const { north, south } = by;
+  await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await by.round();
+  const digest = await pushBlobs(south, 'app', '2', [random(1_000)]);
+  await pushBlobs(south, 'own', '1', [random(1_000)]);
+  await by.round();
+  await assert.rejects(
+    north.gateway.call(getManifest, { repository: 'app', reference: digest }),
+    /no manifest/,
+  );
+  await assert.rejects(north.gateway.call(listTags, { repository: 'own', limit: 1 }), /not known/);
+  const { inbox } = await by.pass(north);
+  assert.equal(inbox?.failure, undefined);
+  assert.ok((inbox?.last?.number ?? 0) > 0, 'what it acknowledges is read');
+});
+
 test('of a child, only what it may change is taken', async () => {
   await using by = await ByFolders.open({ north: { repositories: ['line/*'] } });
   const { north, south } = by;
@@ -114,6 +133,58 @@ test('a folder that is not there is named, and used once it is', async () => {
   const back = await by.pass(north);
   assert.equal(back.outbox?.failure ?? back.inbox?.failure, undefined);
   assert.equal(back.outbox?.last?.number, 1);
+});
+
+test('a set that is refused is named again after its folder was away', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await by.pass(north);
+  await by.carry('north');
+  await by.damage('south-in', 'terrace-north-south-000001-part-001.tar', 3_000);
+  assert.match((await by.pass(south)).inbox?.failure?.reason ?? '', /is damaged/);
+  await rename(by.folder('south-in'), by.folder('elsewhere'));
+  assert.match((await by.pass(south)).inbox?.failure?.reason ?? '', /can't be read \(ENOENT\)/);
+  await rename(by.folder('elsewhere'), by.folder('south-in'));
+  assert.match((await by.pass(south)).inbox?.failure?.reason ?? '', /is damaged/);
+});
+
+test('what is lacking is asked for after a restart, too, if nothing was ever imported', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  await pushBlobs(south, 'line/log', '1', [random(1_000)]);
+  assert.equal((await by.pass(south)).outbox?.last?.number, 1);
+  const digest = await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await by.pass(north);
+  await by.carry('north');
+  const part = 'terrace-north-south-000001-part-001.tar';
+  await by.drop('south-in', part);
+  for (let polls = 0; polls < 3; polls += 1) await south.storage.exchanges.poll();
+  assert.match(south.storage.exchanges.status?.[0]?.inbox?.failure?.reason ?? '', new RegExp(part));
+  for (const name of await by.files('south-in')) await by.drop('south-in', name);
+  by.configure({ south: { maxPartBytes: 80_000 } });
+  await south.storage.exchanges.poll();
+  assert.equal((await by.pass(south)).outbox?.last?.number, 2);
+  await by.carry('south');
+  // The request is imported, and answered an hour later.
+  await by.pass(north);
+  await by.pass(north);
+  for (const name of await by.files('north-out'))
+    if (name.includes('-000001-')) await rm(join(by.folder('north-out'), name));
+  await by.carry('north');
+  await by.pass(south);
+  assert.deepEqual(await tagsOf(south, 'app'), { 1: digest });
+});
+
+test('nothing is written any more once the service ends', async () => {
+  await using by = await ByFolders.open();
+  await pushBlobs(by.north, 'app', '1', [random(1_000)]);
+  by.north.now += 3_600_000;
+  const end = new AbortController();
+  const running = by.north.storage.exchanges.run(end.signal);
+  end.abort();
+  await running;
+  assert.deepEqual(await by.files('north-out'), []);
 });
 
 test('ten rounds of changes on both sides, by folders from which files are lost or damaged: equal, and nothing is lost', async () => {
