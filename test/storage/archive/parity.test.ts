@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { open, readdir, rm } from 'node:fs/promises';
+import { appendFile, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { type ArchiveList, readList } from '#proto/archive/list.ts';
+import { ArchiveRun } from '../../../services/storage/archive/book/archive-run.ts';
+import { rebuildParts } from '../../../services/storage/archive/parity/rebuild-parts.ts';
 import { random } from '../rig.ts';
 import { pushBlobs, TwoSides, tagsOf } from './two-sides.ts';
 
@@ -26,6 +29,14 @@ async function flip(path: string, position: number): Promise<void> {
   const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, position);
   await handle.write(Buffer.from([255 - (buffer[0] as number)]), 0, 1, position);
 }
+
+const jobOf = (sides: TwoSides, list: ArchiveList, run: ArchiveRun) => ({
+  list,
+  run,
+  partPath: (part: number) => file(sides, `part-00${part + 1}.tar`),
+  parityPath: (one: number) => file(sides, `parity-00${one + 1}.bin`),
+  newPath: (part: number) => join(sides.folder, `new-${part}`),
+});
 
 async function mustBringAll(sides: TwoSides, expected: RegExp): Promise<void> {
   const { outcome, problems, warnings } = await sides.import();
@@ -52,6 +63,43 @@ test('bytes that are damaged in several parts and in the parity are computed aga
   }
   await flip(file(sides, 'parity-001.bin'), 5);
   await mustBringAll(sides, /part-001\.tar.*\n.*part-002\.tar.*\n.*part-006\.tar/);
+});
+
+test('a part that lost the zeros at its end, and one that goes on after it, are computed again', async () => {
+  await using sides = await exported(20);
+  const [short, long] = [file(sides, 'part-002.tar'), file(sides, 'part-005.tar')];
+  await truncate(short, (await stat(short)).size - 600);
+  await appendFile(long, 'more');
+  await mustBringAll(sides, /part-002\.tar.*\n.*part-005\.tar/);
+});
+
+test('a slice that is larger than its file is bad at once', async () => {
+  await using sides = await exported(20);
+  const list = readList(await readFile(file(sides, 'list.json')));
+  const sliceBytes = 2 ** 50;
+  const digest = list.parts[0]?.digest as string;
+  const hostile: ArchiveList = {
+    ...list,
+    parts: list.parts.slice(0, 1),
+    parity: { sliceBytes, slices: [digest], parity: [digest], files: [{ size: sliceBytes }] },
+  };
+  await writeFile(file(sides, 'parity-001.bin'), 'x');
+  await rm(file(sides, 'part-001.tar'));
+  assert.equal(await rebuildParts(jobOf(sides, hostile, new ArchiveRun())), undefined);
+});
+
+test('parts that were not computed to their end are deleted', async () => {
+  await using sides = await exported(20);
+  const list = readList(await readFile(file(sides, 'list.json')));
+  await rm(file(sides, 'part-003.tar'));
+  class Stopped extends ArchiveRun {
+    override add(bytes: number): void {
+      if (this.progress.step === 'rebuilding parts') this.stop();
+      super.add(bytes);
+    }
+  }
+  await assert.rejects(rebuildParts(jobOf(sides, list, new Stopped())), /it was stopped/);
+  assert.ok(!(await sides.files()).some((name) => name.startsWith('new-')));
 });
 
 test('more than the parity has room for is refused, and named', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import type { ArchiveList, Parity } from '#proto/archive/list.ts';
 import { addProduct, type Recipe, recipesFor } from '#proto/archive/reed-solomon.ts';
 import { type Slice, slicesOf } from '#proto/archive/slices.ts';
@@ -40,19 +40,29 @@ export async function rebuildParts(job: RebuildJob): Promise<Map<number, string>
   if (!recipes) return undefined;
   const rebuilt = new Map<number, string>();
   const parts = new Set(bad.map((slice) => (slices[slice] as Slice).part));
+  // All slices of a file that goes on after its end are good.
+  for (const [part, size] of sizes.entries()) {
+    const actual = await input.sizeOf(job.partPath(part)).catch(() => undefined);
+    if (actual !== size) parts.add(part);
+  }
   run.begin(
     'rebuilding parts',
     [...parts].reduce((sum, part) => sum + (sizes[part] as number), 0),
   );
   for (const part of parts) {
     const path = job.newPath(part);
-    await rebuildPart(input, { part, path, slices, ranges, checks, recipes, parity, run });
     rebuilt.set(part, path);
+    try {
+      await rebuildPart(input, { part, path, slices, ranges, checks, recipes, parity, run });
+    } catch (error) {
+      for (const one of rebuilt.values()) await rm(one, { force: true });
+      throw error;
+    }
   }
   return rebuilt;
 }
 
-/** Slices whose bytes are missing, or have another digest than expected. */
+/** Slices whose bytes are missing, also in part, or have another digest than expected. */
 async function badSlices(
   input: OpenSlices,
   ranges: readonly SliceRange[],
@@ -64,6 +74,10 @@ async function badSlices(
   for (const [index, range] of ranges.entries()) {
     const hash = createHash('sha256');
     try {
+      if ((await input.sizeOf(range.path)) < range.offset + range.size) {
+        bad.push(index);
+        continue;
+      }
       for (let column = 0; column < range.size; column += COLUMN_BYTES) {
         const width = Math.min(COLUMN_BYTES, range.size - column);
         await input.read(range, column, buffer.subarray(0, width));

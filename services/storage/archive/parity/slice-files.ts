@@ -53,6 +53,12 @@ export class OpenSlices implements AsyncDisposable {
     buffer.fill(0, done);
   }
 
+  /** Bytes of the file. @throws the error of the file system */
+  async sizeOf(path: string): Promise<number> {
+    const file = await this.#open(path);
+    return (await file.stat()).size;
+  }
+
   #open(path: string): Promise<FileHandle> {
     const known = this.#files.get(path);
     if (known) return known;
