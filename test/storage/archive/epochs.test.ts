@@ -47,6 +47,33 @@ test('a restored sender begins a new epoch: nothing is taken back without a conf
   }
 });
 
+test('an epoch is later than the one before it, even if the clock was set back', async () => {
+  await using sides = await TwoSides.open();
+  const { north, south } = sides;
+  await north.gateway.pushImage('app', 'one', { tag: '1' });
+  await sides.export();
+  await sides.import();
+  await north.stop();
+  const copy = await mkdtemp(join(tmpdir(), 'terrace-restored-'));
+  await cp(north.data, copy, { recursive: true });
+  await north.start();
+  const buses = await connectAll();
+  const restored = await Rig.open(buses, copy, 'north');
+  try {
+    restored.now -= 86_400_000;
+    const folder = join(sides.folder, 'restored');
+    await mkdir(folder);
+    const two = await restored.gateway.pushImage('app', 'two', { tag: '2' });
+    await sides.export({ folder, target: 'south' }, restored);
+    const { outcome, problems } = await sides.import({ folder });
+    assert.equal(outcome, 'imported', problems.join());
+    assert.equal((await tagsOf(south, 'app'))['2'], two);
+  } finally {
+    await restored[Symbol.asyncDispose]();
+    await buses.server[Symbol.asyncDispose]();
+  }
+});
+
 test('another machine of the same name is refused, unless the operator says that it replaced the sender', async () => {
   await using sides = await TwoSides.open();
   await sides.north.gateway.pushImage('app', 'one', { tag: '1' });

@@ -43,7 +43,8 @@ export class PeerBook {
     const record: PeerRecord = {
       version: 1,
       epoch: randomHex(),
-      since: now(),
+      // Other sides refuse an epoch that is older than the last one: the clock may have been set back.
+      since: Math.max(now(), (known?.since ?? 0) + 1),
       bound,
       exported: Math.max(known?.exported ?? 0, known?.pending?.number ?? 0),
       acknowledged: 0,
