@@ -55,7 +55,13 @@ export const PeerName = Type.String({
 /** One life of a book: a restored or copied layer begins a new one. */
 export const EpochId = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32 });
 
-export const SetNumber = Type.Integer({ minimum: 1, maximum: 999_999, description: 'Number of the set.' });
+/** Six digits, as in the names of the files. */
+export const MAX_SET_NUMBER = 999_999;
+export const SetNumber = Type.Integer({
+  minimum: 1,
+  maximum: MAX_SET_NUMBER,
+  description: 'Number of the set.',
+});
 
 /** Where bytes of a blob are: in the part of this index, from 0, at this offset of the file. */
 const Piece = Type.Object({
@@ -146,7 +152,7 @@ export const ArchiveList = Type.Object({
   previous: Type.Union([Digest, Type.Null()]),
   created: Instant,
   /** Content of sets up to this number, and no other, is taken as present at the target; 0: of none. */
-  since: Type.Integer({ minimum: 0, maximum: 999_999 }),
+  since: Type.Integer({ minimum: 0, maximum: MAX_SET_NUMBER }),
   /** What the target should send again. */
   requests: Type.Object({
     /** Of the set of the target that could not be imported; null without requests. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -54,6 +54,34 @@ test('files of a set without a list are deleted, those of a set with one are not
   } finally {
     await rm(path, { recursive: true });
   }
+});
+
+test('links on a disk are not followed to files of this machine', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'terrace-target-'));
+  try {
+    const folder = await TargetFolder.open(path);
+    const own = join(path, 'own');
+    await writeFile(own, 'data');
+    await symlink(own, folder.file('terrace-target.txt'));
+    await symlink(own, folder.file('terrace-target.txt.unfinished'));
+    await symlink(own, folder.file('a-list.json.unfinished'));
+    assert.equal(await folder.target(), undefined);
+    await folder.setTarget('south');
+    await folder.prepare('a-list.json', Buffer.from('x'));
+    assert.equal(await folder.target(), 'south');
+    assert.equal(await readFile(own, 'utf8'), 'data');
+  } finally {
+    await rm(path, { recursive: true });
+  }
+});
+
+test('a folder with the last number that there is gets no further set, and the remedy is named', async () => {
+  await using sides = await TwoSides.open();
+  await pushBlobs(sides.north, 'app', '1', [random(1_000)]);
+  const last = 'terrace-north-south-999999-list.json';
+  await writeFile(join(sides.folder, last), '');
+  await assert.rejects(sides.export(), /end at 999999: run "terrace export forget south"/);
+  assert.deepEqual(await sides.files(), [last]);
 });
 
 test('a disk that is too small is named before anything is written, one that others fill meanwhile after it', async (context) => {

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Static } from '@sinclair/typebox';
 import { type exportArchive, PART_BYTES } from '#proto/archive/archives.ts';
-import { type ArchiveList, encodeList, FORMAT, type Part } from '#proto/archive/list.ts';
+import { type ArchiveList, encodeList, FORMAT, MAX_SET_NUMBER, type Part } from '#proto/archive/list.ts';
 import { indexBytes, namedManifests, ociIndex } from '#proto/archive/oci-index.ts';
 import { type PackedItem, type PackedPart, type Packing, pack } from '#proto/archive/packing.ts';
 import {
@@ -66,6 +66,12 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   const sign = await signer(query.keyFile);
   const peer = await recognizePending(deps, target, await book.open(target));
   const number = Math.max(nextNumber(peer), (await folder.highestNumber(layer, target)) + 1);
+  if (number > MAX_SET_NUMBER) {
+    throw new Fault(
+      'archive-invalid',
+      `the numbers of sets for ${target} end at ${MAX_SET_NUMBER}: run "terrace export forget ${target}", and delete its sets from ${folder.path}`,
+    );
+  }
   const selection = [...new Set(query.repositories)].sort();
   await using reader = metadata.readerNow();
   const { stamps, forgotten } = await stampedTags(reader, target, selection, number);

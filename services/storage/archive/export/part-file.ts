@@ -26,7 +26,7 @@ export async function writePart(
   index: string,
   { store, run, hashes }: { store: BlobStore; run: ArchiveRun; hashes: PieceHashes },
 ): Promise<Part> {
-  await using file = await open(path, 'w', FILE_MODE);
+  await using file = await open(path, 'wx', FILE_MODE);
   await readableForAll(file);
   const output = new HashedFile(file);
   await output.writeFile(OCI_LAYOUT, OCI_LAYOUT_TEXT);

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isListName, setName, UNFINISHED } from '#proto/archive/set-names.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -42,12 +42,20 @@ export class TargetFolder {
 
   /** Undefined if nothing was exported into the folder yet. */
   async target(): Promise<string | undefined> {
-    const text = await readFile(this.file(MARKER), 'latin1').catch(() => '');
-    return text.slice(0, MAX_MARKER_BYTES).trim() || undefined;
+    const path = this.file(MARKER);
+    const stats = await lstat(path).catch(() => undefined);
+    if (!stats?.isFile()) return undefined;
+    try {
+      await using file = await open(path, 'r');
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_MARKER_BYTES), 0, MAX_MARKER_BYTES, 0);
+      return buffer.toString('latin1', 0, bytesRead).trim() || undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   async setTarget(target: string): Promise<void> {
-    await this.#write(MARKER, Buffer.from(`${target}\n`));
+    await this.put(MARKER, Buffer.from(`${target}\n`));
   }
 
   /** Highest number of the sets in the folder from this layer for this target; 0 without any. */
@@ -105,8 +113,10 @@ export class TargetFolder {
     }
   }
 
+  /** Nobody knows where a disk comes from: a link on it must not be followed to a file of this machine. */
   async #write(name: string, bytes: Uint8Array): Promise<void> {
-    await using file = await open(this.file(name), 'w', FILE_MODE);
+    await rm(this.file(name), { force: true });
+    await using file = await open(this.file(name), 'wx', FILE_MODE);
     await readableForAll(file);
     await file.writeFile(bytes);
     await file.sync();

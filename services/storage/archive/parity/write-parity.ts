@@ -80,7 +80,7 @@ class OutputFiles implements AsyncDisposable {
   static async create(paths: readonly string[]): Promise<OutputFiles> {
     const output = new OutputFiles();
     for (const path of paths) {
-      const file = await open(path, 'w', 0o644);
+      const file = await open(path, 'wx', 0o644);
       output.#files.push(file);
       await file.chmod(0o644).catch(() => {});
     }
