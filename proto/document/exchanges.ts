@@ -50,7 +50,7 @@ export const exchangeFields = {
     Type.Array(FilePath, KEYS),
     'Public keys (PEM): an archive is imported only if one of them verifies its signature. Read again at each use.',
     'write a list of paths of PEM files with public keys',
-    { otherwise: 'not verified' },
+    { otherwise: 'by those of `archive.keyFiles`' },
   ),
 };
 
