@@ -28,6 +28,18 @@ test('what is pushed at either side arrives at the other one, and nothing is wri
   assert.ok(lists.length <= 1, `acknowledged sets are deleted: ${lists}`);
 });
 
+test('content is not sent back to where it came from', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  await pushBlobs(north, 'app', '1', [random(500_000)]);
+  await pushBlobs(south, 'line/log', '7', [random(300_000)]);
+  await by.round();
+  await by.round();
+  const sent = [north, south].map((rig) => rig.storage.exchanges.status?.[0]?.outbox?.last);
+  for (const last of sent) assert.ok(last && last.number > 1 && last.bytes < 100_000, JSON.stringify(sent));
+  assert.equal(Object.keys(await tagsOf(north, 'line/log')).length, 1);
+});
+
 test('a change at both sides is a conflict: the parent wins, and both keep what lost', async () => {
   await using by = await ByFolders.open();
   const { north, south } = by;

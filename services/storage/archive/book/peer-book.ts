@@ -6,6 +6,8 @@ import type { PeerRecord } from '../../metadata/records.ts';
 
 /** Changes of one batch. */
 const BATCH = 5_000;
+/** Instead of the number of a set: the content came from the peer. */
+const FROM_PEER = 0;
 
 export type PeerDeps = {
   metadata: Metadata;
@@ -66,6 +68,15 @@ export class PeerBook {
   /** The same for this content. */
   async forgetContent(peer: string, digests: readonly string[]): Promise<void> {
     await this.#deps.metadata.write(digests.flatMap((digest) => drop.carried(peer, digest)));
+  }
+
+  /** The peer has sent this content, so it is not sent back. */
+  async hasSent(peer: string, digests: readonly string[]): Promise<void> {
+    const { metadata } = this.#deps;
+    for (let at = 0; at < digests.length; at += BATCH) {
+      const batch = digests.slice(at, at + BATCH);
+      await metadata.write(batch.flatMap((digest) => put.carried(peer, digest, FROM_PEER)));
+    }
   }
 
   /** Forgets everything that is known of the peer. */

@@ -82,7 +82,8 @@ async function writeSet(deps: ExportDeps, run: ArchiveRun, query: ExportQuery): 
   // Until the parts are written, garbage collection leaves all of it.
   using _held = await deps.grace.holdAll([...selected.content.keys(), ...stamps.keys()]);
   const since = Math.min(query.since ?? peer.exported, peer.exported);
-  const needed = await lacking(metadata, target, selected, since);
+  // All of it is wanted: also what came from the target.
+  const needed = await lacking(metadata, target, selected, query.since === 0 ? -1 : since);
   const { changed, deleted } = countsOf(selected.repositories, peer.exported);
   const isNews = needed.length + changed + deleted > 0;
   // The first set of an epoch says that it has begun.

@@ -130,7 +130,7 @@ async function applySet(
   { set, source, rules }: OneImport,
   { peer, examined, result }: { peer: PeerRecord; examined: ExaminedSet; result: ImportResult },
 ): Promise<NonNullable<ImportResult['tags']>> {
-  const { audit, publish } = deps;
+  const { audit, publish, book } = deps;
   const { sender, number, content, bytes } = result;
   const { needed } = examined;
   const importer = { ...currentCaller(), account: accountOf(sender) };
@@ -140,6 +140,7 @@ async function applySet(
     await commitBlobs(deps, source, needed, run);
     await putManifests(deps, source, needed.manifests, run, rules.arrived);
     run.begin('moving tags');
+    await book.hasSent(sender, contentOf(set, examined, source));
     return moveTags(deps, set.list, { peer: recordAfter(set, peer), before: peer, rules });
   };
   const moved = await audit.change(facts, () => runAs(importer, work), counts);
@@ -171,6 +172,15 @@ function baseOf(
 function hasNews({ sender, content, repositories }: ArchiveList, last: PeerRecord['imported']): boolean {
   if (sender.epoch !== last?.epoch || content.length > 0) return true;
   return repositories.some(({ tags }) => tags.some(({ mine }) => mine > last.number));
+}
+
+/** What the sender has for certain: what is in the set, and what came from others of it. */
+function contentOf({ list }: FoundSet, { needed }: ExaminedSet, source: SetContent): string[] {
+  const manifests = needed.manifests.map(({ digest }) => digest);
+  const found = [...needed.blobs, ...manifests].filter(
+    (digest) => source.find(digest)?.set.list.sender.layer === list.sender.layer,
+  );
+  return [...new Set([...list.content.map(({ digest }) => digest), ...found])];
 }
 
 function figuresOf({ needed }: ExaminedSet, source: SetContent): { content: number; bytes: number } {
