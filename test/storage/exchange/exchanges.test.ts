@@ -100,6 +100,22 @@ test('of a child, only what it may change is taken', async () => {
   assert.deepEqual(await tagsOf(north, 'plant/b'), {});
 });
 
+test('a child gets no content of other repositories by naming its digest', async () => {
+  await using by = await ByFolders.open({ north: { repositories: ['line/*'] } });
+  const { north, south } = by;
+  const digest = await south.gateway.pushImage('line/a', 'text', { tag: '1' });
+  await by.pass(south);
+  assert.equal(await north.gateway.pushImage('secret', 'text', { tag: '1' }), digest);
+  await by.carry('south');
+  await by.drop('north-in', 'terrace-south-north-000001-part-001.tar');
+  const { inbox } = await by.pass(north);
+  assert.match(inbox?.failure?.reason ?? '', /neither here nor in the folder/);
+  assert.deepEqual(await tagsOf(north, 'line/a'), {});
+  await by.carry('south');
+  await by.pass(north);
+  assert.deepEqual(await tagsOf(north, 'line/a'), { 1: digest });
+});
+
 test('sets of others in the same folder are ignored', async () => {
   await using by = await ByFolders.open({ south: { peer: 'another' } });
   const { north, south } = by;

@@ -32,6 +32,8 @@ export type ExamineDeps = {
   run: ArchiveRun;
   /** Throws if the data volume has no room for this many bytes. */
   mustHaveRoom: (bytes: number) => Promise<void>;
+  /** See needed-content.ts. */
+  limitedSender?: string | undefined;
 };
 
 /**
@@ -48,13 +50,13 @@ export async function examineSet(
     imported,
   }: { source: SetContent; sets: readonly FoundSet[]; imported: ImportedRecord | undefined },
 ): Promise<ExaminedSet> {
-  const { metadata, store, run } = deps;
+  const { metadata, store, run, limitedSender } = deps;
   const verified = new Set<string>();
   const rebuilds = new Rebuilds(deps, source);
   let bad: BadPart[] = [];
   for (;;) {
     run.begin('comparing with the layer');
-    const needed = await neededContent({ metadata, store, source, run }, set.list);
+    const needed = await neededContent({ metadata, store, source, run, limitedSender }, set.list);
     const wanted = partsWith(source, [
       ...needed.blobs,
       ...needed.manifests.flatMap(({ digest, isStored }) => (isStored ? [] : digest)),

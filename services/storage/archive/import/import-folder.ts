@@ -101,7 +101,11 @@ async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Pro
   if (!query.dryRun) peer = await takeRequests(deps, set, peer);
   const { imported } = peer;
   const hasRoom = (needed: number) => mustHaveRoom(deps.space, needed);
-  const examined = await examineSet({ ...deps, run, mustHaveRoom: hasRoom }, set, { ...one, imported });
+  const limitedSender = query.scope && one.rules.side === 'parent' ? list.sender.layer : undefined;
+  const examined = await examineSet({ ...deps, run, mustHaveRoom: hasRoom, limitedSender }, set, {
+    ...one,
+    imported,
+  });
   const { needed, problems, warnings, missing } = examined;
   const clipped = (texts: string[]) => texts.slice(0, 20).map((text) => clip(text, MAX_REASON_LENGTH));
   const result = {

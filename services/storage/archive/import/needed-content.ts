@@ -9,6 +9,7 @@ import { splitDigest } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { BlobStore } from '../../content/blob-store.ts';
 import type { MetadataReader } from '../../metadata/metadata-reader.ts';
+import type { BlobRecord } from '../../metadata/records.ts';
 import { isIndex } from '../../repositories/sparse.ts';
 import type { ArchiveRun } from '../book/archive-run.ts';
 import type { SetContent } from './set-content.ts';
@@ -37,7 +38,14 @@ export type NeededContent = {
   invalid: string[];
 };
 
-type WalkDeps = { metadata: MetadataReader; store: BlobStore; source: SetContent; run: ArchiveRun };
+type WalkDeps = {
+  metadata: MetadataReader;
+  store: BlobStore;
+  source: SetContent;
+  run: ArchiveRun;
+  /** May read only some repositories: of content that others have, a digest is no proof. `undefined`: may read all. */
+  limitedSender?: string | undefined;
+};
 
 /**
  * What the layer lacks of the tags and referrers of a list. A manifest that a repository has is complete there, so only
@@ -92,7 +100,7 @@ class NeedsWalk {
     const { metadata, source } = this.#deps;
     const [record, blob] = await Promise.all([
       metadata.manifest(this.#repository, digest),
-      metadata.blob(digest),
+      this.#own(digest),
     ]);
     const isHere = record !== undefined && blob !== undefined;
     if (isHere && !isIndex(record.mediaType)) return true;
@@ -149,11 +157,24 @@ class NeedsWalk {
   }
 
   async #blob({ digest }: Descriptor): Promise<boolean> {
-    const { metadata, source } = this.#deps;
-    if (await metadata.blob(digest)) return true;
+    const { source } = this.#deps;
+    if (await this.#own(digest)) return true;
     if (!source.find(digest)) return false;
     this.#needed.blobs.add(digest);
     return true;
+  }
+
+  /** The record of content that is here, and that the sender may use. */
+  async #own(digest: string): Promise<BlobRecord | undefined> {
+    const { metadata, limitedSender: sender } = this.#deps;
+    const record = await metadata.blob(digest);
+    if (!record || sender === undefined) return record;
+    const [[link], manifest, [exchanged]] = await Promise.all([
+      metadata.linksByDigest(this.#repository, [digest]),
+      metadata.manifest(this.#repository, digest),
+      metadata.carriedByDigest(sender, [digest]),
+    ]);
+    return link !== undefined || manifest !== undefined || exchanged !== undefined ? record : undefined;
   }
 
   async #readOwn(digest: string): Promise<Uint8Array | undefined> {
