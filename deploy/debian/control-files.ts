@@ -44,33 +44,17 @@ export const changelog = (version: string, time: number): string =>
 
 /** @param licence the text of the project's own @param nodeVersion version of the Node inside */
 export function copyright(licence: string, packages: ProductionPackage[], nodeVersion: string): string {
-  const paragraph = (text: string) =>
-    text
-      .trim()
-      .split('\n')
-      .map((line) => (line.trim() ? ` ${line.trim()}` : ' .'))
-      .join('\n');
-  const [, holder = 'the Terrace maintainers'] = /Copyright \(c\) (.+)/i.exec(licence) ?? [];
   return [
-    'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/',
-    'Upstream-Name: Terrace',
+    'Terrace',
     '',
-    'Files: *',
-    `Copyright: ${holder}`,
-    'License: MIT',
-    paragraph(licence),
+    licence.trim(),
     '',
-    'Files: usr/lib/terrace/bin/node',
-    'Copyright: Node.js contributors',
-    'License: MIT and others',
-    ` Node ${nodeVersion}: the texts are in /usr/lib/terrace/bin/LICENSE.node`,
+    `Node ${nodeVersion}, in usr/lib/terrace/bin: MIT and others, see /usr/lib/terrace/bin/LICENSE.node`,
     '',
-    ...packages.flatMap(({ folder, name, version, license }) => [
-      `Files: usr/lib/terrace/${folder}/*`,
-      `Copyright: the authors of ${name}`,
-      `License: ${license}`,
-      ` ${name} ${version}: the text is in /usr/lib/terrace/${folder}`,
-      '',
-    ]),
+    'Packages in usr/lib/terrace, each with the text of its license in its folder; Debian has that of Apache-2.0 in',
+    '/usr/share/common-licenses/Apache-2.0:',
+    '',
+    ...packages.map(({ folder, name, version, license }) => `  ${name} ${version}: ${license}, in ${folder}`),
+    '',
   ].join('\n');
 }
