@@ -25,8 +25,12 @@ import { needsBrowser, openPage, startBrowser } from './browser.ts';
 const LISTED = 'line/app';
 const REFUSED = /^\/v2\/line\/locked\/manifests\/1$/;
 
-/** Of the layer whose page is read; its volume holds what the test pushes. */
-const RESERVE = '10MB';
+/**
+ * Of the layer whose page is read; its volume holds what the test pushes. A full volume has more free than storage
+ * needs to keep its ballast, and with the ballast it would still be below the reserve.
+ */
+const RESERVE = '40MB';
+const FREE_WHEN_FULL = 15_000_000;
 
 async function startSystem(stack: AsyncDisposableStack) {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-page-'));
@@ -37,7 +41,7 @@ async function startSystem(stack: AsyncDisposableStack) {
   const volume = await smallVolume(192);
   if (volume) stack.use(volume);
   /** Without the right to mount a volume, the reserve is raised above what is free. */
-  const fillDisk = async () => void (volume ? await volume.fill(2_000_000) : await configure('900TB'));
+  const fillDisk = async () => void (volume ? await volume.fill(FREE_WHEN_FULL) : await configure('900TB'));
   const site = stack.use(await testLayer({ name: 'site', compact: true }));
   const link = stack.use(await FaultProxy.start(site.url));
   const plant = stack.use(
