@@ -61,8 +61,8 @@ export async function runStorage({
     age.set(value.eventTtlMs);
     storage.forwarding.configure(value.audit?.syslog);
     storage.archives
-      .configure(value.archive?.keyFiles ?? [])
-      .catch((err) => log.warn({ err }, 'keys of archives could not be recorded'));
+      .configure(value)
+      .catch((err) => log.warn({ err }, 'keys and exchanges of archives could not be recorded'));
     storage.exchanges.configure(value);
   });
   const watching = Promise.all([

@@ -8,13 +8,16 @@ import {
   type listArchives,
 } from '#proto/archive/archives.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Exchange } from '#proto/document/exchanges.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
 import { ArchiveRun } from './book/archive-run.ts';
-import type { ArchiveSettings } from './book/archive-settings.ts';
+import type { ArchiveConfiguration, ArchiveSettings } from './book/archive-settings.ts';
 import { PeerBook, type PeerDeps } from './book/peer-book.ts';
 import { type ExportDeps, exportSet } from './export/export-set.ts';
-import { type ImportDeps, type ImportScope, importFolder } from './import/import-folder.ts';
+import { type ImportDeps, importFolder } from './import/import-folder.ts';
 import type { MoveRules } from './import/move-tags.ts';
+import { exchangeRules, keysByHand, rulesByHand } from './import/sender-rules.ts';
 import { bookOf } from './listed-book.ts';
 
 /*
@@ -65,22 +68,42 @@ export class Archives {
     );
   }
 
-  /** @param rules, scope of another kind of import than one that a person starts */
+  /**
+   * For a person.
+   * @param rules for senders that no exchange names; the others are held to the same as in their inbox
+   */
   import(
-    { conflict = 'parent-wins', ...query }: Static<typeof importArchive.query>,
-    rules: MoveRules = { side: 'child', mode: 'ReadWrite', conflict: () => conflict, arrived: false },
-    scope?: ImportScope,
+    { conflict, keyFiles, ...query }: Static<typeof importArchive.query>,
+    rules: MoveRules = {
+      ...{ side: 'child', mode: 'ReadWrite', arrived: false },
+      conflict: () => conflict ?? 'parent-wins',
+    },
   ): Promise<Static<typeof importArchive.reply>> {
-    const trusted = scope && query.keyFiles.length > 0 ? [] : this.#settings.keyFiles;
-    const keyFiles = [...new Set([...trusted, ...query.keyFiles])];
-    return this.#alone((run) =>
-      importFolder(this.#deps, run, { ...query, keyFiles, ...(scope && { scope }) }, rules),
-    );
+    const { current } = this.#settings;
+    const files = [...new Set([...current.keyFiles, ...keyFiles])];
+    const keys = { files, bySender: keysByHand(current) };
+    const rulesOf = rulesByHand(current, rules, conflict);
+    return this.#alone((run) => importFolder(this.#deps, run, { ...query, keys, rulesOf }));
   }
 
-  /** Takes effect at the next import. @param keyFiles paths of the public keys that are trusted */
-  configure(keyFiles: string[]): Promise<void> {
-    return this.#settings.configure(keyFiles);
+  /** For an exchange, from its inbox. @param selections of this layer */
+  importFrom(
+    folder: string,
+    exchange: Exchange,
+    selections: Configuration['repositories'],
+  ): Promise<Static<typeof importArchive.reply>> {
+    const { layer, keyFiles } = this.#settings.current;
+    const { peer, verifyKeyFiles: own } = exchange;
+    const keys = { files: own.length > 0 ? own : keyFiles };
+    const rules = exchangeRules(exchange, selections);
+    const scope = { sender: peer, target: layer };
+    const query = { folder, dryRun: false, keys, scope, rulesOf: () => rules };
+    return this.#alone((run) => importFolder(this.#deps, run, query));
+  }
+
+  /** Takes effect at the next import. */
+  configure(configuration: ArchiveConfiguration): Promise<void> {
+    return this.#settings.configure(configuration);
   }
 
   async progress(): Promise<Static<typeof archiveProgress.reply>> {

@@ -5,7 +5,6 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Exchange } from '#proto/document/exchanges.ts';
-import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
 import type { Archives } from '../archive/archives.ts';
 import { runAs } from '../audit/caller-context.ts';
@@ -146,20 +145,9 @@ export class Exchanges {
     );
   }
 
-  async #import(exchange: Exchange, folder: string): ReturnType<Archives['import']> {
+  async #import(exchange: Exchange, folder: string): ReturnType<Archives['importFrom']> {
     this.#mustGoOn();
-    const { archives, layer } = this.#deps;
-    const { peer, side, mode, verifyKeyFiles } = exchange;
-    const conflict = (repository: string) =>
-      selectionOf(this.#selections, repository)?.conflict ?? 'parent-wins';
-    // Of a layer that may change nothing here, no content is stored either: referrers count without a tag.
-    const takesNothing = side === 'parent' && mode === 'ReadOnly';
-    const repositories = takesNothing ? [] : this.#patternsOf(exchange);
-    return await archives.import(
-      { folder, keyFiles: verifyKeyFiles, dryRun: false },
-      { side, mode, conflict, arrived: side === 'child' },
-      { sender: peer, target: layer, repositories },
-    );
+    return await this.#deps.archives.importFrom(folder, exchange, this.#selections);
   }
 
   /** @throws Fault `unavailable` at the end of the service: a run that begins then would not be stopped */

@@ -5,6 +5,8 @@ import type { BackupStatus } from '#proto/content/backups.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
 import type { RestoredStatus } from '#proto/content/restored.ts';
 import type { Traceparent } from '#proto/contract/traceparent.ts';
+import type { Exchange } from '#proto/document/exchanges.ts';
+import type { ConflictPolicy } from '#proto/document/selection.ts';
 import type { BehindTag, Uncompared } from '#proto/sync/behind.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
@@ -167,8 +169,16 @@ export type BackupRecord = Pick<BackupStatus, 'last' | 'failed'>;
 
 export type RestoredRecord = RestoredStatus;
 
-/** The name of this layer, and paths of the public keys that it trusts. */
-export type ArchiveSettingsRecord = { layer: string; keyFiles: string[] };
+/** What counts of the sets of another layer, by the configuration. `verifyKeyFiles`: paths. */
+export type RecordedExchange = Pick<Exchange, 'peer' | 'side' | 'mode' | 'repositories' | 'verifyKeyFiles'>;
+
+/** The name of this layer, paths of the public keys that it trusts, its exchanges, and what it selects. */
+export type ArchiveSettingsRecord = {
+  layer: string;
+  keyFiles: string[];
+  exchanges?: RecordedExchange[];
+  selections?: { name: string; conflict: ConflictPolicy }[];
+};
 
 /** Another side, to which archives go, or from which they come. */
 export type PeerRecord = {

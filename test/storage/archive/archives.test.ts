@@ -232,12 +232,12 @@ test('keys of the configuration count for each import, also while no layer runs'
   await writeFile(file, key.publicKey.export({ type: 'spki', format: 'pem' }));
   await sides.north.gateway.pushImage('app', 'one', { tag: '1' });
   await sides.export();
-  await sides.south.storage.archives.configure([file]);
+  await sides.south.storage.archives.configure({ archive: { keyFiles: [file] } });
   await sides.south.restart();
   const { archives } = sides.south.storage;
   const query = { folder: sides.folder, keyFiles: [], dryRun: false };
   assert.match((await archives.import(query)).unusable.join(), /it is not signed/);
-  await archives.configure([]);
+  await archives.configure({});
   assert.equal((await archives.import(query)).results[0]?.outcome, 'imported');
 });
 

@@ -7,23 +7,29 @@ import type { Rig } from '../rig.ts';
 
 const HOUR_MS = 3_600_000;
 
-const selection = { name: '*', referrers: true, priority: 0, conflict: 'parent-wins' as const };
+const selection = { referrers: true, priority: 0, conflict: 'parent-wins' as const };
 
 /** Two layers, of which `south` has `north` as its parent, and the folders between them. */
 export class ByFolders implements AsyncDisposable {
   readonly sides: TwoSides;
+  readonly #selected: string;
 
-  static async open(changes: Partial<Record<'north' | 'south', Partial<Exchange>>> = {}): Promise<ByFolders> {
-    const by = new ByFolders(await TwoSides.open());
+  /** @param selected by the south */
+  static async open(
+    changes: Partial<Record<'north' | 'south', Partial<Exchange>>> = {},
+    selected = '*',
+  ): Promise<ByFolders> {
+    const by = new ByFolders(await TwoSides.open(), selected);
     for (const name of ['north-in', 'north-out', 'south-in', 'south-out']) await mkdir(by.folder(name));
-    by.configure(changes);
+    await by.configure(changes);
     // The schedules begin.
     for (const rig of [by.north, by.south]) await rig.storage.exchanges.poll();
     return by;
   }
 
-  private constructor(sides: TwoSides) {
+  private constructor(sides: TwoSides, selected: string) {
     this.sides = sides;
+    this.#selected = selected;
   }
 
   get north(): Rig {
@@ -34,7 +40,10 @@ export class ByFolders implements AsyncDisposable {
     return this.sides.south;
   }
 
-  configure({ north, south }: Partial<Record<'north' | 'south', Partial<Exchange>>> = {}): void {
+  async configure({
+    north,
+    south,
+  }: Partial<Record<'north' | 'south', Partial<Exchange>>> = {}): Promise<void> {
     const common = {
       outboxSchedule: '0 * * * *',
       maxPartBytes: 70_000,
@@ -53,8 +62,14 @@ export class ByFolders implements AsyncDisposable {
       ...{ inbox: this.folder('south-in'), outbox: this.folder('south-out') },
       ...south,
     };
-    this.north.storage.exchanges.configure({ exchanges: [above], repositories: [] });
-    this.south.storage.exchanges.configure({ exchanges: [below], repositories: [selection] });
+    for (const [rig, exchange, repositories] of [
+      [this.north, above, []],
+      [this.south, below, [{ ...selection, name: this.#selected }]],
+    ] as const) {
+      const configuration = { exchanges: [exchange], repositories: [...repositories] };
+      rig.storage.exchanges.configure(configuration);
+      await rig.storage.archives.configure(configuration);
+    }
   }
 
   folder(name: string): string {

@@ -190,7 +190,7 @@ test('what is lacking is asked for after a restart, too, if nothing was ever imp
   for (let polls = 0; polls < 3; polls += 1) await south.storage.exchanges.poll();
   assert.match(south.storage.exchanges.status?.[0]?.inbox?.failure?.reason ?? '', new RegExp(part));
   for (const name of await by.files('south-in')) await by.drop('south-in', name);
-  by.configure({ south: { maxPartBytes: 80_000 } });
+  await by.configure({ south: { maxPartBytes: 80_000 } });
   await south.storage.exchanges.poll();
   assert.equal((await by.pass(south)).outbox?.last?.number, 2);
   await by.carry('south');

@@ -1,13 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Configuration } from '#proto/document/configuration.ts';
 import { type BatchWriter, put } from '../../metadata/metadata.ts';
 import type { MetadataReader } from '../../metadata/metadata-reader.ts';
 import type { ArchiveSettingsRecord } from '../../metadata/records.ts';
 
+export type ArchiveConfiguration = Partial<Pick<Configuration, 'archive' | 'exchanges' | 'repositories'>>;
+
 type SettingsRecords = BatchWriter & Pick<MetadataReader, 'archiveSettings'>;
 
 /**
- * What archives take from the layer: its name, and the keys that it trusts. Recorded: a command that works while no
- * layer runs has the same.
+ * What archives take from the layer: its name, the keys that it trusts, and its exchanges. Recorded: a command that works
+ * while no layer runs has the same.
  */
 export class ArchiveSettings {
   readonly #metadata: SettingsRecords;
@@ -30,14 +33,21 @@ export class ArchiveSettings {
     return this.#current.layer;
   }
 
-  /** Paths of public keys. */
-  get keyFiles(): readonly string[] {
-    return this.#current.keyFiles;
+  get current(): Readonly<ArchiveSettingsRecord> {
+    return this.#current;
   }
 
   /** Takes effect at once. */
-  configure(keyFiles: string[]): Promise<void> {
-    return this.#change({ keyFiles });
+  configure({ archive, exchanges = [], repositories = [] }: ArchiveConfiguration): Promise<void> {
+    return this.#change({
+      keyFiles: archive?.keyFiles ?? [],
+      exchanges: exchanges.map(({ peer, side, mode, repositories: granted, verifyKeyFiles }) => ({
+        ...(peer !== undefined && { peer }),
+        ...{ side, mode, repositories: granted, verifyKeyFiles },
+      })),
+      // Without exchanges, nothing asks for them.
+      selections: exchanges.length > 0 ? repositories.map(({ name, conflict }) => ({ name, conflict })) : [],
+    });
   }
 
   async #change(fields: Partial<ArchiveSettingsRecord>): Promise<void> {

@@ -2,10 +2,11 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArchiveList, MAX_LIST_BYTES, readList } from '#proto/archive/list.ts';
 import { isListName, listName, setName, signatureName } from '#proto/archive/set-names.ts';
-import { isSignedBy, MAX_KEY_BYTES } from '#proto/archive/signature.ts';
+import { MAX_KEY_BYTES } from '#proto/archive/signature.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { digestOfBytes } from '../book/digest-of-bytes.ts';
+import type { Signatures } from './list-keys.ts';
 
 /** Max sets that are read from one folder, and max bytes of their lists. */
 const MAX_SETS = 1_000;
@@ -19,13 +20,12 @@ export type UnusableList = { file: string; problem: string };
 
 /**
  * Reads the lists of all sets in a folder, and checks their signatures.
- * @param keys public keys in PEM: with any, an unsigned list can't be used
  * @param counts whether a file is to be read, by its name
  * @throws Fault `archive-invalid` if the folder can't be read, or has too many sets
  */
 export async function findSets(
   folder: string,
-  keys: readonly string[],
+  signatures: Signatures,
   counts: (file: string) => boolean = () => true,
 ): Promise<{ sets: FoundSet[]; unusable: UnusableList[] }> {
   const names = (await entriesOf(folder)).filter((name) => isListName(name) && counts(name)).sort();
@@ -40,7 +40,7 @@ export async function findSets(
   const unusable: UnusableList[] = [];
   for (const file of names) {
     try {
-      sets.push(await readSet(folder, file, keys));
+      sets.push(await readSet(folder, file, signatures));
     } catch (error) {
       if (!Fault.is(error)) throw error;
       unusable.push({ file, problem: `${file} can't be used: ${error.message}` });
@@ -76,24 +76,21 @@ async function entriesOf(folder: string): Promise<string[]> {
   }
 }
 
-async function readSet(folder: string, file: string, keys: readonly string[]): Promise<FoundSet> {
+async function readSet(folder: string, file: string, signatures: Signatures): Promise<FoundSet> {
   const bytes = await readBounded(join(folder, file), MAX_LIST_BYTES);
   const name = file.slice(0, -listName('').length);
   const signature = await readBounded(join(folder, signatureName(name)), MAX_KEY_BYTES).catch(
     () => undefined,
   );
-  if (keys.length > 0) {
-    if (!signature) throw new Fault('denied', 'it is not signed: export it again with --sign');
-    if (!isSignedBy(bytes, signature.toString('latin1'), keys)) {
-      throw new Fault('denied', 'its signature is not by a key that is trusted here: do not import it');
-    }
-  }
+  const needsSender = signatures.dependOnSender(name);
+  let signed = !needsSender && (await signatures.check(undefined, bytes, signature));
   const list = readList(bytes);
   const { sender, target, number } = list;
   if (setName(sender.layer, target.name, number) !== name) {
     throw new Fault('malformed', 'it is of another set than its name says: copy the files again');
   }
-  return { name, folder, list, digest: digestOfBytes(bytes), signed: keys.length > 0 };
+  if (needsSender) signed = await signatures.check(sender.layer, bytes, signature);
+  return { name, folder, list, digest: digestOfBytes(bytes), signed };
 }
 
 async function readBounded(path: string, maxBytes: number): Promise<Buffer> {

@@ -1,8 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import { archiveImported, type ImportResult, type importArchive } from '#proto/archive/archives.ts';
 import type { ArchiveList } from '#proto/archive/list.ts';
 import { isListOf } from '#proto/archive/set-names.ts';
-import { MAX_KEY_BYTES } from '#proto/archive/signature.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import { formatBytes } from '#proto/contract/quantity-text.ts';
@@ -18,22 +16,21 @@ import type { PeerBook } from '../book/peer-book.ts';
 import { type CommitDeps, commitBlobs, putManifests } from './commit-content.ts';
 import { type ExaminedSet, examineSet } from './examined-set.ts';
 import { type FoundSet, findSets } from './found-sets.ts';
+import { type ListKeys, Signatures } from './list-keys.ts';
 import { type MoveDeps, type MoveRules, moveTags } from './move-tags.ts';
 import { recordAfter, takeRequests } from './peer-after-import.ts';
+import type { SenderRules } from './sender-rules.ts';
 import { SetContent } from './set-content.ts';
 import { verdictOn } from './set-verdict.ts';
 
 export type ImportDeps = CommitDeps &
   MoveDeps & { metadata: Metadata; space: SpaceGuard; book: PeerBook; audit: Audit };
-/** Which sets count; the others in the folder are ignored. */
-export type ImportScope = {
-  /** `undefined`: any. */
-  sender: string | undefined;
-  target: string;
-  /** Of a set, what is in other repositories is ignored. */
-  repositories: readonly string[];
+export type ImportQuery = Omit<Static<typeof importArchive.query>, 'conflict' | 'keyFiles'> & {
+  keys: ListKeys;
+  rulesOf: (sender: string) => SenderRules;
+  /** Which sets count, others in the folder are ignored. `sender` is undefined: of any. */
+  scope?: { sender: string | undefined; target: string };
 };
-export type ImportQuery = Omit<Static<typeof importArchive.query>, 'conflict'> & { scope?: ImportScope };
 type ImportReply = Static<typeof importArchive.reply>;
 
 /** Max senders of one folder. */
@@ -48,36 +45,50 @@ export async function importFolder(
   deps: ImportDeps,
   run: ArchiveRun,
   query: ImportQuery,
-  rules: MoveRules,
 ): Promise<ImportReply> {
-  const { folder, keyFiles, scope } = query;
+  const { folder, keys, scope } = query;
   run.begin('reading lists');
   const counts = (file: string) => !scope || isListOf(file, scope);
-  const found = await findSets(folder, await Promise.all(keyFiles.map(readKey)), counts);
-  const { unusable } = found;
-  const sets = scope ? found.sets.flatMap((set) => within(set, scope)) : found.sets;
+  const { sets, unusable } = await findSets(folder, await Signatures.open(keys), counts);
   if (!scope && sets.length + unusable.length === 0) {
     throw new Fault('archive-invalid', `${folder} has no set: name the folder with the files of an export`);
   }
-  const newest = newestBySender(sets);
+  const counting = scope ? sets.filter((set) => isWithin(set, scope)) : sets;
+  const newest = newestBySender(counting);
   if (newest.length > MAX_SENDERS) {
     throw new Fault('archive-invalid', `${folder} has sets of ${newest.length} senders: import them apart`);
   }
   const results: ImportResult[] = [];
   for (const set of newest) {
-    const others = inOrder(sets.filter((other) => other !== set));
+    const scoped = within(set, query.rulesOf(set.list.sender.layer));
+    // Content of another sender is not for one that may read only some repositories.
+    const mayUse = (other: FoundSet) =>
+      !scoped.isLimited || other.list.sender.layer === set.list.sender.layer;
+    const others = inOrder(counting.filter((other) => other !== set && mayUse(other)));
     await using source = new SetContent([set, ...others]);
-    results.push(await importSet(deps, run, { set, sets, source, query, rules }));
+    results.push(await importSet(deps, run, { ...scoped, sets: counting, source, query }));
   }
   return { results, unusable: unusable.slice(0, 100).map(({ problem }) => clip(problem, MAX_REASON_LENGTH)) };
 }
 
-/** The set with what counts of it, if it counts. */
-function within(set: FoundSet, { sender, target, repositories }: ImportScope): FoundSet[] {
+const isWithin = ({ list }: FoundSet, { sender, target }: NonNullable<ImportQuery['scope']>): boolean =>
+  list.target.name === target && (sender === undefined || list.sender.layer === sender);
+
+/** The set with the repositories that count. */
+function within(
+  set: FoundSet,
+  { rules, repositories, warning }: SenderRules,
+): Pick<OneImport, 'set' | 'rules' | 'isLimited' | 'warnings'> {
+  if (!repositories) return { set, rules, isLimited: false, warnings: [] };
   const { list } = set;
-  if (list.target.name !== target || (sender !== undefined && list.sender.layer !== sender)) return [];
   const selected = list.repositories.filter(({ name }) => matchesPattern(repositories, name));
-  return [{ ...set, list: { ...list, repositories: selected } }];
+  const others = list.repositories.flatMap(({ name }) => (matchesPattern(repositories, name) ? [] : name));
+  return {
+    set: { ...set, list: { ...list, repositories: selected } },
+    rules,
+    isLimited: rules.side === 'parent',
+    warnings: warning && others.length > 0 ? [clip(warning(set, others), MAX_REASON_LENGTH)] : [],
+  };
 }
 
 type OneImport = {
@@ -87,6 +98,10 @@ type OneImport = {
   source: SetContent;
   query: ImportQuery;
   rules: MoveRules;
+  /** The sender may change only some repositories. */
+  isLimited: boolean;
+  /** About what does not count. */
+  warnings: string[];
 };
 
 async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Promise<ImportResult> {
@@ -95,13 +110,13 @@ async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Pro
   const { list } = set;
   let peer = await book.open(list.sender.layer);
   const verdict = verdictOn(set, peer, query.newSender ?? false);
-  const base = baseOf(set, verdict.warnings, peer.imported);
+  const base = baseOf(set, [...verdict.warnings, ...one.warnings], peer.imported);
   if (verdict.outcome === 'known') return { ...base, outcome: 'known' };
   if (verdict.outcome === 'refused') return { ...base, outcome: 'refused', problems: [verdict.problem] };
   if (!query.dryRun) peer = await takeRequests(deps, set, peer);
   const { imported } = peer;
   const hasRoom = (needed: number) => mustHaveRoom(deps.space, needed);
-  const limitedSender = query.scope && one.rules.side === 'parent' ? list.sender.layer : undefined;
+  const limitedSender = one.isLimited ? list.sender.layer : undefined;
   const examined = await examineSet({ ...deps, run, mustHaveRoom: hasRoom, limitedSender }, set, {
     ...one,
     imported,
@@ -131,10 +146,11 @@ async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Pro
 async function applySet(
   deps: ImportDeps,
   run: ArchiveRun,
-  { set, source, rules }: OneImport,
+  one: OneImport,
   { peer, examined, result }: { peer: PeerRecord; examined: ExaminedSet; result: ImportResult },
 ): Promise<NonNullable<ImportResult['tags']>> {
   const { audit, publish, book } = deps;
+  const { set, source, rules } = one;
   const { sender, number, content, bytes } = result;
   const { needed } = examined;
   const importer = { ...currentCaller(), account: accountOf(sender) };
@@ -144,7 +160,7 @@ async function applySet(
     await commitBlobs(deps, source, needed, run);
     await putManifests(deps, source, needed.manifests, run, rules.arrived);
     run.begin('moving tags');
-    await book.hasSent(sender, contentOf(set, examined, source));
+    await book.hasSent(sender, contentOf(one, examined, source));
     return moveTags(deps, set.list, { peer: recordAfter(set, peer), before: peer, rules });
   };
   const moved = await audit.change(facts, () => runAs(importer, work), counts);
@@ -179,7 +195,7 @@ function hasNews({ sender, content, repositories }: ArchiveList, last: PeerRecor
 }
 
 /** What the sender has for certain: what is in the set, and what came from others of it. */
-function contentOf({ list }: FoundSet, { needed }: ExaminedSet, source: SetContent): string[] {
+function contentOf({ set: { list } }: OneImport, { needed }: ExaminedSet, source: SetContent): string[] {
   const manifests = needed.manifests.map(({ digest }) => digest);
   const found = [...needed.blobs, ...manifests].filter(
     (digest) => source.find(digest)?.set.list.sender.layer === list.sender.layer,
@@ -215,15 +231,6 @@ const keyOf = ({ list }: FoundSet): string => `${list.sender.layer} ${list.targe
 /** Newest first. */
 const inOrder = (sets: readonly FoundSet[]): FoundSet[] =>
   [...sets].sort(({ list: a }, { list: b }) => b.sender.since - a.sender.since || b.number - a.number);
-
-async function readKey(path: string): Promise<string> {
-  const stats = await stat(path).catch(() => undefined);
-  if (stats?.isFile() && stats.size <= MAX_KEY_BYTES) return readFile(path, 'utf8');
-  throw new Fault(
-    'archive-invalid',
-    `the key ${path} can't be read: name a file with a public key in PEM, as the layer sees it`,
-  );
-}
 
 /** As whom an import changes tags. A name of at most 65 characters that ends with a letter or a digit. */
 function accountOf(sender: string): string {
