@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import type { ImportResult } from '#proto/archive/archives.ts';
+import { canonicalJson } from '#proto/archive/canonical-json.ts';
 import { getManifest } from '#proto/content/manifests.ts';
 import { pushBlobs, tagsOf } from '../archive/two-sides.ts';
-import { connectAll, Rig, random } from '../rig.ts';
+import { bytesOf, connectAll, digestOf, Rig, random } from '../rig.ts';
 import { ByFolders } from './by-folders.ts';
 
 /** Imports what is in the inbox of a side, as a person does. */
@@ -121,4 +122,26 @@ test('by hand, a set of a layer with keys of its own needs one of them: that of 
   const { results, unusable } = await importByHand(by, 'north');
   assert.deepEqual([results[0]?.outcome, results[0]?.signed, unusable], ['imported', true, []]);
   assert.deepEqual(await tagsOf(by.north, 'line/a'), { 1: digest });
+});
+
+test('a child gets no content of other repositories by listing it in a set without having it', async () => {
+  await using by = await ByFolders.open({ north: { repositories: ['line/*'] } });
+  const { north, south } = by;
+  const secret = await north.gateway.pushImage('secret', 'text', { tag: '1' });
+  const path = `${by.folder('north-in')}/terrace-south-north-000001-list.json`;
+  await south.gateway.pushImage('line/a', 'another', { tag: '1' });
+  await by.pass(south);
+  await by.carry('south');
+  const list = JSON.parse(await readFile(path, 'utf8'));
+  for (const digest of [secret, digestOf(bytesOf('text'))]) {
+    list.content.push({ digest, size: 10, pieces: [0, 5].map((offset) => ({ part: 0, offset, size: 5 })) });
+  }
+  await writeFile(path, `${canonicalJson(list)}\n`);
+  assert.equal((await by.pass(north)).inbox?.last?.number, 1);
+  assert.equal(await south.gateway.pushImage('line/a', 'text', { tag: '2' }), secret);
+  await by.pass(south);
+  await by.carry('south');
+  await by.drop('north-in', 'terrace-south-north-000002-part-001.tar');
+  assert.match((await by.pass(north)).inbox?.failure?.reason ?? '', /neither here nor in the folder/);
+  assert.deepEqual(Object.keys(await tagsOf(north, 'line/a')), ['1']);
 });

@@ -9,8 +9,8 @@ export type ArchiveConfiguration = Partial<Pick<Configuration, 'archive' | 'exch
 type SettingsRecords = BatchWriter & Pick<MetadataReader, 'archiveSettings'>;
 
 /**
- * What archives take from the layer: its name, the keys that it trusts, and its exchanges. Recorded: a command that works
- * while no layer runs has the same.
+ * What archives take from the layer: its name, the keys that it trusts, and its exchanges. Recorded: a command that
+ * works while no layer runs has the same.
  */
 export class ArchiveSettings {
   readonly #metadata: SettingsRecords;

@@ -194,13 +194,20 @@ function hasNews({ sender, content, repositories }: ArchiveList, last: PeerRecor
   return repositories.some(({ tags }) => tags.some(({ mine }) => mine > last.number));
 }
 
-/** What the sender has for certain: what is in the set, and what came from others of it. */
-function contentOf({ set: { list } }: OneImport, { needed }: ExaminedSet, source: SetContent): string[] {
+/**
+ * What the sender has: what came from its sets, and what the set lists. The latter is not verified, so it does not
+ * count if it would let the sender use content of other repositories.
+ */
+function contentOf(
+  { set: { list }, isLimited }: OneImport,
+  { needed }: ExaminedSet,
+  source: SetContent,
+): string[] {
   const manifests = needed.manifests.map(({ digest }) => digest);
   const found = [...needed.blobs, ...manifests].filter(
     (digest) => source.find(digest)?.set.list.sender.layer === list.sender.layer,
   );
-  return [...new Set([...list.content.map(({ digest }) => digest), ...found])];
+  return isLimited ? found : [...new Set([...list.content.map(({ digest }) => digest), ...found])];
 }
 
 function figuresOf({ needed }: ExaminedSet, source: SetContent): { content: number; bytes: number } {
