@@ -10,6 +10,7 @@ import type { Archives } from '../archive/archives.ts';
 import { runAs } from '../audit/caller-context.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { Inbox } from './inbox.ts';
+import { lastImport } from './last-import.ts';
 import { Outbox } from './outbox.ts';
 
 /*
@@ -17,6 +18,7 @@ import { Outbox } from './outbox.ts';
  *
  *   exchanges.ts        one exchange after the other, as the configuration has them; their status
  *   inbox.ts            imports what arrives
+ *   last-import.ts      the last import, by the records
  *   outbox.ts           writes what has changed, by its schedule
  *   folder-listing.ts   the files of a folder
  *
@@ -28,7 +30,7 @@ const EXCHANGE_CALLER = { account: '_exchange' };
 
 export type ExchangesDeps = {
   archives: Archives;
-  metadata: Pick<MetadataReader, 'peer' | 'archiveSet'>;
+  metadata: Pick<MetadataReader, 'peer' | 'peers' | 'archiveSet'>;
   /** Name of this layer. */
   layer: string;
   log: Log;
@@ -99,12 +101,14 @@ export class Exchanges {
   async #restart(): Promise<void> {
     const wanted = this.#wanted;
     const running: Running[] = [];
-    for (const exchange of wanted) running.push(await this.#start(exchange));
+    const peers = new Set(wanted.flatMap(({ peer }) => peer ?? []));
+    for (const exchange of wanted) running.push(await this.#start(exchange, peers));
     this.#running = running;
     this.#started = wanted;
   }
 
-  async #start(exchange: Exchange): Promise<Running> {
+  /** @param others layers that exchanges name */
+  async #start(exchange: Exchange, others: ReadonlySet<string>): Promise<Running> {
     const { log, now, metadata } = this.#deps;
     const { peer, inbox: folder } = exchange;
     const known = peer === undefined ? undefined : await metadata.peer(peer);
@@ -115,6 +119,7 @@ export class Exchanges {
     const inbox = new Inbox({
       ...{ folder, log, now },
       importSets: () => this.#import(exchange, folder),
+      last: () => lastImport(metadata, peer, others),
       onNews: () => outbox?.onNews(),
     });
     return { exchange, inbox, ...(outbox && { outbox }) };

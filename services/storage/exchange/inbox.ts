@@ -5,6 +5,7 @@ import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
 import { deleteSets, listFolder } from './folder-listing.ts';
+import type { LastImport } from './last-import.ts';
 
 /** After a failure that is not due to what is in the folder. */
 const RETRY = { firstMs: 30_000, maxMs: 30 * 60_000 };
@@ -15,6 +16,8 @@ export type InboxDeps = {
   folder: string;
   /** Imports the newest set for this layer that the folder has of each sender that counts. */
   importSets: (folder: string) => Promise<{ results: ImportResult[]; unusable: string[] }>;
+  /** The last set of the other side that was imported. */
+  last: () => Promise<LastImport | undefined>;
   /** The other side has to be answered: something was imported, or is asked for again. */
   onNews: () => void;
   log: Log;
@@ -37,9 +40,9 @@ export class Inbox {
   #retryAt = 0;
   #status: InboxStatus;
 
-  constructor(deps: InboxDeps, last?: InboxStatus['last']) {
+  constructor(deps: InboxDeps) {
     this.#deps = deps;
-    this.#status = { folder: deps.folder, ...(last && { last }) };
+    this.#status = { folder: deps.folder };
   }
 
   get status(): InboxStatus {
@@ -47,6 +50,13 @@ export class Inbox {
   }
 
   async poll(): Promise<void> {
+    await this.#poll();
+    // A person may have imported a set of it, too.
+    const last = await this.#deps.last();
+    if (last) this.#status = { ...this.#status, last };
+  }
+
+  async #poll(): Promise<void> {
     const { folder, now } = this.#deps;
     let listing: Awaited<ReturnType<typeof listFolder>>;
     try {
@@ -96,12 +106,10 @@ export class Inbox {
   }
 
   async #take(result: ImportResult): Promise<void> {
-    const { folder, onNews, log, now } = this.#deps;
+    const { folder, onNews, log } = this.#deps;
     const { outcome, sender, target, number, content, bytes, missing, tags, news } = result;
-    const changed = tags ? tags.moved + tags.deleted + tags.conflicts : 0;
     if (outcome === 'imported') {
       log.info({ folder, sender, number, content, bytes, ...tags, notice: true }, 'archive imported');
-      this.#status = { ...this.#status, last: { number, at: now(), bytes, changed } };
     }
     if ((outcome === 'imported' && news) || (outcome === 'refused' && missing.length > 0)) onNews();
     if (outcome === 'refused') return;

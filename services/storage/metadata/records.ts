@@ -214,6 +214,10 @@ export type ImportedRecord = {
   number: number;
   list: string;
   epochs: string[];
+  /** When, bytes of its content, and tags that it moved or deleted; absent in records of earlier versions. */
+  at?: number;
+  bytes?: number;
+  changed?: number;
 };
 
 /** Peer and number are in the key. `list`: digest of its list. */

@@ -177,6 +177,28 @@ test('a set that is refused is named again after its folder was away', async () 
   assert.match((await by.pass(south)).inbox?.failure?.reason ?? '', /is damaged/);
 });
 
+test('the last import is known after a restart, and one by hand counts', async () => {
+  await using by = await ByFolders.open();
+  const { north, south } = by;
+  await pushBlobs(north, 'app', '1', [random(1_000)]);
+  await by.round();
+  const { last } = (await by.pass(south)).inbox ?? {};
+  assert.deepEqual([last?.number, last?.changed], [1, 1]);
+  assert.ok(last && last.bytes > 1_000 && last.at < south.now, JSON.stringify(last));
+  for (const peer of ['north', undefined]) {
+    await south.restart();
+    // Without a name, any layer may be the one above.
+    await by.configure({ south: { peer } as { peer: string } });
+    await south.storage.exchanges.poll();
+    assert.deepEqual(south.storage.exchanges.status?.[0]?.inbox?.last, last);
+  }
+  await pushBlobs(north, 'app', '2', [random(1_000)]);
+  await by.sides.export({ always: true });
+  await by.sides.import();
+  await south.storage.exchanges.poll();
+  assert.equal(south.storage.exchanges.status?.[0]?.inbox?.last?.number, 2);
+});
+
 test('what is lacking is asked for after a restart, too, if nothing was ever imported', async () => {
   await using by = await ByFolders.open();
   const { north, south } = by;

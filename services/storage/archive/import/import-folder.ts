@@ -24,7 +24,7 @@ import { SetContent } from './set-content.ts';
 import { verdictOn } from './set-verdict.ts';
 
 export type ImportDeps = CommitDeps &
-  MoveDeps & { metadata: Metadata; space: SpaceGuard; book: PeerBook; audit: Audit };
+  MoveDeps & { now: () => number; metadata: Metadata; space: SpaceGuard; book: PeerBook; audit: Audit };
 export type ImportQuery = Omit<Static<typeof importArchive.query>, 'conflict' | 'keyFiles'> & {
   keys: ListKeys;
   rulesOf: (sender: string) => SenderRules;
@@ -161,12 +161,17 @@ async function applySet(
     await putManifests(deps, source, needed.manifests, run, rules.arrived);
     run.begin('moving tags');
     await book.hasSent(sender, contentOf(one, examined, source));
-    return moveTags(deps, set.list, { peer: recordAfter(set, peer), before: peer, rules });
+    const peerAfter = (tags: NonNullable<ImportResult['tags']>) =>
+      recordAfter(set, peer, { at: deps.now(), bytes, changed: changedBy(tags) });
+    return moveTags(deps, set.list, { peerAfter, before: peer, rules });
   };
   const moved = await audit.change(facts, () => runAs(importer, work), counts);
   publish(archiveImported, { sender, number, content, bytes, ...moved });
   return moved;
 }
+
+const changedBy = ({ moved, deleted, conflicts }: NonNullable<ImportResult['tags']>): number =>
+  moved + deleted + conflicts;
 
 function baseOf(
   { list, signed }: FoundSet,

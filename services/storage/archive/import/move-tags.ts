@@ -41,17 +41,19 @@ export type MoveRules = Omit<ImportRules, 'conflict' | 'archive'> & {
   conflict: (repository: string) => ConflictPolicy;
 };
 
+type PeerAfter = (tags: Static<typeof ImportedTags>) => PeerRecord;
+
 type Moved = { changes: Change[]; publish: (() => void)[]; counts: Static<typeof ImportedTags> };
 
 /**
  * Decides about all tags of a list, and carries it out as one synced batch with the record of the import. Everything
  * that they point to is here.
- * @param record of the peer, as it is after the import
+ * @param peerAfter the record of the sender after the import, by the tags that it moved
  */
 export async function moveTags(
   deps: MoveDeps,
   list: ArchiveList,
-  { peer, before, rules }: { peer: PeerRecord; before: PeerRecord; rules: MoveRules },
+  { peerAfter, before, rules }: { peerAfter: PeerAfter; before: PeerRecord; rules: MoveRules },
 ): Promise<Static<typeof ImportedTags>> {
   const { metadata, locks } = deps;
   const sender = list.sender.layer;
@@ -80,7 +82,7 @@ export async function moveTags(
     }
     for (const change of await unlisted(metadata, recorded, { list, before, epochs }))
       moved.changes.push(change);
-    await metadata.write([...moved.changes, ...put.peer(sender, peer)]);
+    await metadata.write([...moved.changes, ...put.peer(sender, peerAfter(moved.counts))]);
     for (const publish of moved.publish) publish();
     return moved.counts;
   });

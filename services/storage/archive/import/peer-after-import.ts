@@ -1,13 +1,17 @@
 import { type BatchWriter, put } from '../../metadata/metadata.ts';
-import type { PeerRecord } from '../../metadata/records.ts';
+import type { ImportedRecord, PeerRecord } from '../../metadata/records.ts';
 import type { PeerBook } from '../book/peer-book.ts';
 import type { FoundSet } from './found-sets.ts';
 
 /** Max earlier epochs of a sender that are remembered. */
 const MAX_EPOCHS = 50;
 
-/** The record of the sender once its set is imported. */
-export function recordAfter({ list, digest }: FoundSet, before: PeerRecord): PeerRecord {
+/** The record of the sender once its set is imported. @param done when, and what it brought */
+export function recordAfter(
+  { list, digest }: FoundSet,
+  before: PeerRecord,
+  done: Required<Pick<ImportedRecord, 'at' | 'bytes' | 'changed'>>,
+): PeerRecord {
   const { sender, target, number } = list;
   const { imported: last } = before;
   const isSame = last?.epoch === sender.epoch;
@@ -24,6 +28,7 @@ export function recordAfter({ list, digest }: FoundSet, before: PeerRecord): Pee
       number,
       list: digest,
       epochs: earlier.slice(-MAX_EPOCHS),
+      ...done,
     },
     missing: [],
     lacking: [],
