@@ -4,6 +4,7 @@ import {
   type archiveProgress,
   type exportArchive,
   type forgetArchive,
+  type ImportResult,
   type importArchive,
   type listArchives,
 } from '#proto/archive/archives.ts';
@@ -15,7 +16,9 @@ import { ArchiveRun } from './book/archive-run.ts';
 import type { ArchiveConfiguration, ArchiveSettings } from './book/archive-settings.ts';
 import { PeerBook, type PeerDeps } from './book/peer-book.ts';
 import { type ExportDeps, exportSet } from './export/export-set.ts';
-import { type ImportDeps, importFolder } from './import/import-folder.ts';
+import type { PageLimits } from './import/found-sets.ts';
+import { importFolder } from './import/import-folder.ts';
+import type { ImportDeps } from './import/import-set.ts';
 import type { MoveRules } from './import/move-tags.ts';
 import { exchangeRules, keysByHand, rulesByHand } from './import/sender-rules.ts';
 import { bookOf } from './listed-book.ts';
@@ -71,6 +74,7 @@ export class Archives {
   /**
    * For a person.
    * @param rules for senders that no exchange names; the others are held to the same as in their inbox
+   * @param page sets that are imported at a time
    */
   import(
     { conflict, keyFiles, ...query }: Static<typeof importArchive.query>,
@@ -78,19 +82,27 @@ export class Archives {
       ...{ side: 'child', mode: 'ReadWrite', arrived: false },
       conflict: () => conflict ?? 'parent-wins',
     },
+    page?: PageLimits,
   ): Promise<Static<typeof importArchive.reply>> {
     const { current } = this.#settings;
     const files = [...new Set([...current.keyFiles, ...keyFiles])];
     const keys = { files, bySender: keysByHand(current) };
     const rulesOf = rulesByHand(current, rules, conflict);
-    return this.#alone((run) => importFolder(this.#deps, run, { ...query, keys, rulesOf }));
+    return this.#alone((run) =>
+      importFolder(this.#deps, run, { ...query, keys, rulesOf, ...(page && { page }) }),
+    );
   }
 
-  /** For an exchange, from its inbox. @param selections of this layer */
+  /**
+   * For an exchange, from its inbox.
+   * @param selections of this layer
+   * @param onResult is called after each set that is imported, or is not: several of a sender if the folder has many
+   */
   importFrom(
     folder: string,
     exchange: Exchange,
     selections: Configuration['repositories'],
+    onResult: (result: ImportResult) => Promise<void>,
   ): Promise<Static<typeof importArchive.reply>> {
     const { layer, keyFiles } = this.#settings.current;
     const { peer, verifyKeyFiles: own } = exchange;
@@ -98,7 +110,7 @@ export class Archives {
     const rules = exchangeRules(exchange, selections);
     const scope = { sender: peer, target: layer };
     const query = { folder, dryRun: false, keys, scope, rulesOf: () => rules };
-    return this.#alone((run) => importFolder(this.#deps, run, query));
+    return this.#alone((run) => importFolder(this.#deps, run, query, onResult));
   }
 
   /** Takes effect at the next import. */

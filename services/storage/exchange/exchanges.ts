@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import type { ImportResult } from '#proto/archive/archives.ts';
 import { jittered } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
@@ -118,7 +119,7 @@ export class Exchanges {
     if (known?.imported || (known?.lacking.length ?? 0) > 0) outbox?.onNews();
     const inbox = new Inbox({
       ...{ folder, log, now },
-      importSets: () => this.#import(exchange, folder),
+      importSets: (onResult) => this.#import(exchange, folder, onResult),
       last: () => lastImport(metadata, peer, others),
       onNews: () => outbox?.onNews(),
     });
@@ -150,9 +151,13 @@ export class Exchanges {
     );
   }
 
-  async #import(exchange: Exchange, folder: string): ReturnType<Archives['importFrom']> {
+  async #import(
+    exchange: Exchange,
+    folder: string,
+    onResult: (result: ImportResult) => Promise<void>,
+  ): ReturnType<Archives['importFrom']> {
     this.#mustGoOn();
-    return await this.#deps.archives.importFrom(folder, exchange, this.#selections);
+    return await this.#deps.archives.importFrom(folder, exchange, this.#selections, onResult);
   }
 
   /** @throws Fault `unavailable` at the end of the service: a run that begins then would not be stopped */

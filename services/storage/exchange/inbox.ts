@@ -14,8 +14,13 @@ type InboxStatus = NonNullable<ExchangeStatus['inbox']>;
 
 export type InboxDeps = {
   folder: string;
-  /** Imports the newest set for this layer that the folder has of each sender that counts. */
-  importSets: (folder: string) => Promise<{ results: ImportResult[]; unusable: string[] }>;
+  /**
+   * Imports the newest set for this layer that the folder has of each sender that counts.
+   * @param onResult is called after each set that is imported, or is not
+   */
+  importSets: (
+    onResult: (result: ImportResult) => Promise<void>,
+  ) => Promise<{ results: ImportResult[]; unusable: string[] }>;
   /** The last set of the other side that was imported. */
   last: () => Promise<LastImport | undefined>;
   /** The other side has to be answered: something was imported, or is asked for again. */
@@ -87,11 +92,10 @@ export class Inbox {
   async #import(fingerprint: string): Promise<void> {
     const { folder, importSets, log } = this.#deps;
     try {
-      const { results, unusable } = await importSets(folder);
+      const { results, unusable } = await importSets((result) => this.#take(result));
       this.#examined = fingerprint;
       this.#failures = 0;
       const problems = [...results.flatMap(({ problems: some }) => some), ...unusable];
-      for (const result of results) await this.#take(result);
       if (problems.length > 0) this.#fail(problems.join('; '));
       else this.#clearFailure();
     } catch (err) {

@@ -4,13 +4,12 @@ import { type ArchiveList, MAX_LIST_BYTES, readList } from '#proto/archive/list.
 import { isListName, listName, setName, signatureName } from '#proto/archive/set-names.ts';
 import { MAX_KEY_BYTES } from '#proto/archive/signature.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { digestOfBytes } from '../book/digest-of-bytes.ts';
 import type { Signatures } from './list-keys.ts';
 
-/** Max sets that are read from one folder, and max bytes of their lists. */
-const MAX_SETS = 1_000;
-const MAX_LISTS_BYTES = 4 * MAX_LIST_BYTES;
+/** What is held in memory at a time: sets, and bytes of their lists. */
+export type PageLimits = { sets: number; bytes: number };
+export const PAGE: PageLimits = { sets: 1_000, bytes: 4 * MAX_LIST_BYTES };
 
 /** A set in a folder, of which only the list was read. `digest`: of its list. */
 export type FoundSet = { name: string; folder: string; list: ArchiveList; digest: string; signed: boolean };
@@ -19,26 +18,43 @@ export type FoundSet = { name: string; folder: string; list: ArchiveList; digest
 export type UnusableList = { file: string; problem: string };
 
 /**
- * Reads the lists of all sets in a folder, and checks their signatures.
+ * The files with the lists of all sets in a folder, in pages that fit into memory: of each sender, the oldest first.
  * @param counts whether a file is to be read, by its name
- * @throws Fault `archive-invalid` if the folder can't be read, or has too many sets
+ * @throws Fault `archive-invalid` if the folder can't be read
  */
-export async function findSets(
+export async function pagesOfLists(
   folder: string,
-  signatures: Signatures,
-  counts: (file: string) => boolean = () => true,
-): Promise<{ sets: FoundSet[]; unusable: UnusableList[] }> {
-  const names = (await entriesOf(folder)).filter((name) => isListName(name) && counts(name)).sort();
-  if (names.length > MAX_SETS) {
-    throw new Fault(
-      'archive-invalid',
-      `${folder} has ${names.length} sets, the limit is ${MAX_SETS}: delete those that were imported`,
-    );
+  counts: (file: string) => boolean,
+  { sets, bytes }: PageLimits = PAGE,
+): Promise<string[][]> {
+  // The numbers in the names have six digits.
+  const files = (await entriesOf(folder)).filter((name) => isListName(name) && counts(name)).sort();
+  const pages: string[][] = [];
+  let page: string[] = [];
+  let total = 0;
+  for (const file of files) {
+    const stats = await stat(join(folder, file)).catch(() => undefined);
+    const size = Math.min(stats?.size ?? 0, MAX_LIST_BYTES);
+    if (page.length > 0 && (page.length === sets || total + size > bytes)) {
+      pages.push(page);
+      page = [];
+      total = 0;
+    }
+    page.push(file);
+    total += size;
   }
-  await mustFit(folder, names);
+  return page.length > 0 ? [...pages, page] : pages;
+}
+
+/** Reads the lists of a page, and checks their signatures. */
+export async function readSets(
+  folder: string,
+  files: readonly string[],
+  signatures: Signatures,
+): Promise<{ sets: FoundSet[]; unusable: UnusableList[] }> {
   const sets: FoundSet[] = [];
   const unusable: UnusableList[] = [];
-  for (const file of names) {
+  for (const file of files) {
     try {
       sets.push(await readSet(folder, file, signatures));
     } catch (error) {
@@ -47,20 +63,6 @@ export async function findSets(
     }
   }
   return { sets, unusable };
-}
-
-/** All lists are held in memory. @throws Fault `archive-invalid` */
-async function mustFit(folder: string, names: readonly string[]): Promise<void> {
-  let total = 0;
-  for (const name of names) {
-    const stats = await stat(join(folder, name)).catch(() => undefined);
-    total += Math.min(stats?.size ?? 0, MAX_LIST_BYTES);
-  }
-  if (total <= MAX_LISTS_BYTES) return;
-  throw new Fault(
-    'archive-invalid',
-    `the lists in ${folder} have ${formatBytes(total)}, the limit is ${formatBytes(MAX_LISTS_BYTES)}: delete the sets that were imported`,
-  );
 }
 
 async function entriesOf(folder: string): Promise<string[]> {

@@ -1,74 +1,76 @@
-import { archiveImported, type ImportResult, type importArchive } from '#proto/archive/archives.ts';
-import type { ArchiveList } from '#proto/archive/list.ts';
+import type { ImportResult, importArchive } from '#proto/archive/archives.ts';
 import { isListOf } from '#proto/archive/set-names.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import { formatBytes } from '#proto/contract/quantity-text.ts';
 import type { Static } from '#proto/contract/schema.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
-import type { Audit } from '../../audit/audit.ts';
-import { currentCaller, runAs } from '../../audit/caller-context.ts';
-import type { SpaceGuard } from '../../content/space-guard.ts';
-import { type Metadata, put } from '../../metadata/metadata.ts';
-import type { PeerRecord } from '../../metadata/records.ts';
 import type { ArchiveRun } from '../book/archive-run.ts';
-import type { PeerBook } from '../book/peer-book.ts';
-import { type CommitDeps, commitBlobs, putManifests } from './commit-content.ts';
-import { type ExaminedSet, examineSet } from './examined-set.ts';
-import { type FoundSet, findSets } from './found-sets.ts';
+import { type FoundSet, type PageLimits, pagesOfLists, readSets } from './found-sets.ts';
+import { ImportReport, senderOf } from './import-report.ts';
+import { type ImportDeps, importSet, type OneImport } from './import-set.ts';
 import { type ListKeys, Signatures } from './list-keys.ts';
-import { type MoveDeps, type MoveRules, moveTags } from './move-tags.ts';
-import { recordAfter, takeRequests } from './peer-after-import.ts';
 import type { SenderRules } from './sender-rules.ts';
 import { SetContent } from './set-content.ts';
-import { verdictOn } from './set-verdict.ts';
 
-export type ImportDeps = CommitDeps &
-  MoveDeps & { now: () => number; metadata: Metadata; space: SpaceGuard; book: PeerBook; audit: Audit };
-export type ImportQuery = Omit<Static<typeof importArchive.query>, 'conflict' | 'keyFiles'> & {
+export type ImportQuery = Pick<Static<typeof importArchive.query>, 'folder' | 'dryRun' | 'newSender'> & {
   keys: ListKeys;
   rulesOf: (sender: string) => SenderRules;
   /** Which sets count, others in the folder are ignored. `sender` is undefined: of any. */
   scope?: { sender: string | undefined; target: string };
+  page?: PageLimits;
 };
-type ImportReply = Static<typeof importArchive.reply>;
-
-/** Max senders of one folder. */
-const MAX_SENDERS = 100;
 
 /**
- * Imports the newest set of each sender in a folder. All of it is verified before anything is stored; content is stored
- * before any tag moves; all tags move in one batch, with the note that the set was imported. So a set that is refused,
- * and one whose import is killed, changes no tag; run again, the import uses what was stored.
+ * Imports the newest set of each sender in a folder. Of more sets than memory has room for, a page is imported after
+ * the other, the oldest first: what the newest set of a page needs of earlier ones is stored by then.
+ * @param onResult is called for each set that is imported, or is not, after its page
  */
 export async function importFolder(
   deps: ImportDeps,
   run: ArchiveRun,
   query: ImportQuery,
-): Promise<ImportReply> {
-  const { folder, keys, scope } = query;
+  onResult: (result: ImportResult) => Promise<void> = async () => {},
+): Promise<Static<typeof importArchive.reply>> {
+  const { folder, keys, scope, dryRun, page } = query;
   run.begin('reading lists');
-  const counts = (file: string) => !scope || isListOf(file, scope);
-  const { sets, unusable } = await findSets(folder, await Signatures.open(keys), counts);
-  if (!scope && sets.length + unusable.length === 0) {
+  const signatures = await Signatures.open(keys);
+  const pages = await pagesOfLists(folder, (file) => !scope || isListOf(file, scope), page);
+  if (!scope && pages.length === 0) {
     throw new Fault('archive-invalid', `${folder} has no set: name the folder with the files of an export`);
   }
-  const counting = scope ? sets.filter((set) => isWithin(set, scope)) : sets;
-  const newest = newestBySender(counting);
-  if (newest.length > MAX_SENDERS) {
-    throw new Fault('archive-invalid', `${folder} has sets of ${newest.length} senders: import them apart`);
+  const report = new ImportReport(folder);
+  // What a later page needs may be in an earlier one, which is not stored.
+  for (const files of dryRun ? pages.slice(0, 1) : pages) {
+    run.begin('reading lists');
+    const { sets, unusable } = await readSets(folder, files, signatures);
+    report.addUnusable(unusable);
+    const counting = scope ? sets.filter((set) => isWithin(set, scope)) : sets;
+    const done: ImportResult[] = [];
+    for (const set of report.latest(newestBySender(counting))) {
+      const result = await importOne(deps, run, { set, sets: counting, query });
+      const isPart = dryRun && pages.length > 1;
+      const note = `only the first ${files.length} sets were verified: import them, or fewer at a time`;
+      report.add(set, isPart ? { ...result, warnings: [note, ...result.warnings].slice(0, 20) } : result);
+      done.push(result);
+    }
+    // Not before: another sender's set may need content of these.
+    for (const result of done) await onResult(result);
   }
-  const results: ImportResult[] = [];
-  for (const set of newest) {
-    const scoped = within(set, query.rulesOf(set.list.sender.layer));
-    // Content of another sender is not for one that may read only some repositories.
-    const mayUse = (other: FoundSet) =>
-      !scoped.isLimited || other.list.sender.layer === set.list.sender.layer;
-    const others = inOrder(counting.filter((other) => other !== set && mayUse(other)));
-    await using source = new SetContent([set, ...others]);
-    results.push(await importSet(deps, run, { ...scoped, sets: counting, source, query }));
-  }
-  return { results, unusable: unusable.slice(0, 100).map(({ problem }) => clip(problem, MAX_REASON_LENGTH)) };
+  return report.reply;
+}
+
+/** @param sets that count, of the page */
+async function importOne(
+  deps: ImportDeps,
+  run: ArchiveRun,
+  { set, sets, query }: { set: FoundSet; sets: readonly FoundSet[]; query: ImportQuery },
+): Promise<ImportResult> {
+  const scoped = within(set, query.rulesOf(set.list.sender.layer));
+  // Content of another sender is not for one that may read only some repositories.
+  const mayUse = (other: FoundSet) => !scoped.isLimited || other.list.sender.layer === set.list.sender.layer;
+  const others = inOrder(sets.filter((other) => other !== set && mayUse(other)));
+  await using source = new SetContent([set, ...others]);
+  return await importSet(deps, run, { ...scoped, sets, source, query });
 }
 
 const isWithin = ({ list }: FoundSet, { sender, target }: NonNullable<ImportQuery['scope']>): boolean =>
@@ -91,161 +93,13 @@ function within(
   };
 }
 
-type OneImport = {
-  set: FoundSet;
-  /** All of the folder. */
-  sets: readonly FoundSet[];
-  source: SetContent;
-  query: ImportQuery;
-  rules: MoveRules;
-  /** The sender may change only some repositories. */
-  isLimited: boolean;
-  /** About what does not count. */
-  warnings: string[];
-};
-
-async function importSet(deps: ImportDeps, run: ArchiveRun, one: OneImport): Promise<ImportResult> {
-  const { metadata, book } = deps;
-  const { set, query } = one;
-  const { list } = set;
-  let peer = await book.open(list.sender.layer);
-  const verdict = verdictOn(set, peer, query.newSender ?? false);
-  const base = baseOf(set, [...verdict.warnings, ...one.warnings], peer.imported);
-  if (verdict.outcome === 'known') return { ...base, outcome: 'known' };
-  if (verdict.outcome === 'refused') return { ...base, outcome: 'refused', problems: [verdict.problem] };
-  if (!query.dryRun) peer = await takeRequests(deps, set, peer);
-  const { imported } = peer;
-  const hasRoom = (needed: number) => mustHaveRoom(deps.space, needed);
-  const limitedSender = one.isLimited ? list.sender.layer : undefined;
-  const examined = await examineSet({ ...deps, run, mustHaveRoom: hasRoom, limitedSender }, set, {
-    ...one,
-    imported,
-  });
-  const { needed, problems, warnings, missing } = examined;
-  const clipped = (texts: string[]) => texts.slice(0, 20).map((text) => clip(text, MAX_REASON_LENGTH));
-  const result = {
-    ...base,
-    problems: clipped(problems),
-    warnings: clipped([...base.warnings, ...warnings]),
-    missing,
-    ...figuresOf(examined, one.source),
-  };
-  if (problems.length > 0) {
-    // The next set in the other direction carries the request.
-    const lacking = [...needed.lacking];
-    if (!query.dryRun && lacking.length > 0)
-      await metadata.write(put.peer(list.sender.layer, { ...peer, missing, lacking }));
-    return { ...result, outcome: 'refused' };
-  }
-  if (query.dryRun) return { ...result, outcome: 'verified' };
-  await mustHaveRoom(deps.space, result.bytes);
-  const tags = await applySet(deps, run, one, { peer, examined, result });
-  return { ...result, outcome: 'imported', tags };
-}
-
-async function applySet(
-  deps: ImportDeps,
-  run: ArchiveRun,
-  one: OneImport,
-  { peer, examined, result }: { peer: PeerRecord; examined: ExaminedSet; result: ImportResult },
-): Promise<NonNullable<ImportResult['tags']>> {
-  const { audit, publish, book } = deps;
-  const { set, source, rules } = one;
-  const { sender, number, content, bytes } = result;
-  const { needed } = examined;
-  const importer = { ...currentCaller(), account: accountOf(sender) };
-  const facts = { action: 'archive/import', subject: `${sender} ${number}` };
-  const counts = (moved: NonNullable<ImportResult['tags']>) => ({ content, bytes, ...moved });
-  const work = async () => {
-    await commitBlobs(deps, source, needed, run);
-    await putManifests(deps, source, needed.manifests, run, rules.arrived);
-    run.begin('moving tags');
-    await book.hasSent(sender, contentOf(one, examined, source));
-    const peerAfter = (tags: NonNullable<ImportResult['tags']>) =>
-      recordAfter(set, peer, { at: deps.now(), bytes, changed: changedBy(tags) });
-    return moveTags(deps, set.list, { peerAfter, before: peer, rules });
-  };
-  const moved = await audit.change(facts, () => runAs(importer, work), counts);
-  publish(archiveImported, { sender, number, content, bytes, ...moved });
-  return moved;
-}
-
-const changedBy = ({ moved, deleted, conflicts }: NonNullable<ImportResult['tags']>): number =>
-  moved + deleted + conflicts;
-
-function baseOf(
-  { list, signed }: FoundSet,
-  warnings: string[],
-  imported: PeerRecord['imported'],
-): ImportResult {
-  return {
-    sender: list.sender.layer,
-    target: list.target.name,
-    number: list.number,
-    outcome: 'refused',
-    problems: [],
-    warnings,
-    missing: [],
-    signed,
-    news: hasNews(list, imported),
-    content: 0,
-    bytes: 0,
-  };
-}
-
-/** An acknowledgement alone is no news: acknowledging it would never end. */
-function hasNews({ sender, content, repositories }: ArchiveList, last: PeerRecord['imported']): boolean {
-  if (sender.epoch !== last?.epoch || content.length > 0) return true;
-  return repositories.some(({ tags }) => tags.some(({ mine }) => mine > last.number));
-}
-
-/**
- * What the sender has: what came from its sets, and what the set lists. The latter is not verified, so it does not
- * count if it would let the sender use content of other repositories.
- */
-function contentOf(
-  { set: { list }, isLimited }: OneImport,
-  { needed }: ExaminedSet,
-  source: SetContent,
-): string[] {
-  const manifests = needed.manifests.map(({ digest }) => digest);
-  const found = [...needed.blobs, ...manifests].filter(
-    (digest) => source.find(digest)?.set.list.sender.layer === list.sender.layer,
-  );
-  return isLimited ? found : [...new Set([...list.content.map(({ digest }) => digest), ...found])];
-}
-
-function figuresOf({ needed }: ExaminedSet, source: SetContent): { content: number; bytes: number } {
-  const manifests = new Set(needed.manifests.flatMap(({ digest, isStored }) => (isStored ? [] : digest)));
-  const found = [...needed.blobs, ...manifests].flatMap((digest) => source.find(digest) ?? []);
-  return { content: found.length, bytes: found.reduce((sum, { content }) => sum + content.size, 0) };
-}
-
-async function mustHaveRoom(space: SpaceGuard, bytes: number): Promise<void> {
-  const { free, reserve } = await space.current();
-  if (free - bytes >= reserve) return;
-  throw new Fault(
-    'no-space',
-    `the data volume has ${formatBytes(free)} free, the set needs ${formatBytes(bytes)} and the reserve is ${formatBytes(reserve)}: delete unused content and collect garbage, or enlarge the volume`,
-    { detail: { free, reserve } },
-  );
-}
-
 /** The newest set of each sender: of its latest epoch, the one with the highest number. */
 function newestBySender(sets: readonly FoundSet[]): FoundSet[] {
   const newest = new Map<string, FoundSet>();
-  for (const set of inOrder(sets)) if (!newest.has(keyOf(set))) newest.set(keyOf(set), set);
-  return [...newest.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+  for (const set of inOrder(sets)) if (!newest.has(senderOf(set))) newest.set(senderOf(set), set);
+  return [...newest.values()].sort((a, b) => (senderOf(a) < senderOf(b) ? -1 : 1));
 }
-
-const keyOf = ({ list }: FoundSet): string => `${list.sender.layer} ${list.target.name}`;
 
 /** Newest first. */
 const inOrder = (sets: readonly FoundSet[]): FoundSet[] =>
   [...sets].sort(({ list: a }, { list: b }) => b.sender.since - a.sender.since || b.number - a.number);
-
-/** As whom an import changes tags. A name of at most 65 characters that ends with a letter or a digit. */
-function accountOf(sender: string): string {
-  const name = `_import.${sender}`.slice(0, 65);
-  return name.endsWith('-') ? `${name.slice(0, -1)}0` : name;
-}
