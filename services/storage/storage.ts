@@ -1,39 +1,27 @@
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import type { Log } from '#proto/contract/log.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
-import { RESERVE } from '#proto/volume/space.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { Children } from './accounts/children.ts';
 import { DeclaredAccounts } from './accounts/declared.ts';
 import { EndedSessions } from './accounts/ended-sessions.ts';
 import { Archives } from './archive/archives.ts';
-import { ArchiveSettings } from './archive/book/archive-settings.ts';
-import { Audit } from './audit/audit.ts';
+import type { Audit } from './audit/audit.ts';
 import { Backups } from './backup/backups.ts';
 import { RestoredChanges } from './backup/restore/restored-report.ts';
 import { ArrivingContent } from './content/arriving.ts';
-import { BlobStore } from './content/blob-store.ts';
 import { Blobs } from './content/blobs.ts';
-import { Commits } from './content/commit.ts';
 import type { ContentManager, ContentStore } from './content/content-store.ts';
-import { Fence } from './content/fence.ts';
-import { GRACE_MS, Grace } from './content/grace.ts';
-import { Ingests } from './content/ingests.ts';
-import { SpaceGuard } from './content/space-guard.ts';
+import type { Fence } from './content/fence.ts';
+import type { Ingests } from './content/ingests.ts';
 import { Exchanges } from './exchange/exchanges.ts';
-import { EventOutbox } from './history/event-outbox.ts';
 import { HistoryAge } from './history/history-age.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { Images } from './images/images.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
-import type { Maintenance } from './maintenance/sweep.ts';
-import { AgeClock } from './metadata/age-clock.ts';
-import type { Metadata } from './metadata/metadata.ts';
-import type { BackupRecord, RestoredRecord } from './metadata/records.ts';
+import { DEFAULT_MAINTENANCE, type Maintenance } from './maintenance/sweep.ts';
+import { type OpenVolume, openVolume, type StorageDeps, type StorageOptions } from './open-volume.ts';
 import { LeftOutReferrers } from './repositories/left-out-referrers.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
@@ -43,15 +31,12 @@ import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { ParentCursor } from './sync/parent-cursor.ts';
-import { PauseStore } from './sync/pause-store.ts';
-import { Selection } from './sync/selection.ts';
+import type { PauseStore } from './sync/pause-store.ts';
 import { SyncOverview } from './sync/sync-overview.ts';
 import { TagIndex } from './sync/tag-index.ts';
-import { TagOrigins } from './sync/tag-origins.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPositions } from './sync/webhooks.ts';
 import { AuditForwarding } from './syslog/audit-forwarding.ts';
-import { openUpgraded } from './upgrade/open-upgraded.ts';
 
 /*
  * Storage: the only process that names, commits, links and deletes content on a data volume.
@@ -71,71 +56,16 @@ import { openUpgraded } from './upgrade/open-upgraded.ts';
  *   syslog/        forwards it to a syslog receiver
  *   upgrade/       copies of the metadata from before an upgrade, and what a rollback to one means
  *
- * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
- * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
+ * `service.ts` opens `Storage`, which locks the volume and recovers from a crash (`open-volume.ts`), publishes the
+ * events left in the outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
  *
  * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository,
  * and `declared` before `accounts`. The locks `children`, `cursor`, `marks`, `pause` and `sessions` are held alone.
  */
 
-export type StorageOptions = {
-  /** Absolute path of the data volume. */
-  data: string;
-  /** Name of the layer. */
-  layer?: string;
-  /** Version of Terrace, for backups. */
-  version?: string;
-  /** No layer runs, so the name is not known: archives have the one of the last start. */
-  isAlone?: boolean;
-  publish: Bus['publish'];
-  log: Log;
-  /** Wall clock, in ms since 1970. */
-  now?: () => number;
-  /** Monotonic clock, in ms. */
-  running?: () => number;
-};
-
-/** Settings until the first configuration is received. */
-export const DEFAULT_MAINTENANCE: Maintenance = {
-  garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
-  scrubRate: 20_000_000,
-  reserve: RESERVE,
-};
-
 const SHUTTING_DOWN = 'storage is shutting down: back up again';
 /** Max wait for a backup to end, in ms: its target may hang. */
 const MAX_CANCEL_MS = 2_000;
-
-/** Shared by the modules of storage. */
-type StorageDeps = {
-  metadata: Metadata;
-  store: BlobStore;
-  commits: Commits;
-  ingests: Ingests;
-  grace: Grace;
-  locks: KeyedLock;
-  space: SpaceGuard;
-  publish: Bus['publish'];
-  /** Of content events. */
-  outbox: EventOutbox;
-  audit: Audit;
-  /** Its name. */
-  layer: string;
-  /** Of Terrace. */
-  version: string;
-  archiveSettings: ArchiveSettings;
-  selection: Selection;
-  origins: TagOrigins;
-  /** By which content ages. */
-  age: AgeClock;
-  log: Log;
-  /** Wall clock, in ms since 1970. */
-  now: () => number;
-  /** Monotonic clock, in ms. */
-  running: () => number;
-};
-
-type BackupRecords = { backups: BackupRecord | undefined; restored: RestoredRecord | undefined };
 
 /** All modules of storage on one data volume. No other process may open the volume at the same time. */
 export class Storage implements ContentStore, ContentManager, AsyncDisposable {
@@ -178,59 +108,12 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
    * Opens the data volume and recovers from a crash; ready to serve when it resolves.
    * @throws Fault `volume-unusable`
    */
-  static async open({
-    data,
-    layer = 'layer',
-    version = '0',
-    isAlone = false,
-    publish,
-    log,
-    now = Date.now,
-    running = () => performance.now(),
-  }: StorageOptions): Promise<Storage> {
-    await mkdir(data, { recursive: true });
-    const space = new SpaceGuard(data, publish, log);
-    await space
-      .releaseBallast()
-      .catch((err) => log.warn({ err }, 'free space of the data volume could not be measured'));
-    const metadata = await openUpgraded({ data, version, log, now }).catch(async (error) => {
-      await space[Symbol.asyncDispose]();
-      throw error;
-    });
+  static async open(options: StorageOptions): Promise<Storage> {
+    const volume = await openVolume(options);
+    const { metadata, space } = volume.deps;
     try {
-      const store = new BlobStore(data);
-      const locks = new KeyedLock();
-      const commits = new Commits(metadata, store, locks, publish);
-      const grace = new Grace(running);
-      const outbox = await EventOutbox.open(metadata, publish);
-      const age = await AgeClock.open({ metadata, now, running, log });
-      const shared = {
-        metadata,
-        outbox,
-        store,
-        commits,
-        grace,
-        locks,
-        space,
-        publish,
-        layer,
-        version,
-        archiveSettings: await ArchiveSettings.open(metadata, layer, isAlone),
-        audit: new Audit({ data, layer, log, now }),
-        selection: new Selection(),
-        origins: await TagOrigins.open({ metadata, now }),
-        age,
-        log,
-        now,
-        running,
-      };
-      const ingests = new Ingests(data, { ...shared, now: age.now });
-      await ingests.recover();
-      const fence = await Fence.open(metadata, log);
-      const pause = await PauseStore.open(shared);
-      const records = { backups: await metadata.backup(), restored: await metadata.restored() };
-      const storage = new Storage({ ...shared, ingests }, fence, pause, data, records);
-      await storage.children.begin(data);
+      const storage = new Storage(volume, options.data);
+      await storage.children.begin(options.data);
       return storage;
     } catch (error) {
       await space[Symbol.asyncDispose]();
@@ -239,13 +122,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     }
   }
 
-  private constructor(
-    deps: StorageDeps,
-    fence: Fence,
-    pause: PauseStore,
-    data: string,
-    records: BackupRecords,
-  ) {
+  private constructor({ deps, fence, pause, records }: OpenVolume, data: string) {
     this.#deps = deps;
     // Times of content are those of the age clock, all others those of the wall clock.
     const aging = { ...deps, now: deps.age.now, wall: deps.now };
@@ -341,25 +218,11 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   status(): Promise<StorageStatus> {
-    const { ingests, behind, scrubber, declared, audit, pause, forwarding, backups, restored, exchanges } =
-      this;
-    const [unselected, tagIndex] = [this.#unselected, this.#tagIndex];
+    const { behind, scrubber, declared, pause, forwarding, backups, restored, exchanges } = this;
     return statusOf({
       ...this.#deps,
-      ...{
-        ingests,
-        behind,
-        scrubber,
-        declared,
-        audit,
-        pause,
-        forwarding,
-        unselected,
-        tagIndex,
-        backups,
-        restored,
-        exchanges,
-      },
+      ...{ behind, scrubber, declared, pause, forwarding, backups, restored, exchanges },
+      ...{ unselected: this.#unselected, tagIndex: this.#tagIndex },
     });
   }
 

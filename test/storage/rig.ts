@@ -11,9 +11,9 @@ import type { UserName } from '#proto/contract/users.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { HistoryRoom } from '../../services/storage/history/history-room.ts';
-import type { Maintenance } from '../../services/storage/maintenance/sweep.ts';
+import { DEFAULT_MAINTENANCE, type Maintenance } from '../../services/storage/maintenance/sweep.ts';
 import { serve } from '../../services/storage/serve.ts';
-import { DEFAULT_MAINTENANCE, Storage } from '../../services/storage/storage.ts';
+import { Storage } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { bytesOf, digestOf, jsonOf } from './samples.ts';
 

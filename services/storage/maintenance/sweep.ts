@@ -3,10 +3,11 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Garbage } from '#proto/content/maintenance.ts';
 import type { Log } from '#proto/contract/log.ts';
+import { RESERVE } from '#proto/volume/space.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import type { IngestManager } from '../content/content-store.ts';
-import type { Grace } from '../content/grace.ts';
+import { GRACE_MS, type Grace } from '../content/grace.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { DigestSet } from './digest-set.ts';
 
@@ -69,4 +70,11 @@ export type Maintenance = {
   pushes?: boolean | undefined;
   /** False: what is recorded of a parent that the layer had before is not shown. True by default. */
   hasParent?: boolean | undefined;
+};
+
+/** Until the first configuration is received. */
+export const DEFAULT_MAINTENANCE: Maintenance = {
+  garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
+  scrubRate: 20_000_000,
+  reserve: RESERVE,
 };
