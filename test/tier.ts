@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { groupedTests, tests } from './support/groups.ts';
 import { git, graphOf, imports, reachedFrom, root } from './support/imports.ts';
 
@@ -21,7 +22,9 @@ function allTests(isFiltered: boolean): Tier {
   const groups = groupedTests();
   const grouped = new Set(Object.values(groups).flat());
   const single = tests.filter((file) => !grouped.has(file));
-  return { count, files: [...Object.keys(groups).map(entryOf), ...single, engine] };
+  // Node starts files in the order of their names. Groups take longest, and absolute names come first.
+  const entries = Object.keys(groups).map((group) => join(root, entryOf(group)));
+  return { count, files: [...entries, ...single, engine] };
 }
 
 function unitTests(isFiltered: boolean): Tier {
