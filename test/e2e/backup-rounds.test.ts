@@ -62,7 +62,7 @@ class Load {
         const [repository, tag] = name.split(':') as [string, string];
         await this.#delete(repository, tag);
       }
-      await sleep((full ? 1_500 : 60) * this.#next());
+      await sleep((full ? 1_500 : 400) * this.#next());
     }
   }
 
@@ -214,7 +214,7 @@ test('backups under load, with kills of storage and of the command, are complete
   });
   const load = new Load(layer, next);
   const clients = Array.from({ length: CLIENTS }, (_, index) => load.run(index));
-  const collect = (async () => {
+  const collecting = (async () => {
     for (; !load.isOver; await sleep(1_000)) {
       const signal = AbortSignal.timeout(5_000);
       await layer
@@ -225,6 +225,10 @@ test('backups under load, with kills of storage and of the command, are complete
         });
     }
   })();
+  const endLoad = async () => {
+    load.isOver = true;
+    await Promise.all([...clients, collecting]);
+  };
   const stats = { backups: 0, killed: { storage: 0, command: 0 }, collected: 0, blobs: 0, bytes: 0, tags: 0 };
   layer.bus().listen(garbageCollected, ({ data: { blobs } }) => {
     stats.collected += blobs;
@@ -281,6 +285,8 @@ test('backups under load, with kills of storage and of the command, are complete
       const done = await runCommand('backup', target, '--data', data, ...keep, '--json');
       const ended = performance.now();
       assert.equal(done.code, 0, done.text);
+      // What follows reads the backup, which the layer no longer changes.
+      if (round === ROUNDS - 1) await endLoad();
       const backup = JSON.parse(done.stdout) as Backup;
       stats.backups += 1;
       complete = keep.length > 0 ? [backup.id] : [...complete, backup.id];
@@ -331,8 +337,7 @@ test('backups under load, with kills of storage and of the command, are complete
       );
     }
   } finally {
-    load.isOver = true;
-    await Promise.all([...clients, collect]);
+    await endLoad();
   }
   t.diagnostic(JSON.stringify({ ...stats, ...load.counts }));
   assert.ok(
