@@ -64,18 +64,6 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.match(shown.text, /line\/\* +pull/);
     assert.ok(!shown.text.includes(created.stdout.trim()));
 
-    const operators = [
-      ['viewer', '--operate', 'read'],
-      ['operator', '--operate'],
-    ] as const;
-    for (const operator of operators) {
-      assert.equal((await folder.terrace('token', 'create', ...operator)).code, 0);
-    }
-    const may = async (name: string) => (await folder.terrace('token', 'show', name)).text.split('MAY')[1];
-    assert.match((await may('viewer')) ?? '', /operate\/read(?!\s*operate)/);
-    assert.match((await may('operator')) ?? '', /operate\/read\s+operate\/write/);
-    for (const [name] of operators) await folder.terrace('token', 'delete', name);
-
     const rotated = await folder.terrace('token', 'rotate', 'line-1');
     assert.match(rotated.stdout, PASSWORD);
     assert.match(rotated.text, /password2 of token line-1 is new\.\npassword1 is unchanged: until/);
@@ -184,6 +172,18 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     const created = await terrace('token', 'create', 't', '--scope-map', 'line');
     assert.equal(created.code, 0, created.text);
     assert.match(created.text, new RegExp(`podman login --tls-verify=false ${layer.host} -u t`));
+
+    const operators = [
+      ['viewer', '--operate', 'read'],
+      ['operator', '--operate'],
+    ] as const;
+    for (const operator of operators) {
+      assert.equal((await terrace('token', 'create', ...operator)).code, 0);
+    }
+    const may = async (name: string) => (await terrace('token', 'show', name)).text.split('MAY')[1];
+    assert.match((await may('viewer')) ?? '', /operate\/read(?!\s*operate)/);
+    assert.match((await may('operator')) ?? '', /operate\/read\s+operate\/write/);
+    for (const [name] of operators) await terrace('token', 'delete', name);
 
     const first = await terrace('token', 'rotate', 't');
     assert.match(first.text, /password2 of token t is new\.\npassword1 is unchanged: never expires/);
