@@ -1,15 +1,15 @@
 import { serviceNames } from '#proto/contract/users.ts';
 import { isLoopback } from '#proto/document/networks.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
-import { problemsOf } from '#proto/overview/problems.ts';
+import { problemsOf } from '#proto/overview/problems/problems.ts';
 import { version } from '#proto/process/version.ts';
 import { parseAddress } from '../../data/ports.ts';
 import type { Subject } from '../subject/subject.ts';
 import { type Finding, fault, haveFault, type Results, type Verdict, warning } from '../verdict/check.ts';
 
 /**
- * The running layer as it reports itself: the problems of `terrace status` (proto/overview/problems.ts), apart from
- * those that a check of its own examines again.
+ * The running layer as it reports itself: the problems of `terrace status` (proto/overview/problems/problems.ts), apart
+ * from those that a check of its own examines again.
  */
 
 /** Problems that other checks name, by code. */

@@ -6,7 +6,7 @@ import { StorageStatusAnswer } from '#proto/api/storage.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
-import { problemsOf } from '#proto/overview/problems.ts';
+import { problemsOf } from '#proto/overview/problems/problems.ts';
 import { version } from '#proto/process/version.ts';
 import { NOT_SEEN } from '#proto/status/presence.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';

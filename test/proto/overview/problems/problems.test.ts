@@ -4,7 +4,7 @@ import { Problem } from '#proto/api/layer.ts';
 import { check } from '#proto/contract/contract.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
-import { problemsOf } from '#proto/overview/problems.ts';
+import { problemsOf } from '#proto/overview/problems/problems.ts';
 import type { LinkStatus, SyncerStatus } from '#proto/status/status.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 
