@@ -45,8 +45,9 @@ const words: Record<string, Tone> = {
 };
 const WORDS = new RegExp(`(?<![\\w/@.-])(${Object.keys(words).join('|')})(?![\\w/@.-])`, 'g');
 /** Lines that need a person, by a part that only they have. */
-const ALARMS =
-  /TOO LITTLE|NOTHING CAN BE |METADATA ARE DAMAGED|^Damaged:|does not answer\.$|^Audit:.*lost|known vulnerabilities:|is not valid; the previous one|EXPIRED|: AWAY for|^\s*LOST to it/;
+const ALARMS = /does not answer\.$|EXPIRED|: AWAY for|^\s*LOST to it/;
+/** Severities of problems (../text/problem-text.ts). */
+const SEVERITIES = /^(error|warning)(?= {2})/;
 /** Titles of tables. */
 const TITLES = /^[A-Z][A-Z ]+$/;
 
@@ -57,7 +58,9 @@ export function paintStates(text: string): string {
     .map((line) => {
       if (ALARMS.test(line)) return toned('bad', line);
       if (TITLES.test(line)) return toned('strong', line);
-      return line.replace(WORDS, (word) => toned(words[word] as Tone, word));
+      return line
+        .replace(SEVERITIES, (word) => toned(word === 'error' ? 'bad' : 'warning', word))
+        .replace(WORDS, (word) => toned(words[word] as Tone, word));
     })
     .join('\n');
 }

@@ -18,30 +18,20 @@ function sectionOf({ peer, isParent, inbox, outbox }: ExchangeStatus, now: numbe
 
 const ago = (instant: number, now: number) => `${formatDuration(Math.max(0, now - instant))} ago`;
 
-function inboxLines({ folder, last, failure }: NonNullable<ExchangeStatus['inbox']>, now: number): string[] {
+function inboxLines({ folder, last }: NonNullable<ExchangeStatus['inbox']>, now: number): string[] {
   const received = last
     ? `set ${last.number} imported ${ago(last.at, now)}, ${formatBytes(last.bytes)}, ${plural(last.changed, 'tag')} changed`
     : 'nothing imported yet';
-  return [
-    `  from ${folder}: ${received}`,
-    ...(failure
-      ? [`  NOTHING CAN BE IMPORTED for ${formatDuration(now - failure.since)}: ${failure.reason}`]
-      : []),
-  ];
+  return [`  from ${folder}: ${received}`];
 }
 
 function outboxLines(
-  { folder, last, acknowledged, failure }: NonNullable<ExchangeStatus['outbox']>,
+  { folder, last, acknowledged }: NonNullable<ExchangeStatus['outbox']>,
   now: number,
 ): string[] {
   const acked = acknowledged ? `, set ${acknowledged} acknowledged` : ', none acknowledged';
   const sent = last
     ? `set ${last.number} written ${ago(last.at, now)}, ${formatBytes(last.bytes)}${acked}`
     : 'nothing written yet';
-  return [
-    `  to ${folder}: ${sent}`,
-    ...(failure
-      ? [`  NOTHING CAN BE WRITTEN for ${formatDuration(now - failure.since)}: ${failure.reason}`]
-      : []),
-  ];
+  return [`  to ${folder}: ${sent}`];
 }

@@ -12,13 +12,13 @@ import { syncText } from './sync-text.ts';
  * What the command prints for people, as text made of messages and events. A command formats with this folder and
  * prints with terminal/.
  *
- * `terrace status` prints the layer (layer-text.ts), the link and the changes that wait to be pushed (this file), how
- * the layer stands against its parent (sync-text.ts), what crosses the link (rate-text.ts), the syncers
- * (syncer-text.ts), the layers below (below-text.ts), exchanges of archives (exchange-text.ts) and the webhooks
- * (webhook-text.ts); `terrace up` ends its start with welcome.ts. image-progress.ts follows a running pass, which
- * progress-lines.ts and progress.ts show; event-text.ts one event per line, in the colour of event-tone.ts, and
- * replay-state.ts derives the state of a transfer from its events. token-text.ts and child-text.ts are of the commands
- * of these names.
+ * `terrace status` prints the layer (layer-text.ts), what needs a person (problem-text.ts), the link and the changes
+ * that wait to be pushed (this file), how the layer stands against its parent (sync-text.ts), what crosses the link
+ * (rate-text.ts), the syncers (syncer-text.ts), the layers below (below-text.ts), exchanges of archives
+ * (exchange-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start with welcome.ts. image-progress.ts
+ * follows a running pass, which progress-lines.ts and progress.ts show; event-text.ts one event per line, in the colour
+ * of event-tone.ts, and replay-state.ts derives the state of a transfer from its events. token-text.ts and
+ * child-text.ts are of the commands of these names.
  */
 
 /** Max parked changes listed one by one. */
@@ -26,7 +26,7 @@ const MAX_PARKED = 10;
 
 /** One line for each thing, the most important first. Empty while the configuration is not known. */
 export function linkText(layer: LayerStatus, now: number): string {
-  const { configuration, link, coordinator, storage, sync } = layer;
+  const { configuration, link, coordinator, sync } = layer;
   if (!configuration) return '';
   if (!configuration.parent)
     return configuration.exchanges?.some(({ side }) => side === 'child') ? '' : 'No parent.';
@@ -35,7 +35,6 @@ export function linkText(layer: LayerStatus, now: number): string {
   const ago = (instant: number | undefined) => (instant ? `${formatDuration(now - instant)} ago` : 'never');
   return [
     `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
-    ...(storage?.paused ? ['  to use the link again: terrace resume'] : []),
     ...(sync ? [`  ${syncText(sync, now)}`] : []),
     `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}`,
     `  schedule ${schedule}`,
@@ -43,12 +42,8 @@ export function linkText(layer: LayerStatus, now: number): string {
     ...(bandwidth ? [`  ${bandwidth}`] : []),
     `  coordinator ${coordinator ?? 'none'}`,
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
-    ...(link?.unmatched
-      ? [`  missing at the parent, or not permitted (name-unknown): ${link.unmatched.join(', ')}`]
-      : []),
     ...(link?.leftOut ? leftOutLines(link.leftOut).map((line) => `  ${line}`) : []),
     ...outgoing(layer, now),
-    ...history(layer, now),
   ].join('\n');
 }
 
@@ -125,8 +120,8 @@ function selection({
 function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
   if (configuration?.mode !== 'ReadWrite') return [];
   const others = refusals.filter((one) => !isDenied(one));
-  const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0, keptIn: [] };
-  const { unsent, withdrawn, parked: refused, kept = 0, keptIn = [] } = storage?.outgoing ?? nothing;
+  const nothing = { unsent: 0, withdrawn: 0, parked: 0 };
+  const { unsent, withdrawn, parked: refused } = storage?.outgoing ?? nothing;
   const parts = [
     ...(unsent ? [`${plural(unsent, 'manifest')} to push`] : []),
     ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
@@ -134,11 +129,6 @@ function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus
   ];
   return [
     ...(parts.length > 0 ? [`  pending: ${parts.join(', ')}`] : []),
-    ...(kept > 0
-      ? [
-          `  not pushed: ${plural(kept, 'manifest')} in repositories that no selection covers (${keptIn.join(', ')}): add them to repositories, or leave the content in this layer`,
-        ]
-      : []),
     ...denied(refusals.filter(isDenied), now),
     ...others.slice(0, MAX_PARKED).map((one) => parked(one, now)),
     ...more(others.length),
@@ -170,15 +160,6 @@ function parked(
   const next = retry > now ? `in ${formatDuration(retry - now)}` : 'with the next pass';
   const what = digest ? '' : ' (its deletion)';
   return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')}, first ${formatDuration(now - since)} ago; next attempt ${next}`;
-}
-
-/** Events of this layer and of those below are reported to the parent; those that it refuses for good are skipped. */
-function history({ history: refused }: LayerStatus, now: number): string[] {
-  if (!refused) return [];
-  const { count, last, since } = refused;
-  return [
-    `  the parent refused ${plural(count, 'event')} of the history, first ${formatDuration(now - since)} ago; they are skipped; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
-  ];
 }
 
 const more = (count: number): string[] =>

@@ -47,13 +47,3 @@ export function natsServer(version: string): NatsServer {
     .map(({ id, what }) => ({ id, what }));
   return known.length > 0 ? { version, advisories: known, remedy: REMEDY } : { version };
 }
-
-export function natsServerText(server: NatsServer | undefined): string {
-  if (!server?.advisories) return '';
-  const lines = server.advisories.map(({ id, what }) => `  ${id}: ${what}`);
-  return [
-    `nats-server ${server.version} has known vulnerabilities:`,
-    ...lines,
-    `Remedy: ${server.remedy}.`,
-  ].join('\n');
-}

@@ -32,7 +32,7 @@ test('a layer restarts and serves reads without a free inode, and accepts pushes
     (await request(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
   assert.equal(await startUpload(), 507);
   const { stdout } = await runCommandHere('status', '--data', data);
-  assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
+  assert.match(stdout, /error {4}new content is rejected: \d+ inodes? (is|are) free, and the reserve is 500/);
   assert.equal((await request(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
   await freeInodes();
   await until(async () => (await startUpload()) === 202);

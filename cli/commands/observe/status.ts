@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type LayerStatus, layerStatus } from '#proto/overview/layer-status.ts';
-import { natsServerText } from '#proto/overview/nats-advisories.ts';
+import { problemsOf } from '#proto/overview/problems/problems.ts';
 import type { ServiceStatus } from '#proto/status/status.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { connectOperator } from '../../connection/connect.ts';
@@ -22,6 +22,7 @@ import { forwardingText } from '../../text/forwarding-text.ts';
 import type { PassProgress } from '../../text/image-progress.ts';
 import { layerText } from '../../text/layer-text.ts';
 import { linkText } from '../../text/link-text.ts';
+import { problemText } from '../../text/problem-text.ts';
 import { progressLines } from '../../text/progress-lines.ts';
 import { syncerText } from '../../text/syncer-text.ts';
 import { scrubProgressText } from '../../text/upkeep/scrub-text.ts';
@@ -55,7 +56,7 @@ export function addStatusCommand(program: Command): void {
       }
       await using bus = await connectOperator(data);
       const layer = await layerStatus(bus);
-      if (json) printJson(JSON.stringify(layer, null, 2));
+      if (json) printJson(JSON.stringify(withProblems(layer), null, 2));
       else print(pageOf(layer, terminalWidth()), paint);
     });
 }
@@ -82,12 +83,16 @@ async function showStatusRepeatedly(
     const head = `${at} UTC, every ${intervalMs / 1_000} s; Ctrl-C ends`;
     const isError = seen instanceof Refusal;
     const text = isError ? seen.message : pageOf(seen.status, terminalWidth(), seen.progress);
-    const object = isError ? { error: seen.message } : { ...seen.status, progress: seen.progress };
+    const object = isError
+      ? { error: seen.message }
+      : { ...withProblems(seen.status), progress: seen.progress };
     if (json) printJson(JSON.stringify(object));
     else if (screen) screen.draw(wrapLines(`${head}\n\n${text}`, terminalWidth()), paint);
     else print(`${at} UTC\n${text}\n`, paint);
   }
 }
+
+const withProblems = (layer: LayerStatus) => ({ ...layer, problems: problemsOf(layer) });
 
 /** The status for people, fitted to a width. */
 const pageOf = (layer: LayerStatus, width: number, progress?: PassProgress): string =>
@@ -103,18 +108,16 @@ export function describeStatus(
   const layer = singleLines(unsafe);
   const sections = [
     layerText(layer, now),
+    problemText(layer, now, width),
     linkText(layer, now),
     exchangeText(layer, now),
     progress ? progressLines(progress).join('\n') : '',
     source(layer, now),
-    complaints(layer),
     storage(layer, now),
     belowText(layer, now, width),
     webhookText(layer, now, width),
     syncerText(layer, now),
     services(layer, now, width),
-    natsServerText(layer.natsServer),
-    unreadable(layer),
   ];
   return sections.filter(Boolean).join('\n\n');
 }
@@ -128,15 +131,6 @@ function source({ bridge, configuration }: LayerStatus, now: number): string {
   const known = version === undefined ? 'none received yet' : `version ${version}`;
   const last = !connected && configuration ? '; its last configuration stays in force' : '';
   return `Configured by ${source}: ${known}; ${reached} for ${formatDuration(now - since)}${last}`;
-}
-
-function complaints({ bridge }: LayerStatus): string {
-  if (!bridge || bridge.complaints.length === 0) return '';
-  const lines = bridge.complaints.map((complaint) => `  ${complaint}`);
-  return [
-    `The configuration (${bridge.source}) is not valid; the previous one stays in force:`,
-    ...lines,
-  ].join('\n');
 }
 
 function storage({ storage: held, services: running }: LayerStatus, now: number): string {
@@ -159,16 +153,7 @@ function storage({ storage: held, services: running }: LayerStatus, now: number)
     ...lines,
     ...more(held.ingests.length),
     space(held),
-    ...(held.damaged > 0
-      ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client provides them again`]
-      : []),
-    ...metadataText(held),
     accountsText(held, running.find(({ open }) => open !== undefined)?.open),
-    ...(held.audit
-      ? [
-          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${formatDuration(now - held.audit.since)} ago: ${held.audit.reason}`,
-        ]
-      : []),
     ...forwardingText(held, now),
     ...backupStatusText(held, now),
     ...(held.scrub ? [`Scrub: ${scrubProgressText(held.scrub)}`] : []),
@@ -182,32 +167,17 @@ const more = (count: number): string[] =>
 function space({ space: { free, reserve, inodes, low } }: StorageStatus): string {
   // Inodes only while space is low: people think in bytes.
   const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
-  const figures = `Free: ${formatBytes(free)}; reserve ${formatBytes(reserve)}${files}`;
-  return low ? `${figures}. TOO LITTLE: new content is rejected until space is freed` : figures;
-}
-
-function metadataText({ metadata = [] }: StorageStatus): string[] {
-  if (metadata.length === 0) return [];
-  const lines = metadata.map((finding) => `  ${finding}`);
-  return ['METADATA ARE DAMAGED: stop the layer and run "terrace repair":', ...lines];
+  return `Free: ${formatBytes(free)}; reserve ${formatBytes(reserve)}${files}`;
 }
 
 /** @param open whether the gateway admits everyone without a token */
-function accountsText({ tokens, closed, accounts = [] }: StorageStatus, open: boolean | undefined): string {
-  const count = `Clients log in: ${plural(tokens, 'token')}`;
-  const lines = accounts.map((complaint) => `  ${complaint}`);
-  const not = lines.length > 0 ? ['Different from the configuration document:', ...lines] : [];
-  return [tokens === 0 ? noAccounts({ closed, open }) : count, ...not].join('\n');
+function accountsText({ tokens, closed }: StorageStatus, open: boolean | undefined): string {
+  if (tokens > 0) return `Clients log in: ${plural(tokens, 'token')}`;
+  // These are problems, which are listed above.
+  return closed || open ? 'No accounts' : noAccounts({ closed, open });
 }
 
-function unreadable({ unreadable: entries = [] }: LayerStatus): string {
-  const lines = entries.map(({ bucket, key, reason }) => `  ${bucket}.${key}: ${reason}`);
-  return lines.length === 0
-    ? ''
-    : ['Unreadable, and missing above until written again:', ...lines].join('\n');
-}
-
-function services({ services: running, silent }: LayerStatus, now: number, width?: number): string {
+function services({ services: running }: LayerStatus, now: number, width?: number): string {
   // The services of a compact layer share one process, and so its memory.
   const isFirst = ({ pid, host }: ServiceStatus, index: number) =>
     running.findIndex((other) => other.pid === pid && other.host === host) === index;
@@ -218,6 +188,5 @@ function services({ services: running, silent }: LayerStatus, now: number, width
     formatDuration(now - status.started),
     status.instance,
   ]);
-  const missing = silent.map((service) => `\n${service} does not answer.`).join('');
-  return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows], width) + missing;
+  return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows], width);
 }

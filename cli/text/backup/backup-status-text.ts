@@ -10,21 +10,15 @@ export const progressText = ({ blobs, bytes, ofBlobs, ofBytes }: BackupProgress,
 /** The backups of the layer, if there are any or they are scheduled. Pure. */
 export function backupStatusText({ backup }: StorageStatus, now: number): string[] {
   if (!backup) return [];
-  const { last, failed, running, schedule } = backup;
+  const { last, running, schedule } = backup;
   const lacks = last?.missing ? `; LACKS ${plural(last.missing, 'damaged blob')}` : '';
-  const late = schedule?.late ? '; TOO OLD for its schedule' : '';
   const next = schedule?.next === undefined ? '' : `; next ${formatClock(schedule.next, now)}`;
   return [
     last
-      ? `Backup of ${formatClock(last.at, now)}, ${formatDuration(now - last.at)} ago: ${plural(last.blobs, 'blob')}, ${formatBytes(last.bytes)}, ${formatBytes(last.written)} written, to ${last.target}${lacks}${late}${next}`
+      ? `Backup of ${formatClock(last.at, now)}, ${formatDuration(now - last.at)} ago: ${plural(last.blobs, 'blob')}, ${formatBytes(last.bytes)}, ${formatBytes(last.written)} written, to ${last.target}${lacks}${next}`
       : `Backup: none yet${schedule ? `, to ${schedule.target}` : ''}${next}`,
     ...(running
       ? [`  running for ${formatDuration(now - running.since)}: ${progressText(running, 'copied')}`]
-      : []),
-    ...(failed
-      ? [
-          `  ${failed.count === 1 ? 'THE LAST ONE FAILED' : `THE LAST ${failed.count} FAILED`} ${formatDuration(now - failed.at)} ago: ${failed.reason}`,
-        ]
       : []),
   ];
 }

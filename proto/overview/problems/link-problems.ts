@@ -6,13 +6,16 @@ import { problem, type Rule } from './problem.ts';
 
 /** The link to the parent, and what does not cross it. Pure. */
 
-export const link: Rule = ({ link: state, syncers, configuration }) => {
-  if (!configuration?.parent || !state || syncers.length === 0) return [];
-  const { since, detail = 'no reason is known', code, paused } = state;
+export const link: Rule = ({ link: state, storage, syncers, configuration }) => {
+  if (!configuration?.parent) return [];
+  // Storage decides: a syncer that does not answer has not reported it.
+  const paused = storage?.paused ?? (syncers.length > 0 ? state?.paused : undefined);
   if (paused) {
     const remedy = 'resume it with "terrace resume" when its reason is over; what clients push goes up then';
     return [problem('link-paused', 'warning', pauseText(paused), remedy, { since: paused.since })];
   }
+  if (!state || syncers.length === 0) return [];
+  const { since, detail = 'no reason is known', code } = state;
   // A new layer, before its first window: there is nothing to check.
   if (state.code === WINDOW_CLOSED) return [];
   if (state.state === 'Offline') {

@@ -5,8 +5,12 @@ import { problem, type Rule } from './problem.ts';
 
 export const space: Rule = ({ storage }) => {
   if (!storage?.space.low) return [];
-  const { free, reserve } = storage.space;
-  const what = `new content is rejected: ${formatBytes(free)} are free, and the reserve is ${formatBytes(reserve)}`;
+  const { free, reserve, inodes } = storage.space;
+  const figures =
+    inodes && inodes.free / inodes.reserve < free / reserve
+      ? `${plural(inodes.free, 'inode is', 'inodes are')} free, and the reserve is ${inodes.reserve}`
+      : `${formatBytes(free)} are free, and the reserve is ${formatBytes(reserve)}`;
+  const what = `new content is rejected: ${figures}`;
   return [problem('space-low', 'error', what, 'free space on the data volume: docs/operating/full-disk.md')];
 };
 
@@ -26,7 +30,7 @@ export const damage: Rule = ({ storage }) => [
         problem(
           'metadata-damaged',
           'error',
-          `the metadata are damaged: ${storage.metadata[0]}`,
+          `the metadata are damaged: ${storage.metadata[0]}${storage.metadata.length > 1 ? ` and ${storage.metadata.length - 1} more` : ''}`,
           'plan a stop of the layer, then run "terrace repair"',
         ),
       ]

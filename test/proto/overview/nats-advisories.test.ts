@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { natsServer, natsServerText } from '#proto/overview/nats-advisories.ts';
+import { natsServer } from '#proto/overview/nats-advisories.ts';
 
 /** Advisories about the nats-server in use. */
 
@@ -16,15 +16,11 @@ test('a vulnerable nats-server is reported with each advisory, and with the reme
     'GHSA-q59r-vq66-pxc2',
   ]);
   assert.deepEqual(idsOf('2.12.6'), ['GHSA-q59r-vq66-pxc2']);
-  const text = natsServerText(natsServer('2.9.10'));
-  assert.match(text, /^nats-server 2\.9\.10 has known vulnerabilities:\n {2}CVE-2025-30215: /);
-  assert.match(text, /Remedy: install nats-server 2\.14\.3 or later/);
+  assert.match(natsServer('2.9.10').remedy ?? '', /^install nats-server 2\.14\.3 or later/);
 });
 
 test('a nats-server without advisories or with an unknown version is not reported', () => {
   for (const version of ['2.12.12', '2.14.3', '2.15.1', '3.0.0', 'unknown', '']) {
     assert.deepEqual(natsServer(version), { version });
-    assert.equal(natsServerText(natsServer(version)), '');
   }
-  assert.equal(natsServerText(undefined), '');
 });

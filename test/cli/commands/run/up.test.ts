@@ -161,7 +161,9 @@ describe('terrace up', { concurrency: 2 }, () => {
     await writeFile(config, 'mode: sometimes\n');
     // The lines are wrapped, depending on the length of the folder's name.
     await statusBecomes((text) =>
-      /terrace\.yaml\) is not valid.* mode "sometimes" is not valid/.test(text.replace(/\s+/g, ' ')),
+      /error mode "sometimes" is not valid.* Remedy: correct .*terrace\.yaml; the previous/.test(
+        text.replace(/\s+/g, ' '),
+      ),
     );
     await statusBecomes((text) => text.includes('(ReadOnly)'));
     await up.untilOutput(
