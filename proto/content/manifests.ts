@@ -127,7 +127,9 @@ export const deleteSynchronized = request(
 
 /**
  * Points a tag to a manifest of the repository. `base` also records the target as the one that parent and layer agree
- * on; the move then counts as arrived from the parent. Faults: `manifest-unknown`, `name-unknown`, `conflict`.
+ * on; the move then counts as arrived from the parent. `agreed` is the base when the move was planned: if it is another
+ * one by now, or another pass is sending a change of the tag to the parent, the move is refused. Faults:
+ * `manifest-unknown`, `name-unknown`, `conflict`.
  */
 export const putTag = request(
   'storage.tag.put',
@@ -137,13 +139,15 @@ export const putTag = request(
     digest: Digest,
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
+    agreed: Type.Optional(TagTarget),
     ...Fenced,
   }),
   Type.Object({}),
 );
 
 /**
- * With `base`, deletes the base of the tag in the same batch. Faults: `manifest-unknown`, `name-unknown`, `conflict`.
+ * With `base`, deletes the base of the tag in the same batch. `agreed`: see `putTag`. Faults: `manifest-unknown`,
+ * `name-unknown`, `conflict`.
  */
 export const deleteTag = request(
   'storage.tag.delete',
@@ -152,6 +156,7 @@ export const deleteTag = request(
     tag: Tag,
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
+    agreed: Type.Optional(TagTarget),
     ...Fenced,
   }),
   Type.Object({}),

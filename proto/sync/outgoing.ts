@@ -10,9 +10,10 @@ import { RepairId } from './changes.ts';
 /**
  * Changes by clients of the layer that are not pushed to the parent yet. A manifest that is put here is unsent from
  * that moment, in the same batch, until parent and layer agree on it; one that both had and that is deleted here is to
- * be withdrawn. Tags need no record: they are compared with their base. All of it survives restarts, and an outage of
- * any length.
+ * be withdrawn. Tags need no such record: they are compared with their base, and with what was sent of them. All of it
+ * survives restarts, and an outage of any length.
  */
+const TagTarget = Type.Union([Digest, Type.Null()]);
 const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
 /**
@@ -33,6 +34,41 @@ const pendingPage = Type.Object({ manifests: Type.Array(Pending, { maxItems: 100
 /** By repository, then digest; `after` is `<repository>!<digest>`. */
 export const listUnsent = request('storage.outgoing.unsent', Type.Object(page), pendingPage);
 export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(page), pendingPage);
+
+/**
+ * Before a pass sends manifests, or moves or deletes a tag at the parent: from then on, the parent may have them,
+ * whether or not its answer arrives. `base` is the target that the parent is known to have had last, `digest` the one
+ * that it gets (`null`: none); it is on record until a base of the tag is set. Faults: `manifest-unknown` if a client
+ * has deleted one of the manifests.
+ */
+export const beginSending = request(
+  'storage.outgoing.begin',
+  Type.Object({
+    repository: Repository,
+    digests: Type.Array(Digest, { maxItems: 1000 }),
+    move: Type.Optional(Type.Object({ tag: Tag, base: TagTarget, digest: TagTarget })),
+    ...Fenced,
+  }),
+  Type.Object({}),
+);
+
+/** Target that a pass gave a tag at the parent, or was about to. */
+export const SendingTag = Type.Object({ repository: Repository, tag: Tag, digest: TagTarget });
+export type SendingTag = Static<typeof SendingTag>;
+
+/** By repository, then tag; `after` is `<repository>!<tag>`. */
+export const listSending = request(
+  'storage.outgoing.sending',
+  Type.Object(page),
+  Type.Object({ tags: Type.Array(SendingTag, { maxItems: 1000 }), more: Type.Boolean() }),
+);
+
+/** The parent has other targets: these records are obsolete. One that names another target by now stays. */
+export const dropSending = request(
+  'storage.outgoing.obsolete',
+  Type.Object({ tags: Type.Array(SendingTag, { maxItems: 1000 }), ...Fenced }),
+  Type.Object({}),
+);
 
 /**
  * The parent has these changes, or does not need them: the manifests are neither unsent nor to be withdrawn any more.

@@ -2,9 +2,12 @@ import type { Static } from '@sinclair/typebox';
 import { listBehind, recordBehind, syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import {
+  beginSending,
+  dropSending,
   dropSession,
   getSession,
   listParked,
+  listSending,
   listUnsent,
   listWithdrawn,
   park,
@@ -28,6 +31,9 @@ export function serveOutgoing(on: On, { outgoing, marks, behind, overview, pause
   on(listSubjects, (q) => marks.subjects(q.repository, q));
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
+  on(beginSending, (q) => outgoing.beginSending(q).then(emptyReply));
+  on(listSending, (q) => outgoing.listSending(q));
+  on(dropSending, (q) => outgoing.dropSending(q.tags).then(emptyReply));
   on(settleOutgoing, (q) => outgoing.settle(q).then(emptyReply));
   on(recordParent, (q) => outgoing.recordParent(q));
   on(park, (q) => outgoing.park(q).then(emptyReply));

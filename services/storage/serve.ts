@@ -124,7 +124,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(listRecorded, (q) => leftOutReferrers.list(q));
 
   on(putTag, (q) => tags.put(q.repository, q).then(emptyReply));
-  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(emptyReply));
+  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q).then(emptyReply));
   on(listTags, (q) => tags.list(q.repository, q));
   on(listBases, (q) => tags.listBases(q.repository, q));
   on(listDiffering, (q) => tags.listDiffering(q));

@@ -73,9 +73,7 @@ class Load {
     for (const change of this.changes.get(name) ?? []) {
       if (change.begun > ended) break;
       const isSure = change.confirmed !== undefined && change.confirmed <= begun;
-      // The parent may have content that was deleted here while it was sent and storage was killed: it comes back.
-      const isUndone = change.digest === null && name.startsWith('up/');
-      if (isSure && !isUndone) allowed = new Set([change.digest, ...unknown]);
+      if (isSure) allowed = new Set([change.digest, ...unknown]);
       else allowed.add(change.digest);
       // A request without an answer may still take effect later.
       if (change.confirmed === undefined) unknown.add(change.digest);

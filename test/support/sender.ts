@@ -46,6 +46,7 @@ export async function pushContext(
     transferJobs,
     behind: new BehindBook([]),
     unsentChanges,
+    sends: new Set(),
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
     },

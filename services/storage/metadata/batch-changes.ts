@@ -26,6 +26,7 @@ import type {
   ReferrerRecord,
   RestoredRecord,
   ScopeMapRecord,
+  SendingRecord,
   SetRecord,
   StartsRecord,
   TagOriginRecord,
@@ -85,10 +86,14 @@ export const put = {
     set(keys.tag(repository, tag), digest),
     origin ? set(keys.tagOrigin(repository, tag), origin) : del(keys.tagOrigin(repository, tag)),
   ],
-  /** Parent and layer agree on the tag: the layer is not behind on it. */
+  /** Parent and layer agree on the tag: the layer is not behind on it, and no change of it is being sent. */
   base: (repository: string, tag: string, digest: string) => [
     set(keys.base(repository, tag), digest),
     del(keys.behind(repository, tag)),
+    del(keys.sending(repository, tag)),
+  ],
+  sending: (repository: string, tag: string, record: SendingRecord) => [
+    set(keys.sending(repository, tag), record),
   ],
   uncompared: (repository: string, record: UncomparedRecord) => [set(keys.uncompared(repository), record)],
   behind: (repository: string, tag: string, record: BehindRecord) => [
@@ -172,7 +177,9 @@ export const drop = {
   base: (repository: string, tag: string) => [
     del(keys.base(repository, tag)),
     del(keys.behind(repository, tag)),
+    del(keys.sending(repository, tag)),
   ],
+  sending: (repository: string, tag: string) => [del(keys.sending(repository, tag))],
   behind: (repository: string, tag: string) => [del(keys.behind(repository, tag))],
   uncompared: (repository: string) => [del(keys.uncompared(repository))],
   unsent: (repository: string, digest: string) => [del(keys.unsent(repository, digest))],

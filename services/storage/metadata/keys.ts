@@ -10,6 +10,7 @@
  *   t!<repository>!<tag>                digest          target of the tag
  *   T!<repository>!<tag>                TagOriginRecord where the target of the tag came from, and when
  *   s!<repository>!<tag>                digest          base: target of the tag when parent and layer last agreed
+ *   P!<repository>!<tag>                SendingRecord   a pass moves or deletes the tag at the parent
  *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
  *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
  *   B!<repository>!<tag>                BehindRecord    the parent has another target of the tag
@@ -73,6 +74,7 @@ export const keys = {
   tag: (repository: string, tag: string) => `t!${repository}!${tag}`,
   tagOrigin: (repository: string, tag: string) => `T!${repository}!${tag}`,
   base: (repository: string, tag: string) => `s!${repository}!${tag}`,
+  sending: (repository: string, tag: string) => `P!${repository}!${tag}`,
   unsent: (repository: string, digest: string) => `u!${repository}!${digest}`,
   withdrawn: (repository: string, digest: string) => `v!${repository}!${digest}`,
   behind: (repository: string, tag: string) => `B!${repository}!${tag}`,
@@ -129,6 +131,7 @@ export const kinds = {
   tag: 't',
   tagOrigin: 'T',
   base: 's',
+  sending: 'P',
   unsent: 'u',
   withdrawn: 'v',
   behind: 'B',

@@ -28,6 +28,7 @@ import type {
   ReferrerRecord,
   RestoredRecord,
   ScopeMapRecord,
+  SendingRecord,
   SetRecord,
   StartsRecord,
   TagOriginRecord,
@@ -81,6 +82,8 @@ export class MetadataReader {
   manifest = (repository: string, digest: string) =>
     this.#one<ManifestRecord>(keys.manifest(repository, digest));
   tag = (repository: string, tag: string) => this.#one<string>(keys.tag(repository, tag));
+  base = (repository: string, tag: string) => this.#one<string>(keys.base(repository, tag));
+  sending = (repository: string, tag: string) => this.#one<SendingRecord>(keys.sending(repository, tag));
   unsent = (repository: string, digest: string) => this.#one<UnsentRecord>(keys.unsent(repository, digest));
   withdrawn = (repository: string, digest: string) =>
     this.#one<WithdrawnRecord>(keys.withdrawn(repository, digest));
@@ -138,6 +141,9 @@ export class MetadataReader {
   linksOfRepository = (repository: string) => this.range<object>(prefix(kinds.link, repository));
   manifestsOfRepository = (repository: string) =>
     this.range<ManifestRecord>(prefix(kinds.manifest, repository));
+  /** By `<repository>!<tag>`. */
+  allSending = (after?: string) => this.range<SendingRecord>(prefix(kinds.sending), after);
+  sendingOfRepository = (repository: string) => this.range<SendingRecord>(prefix(kinds.sending, repository));
   /** These three by `<repository>!<digest>`; parked ones also by `<repository>!<tag>`. */
   allUnsent = (after?: string) => this.range<UnsentRecord>(prefix(kinds.unsent), after);
   allWithdrawn = (after?: string) => this.range<WithdrawnRecord>(prefix(kinds.withdrawn), after);

@@ -33,10 +33,16 @@ export type TagOriginRecord = {
   name?: string;
 };
 
+/**
+ * The target that a pass gives the tag at the parent (`null`: it deletes the tag), from before the request is sent
+ * until the base is recorded. If the answer is lost, it shows that a change of the tag there is this layer's own.
+ */
+export type SendingRecord = { digest: string | null };
+
 /** A manifest that a client put and that, as far as the layer knows, the parent does not have. */
 export type UnsentRecord = {
   since: number;
-  /** It was withdrawn before: the parent may still have it. */
+  /** It was withdrawn before, or a pass began to send it: the parent may have it. */
   again?: true;
   /** It is older than these records or than this parent, so its origin is unknown: `unknownOrigin` in messages. */
   found?: true;

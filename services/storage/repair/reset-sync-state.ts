@@ -19,7 +19,8 @@ export async function resetSyncState(records: RebuiltRecords, report: RepairRepo
       `${withdrawn} manifest deletions that were not yet sent to the parent are lost: manifests that it still has return; delete them again`,
     );
   }
-  for (const kind of [kinds.base, kinds.parked, kinds.session, kinds.mark]) await records.clear(prefix(kind));
+  const agreed = [kinds.base, kinds.sending, kinds.parked, kinds.session, kinds.mark];
+  for (const kind of agreed) await records.clear(prefix(kind));
   let since = Date.now();
   for await (const [key] of records.entries(prefix(kinds.manifest))) {
     const [repository, digest] = key.split('!') as [string, string];

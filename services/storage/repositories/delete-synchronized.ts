@@ -62,6 +62,9 @@ export function deleteSynchronized(
       } else keptTags.add(tag);
     }
     for (const tag of bases.keys()) await batches.add(drop.base(repository, tag));
+    for await (const [tag] of metadata.sendingOfRepository(repository)) {
+      await batches.add(drop.sending(repository, tag));
+    }
     for await (const [digest] of metadata.withdrawnOfRepository(repository)) {
       await batches.add(drop.withdrawn(repository, digest));
     }

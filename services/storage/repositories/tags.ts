@@ -21,6 +21,8 @@ export type TagMove = {
   mediaType?: string;
   expect?: Expect;
   base?: boolean | undefined;
+  /** Base when a pass planned the move; undefined: it does not matter. */
+  agreed?: Expect;
   /** The move arrived from the parent. Defaults to `base`: an agreed state arrived, too. */
   arrived?: boolean | undefined;
 };
@@ -55,15 +57,16 @@ export class Tags {
   /**
    * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to
    * publish the event once the batch is written.
-   * @throws Fault `conflict` if the tag does not point to `expect`
+   * @throws Fault `conflict` if the tag does not point to `expect`, or its base is not `agreed`
    */
   async move(
     repository: string,
-    { tag, digest, mediaType, expect, base = false, arrived = base }: TagMove,
+    { tag, digest, mediaType, expect, base = false, agreed, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
     const { metadata, outbox, selection, origins } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
+    await this.#mustBeAgreed(repository, tag, agreed);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
     if (from === digest) return { changes: baseChanges, publish: () => {} };
     const event = {
@@ -82,11 +85,16 @@ export class Tags {
     };
   }
 
-  async delete(repository: string, tag: string, expect: Expect, base: boolean): Promise<void> {
+  async delete(
+    repository: string,
+    tag: string,
+    { expect, base = false, agreed }: Pick<TagMove, 'expect' | 'base' | 'agreed'> = {},
+  ): Promise<void> {
     const { metadata, locks, outbox } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const from = await metadata.tag(repository, tag);
       mustBe(repository, tag, expect, from);
+      await this.#mustBeAgreed(repository, tag, agreed);
       // If its absence is expected (`null`), a missing tag is not an error.
       if (from === undefined && expect === undefined)
         throw await manifestUnknown(this.#deps, repository, tag);
@@ -98,6 +106,18 @@ export class Tags {
       ]);
       prepared?.publish();
     });
+  }
+
+  /** @throws Fault `conflict` if another pass has agreed on the tag meanwhile, or is sending a change of it */
+  async #mustBeAgreed(repository: string, tag: string, agreed: Expect): Promise<void> {
+    if (agreed === undefined) return;
+    const { metadata } = this.#deps;
+    const [base, sending] = [await metadata.base(repository, tag), await metadata.sending(repository, tag)];
+    if ((agreed ?? undefined) === base && sending === undefined) return;
+    throw new Fault(
+      'conflict',
+      `tag ${tag} of repository ${repository} was sent to the parent meanwhile: the next pass decides again`,
+    );
   }
 
   async list(repository: string, { after, limit }: ListQuery): Promise<{ tags: TagEntry[]; more: boolean }> {

@@ -1,8 +1,8 @@
 import type { Static } from '@sinclair/typebox';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { clip } from '#proto/contract/clip.ts';
-import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
-import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import type { beginSending, Parked, Pending, SendingTag, settleOutgoing } from '#proto/sync/outgoing.ts';
 import { traceField } from '#proto/tracing/traced.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
@@ -26,7 +26,9 @@ import { changeParent, type ParentRecord } from './parent-record.ts';
  *   webhooks.ts              delivery position of each webhook
  *
  * A manifest that a client puts is unsent until a pass has sent it. One that a client deletes and that the parent may
- * have is withdrawn until a pass has settled it. A change that the parent refuses is parked.
+ * have is withdrawn until a pass has settled it. What a pass moves or deletes of tags at the parent is on record until
+ * its base is: after a kill in between, the next pass knows the parent's tag as the layer's own doing. A change that
+ * the parent refuses is parked.
  */
 
 type OutgoingDeps = {
@@ -34,6 +36,8 @@ type OutgoingDeps = {
   locks: KeyedLock;
   now: () => number;
 };
+
+type BeginSending = Static<typeof beginSending.query>;
 
 /** An upload at the parent, see `storeSession` in `proto/sync/outgoing.ts`. */
 type Session = { location: string; offset?: number };
@@ -84,6 +88,53 @@ export class Outgoing {
   async listWithdrawn({ after, limit }: ListQuery): Promise<{ manifests: Pending[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
     return { manifests: entries.map(pendingOf), more };
+  }
+
+  async beginSending({ repository, digests, move }: BeginSending): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const here = await metadata.manifestsByDigest(repository, digests);
+      const changes: Change[] = [];
+      for (const [i, digest] of digests.entries()) {
+        if (!here[i])
+          throw new Fault('manifest-unknown', `${digest} of ${repository} was deleted here: it is not sent`);
+        const unsent = await metadata.unsent(repository, digest);
+        if (unsent && !unsent.again)
+          changes.push(...put.unsent(repository, digest, { ...unsent, again: true }));
+      }
+      if (move) {
+        const { tag, base, digest } = move;
+        if (base === null) changes.push(...drop.base(repository, tag));
+        else changes.push(...put.base(repository, tag, base));
+        changes.push(...put.sending(repository, tag, { digest }));
+      }
+      await metadata.write(changes);
+    });
+  }
+
+  async listSending({ after, limit }: ListQuery): Promise<{ tags: SendingTag[]; more: boolean }> {
+    const [entries, more] = await page(this.#deps.metadata.allSending(after), limit);
+    return {
+      tags: entries.map(([key, { digest }]) => {
+        const [repository, tag] = key.split('!') as [string, string];
+        return { repository, tag, digest };
+      }),
+      more,
+    };
+  }
+
+  async dropSending(tags: SendingTag[]): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    for (const [repository, ofRepository] of Map.groupBy(tags, (one) => one.repository)) {
+      await locks.run(`repository ${repository}`, async () => {
+        const changes: Change[] = [];
+        for (const { tag, digest } of ofRepository) {
+          const record = await metadata.sending(repository, tag);
+          if (record?.digest === digest) changes.push(...drop.sending(repository, tag));
+        }
+        await metadata.write(changes);
+      });
+    }
   }
 
   async settle(query: Static<typeof settleOutgoing.query>): Promise<void> {

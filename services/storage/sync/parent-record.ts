@@ -64,6 +64,9 @@ async function resetRepository(metadata: Metadata, repository: string, now: () =
     await add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
   }
   for await (const [tag] of metadata.basesOfRepository(repository)) await add(drop.base(repository, tag));
+  for await (const [tag] of metadata.sendingOfRepository(repository)) {
+    await add(drop.sending(repository, tag));
+  }
   for await (const [digest] of metadata.withdrawnOfRepository(repository)) {
     await add(drop.withdrawn(repository, digest));
   }

@@ -1,14 +1,24 @@
 import { batches } from '#proto/async/batches.ts';
 import { deleteTag, MAX_BASES, setBases } from '#proto/content/manifests.ts';
+import { dropSending } from '#proto/sync/outgoing.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { PassContext } from './context/pass-context.ts';
 import { settleSent } from './context/unsent-changes.ts';
+import { agreedOf } from './observe/plan-repository.ts';
 import type { Survey } from './observe/survey.ts';
+
+/** Max records of what was being sent per request. */
+const MAX_OBSOLETE = 1_000;
 
 /** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
 export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, behind, unsentChanges, stats } = context;
+  const { bus, behind, configuration, unsentChanges, stats } = context;
   const { repository, actions } = survey;
+  const obsolete = survey.obsolete.filter(({ tag }) => !context.sends.has(`${repository}!${tag}`));
+  for (const tags of batches(obsolete, MAX_OBSOLETE)) {
+    const names = tags.map(({ tag }) => tag);
+    await reported(context, repository, names, () => bus.call(dropSending, { tags }));
+  }
   const agreed = actions.flatMap(({ tag, action }) =>
     action.kind === 'agree' ? [{ tag, digest: action.digest ?? null }] : [],
   );
@@ -24,7 +34,9 @@ export async function recordAgreement(context: PassContext, survey: Survey): Pro
   for (const { tag, views, action } of actions) {
     if (action.kind !== 'drop') continue;
     await reported(context, repository, [tag], async () => {
-      await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
+      const agreed = agreedOf(views, configuration.mode);
+      const conditions = { expect: views.layer ?? null, ...(agreed !== undefined && { agreed }) };
+      await bus.call(deleteTag, { repository, tag, ...conditions, base: true });
       stats.dropped += 1;
       behind.settled(repository, tag);
     });
@@ -36,7 +48,7 @@ async function reported(
   { bus, behind, pass, stats, signal }: PassContext,
   repository: string,
   tags: string[],
-  work: () => Promise<void>,
+  work: () => Promise<unknown>,
 ): Promise<void> {
   try {
     await work();

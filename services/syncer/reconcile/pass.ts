@@ -114,6 +114,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       transferJobs,
       behind: behind.book,
       unsentChanges,
+      sends: deps.caches.sends,
       parking,
       leftOutByParent,
       oversized,

@@ -1,10 +1,25 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { claimTransfer } from '#proto/content/ingests.ts';
-import { deleteManifest, deleteTag, getManifest, putManifest, putTag } from '#proto/content/manifests.ts';
+import {
+  deleteManifest,
+  deleteTag,
+  getManifest,
+  listBases,
+  putManifest,
+  putTag,
+  setBases,
+} from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { listUnsent, listWithdrawn, settleOutgoing } from '#proto/sync/outgoing.ts';
+import {
+  beginSending,
+  dropSending,
+  listSending,
+  listUnsent,
+  listWithdrawn,
+  settleOutgoing,
+} from '#proto/sync/outgoing.ts';
 import { type Buses, bytesOf, connectAll, digestOf, imageOf, jsonOf, Rig } from '../rig.ts';
 import { pending, put, remove, repository, settle, unsent, withdrawn } from './outgoing-rig.ts';
 
@@ -203,4 +218,52 @@ test('a manifest that arrived as a transfer and is put by the syncer is not unse
   const mediaType = mediaTypes.ociManifest;
   await rig.syncer.call(putManifest, { repository, digest, mediaType, id, claim, arrived: true });
   assert.deepEqual(await unsent(rig), []);
+});
+
+test('a manifest that a pass began to send is withdrawn once a client deletes it; one that is deleted is not sent', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await put(rig, 'begun');
+  await rig.syncer.call(beginSending, { repository, digests: [digest] });
+  assert.deepEqual(await pending(rig), { unsent: [digest], withdrawn: [] });
+  await rig.restart();
+  await remove(rig, digest);
+  assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [digest] });
+  await assert.rejects(rig.syncer.call(beginSending, { repository, digests: [digest] }), {
+    code: 'manifest-unknown',
+  });
+});
+
+test('what a pass begins to do to a tag at the parent is on record, with its base, until a base is set', async () => {
+  await using rig = await Rig.open(buses);
+  const call = rig.syncer.call.bind(rig.syncer);
+  const sending = async () => (await call(listSending, { limit: 10 })).tags;
+  const [a, b] = [await put(rig, 'a', { tag: 'v1' }), await put(rig, 'b')];
+  await call(beginSending, { repository, digests: [], move: { tag: 'v1', base: b, digest: a } });
+  await rig.restart();
+  assert.deepEqual(await sending(), [{ repository, tag: 'v1', digest: a }]);
+  assert.deepEqual((await call(listBases, { repository, limit: 10 })).tags, [{ tag: 'v1', digest: b }]);
+  await call(dropSending, { tags: [{ repository, tag: 'v1', digest: null }] });
+  assert.deepEqual(await sending(), [{ repository, tag: 'v1', digest: a }]);
+  await call(setBases, { repository, bases: [{ tag: 'v1', digest: a }] });
+  assert.deepEqual(await sending(), []);
+  await call(beginSending, { repository, digests: [], move: { tag: 'v1', base: null, digest: null } });
+  assert.deepEqual((await call(listBases, { repository, limit: 10 })).tags, []);
+  await call(dropSending, { tags: [{ repository, tag: 'v1', digest: null }] });
+  assert.deepEqual(await sending(), []);
+});
+
+test('a pass moves or deletes a tag only if its base is still the one that was planned with, and none is sent', async () => {
+  await using rig = await Rig.open(buses);
+  const call = rig.syncer.call.bind(rig.syncer);
+  const [a, b] = [await put(rig, 'a', { tag: 'v1' }), await put(rig, 'b')];
+  const moves = (agreed: string | null) =>
+    call(putTag, { repository, tag: 'v1', digest: b, expect: a, base: true, agreed });
+  const drops = (agreed: string | null) =>
+    call(deleteTag, { repository, tag: 'v1', expect: a, base: true, agreed });
+  for (const change of [moves, drops]) await assert.rejects(change(a), { code: 'conflict' });
+  await call(beginSending, { repository, digests: [], move: { tag: 'v1', base: a, digest: null } });
+  for (const change of [moves, drops]) await assert.rejects(change(a), { code: 'conflict' });
+  await call(setBases, { repository, bases: [{ tag: 'v1', digest: a }] });
+  await moves(a);
+  assert.deepEqual((await call(listBases, { repository, limit: 10 })).tags, [{ tag: 'v1', digest: b }]);
 });

@@ -36,7 +36,7 @@ async function agree(tags: number, failing?: number) {
     views: {},
     action: { kind: 'agree', digest },
   }));
-  const survey = { repository: 'app', actions };
+  const survey = { repository: 'app', actions, obsolete: [] };
   await recordAgreement(context as unknown as PassContext, survey as unknown as Survey);
   return { recorded, failed, stats };
 }

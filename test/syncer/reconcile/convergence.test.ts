@@ -8,7 +8,8 @@ import { type ModelLayer, modelPass } from './model-pass.ts';
 
 /**
  * Layers in chains and forks below a cloud. Clients change all of them while passes run, are killed, and act on stale
- * views. After any such history, passes reach a state in which all layers agree, and no content is lost.
+ * views. After any such history, passes reach a state in which all layers agree, and no content is lost. A tag that the
+ * clients of one registry change, and no others, is what they made it last: deleted too.
  */
 const digestOf = (text: string): Digest => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 const TAGS = ['a', 'b', 'c'];
@@ -20,26 +21,35 @@ const Rules = fc.record({
 });
 /** `parents`: the index of the parent of each layer; 0 is the cloud. */
 const Shape = fc.record({
+  /** Whether the clients of each registry have tags of their own. */
+  ownTags: fc.boolean(),
   exactCloud: fc.boolean(),
   rules: fc.tuple(Rules, Rules, Rules, Rules),
   parents: fc.constantFrom([0, 1, 2], [0, 1, 1], [0, 1, 1, 3], [0, 0, 1]),
 });
 
+/** What clients did with a tag: in which registries, which content it had, and its target after the last change. */
+type Owned = { by: Set<Registry>; digests: Set<Digest>; last: Digest | undefined };
+
 class World {
   readonly cloud: Registry;
+  readonly owned = new Map<Tag, Owned>();
+  readonly deletedBy = new Map<Digest, Set<Registry>>();
   readonly layers: ModelLayer[] = [];
   readonly acknowledged = new Set<Digest>();
   readonly deleted = new Set<Digest>();
   readonly busy = new Set<ModelLayer>();
+  readonly #ownTags: boolean;
   readonly #tape: number[];
   readonly #log: string[] = [];
   #serial = 0;
 
   constructor(
-    { exactCloud, rules, parents }: typeof Shape extends fc.Arbitrary<infer S> ? S : never,
+    { ownTags, exactCloud, rules, parents }: typeof Shape extends fc.Arbitrary<infer S> ? S : never,
     tape: number[],
   ) {
     this.cloud = new Registry('cloud', exactCloud);
+    this.#ownTags = ownTags;
     this.#tape = [...tape];
     const all = [this.cloud];
     for (const [at, parent] of parents.entries()) {
@@ -78,12 +88,15 @@ class World {
       ...this.layers.flatMap(({ local, mode }) => (mode === 'ReadWrite' ? [local] : [])),
     ];
     const registry = registries[this.#next(registries.length)]!;
-    const names = [...TAGS, ...registry.tags.keys()];
+    const names = this.#ownTags
+      ? TAGS.map((tag) => `${tag}-${registry.name}`)
+      : [...TAGS, ...registry.tags.keys()];
     const tag = names[this.#next(names.length)]!;
     const digest = registry.tags.get(tag);
     switch (this.#next(6)) {
       case 4:
         this.#log.push(`${registry.name}: untag ${tag}`);
+        this.#own(registry, tag, undefined);
         return registry.untag(tag);
       case 5:
         if (digest) this.#delete(registry, digest);
@@ -101,7 +114,7 @@ class World {
       await modelPass(
         layer,
         this.interleave,
-        scope ?? (this.hasSteps && this.#next(4) === 0 ? new Set(TAGS) : undefined),
+        scope ?? (this.hasSteps && this.#next(4) === 0 ? new Set(layer.local.tags.keys()) : undefined),
       );
       this.#log.push(`${layer.local.name}: pass ended`);
     } catch (error) {
@@ -122,12 +135,41 @@ class World {
     registry.put(digest);
     registry.tag(tag, digest);
     this.acknowledged.add(digest);
+    this.#own(registry, tag, digest);
+  }
+
+  #own(registry: Registry, tag: Tag, digest: Digest | undefined): void {
+    const owned = this.owned.get(tag) ?? { by: new Set(), digests: new Set(), last: undefined };
+    this.owned.set(tag, owned);
+    owned.by.add(registry);
+    if (digest) owned.digests.add(digest);
+    owned.last = digest;
   }
 
   #delete(registry: Registry, digest: Digest): void {
     this.#log.push(`${registry.name}: delete ${digest.slice(7, 11)}`);
+    for (const [tag, target] of registry.tags) if (target === digest) this.#own(registry, tag, undefined);
     registry.remove(digest);
     this.deleted.add(digest);
+    const by = this.deletedBy.get(digest) ?? new Set();
+    this.deletedBy.set(digest, by.add(registry));
+  }
+
+  /** Tags that clients changed in one registry only, with their target after the last change there. */
+  get singlyOwned(): Map<Tag, Digest | undefined> {
+    const tags = new Map<Tag, Digest | undefined>();
+    for (const [tag, { by, digests, last }] of this.owned) {
+      const [only] = by;
+      const isOther = (registry: Registry) => registry !== only;
+      if (by.size > 1 || tag.includes('conflict')) continue;
+      if ([...digests].some((digest) => [...(this.deletedBy.get(digest) ?? [])].some(isOther))) continue;
+      // Without deletion of tags, content is deleted with all tags that it has.
+      const isShared = (digest: Digest) =>
+        [...this.owned].some(([other, { digests }]) => other !== tag && digests.has(digest));
+      if (!this.cloud.exact && [...digests].some(isShared)) continue;
+      tags.set(tag, last);
+    }
+    return tags;
   }
 
   get changes(): number {
@@ -166,12 +208,15 @@ async function settle(world: World): Promise<void> {
   for (const digest of world.acknowledged) {
     if (!world.deleted.has(digest)) assert.ok(cloud.manifests.has(digest), `${digest.slice(7, 11)} is lost`);
   }
+  for (const [tag, last] of world.singlyOwned) {
+    assert.equal(cloud.tags.get(tag), last, `${tag} is not what its only clients made it last`);
+  }
   for (const { tags } of registries) {
     for (const tag of tags.keys()) assert.doesNotMatch(tag, /conflict.*conflict/);
   }
 }
 
-test('after any history of client changes and killed passes, all layers agree and no content is lost', async (t) => {
+test('after any history of client changes and killed passes, all layers agree, and no content and no change is lost', async (t) => {
   const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
   t.diagnostic(`TERRACE_SEED=${seed}`);
   const numRuns = process.env.TERRACE_FULL === '1' ? 5_000 : 600;

@@ -2,7 +2,7 @@ import { putTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
-import { settleOutgoing } from '#proto/sync/outgoing.ts';
+import { beginSending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import { BehindBook } from '../../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
@@ -45,7 +45,8 @@ export async function modelPass(
     [...digests].map((digest, since) => ({ repository: REPOSITORY, digest, since }));
   const up = mode === 'ReadWrite';
   const [unsent, withdrawn] = [up ? pending(local.unsent) : [], up ? pending(local.withdrawn) : []];
-  const unsentChanges = { unsent: () => unsent, withdrawn: () => withdrawn };
+  const sending = new Map(up ? local.sending : []);
+  const unsentChanges = { unsent: () => unsent, withdrawn: () => withdrawn, sending: () => sending };
   const selected = { name: '*', referrers: true, priority: 0, conflict } as Selected;
   const parentReader = {
     tags: async () => {
@@ -77,10 +78,9 @@ export async function modelPass(
   );
   const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
   const behind = new BehindBook([]);
-  await recordAgreement(
-    { bus, behind, unsentChanges, pass: '', stats, signal } as unknown as PassContext,
-    surveyed,
-  );
+  const configuration = { mode };
+  const shared = { bus, behind, unsentChanges, configuration, sends: new Set(), pass: '', stats, signal };
+  await recordAgreement(shared as unknown as PassContext, surveyed);
   for (const action of surveyed.actions) {
     if (action.action.kind === 'take') await withoutFault(take(layer, action, interleave));
   }
@@ -118,7 +118,7 @@ export async function modelPass(
 type Interleave = () => Promise<void>;
 
 async function take(
-  { local, parent }: ModelLayer,
+  { local, parent, mode }: ModelLayer,
   { tag, views, action }: TagAction,
   interleave: Interleave,
 ) {
@@ -134,7 +134,8 @@ async function take(
     local.arrive(digest);
   }
   const expect = views.layer ?? null;
-  await bus.call(putTag, { repository: REPOSITORY, tag, digest, expect, base: true });
+  const agreed = mode === 'ReadWrite' ? { agreed: views.base ?? null } : {};
+  await bus.call(putTag, { repository: REPOSITORY, tag, digest, expect, ...agreed, base: true });
 }
 
 async function push(
@@ -150,6 +151,8 @@ async function push(
     parent.tag(loserTag(tag, local.name, action.loser), action.loser);
   }
   if (!(await send(digest))) return;
+  const move = { tag, base: views.base ?? null, digest };
+  await bus.call(beginSending, { repository: REPOSITORY, digests: [], move });
   await change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest));
   await bus.call(setBases, { repository: REPOSITORY, bases: [{ tag, digest }] });
   await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
@@ -164,6 +167,8 @@ async function withdraw(
   const digest = views.parent as Digest;
   const others = [...surveyed.parentTargets].some(([other, target]) => target === digest && other !== tag);
   const shared = !surveyed.hasAllTags || others || local.manifests.has(digest);
+  const move = { tag, base: digest, digest: null };
+  await local.bus(interleave).call(beginSending, { repository: REPOSITORY, digests: [], move });
   await change(parent, tag, digest, interleave, () => {
     if (parent.exact) return parent.untag(tag);
     if (!shared) return parent.remove(digest);

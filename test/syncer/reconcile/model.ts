@@ -2,7 +2,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { deleteTag, listBases, listTags, putTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
-import { settleOutgoing } from '#proto/sync/outgoing.ts';
+import { beginSending, dropSending, settleOutgoing } from '#proto/sync/outgoing.ts';
 
 /** A registry of one repository, in memory: its tags and manifests, and what a layer stores about them. */
 export class Registry {
@@ -15,6 +15,8 @@ export class Registry {
   /** In the order in which clients pushed them. */
   readonly unsent = new Set<Digest>();
   readonly withdrawn = new Set<Digest>();
+  /** What passes may have made of tags at the parent. */
+  readonly sending = new Map<Tag, Digest | null>();
   /** Changes of tags and manifests. */
   changes = 0;
 
@@ -70,24 +72,42 @@ export class Registry {
       bases: { tag: Tag; digest: Digest | null }[];
       expect?: Digest | null;
       base?: boolean;
+      agreed?: Digest | null;
+      move: { tag: Tag; base: Digest | null; digest: Digest | null };
+      tags: { tag: Tag; digest: Digest | null }[];
     };
     const handlers = new Map<unknown, (query: Query) => unknown>([
       [listTags, () => entries(this.tags)],
       [listBases, () => entries(this.bases)],
       [setBases, ({ bases }) => bases.forEach(({ tag, digest }) => void this.#base(tag, digest))],
+      [
+        beginSending,
+        ({ move: { tag, base, digest } }) => {
+          this.#base(tag, base);
+          this.sending.set(tag, digest);
+        },
+      ],
+      [
+        dropSending,
+        ({ tags }) => {
+          for (const { tag, digest } of tags) if (this.sending.get(tag) === digest) this.sending.delete(tag);
+        },
+      ],
       [settleOutgoing, ({ digests }) => this.#settle(digests)],
       [
         putTag,
-        ({ tag, digest, expect, base }) => {
+        ({ tag, digest, expect, base, agreed }) => {
           this.mustBe(tag, expect);
+          this.#mustBeAgreed(tag, agreed);
           this.tag(tag, digest);
           if (base) this.#base(tag, digest);
         },
       ],
       [
         deleteTag,
-        ({ tag, expect, base }) => {
+        ({ tag, expect, base, agreed }) => {
           this.mustBe(tag, expect);
+          this.#mustBeAgreed(tag, agreed);
           this.untag(tag);
           if (base) this.#base(tag, undefined);
         },
@@ -111,6 +131,13 @@ export class Registry {
   #base(tag: Tag, digest: Digest | undefined | null): void {
     if (digest) this.bases.set(tag, digest);
     else this.bases.delete(tag);
+    this.sending.delete(tag);
+  }
+
+  #mustBeAgreed(tag: Tag, agreed: Digest | null | undefined): void {
+    if (agreed === undefined) return;
+    if ((agreed ?? undefined) === this.bases.get(tag) && !this.sending.has(tag)) return;
+    throw new Fault('conflict', `${tag} was sent meanwhile`);
   }
 
   #settle(digests: Digest[]): void {

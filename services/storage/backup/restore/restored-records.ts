@@ -2,15 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { type Change, drop, put, set } from '../../metadata/batch-changes.ts';
 import type { JournalEntry } from '../../metadata/journal.ts';
 import { type Kind, keys, kindOf, kinds, prefix } from '../../metadata/keys.ts';
-import type { RestoredRecord } from '../../metadata/records.ts';
+import type { RestoredRecord, SendingRecord } from '../../metadata/records.ts';
 
 /*
  * What a restored layer takes over of its records, and what not:
  *
  *   content, tags, accounts, children, instance   as in the backup
- *   bases            only those that their tag points to. With its parent, the layer is then one that was off since the
- *                    backup: what changed there is taken. A change that was still to be sent then may have been sent
- *                    since, and changed there again: without a base, neither side overwrites the other.
+ *   bases            only those that their tag points to, if no pass was sending a change of the tag. With its parent,
+ *                    the layer is then one that was off since the backup: what changed there is taken. A change that
+ *                    was still to be sent then may have been sent since, and changed there again: without a base,
+ *                    neither side overwrites the other.
  *   withdrawals      dropped: what was to be deleted at the parent may have been pushed there again since
  *   journal          another one: the cursor of no layer below is known
  *   last repair      another one: layers below forget what they agreed on with this one, which may lack it now, so it
@@ -66,13 +67,18 @@ export async function dropUnsureBases(
   for await (const [name, base] of records.entries<string>(prefix(kinds.base))) {
     const [repository = '', tag = ''] = name.split('!');
     const target = await records.get<string>(keys.tag(repository, tag));
-    if (target === base) continue;
+    const isSending = (await records.get<SendingRecord>(keys.sending(repository, tag))) !== undefined;
+    if (target === base && !isSending) continue;
     if (target === undefined) found.deleted += 1;
     else found.changed += 1;
     batch.push(...drop.base(repository, tag));
     if (batch.length < BATCH) continue;
     await records.write(batch);
     batch = [];
+  }
+  for await (const [name] of records.entries(prefix(kinds.sending))) {
+    const [repository = '', tag = ''] = name.split('!');
+    batch.push(...drop.sending(repository, tag));
   }
   await records.write(batch);
   return found;

@@ -13,6 +13,8 @@ const RECHECK_MS = 15 * 60_000;
 
 /** What the passes of a term remember of each parent. All other state is determined again by each pass. */
 export class PassCaches {
+  /** Tags that passes are sending to the parent now: `<repository>!<tag>`. */
+  readonly sends = new Set<string>();
   readonly #leftOut = new WeakMap<ParentReader, Map<string, Fault>>();
   readonly #oversized = new WeakMap<ParentReader, Oversized>();
   readonly #failedParts = new WeakMap<ParentReader, FailedParts>();

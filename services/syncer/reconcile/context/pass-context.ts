@@ -68,6 +68,8 @@ export type PassContext = PassTools & {
   /** What the layer lacks, for the figure of synchronization. */
   behind: BehindBook;
   unsentChanges: UnsentChanges;
+  /** Tags that the passes of this process are sending: `<repository>!<tag>`. */
+  sends: Set<string>;
   parking: Parking;
   /** Children of indexes that the parent left out, or does not have, by `partOf`, with the fault of its answer. */
   leftOutByParent: Map<string, Fault>;

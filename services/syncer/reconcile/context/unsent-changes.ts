@@ -1,23 +1,38 @@
 import { manifestDeleted } from '#proto/content/content-events.ts';
 import type { Traceparent } from '#proto/contract/traceparent.ts';
-import type { Digest, Repository } from '#proto/oci/names.ts';
-import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import {
+  listSending,
+  listUnsent,
+  listWithdrawn,
+  type Pending,
+  type SendingTag,
+  settleOutgoing,
+} from '#proto/sync/outgoing.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { listEntries } from './lists.ts';
 
 /**
- * Manifests that clients put and deleted here and that are not pushed yet, as listed when the pass began. Deletions
- * during the pass are added, so that the pass does not pull the manifest again.
+ * Manifests that clients put and deleted here and that are not pushed yet, and what an earlier pass may have made of
+ * tags at the parent, as listed when the pass began. Deletions during the pass are added, so that the pass does not
+ * pull the manifest again.
  */
 export class UnsentChanges implements Disposable {
   readonly #unsent: Map<Repository, Pending[]>;
   readonly #unsentKeys: ReadonlySet<string>;
   readonly #traces: ReadonlyMap<string, Traceparent>;
   readonly #withdrawn: Map<Repository, Pending[]>;
+  readonly #sending: Map<Repository, SendingTag[]>;
   readonly #deleted: Set<string>;
   readonly #end: () => void;
 
-  private constructor(unsent: Pending[], withdrawn: Pending[], deleted: Set<string>, end: () => void) {
+  private constructor(
+    unsent: Pending[],
+    withdrawn: Pending[],
+    sending: SendingTag[],
+    deleted: Set<string>,
+    end: () => void,
+  ) {
     this.#unsent = Map.groupBy(unsent.toSorted(bySince), ({ repository }) => repository);
     this.#unsentKeys = new Set(unsent.map(({ repository, digest }) => key(repository, digest)));
     this.#traces = new Map(
@@ -26,13 +41,14 @@ export class UnsentChanges implements Disposable {
       ),
     );
     this.#withdrawn = Map.groupBy(withdrawn.toSorted(bySince), ({ repository }) => repository);
+    this.#sending = Map.groupBy(sending, ({ repository }) => repository);
     this.#deleted = deleted;
     this.#end = end;
   }
 
   /** For a ReadOnly layer, which pushes nothing. */
   static none(): UnsentChanges {
-    return new UnsentChanges([], [], new Set(), () => {});
+    return new UnsentChanges([], [], [], new Set(), () => {});
   }
 
   static async load(bus: FencedBus, signal: AbortSignal): Promise<UnsentChanges> {
@@ -46,6 +62,7 @@ export class UnsentChanges implements Disposable {
       return new UnsentChanges(
         await Array.fromAsync(listPending(bus, listUnsent, signal)),
         withdrawn,
+        await Array.fromAsync(listAllSending(bus, signal)),
         deleted,
         end,
       );
@@ -57,7 +74,7 @@ export class UnsentChanges implements Disposable {
 
   /** Repositories with pending changes. */
   get repositories(): Iterable<Repository> {
-    return [...this.#unsent.keys(), ...this.#withdrawn.keys()];
+    return [...this.#unsent.keys(), ...this.#withdrawn.keys(), ...this.#sending.keys()];
   }
 
   /** Oldest first. */
@@ -76,6 +93,11 @@ export class UnsentChanges implements Disposable {
 
   withdrawn(repository: Repository): Pending[] {
     return this.#withdrawn.get(repository) ?? [];
+  }
+
+  /** What an earlier pass may have made of tags at the parent, without recording it. */
+  sending(repository: Repository): ReadonlyMap<Tag, Digest | null> {
+    return new Map(this.#sending.get(repository)?.map(({ tag, digest }) => [tag, digest]));
   }
 
   /** Whether a client deleted the manifest here, so that it is not pulled again. */
@@ -129,6 +151,13 @@ const listPending = (
     (page) => bus.call(list, { ...(from !== undefined && { after: from }), ...page }, { signal }),
     ({ manifests }) => manifests,
     ({ repository, digest }) => key(repository, digest),
+  );
+
+const listAllSending = (bus: FencedBus, signal: AbortSignal): AsyncGenerator<SendingTag> =>
+  listEntries(
+    (page) => bus.call(listSending, page, { signal }),
+    ({ tags }) => tags,
+    ({ repository, tag }) => `${repository}!${tag}`,
   );
 
 const key = (repository: Repository, digest: Digest): string => `${repository}!${digest}`;

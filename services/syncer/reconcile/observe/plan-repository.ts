@@ -6,8 +6,15 @@ import { subjectOfTag } from '../select/referrer-filter.ts';
 
 /** Pure: which tags of a repository a pass compares, and what it does about them. `survey.ts` reads what this needs. */
 
-/** Targets of the layer's tags, now and when parent and layer last agreed. */
-export type LocalTags = { layer: ReadonlyMap<Tag, Digest>; base: ReadonlyMap<Tag, Digest> };
+/**
+ * Targets of the layer's tags, now and when parent and layer last agreed. `sending`: what an earlier pass may have made
+ * of tags at the parent without recording it (`null`: it deleted them).
+ */
+export type LocalTags = {
+  layer: ReadonlyMap<Tag, Digest>;
+  base: ReadonlyMap<Tag, Digest>;
+  sending: ReadonlyMap<Tag, Digest | null>;
+};
 
 /** What may differ: the scope of the request, or the changes that the parent reported. */
 export type Candidates = ReadonlySet<string> | RepositoryChanges;
@@ -42,12 +49,15 @@ export type Observation = LocalTags & {
   unsent: ReadonlySet<Digest>;
 };
 
+/** `views`: as the action was planned with them. */
 export type TagAction = { tag: Tag; views: Views; action: PlannedAction };
 
 export type RepositoryPlan = {
   /** Number of tags compared. */
   tags: number;
   actions: TagAction[];
+  /** Tags of `sending` whose record is of no use any more, with its target. */
+  obsolete: Map<Tag, Digest | null>;
   /** Targets of tags on which both sides agree: they may have new referrers. */
   settled: Set<Digest>;
   /** Whether the targets of all the parent's tags are known. */
@@ -56,9 +66,16 @@ export type RepositoryPlan = {
   lists: Set<Digest>;
 };
 
-/** Whether a client changed the tag here, and its change is to be pushed. */
-export const isChanged = ({ layer, base }: LocalTags, mode: Mode, tag: Tag): boolean =>
-  mode === 'ReadWrite' && layer.get(tag) !== base.get(tag);
+/**
+ * The base that a change of a tag here relies on, for a layer that sends changes: the other lane may send one of the
+ * same tag meanwhile.
+ */
+export const agreedOf = ({ base }: Views, mode: Mode): Digest | null | undefined =>
+  mode === 'ReadWrite' ? (base ?? null) : undefined;
+
+/** Whether a client changed the tag here, and its change is to be pushed, or may have been. */
+export const isChanged = ({ layer, base, sending }: LocalTags, mode: Mode, tag: Tag): boolean =>
+  mode === 'ReadWrite' && (layer.get(tag) !== base.get(tag) || sending.has(tag));
 
 /**
  * @param candidates everything if absent
@@ -74,7 +91,7 @@ export function coverageOf(
   if (!('tags' in candidates)) return { kind: 'scope', tags: [...candidates].filter(isTag) };
   if (!canFollow) return { kind: 'all' };
   const reported = new Set(candidates.tags.keys());
-  const known = new Set([...local.layer.keys(), ...local.base.keys()]);
+  const known = new Set([...local.layer.keys(), ...local.base.keys(), ...local.sending.keys()]);
   const changed = [...known].filter((tag) => isChanged(local, mode, tag));
   return { kind: 'reported', tags: [...new Set([...reported, ...changed])], reported };
 }
@@ -84,26 +101,33 @@ export function planRepository(
   observation: Observation,
   { mode, conflict }: Pick<PlanRules, 'mode' | 'conflict'>,
 ): RepositoryPlan {
-  const { layer, base, coverage, parent, needsAllTags, unsent } = observation;
+  const { layer, base, sending, coverage, parent, needsAllTags, unsent } = observation;
   const { targets, placeholders, resolved, listed, wanted } = parent;
   const names = new Set(listed);
   const isAllCompared = coverage.kind === 'all';
-  const compared = isAllCompared ? [...layer.keys(), ...base.keys(), ...names] : coverage.tags;
+  const compared = isAllCompared
+    ? [...layer.keys(), ...base.keys(), ...sending.keys(), ...names]
+    : coverage.tags;
   const tags = [...new Set(compared)].sort();
   const actions: TagAction[] = [];
+  const obsolete: RepositoryPlan['obsolete'] = new Map();
   const settled = new Set<Digest>();
   for (const tag of tags) {
     // A placeholder means that the tag is deleted, on either side.
     const excluded = isAllCompared && names.has(tag) && !wanted.has(tag) && !placeholders.has(tag);
-    const views = { base: base.get(tag), layer: layer.get(tag), parent: targets.get(tag) };
+    const observed = { base: base.get(tag), layer: layer.get(tag), parent: targets.get(tag) };
+    const sent = resolved.has(tag) || observed.parent ? sending.get(tag) : undefined;
+    const views = recoverSent(recoverPush(observed, unsent), sent);
     const rules = { mode, conflict, excluded, unsure: isUnsure(coverage, parent, names, tag) };
-    const action = planTag(recoverPush(views, unsent), rules);
+    const action = planTag(views, rules);
+    if (sent !== undefined && (!action || sent !== (views.parent ?? null))) obsolete.set(tag, sent);
     if (action && (coverage.kind !== 'scope' || isPush(action))) actions.push({ tag, views, action });
     if (isAllCompared && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
   return {
     tags: tags.length,
     actions,
+    obsolete,
     settled,
     // A parent may not know a repository without tags.
     hasAllTags: listed
@@ -139,6 +163,17 @@ const recoverPush = (views: Views, unsent: ReadonlySet<Digest>): Views =>
   // If layer and parent are equal, the plan records the base (`agree`).
   views.layer !== views.parent &&
   views.layer !== views.base
+    ? { ...views, base: views.parent }
+    : views;
+
+/**
+ * If the parent's tag is as a pass of this layer made it, without recording the base, this is the base: what was
+ * changed here since is newer.
+ * @param sent undefined if no pass did, or the parent's tag is not known
+ */
+const recoverSent = (views: Views, sent: Digest | null | undefined): Views =>
+  // If layer and parent are equal, the plan records the base (`agree`).
+  sent !== undefined && sent === (views.parent ?? null) && views.layer !== views.parent
     ? { ...views, base: views.parent }
     : views;
 

@@ -4,6 +4,7 @@ import { missingManifests } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
+import type { SendingTag } from '#proto/sync/outgoing.ts';
 import type { Failure } from '#proto/sync/passes.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -52,6 +53,8 @@ export type Survey = {
   /** The parent does not know the repository, although both had agreed on a tag of it. Known if all is compared. */
   isMissing: boolean;
   actions: TagAction[];
+  /** Records of what was being sent that are of no use any more. */
+  obsolete: readonly SendingTag[];
   /** Targets of tags on which both sides agree: they may have new referrers. */
   settled: Digest[];
   /** Targets of the parent's tags, as far as they were resolved, at `at` or later; `hasAllTags`: of all its tags. */
@@ -91,7 +94,7 @@ export async function surveyRepository(
   // The layer is read first: the condition of each action detects changes made here meanwhile.
   const layer = await readLocalTags(bus, repository, signal);
   const base = await readBases(bus, repository, signal);
-  const local = { layer, base };
+  const local = { layer, base, sending: unsentChanges.sending(repository) };
   const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
   const isAllReported =
     candidates !== undefined && 'tags' in candidates && candidates.around.has(EVERY_MANIFEST);
@@ -134,6 +137,7 @@ export async function surveyRepository(
     repository,
     selected,
     ...plan,
+    obsolete: [...plan.obsolete].map(([tag, digest]) => ({ repository, tag, digest })),
     isAllCompared: coverage.kind === 'all',
     comparedTags: coverage.kind === 'reported' ? coverage.tags : [],
     ...(failure && { failure }),
@@ -186,7 +190,7 @@ async function readParent(
   { repository, selected, local, coverage, needsAllTags, isPushed }: Reading,
 ): Promise<ObservedParent & { invalid: string[] }> {
   const { prefetch } = context;
-  const { layer, base } = local;
+  const { layer, base, sending } = local;
   const invalid: string[] = [];
   const compared = coverage.kind === 'all' ? undefined : coverage.tags;
   const listed =
@@ -201,9 +205,9 @@ async function readParent(
   if (compared) await parentTags.resolve(compared);
   else if (listed) wanted = await resolveWantedTags(parentTags, listed, local, selected);
   if (listed) await parentTags.resolve(needsAllTags ? listed : listed.filter(isPushed));
-  // A list may end early: a tag with a base that it lacks is resolved by name before it counts as deleted.
+  // A list may end early: a tag that it lacks and may have had is resolved by name before it counts as deleted.
   const names = new Set(listed);
-  const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
+  const unlisted = [...new Set([...base.keys(), ...sending.keys()])].filter((tag) => !names.has(tag));
   if (listed ? !compared : needsAllTags) await parentTags.resolveUnlisted(unlisted);
   const { targets, placeholders, resolved } = parentTags;
   return { targets, placeholders, resolved, listed, wanted, invalid: compared ? [] : invalid };

@@ -40,6 +40,8 @@ export type Image = PullOrder & {
   survey: Survey;
   /** Current target of the tag here. */
   expect: Digest | undefined;
+  /** Its base; undefined if it does not matter. */
+  agreed: Digest | null | undefined;
   loser: Digest | undefined;
 };
 
@@ -229,7 +231,7 @@ class Batch {
   }
 
   async #pullImage(
-    { repository, tag, digest, expect, loser }: LoadedImage,
+    { repository, tag, digest, expect, agreed, loser }: LoadedImage,
     load: Load,
   ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
     const { bus, pass, layer } = this.#context;
@@ -240,7 +242,9 @@ class Batch {
     if (tag === null) return pullImage(this.#context, repository, digest, load, content);
     const conflictTag = loser && loserTag(tag, layer, loser);
     if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
-    const pulled = await pullImage(this.#context, repository, digest, load, content, { tag, expect });
+    const pulled = await pullImage(this.#context, repository, digest, load, content, {
+      ...{ tag, expect, agreed },
+    });
     if (conflictTag) {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }

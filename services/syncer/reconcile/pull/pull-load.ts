@@ -38,7 +38,7 @@ export type Load = {
   isPartlyHere: boolean;
 };
 
-export type PulledTag = { tag: Tag; expect: Digest | undefined };
+export type PulledTag = { tag: Tag; expect: Digest | undefined; agreed?: Digest | null | undefined };
 
 /** Max digests per request to storage. */
 const PAGE = 1_000;
@@ -180,7 +180,7 @@ const WRONG_SIZE = ['parent-invalid', 'size-invalid', 'digest-invalid'] as const
 /**
  * Pulls a manifest with its tree, and moves the tag last.
  * @param content pulls the load, or waits for another call that does
- * @param move `expect`: target of the tag when the move was planned
+ * @param move `expect`, `agreed`: target and base of the tag when the move was planned
  * @returns whether anything was pulled or moved, and what the parent does not provide
  * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
@@ -203,8 +203,9 @@ export async function pullImage(
   const leftOut = await content();
   await recordLeftOutReferrers(context, repository, subjects, leftOut);
   if (move) {
-    const { tag, expect } = move;
-    await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });
+    const { tag, expect, agreed } = move;
+    const conditions = { expect: expect ?? null, ...(agreed !== undefined && { agreed }) };
+    await bus.call(putTag, { repository, tag, digest, ...conditions, base: true });
   }
   bus.publish(imageFinished, about);
   return { isChanged: true, problems: leftOut };

@@ -3,6 +3,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { partOf } from '../context/leave-out.ts';
 import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { agreedOf } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { rememberIfHidden } from './hidden-referrers.ts';
 import type { Image } from './images.ts';
@@ -17,10 +18,11 @@ export async function buildPullQueue(context: PassContext, surveys: Survey[]): P
       const { kind, digest, loser } = action;
       if (kind !== 'take' || !digest) continue;
       context.unsentChanges.stays(repository, digest);
-      images.push({ ...common, tag, digest, expect: views.layer, loser });
+      const agreed = agreedOf(views, context.configuration.mode);
+      images.push({ ...common, tag, digest, expect: views.layer, agreed, loser });
     }
     for (const digest of await findRoots(context, survey)) {
-      images.push({ ...common, tag: null, digest, expect: undefined, loser: undefined });
+      images.push({ ...common, tag: null, digest, expect: undefined, agreed: undefined, loser: undefined });
     }
   }
   return images;

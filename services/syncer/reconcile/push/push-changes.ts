@@ -196,7 +196,7 @@ async function push(
     const manifest = await parent.manifest(repository, loser, signal);
     await pushClient.putManifest(repository, conflictTag, manifest, signal);
   }
-  await pushTree(context, repository, digest, { tag, expect: views.parent });
+  await pushTree(context, repository, digest, { tag, expect: views.parent, base: views.base });
   if (conflictTag)
     bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
 }

@@ -12,6 +12,7 @@ import { largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
+import { beginSends } from './begin-sends.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
@@ -33,7 +34,7 @@ export async function pushTree(
   context: PassContext,
   repository: Repository,
   digest: Digest,
-  move?: { tag: Tag; expect: Digest | undefined },
+  move?: { tag: Tag; expect: Digest | undefined; base?: Digest | undefined },
   limits?: TreeLimits,
 ): Promise<boolean> {
   const { bus, pass } = context;
@@ -56,6 +57,10 @@ export async function pushTree(
   const largest = largestOf(missing);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes, largest });
   await uploadBlobs(context, repository, missing);
+  using _ = await beginSends(context, repository, {
+    digests: nodes.map((node) => node.digest),
+    ...(move && { move: { tag: move.tag, base: move.base ?? null, digest } }),
+  });
   for (const node of nodes) {
     await put(context, repository, await readNode(context, repository, node.digest));
     if (!isTarget(node.digest)) await settleSent(bus, repository, [node.digest]);

@@ -5,6 +5,7 @@ import { readManifest } from '#proto/oci/read-manifest.ts';
 import { bodyOf } from '../../link/http/sending.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from '../context/placeholder.ts';
+import { beginSends } from './begin-sends.ts';
 import { forgetReferrer } from './referrers-tag.ts';
 
 /**
@@ -19,13 +20,17 @@ export async function withdrawTag(
   { expect, shared }: Expected,
 ): Promise<void> {
   const { bus, deletions, parent, pushClient, signal } = context;
+  const setBase = async () => {
+    await bus.call(setBases, { repository, bases: [{ tag, digest: null }] });
+  };
   const current = await parent.resolve(repository, tag, signal);
   const marker = placeholder(repository, tag);
+  if (current === undefined) return setBase();
+  if (current !== marker.digest && current !== expect) throw moved(repository, tag);
+  const move = { tag, base: expect, digest: null };
+  using _ = await beginSends(context, repository, { digests: [], move });
   if (current === marker.digest) await pushClient.deleteManifest(repository, current, signal);
-  else if (current !== undefined) {
-    if (current !== expect) {
-      throw moved(repository, tag);
-    }
+  else {
     const isDeleted = await pushClient.deleteTag(repository, tag, { expect }, signal);
     // docker-registry deletes a manifest first, and then searches all tags for those that point to it. If that fails,
     // because one of them is being written, they stay in its list forever. So withdrawals by digest run one at a time
@@ -34,7 +39,7 @@ export async function withdrawTag(
       await deletions.run(repository, () => withdrawByDigest(context, repository, tag, { expect, shared }));
     }
   }
-  await bus.call(setBases, { repository, bases: [{ tag, digest: null }] });
+  await setBase();
 }
 
 /** `shared`: whether the manifest has to remain at the parent. */

@@ -33,7 +33,7 @@ async function compareWith(tags: Record<string, number>, maxTags: number) {
     bus,
     parent,
     prefetch: new PassPrefetch(parent as unknown as PrefetchSource, signal, new BoundedMap(1)),
-    unsentChanges: { unsent: () => [], withdrawn: () => [] },
+    unsentChanges: { unsent: () => [], withdrawn: () => [], sending: () => new Map() },
     signal,
     announcement: { announced: true },
     pass: 'p',

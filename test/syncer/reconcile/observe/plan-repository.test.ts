@@ -61,6 +61,7 @@ function observe(
     },
     needsAllTags: false,
     unsent: new Set(),
+    sending: new Map(),
     ...rest,
   };
 }
@@ -204,6 +205,47 @@ for (const row of pushed) {
   });
 }
 
+/** A pass has begun to move the tag to b, or to delete it, at the parent, and did not record the base. */
+const sent: [Row, to: Digest | null, isObsolete?: true][] = [
+  [[A, C, B, 'push c'], B],
+  [[A, A, B, 'push a'], B],
+  [[_, _, B, 'withdraw -'], B],
+  [[_, B, B, 'agree b settled'], B],
+  [[A, _, B, 'withdraw -'], B],
+  [[_, C, _, 'push c'], B, true],
+  [[_, _, _, 'nothing'], B, true],
+  [[A, A, A, 'nothing settled'], B, true],
+  [[_, _, C, 'take c'], B, true],
+  [[A, A, _, 'push a'], null],
+  [[A, B, _, 'push b'], null],
+  [[A, _, _, 'agree -'], null],
+  [[_, _, _, 'nothing'], null, true],
+  [[A, _, A, 'withdraw -'], null, true],
+  [[A, A, A, 'nothing settled'], null, true],
+  [[A, A, C, 'take c'], null, true],
+];
+for (const [row, to, isObsolete = false] of sent) {
+  const [base, layer, parent, expected] = row;
+  const shown = [base, layer, parent].map((one) => one?.slice(7, 8) ?? '-').join(' ');
+  const name = `${to?.slice(7, 8) ?? '-'} was sent: base, layer, parent = ${shown}: ${expected}`;
+  test(`${name}${isObsolete ? ', and the record is obsolete' : ''}`, () => {
+    const observation = observe(coverages.all, parent ? 'listed' : 'unlisted', row, {
+      sending: new Map([[TAG, to]]),
+    });
+    assert.equal(show(observation, 'ReadWrite'), expected);
+    const { obsolete } = planRepository(observation, { mode: 'ReadWrite', conflict: 'parent-wins' });
+    assert.deepEqual([...obsolete], isObsolete ? [[TAG, to]] : []);
+  });
+}
+
+test('what was sent of a tag decides nothing while the target of the tag at the parent is unknown', () => {
+  const sending = new Map([[TAG, null]]);
+  const observation = observe(coverages.all, 'unknown', [A, A, _, ''], { sending });
+  assert.equal(show(observation, 'ReadWrite'), 'nothing');
+  const { obsolete } = planRepository(observation, { mode: 'ReadWrite', conflict: 'parent-wins' });
+  assert.deepEqual([...obsolete], []);
+});
+
 /** Whether the targets of all the parent's tags are known. */
 const allTags: [keyof typeof coverages, View, needsAllTags: boolean, boolean][] = [
   ['all', 'listed', false, true],
@@ -249,6 +291,7 @@ const local = {
     ['same', A],
     ['old', A],
   ]),
+  sending: new Map(),
 };
 const changes = { tags: new Map([['theirs', B]]), around: new Set<Digest>() };
 

@@ -56,7 +56,11 @@ async function surveyScene(scene: Scene) {
       parent,
       prefetch,
       configuration: { mode: scene.mode ?? 'ReadWrite' },
-      unsentChanges: { unsent: () => pending(scene.unsent), withdrawn: () => pending(scene.withdrawn) },
+      unsentChanges: {
+        unsent: () => pending(scene.unsent),
+        withdrawn: () => pending(scene.withdrawn),
+        sending: () => new Map(),
+      },
       signal,
     } as unknown as PassContext,
     REPOSITORY,
