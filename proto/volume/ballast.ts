@@ -9,6 +9,8 @@ const MIN_FREE = 4 * 1024 * 1024;
 /** Bytes of the ballast, and of each write of them. */
 const SIZE = 16 * 1024 * 1024;
 const PIECE = 256 * 1024;
+/** Bytes of the smallest block that a file system recognizes. */
+const BLOCK = 4 * 1024;
 
 /** The same in inodes: files that the bus and metadata create at a start. */
 const MIN_INODES = 64;
@@ -89,12 +91,13 @@ const temporaryOf = (path: string): string => `${path}.new`;
 
 type Write = (path: string, signal: AbortSignal | undefined) => Promise<void>;
 
-/** Random bytes, as some file systems allocate nothing for zeros. */
+/** Random bytes, and no block twice: some file systems allocate nothing for zeros, or for a block that they have. */
 async function writeBytes(path: string, signal: AbortSignal | undefined): Promise<void> {
   await using file = await open(path, 'w', 0o600);
-  const piece = Buffer.allocUnsafeSlow(PIECE);
+  const piece = randomFillSync(Buffer.allocUnsafeSlow(PIECE));
   for (let at = 0; at < SIZE && !signal?.aborted; at += PIECE) {
-    await file.write(randomFillSync(piece), 0, PIECE, at);
+    for (let block = 0; block < PIECE; block += BLOCK) piece.writeUInt32LE(at + block, block);
+    await file.write(piece, 0, PIECE, at);
   }
   await file.sync();
 }
