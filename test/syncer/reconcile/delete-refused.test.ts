@@ -45,6 +45,7 @@ function fixture({ mode = 'ReadOnly', names = ['app', 'base'], isAcr = true }: F
       leftOut: [],
       digests: [],
       records: [],
+      tags: [],
       repositories: [],
     };
     return { ...empty, descriptors: [], forgotten: false, more: false };
