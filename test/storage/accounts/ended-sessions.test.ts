@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { endSession, sessionStatus } from '#proto/accounts/sessions.ts';
 import { EndedSessions } from '../../../services/storage/accounts/ended-sessions.ts';
-import { type Buses, connectAll, fault, Rig } from '../rig.ts';
+import { fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const HOUR = 3_600_000;
 const idOf = (number: number) => `session-${String(number).padStart(14, '0')}`;

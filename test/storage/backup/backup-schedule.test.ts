@@ -1,24 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { BackupSchedule } from '../../../services/storage/backup/backup-schedule.ts';
 import { openSource } from '../../../services/storage/backup/target/backup-source.ts';
 import { quiet } from '../../support/bus.ts';
+import { sharedFolder } from '../../support/shared-folder.ts';
 import { until } from '../../support/until.ts';
-import { type Buses, connectAll, Rig } from '../rig.ts';
+import { Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-let root: string;
-before(async () => {
-  buses = await connectAll();
-  root = await mkdtemp(join(tmpdir(), 'terrace-backup-schedule-'));
-});
-after(async () => {
-  await buses.server[Symbol.asyncDispose]();
-  await rm(root, { recursive: true, force: true });
-});
+const buses = await sharedBuses();
+const root = sharedFolder('backup-schedule');
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,30 +1,23 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { checkBackup } from '../../../services/storage/backup/check.ts';
 import { chosenList, openSource } from '../../../services/storage/backup/target/backup-source.ts';
 import { copyContent } from '../../../services/storage/backup/target/copy-content.ts';
 import { paceAt } from '../../../services/storage/backup/target/pace.ts';
+import { sharedFolder } from '../../support/shared-folder.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { until } from '../../support/until.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-let root: string;
+const buses = await sharedBuses();
+const root = sharedFolder('backup');
 let target: string;
-before(async () => {
-  buses = await connectAll();
-  root = await mkdtemp(join(tmpdir(), 'terrace-backup-'));
-});
-after(async () => {
-  await buses.server[Symbol.asyncDispose]();
-  await rm(root, { recursive: true, force: true });
-});
 beforeEach(async () => {
   target = join(await mkdtemp(join(root, 'target-')), 'b');
 });

@@ -1,26 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { restoreBackup } from '../../../services/storage/backup/restore/restore.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
+import { sharedFolder } from '../../support/shared-folder.ts';
 import { random } from '../../support/time/random.ts';
-import { type Buses, connectAll, digestOf, Rig } from '../rig.ts';
+import { digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** Backups while clients push, move and delete and garbage is collected: each shows the layer at one instant. */
 
-let buses: Buses;
-let root: string;
-before(async () => {
-  buses = await connectAll();
-  root = await mkdtemp(join(tmpdir(), 'terrace-consistent-'));
-});
-after(async () => {
-  await buses.server[Symbol.asyncDispose]();
-  await rm(root, { recursive: true, force: true });
-});
+const buses = await sharedBuses();
+const root = sharedFolder('consistent');
 
 const ROUNDS = process.env.TERRACE_FULL === '1' ? 40 : 3;
 const HOUR = 3_600_000;

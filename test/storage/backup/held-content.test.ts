@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { HeldContent, type HeldDeps } from '../../../services/storage/backup/held-content.ts';
@@ -11,14 +10,11 @@ import { TargetLock } from '../../../services/storage/backup/target/target-lock.
 import { BlobStore } from '../../../services/storage/content/blob-store.ts';
 import { Metadata, put } from '../../../services/storage/metadata/metadata.ts';
 import { quiet } from '../../support/bus.ts';
+import { sharedFolder } from '../../support/shared-folder.ts';
 import { until } from '../../support/until.ts';
 import { bytesOf, digestOf, fault } from '../rig.ts';
 
-let root: string;
-before(async () => {
-  root = await mkdtemp(join(tmpdir(), 'terrace-held-'));
-});
-after(() => rm(root, { recursive: true, force: true }));
+const root = sharedFolder('held');
 
 const [one, two] = [digestOf(bytesOf('1')), digestOf(bytesOf('2'))] as [string, string];
 

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { layerInstance } from '#proto/accounts/children.ts';
 import { listDamaged } from '#proto/content/maintenance.ts';
 import { deleteTag, getManifest, listBases, listTags, setBases } from '#proto/content/manifests.ts';
@@ -10,20 +9,14 @@ import { listChanges } from '#proto/sync/changes.ts';
 import { listUnsent, listWithdrawn } from '#proto/sync/outgoing.ts';
 import { restoreBackup } from '../../../services/storage/backup/restore/restore.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { sharedFolder } from '../../support/shared-folder.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-let root: string;
+const buses = await sharedBuses();
+const root = sharedFolder('restore');
 let target: string;
 let data: string;
-before(async () => {
-  buses = await connectAll();
-  root = await mkdtemp(join(tmpdir(), 'terrace-restore-'));
-});
-after(async () => {
-  await buses.server[Symbol.asyncDispose]();
-  await rm(root, { recursive: true, force: true });
-});
 beforeEach(async () => {
   const folder = await mkdtemp(join(root, 'test-'));
   target = join(folder, 'b');

@@ -2,19 +2,16 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { deleteTag, listTags } from '#proto/content/manifests.ts';
 import { Ballast } from '#proto/volume/ballast.ts';
 import { smallVolume } from '../../support/small-volume.ts';
-import { type Buses, connectAll, Rig } from '../rig.ts';
+import { Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 const MIB = 1024 * 1024;
 const NEEDS_MOUNT = 'needs the right to mount';
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('reads and deletions continue after another process has filled the volume completely', async (t) => {
   await using volume = await smallVolume(64);

@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
+import { bytesOf, digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const absent = digestOf(bytesOf('not here'));
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { access, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   abortUpload,
   CLAIM_TTL_MS,
@@ -13,13 +13,10 @@ import {
   uploadStatus,
 } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const content = bytesOf('what is transferred');

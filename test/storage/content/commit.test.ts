@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { claimTransfer } from '#proto/content/ingests.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig, random } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const fileOf = (rig: Rig, digest: string) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { linkBlobs } from '#proto/content/blobs.ts';
 import {
   deleteManifest,
@@ -17,13 +17,10 @@ import { listParked, park, recordParent, settleOutgoing, unpark } from '#proto/s
 import { Fence } from '../../../services/storage/content/fence.ts';
 import type { Change } from '../../../services/storage/metadata/metadata.ts';
 import { quiet } from '../../support/bus.ts';
-import { type Buses, bytesOf, connectAll, fault, imageOf, jsonOf, Rig } from '../rig.ts';
+import { bytesOf, fault, imageOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const term = async (rig: Rig, by = 'one') => (await rig.syncer.call(takeTerm, { by })).term;

@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { CLAIM_TTL_MS, claimTransfer, commitBlob, renewClaim } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Metadata, put } from '../../../services/storage/metadata/metadata.ts';
 import { smallVolume } from '../../support/small-volume.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig, random } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('on a full volume a commit fails with no-space, leaves nothing visible, and succeeds once there is room', async (t) => {
   await using volume = await smallVolume(8);

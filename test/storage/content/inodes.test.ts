@@ -1,24 +1,21 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { commitBlob, startUpload } from '#proto/content/ingests.ts';
 import { deleteTag, listTags } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Ballast } from '#proto/volume/ballast.ts';
 import { spaceOf } from '#proto/volume/space.ts';
 import { smallVolume } from '../../support/small-volume.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** A volume may run out of inodes long before it runs out of bytes. */
 
 const MIB = 1024 * 1024;
 const NEEDS_MOUNT = 'needs the right to mount';
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 const repository = 'lib/app';
 
 test('uploads leave the reserve of inodes alone, and everything else continues below it', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   abortUpload,
   CLAIM_TTL_MS,
@@ -17,15 +17,12 @@ import {
   MAX_UPLOADS,
   OpenUploads,
 } from '../../../services/storage/content/open-uploads.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** A client that only starts uploads is limited, and does not block others. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const { ofAccountInRepository: PAIR, ofAccount: OWN } = MAX_UPLOADS;
 const by = 'gateway-1';

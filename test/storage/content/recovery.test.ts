@@ -1,18 +1,15 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Level } from 'level';
 import { claimTransfer, commitBlob, releaseClaim, uploadStatus } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const content = bytesOf('what is transferred');

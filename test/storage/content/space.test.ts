@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { unlinkBlob } from '#proto/content/blobs.ts';
 import { claimTransfer, claimUpload, commitBlob, startUpload } from '#proto/content/ingests.ts';
 import { deleteManifest } from '#proto/content/manifests.ts';
@@ -8,13 +8,10 @@ import { Volume } from '#proto/volume/volume.ts';
 import { SpaceGuard } from '../../../services/storage/content/space-guard.ts';
 import { quiet } from '../../support/bus.ts';
 import { smallVolume } from '../../support/small-volume.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const layer = bytesOf('layer');

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { CLAIM_TTL_MS, claimUpload, commitBlob, startUpload } from '#proto/content/ingests.ts';
-import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
+import { bytesOf, digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** Folders of finished uploads become those of later ones. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const spare = (rig: Rig) => readdir(join(rig.data, 'spare'));

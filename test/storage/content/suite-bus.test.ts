@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before } from 'node:test';
 import { Level } from 'level';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import {
@@ -17,17 +16,14 @@ import {
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { METADATA } from '#proto/volume/layout.ts';
 import type { ContentStore } from '../../../services/storage/content/content-store.ts';
-import { type Buses, type Client, connectAll, Rig } from '../rig.ts';
+import { type Client, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import type { ContentHarness } from './suite/content-harness.ts';
 import { contentSuite } from './suite/content-suite.ts';
 
 /** The same contract, by the requests of the gateway and the syncer. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 /** Content by requests: uploads and links by the gateway, transfers by the syncer. */
 const requestsOf = (gateway: Client, syncer: Client): ContentStore => ({

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
 import {
@@ -17,13 +17,10 @@ import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
-import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, imageOf, jsonOf, Rig } from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, imageOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 /** Few names, so that operations collide: two repositories, two layers, three manifests, two tags. */
 const repositories = ['lib/a', 'lib/a-b'] as const;

@@ -1,26 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { describeImages, MAX_ATTACHED } from '#proto/content/images.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import {
-  type Buses,
-  bytesOf,
-  connectAll,
-  descriptorOf,
-  digestOf,
-  imageOf,
-  indexOf,
-  jsonOf,
-  Rig,
-} from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** Facts of images: what of them is here, for which platforms, and what belongs to them. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const entryOf = (image: object, platform?: object) => ({

@@ -1,19 +1,15 @@
 import { deepEqual } from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { signerOf } from '../../../services/storage/images/signer.ts';
 import { execute } from '../../support/registry/debian.ts';
+import { sharedFolder } from '../../support/shared-folder.ts';
 
 /** What a signature says of its author, in each format; nothing of it is verified. */
 
-let folder: string;
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'terrace-signers-'));
-});
-after(() => rm(folder, { recursive: true, force: true }));
+const folder = sharedFolder('signers');
 
 async function certificateOf(subject: string, alternative?: string): Promise<string> {
   const [key, file] = [join(folder, 'key'), join(folder, 'crt')];

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { chmod, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import { claimTransfer, commitBlob, releaseClaim, startUpload } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
+import { bytesOf, digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** The wall clock of a machine is set by decades, in either direction: no content is deleted for that. */
 
@@ -16,11 +17,7 @@ const repository = 'lib/app';
 const layer = bytesOf('layer');
 const digest = digestOf(layer);
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 /** A layer with a blob that waits for its image, an upload and a transfer that were begun, and a damaged blob. */
 async function filled(): Promise<Rig> {

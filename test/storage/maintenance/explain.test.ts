@@ -1,28 +1,15 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import type { HeldContent } from '#proto/content/held-content.ts';
 import { claimTransfer, commitBlob, startUpload } from '#proto/content/ingests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import {
-  type Buses,
-  bytesOf,
-  connectAll,
-  descriptorOf,
-  digestOf,
-  imageOf,
-  jsonOf,
-  Rig,
-  random,
-} from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, imageOf, jsonOf, Rig, random } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** What garbage collection leaves is named, with the reason, and until when. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import {
   CLAIM_TTL_MS,
@@ -12,13 +12,10 @@ import {
 } from '#proto/content/ingests.ts';
 import { deleteManifest, listRepositories } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, fault, imageOf, Rig } from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, fault, imageOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Level } from 'level';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import { listDamaged } from '#proto/content/maintenance.ts';
@@ -9,13 +9,10 @@ import { getManifest, missingManifests } from '#proto/content/manifests.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { keys } from '../../../services/storage/metadata/keys.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from '../rig.ts';
+import { bytesOf, digestOf, fault, imageOf, jsonOf, Rig, random } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const layer = bytesOf('layer');

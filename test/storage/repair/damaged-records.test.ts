@@ -1,18 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records.ts';
-import { type Buses, connectAll, digestOf, Rig } from '../rig.ts';
+import { digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { app, fileOf, repair, tagsOf } from './repair-rig.ts';
 
 /** A record that is damaged or invalid is restored from the rest of its batch, or dropped and listed. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 /** Flips one bit of the log: `offset` bytes into the first occurrence of `text` that follows `after`. */
 async function flip(rig: Rig, text: string, offset: number, after = text): Promise<void> {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { accountsStatus } from '#proto/accounts/accounts.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
 import { reportText } from '../../../services/storage/repair/repair-report.ts';
 import { LOST_AND_FOUND } from '../../../services/storage/repair/restore-manifests.ts';
-import { type Buses, connectAll, digestOf, imageOf, Rig } from '../rig.ts';
+import { digestOf, imageOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { app, fileOf, repair } from './repair-rig.ts';
 
 /**
@@ -15,11 +16,7 @@ import { app, fileOf, repair } from './repair-rig.ts';
  * may have changed, and content can't forge it.
  */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('if all metadata is lost, content is kept and all access is refused', async () => {
   await using rig = await Rig.open(buses);

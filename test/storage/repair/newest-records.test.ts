@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Level } from 'level';
 import { deleteTag, listBases, setBases } from '#proto/content/manifests.ts';
 import { listChanges } from '#proto/sync/changes.ts';
-import { type Buses, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { app, fileOf, repair, tagsOf } from './repair-rig.ts';
 
 /** Of several records of a key the newest counts, a deletion too, also without LevelDB's list of its files. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 /** Converts a log to a table, in another folder. @returns the path of the table */
 async function tableOf(log: string, folder: string): Promise<string> {

@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { type Read, readAt } from '../../../services/storage/repair/copy.ts';
 import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records.ts';
 import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
-import { type Buses, connectAll, Rig } from '../rig.ts';
+import { Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** A manifest is trusted only if its bytes match its digest. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const app = 'line/app';
 const forged = `sha256:${'f'.repeat(64)}`;

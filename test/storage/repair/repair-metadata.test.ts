@@ -1,21 +1,18 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { storeSession } from '#proto/sync/outgoing.ts';
 import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { LOST_AND_FOUND } from '../../../services/storage/repair/restore-manifests.ts';
 import { random as randomNumbers } from '../../support/time/random.ts';
-import { type Buses, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { app, now, repair, tagsOf } from './repair-rig.ts';
 
 /** A repair as a whole: when it is refused or has nothing to do, how it is resumed, and damage anywhere. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('a repair touches neither running storage nor undamaged metadata', async () => {
   await using rig = await Rig.open(buses);

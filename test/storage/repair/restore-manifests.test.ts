@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
-import { type Buses, connectAll, digestOf, fault, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
+import { digestOf, fault, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { app, fileOf, repair } from './repair-rig.ts';
 
 /** Manifests that damaged records named are restored from content, with their tags; what is missing is listed. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 /** Damages the record of the log that contains this text, in the type of its event. */
 async function damageAt(rig: Rig, text: string): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   deleteManifest,
   deleteSynchronized,
@@ -16,23 +16,10 @@ import {
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { getSession, listParked, listUnsent, park, storeSession } from '#proto/sync/outgoing.ts';
-import {
-  type Buses,
-  bytesOf,
-  connectAll,
-  descriptorOf,
-  digestOf,
-  imageOf,
-  indexOf,
-  jsonOf,
-  Rig,
-} from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const limit = 100;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   EVERY_MANIFEST,
   type LeftOutRecord,
@@ -16,25 +16,12 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listChanges } from '#proto/sync/changes.ts';
 import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records.ts';
 import { repair } from '../repair/repair-rig.ts';
-import {
-  type Buses,
-  bytesOf,
-  connectAll,
-  descriptorOf,
-  digestOf,
-  fault,
-  imageOf,
-  jsonOf,
-  Rig,
-} from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, fault, imageOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** Records of referrers that are left out: whom they are named to, and when they end. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const missing = (digest: string): LeftOutReferrer => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { linkBlobs, locateBlob } from '#proto/content/blobs.ts';
 import { claimTransfer, commitBlob, renewClaim } from '#proto/content/ingests.ts';
 import {
@@ -15,24 +15,10 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_MANIFEST_BYTES, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import {
-  type Buses,
-  bytesOf,
-  connectAll,
-  descriptorOf,
-  digestOf,
-  fault,
-  imageOf,
-  indexOf,
-  jsonOf,
-  Rig,
-} from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, fault, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const asIndex = { mediaType: mediaTypes.ociIndex };

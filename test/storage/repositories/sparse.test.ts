@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   deleteManifest,
   getManifest,
@@ -11,24 +11,10 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
-import {
-  type Buses,
-  bytesOf,
-  connectAll,
-  descriptorOf,
-  digestOf,
-  fault,
-  imageOf,
-  indexOf,
-  jsonOf,
-  Rig,
-} from '../rig.ts';
+import { bytesOf, descriptorOf, digestOf, fault, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const descriptor = (text: string) => descriptorOf(jsonOf(imageOf(text)), mediaTypes.ociManifest);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   deleteTag,
   getManifest,
@@ -11,13 +11,10 @@ import {
 } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const tagEvents = (rig: Rig) => rig.events.filter(([type]) => type.startsWith('tag.'));

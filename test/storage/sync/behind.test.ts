@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { deleteTag, putTag, setBases } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { type BehindTag, listBehind, recordBehind, syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { park } from '#proto/sync/outgoing.ts';
 import { SyncOverview } from '../../../services/storage/sync/sync-overview.ts';
-import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
+import { bytesOf, digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** What the layer lacks of its parent, and how each repository and tag stands against it. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'lib/app';
 const other = digestOf(bytesOf('at the parent'));

@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Level } from 'level';
 import { deleteManifest, deleteTag, listDiffering, putTag, setBases } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { entriesOf, Journal } from '../../../services/storage/metadata/journal.ts';
-import { type Buses, connectAll, Rig } from '../rig.ts';
+import { Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** The journal of changes that the layers below follow. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const index = (name: string, subject?: string) => ({
   schemaVersion: 2,

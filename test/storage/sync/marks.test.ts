@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { takeTerm } from '#proto/content/terms.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
-import { type Buses, connectAll, Rig } from '../rig.ts';
+import { Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** The reported state of the parent's repositories, as stored for the syncers. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const mark = (tags: number) => ({ updated: '2026-01-01T00:00:00.1234567Z', manifests: tags, tags });
 const list = (rig: Rig, scopeHash: string) => rig.syncer.call(listMarks, { scopeHash, limit: 500 });

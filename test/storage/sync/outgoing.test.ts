@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { claimTransfer } from '#proto/content/ingests.ts';
 import {
   deleteManifest,
@@ -20,16 +20,13 @@ import {
   listWithdrawn,
   settleOutgoing,
 } from '#proto/sync/outgoing.ts';
-import { type Buses, bytesOf, connectAll, digestOf, imageOf, jsonOf, Rig } from '../rig.ts';
+import { bytesOf, digestOf, imageOf, jsonOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { pending, put, remove, repository, settle, unsent, withdrawn } from './outgoing-rig.ts';
 
 /** Manifests that are unsent or withdrawn, from a client's change until a pass has settled it. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('a manifest that a client puts is unsent until the parent has it; one that arrives is not', async () => {
   await using rig = await Rig.open(buses);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Level } from 'level';
 import { deleteSynchronized, getManifest, listBases, setBases } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
-import { type Buses, connectAll, fault, Rig } from '../rig.ts';
+import { fault, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { pending, put, remove, repository, settle, unsent } from './outgoing-rig.ts';
 
 /**
@@ -13,11 +14,7 @@ import { pending, put, remove, repository, settle, unsent } from './outgoing-rig
  * or the data volume is of an earlier version.
  */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('another parent resets the bases and makes all manifests unsent, unless `forget` is false', async () => {
   await using rig = await Rig.open(buses);

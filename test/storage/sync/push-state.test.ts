@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { linkBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { syncRepositories } from '#proto/sync/behind.ts';
@@ -12,16 +12,13 @@ import {
   storeSession,
   unpark,
 } from '#proto/sync/outgoing.ts';
-import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
+import { bytesOf, digestOf, Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 import { repository } from './outgoing-rig.ts';
 
 /** What the syncer keeps and reads to send changes: parked changes, upload sessions, repositories of a blob. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 test('a refused change is parked once per reference, and stays parked over a restart', async () => {
   await using rig = await Rig.open(buses);

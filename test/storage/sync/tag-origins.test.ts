@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { activateChild } from '#proto/accounts/children.ts';
 import type { TagOrigin } from '#proto/content/images.ts';
 import { deleteTag, putTag } from '#proto/content/manifests.ts';
@@ -8,15 +8,12 @@ import { syncRepositories, syncTags } from '#proto/sync/behind.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { keys } from '../../../services/storage/metadata/keys.ts';
 import { Metadata, put } from '../../../services/storage/metadata/metadata.ts';
-import { type Buses, connectAll, Rig } from '../rig.ts';
+import { Rig } from '../rig.ts';
+import { sharedBuses } from '../shared-buses.ts';
 
 /** Each tag says where its target came from, and since when, across restarts and versions. */
 
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
+const buses = await sharedBuses();
 
 const repository = 'line/app';
 
