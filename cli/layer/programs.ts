@@ -67,7 +67,8 @@ export function servicePrograms(settings: ProgramSettings, log: LayerLog): Progr
   const listen = gatewayEnv(settings);
   const bridge = bridgeEnv(settings);
   if (compact) {
-    return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...bridge }, settings, log)];
+    const extra = { ...FILE_THREADS, ...listen, ...bridge };
+    return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, extra, settings, log)];
   }
   const gatewayNames = gateways === 1 ? ['gateway'] : numbered('gateway', gateways);
   // In the order in which clients need them.
@@ -79,8 +80,14 @@ export function servicePrograms(settings: ProgramSettings, log: LayerLog): Progr
   ];
 }
 
+/**
+ * Threads for files, of which media that hang hold some: a target of a backup four, folders of archives four, and an
+ * archive that is being read or written two. The rest serves the layer. Keep docker-compose.yml in step.
+ */
+export const FILE_THREADS = { UV_THREADPOOL_SIZE: '14' };
+
 export function storageProgram(settings: ServiceSettings, log: LayerLog): Program {
-  return service('storage', 'storage/main.ts', STORAGE, {}, settings, log);
+  return service('storage', 'storage/main.ts', STORAGE, FILE_THREADS, settings, log);
 }
 
 export function syncerPrograms(count: number, settings: ServiceSettings, log: LayerLog): Program[] {

@@ -42,6 +42,12 @@ export type BackupOptions = {
   scheduled?: boolean;
 };
 
+/**
+ * How long a target may take to open, and a backup that was aborted to end, in ms. A target that hangs fails nothing:
+ * what waits for it is left behind.
+ */
+const PATIENCE = { openMs: 60_000, endMs: 10_000 };
+
 type Running = Progress & { since: number; target: string; abort: AbortController };
 
 /** The backups of this layer. */
@@ -49,6 +55,9 @@ export class Backups {
   readonly #deps: BackupsDeps;
   #running: Running | undefined;
   #ended: Promise<unknown> | undefined;
+  /** Of a backup that failed, and still waits for its target. */
+  #hungTarget: string | undefined;
+  readonly patience = { ...PATIENCE };
   #record: BackupRecord;
   #failures = 0;
   /** Of the configuration. */
@@ -63,6 +72,12 @@ export class Backups {
   /** Makes a backup. @throws Fault see `runBackup` */
   async run({ target: named, ...options }: BackupOptions): Promise<Backup> {
     if (this.#running) throw new Fault('busy', 'a backup is already running: wait until it ends');
+    if (this.#hungTarget !== undefined) {
+      throw new Fault(
+        'busy',
+        `the target ${this.#hungTarget} of the last backup still does not answer: check the medium, or the server of the share; the next backup begins once it answers`,
+      );
+    }
     const target = resolve(named);
     const abort = new AbortController();
     const progress = { blobs: 0, bytes: 0, ofBlobs: 0, ofBytes: 0 };
@@ -103,42 +118,12 @@ export class Backups {
     };
   }
 
-  async #run(
-    running: Running,
-    { rate, keep, scheduled = false }: Omit<BackupOptions, 'target'>,
-  ): Promise<Backup> {
-    const { data, log, publish } = this.#deps;
+  async #run(running: Running, options: Omit<BackupOptions, 'target'>): Promise<Backup> {
+    const { log, publish } = this.#deps;
     const { target: path, abort } = running;
     const began = performance.now();
     try {
-      mustBeOutside(data, path);
-      const at = new Date(this.#deps.now());
-      const pace = paceAt(rate, abort.signal);
-      const instance = await this.#deps.instance();
-      const target = await this.#open(path, instance, at, scheduled);
-      const warnings: string[] = [];
-      let done: BackedUp;
-      let deleted = 0;
-      {
-        await using _target = target;
-        try {
-          done = await backUp(this.#deps, { target, instance, at, abort, pace, progress: running });
-        } catch (error) {
-          await target.abandon();
-          throw error;
-        }
-        if (keep !== undefined && target instanceof FolderTarget) {
-          // The new backup is complete in any case.
-          const facts = { signal: abort.signal, made: done.id };
-          const pruned = await pruneBackups(path, keep, target.lock, facts).catch((err) => {
-            const reason = (targetFault(err, path) as Error).message;
-            warnings.push(clip(`older backups were not deleted: ${reason}`, MAX_REASON_LENGTH));
-          });
-          deleted = pruned?.backups.length ?? 0;
-        }
-      }
-      if (await isOnVolume(data, path).catch(() => false))
-        warnings.push('the target is on the file system of the data volume: a failed disk takes both');
+      const { done, deleted, warnings } = await this.#endingSoon(this.#write(running, options), running);
       const backup = { ...done, ms: Math.round(performance.now() - began), deleted, warnings };
       await this.#completed(backup);
       return backup;
@@ -151,6 +136,71 @@ export class Backups {
       publish(backupFailed, { target: path, reason: clip(message, MAX_REASON_LENGTH), ...byAccount() });
       throw fault;
     }
+  }
+
+  /** Work that was aborted, and waits for a target that hangs, is left behind. It ends once the target answers. */
+  async #endingSoon<T>(work: Promise<T>, { abort: { signal }, target }: Running): Promise<T> {
+    const left = Promise.withResolvers<never>();
+    let timer: NodeJS.Timeout | undefined;
+    const onAbort = () => {
+      timer = setTimeout(() => {
+        this.#hungTarget = target;
+        left.reject(signal.reason);
+      }, this.patience.endMs);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    const ended = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      if (this.#hungTarget === undefined) return;
+      this.#hungTarget = undefined;
+      this.#deps.log.info({ target, notice: true }, 'the backup target answers again');
+    };
+    work.then(ended, ended);
+    return await Promise.race([work, left.promise]);
+  }
+
+  async #write(
+    running: Running,
+    { rate, keep, scheduled = false }: Omit<BackupOptions, 'target'>,
+  ): Promise<{ done: BackedUp; deleted: number; warnings: string[] }> {
+    const { data } = this.#deps;
+    const { target: path, abort } = running;
+    mustBeOutside(data, path);
+    const at = new Date(this.#deps.now());
+    const pace = paceAt(rate, abort.signal);
+    const instance = await this.#deps.instance();
+    const timer = setTimeout(
+      () =>
+        abort.abort(new Fault('unavailable', `the backup target ${path} does not answer: check the medium`)),
+      this.patience.openMs,
+    );
+    const target = await this.#open(path, instance, at, scheduled).finally(() => clearTimeout(timer));
+    const warnings: string[] = [];
+    let done: BackedUp;
+    let deleted = 0;
+    {
+      await using _target = target;
+      try {
+        abort.signal.throwIfAborted();
+        done = await backUp(this.#deps, { target, instance, at, abort, pace, progress: running });
+      } catch (error) {
+        await target.abandon();
+        throw error;
+      }
+      if (keep !== undefined && target instanceof FolderTarget) {
+        // The new backup is complete in any case.
+        const facts = { signal: abort.signal, made: done.id };
+        const pruned = await pruneBackups(path, keep, target.lock, facts).catch((err) => {
+          const reason = (targetFault(err, path) as Error).message;
+          warnings.push(clip(`older backups were not deleted: ${reason}`, MAX_REASON_LENGTH));
+        });
+        deleted = pruned?.backups.length ?? 0;
+      }
+    }
+    if (await isOnVolume(data, path).catch(() => false))
+      warnings.push('the target is on the file system of the data volume: a failed disk takes both');
+    return { done, deleted, warnings };
   }
 
   #open(path: string, instance: string, at: Date, scheduled: boolean): Promise<BackupTarget> {

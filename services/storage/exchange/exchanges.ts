@@ -10,6 +10,7 @@ import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
 import type { Archives } from '../archive/archives.ts';
 import { runAs } from '../audit/caller-context.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
+import { AnsweringFolders } from './answering-folders.ts';
 import { Inbox } from './inbox.ts';
 import { lastImport } from './last-import.ts';
 import { Outbox } from './outbox.ts';
@@ -22,11 +23,14 @@ import { Outbox } from './outbox.ts';
  *   last-import.ts      the last import, by the records
  *   outbox.ts           writes what has changed, by its schedule
  *   folder-listing.ts   the files of a folder
+ *   answering-folders.ts   which folders answer: one that hangs stops no other
  *
  * What an import does to a tag, and what an archive contains, is in archive/.
  */
 
 const POLL_MS = 5_000;
+/** Time for which the others wait for one exchange, in ms. */
+const MAX_TURN_MS = 60_000;
 const EXCHANGE_CALLER = { account: '_exchange' };
 
 export type ExchangesDeps = {
@@ -37,6 +41,8 @@ export type ExchangesDeps = {
   log: Log;
   /** Wall clock, in ms since 1970. */
   now: () => number;
+  answering?: Pick<AnsweringFolders, 'mustAnswer'>;
+  maxTurnMs?: number;
 };
 
 type Running = { exchange: Exchange; inbox?: Inbox; outbox?: Outbox };
@@ -44,6 +50,9 @@ type Selections = Configuration['repositories'];
 
 export class Exchanges {
   readonly #deps: ExchangesDeps;
+  readonly #answering: Pick<AnsweringFolders, 'mustAnswer'>;
+  /** Whose poll has not ended. */
+  readonly #polled = new Set<Running>();
   #running: Running[] = [];
   /** In force, and what of it runs already. */
   #wanted: Exchange[] = [];
@@ -54,6 +63,7 @@ export class Exchanges {
 
   constructor(deps: ExchangesDeps) {
     this.#deps = deps;
+    this.#answering = deps.answering ?? new AnsweringFolders();
   }
 
   /** Takes effect with the next poll. */
@@ -88,15 +98,40 @@ export class Exchanges {
     }
   }
 
-  /** Polls each folder once. */
+  /** Polls each folder once. One that does not come to an end is left behind: the next exchange follows. */
   async poll(): Promise<void> {
     if (!isDeepStrictEqual(this.#wanted, this.#started)) await this.#restart();
-    for (const { inbox, outbox } of this.#running) {
-      await runAs(EXCHANGE_CALLER, async () => {
-        await inbox?.poll();
-        await outbox?.poll();
-      });
+    const { maxTurnMs = MAX_TURN_MS } = this.#deps;
+    for (const one of this.#running) {
+      const turn = new AbortController();
+      const work = this.#polled.has(one) ? this.#ask(one) : this.#poll(one);
+      const end = sleep(maxTurnMs, undefined, { signal: turn.signal, ref: false }).catch(() => {});
+      await Promise.race([work, end]);
+      turn.abort();
     }
+  }
+
+  async #poll(one: Running): Promise<void> {
+    const { log } = this.#deps;
+    this.#polled.add(one);
+    try {
+      await runAs(EXCHANGE_CALLER, async () => {
+        await one.inbox?.poll();
+        await one.outbox?.poll();
+      });
+    } catch (err) {
+      log.error({ err, peer: one.exchange.peer }, 'folders of archives could not be polled');
+    } finally {
+      this.#polled.delete(one);
+    }
+  }
+
+  /** Of an exchange whose poll takes long: whether its medium is the cause. */
+  async #ask({ inbox, outbox, exchange: { peer } }: Running): Promise<void> {
+    const { log } = this.#deps;
+    await Promise.all([inbox?.answers(), outbox?.answers()]).catch((err) =>
+      log.error({ err, peer }, 'folders of archives could not be polled'),
+    );
   }
 
   async #restart(): Promise<void> {
@@ -118,7 +153,7 @@ export class Exchanges {
     // What was imported before the start may not be acknowledged yet, and what is lacking not be asked for.
     if (known?.imported || (known?.lacking.length ?? 0) > 0) outbox?.onNews();
     const inbox = new Inbox({
-      ...{ folder, log, now },
+      ...{ folder, log, now, answering: this.#answering },
       importSets: (onResult) => this.#import(exchange, folder, onResult),
       last: () => lastImport(metadata, peer, others),
       onNews: () => outbox?.onNews(),
@@ -133,7 +168,7 @@ export class Exchanges {
     const last = await metadata.archiveSet(peer, exported);
     return new Outbox(
       {
-        ...{ folder, schedule, layer, peer, log, now },
+        ...{ folder, schedule, layer, peer, log, now, answering: this.#answering },
         acknowledged: async () => (await metadata.peer(peer))?.acknowledged ?? 0,
         exportSet: async (always) => {
           this.#mustGoOn();

@@ -4,6 +4,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
+import type { AnsweringFolders } from './answering-folders.ts';
 import { deleteSets, listFolder } from './folder-listing.ts';
 import type { LastImport } from './last-import.ts';
 
@@ -14,6 +15,7 @@ type InboxStatus = NonNullable<ExchangeStatus['inbox']>;
 
 export type InboxDeps = {
   folder: string;
+  answering: Pick<AnsweringFolders, 'mustAnswer'>;
   /**
    * Imports the newest set for this layer that the folder has of each sender that counts.
    * @param onResult is called after each set that is imported, or is not
@@ -61,8 +63,24 @@ export class Inbox {
     if (last) this.#status = { ...this.#status, last };
   }
 
+  /** Notes a folder that does not answer. @returns whether it does */
+  async answers(): Promise<boolean> {
+    const { folder, answering } = this.#deps;
+    try {
+      await answering.mustAnswer(folder);
+      return true;
+    } catch (error) {
+      if (!Fault.is(error)) throw error;
+      this.#seen = undefined;
+      this.#examined = undefined;
+      this.#fail(error.message);
+      return false;
+    }
+  }
+
   async #poll(): Promise<void> {
     const { folder, now } = this.#deps;
+    if (!(await this.answers())) return;
     let listing: Awaited<ReturnType<typeof listFolder>>;
     try {
       listing = await listFolder(folder);

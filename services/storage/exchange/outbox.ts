@@ -5,6 +5,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
+import type { AnsweringFolders } from './answering-folders.ts';
 import { deleteSets } from './folder-listing.ts';
 
 /** After a failure: the disk may be mounted any time. */
@@ -14,6 +15,7 @@ type OutboxStatus = NonNullable<ExchangeStatus['outbox']>;
 
 export type OutboxDeps = {
   folder: string;
+  answering: Pick<AnsweringFolders, 'mustAnswer'>;
   /** Cron, five fields, UTC. */
   schedule: string;
   /** Name of this layer. */
@@ -62,7 +64,22 @@ export class Outbox {
     if (now() >= this.#due) await this.#export();
   }
 
+  /** Notes a folder that does not answer. @returns whether it does */
+  async answers(): Promise<boolean> {
+    const { folder, answering } = this.#deps;
+    try {
+      await answering.mustAnswer(folder);
+      return true;
+    } catch (error) {
+      if (!Fault.is(error)) throw error;
+      this.#fail(error.message);
+      return false;
+    }
+  }
+
   async #export(): Promise<void> {
+    // It stays due: it is written once the folder answers.
+    if (!(await this.answers())) return;
     const { folder, exportSet, log, now, peer } = this.#deps;
     const hadNews = this.#hasNews;
     this.#hasNews = false;

@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { serviceNames } from '#proto/contract/users.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../../cli/data/node.ts';
+import { FILE_THREADS } from '../../../cli/layer/programs.ts';
 import { freePort } from '../../support/ports.ts';
 import { runCommand } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';
@@ -38,6 +39,8 @@ test('the compose file starts every service, each with a health check', () => {
     assert.equal(environment?.TERRACE_BUS, 'nats://nats:4222');
     assert.equal(environment?.TERRACE_DATA, '/data', 'terrace token in a container needs no --data');
   }
+  const threads = services.storage?.environment?.UV_THREADPOOL_SIZE;
+  assert.equal(String(threads), FILE_THREADS.UV_THREADPOOL_SIZE);
   assert.equal(services.gateway?.environment?.TERRACE_LISTEN, '0.0.0.0:5000');
   assert.equal(services.gateway?.environment?.TERRACE_INSECURE_LISTEN, undefined, 'accounts are needed');
 });

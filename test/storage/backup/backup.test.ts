@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { checkBackup } from '../../../services/storage/backup/check.ts';
+import { MARK } from '../../../services/storage/backup/target/backup-format.ts';
 import { chosenList, openSource } from '../../../services/storage/backup/target/backup-source.ts';
 import { copyContent } from '../../../services/storage/backup/target/copy-content.ts';
 import { paceAt } from '../../../services/storage/backup/target/pace.ts';
@@ -255,6 +256,40 @@ test('a target that disappears in the middle, and a stop of the layer, end the b
   await assert.rejects(stopped, /shutting down/);
   const done = await rig.storage.backups.run({ target });
   assert.equal(done.blobs, 5);
+  assert.equal((await check(target)).damaged.blobs, 0);
+});
+
+test('a target that hangs fails the backup, holds one thread, and is used again once it answers', async () => {
+  await using rig = await Rig.open(buses);
+  const { backups } = rig.storage;
+  await rig.gateway.pushImage('line/app', 'one', { tag: 'v1' });
+  await mkdir(target);
+  // Reading it waits for a writer, as a share that is mounted hard waits for its server.
+  const fifo = join(target, MARK);
+  execFileSync('mkfifo', [fifo]);
+  Object.assign(backups.patience, { openMs: 50, endMs: 50 });
+  try {
+    await assert.rejects(backups.run({ target }), /does not answer: check the medium/);
+    assert.match(backups.status?.failed?.reason ?? '', /does not answer/);
+    assert.equal(backups.status?.running, undefined);
+    for (let i = 0; i < 8; i += 1) {
+      await assert.rejects(backups.run({ target }), fault('busy'));
+      await rig.gateway.pushImage('line/app', `more ${i}`, { tag: 'v1' });
+    }
+  } finally {
+    // Opened for reading and writing, it waits for nobody.
+    await (await open(fifo, 'r+')).close();
+  }
+  await rm(fifo);
+  Object.assign(backups.patience, { openMs: 60_000 });
+  await until(
+    () =>
+      backups.run({ target }).then(
+        () => true,
+        (error) => error.code !== 'busy' && Promise.reject(error),
+      ),
+    'the target is used again',
+  );
   assert.equal((await check(target)).damaged.blobs, 0);
 });
 
