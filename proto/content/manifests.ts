@@ -20,7 +20,14 @@ export const ManifestPlace = Type.Object({
 export type ManifestPlace = Static<typeof ManifestPlace>;
 
 /** `null`: no such tag. */
-const TagTarget = Type.Union([Digest, Type.Null()]);
+export const TagTarget = Type.Union([Digest, Type.Null()]);
+
+/**
+ * What a pass knows of a tag when it plans a change: its base, and what is on record as being sent of it (absent:
+ * nothing), see `beginSending` in `proto/sync/outgoing.ts`. If either differs by now, another pass has changed it.
+ */
+export const KnownTag = Type.Object({ base: TagTarget, sending: Type.Optional(TagTarget) });
+export type KnownTag = Static<typeof KnownTag>;
 
 /** Max length of `os/architecture/variant` as in an index, in characters. */
 export const MAX_PLATFORM = 100;
@@ -127,9 +134,8 @@ export const deleteSynchronized = request(
 
 /**
  * Points a tag to a manifest of the repository. `base` also records the target as the one that parent and layer agree
- * on; the move then counts as arrived from the parent. `agreed` is the base when the move was planned: if it is another
- * one by now, or another pass is sending a change of the tag to the parent, the move is refused. Faults:
- * `manifest-unknown`, `name-unknown`, `conflict`.
+ * on; the move then counts as arrived from the parent. It is refused if the tag is not as `known` any more. `loserTag`
+ * gets the old target of the tag in the same batch. Faults: `manifest-unknown`, `name-unknown`, `conflict`.
  */
 export const putTag = request(
   'storage.tag.put',
@@ -139,14 +145,15 @@ export const putTag = request(
     digest: Digest,
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
-    agreed: Type.Optional(TagTarget),
+    known: Type.Optional(KnownTag),
+    loserTag: Type.Optional(Tag),
     ...Fenced,
   }),
   Type.Object({}),
 );
 
 /**
- * With `base`, deletes the base of the tag in the same batch. `agreed`: see `putTag`. Faults: `manifest-unknown`,
+ * With `base`, deletes the base of the tag in the same batch. `known`: see `putTag`. Faults: `manifest-unknown`,
  * `name-unknown`, `conflict`.
  */
 export const deleteTag = request(
@@ -156,7 +163,7 @@ export const deleteTag = request(
     tag: Tag,
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
-    agreed: Type.Optional(TagTarget),
+    known: Type.Optional(KnownTag),
     ...Fenced,
   }),
   Type.Object({}),
@@ -189,12 +196,18 @@ export const listDiffering = request(
 /** Max bases that are set with one request. */
 export const MAX_BASES = 500;
 
-/** Sets all of them, or none. Without a target, the tag has no base. */
+/**
+ * Sets all of them, or none. Without a target, the tag has no base. One that is not as `known` any more is skipped:
+ * another pass has changed it, and the next one decides.
+ */
 export const setBases = request(
   'storage.base.set',
   Type.Object({
     repository: Repository,
-    bases: Type.Array(Type.Object({ tag: Tag, digest: TagTarget }), { minItems: 1, maxItems: MAX_BASES }),
+    bases: Type.Array(Type.Object({ tag: Tag, digest: TagTarget, known: Type.Optional(KnownTag) }), {
+      minItems: 1,
+      maxItems: MAX_BASES,
+    }),
     ...Fenced,
   }),
   Type.Object({}),

@@ -1,3 +1,4 @@
+import { KnownTag, TagTarget } from '../content/manifests.ts';
 import { Fenced } from '../content/terms.ts';
 import { request } from '../contract/contract.ts';
 import { After, Code, Instant, Reason } from '../contract/scalars.ts';
@@ -13,7 +14,6 @@ import { RepairId } from './changes.ts';
  * be withdrawn. Tags need no such record: they are compared with their base, and with what was sent of them. All of it
  * survives restarts, and an outage of any length.
  */
-const TagTarget = Type.Union([Digest, Type.Null()]);
 const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
 /**
@@ -39,14 +39,14 @@ export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(p
  * Before a pass sends manifests, or moves or deletes a tag at the parent: from then on, the parent may have them,
  * whether or not its answer arrives. `base` is the target that the parent is known to have had last, `digest` the one
  * that it gets (`null`: none); it is on record until a base of the tag is set. Faults: `manifest-unknown` if a client
- * has deleted one of the manifests.
+ * has deleted one of the manifests; `conflict` if the tag is not as `known` any more.
  */
 export const beginSending = request(
   'storage.outgoing.begin',
   Type.Object({
     repository: Repository,
     digests: Type.Array(Digest, { maxItems: 1000 }),
-    move: Type.Optional(Type.Object({ tag: Tag, base: TagTarget, digest: TagTarget })),
+    move: Type.Optional(Type.Object({ tag: Tag, base: TagTarget, digest: TagTarget, known: KnownTag })),
     ...Fenced,
   }),
   Type.Object({}),
@@ -63,9 +63,9 @@ export const listSending = request(
   Type.Object({ tags: Type.Array(SendingTag, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
-/** The parent has other targets: these records are obsolete. One that names another target by now stays. */
+/** The parent has other targets, or refused these changes. A record that names another target by now stays. */
 export const dropSending = request(
-  'storage.outgoing.obsolete',
+  'storage.outgoing.drop',
   Type.Object({ tags: Type.Array(SendingTag, { maxItems: 1000 }), ...Fenced }),
   Type.Object({}),
 );

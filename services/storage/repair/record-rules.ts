@@ -47,6 +47,7 @@ const rules: Record<string, Rule> = {
   u: rule([isRepository, isDigest], Since),
   v: rule([isRepository, isDigest], Since),
   B: rule([isRepository, isTag], Type.Object({ target: Type.Union([Digest, Type.Null()]), since: Instant })),
+  P: rule([isRepository, isTag], Type.Object({ digest: Type.Union([Digest, Type.Null()]) })),
   p: rule([isRepository, reference], Type.Object({ code: Type.String(), reason: Type.String() })),
   o: rule([isRepository, isDigest], Type.String()),
   n: rule(

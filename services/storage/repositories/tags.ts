@@ -1,6 +1,6 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
-import type { LeftOutManifest, TagEntry } from '#proto/content/manifests.ts';
+import type { KnownTag, LeftOutManifest, TagEntry } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
@@ -8,6 +8,7 @@ import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import { repositoriesDifferingFromBase } from '../metadata/repositories-differing-from-base.ts';
+import { isKnown, mustBeKnown } from '../sync/known-tag.ts';
 import type { Selection } from '../sync/selection.ts';
 import type { TagOrigins } from '../sync/tag-origins.ts';
 import { leftOutEntry } from './sparse.ts';
@@ -21,11 +22,13 @@ export type TagMove = {
   mediaType?: string;
   expect?: Expect;
   base?: boolean | undefined;
-  /** Base when a pass planned the move; undefined: it does not matter. */
-  agreed?: Expect;
+  /** As a pass knew the tag when it planned the move; undefined: it does not matter. */
+  known?: KnownTag | undefined;
   /** The move arrived from the parent. Defaults to `base`: an agreed state arrived, too. */
   arrived?: boolean | undefined;
 };
+
+type AgreedTag = { tag: string; digest: string | null; known?: KnownTag };
 
 type TagsDeps = {
   metadata: Metadata;
@@ -43,30 +46,37 @@ export class Tags {
     this.#deps = deps;
   }
 
-  async put(repository: string, move: TagMove): Promise<void> {
+  /** @param loserTag gets the old target of the tag */
+  async put(repository: string, { loserTag, ...move }: TagMove & { loserTag?: string }): Promise<void> {
     const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
-      const record = await metadata.manifest(repository, move.digest);
-      if (!record) throw await manifestUnknown(this.#deps, repository, move.digest);
-      const { changes, publish } = await this.move(repository, { ...move, mediaType: record.mediaType });
-      await metadata.write(changes);
-      publish();
+      const loser = loserTag === undefined ? undefined : await metadata.tag(repository, move.tag);
+      const moves = [move, ...(loserTag && loser ? [{ tag: loserTag, digest: loser }] : [])];
+      const prepared = await Promise.all(moves.map((one) => this.#preparePut(repository, one)));
+      await metadata.write(prepared.flatMap(({ changes }) => changes));
+      for (const { publish } of prepared) publish();
     });
+  }
+
+  async #preparePut(repository: string, move: TagMove): ReturnType<Tags['move']> {
+    const record = await this.#deps.metadata.manifest(repository, move.digest);
+    if (!record) throw await manifestUnknown(this.#deps, repository, move.digest);
+    return this.move(repository, { ...move, mediaType: record.mediaType });
   }
 
   /**
    * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to
    * publish the event once the batch is written.
-   * @throws Fault `conflict` if the tag does not point to `expect`, or its base is not `agreed`
+   * @throws Fault `conflict` if the tag does not point to `expect`, or is not as `known` any more
    */
   async move(
     repository: string,
-    { tag, digest, mediaType, expect, base = false, agreed, arrived = base }: TagMove,
+    { tag, digest, mediaType, expect, base = false, known, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
     const { metadata, outbox, selection, origins } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
-    await this.#mustBeAgreed(repository, tag, agreed);
+    await mustBeKnown(metadata, repository, tag, known);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
     if (from === digest) return { changes: baseChanges, publish: () => {} };
     const event = {
@@ -88,13 +98,13 @@ export class Tags {
   async delete(
     repository: string,
     tag: string,
-    { expect, base = false, agreed }: Pick<TagMove, 'expect' | 'base' | 'agreed'> = {},
+    { expect, base = false, known }: Pick<TagMove, 'expect' | 'base' | 'known'> = {},
   ): Promise<void> {
     const { metadata, locks, outbox } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const from = await metadata.tag(repository, tag);
       mustBe(repository, tag, expect, from);
-      await this.#mustBeAgreed(repository, tag, agreed);
+      await mustBeKnown(metadata, repository, tag, known);
       // If its absence is expected (`null`), a missing tag is not an error.
       if (from === undefined && expect === undefined)
         throw await manifestUnknown(this.#deps, repository, tag);
@@ -106,18 +116,6 @@ export class Tags {
       ]);
       prepared?.publish();
     });
-  }
-
-  /** @throws Fault `conflict` if another pass has agreed on the tag meanwhile, or is sending a change of it */
-  async #mustBeAgreed(repository: string, tag: string, agreed: Expect): Promise<void> {
-    if (agreed === undefined) return;
-    const { metadata } = this.#deps;
-    const [base, sending] = [await metadata.base(repository, tag), await metadata.sending(repository, tag)];
-    if ((agreed ?? undefined) === base && sending === undefined) return;
-    throw new Fault(
-      'conflict',
-      `tag ${tag} of repository ${repository} was sent to the parent meanwhile: the next pass decides again`,
-    );
   }
 
   async list(repository: string, { after, limit }: ListQuery): Promise<{ tags: TagEntry[]; more: boolean }> {
@@ -140,12 +138,17 @@ export class Tags {
     return { repositories, more };
   }
 
-  async setBases(repository: string, bases: { tag: string; digest: string | null }[]): Promise<void> {
+  async setBases(repository: string, bases: AgreedTag[]): Promise<void> {
     const { metadata, locks } = this.#deps;
-    const changes = bases.flatMap(({ tag, digest }) =>
-      digest === null ? drop.base(repository, tag) : put.base(repository, tag, digest),
-    );
-    await locks.run(`repository ${repository}`, () => metadata.write(changes));
+    await locks.run(`repository ${repository}`, async () => {
+      const changes: Change[] = [];
+      for (const { tag, digest, known } of bases) {
+        if (!(await isKnown(metadata, repository, tag, known))) continue;
+        if (digest === null) changes.push(...drop.base(repository, tag));
+        else changes.push(...put.base(repository, tag, digest));
+      }
+      await metadata.write(changes);
+    });
   }
 
   async listRepositories({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {

@@ -8,12 +8,14 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
+import { mustBeKnown } from './known-tag.ts';
 import { changeParent, type ParentRecord } from './parent-record.ts';
 
 /*
  * State of synchronization: outgoing changes, and positions in other layers' changes.
  *
  *   outgoing.ts              changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
+ *   known-tag.ts             whether a tag is still as a pass knows it
  *   selection.ts             which repositories are exchanged with the parent
  *   unselected-outgoing.ts   changes that no selection covers
  *   behind-tags.ts          changes of the parent that are not here yet
@@ -103,7 +105,8 @@ export class Outgoing {
           changes.push(...put.unsent(repository, digest, { ...unsent, again: true }));
       }
       if (move) {
-        const { tag, base, digest } = move;
+        const { tag, base, digest, known } = move;
+        await mustBeKnown(metadata, repository, tag, known);
         if (base === null) changes.push(...drop.base(repository, tag));
         else changes.push(...put.base(repository, tag, base));
         changes.push(...put.sending(repository, tag, { digest }));

@@ -43,11 +43,25 @@ export function changeParent(
       forgets = true;
       await locks.run(`repository ${repository}`, () => resetRepository(metadata, repository, now));
     }
+    if (resetsAll) await dropAllSending(metadata);
     const repairNow = repaired ?? (isSame ? repair : '');
     const parts = [parent, repairNow, renamesNow];
     await metadata.write(put.parent(parts.join('#').replace(/(?<!#)#+$/, '')));
     return resetsAll || forgets;
   });
+}
+
+/** Of repositories too that are not here any more. */
+async function dropAllSending(metadata: Metadata): Promise<void> {
+  let batch: Change[] = [];
+  for await (const [key] of metadata.allSending()) {
+    const [repository, tag] = key.split('!') as [string, string];
+    batch.push(...drop.sending(repository, tag));
+    if (batch.length < BATCH) continue;
+    await metadata.write(batch);
+    batch = [];
+  }
+  await metadata.write(batch);
 }
 
 async function resetRepository(metadata: Metadata, repository: string, now: () => number): Promise<void> {

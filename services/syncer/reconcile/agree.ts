@@ -4,7 +4,7 @@ import { dropSending } from '#proto/sync/outgoing.ts';
 import { imageFailed } from '#proto/sync/passes.ts';
 import type { PassContext } from './context/pass-context.ts';
 import { settleSent } from './context/unsent-changes.ts';
-import { agreedOf } from './observe/plan-repository.ts';
+import { knownIn } from './observe/plan-repository.ts';
 import type { Survey } from './observe/survey.ts';
 
 /** Max records of what was being sent per request. */
@@ -19,8 +19,10 @@ export async function recordAgreement(context: PassContext, survey: Survey): Pro
     const names = tags.map(({ tag }) => tag);
     await reported(context, repository, names, () => bus.call(dropSending, { tags }));
   }
-  const agreed = actions.flatMap(({ tag, action }) =>
-    action.kind === 'agree' ? [{ tag, digest: action.digest ?? null }] : [],
+  const agreed = actions.flatMap((one) =>
+    one.action.kind === 'agree'
+      ? [{ tag: one.tag, digest: one.action.digest ?? null, ...knownIn(configuration.mode, one) }]
+      : [],
   );
   const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
   for (const bases of batches(agreed, MAX_BASES)) {
@@ -31,11 +33,11 @@ export async function recordAgreement(context: PassContext, survey: Survey): Pro
       await settleSent(bus, repository, [...new Set(sent)]);
     });
   }
-  for (const { tag, views, action } of actions) {
+  for (const one of actions) {
+    const { tag, views, action } = one;
     if (action.kind !== 'drop') continue;
     await reported(context, repository, [tag], async () => {
-      const agreed = agreedOf(views, configuration.mode);
-      const conditions = { expect: views.layer ?? null, ...(agreed !== undefined && { agreed }) };
+      const conditions = { expect: views.layer ?? null, ...knownIn(configuration.mode, one) };
       await bus.call(deleteTag, { repository, tag, ...conditions, base: true });
       stats.dropped += 1;
       behind.settled(repository, tag);

@@ -235,7 +235,11 @@ test('what a pass begins to do to a tag at the parent is on record, with its bas
   const call = rig.syncer.call.bind(rig.syncer);
   const sending = async () => (await call(listSending, { limit: 10 })).tags;
   const [a, b] = [await put(rig, 'a', { tag: 'v1' }), await put(rig, 'b')];
-  await call(beginSending, { repository, digests: [], move: { tag: 'v1', base: b, digest: a } });
+  await call(beginSending, {
+    repository,
+    digests: [],
+    move: { tag: 'v1', base: b, digest: a, known: { base: null } },
+  });
   await rig.restart();
   assert.deepEqual(await sending(), [{ repository, tag: 'v1', digest: a }]);
   assert.deepEqual((await call(listBases, { repository, limit: 10 })).tags, [{ tag: 'v1', digest: b }]);
@@ -243,7 +247,11 @@ test('what a pass begins to do to a tag at the parent is on record, with its bas
   assert.deepEqual(await sending(), [{ repository, tag: 'v1', digest: a }]);
   await call(setBases, { repository, bases: [{ tag: 'v1', digest: a }] });
   assert.deepEqual(await sending(), []);
-  await call(beginSending, { repository, digests: [], move: { tag: 'v1', base: null, digest: null } });
+  await call(beginSending, {
+    repository,
+    digests: [],
+    move: { tag: 'v1', base: null, digest: null, known: { base: a } },
+  });
   assert.deepEqual((await call(listBases, { repository, limit: 10 })).tags, []);
   await call(dropSending, { tags: [{ repository, tag: 'v1', digest: null }] });
   assert.deepEqual(await sending(), []);
@@ -253,14 +261,42 @@ test('a pass moves or deletes a tag only if its base is still the one that was p
   await using rig = await Rig.open(buses);
   const call = rig.syncer.call.bind(rig.syncer);
   const [a, b] = [await put(rig, 'a', { tag: 'v1' }), await put(rig, 'b')];
-  const moves = (agreed: string | null) =>
-    call(putTag, { repository, tag: 'v1', digest: b, expect: a, base: true, agreed });
-  const drops = (agreed: string | null) =>
-    call(deleteTag, { repository, tag: 'v1', expect: a, base: true, agreed });
+  const moves = (base: string | null) =>
+    call(putTag, { repository, tag: 'v1', digest: b, expect: a, base: true, known: { base } });
+  const drops = (base: string | null) =>
+    call(deleteTag, { repository, tag: 'v1', expect: a, base: true, known: { base } });
   for (const change of [moves, drops]) await assert.rejects(change(a), { code: 'conflict' });
-  await call(beginSending, { repository, digests: [], move: { tag: 'v1', base: a, digest: null } });
+  await call(beginSending, {
+    repository,
+    digests: [],
+    move: { tag: 'v1', base: a, digest: null, known: { base: null } },
+  });
   for (const change of [moves, drops]) await assert.rejects(change(a), { code: 'conflict' });
   await call(setBases, { repository, bases: [{ tag: 'v1', digest: a }] });
   await moves(a);
   assert.deepEqual((await call(listBases, { repository, limit: 10 })).tags, [{ tag: 'v1', digest: b }]);
+});
+
+test('a pass sends a change of a tag, or agrees on it, only if base and record are as it knew them', async () => {
+  await using rig = await Rig.open(buses);
+  const call = rig.syncer.call.bind(rig.syncer);
+  const [a, b] = [await put(rig, 'a', { tag: 'v1' }), await put(rig, 'b')];
+  const sends = (digest: string, known: { base: string | null; sending?: string | null }) =>
+    call(beginSending, { repository, digests: [], move: { tag: 'v1', base: known.base, digest, known } });
+  const agrees = async (digest: string, known: { base: string | null; sending?: string | null }) => {
+    await call(setBases, { repository, bases: [{ tag: 'v1', digest, known }] });
+    return (await call(listBases, { repository, limit: 10 })).tags[0]?.digest;
+  };
+  await sends(a, { base: null });
+  const outdated = [{ base: null }, { base: b, sending: a }, { base: null, sending: b }];
+  for (const known of outdated) {
+    await assert.rejects(sends(b, known), { code: 'conflict' });
+    assert.equal(await agrees(b, known), undefined);
+  }
+  assert.deepEqual((await call(listSending, { limit: 10 })).tags, [{ repository, tag: 'v1', digest: a }]);
+  // A later pass that knows the record, such as after a kill.
+  await sends(b, { base: null, sending: a });
+  assert.equal(await agrees(b, { base: null, sending: b }), b);
+  assert.deepEqual((await call(listSending, { limit: 10 })).tags, []);
+  await assert.rejects(sends(a, { base: null }), { code: 'conflict' });
 });

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Level } from 'level';
 import { deleteSynchronized, getManifest, listBases, setBases } from '#proto/content/manifests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { recordParent } from '#proto/sync/outgoing.ts';
+import { beginSending, listSending, recordParent } from '#proto/sync/outgoing.ts';
 import { fault, Rig } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
 import { pending, put, remove, repository, settle, unsent } from './outgoing-rig.ts';
@@ -36,6 +36,19 @@ test('another parent resets the bases and makes all manifests unsent, unless `fo
   await settle(rig, digest);
   assert.equal(await recordMeeting('three.example', true), false);
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
+});
+
+test('another parent got nothing of what was sent, also in a repository of which nothing is left', async () => {
+  await using rig = await Rig.open(buses);
+  const move = { tag: 'v1', base: null, digest: await put(rig, 'sent'), known: { base: null } };
+  for (const name of [repository, 'left']) {
+    await rig.syncer.call(beginSending, { repository: name, digests: [], move });
+  }
+  const sending = async () => (await rig.syncer.call(listSending, { limit: 9 })).tags.length;
+  await rig.syncer.call(recordParent, { parent: 'one.example', forget: true });
+  assert.equal(await sending(), 2);
+  await rig.syncer.call(recordParent, { parent: 'two.example', forget: true });
+  assert.equal(await sending(), 0);
 });
 
 test('after a repair of the parent, which may lack content, the bases are reset, in any mode', async () => {

@@ -30,7 +30,9 @@ async function agree(tags: number, failing?: number) {
   };
   const unsentChanges = { unsent: () => [] };
   const behind = new BehindBook([]);
-  const context = { bus, behind, unsentChanges, stats, pass: 'p', signal: new AbortController().signal };
+  const configuration = { mode: 'ReadOnly' };
+  const { signal } = new AbortController();
+  const context = { bus, behind, configuration, unsentChanges, stats, pass: 'p', signal };
   const actions = Array.from({ length: tags }, (_, i) => ({
     tag: `v${i}`,
     views: {},

@@ -38,7 +38,7 @@ class World {
   readonly layers: ModelLayer[] = [];
   readonly acknowledged = new Set<Digest>();
   readonly deleted = new Set<Digest>();
-  readonly busy = new Set<ModelLayer>();
+  readonly busy = new Set<string>();
   readonly #ownTags: boolean;
   readonly #tape: number[];
   readonly #log: string[] = [];
@@ -106,22 +106,22 @@ class World {
     }
   }
 
-  async pass(layer: ModelLayer, scope?: Set<Tag>): Promise<void> {
-    if (this.busy.has(layer)) return;
-    this.busy.add(layer);
-    this.#log.push(`${layer.local.name}: pass begins`);
+  /** Of each layer, one scoped and one unscoped pass may run at a time. */
+  async pass(layer: ModelLayer, wanted?: Set<Tag>): Promise<void> {
+    const scope =
+      wanted ?? (this.hasSteps && this.#next(3) === 0 ? new Set(layer.local.tags.keys()) : undefined);
+    const lane = `${layer.local.name} ${scope ? 'scoped' : 'unscoped'}`;
+    if (this.busy.has(lane)) return;
+    this.busy.add(lane);
+    this.#log.push(`${lane}: pass begins`);
     try {
-      await modelPass(
-        layer,
-        this.interleave,
-        scope ?? (this.hasSteps && this.#next(4) === 0 ? new Set(layer.local.tags.keys()) : undefined),
-      );
-      this.#log.push(`${layer.local.name}: pass ended`);
+      await modelPass(layer, this.interleave, scope);
+      this.#log.push(`${lane}: pass ended`);
     } catch (error) {
       if (error !== CRASH) throw error;
-      this.#log.push(`${layer.local.name}: killed`);
+      this.#log.push(`${lane}: killed`);
     } finally {
-      this.busy.delete(layer);
+      this.busy.delete(lane);
     }
   }
 

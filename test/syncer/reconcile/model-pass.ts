@@ -1,8 +1,8 @@
-import { putTag, setBases } from '#proto/content/manifests.ts';
+import { putTag } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
-import { beginSending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import { BehindBook } from '../../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
@@ -13,6 +13,13 @@ import {
   type Survey,
   surveyRepository,
 } from '../../../services/syncer/reconcile/observe/survey.ts';
+import {
+  beginSends,
+  dropRecord,
+  isDenied,
+  type Move,
+  recordSent,
+} from '../../../services/syncer/reconcile/push/begin-sends.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';
@@ -79,7 +86,7 @@ export async function modelPass(
   const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
   const behind = new BehindBook([]);
   const configuration = { mode };
-  const shared = { bus, behind, unsentChanges, configuration, sends: new Set(), pass: '', stats, signal };
+  const shared = { bus, behind, unsentChanges, configuration, sends: local.sends, pass: '', stats, signal };
   await recordAgreement(shared as unknown as PassContext, surveyed);
   for (const action of surveyed.actions) {
     if (action.action.kind === 'take') await withoutFault(take(layer, action, interleave));
@@ -119,28 +126,27 @@ type Interleave = () => Promise<void>;
 
 async function take(
   { local, parent, mode }: ModelLayer,
-  { tag, views, action }: TagAction,
+  { tag, views, known, action }: TagAction,
   interleave: Interleave,
 ) {
   const bus = local.bus(interleave);
   const digest = action.digest as Digest;
-  if (action.loser) {
-    const conflictTag = loserTag(tag, local.name, action.loser);
-    await bus.call(putTag, { repository: REPOSITORY, tag: conflictTag, digest: action.loser });
-  }
   await interleave();
   if (!local.manifests.has(digest)) {
     if (!parent.manifests.has(digest)) return;
     local.arrive(digest);
   }
-  const expect = views.layer ?? null;
-  const agreed = mode === 'ReadWrite' ? { agreed: views.base ?? null } : {};
-  await bus.call(putTag, { repository: REPOSITORY, tag, digest, expect, ...agreed, base: true });
+  const conditions = {
+    expect: views.layer ?? null,
+    ...(mode === 'ReadWrite' && { known }),
+    ...(action.loser && { loserTag: loserTag(tag, local.name, action.loser) }),
+  };
+  await bus.call(putTag, { repository: REPOSITORY, tag, digest, ...conditions, base: true });
 }
 
 async function push(
   { local, parent }: ModelLayer,
-  { tag, views, action }: TagAction,
+  { tag, views, known, action }: TagAction,
   send: (digest: Digest) => Promise<boolean>,
   interleave: Interleave,
 ) {
@@ -151,36 +157,47 @@ async function push(
     parent.tag(loserTag(tag, local.name, action.loser), action.loser);
   }
   if (!(await send(digest))) return;
-  const move = { tag, base: views.base ?? null, digest };
-  await bus.call(beginSending, { repository: REPOSITORY, digests: [], move });
-  await change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest));
-  await bus.call(setBases, { repository: REPOSITORY, bases: [{ tag, digest }] });
+  const move = { tag, base: views.base ?? null, digest, known };
+  await sending(local, move, interleave, () =>
+    change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest)),
+  );
   await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
 }
 
 async function withdraw(
   { local, parent }: ModelLayer,
-  { tag, views }: TagAction,
+  { tag, views, known }: TagAction,
   surveyed: Survey,
   interleave: Interleave,
 ) {
   const digest = views.parent as Digest;
   const others = [...surveyed.parentTargets].some(([other, target]) => target === digest && other !== tag);
   const shared = !surveyed.hasAllTags || others || local.manifests.has(digest);
-  const move = { tag, base: digest, digest: null };
-  await local.bus(interleave).call(beginSending, { repository: REPOSITORY, digests: [], move });
-  await change(parent, tag, digest, interleave, () => {
-    if (parent.exact) return parent.untag(tag);
-    if (!shared) return parent.remove(digest);
-    const marker = placeholder(REPOSITORY, tag).digest;
-    parent.put(marker);
-    parent.tag(tag, marker);
-  });
-  if (!parent.exact && shared) {
+  const move = { tag, base: digest, digest: null, known };
+  await sending(local, move, interleave, async () => {
+    await change(parent, tag, digest, interleave, () => {
+      if (parent.exact) return parent.untag(tag);
+      if (!shared) return parent.remove(digest);
+      const marker = placeholder(REPOSITORY, tag).digest;
+      parent.put(marker);
+      parent.tag(tag, marker);
+    });
+    if (parent.exact || !shared) return;
     await interleave();
     parent.remove(placeholder(REPOSITORY, tag).digest);
-  }
-  await local.bus(interleave).call(setBases, { repository: REPOSITORY, bases: [{ tag, digest: null }] });
+  });
+}
+
+/** Sends a change of a tag with the records of the product. The parent's refusal is a fault of `send`. */
+async function sending(local: Registry, move: Move, interleave: Interleave, send: () => Promise<void>) {
+  const bus = local.bus(interleave);
+  const context = { bus, sends: local.sends } as unknown as PassContext;
+  using _ = await beginSends(context, REPOSITORY, { digests: [], move });
+  await send().catch(async (error) => {
+    if (isDenied(error)) await dropRecord(context, REPOSITORY, move);
+    throw error;
+  });
+  await recordSent(context, REPOSITORY, move);
 }
 
 /** Applies a change if the tag is as expected: in one step, or after a read. */

@@ -1,5 +1,5 @@
 import type { Bus } from '#proto/bus/bus.ts';
-import { deleteTag, listBases, listTags, putTag, setBases } from '#proto/content/manifests.ts';
+import { deleteTag, type KnownTag, listBases, listTags, putTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { beginSending, dropSending, settleOutgoing } from '#proto/sync/outgoing.ts';
@@ -17,6 +17,8 @@ export class Registry {
   readonly withdrawn = new Set<Digest>();
   /** What passes may have made of tags at the parent. */
   readonly sending = new Map<Tag, Digest | null>();
+  /** Tags of which a pass sends a change now. */
+  readonly sends = new Set<Tag>();
   /** Changes of tags and manifests. */
   changes = 0;
 
@@ -69,20 +71,27 @@ export class Registry {
       tag: Tag;
       digest: Digest;
       digests: Digest[];
-      bases: { tag: Tag; digest: Digest | null }[];
+      bases: { tag: Tag; digest: Digest | null; known?: KnownTag }[];
       expect?: Digest | null;
       base?: boolean;
-      agreed?: Digest | null;
-      move: { tag: Tag; base: Digest | null; digest: Digest | null };
+      known?: KnownTag;
+      loserTag?: Tag;
+      move: { tag: Tag; base: Digest | null; digest: Digest | null; known: KnownTag };
       tags: { tag: Tag; digest: Digest | null }[];
     };
     const handlers = new Map<unknown, (query: Query) => unknown>([
       [listTags, () => entries(this.tags)],
       [listBases, () => entries(this.bases)],
-      [setBases, ({ bases }) => bases.forEach(({ tag, digest }) => void this.#base(tag, digest))],
+      [
+        setBases,
+        ({ bases }) => {
+          for (const { tag, digest, known } of bases) if (this.#isKnown(tag, known)) this.#base(tag, digest);
+        },
+      ],
       [
         beginSending,
-        ({ move: { tag, base, digest } }) => {
+        ({ move: { tag, base, digest, known } }) => {
+          this.#mustBeKnown(tag, known);
           this.#base(tag, base);
           this.sending.set(tag, digest);
         },
@@ -96,18 +105,20 @@ export class Registry {
       [settleOutgoing, ({ digests }) => this.#settle(digests)],
       [
         putTag,
-        ({ tag, digest, expect, base, agreed }) => {
+        ({ tag, digest, expect, base, known, loserTag }) => {
           this.mustBe(tag, expect);
-          this.#mustBeAgreed(tag, agreed);
+          this.#mustBeKnown(tag, known);
+          const loser = this.tags.get(tag);
+          if (loserTag && loser) this.tag(loserTag, loser);
           this.tag(tag, digest);
           if (base) this.#base(tag, digest);
         },
       ],
       [
         deleteTag,
-        ({ tag, expect, base, agreed }) => {
+        ({ tag, expect, base, known }) => {
           this.mustBe(tag, expect);
-          this.#mustBeAgreed(tag, agreed);
+          this.#mustBeKnown(tag, known);
           this.untag(tag);
           if (base) this.#base(tag, undefined);
         },
@@ -134,10 +145,13 @@ export class Registry {
     this.sending.delete(tag);
   }
 
-  #mustBeAgreed(tag: Tag, agreed: Digest | null | undefined): void {
-    if (agreed === undefined) return;
-    if ((agreed ?? undefined) === this.bases.get(tag) && !this.sending.has(tag)) return;
-    throw new Fault('conflict', `${tag} was sent meanwhile`);
+  #isKnown(tag: Tag, known: KnownTag | undefined): boolean {
+    if (!known) return true;
+    return (this.bases.get(tag) ?? null) === known.base && this.sending.get(tag) === known.sending;
+  }
+
+  #mustBeKnown(tag: Tag, known: KnownTag | undefined): void {
+    if (!this.#isKnown(tag, known)) throw new Fault('conflict', `${tag} was sent meanwhile`);
   }
 
   #settle(digests: Digest[]): void {

@@ -9,7 +9,7 @@ import { pushTree } from '../../../services/syncer/reconcile/push/push-tree.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { firstDifference, pushBlob, pushImage } from '../../support/registry/image.ts';
-import { pushContext } from '../../support/sender.ts';
+import { pushContext, pushNewTag } from '../../support/sender.ts';
 import { patience, slowedRate } from '../../support/until.ts';
 
 /** Interrupted uploads to a Terrace. Pieces have 4 MiB at most. */
@@ -48,7 +48,7 @@ test('an upload that is cut within a piece continues at the next byte', async ()
   proxy.bandwidth = { total: slowedRate(8 * MIB) };
   const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
   await using up = await pushContext(layer, { url: proxy.url });
-  const sending = pushTree(up, 'cut', digest, { tag: 'v1', expect: undefined });
+  const sending = pushNewTag(up, 'cut', digest, 'v1');
   let cuts = 0;
   for (const at of [3 * MIB, 9 * MIB]) {
     await proxy.until(() => received(proxy, 'cut') >= at);
@@ -69,7 +69,7 @@ test('after a syncer is killed during an upload, bytes that the parent has are n
   proxy.bandwidth = { total: slowedRate(4 * MIB) };
   const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
   await using up = await pushContext(layer, { url: proxy.url });
-  const sending = pushTree(up, 'killed', digest, { tag: 'v1', expect: undefined });
+  const sending = pushNewTag(up, 'killed', digest, 'v1');
   await proxy.until(() => received(proxy, 'killed') >= 7 * MIB);
   layer.killWithoutWaiting('syncer-1');
   proxy.bandwidth = { total: 16 * MIB };
@@ -94,7 +94,7 @@ test('an upload stops when the window closes, and the next one continues it', as
   assert.ok(before > 0 && before < SIZE, `${before} bytes`);
   proxy.bandwidth = {};
   await using up = await pushContext(layer, { url: proxy.url });
-  await pushTree(up, 'window', digest, { tag: 'v1', expect: undefined });
+  await pushNewTag(up, 'window', digest, 'v1');
   assert.equal(await firstDifference(layer.url, parent.url, ['window']), undefined);
   assert.ok(received(proxy, 'window') <= SIZE + MIB, 'received bytes were sent again');
 });
@@ -113,7 +113,7 @@ test('a blob that the parent received with another digest is sent again, as a wh
       return { answer: wrong };
     });
     await using up = await pushContext(layer, { url: proxy.url });
-    const sending = pushTree(up, repository, digest, { tag: 'v1', expect: undefined });
+    const sending = pushNewTag(up, repository, digest, 'v1');
     if (times === 1) {
       await sending;
       assert.equal(await firstDifference(layer.url, parent.url, [repository]), undefined);
@@ -152,7 +152,7 @@ test('content with sha512 digests is pushed', async () => {
 test('an empty blob is pushed', async () => {
   const { digest, layers } = await pushImage(layer.url, 'empty', 'v1', { layers: [Buffer.alloc(0)] });
   await using up = await pushContext(layer, { url: proxy.url });
-  await pushTree(up, 'empty', digest, { tag: 'v1', expect: undefined });
+  await pushNewTag(up, 'empty', digest, 'v1');
   await layer.event(transferFinished, (data) => data.digest === layers[0]!.digest);
   assert.equal(await firstDifference(layer.url, parent.url, ['empty']), undefined);
 });

@@ -79,6 +79,9 @@ export async function dropUnsureBases(
   for await (const [name] of records.entries(prefix(kinds.sending))) {
     const [repository = '', tag = ''] = name.split('!');
     batch.push(...drop.sending(repository, tag));
+    if (batch.length < BATCH) continue;
+    await records.write(batch);
+    batch = [];
   }
   await records.write(batch);
   return found;

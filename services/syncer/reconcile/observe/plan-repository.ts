@@ -1,3 +1,4 @@
+import type { KnownTag } from '#proto/content/manifests.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { type Digest, isTag, type Tag } from '#proto/oci/names.ts';
 import { type PlannedAction, type PlanRules, planTag, type Views } from '#proto/sync/plan-tag.ts';
@@ -49,8 +50,8 @@ export type Observation = LocalTags & {
   unsent: ReadonlySet<Digest>;
 };
 
-/** `views`: as the action was planned with them. */
-export type TagAction = { tag: Tag; views: Views; action: PlannedAction };
+/** `views`: as the action was planned with them; `known`: as storage has the tag, unless another pass changes it. */
+export type TagAction = { tag: Tag; views: Views; known: KnownTag; action: PlannedAction };
 
 export type RepositoryPlan = {
   /** Number of tags compared. */
@@ -66,12 +67,9 @@ export type RepositoryPlan = {
   lists: Set<Digest>;
 };
 
-/**
- * The base that a change of a tag here relies on, for a layer that sends changes: the other lane may send one of the
- * same tag meanwhile.
- */
-export const agreedOf = ({ base }: Views, mode: Mode): Digest | null | undefined =>
-  mode === 'ReadWrite' ? (base ?? null) : undefined;
+/** What a change of a tag relies on, in a layer that sends changes: the other lane may send one of the same tag. */
+export const knownIn = (mode: Mode, { known }: TagAction): { known?: KnownTag } =>
+  mode === 'ReadWrite' ? { known } : {};
 
 /** Whether a client changed the tag here, and its change is to be pushed, or may have been. */
 export const isChanged = ({ layer, base, sending }: LocalTags, mode: Mode, tag: Tag): boolean =>
@@ -121,7 +119,12 @@ export function planRepository(
     const rules = { mode, conflict, excluded, unsure: isUnsure(coverage, parent, names, tag) };
     const action = planTag(views, rules);
     if (sent !== undefined && (!action || sent !== (views.parent ?? null))) obsolete.set(tag, sent);
-    if (action && (coverage.kind !== 'scope' || isPush(action))) actions.push({ tag, views, action });
+    const onRecord = obsolete.has(tag) ? undefined : sending.get(tag);
+    const known = {
+      base: observed.base ?? null,
+      ...(onRecord !== undefined && { sending: onRecord }),
+    };
+    if (action && (coverage.kind !== 'scope' || isPush(action))) actions.push({ tag, views, known, action });
     if (isAllCompared && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
   return {

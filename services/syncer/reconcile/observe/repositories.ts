@@ -76,6 +76,8 @@ export async function findRepositories({
     if (matchesPattern(patterns, name)) names.add(name);
     else unselected.push(name);
   }
+  // Those of which nothing is here any more.
+  for (const name of unsentChanges.repositories) if (matchesPattern(patterns, name)) names.add(name);
   return { selected: [...names].sort(), unselected };
 }
 

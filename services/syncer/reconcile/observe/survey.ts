@@ -209,6 +209,8 @@ async function readParent(
   const names = new Set(listed);
   const unlisted = [...new Set([...base.keys(), ...sending.keys()])].filter((tag) => !names.has(tag));
   if (listed ? !compared : needsAllTags) await parentTags.resolveUnlisted(unlisted);
+  // A repository that the parent does not list may have the tag all the same, or have lost it with the last one.
+  else if (!compared) await parentTags.resolveUnlisted([...sending.keys()]);
   const { targets, placeholders, resolved } = parentTags;
   return { targets, placeholders, resolved, listed, wanted, invalid: compared ? [] : invalid };
 }

@@ -1,5 +1,5 @@
 import { each } from '#proto/async/each.ts';
-import { putTag } from '#proto/content/manifests.ts';
+import type { KnownTag } from '#proto/content/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
@@ -40,8 +40,8 @@ export type Image = PullOrder & {
   survey: Survey;
   /** Current target of the tag here. */
   expect: Digest | undefined;
-  /** Its base; undefined if it does not matter. */
-  agreed: Digest | null | undefined;
+  /** Of the tag, if it matters. */
+  known?: KnownTag;
   loser: Digest | undefined;
 };
 
@@ -231,7 +231,7 @@ class Batch {
   }
 
   async #pullImage(
-    { repository, tag, digest, expect, agreed, loser }: LoadedImage,
+    { repository, tag, digest, expect, known, loser }: LoadedImage,
     load: Load,
   ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
     const { bus, pass, layer } = this.#context;
@@ -241,10 +241,8 @@ class Batch {
       );
     if (tag === null) return pullImage(this.#context, repository, digest, load, content);
     const conflictTag = loser && loserTag(tag, layer, loser);
-    if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
-    const pulled = await pullImage(this.#context, repository, digest, load, content, {
-      ...{ tag, expect, agreed },
-    });
+    const move = { tag, expect, ...(known && { known }), ...(conflictTag && { loserTag: conflictTag }) };
+    const pulled = await pullImage(this.#context, repository, digest, load, content, move);
     if (conflictTag) {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }

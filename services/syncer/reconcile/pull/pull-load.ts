@@ -3,6 +3,7 @@ import type { ImageContext } from '#proto/content/arriving.ts';
 import { linkBlobs, missingBlobs } from '#proto/content/blobs.ts';
 import { discardIngest, startUpload } from '#proto/content/ingests.ts';
 import {
+  type KnownTag,
   type LeftOutManifest,
   MAX_INLINE_MANIFEST_BYTES,
   putManifest,
@@ -38,7 +39,7 @@ export type Load = {
   isPartlyHere: boolean;
 };
 
-export type PulledTag = { tag: Tag; expect: Digest | undefined; agreed?: Digest | null | undefined };
+export type PulledTag = { tag: Tag; expect: Digest | undefined; known?: KnownTag; loserTag?: Tag };
 
 /** Max digests per request to storage. */
 const PAGE = 1_000;
@@ -180,7 +181,7 @@ const WRONG_SIZE = ['parent-invalid', 'size-invalid', 'digest-invalid'] as const
 /**
  * Pulls a manifest with its tree, and moves the tag last.
  * @param content pulls the load, or waits for another call that does
- * @param move `expect`, `agreed`: target and base of the tag when the move was planned
+ * @param move `expect`, `known`: the tag here when the move was planned; `loserTag`: gets its old target
  * @returns whether anything was pulled or moved, and what the parent does not provide
  * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
@@ -203,9 +204,7 @@ export async function pullImage(
   const leftOut = await content();
   await recordLeftOutReferrers(context, repository, subjects, leftOut);
   if (move) {
-    const { tag, expect, agreed } = move;
-    const conditions = { expect: expect ?? null, ...(agreed !== undefined && { agreed }) };
-    await bus.call(putTag, { repository, tag, digest, ...conditions, base: true });
+    await bus.call(putTag, { repository, digest, ...move, expect: move.expect ?? null, base: true });
   }
   bus.publish(imageFinished, about);
   return { isChanged: true, problems: leftOut };

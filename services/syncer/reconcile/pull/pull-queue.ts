@@ -3,7 +3,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { partOf } from '../context/leave-out.ts';
 import { readLeftOutManifests } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { agreedOf } from '../observe/plan-repository.ts';
+import { knownIn } from '../observe/plan-repository.ts';
 import type { Survey } from '../observe/survey.ts';
 import { rememberIfHidden } from './hidden-referrers.ts';
 import type { Image } from './images.ts';
@@ -14,15 +14,16 @@ export async function buildPullQueue(context: PassContext, surveys: Survey[]): P
   for (const survey of surveys) {
     const { repository, selected, actions } = survey;
     const common = { survey, repository, priority: selected.priority };
-    for (const { tag, views, action } of actions) {
+    for (const one of actions) {
+      const { tag, views, action } = one;
       const { kind, digest, loser } = action;
       if (kind !== 'take' || !digest) continue;
       context.unsentChanges.stays(repository, digest);
-      const agreed = agreedOf(views, context.configuration.mode);
-      images.push({ ...common, tag, digest, expect: views.layer, agreed, loser });
+      const known = knownIn(context.configuration.mode, one);
+      images.push({ ...common, ...known, tag, digest, expect: views.layer, loser });
     }
     for (const digest of await findRoots(context, survey)) {
-      images.push({ ...common, tag: null, digest, expect: undefined, agreed: undefined, loser: undefined });
+      images.push({ ...common, tag: null, digest, expect: undefined, loser: undefined });
     }
   }
   return images;

@@ -1,7 +1,12 @@
 import { batches } from '#proto/async/batches.ts';
+import { type KnownTag, setBases } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import { beginSending } from '#proto/sync/outgoing.ts';
+import { beginSending, dropSending } from '#proto/sync/outgoing.ts';
 import type { PassContext } from '../context/pass-context.ts';
+
+/** A change of a tag at the parent: from `base` to `digest` (`null`: no such tag). */
+export type Move = { tag: Tag; base: Digest | null; digest: Digest | null; known: KnownTag };
 
 /** Max manifests per request. */
 const MAX_MANIFESTS = 1_000;
@@ -9,24 +14,55 @@ const MAX_MANIFESTS = 1_000;
 /**
  * Records what is about to be sent, before it is: should the answer of the parent be lost, the next pass knows the
  * change as this layer's own. The tag counts as being sent until the result is disposed.
- * @param move `base`: what the parent is known to have had last
- * @throws Fault `manifest-unknown` if a client deleted one of the manifests
+ * @param move `base`: what the parent is known to have had last; `known`: the tag here when the change was planned
+ * @throws Fault `manifest-unknown` if a client deleted one of the manifests; `conflict` if another pass is sending, or
+ *   has sent, a change of the tag
  */
 export async function beginSends(
   { bus, sends }: Pick<PassContext, 'bus' | 'sends'>,
   repository: Repository,
-  { digests, move }: { digests: Digest[]; move?: { tag: Tag; base: Digest | null; digest: Digest | null } },
+  { digests, move }: { digests: Digest[]; move?: Move },
 ): Promise<Disposable> {
   const key = move && `${repository}!${move.tag}`;
+  if (key && sends.has(key)) {
+    throw new Fault('conflict', `another pass sends ${repository}:${move.tag}: the next one decides again`);
+  }
   if (key) sends.add(key);
   const sending = { [Symbol.dispose]: () => void (key && sends.delete(key)) };
   try {
-    for (const batch of batches(digests, MAX_MANIFESTS))
-      await bus.call(beginSending, { repository, digests: batch });
-    if (move) await bus.call(beginSending, { repository, digests: [], move });
+    const all = digests.length > 0 ? [...batches(digests, MAX_MANIFESTS)] : [[]];
+    const last = all.at(-1);
+    for (const batch of all) {
+      await bus.call(beginSending, { repository, digests: batch, ...(batch === last && move && { move }) });
+    }
     return sending;
   } catch (error) {
     sending[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The parent has the change. */
+export async function recordSent(
+  { bus }: Pick<PassContext, 'bus'>,
+  repository: Repository,
+  { tag, base, digest }: Move,
+): Promise<void> {
+  const known = { base, sending: digest };
+  await bus.call(setBases, { repository, bases: [{ tag, digest, known }] });
+}
+
+/**
+ * Whether an answer denies the change. The parent does not have it then: were it still on record, a later change to the
+ * same target by others would count as this layer's own.
+ */
+export const isDenied = (error: unknown): boolean => Fault.is(error, 'parent-refused', 'conflict');
+
+/** The parent does not have the change. */
+export async function dropRecord(
+  { bus }: Pick<PassContext, 'bus'>,
+  repository: Repository,
+  { tag, digest }: Move,
+): Promise<void> {
+  await bus.call(dropSending, { tags: [{ repository, tag, digest }] });
 }

@@ -157,18 +157,14 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
   ];
 }
 
-function tagChange(
-  context: PassContext,
-  survey: Survey,
-  usage: ParentUsage,
-  { tag, views, action }: TagAction,
-): Change[] {
+function tagChange(context: PassContext, survey: Survey, usage: ParentUsage, one: TagAction): Change[] {
+  const { tag, views, known, action } = one;
   const { repository } = survey;
   const { kind, digest } = action;
   const change = { ...commonOf(survey), reference: tag, digest };
   if (kind === 'push' && digest) {
     const run = async () => {
-      await push(context, survey, { tag, views, action }, digest);
+      await push(context, survey, one, digest);
       return 'sent' as const;
     };
     return [{ ...change, stage: 1, run }];
@@ -177,7 +173,7 @@ function tagChange(
   if (kind !== 'withdraw' || !parent) return [];
   const run = async () => {
     const isShared = () => isStillNeeded(context, survey, usage, tag, parent);
-    await withdrawTag(context, repository, tag, { expect: parent, shared: isShared });
+    await withdrawTag(context, repository, tag, { expect: parent, shared: isShared, known });
     return 'withdrawn' as const;
   };
   return [{ ...change, stage: 2, run }];
@@ -186,7 +182,7 @@ function tagChange(
 async function push(
   context: PassContext,
   { repository }: Survey,
-  { tag, views, action }: TagAction,
+  { tag, views, known, action }: TagAction,
   digest: Digest,
 ): Promise<void> {
   const { bus, parent, pushClient, pass, layer, signal } = context;
@@ -196,7 +192,11 @@ async function push(
     const manifest = await parent.manifest(repository, loser, signal);
     await pushClient.putManifest(repository, conflictTag, manifest, signal);
   }
-  await pushTree(context, repository, digest, { tag, expect: views.parent, base: views.base });
+  await pushTree(context, repository, digest, {
+    ...{ tag, known },
+    expect: views.parent,
+    base: views.base,
+  });
   if (conflictTag)
     bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
 }

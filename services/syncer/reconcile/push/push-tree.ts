@@ -1,6 +1,6 @@
 import { each } from '#proto/async/each.ts';
 import { locateBlob, repositoriesOfBlob } from '#proto/content/blobs.ts';
-import { setBases } from '#proto/content/manifests.ts';
+import type { KnownTag } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
@@ -12,7 +12,7 @@ import { largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
-import { beginSends } from './begin-sends.ts';
+import { beginSends, dropRecord, isDenied, recordSent } from './begin-sends.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
@@ -34,7 +34,7 @@ export async function pushTree(
   context: PassContext,
   repository: Repository,
   digest: Digest,
-  move?: { tag: Tag; expect: Digest | undefined; base?: Digest | undefined },
+  move?: { tag: Tag; expect: Digest | undefined; base: Digest | undefined; known: KnownTag },
   limits?: TreeLimits,
 ): Promise<boolean> {
   const { bus, pass } = context;
@@ -57,16 +57,23 @@ export async function pushTree(
   const largest = largestOf(missing);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes, largest });
   await uploadBlobs(context, repository, missing);
+  const sent = move && { tag: move.tag, base: move.base ?? null, digest, known: move.known };
   using _ = await beginSends(context, repository, {
     digests: nodes.map((node) => node.digest),
-    ...(move && { move: { tag: move.tag, base: move.base ?? null, digest } }),
+    ...(sent && { move: sent }),
   });
-  for (const node of nodes) {
-    await put(context, repository, await readNode(context, repository, node.digest));
-    if (!isTarget(node.digest)) await settleSent(bus, repository, [node.digest]);
+  try {
+    for (const node of nodes) {
+      await put(context, repository, await readNode(context, repository, node.digest));
+      if (!isTarget(node.digest)) await settleSent(bus, repository, [node.digest]);
+    }
+    if (move) await moveTag(context, repository, digest, move);
+  } catch (error) {
+    if (sent && isDenied(error)) await dropRecord(context, repository, sent);
+    throw error;
   }
-  if (move) {
-    await moveTag(context, repository, digest, move);
+  if (sent) {
+    await recordSent(context, repository, sent);
     await settleSent(bus, repository, [digest]);
   }
   bus.publish(imageFinished, { ...about, direction: 'up' });
@@ -254,18 +261,16 @@ async function moveTag(
   digest: Digest,
   { tag, expect }: { tag: Tag; expect: Digest | undefined },
 ): Promise<void> {
-  const { bus, parent, pushClient, signal } = context;
+  const { parent, pushClient, signal } = context;
   const current = await parent.resolve(repository, tag, signal);
-  if (current !== digest) {
-    if (current !== expect) {
-      throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
-    }
-    const content = await readNode(context, repository, digest);
-    await pushClient.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
-      // The answer to an earlier attempt may have been lost.
-      const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;
-      if (!moved) throw error;
-    });
+  if (current === digest) return;
+  if (current !== expect) {
+    throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
   }
-  await bus.call(setBases, { repository, bases: [{ tag, digest }] });
+  const content = await readNode(context, repository, digest);
+  await pushClient.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
+    // The answer to an earlier attempt may have been lost.
+    const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;
+    if (!moved) throw error;
+  });
 }

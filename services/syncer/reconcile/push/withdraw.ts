@@ -1,11 +1,11 @@
-import { setBases } from '#proto/content/manifests.ts';
+import { type KnownTag, setBases } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import { bodyOf } from '../../link/http/sending.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from '../context/placeholder.ts';
-import { beginSends } from './begin-sends.ts';
+import { beginSends, dropRecord, isDenied, recordSent } from './begin-sends.ts';
 import { forgetReferrer } from './referrers-tag.ts';
 
 /**
@@ -17,29 +17,37 @@ export async function withdrawTag(
   context: PassContext,
   repository: Repository,
   tag: Tag,
-  { expect, shared }: Expected,
+  { expect, shared, known }: Expected & { known: KnownTag },
 ): Promise<void> {
   const { bus, deletions, parent, pushClient, signal } = context;
-  const setBase = async () => {
-    await bus.call(setBases, { repository, bases: [{ tag, digest: null }] });
-  };
   const current = await parent.resolve(repository, tag, signal);
   const marker = placeholder(repository, tag);
-  if (current === undefined) return setBase();
-  if (current !== marker.digest && current !== expect) throw moved(repository, tag);
-  const move = { tag, base: expect, digest: null };
-  using _ = await beginSends(context, repository, { digests: [], move });
-  if (current === marker.digest) await pushClient.deleteManifest(repository, current, signal);
-  else {
-    const isDeleted = await pushClient.deleteTag(repository, tag, { expect }, signal);
-    // docker-registry deletes a manifest first, and then searches all tags for those that point to it. If that fails,
-    // because one of them is being written, they stay in its list forever. So withdrawals by digest run one at a time
-    // per repository.
-    if (!isDeleted) {
-      await deletions.run(repository, () => withdrawByDigest(context, repository, tag, { expect, shared }));
-    }
+  if (current === undefined) {
+    await bus.call(setBases, { repository, bases: [{ tag, digest: null, known }] });
+    return;
   }
-  await setBase();
+  if (current !== marker.digest && current !== expect) throw moved(repository, tag);
+  const move = { tag, base: expect, digest: null, known };
+  using _ = await beginSends(context, repository, { digests: [], move });
+  try {
+    if (current === marker.digest) await pushClient.deleteManifest(repository, current, signal);
+    else {
+      const isDeleted = await pushClient.deleteTag(repository, tag, { expect }, signal);
+      // docker-registry deletes a manifest first, and then searches all tags for those that point to it. If that
+      // fails, because one of them is being written, they stay in its list forever. So withdrawals by digest run one
+      // at a time per repository.
+      if (!isDeleted) {
+        await deletions.run(repository, () => withdrawByDigest(context, repository, tag, { expect, shared }));
+      }
+    }
+  } catch (error) {
+    // A withdrawal by digest may have moved the tag to a placeholder before it was refused.
+    if (isDenied(error) && (await parent.resolve(repository, tag, signal)) === expect) {
+      await dropRecord(context, repository, move);
+    }
+    throw error;
+  }
+  await recordSent(context, repository, move);
 }
 
 /** `shared`: whether the manifest has to remain at the parent. */

@@ -25,6 +25,8 @@ type Scene = {
   unlisted?: Tag[];
   mode?: 'ReadWrite' | 'ReadOnly';
   unsent?: Digest[];
+  /** What is on record as being sent. */
+  sending?: [Tag, Digest | null][];
   withdrawn?: Digest[];
   selected?: Partial<Selected>;
   scope?: string[];
@@ -59,7 +61,7 @@ async function surveyScene(scene: Scene) {
       unsentChanges: {
         unsent: () => pending(scene.unsent),
         withdrawn: () => pending(scene.withdrawn),
-        sending: () => new Map(),
+        sending: () => new Map(scene.sending),
       },
       signal,
     } as unknown as PassContext,
@@ -103,6 +105,24 @@ test('with a scope, only its tags are resolved, and only changes made here cause
 test('if the parent does not know a repository, no tag is dropped here, and new tags are pushed', async () => {
   const { actions } = await surveyScene({ parent: undefined, base: { a: A, b: A }, layer: { a: A, c: C } });
   assert.deepEqual(actions, ['push c']);
+});
+
+test('what was sent of tags is settled, although the parent does not know the repository', async () => {
+  const scene: Scene = {
+    parent: undefined,
+    base: { again: A },
+    layer: { again: A },
+    sending: [
+      ['again', null],
+      ['deleted', B],
+    ],
+  };
+  const { actions, found, resolved } = await surveyScene(scene);
+  assert.deepEqual(resolved, ['again', 'deleted']);
+  // It was pushed again after its deletion was sent.
+  assert.deepEqual(actions, ['push again']);
+  assert.deepEqual(found.obsolete, [{ repository: REPOSITORY, tag: 'deleted', digest: B }]);
+  assert.deepEqual(found.actions[0]?.known, { base: A, sending: null });
 });
 
 test('if a withdrawal of a manifest is pending, all tags of the parent are resolved', async () => {

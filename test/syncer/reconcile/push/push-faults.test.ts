@@ -4,6 +4,7 @@ import { transferFailed } from '#proto/sync/transfers.ts';
 import { pushTree } from '../../../../services/syncer/reconcile/push/push-tree.ts';
 import type { Action } from '../../../support/proxy/fault-proxy.ts';
 import { firstDifference, pushImage } from '../../../support/registry/image.ts';
+import { pushNewTag } from '../../../support/sender.ts';
 import { slowedRate } from '../../../support/until.ts';
 import { PushRig } from './push-rig.ts';
 
@@ -43,7 +44,7 @@ for (const [index, [name, method, path, action]] of transientFaults.entries()) {
       return action;
     });
     await using up = await rig.context();
-    await pushTree(up, repository, digest, { tag: 'v1', expect: undefined });
+    await pushNewTag(up, repository, digest, 'v1');
     assert.equal(left, 0);
     assert.equal(await firstDifference(rig.layer.url, rig.cloud.url, [repository]), undefined);
   });
@@ -57,7 +58,7 @@ test('a token that expires during an upload is renewed', async () => {
     return undefined;
   });
   await using up = await rig.context();
-  await pushTree(up, 'tokens', digest, { tag: 'v1', expect: undefined });
+  await pushNewTag(up, 'tokens', digest, 'v1');
   rig.proxy.fault();
   assert.equal(await firstDifference(rig.layer.url, rig.cloud.url, ['tokens']), undefined);
   assert.ok(rig.proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
@@ -74,14 +75,14 @@ test('an upload continues after an outage between two pieces, and restarts after
   rig.proxy.fault(({ method, index, path }) =>
     method === 'PATCH' && path.includes('/paused/') && index === 1 ? { drop: true } : undefined,
   );
-  await pushTree(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
+  await pushNewTag(up, 'paused', paused.digest, 'v1');
   assert.equal(await firstDifference(rig.layer.url, rig.cloud.url, ['paused']), undefined);
   assert.ok(rig.contentRequests('paused').some(({ method, index }) => method === 'PATCH' && index === 1));
   assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
 
   rig.proxy.fault();
   rig.proxy.bandwidth = { total: slowedRate(8 * MIB) };
-  const sending = pushTree(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
+  const sending = pushNewTag(up, 'torn', torn.digest, 'v1');
   await rig.proxy.until(() => bytes('torn') >= 6 * MIB);
   await rig.proxy.down();
   await rig.proxy.up();
@@ -101,7 +102,7 @@ test('a syncer that is stopped during an upload tears no piece', async () => {
   const bytes = () => rig.contentRequests('ended').reduce((sum, { received }) => sum + received, 0);
   rig.proxy.bandwidth = { total: slowedRate(6 * MIB) };
   await using up = await rig.context();
-  const sending = pushTree(up, 'ended', digest, { tag: 'v1', expect: undefined });
+  const sending = pushNewTag(up, 'ended', digest, 'v1');
   await rig.proxy.until(() => bytes() >= 5 * MIB);
   process.kill(rig.layer.pid('syncer-1'), 'SIGTERM');
   await sending;
@@ -144,7 +145,7 @@ test('a blob that the parent falsely claims to have is pushed once it refuses th
     method === 'HEAD' && path === blob ? { answer: { status: 200 } } : undefined,
   );
   await using up = await rig.context();
-  await pushTree(up, 'phantom', digest, { tag: 'v1', expect: undefined });
+  await pushNewTag(up, 'phantom', digest, 'v1');
   rig.proxy.fault();
   assert.equal(await firstDifference(rig.layer.url, rig.cloud.url, ['phantom']), undefined);
 });

@@ -14,6 +14,7 @@ import {
   pushIndex,
   tagImage,
 } from '../../../support/registry/image.ts';
+import { newTag } from '../../../support/sender.ts';
 import { PushRig } from './push-rig.ts';
 
 const MIB = 1024 * 1024;
@@ -40,7 +41,7 @@ test('an index is pushed once: its blobs, then manifests with children first, th
   });
   const index = await pushIndex(rig.layer.url, 'a/index', 'v1', [amd, arm]);
   await using up = await rig.context();
-  const move = { tag: 'v1', expect: undefined };
+  const move = newTag('v1');
   assert.equal(await pushTree(up, 'a/index', index.digest, move), true);
   assert.equal(await firstDifference(rig.layer.url, rig.cloud.url, ['a/index']), undefined);
   assertPuts('a/index', [amd.digest, arm.digest, index.digest, 'v1']);
@@ -84,7 +85,7 @@ test('a blob is mounted from another repository of the parent, also while its pu
   assert.equal(mounted.length, 2);
   const later = await pushImage(rig.layer.url, 'm/four', 'v1', { layers: [shared] });
   rig.proxy.clearRequests();
-  await pushTree(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'm/four', later.digest, newTag('v1'));
   assert.ok(rig.contentRequests('m/four').every(({ received }) => received < MIB));
   assert.equal(await firstDifference(rig.layer.url, rig.cloud.url, ['m/four']), undefined);
 });
@@ -105,9 +106,9 @@ test('a tag that moved at the parent is not overwritten', async () => {
   const theirs = await pushImage(rig.cloud.url, 'moved', 'v1', { layers: [1_000] });
   const { digest } = await pushImage(rig.layer.url, 'moved', 'v1', { layers: [2_000] });
   await using up = await rig.context();
-  await assert.rejects(pushTree(up, 'moved', digest, { tag: 'v1', expect: undefined }), { code: 'conflict' });
+  await assert.rejects(pushTree(up, 'moved', digest, newTag('v1')), { code: 'conflict' });
   assert.equal((await getManifest(rig.cloud.url, 'moved', 'v1'))?.digest, theirs.digest);
-  await pushTree(up, 'moved', digest, { tag: 'v1', expect: theirs.digest });
+  await pushTree(up, 'moved', digest, { ...newTag('v1'), expect: theirs.digest });
   assert.equal((await getManifest(rig.cloud.url, 'moved', 'v1'))?.digest, digest);
 });
 
@@ -115,10 +116,10 @@ test('another tag of content that the parent has is pushed without an upload', a
   rig.resetProxy();
   const image = await pushImage(rig.layer.url, 'tags', 'v1', { layers: [1_000] });
   await using up = await rig.context();
-  await pushTree(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
+  await pushTree(up, 'tags', image.digest, newTag('v1'));
   await tagImage(rig.layer.url, 'tags', image, 'v2');
   rig.proxy.clearRequests();
-  await pushTree(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
+  await pushTree(up, 'tags', image.digest, newTag('v2'));
   assertPuts('tags', ['v2']);
   assert.deepEqual(rig.contentRequests('tags'), []);
 });
@@ -136,7 +137,7 @@ test('a child that a sparse index leaves out here is not withdrawn at the parent
   const pulling = { ...up, transferJobs: { ...up.transferJobs, download: async () => {} } };
   const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
   await commitManifest(pulling, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
-  await pushTree(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });
+  await pushTree(up, 'sparse', index.digest, newTag('v2'));
   assert.equal((await getManifest(rig.cloud.url, 'sparse', 'v2'))?.digest, index.digest);
   const { manifests } = await up.bus.call(listWithdrawn, { limit: 1000 });
   assert.deepEqual(manifests, []);

@@ -39,6 +39,9 @@ after(async () => {
   await cloud?.[Symbol.asyncDispose]();
 });
 
+/** Parent and layer never agreed on the tag. */
+const NEVER = { base: null };
+
 const digestAt = async (url: string, repository: string, reference: string) =>
   (await getManifest(url, repository, reference))?.digest;
 
@@ -46,11 +49,11 @@ test('the withdrawal of one of two tags with the same content retains the other'
   const image = await pushImage(cloud.url, 'two', 'v1');
   await tagImage(cloud.url, 'two', image, 'v2');
   await using up = await pushContext(layer, { url: cloud.url });
-  await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: async () => true });
+  await withdrawTag(up, 'two', 'v1', { expect: image.digest, known: NEVER, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
   assert.equal(await digestAt(cloud.url, 'two', 'v2'), image.digest);
   // The last tag is deleted with its content.
-  await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: async () => false });
+  await withdrawTag(up, 'two', 'v2', { expect: image.digest, known: NEVER, shared: async () => false });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), []);
   assert.equal(await digestAt(cloud.url, 'two', image.digest), undefined);
 });
@@ -60,21 +63,35 @@ test('a withdrawal that was interrupted between its two steps is finished by the
   await using up = await pushContext(layer, { url: proxy.url });
   const marker = placeholder('half', 'v1');
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 403 } } : undefined));
-  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
-    code: 'parent-refused',
-  });
+  await assert.rejects(
+    withdrawTag(up, 'half', 'v1', { expect: image.digest, known: NEVER, shared: async () => true }),
+    {
+      code: 'parent-refused',
+    },
+  );
   let deletions = 0;
   proxy.fault(({ method, path }) => {
     if (method !== 'DELETE' || path.endsWith('/v1')) return undefined;
     deletions += 1;
     return deletions > 1 ? { answer: { status: 403 } } : undefined;
   });
-  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
-    code: 'parent-refused',
-  });
+  await assert.rejects(
+    withdrawTag(up, 'half', 'v1', {
+      expect: image.digest,
+      known: { base: image.digest },
+      shared: async () => true,
+    }),
+    {
+      code: 'parent-refused',
+    },
+  );
   assert.equal(await digestAt(cloud.url, 'half', 'v1'), marker.digest);
   proxy.fault();
-  await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true });
+  await withdrawTag(up, 'half', 'v1', {
+    expect: image.digest,
+    known: { base: image.digest, sending: null },
+    shared: async () => true,
+  });
   assert.deepEqual(await tagsOf(cloud.url, 'half'), []);
 });
 
@@ -82,9 +99,13 @@ test('a parent that refuses all deletions retains the tag as it is', async () =>
   const image = await pushImage(cloud.url, 'kept', 'v1');
   await using up = await pushContext(layer, { url: proxy.url });
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 405 } } : undefined));
-  for (const shared of [true, false]) {
+  const refusals = [
+    { shared: true, known: NEVER },
+    { shared: false, known: { base: image.digest } },
+  ];
+  for (const { shared, known } of refusals) {
     await assert.rejects(
-      withdrawTag(up, 'kept', 'v1', { expect: image.digest, shared: async () => shared }),
+      withdrawTag(up, 'kept', 'v1', { expect: image.digest, known, shared: async () => shared }),
       {
         code: 'parent-refused',
       },
@@ -99,14 +120,17 @@ test('a tag that moved at the parent is not withdrawn', async () => {
     const image = await pushImage(url, 'moved', 'v1');
     await using up = await pushContext(layer, { url });
     const expect = `sha256:${'0'.repeat(64)}`;
-    await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: async () => false }), {
-      code: 'conflict',
-    });
+    await assert.rejects(
+      withdrawTag(up, 'moved', 'v1', { expect, known: NEVER, shared: async () => false }),
+      {
+        code: 'conflict',
+      },
+    );
     assert.equal(await digestAt(url, 'moved', 'v1'), image.digest);
-    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, known: NEVER, shared: async () => false });
     assert.equal(await digestAt(url, 'moved', 'v1'), undefined);
     // A second withdrawal has nothing to do.
-    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, known: NEVER, shared: async () => false });
   }
 });
 
@@ -114,7 +138,11 @@ test('a Terrace deletes a tag by name, and retains its content', async () => {
   const image = await pushImage(top.url, 'named', 'v1');
   await using up = await pushContext(layer, { url: top.url });
   await up.bus.call(setBases, { repository: 'named', bases: [{ tag: 'v1', digest: image.digest }] });
-  await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: async () => false });
+  await withdrawTag(up, 'named', 'v1', {
+    expect: image.digest,
+    known: { base: image.digest },
+    shared: async () => false,
+  });
   assert.deepEqual(await tagsOf(top.url, 'named'), []);
   assert.equal(await digestAt(top.url, 'named', image.digest), image.digest);
 });
