@@ -63,7 +63,7 @@ if (!chosen) {
 }
 console.log(`${chosen.count} of ${tests.length} test files`);
 if (chosen.count > 0) {
-  const options = ['--test-timeout=1200000', '--test-concurrency=7', '--import=./test/support/end.ts'];
+  const options = ['--test-timeout=1200000', '--test-concurrency=5', '--import=./test/support/end.ts'];
   const hasReporter = rest.some((parameter) => parameter.startsWith('--test-reporter'));
   if (!hasReporter) options.push(`--test-reporter=${tier === 'unit' ? 'dot' : 'spec'}`);
   if (tier !== 'unit') options.push('--test-global-setup=test/support/prepare.ts');
