@@ -11,6 +11,7 @@ import { ParentRegistry } from '../../services/syncer/link/parent/parent-registr
 import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
 import { BehindBook } from '../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
+import { Sends } from '../../services/syncer/reconcile/context/sends.ts';
 import { TransferJobs } from '../../services/syncer/reconcile/context/transfer-jobs.ts';
 import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-changes.ts';
 import { pushTree } from '../../services/syncer/reconcile/push/push-tree.ts';
@@ -50,7 +51,7 @@ export async function pushContext(
     transferJobs,
     behind: new BehindBook([]),
     unsentChanges,
-    sends: new Set(),
+    sends: new Sends().observe(),
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
     },

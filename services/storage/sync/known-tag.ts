@@ -27,5 +27,6 @@ export async function mustBeKnown(
   throw new Fault(
     'conflict',
     `tag ${tag} of repository ${repository} was sent to the parent meanwhile: the next pass decides again`,
+    { detail: { overtaken: true } },
   );
 }

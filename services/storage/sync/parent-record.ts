@@ -43,7 +43,7 @@ export function changeParent(
       forgets = true;
       await locks.run(`repository ${repository}`, () => resetRepository(metadata, repository, now));
     }
-    if (resetsAll) await dropAllSending(metadata);
+    await dropSending(metadata, (name) => resetsAll || isMoved(name));
     const repairNow = repaired ?? (isSame ? repair : '');
     const parts = [parent, repairNow, renamesNow];
     await metadata.write(put.parent(parts.join('#').replace(/(?<!#)#+$/, '')));
@@ -52,10 +52,11 @@ export function changeParent(
 }
 
 /** Of repositories too that are not here any more. */
-async function dropAllSending(metadata: Metadata): Promise<void> {
+async function dropSending(metadata: Metadata, isReset: (repository: string) => boolean): Promise<void> {
   let batch: Change[] = [];
   for await (const [key] of metadata.allSending()) {
     const [repository, tag] = key.split('!') as [string, string];
+    if (!isReset(repository)) continue;
     batch.push(...drop.sending(repository, tag));
     if (batch.length < BATCH) continue;
     await metadata.write(batch);

@@ -14,7 +14,8 @@ const MAX_OBSOLETE = 1_000;
 export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
   const { bus, behind, configuration, unsentChanges, stats } = context;
   const { repository, actions } = survey;
-  const obsolete = survey.obsolete.filter(({ tag }) => !context.sends.has(`${repository}!${tag}`));
+  // What another pass has sent since is newer than what this one has read.
+  const obsolete = survey.obsolete.filter(({ tag }) => !context.sends.hasOther(repository, tag));
   for (const tags of batches(obsolete, MAX_OBSOLETE)) {
     const names = tags.map(({ tag }) => tag);
     await reported(context, repository, names, () => bus.call(dropSending, { tags }));
@@ -37,6 +38,7 @@ export async function recordAgreement(context: PassContext, survey: Survey): Pro
     const { tag, views, action } = one;
     if (action.kind !== 'drop') continue;
     await reported(context, repository, [tag], async () => {
+      context.sends.mustHaveNoOther(repository, tag);
       const conditions = { expect: views.layer ?? null, ...knownIn(configuration.mode, one) };
       await bus.call(deleteTag, { repository, tag, ...conditions, base: true });
       stats.dropped += 1;

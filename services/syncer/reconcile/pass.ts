@@ -77,6 +77,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const leftOut = deps.caches.content(deps.parent, deps.lastLeftOut);
   let reported: ReportedChanges | undefined;
   const hasAnswered = () => reported?.answered === true || deps.parent.answers > answersBefore;
+  using sends = deps.caches.sends.observe();
   using prefetch = new PassPrefetch(deps.parent, signal, deps.caches.prefetchedTags(deps.parent));
   try {
     const patterns = configuration.repositories.map(({ name }) => name);
@@ -114,7 +115,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       transferJobs,
       behind: behind.book,
       unsentChanges,
-      sends: deps.caches.sends,
+      sends,
       parking,
       leftOutByParent,
       oversized,

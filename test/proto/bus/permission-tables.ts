@@ -70,7 +70,7 @@ export const CALLERS: Record<string, string> = {
   'storage.mark.list': 'S',
   'storage.metrics.get.*': 'G',
   'storage.outgoing.begin': 'S',
-  'storage.outgoing.obsolete': 'S',
+  'storage.outgoing.drop': 'S',
   'storage.outgoing.parent': 'S',
   'storage.outgoing.park': 'S',
   'storage.outgoing.parked': 'GSO',

@@ -108,8 +108,10 @@ class World {
 
   /** Of each layer, one scoped and one unscoped pass may run at a time. */
   async pass(layer: ModelLayer, wanted?: Set<Tag>): Promise<void> {
+    const { tags, bases } = layer.local;
     const scope =
-      wanted ?? (this.hasSteps && this.#next(3) === 0 ? new Set(layer.local.tags.keys()) : undefined);
+      wanted ??
+      (this.hasSteps && this.#next(3) === 0 ? new Set([...tags.keys(), ...bases.keys()]) : undefined);
     const lane = `${layer.local.name} ${scope ? 'scoped' : 'unscoped'}`;
     if (this.busy.has(lane)) return;
     this.busy.add(lane);

@@ -7,6 +7,7 @@ import { recordAgreement } from '../../../services/syncer/reconcile/agree.ts';
 import { BehindBook } from '../../../services/syncer/reconcile/behind/behind-book.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
+import type { PassSends } from '../../../services/syncer/reconcile/context/sends.ts';
 import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
 import {
   type Selected,
@@ -15,8 +16,7 @@ import {
 } from '../../../services/syncer/reconcile/observe/survey.ts';
 import {
   beginSends,
-  dropRecord,
-  isDenied,
+  dropIfDenied,
   type Move,
   recordSent,
 } from '../../../services/syncer/reconcile/push/begin-sends.ts';
@@ -47,6 +47,7 @@ export async function modelPass(
   scope?: Set<Tag>,
 ): Promise<void> {
   const { local, parent, mode, conflict } = layer;
+  using sends = local.sends.observe();
   const bus = local.bus(interleave);
   const pending = (digests: Set<Digest>) =>
     [...digests].map((digest, since) => ({ repository: REPOSITORY, digest, since }));
@@ -86,10 +87,10 @@ export async function modelPass(
   const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
   const behind = new BehindBook([]);
   const configuration = { mode };
-  const shared = { bus, behind, unsentChanges, configuration, sends: local.sends, pass: '', stats, signal };
+  const shared = { bus, behind, unsentChanges, configuration, sends, pass: '', stats, signal };
   await recordAgreement(shared as unknown as PassContext, surveyed);
   for (const action of surveyed.actions) {
-    if (action.action.kind === 'take') await withoutFault(take(layer, action, interleave));
+    if (action.action.kind === 'take') await withoutFault(take(layer, sends, action, interleave));
   }
   if (!up) return;
   const send = async (digest: Digest) => {
@@ -102,8 +103,9 @@ export async function modelPass(
     if (await send(digest)) await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
   }
   for (const action of surveyed.actions) {
-    if (action.action.kind === 'push') await withoutFault(push(layer, action, send, interleave));
-    if (action.action.kind === 'withdraw') await withoutFault(withdraw(layer, action, surveyed, interleave));
+    if (action.action.kind === 'push') await withoutFault(push(layer, sends, action, send, interleave));
+    if (action.action.kind === 'withdraw')
+      await withoutFault(withdraw(layer, sends, action, surveyed, interleave));
   }
   for (const tag of surveyed.placeholders) {
     await interleave();
@@ -126,6 +128,7 @@ type Interleave = () => Promise<void>;
 
 async function take(
   { local, parent, mode }: ModelLayer,
+  sends: PassSends,
   { tag, views, known, action }: TagAction,
   interleave: Interleave,
 ) {
@@ -141,40 +144,45 @@ async function take(
     ...(mode === 'ReadWrite' && { known }),
     ...(action.loser && { loserTag: loserTag(tag, local.name, action.loser) }),
   };
+  sends.mustHaveNoOther(REPOSITORY, tag);
   await bus.call(putTag, { repository: REPOSITORY, tag, digest, ...conditions, base: true });
 }
 
 async function push(
-  { local, parent }: ModelLayer,
+  layer: ModelLayer,
+  sends: PassSends,
   { tag, views, known, action }: TagAction,
   send: (digest: Digest) => Promise<boolean>,
   interleave: Interleave,
 ) {
+  const { local, parent } = layer;
   const bus = local.bus(interleave);
   const digest = action.digest as Digest;
-  if (action.loser) {
-    await interleave();
-    parent.tag(loserTag(tag, local.name, action.loser), action.loser);
-  }
   if (!(await send(digest))) return;
   const move = { tag, base: views.base ?? null, digest, known };
-  await sending(local, move, interleave, () =>
-    change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest)),
-  );
+  await sending(layer, sends, move, interleave, async () => {
+    if (action.loser) {
+      await interleave();
+      parent.tag(loserTag(tag, local.name, action.loser), action.loser);
+    }
+    await change(parent, tag, views.parent, interleave, () => parent.tag(tag, digest));
+  });
   await bus.call(settleOutgoing, { repository: REPOSITORY, digests: [digest] });
 }
 
 async function withdraw(
-  { local, parent }: ModelLayer,
+  layer: ModelLayer,
+  sends: PassSends,
   { tag, views, known }: TagAction,
   surveyed: Survey,
   interleave: Interleave,
 ) {
+  const { local, parent } = layer;
   const digest = views.parent as Digest;
   const others = [...surveyed.parentTargets].some(([other, target]) => target === digest && other !== tag);
   const shared = !surveyed.hasAllTags || others || local.manifests.has(digest);
   const move = { tag, base: digest, digest: null, known };
-  await sending(local, move, interleave, async () => {
+  await sending(layer, sends, move, interleave, async () => {
     await change(parent, tag, digest, interleave, () => {
       if (parent.exact) return parent.untag(tag);
       if (!shared) return parent.remove(digest);
@@ -188,13 +196,30 @@ async function withdraw(
   });
 }
 
-/** Sends a change of a tag with the records of the product. The parent's refusal is a fault of `send`. */
-async function sending(local: Registry, move: Move, interleave: Interleave, send: () => Promise<void>) {
-  const bus = local.bus(interleave);
-  const context = { bus, sends: local.sends } as unknown as PassContext;
+/** Sends a change of a tag with the records of the product. */
+async function sending(
+  { local, parent }: ModelLayer,
+  sends: PassSends,
+  move: Move,
+  interleave: Interleave,
+  send: () => Promise<void>,
+) {
+  const resolve = async (_: string, tag: Tag) => {
+    await interleave();
+    return parent.tags.get(tag);
+  };
+  const { signal } = new AbortController();
+  const context = {
+    bus: local.bus(interleave),
+    sends,
+    parent: { resolve },
+    signal,
+  } as unknown as PassContext;
   using _ = await beginSends(context, REPOSITORY, { digests: [], move });
   await send().catch(async (error) => {
-    if (isDenied(error)) await dropRecord(context, REPOSITORY, move);
+    const isSent = (current: Digest | undefined) =>
+      move.digest === null ? current !== move.base : current === move.digest;
+    await dropIfDenied(context, REPOSITORY, move, isSent, error);
     throw error;
   });
   await recordSent(context, REPOSITORY, move);

@@ -3,6 +3,7 @@ import { deleteTag, type KnownTag, listBases, listTags, putTag, setBases } from 
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { beginSending, dropSending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import { Sends } from '../../../services/syncer/reconcile/context/sends.ts';
 
 /** A registry of one repository, in memory: its tags and manifests, and what a layer stores about them. */
 export class Registry {
@@ -17,8 +18,7 @@ export class Registry {
   readonly withdrawn = new Set<Digest>();
   /** What passes may have made of tags at the parent. */
   readonly sending = new Map<Tag, Digest | null>();
-  /** Tags of which a pass sends a change now. */
-  readonly sends = new Set<Tag>();
+  readonly sends = new Sends();
   /** Changes of tags and manifests. */
   changes = 0;
 

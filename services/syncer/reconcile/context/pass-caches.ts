@@ -6,6 +6,7 @@ import { FailedParts } from './leave-out.ts';
 import { LeftOutContent } from './left-out.ts';
 import { Oversized } from './oversized.ts';
 import { RefusedRepositories } from './refused-repositories.ts';
+import { Sends } from './sends.ts';
 
 const MAX_LEFT_OUT_BY_PARENT = 100_000;
 const MAX_PREFETCHED_TAGS = 10_000;
@@ -13,8 +14,7 @@ const RECHECK_MS = 15 * 60_000;
 
 /** What the passes of a term remember of each parent. All other state is determined again by each pass. */
 export class PassCaches {
-  /** Tags that passes are sending to the parent now: `<repository>!<tag>`. */
-  readonly sends = new Set<string>();
+  readonly sends = new Sends();
   readonly #leftOut = new WeakMap<ParentReader, Map<string, Fault>>();
   readonly #oversized = new WeakMap<ParentReader, Oversized>();
   readonly #failedParts = new WeakMap<ParentReader, FailedParts>();

@@ -20,6 +20,7 @@ import type { PassPrefetch } from './pass-prefetch.ts';
 import type { PassRequest } from './pass-request.ts';
 import type { PassStats } from './pass-stats.ts';
 import type { RefusedRepositories } from './refused-repositories.ts';
+import type { PassSends } from './sends.ts';
 import type { TransferJobs } from './transfer-jobs.ts';
 import type { UnsentChanges } from './unsent-changes.ts';
 
@@ -33,7 +34,7 @@ import type { UnsentChanges } from './unsent-changes.ts';
  * `tree-budget.ts` bounds one image and `oversized.ts` remembers images beyond it, `left-out.ts` what the layer lacks
  * of the images that it has, `left-out-records.ts` records it for the layers below, `refused-repositories.ts` what the
  * parent refuses, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
- * replaces a tag at a parent without deletion of tags. `prepare-connections.ts` opens connections before their use, and
+ * replaces a tag at a parent without deletion of tags. `sends.ts` knows what passes send at the same time.
  * `pass-prefetch.ts` asks before an answer is known to be needed. `pass-stats.ts` counts, and returns the result at the
  * end. `pass-caches.ts` holds what the passes of a term remember.
  */
@@ -68,8 +69,8 @@ export type PassContext = PassTools & {
   /** What the layer lacks, for the figure of synchronization. */
   behind: BehindBook;
   unsentChanges: UnsentChanges;
-  /** Tags that the passes of this process are sending: `<repository>!<tag>`. */
-  sends: Set<string>;
+  /** Tags that passes send. */
+  sends: PassSends;
   parking: Parking;
   /** Children of indexes that the parent left out, or does not have, by `partOf`, with the fault of its answer. */
   leftOutByParent: Map<string, Fault>;

@@ -116,7 +116,10 @@ export function planRepository(
     const observed = { base: base.get(tag), layer: layer.get(tag), parent: targets.get(tag) };
     const sent = resolved.has(tag) || observed.parent ? sending.get(tag) : undefined;
     const views = recoverSent(recoverPush(observed, unsent), sent);
-    const rules = { mode, conflict, excluded, unsure: isUnsure(coverage, parent, names, tag) };
+    // What this layer deleted, and the parent has not, is not missing by mistake.
+    const isDeletedByUs = sent === null && observed.parent === undefined;
+    const unsure = !isDeletedByUs && isUnsure(coverage, parent, names, tag);
+    const rules = { mode, conflict, excluded, unsure };
     const action = planTag(views, rules);
     if (sent !== undefined && (!action || sent !== (views.parent ?? null))) obsolete.set(tag, sent);
     const onRecord = obsolete.has(tag) ? undefined : sending.get(tag);

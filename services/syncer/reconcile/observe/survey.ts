@@ -8,7 +8,6 @@ import type { SendingTag } from '#proto/sync/outgoing.ts';
 import type { Failure } from '#proto/sync/passes.ts';
 import { readBases, readLocalTags } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { prepareConnections } from '../context/prepare-connections.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { selectedNames } from '../select/tag-filter.ts';
 import { type LostTag, refusedReferrers, tagWithInvalidName, tagWithoutManifest } from './lost-tag.ts';
@@ -23,6 +22,7 @@ import {
   planRepository,
   type TagAction,
 } from './plan-repository.ts';
+import { prepareConnections } from './prepare-connections.ts';
 
 /**
  * What a pass has to do: the differences between parent and layer.
@@ -104,7 +104,11 @@ export async function surveyRepository(
   const reported =
     candidates && 'tags' in candidates && coverage.kind === 'reported' ? candidates : undefined;
   const parentTags = new ParentTags(context, repository);
-  if (reported) parentTags.addReported(reported.tags);
+  // What was read before a change was sent is older than its record.
+  if (reported) {
+    const { sending } = local;
+    parentTags.addReported(new Map([...reported.tags].filter(([tag]) => !sending.has(tag))));
+  }
   const isPushed = (tag: Tag) => isChanged(local, mode, tag);
   const parent = await readParent(context, parentTags, {
     repository,

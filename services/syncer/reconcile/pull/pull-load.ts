@@ -204,6 +204,7 @@ export async function pullImage(
   const leftOut = await content();
   await recordLeftOutReferrers(context, repository, subjects, leftOut);
   if (move) {
+    context.sends.mustHaveNoOther(repository, move.tag);
     await bus.call(putTag, { repository, digest, ...move, expect: move.expect ?? null, base: true });
   }
   bus.publish(imageFinished, about);

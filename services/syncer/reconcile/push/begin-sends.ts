@@ -23,12 +23,7 @@ export async function beginSends(
   repository: Repository,
   { digests, move }: { digests: Digest[]; move?: Move },
 ): Promise<Disposable> {
-  const key = move && `${repository}!${move.tag}`;
-  if (key && sends.has(key)) {
-    throw new Fault('conflict', `another pass sends ${repository}:${move.tag}: the next one decides again`);
-  }
-  if (key) sends.add(key);
-  const sending = { [Symbol.dispose]: () => void (key && sends.delete(key)) };
+  const sending = move ? sends.begin(repository, move.tag) : { [Symbol.dispose]: () => {} };
   try {
     const all = digests.length > 0 ? [...batches(digests, MAX_MANIFESTS)] : [[]];
     const last = all.at(-1);
@@ -53,16 +48,19 @@ export async function recordSent(
 }
 
 /**
- * Whether an answer denies the change. The parent does not have it then: were it still on record, a later change to the
+ * An answer denied the change, and the parent has another target: were the change still on record, a later one to the
  * same target by others would count as this layer's own.
+ * @param isSent whether the change may be what gave the parent this target
  */
-export const isDenied = (error: unknown): boolean => Fault.is(error, 'parent-refused', 'conflict');
-
-/** The parent does not have the change. */
-export async function dropRecord(
-  { bus }: Pick<PassContext, 'bus'>,
+export async function dropIfDenied(
+  { bus, parent, signal }: Pick<PassContext, 'bus' | 'parent' | 'signal'>,
   repository: Repository,
   { tag, digest }: Move,
+  isSent: (current: Digest | undefined) => boolean,
+  error: unknown,
 ): Promise<void> {
-  await bus.call(dropSending, { tags: [{ repository, tag, digest }] });
+  if (!Fault.is(error, 'parent-refused', 'conflict')) return;
+  // A refusal may be that of a second attempt, after the answer to the first one was lost.
+  const mayBeThere = await parent.resolve(repository, tag, signal).then(isSent, () => true);
+  if (!mayBeThere) await bus.call(dropSending, { tags: [{ repository, tag, digest }] });
 }

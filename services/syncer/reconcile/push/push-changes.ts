@@ -1,5 +1,6 @@
 import { each } from '#proto/async/each.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import { loserTag } from '#proto/sync/conflict-tag.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/sync/passes.ts';
@@ -107,6 +108,8 @@ async function carryOut(context: PassContext, change: Change, rights: PushRights
     await parking.unpark(change);
   } catch (cause) {
     signal.throwIfAborted();
+    // Another pass sends the tag, or has sent it: nothing of this change is missing.
+    if (Fault.is(cause, 'conflict') && cause.detail?.overtaken === true) return;
     const error = await rights.explained(repository, cause);
     if (isRefusal(error) || error instanceof PushDenied) {
       const parked = await parking.refused(change, error);
@@ -188,12 +191,13 @@ async function push(
   const { bus, parent, pushClient, pass, layer, signal } = context;
   const { loser } = action;
   const conflictTag = loser && loserTag(tag, layer, loser);
-  if (conflictTag) {
+  const prepare = async () => {
+    if (!conflictTag) return;
     const manifest = await parent.manifest(repository, loser, signal);
     await pushClient.putManifest(repository, conflictTag, manifest, signal);
-  }
+  };
   await pushTree(context, repository, digest, {
-    ...{ tag, known },
+    ...{ tag, known, prepare },
     expect: views.parent,
     base: views.base,
   });

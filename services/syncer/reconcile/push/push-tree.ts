@@ -12,11 +12,20 @@ import { largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
-import { beginSends, dropRecord, isDenied, recordSent } from './begin-sends.ts';
+import { beginSends, dropIfDenied, recordSent } from './begin-sends.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
 type PushNode = { digest: Digest; blobs: Descriptor[] };
+
+/** `expect`: target at the parent. `prepare` runs right before the tag is moved. */
+type TagMove = {
+  tag: Tag;
+  expect: Digest | undefined;
+  base: Digest | undefined;
+  known: KnownTag;
+  prepare?: () => Promise<void>;
+};
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
@@ -34,7 +43,7 @@ export async function pushTree(
   context: PassContext,
   repository: Repository,
   digest: Digest,
-  move?: { tag: Tag; expect: Digest | undefined; base: Digest | undefined; known: KnownTag },
+  move?: TagMove,
   limits?: TreeLimits,
 ): Promise<boolean> {
   const { bus, pass } = context;
@@ -67,9 +76,12 @@ export async function pushTree(
       await put(context, repository, await readNode(context, repository, node.digest));
       if (!isTarget(node.digest)) await settleSent(bus, repository, [node.digest]);
     }
-    if (move) await moveTag(context, repository, digest, move);
+    if (move) {
+      await move.prepare?.();
+      await moveTag(context, repository, digest, move);
+    }
   } catch (error) {
-    if (sent && isDenied(error)) await dropRecord(context, repository, sent);
+    if (sent) await dropIfDenied(context, repository, sent, (current) => current === digest, error);
     throw error;
   }
   if (sent) {

@@ -5,7 +5,7 @@ import { readManifest } from '#proto/oci/read-manifest.ts';
 import { bodyOf } from '../../link/http/sending.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from '../context/placeholder.ts';
-import { beginSends, dropRecord, isDenied, recordSent } from './begin-sends.ts';
+import { beginSends, dropIfDenied, recordSent } from './begin-sends.ts';
 import { forgetReferrer } from './referrers-tag.ts';
 
 /**
@@ -42,9 +42,7 @@ export async function withdrawTag(
     }
   } catch (error) {
     // A withdrawal by digest may have moved the tag to a placeholder before it was refused.
-    if (isDenied(error) && (await parent.resolve(repository, tag, signal)) === expect) {
-      await dropRecord(context, repository, move);
-    }
+    await dropIfDenied(context, repository, move, (current) => current !== expect, error);
     throw error;
   }
   await recordSent(context, repository, move);

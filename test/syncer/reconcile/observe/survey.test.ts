@@ -110,17 +110,18 @@ test('if the parent does not know a repository, no tag is dropped here, and new 
 test('what was sent of tags is settled, although the parent does not know the repository', async () => {
   const scene: Scene = {
     parent: undefined,
-    base: { again: A },
+    base: { again: A, away: A },
     layer: { again: A },
     sending: [
       ['again', null],
+      ['away', null],
       ['deleted', B],
     ],
   };
   const { actions, found, resolved } = await surveyScene(scene);
-  assert.deepEqual(resolved, ['again', 'deleted']);
+  assert.deepEqual(resolved, ['again', 'away', 'deleted']);
   // It was pushed again after its deletion was sent.
-  assert.deepEqual(actions, ['push again']);
+  assert.deepEqual(actions, ['push again', 'agree away']);
   assert.deepEqual(found.obsolete, [{ repository: REPOSITORY, tag: 'deleted', digest: B }]);
   assert.deepEqual(found.actions[0]?.known, { base: A, sending: null });
 });

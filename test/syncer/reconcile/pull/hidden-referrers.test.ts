@@ -8,6 +8,7 @@ import { leftOutItem } from '../../../../services/syncer/reconcile/context/leave
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { LeftOutRecords } from '../../../../services/syncer/reconcile/context/left-out-records.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import { Sends } from '../../../../services/syncer/reconcile/context/sends.ts';
 import type { Survey } from '../../../../services/syncer/reconcile/observe/survey.ts';
 import {
   noteHiddenReferrers,
@@ -102,7 +103,15 @@ test('what an image lacks is recorded before its tag moves', async () => {
   const parent = { hiddenReferrers: () => hidden };
   const hiddenReferrers = new Map();
   const leftOutRecords = new LeftOutRecords(bus, new AbortController().signal);
-  const context = { bus, parent, hiddenReferrers, pass: 'p', leftOutRecords } as unknown as PassContext;
+  const sends = new Sends().observe();
+  const context = {
+    bus,
+    parent,
+    hiddenReferrers,
+    pass: 'p',
+    leftOutRecords,
+    sends,
+  } as unknown as PassContext;
   const why = new Fault('manifest-unknown', 'none');
   const problems = [leftOutItem('referrer', why, { digest: note, subject: digest })];
   const load = { root: digest, nodes: [], subjects: [digest], problems: [], blobs: [], missing: [] };

@@ -1,4 +1,4 @@
-import type { PassContext } from './pass-context.ts';
+import type { PassContext } from '../context/pass-context.ts';
 
 /** Connections that are open when the first manifests are requested, with their referrers, and then the first blobs. */
 const PREPARED_CONNECTIONS = 4;
