@@ -14,6 +14,7 @@ import { FailedParts } from '../../../../services/syncer/reconcile/context/leave
 import { LeftOutContent } from '../../../../services/syncer/reconcile/context/left-out.ts';
 import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import { Sends } from '../../../../services/syncer/reconcile/context/sends.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { type Image, pullImages } from '../../../../services/syncer/reconcile/pull/images.ts';
 import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
@@ -262,6 +263,7 @@ async function pulled(
     transferJobs: { download: async () => {} },
     unsentChanges: { isDeleted: () => false },
     leftOutByParent: new Map(),
+    sends: new Sends().observe(),
     ...notes,
     oversized,
     stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
