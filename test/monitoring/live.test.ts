@@ -72,8 +72,8 @@ test('alerts fire for a cut link, a refused change, a failing webhook, a stopped
   const pid = layer.pid('twin-bridge');
   process.kill(pid, 'SIGSTOP');
   try {
-    const down = await prometheus.alert('TerraceServiceDown');
-    assert.equal(down.labels.service, 'twin-bridge');
+    // On a busy machine, another service may seem to be down for a moment, too.
+    await prometheus.alert('TerraceServiceDown', { service: 'twin-bridge' });
   } finally {
     process.kill(pid, 'SIGCONT');
   }

@@ -124,11 +124,13 @@ export class Prometheus implements AsyncDisposable {
     return alerts.filter(({ state }) => state === 'firing');
   }
 
-  /** The alert, once it fires. */
-  async alert(name: string): Promise<Alert> {
+  /** The alert, once it fires with these labels. */
+  async alert(name: string, wanted: Record<string, string> = {}): Promise<Alert> {
     let found: Alert | undefined;
     await until(async () => {
-      found = (await this.firing()).find(({ labels }) => labels.alertname === name);
+      found = (await this.firing()).find(
+        ({ labels }) => labels.alertname === name && isMatch(wanted, labels),
+      );
       return found !== undefined;
     }, `${name} fires`);
     return found as Alert;
@@ -159,3 +161,6 @@ export class Prometheus implements AsyncDisposable {
     return this.#stack.disposeAsync();
   }
 }
+
+const isMatch = (wanted: Record<string, string>, labels: Alert['labels']): boolean =>
+  Object.entries(wanted).every(([label, value]) => labels[label] === value);
