@@ -24,6 +24,7 @@ import { Outbox } from './outbox.ts';
  *   outbox.ts           writes what has changed, by its schedule
  *   folder-listing.ts   the files of a folder
  *   answering-folders.ts   which folders answer: one that hangs stops no other
+ *   folder-failure.ts   why a folder can not be used
  *
  * What an import does to a tag, and what an archive contains, is in archive/.
  */

@@ -1,10 +1,10 @@
 import type { ImportResult } from '#proto/archive/archives.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { clip } from '#proto/contract/clip.ts';
-import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
 import type { AnsweringFolders } from './answering-folders.ts';
+import { FolderFailure } from './folder-failure.ts';
 import { deleteSets, listFolder } from './folder-listing.ts';
 import type { LastImport } from './last-import.ts';
 
@@ -45,15 +45,17 @@ export class Inbox {
   #examined: string | undefined;
   #failures = 0;
   #retryAt = 0;
-  #status: InboxStatus;
+  readonly #failure: FolderFailure;
+  #status: Omit<InboxStatus, 'failure'>;
 
   constructor(deps: InboxDeps) {
     this.#deps = deps;
+    this.#failure = new FolderFailure(deps, 'no archive can be imported');
     this.#status = { folder: deps.folder };
   }
 
   get status(): InboxStatus {
-    return this.#status;
+    return { ...this.#status, ...this.#failure.field };
   }
 
   async poll(): Promise<void> {
@@ -65,17 +67,10 @@ export class Inbox {
 
   /** Notes a folder that does not answer. @returns whether it does */
   async answers(): Promise<boolean> {
-    const { folder, answering } = this.#deps;
-    try {
-      await answering.mustAnswer(folder);
-      return true;
-    } catch (error) {
-      if (!Fault.is(error)) throw error;
-      this.#seen = undefined;
-      this.#examined = undefined;
-      this.#fail(error.message);
-      return false;
-    }
+    if (await this.#failure.answers()) return true;
+    this.#seen = undefined;
+    this.#examined = undefined;
+    return false;
   }
 
   async #poll(): Promise<void> {
@@ -89,7 +84,7 @@ export class Inbox {
       this.#seen = undefined;
       // What is there later is examined again, or this failure would stay.
       this.#examined = undefined;
-      this.#fail(
+      this.#failure.note(
         `${folder} can't be read (${code}): mount the disk, or create the folder for the layer's account`,
       );
       return;
@@ -99,7 +94,7 @@ export class Inbox {
     this.#seen = fingerprint;
     if (!hasList) {
       this.#examined = fingerprint;
-      this.#clearFailure();
+      this.#failure.clear();
       return;
     }
     if (!isStable || (fingerprint === this.#examined && (this.#failures === 0 || now() < this.#retryAt)))
@@ -114,8 +109,8 @@ export class Inbox {
       this.#examined = fingerprint;
       this.#failures = 0;
       const problems = [...results.flatMap(({ problems: some }) => some), ...unusable];
-      if (problems.length > 0) this.#fail(problems.join('; '));
-      else this.#clearFailure();
+      if (problems.length > 0) this.#failure.note(problems.join('; '));
+      else this.#failure.clear();
     } catch (err) {
       if (!Fault.is(err)) log.error({ err, folder }, 'archives could not be imported');
       // A run that somebody else has started is over by the next poll.
@@ -123,7 +118,7 @@ export class Inbox {
       this.#examined = fingerprint;
       this.#failures += 1;
       this.#retryAt = this.#deps.now() + backoffMs(this.#failures, RETRY);
-      this.#fail(Fault.is(err) ? err.message : 'the import failed: see the log; it is tried again');
+      this.#failure.note(Fault.is(err) ? err.message : 'the import failed: see the log; it is tried again');
     }
   }
 
@@ -139,19 +134,5 @@ export class Inbox {
     await deleteSets(folder, { sender, target, upTo: number }).catch((err) =>
       log.debug({ err, folder }, 'imported archives can not be deleted'),
     );
-  }
-
-  #fail(text: string): void {
-    const { log, now, folder } = this.#deps;
-    const reason = clip(text, MAX_REASON_LENGTH);
-    const before = this.#status.failure;
-    if (before?.reason === reason) return;
-    log.warn({ folder, reason }, 'no archive can be imported');
-    this.#status = { ...this.#status, failure: { since: before?.since ?? now(), reason } };
-  }
-
-  #clearFailure(): void {
-    const { failure: _, ...status } = this.#status;
-    this.#status = status;
   }
 }

@@ -1,11 +1,11 @@
 import { Cron } from 'croner';
 import type { ExportedSet } from '#proto/archive/archives.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { clip } from '#proto/contract/clip.ts';
-import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { ExchangeStatus } from '#proto/status/archive-exchange.ts';
 import type { AnsweringFolders } from './answering-folders.ts';
+import { FolderFailure } from './folder-failure.ts';
 import { deleteSets } from './folder-listing.ts';
 
 /** After a failure: the disk may be mounted any time. */
@@ -40,16 +40,18 @@ export class Outbox {
   #due: number;
   #failures = 0;
   #hasNews = false;
-  #status: OutboxStatus;
+  readonly #failure: FolderFailure;
+  #status: Omit<OutboxStatus, 'failure'>;
 
   constructor(deps: OutboxDeps, last?: OutboxStatus['last']) {
     this.#deps = deps;
     this.#due = this.#next();
+    this.#failure = new FolderFailure(deps, 'no archive can be written');
     this.#status = { folder: deps.folder, ...(last && { last }) };
   }
 
   get status(): OutboxStatus {
-    return this.#status;
+    return { ...this.#status, ...this.#failure.field };
   }
 
   /** The next set is written even if no tag has changed: it carries what the other layer has to know. */
@@ -65,16 +67,8 @@ export class Outbox {
   }
 
   /** Notes a folder that does not answer. @returns whether it does */
-  async answers(): Promise<boolean> {
-    const { folder, answering } = this.#deps;
-    try {
-      await answering.mustAnswer(folder);
-      return true;
-    } catch (error) {
-      if (!Fault.is(error)) throw error;
-      this.#fail(error.message);
-      return false;
-    }
+  answers(): Promise<boolean> {
+    return this.#failure.answers();
   }
 
   async #export(): Promise<void> {
@@ -87,11 +81,10 @@ export class Outbox {
       const { set } = await exportSet(hadNews);
       this.#due = this.#next();
       this.#failures = 0;
-      const { failure: _, ...status } = this.#status;
-      this.#status = status;
+      this.#failure.clear();
       if (set) {
         log.info({ folder, ...set, notice: true }, 'archive written');
-        this.#status = { ...status, last: { number: set.number, at: now(), bytes: set.bytes } };
+        this.#status = { ...this.#status, last: { number: set.number, at: now(), bytes: set.bytes } };
       }
     } catch (err) {
       this.#hasNews ||= hadNews;
@@ -99,7 +92,7 @@ export class Outbox {
       if (!Fault.is(err)) log.error({ err, folder, peer }, 'the archive could not be written');
       this.#failures += 1;
       this.#due = now() + backoffMs(this.#failures, RETRY);
-      this.#fail(Fault.is(err) ? err.message : 'the export failed: see the log; it is tried again');
+      this.#failure.note(Fault.is(err) ? err.message : 'the export failed: see the log; it is tried again');
     }
     await this.#deleteAcknowledged();
   }
@@ -112,15 +105,6 @@ export class Outbox {
     await deleteSets(folder, { sender: layer, target: peer, upTo: acknowledged }).catch((err) =>
       log.debug({ err, folder }, 'acknowledged archives can not be deleted'),
     );
-  }
-
-  #fail(text: string): void {
-    const { log, now, folder } = this.#deps;
-    const reason = clip(text, MAX_REASON_LENGTH);
-    const before = this.#status.failure;
-    if (before?.reason === reason) return;
-    log.warn({ folder, reason }, 'no archive can be written');
-    this.#status = { ...this.#status, failure: { since: before?.since ?? now(), reason } };
   }
 
   #next(): number {

@@ -1,36 +1,10 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
-import { type Change, drop, type Metadata } from '../metadata/metadata.ts';
+import { ChangeBatches } from '../metadata/change-batches.ts';
+import { drop, type Metadata } from '../metadata/metadata.ts';
 import { onRepositoryEmptied } from './left-out-referrers.ts';
 import { isIndex } from './sparse.ts';
-
-/** Approximate number of changes per batch. */
-const BATCH = 1_000;
-
-/** Writes changes in batches, so that a large repository fits in memory. Events are published after their changes. */
-class Batches {
-  readonly #metadata: Metadata;
-  #changes: Change[] = [];
-  #publishers: (() => void)[] = [];
-
-  constructor(metadata: Metadata) {
-    this.#metadata = metadata;
-  }
-
-  async add(changes: Change[], publish?: () => void): Promise<void> {
-    for (const change of changes) this.#changes.push(change);
-    if (publish) this.#publishers.push(publish);
-    if (this.#changes.length >= BATCH) await this.end();
-  }
-
-  async end(): Promise<void> {
-    const [changes, publishers] = [this.#changes, this.#publishers];
-    [this.#changes, this.#publishers] = [[], []];
-    await this.#metadata.write(changes);
-    for (const publish of publishers) publish();
-  }
-}
 
 type DeleteDeps = {
   metadata: Metadata;
@@ -47,7 +21,7 @@ export function deleteSynchronized(
   repository: string,
 ): Promise<{ tags: number; manifests: number }> {
   return locks.run(`repository ${repository}`, async () => {
-    const batches = new Batches(metadata);
+    const batches = new ChangeBatches(metadata);
     const deleted = { tags: 0, manifests: 0 };
     const keptTags = new Set<string>();
     const bases = new Map<string, string>();

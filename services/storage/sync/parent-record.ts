@@ -1,11 +1,9 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { type Rename, RepositoryNames } from '#proto/oci/repository-names.ts';
-import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
+import { ChangeBatches } from '../metadata/change-batches.ts';
+import { drop, type Metadata, put } from '../metadata/metadata.ts';
 
 export type ParentRecord = { parent: string; forget: boolean; repaired?: string; renames?: Rename[] };
-
-/** Approximate number of changes per batch. */
-const BATCH = 1_000;
 
 type ParentDeps = {
   metadata: Metadata;
@@ -53,42 +51,30 @@ export function changeParent(
 
 /** Of repositories too that are not here any more. */
 async function dropSending(metadata: Metadata, isReset: (repository: string) => boolean): Promise<void> {
-  let batch: Change[] = [];
+  const batches = new ChangeBatches(metadata);
   for await (const [key] of metadata.allSending()) {
     const [repository, tag] = key.split('!') as [string, string];
-    if (!isReset(repository)) continue;
-    batch.push(...drop.sending(repository, tag));
-    if (batch.length < BATCH) continue;
-    await metadata.write(batch);
-    batch = [];
+    if (isReset(repository)) await batches.add(drop.sending(repository, tag));
   }
-  await metadata.write(batch);
+  await batches.end();
 }
 
 async function resetRepository(metadata: Metadata, repository: string, now: () => number): Promise<void> {
-  let batch: Change[] = [];
-  const add = async (changes: Change[]) => {
-    for (const change of changes) batch.push(change);
-    if (batch.length < BATCH) return;
-    await metadata.write(batch);
-    batch = [];
-  };
+  const batches = new ChangeBatches(metadata);
   // Unsent records first, then delete the records that prove a push: a crash in between loses none.
   for await (const [digest] of metadata.manifestsOfRepository(repository)) {
     if (await metadata.unsent(repository, digest)) continue;
-    await add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
+    await batches.add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
   }
-  for await (const [tag] of metadata.basesOfRepository(repository)) await add(drop.base(repository, tag));
-  for await (const [tag] of metadata.sendingOfRepository(repository)) {
-    await add(drop.sending(repository, tag));
-  }
+  for await (const [tag] of metadata.basesOfRepository(repository))
+    await batches.add(drop.base(repository, tag));
   for await (const [digest] of metadata.withdrawnOfRepository(repository)) {
-    await add(drop.withdrawn(repository, digest));
+    await batches.add(drop.withdrawn(repository, digest));
   }
   for await (const [reference] of metadata.parkedOfRepository(repository)) {
-    await add(drop.parked(repository, reference));
+    await batches.add(drop.parked(repository, reference));
   }
   for await (const [digest] of metadata.sessionsOfRepository(repository))
-    await add(drop.session(repository, digest));
-  await metadata.write(batch);
+    await batches.add(drop.session(repository, digest));
+  await batches.end();
 }

@@ -9,16 +9,22 @@ import { TwoSides, tagsOf } from './two-sides.ts';
 
 /** A layer whose data volume is older than what the other side has seen of it. */
 
+/** A copy of the data volume as it is now. */
+async function copyOf(rig: Rig): Promise<string> {
+  await rig.stop();
+  const copy = await mkdtemp(join(tmpdir(), 'terrace-restored-'));
+  await cp(rig.data, copy, { recursive: true });
+  await rig.start();
+  return copy;
+}
+
 test('a restored sender begins a new epoch: nothing is taken back without a conflict tag', async () => {
   await using sides = await TwoSides.open();
   const { north, south } = sides;
   await north.gateway.pushImage('app', 'one', { tag: '1' });
   await sides.export();
   await sides.import();
-  await north.stop();
-  const copy = await mkdtemp(join(tmpdir(), 'terrace-restored-'));
-  await cp(north.data, copy, { recursive: true });
-  await north.start();
+  const copy = await copyOf(north);
   const two = await north.gateway.pushImage('app', 'two', { tag: '1' });
   await sides.export();
   await sides.import();
@@ -53,10 +59,7 @@ test('an epoch is later than the one before it, even if the clock was set back',
   await north.gateway.pushImage('app', 'one', { tag: '1' });
   await sides.export();
   await sides.import();
-  await north.stop();
-  const copy = await mkdtemp(join(tmpdir(), 'terrace-restored-'));
-  await cp(north.data, copy, { recursive: true });
-  await north.start();
+  const copy = await copyOf(north);
   const buses = await connectAll();
   const restored = await Rig.open(buses, copy, 'north');
   try {

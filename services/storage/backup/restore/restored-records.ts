@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Change, drop, put, set } from '../../metadata/batch-changes.ts';
+import { ChangeBatches } from '../../metadata/change-batches.ts';
 import type { JournalEntry } from '../../metadata/journal.ts';
 import { type Kind, keys, kindOf, kinds, prefix } from '../../metadata/keys.ts';
 import type { RestoredRecord, SendingRecord } from '../../metadata/records.ts';
@@ -53,8 +54,6 @@ export interface RestoredRecords {
   entries<T>(prefix: string): AsyncGenerator<[suffix: string, value: T]>;
 }
 
-const BATCH = 1_000;
-
 /**
  * Drops the bases that their tags do not point to, of a layer that may have sent its change since.
  * @returns tags that were still to be sent, or to be deleted at the parent
@@ -63,7 +62,7 @@ export async function dropUnsureBases(
   records: RestoredRecords,
 ): Promise<{ changed: number; deleted: number }> {
   const found = { changed: 0, deleted: 0 };
-  let batch: Change[] = [];
+  const batches = new ChangeBatches(records);
   for await (const [name, base] of records.entries<string>(prefix(kinds.base))) {
     const [repository = '', tag = ''] = name.split('!');
     const target = await records.get<string>(keys.tag(repository, tag));
@@ -71,19 +70,13 @@ export async function dropUnsureBases(
     if (target === base && !isSending) continue;
     if (target === undefined) found.deleted += 1;
     else found.changed += 1;
-    batch.push(...drop.base(repository, tag));
-    if (batch.length < BATCH) continue;
-    await records.write(batch);
-    batch = [];
+    await batches.add(drop.base(repository, tag));
   }
   for await (const [name] of records.entries(prefix(kinds.sending))) {
     const [repository = '', tag = ''] = name.split('!');
-    batch.push(...drop.sending(repository, tag));
-    if (batch.length < BATCH) continue;
-    await records.write(batch);
-    batch = [];
+    await batches.add(drop.sending(repository, tag));
   }
-  await records.write(batch);
+  await batches.end();
   return found;
 }
 
