@@ -28,7 +28,7 @@ export type JobsDeps = {
 export const jobDropped = event(
   'job.dropped',
   Type.Object({
-    queue: Type.String({ maxLength: 64, description: 'Queue of the job: `down` or `up`.' }),
+    queue: Type.String({ maxLength: 64, description: 'Queue of the job: `down`, `up` or `delta`.' }),
     attempts: described(Count, 'How often a worker has failed.'),
     reason: Reason,
   }),

@@ -87,6 +87,7 @@ const contentReads = [
   'storage.referrer.list',
   'storage.blob.locate',
   'storage.blob.missing',
+  'storage.delta.list',
 ];
 
 /**
@@ -98,6 +99,8 @@ const may: Record<UserName, BusPermissions> = {
     publish: [
       ...content,
       'storage.arriving.*',
+      'storage.delta.*',
+      'storage.job.submit',
       'storage.sync.*',
       'storage.change.*',
       'storage.account.get',
@@ -138,6 +141,7 @@ const may: Record<UserName, BusPermissions> = {
     publish: [
       ...content,
       'storage.transfer.*',
+      'storage.delta.*',
       'storage.term.*',
       'storage.cursor.*',
       'storage.mark.*',
@@ -157,6 +161,7 @@ const may: Record<UserName, BusPermissions> = {
         'events.pass.>',
         'events.image.>',
         'events.transfer.>',
+        'events.delta.>',
         'events.link.>',
         'events.webhook.>',
         'events.history.>',

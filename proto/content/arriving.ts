@@ -3,6 +3,7 @@ import { Bytes } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 import { BlobPlace } from './blobs.ts';
+import { DeltaRecord } from './deltas.ts';
 
 /**
  * Content in transfer from the parent, for the layers below, which fetch the part of it that is here already: so a blob
@@ -35,11 +36,17 @@ export const ArrivingBlob = Type.Object({
 });
 export type ArrivingBlob = Static<typeof ArrivingBlob>;
 
-/** Blobs in transfer now, at most 1,000. */
+/** A delta in transfer: of what it is made, and what it makes. `repository` is that of its target. */
+export const ArrivingDelta = Type.Object({ ...ArrivingBlob.properties, delta: DeltaRecord });
+export type ArrivingDelta = Static<typeof ArrivingDelta>;
+
+const Deltas = Type.Optional(Type.Array(ArrivingDelta, { maxItems: 100 }));
+
+/** Blobs and deltas in transfer now, at most 1,000 and 100. */
 export const listArriving = request(
   'storage.arriving.list',
   Type.Object({}),
-  Type.Object({ blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }) }),
+  Type.Object({ blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }), deltas: Deltas }),
 );
 
 /**
@@ -59,5 +66,9 @@ export const locateArriving = request(
  * the available bytes from the start of the range, or 204 if none is available after `wait` seconds: ask again.
  */
 export const ARRIVING_PATH = '/v2/_terrace/arriving';
-export const Arriving = Type.Object({ cursor: Short, blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }) });
+export const Arriving = Type.Object({
+  cursor: Short,
+  blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }),
+  deltas: Deltas,
+});
 export type Arriving = Static<typeof Arriving>;

@@ -4,6 +4,7 @@ import { Bytes, FilePath, Instant, Party } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { ImageContext } from './arriving.ts';
+import { DeltaRecord } from './deltas.ts';
 
 /**
  * Content being written, not yet visible. An ingest is a folder of the data volume that holds the bytes; storage
@@ -77,6 +78,8 @@ const Wanted = {
   size: Bytes,
   repository: Type.Optional(Repository),
   part: Type.Optional(ImageContext),
+  /** The content is this delta, and not a blob. */
+  delta: Type.Optional(DeltaRecord),
 };
 const TransferClaim = Type.Object({ ...Claim.properties, clean: Type.Boolean() });
 
@@ -122,7 +125,8 @@ export const releaseClaim = request('storage.claim.release', Held, Type.Object({
 export const discardIngest = request('storage.claim.discard', Held, Type.Object({}));
 
 /**
- * Makes the content visible as a blob, and links it in `repository` if one is named. `hashed` is the digest that the
+ * Makes the content visible as a blob, and links it in `repository` if one is named. With `delta`, the content is held
+ * as this delta (deltas.ts). `hashed` is the digest that the
  * writer computed while it wrote the file alone and in order, from byte 0 to the end; storage trusts it only if its own
  * records confirm this, and hashes the file itself in every other case.
  * Content that is committed already is success, also if the ingest is deleted because an earlier request committed it
@@ -138,6 +142,7 @@ export const commitBlob = request(
     size: Type.Optional(Bytes),
     hashed: Type.Optional(Digest),
     repository: Type.Optional(Repository),
+    delta: Type.Optional(DeltaRecord),
   }),
   Type.Object({ size: Bytes }),
 );

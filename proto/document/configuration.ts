@@ -1,4 +1,5 @@
 import { Keep } from '../content/backups.ts';
+import { DeltaMode } from '../content/deltas.ts';
 import { described, event, state } from '../contract/contract.ts';
 import { FilePath, Reason } from '../contract/scalars.ts';
 import { type Static, type TSchema, Type } from '../contract/schema.ts';
@@ -26,10 +27,10 @@ import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, Selection, TagF
  * configuration stays in force, and the complaints are reported (`complaints.ts` bounds them).
  *
  * `document.ts` declares the document, with parts in `parent.ts`, `exchanges.ts`, `azure.ts`, `selection.ts`,
- * `link.ts`, `notifications.ts`, `upkeep.ts`, `archive.ts`, `audit.ts` and `declared-accounts.ts`, each field with its
- * description and its remedy (`fields.ts`). `quantities.ts`, `networks.ts` and `notification-patterns.ts` parse and
- * check texts of fields; `files.ts` checks the files that fields name. `convert-accounts.ts` makes of the declared
- * accounts what storage applies.
+ * `link.ts`, `notifications.ts`, `upkeep.ts`, `archive.ts`, `delta.ts`, `audit.ts` and `declared-accounts.ts`, each
+ * field with its description and its remedy (`fields.ts`). `quantities.ts`, `networks.ts` and
+ * `notification-patterns.ts` parse and check texts of fields; `files.ts` checks the files that fields name.
+ * `convert-accounts.ts` makes of the declared accounts what storage applies.
  */
 
 export { Document, LinkedParent, ParentDocument, RepositoryPattern, THIS_MACHINE, Tls };
@@ -102,6 +103,13 @@ export const Configuration = Type.Object({
     }),
   ),
   archive: Type.Optional(Type.Object({ keyFiles: Type.Array(FilePath, { maxItems: MAX_TRUSTED_KEYS }) })),
+  /** Deltas: sizes in bytes, the time for one in ms. */
+  delta: Type.Object({
+    mode: DeltaMode,
+    cache: Type.Integer(),
+    scratch: Type.Integer(),
+    timeMs: Type.Integer(),
+  }),
   audit: Type.Optional(Type.Object({ syslog: SyslogTarget })),
   syncers: Type.Integer(),
   connections: Type.Integer(),
@@ -112,6 +120,7 @@ export type Configuration = Static<typeof Configuration>;
 
 const fields = Document.properties;
 const collection = fields.garbageCollection.properties;
+const deltas = fields.delta.properties;
 
 /**
  * The configuration of a valid document: its values in the units of `Configuration`, and the defaults of all others. By
@@ -156,6 +165,12 @@ export function configurationOf(document: Document): Configuration {
     },
     ...(document.backup && { backup: backupOf(document.backup) }),
     ...(document.archive && { archive: { keyFiles: document.archive.keyFiles ?? [] } }),
+    delta: {
+      mode: orDefault(document.delta?.mode, deltas.mode),
+      cache: amount(document.delta?.cache, deltas.cache),
+      scratch: amount(document.delta?.scratch, deltas.scratch),
+      timeMs: duration(document.delta?.time, deltas.time),
+    },
     ...(document.audit?.syslog && { audit: { syslog: syslogTargetOf(document.audit.syslog) } }),
     syncers: orDefault(document.syncers, fields.syncers),
     connections: orDefault(document.connections, fields.connections),

@@ -4,6 +4,7 @@ import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { ArchiveDocument } from './archive.ts';
 import { AuditDocument } from './audit.ts';
 import { accountFields } from './declared-accounts.ts';
+import { DeltaDocument } from './delta.ts';
 import { exchangesField } from './exchanges.ts';
 import { field, mapping, optional } from './fields.ts';
 import { linkFields } from './link.ts';
@@ -132,6 +133,7 @@ export const Document = Type.Object(
     notifications: Type.Optional(NotificationsDocument),
     ...upkeepFields,
     archive: Type.Optional(ArchiveDocument),
+    delta: Type.Optional(DeltaDocument),
     audit: Type.Optional(AuditDocument),
     syncers: optional(
       Type.Integer({ minimum: 1, maximum: 64 }),

@@ -28,10 +28,14 @@ export const streams = {
 
 export type Stream = (typeof streams)[keyof typeof streams];
 
-/** Consumers of the job queue, by direction of transfer. A job not acknowledged within `ackWaitMs` is redelivered. */
+/**
+ * Consumers of the job queue: transfers by direction, and deltas. A job not acknowledged within `ackWaitMs` is
+ * redelivered.
+ */
 export const consumers = {
   down: { stream: streams.jobs.name, name: 'down', subject: 'jobs.transfer.down', ackWaitMs: 8 * SECOND },
   up: { stream: streams.jobs.name, name: 'up', subject: 'jobs.transfer.up', ackWaitMs: 8 * SECOND },
+  delta: { stream: streams.jobs.name, name: 'delta', subject: 'jobs.delta', ackWaitMs: 8 * SECOND },
 } as const;
 
 /**

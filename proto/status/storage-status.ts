@@ -38,6 +38,8 @@ export const StorageStatus = Type.Object({
   paused: Type.Optional(LinkPause),
   /** If a syslog receiver is configured for the audit. */
   forwarding: Type.Optional(AuditForwarding),
+  /** Deltas that are kept, and pairs that got none; absent if there are neither. */
+  deltas: Type.Optional(Type.Object({ count: Count, bytes: Bytes, refused: Count })),
   /** Absent if there are none, and none is scheduled. */
   backup: Type.Optional(BackupStatus),
   /** A scrub is running. */

@@ -36,6 +36,8 @@ export const Changes = Type.Object({
   repaired: Type.Optional(RepairId),
   /** If requested: whether content that the caller may pull is in transfer to this layer. See content/arriving.ts. */
   arriving: Type.Optional(Type.Boolean()),
+  /** Formats of deltas that this layer makes and takes; absent: none. See delta-exchange.ts. */
+  deltas: Type.Optional(Type.Array(Type.Integer({ minimum: 1, maximum: 255 }), { maxItems: 8 })),
   /** The caller sent its identity, its presence is recorded, and it is active: it needs no other request for that. */
   known: Type.Optional(Type.Boolean()),
 });

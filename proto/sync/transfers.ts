@@ -1,7 +1,8 @@
 import { ImageContext } from '../content/arriving.ts';
+import { HeldDelta } from '../content/deltas.ts';
 import { MAX_TRANSFER_GROUP } from '../content/ingests.ts';
 import { described, event, job } from '../contract/contract.ts';
-import { Bytes, Code, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
+import { Bytes, Code, Count, Instant, Party, PassId, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Traceparent } from '../contract/traceparent.ts';
 import { Digest, Repository } from '../oci/names.ts';
@@ -41,6 +42,8 @@ const TransferJob = Type.Object({
   resend: Type.Optional(Type.Boolean()),
   /** On the way up: also if the parent refused it in every way of sending a while ago. */
   retryRefused: Type.Optional(Type.Boolean()),
+  /** On the way down: what crosses the link instead of the blob. */
+  delta: Type.Optional(HeldDelta),
   /** Where traces are on: what requested the blob. */
   traceparent: Type.Optional(Traceparent),
 });
@@ -63,6 +66,15 @@ const Progress = {
   direction: Direction,
   syncer: described(Party, 'Instance of the syncer.'),
   pass: PassId,
+  delta: Type.Optional(
+    Type.Object(
+      { digest: Digest, size: Bytes },
+      {
+        description:
+          'What crosses the link instead of the blob: a delta. Bytes that are counted are those of it.',
+      },
+    ),
+  ),
 };
 
 /** A syncer begins or resumes the transfer of a blob. */
@@ -110,6 +122,18 @@ export const transferFinished = event(
       Type.Boolean({
         description: 'No byte crossed the link, as another repository of the parent had the blob.',
       }),
+    ),
+    saved: Type.Optional(
+      Type.Object(
+        {
+          by: Type.Union([Type.Literal('delta'), Type.Literal('frames')], {
+            description: 'By a delta of what the receiver held, or by frames that it held.',
+          }),
+          bytes: described(Bytes, 'Bytes of the blob that did not cross the link.'),
+          cpuMs: Type.Optional(described(Count, 'Processor time of the receiver, in ms.')),
+        },
+        { description: 'Less than the blob crossed the link.' },
+      ),
     ),
   }),
 );

@@ -48,6 +48,10 @@ export const CALLERS: Record<string, string> = {
   'storage.cursor.get': 'S',
   'storage.cursor.keep': 'S',
   'storage.damage.list': 'SO',
+  'storage.delta.find': 'GS',
+  'storage.delta.list': 'GSO',
+  'storage.delta.locate': 'GS',
+  'storage.delta.refuse': 'GS',
   'storage.garbage.collect': 'GTO',
   'storage.history.id': 'GSTOM',
   'storage.history.last': 'GSTOM',
@@ -56,7 +60,7 @@ export const CALLERS: Record<string, string> = {
   'storage.image.describe': 'GO',
   'storage.job.count': 'GSO',
   'storage.job.settle': 'S',
-  'storage.job.submit': 'S',
+  'storage.job.submit': 'GS',
   'storage.job.take': 'S',
   'storage.layer.instance': 'GS',
   'storage.login.end': 'G',
@@ -195,6 +199,7 @@ const EVENT_PUBLISHERS: Record<string, string> = {
   pass: 'S',
   request: 'G',
   transfer: 'S',
+  delta: 'S',
   webhook: 'S',
 };
 

@@ -35,7 +35,8 @@ const MAX_REQUESTS = 5;
 const MAX_FROM = 10;
 
 /** A blob is downloaded once for all repositories, and uploaded once for each. */
-const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'size'>): string =>
+type Key = Pick<TransferJob, 'direction' | 'repository' | 'digest'>;
+const keyOf = ({ direction, repository, digest }: Key): string =>
   direction === 'down' ? digest : `${repository}!${digest}`;
 
 /**
@@ -74,7 +75,7 @@ export class TransferJobs implements Disposable {
     this.#signal = signal;
     this.#until = until;
     this.#retryRefused = retryRefused;
-    const fail = (data: Omit<TransferJob, 'size'>, fault: Fault) => {
+    const fail = (data: Key & { pass: string }, fault: Fault) => {
       if (data.pass === this.#pass) this.#waiting.get(keyOf(data))?.failed(fault);
     };
     this.#cleanups = [
