@@ -32,6 +32,7 @@ export const faults = {
   exists: 'It exists already: committed content, or an account of this name.',
   'already-activated': 'Another instance of this child is activated at the parent.',
   'no-space': 'The data volume is full, or has less free space than its reserve.',
+  'delta-invalid': 'A delta is damaged, or makes other content than it names: send the content itself.',
   'archive-invalid':
     'An export or import can not be done with this folder, key or set; the message names it and the remedy.',
   'volume-unusable':

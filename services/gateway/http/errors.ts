@@ -47,6 +47,7 @@ export const httpErrors: Record<FaultCode, { status: number; code: string; retry
   exists: { status: 409, code: 'DENIED' },
   'already-activated': { status: 409, code: 'ALREADY_ACTIVATED' },
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
+  'delta-invalid': { status: 422, code: 'UNSUPPORTED' },
   'archive-invalid': { status: 400, code: 'UNSUPPORTED' },
   'volume-unusable': { status: 503, code: 'UNAVAILABLE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },

@@ -45,12 +45,15 @@ export class ChunkLog implements AsyncDisposable {
       if ((await checksum(data, chunk)) === chunk.crc) good.push(chunk);
       else dropped += chunk.end - chunk.start;
     }
-    if (dropped > 0) {
-      this.#chunks = good;
-      await this.#file.truncate(0);
-      await this.#file.appendFile(Buffer.concat([LOG_MAGIC, ...good.map(encodeChunk)]));
-    }
+    if (dropped > 0) await this.replace(good);
     return dropped;
+  }
+
+  /** Replaces all chunks. */
+  async replace(chunks: Chunk[]): Promise<void> {
+    this.#chunks = chunks;
+    await this.#file.truncate(0);
+    await this.#file.appendFile(Buffer.concat([LOG_MAGIC, ...chunks.map(encodeChunk)]));
   }
 
   async sync(): Promise<void> {
