@@ -49,6 +49,13 @@ test('proto imports proto, and the command imports the command and proto', () =>
   assert.deepEqual(list(wrong), []);
 });
 
+test('proto/delta imports itself and Node', () => {
+  const wrong = productImports.filter(({ from, to }) => {
+    return from.startsWith('proto/delta/') && !/^(proto\/delta\/|node:)/.test(to);
+  });
+  assert.deepEqual(list(wrong), []);
+});
+
 test('the page imports itself, types of proto and what runs in a browser', () => {
   const wrong = imports.filter(
     ({ from, to, typesOnly }) =>

@@ -1,0 +1,103 @@
+import { type Bytes, readUpTo } from '../bytes/bytes.ts';
+import { Inflater } from '../deflate/inflate.ts';
+import { DeflateInvalid } from '../deflate/parse.ts';
+import { gzipHeaderLength } from '../expansion/gzip-header.ts';
+import type { Range } from '../matching/references.ts';
+
+/** Content of a stream that is worth to be expanded, in bytes. */
+const MIN_CONTENT = 1_024;
+const MAX_CONTENT = 2 ** 31;
+/** Bound of the lists that are kept. */
+const MAX_STREAMS = 2 ** 18;
+const SCANNED_BYTES = 256 * 1024;
+/** Bytes of a signature, and of a local header of zip without its names. */
+const SIGNATURE_BYTES = 4;
+const ZIP_HEADER_BYTES = 30;
+const ZIP_DEFLATE = 8;
+
+/** Takes everything, and keeps nothing. */
+class Counter {
+  size = 0;
+  readonly #poll: () => void;
+
+  constructor(poll: () => void) {
+    this.#poll = poll;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#poll();
+    this.size += bytes.length;
+  }
+}
+
+/**
+ * Deflate streams that begin in these ranges: of zip entries, of gzip files, and of zlib, as in compressed
+ * sections of ELF files. In order, without overlaps.
+ * @param poll called at times; it may throw to end the search
+ */
+export function findStreams(content: Bytes, ranges: readonly Range[], poll: () => void): Range[] {
+  const inflater = new Inflater(content, {
+    content: new Counter(poll),
+    tokens: new Counter(poll),
+    blocks: new Counter(poll),
+  });
+  const streams: Range[] = [];
+  let behind = 0;
+  for (const { start, end } of ranges) {
+    for (const at of candidates(content, Math.max(start, behind), end)) {
+      if (at < behind) continue;
+      if (streams.length === MAX_STREAMS) return streams;
+      poll();
+      const stop = endOf(inflater, at);
+      if (stop === undefined) continue;
+      streams.push({ start: at, end: stop });
+      behind = stop;
+    }
+  }
+  return streams;
+}
+
+function endOf(inflater: Inflater, at: number): number | undefined {
+  try {
+    const { end, length } = inflater.inflate(at, MAX_CONTENT);
+    return length >= MIN_CONTENT ? end : undefined;
+  } catch (error) {
+    if (error instanceof DeflateInvalid) return undefined;
+    throw error;
+  }
+}
+
+/** Where the data of a stream begins, if what looks like its header is one. */
+function* candidates(content: Bytes, from: number, to: number): Generator<number> {
+  for (let at = from; at < to; at += SCANNED_BYTES) {
+    const end = Math.min(to, at + SCANNED_BYTES);
+    const bytes = readUpTo(content, at, end - at + SIGNATURE_BYTES);
+    for (let index = 0; index < end - at; index += 1) {
+      const place = dataAt(content, at + index, bytes, index);
+      if (place !== undefined) yield place;
+    }
+  }
+}
+
+function dataAt(content: Bytes, at: number, bytes: Uint8Array, index: number): number | undefined {
+  switch (bytes[index]) {
+    case 0x78: {
+      const next = bytes[index + 1] ?? 0;
+      // RFC 1950, 2.2: a multiple of 31, and no preset dictionary.
+      return (0x7800 + next) % 31 === 0 && (next & 0x20) === 0 ? at + 2 : undefined;
+    }
+    case 0x1f: {
+      if (bytes[index + 1] !== 0x8b) return undefined;
+      const length = gzipHeaderLength(content, at);
+      return length === undefined ? undefined : at + length;
+    }
+    case 0x50: {
+      if (bytes[index + 1] !== 0x4b || bytes[index + 2] !== 3 || bytes[index + 3] !== 4) return undefined;
+      const header = Buffer.from(readUpTo(content, at, ZIP_HEADER_BYTES));
+      if (header.length < ZIP_HEADER_BYTES || header.readUInt16LE(8) !== ZIP_DEFLATE) return undefined;
+      return at + ZIP_HEADER_BYTES + header.readUInt16LE(26) + header.readUInt16LE(28);
+    }
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,118 @@
+import { type ByteSink, type Bytes, readExactly } from '../bytes/bytes.ts';
+import { readVarint, writeVarint } from '../bytes/varint.ts';
+import { lengthOf, type Range } from '../matching/references.ts';
+import { DeltaInvalid } from './invalid.ts';
+import { compress, decompress } from './zstd.ts';
+
+/*
+ * A section is a sequence of pieces, which are the content of one stream in order. Numbers are LEB128.
+ *
+ *   length       bytes of the stream
+ *   references   their number; of each: begin and length in the same stream of the base
+ *   frame        twice its length, plus 1 if it is the bytes as they are
+ *                else a zstd frame with the references, one behind the other, as its dictionary
+ */
+
+export const MAX_PIECE_BYTES = 4 * 1024 * 1024;
+export const MAX_REFERENCE_BYTES = 16 * 1024 * 1024;
+const MAX_REFERENCES = 4_096;
+/** Max bytes of what comes before the frame. */
+const MAX_HEAD_BYTES = 24 + MAX_REFERENCES * 16;
+
+/** Of a dictionary with tables: RFC 8878, 5. */
+const DICTIONARY_MAGIC = [0x37, 0xa4, 0x30, 0xec];
+
+/** If the dictionary saves less than this share, it is tried without. */
+const POOR_SHARE = 0.5;
+
+export function writePiece(
+  bytes: Uint8Array,
+  base: Bytes,
+  references: readonly Range[],
+  sink: ByteSink,
+): void {
+  let used = references;
+  let frame: Uint8Array = compress(bytes, dictionaryOf(base, references));
+  if (references.length > 0 && frame.length > bytes.length * POOR_SHARE) {
+    const alone = compress(bytes, new Uint8Array());
+    if (alone.length <= frame.length) [used, frame] = [[], alone];
+  }
+  const isRaw = frame.length >= bytes.length;
+  if (isRaw) [used, frame] = [[], bytes];
+  const head = new Uint8Array(MAX_HEAD_BYTES);
+  let at = writeVarint(head, writeVarint(head, 0, bytes.length), used.length);
+  for (const { start, end } of used) at = writeVarint(head, writeVarint(head, at, start), end - start);
+  at = writeVarint(head, at, frame.length * 2 + Number(isRaw));
+  sink.append(head.subarray(0, at));
+  sink.append(frame);
+}
+
+export type PieceHead = {
+  length: number;
+  references: Range[];
+  frameAt: number;
+  frameLength: number;
+  isRaw: boolean;
+};
+
+/** @throws DeltaInvalid if its numbers are damaged or beyond their bounds */
+export function readHead(section: Bytes, at: number): PieceHead {
+  const bytes = new Uint8Array(Math.min(MAX_HEAD_BYTES, Math.max(0, section.size - at)));
+  section.read(bytes, at);
+  let next = 0;
+  const number = () => {
+    const read = readVarint(bytes, next);
+    if (!read) throw new DeltaInvalid('a number of a piece is damaged');
+    next = read.end;
+    return read.value;
+  };
+  const length = number();
+  const count = number();
+  if (length === 0 || length > MAX_PIECE_BYTES) throw new DeltaInvalid('a piece has an invalid length');
+  if (count > MAX_REFERENCES) throw new DeltaInvalid('a piece has too many references');
+  const references = Array.from({ length: count }, (): Range => {
+    const start = number();
+    return { start, end: start + number() };
+  });
+  const frame = number();
+  const isRaw = frame % 2 === 1;
+  const frameLength = Math.floor(frame / 2);
+  if (lengthOf(references) > MAX_REFERENCE_BYTES)
+    throw new DeltaInvalid('the references of a piece are too long');
+  if (isRaw ? frameLength !== length : frameLength > MAX_PIECE_BYTES) {
+    throw new DeltaInvalid('a frame has an invalid length');
+  }
+  return { length, references, frameAt: at + next, frameLength, isRaw };
+}
+
+/** The content of a piece. @throws DeltaInvalid */
+export function readPiece(section: Bytes, head: PieceHead, base: Bytes): Uint8Array {
+  const { length, references, frameAt, frameLength, isRaw } = head;
+  if (frameAt + frameLength > section.size) throw new DeltaInvalid('a section ends within a piece');
+  if (references.some(({ end }) => end > base.size))
+    throw new DeltaInvalid('a reference reaches behind the base');
+  const frame = readExactly(section, frameAt, frameLength);
+  if (isRaw) return frame;
+  const content = contentOf(frame, dictionaryOf(base, references), length);
+  if (content.length !== length) throw new DeltaInvalid('a piece has another length');
+  return content;
+}
+
+function contentOf(frame: Uint8Array, dictionary: Uint8Array, length: number): Uint8Array {
+  try {
+    return decompress(frame, dictionary, length);
+  } catch (error) {
+    throw new DeltaInvalid('a frame is damaged', { cause: error });
+  }
+}
+
+function dictionaryOf(base: Bytes, references: readonly Range[]): Uint8Array {
+  // One byte before it, which is only used if the content would be taken for a dictionary with tables.
+  const bytes = new Uint8Array(1 + lengthOf(references));
+  let at = 1;
+  for (const { start, end } of references) {
+    base.read(bytes.subarray(at, at + end - start), start);
+    at += end - start;
+  }
+  return DICTIONARY_MAGIC.every((byte, index) => bytes[1 + index] === byte) ? bytes : bytes.subarray(1);
+}

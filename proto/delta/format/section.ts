@@ -1,0 +1,53 @@
+import type { Bytes, Pieces } from '../bytes/bytes.ts';
+import { lengthOf } from '../matching/references.ts';
+import { DeltaInvalid } from './invalid.ts';
+import { readHead, readPiece } from './piece.ts';
+
+/** Bounds of the work that any pieces of a section may cause. */
+const MIN_PIECE_SHARE = 4 * 1024;
+const SPARE_PIECES = 64;
+const MAX_REFERENCE_FACTOR = 16;
+const SPARE_REFERENCE_BYTES = 64 * 1024 * 1024;
+
+/** Content of a section, piece by piece. */
+export class SectionReader implements Pieces {
+  piece: Uint8Array = new Uint8Array();
+  at = 0;
+  readonly #section: Bytes;
+  readonly #base: Bytes;
+  readonly #length: number;
+  #next = 0;
+  #read = 0;
+  #pieces = 0;
+  #referenced = 0;
+
+  /** @param length of the stream, in bytes */
+  constructor(section: Bytes, base: Bytes, length: number) {
+    this.#section = section;
+    this.#base = base;
+    this.#length = length;
+  }
+
+  /** @throws DeltaInvalid */
+  refill(): boolean {
+    if (this.#next === this.#section.size) {
+      if (this.#read !== this.#length) throw new DeltaInvalid('a stream has another length');
+      return false;
+    }
+    const head = readHead(this.#section, this.#next);
+    this.#pieces += 1;
+    this.#read += head.length;
+    this.#referenced += lengthOf(head.references);
+    const length = this.#length;
+    if (this.#read > length) throw new DeltaInvalid('a stream is longer than declared');
+    if (this.#pieces > SPARE_PIECES + length / MIN_PIECE_SHARE)
+      throw new DeltaInvalid('a section has too many pieces');
+    if (this.#referenced > SPARE_REFERENCE_BYTES + length * MAX_REFERENCE_FACTOR) {
+      throw new DeltaInvalid('the references of a section are too long');
+    }
+    this.piece = readPiece(this.#section, head, this.#base);
+    this.at = 0;
+    this.#next = head.frameAt + head.frameLength;
+    return true;
+  }
+}
