@@ -59,15 +59,41 @@ export const byteKinds = ['new', 'again', 'reused', 'mounted', 'cut-through'] as
 const Words = <T extends string>(words: readonly T[]) =>
   Type.Object(Object.fromEntries(words.map((word) => [word, Count])) as Record<T, typeof Count>);
 
+/** What crossed the link instead of a blob: a delta, or only those frames of it that the receiver lacked. */
+export const savingKinds = ['delta', 'frames'] as const;
+
+/** `bytes`: those of the blobs that did not cross the link. `cpuMs`: processor time of rebuilding the blobs here. */
+const Saved = Type.Object({ transfers: Count, bytes: Bytes, cpuMs: Count });
+
 const TransferMetrics = Type.Object({
   outcomes: Words(transferOutcomes),
   bytes: Words(byteKinds),
+  saved: Type.Object({ delta: Saved, frames: Saved } satisfies Record<(typeof savingKinds)[number], unknown>),
   /** Transfers that were given up until the next pass, by fault. */
   failures: Counts,
   /** Attempts after which a transfer waited for the next one, by fault. */
   retries: Counts,
 });
 export type TransferMetrics = Static<typeof TransferMetrics>;
+
+/**
+ * `made`: kept for receivers. `poor`: hardly smaller than the target, and dropped. `applied`: made its target.
+ * `mismatched`: made other bytes. `failed`: was not made, or not applied, for another cause.
+ */
+export const deltaOutcomes = ['made', 'poor', 'applied', 'mismatched', 'failed'] as const;
+
+const DeltaMetrics = Type.Object({
+  outcomes: Words(deltaOutcomes),
+  /** Those that failed, by fault. */
+  failures: Counts,
+  /** Of those that were made: bytes of their targets, and their own. */
+  targetBytes: Bytes,
+  deltaBytes: Bytes,
+  /** Processor time, in ms. */
+  makeMs: Count,
+  applyMs: Count,
+});
+export type DeltaMetrics = Static<typeof DeltaMetrics>;
 
 /** Work of a syncer. Passes are counted by the syncer that coordinates. */
 export const SyncMetrics = Type.Object({
@@ -80,6 +106,7 @@ export const SyncMetrics = Type.Object({
   }),
   down: TransferMetrics,
   up: TransferMetrics,
+  deltas: DeltaMetrics,
   /** When the parent's certificate ends, as of the last connection. */
   certificateEnds: Type.Optional(Instant),
 });

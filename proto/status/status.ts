@@ -7,7 +7,7 @@ import { Digest, Repository } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { LeftOutSummary } from '../sync/left-out.ts';
 import { LinkPause } from '../sync/pause.ts';
-import { Direction } from '../sync/transfers.ts';
+import { CrossingDelta, Direction } from '../sync/transfers.ts';
 
 /**
  * Status of a layer, for the command line, the twin, metrics and the parent.
@@ -131,6 +131,21 @@ export const LEASE_MS = 6_000;
 /** Max active transfers in a status: it must fit into one message of the bus. */
 export const MAX_ACTIVE_TRANSFERS = 100;
 
+/**
+ * What a syncer saved on the link since its start. `saved`: bytes of blobs that did not cross it. `crossed`: bytes of
+ * blobs and deltas that did. `transfers`: transfers of blobs that saved bytes. `mismatched`: deltas that made other
+ * bytes than their targets. `cpuMs`: processor time of making and applying deltas, and of rebuilding blobs of frames.
+ */
+const Savings = Type.Object({
+  since: Instant,
+  saved: Bytes,
+  crossed: Bytes,
+  transfers: Count,
+  mismatched: Count,
+  cpuMs: Count,
+});
+export type Savings = Static<typeof Savings>;
+
 /** Current work of a syncer. Each writes its own, on each change and each `HEARTBEAT_MS`. Key: the instance. */
 export const SyncerStatus = Type.Object({
   instance: Party,
@@ -142,6 +157,8 @@ export const SyncerStatus = Type.Object({
   rate: Type.Optional(Type.Object({ down: Bytes, up: Bytes })),
   /** Of the coordinator: the bandwidth limit in force, in bytes a second; absent without one. */
   limit: Type.Optional(Bytes),
+  /** Absent while nothing was saved, and no delta was made or applied. */
+  savings: Type.Optional(Savings),
   /** Number of active transfers. */
   count: Type.Integer(),
   /** The first of them. `done`: bytes at the far end; absent until that is known. */
@@ -151,6 +168,8 @@ export const SyncerStatus = Type.Object({
       digest: Digest,
       size: Bytes,
       direction: Direction,
+      /** What crosses the link instead of the blob: `done` and `rate` are bytes of it. */
+      delta: Type.Optional(CrossingDelta),
       done: Type.Optional(Bytes),
       /** Bytes a second in the last seconds; absent while none move. */
       rate: Type.Optional(Bytes),

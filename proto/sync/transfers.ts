@@ -59,6 +59,10 @@ export const transferBlob = {
   up: job('jobs.transfer.up', TransferJob),
 };
 
+/** A delta that crosses the link instead of a blob. */
+export const CrossingDelta = Type.Object({ digest: Digest, size: Bytes });
+export type CrossingDelta = Static<typeof CrossingDelta>;
+
 const Progress = {
   repository: described(Repository, 'Repository that the blob is for.'),
   digest: described(Digest, 'Digest of the blob.'),
@@ -67,12 +71,9 @@ const Progress = {
   syncer: described(Party, 'Instance of the syncer.'),
   pass: PassId,
   delta: Type.Optional(
-    Type.Object(
-      { digest: Digest, size: Bytes },
-      {
-        description:
-          'What crosses the link instead of the blob: a delta. Bytes that are counted are those of it.',
-      },
+    described(
+      CrossingDelta,
+      'What crosses the link instead of the blob: a delta. Bytes that are counted are those of it.',
     ),
   ),
 };

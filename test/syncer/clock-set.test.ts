@@ -6,6 +6,7 @@ import type { LayerReport } from '#proto/status/layers-below.ts';
 import type { WebhookStatus } from '#proto/status/webhooks.ts';
 import { PassClock } from '../../services/syncer/coordinator/pass-clock.ts';
 import { STALL_MS, Stall } from '../../services/syncer/coordinator/stall.ts';
+import { TransferCounters } from '../../services/syncer/counters/transfer-counters.ts';
 import type { ParentLink, RequestOptions } from '../../services/syncer/link/http/parent-link.ts';
 import { ParentActivation } from '../../services/syncer/link/parent/activation.ts';
 import { ParentArriving } from '../../services/syncer/link/parent/arriving.ts';
@@ -15,7 +16,6 @@ import { WebhookProgress } from '../../services/syncer/notify/webhook-progress.t
 import { MIN_INTERVAL_MS, ReportClock } from '../../services/syncer/parent-tasks/layer-report.ts';
 import { waits } from '../../services/syncer/reconcile/context/parking.ts';
 import { PASS_RETRY } from '../../services/syncer/schedule/link-schedule.ts';
-import { TransferCounters } from '../../services/syncer/transfer/transfer-counters.ts';
 import { runDownload } from '../../services/syncer/transfer/worker.ts';
 import { quiet } from '../support/bus.ts';
 import { SimulatedTime } from '../support/time/simulated-time.ts';
@@ -113,7 +113,7 @@ test('a transfer ends when its window closes, also after the clock is set forwar
     },
     activity: {
       counters: new TransferCounters(),
-      begin: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }),
+      begin: () => ({ crosses() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
     },
     ...{ by: 'syncer', log: quiet, signal, slots: { count: 1 } },
   };

@@ -1,4 +1,5 @@
 import { archiveFamilies } from './archive-families.ts';
+import { deltaFamilies } from './delta-families.ts';
 import type { Family } from './family.ts';
 import { httpFamilies } from './http-families.ts';
 import { linkAndTransferFamilies } from './link-families.ts';
@@ -11,6 +12,7 @@ import { syncFamilies } from './sync-families.ts';
 export const familiesByPart: Record<string, Family[]> = {
   'Link, passes and transfers': linkAndTransferFamilies,
   Synchronization: syncFamilies,
+  Deltas: deltaFamilies,
   Storage: storageFamilies,
   Archives: archiveFamilies,
   'Layers below, webhooks and events': receiverFamilies,

@@ -17,13 +17,13 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
 import type { IngestFile, Volume } from '#proto/volume/volume.ts';
+import type { TransferCounters } from '../counters/transfer-counters.ts';
 import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
 import { Download, type PartialSource, type WantedBlob } from './download.ts';
 import { ChunkLog } from './pieces/chunk-log.ts';
 import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
-import type { TransferCounters } from './transfer-counters.ts';
 
 export type DownloadStepDeps = {
   bus: Bus;

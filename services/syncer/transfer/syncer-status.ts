@@ -2,9 +2,10 @@ import { hostname } from 'node:os';
 import type { Log } from '#proto/bus/bus.ts';
 import type { StateWriter } from '#proto/bus/roles.ts';
 import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
-import type { TransferJob } from '#proto/sync/transfers.ts';
+import type { CrossingDelta, TransferJob } from '#proto/sync/transfers.ts';
+import { savingsOf } from '../counters/savings.ts';
+import { TransferCounters } from '../counters/transfer-counters.ts';
 import { RateMeter } from './rate-meter.ts';
-import { TransferCounters } from './transfer-counters.ts';
 
 /** Max delay from a change to its publication, in ms. Changes within it are published together. */
 const DELAY_MS = 1_000;
@@ -17,6 +18,8 @@ type LinkLimit = { readonly rate: number | undefined };
 type Blob = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'direction'>;
 type Transfer = SyncerStatus['transfers'][number];
 export type ActiveTransfer = Disposable & {
+  /** From now on, this delta crosses the link instead of the blob; undefined: the blob does. */
+  crosses(delta: CrossingDelta | undefined): void;
   /** An attempt begins; `present` bytes are at the far end already. */
   attempts(present: number): void;
   /** `done` bytes are at the far end. */
@@ -42,6 +45,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
   readonly #link: LinkLimit | undefined;
   readonly #meters = { down: new RateMeter(), up: new RateMeter() };
   readonly #transfers = new Map<Transfer, RateMeter>();
+  readonly #since = Date.now();
   #coordinates = false;
   #timer: NodeJS.Timeout | undefined;
   /** When the next publication is due. */
@@ -79,6 +83,12 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
       this.#publishIn(DELAY_MS);
     };
     return {
+      crosses: (delta) => {
+        delete transfer.delta;
+        delete transfer.done;
+        if (delta) transfer.delta = { digest: delta.digest, size: delta.size };
+        this.#publishIn(DELAY_MS);
+      },
       attempts: (present) => {
         transfer.attempts = (transfer.attempts ?? 0) + 1;
         reached(present);
@@ -120,6 +130,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
     this.#timer = undefined;
     const rate = { down: this.#meters.down.rate, up: this.#meters.up.rate };
     const limit = this.#link?.rate;
+    const savings = savingsOf(this.counters, this.#since);
     const isMoving = rate.down + rate.up > 0;
     this.#publishIn(isMoving ? RATE_MS : HEARTBEAT_MS);
     const status: SyncerStatus = {
@@ -129,6 +140,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
       coordinates: this.#coordinates,
       rate,
       ...(this.#coordinates && limit !== undefined && { limit: Math.round(limit) }),
+      ...(savings && { savings }),
       count: this.#transfers.size,
       transfers: [...this.#transfers].slice(0, MAX_ACTIVE_TRANSFERS).map(([transfer, { rate: own }]) => ({
         ...transfer,

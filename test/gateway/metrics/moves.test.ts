@@ -16,9 +16,15 @@ const nothing = (words: string) => Object.fromEntries(words.split(' ').map((word
 const noTransfers = {
   outcomes: nothing('finished mounted paused failed'),
   bytes: nothing('new again reused mounted cut-through'),
+  saved: { delta: nothing('transfers bytes cpuMs'), frames: nothing('transfers bytes cpuMs') },
   failures: {},
   retries: {},
 };
+const deltas = (outcomes: object, ...[targetBytes, deltaBytes, makeMs, applyMs]: number[]) => ({
+  outcomes: { ...nothing('made poor applied mismatched failed'), ...outcomes },
+  ...{ failures: {}, targetBytes, deltaBytes, makeMs, applyMs },
+});
+const noWork = { down: noTransfers, up: noTransfers, deltas: deltas({}, 0, 0, 0, 0) };
 const process = (service: string, more: object = {}) =>
   ({
     ...{ service, instance: service, host: 'h', pid: service.length, started: NOW, node: 'v24' },
@@ -43,7 +49,7 @@ const atRest: Figures = {
     silent: [],
     syncers: [{ transfers: [], rate: { down: 0, up: 0 } }],
     coordinator: 's',
-    configuration: { parent: { url: 'https://above' }, mode: 'ReadOnly' },
+    configuration: { parent: { url: 'https://above' }, mode: 'ReadOnly', delta: { cache: 1_000 } },
     link: { state: 'Online', since: NOW },
     sync: {
       ...{ state: 'in-sync', conflicts: 0, leftOut: 0, behind: { tags: 0, bytes: 0, unsized: 0, failed: 0 } },
@@ -62,7 +68,7 @@ const atRest: Figures = {
   } as unknown as LayerStatus,
   processes: [
     process('gateway', { http: { inFlight: 0, endpoints: [endpoint({ 200: 0 }, 0)] } }),
-    process('syncer', { sync: { passes: passes({}), down: noTransfers, up: noTransfers } }),
+    process('syncer', { sync: { passes: passes({}), ...noWork } }),
   ],
 };
 
@@ -76,7 +82,7 @@ const inTrouble: Figures = {
       { transfers: [transfer('down'), transfer('up'), transfer('up')], rate: { down: 7, up: 0 }, limit: 9 },
     ],
     coordinator: 's',
-    configuration: { parent: { url: 'https://above' }, mode: 'ReadWrite' },
+    configuration: { parent: { url: 'https://above' }, mode: 'ReadWrite', delta: { cache: 2_000 } },
     link: {
       ...{ state: 'Offline', since: NOW + S, live: true, lastSync: NOW, next: NOW + S, paused: {} },
       ...{ window: { open: false, until: NOW + S }, passes: { count: 2, last: NOW }, unmatched: ['x'] },
@@ -100,6 +106,7 @@ const inTrouble: Figures = {
           outbox: { last: { at: NOW + S, number: 4 }, acknowledged: 2, failure: { since: NOW, reason: 'r' } },
         },
       ],
+      deltas: { count: 4, bytes: 70, refused: 2 },
       scrub: { bytes: 3, total: 9, damaged: 1 },
       backup: {
         ...{ failures: 3, failed: { count: 1 }, running: {}, schedule: { lateAfter: NOW + S } },
@@ -133,8 +140,13 @@ const inTrouble: Figures = {
         down: {
           ...{ outcomes: { finished: 1, failed: 2 }, bytes: { new: 100, again: 10 } },
           ...{ failures: { 'no-space': 2 }, retries: { 'parent-unreachable': 7 } },
+          saved: {
+            delta: { transfers: 2, bytes: 900, cpuMs: 1_500 },
+            frames: { transfers: 1, bytes: 50, cpuMs: 0 },
+          },
         },
         up: noTransfers,
+        deltas: { ...deltas({ made: 3, mismatched: 1 }, 800, 60, 2_000, 500), failures: { timeout: 1 } },
       },
     }),
   ],
@@ -176,6 +188,18 @@ const moves: [name: string, labels: Record<string, string>, before: number | und
   ['sync_conflicts', {}, 0, 3],
   ['left_out', { kind: 'child' }, 0, 3],
   ['unmatched_selections', {}, 0, 1],
+  ['delta_saved_bytes', { direction: 'down', kind: 'delta' }, 0, 900],
+  ['delta_transfers', { direction: 'down', kind: 'frames' }, 0, 1],
+  ['delta_transfer_cpu_seconds', { kind: 'delta' }, 0, 1.5],
+  ['deltas', { outcome: 'mismatched' }, 0, 1],
+  ['delta_failures', { code: 'timeout' }, undefined, 1],
+  ['delta_target_bytes', {}, 0, 800],
+  ['delta_made_bytes', {}, 0, 60],
+  ['delta_cpu_seconds', { action: 'apply' }, 0, 0.5],
+  ['delta_cache_deltas', {}, 0, 4],
+  ['delta_cache_bytes', {}, 0, 70],
+  ['delta_cache_limit_bytes', {}, 1_000, 2_000],
+  ['delta_refused_pairs', {}, 0, 2],
   ['archive_import_timestamp_seconds', { peer: 'p' }, undefined, AT],
   ['archive_import_number', { peer: 'p' }, undefined, 3],
   ['archive_import_failed', { peer: 'p' }, undefined, 1],
@@ -287,7 +311,7 @@ test('the certificate of the parent is the newest that a syncer saw, that of the
   const services = [NOW + 3 * S, NOW + S].map((certificateEnds) => ({ service: 'gateway', certificateEnds }));
   const processes = [NOW + S, NOW + 9 * S, undefined].map((certificateEnds) =>
     process('syncer', {
-      sync: { certificateEnds, passes: passes({}), down: noTransfers, up: noTransfers },
+      sync: { certificateEnds, passes: passes({}), ...noWork },
     }),
   );
   const figures = scraped({ ...withStatus({ services }), processes });

@@ -7,12 +7,12 @@ import { ARRIVING_PATH, type ArrivingBlob } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
+import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
-import { TransferCounters } from '../../../services/syncer/transfer/transfer-counters.ts';
 import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -96,7 +96,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   const activity = {
     counters: new TransferCounters(),
     moved() {},
-    begin: () => ({ attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+    begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
   };
   const prefetcher = new Prefetcher({
     bus,

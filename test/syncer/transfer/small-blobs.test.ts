@@ -6,10 +6,10 @@ import { CLAIM_TTL_MS, claimTransfer, claimTransfers } from '#proto/content/inge
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
+import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import type { Extent } from '../../../services/syncer/link/answers/extents.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
-import { TransferCounters } from '../../../services/syncer/transfer/transfer-counters.ts';
 import { runDownload } from '../../../services/syncer/transfer/worker.ts';
 import { type Buses, connectAll, digestOf, Rig, random } from '../../storage/rig.ts';
 
@@ -17,7 +17,7 @@ const repository = 'small/app';
 const activity = {
   counters: new TransferCounters(),
   moved() {},
-  begin: () => ({ attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+  begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
 };
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 

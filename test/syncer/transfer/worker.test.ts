@@ -5,10 +5,10 @@ import { claimTransfer } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
+import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
-import { TransferCounters } from '../../../services/syncer/transfer/transfer-counters.ts';
 import { runDownload, runUpload } from '../../../services/syncer/transfer/worker.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
@@ -17,7 +17,7 @@ const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass
 const activity = {
   counters: new TransferCounters(),
   moved() {},
-  begin: () => ({ attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+  begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
 };
 
 test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {

@@ -1,6 +1,6 @@
 import { PASS_BOUNDS_S, passActions, passOutcomes, type SyncMetrics } from '#proto/status/process-metrics.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
-import { countCode, zeros } from '../transfer/transfer-counters.ts';
+import { countCode, zeros } from './counts.ts';
 
 type PassMetrics = SyncMetrics['passes'];
 

@@ -1,19 +1,23 @@
-import { faultCodes } from '#proto/contract/fault.ts';
 import {
   byteKinds,
-  type Counts,
+  type savingKinds,
   type TransferMetrics,
   transferOutcomes,
 } from '#proto/status/process-metrics.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
+import { countCode, zeros } from './counts.ts';
+import { DeltaCounters } from './delta-counters.ts';
 
 export type ByteKind = (typeof byteKinds)[number];
 export type TransferResult = (typeof transferOutcomes)[number];
+export type SavingKind = (typeof savingKinds)[number];
 
 /** Counts the transfers of this process, since its start. */
 export class TransferCounters {
   readonly down = emptyMetrics();
   readonly up = emptyMetrics();
+  /** Of the deltas that this process makes and applies, also for its own transfers. */
+  readonly deltas = new DeltaCounters();
 
   bytes(direction: Direction, kind: ByteKind, bytes: number): void {
     this[direction].bytes[kind] += Math.max(0, bytes);
@@ -21,6 +25,18 @@ export class TransferCounters {
 
   ended(direction: Direction, result: TransferResult): void {
     this[direction].outcomes[result] += 1;
+  }
+
+  /**
+   * Less than a blob crossed the link, and the blob is at the far end.
+   * @param bytes of the blob that did not cross
+   * @param cpuMs processor time that rebuilding took here, in ms
+   */
+  saved(direction: Direction, kind: SavingKind, bytes: number, cpuMs = 0): void {
+    const saved = this[direction].saved[kind];
+    saved.transfers += 1;
+    saved.bytes += Math.max(0, bytes);
+    saved.cpuMs += Math.round(cpuMs);
   }
 
   failed(direction: Direction, code: string): void {
@@ -37,18 +53,10 @@ export class TransferCounters {
 const emptyMetrics = (): TransferMetrics => ({
   outcomes: zeros(transferOutcomes),
   bytes: zeros(byteKinds),
+  saved: {
+    delta: { transfers: 0, bytes: 0, cpuMs: 0 },
+    frames: { transfers: 0, bytes: 0, cpuMs: 0 },
+  },
   failures: {},
   retries: {},
 });
-
-/** A count of 0 for each word. */
-export const zeros = <T extends string>(words: readonly T[]): Record<T, number> =>
-  Object.fromEntries(words.map((word) => [word, 0])) as Record<T, number>;
-
-const known = new Set<string>(faultCodes);
-
-/** Counts the code of a fault; any other code as `other`, so that the number of codes is bounded. */
-export function countCode(counts: Counts, code: string): void {
-  const word = known.has(code) ? code : 'other';
-  counts[word] = (counts[word] ?? 0) + 1;
-}

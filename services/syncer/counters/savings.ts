@@ -1,0 +1,24 @@
+import { deltaOutcomes, type TransferMetrics } from '#proto/status/process-metrics.ts';
+import type { Savings } from '#proto/status/status.ts';
+import type { TransferCounters } from './transfer-counters.ts';
+
+const sum = (numbers: number[]): number => numbers.reduce((total, one) => total + one, 0);
+
+const crossed = ({ bytes }: TransferMetrics): number => bytes.new + bytes.again + bytes['cut-through'];
+
+/** What these transfers saved since `since`; undefined while there is nothing to report. */
+export function savingsOf({ down, up, deltas }: TransferCounters, since: number): Savings | undefined {
+  const saved = [...Object.values(down.saved), ...Object.values(up.saved)];
+  const transfers = sum(saved.map((one) => one.transfers));
+  const { outcomes, makeMs, applyMs } = deltas.metrics;
+  const hasWorked = deltaOutcomes.some((outcome) => outcomes[outcome] > 0);
+  if (transfers === 0 && !hasWorked) return undefined;
+  return {
+    since,
+    saved: sum(saved.map(({ bytes }) => bytes)),
+    crossed: crossed(down) + crossed(up),
+    transfers,
+    mismatched: outcomes.mismatched,
+    cpuMs: makeMs + applyMs + down.saved.frames.cpuMs + up.saved.frames.cpuMs,
+  };
+}
