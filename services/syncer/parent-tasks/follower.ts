@@ -3,7 +3,7 @@ import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
-import type { ChangeSource } from '../link/parent/parent-feed.ts';
+import type { ChangeSource } from '../link/terrace/parent-feed.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';

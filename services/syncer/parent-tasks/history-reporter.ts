@@ -20,7 +20,7 @@ import {
   MAX_EVENTS,
   type StreamPosition,
 } from '#proto/status/layers-below.ts';
-import type { ReportSender } from '../link/parent/parent-reports.ts';
+import type { ReportSender } from '../link/terrace/parent-reports.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import { HistorySender } from './history-sender.ts';

@@ -7,7 +7,7 @@ import {
   MAX_EVENTS,
   type StreamPosition,
 } from '#proto/status/layers-below.ts';
-import { isTooSlow, type ReportSender } from '../link/parent/parent-reports.ts';
+import { isTooSlow, type ReportSender } from '../link/terrace/parent-reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
 type Sent = LayersReport['events'];

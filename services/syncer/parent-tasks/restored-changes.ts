@@ -10,7 +10,7 @@ import {
 } from '#proto/content/restored.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
-import type { ReportedHistory } from '../link/parent/parent-reports.ts';
+import type { ReportedHistory } from '../link/terrace/parent-reports.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 

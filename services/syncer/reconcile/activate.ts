@@ -1,6 +1,6 @@
 import { layerInstance } from '#proto/accounts/children.ts';
-import type { ParentActivation } from '../link/parent/activation.ts';
-import type { ChangeSource } from '../link/parent/parent-feed.ts';
+import type { ParentActivation } from '../link/terrace/activation.ts';
+import type { ChangeSource } from '../link/terrace/parent-feed.ts';
 import type { PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';

@@ -10,7 +10,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
-import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
+import { ParentArriving } from '../../../services/syncer/link/terrace/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
 import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';

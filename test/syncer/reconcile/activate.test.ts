@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import type { Confirmation } from '../../../services/syncer/link/parent/activation.ts';
+import type { Confirmation } from '../../../services/syncer/link/terrace/activation.ts';
 import type { ActivateDeps } from '../../../services/syncer/reconcile/activate.ts';
 import { activate } from '../../../services/syncer/reconcile/activate.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';

@@ -4,7 +4,7 @@ import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import type { SyncFigure } from '#proto/sync/sync-figure.ts';
-import { activationRefused as activatedElsewhere } from '../../../services/syncer/link/parent/activation.ts';
+import { activationRefused as activatedElsewhere } from '../../../services/syncer/link/terrace/activation.ts';
 import { fit, MAX_BYTES } from '../../../services/twin-bridge/report/fit.ts';
 import type { LayerView } from '../../../services/twin-bridge/report/layer-view.ts';
 import { coarse, type LayerFacts, reportedOf } from '../../../services/twin-bridge/report/reported.ts';

@@ -8,12 +8,13 @@ import { EntraClient } from '../http/entra-client.ts';
 import { ParentLink } from '../http/parent-link.ts';
 import type { ParentLogin } from '../login/credentials.ts';
 import { identityOf } from '../login/entra-identity.ts';
+import { ParentActivation } from '../terrace/activation.ts';
+import { ParentArriving } from '../terrace/arriving.ts';
+import { ParentDeltas } from '../terrace/parent-deltas.ts';
+import { ParentFeed } from '../terrace/parent-feed.ts';
+import { ParentReports } from '../terrace/parent-reports.ts';
 import { AcrMetadata } from './acr-metadata.ts';
-import { ParentActivation } from './activation.ts';
-import { ParentArriving } from './arriving.ts';
-import { ParentFeed } from './parent-feed.ts';
 import { ParentRegistry } from './parent-registry.ts';
-import { ParentReports } from './parent-reports.ts';
 import { PushClient } from './push-client.ts';
 
 /** The clients of one parent and one login, over one link. */
@@ -28,6 +29,8 @@ export type ParentClients = {
   activation: ParentActivation;
   /** Content that a Terrace is still receiving itself. */
   arriving: ParentArriving;
+  /** Deltas that a Terrace makes. */
+  deltas: ParentDeltas;
   /** Metadata of an Azure Container Registry; undefined if the parent is none. */
   acr: AcrMetadata | undefined;
 };
@@ -88,13 +91,15 @@ export class ClientCache implements AsyncDisposable {
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
       const names = new RepositoryNames(renames);
       const activation = new ParentActivation(link, acr ? undefined : username);
+      const feed = new ParentFeed(link, child, activation, names);
       const clients = {
         parent: new ParentRegistry(link, names),
         pushClient: new PushClient(link, names),
-        feed: new ParentFeed(link, child, activation, names),
+        feed,
         reports: new ParentReports(link, child, activation),
         activation,
         arriving: new ParentArriving(link, undefined, names),
+        deltas: new ParentDeltas(link, feed, names),
         acr: acr && new AcrMetadata(link, names),
       };
       this.#current = { fingerprint, link, clients };

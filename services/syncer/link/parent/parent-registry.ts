@@ -24,11 +24,9 @@ import { ReferrersApi } from './referrers-api.ts';
  * This file reads any registry that speaks the OCI distribution-spec, with `manifest-reader.ts`, `referrers-api.ts` and
  * `blob-reader.ts`; `parent-reader.ts` names what its readers need of it. `push-client.ts` changes it, with upload
  * sessions as `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has,
- * `project-repositories.ts` the lists of registries with projects. The other clients speak APIs of a Terrace
- * (`terrace-api.ts`): `activation.ts` activates this layer, `parent-feed.ts` follows the parent's changes,
- * `arriving.ts` reads content that the parent is still receiving, `parent-reports.ts` sends the status of this layer.
- * All of them take and return the names that repositories have in this layer, and translate them where they build a
- * request or read a list (`RepositoryNames`).
+ * `project-repositories.ts` the lists of registries with projects. What only a Terrace has is in `../terrace/`. All of
+ * them take and return the names that repositories have in this layer, and translate them where they build a request or
+ * read a list (`RepositoryNames`).
  */
 
 /** Max lists of tags that are read to see whether a host without `/v2/` is a registry. */

@@ -1,7 +1,7 @@
 import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { type ContentChange, getCursor, storeCursor } from '#proto/sync/changes.ts';
-import type { ChangeSource } from '../../link/parent/parent-feed.ts';
+import type { ChangeSource } from '../../link/terrace/parent-feed.ts';
 import type { ReportedChanges, RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */

@@ -4,10 +4,10 @@ import { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
 import { bodyOf } from '../../../../services/syncer/link/http/sending.ts';
 import { AcrMetadata } from '../../../../services/syncer/link/parent/acr-metadata.ts';
-import { ParentArriving } from '../../../../services/syncer/link/parent/arriving.ts';
-import { ParentFeed } from '../../../../services/syncer/link/parent/parent-feed.ts';
 import { ParentRegistry } from '../../../../services/syncer/link/parent/parent-registry.ts';
 import { PushClient } from '../../../../services/syncer/link/parent/push-client.ts';
+import { ParentArriving } from '../../../../services/syncer/link/terrace/arriving.ts';
+import { ParentFeed } from '../../../../services/syncer/link/terrace/parent-feed.ts';
 import { serveHttp } from '../../../support/http-server.ts';
 
 const { signal } = new AbortController();

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { LayersReport } from '#proto/status/layers-below.ts';
 import { readBody } from '../../../../services/gateway/http/read-body.ts';
 import type { ParentLink, RequestOptions } from '../../../../services/syncer/link/http/parent-link.ts';
-import { isTooSlow, ParentReports } from '../../../../services/syncer/link/parent/parent-reports.ts';
+import { isTooSlow, ParentReports } from '../../../../services/syncer/link/terrace/parent-reports.ts';
 
 /** The meaning of a parent's answer to a report: a transient fault, a refused content, or no support of reports. */
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ALREADY_ACTIVATED, type LayerIdentity } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
-import { ACTIVATION_RETRY, ParentActivation } from '../../../../services/syncer/link/parent/activation.ts';
+import { ACTIVATION_RETRY, ParentActivation } from '../../../../services/syncer/link/terrace/activation.ts';
 import { quiet } from '../../../support/bus.ts';
 import { serveHttp } from '../../../support/http-server.ts';
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ARRIVING_PATH } from '#proto/content/arriving.ts';
 import { REQUEST_BYTES } from '../../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { ParentLink } from '../../../../services/syncer/link/http/parent-link.ts';
-import { ParentArriving } from '../../../../services/syncer/link/parent/arriving.ts';
+import { ParentArriving } from '../../../../services/syncer/link/terrace/arriving.ts';
 import { Slots } from '../../../../services/syncer/transfer/slots.ts';
 import { downloadBlob } from '../../../support/download.ts';
 import { serveHttp } from '../../../support/http-server.ts';

@@ -3,6 +3,12 @@ import { isTransient, refusal } from '../answers/answers.ts';
 import { type Answer, readErrorBody } from '../answers/bodies.ts';
 
 /**
+ * Clients of APIs that only a Terrace has, over the `ParentLink` of `../parent/`: `activation.ts` activates this layer,
+ * `parent-feed.ts` follows the parent's changes, `arriving.ts` reads content that the parent is still receiving,
+ * `parent-deltas.ts` asks for deltas, and `parent-reports.ts` sends the status of this layer.
+ */
+
+/**
  * Availability of an API that only a Terrace has (below `/v2/_terrace/`). A parent without it is asked again after
  * `retryMs`: it may have been updated, or may grant access by then.
  */

@@ -34,6 +34,8 @@ export class ParentFeed implements ChangeSource {
   hasAnswered = false;
   /** The last repair of its metadata that the parent reported; `''`: none. */
   repaired: string | undefined;
+  /** Formats of deltas that the parent takes and makes, by its last answer. */
+  deltas: readonly number[] = [];
 
   /** @param child the name of this layer at its parent */
   constructor(link: ParentLink, child: string, activation: ActivationCache, names = SAME_NAMES) {
@@ -83,6 +85,7 @@ export class ParentFeed implements ChangeSource {
       if (changes) {
         this.hasAnswered = true;
         this.repaired = changes.repaired ?? '';
+        this.deltas = changes.deltas ?? [];
         if (changes.known) this.#activation.confirmed();
         return { ...changes, changes: changes.changes.flatMap((one) => this.#here(one)) };
       }
