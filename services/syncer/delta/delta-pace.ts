@@ -1,0 +1,102 @@
+import { availableParallelism, loadavg } from 'node:os';
+import type { EventListener } from '#proto/bus/roles.ts';
+import type { HeldDelta } from '#proto/content/deltas.ts';
+import { deltaApplied } from '#proto/sync/delta-jobs.ts';
+import {
+  transferDelayed,
+  transferFailed,
+  transferFinished,
+  transferPaused,
+  transferProgressed,
+  transferStarted,
+} from '#proto/sync/transfers.ts';
+import { average, LinkRate } from './link-rate.ts';
+import type { Pace } from './worth.ts';
+
+/** Rates before the first measurement, in bytes/s of targets. */
+const APPLYING = 20_000_000;
+const MAKING = 5_000_000;
+/** Min processor time, or elapsed time, of a measurement, in ms. */
+const MIN_MEASURED_MS = 20;
+/** Stands for the id of a pass in the events of prefetches, which are as fast as the parent's own link. */
+const PREFETCH = 'arriving';
+
+/** Measures what decides whether deltas save time, from events of all syncers. Of one coordinator. */
+export class DeltaPace {
+  readonly #load: () => number;
+  #parent: string | undefined;
+  #link: LinkRate;
+  #applying: number | undefined;
+  #making: number | undefined;
+
+  constructor(link = new LinkRate(), load = () => loadavg()[0] ?? 0) {
+    this.#link = link;
+    this.#load = () => load() / availableParallelism();
+  }
+
+  /** What was measured of another parent, and the link to it, is forgotten. @param url of the parent */
+  use(url: string | undefined): void {
+    if (this.#parent !== undefined && this.#parent !== url) {
+      this.#link = new LinkRate();
+      this.#making = undefined;
+    }
+    this.#parent = url;
+  }
+
+  /** @param roundTripMs of the link; undefined: it is unknown @param maxRate limit of the link, in bytes/s */
+  now(roundTripMs = 0, maxRate = Number.POSITIVE_INFINITY): Pace {
+    const { bytesPerS } = this.#link;
+    const limit = Number.isFinite(maxRate) ? maxRate : undefined;
+    return {
+      link: bytesPerS === undefined ? limit : Math.min(bytesPerS, maxRate),
+      roundTripMs,
+      applying: this.#applying ?? APPLYING,
+      making: this.#making ?? MAKING,
+      load: this.#load(),
+    };
+  }
+
+  /** The parent has made it. @param waitedMs time that this layer waited for it */
+  made({ toSize, cpuMs }: Pick<HeldDelta, 'toSize' | 'cpuMs'>, waitedMs = 0): void {
+    const ms = Math.max(cpuMs, waitedMs);
+    if (ms >= MIN_MEASURED_MS) this.#making = average(this.#making, (toSize * 1_000) / ms);
+  }
+
+  /** The parent has not made deltas to targets of this size, in `waitedMs`. */
+  overdue(toSize: number, waitedMs: number): void {
+    const rate = (toSize * 1_000) / Math.max(MIN_MEASURED_MS, waitedMs);
+    if (rate < (this.#making ?? MAKING)) this.#making = average(this.#making ?? MAKING, rate);
+  }
+
+  /** A delta was applied in this layer. */
+  applied({ toSize, cpuMs }: { toSize: number; cpuMs: number }): void {
+    if (cpuMs >= MIN_MEASURED_MS) this.#applying = average(this.#applying, (toSize * 1_000) / cpuMs);
+  }
+
+  /** @returns a function that stops it */
+  listen(bus: EventListener): () => void {
+    const isMeasured = ({ direction, pass }: { direction: string; pass: string }) =>
+      direction === 'down' && pass !== PREFETCH;
+    const interrupted = { complete: false };
+    const unlisten = [
+      bus.listen(transferStarted, ({ data }) => {
+        if (isMeasured(data)) this.#link.started(data, data.present);
+      }),
+      bus.listen(transferProgressed, ({ data }) => {
+        if (isMeasured(data)) this.#link.reached(data, data.done);
+      }),
+      bus.listen(transferFinished, ({ data }) => {
+        if (!isMeasured(data)) return;
+        const { by, bytes = 0 } = data.saved ?? {};
+        this.#link.ended(data, { complete: true, saved: by === 'frames' ? bytes : 0 });
+      }),
+      bus.listen(transferDelayed, ({ data }) => this.#link.ended(data, interrupted)),
+      bus.listen(transferPaused, ({ data }) => this.#link.ended(data, interrupted)),
+      bus.listen(transferFailed, ({ data }) => this.#link.ended(data, interrupted)),
+      bus.listen(deltaApplied, ({ data }) => this.applied(data)),
+    ];
+    return () => {
+      for (const stop of unlisten) stop();
+    };
+  }
+}

@@ -1,0 +1,91 @@
+import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
+
+/** Weight of the newest value in a moving average. */
+const WEIGHT = 0.3;
+/** A value is measured from this many bytes on, or from fewer if they took long enough. */
+const MEASURED_BYTES = 4 * 1024 * 1024;
+const MIN_MEASURED_BYTES = 512 * 1024;
+const MEASURED_MS = 1_000;
+/** Max time without an event of a transfer, in ms: its last one was lost. */
+const MAX_SILENCE_MS = 30_000;
+
+export const average = (before: number | undefined, value: number): number =>
+  before === undefined ? value : before * (1 - WEIGHT) + value * WEIGHT;
+
+/** A transfer as its events report it. */
+type Reported = { repository: string; digest: string; size: number; delta?: { size: number } | undefined };
+
+/**
+ * Rate of the link on the way down, over all syncers of the layer: bytes of blobs, by the time in which at least one
+ * crossed. Small blobs do not count, as they measure the latency, and neither does content that the parent itself was
+ * still receiving. Pure, but for the clock.
+ */
+export class LinkRate {
+  readonly #now: () => number;
+  /** Bytes that arrived of each transfer, and when that was reported. */
+  readonly #active = new Map<string, { done: number; at: number }>();
+  #since: number;
+  /** Not yet part of the rate. */
+  #bytes = 0;
+  #ms = 0;
+  #rate: number | undefined;
+
+  /** @param now monotonic, in ms */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#since = now();
+  }
+
+  /** In bytes/s; undefined before the first measurement. */
+  get bytesPerS(): number | undefined {
+    return this.#rate;
+  }
+
+  /** A transfer begins or resumes; `present` bytes are here. */
+  started(transfer: Reported, present: number): void {
+    if (crossing(transfer) <= MAX_GROUPED_BYTES) return;
+    const at = this.#elapse();
+    this.#active.set(keyOf(transfer), { done: present, at });
+  }
+
+  /** `done` bytes are here. */
+  reached(transfer: Reported, done: number): void {
+    const key = keyOf(transfer);
+    const before = this.#active.get(key);
+    if (before === undefined) return;
+    const at = this.#elapse();
+    this.#bytes += Math.max(0, done - before.done);
+    if (done >= crossing(transfer)) this.#active.delete(key);
+    else this.#active.set(key, { done, at });
+    this.#measure();
+  }
+
+  /** No more of it comes for now. @param complete all bytes that did not cross yet have, apart from `saved` ones */
+  ended(transfer: Reported, { complete, saved = 0 }: { complete: boolean; saved?: number }): void {
+    if (complete) this.reached(transfer, crossing(transfer) - saved);
+    this.#elapse();
+    this.#active.delete(keyOf(transfer));
+    this.#measure();
+  }
+
+  /** @returns now */
+  #elapse(): number {
+    const now = this.#now();
+    if (this.#active.size > 0) this.#ms += Math.min(now - this.#since, MAX_SILENCE_MS);
+    this.#since = now;
+    for (const [key, { at }] of this.#active) if (now - at > MAX_SILENCE_MS) this.#active.delete(key);
+    return now;
+  }
+
+  #measure(): void {
+    if (this.#bytes < (this.#ms >= MEASURED_MS ? MIN_MEASURED_BYTES : MEASURED_BYTES)) return;
+    this.#rate = average(this.#rate, (this.#bytes * 1_000) / Math.max(1, this.#ms));
+    this.#bytes = 0;
+    this.#ms = 0;
+  }
+}
+
+const keyOf = ({ repository, digest }: Reported): string => `${repository}@${digest}`;
+
+/** Bytes that cross the link. */
+const crossing = ({ size, delta }: Reported): number => delta?.size ?? size;

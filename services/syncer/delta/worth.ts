@@ -1,0 +1,92 @@
+import type { DeltaMode } from '#proto/content/deltas.ts';
+
+/**
+ * Whether content crosses the link sooner as a delta. Pure. `always` saves bytes, at any price in time up to
+ * `delta.time`; `auto` saves time, and relies on what `delta-pace.ts` has measured.
+ */
+
+/** What is known of the link, of this layer and of its parent. Rates are bytes/s; those of deltas are of targets. */
+export type Pace = {
+  /** Of the link, on the way down; undefined: it is unknown. */
+  link: number | undefined;
+  roundTripMs: number;
+  /** With one processor to itself. */
+  applying: number;
+  /** At the parent. */
+  making: number;
+  /** Processes that are ready to run, for each processor of this machine. */
+  load: number;
+};
+
+/** Smaller blobs cross the link as they are, in bytes. */
+export const MIN_DELTA_TARGET = 256 * 1024;
+
+/** Share of the target that a delta is expected to have, in a question, and while it is being made. */
+const HOPED_SHARE = 0.1;
+const EXPECTED_SHARE = 0.25;
+/** A delta has to be expected within this share of the time of the blob: predictions are inexact. */
+const MAX_TIME_SHARE = 0.9;
+/** No delta that is being made is waited for longer than this multiple of what it should take, and a moment. */
+const MAX_OVERDUE = 3;
+const MOMENT_MS = 1_000;
+
+const plainMs = (size: number, link: number): number => (size / link) * 1_000;
+
+/** From the request of a delta to the last byte of its target. */
+function deltaMs(size: number, deltaSize: number, { applying, load }: Pace, link: number): number {
+  return plainMs(deltaSize, link) + (size / applying) * Math.max(1, load) * 1_000;
+}
+
+/** Time that a delta saves, in ms; negative: the blob itself comes sooner. */
+const gainMs = (size: number, deltaSize: number, pace: Pace, link: number): number =>
+  plainMs(size, link) * MAX_TIME_SHARE - deltaMs(size, deltaSize, pace, link);
+
+/** Whether a delta that the parent has is taken. While the link is unknown, it is. */
+export function isWorthTaking(mode: DeltaMode, pace: Pace, size: number, deltaSize: number): boolean {
+  if (mode === 'off' || deltaSize >= size) return false;
+  return mode === 'always' || pace.link === undefined || gainMs(size, deltaSize, pace, pace.link) > 0;
+}
+
+/**
+ * Of the sizes of an image's missing blobs, those for which the parent is asked.
+ * @returns empty if the question would take longer than the deltas save
+ */
+export function worthAsking<T extends { size: number }>(
+  mode: DeltaMode,
+  pace: Pace,
+  blobs: readonly T[],
+): T[] {
+  const large = blobs.filter(({ size }) => size >= MIN_DELTA_TARGET);
+  const { link, roundTripMs } = pace;
+  if (mode === 'off') return [];
+  if (mode === 'always' || link === undefined) return large;
+  const gain = ({ size }: T) => gainMs(size, size * HOPED_SHARE, pace, link);
+  const worth = large.filter((blob) => gain(blob) > 0);
+  const sum = worth.reduce((ms, blob) => ms + gain(blob), 0);
+  return sum > roundTripMs ? worth : [];
+}
+
+/**
+ * How much longer to wait for deltas that the parent is making, in ms. In `auto`, while the link is unknown, not at
+ * all; else as long as their transfer and application would still save time, unless they are long overdue.
+ * @param sizes of their targets
+ * @param waited since the first question, and since the last delta came (or since the first question), in ms
+ * @param maxMs `delta.time`
+ */
+export function waitMs(
+  mode: DeltaMode,
+  pace: Pace,
+  sizes: readonly number[],
+  waited: { ms: number; idleMs: number },
+  maxMs: number,
+): number {
+  if (mode === 'off' || sizes.length === 0) return 0;
+  const left = Math.max(0, maxMs - waited.ms);
+  if (mode === 'always') return left;
+  const { link } = pace;
+  if (link === undefined) return 0;
+  const gain = sizes.reduce((ms, size) => ms + gainMs(size, size * EXPECTED_SHARE, pace, link), 0);
+  const making = (sizes.reduce((sum, size) => sum + size, 0) / pace.making) * 1_000;
+  if (making > gain) return 0;
+  return Math.max(0, Math.min(left, Math.min(gain, MAX_OVERDUE * making + MOMENT_MS) - waited.idleMs));
+}

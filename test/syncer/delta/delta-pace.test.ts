@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DeltaPace } from '../../../services/syncer/delta/delta-pace.ts';
+import { LinkRate } from '../../../services/syncer/delta/link-rate.ts';
+
+const MIB = 1024 * 1024;
+const blob = (digest: string, size: number, delta?: { size: number }) => ({
+  repository: 'app',
+  digest,
+  size,
+  ...(delta && { delta }),
+});
+
+function clocked() {
+  const clock = { now: 0 };
+  return { clock, rate: new LinkRate(() => clock.now) };
+}
+
+test('two transfers at a time have one link', () => {
+  const { clock, rate } = clocked();
+  const [one, two] = [blob('1', 8 * MIB), blob('2', 4 * MIB)];
+  rate.started(one, 0);
+  rate.started(two, 0);
+  clock.now = 500;
+  rate.reached(one, 2 * MIB);
+  clock.now = 2_000;
+  rate.ended(two, { complete: true });
+  clock.now = 4_000;
+  rate.ended(one, { complete: true });
+  assert.equal(Math.round(rate.bytesPerS ?? 0), 3 * MIB);
+});
+
+test('time without a transfer does not count, nor do bytes that were here, nor small blobs', () => {
+  const { clock, rate } = clocked();
+  const small = blob('3', 100_000);
+  rate.started(small, 0);
+  clock.now = 60_000;
+  rate.ended(small, { complete: true });
+  assert.equal(rate.bytesPerS, undefined);
+  const resumed = blob('1', 10 * MIB);
+  rate.started(resumed, 6 * MIB);
+  clock.now += 2_000;
+  rate.ended(resumed, { complete: true });
+  assert.equal(rate.bytesPerS, 2 * MIB);
+});
+
+test('of a delta, only the bytes that cross the link count, and not the time of its application', () => {
+  const { clock, rate } = clocked();
+  const update = blob('1', 100 * MIB, { size: 2 * MIB });
+  rate.started(update, 0);
+  clock.now = 2_000;
+  rate.reached(update, 2 * MIB);
+  clock.now = 60_000;
+  rate.ended(update, { complete: true });
+  assert.equal(rate.bytesPerS, MIB);
+});
+
+test('a transfer whose end is never reported does not make the link slow for good', () => {
+  const { clock, rate } = clocked();
+  rate.started(blob('lost', 10 * MIB), 0);
+  clock.now = 3_600_000;
+  for (let round = 0; round < 20; round += 1) {
+    const one = blob(`${round}`, 10 * MIB);
+    rate.started(one, 0);
+    clock.now += 1_000;
+    rate.ended(one, { complete: true });
+    clock.now += 60_000;
+  }
+  assert.ok((rate.bytesPerS ?? 0) > 9 * MIB, `${rate.bytesPerS}`);
+});
+
+test('the limit of the link is its rate until one is measured, and bounds it then', () => {
+  const { clock, rate } = clocked();
+  const pace = new DeltaPace(rate, () => 0);
+  assert.equal(pace.now().link, undefined);
+  assert.equal(pace.now(0, 1_000).link, 1_000);
+  rate.started(blob('1', 4 * MIB), 0);
+  clock.now = 1_000;
+  rate.ended(blob('1', 4 * MIB), { complete: true });
+  assert.equal(pace.now(0, 1_000).link, 1_000);
+  assert.equal(pace.now().link, 4 * MIB);
+});
+
+test('the rates of making and applying are learned, those of another parent are forgotten', () => {
+  const pace = new DeltaPace(new LinkRate(), () => 0);
+  pace.use('https://one');
+  pace.made({ toSize: 10_000_000, cpuMs: 1_000 });
+  pace.applied({ toSize: 10_000_000, cpuMs: 100 });
+  assert.equal(pace.now().making, 10_000_000);
+  assert.equal(pace.now().applying, 100_000_000);
+  pace.overdue(1_000_000, 10_000);
+  assert.ok(pace.now().making < 10_000_000);
+  pace.use('https://one');
+  assert.ok(pace.now().making < 10_000_000);
+  const { making: before } = new DeltaPace().now();
+  pace.use('https://other');
+  assert.equal(pace.now().making, before);
+  assert.equal(pace.now().applying, 100_000_000);
+});

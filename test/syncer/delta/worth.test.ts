@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DeltaMode } from '#proto/content/deltas.ts';
+import {
+  isWorthTaking,
+  MIN_DELTA_TARGET,
+  type Pace,
+  waitMs,
+  worthAsking,
+} from '../../../services/syncer/delta/worth.ts';
+
+const MB = 1_000_000;
+const MAX_MS = 15 * 60_000;
+const idle: Pace = { link: 0.625 * MB, roundTripMs: 600, applying: 20 * MB, making: 5 * MB, load: 0 };
+const slow = idle;
+const office: Pace = { ...idle, link: 12.5 * MB, roundTripMs: 10 };
+const loopback: Pace = { ...idle, link: 300 * MB, roundTripMs: 0 };
+const unknown: Pace = { ...idle, link: undefined };
+
+const taken: [why: string, mode: DeltaMode, pace: Pace, size: number, deltaSize: number, is: boolean][] = [
+  ['on a slow link, a delta is taken', 'auto', slow, 50 * MB, 5 * MB, true],
+  ['on a slow link, one that is nearly as large is not', 'auto', slow, 50 * MB, 45 * MB, false],
+  ['on a fast link, the blob itself comes sooner', 'auto', loopback, 50 * MB, MB, false],
+  ['unless bytes are to be saved', 'always', loopback, 50 * MB, MB, true],
+  ['what saves no byte is never taken', 'always', slow, MB, MB, false],
+  ['in an office, a small delta is taken', 'auto', office, 50 * MB, 5 * MB, true],
+  ['in an office, half of the blob is not worth the work', 'auto', office, 50 * MB, 25 * MB, false],
+  ['on a busy machine, less is', 'auto', { ...office, load: 4 }, 50 * MB, 5 * MB, false],
+  ['on a busy machine, a slow link is still slower', 'auto', { ...slow, load: 4 }, 50 * MB, 5 * MB, true],
+  ['a delta that is ready is taken while the link is unknown', 'auto', unknown, 50 * MB, 5 * MB, true],
+  ['off is off', 'off', slow, 50 * MB, MB, false],
+];
+for (const [why, mode, pace, size, deltaSize, is] of taken) {
+  test(why, () => assert.equal(isWorthTaking(mode, pace, size, deltaSize), is));
+}
+
+test('a delta that is taken in auto is expected within the time of the blob', () => {
+  for (const link of [0.01, 0.1, 1, 3, 10, 30, 100, 1_000]) {
+    for (const share of [0.01, 0.1, 0.3, 0.6, 0.85]) {
+      for (const load of [0, 1, 3]) {
+        const pace = { ...idle, link: link * MB, load };
+        const size = 10 * MB;
+        const ms = (bytes: number) => (bytes / pace.link) * 1_000;
+        const withDelta = ms(size * share) + (size / pace.applying) * 1_000 * Math.max(1, load);
+        if (isWorthTaking('auto', pace, size, size * share)) assert.ok(withDelta <= 0.9 * ms(size));
+      }
+    }
+  }
+});
+
+const asked: [why: string, mode: DeltaMode, pace: Pace, sizes: number[], asked: number[]][] = [
+  ['small blobs are never asked for', 'always', slow, [MIN_DELTA_TARGET - 1, MB], [MB]],
+  ['on a slow link, all others are', 'auto', slow, [10 * MB, MB], [10 * MB, MB]],
+  ['on a fast link, nothing is', 'auto', loopback, [100 * MB, MB], []],
+  ['not even one question, if it takes longer than it may save', 'auto', slow, [0.4 * MB], []],
+  ['in doubt, the parent is asked', 'auto', unknown, [MB], [MB]],
+  ['off is off', 'off', slow, [10 * MB], []],
+];
+for (const [why, mode, pace, sizes, expected] of asked) {
+  test(why, () => {
+    const worth = worthAsking(
+      mode,
+      pace,
+      sizes.map((size) => ({ size })),
+    );
+    assert.deepEqual(
+      worth.map(({ size }) => size),
+      expected,
+    );
+  });
+}
+
+const start = { ms: 0, idleMs: 0 };
+test('on a slow link, a delta is waited for three times as long as it should take, and then no longer', () => {
+  assert.equal(waitMs('auto', slow, [50 * MB], start, MAX_MS), 31_000);
+  assert.equal(waitMs('auto', slow, [50 * MB], { ms: 30_000, idleMs: 30_000 }, MAX_MS), 1_000);
+  assert.equal(waitMs('auto', slow, [50 * MB], { ms: 40_000, idleMs: 40_000 }, MAX_MS), 0);
+  assert.equal(waitMs('auto', slow, [50 * MB], { ms: 40_000, idleMs: 0 }, MAX_MS), 31_000);
+});
+
+test('no delta is waited for where making it takes longer than it saves, or nobody knows', () => {
+  for (const pace of [office, loopback, unknown])
+    assert.equal(waitMs('auto', pace, [50 * MB], start, MAX_MS), 0);
+  assert.equal(waitMs('auto', { ...slow, making: 0.6 * MB }, [50 * MB], start, MAX_MS), 0);
+  assert.equal(waitMs('auto', slow, [], start, MAX_MS), 0);
+});
+
+test('where bytes are to be saved, the configured time is the only bound', () => {
+  assert.equal(waitMs('always', unknown, [50 * MB], { ms: 60_000, idleMs: 60_000 }, MAX_MS), MAX_MS - 60_000);
+  assert.equal(waitMs('always', loopback, [MB], { ms: MAX_MS, idleMs: 0 }, MAX_MS), 0);
+});
