@@ -30,6 +30,7 @@ export type TestLayerOptions = {
   bandwidth?: NonNullable<Overrides['bandwidth']>;
   conflict?: 'parent-wins' | 'layer-wins';
   notifications?: NonNullable<Overrides['notifications']>;
+  delta?: NonNullable<Overrides['delta']>;
   tls?: NonNullable<Overrides['tls']>;
   loginServer?: string;
   trustedProxies?: string[];

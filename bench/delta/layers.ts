@@ -1,0 +1,49 @@
+import { tagMoved } from '#proto/content/content-events.ts';
+import { deltaMade } from '#proto/sync/delta-jobs.ts';
+import { type TestLayer, testLayer } from '../../test/support/layer.ts';
+import { type FaultProxy, startProxy } from '../../test/support/proxy/fault-proxy.ts';
+
+/** Layers above one another, the first without a parent, and the links between them. */
+export type Hierarchy = { layers: TestLayer[]; links: FaultProxy[] };
+
+type LinkOptions = {
+  /** Of each link, in bytes a second. */
+  rate: number;
+  /** Delay before each answer, in ms. */
+  latency: number;
+};
+
+/** @param stack ends the layers */
+export async function startHierarchy(
+  stack: AsyncDisposableStack,
+  names: readonly string[],
+  { rate, latency }: LinkOptions,
+  delta: 'auto' | 'always' | 'off' = 'auto',
+): Promise<Hierarchy> {
+  const layers: TestLayer[] = [];
+  const links: FaultProxy[] = [];
+  for (const name of names) {
+    const above = layers.at(-1)?.url;
+    const link = above && (await startProxy(above, { latency, bandwidth: { total: rate } }));
+    if (link) links.push(stack.use(link));
+    const parent = link ? { parent: link.url, repositories: ['*'], schedule: '* * * * *' } : {};
+    layers.push(stack.use(await testLayer({ name, logLevel: 'warn', delta: { mode: delta }, ...parent })));
+  }
+  return { layers, links };
+}
+
+/** Resolves with the time when each layer has the tag, in s since `start` of the monotonic clock. */
+export const arrivals = (layers: readonly TestLayer[], tag: string, start: number): Promise<number[]> =>
+  Promise.all(
+    layers.map(async (layer) => {
+      await layer.event(tagMoved, (moved) => moved.tag === tag, 3_600_000);
+      return (performance.now() - start) / 1_000;
+    }),
+  );
+
+/** Deltas that a layer made, and their processor time in s. */
+export function madeBy(layer: TestLayer): { count: number; cpuS: number } {
+  const made = layer.events.filter(({ type }) => type === `terrace.${deltaMade.type}`);
+  const cpuMs = made.reduce((sum, { data }) => sum + (data as { cpuMs: number }).cpuMs, 0);
+  return { count: made.length, cpuS: cpuMs / 1_000 };
+}
