@@ -1,5 +1,6 @@
 import type { Gap } from '#proto/bus/history.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
+import { crossingBytes } from '#proto/sync/crossing.ts';
 import { formatBytes, shortDigest } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
 
@@ -51,24 +52,53 @@ export function gapText({ from, to, reason }: Gap): string {
 }
 
 function detail(data: Record<string, unknown>): string[] {
+  if (typeof data.to === 'string' && typeof data.toSize === 'number') return deltaDetail(data);
   const { repository, tag, digest, done, size, rate, ...rest } = data;
   const name = [text(repository), text(tag)].filter(Boolean).join(':');
   const subject = [name, typeof digest === 'string' ? `@${shortDigest(digest)}` : ''].join('');
-  const progress =
-    typeof size !== 'number'
-      ? ''
-      : typeof done === 'number'
-        ? `${formatBytes(done)} of ${formatBytes(size)}`
-        : formatBytes(size);
   const speed = typeof rate === 'number' ? `${formatBytes(rate)}/s` : '';
-  const others = Object.entries(rest).flatMap(([name, value]) => {
-    const shown = text(value);
-    // The line of `manifest.committed` already shows the media type.
-    const known = name === 'pass' || (name === 'mediaType' && tag !== undefined);
-    return shown === '' || known ? [] : [`${name}=${shown}`];
-  });
-  return [subject, progress, speed, ...others].filter(Boolean);
+  // The line of `manifest.committed` already shows the media type.
+  const { mediaType, ...others } = rest;
+  const further = tag === undefined && mediaType !== undefined ? rest : others;
+  return [subject, progressOf(data), speed, ...othersOf(further)].filter(Boolean);
 }
+
+/** `4.0 MB of 50.0 MB`; of a delta `1.0 MB of 3.1 MB for 49.6 MB`, and at its end `3.1 MB instead of 49.6 MB`. */
+function progressOf({ size, done, delta, saved }: Record<string, unknown>): string {
+  if (typeof size !== 'number') return '';
+  const crossing = { size, delta: numberIn(delta, 'size'), saved: numberIn(saved, 'bytes') };
+  const crosses = crossingBytes(crossing);
+  if (crossing.saved) {
+    const { by } = saved as { by?: unknown };
+    return `${formatBytes(crosses)} instead of ${formatBytes(size)}${text(by) && ` (${text(by)})`}`;
+  }
+  const moved = typeof done === 'number' ? `${formatBytes(done)} of ` : '';
+  return `${moved}${formatBytes(crosses)}${crossing.delta ? ` for ${formatBytes(size)}` : ''}`;
+}
+
+/** An object with this number, if the value has it. */
+function numberIn<N extends string>(value: unknown, name: N): Record<N, number> | undefined {
+  const found = (value as Record<string, unknown> | null | undefined)?.[name];
+  return typeof found === 'number' ? ({ [name]: found } as Record<N, number>) : undefined;
+}
+
+/** The line of a delta: its target, what crosses the link instead of it, its bases, and other fields. */
+function deltaDetail({ repository, to, toSize, size, from, ...rest }: Record<string, unknown>): string[] {
+  const instead = typeof size === 'number' ? `${formatBytes(size)} instead of ` : '';
+  const bases = Array.isArray(from) ? from.map(text).filter(Boolean).join(',') : '';
+  return [
+    `${text(repository)}@${text(to)}`,
+    `${instead}${formatBytes(Number(toSize))}`,
+    ...(bases ? [`from=${bases}`] : []),
+    ...othersOf(rest),
+  ];
+}
+
+const othersOf = (fields: Record<string, unknown>): string[] =>
+  Object.entries(fields).flatMap(([name, value]) => {
+    const shown = text(value);
+    return shown === '' || name === 'pass' ? [] : [`${name}=${shown}`];
+  });
 
 /** Lists and nested values are only in `--json`. */
 function text(value: unknown): string {

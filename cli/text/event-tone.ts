@@ -32,6 +32,9 @@ const tones: Record<string, Tone | ((data: Data) => Tone | undefined)> = {
   'backup.failed': 'bad',
   'blob.damaged': 'bad',
   'configuration.refused': 'bad',
+  // The target crosses the link in full; one that is hardly smaller is no fault.
+  'delta.failed': ({ poor }) => (poor === true ? undefined : 'warning'),
+  'delta.mismatched': 'warning',
   'image.failed': 'bad',
   'transfer.failed': 'bad',
   'history.lost': 'warning',

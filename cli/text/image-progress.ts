@@ -1,4 +1,5 @@
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
+import { type Crossing, crossingBytes, savedBytes } from '#proto/sync/crossing.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { shortDigest } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
@@ -28,6 +29,8 @@ export type PassFacts = {
   winner?: string;
   loser?: string;
   loserTag?: string;
+  delta?: Crossing['delta'];
+  saved?: Crossing['saved'];
 };
 
 /** Single lines, as some views write to the terminal without `print`. */
@@ -38,12 +41,16 @@ export const factsOf = ({ data }: Pick<ReceivedEvent<unknown>, 'data'>): PassFac
 export const imageName = ({ repository, tag, digest }: PassFacts): string =>
   `${repository}${tag ? `:${tag}` : `@${shortDigest(digest ?? '')}`}`;
 
-/** Progress of an image that is in transfer. `rate` in bytes a second, `leftMs` by it; absent while unknown. */
+/**
+ * Progress of an image that is in transfer. `rate` in bytes a second, `leftMs` by it; absent while unknown. `saved`:
+ * bytes of it that do not cross the link, as deltas do; they are not part of `bytes`.
+ */
 export type ImageProgress = {
   image: string;
   direction: Direction;
   bytes: number;
   done: number;
+  saved?: number;
   rate?: number;
   leftMs?: number;
 };
@@ -54,7 +61,7 @@ export type PassProgress = {
   total: { planned: number; finished: number; open: boolean } & Omit<ImageProgress, 'image' | 'direction'>;
 };
 
-type Image = Omit<ImageProgress, 'done' | 'rate' | 'leftMs'> & {
+type Image = Omit<ImageProgress, 'done' | 'saved' | 'rate' | 'leftMs'> & {
   pass: string | undefined;
   largest: string[];
   meter: Rate;
@@ -66,17 +73,18 @@ type Image = Omit<ImageProgress, 'done' | 'rate' | 'leftMs'> & {
  */
 export class ImageTracker {
   readonly #images = new Map<string, Image>();
-  /** Bytes at the far end, by direction and digest of the blob. */
-  readonly #transfers = new Map<string, number>();
+  /** By direction and digest of the blob: bytes at the far end, and those that a delta saves. */
+  readonly #transfers = new Map<string, { done: number; saved: number }>();
   readonly #meter = new Rate();
   /** Bytes of which it was seen that they crossed the link. */
   #moved = 0;
   #planned = 0;
   #begun = 0;
   #finished = 0;
-  #ended = { bytes: 0 };
+  #ended = { bytes: 0, saved: 0 };
 
-  apply(type: string, facts: PassFacts): void {
+  /** @returns an image that has ended with this event, with its bytes that crossed the link */
+  apply(type: string, facts: PassFacts): ImageProgress | undefined {
     const { direction = 'down', repository, digest = '', bytes = 0, largest = [] } = facts;
     const image = `${direction} ${repository} ${digest} ${facts.tag ?? ''}`;
     const blob = `${direction} ${digest}`;
@@ -84,76 +92,99 @@ export class ImageTracker {
       case 'pass.started':
         // A pass for changes of clients may run beside one that takes hours.
         if (this.#images.size === 0) this.#clear();
-        return;
+        return undefined;
       case 'pass.finished':
         for (const [key, { pass }] of this.#images) if (pass === facts.pass) this.#images.delete(key);
-        return;
+        return undefined;
       case 'pass.planned':
         this.#planned += facts.actions ?? 0;
-        return;
+        return undefined;
       case 'image.started':
         this.#begun += 1;
-        if (this.#images.size >= MAX_IMAGES) return;
+        if (this.#images.size >= MAX_IMAGES) return undefined;
         this.#images.set(image, {
           ...{ image: imageName(facts), direction, bytes, largest, pass: facts.pass },
           meter: new Rate(),
         });
-        return;
+        return undefined;
       case 'image.finished':
       case 'image.failed':
-        this.#end(image);
-        return;
+        return this.#end(image);
       case 'transfer.started':
-        this.#reached(blob, facts.present ?? 0);
-        return;
+        this.#reached(blob, facts, facts.present ?? 0);
+        return undefined;
       case 'transfer.progressed':
-        this.#reached(blob, facts.done ?? 0);
-        return;
+        this.#reached(blob, facts, facts.done ?? 0);
+        return undefined;
       case 'transfer.finished':
-        this.#reached(blob, facts.size ?? 0);
-        return;
+        this.#reached(blob, facts, crossingBytes(crossingOf(facts)));
+        return undefined;
+      default:
+        return undefined;
     }
   }
 
   /** @param now in ms, by any clock */
   progress(now: number): PassProgress {
     const images = [...this.#images.values()].map((image) => this.#of(image, now));
-    const sum = (count: (image: ImageProgress) => number) =>
-      images.reduce((total, image) => total + count(image), this.#ended.bytes);
-    const [bytes, done] = [sum((image) => image.bytes), sum((image) => image.done)];
-    const total = { bytes, done, ...estimate(this.#meter.at(this.#moved, now), bytes - done) };
+    const sum = (count: (image: ImageProgress) => number, ended: number) =>
+      images.reduce((total, image) => total + count(image), ended);
+    const bytes = sum((image) => image.bytes, this.#ended.bytes);
+    const done = sum((image) => image.done, this.#ended.bytes);
+    const saved = sum((image) => image.saved ?? 0, this.#ended.saved);
+    const total = {
+      bytes,
+      done,
+      ...(saved > 0 && { saved }),
+      ...estimate(this.#meter.at(this.#moved, now), bytes - done),
+    };
     const open = this.#begun < this.#planned;
     return { images, total: { planned: this.#planned, finished: this.#finished, open, ...total } };
   }
 
-  #of({ image, direction, bytes, largest, meter }: Image, now: number): ImageProgress {
-    const reached = largest.reduce(
-      (sum, blob) => sum + (this.#transfers.get(`${direction} ${blob}`) ?? 0),
-      0,
+  #of(image: Image, now: number): ImageProgress {
+    const crossed = this.#crossed(image);
+    return { ...crossed, ...estimate(image.meter.at(crossed.done, now), crossed.bytes - crossed.done) };
+  }
+
+  #crossed({ image, direction, bytes: all, largest }: Image): ImageProgress {
+    const blobs = largest.flatMap((blob) => this.#transfers.get(`${direction} ${blob}`) ?? []);
+    const saved = Math.min(
+      all,
+      blobs.reduce((sum, blob) => sum + blob.saved, 0),
     );
-    const done = Math.min(bytes, reached);
-    return { image, direction, bytes, done, ...estimate(meter.at(done, now), bytes - done) };
+    const reached = blobs.reduce((sum, blob) => sum + blob.done, 0);
+    const bytes = all - saved;
+    return { image, direction, bytes, done: Math.min(bytes, reached), ...(saved > 0 && { saved }) };
   }
 
-  #reached(blob: string, bytes: number): void {
+  #reached(blob: string, facts: PassFacts, done: number): void {
     const before = this.#transfers.get(blob);
-    if (before !== undefined) this.#moved += Math.max(0, bytes - before);
-    if (before !== undefined || this.#transfers.size < MAX_TRANSFERS) this.#transfers.set(blob, bytes);
+    if (before !== undefined) this.#moved += Math.max(0, done - before.done);
+    if (before === undefined && this.#transfers.size >= MAX_TRANSFERS) return;
+    this.#transfers.set(blob, { done, saved: savedBytes(crossingOf(facts)) });
   }
 
-  #end(key: string): void {
+  #end(key: string): ImageProgress | undefined {
     const image = this.#images.get(key);
     this.#images.delete(key);
     this.#finished += 1;
-    this.#ended.bytes += image?.bytes ?? 0;
+    if (!image) return undefined;
+    const { bytes, saved = 0, ...rest } = this.#crossed(image);
+    this.#ended.bytes += bytes;
+    this.#ended.saved += saved;
+    return { ...rest, bytes, done: bytes, ...(saved > 0 && { saved }) };
   }
 
   #clear(): void {
     this.#images.clear();
     this.#transfers.clear();
     this.#planned = this.#begun = this.#finished = this.#ended.bytes = 0;
+    this.#ended.saved = 0;
   }
 }
+
+const crossingOf = ({ size = 0, delta, saved }: PassFacts): Crossing => ({ size, delta, saved });
 
 function estimate(rate: number | undefined, left: number): { rate?: number; leftMs?: number } {
   if (rate === undefined) return {};

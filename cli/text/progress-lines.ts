@@ -23,12 +23,14 @@ export function totalText({
   open,
   bytes,
   done,
+  saved,
   rate,
   leftMs,
 }: PassProgress['total']): string {
   return [
     `${finished} of ${planned} done`,
     `${bytes > 0 ? Math.floor((100 * done) / bytes) : 100} % of ${formatBytes(bytes)}`,
+    ...(saved === undefined ? [] : [`${formatBytes(saved)} saved`]),
     ...(rate === undefined ? [] : [`${formatBytes(rate)}/s`]),
     ...(leftMs === undefined ? [] : [`${open ? 'more than ' : ''}${formatDuration(leftMs)} left`]),
   ].join(', ');

@@ -2,7 +2,7 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
-import { factsOf, ImageTracker, imageName, type PassFacts } from './image-progress.ts';
+import { factsOf, type ImageProgress, ImageTracker, imageName, type PassFacts } from './image-progress.ts';
 import { progressLine, progressLines } from './progress-lines.ts';
 
 /** Shows the progress of a pass from its events. */
@@ -31,8 +31,8 @@ export function lineView(
   return {
     onEvent(event) {
       const facts = factsOf(event);
-      tracker.apply(event.type, facts);
-      const line = describeStep(event.type, facts);
+      const ended = tracker.apply(event.type, facts);
+      const line = describeStep(event.type, facts, ended);
       if (line) print(line);
     },
     end: () => clearInterval(timer),
@@ -59,14 +59,19 @@ export function jsonView(
   };
 }
 
-function describeStep(type: string, facts: PassFacts): string | undefined {
+/** `, 3.1 MB instead of 49.6 MB`; empty if all bytes crossed the link. */
+const savedText = ({ bytes, saved }: ImageProgress): string =>
+  saved === undefined ? '' : `, ${formatBytes(bytes)} instead of ${formatBytes(bytes + saved)}`;
+
+/** @param ended the image that has ended with this step */
+function describeStep(type: string, facts: PassFacts, ended?: ImageProgress): string | undefined {
   switch (type) {
     case 'terrace.pass.planned':
       return `actions planned: ${facts.actions}`;
     case 'terrace.image.started':
       return `${imageName(facts)}: ${plural(facts.blobs ?? 0, 'blob')}, ${formatBytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'push' : 'pull'}`;
     case 'terrace.image.finished':
-      return `${imageName(facts)}: ${isUp(facts) ? 'pushed' : 'pulled'}`;
+      return `${imageName(facts)}: ${isUp(facts) ? 'pushed' : 'pulled'}${ended ? savedText(ended) : ''}`;
     case 'terrace.image.failed':
       return `${imageName(facts)}: failed: ${facts.reason}`;
     case 'terrace.image.parked':
@@ -111,8 +116,8 @@ export function barView(tracker = new ImageTracker(), stream: NodeJS.WriteStream
   return {
     onEvent(event) {
       const facts = factsOf(event);
-      tracker.apply(event.type, facts);
-      const line = describeStep(event.type, facts);
+      const ended = tracker.apply(event.type, facts);
+      const line = describeStep(event.type, facts, ended);
       // `bars.log` adds no line end.
       if (line) bars.log(`${line}\n`);
       if (event.type.startsWith('terrace.image.')) draw();

@@ -1,5 +1,6 @@
 import type { Gap, Past } from '#proto/bus/history.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
+import { type Crossing, crossingBytes } from '#proto/sync/crossing.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { typeOf } from './event-text.ts';
 
@@ -11,6 +12,10 @@ export type ReplayedTransfer = {
   digest: string;
   size: number;
   state: 'moving' | 'waiting' | 'paused' | 'finished' | 'failed';
+  /** What crosses the link instead of the blob: `done` counts bytes of it. */
+  delta?: Crossing['delta'];
+  /** Once it is finished, if less than the blob crossed the link. */
+  saved?: Crossing['saved'];
   /** Bytes at the far end, as of the latest event. */
   done: number;
   syncer: string;
@@ -27,7 +32,10 @@ export type ReplayedTransfer = {
 
 export type Replay = { transfers: Map<string, ReplayedTransfer>; gaps: Gap[]; last: number };
 
-type TransferData = Pick<ReplayedTransfer, 'direction' | 'repository' | 'digest' | 'size' | 'syncer'> & {
+type TransferData = Pick<
+  ReplayedTransfer,
+  'direction' | 'repository' | 'digest' | 'size' | 'syncer' | 'delta' | 'saved'
+> & {
   present?: number;
   done?: number;
   until?: number;
@@ -63,7 +71,7 @@ export function apply(replay: Replay, past: Past): void {
   const state = states[type];
   if (!state) return;
   const data = event.data as TransferData;
-  const { direction, repository, digest, size, syncer } = data;
+  const { direction, repository, digest, size, syncer, delta, saved } = data;
   const key = keyOf(data);
   const before = replay.transfers.get(key);
   const begun = type === 'transfer.started' || (before !== undefined && !isOver(before));
@@ -71,7 +79,9 @@ export function apply(replay: Replay, past: Past): void {
   replay.transfers.set(key, {
     ...{ direction, repository, digest, size, state, syncer, sequence },
     time: event.time,
-    done: state === 'finished' ? size : (data.done ?? data.present ?? before?.done ?? 0),
+    ...(delta && { delta }),
+    ...(saved && { saved }),
+    done: state === 'finished' ? crossingBytes(data) : (data.done ?? data.present ?? before?.done ?? 0),
     ...(state === 'waiting' && data.until !== undefined && { until: data.until }),
     ...(data.reason !== undefined && { reason: data.reason }),
     ...(unknown && { unknown }),
@@ -97,7 +107,7 @@ function committed(replay: Replay, sequence: number, event: Envelope): void {
   replay.transfers.set(digest, {
     ...rest,
     state: 'finished',
-    done: rest.size,
+    done: crossingBytes(rest),
     time: event.time,
     sequence,
   });

@@ -1,5 +1,6 @@
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import type { SyncerStatus } from '#proto/status/status.ts';
+import { crossingBytes } from '#proto/sync/crossing.ts';
 import { formatBytes, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 
 /** The syncers of a layer with their transfers, for people. */
@@ -25,13 +26,14 @@ function lines({ instance, host, coordinates, count, transfers }: SyncerStatus, 
   ];
 }
 
-function transfer(
-  { direction, digest, size, done, waits }: SyncerStatus['transfers'][number],
-  now: number,
-): string {
-  const share = size > 0 ? ` (${Math.floor((100 * (done ?? 0)) / size)} %)` : '';
-  const figures =
-    done === undefined ? formatBytes(size) : `${formatBytes(done)} of ${formatBytes(size)}${share}`;
+function transfer(one: SyncerStatus['transfers'][number], now: number): string {
+  const { direction, digest, size, done, waits, delta } = one;
+  const bytes = crossingBytes(one);
+  const share = bytes > 0 ? ` (${Math.floor((100 * (done ?? 0)) / bytes)} %)` : '';
+  const instead = delta ? `, a delta for ${formatBytes(size)}` : '';
+  const moved =
+    done === undefined ? formatBytes(bytes) : `${formatBytes(done)} of ${formatBytes(bytes)}${share}`;
+  const figures = `${moved}${instead}`;
   const next = waits === undefined ? '' : `, next attempt in ${formatDuration(waits - now)}`;
   return `${direction} ${shortDigest(digest)} ${figures}${next}`;
 }

@@ -14,7 +14,7 @@ const number = (value: unknown): number | undefined => (typeof value === 'number
 /** `line/web:2`, as far as the event names it. */
 function subjectOf(data: Data): string {
   const repository = text(data.repository);
-  const reference = text(data.tag) || text(data.reference) || text(data.digest);
+  const reference = text(data.tag) || text(data.reference) || text(data.to) || text(data.digest);
   if (repository) return imageName(repository, reference);
   return reference.includes(':') ? shortDigest(reference) : reference;
 }
@@ -28,7 +28,6 @@ export function eventText({ type, data }: Pick<EventItem, 'type' | 'data'>): str
 }
 
 function factsOf(type: string, data: Data): string[] {
-  const size = number(data.size) ?? number(data.bytes);
   const account = text(data.account);
   const facts: string[] = [];
   if (type === 'link.changed') facts.push([text(data.from), text(data.state)].filter(Boolean).join(' → '));
@@ -42,14 +41,29 @@ function factsOf(type: string, data: Data): string[] {
   if (data.direction === 'down' || data.direction === 'up') {
     facts.push(data.direction === 'down' ? 'from the parent' : 'to the parent');
   }
-  const done = number(data.done);
-  if (size !== undefined)
-    facts.push(done === undefined ? bytesText(size) : `${bytesText(done)} of ${bytesText(size)}`);
+  facts.push(bytesOf(data));
   if (type === 'space.changed' && number(data.free) !== undefined)
     facts.push(`${bytesText(Number(data.free))} free`);
   if (account) facts.push(`by ${account}`);
-  return facts;
+  return facts.filter(Boolean);
 }
+
+/** `5 MB of 20 MB`; of what a delta made, `3 MB instead of 50 MB`. */
+function bytesOf(data: Data): string {
+  const size = number(data.size) ?? number(data.bytes);
+  const target = number(data.toSize);
+  if (target !== undefined) return insteadText(size, target);
+  if (size === undefined) return '';
+  const saved = number((data.saved as Data | null | undefined)?.bytes);
+  if (saved !== undefined) return insteadText(Math.max(0, size - saved), size);
+  const delta = number((data.delta as Data | null | undefined)?.size);
+  const done = number(data.done);
+  const moved = done === undefined ? '' : `${bytesText(done)} of `;
+  return `${moved}${bytesText(delta ?? size)}${delta === undefined ? '' : ` for ${bytesText(size)}`}`;
+}
+
+const insteadText = (bytes: number | undefined, target: number): string =>
+  `${bytes === undefined ? '' : `${bytesText(bytes)} instead of `}${bytesText(target)}`;
 
 /** `2 pulled, 1 parked` */
 export function passText(result: object): string {
@@ -78,9 +92,10 @@ export function endText({ ended, failed }: Pick<PassResult, 'ended' | 'failed'>)
 }
 
 export function toneOfEvent({ type, data }: Pick<EventItem, 'type' | 'data'>): Tone {
-  if (/\.(failed|damaged|refused|dropped|lost)$/.test(type) && type !== 'tag.dropped') return 'error';
-  if (/\.(conflict|parked|incomplete|delayed|paused)$/.test(type)) return 'warning';
   const fields = (data ?? {}) as Data;
+  if (type === 'delta.failed') return fields.poor === true ? 'quiet' : 'warning';
+  if (/\.(failed|damaged|refused|dropped|lost)$/.test(type) && type !== 'tag.dropped') return 'error';
+  if (/\.(conflict|parked|incomplete|delayed|paused|mismatched)$/.test(type)) return 'warning';
   if (type === 'link.changed') {
     if (fields.code === 'window-closed') return 'quiet';
     if (fields.code === 'paused') return 'warning';

@@ -3,7 +3,7 @@ import { Bytes, Code, Count, Instant, Party } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Digest, Repository } from '../oci/names.ts';
 import { SyncerStatus } from '../status/status.ts';
-import { Direction } from '../sync/transfers.ts';
+import { CrossingDelta, Direction } from '../sync/transfers.ts';
 
 /** Transfers that run now. */
 
@@ -20,6 +20,12 @@ export const ImageTransfer = Type.Object(
       'Bytes of the image that have to cross the link; of several images at a time, or one whose beginning is not known, of the blobs that are being transferred now.',
     ),
     done: described(Bytes, 'Those of them at the far end.'),
+    saved: Type.Optional(
+      described(
+        Bytes,
+        'Bytes of these blobs that do not cross the link, and are not part of `bytes`: deltas do instead.',
+      ),
+    ),
     rate: Type.Optional(described(Bytes, 'Bytes a second now.')),
     left: Type.Optional(
       Type.Number({
@@ -40,6 +46,12 @@ export const TransferItem = Type.Object(
     digest: Digest,
     direction: Direction,
     size: described(Bytes, 'Size of the blob.'),
+    delta: Type.Optional(
+      described(
+        CrossingDelta,
+        'What crosses the link instead of the blob: `done`, `rate` and `left` are of its bytes.',
+      ),
+    ),
     done: Type.Optional(described(Bytes, 'Bytes at the far end; absent until that is known.')),
     rate: Type.Optional(described(Bytes, 'Bytes a second now.')),
     left: Type.Optional(Type.Number({ minimum: 0, description: 'Time left at that rate, in seconds.' })),

@@ -12,6 +12,7 @@ import {
 } from '../status/status.ts';
 import type { StorageStatus } from '../status/storage-status.ts';
 import type { RepositoryFigures, TagFigures } from '../sync/behind.ts';
+import { savedBytes } from '../sync/crossing.ts';
 import type { Ahead, Behind, SyncFigure, SyncState } from '../sync/sync-figure.ts';
 
 /** How a layer, a repository or a tag stands against the parent, from the states of the bus. Pure. */
@@ -101,11 +102,15 @@ function stateOf(behind: boolean, ahead: boolean): SyncState {
   return ahead ? 'ahead' : 'in-sync';
 }
 
-/** Bytes of blobs that are here in part: they count as missing until the blob is complete. */
+/**
+ * Bytes that do not have to cross the link any more, of blobs that count as missing until they are complete: those that
+ * are here in part, and those that a delta saves.
+ */
 const partialBytes = (syncers: FigureSources['syncers']): number =>
   syncers
     .flatMap(({ transfers }) => transfers)
-    .reduce((sum, { direction, done = 0 }) => sum + (direction === 'down' ? done : 0), 0);
+    .filter(({ direction }) => direction === 'down')
+    .reduce((sum, transfer) => sum + (transfer.done ?? 0) + savedBytes(transfer), 0);
 
 /** Bytes a second that arrive. */
 export const rateDown = (syncers: FigureSources['syncers']): number =>

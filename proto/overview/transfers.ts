@@ -1,6 +1,7 @@
 import type { TransferItem, Transfers } from '../api/transfers.ts';
 import type { JobSubmitter } from '../bus/roles.ts';
 import type { SyncerStatus } from '../status/status.ts';
+import { crossingBytes } from '../sync/crossing.ts';
 import type { Direction } from '../sync/transfers.ts';
 
 /** What crosses the link, blob by blob, from the states of the syncers. */
@@ -12,11 +13,11 @@ const MAX_ITEMS = 1_000;
 export function transferItems(syncers: readonly SyncerStatus[]): TransferItem[] {
   const items = syncers.flatMap(({ instance, transfers }) =>
     transfers.map(({ attempts = 1, ...transfer }): TransferItem => {
-      const { size, done = 0, rate = 0, waits } = transfer;
+      const { done = 0, rate = 0, waits } = transfer;
       const isMoving = rate > 0 && waits === undefined;
       return {
         ...transfer,
-        ...(isMoving && { left: Math.ceil(Math.max(0, size - done) / rate) }),
+        ...(isMoving && { left: Math.ceil(Math.max(0, crossingBytes(transfer) - done) / rate) }),
         ...{ syncer: instance, retries: Math.max(0, attempts - 1) },
       };
     }),

@@ -72,6 +72,25 @@ test('an event is a line of any version: unknown and malformed fields are not sh
     eventText({ type: 'link.changed', data: { from: 'Syncing', state: 'Online' } }),
     'Syncing → Online',
   );
+  const transfer = { repository: 'line/web', digest: `sha256:${'ab'.repeat(32)}`, size: 50_000_000 };
+  const delta = { digest: `sha256:${'cd'.repeat(32)}`, size: 3_000_000 };
+  const lineOf = (type: string, more: object) =>
+    eventText({ type, data: { ...transfer, ...more } }).replace(/^[^·]+· /, '');
+  assert.equal(lineOf('transfer.progressed', { done: 1_000_000, delta }), '1.0 MB of 3.0 MB for 50.0 MB');
+  assert.equal(
+    lineOf('transfer.finished', { delta, saved: { by: 'delta', bytes: 47_000_000 } }),
+    '3.0 MB instead of 50.0 MB',
+  );
+  assert.equal(
+    lineOf('delta.made', { to: transfer.digest, toSize: 50_000_000, size: 3_000_000 }),
+    '3.0 MB instead of 50.0 MB',
+  );
+  assert.equal(
+    lineOf('delta.mismatched', { to: transfer.digest, toSize: 50_000_000, size: undefined }),
+    '50.0 MB',
+  );
+  assert.equal(toneOfEvent({ type: 'delta.failed', data: { poor: true } }), 'quiet');
+  assert.equal(toneOfEvent({ type: 'delta.mismatched', data: {} }), 'warning');
   assert.equal(eventText({ type: 'pass.finished', data: { ok: true } }), 'no changes');
   for (const data of [null, undefined, 4, 'text', { tag: 4, repository: {} }]) {
     assert.equal(eventText({ type: 'later.version', data }), '');

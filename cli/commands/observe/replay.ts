@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { crossingBytes } from '#proto/sync/crossing.ts';
 import { connectOperator } from '../../connection/connect.ts';
 import { dataOption } from '../../data/data-option.ts';
 import { formatBytes, formatDuration, plural, shortDigest } from '../../terminal/figures.ts';
@@ -45,15 +46,16 @@ export function describeReplay({ transfers, gaps, last }: Replay, now: number, w
     one.direction,
     `${one.repository}@${shortDigest(one.digest)}`,
     stateOf(one, now),
-    `${formatBytes(one.done)} of ${formatBytes(one.size)}`,
+    `${formatBytes(one.done)} of ${formatBytes(crossingBytes(one))}`,
     one.syncer,
     one.unknown ? `unknown: ${one.unknown}` : (one.reason ?? ''),
   ]);
   const finished = all.length - open.length;
+  const saved = all.reduce((sum, one) => sum + (one.saved?.bytes ?? 0), 0);
   const failed = all.filter((one) => isOver(one)).length - finished;
   const text = [
     ...(rows.length > 0 ? [table([['', 'BLOB', 'STATE', 'BYTES', 'SYNCER', ''], ...rows], width)] : []),
-    `${plural(finished, 'transfer')} finished, ${failed} failed, ${open.length - failed} open after event ${last}.`,
+    `${plural(finished, 'transfer')} finished${saved > 0 ? ` (${formatBytes(saved)} did not cross the link)` : ''}, ${failed} failed, ${open.length - failed} open after event ${last}.`,
     ...gaps.map((gap) => `Unknown: ${gapText(gap)}.`),
   ].join('\n');
   return width === undefined ? text : wrapLines(text, width);

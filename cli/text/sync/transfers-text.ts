@@ -1,4 +1,5 @@
 import type { TransferItem, Transfers } from '#proto/api/transfers.ts';
+import { crossingBytes } from '#proto/sync/crossing.ts';
 import { formatBytes, formatDuration, plural } from '../../terminal/figures.ts';
 import { table } from '../../terminal/table.ts';
 
@@ -27,12 +28,12 @@ export function transfersText(transfers: ShownTransfers, now: number, width: num
   return `${head}\n${table([HEAD, ...items.map((item) => rowOf(item, now))], width)}`;
 }
 
-function rowOf(
-  { direction, repository, digest, size, done, rate, left, ...item }: TransferItem,
-  now: number,
-) {
-  const share = size > 0 && done !== undefined ? ` (${Math.floor((100 * done) / size)} %)` : '';
+function rowOf(transfer: TransferItem, now: number) {
+  const { direction, repository, digest, size, done, rate, left, delta, ...item } = transfer;
+  const bytes = crossingBytes(transfer);
+  const share = bytes > 0 && done !== undefined ? ` (${Math.floor((100 * done) / bytes)} %)` : '';
   const remarks = [
+    ...(delta ? [`${done === bytes ? 'rebuilding' : 'delta for'} ${formatBytes(size)}`] : []),
     ...(item.waits === undefined
       ? []
       : [`waits ${formatDuration(item.waits - now)}: ${item.code ?? 'a fault'}`]),
@@ -43,7 +44,7 @@ function rowOf(
     ARROWS[direction],
     repository,
     digest.slice(digest.indexOf(':') + 1).slice(0, 12),
-    done === undefined ? formatBytes(size) : `${formatBytes(done)} of ${formatBytes(size)}${share}`,
+    done === undefined ? formatBytes(bytes) : `${formatBytes(done)} of ${formatBytes(bytes)}${share}`,
     rate === undefined ? '' : `${formatBytes(rate)}/s`,
     left === undefined ? '' : formatDuration(left * 1_000),
     remarks.join(', '),

@@ -44,7 +44,7 @@ export function TransfersPanel(): JSX.Element {
 }
 
 function Image({ image }: { image: ImageTransfer }): JSX.Element {
-  const { repository, tag, direction, blobs, bytes, done, rate, left, by } = image;
+  const { repository, tag, direction, blobs, bytes, done, saved, rate, left, by } = image;
   const percent = percentOf(done, bytes);
   const name = imageName(repository, tag);
   const time = left === undefined ? 'time left unknown' : `${durationText(left * 1_000)} left`;
@@ -68,6 +68,7 @@ function Image({ image }: { image: ImageTransfer }): JSX.Element {
           {bytesText(done)} of {bytesText(bytes)}, {rate ? rateText(rate) : 'waiting'}, {time}
         </span>
         <span title={by.join(', ')}>
+          {saved ? `${bytesText(saved)} saved, ` : ''}
           {plural(blobs, 'blob')}, {by.length === 1 ? by[0] : plural(by.length, 'syncer')}
         </span>
       </p>

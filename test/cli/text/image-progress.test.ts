@@ -74,6 +74,40 @@ test('a blob that began before its image counts, a shared one for each image, an
   assert.deepEqual([total.finished, total.done, total.bytes], [1, 9 * MB, 12 * MB]);
 });
 
+test('of a blob that a delta makes, the bytes of the delta count, and what does not cross the link is named', () => {
+  const delta = { size: 1 * MB };
+  const tracker = trackerWith(...BEGUN);
+  tracker.apply('terrace.transfer.progressed', blob('a', { done: MB / 2, delta }));
+  const [first] = tracker.progress(0).images;
+  assert.deepEqual(first, {
+    ...{ image: 'line/web:1', direction: 'down', bytes: 5 * MB, done: MB / 2, saved: 3 * MB },
+  });
+  const { images, total } = tracker.progress(0);
+  assert.match(progressLines({ images, total }).at(-1) ?? '', /0 of 3 done, 5 % of 9\.0 MB, 3\.0 MB saved/);
+  tracker.apply('terrace.transfer.finished', blob('a', { delta, saved: { bytes: 3 * MB } }));
+  tracker.apply('terrace.transfer.finished', blob('b'));
+  const ended = tracker.apply('terrace.image.finished', image('1'));
+  assert.deepEqual([ended?.bytes, ended?.done, ended?.saved], [5 * MB, 5 * MB, 3 * MB]);
+  assert.deepEqual([tracker.progress(0).total.bytes, tracker.progress(0).total.saved], [9 * MB, 3 * MB]);
+});
+
+test('a delta that could not be used counts no more once the blob itself crosses the link', () => {
+  const tracker = trackerWith(...BEGUN, ['transfer.started', blob('a', { present: 0, delta: { size: 9 } })]);
+  tracker.apply('terrace.transfer.started', blob('a', { present: 0 }));
+  assert.deepEqual(tracker.progress(0).images[0]?.bytes, 8 * MB);
+});
+
+test('an image that was pulled by deltas says what crossed the link instead of it', () => {
+  const lines: string[] = [];
+  const view = lineView((line) => lines.push(line), new ImageTracker(), 1e6);
+  const delta = { size: 1 * MB };
+  const finished: [string, PassFacts] = ['transfer.finished', blob('a', { delta, saved: { bytes: 3 * MB } })];
+  for (const event of [...BEGUN, finished]) view.onEvent(received(event));
+  view.onEvent(received(['image.finished', image('1')]));
+  view.end();
+  assert.equal(lines.at(-1), 'line/web:1: pulled, 5.0 MB instead of 8.0 MB');
+});
+
 test('a pass that ended leaves no image, and another pass meanwhile takes none away', () => {
   const tracker = trackerWith(...BEGUN, ['pass.started', { pass: 'q' }], ['pass.finished', { pass: 'q' }]);
   assert.equal(tracker.progress(0).images.length, 2);

@@ -66,6 +66,20 @@ for (const [name, steps, expected] of [
   test(`a transfer ${name}`, () => assert.deepEqual(after(...steps), expected));
 }
 
+test('of a transfer by a delta, the bytes of the delta count, and its end names what it saved', () => {
+  const delta = { digest: `sha256:${'cd'.repeat(32)}`, size: 20 };
+  const byDelta = (type: string, more: object) => entry(type, { delta, ...more });
+  const replay = emptyReplay();
+  apply(replay, byDelta('transfer.started', { present: 5 }));
+  apply(replay, byDelta('transfer.progressed', { done: 15 }));
+  assert.match(describeReplay(replay, 0), /moving +15 B of 20 B/);
+  apply(replay, byDelta('transfer.finished', { saved: { by: 'delta', bytes: 80 } }));
+  assert.equal([...replay.transfers.values()][0]?.done, 20);
+  assert.match(describeReplay(replay, 0), /^1 transfer finished \(80 B did not cross the link\), 0 failed/);
+  const plainAfterAll = [byDelta('transfer.started', { present: 5 }), started(), progressed(), finished()];
+  assert.deepEqual(after(...plainAfterAll), complete);
+});
+
 test('a transfer that started before the first event is partly unknown', () => {
   assert.deepEqual(after(progressed()), { ...moving, unknown: 'it started before the first stored event' });
   assert.deepEqual(after(progressed(), finished()), complete);

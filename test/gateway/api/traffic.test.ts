@@ -55,6 +55,15 @@ test('a clock that is set by decades makes no more points than an hour has', () 
   deepEqual([down(), traffic.rate().down, traffic.rateOf({ ...blob, done: 0 })], [[], 0, 0]);
 });
 
+test('of a blob that a delta makes, only the bytes of the delta crossed the link', () => {
+  const { traffic, publish, down } = rig();
+  const delta = { digest: 'sha256:dd', size: 50 };
+  publish(transferStarted, { present: 0, delta });
+  publish(transferProgressed, { done: 20, delta });
+  publish(transferFinished, { delta, saved: { by: 'delta', bytes: 950 } });
+  deepEqual([down(), traffic.rate().down], [[50], 5]);
+});
+
 test('of a transfer that began before this process, only what arrives from now on counts', () => {
   const { traffic, publish, down } = rig();
   publish(transferProgressed, { done: 900 });

@@ -104,8 +104,15 @@ test('a layer with a repository that could not be compared is not in sync, howev
   assert.deepEqual([behind?.state, behind?.uncompared], ['behind', 2]);
 });
 
+test('bytes that a delta saves do not count as missing', () => {
+  const delta = { digest: A, size: 30 };
+  const transfers = [{ direction: 'down', size: 1_000, done: 10, delta }];
+  const { behind } = figure({ behind: { tags: 1, bytes: 1_400 }, syncers: [{ transfers }] }) ?? {};
+  assert.equal(behind?.bytes, 420);
+});
+
 test('bytes on their way do not count as missing; the rate of all syncers says until when', () => {
-  const transfer = (direction: string, done: number) => ({ direction, done });
+  const transfer = (direction: string, done: number) => ({ direction, done, size: 1_000 });
   const syncers = [
     { ...COORDINATOR, transfers: [transfer('down', 300), transfer('up', 50)], rate: { down: 60, up: 9 } },
     { transfers: [transfer('down', 100)], rate: { down: 40, up: 0 } },

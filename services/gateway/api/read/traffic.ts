@@ -2,6 +2,7 @@ import type { Throughput } from '#proto/api/link.ts';
 import type { EventListener } from '#proto/bus/roles.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { SyncerStatus } from '#proto/status/status.ts';
+import { crossingBytes } from '#proto/sync/crossing.ts';
 import { imageFailed, imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import {
   type Direction,
@@ -50,7 +51,7 @@ export class Traffic {
       if (data.rate !== undefined) this.#rates.set(keyOf(data), { at: this.#now(), bytes: data.rate });
     });
     bus.listen(transferFinished, ({ data }) => {
-      if (!data.mounted) this.#moved(data, data.size);
+      if (!data.mounted) this.#moved(data, crossingBytes(data));
       this.#end(data);
     });
     for (const ended of [transferFailed, transferPaused]) {

@@ -1,6 +1,7 @@
 import { Throughput } from '#proto/api/link.ts';
 import { type ImageTransfer, Transfers } from '#proto/api/transfers.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
+import { crossingBytes, savedBytes } from '#proto/sync/crossing.ts';
 import type { Gateway } from '../../routes/resource.ts';
 import { type Operation, operation } from '../operation/operation.ts';
 import type { FinishedBytes } from './finished-bytes.ts';
@@ -64,10 +65,10 @@ export function imagesOf(
   traffic: Pick<Traffic, 'imagesOf' | 'rateOf'>,
   finished: Pick<FinishedBytes, 'of'>,
 ): ImageTransfer[] {
-  const images = new Map<string, ImageTransfer & { by: string[] }>();
+  const images = new Map<string, Summed>();
   for (const { instance, transfers } of syncers) {
     for (const transfer of transfers) {
-      const { repository, direction, size, done = 0 } = transfer;
+      const { repository, direction, done = 0 } = transfer;
       const key = `${direction} ${repository}`;
       const image = images.get(key) ?? {
         repository,
@@ -75,13 +76,15 @@ export function imagesOf(
         blobs: 0,
         bytes: 0,
         done: 0,
+        saved: 0,
         rate: 0,
         by: [],
       };
       image.blobs += 1;
-      image.bytes += size;
+      image.bytes += crossingBytes(transfer);
+      image.saved += savedBytes(transfer);
       image.done += done;
-      image.rate = (image.rate ?? 0) + (transfer.rate ?? traffic.rateOf(transfer));
+      image.rate += transfer.rate ?? traffic.rateOf(transfer);
       if (!image.by.includes(instance) && image.by.length < 64) image.by.push(instance);
       images.set(key, image);
     }
@@ -89,18 +92,28 @@ export function imagesOf(
   return [...images.values()].slice(0, MAX_IMAGES).map((image) => withImage(image, traffic, finished));
 }
 
+type Summed = ImageTransfer & { saved: number; rate: number };
+
 function withImage(
-  image: ImageTransfer,
+  { saved, ...summed }: Summed,
   traffic: Pick<Traffic, 'imagesOf'>,
   finished: Pick<FinishedBytes, 'of'>,
 ): ImageTransfer {
-  const { rate = 0, repository, direction } = image;
+  const { rate, repository, direction } = summed;
+  const image = { ...summed, ...(saved > 0 && { saved }) };
   const [only, other] = traffic.imagesOf(repository, direction);
   if (!only || other) return image;
   const named = { ...image, ...(only.tag !== undefined && { tag: only.tag }) };
   const complete = finished.of(repository, direction);
   if (complete === undefined) return named;
-  const bytes = Math.max(image.bytes, only.bytes);
-  const done = Math.min(bytes, image.done + complete);
-  return { ...named, bytes, done, ...(rate > 0 && { left: Math.round((bytes - done) / rate) }) };
+  const notCrossing = saved + complete.saved;
+  const bytes = Math.max(image.bytes, only.bytes - notCrossing);
+  const done = Math.min(bytes, image.done + complete.bytes);
+  return {
+    ...named,
+    bytes,
+    done,
+    ...(notCrossing > 0 && { saved: notCrossing }),
+    ...(rate > 0 && { left: Math.round((bytes - done) / rate) }),
+  };
 }

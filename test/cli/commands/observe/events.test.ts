@@ -113,6 +113,26 @@ test('a line has the type, the subject and the progress of an event', () => {
     eventText(12, moving),
     '2030-01-01T00:00:00.000Z      12  line-7  transfer.progressed  app@sha256:abababababab  5.0 MB of 20.0 MB  250 kB/s  direction=down',
   );
+  const delta = { digest, size: 3_100_000 };
+  const blob = { repository: 'app', digest, size: 49_600_000, direction: 'down', delta };
+  const textOf = (type: string, data: object) => eventText(12, event(type, data)).split('line-7  ')[1];
+  assert.equal(
+    textOf('transfer.progressed', { ...blob, done: 1_000_000 }),
+    'transfer.progressed  app@sha256:abababababab  1.0 MB of 3.1 MB for 49.6 MB  direction=down',
+  );
+  assert.equal(
+    textOf('transfer.finished', { ...blob, saved: { by: 'delta', bytes: 46_500_000, cpuMs: 900 } }),
+    'transfer.finished  app@sha256:abababababab  3.1 MB instead of 49.6 MB (delta)  direction=down',
+  );
+  const made = { repository: 'app', to: digest, toSize: 49_600_000, from: [digest, digest] };
+  assert.equal(
+    textOf('delta.made', { ...made, digest, size: 3_100_000, kind: 'gzip', cpuMs: 1_200 }),
+    'delta.made  app@sha256:abababababab  3.1 MB instead of 49.6 MB  from=sha256:abababababab,sha256:abababababab  digest=sha256:abababababab  kind=gzip  cpuMs=1200',
+  );
+  assert.equal(
+    textOf('delta.failed', { ...made, from: undefined, poor: true, code: 'poor' }),
+    'delta.failed  app@sha256:abababababab  49.6 MB  poor=true  code=poor',
+  );
   assert.ok(isOf(moving, 'transfer') && isOf(moving, 'transfer.progressed') && !isOf(moving, 'trans'));
   assert.equal(gapText({ from: 3, to: 3, reason: 'expired' }), 'event 3 was deleted');
   assert.equal(
