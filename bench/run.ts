@@ -39,6 +39,7 @@ import { watched } from './watched.ts';
  *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
  *   resident.ts, cpu-seconds.ts memory and CPU time of processes; work-cost.ts: of one, during some work
  *   filled-volume.ts            a data volume with many small images
+ *   updates/                    images before and after an update, and what crosses a link for it; with its own commands
  */
 
 const subjects: Record<string, Subject> = {

@@ -1,0 +1,43 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { timed } from '../../measure.ts';
+import { CountingProxy } from '../counting-proxy.ts';
+import type { Version } from '../kinds/kind.ts';
+import { repositoryOf } from '../pairs.ts';
+import { run } from '../run-program.ts';
+import type { Peer } from './peer.ts';
+
+/**
+ * `podman pull` of layers in zstd:chunked, with partial pulls, which only the driver overlay has: of files that the
+ * store has, nothing is fetched. The images are in its store afterwards; the layers as they were pushed are not.
+ */
+export const podmanPull: Peer = {
+  name: 'podman',
+  takes: ({ builder }) => builder === 'podman-zstd-chunked',
+  update: async (source, pair, folder) => {
+    await using link = await CountingProxy.start(source);
+    const configuration = join(folder, 'storage.conf');
+    await writeFile(
+      configuration,
+      `[storage]
+driver = "overlay"
+graphroot = "${join(folder, 'store')}"
+runroot = "${join(folder, 'run')}"
+[storage.options]
+pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree_repos = ""}
+`,
+    );
+    const env = { ...process.env, CONTAINERS_STORAGE_CONF: configuration };
+    const podman = (...parameters: string[]) => run('podman', parameters, { env });
+    const pull = (version: Version) =>
+      podman('pull', '--quiet', '--tls-verify=false', `${link.host}/${repositoryOf(pair)}:${version}`);
+    await pull('v1');
+    let seconds = 0;
+    const bytes = await link.bytesOf(async () => {
+      seconds = await timed(() => pull('v2'));
+    });
+    // The store is mounted.
+    await podman('system', 'reset', '--force');
+    return { bytes, seconds };
+  },
+};

@@ -1,0 +1,69 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { Command } from 'commander';
+import { startCloud } from '../../test/support/registry/cloud.ts';
+import { aligned } from './aligned.ts';
+import { pairsIn } from './pairs.ts';
+import type { Peer } from './peers/peer.ts';
+import { podmanPull } from './peers/podman.ts';
+import { skopeoSync } from './peers/skopeo.ts';
+import { terrace } from './peers/terrace.ts';
+import { type Update, updateRows } from './shares.ts';
+
+/*
+ * Brings the updates of a folder (make.ts) over a link that is counted, by Terrace and by its peers: bytes over the
+ * link, in percent of the layers that changed, and seconds.
+ */
+
+const peers: readonly Peer[] = [terrace, skopeoSync, podmanPull];
+
+const program = new Command('run')
+  .description('measures updates over a link')
+  .argument('<folder>', 'the folder of make.ts')
+  .option('--kind <kind...>', 'only these kinds')
+  .option('--builder <builder...>', 'only these builders')
+  .option('--peer <peer...>', `of ${peers.map(({ name }) => name).join('; ')}`)
+  .option('--json <file>', 'also writes all figures to a file')
+  .parse();
+const folder = resolve(program.args[0]!);
+const { kind, builder, peer, json } = program.opts<{
+  kind?: string[];
+  builder?: string[];
+  peer?: string[];
+  json?: string;
+}>();
+const isChosen = (name: string, chosen: string[] | undefined) => !chosen || chosen.includes(name);
+
+const pairs = (await pairsIn(join(folder, 'pairs'))).filter(
+  (pair) => isChosen(pair.kind, kind) && isChosen(pair.builder, builder),
+);
+if (pairs.length === 0) program.error(`run: ${folder} has no such pair: run make.ts with this folder first`);
+const chosen = peers.filter(({ name }) => isChosen(name, peer));
+await using source = await startCloud({ folder: join(folder, 'registry') });
+
+const updates: Update[] = [];
+for (const pair of pairs) {
+  const measured: Update['measured'] = {};
+  for (const { name, takes, update } of chosen) {
+    if (!takes(pair)) continue;
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${pair.kind}/${pair.builder}: ${name}`);
+    const place = await mkdtemp(join(folder, 'update-'));
+    try {
+      measured[name] = await update(source.host, pair, place);
+    } catch (error) {
+      console.error(`${pair.kind}/${pair.builder}, ${name}: ${(error as Error).message}`);
+      process.exitCode = 1;
+    } finally {
+      await rm(place, { recursive: true, force: true, maxRetries: 10 });
+    }
+  }
+  updates.push({ pair, measured });
+}
+if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+const names = chosen.map(({ name }) => name);
+console.log(aligned(updateRows(updates, names), 2));
+if (json) await writeFile(json, `${JSON.stringify(updates.map(figuresOf), null, 2)}\n`);
+
+function figuresOf({ pair: { kind, builder }, measured }: Update): object {
+  return { kind, builder, measured };
+}
