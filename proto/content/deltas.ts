@@ -56,7 +56,8 @@ export type RefusedDelta = Static<typeof RefusedDelta>;
 /**
  * What is known of deltas to blobs that the repository links, for one who holds `held`. `deltas`: those whose bases are
  * all among `held`, at most four for each blob, the smallest first. `refused`: pairs whose bases are all among `held`.
- * `bases`: which of `held` are committed here, with the first repositories that link them, in bytewise order.
+ * `bases`: which of `held` are committed here, with repositories that link them: the asked one alone if it does, else
+ * the first four in bytewise order; their grace is renewed. What is found counts as used.
  * Wanted blobs that the repository does not link are ignored.
  */
 export const findDeltas = request(

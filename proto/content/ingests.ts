@@ -87,7 +87,8 @@ const TransferClaim = Type.Object({ ...Claim.properties, clean: Type.Boolean() }
  * Claims the one ingest of a blob that crosses the link. The first claim creates it; every later claim, by any syncer,
  * finds it again. `clean` is false if an earlier claim was not released in good order: the bytes on disk must then be
  * verified before they are used. `repository` is the one that the blob is for, and `part` its place there, for the
- * layers below: see `arriving.ts`. Faults: `busy`, `exists`.
+ * layers below: see `arriving.ts`. With `delta`, content that is committed already is held as this delta from then on,
+ * and the answer is `exists`. Faults: `busy`, `exists`.
  */
 export const claimTransfer = request(
   'storage.transfer.claim',
@@ -125,8 +126,8 @@ export const releaseClaim = request('storage.claim.release', Held, Type.Object({
 export const discardIngest = request('storage.claim.discard', Held, Type.Object({}));
 
 /**
- * Makes the content visible as a blob, and links it in `repository` if one is named. With `delta`, the content is held
- * as this delta (deltas.ts). `hashed` is the digest that the
+ * Makes the content visible as a blob, and links it in `repository` if one is named. With `delta`, or if its transfer
+ * was claimed with one, the content is held as this delta (deltas.ts) and not linked. `hashed` is the digest that the
  * writer computed while it wrote the file alone and in order, from byte 0 to the end; storage trusts it only if its own
  * records confirm this, and hashes the file itself in every other case.
  * Content that is committed already is success, also if the ingest is deleted because an earlier request committed it

@@ -10,6 +10,8 @@ import { Fence } from './content/fence.ts';
 import { Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
 import { SpaceGuard } from './content/space-guard.ts';
+import { DeltaCache } from './deltas/delta-cache.ts';
+import { RefusedPairs } from './deltas/refused-pairs.ts';
 import { EventOutbox } from './history/event-outbox.ts';
 import { AgeClock } from './metadata/age-clock.ts';
 import type { Metadata } from './metadata/metadata.ts';
@@ -44,6 +46,8 @@ export type StorageDeps = {
   ingests: Ingests;
   grace: Grace;
   locks: KeyedLock;
+  deltaCache: DeltaCache;
+  refusedPairs: RefusedPairs;
   space: SpaceGuard;
   publish: Bus['publish'];
   /** Of content events. */
@@ -107,6 +111,8 @@ export async function openVolume({
       commits,
       grace,
       locks,
+      deltaCache: await DeltaCache.open({ metadata, store, grace, locks, log, now: age.now }),
+      refusedPairs: await RefusedPairs.open({ metadata, now: age.now }),
       space,
       publish,
       layer,
@@ -120,7 +126,7 @@ export async function openVolume({
       now,
       running,
     };
-    const ingests = new Ingests(data, { ...shared, now: age.now });
+    const ingests = new Ingests(data, { ...shared, deltas: shared.deltaCache, now: age.now });
     await ingests.recover();
     const fence = await Fence.open(metadata, log);
     const pause = await PauseStore.open(shared);

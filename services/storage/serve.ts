@@ -64,6 +64,7 @@ import type { ReportAdmission } from './history/history-room.ts';
 import { emptyReply, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveArchives } from './serve-archives.ts';
+import { serveDeltas } from './serve-deltas.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
 
@@ -139,7 +140,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(storeCursor, (q) => storage.parentCursor.store(q.scopeHash, q.cursor).then(emptyReply));
   on(getCursor, (q) => storage.parentCursor.get(q.scopeHash));
 
-  on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
+  on(listArriving, () => storage.arriving.list());
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
   const { children, audit } = storage;
   on(activateChild, (q) => children.activate(q));
@@ -181,6 +182,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(emptyReply));
 
   serveArchives(on, storage);
+  serveDeltas(on, storage);
   serveOutgoing(on, storage);
   serveAccounts(on, storage);
 

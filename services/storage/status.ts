@@ -5,6 +5,7 @@ import type { Backups } from './backup/backups.ts';
 import type { RestoredChanges } from './backup/restore/restored-report.ts';
 import type { Ingests } from './content/ingests.ts';
 import type { SpaceGuard } from './content/space-guard.ts';
+import type { Deltas } from './deltas/deltas.ts';
 import type { Exchanges } from './exchange/exchanges.ts';
 import type { Scrubber } from './maintenance/scrub.ts';
 import type { AgeClock } from './metadata/age-clock.ts';
@@ -37,6 +38,7 @@ export type StatusParts = {
   backups: Backups;
   restored: RestoredChanges;
   exchanges: Exchanges;
+  deltas: Deltas;
 };
 
 /** What storage answers for the status of the layer: counters, and nothing that walks the content. */
@@ -49,6 +51,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
   const backup = parts.backups.status;
   const restored = await parts.restored.shown();
   const { status: exchanges } = parts.exchanges;
+  const { counts: deltas } = parts.deltas;
   return {
     ...{ repositories, tags, blobs, bytes, damaged, tokens, scopeMaps, conflicts },
     behind: await behind.figure(),
@@ -60,6 +63,7 @@ export async function statusOf(parts: StatusParts): Promise<StorageStatus> {
     ...(audit.lost && { audit: audit.lost }),
     ...(pause.current && { paused: pause.current }),
     ...(forwarding && { forwarding }),
+    ...(deltas && { deltas }),
     ...(backup && { backup }),
     ...(scrubber.progress && { scrub: scrubber.progress }),
     ...(restored && { restored }),

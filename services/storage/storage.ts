@@ -14,6 +14,7 @@ import { Blobs } from './content/blobs.ts';
 import type { ContentManager, ContentStore } from './content/content-store.ts';
 import type { Fence } from './content/fence.ts';
 import type { Ingests } from './content/ingests.ts';
+import { Deltas } from './deltas/deltas.ts';
 import { Exchanges } from './exchange/exchanges.ts';
 import { HistoryAge } from './history/history-age.ts';
 import { watchHistory } from './history/history-watch.ts';
@@ -42,6 +43,7 @@ import { AuditForwarding } from './syslog/audit-forwarding.ts';
  * Storage: the only process that names, commits, links and deletes content on a data volume.
  *
  *   content/       ingest, commit and blob: bytes from the first write to deletion
+ *   deltas/        deltas of blobs, for the layers below
  *   repositories/  manifests, tags and referrers
  *   images/        facts of images for lists and inventories
  *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
@@ -83,6 +85,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly fence: Fence;
   readonly ingests: Ingests;
   readonly arriving: ArrivingContent;
+  readonly deltas: Deltas;
   readonly accounts: Accounts;
   readonly sessions: EndedSessions;
   readonly declared: DeclaredAccounts;
@@ -125,7 +128,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   private constructor({ deps, fence, pause, records }: OpenVolume, data: string) {
     this.#deps = deps;
     // Times of content are those of the age clock, all others those of the wall clock.
-    const aging = { ...deps, now: deps.age.now, wall: deps.now };
+    const aging = { ...deps, now: deps.age.now, wall: deps.now, deltas: deps.deltaCache };
     this.audit = deps.audit;
     this.forwarding = new AuditForwarding({ ...deps, file: deps.audit.file });
     this.blobs = new Blobs(aging);
@@ -146,6 +149,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.leftOutReferrers = new LeftOutReferrers(deps);
     this.ingests = deps.ingests;
     this.arriving = new ArrivingContent(deps);
+    this.deltas = new Deltas(deps);
     this.accounts = new Accounts(deps, deps.now);
     this.sessions = new EndedSessions(deps);
     this.declared = new DeclaredAccounts(deps);
@@ -218,10 +222,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   status(): Promise<StorageStatus> {
-    const { behind, scrubber, declared, pause, forwarding, backups, restored, exchanges } = this;
+    const { behind, scrubber, declared, pause, forwarding, backups, restored, exchanges, deltas } = this;
     return statusOf({
       ...this.#deps,
-      ...{ behind, scrubber, declared, pause, forwarding, backups, restored, exchanges },
+      ...{ behind, scrubber, declared, pause, forwarding, backups, restored, exchanges, deltas },
       ...{ unselected: this.#unselected, tagIndex: this.#tagIndex },
     });
   }
@@ -232,6 +236,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.abortMaintenance();
     await Promise.race([this.backups.cancel(SHUTTING_DOWN), sleep(MAX_CANCEL_MS, undefined, { ref: false })]);
     this.pause[Symbol.dispose]();
+    await this.#deps.deltaCache[Symbol.asyncDispose]();
     await this.#deps.age[Symbol.asyncDispose]();
     await this.#deps.outbox[Symbol.asyncDispose]();
     await this.#deps.metadata[Symbol.asyncDispose]();

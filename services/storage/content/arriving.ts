@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ArrivingBlob } from '#proto/content/arriving.ts';
+import type { Arriving, ArrivingBlob, ArrivingDelta } from '#proto/content/arriving.ts';
 import type { BlobPlace } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Metadata } from '../metadata/metadata.ts';
@@ -8,8 +8,9 @@ import type { IngestManager } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import { transferId, transferPath } from './ingest-folders.ts';
 
-/** Max ingests listed: a reply must fit into one bus message. */
+/** Max ingests, and max deltas, that are listed: a reply must fit into one bus message. */
 const MAX_INGESTS = 1_000;
+const MAX_DELTAS = 100;
 
 type ArrivingDeps = {
   ingests: IngestManager;
@@ -18,7 +19,7 @@ type ArrivingDeps = {
   grace: Grace;
 };
 
-/** Blobs in transfer from the parent, for the children. Faults: see `proto/content/arriving.ts`. */
+/** Blobs and deltas in transfer from the parent, for the children. Faults: see `proto/content/arriving.ts`. */
 export class ArrivingContent {
   readonly #deps: ArrivingDeps;
 
@@ -26,13 +27,19 @@ export class ArrivingContent {
     this.#deps = deps;
   }
 
-  async list(): Promise<ArrivingBlob[]> {
-    const entries = await this.#deps.ingests.list(MAX_INGESTS);
-    return entries.flatMap(({ holder, record: { purpose, repository, digest, size, claim, part } }) => {
-      if (purpose !== 'transfer' || holder === undefined) return [];
-      if (repository === undefined || digest === undefined || size === undefined || !claim) return [];
-      return [{ repository, digest, size, attempt: attemptOf(claim.token), ...(part && { part }) }];
-    });
+  /** Deltas are in a list of their own: a child that does not know them would fetch them as blobs. */
+  async list(): Promise<Omit<Arriving, 'cursor'>> {
+    const blobs: ArrivingBlob[] = [];
+    const deltas: ArrivingDelta[] = [];
+    for (const { holder, record } of await this.#deps.ingests.list(MAX_INGESTS)) {
+      const { purpose, repository, digest, size, claim, part, delta } = record;
+      if (purpose !== 'transfer' || holder === undefined) continue;
+      if (repository === undefined || digest === undefined || size === undefined || !claim) continue;
+      const blob = { repository, digest, size, attempt: attemptOf(claim.token), ...(part && { part }) };
+      if (!delta) blobs.push(blob);
+      else if (deltas.length < MAX_DELTAS) deltas.push({ ...blob, delta });
+    }
+    return { blobs, ...(deltas.length > 0 && { deltas }) };
   }
 
   async locate(repository: string, digest: string): Promise<BlobPlace & { incomplete: boolean }> {
@@ -48,7 +55,7 @@ export class ArrivingContent {
     if (blob && (link || transferred?.repository === repository)) {
       return { path: store.path(digest), size: blob.size, incomplete: false };
     }
-    if (!blob && record?.repository === repository && record.size !== undefined) {
+    if (!blob && record?.repository === repository && record.size !== undefined && !record.delta) {
       return { path: transferPath(digest), size: record.size, incomplete: true };
     }
     throw new Fault('blob-unknown', `blob ${digest} is not on its way to repository ${repository}`, {

@@ -5,20 +5,16 @@ import { blobCommitted, blobUnlinked } from '#proto/content/content-events.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { Metadata } from '../metadata/metadata.ts';
-import { drop, put } from '../metadata/metadata.ts';
+import { type Change, drop, put } from '../metadata/metadata.ts';
 import { page } from '../metadata/page.ts';
-import type { IngestRecord } from '../metadata/records.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Commits } from './commit.ts';
-import type { BlobLinker, BlobReader, CommitQuery, ContentCommitter } from './content-store.ts';
+import type { BlobLinker, BlobReader, CommitQuery, ContentCommitter, DeltaKeeper } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import type { Ingests } from './ingests.ts';
 
 /** Repositories read at a time. */
 const PAGE = 1_000;
-
-/** The repository that a transfer was made for: children may pull the blob before that repository links it. */
-const repositoryOf = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
 
 type BlobsDeps = {
   metadata: Metadata;
@@ -27,6 +23,7 @@ type BlobsDeps = {
   ingests: Ingests;
   grace: Grace;
   locks: KeyedLock;
+  deltas: DeltaKeeper;
   publish: Bus['publish'];
   now: () => number;
 };
@@ -100,33 +97,50 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     });
   }
 
-  async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
-    const { metadata, commits, grace, locks, ingests, publish, now } = this.#deps;
-    const { digest } = wanted;
+  async commit(query: CommitQuery): Promise<number> {
+    const { metadata, commits, grace, locks, ingests, publish, deltas } = this.#deps;
+    const { id, claim, repository, digest } = query;
     using _ = await grace.hold(digest, ...(repository === undefined ? [] : [repository]));
     try {
       return await ingests.commit({ id, claim }, async (held) => {
-        const verified = await commits.verify(held, wanted);
+        const verified = await commits.verify(held, query);
         const { size } = verified;
+        const delta = query.delta ?? held.record.delta;
         await locks.run(`blob ${digest}`, async () => {
           const changes = await commits.moveIn(held, verified);
-          if (repository === undefined) {
-            const transferred = put.transferred(digest, { since: now(), ...repositoryOf(held.record) });
-            await metadata.write([...changes, ...transferred, ...drop.ingest(id)]);
-          } else {
-            await locks.run(`repository ${repository}`, () =>
-              metadata.write([...changes, ...put.link(repository, digest), ...drop.ingest(id)]),
-            );
-          }
-          if (changes.length > 0) publish(blobCommitted, { digest, size, ...byAccount() });
+          // The repository that a transfer was made for: children may pull the content before that repository links it.
+          const wanting = repository ?? held.record.repository;
+          if (delta) await deltas.keep(verified, delta, wanting, [...changes, ...drop.ingest(id)]);
+          else await this.#write(digest, repository, wanting, [...changes, ...drop.ingest(id)]);
+          if (changes.length > 0 && !delta) publish(blobCommitted, { digest, size, ...byAccount() });
         });
         return size;
       });
     } catch (error) {
       // A retry after a lost reply: the commit has already taken effect.
       const done = Fault.is(error, 'claim-lost') && (await metadata.blob(digest));
-      if (done && (repository === undefined || (await metadata.link(repository, digest)))) return done.size;
-      throw error;
+      if (!done) throw error;
+      if (query.delta) await deltas.keepCommitted(digest, query.delta, repository);
+      else if (repository !== undefined && !(await metadata.link(repository, digest))) throw error;
+      return done.size;
+    }
+  }
+
+  /** Writes the batch that makes a blob visible. @param wanting the repository that it was transferred for */
+  async #write(
+    digest: string,
+    repository: string | undefined,
+    wanting: string | undefined,
+    changes: Change[],
+  ): Promise<void> {
+    const { metadata, locks, now } = this.#deps;
+    if (repository === undefined) {
+      const transferred = { since: now(), ...(wanting !== undefined && { repository: wanting }) };
+      await metadata.write([...changes, ...put.transferred(digest, transferred)]);
+    } else {
+      await locks.run(`repository ${repository}`, () =>
+        metadata.write([...changes, ...put.link(repository, digest)]),
+      );
     }
   }
 

@@ -1,7 +1,9 @@
 import type { Static } from '@sinclair/typebox';
 import type { BlobPlace } from '#proto/content/blobs.ts';
+import type { DeltaRecord } from '#proto/content/deltas.ts';
 import type { Claim, claimTransfer, commitBlob, startUpload } from '#proto/content/ingests.ts';
 import type { Garbage } from '#proto/content/maintenance.ts';
+import type { Change } from '../metadata/batch-changes.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 
 /*
@@ -69,12 +71,26 @@ export interface BlobLinker {
 export interface ContentCommitter {
   /**
    * Checks the bytes, and commits them in one synced batch: visible, linked in `repository` if one is named, and the
-   * ingest deleted. Content that is committed already is success, also for a repeated commit whose reply was lost.
+   * ingest deleted. A delta gets its record instead of a link. Content that is committed already is success, also for a
+   * repeated commit whose reply was lost.
    * @returns the size in bytes
    * @throws Fault `digest-invalid`, `size-invalid`: the claim is still held, the ingest as it was
    * @throws Fault `claim-lost`: another writer has the ingest, or it was deleted
    */
   commit(query: CommitQuery): Promise<number>;
+}
+
+/** Keeps records of deltas: see ../deltas/deltas.ts. `repository`: the one that the target crosses the link for. */
+export interface DeltaKeeper {
+  /** Writes the record in one synced batch with `changes`, which commit the content. The caller has the blob's lock. */
+  keep(
+    content: { digest: string; size: number },
+    delta: DeltaRecord,
+    repository: string | undefined,
+    changes: Change[],
+  ): Promise<void>;
+  /** Writes the record of content that is committed already. No-op if it has one, or is not committed. */
+  keepCommitted(digest: string, delta: DeltaRecord, repository: string | undefined): Promise<void>;
 }
 
 /** Opens ingests, and hands out the claims to write to them: one at a time. */

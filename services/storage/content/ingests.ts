@@ -6,6 +6,7 @@ import type { IngestRecord } from '../metadata/records.ts';
 import type { ClaimedIngest, Commits } from './commit.ts';
 import type {
   ContentIngester,
+  DeltaKeeper,
   ExpiredIngests,
   HeldClaim,
   IngestManager,
@@ -28,6 +29,7 @@ export type IngestDeps = {
   locks: KeyedLock;
   grace: Grace;
   space: SpaceGuard;
+  deltas: Pick<DeltaKeeper, 'keepCommitted'>;
   now: () => number;
 };
 
@@ -73,14 +75,9 @@ export class Ingests implements ContentIngester, IngestManager {
     return this.#uploads.abort(query);
   }
 
-  async claimTransfer({
-    digest,
-    size,
-    by,
-    repository,
-    part,
-  }: TransferQuery): Promise<Claim & { clean: boolean }> {
-    const { metadata, commits, grace, space, now } = this.#deps;
+  async claimTransfer(query: TransferQuery): Promise<Claim & { clean: boolean }> {
+    const { digest, size, by, repository, delta } = query;
+    const { metadata, commits, grace, space, deltas, now } = this.#deps;
     const claims = this.#claims;
     const folders = this.#folders;
     const id = transferId(digest);
@@ -89,6 +86,7 @@ export class Ingests implements ContentIngester, IngestManager {
     return claims.run(id, async () => {
       let record = await metadata.ingest(id);
       if (await commits.present(digest)) {
+        if (delta) await deltas.keepCommitted(digest, delta, repository);
         // A holder that still transfers it can stop: its next renewal fails with `claim-lost`.
         if (record) await claims.remove(id);
         throw new Fault('exists', `${digest} is already committed: link it`, { detail: { digest } });
@@ -108,10 +106,7 @@ export class Ingests implements ContentIngester, IngestManager {
         await folders.remove(id);
         await folders.make(id);
       }
-      // The latest request decides which repository it is for.
-      const { part: _, ...rest } = record;
-      const updated = repository === undefined ? record : { ...rest, repository, ...(part && { part }) };
-      const claim = await claims.grant(id, { ...updated, size }, by);
+      const claim = await claims.grant(id, { ...recordFor(record, query), size }, by);
       return { ...claim, clean: !record.unclean && record.claim === undefined };
     });
   }
@@ -160,4 +155,15 @@ export class Ingests implements ContentIngester, IngestManager {
     }
     return total;
   }
+}
+
+/** The latest request decides what the content is and for which repository; one without both changes nothing. */
+function recordFor(record: IngestRecord, { repository, part, delta }: TransferQuery): IngestRecord {
+  if (repository === undefined && !delta) return record;
+  const { part: _part, delta: _delta, ...rest } = record;
+  return {
+    ...rest,
+    ...(repository !== undefined && { repository, ...(part && { part }) }),
+    ...(delta && { delta }),
+  };
 }

@@ -14,7 +14,7 @@ const PAGE = 1_000;
 /** Size in bytes by digest; undefined for damaged content, of which only the record is left. */
 type Page = Map<string, number | undefined>;
 
-/** Removes committed content that no link and no manifest names, and the records of such content that is damaged. */
+/** Removes committed content that nothing names, and the records of such content that is damaged. */
 export async function sweepContent(sweep: Sweep): Promise<void> {
   const { metadata, grace, rules, maxSlice, now } = sweep;
   for await (const [digest, { since }] of metadata.allTransferred()) {
@@ -46,7 +46,7 @@ async function sweepSlice(sweep: Sweep, slice: Slice): Promise<void> {
   }
 }
 
-/** All content of the slice that a link or a manifest names. */
+/** All content of the slice that a link, a manifest or the record of a delta names. */
 async function namedContent(
   { metadata, dryRun, droppable, signal }: Sweep,
   slice: Slice,
@@ -59,6 +59,7 @@ async function namedContent(
       if (!isDropped) names.add(digest);
     }
   }
+  for await (const [digest] of metadata.allDeltas()) names.add(digest);
   return names;
 }
 

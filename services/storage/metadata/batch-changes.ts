@@ -16,6 +16,7 @@ import type {
   EndedSessionRecord,
   ForwardingRecord,
   IngestRecord,
+  KeptDelta,
   LeftOutRecord,
   LeftOutReferrersRecord,
   ManifestRecord,
@@ -24,6 +25,7 @@ import type {
   ParkedRecord,
   PeerRecord,
   ReferrerRecord,
+  RefusedRecord,
   RestoredRecord,
   ScopeMapRecord,
   SendingRecord,
@@ -45,10 +47,10 @@ export const set = (key: string, value: unknown): Change => ({ type: 'put', key,
 const del = (key: string): Change => ({ type: 'del', key });
 
 /** Kinds whose changes may be unsynced; below, keys, and kinds of which only deletions, or only puts, may be. */
-const UNSYNCED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook]);
+const UNSYNCED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook, kinds.refusedDelta]);
 const UNSYNCED_KEYS: ReadonlySet<string> = new Set([keys.history, keys.age, keys.ageMarks, keys.forwarding]);
 const UNSYNCED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.outbox, kinds.transferred]);
-const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
+const UNSYNCED_PUTS: ReadonlySet<Kind> = new Set([kinds.child, kinds.delta]);
 
 /**
  * Whether a batch of such changes may be written without a sync (`Metadata.writeUnsynced`). A batch with any other
@@ -70,6 +72,10 @@ export const put = {
     set(keys.link(repository, digest), {}),
   ],
   transferred: (digest: string, record: TransferredRecord) => [set(keys.transferred(digest), record)],
+  delta: (digest: string, record: KeptDelta) => [set(keys.delta(digest), record)],
+  refusedDelta: (target: string, pair: string, record: RefusedRecord) => [
+    set(keys.refusedDelta(target, pair), record),
+  ],
   damaged: (digest: string, record: DamagedRecord) => [
     del(keys.blob(digest)),
     set(keys.damaged(digest), record),
@@ -160,6 +166,8 @@ export const drop = {
     del(keys.transferred(digest)),
   ],
   transferred: (digest: string) => [del(keys.transferred(digest))],
+  delta: (digest: string) => [del(keys.delta(digest))],
+  refusedDelta: (target: string, pair: string) => [del(keys.refusedDelta(target, pair))],
   repository: (repository: string) => [del(keys.repository(repository))],
   /** Also deletes the upload session at the parent, which ends with the link. */
   link: (repository: string, digest: string) => [

@@ -21,6 +21,8 @@
  *   q!<repository>!<subject>            LeftOutReferrersRecord  referrers of the subject that are left out
  *   g!<repository>                      MarkRecord      state of the parent's repository, as the parent reported it
  *   w!<digest>                          TransferredRecord  blob from the parent that waits for a manifest that names it
+ *   L!<digest>                          KeptDelta       delta of this content digest: see ../deltas/deltas.ts
+ *   F!<target>!<hash of the pair>       RefusedRecord   pair of bases and target without a delta; not synced
  *   d!<digest>                          DamagedRecord   committed, but its bytes are damaged or missing
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may revert it
  *   a!<token>                           TokenRecord
@@ -59,9 +61,10 @@
  *   x!backup                            BackupRecord    last backups: see ../backup/backups.ts
  *   x!restored                          RestoredRecord  the backup that this metadata was restored from
  *
- * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!` and `d!`, the repository's for
- * any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`, `children` for
- * `h!` and `x!instance`, `sessions` for `E!`. One export or import at a time writes `A!`, `S!`, `D!` and `G!`.
+ * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!`, `d!` and `L!`, the
+ * repository's for any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`,
+ * `children` for `h!` and `x!instance`, `sessions` for `E!`. One export or import at a time writes `A!`, `S!`,
+ * `D!` and `G!`.
  */
 
 /** Keys of records. Pure. */
@@ -85,6 +88,8 @@ export const keys = {
   leftOutReferrers: (repository: string, subject: string) => `q!${repository}!${subject}`,
   mark: (repository: string) => `g!${repository}`,
   transferred: (digest: string) => `w!${digest}`,
+  delta: (digest: string) => `L!${digest}`,
+  refusedDelta: (target: string, pair: string) => `F!${target}!${pair}`,
   damaged: (digest: string) => `d!${digest}`,
   ingest: (id: string) => `i!${id}`,
   token: (name: string) => `a!${name}`,
@@ -142,6 +147,8 @@ export const kinds = {
   leftOutReferrers: 'q',
   mark: 'g',
   transferred: 'w',
+  delta: 'L',
+  refusedDelta: 'F',
   damaged: 'd',
   ingest: 'i',
   token: 'a',

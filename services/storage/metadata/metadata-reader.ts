@@ -18,6 +18,7 @@ import type {
   EndedSessionRecord,
   ForwardingRecord,
   IngestRecord,
+  KeptDelta,
   LeftOutRecord,
   LeftOutReferrersRecord,
   ManifestRecord,
@@ -26,6 +27,7 @@ import type {
   ParkedRecord,
   PeerRecord,
   ReferrerRecord,
+  RefusedRecord,
   RestoredRecord,
   ScopeMapRecord,
   SendingRecord,
@@ -72,9 +74,11 @@ export class MetadataReader {
     this.many<LeftOutRecord>(digests.map((digest) => keys.leftOut(repository, digest, index)));
   leftOutReferrersBySubject = (repository: string, subjects: string[]) =>
     this.many<LeftOutReferrersRecord>(subjects.map((subject) => keys.leftOutReferrers(repository, subject)));
-  /** The link of the blob in each of these repositories. */
+  /** The link of the blob, or the manifest, in each of these repositories. */
   linksByRepository = (repositories: string[], digest: string) =>
     this.many<object>(repositories.map((repository) => keys.link(repository, digest)));
+  manifestsByRepository = (repositories: string[], digest: string) =>
+    this.many<ManifestRecord>(repositories.map((repository) => keys.manifest(repository, digest)));
 
   blob = (digest: string) => this.#one<BlobRecord>(keys.blob(digest));
   repository = (repository: string) => this.#one<object>(keys.repository(repository));
@@ -89,6 +93,10 @@ export class MetadataReader {
     this.#one<WithdrawnRecord>(keys.withdrawn(repository, digest));
   session = (repository: string, digest: string) => this.#one<string>(keys.session(repository, digest));
   ingest = (id: string) => this.#one<IngestRecord>(keys.ingest(id));
+  ingestsById = (ids: string[]) => this.many<IngestRecord>(ids.map((id) => keys.ingest(id)));
+  delta = (digest: string) => this.#one<KeptDelta>(keys.delta(digest));
+  deltasByDigest = (digests: string[]) => this.many<KeptDelta>(digests.map((digest) => keys.delta(digest)));
+  refusedDelta = (target: string, pair: string) => this.#one<RefusedRecord>(keys.refusedDelta(target, pair));
   transferredByDigest = (digests: string[]) =>
     this.many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));
   token = (name: string) => this.#one<TokenRecord>(keys.token(name));
@@ -138,6 +146,11 @@ export class MetadataReader {
   allBlobs = (after?: string) => this.range<BlobRecord>(prefix(kinds.blob), after);
   allDamaged = (after?: string) => this.range<DamagedRecord>(prefix(kinds.damaged), after);
   allTransferred = () => this.range<TransferredRecord>(prefix(kinds.transferred));
+  allDeltas = (after?: string) => this.range<KeptDelta>(prefix(kinds.delta), after);
+  /** By `<target>!<pair>`. */
+  allRefusedDeltas = (after?: string) => this.range<RefusedRecord>(prefix(kinds.refusedDelta), after);
+  /** By pair. */
+  refusedDeltasOf = (target: string) => this.range<RefusedRecord>(prefix(kinds.refusedDelta, target));
   linksOfRepository = (repository: string) => this.range<object>(prefix(kinds.link, repository));
   manifestsOfRepository = (repository: string) =>
     this.range<ManifestRecord>(prefix(kinds.manifest, repository));

@@ -2,6 +2,7 @@ import type { PasswordName } from '#proto/accounts/accounts.ts';
 import type { BookedSet } from '#proto/archive/archives.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { BackupStatus } from '#proto/content/backups.ts';
+import type { DeltaRecord, RefusedDelta } from '#proto/content/deltas.ts';
 import type { LeftOutRecord as LeftOutReferrersRecord } from '#proto/content/left-out-referrers.ts';
 import type { RestoredStatus } from '#proto/content/restored.ts';
 import type { Traceparent } from '#proto/contract/traceparent.ts';
@@ -17,6 +18,14 @@ export type BlobRecord = { size: number };
 
 /** A blob that arrived over the link. `repository`: the one that it was last transferred for. */
 export type TransferredRecord = { since: number; repository?: string };
+/**
+ * A delta, by the digest of its content. `made`, `used`: by the age clock; `used` may be an hour behind. `repository`:
+ * the one that it was transferred or made for.
+ */
+export type KeptDelta = DeltaRecord & { size: number; made: number; used: number; repository?: string };
+
+/** Target and a hash of the pair are in the key. */
+export type RefusedRecord = Omit<RefusedDelta, 'to'> & { since: number };
 export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
@@ -89,6 +98,8 @@ export type IngestRecord = {
   account?: string;
   /** For transfers only. */
   part?: ImageContext;
+  /** The content is this delta, and not a blob. */
+  delta?: DeltaRecord;
   digest?: string;
   size?: number;
   /** Last activity of a holder. */

@@ -16,6 +16,7 @@ import { checkManifests } from './check-manifests.ts';
 import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
+import { dropDeltas } from './drop-deltas.ts';
 import { effective, type Hints, hintsIn, inOrder, outboxHints } from './hints.ts';
 import { lossNotice } from './loss-notices.ts';
 import { RebuiltRecords } from './rebuilt-records.ts';
@@ -122,6 +123,7 @@ async function rebuild(
   report.damage = missing ? [{ file: METADATA, what: 'is missing' }] : damage;
   {
     await using records = await RebuiltRecords.open(rebuilt);
+    await dropDeltas(records, store);
     await checkRecords(records, report);
     const all = effective(inOrder(damagedRanges, hints, await outboxHints(records)));
     const candidates = await checkBlobs(records, data, report);

@@ -14,6 +14,7 @@ import { Commits } from '../../../services/storage/content/commit.ts';
 import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 import { Ingests } from '../../../services/storage/content/ingests.ts';
 import { SpaceGuard } from '../../../services/storage/content/space-guard.ts';
+import { DeltaCache } from '../../../services/storage/deltas/delta-cache.ts';
 import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { GarbageCollector } from '../../../services/storage/maintenance/garbage.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
@@ -60,7 +61,10 @@ class World implements AsyncDisposable {
     this.#space = new SpaceGuard(data, publish, quiet);
     this.#space.reserve = 0;
     const commits = new Commits(stepwise, store, locks, publish);
+    const now = () => this.now;
+    const deltas = new DeltaCache({ metadata: stepwise, store, grace, locks, log: quiet, now });
     const common = {
+      deltas,
       store,
       commits,
       grace,
