@@ -2,7 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { startCloud } from '../../test/support/registry/cloud.ts';
+import { TemporaryFolder } from '../temporary-folder.ts';
 import { aligned } from './aligned.ts';
+import { linkOpener } from './limited-link.ts';
 import { pairsIn } from './pairs.ts';
 import type { Peer } from './peers/peer.ts';
 import { podmanPull } from './peers/podman.ts';
@@ -23,13 +25,19 @@ const program = new Command('run')
   .option('--kind <kind...>', 'only these kinds')
   .option('--builder <builder...>', 'only these builders')
   .option('--peer <peer...>', `of ${peers.map(({ name }) => name).join('; ')}`)
+  .option('--mbit <n>', 'over an emulated link of this rate', Number)
+  .option('--delay <ms>', 'of each direction of that link, in ms', Number, 0)
+  .option('--loss <percent>', 'of each direction of that link, in percent', Number, 0)
   .option('--json <file>', 'also writes all figures to a file')
   .parse();
 const folder = resolve(program.args[0]!);
-const { kind, builder, peer, json } = program.opts<{
+const { kind, builder, peer, mbit, delay, loss, json } = program.opts<{
   kind?: string[];
   builder?: string[];
   peer?: string[];
+  mbit?: number;
+  delay: number;
+  loss: number;
   json?: string;
 }>();
 const isChosen = (name: string, chosen: string[] | undefined) => !chosen || chosen.includes(name);
@@ -41,6 +49,12 @@ if (pairs.length === 0) program.error(`run: ${folder} has no such pair: run make
 const chosen = peers.filter(({ name }) => isChosen(name, peer));
 await using source = await startCloud({ folder: join(folder, 'registry') });
 
+await using tools = await TemporaryFolder.create();
+const openLink = linkOpener(
+  tools.path,
+  mbit === undefined ? undefined : { mbit, delayMs: delay, lossPercent: loss },
+);
+
 const updates: Update[] = [];
 for (const pair of pairs) {
   const measured: Update['measured'] = {};
@@ -49,7 +63,7 @@ for (const pair of pairs) {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${pair.kind}/${pair.builder}: ${name}`);
     const place = await mkdtemp(join(folder, 'update-'));
     try {
-      measured[name] = await update(source.host, pair, place);
+      measured[name] = await update(source.host, pair, place, openLink);
     } catch (error) {
       console.error(`${pair.kind}/${pair.builder}, ${name}: ${(error as Error).message}`);
       process.exitCode = 1;

@@ -31,8 +31,9 @@ export function updateRows(updates: readonly Update[], peers: readonly string[])
     }),
   ]);
   const totals = peers.flatMap((peer) => {
-    const seconds = updates.reduce((total, { measured }) => total + (measured[peer]?.seconds ?? 0), 0);
-    return [percent(totalShare(updates, peer)), seconds.toFixed(1)];
+    const taken = updates.flatMap(({ measured }) => measured[peer] ?? []);
+    const seconds = taken.reduce((total, one) => total + one.seconds, 0);
+    return [percent(totalShare(updates, peer)), taken.length > 0 ? seconds.toFixed(1) : ''];
   });
   const changed = updates.reduce((total, { pair }) => total + bytesOf(changedLayers(pair)), 0);
   const header = ['kind', 'builder', 'changed MB', ...peers.flatMap((peer) => [peer, 's'])];

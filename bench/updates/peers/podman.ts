@@ -1,7 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { timed } from '../../measure.ts';
-import { CountingProxy } from '../counting-proxy.ts';
 import type { Version } from '../kinds/kind.ts';
 import { repositoryOf } from '../pairs.ts';
 import { run } from '../run-program.ts';
@@ -14,8 +13,8 @@ import type { Peer } from './peer.ts';
 export const podmanPull: Peer = {
   name: 'podman',
   takes: ({ builder }) => builder === 'podman-zstd-chunked',
-  update: async (source, pair, folder) => {
-    await using link = await CountingProxy.start(source);
+  update: async (source, pair, folder, openLink) => {
+    await using link = await openLink(source);
     const configuration = join(folder, 'storage.conf');
     await writeFile(
       configuration,
@@ -32,6 +31,7 @@ pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree
     const pull = (version: Version) =>
       podman('pull', '--quiet', '--tls-verify=false', `${link.host}/${repositoryOf(pair)}:${version}`);
     await pull('v1');
+    await link.limit();
     let seconds = 0;
     const bytes = await link.bytesOf(async () => {
       seconds = await timed(() => pull('v2'));

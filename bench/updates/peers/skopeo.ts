@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { startCloud } from '../../../test/support/registry/cloud.ts';
 import { timed } from '../../measure.ts';
-import { CountingProxy } from '../counting-proxy.ts';
 import type { Version } from '../kinds/kind.ts';
 import { repositoryOf } from '../pairs.ts';
 import { run } from '../run-program.ts';
@@ -11,9 +10,9 @@ import type { Peer } from './peer.ts';
 export const skopeoSync: Peer = {
   name: 'skopeo',
   takes: () => true,
-  update: async (source, pair, folder) => {
+  update: async (source, pair, folder, openLink) => {
     await using target = await startCloud({ folder: join(folder, 'registry') });
-    await using link = await CountingProxy.start(source);
+    await using link = await openLink(source);
     const options = [
       '--src',
       'docker',
@@ -30,6 +29,7 @@ export const skopeoSync: Peer = {
         `${target.host}/${pair.kind}`,
       ]);
     await sync('v1');
+    await link.limit();
     let seconds = 0;
     const bytes = await link.bytesOf(async () => {
       seconds = await timed(() => sync('v2'));

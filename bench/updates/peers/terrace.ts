@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { testLayer } from '../../../test/support/layer.ts';
 import { getManifest } from '../../../test/support/registry/image.ts';
 import { timed } from '../../measure.ts';
-import { CountingProxy } from '../counting-proxy.ts';
 import type { Version } from '../kinds/kind.ts';
 import { type Pair, repositoryOf } from '../pairs.ts';
 import { run } from '../run-program.ts';
@@ -12,9 +11,9 @@ import type { Peer } from './peer.ts';
 export const terrace: Peer = {
   name: 'terrace',
   takes: () => true,
-  update: async (source, pair, folder) => {
+  update: async (source, pair, folder, openLink) => {
     await using parent = await testLayer({ name: 'top', data: join(folder, 'top'), logLevel: 'warn' });
-    await using link = await CountingProxy.start(parent.host);
+    await using link = await openLink(parent.host);
     await using child = await testLayer({
       name: 'bottom',
       data: join(folder, 'bottom'),
@@ -28,6 +27,9 @@ export const terrace: Peer = {
       await mustHave(child.host, pair, version);
     };
     await push(source, parent.host, pair, 'v1');
+    await sync('v1');
+    await link.limit();
+    // Its connections are those of the limited link.
     await sync('v1');
     let seconds = 0;
     // The child may begin while the parent still receives the image.

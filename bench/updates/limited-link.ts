@@ -1,0 +1,77 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  compileEmulator,
+  EmulatedLink,
+  emulationFailure,
+  type LinkConditions,
+} from '../link/emulated-link.ts';
+import { CountingProxy } from './counting-proxy.ts';
+import type { Link, OpenLink } from './peers/peer.ts';
+
+const PORT = 5_000;
+/** Time in which the forwarder starts; a check over the link would be traffic on it. */
+const START_MS = 1_500;
+
+type Limits = Omit<LinkConditions, 'congestion'>;
+
+/**
+ * Opens links that count. From the moment they are limited, they are emulated ones (`EmulatedLink`): first, the proxy
+ * connects to the registry itself; then over the link to a forwarder beyond it (forward.ts), which reaches the registry
+ * through a socket in the folder.
+ * @throws Error if links can't be emulated here
+ */
+export function linkOpener(folder: string, limits: Limits | undefined): OpenLink {
+  if (!limits) return async (target) => new CountedLink(await CountingProxy.start(target));
+  const failure = emulationFailure();
+  if (failure) throw new Error(`a link can't be emulated: ${failure}`);
+  const emulator = compileEmulator(folder);
+  let links = 0;
+  return async (target) => {
+    links += 1;
+    const socket = join(folder, `${links}.sock`);
+    return new CountedLink(await CountingProxy.start(target), async (stack) => {
+      stack.use(await CountingProxy.start(target, socket));
+      const link = stack.use(await EmulatedLink.create(emulator, { ...limits, congestion: 'cubic' }));
+      const host = `${link.address}:${PORT}`;
+      const script = join(import.meta.dirname, 'forward.ts');
+      const forwarder = link.spawnAtParent(process.execPath, [script, host, socket]);
+      stack.defer(async () => {
+        const exit = once(forwarder, 'exit');
+        if (forwarder.kill('SIGKILL')) await exit;
+      });
+      await sleep(START_MS);
+      if (forwarder.exitCode !== null) throw new Error('the forwarder beyond the link ended');
+      return host;
+    });
+  };
+}
+
+class CountedLink implements Link {
+  readonly #proxy: CountingProxy;
+  readonly #stack = new AsyncDisposableStack();
+  readonly #emulate: ((stack: AsyncDisposableStack) => Promise<string>) | undefined;
+
+  /** @param emulate returns `host:port` beyond the link */
+  constructor(proxy: CountingProxy, emulate?: (stack: AsyncDisposableStack) => Promise<string>) {
+    this.#proxy = this.#stack.use(proxy);
+    this.#emulate = emulate;
+  }
+
+  get host(): string {
+    return this.#proxy.host;
+  }
+
+  async limit(): Promise<void> {
+    if (this.#emulate) this.#proxy.route(await this.#emulate(this.#stack));
+  }
+
+  bytesOf(work: () => Promise<unknown>): Promise<number> {
+    return this.#proxy.bytesOf(work);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+}
