@@ -40,6 +40,7 @@ export const groups: Record<string, Record<string, () => Promise<Define>>> = {
   'Synchronize with the parent:': {
     sync: async () => (await import('./sync/sync.ts')).addSyncCommand,
     transfers: async () => (await import('./sync/transfers.ts')).addTransfersCommand,
+    delta: async () => (await import('./sync/delta.ts')).addDeltaCommand,
     retry: async () => (await import('./sync/retry.ts')).addRetryCommand,
     pause: async () => (await import('./sync/pause.ts')).addPauseCommand,
     resume: async () => (await import('./sync/pause.ts')).addResumeCommand,
