@@ -5,7 +5,7 @@ import type { Log } from '../contract/log.ts';
 import type { Pulled } from './pull.ts';
 import type { JobOutcome, Queue, Taken } from './store.ts';
 import { TAKE_MS } from './store-requests.ts';
-import type { ConsumerName } from './streams.ts';
+import { type ConsumerName, consumers } from './streams.ts';
 
 /** Failures of a job after which it is dropped. */
 export const MAX_JOB_FAILURES = 6;
@@ -16,8 +16,9 @@ const RETRY = { firstMs: 4_000, maxMs: 60_000 };
 const MAX_COUNTED = 10_000;
 
 /** Ack subject of a job: captures its sequence and its time of storing, which differs in a store created again. */
-const TOKEN =
-  /^\$JS\.ACK\.(?:[^.\s]+\.[^.\s]+\.)?JOBS\.(?:down|up)\.\d+\.(\d+)\.\d+\.(\d+)\.\d+(?:\.[^.\s]+)?$/;
+const TOKEN = new RegExp(
+  String.raw`^\$JS\.ACK\.(?:[^.\s]+\.[^.\s]+\.)?JOBS\.(?:${Object.keys(consumers).join('|')})\.\d+\.(\d+)\.\d+\.(\d+)\.\d+(?:\.[^.\s]+)?$`,
+);
 
 /** Operations on a queue of JetStream. */
 export type JobQueueDeps = {

@@ -14,6 +14,7 @@ import {
 } from '#proto/jetstream/job-queue.ts';
 import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
+import { consumers } from '#proto/jetstream/streams.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/until.ts';
@@ -105,6 +106,14 @@ test('a job is dropped only after MAX_LOST workers took it and did not acknowled
   assert.equal(await queue.take(), undefined);
   const reason = `${MAX_LOST} workers took the job and did not acknowledge it`;
   assert.deepEqual(dropped, [{ queue: 'down', attempts: MAX_LOST + 1, reason }]);
+});
+
+test('settle accepts the tokens of every queue', async () => {
+  for (const name of Object.keys(consumers)) {
+    const { queue, sent } = rig();
+    await queue.settle(`$JS.ACK.JOBS.${name}.1.7.1.1700000000000000000.0`, { kind: 'working' });
+    assert.equal(sent.length, 1, name);
+  }
 });
 
 test('settle accepts only tokens that the queue issued', async () => {
