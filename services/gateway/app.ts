@@ -32,6 +32,7 @@ import { registerBaseRoutes } from './routes/base.ts';
 import { registerBlobRoutes } from './routes/blobs.ts';
 import { registerChangeRoutes } from './routes/changes.ts';
 import { registerChildRoutes } from './routes/children.ts';
+import { registerDeltaRoutes } from './routes/deltas.ts';
 import { registerManifestRoutes } from './routes/manifests.ts';
 import { registerMetricsRoute } from './routes/metrics.ts';
 import { registerReferrerRoutes } from './routes/referrers.ts';
@@ -101,6 +102,7 @@ export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)
   registerChildRoutes,
   registerReportRoutes,
   registerArrivingRoutes,
+  registerDeltaRoutes,
   registerMetricsRoute,
   registerApiRoutes,
   registerPageRoutes,

@@ -37,8 +37,8 @@ const path = fc.oneof(
   joined(name, fc.constantFrom('blobs', 'manifests', 'referrers'), reference),
   joined(name, fc.constantFrom('tags/list', 'blobs/uploads/', 'blobs/uploads', '_catalog')),
   joined(name, fc.constant('blobs/uploads'), junk),
-  fc.constantFrom('_catalog', '_terrace/changes', '_terrace/arriving', 'token'),
-  joined(fc.constant('_terrace/arriving'), digest),
+  fc.constantFrom('_catalog', '_terrace/changes', '_terrace/arriving', '_terrace/deltas', 'token'),
+  joined(fc.constantFrom('_terrace/arriving', '_terrace/deltas'), digest),
   junk,
 );
 const parameter = fc.constantFrom(

@@ -21,6 +21,13 @@ import { Refusals } from './refusals.ts';
  * counts and the last batch are sent.
  */
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the request changes, if its body says so and not its path. */
+    changes: { repository: string; digest: string } | null;
+  }
+}
+
 const NAME = new RegExp(TokenName.pattern as string);
 
 /** Fields of a request in the log. */
@@ -76,24 +83,27 @@ export function auditRequests(
   };
   const timer = setInterval(recordGathered, gatherMs).unref();
 
+  app.decorateRequest('changes', null);
   app.addHook('onResponse', (request, reply, done) => {
     done();
-    const { needs = 'nothing', audits } = request.routeOptions.config;
+    const { needs = 'nothing', audits, isQuestion = false } = request.routeOptions.config;
     const { method, caller } = request;
     const { statusCode: status } = reply;
     const isWrite =
       (needs !== 'nothing' || audits !== undefined) &&
+      !isQuestion &&
       method !== 'GET' &&
       method !== 'HEAD' &&
       status !== 405;
-    const isStep = needs === 'content/write' && (method === 'POST' || method === 'PATCH') && status === 202;
+    const action = audits ?? (needs === 'nothing' ? 'token' : needs);
+    const isStep = action === 'content/write' && (method === 'POST' || method === 'PATCH') && status === 202;
     // A child that repeats its activation, or reports.
     const isKnown = isGatewayAction(needs) && status === 200;
     const isRefused = caller?.refused === true && status < 500;
     if (!isRefused && (!isWrite || isStep || isKnown)) return;
     const fields = {
       // Of the routes that need nothing, only the token endpoint and logins check credentials.
-      action: audits ?? (needs === 'nothing' ? 'token' : needs),
+      action,
       method,
       ...named(request),
       token: tokenOf(caller),
@@ -136,11 +146,15 @@ const unauthenticatedKindOf = ({ address = '', action, status }: Fields): string
 
 function named(request: FastifyRequest): Record<string, string | undefined> {
   const { name, reference, digest, child } = request.params as Record<string, string | undefined>;
+  const { changes } = request;
   return {
-    repository: clipped(name, 255),
+    repository: clipped(changes?.repository ?? name, 255),
     child: clipped(child, 80),
     reference: clipped(reference, 140),
-    digest: clipped(digest ?? parameter(request, 'digest') ?? parameter(request, 'mount'), 140),
+    digest: clipped(
+      changes?.digest ?? digest ?? parameter(request, 'digest') ?? parameter(request, 'mount'),
+      140,
+    ),
   };
 }
 

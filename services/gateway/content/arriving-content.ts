@@ -1,6 +1,5 @@
 import type { Static } from '@sinclair/typebox';
-import type { BusCaller } from '#proto/bus/roles.ts';
-import { locateArriving } from '#proto/content/arriving.ts';
+import type { locateArriving } from '#proto/content/arriving.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { ByteReader, Volume } from '#proto/volume/volume.ts';
@@ -14,23 +13,23 @@ const MAX_AGE_MS = 1_000;
 /** Min time between reads of a log by all requests that wait for more of it, in ms. */
 const MIN_READ_INTERVAL_MS = 90;
 
-type Place = Static<typeof locateArriving.reply>;
-type CachedPlace = { place: Place; until: number; chunks: ArrivingChunks };
+export type ArrivingPlace = Static<typeof locateArriving.reply>;
+/** Asks storage for the place. @throws Fault `blob-unknown` */
+export type LocateArriving = (repository: Repository, digest: Digest) => Promise<ArrivingPlace>;
+type CachedPlace = { place: ArrivingPlace; until: number; chunks: ArrivingChunks };
 
 /** Bytes that have arrived: `range` of `size` bytes in all. */
 export type ArrivedBytes = { size: number; range: ByteRange; file: ByteReader } & AsyncDisposable;
 
-/** Reads content that is arriving from the parent, as far as it has arrived. */
+/** Reads content that is arriving from the parent, blobs or deltas, as far as it has arrived. */
 export class ArrivingReader {
-  readonly #bus: BusCaller;
+  readonly #locateContent: LocateArriving;
   readonly #volume: Volume;
-  readonly #patienceMs: number;
   readonly #cache = new BoundedMap<CachedPlace>(MAX_CACHED);
 
-  constructor(bus: BusCaller, volume: Volume, patienceMs: number) {
-    this.#bus = bus;
+  constructor(locate: LocateArriving, volume: Volume) {
+    this.#locateContent = locate;
     this.#volume = volume;
-    this.#patienceMs = patienceMs;
   }
 
   /**
@@ -85,8 +84,7 @@ export class ArrivingReader {
     const now = performance.now();
     if (cached && now < cached.until) return { ...cached, fresh: false };
     this.#cache.delete(key);
-    const patience = { patience: this.#patienceMs };
-    const place = await this.#bus.call(locateArriving, { repository, digest }, patience);
+    const place = await this.#locateContent(repository, digest);
     const chunks = cached?.chunks ?? new ArrivingChunks();
     const entry = { place, chunks, until: now + MAX_AGE_MS };
     if (place.incomplete) this.#cache.set(key, entry);

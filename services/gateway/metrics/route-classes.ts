@@ -12,6 +12,7 @@ const classes: [route: string, pattern: RegExp][] = [
   ['report', /^\/v2\/_terrace\/children\/[^/]+\/events$/],
   ['child', /^\/v2\/_terrace\/children\//],
   ['arriving', /^\/v2\/_terrace\/arriving/],
+  ['delta', /^\/v2\/_terrace\/deltas/],
   ['upload', /\/blobs\/uploads(\/|$)/],
   ['blob', /\/blobs\//],
   ['manifest', /\/manifests\//],

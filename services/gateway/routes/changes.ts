@@ -46,12 +46,16 @@ export function registerChangeRoutes(app: FastifyInstance, gateway: Gateway): vo
     const check = async () => {
       const query = { ...(after !== undefined && { after }), limit: PAGE };
       const page = await bus.call(listChanges, query, patience);
-      const { blobs } = wantsArriving ? await bus.call(listArriving, {}, patience) : { blobs: [] };
+      const { blobs, deltas = [] } = wantsArriving
+        ? await bus.call(listArriving, {}, patience)
+        : { blobs: [] };
       // Rights that were checked before the wait do not count.
       await access.recheck(request, reply);
       const visible = page.changes.filter(({ repository }) => sees(request, repository));
       // Whether content is arriving that the caller may pull.
-      const isArriving = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
+      const isArriving = [...blobs, ...deltas].some(({ repository }) =>
+        sees(request, repository, 'content/read'),
+      );
       const isReady = page.lost || after === undefined || visible.length > 0 || isArriving;
       after = page.cursor;
       const answer: Changes = {

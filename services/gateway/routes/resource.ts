@@ -80,6 +80,10 @@ type Endpoint = {
   handler: RouteHandler;
   /** On the listener of operators, it needs no login: monitoring has its own network there. */
   isFreeForOperators?: true;
+  /** Its body is a question, which changes nothing: any mode allows it, and the audit does not record it. */
+  isQuestion?: true;
+  /** Action in the audit, instead of the right. */
+  audits?: string;
 } & About;
 
 /** For the reference (docs/reference/http.md). */
@@ -91,7 +95,9 @@ type About = {
 };
 
 declare module 'fastify' {
-  interface FastifyContextConfig extends Partial<About> {}
+  interface FastifyContextConfig extends Partial<About> {
+    isQuestion?: true;
+  }
 }
 
 /**
@@ -106,13 +112,19 @@ export function registerResource(
 ): void {
   const allowed = Object.keys(endpoints).join(', ');
   for (const method of methods) {
-    const { needs, handler, spec, answer, isFreeForOperators } = endpoints[method] ?? {};
-    const isWrite = method !== 'GET' && method !== 'HEAD';
+    const { needs, handler, spec, answer, isFreeForOperators, isQuestion, audits } = endpoints[method] ?? {};
+    const isWrite = method !== 'GET' && method !== 'HEAD' && !isQuestion;
     const needsMode = isWrite && needs !== undefined && isOfContent(needs);
     app.route({
       method,
       url,
-      config: { ...(needs && { needs }), ...(spec && { spec }), ...(answer && { answer }) },
+      config: {
+        ...(needs && { needs }),
+        ...(spec && { spec }),
+        ...(answer && { answer }),
+        ...(isQuestion && { isQuestion }),
+        ...(audits && { audits }),
+      },
       // What needs no wait is answered without one: each promise costs time that a request for a manifest notices.
       handler: (request, reply) => {
         if (!needs || !handler) {
@@ -134,8 +146,11 @@ export function registerResource(
 const isOfContent = (needs: Needs): boolean =>
   needs !== 'nothing' && !isGatewayAction(needs) && !isOperateAction(needs);
 
-/** The message is that of the connected registry, which existing tools expect. */
-function checkMode(gateway: Gateway): void {
+/**
+ * The message is that of the connected registry, which existing tools expect.
+ * @throws Fault `denied` unless the layer takes writes
+ */
+export function checkMode(gateway: Gateway): void {
   const mode = gateway.mode();
   if (mode === 'ReadWrite') return;
   if (mode === undefined) throw new Fault('unavailable', 'the layer has no configuration yet');

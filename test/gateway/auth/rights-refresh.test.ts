@@ -11,6 +11,7 @@ import { claimTransfer } from '#proto/content/ingests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
+import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { until } from '../../support/until.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { GatewayRig, sha256 } from '../gateway-rig.ts';
@@ -162,6 +163,11 @@ test('a Bearer token without scopes is refused by every Terrace route', async ()
   const digest = await startTransfer('app');
   const instance = '00000000-0000-4000-8000-000000000000';
   const report = JSON.stringify({ made: 'm', events: [], instance });
+  const about = { repository: 'app', wait: 0 };
+  const wanted = [{ digest, size: 300_000 }];
+  const question = JSON.stringify({ ...about, formats: [1], wanted, layers: [], held: [] });
+  const facts = { to: digest, toSize: 300_000, from: [digest], format: 1, kind: 'raw', cpuMs: 0 };
+  const push = JSON.stringify({ ...about, delta: { ...facts, digest: sha256('delta'), size: 1 } });
   const arriving = `${ARRIVING_PATH}/${digest}?repository=app&wait=0`;
   const routes: [
     route: string,
@@ -184,6 +190,24 @@ test('a Bearer token without scopes is refused by every Terrace route', async ()
       JSON.stringify({ instance }),
     ],
     [reportPath(':child'), 'POST', reportPath('line'), 'gateway:line:message_write', [401, 200], report],
+    // As if the repository had none of these blobs.
+    [DELTAS_PATH, 'POST', DELTAS_PATH, 'repository:app:pull', [200, 200], question],
+    [
+      `${DELTAS_PATH}/bases`,
+      'POST',
+      `${DELTAS_PATH}/bases`,
+      'repository:app:pull,push',
+      [200, 200],
+      question,
+    ],
+    [`${DELTAS_PATH}/apply`, 'POST', `${DELTAS_PATH}/apply`, 'repository:app:pull,push', [403, 404], push],
+    [
+      `${DELTAS_PATH}/:digest`,
+      'GET',
+      `${DELTAS_PATH}/${digest}?repository=app`,
+      'repository:app:pull',
+      [404, 404],
+    ],
   ];
   const known = layer.routes.filter((route) => route.startsWith('/v2/_terrace'));
   deepEqual([...new Set(known)].sort(), routes.map(([route]) => route).sort(), 'the table has every route');

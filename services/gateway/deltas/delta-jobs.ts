@@ -1,0 +1,189 @@
+import { createHash } from 'node:crypto';
+import type { Log } from '#proto/bus/bus.ts';
+import type { EventListener, JobSubmitter } from '#proto/bus/roles.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import { type Fault, fromWire } from '#proto/contract/fault.ts';
+import { FORMAT } from '#proto/delta/format/header.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import {
+  type DeltaJob,
+  deltaApplied,
+  deltaFailed,
+  deltaJob,
+  deltaMade,
+  deltaMismatched,
+} from '#proto/sync/delta-jobs.ts';
+import { Quota } from '../children/quota.ts';
+
+/**
+ * Deltas for the layers below: what crosses the link instead of a blob (proto/sync/delta-exchange.ts).
+ *
+ * A child that lacks blobs asks `answerQuestion`, which names the deltas that are here, and has syncers make those that
+ * are worth it: `DeltaJobs` submits the jobs, bounds them and receives their outcome. `BaseRights` says which bases the
+ * caller may pull. `DeltasAhead` has deltas made before a child asks. `PushedDeltas` applies those that a child pushes.
+ */
+
+/** Max jobs in the queue at a time, and max ones of one account. */
+const MAX_PENDING = 500;
+const MAX_PENDING_EACH = 100;
+/** Max outcomes that are remembered. */
+const MAX_OUTCOMES = 2_000;
+/** How long a job is not submitted again after it was done, and after it failed, in ms. */
+const DONE_MS = 60_000;
+const FAILED_MS = 10 * 60_000;
+/** A job is lost if no syncer has reported a delta for the time of one, and this much longer, in ms. */
+const LOST_MS = 30_000;
+/** A job is lost after this many times of one delta: the queue is longer than anyone waits. */
+const MAX_TIMES = 4;
+/** Max time for one delta while there is no configuration, in ms. */
+const TIME_MS = 15 * 60_000;
+
+/** Why a job failed, unless that is not known. */
+export type JobOutcome = { state: 'done' } | { state: 'failed'; fault?: Fault };
+/** `pending`: in the queue, or in progress. `full`: too many are. An outcome: that of a while ago. */
+export type JobState = { state: 'pending' | 'full' } | JobOutcome;
+
+type Pending = { variant: string; job: DeltaJob; submittedAt: number; slot: Disposable };
+type KnownOutcome = { outcome: JobOutcome; until: number };
+
+export type DeltaJobsDeps = {
+  bus: Pick<JobSubmitter, 'submit'> & EventListener;
+  configuration: () => Configuration | undefined;
+  log: Log;
+  /** Elapsed time, in ms. */
+  now?: () => number;
+};
+
+/**
+ * Jobs of this gateway that make and apply deltas. A job has one outcome, by an event; it may be lost, and so may its
+ * event. Of jobs that make a delta to the same target, one is in the queue at a time.
+ */
+export class DeltaJobs {
+  readonly #deps: DeltaJobsDeps;
+  readonly #now: () => number;
+  readonly #quota = new Quota(MAX_PENDING);
+  readonly #pending = new Map<string, Pending>();
+  readonly #outcomes = new BoundedMap<KnownOutcome>(MAX_OUTCOMES);
+  readonly #onOutcome = new Set<() => void>();
+  /** When a syncer reported a delta last. */
+  #reportedAt = 0;
+
+  constructor(deps: DeltaJobsDeps) {
+    this.#deps = deps;
+    this.#now = deps.now ?? (() => performance.now());
+    const { bus } = deps;
+    bus.listen(deltaMade, ({ data: { to, from } }) => {
+      const isIts = ({ job }: Pending) =>
+        job.kind === 'make' && from.every((digest) => job.candidates.includes(digest));
+      this.#end(makeKey(to), { state: 'done' }, isIts);
+    });
+    bus.listen(deltaApplied, ({ data: { repository, to, digest } }) =>
+      this.#end(applyKey(repository, to, digest), { state: 'done' }),
+    );
+    bus.listen(deltaFailed, ({ data: { job, repository, to, code, reason } }) => {
+      const failed: JobOutcome = { state: 'failed', fault: fromWire({ code, message: reason }) };
+      if (job === 'make') this.#end(makeKey(to), failed);
+      else for (const key of this.#appliesTo(repository, to)) this.#end(key, failed);
+    });
+    bus.listen(deltaMismatched, () => {
+      this.#reportedAt = this.#now();
+    });
+  }
+
+  /** Whether deltas are made and applied here at all. */
+  get isEnabled(): boolean {
+    return this.#deps.configuration()?.delta.mode !== 'off';
+  }
+
+  /** Formats of the deltas that are made and applied here. */
+  get formats(): number[] {
+    return this.isEnabled ? [FORMAT] : [];
+  }
+
+  /** Number of jobs without an outcome, by reason. */
+  countOf(reason: 'asked' | 'ahead'): number {
+    this.#dropLost();
+    return [...this.#pending.values()].filter(({ job }) => job.kind === 'make' && job.reason === reason)
+      .length;
+  }
+
+  /** Calls `listener` after each outcome. */
+  onOutcome(listener: () => void): void {
+    this.#onOutcome.add(listener);
+  }
+
+  /**
+   * Submits the job, unless it is pending or had its outcome a while ago.
+   * @param account of the caller, which bounds its jobs
+   * @throws Fault `unavailable`
+   */
+  async submit(job: DeltaJob, account: string): Promise<JobState> {
+    this.#dropLost();
+    const key = keyOf(job);
+    const variant = variantOf(job);
+    if (this.#pending.has(key)) return { state: 'pending' };
+    const known = this.#outcomes.get(`${key} ${variant}`);
+    if (known && this.#now() < known.until) return known.outcome;
+    const slot = this.#quota.take(account, MAX_PENDING_EACH);
+    if (typeof slot === 'string') return { state: 'full' };
+    // Before the wait, so that a concurrent request does not submit it, too, and no event is missed.
+    const pending = { variant, job, submittedAt: this.#now(), slot };
+    this.#pending.set(key, pending);
+    try {
+      await this.#deps.bus.submit(deltaJob, job);
+    } catch (error) {
+      if (this.#pending.get(key) === pending) this.#remove(key, pending);
+      throw error;
+    }
+    const ended = this.#outcomes.get(`${key} ${variant}`);
+    return this.#pending.has(key) || !ended ? { state: 'pending' } : ended.outcome;
+  }
+
+  #end(key: string, outcome: JobOutcome, isIts = (_: Pending) => true): void {
+    this.#reportedAt = this.#now();
+    const pending = this.#pending.get(key);
+    if (pending && isIts(pending)) this.#settle(key, pending, outcome);
+    for (const listener of this.#onOutcome) listener();
+  }
+
+  #settle(key: string, pending: Pending, outcome: JobOutcome): void {
+    this.#remove(key, pending);
+    const until = this.#now() + (outcome.state === 'done' ? DONE_MS : FAILED_MS);
+    this.#outcomes.set(`${key} ${pending.variant}`, { outcome, until });
+  }
+
+  #remove(key: string, { slot }: Pending): void {
+    this.#pending.delete(key);
+    slot[Symbol.dispose]();
+  }
+
+  #dropLost(): void {
+    const timeMs = this.#deps.configuration()?.delta.timeMs ?? TIME_MS;
+    const now = this.#now();
+    for (const [key, pending] of this.#pending) {
+      const { submittedAt, job } = pending;
+      const idleMs = now - Math.max(submittedAt, this.#reportedAt);
+      if (idleMs <= timeMs + LOST_MS && now - submittedAt <= MAX_TIMES * timeMs) continue;
+      this.#settle(key, pending, { state: 'failed' });
+      const { to } = job.kind === 'make' ? job : job.delta;
+      this.#deps.log.warn({ to, kind: job.kind }, 'no syncer has reported the end of a job for a delta');
+    }
+  }
+
+  #appliesTo(repository: string, to: Digest): string[] {
+    const prefix = applyKey(repository, to, '');
+    return [...this.#pending.keys()].filter((key) => key.startsWith(prefix));
+  }
+}
+
+const makeKey = (to: Digest): string => `make ${to}`;
+const applyKey = (repository: string, to: Digest, delta: string): string =>
+  `apply ${repository} ${to} ${delta}`;
+
+const keyOf = (job: DeltaJob): string =>
+  job.kind === 'make' ? makeKey(job.to) : applyKey(job.repository, job.delta.to, job.delta.digest);
+
+/** Jobs of one key that may have different outcomes. */
+const variantOf = (job: DeltaJob): string =>
+  job.kind === 'make' ? createHash('sha256').update(job.candidates.join()).digest('base64') : '';

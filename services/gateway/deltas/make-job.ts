@@ -1,0 +1,33 @@
+import { type findDeltas, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
+import type { Static } from '#proto/contract/schema.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { deltaCandidates, type ImageLayers } from '#proto/sync/delta-candidates.ts';
+import type { DeltaJob } from '#proto/sync/delta-jobs.ts';
+
+/** A base has this share of the bytes of its target: four smaller ones would save too little. */
+const MIN_BASE_SHARE = 1 / 128;
+
+export type MakeJob = Extract<DeltaJob, { kind: 'make' }>;
+export type FoundDeltas = Static<typeof findDeltas.reply>;
+
+/**
+ * The job that makes a delta to the target, for one who holds the images. Pure.
+ * @param mayUse whether a base that is here may be used
+ * @returns undefined if the target is too small, nothing is a base, or the most alike one was refused before
+ */
+export function makeJobFor(
+  target: Pick<MakeJob, 'repository' | 'to' | 'toSize' | 'reason'>,
+  images: ImageLayers,
+  { bases, refused }: Pick<FoundDeltas, 'bases' | 'refused'>,
+  mayUse: (digest: Digest) => boolean,
+): MakeJob | undefined {
+  const { to, toSize } = target;
+  if (toSize < MIN_DELTA_TARGET_BYTES) return undefined;
+  const minBytes = toSize * MIN_BASE_SHARE;
+  const large = new Set(bases.filter(({ size }) => size >= minBytes).map(({ digest }) => digest));
+  const candidates = deltaCandidates(to, images, (digest) => large.has(digest) && mayUse(digest));
+  const [best] = candidates;
+  const tried = refused.filter((pair) => pair.to === to).flatMap(({ from }) => from);
+  if (best === undefined || tried.includes(best)) return undefined;
+  return { kind: 'make', ...target, candidates };
+}
