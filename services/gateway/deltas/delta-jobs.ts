@@ -19,7 +19,7 @@ import { Quota } from '../children/quota.ts';
 /**
  * Deltas for the layers below: what crosses the link instead of a blob (proto/sync/delta-exchange.ts).
  *
- * A child that lacks blobs asks `answerQuestion`, which names the deltas that are here, and has syncers make those that
+ * A child that lacks blobs gets `QuestionAnswers`, which name the deltas that are here, and has syncers make those that
  * are worth it: `DeltaJobs` submits the jobs, bounds them and receives their outcome. `BaseRights` says which bases the
  * caller may pull. `DeltasAhead` has deltas made before a child asks. `PushedDeltas` applies those that a child pushes.
  */

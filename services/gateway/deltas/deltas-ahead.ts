@@ -121,7 +121,7 @@ export class DeltasAhead {
 
   async #addJobs(repository: Repository, image: Layer[]): Promise<void> {
     const layers = image.map(({ digest }) => digest);
-    const held = mostAlike(layers, this.#heldIn(repository));
+    const held = closestImage(layers, this.#heldIn(repository));
     if (!held) return;
     const has = new Set(held);
     const large = image.filter(({ digest, size }) => size >= MIN_BYTES && !has.has(digest));
@@ -165,7 +165,7 @@ export class DeltasAhead {
 }
 
 /** The image that shares the largest number of layers, the last one of those that were asked about. */
-function mostAlike(layers: readonly Digest[], images: readonly Asked[]): readonly Digest[] | undefined {
+function closestImage(layers: readonly Digest[], images: readonly Asked[]): readonly Digest[] | undefined {
   const own = new Set(layers);
   const shared = (image: Asked) => image.layers.filter((digest) => own.has(digest)).length;
   return images.toSorted((a, b) => shared(b) - shared(a))[0]?.layers;

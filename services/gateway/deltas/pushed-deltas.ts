@@ -52,8 +52,8 @@ export class PushedDeltas {
   /**
    * Has the delta applied, unless its target is in the repository.
    * @returns whether the target is there
-   * @throws Fault `denied`; `malformed`, naming the field; `blob-unknown` if the delta or a base is not here; `too-many`;
-   * why the delta could not be applied
+   * @throws Fault `denied`; `malformed`, naming the field; `blob-unknown` if the delta or a base is not here;
+   * `too-many`; why the delta could not be applied
    */
   async apply(request: FastifyRequest, { repository, delta }: PushedDelta): Promise<PollStep<boolean>> {
     const { jobs } = this.#deps;

@@ -179,9 +179,9 @@ test('bases in other repositories count if the caller may pull from these; of ot
   deepEqual(await hidden.ask({}, child), PLAIN);
   deepEqual(hidden.jobBus.submitted, []);
   equal((await hidden.ask())[0]?.state, 'delta', 'one who may pull everything');
-  const gone = layer({ blobs: { [NEW]: ['app'] }, deltas: [delta([OLD])] });
-  deepEqual(await gone.ask({}, child), PLAIN, 'a base that is no longer here may have been secret');
-  equal((await gone.ask())[0]?.state, 'delta');
+  const dropped = layer({ blobs: { [NEW]: ['app'] }, deltas: [delta([OLD])] });
+  deepEqual(await dropped.ask({}, child), PLAIN, 'a base that is no longer here may have been secret');
+  equal((await dropped.ask())[0]?.state, 'delta');
   const tools = layer({ blobs: { [NEW]: ['app'], [OLD]: ['secret', 'tools/a'] } });
   deepEqual(await tools.ask({}, child), MAKING);
   const many = { [NEW]: ['app'], [OLD]: ['a', 'b', 'c', 'd', 'tools/z'], [OTHER]: ['a', 'b', 'c', 'd', 'e'] };
