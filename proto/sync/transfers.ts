@@ -63,6 +63,19 @@ export const transferBlob = {
 export const CrossingDelta = Type.Object({ digest: Digest, size: Bytes });
 export type CrossingDelta = Static<typeof CrossingDelta>;
 
+/** What came of a blob without crossing the link. */
+export const SavedBytes = Type.Object(
+  {
+    by: Type.Union([Type.Literal('delta'), Type.Literal('frames')], {
+      description: 'By a delta of what the receiver held, or by frames that it held.',
+    }),
+    bytes: described(Bytes, 'Bytes of the blob that did not cross the link.'),
+    cpuMs: Type.Optional(described(Count, 'Processor time of the receiver, in ms.')),
+  },
+  { description: 'Less than the blob crossed the link.' },
+);
+export type SavedBytes = Static<typeof SavedBytes>;
+
 const Progress = {
   repository: described(Repository, 'Repository that the blob is for.'),
   digest: described(Digest, 'Digest of the blob.'),
@@ -124,18 +137,7 @@ export const transferFinished = event(
         description: 'No byte crossed the link, as another repository of the parent had the blob.',
       }),
     ),
-    saved: Type.Optional(
-      Type.Object(
-        {
-          by: Type.Union([Type.Literal('delta'), Type.Literal('frames')], {
-            description: 'By a delta of what the receiver held, or by frames that it held.',
-          }),
-          bytes: described(Bytes, 'Bytes of the blob that did not cross the link.'),
-          cpuMs: Type.Optional(described(Count, 'Processor time of the receiver, in ms.')),
-        },
-        { description: 'Less than the blob crossed the link.' },
-      ),
-    ),
+    saved: Type.Optional(SavedBytes),
   }),
 );
 

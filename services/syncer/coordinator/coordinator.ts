@@ -6,6 +6,7 @@ import type { ScheduleTimes } from '#proto/schedule/window.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import type { PassCounters } from '../counters/pass-counters.ts';
+import { DeltaPace } from '../delta/delta-pace.ts';
 import { CoordinatorLease } from '../leadership/lease.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
@@ -78,7 +79,8 @@ export function coordinate(
     onCheck: () => void linkReport.refresh(),
     log,
   });
-  const shared = { context, volume, settings, link, linkReport };
+  const deltaPace = new DeltaPace({ limit: () => settings.bandwidth.rate });
+  const shared = { context, volume, settings, link, linkReport, deltaPace };
   const termTasks = new TermTasks({
     ...shared,
     activity,

@@ -3,6 +3,7 @@ import { type PassResult, passFinished } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import { PassCounters } from '../counters/pass-counters.ts';
+import type { DeltaPace } from '../delta/delta-pace.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import { announcing, type PassAnnouncement, PassAnnouncements } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
@@ -28,6 +29,7 @@ export type PassRunnerDeps = {
   settings: SyncerSettings;
   link: () => LinkUse | undefined;
   linkReport: LinkReport;
+  deltaPace: DeltaPace;
   /** Called when a pass has ended and its result is reported; `ok` is absent if it did not compare everything. */
   onEnded: (ok?: boolean) => void;
 };
@@ -89,11 +91,13 @@ export class PassRunner {
     announcement: PassAnnouncement,
     signal: AbortSignal,
   ): Promise<PassResult> {
-    const { context, volume, settings, linkReport } = this.#deps;
+    const { context, volume, settings, linkReport, deltaPace } = this.#deps;
     const { log, instance, layer } = context;
     try {
       const { makePass } = await import('../reconcile/pass.ts');
-      const { parent, pushClient, feed, activation, acr } = await settings.clients();
+      const { parent, pushClient, feed, activation, acr, deltas } = await settings.clients();
+      const configuration = settings.get();
+      deltaPace.use(configuration.parent.url);
       const deps = {
         ...observed,
         bus: announcing(term.bus, announcement),
@@ -105,7 +109,9 @@ export class PassRunner {
         feed,
         activation,
         acr,
-        configuration: settings.get(),
+        deltas,
+        deltaPace,
+        configuration,
         by: instance,
         layer,
         signal,

@@ -2,6 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { startPass } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
+import type { DeltaPace } from '../delta/delta-pace.ts';
 import { CoordinatorTerm, newTerm } from '../leadership/coordinator-term.ts';
 import type { CoordinatorLease } from '../leadership/lease.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
@@ -51,6 +52,7 @@ export type TermTasksDeps = {
   activity: SyncerActivity;
   link: () => LinkUse | undefined;
   linkReport: LinkReport;
+  deltaPace: DeltaPace;
   requestPass: (request: PassRequest) => void;
   /** Id of the pass that answers the last request. */
   requestedPass: (isScoped: boolean) => string | undefined;
@@ -73,10 +75,11 @@ export class TermTasks {
 
   /** @returns a function that ends the term and its tasks */
   start({ term, changeCursor }: TermState): () => void {
-    const { context, volume, settings, activity, link, requestPass, linkReport } = this.#deps;
+    const { context, volume, settings, activity, link, requestPass, linkReport, deltaPace } = this.#deps;
     const { bus, log, instance, layer, signal } = context;
     activity.coordinates(true);
     const stopGrants = settings.bandwidth.serveGrants();
+    const stopMeasuring = deltaPace.listen(bus);
     const deps = {
       bus,
       log,
@@ -88,6 +91,7 @@ export class TermTasks {
       changeCursor,
       link,
       activity,
+      deltaPace,
       coordinator: {
         requestPass: () => requestPass(newRequest('parent')),
         unchanged: () => requestPass(newRequest('schedule')),
@@ -101,6 +105,7 @@ export class TermTasks {
       term.end();
       activity.coordinates(false);
       stopGrants();
+      stopMeasuring();
       void unserve();
     };
   }

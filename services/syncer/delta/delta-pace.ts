@@ -21,16 +21,26 @@ const MIN_MEASURED_MS = 20;
 /** Stands for the id of a pass in the events of prefetches, which are as fast as the parent's own link. */
 const PREFETCH = 'arriving';
 
+export type DeltaPaceOptions = {
+  link?: LinkRate;
+  /** Limit of the link, in bytes/s; undefined without one. */
+  limit?: () => number | undefined;
+  /** Processes that are ready to run. */
+  load?: () => number;
+};
+
 /** Measures what decides whether deltas save time, from events of all syncers. Of one coordinator. */
 export class DeltaPace {
+  readonly #limit: () => number | undefined;
   readonly #load: () => number;
   #parent: string | undefined;
   #link: LinkRate;
   #applying: number | undefined;
   #making: number | undefined;
 
-  constructor(link = new LinkRate(), load = () => loadavg()[0] ?? 0) {
-    this.#link = link;
+  constructor({ link, limit, load = () => loadavg()[0] ?? 0 }: DeltaPaceOptions = {}) {
+    this.#link = link ?? new LinkRate();
+    this.#limit = limit ?? (() => undefined);
     this.#load = () => load() / availableParallelism();
   }
 
@@ -43,12 +53,12 @@ export class DeltaPace {
     this.#parent = url;
   }
 
-  /** @param roundTripMs of the link; undefined: it is unknown @param maxRate limit of the link, in bytes/s */
-  now(roundTripMs = 0, maxRate = Number.POSITIVE_INFINITY): Pace {
+  /** @param roundTripMs of the link; undefined: it is unknown */
+  now(roundTripMs = 0): Pace {
     const { bytesPerS } = this.#link;
-    const limit = Number.isFinite(maxRate) ? maxRate : undefined;
+    const limit = this.#limit();
     return {
-      link: bytesPerS === undefined ? limit : Math.min(bytesPerS, maxRate),
+      link: limit === undefined ? bytesPerS : Math.min(bytesPerS ?? limit, limit),
       roundTripMs,
       applying: this.#applying ?? APPLYING,
       making: this.#making ?? MAKING,

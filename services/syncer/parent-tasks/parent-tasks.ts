@@ -3,6 +3,7 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { artifactOf, selects } from '#proto/document/notification-patterns.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
+import type { DeltaPace } from '../delta/delta-pace.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import { WebhookTasks } from '../notify/webhooks.ts';
@@ -35,6 +36,7 @@ export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'
   changeCursor: ChangeCursor;
   link: () => LinkUse | undefined;
   activity: SyncerActivity;
+  deltaPace: DeltaPace;
   coordinator: PassCoordinator;
 };
 

@@ -1,31 +1,39 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
+import { batches } from '#proto/async/batches.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import type { Arriving, ArrivingBlob } from '#proto/content/arriving.ts';
+import type { Arriving } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
+import type { HeldDelta } from '#proto/content/deltas.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import { FORMAT } from '#proto/delta/format/header.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
+import type { DeltaPace } from '../delta/delta-pace.ts';
+import { isWorthTaking } from '../delta/worth.ts';
 import type { ParentClients } from '../link/parent/client-cache.ts';
 import type { SyncerSettings } from '../link/parent/settings.ts';
 import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
 import { isImageSelected } from '../reconcile/pull/image-context.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
+import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
 import type { TransferRecorder } from '../transfer/syncer-status.ts';
-import { runDownload } from '../transfer/worker.ts';
+import { runDelta, runDownload } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
+import { type Arrival, arrivalsIn, chooseDeltas } from './arrivals.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or the parent has no change feed, in ms. */
 const POLL_MS = 5_000;
-/** Min size of a blob to prefetch, in bytes: for smaller ones the pass is soon enough. */
-const MIN_BYTES = 256 * 1024;
 /** Max blobs in the queue, and per request to storage. The pass pulls those that find no place. */
 const MAX_WAITING = 1_000;
+/** Max deltas to remember that were tried: each is, once. */
+const MAX_TRIED = 1_000;
 /** Stands for the id of a pass in the events of these transfers. */
 const PASS = 'arriving';
 
@@ -33,7 +41,7 @@ export type PrefetcherDeps = {
   bus: Bus;
   volume: Volume;
   settings: Pick<SyncerSettings, 'get' | 'bandwidth'> & {
-    clients(): Promise<Pick<ParentClients, 'arriving'>>;
+    clients(): Promise<Pick<ParentClients, 'arriving' | 'deltas'>>;
   };
   /** A parent without a change feed is not asked. */
   changeCursor: CursorFollower;
@@ -42,6 +50,9 @@ export type PrefetcherDeps = {
   /** This process, as the holder of claims. */
   by: string;
   activity: TransferRecorder;
+  /** Absent: no deltas are pulled. */
+  deltaPace?: DeltaPace;
+  applier?: DeltaApplier;
   log: Log;
   pace?: PollPace;
 };
@@ -55,7 +66,8 @@ export interface ArrivalFollower {
 
 /**
  * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
- * several layers at the same time. It is an optimization: the pass that needs the content finds it here, completely or
+ * several layers at the same time; as deltas, if that is how the parent gets them, and their bases are here. It is an
+ * optimization: the pass that needs the content finds it here, completely or
  * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
  * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
  */
@@ -63,7 +75,8 @@ export class Prefetcher implements ArrivalFollower {
   readonly #deps: PrefetcherDeps;
   readonly #pool: WorkerPool;
   /** Queue, in the order in which the parent began to receive the blobs. */
-  #waiting: ArrivingBlob[] = [];
+  #waiting: Arrival[] = [];
+  readonly #tried = new BoundedMap<true>(MAX_TRIED);
   readonly #running = new Set<Digest>();
   #queued = Promise.withResolvers<void>();
   /** The parent reported no arriving blobs. */
@@ -104,13 +117,12 @@ export class Prefetcher implements ArrivalFollower {
         else if (answer === undefined) this.#goIdle(false);
         else {
           const tookMs = performance.now() - start;
-          const isIdle = answer.blobs.length === 0 && answer.cursor === cursor;
+          const count = answer.blobs.length + (answer.deltas ?? []).length;
+          const isIdle = count === 0 && answer.cursor === cursor;
           if (isIdle) this.#goIdle();
           cursor = answer.cursor;
-          const added = await this.#enqueue(answer.blobs, signal);
-          const ms = isIdle
-            ? 0
-            : pace.after(tookMs, added > 0 ? 'new' : answer.blobs.length > 0 ? 'known' : 'nothing');
+          const added = await this.#enqueue(answer, signal);
+          const ms = isIdle ? 0 : pace.after(tookMs, added > 0 ? 'new' : count > 0 ? 'known' : 'nothing');
           if (ms > 0) await pause(jittered(ms));
         }
       } catch (err) {
@@ -169,29 +181,46 @@ export class Prefetcher implements ArrivalFollower {
   }
 
   /** @returns number of blobs that were added to the queue */
-  async #enqueue(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
-    const { bus, settings } = this.#deps;
-    const { connections, repositories } = settings.get();
+  async #enqueue(answer: Arriving, signal: AbortSignal): Promise<number> {
+    const { connections, repositories } = this.#deps.settings.get();
     this.#pool.maxConnections = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
     const capacity = Math.max(0, MAX_WAITING - this.#waiting.length);
-    const fresh = blobs
+    const fresh = arrivalsIn(answer)
       .slice(0, MAX_WAITING)
       .filter(
-        ({ digest, size, repository, part }) =>
-          size >= MIN_BYTES &&
-          !known.has(digest) &&
-          isImageSelected(selectionOf(repositories, repository), part),
+        ({ digest, repository, part }) =>
+          !known.has(digest) && isImageSelected(selectionOf(repositories, repository), part),
       )
       .slice(0, capacity);
     if (fresh.length === 0) return 0;
-    const digests = fresh.map(({ digest }) => digest);
-    const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);
-    const wanted = fresh.filter(({ digest }) => missing.has(digest));
+    const missing = await this.#missing(fresh, signal);
+    const wanted = chooseDeltas(
+      fresh.filter(({ digest }) => missing.has(digest)),
+      (delta) => this.#isWorth(delta) && delta.from.every((base) => !missing.has(base)),
+    );
     this.#waiting = [...this.#waiting, ...wanted];
     this.#queued.resolve();
     this.#queued = Promise.withResolvers();
     return wanted.length;
+  }
+
+  /** Which of the blobs, and of the bases of their deltas, are not here. */
+  async #missing(arrivals: readonly Arrival[], signal: AbortSignal): Promise<Set<Digest>> {
+    const all = new Set(arrivals.flatMap(({ digest, delta }) => [digest, ...(delta?.from ?? [])]));
+    const missing = new Set<Digest>();
+    for (const digests of batches([...all], MAX_WAITING)) {
+      const answer = await this.#deps.bus.call(missingBlobs, { digests }, { signal });
+      for (const digest of answer.digests) missing.add(digest);
+    }
+    return missing;
+  }
+
+  #isWorth({ format, digest, toSize, size }: HeldDelta): boolean {
+    const { settings, deltaPace, applier } = this.#deps;
+    const { mode } = settings.get().delta;
+    if (!deltaPace || !applier || format !== FORMAT || this.#tried.has(digest)) return false;
+    return isWorthTaking(mode, deltaPace.now(), toSize, size);
   }
 
   /** A worker: pulls one blob at a time until `stopped` aborts. */
@@ -210,8 +239,8 @@ export class Prefetcher implements ArrivalFollower {
     }
   }
 
-  async #download({ attempt: _, part, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
-    const { settings, log } = this.#deps;
+  async #download({ part, delta, isBlob: _, ...blob }: Arrival, signal: AbortSignal): Promise<void> {
+    const { settings, applier, log } = this.#deps;
     const at = this.#deps.link();
     if (!at?.live) return;
     const { interrupted } = at;
@@ -221,11 +250,15 @@ export class Prefetcher implements ArrivalFollower {
     const deps = {
       ...this.#deps,
       parent: async () => (await settings.clients()).arriving.source(),
+      deltas: async () => (await settings.clients()).deltas.source(),
       bandwidth: settings.bandwidth,
       slots: this.#pool.slots,
       signal: AbortSignal.any([signal, this.#end.signal, ...(interrupted ? [interrupted] : [])]),
     };
-    await runDownload(deps, job).catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
+    if (delta) this.#tried.set(delta.digest, true);
+    const pulled =
+      delta && applier ? runDelta({ ...deps, applier }, { ...job, delta }) : runDownload(deps, job);
+    await pulled.catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
   }
 }
 

@@ -38,27 +38,33 @@ export type DownloadStepDeps = {
   signal: AbortSignal;
   /** Called once per attempt, with the bytes that are present already. */
   started: (present: number) => void;
-  progress: (done: number) => void;
+  /** @param isLast all of it has arrived, but it is not the end of the transfer */
+  progress: (done: number, isLast?: boolean) => void;
   counters: TransferCounters;
 };
 
 /** The transfer machine with the actors of a download. */
 export const downloadMachine = (deps: DownloadStepDeps) =>
+  machineWith(deps, (wanted) => locateDownload(deps, wanted));
+
+export const machineWith = (deps: DownloadStepDeps, locate: (wanted: WantedBlob) => Promise<Located>) =>
   transferMachine.provide({
     actors: {
-      locate: fromPromise(({ input }) => logged(deps, locate(deps, input))),
+      locate: fromPromise(({ input }) => logged(deps, locate(input))),
       wait: fromPromise(({ input: { until } }) =>
         sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
       ),
     },
   });
 
-async function locate(deps: DownloadStepDeps, wanted: WantedBlob): Promise<Located> {
+/** Claims the ingest of a blob, or of a delta. */
+export async function locateDownload(deps: DownloadStepDeps, wanted: WantedBlob): Promise<Located> {
   const { bus, by } = deps;
-  const { repository, digest, size, imageContext } = wanted;
+  const { repository, digest, size, imageContext, deltaRecord: delta } = wanted;
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
   if (digests.length === 0) return { kind: 'present' };
-  const query = { repository, digest, size, by, ...(imageContext && { part: imageContext }) };
+  const part = imageContext && { part: imageContext };
+  const query = { repository, digest, size, by, ...part, ...(delta && { delta }) };
   try {
     const { clean, ...claim } = await bus.call(claimTransfer, query, PATIENCE);
     return { kind: 'claimed', hold: new DownloadHold(deps, wanted, claim, clean) };
@@ -92,7 +98,7 @@ class DownloadHold implements Hold {
   }
 
   commit(): Promise<void> {
-    return logged(this.#deps, commit(this.#deps, this.#wanted, this.#claim, this.#hashed));
+    return logged(this.#deps, commitDownload(this.#deps, this.#wanted, this.#claim, this.#hashed));
   }
 
   async release(): Promise<void> {
@@ -126,7 +132,7 @@ async function downloadBlob(
     deps.started(reached);
     const { slots, bandwidth, counters } = deps;
     const parent = await deps.parent();
-    const kind = parent.isPartial ? 'cut-through' : 'new';
+    const kind = parent.isPartial && !wanted.deltaRecord ? 'cut-through' : 'new';
     const progress = (done: number) => {
       counters.bytes('down', kind, done - reached);
       reached = done;
@@ -142,16 +148,17 @@ async function downloadBlob(
   });
 }
 
-async function commit(
+/** @param hashed digest of the content, if one attempt wrote all of it in order */
+export async function commitDownload(
   deps: DownloadStepDeps,
   wanted: WantedBlob,
   claim: Claim,
   hashed: Digest | undefined,
 ): Promise<void> {
-  const { digest, size } = wanted;
+  const { digest, size, deltaRecord: delta } = wanted;
   await renewing(deps, claim, async (signal) => {
     try {
-      const query = { ...keyOf(claim), digest, size, ...(hashed && { hashed }) };
+      const query = { ...keyOf(claim), digest, size, ...(hashed && { hashed }), ...(delta && { delta }) };
       await deps.bus.call(commitBlob, query, { ...PATIENCE, signal });
     } catch (error) {
       if (Fault.is(error, 'digest-invalid', 'size-invalid'))

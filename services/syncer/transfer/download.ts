@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
 import type { ImageContext } from '#proto/content/arriving.ts';
+import type { DeltaRecord } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
@@ -20,8 +21,15 @@ const MIN_PROGRESS = 64 * 1024;
 /** How long a slot backs off, in ms, if its request gained too little while others make progress. */
 const BACKOFF_MS = 1_000;
 
-/** The blob to transfer. `imageContext` is for the layers below. */
-export type WantedBlob = { repository: string; digest: Digest; size: number; imageContext?: ImageContext };
+/** The blob to transfer, or the delta. `imageContext` is for the layers below. */
+export type WantedBlob = {
+  repository: string;
+  digest: Digest;
+  size: number;
+  imageContext?: ImageContext;
+  /** The content is this delta. */
+  deltaRecord?: DeltaRecord;
+};
 /**
  * Source of a blob's bytes. `isPartial`: an answer may hold fewer bytes than requested, and bandwidth is taken as
  * they arrive.

@@ -11,9 +11,9 @@ import { missing, present } from './machine-states.ts';
  *
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
  * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob (`pieces/`), and a
- * group of small blobs goes without the machine (`small-blobs.ts`). `upload-steps.ts` has them for an upload:
- * `upload.ts` sends pieces in a session at the parent, under the lease of `upload-lease.ts`. `steps.ts` has what both
- * share.
+ * group of small blobs goes without the machine (`small-blobs.ts`). `delta-steps.ts` has them for a blob that comes as
+ * a delta, which is transferred as a blob is, and then applied. `upload-steps.ts` has them for an upload: `upload.ts`
+ * sends pieces in a session at the parent, under the lease of `upload-lease.ts`. `steps.ts` has what all share.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │

@@ -1,9 +1,12 @@
 import { createActor, toPromise } from 'xstate';
 import { each } from '#proto/async/each.ts';
 import type { JobVerdict } from '#proto/bus/bus.ts';
+import type { HeldDelta } from '#proto/content/deltas.ts';
 import { MAX_TRANSFER_GROUP } from '#proto/content/ingests.ts';
-import { Fault, type FaultCode } from '#proto/contract/fault.ts';
+import { Fault, type FaultCode, fromWire } from '#proto/contract/fault.ts';
 import {
+  type CrossingDelta,
+  type SavedBytes,
   type TransferJob,
   transferBlob,
   transferDelayed,
@@ -14,7 +17,9 @@ import {
   transferStarted,
 } from '#proto/sync/transfers.ts';
 import { tracer } from '#proto/tracing/tracer.ts';
+import { isTransient } from '../link/answers/answers.ts';
 import { Alarm } from '../schedule/alarm.ts';
+import { type DeltaStepDeps, deltaMachine } from './delta-steps.ts';
 import type { WantedBlob } from './download.ts';
 import { type DownloadStepDeps, downloadMachine } from './download-steps.ts';
 import { blobsOf, downloadSmallBlobs } from './small-blobs.ts';
@@ -25,8 +30,8 @@ import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
 type About = Omit<
   TransferJob,
-  'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext' | 'others' | 'traceparent'
-> & { syncer: string };
+  'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext' | 'others' | 'delta' | 'traceparent'
+> & { syncer: string; delta?: CrossingDelta };
 
 /** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
@@ -36,19 +41,57 @@ const PROGRESS_SHARE_MS = 250;
 const BUSY_MS = 1_500;
 
 /** What a step reports, and what ends it. */
-type StepControl = Pick<DownloadStepDeps, 'signal' | 'started' | 'progress' | 'counters'>;
+type StepControl = Pick<DeltaStepDeps, 'signal' | 'started' | 'progress' | 'saved' | 'counters'>;
 type RecorderDeps = { activity: TransferRecorder };
-export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress' | 'counters'> & RecorderDeps;
+/** What transfers need for deltas. */
+export type DeltaTools = Pick<DeltaStepDeps, 'deltas' | 'applier'>;
+export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress' | 'counters'> &
+  RecorderDeps &
+  Partial<DeltaTools>;
 export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> & RecorderDeps;
 type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
 
-/** Carries out one job of direction `down`, see `runTransfer`; a group of small blobs as `small-blobs.ts` does. */
+/**
+ * Carries out one job of direction `down`, see `runTransfer`; a group of small blobs as `small-blobs.ts` does. If the
+ * delta of the job can't be had or applied, the blob itself crosses the link.
+ */
 export async function runDownload(deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> {
-  const { others, ...single } = job;
+  const { others, delta, ...single } = job;
   const one = (blob: WantedBlob) =>
     runTransfer(deps, { ...single, ...blob }, (control) => downloadMachine({ ...deps, ...control }));
-  return tracedTransfer(job, () => (others ? runGroup(deps, job, one) : one(single)));
+  const { deltas, applier } = deps;
+  const tools = deltas && applier && { deltas, applier };
+  return tracedTransfer(job, () => {
+    if (others) return runGroup(deps, job, one);
+    return delta && tools
+      ? runDelta({ ...deps, ...tools }, { ...single, delta }, () => one(single))
+      : one(single);
+  });
 }
+
+/**
+ * Carries out a job with a delta.
+ * @param plain carries it out without; absent: the job fails then
+ */
+export async function runDelta(
+  deps: DownloadWorkerDeps & DeltaTools,
+  job: TransferJob & { delta: HeldDelta },
+  plain?: () => Promise<JobVerdict>,
+): Promise<JobVerdict> {
+  const machine = (control: StepControl) =>
+    deltaMachine({ ...deps, ...control, stop: deps.signal }, job.delta);
+  let isPlain = false;
+  const isHandled = (outcome: TransferOutcome): boolean => {
+    isPlain = plain !== undefined && isOfDelta(outcome);
+    return isPlain;
+  };
+  const verdict = await runTransfer(deps, job, machine, isHandled);
+  return plain && isPlain ? plain() : verdict;
+}
+
+/** Whether the delta is the cause, and not the link. */
+const isOfDelta = ({ result, fault }: TransferOutcome): boolean =>
+  result === 'failed' && !(fault && isTransient(fromWire(fault)));
 
 async function runGroup(
   deps: DownloadWorkerDeps,
@@ -117,15 +160,18 @@ export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<Job
  * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes or the link is
  * paused, the transfer ends cleanly and its job is dropped, as is a job that is taken after that: the next pass
  * publishes a new one.
+ * @param isHandled whether the caller continues after this outcome, which is not published then
  */
 async function runTransfer(
   deps: WorkerDeps,
   job: TransferJob,
-  machineWith: (control: StepControl) => ReturnType<typeof downloadMachine>,
+  machineOf: (control: StepControl) => ReturnType<typeof downloadMachine>,
+  isHandled: (outcome: TransferOutcome) => boolean = () => false,
 ): Promise<JobVerdict> {
   const {
     pass,
     until,
+    delta,
     others: _others,
     from: _from,
     resend: _resend,
@@ -141,12 +187,15 @@ async function runTransfer(
   using window = openWindow(deps.signal, until);
   const { signal, closed } = window;
   using active = deps.activity.begin(blob);
-  const about: About = { ...blob, pass, syncer: by };
+  const crossing = delta && { delta: { digest: delta.digest, size: delta.size } };
+  active.crosses(crossing?.delta);
+  const about: About = { ...blob, pass, syncer: by, ...crossing };
+  let saved: SavedBytes | undefined;
   let publishedAt = performance.now();
   let publishedBytes = 0;
   let lastState = 'locating';
   let attempts = 0;
-  const machine = machineWith({
+  const machine = machineOf({
     signal,
     counters,
     started: (present: number) => {
@@ -158,12 +207,16 @@ async function runTransfer(
       active.attempts(present);
       bus.publish(transferStarted, { ...about, present });
     },
-    progress: (done: number) => {
+    saved: (bytes) => {
+      saved = bytes;
+    },
+    progress: (done, isLast = false) => {
       active.reached(done);
       const intervalMs = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * deps.slots.count);
       const now = performance.now();
-      if (now - publishedAt < intervalMs) return;
-      const rate = Math.max(0, Math.round(((done - publishedBytes) * 1_000) / (now - publishedAt)));
+      if (now - publishedAt < intervalMs && !isLast) return;
+      const ms = Math.max(1, now - publishedAt);
+      const rate = Math.max(0, Math.round(((done - publishedBytes) * 1_000) / ms));
       publishedAt = now;
       publishedBytes = done;
       bus.publish(transferProgressed, { ...about, done, rate });
@@ -201,7 +254,8 @@ async function runTransfer(
       bus.publish(transferPaused, about);
       return 'done';
     }
-    return conclude(deps, about, outcome);
+    if (!signal.aborted && isHandled(outcome)) return 'done';
+    return conclude(deps, about, outcome, saved);
   } finally {
     signal.removeEventListener('abort', cancel);
   }
@@ -211,12 +265,14 @@ function conclude(
   { bus, log, signal, activity: { counters } }: WorkerDeps,
   about: About,
   { result, fault, mounted }: TransferOutcome,
+  saved: SavedBytes | undefined,
 ): JobVerdict {
   const { direction, size } = about;
   if (result === 'present') {
     counters.ended(direction, mounted ? 'mounted' : 'finished');
     if (mounted) counters.bytes(direction, 'mounted', size);
-    bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
+    if (saved) counters.saved(direction, saved.by, saved.bytes, saved.cpuMs);
+    bus.publish(transferFinished, { ...about, ...(mounted && { mounted }), ...(saved && { saved }) });
     return 'done';
   }
   if (result === 'busy') return { retryMs: Math.round(BUSY_MS * (1 + Math.random())) };

@@ -71,18 +71,21 @@ test('a transfer whose end is never reported does not make the link slow for goo
 
 test('the limit of the link is its rate until one is measured, and bounds it then', () => {
   const { clock, rate } = clocked();
-  const pace = new DeltaPace(rate, () => 0);
+  let limit: number | undefined;
+  const pace = new DeltaPace({ link: rate, limit: () => limit });
   assert.equal(pace.now().link, undefined);
-  assert.equal(pace.now(0, 1_000).link, 1_000);
+  limit = 1_000;
+  assert.equal(pace.now().link, 1_000);
   rate.started(blob('1', 4 * MIB), 0);
   clock.now = 1_000;
   rate.ended(blob('1', 4 * MIB), { complete: true });
-  assert.equal(pace.now(0, 1_000).link, 1_000);
+  assert.equal(pace.now().link, 1_000);
+  limit = undefined;
   assert.equal(pace.now().link, 4 * MIB);
 });
 
 test('the rates of making and applying are learned, those of another parent are forgotten', () => {
-  const pace = new DeltaPace(new LinkRate(), () => 0);
+  const pace = new DeltaPace();
   pace.use('https://one');
   pace.made({ toSize: 10_000_000, cpuMs: 1_000 });
   pace.applied({ toSize: 10_000_000, cpuMs: 100 });

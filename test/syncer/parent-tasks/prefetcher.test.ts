@@ -3,16 +3,21 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { after, beforeEach, test } from 'node:test';
-import { ARRIVING_PATH, type ArrivingBlob } from '#proto/content/arriving.ts';
+import { crc32 } from 'node:zlib';
+import { ARRIVING_PATH, type ArrivingBlob, type ArrivingDelta } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
+import { DeltaPace } from '../../../services/syncer/delta/delta-pace.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { ParentLink } from '../../../services/syncer/link/http/parent-link.ts';
 import { ParentArriving } from '../../../services/syncer/link/terrace/arriving.ts';
+import { ParentDeltas } from '../../../services/syncer/link/terrace/parent-deltas.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
+import type { DeltaApplier } from '../../../services/syncer/transfer/pieces/delta-applier.ts';
 import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -29,20 +34,26 @@ const bus = await layer.testBus.connect('syncer');
 const parent = {
   cursor: 1,
   blobs: [] as ArrivingBlob[],
+  deltas: [] as ArrivingDelta[],
   content: new Map<string, Buffer>(),
   requests: [] as string[],
   waiting: new Set<ServerResponse>(),
   /** Each answer has another cursor. */
   restless: false,
   report(...blobs: ArrivingBlob[]): void {
+    this.reportDeltas([], blobs);
+  },
+  reportDeltas(deltas: ArrivingDelta[], blobs: ArrivingBlob[] = []): void {
     this.cursor += 1;
     this.blobs = blobs;
+    this.deltas = deltas;
     for (const response of this.waiting) this.answer(response);
     this.waiting.clear();
   },
   answer(response: ServerResponse): void {
     if (this.restless) this.cursor += 1;
-    response.end(JSON.stringify({ cursor: this.cursor.toString(16), blobs: this.blobs }));
+    const { blobs, deltas } = this;
+    response.end(JSON.stringify({ cursor: this.cursor.toString(16), blobs, deltas }));
   },
 };
 const server = await serveHttp(({ url = '', headers }, response) => {
@@ -53,7 +64,7 @@ const server = await serveHttp(({ url = '', headers }, response) => {
     if (isOther) return parent.answer(response);
     return parent.waiting.add(response);
   }
-  const content = parent.content.get(pathname.slice(ARRIVING_PATH.length + 1));
+  const content = parent.content.get(pathname.slice(pathname.lastIndexOf('/') + 1));
   if (!content) return response.writeHead(404).end();
   if (content.length === 0) return response.writeHead(204).end();
   const [, first, last] = (/bytes=(\d+)-(\d+)/.exec(headers.range ?? '') ?? []).map(Number);
@@ -81,6 +92,36 @@ function blob(repository: string, size = 400_000, atParent: 'all' | 'nothing' | 
   return { entry: { repository, digest, size, attempt: 'a1' }, content, digest };
 }
 
+/** Targets of deltas; one is applied by writing it. */
+const targets = new Map<string, Buffer>();
+let applied = 0;
+const applier: DeltaApplier = {
+  async applyInto({ delta, target: { file, log } }) {
+    applied += 1;
+    const content = targets.get(delta.to);
+    if (!content) throw new Fault('delta-invalid', 'other bytes');
+    await file.write([content], 0);
+    await log.append({ start: 0, end: content.length, crc: crc32(content) });
+    return { hashed: delta.to, cpuMs: 1, ms: 1 };
+  },
+};
+
+/** A delta of `bases` that the parent receives, and its target. */
+function deltaOf(repository: string, bases: string[], isRight = true) {
+  const { entry, content, digest } = blob(repository, 400_000, 'unknown');
+  if (isRight) targets.set(digest, content);
+  const own = blob(repository, 1_000);
+  const delta = {
+    to: digest,
+    toSize: content.length,
+    from: bases,
+    format: 1,
+    kind: 'raw' as const,
+    cpuMs: 1,
+  };
+  return { target: entry, digest, entry: { ...own.entry, delta }, own: own.digest };
+}
+
 function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   const arriving = new ParentArriving(link);
   const settings = {
@@ -88,7 +129,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
       ...configurationWith({ repositories: ['app/*'] }),
       parent: { url: 'http://parent' },
     }),
-    clients: async () => ({ arriving }),
+    clients: async () => ({ arriving, deltas: new ParentDeltas(link, { deltas: [1] }) }),
     bandwidth: UNLIMITED as never,
   };
   const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
@@ -106,6 +147,8 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     link: () => linkUse,
     by: 'prefetch',
     activity,
+    deltaPace: new DeltaPace(),
+    applier,
     log: quiet,
     pace,
   });
@@ -219,4 +262,34 @@ test('a parent whose cursor changes without new blobs is not polled as fast as i
   parent.restless = false;
   assert.deepEqual(contents, ['new', 'known']);
   assert.equal(parent.requests.filter((path) => path === ARRIVING_PATH).length, 2);
+});
+
+test('a delta whose bases are here is pulled while the parent receives it, and makes its target', async () => {
+  const base = blob('app/a');
+  await using _following = follow();
+  parent.report(base.entry);
+  await until(() => isHere(base.digest));
+  const [usable, other] = [deltaOf('app/a', [base.digest]), deltaOf('app/a', [sha256('not here')])];
+  parent.reportDeltas([other.entry, usable.entry]);
+  await until(() => isHere(usable.digest));
+  assert.ok(await isHere(usable.own));
+  assert.equal(requestsFor(usable.digest), 0);
+  assert.equal(requestsFor(other.own), 0);
+});
+
+test('a delta that can not be applied is not tried again, and its target comes if it arrives itself', async () => {
+  const base = blob('app/a');
+  await using _following = follow();
+  parent.report(base.entry);
+  await until(() => isHere(base.digest));
+  const before = applied;
+  const wrong = deltaOf('app/a', [base.digest], false);
+  parent.reportDeltas([wrong.entry]);
+  await until(() => applied === before + 1);
+  await until(async () => (await holderOf(wrong.digest)) === undefined);
+  const next = blob('app/a');
+  parent.reportDeltas([{ ...wrong.entry, attempt: 'b2' }], [next.entry]);
+  await until(() => isHere(next.digest));
+  assert.equal(applied, before + 1);
+  assert.ok(!(await isHere(wrong.digest)));
 });

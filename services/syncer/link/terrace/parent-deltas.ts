@@ -21,6 +21,7 @@ export type AskedDeltas = Omit<DeltaQuestion, 'formats'>;
 /** Asks the parent for deltas. */
 export interface DeltaOffers {
   readonly areOffered: boolean;
+  readonly roundTripMs: number | undefined;
   ask: ParentDeltas['ask'];
 }
 
@@ -39,6 +40,11 @@ export class ParentDeltas implements DeltaOffers {
   /** Whether the parent has reported that it makes deltas that this layer can apply: no other one is asked. */
   get areOffered(): boolean {
     return this.#feed.deltas.includes(FORMAT);
+  }
+
+  /** Round trip of the link, in ms; undefined while it is unknown. */
+  get roundTripMs(): number | undefined {
+    return this.#link.roundTripMs;
   }
 
   /**

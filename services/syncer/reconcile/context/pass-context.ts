@@ -5,9 +5,11 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import type { LeftOutItem } from '#proto/sync/left-out.ts';
 import type { Volume } from '#proto/volume/volume.ts';
+import type { DeltaPace } from '../../delta/delta-pace.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
+import type { DeltaOffers } from '../../link/terrace/parent-deltas.ts';
 import type { BehindBook } from '../behind/behind-book.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { FailedParts } from './leave-out.ts';
@@ -46,6 +48,9 @@ export type PassTools = {
   volume: Volume;
   parent: ParentReader;
   pushClient: PushClient;
+  /** Deltas of the parent, and what decides whether they save time. Absent: none are asked for. */
+  deltas?: DeltaOffers;
+  deltaPace?: DeltaPace;
   configuration: Configuration;
   log: Log;
   /** This process, as the holder of claims. */

@@ -23,6 +23,7 @@ import {
   type TagAction,
 } from './plan-repository.ts';
 import { prepareConnections } from './prepare-connections.ts';
+import { similarTargets } from './similar-tags.ts';
 
 /**
  * What a pass has to do: the differences between parent and layer.
@@ -71,6 +72,8 @@ export type Survey = {
   here: ReadonlySet<Digest>;
   /** The layer's tags that pointed to it. */
   tagsOf: (digest: Digest) => readonly Tag[];
+  /** Targets of the layer's tags that the target of this one may resemble. */
+  similarTo: (tag: Tag) => Digest[];
 };
 
 /** Max digests per request to storage. */
@@ -161,6 +164,7 @@ export async function surveyRepository(
     ],
     here: new Set(layer.values()),
     tagsOf: tagsByTarget(layer),
+    similarTo: similarTargets(layer),
   };
 }
 

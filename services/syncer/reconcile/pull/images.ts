@@ -10,6 +10,7 @@ import { distinct, isAnswered, leftOutItem } from '../context/leave-out.ts';
 import { byName, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
+import { ImageDeltas } from '../deltas/image-deltas.ts';
 import type { Survey } from '../observe/survey.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { BatchCache } from './batch-cache.ts';
@@ -18,7 +19,7 @@ import type { ImageNode } from './image-node.ts';
 import { LoadedImages } from './loaded-images.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { pruneReferrers, readAgreedReferrers } from './prune-referrers.ts';
-import { beginDownloads, type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
+import { beginDownloads, type Load, loadImage, pullImage, pullLoad, type Target } from './pull-load.ts';
 
 /**
  * Pull: brings planned content from the parent into the layer.
@@ -52,6 +53,9 @@ const MAX_BATCH = 200;
 /** Max images of a batch that are loaded, and pulled, in parallel. */
 const MAX_PARALLEL_LOADS = 8;
 const MAX_PARALLEL_PULLS = 8;
+/** Max tags of an image for which similar ones are searched, and max images here with which it is compared. */
+const MAX_SIMILAR_TAGS = 4;
+const MAX_SIMILAR = 4;
 
 /**
  * Pulls images in order: by priority, then partly present ones first, then by name. Whether an image is partly present
@@ -97,6 +101,9 @@ class Batch {
   readonly #limits: TreeLimits | undefined;
   readonly #cache: BatchCache;
   readonly #loaded: LoadedImages<LoadedImage>;
+  readonly #deltas: ImageDeltas | undefined;
+  /** Blobs of which an earlier transfer has left a part. */
+  #partial: ReadonlySet<Digest> = new Set();
   #loads: Promise<void> | undefined;
 
   constructor(context: PassContext, images: Image[], room: MemoryBudget, limits: TreeLimits | undefined) {
@@ -107,6 +114,9 @@ class Batch {
       parent: this.#cache.parent(context.parent),
       transferJobs: downloadedOnce(context.transferJobs),
     };
+    const { deltas: offers, deltaPace: pace } = context;
+    const isPartial = (digest: Digest) => this.#partial.has(digest);
+    this.#deltas = pace && new ImageDeltas({ ...context, offers, pace, isPartial });
     this.#images = images;
     this.#loaded = new LoadedImages(images);
     this.#room = room;
@@ -143,6 +153,7 @@ class Batch {
     const partial = new Set(
       ingests.flatMap(({ purpose, digest }) => (purpose === 'transfer' && digest ? [digest] : [])),
     );
+    this.#partial = partial;
     // Those that an earlier pass left in part are complete soonest: which ones they are is known when all are loaded.
     if (partial.size > 0) this.#loaded.holdBack();
     await each(this.#images, MAX_PARALLEL_LOADS, async (image) => {
@@ -172,7 +183,7 @@ class Batch {
     // With several, the order in which their blobs come depends on what each lacks, and the link has enough to carry.
     const isOnlyImage = this.#images.every((one) => one.repository === repository && one.digest === digest);
     const onTree = (nodes: readonly ImageNode[]) => {
-      const begun = beginDownloads(context, repository, nodes, this.#tagsOf(repository, digest));
+      const begun = beginDownloads(context, repository, nodes, this.#targetOf(image));
       begun.catch(() => {});
     };
     const { unsentChanges, leftOutByParent, oversized } = context;
@@ -230,14 +241,12 @@ class Batch {
     }
   }
 
-  async #pullImage(
-    { repository, tag, digest, expect, known, loser }: LoadedImage,
-    load: Load,
-  ): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
+  async #pullImage(image: LoadedImage, load: Load): Promise<{ isChanged: boolean; problems: LeftOutItem[] }> {
+    const { repository, tag, digest, expect, known, loser } = image;
     const { bus, pass, layer } = this.#context;
     const content = () =>
       this.#cache.result(`content ${repository}@${digest}`, () =>
-        pullLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
+        pullLoad(this.#context, repository, load, this.#targetOf(image)),
       );
     if (tag === null) return pullImage(this.#context, repository, digest, load, content);
     const conflictTag = loser && loserTag(tag, layer, loser);
@@ -274,6 +283,17 @@ class Batch {
     const about = { repository, tag: name ?? digest, count: problems.length };
     log.warn({ ...about, reason: first[0]?.reason }, 'an image is here without some of its content');
     bus.publish(imageIncomplete, { pass, ...about, leftOut: first });
+  }
+
+  #targetOf({ repository, digest, survey }: Image): Target {
+    const tags = this.#tagsOf(repository, digest);
+    const targets = () => new Set(tags.slice(0, MAX_SIMILAR_TAGS).flatMap(survey.similarTo));
+    const similar = () => [...targets()].slice(0, MAX_SIMILAR);
+    return {
+      tags,
+      deltas: (nodes, missing) =>
+        this.#deltas?.decisions({ repository, nodes, missing, similar }) ?? new Map(),
+    };
   }
 
   #tagsOf(repository: Repository, digest: Digest): Tag[] {

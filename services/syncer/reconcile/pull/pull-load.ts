@@ -18,6 +18,7 @@ import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { isOfParent, partOf } from '../context/leave-out.ts';
 import { bySize, largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import type { DeltaDecision } from '../deltas/image-deltas.ts';
 import { type IsLeftOut, leftOutReferrer, planCommits } from './commit-plan.ts';
 import { recordLeftOutReferrers } from './hidden-referrers.ts';
 import { imageContexts } from './image-context.ts';
@@ -38,6 +39,13 @@ export type Load = {
   /** Some of the blobs are here already, at least in part. */
   isPartlyHere: boolean;
 };
+
+/** `tags`: will point to the image; `deltas`: begins to ask for deltas to its missing blobs. */
+export type Target = { tags: Tag[]; deltas: DeltasOf };
+type DeltasOf = (
+  nodes: readonly ImageNode[],
+  missing: readonly Descriptor[],
+) => ReadonlyMap<Digest, DeltaDecision>;
 
 export type PulledTag = { tag: Tag; expect: Digest | undefined; known?: KnownTag; loserTag?: Tag };
 
@@ -72,7 +80,7 @@ export async function beginDownloads(
   context: PassContext,
   repository: Repository,
   nodes: readonly ImageNode[],
-  tags: Tag[],
+  { tags, deltas }: Target,
 ): Promise<void> {
   const blobs = blobsOf(nodes).sort(bySize);
   const missing = await findMissingBlobs(
@@ -80,12 +88,12 @@ export async function beginDownloads(
     blobs.map(({ digest }) => digest),
   );
   const wanted = blobs.filter(({ digest }) => missing.has(digest));
-  await downloadBlobs(context, repository, wanted, imageContexts(nodes, tags));
+  const hints = { contexts: imageContexts(nodes, tags), deltas: deltas(nodes, wanted) };
+  await downloadBlobs(context, repository, wanted, hints);
 }
 
 /**
  * Pulls missing content: blobs (as jobs, executed by any syncer), then manifests, children before parents.
- * @param tags tags that will point to the image
  * @returns what the parent does not provide
  * @throws Fault if the image can't be committed without what failed
  */
@@ -93,11 +101,11 @@ export async function pullLoad(
   context: PassContext,
   repository: Repository,
   { root, nodes, problems, missing }: Load,
-  tags: Tag[],
+  { tags, deltas }: Target,
 ): Promise<LeftOutItem[]> {
   const { pass, failedParts, leftOutByParent } = context;
-  const contexts = imageContexts(nodes, tags);
-  const failed = await downloadBlobs(context, repository, missing, contexts);
+  const hints = { contexts: imageContexts(nodes, tags), deltas: deltas(nodes, missing) };
+  const failed = await downloadBlobs(context, repository, missing, hints);
   const isLeftOut: IsLeftOut = (digest, error) =>
     failedParts.isLeftOut(partOf(repository, digest), error, pass);
   const plan = planCommits(root, nodes, failed, isLeftOut);
@@ -128,6 +136,12 @@ async function linkForeign(
   for (const digests of batches(present, PAGE)) await bus.call(linkBlobs, { repository, digests });
 }
 
+/** What is known of the blobs to download. */
+type Hints = {
+  contexts: ReadonlyMap<Digest, ImageContext>;
+  deltas: ReadonlyMap<Digest, DeltaDecision>;
+};
+
 /**
  * Downloads blobs, as jobs.
  * @returns the faults of those that the parent does not provide
@@ -137,11 +151,11 @@ async function downloadBlobs(
   context: PassContext,
   repository: Repository,
   missing: Descriptor[],
-  contexts: ReadonlyMap<Digest, ImageContext>,
+  hints: Hints,
 ): Promise<Map<Digest, Fault>> {
   const failed = new Map<Digest, Fault>();
   const results = await Promise.allSettled(
-    missing.map((blob) => downloadBlob(context, repository, blob, contexts.get(blob.digest))),
+    missing.map((blob) => downloadBlob(context, repository, blob, hints)),
   );
   let other: unknown;
   for (const [at, result] of results.entries()) {
@@ -159,11 +173,14 @@ async function downloadBlob(
   { transferJobs, behind, parent, log, signal }: PassContext,
   repository: Repository,
   { digest, size }: Descriptor,
-  imageContext: ImageContext | undefined,
+  { contexts, deltas }: Hints,
 ): Promise<void> {
+  const imageContext = contexts.get(digest);
   const wanted = { repository, digest, size, ...(imageContext && { imageContext }) };
+  // No other blob waits for it.
+  const delta = await deltas.get(digest);
   try {
-    await transferJobs.download(wanted);
+    await transferJobs.download({ ...wanted, ...(delta && { delta }) });
     behind.arrived(digest);
   } catch (error) {
     if (!Fault.is(error, ...WRONG_SIZE)) throw error;

@@ -1,0 +1,186 @@
+import { each } from '#proto/async/each.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import {
+  type HeldDelta,
+  listDeltas,
+  MAX_HELD,
+  MAX_WANTED,
+  type RefusedDelta,
+} from '#proto/content/deltas.ts';
+import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import { MAX_WAIT_S } from '#proto/sync/changes.ts';
+import type { DeltaPace } from '../../delta/delta-pace.ts';
+import { isWorthTaking, type Pace, waitMs, worthAsking } from '../../delta/worth.ts';
+import type { AskedDeltas, DeltaOffers } from '../../link/terrace/parent-deltas.ts';
+import type { PassTools } from '../context/pass-context.ts';
+import { heldFor, layersOf, platformsOf, readImageLayers } from './image-layers.ts';
+
+/** Max questions about one image at a time. */
+const MAX_PARALLEL = 4;
+/** Max wait of one request while several deltas are being made, in s: those that are ready are taken meanwhile. */
+const SEVERAL_WAIT_S = 4;
+/** Share of a blob that is expected to be missing if an earlier transfer left a part of it. */
+const MISSING_SHARE = 0.5;
+
+type Node = { digest: Digest; manifest: Manifest; isReferrer: boolean };
+/** An image to pull. `similar`: manifests here that it may resemble, best ones first. */
+export type ImageToPull = {
+  repository: Repository;
+  nodes: readonly Node[];
+  missing: readonly Descriptor[];
+  similar: () => readonly Digest[];
+};
+/** The delta by which a blob is pulled; undefined: it crosses the link itself. */
+export type DeltaDecision = Promise<HeldDelta | undefined>;
+
+export type ImageDeltasDeps = Pick<PassTools, 'bus' | 'volume' | 'configuration' | 'log' | 'signal'> & {
+  offers: DeltaOffers | undefined;
+  pace: DeltaPace;
+  /** Whether an earlier transfer has left a part of the blob. */
+  isPartial: (digest: Digest) => boolean;
+};
+
+/** Decides which blobs of images cross the link as deltas. Each blob is asked for once. Of one batch of images. */
+export class ImageDeltas {
+  readonly #deps: ImageDeltasDeps;
+  readonly #decisions = new Map<Digest, { promise: DeltaDecision; decide: (delta?: HeldDelta) => void }>();
+
+  constructor(deps: ImageDeltasDeps) {
+    this.#deps = deps;
+  }
+
+  /** Begins to ask, where that is worth it. A blob that is not in the result is not asked for. */
+  decisions(image: ImageToPull): ReadonlyMap<Digest, DeltaDecision> {
+    const { configuration, offers } = this.#deps;
+    const layers = new Set(image.nodes.flatMap((node) => (node.isReferrer ? [] : layersOf(node.manifest))));
+    const missing = image.missing.filter(({ digest }) => layers.has(digest));
+    if (offers?.areOffered) {
+      const fresh = missing.filter(({ digest }) => !this.#decisions.has(digest));
+      const worth = worthAsking(configuration.delta.mode, this.#paceNow(), fresh);
+      if (worth.length > 0) void this.#decide(offers, { ...image, missing: worth });
+    }
+    return new Map(
+      missing.flatMap(({ digest }) => {
+        const known = this.#decisions.get(digest);
+        return known ? [[digest, known.promise] as const] : [];
+      }),
+    );
+  }
+
+  async #decide(offers: DeltaOffers, image: ImageToPull): Promise<void> {
+    for (const { digest } of image.missing) {
+      const { promise, resolve: decide } = Promise.withResolvers<HeldDelta | undefined>();
+      this.#decisions.set(digest, { promise, decide });
+    }
+    const { log } = this.#deps;
+    try {
+      const { left, refused } = await this.#useKept(image.missing);
+      const questions = await this.#questions({ ...image, missing: left });
+      await each(questions, MAX_PARALLEL, (question) => this.#ask(offers, question, refused));
+    } catch (err) {
+      log.debug({ err, repository: image.repository }, 'no deltas: the parent could not be asked');
+    } finally {
+      for (const { digest } of image.missing) this.#decisions.get(digest)?.decide();
+    }
+  }
+
+  /** Uses the deltas that an earlier transfer has brought here. @returns the other blobs, and pairs without a delta */
+  async #useKept(missing: readonly Descriptor[]): Promise<{ left: Descriptor[]; refused: RefusedDelta[] }> {
+    const { bus } = this.#deps;
+    const to = missing.map(({ digest }) => digest).slice(0, MAX_WANTED);
+    const { deltas, refused } = await bus.call(listDeltas, { to });
+    const bases = [...new Set(deltas.flatMap(({ from }) => from))];
+    const lacking = new Set(
+      bases.length > 0 ? (await bus.call(missingBlobs, { digests: bases })).digests : [],
+    );
+    const usable = deltas.filter(
+      (delta) =>
+        delta.from.every((base) => !lacking.has(base)) && !refused.some((pair) => isPairOf(pair, delta)),
+    );
+    const left: Descriptor[] = [];
+    for (const blob of missing) {
+      const [kept] = usable.filter((one) => one.to === blob.digest && one.toSize === blob.size);
+      if (!kept) left.push(blob);
+      else {
+        const { made: _made, used: _used, ...delta } = kept;
+        this.#decisions.get(blob.digest)?.decide(delta);
+      }
+    }
+    return { left, refused };
+  }
+
+  /** One for each image of the tree that lacks blobs, with the layers here of the same platform. */
+  async #questions({ repository, nodes, missing, similar }: ImageToPull): Promise<AskedDeltas[]> {
+    if (missing.length === 0) return [];
+    const images = await readImageLayers(this.#deps, repository, similar());
+    const platforms = platformsOf(nodes.map(({ manifest }) => manifest));
+    const left = new Map(missing.map((blob) => [blob.digest, blob]));
+    const questions: AskedDeltas[] = [];
+    for (const { digest: image, manifest, isReferrer } of nodes) {
+      if (isReferrer) continue;
+      const layers = layersOf(manifest);
+      const held = heldFor(platforms.get(image) ?? '', images);
+      const wanted = layers.flatMap((layer) => left.get(layer) ?? []).slice(0, MAX_WANTED);
+      for (const { digest } of wanted) left.delete(digest);
+      if (wanted.length === 0 || held.length === 0) continue;
+      questions.push({
+        repository,
+        wanted: wanted.map(({ digest, size }) => ({ digest, size })),
+        layers: layers.slice(0, MAX_HELD),
+        held,
+        wait: 0,
+      });
+    }
+    return questions;
+  }
+
+  /** Asks until each delta is here or not worth the wait. */
+  async #ask(offers: DeltaOffers, question: AskedDeltas, refused: readonly RefusedDelta[]): Promise<void> {
+    const { pace, signal, configuration, isPartial } = this.#deps;
+    const { mode, timeMs } = configuration.delta;
+    const begun = performance.now();
+    let lastAt = begun;
+    let { wanted } = question;
+    for (let wait = 0; wanted.length > 0; ) {
+      const answer = await offers.ask({ ...question, wanted, wait }, signal);
+      const now = performance.now();
+      const making: AskedDeltas['wanted'] = [];
+      for (const blob of wanted) {
+        const offer = answer?.get(blob.digest) ?? 'plain';
+        if (offer === 'making' && !isPartial(blob.digest)) {
+          making.push(blob);
+          continue;
+        }
+        const delta = typeof offer === 'string' ? undefined : offer;
+        if (delta) pace.made(delta, wait > 0 ? now - lastAt : 0);
+        if (delta && wait > 0) lastAt = now;
+        const isTaken = delta && this.#isTaken(delta) && !refused.some((pair) => isPairOf(pair, delta));
+        this.#decisions.get(blob.digest)?.decide(isTaken ? delta : undefined);
+      }
+      const sizes = making.map(({ size }) => size);
+      const waited = { ms: now - begun, idleMs: now - lastAt };
+      const ms = waitMs(mode, this.#paceNow(), sizes, waited, timeMs);
+      if (making.length > 0 && ms === 0) {
+        // Nothing was waited for: it says nothing about the parent.
+        if (wait > 0) pace.overdue(sizes[0] ?? 0, waited.idleMs);
+        break;
+      }
+      wait = Math.min(making.length > 1 ? SEVERAL_WAIT_S : MAX_WAIT_S, Math.max(1, Math.ceil(ms / 1_000)));
+      wanted = making;
+    }
+  }
+
+  #isTaken({ to, toSize, size }: HeldDelta): boolean {
+    const missing = this.#deps.isPartial(to) ? toSize * MISSING_SHARE : toSize;
+    return isWorthTaking(this.#deps.configuration.delta.mode, this.#paceNow(), missing, size);
+  }
+
+  #paceNow(): Pace {
+    const { pace, offers } = this.#deps;
+    return pace.now(offers?.roundTripMs);
+  }
+}
+
+const isPairOf = ({ to, from, format }: RefusedDelta, delta: HeldDelta): boolean =>
+  to === delta.to && format === delta.format && from.join() === delta.from.join();

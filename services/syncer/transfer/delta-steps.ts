@@ -1,0 +1,170 @@
+import { missingBlobs } from '#proto/content/blobs.ts';
+import { type HeldDelta, refuseDelta } from '#proto/content/deltas.ts';
+import { type Claim, claimTransfer, releaseClaim } from '#proto/content/ingests.ts';
+import { Fault, toWire } from '#proto/contract/fault.ts';
+import { deltaApplied, deltaFailed, deltaMismatched } from '#proto/sync/delta-jobs.ts';
+import type { SavedBytes } from '#proto/sync/transfers.ts';
+import type { PartialSource, WantedBlob } from './download.ts';
+import {
+  commitDownload,
+  type DownloadStepDeps,
+  locateDownload,
+  machineWith,
+  renewing,
+} from './download-steps.ts';
+import { ChunkLog } from './pieces/chunk-log.ts';
+import type { AppliedDelta, DeltaApplier } from './pieces/delta-applier.ts';
+import { logged, PATIENCE } from './steps.ts';
+import type { Hold, Located } from './transfer.machine.ts';
+
+export type DeltaStepDeps = DownloadStepDeps & {
+  /** A source of deltas. */
+  deltas: () => Promise<PartialSource>;
+  applier: DeltaApplier;
+  /** Ends the application: the end of a window does not. */
+  stop: AbortSignal;
+  saved: (saved: SavedBytes) => void;
+};
+
+type TargetClaim = Claim & { clean: boolean };
+
+/**
+ * The transfer machine with the actors of a download for which a delta crosses the link: it is content of its own, and
+ * is transferred as a blob is, unless it is here already. Then it is applied into the ingest of its target. A failure
+ * leaves the target to a transfer without the delta.
+ */
+export const deltaMachine = (deps: DeltaStepDeps, delta: HeldDelta) =>
+  machineWith(deps, (wanted) => locate(deps, wanted, delta));
+
+async function locate(deps: DeltaStepDeps, wanted: WantedBlob, delta: HeldDelta): Promise<Located> {
+  const { digests } = await deps.bus.call(missingBlobs, { digests: [wanted.digest, delta.digest] }, PATIENCE);
+  if (!digests.includes(wanted.digest)) return { kind: 'present' };
+  if (digests.includes(delta.digest)) {
+    const { digest, size, ...record } = delta;
+    const source = { ...deps, parent: deps.deltas };
+    const located = await locateDownload(source, { ...wanted, digest, size, deltaRecord: record });
+    if (located.kind === 'busy') return located;
+    if (located.kind === 'claimed') return held(new DeltaHold(deps, wanted, delta, located.hold, undefined));
+  }
+  try {
+    const claim = await claimTarget(deps, wanted);
+    return claim ? held(new DeltaHold(deps, wanted, delta, undefined, claim)) : { kind: 'present' };
+  } catch (error) {
+    if (Fault.is(error, 'busy')) return { kind: 'busy' };
+    throw error;
+  }
+}
+
+const held = (hold: Hold): Located => ({ kind: 'claimed', hold });
+
+/** @returns undefined if it is committed by now @throws Fault `busy` */
+async function claimTarget(
+  { bus, by }: DeltaStepDeps,
+  { repository, digest, size, imageContext }: WantedBlob,
+): Promise<TargetClaim | undefined> {
+  const query = { repository, digest, size, by, ...(imageContext && { part: imageContext }) };
+  return bus.call(claimTransfer, query, PATIENCE).catch((error) => {
+    if (Fault.is(error, 'exists')) return undefined;
+    throw error;
+  });
+}
+
+/** A claim on the delta's ingest while it crosses the link, then one on its target's. */
+class DeltaHold implements Hold {
+  readonly #deps: DeltaStepDeps;
+  readonly #wanted: WantedBlob;
+  readonly #delta: HeldDelta;
+  #crossing: Hold | undefined;
+  #claim: TargetClaim | undefined;
+  #applied: AppliedDelta | undefined;
+
+  /** @param crossing of the delta; undefined: it is here @param claim on the target, then */
+  constructor(
+    deps: DeltaStepDeps,
+    wanted: WantedBlob,
+    delta: HeldDelta,
+    crossing: Hold | undefined,
+    claim: TargetClaim | undefined,
+  ) {
+    this.#deps = deps;
+    this.#wanted = wanted;
+    this.#delta = delta;
+    this.#crossing = crossing;
+    this.#claim = claim;
+  }
+
+  async move(): Promise<void> {
+    const { started, progress } = this.#deps;
+    const { size } = this.#delta;
+    if (this.#crossing) {
+      await this.#crossing.move();
+      await this.#crossing.commit();
+      this.#crossing = undefined;
+      progress(size, true);
+      this.#claim = await claimTarget(this.#deps, this.#wanted);
+    } else started(size);
+    if (this.#claim) this.#applied = await this.#apply(this.#claim);
+  }
+
+  async commit(): Promise<void> {
+    if (!this.#claim || !this.#applied) return;
+    const { hashed, cpuMs, ms } = this.#applied;
+    // The target needs no link any more.
+    const deps = { ...this.#deps, signal: this.#deps.stop };
+    await logged(deps, commitDownload(deps, this.#wanted, this.#claim, hashed));
+    const { saved, counters, bus } = this.#deps;
+    const { digest, size, from } = this.#delta;
+    saved({ by: 'delta', bytes: Math.max(0, this.#wanted.size - size), cpuMs });
+    counters.deltas.applied(cpuMs);
+    bus.publish(deltaApplied, { ...this.#about, digest, size, from, cpuMs, ms });
+  }
+
+  async release(): Promise<void> {
+    await this.#crossing?.release();
+    if (!this.#claim) return;
+    const { id, claim } = this.#claim;
+    await this.#deps.bus.call(releaseClaim, { id, claim });
+  }
+
+  /** @throws Fault `delta-invalid`, also for other failures of which a repetition is of no use */
+  async #apply(claim: TargetClaim): Promise<AppliedDelta> {
+    const { applier, volume, bus, stop } = this.#deps;
+    const { repository } = this.#wanted;
+    try {
+      return await renewing({ bus, signal: stop }, claim, async (signal) => {
+        await using file = await volume.openIngest(claim);
+        await using log = await ChunkLog.open(await volume.openLog(claim));
+        if (!claim.clean) await log.verify(file);
+        const target = { file, log, progress: () => {} };
+        return await applier.applyInto({ repository, delta: this.#delta, target, signal });
+      });
+    } catch (error) {
+      if (stop.aborted || Fault.is(error, 'claim-lost')) throw error;
+      await this.#failed(error);
+      const { message } = toWire(error);
+      throw new Fault('delta-invalid', `${this.#delta.digest} can't be applied: ${message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { bus, counters, log } = this.#deps;
+    const { to, from, format, digest } = this.#delta;
+    const { code, message: reason } = toWire(error);
+    log.warn({ to, delta: digest, code, reason }, 'a delta could not be applied');
+    bus.publish(deltaFailed, { ...this.#about, job: 'apply', code, reason });
+    if (!Fault.is(error, 'delta-invalid')) return counters.deltas.failed('apply', code);
+    counters.deltas.mismatched('apply');
+    bus.publish(deltaMismatched, { ...this.#about, from, digest });
+    await bus.call(refuseDelta, { to, from, format, reason: 'wrong' }, PATIENCE).catch((err) => {
+      log.warn({ err, to }, 'cannot note that a delta is wrong');
+    });
+  }
+
+  get #about() {
+    const { repository } = this.#wanted;
+    const { to, toSize } = this.#delta;
+    return { repository, to, toSize, syncer: this.#deps.by };
+  }
+}

@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { HeldDelta, RefusedDelta } from '#proto/content/deltas.ts';
+import { listDeltas } from '#proto/content/deltas.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Descriptor } from '#proto/oci/manifest.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { readManifest } from '#proto/oci/read-manifest.ts';
+import { DeltaPace } from '../../../../services/syncer/delta/delta-pace.ts';
+import { LinkRate } from '../../../../services/syncer/delta/link-rate.ts';
+import type {
+  AskedDeltas,
+  DeltaOffers,
+  OfferedDelta,
+} from '../../../../services/syncer/link/terrace/parent-deltas.ts';
+import {
+  ImageDeltas,
+  type ImageDeltasDeps,
+  type ImageToPull,
+} from '../../../../services/syncer/reconcile/deltas/image-deltas.ts';
+import { GatewayRig, sha256 } from '../../../gateway/gateway-rig.ts';
+import { quiet } from '../../../support/bus.ts';
+import { configurationWith } from '../../../support/configuration.ts';
+import { pushImage, pushIndex } from '../../../support/registry/image.ts';
+
+/** Which blobs of an image are asked for, of what, and what is made of the answers. */
+
+let layer: GatewayRig;
+let host: string;
+before(async () => {
+  layer = await GatewayRig.start();
+  host = `http://127.0.0.1:${layer.port}`;
+});
+after(() => layer[Symbol.asyncDispose]());
+
+const MB = 1_000_000;
+const { signal } = new AbortController();
+const [DELTA, OTHER] = [sha256('delta'), sha256('other')];
+
+/** A parent that gives these answers, one after the other, and the last one again. */
+function parentWith(...answers: ((digest: string) => OfferedDelta)[]) {
+  const asked: AskedDeltas[] = [];
+  const offers: DeltaOffers = {
+    areOffered: true,
+    roundTripMs: 10,
+    async ask(question) {
+      asked.push(question);
+      const answer = answers[Math.min(asked.length, answers.length) - 1];
+      if (!answer) return undefined;
+      return new Map(question.wanted.map(({ digest }) => [digest, answer(digest)]));
+    },
+  };
+  return { offers, asked };
+}
+
+const deltaTo = (to: string, from: string[], size = 1_000): HeldDelta => ({
+  ...{ to, toSize: MB, from, format: 1, kind: 'gzip' },
+  ...{ cpuMs: 100, digest: DELTA, size },
+});
+
+type Kept = { deltas: HeldDelta[]; refused: RefusedDelta[] };
+
+/** @param rate of the link, in bytes/s */
+async function deltasOf(
+  offers: DeltaOffers | undefined,
+  {
+    rate,
+    mode = 'auto',
+    kept,
+    isPartial = () => false,
+  }: {
+    rate?: number;
+    mode?: 'auto' | 'always' | 'off';
+    kept?: Kept;
+    isPartial?: ImageDeltasDeps['isPartial'];
+  } = {},
+): Promise<ImageDeltas> {
+  const clock = { now: 0 };
+  const link = new LinkRate(() => clock.now);
+  if (rate !== undefined) {
+    const blob = { repository: 'a', digest: 'b', size: 10 * MB };
+    link.started(blob, 0);
+    clock.now = ((10 * MB) / rate) * 1_000;
+    link.ended(blob, { complete: true });
+  }
+  const bus = await layer.testBus.connect('syncer');
+  const call = (contract: { subject: string }, query: never, options: never) =>
+    kept && contract.subject === listDeltas.subject ? kept : bus.call(contract as never, query, options);
+  return new ImageDeltas({
+    bus: { call } as never,
+    volume: layer.gateway.volume,
+    configuration: configurationWith({ delta: { mode } }),
+    log: quiet,
+    signal,
+    offers,
+    pace: new DeltaPace({ link, load: () => 0 }),
+    isPartial,
+  });
+}
+
+/** An image above, of these layers. */
+function imageOf(digests: string[], similar: string[], sizes: number[] = []): ImageToPull {
+  const layers = digests.map((digest, at) => descriptor(digest, sizes[at] ?? MB));
+  const document = { schemaVersion: 2, config: descriptor(sha256('config'), 100), layers };
+  const manifest = readManifest(Buffer.from(JSON.stringify(document)), mediaTypes.ociManifest);
+  const nodes = [{ digest: sha256('image'), manifest, isReferrer: false }];
+  return { repository: 'app', nodes, missing: manifest.blobs, similar: () => similar };
+}
+const descriptor = (digest: string, size: number): Descriptor => ({ mediaType: 'a/b', digest, size });
+
+const answersOf = async (deltas: ImageDeltas, image: ImageToPull) =>
+  Promise.all([...deltas.decisions(image)].map(async ([digest, decision]) => [digest, await decision]));
+
+test('one question asks for the large layers of an image, and names those of the image to which the tag points', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const [first, second] = held.layers.map(({ digest }) => digest) as [string, string];
+  const delta = deltaTo(sha256('new'), [first]);
+  const { offers, asked } = parentWith((digest) => (digest === delta.to ? delta : 'plain'));
+  const image = imageOf([sha256('new'), sha256('small'), OTHER], [held.digest], [MB, 1_000, MB]);
+  const deltas = await deltasOf(offers);
+  assert.deepEqual(await answersOf(deltas, image), [
+    [sha256('new'), delta],
+    [OTHER, undefined],
+  ]);
+  assert.deepEqual(asked, [
+    {
+      repository: 'app',
+      wanted: [
+        { digest: sha256('new'), size: MB },
+        { digest: OTHER, size: MB },
+      ],
+      layers: [sha256('new'), sha256('small'), OTHER],
+      held: [[first, second]],
+      wait: 0,
+    },
+  ]);
+  // The same blobs are not asked for again.
+  await answersOf(deltas, image);
+  assert.equal(asked.length, 1);
+});
+
+test('a platform of an index is asked for with the same platform of the index here', async () => {
+  const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }));
+  const children = [];
+  for (const [at, platform] of platforms.entries())
+    children.push({
+      ...(await pushImage(host, 'app', undefined, { layers: [3_000 + at], platform })),
+      platform,
+    });
+  const index = await pushIndex(host, 'app', 'multi', children as never);
+  const { offers, asked } = parentWith(() => 'plain');
+  const image = imageOf([sha256('new')], [index.digest]);
+  const [node] = image.nodes as [ImageToPull['nodes'][number]];
+  const above = {
+    digest: sha256('index'),
+    manifest: {
+      mediaType: mediaTypes.ociIndex,
+      blobs: [],
+      foreign: [],
+      manifests: [{ ...descriptor(node.digest, 1), platform: platforms[1]! }],
+    },
+    isReferrer: false,
+  };
+  await answersOf(await deltasOf(offers), { ...image, nodes: [node, above] });
+  assert.deepEqual(
+    asked.map(({ held }) => held),
+    [[[children[1]!.layers[0]!.digest]]],
+  );
+});
+
+/** Cases in which nothing is asked. */
+const silent: [why: string, offers: Partial<DeltaOffers>, options: Parameters<typeof deltasOf>[1]][] = [
+  ['the parent has not announced deltas', { areOffered: false }, {}],
+  ['the mode is off', {}, { mode: 'off' }],
+  ['the link is fast', {}, { rate: 500 * MB }],
+];
+for (const [why, changes, options] of silent) {
+  test(`no question is asked if ${why}`, async () => {
+    const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+    const { offers, asked } = parentWith(() => 'making');
+    const deltas = await deltasOf({ ...offers, ...changes }, options);
+    assert.equal(deltas.decisions(imageOf([OTHER], [held.digest])).size, 0);
+    assert.deepEqual(asked, []);
+  });
+}
+
+test('no question is asked if nothing similar is here', async () => {
+  const { offers, asked } = parentWith(() => 'making');
+  assert.deepEqual(await answersOf(await deltasOf(offers), imageOf([OTHER], [])), [[OTHER, undefined]]);
+  assert.deepEqual(asked, []);
+});
+
+test('a delta that is being made is waited for where that pays, and others are not held up by it', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const from = [held.layers[0]!.digest];
+  const made = Promise.withResolvers<void>();
+  const { offers, asked } = parentWith(
+    (digest) => (digest === OTHER ? 'making' : deltaTo(digest, from)),
+    (digest) => deltaTo(digest, from),
+  );
+  const { ask } = offers;
+  const waiting = {
+    ...offers,
+    ask: async (...args: Parameters<typeof ask>) => {
+      if (args[0].wait > 0) await made.promise;
+      return ask(...args);
+    },
+  };
+  const deltas = await deltasOf(waiting, { rate: 0.1 * MB });
+  const decisions = deltas.decisions(imageOf([sha256('new'), OTHER], [held.digest]));
+  assert.ok(await decisions.get(sha256('new')));
+  made.resolve();
+  assert.ok(await decisions.get(OTHER));
+  assert.deepEqual(
+    asked.map(({ wanted, wait }) => [wanted.length, wait > 0]),
+    [
+      [2, false],
+      [1, true],
+    ],
+  );
+});
+
+test('nothing is waited for while the link is unknown, or if a part of the blob is here', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  for (const options of [{}, { rate: 0.1 * MB, isPartial: () => true }]) {
+    const { offers, asked } = parentWith(() => 'making');
+    const deltas = await deltasOf(offers, options);
+    assert.deepEqual(await answersOf(deltas, imageOf([OTHER], [held.digest])), [[OTHER, undefined]]);
+    assert.equal(asked.length, 1);
+  }
+});
+
+test('a parent that does not answer costs no delta more than the question', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const { offers } = parentWith();
+  const failing = { ...offers, ask: () => Promise.reject(new Fault('busy', '429')) };
+  for (const one of [offers, failing])
+    assert.deepEqual(await answersOf(await deltasOf(one), imageOf([OTHER], [held.digest])), [
+      [OTHER, undefined],
+    ]);
+});
+
+test('a delta that an earlier transfer brought is used without a question, and one that was wrong is not', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const from = [held.layers[0]!.digest];
+  const delta = deltaTo(OTHER, from);
+  const { offers, asked } = parentWith(() => delta);
+  const image = imageOf([OTHER], [held.digest]);
+  const listed = { ...delta, made: 1, used: 1 };
+  const here = await deltasOf(offers, { kept: { deltas: [listed], refused: [] } });
+  assert.deepEqual(await answersOf(here, image), [[OTHER, delta]]);
+  assert.equal(asked.length, 0);
+  const lacking = { ...listed, from: [sha256('not here')] };
+  const elsewhere = await deltasOf(offers, { kept: { deltas: [lacking], refused: [] } });
+  assert.deepEqual(await answersOf(elsewhere, image), [[OTHER, delta]]);
+  assert.equal(asked.length, 1);
+  const refused: RefusedDelta[] = [{ to: OTHER, from, format: 1, reason: 'wrong' }];
+  const wrong = await deltasOf(offers, { kept: { deltas: [], refused } });
+  assert.deepEqual(await answersOf(wrong, image), [[OTHER, undefined]]);
+});
