@@ -11,6 +11,7 @@ export const heldReasons = {
   unreadable: 'A manifest of its repository can not be read, and may name it.',
   grace: 'Nothing names it, but a client asked for it a short time ago, and may be about to push what does.',
   'open-upload': 'Nothing names it, but a client has an upload open in its repository.',
+  delta: 'Deltas that are kept for the layers below, up to `delta.cache`.',
   transfer: 'It came over the link, and waits for the rest of its image.',
   upload: 'Unfinished uploads of clients.',
   download: 'Unfinished transfers from the parent, which continue from there.',

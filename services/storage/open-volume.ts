@@ -104,6 +104,8 @@ export async function openVolume({
     const grace = new Grace(running);
     const outbox = await EventOutbox.open(metadata, publish);
     const age = await AgeClock.open({ metadata, now, running, log });
+    const deltaCache = await DeltaCache.open({ metadata, store, grace, locks, log, now: age.now });
+    space.relief = (need) => deltaCache.relieve(need);
     const shared = {
       metadata,
       outbox,
@@ -111,7 +113,7 @@ export async function openVolume({
       commits,
       grace,
       locks,
-      deltaCache: await DeltaCache.open({ metadata, store, grace, locks, log, now: age.now }),
+      deltaCache,
       refusedPairs: await RefusedPairs.open({ metadata, now: age.now }),
       space,
       publish,

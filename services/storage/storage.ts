@@ -184,13 +184,14 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
   configure(maintenance: Maintenance): void {
-    const { garbage, reserve, selected, pushes = true, hasParent = true } = maintenance;
+    const { garbage, reserve, deltas, selected, pushes = true, hasParent = true } = maintenance;
     this.#maintenance = maintenance;
     this.#deps.selection.patterns = selected;
     this.#deps.selection.pushes = pushes;
     this.#deps.selection.hasParent = hasParent;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
+    if (deltas) this.deltas.configure(deltas, garbage.graceMs);
   }
 
   /** Publishes the events that a killed storage left in the outbox. */

@@ -7,6 +7,7 @@ import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { LAST_TWIN, PARENT_PASSWORD } from '#proto/volume/layout.ts';
 import { METADATA_VERSION } from '#proto/volume/metadata-version.ts';
 import { spaceOf } from '#proto/volume/space.ts';
+import { isNamed } from '../deltas/named-content.ts';
 import { kindOf, kinds } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { BlobRecord } from '../metadata/records.ts';
@@ -143,12 +144,18 @@ async function writeRecords(
   onMissing: (digest: string) => void,
 ) {
   let newBytes = 0;
-  await using snapshot = metadata.snapshot();
+  // Deltas are a cache: neither their records nor their content are backed up. Their keys come before those of blobs.
+  const deltas = new Set<string>();
+  await using snapshot = metadata.readerNow();
   async function* records(): AsyncGenerator<[string, string]> {
     for await (const [key, json] of snapshot.texts()) {
       abort.signal.throwIfAborted();
       onMoved();
       const kind = kindOf(key);
+      if (kind === kinds.delta) deltas.add(key.slice(2));
+      if (kind === kinds.delta || kind === kinds.refusedDelta) continue;
+      if (kind === kinds.blob && deltas.has(key.slice(2)) && !(await isNamed(snapshot, key.slice(2))))
+        continue;
       if (kind === kinds.damaged) onMissing(key.slice(2));
       if (kind === kinds.blob) {
         const { size } = JSON.parse(json) as BlobRecord;

@@ -13,6 +13,12 @@ const RECOVERY_FACTOR = 1.05;
 /** Min inodes above the reserve for the same, as metadata creates and deletes a few files all the time. */
 const RECOVERY_INODES = 32;
 
+/** Multiple of the reserve below which content is deleted that can be made again. */
+const SPARE_FACTOR = 1.25;
+
+/** Deletes content that can be made again, until this much is free. @returns whether there was any */
+export type Relief = (need: { bytes: number; files: number }) => Promise<boolean>;
+
 /** Watches free space and inodes of the data volume. Below the reserve, no new content is accepted. */
 export class SpaceGuard implements AsyncDisposable {
   readonly #data: string;
@@ -20,6 +26,9 @@ export class SpaceGuard implements AsyncDisposable {
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   readonly #ballast: Ballast;
+  /** Called near the reserve, before new content is refused. */
+  relief: Relief | undefined;
+  #relieving: Promise<boolean> | undefined;
   #reserve = RESERVE;
   #measured: { space: Promise<Space>; at: number } | undefined;
   /** Ingests admitted since the last measurement, and in the interval before, whose files it may not have seen. */
@@ -73,14 +82,40 @@ export class SpaceGuard implements AsyncDisposable {
 
   /** @throws Fault `no-space` below the reserve */
   async mustHaveRoom(): Promise<void> {
-    const space = await this.current();
+    let lack = this.#lackOf(await this.current());
+    if (lack && (await this.#relieve(lack))) lack = this.#lackOf(await this.current());
+    // Nothing is awaited between the check and the count: others may be admitted meanwhile.
+    if (lack) throw noSpace(lack);
+    this.#admitted += 1;
+  }
+
+  /** Undefined if there is room for new content. */
+  #lackOf(space: Space): Space | undefined {
     // Many may be admitted between two measurements: each takes three inodes: its folder, and two files.
     const { inodes } = space;
     const taken = 3 * (this.#admitted + this.#admittedBefore);
     const left = inodes && { ...inodes, free: Math.max(0, inodes.free - taken) };
     const isShort = left !== undefined && left.free < left.reserve;
-    if (space.low || isShort) throw noSpace({ ...space, ...(left && { inodes: left }) });
-    this.#admitted += 1;
+    return space.low || isShort ? { ...space, ...(left && { inodes: left }) } : undefined;
+  }
+
+  /** @returns whether anything was deleted; one run at a time, which callers share */
+  async #relieve({ free, reserve, inodes }: Space): Promise<boolean> {
+    const bytes = Math.max(0, Math.ceil(reserve * SPARE_FACTOR) - free);
+    const minInodes = inodes ? Math.max(inodes.reserve * SPARE_FACTOR, inodes.reserve + RECOVERY_INODES) : 0;
+    const files = inodes ? Math.max(0, Math.ceil(minInodes) - inodes.free) : 0;
+    if (!this.relief || bytes + files === 0) return false;
+    this.#relieving ??= this.relief({ bytes, files })
+      .catch((err) => {
+        this.#log.warn({ err }, 'deltas could not be deleted for space; retrying');
+        return false;
+      })
+      .finally(() => {
+        this.#relieving = undefined;
+      });
+    const isRelieved = await this.#relieving;
+    if (isRelieved) this.#measured = undefined;
+    return isRelieved;
   }
 
   /** Nothing is written after it resolves. */
@@ -91,6 +126,7 @@ export class SpaceGuard implements AsyncDisposable {
   }
 
   async #trim(): Promise<void> {
+    await this.#relieve(await this.current());
     await this.releaseBallast();
     await this.#ballast.take(await this.current(), this.#end.signal);
   }

@@ -122,8 +122,20 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
   }
 
   /**
-   * Deletes the record of a delta, and at once its content, unless something else names it.
-   * @returns false if a request in progress holds the content: nothing is deleted
+   * Deletes the record of a delta, and its content unless something else names it, or a request in progress holds it.
+   * @returns whether its content was deleted
+   */
+  forget(digest: string): Promise<boolean> {
+    return this.#deps.locks.run(`blob ${digest}`, async () => {
+      if (await this.#remove(digest)) return true;
+      await this.#dropRecord(digest);
+      return false;
+    });
+  }
+
+  /**
+   * The same, but nothing while a request in progress holds the content.
+   * @returns false if nothing was deleted
    */
   drop(digest: string): Promise<boolean> {
     return this.#deps.locks.run(`blob ${digest}`, async () => {
@@ -132,12 +144,6 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
       await this.#dropRecord(digest);
       return true;
     });
-  }
-
-  /** Deletes the record of a delta. Its content is deleted with it, or by garbage collection. */
-  async forget(digest: string): Promise<void> {
-    if (!(await this.drop(digest)))
-      await this.#deps.locks.run(`blob ${digest}`, () => this.#dropRecord(digest));
   }
 
   /**
@@ -149,11 +155,6 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
     if (await this.#remove(digest)) return true;
     await this.#dropRecord(digest);
     return false;
-  }
-
-  /** Deletes all deltas to a blob, which is deleted itself. */
-  async forgetTarget(to: string): Promise<void> {
-    for (const digest of this.index.of(to)) await this.forget(digest);
   }
 
   /** Evicts deltas until the rest is within the limits, or in use. */

@@ -2,6 +2,7 @@ import type { Static } from '@sinclair/typebox';
 import type { BlobPlace } from '#proto/content/blobs.ts';
 import type { DeltaRecord, findDeltas, HeldDelta, listDeltas, RefusedDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import type { Grace } from '../content/grace.ts';
 import { transferId, transferPath } from '../content/ingest-folders.ts';
@@ -32,6 +33,8 @@ import { isSamePair, type RefusedPairs } from './refused-pairs.ts';
 /** Max deltas of one blob that are read, the last used ones; and max that are answered, the smallest. */
 const MAX_READ = 32;
 const MAX_FOUND = 4;
+/** Max time for which a delta stays after its last use, above the budget, in ms. */
+const MAX_LEASE_MS = 60 * 60_000;
 
 export type DeltasDeps = {
   metadata: Metadata;
@@ -40,6 +43,7 @@ export type DeltasDeps = {
   deltaCache: DeltaCache;
   refusedPairs: RefusedPairs;
   age: Pick<AgeClock, 'wallOf'>;
+  log: Log;
 };
 
 type FindQuery = Static<typeof findDeltas.query>;
@@ -60,6 +64,16 @@ export class Deltas {
     const { count, bytes } = deltaCache.index;
     const refused = refusedPairs.count;
     return count + refused > 0 ? { count, bytes, refused } : undefined;
+  }
+
+  /** Without `isOff`, a delta stays for `leaseMs` after its last use, an hour at most. */
+  configure({ isOff, maxBytes }: { isOff: boolean; maxBytes: number }, leaseMs: number): void {
+    const { deltaCache, refusedPairs, log } = this.#deps;
+    const lease = Math.min(leaseMs, MAX_LEASE_MS);
+    deltaCache.limits = isOff ? { maxBytes: 0, leaseMs: 0 } : { maxBytes, leaseMs: lease };
+    if (!isOff) return;
+    const isDropped = async () => true;
+    refusedPairs.drop(isDropped).catch((err) => log.debug({ err }, 'refused pairs could not be dropped'));
   }
 
   async find({ repository, wanted, held }: FindQuery): Promise<Found> {

@@ -1,4 +1,4 @@
-import type { Metadata } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { page } from '../metadata/page.ts';
 
 /** Repositories read at a time. */
@@ -9,7 +9,7 @@ const MAX_NAMED = 4;
 const MAX_READS = 300_000;
 
 /** Whether a repository or an image that is still in transfer names the content. Reads one record per repository. */
-export async function isNamed(metadata: Metadata, digest: string): Promise<boolean> {
+export async function isNamed(metadata: MetadataReader, digest: string): Promise<boolean> {
   if ((await metadata.transferredByDigest([digest]))[0]) return true;
   for await (const names of repositoryPages(metadata)) {
     const [links, manifests] = await Promise.all([
@@ -26,7 +26,7 @@ export async function isNamed(metadata: Metadata, digest: string): Promise<boole
  * @param maxReads links that are read
  */
 export async function linkingRepositories(
-  metadata: Metadata,
+  metadata: MetadataReader,
   digests: readonly string[],
   first: string,
   maxReads = MAX_READS,
@@ -49,7 +49,7 @@ export async function linkingRepositories(
   return linking;
 }
 
-async function* repositoryPages(metadata: Metadata): AsyncGenerator<string[]> {
+async function* repositoryPages(metadata: MetadataReader): AsyncGenerator<string[]> {
   let after: string | undefined;
   for (let more = true; more; ) {
     let entries: [string, object][];

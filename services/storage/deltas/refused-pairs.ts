@@ -26,7 +26,8 @@ export class RefusedPairs {
     return new RefusedPairs(deps, new Set(found.map(([name]) => name)), max);
   }
 
-  private constructor(deps: RefusedDeps, names: Set<string>, max: number) {
+  /** Without the pairs that are on record: see `open`. */
+  constructor(deps: RefusedDeps, names = new Set<string>(), max = MAX_PAIRS) {
     this.#deps = deps;
     this.#names = names;
     this.#max = max;

@@ -48,7 +48,7 @@ async function explainSlice(sweep: Sweep, totals: HeldTotals, slice: Slice): Pro
 
 /** Counts content that no manifest names, if something holds it. */
 function addOne(
-  { grace, endsGrace }: Sweep,
+  { grace, deltas, endsGrace }: Sweep,
   names: NamedContent,
   totals: HeldTotals,
   { digest, size }: { digest: string; size: number },
@@ -57,7 +57,8 @@ function addOne(
   const leftMs = Math.max(grace.leftMs(digest), names.graceLeftMs(digest));
   const graceLeftMs = endsGrace && Number.isFinite(leftMs) ? 0 : leftMs;
   const transferLeftMs = waiting.get(digest);
-  if (graceLeftMs > 0) totals.add('grace', size, Number.isFinite(graceLeftMs) ? graceLeftMs : undefined);
+  if (deltas.index.get(digest)) totals.add('delta', size);
+  else if (graceLeftMs > 0) totals.add('grace', size, Number.isFinite(graceLeftMs) ? graceLeftMs : undefined);
   else if (names.isOfOpenUpload(digest)) totals.add('open-upload', size);
   else if (transferLeftMs !== undefined) totals.add('transfer', size, transferLeftMs);
 }

@@ -6,6 +6,7 @@ import { DigestSet } from './digest-set.ts';
 import { explainHeld } from './explain.ts';
 import type { GarbageRules, Sweep, SweepDeps, SweepResult } from './sweep.ts';
 import { MAX_SLICE, sweepContent } from './sweep-content.ts';
+import { sweepDeltas } from './sweep-deltas.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
 
@@ -14,7 +15,8 @@ import { sweepLinks } from './sweep-links.ts';
  *
  *   garbage.ts         one collection; sweep.ts has the context that its steps share
  *   sweep-links.ts     links that no manifest of the repository names; empty repositories
- *   sweep-content.ts   blobs that no link and no manifest names
+ *   sweep-deltas.ts    deltas to blobs that are not here any more
+ *   sweep-content.ts   blobs that no link, no manifest and no delta names
  *   sweep-files.ts     files without a record; quarantined files
  *   explain.ts         what is left, for which reason and until when; explain-names.ts has content that manifests name,
  *                      explain-files.ts files of ingests, quarantine and backups, held-totals.ts the counts
@@ -103,6 +105,7 @@ export class GarbageCollector implements ContentCollector {
     found.ingests += dropped.ingests;
     found.bytes += dropped.bytes;
     await sweepLinks(sweep);
+    await sweepDeltas(sweep);
     await sweepContent(sweep);
     await sweepStrays(sweep);
     if (!dryRun) await emptyQuarantine(sweep);

@@ -26,13 +26,22 @@ export class Schedules implements Disposable {
   }
 
   /** An unchanged schedule is not restarted. */
-  set({ garbageCollection: garbage, scrub, reserve, parent, mode, repositories }: Configuration): void {
+  set({
+    garbageCollection: garbage,
+    scrub,
+    reserve,
+    parent,
+    mode,
+    repositories,
+    delta,
+  }: Configuration): void {
     const selected = parent && repositories.map(({ name }) => name);
     const { graceMs, uploadsMs, transfersMs } = garbage;
     this.#storage.configure({
       garbage: { graceMs, uploadsMs, transfersMs },
       scrubRate: scrub.rate,
       reserve,
+      deltas: { isOff: delta.mode === 'off', maxBytes: delta.cache },
       selected,
       pushes: parent !== undefined && mode === 'ReadWrite',
       hasParent: parent !== undefined,

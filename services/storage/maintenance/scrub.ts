@@ -19,6 +19,7 @@ import { METADATA, QUARANTINE } from '#proto/volume/layout.ts';
 import type { Audit } from '../audit/audit.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { BlobStore } from '../content/blob-store.ts';
+import type { DeltaCache } from '../deltas/delta-cache.ts';
 import { examineTables } from '../leveldb/examine.ts';
 import { kinds } from '../metadata/keys.ts';
 import type { Metadata } from '../metadata/metadata.ts';
@@ -39,6 +40,7 @@ type ScrubDeps = {
   metadata: Metadata;
   store: BlobStore;
   locks: KeyedLock;
+  deltas: Pick<DeltaCache, 'dropDamaged'>;
   publish: Bus['publish'];
   audit: Audit;
   log: Log;
@@ -48,7 +50,7 @@ type ScrubDeps = {
   wall: () => number;
 };
 
-/** Checks committed content against its digests, and quarantines damaged content. */
+/** Checks committed content against its digests, and quarantines what is damaged; a damaged delta is deleted. */
 export class Scrubber {
   readonly #deps: ScrubDeps;
   readonly #rate: () => number;
@@ -216,12 +218,16 @@ export class Scrubber {
     }
   }
 
-  /** @returns false if the blob was deleted, or is intact because it was replaced in the meantime */
+  /** @returns false if it was deleted, as a delta is, or is intact because it was replaced in the meantime */
   async #setAside(digest: string, size: number): Promise<boolean> {
-    const { metadata, store, locks, publish, log, now } = this.#deps;
+    const { metadata, store, locks, deltas, publish, log, now } = this.#deps;
     return locks.run(`blob ${digest}`, async () => {
       if (!(await metadata.blob(digest))) return false;
       if (await this.#isIntact(digest, size, async () => {})) return false;
+      if (await deltas.dropDamaged(digest)) {
+        log.warn({ digest, size }, 'delta damaged or missing; deleted');
+        return false;
+      }
       await mkdir(this.#quarantine, { recursive: true });
       // Record before file: a file without a record is not content, a record without its file would be.
       await metadata.write(put.damaged(digest, { size, since: now() }));

@@ -3,6 +3,7 @@ import { kinds } from '../metadata/keys.ts';
 import { drop } from '../metadata/metadata.ts';
 import { DigestSet, type Slice } from './digest-set.ts';
 import { linkDigest, type Sweep } from './sweep.ts';
+import { dropDeltasTo } from './sweep-deltas.ts';
 
 /** Default of blobs per slice, which bounds memory to 64 MiB. Each slice reads all links and manifests. */
 export const MAX_SLICE = 2_000_000;
@@ -76,6 +77,7 @@ async function removeAll(sweep: Sweep, page: Page): Promise<void> {
 async function removeContent(sweep: Sweep, digest: string, size: number | undefined): Promise<void> {
   const { metadata, store, grace, locks, found, dryRun } = sweep;
   if ((await findWaiting(sweep, [digest])).has(digest)) return;
+  let isDeleted = false;
   await locks.run(`blob ${digest}`, async () => {
     const isRemoved = await grace.remove([digest], async () => {
       if (dryRun) return;
@@ -83,10 +85,12 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
       await metadata.write(drop.blob(digest));
       await store.remove(digest);
     });
+    isDeleted = isRemoved;
     if (!isRemoved || size === undefined) return;
     found.blobs += 1;
     found.bytes += size;
   });
+  if (isDeleted) await dropDeltasTo(sweep, digest);
 }
 
 /**

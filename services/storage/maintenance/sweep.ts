@@ -8,6 +8,8 @@ import type { Audit } from '../audit/audit.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import type { IngestManager } from '../content/content-store.ts';
 import { GRACE_MS, type Grace } from '../content/grace.ts';
+import type { DeltaCache } from '../deltas/delta-cache.ts';
+import type { RefusedPairs } from '../deltas/refused-pairs.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { DigestSet } from './digest-set.ts';
 
@@ -29,6 +31,8 @@ export type SweepDeps = {
   store: BlobStore;
   ingests: IngestManager;
   grace: Grace;
+  deltas: DeltaCache;
+  refusedPairs: RefusedPairs;
   locks: KeyedLock;
   publish: Bus['publish'];
   audit: Audit;
@@ -64,6 +68,8 @@ export type Maintenance = {
   garbage: GarbageRules;
   scrubRate: number;
   reserve: number;
+  /** Absent: no delta is evicted. */
+  deltas?: { isOff: boolean; maxBytes: number } | undefined;
   /** Patterns of the repositories that are pushed to the parent; undefined: all. */
   selected?: readonly string[] | undefined;
   /** False: changes made here are recorded, and never pushed. True by default. */

@@ -64,6 +64,8 @@ export class MetadataReader {
   }
 
   blobsByDigest = (digests: string[]) => this.many<BlobRecord>(digests.map((digest) => keys.blob(digest)));
+  damagedByDigest = (digests: string[]) =>
+    this.many<DamagedRecord>(digests.map((digest) => keys.damaged(digest)));
   linksByDigest = (repository: string, digests: string[]) =>
     this.many<object>(digests.map((digest) => keys.link(repository, digest)));
   manifestsByDigest = (repository: string, digests: string[]) =>

@@ -6,7 +6,6 @@ import { Database } from './database.ts';
 import { Journal, type JournalEntry } from './journal.ts';
 import { type Kind, keys, kindOf, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
-import { MetadataSnapshot } from './metadata-snapshot.ts';
 import { markAllUnsent } from './migration.ts';
 import { SnapshotReader } from './snapshot-reader.ts';
 
@@ -18,10 +17,9 @@ import { SnapshotReader } from './snapshot-reader.ts';
  *   batch-changes.ts      builds the changes of a batch; which of them need no sync
  *   open-level.ts         LevelDB: checks at opening (metadata-state.ts, boot.ts)
  *   database.ts           LevelDB: batches in groups, reads, clean close
- *   snapshot-reader.ts    reads all records at one instant
+ *   snapshot-reader.ts    all records at one instant, also for a backup
  *   journal.ts            the journal of changes for children
  *   counters.ts           counters for the status, and what of them is stored
- *   metadata-snapshot.ts  all records at one instant, for a backup
  *
  * A change is built with `put` and `drop`; `write` stores a batch of them, and their entries of the journal, atomically
  * and synced. After a failed write or an unreadable record, `failure` rejects and storage must be reopened.
@@ -99,11 +97,6 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     super(database);
     this.#database = database;
     this.afterReboot = afterReboot;
-  }
-
-  /** All records at this instant. */
-  snapshot(): MetadataSnapshot {
-    return new MetadataSnapshot(this.#database.level, (error) => this.#database.failing(error));
   }
 
   /** Reads records as they are at this instant. */

@@ -3,6 +3,7 @@ import { MetadataReader } from './metadata-reader.ts';
 
 /** Reads records as they were at one instant. Dispose of it: until then, LevelDB keeps what was replaced since. */
 export class SnapshotReader extends MetadataReader implements AsyncDisposable {
+  readonly #database: Database;
   readonly #snapshot: ReturnType<Database['level']['snapshot']>;
 
   constructor(database: Database) {
@@ -16,7 +17,19 @@ export class SnapshotReader extends MetadataReader implements AsyncDisposable {
       getNow: (names) => database.getNow(names, snapshot),
       failing: (error) => database.failing(error),
     });
+    this.#database = database;
     this.#snapshot = snapshot;
+  }
+
+  /** All records in the order of keys: `[key, JSON of the value]`. */
+  async *texts(): AsyncGenerator<[key: string, json: string]> {
+    const options = { snapshot: this.#snapshot, valueEncoding: 'utf8' };
+    try {
+      for await (const [key, json] of this.#database.level.iterator<string, string>(options))
+        yield [key, json];
+    } catch (error) {
+      throw this.#database.failing(error);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

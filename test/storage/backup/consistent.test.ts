@@ -21,7 +21,7 @@ const HOUR = 3_600_000;
 /** Tags of a restored volume. Everything that its records name is there, with the right bytes. */
 async function soundTags(data: string): Promise<Record<string, string>> {
   await using metadata = await Metadata.open(join(data, 'metadata'));
-  await using snapshot = metadata.snapshot();
+  await using snapshot = metadata.readerNow();
   const all = new Map<string, string>();
   for await (const [key, json] of snapshot.texts()) all.set(key, json);
   const tags: Record<string, string> = {};

@@ -28,7 +28,7 @@ const restore = (more: { metadataOnly?: boolean; at?: number; source?: string } 
 
 async function recordsOf(folder: string): Promise<Map<string, string>> {
   await using metadata = await Metadata.open(join(folder, 'metadata'));
-  await using snapshot = metadata.snapshot();
+  await using snapshot = metadata.readerNow();
   const all = new Map<string, string>();
   for await (const [key, json] of snapshot.texts()) all.set(key, json);
   return all;

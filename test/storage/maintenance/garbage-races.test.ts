@@ -15,6 +15,7 @@ import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 import { Ingests } from '../../../services/storage/content/ingests.ts';
 import { SpaceGuard } from '../../../services/storage/content/space-guard.ts';
 import { DeltaCache } from '../../../services/storage/deltas/delta-cache.ts';
+import { RefusedPairs } from '../../../services/storage/deltas/refused-pairs.ts';
 import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { GarbageCollector } from '../../../services/storage/maintenance/garbage.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
@@ -65,6 +66,7 @@ class World implements AsyncDisposable {
     const deltas = new DeltaCache({ metadata: stepwise, store, grace, locks, log: quiet, now });
     const common = {
       deltas,
+      refusedPairs: new RefusedPairs({ metadata: stepwise, now }),
       store,
       commits,
       grace,

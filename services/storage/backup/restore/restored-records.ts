@@ -17,6 +17,7 @@ import type { RestoredRecord, SendingRecord } from '../../metadata/records.ts';
  *   journal          another one: the cursor of no layer below is known
  *   last repair      another one: layers below forget what they agreed on with this one, which may lack it now, so it
  *                    does not look like a deletion (../sync/parent-record.ts)
+ *   deltas           dropped: they are a cache
  *   ingests, sessions, outbox, positions in the history and in the audit log, the status of backups   dropped: they
  *                    belong to files and to a bus that are not restored
  */
@@ -31,6 +32,8 @@ const DROPPED: ReadonlySet<Kind> = new Set([
   kinds.journalEntry,
   kinds.counters,
   kinds.parked,
+  kinds.delta,
+  kinds.refusedDelta,
 ]);
 const DROPPED_KEYS: ReadonlySet<string> = new Set([
   keys.cursor,
