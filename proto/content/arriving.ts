@@ -36,7 +36,10 @@ export const ArrivingBlob = Type.Object({
 });
 export type ArrivingBlob = Static<typeof ArrivingBlob>;
 
-/** A delta in transfer: of what it is made, and what it makes. `repository` is that of its target. */
+/**
+ * A delta in transfer, or one that is here while its target is in transfer: of what it is made, and what it makes.
+ * `repository` is that of its target.
+ */
 export const ArrivingDelta = Type.Object({ ...ArrivingBlob.properties, delta: DeltaRecord });
 export type ArrivingDelta = Static<typeof ArrivingDelta>;
 

@@ -11,12 +11,16 @@ import { transferId, transferPath } from './ingest-folders.ts';
 /** Max ingests, and max deltas, that are listed: a reply must fit into one bus message. */
 const MAX_INGESTS = 1_000;
 const MAX_DELTAS = 100;
+/** Max deltas to one blob that are listed, the last used ones. */
+const MAX_KEPT = 2;
 
 type ArrivingDeps = {
   ingests: IngestManager;
   metadata: Metadata;
   store: BlobStore;
   grace: Grace;
+  /** `of`: digests of the deltas to a blob that are kept. */
+  deltaCache: { readonly index: { of(to: string): string[] } };
 };
 
 /** Blobs and deltas in transfer from the parent, for the children. Faults: see `proto/content/arriving.ts`. */
@@ -27,7 +31,10 @@ export class ArrivingContent {
     this.#deps = deps;
   }
 
-  /** Deltas are in a list of their own: a child that does not know them would fetch them as blobs. */
+  /**
+   * Deltas are in a list of their own: a child that does not know them would fetch them as blobs. Those that are here
+   * are listed until their target is.
+   */
   async list(): Promise<Omit<Arriving, 'cursor'>> {
     const blobs: ArrivingBlob[] = [];
     const deltas: ArrivingDelta[] = [];
@@ -36,10 +43,26 @@ export class ArrivingContent {
       if (purpose !== 'transfer' || holder === undefined) continue;
       if (repository === undefined || digest === undefined || size === undefined || !claim) continue;
       const blob = { repository, digest, size, attempt: attemptOf(claim.token), ...(part && { part }) };
-      if (!delta) blobs.push(blob);
-      else if (deltas.length < MAX_DELTAS) deltas.push({ ...blob, delta });
+      if (delta) deltas.push({ ...blob, delta });
+      else {
+        blobs.push(blob);
+        for (const kept of await this.#kept(blob)) deltas.push(kept);
+      }
     }
-    return { blobs, ...(deltas.length > 0 && { deltas }) };
+    return { blobs, ...(deltas.length > 0 && { deltas: deltas.slice(0, MAX_DELTAS) }) };
+  }
+
+  /** The deltas to a blob that are here. */
+  async #kept(target: ArrivingBlob): Promise<ArrivingDelta[]> {
+    const { metadata, deltaCache } = this.#deps;
+    const kept: ArrivingDelta[] = [];
+    for (const digest of deltaCache.index.of(target.digest).slice(-MAX_KEPT)) {
+      const record = await metadata.delta(digest);
+      if (!record) continue;
+      const { to, toSize, from, format, kind, cpuMs, size } = record;
+      kept.push({ ...target, digest, size, delta: { to, toSize, from, format, kind, cpuMs } });
+    }
+    return kept;
   }
 
   async locate(repository: string, digest: string): Promise<BlobPlace & { incomplete: boolean }> {

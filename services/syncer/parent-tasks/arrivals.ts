@@ -5,34 +5,39 @@ import type { Digest, Repository } from '#proto/oci/names.ts';
 /** Min size of a blob to prefetch, in bytes: for smaller ones the pass is soon enough. */
 const MIN_BYTES = 256 * 1024;
 
-/** A blob that the parent receives. `delta`: by which it may be pulled; `isBlob`: it may be pulled itself. */
-export type Arrival = {
+/** A blob to pull, or the delta by which it is pulled. */
+export type Pull = {
   repository: Repository;
   digest: Digest;
   size: number;
   part?: ImageContext;
   delta?: HeldDelta;
-  isBlob: boolean;
 };
 
-/** Blobs of the answer that are large enough: those to which deltas arrive first, as they are here soonest. */
+/** A blob that the parent receives. `deltas`: by which it may be pulled; `isBlob`: it may be pulled itself. */
+export type Arrival = Omit<Pull, 'delta'> & { deltas: HeldDelta[]; isBlob: boolean };
+
+/** Blobs of the answer that are large enough: those to which there are deltas first, as they are here soonest. */
 export function arrivalsIn({ blobs, deltas = [] }: Arriving): Arrival[] {
-  const byDelta = deltas.map(({ repository, digest, size, part, delta }) => ({
-    repository,
-    digest: delta.to,
-    size: delta.toSize,
-    ...(part && { part }),
-    delta: { ...delta, digest, size },
-    isBlob: false,
-  }));
-  const themselves = blobs.map(({ attempt: _, ...blob }) => ({ ...blob, isBlob: true }));
-  return [...byDelta, ...themselves].filter(({ size }) => size >= MIN_BYTES);
+  const arrivals = new Map<Digest, Arrival>();
+  for (const { repository, digest, size, part, delta } of deltas) {
+    const { to, toSize } = delta;
+    const own = { repository, digest: to, size: toSize, ...(part && { part }), deltas: [], isBlob: false };
+    const arrival = arrivals.get(to) ?? own;
+    arrival.deltas.push({ ...delta, digest, size });
+    arrivals.set(to, arrival);
+  }
+  for (const { attempt: _, ...blob } of blobs) {
+    const known = arrivals.get(blob.digest);
+    if (known) known.isBlob = true;
+    else arrivals.set(blob.digest, { ...blob, deltas: [], isBlob: true });
+  }
+  return [...arrivals.values()].filter(({ size }) => size >= MIN_BYTES);
 }
 
 /** How to pull what is missing here. @param mayUse whether the bases are here, and it is worth it */
-export function chooseDeltas(arrivals: readonly Arrival[], mayUse: (delta: HeldDelta) => boolean): Arrival[] {
-  return arrivals.flatMap(({ delta, ...arrival }) => {
-    if (delta && mayUse(delta)) return [{ ...arrival, delta }];
-    return arrival.isBlob ? [arrival] : [];
+export const choosePulls = (arrivals: readonly Arrival[], mayUse: (delta: HeldDelta) => boolean): Pull[] =>
+  arrivals.flatMap(({ deltas, isBlob, ...blob }) => {
+    const delta = deltas.find(mayUse);
+    return delta || isBlob ? [{ ...blob, ...(delta && { delta }) }] : [];
   });
-}

@@ -25,7 +25,7 @@ import type { TransferRecorder } from '../transfer/syncer-status.ts';
 import { runDelta, runDownload } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
-import { type Arrival, arrivalsIn, chooseDeltas } from './arrivals.ts';
+import { type Arrival, arrivalsIn, choosePulls, type Pull } from './arrivals.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or the parent has no change feed, in ms. */
@@ -75,7 +75,7 @@ export class Prefetcher implements ArrivalFollower {
   readonly #deps: PrefetcherDeps;
   readonly #pool: WorkerPool;
   /** Queue, in the order in which the parent began to receive the blobs. */
-  #waiting: Arrival[] = [];
+  #waiting: Pull[] = [];
   readonly #tried = new BoundedMap<true>(MAX_TRIED);
   readonly #running = new Set<Digest>();
   #queued = Promise.withResolvers<void>();
@@ -195,7 +195,7 @@ export class Prefetcher implements ArrivalFollower {
       .slice(0, capacity);
     if (fresh.length === 0) return 0;
     const missing = await this.#missing(fresh, signal);
-    const wanted = chooseDeltas(
+    const wanted = choosePulls(
       fresh.filter(({ digest }) => missing.has(digest)),
       (delta) => this.#isWorth(delta) && delta.from.every((base) => !missing.has(base)),
     );
@@ -207,7 +207,9 @@ export class Prefetcher implements ArrivalFollower {
 
   /** Which of the blobs, and of the bases of their deltas, are not here. */
   async #missing(arrivals: readonly Arrival[], signal: AbortSignal): Promise<Set<Digest>> {
-    const all = new Set(arrivals.flatMap(({ digest, delta }) => [digest, ...(delta?.from ?? [])]));
+    const all = new Set(
+      arrivals.flatMap(({ digest, deltas }) => [digest, ...deltas.flatMap(({ from }) => from)]),
+    );
     const missing = new Set<Digest>();
     for (const digests of batches([...all], MAX_WAITING)) {
       const answer = await this.#deps.bus.call(missingBlobs, { digests }, { signal });
@@ -239,7 +241,7 @@ export class Prefetcher implements ArrivalFollower {
     }
   }
 
-  async #download({ part, delta, isBlob: _, ...blob }: Arrival, signal: AbortSignal): Promise<void> {
+  async #download({ part, delta, ...blob }: Pull, signal: AbortSignal): Promise<void> {
     const { settings, applier, log } = this.#deps;
     const at = this.#deps.link();
     if (!at?.live) return;

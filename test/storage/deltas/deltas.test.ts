@@ -7,7 +7,7 @@ import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import { findDeltas, listDeltas, locateDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob, commitTransfers } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { bytesOf, fault, Rig, random } from '../rig.ts';
+import { bytesOf, digestOf, fault, Rig, random } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
 import { absent, app, keepDelta, sampleDelta, transferDelta } from './delta-rig.ts';
 
@@ -206,4 +206,24 @@ test('a claim of the content as a blob makes it a blob again', async () => {
   await syncer.call(commitBlob, { id: again.id, claim: again.claim, digest });
   assert.deepEqual((await find([old])).deltas, []);
   assert.equal((await gateway.call(locateArriving, { repository: app, digest })).incomplete, false);
+});
+
+test('a delta that is here is offered with its target while that is in transfer', async () => {
+  const { rig, gateway, syncer, old } = await open();
+  await using _ = rig;
+  const target = random(2_000);
+  const to = digestOf(target);
+  const sample = sampleDelta(to, [old], 100, { toSize: 2_000 });
+  await keepDelta(syncer, sample);
+  assert.deepEqual(await gateway.call(listArriving, {}), { blobs: [] });
+  const query = { digest: to, size: 2_000, by: 'syncer-1', repository: app };
+  const claim = await syncer.call(claimTransfer, query);
+  const { digest, delta } = sample;
+  assert.partialDeepStrictEqual(await gateway.call(listArriving, {}), {
+    blobs: [{ repository: app, digest: to, size: 2_000 }],
+    deltas: [{ repository: app, digest, size: 100, delta }],
+  });
+  await syncer.write(claim, target);
+  await syncer.call(commitBlob, { id: claim.id, claim: claim.claim, digest: to });
+  assert.deepEqual(await gateway.call(listArriving, {}), { blobs: [] });
 });

@@ -293,3 +293,23 @@ test('a delta that can not be applied is not tried again, and its target comes i
   assert.equal(applied, before + 1);
   assert.ok(!(await isHere(wrong.digest)));
 });
+
+test('a blob that the parent makes of a delta is pulled as that delta where its bases are, and itself elsewhere', async () => {
+  const base = blob('app/a');
+  await using _following = follow();
+  parent.report(base.entry);
+  await until(() => isHere(base.digest));
+  const here = deltaOf('app/a', [base.digest]);
+  const elsewhere = deltaOf('app/a', [sha256('not here')]);
+  parent.content.set(elsewhere.digest, targets.get(elsewhere.digest) as Buffer);
+  parent.reportDeltas([here.entry, elsewhere.entry], [here.target, elsewhere.target]);
+  await until(async () => (await isHere(here.digest)) && (await isHere(elsewhere.digest)));
+  assert.deepEqual(
+    [here, elsewhere].map(({ digest }) => requestsFor(digest) > 0),
+    [false, true],
+  );
+  assert.deepEqual(
+    [here, elsewhere].map(({ own }) => requestsFor(own) > 0),
+    [true, false],
+  );
+});
