@@ -6,6 +6,7 @@ import type { Parked } from '#proto/sync/outgoing.ts';
 import { pauseText } from '#proto/sync/pause.ts';
 import { formatClock, formatDuration, plural, shortDigest } from '../terminal/figures.ts';
 import { rateText } from './rate-text.ts';
+import { savingsText } from './sync/savings-text.ts';
 import { syncText } from './sync-text.ts';
 
 /**
@@ -14,11 +15,11 @@ import { syncText } from './sync-text.ts';
  *
  * `terrace status` prints the layer (layer-text.ts), what needs a person (problem-text.ts), the link and the changes
  * that wait to be pushed (this file), how the layer stands against its parent (sync-text.ts), what crosses the link
- * (rate-text.ts), the syncers (syncer-text.ts), the layers below (below-text.ts), exchanges of archives
- * (exchange-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its start with welcome.ts. image-progress.ts
- * follows a running pass, which progress-lines.ts and progress.ts show; event-text.ts one event per line, in the colour
- * of event-tone.ts, and replay-state.ts derives the state of a transfer from its events. token-text.ts and
- * child-text.ts are of the commands of these names.
+ * (rate-text.ts) and what deltas save of it (sync/savings-text.ts), the syncers (syncer-text.ts), the layers below
+ * (below-text.ts), exchanges of archives (exchange-text.ts) and the webhooks (webhook-text.ts); `terrace up` ends its
+ * start with welcome.ts. image-progress.ts follows a running pass, which progress-lines.ts and progress.ts show;
+ * event-text.ts one event per line, in the colour of event-tone.ts, and replay-state.ts derives the state of a transfer
+ * from its events. token-text.ts and child-text.ts are of the commands of these names.
  */
 
 /** Max parked changes listed one by one. */
@@ -40,6 +41,7 @@ export function linkText(layer: LayerStatus, now: number): string {
     `  schedule ${schedule}`,
     ...when(link, now),
     ...(bandwidth ? [`  ${bandwidth}`] : []),
+    ...savingsText(layer, now).map((line) => `  ${line}`),
     `  coordinator ${coordinator ?? 'none'}`,
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...(link?.leftOut ? leftOutLines(link.leftOut).map((line) => `  ${line}`) : []),

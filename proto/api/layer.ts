@@ -3,7 +3,7 @@ import { described } from '../contract/contract.ts';
 import { Bytes, Count, Instant, Party, Reason } from '../contract/scalars.ts';
 import { type Static, Type } from '../contract/schema.ts';
 import { Mode } from '../oci/mode.ts';
-import { LinkStatus, ServiceStatus } from '../status/status.ts';
+import { LinkStatus, Savings, ServiceStatus } from '../status/status.ts';
 import { SyncFigure } from '../sync/sync-figure.ts';
 
 export const Severity = Type.Union([Type.Literal('error'), Type.Literal('warning')], {
@@ -55,6 +55,17 @@ export const Held = Type.Object(
 );
 export type Held = Static<typeof Held>;
 
+export const KeptDeltas = Type.Object(
+  {
+    count: described(Count, 'Deltas that are kept for the layers below.'),
+    bytes: described(Bytes, 'Their bytes.'),
+    limit: Type.Optional(described(Bytes, 'Max bytes of them: `delta.cache` of the configuration.')),
+    refused: described(Count, 'Pairs of content that get none.'),
+  },
+  { description: 'Deltas in storage.' },
+);
+export type KeptDeltas = Static<typeof KeptDeltas>;
+
 export const Layer = Type.Object(
   {
     name: Type.String({ maxLength: 128, description: 'Name of the layer.' }),
@@ -73,6 +84,10 @@ export const Layer = Type.Object(
     ),
     held: Type.Optional(described(Held, 'Absent while storage does not answer.')),
     space: Type.Optional(described(Space, 'Free space of the data volume.')),
+    savings: Type.Optional(
+      described(Savings, 'What deltas saved on the link since the start of the syncers. Absent if nothing.'),
+    ),
+    deltas: Type.Optional(described(KeptDeltas, 'Absent if there are none.')),
     tokens: Type.Optional(described(Count, 'Accounts of the layer; 0: it is open.')),
     children: Type.Object(
       {

@@ -136,12 +136,14 @@ export const MAX_ACTIVE_TRANSFERS = 100;
  * blobs and deltas that did. `transfers`: transfers of blobs that saved bytes. `mismatched`: deltas that made other
  * bytes than their targets. `cpuMs`: processor time of making and applying deltas, and of rebuilding blobs of frames.
  */
-const Savings = Type.Object({
+export const Savings = Type.Object({
   since: Instant,
   saved: Bytes,
   crossed: Bytes,
   transfers: Count,
   mismatched: Count,
+  /** When the last of these mismatches was, if that was within a day. */
+  mismatchedAt: Type.Optional(Instant),
   cpuMs: Count,
 });
 export type Savings = Static<typeof Savings>;

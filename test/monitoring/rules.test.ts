@@ -49,6 +49,7 @@ const causes: Record<string, Series[]> = {
   TerraceContentLeftOut: [series('terrace_left_out', 'kind="image"', always(1))],
   TerraceSelectionUnmatched: [series('terrace_unmatched_selections', '', always(1))],
   TerraceEventsRefused: [series('terrace_events_refused', '', always(1))],
+  TerraceDeltaMismatched: [series('terrace_deltas_total', 'outcome="mismatched",process="p"', growing(1))],
   TerraceDiskLow: [series('terrace_storage_low', '', always(1))],
   TerraceDiskFills: [series('terrace_storage_free_bytes', '', growing(-100_000_000, 60_000_000_000))],
   TerraceInodesLow: [series('terrace_storage_free_inodes', '', always(15_000))],

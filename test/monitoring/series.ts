@@ -46,6 +46,7 @@ const healthy: Series[] = [
   series('terrace_left_out', 'kind="image"', always(0)),
   series('terrace_unmatched_selections', '', always(0)),
   series('terrace_events_refused', '', always(0)),
+  series('terrace_deltas_total', 'outcome="mismatched",process="p"', always(0)),
   series('terrace_storage_low', '', always(0)),
   series('terrace_storage_free_bytes', '', always(60_000_000_000)),
   series('terrace_storage_reserve_bytes', '', always(500_000_000)),

@@ -148,6 +148,14 @@ export function day(kind: 'good' | 'bad', now = Date.now()): Day {
       space: isBad
         ? { free: 412e6, reserve: 536_870_912, low: true }
         : { free: 36 * GB, reserve: 536_870_912, low: false },
+      savings: {
+        since: now - 26 * HOUR,
+        ...(isBad
+          ? { saved: 4.12 * GB, crossed: 0.61 * GB, transfers: 61 }
+          : { saved: 0, crossed: 0, transfers: 0 }),
+        ...{ mismatched: 0, cpuMs: 214_000 },
+      },
+      ...(isBad && { deltas: { count: 23, bytes: 318e6, limit: 2_147_483_648, refused: 4 } }),
       tokens: 4,
       children: { count: 3, connected: isBad ? 2 : 3 },
       problems: isBad ? problems(now) : [],
@@ -199,10 +207,11 @@ const busyTransfers = (): Transfers => ({
       tag: '2',
       direction: 'down',
       blobs: 2,
-      bytes: 402e6,
-      done: 229e6,
+      bytes: 31e6,
+      done: 12e6,
+      saved: 371e6,
       rate: 2_100_000,
-      left: 82,
+      left: 9,
       by: ['syncer-1'],
     },
     {

@@ -24,6 +24,7 @@ import { layerText } from '../../text/layer-text.ts';
 import { linkText } from '../../text/link-text.ts';
 import { problemText } from '../../text/problem-text.ts';
 import { progressLines } from '../../text/progress-lines.ts';
+import { keptDeltasText } from '../../text/sync/savings-text.ts';
 import { syncerText } from '../../text/syncer-text.ts';
 import { scrubProgressText } from '../../text/upkeep/scrub-text.ts';
 import { webhookText } from '../../text/webhook-text.ts';
@@ -133,7 +134,8 @@ function source({ bridge, configuration }: LayerStatus, now: number): string {
   return `Configured by ${source}: ${known}; ${reached} for ${formatDuration(now - since)}${last}`;
 }
 
-function storage({ storage: held, services: running }: LayerStatus, now: number): string {
+function storage(layer: LayerStatus, now: number): string {
+  const { storage: held, services: running } = layer;
   if (!held) return 'Storage does not answer.';
   const lines = held.ingests.slice(0, MAX_INGESTS).map((ingest) => {
     const by = ingest.account === undefined ? '' : ` of ${ingest.account}`;
@@ -153,6 +155,7 @@ function storage({ storage: held, services: running }: LayerStatus, now: number)
     ...lines,
     ...more(held.ingests.length),
     space(held),
+    ...keptDeltasText(layer),
     accountsText(held, running.find(({ open }) => open !== undefined)?.open),
     ...forwardingText(held, now),
     ...backupStatusText(held, now),

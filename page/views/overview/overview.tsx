@@ -53,7 +53,7 @@ export function Overview({ layer }: { layer: Layer }): JSX.Element {
         <DiskPanel layer={layer} />
       </div>
       <Attention layer={layer} />
-      <TransfersPanel />
+      <TransfersPanel layer={layer} />
       <ThroughputPanel />
       <PassesPanel />
     </div>

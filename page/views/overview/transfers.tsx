@@ -1,18 +1,21 @@
 import type { JSX } from 'preact';
+import type { Layer } from '#proto/api/layer.ts';
 import type { ImageTransfer, Transfers } from '#proto/api/transfers.ts';
 import { usePolled } from '../../api/polled.ts';
+import { now } from '../../browser/clock.ts';
 import { imageName } from '../../format/names.ts';
 import { bytesText, durationText, percentOf, plural, rateText } from '../../format/quantities.ts';
 import { Bar } from '../../parts/bar.tsx';
 import { Panel, Pending, Quiet } from '../../parts/panel.tsx';
 import { hrefOf } from '../../state/routes.ts';
+import { savingsTexts } from '../../state/savings.ts';
 
 /** Images that are shown before the others are only counted. */
 const MAX_SHOWN = 8;
 const EVERY_MS = 2_000;
 
-/** Running transfers by image. */
-export function TransfersPanel(): JSX.Element {
+/** Running transfers by image, and what deltas save. */
+export function TransfersPanel({ layer }: { layer: Layer }): JSX.Element {
   const { value, error } = usePolled<Transfers>('/transfers', EVERY_MS);
   const transfers = value.value;
   if (!transfers) {
@@ -39,6 +42,11 @@ export function TransfersPanel(): JSX.Element {
       {images.length > shown.length && (
         <p class="note">… and {plural(images.length - shown.length, 'more image')}</p>
       )}
+      {savingsTexts(layer, now.value).map((text) => (
+        <p key={text} class="note">
+          {text}
+        </p>
+      ))}
     </Panel>
   );
 }

@@ -2,6 +2,7 @@ import { plural } from '../../contract/quantity-text.ts';
 import { CHANGES_PARKED, CONTENT_LEFT_OUT, WINDOW_CLOSED } from '../../status/status.ts';
 import { leftOutText } from '../../sync/left-out.ts';
 import { pauseText } from '../../sync/pause.ts';
+import { totalSavings } from '../savings.ts';
 import { problem, type Rule } from './problem.ts';
 
 /** The link to the parent, and what does not cross it. Pure. */
@@ -91,4 +92,13 @@ export const leftOut: Rule = ({ link: state }) => {
     ? 'provide the content at the parent, or exclude it; each pass asks for it again'
     : 'rename the repositories at the parent, or select others';
   return [problem('content-left-out', 'warning', leftOutText(state.leftOut), remedy)];
+};
+
+export const deltas: Rule = ({ syncers }) => {
+  const { mismatched = 0, mismatchedAt: at } = totalSavings(syncers) ?? {};
+  if (at === undefined) return [];
+  const what = `${plural(mismatched, 'delta')} made other bytes than intended, which were dropped: the content crossed the link in full`;
+  const remedy =
+    'check memory and disk of this machine and of the other side, and report it with "terrace events --type delta.mismatched"; delta.mode: off in the document stops deltas';
+  return [problem('delta-mismatched', 'warning', what, remedy, { since: at })];
 };

@@ -1,7 +1,7 @@
 import { MAX_PROBLEMS, type Problem } from '../../api/layer.ts';
 import type { LayerStatus } from '../layer-status.ts';
 import { below, exchanges, history, webhooks } from './layer-problems.ts';
-import { kept, leftOut, link, parked, unmatched } from './link-problems.ts';
+import { deltas, kept, leftOut, link, parked, unmatched } from './link-problems.ts';
 import type { Rule } from './problem.ts';
 import { accounts, bus, configured, session, silent, unreadable } from './service-problems.ts';
 import { audit, backup, damage, restored, space } from './volume-problems.ts';
@@ -29,6 +29,7 @@ const rules: Rule[] = [
     kept,
     unmatched,
     leftOut,
+    deltas,
     space,
     damage,
     audit,

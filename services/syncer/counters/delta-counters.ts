@@ -11,6 +11,8 @@ export class DeltaCounters {
     makeMs: 0,
     applyMs: 0,
   };
+  /** When the last delta was that made other bytes than its target, in ms since 1970. */
+  mismatchedAt: number | undefined;
 
   /** A delta was made and kept. @param toSize size of its target, in bytes */
   made(toSize: number, size: number, cpuMs: number): void {
@@ -42,6 +44,7 @@ export class DeltaCounters {
   /** A delta made other bytes than its target. */
   mismatched(job: 'make' | 'apply', cpuMs = 0): void {
     this.metrics.outcomes.mismatched += 1;
+    this.mismatchedAt = Date.now();
     this.metrics[`${job}Ms`] += Math.round(cpuMs);
   }
 }

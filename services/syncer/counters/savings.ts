@@ -6,10 +6,21 @@ const sum = (numbers: number[]): number => numbers.reduce((total, one) => total 
 
 const crossed = ({ bytes }: TransferMetrics): number => bytes.new + bytes.again + bytes['cut-through'];
 
-/** What these transfers saved since `since`; undefined while there is nothing to report. */
-export function savingsOf({ down, up, deltas }: TransferCounters, since: number): Savings | undefined {
+/** How long a mismatch is reported as a recent one, in ms. */
+const RECENT_MS = 86_400_000;
+
+/**
+ * What these transfers saved since `since`; undefined while there is nothing to report.
+ * @param now in ms since 1970, as `since`
+ */
+export function savingsOf(
+  { down, up, deltas }: TransferCounters,
+  since: number,
+  now: number,
+): Savings | undefined {
   const saved = [...Object.values(down.saved), ...Object.values(up.saved)];
   const transfers = sum(saved.map((one) => one.transfers));
+  const { mismatchedAt } = deltas;
   const { outcomes, makeMs, applyMs } = deltas.metrics;
   const hasWorked = deltaOutcomes.some((outcome) => outcomes[outcome] > 0);
   if (transfers === 0 && !hasWorked) return undefined;
@@ -19,6 +30,7 @@ export function savingsOf({ down, up, deltas }: TransferCounters, since: number)
     crossed: crossed(down) + crossed(up),
     transfers,
     mismatched: outcomes.mismatched,
+    ...(mismatchedAt !== undefined && now - mismatchedAt < RECENT_MS && { mismatchedAt }),
     cpuMs: makeMs + applyMs + down.saved.frames.cpuMs + up.saved.frames.cpuMs,
   };
 }

@@ -130,7 +130,7 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
     this.#timer = undefined;
     const rate = { down: this.#meters.down.rate, up: this.#meters.up.rate };
     const limit = this.#link?.rate;
-    const savings = savingsOf(this.counters, this.#since);
+    const savings = savingsOf(this.counters, this.#since, Date.now());
     const isMoving = rate.down + rate.up > 0;
     this.#publishIn(isMoving ? RATE_MS : HEARTBEAT_MS);
     const status: SyncerStatus = {

@@ -129,3 +129,36 @@ const rates: [title: string, syncers: SyncerStatus[], lines: string[]][] = [
 for (const [title, syncers, lines] of rates) {
   test(`bandwidth: ${title}`, () => assert.deepEqual(lineOf('bandwidth', { syncers }), lines));
 }
+
+const savings = {
+  ...{ since: now - 3 * DAY, saved: 1_200_000_000, crossed: 300_000_000, transfers: 13 },
+  ...{ mismatched: 0, cpuMs: 40_000 },
+};
+
+test('what deltas saved is the sum of all syncers, since the start of the first', () => {
+  const other = { ...savings, since: now - DAY, saved: 0, crossed: 100_000_000, transfers: 1, cpuMs: 5_000 };
+  const syncers = [syncer({ savings }), syncer({ savings: other }), syncer({})];
+  assert.deepEqual(lineOf('saved', { syncers }), [
+    'saved by deltas: 1.2 GB of 1.6 GB (75 %) in 14 transfers, since 3 d; CPU 45 s',
+  ]);
+  assert.deepEqual(lineOf('saved', { syncers: [syncer({ savings: { ...savings, transfers: 0 } })] }), []);
+  assert.deepEqual(lineOf('saved', { syncers: [syncer({})] }), []);
+});
+
+test('deltas that are kept, and pairs that get none, are one line, if there are any', () => {
+  const held = {
+    ...{ repositories: 1, tags: 1, blobs: 1, bytes: 1, tokens: 1, scopeMaps: 0, damaged: 0, ingests: [] },
+    ...{ space: { free: 9, reserve: 1, low: false }, outgoing: { unsent: 0, withdrawn: 0, parked: 0 } },
+  };
+  const linesWith = (deltas?: { count: number; bytes: number; refused: number }) =>
+    textOf({ storage: { ...held, ...(deltas && { deltas }) } })
+      .split('\n')
+      .filter((line) => line.startsWith('Deltas'));
+  assert.deepEqual(linesWith(), []);
+  assert.deepEqual(linesWith({ count: 12, bytes: 84_000_000, refused: 0 }), [
+    'Deltas kept for the layers below: 12 of 84.0 MB, of 2.1 GB at most',
+  ]);
+  assert.deepEqual(linesWith({ count: 0, bytes: 0, refused: 1 }), [
+    'Deltas kept for the layers below: 0 of 0 B, of 2.1 GB at most; 1 pair of content gets none',
+  ]);
+});

@@ -7,6 +7,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { LayerStatus } from '#proto/overview/layer-status.ts';
 import { problemsOf } from '#proto/overview/problems/problems.ts';
+import { totalSavings } from '#proto/overview/savings.ts';
 import { version } from '#proto/process/version.ts';
 import { NOT_SEEN } from '#proto/status/presence.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
@@ -67,6 +68,7 @@ export function layerOperations(status: StatusCache, started: number): Operation
 
 function layerOf(status: LayerStatus, started: number, now: number): Layer {
   const { configuration, storage, link, coordinator, services, silent, syncers, below = [] } = status;
+  const savings = totalSavings(syncers);
   const children = below.filter(({ path }) => path.length === 0);
   return {
     name: configuration?.name ?? '',
@@ -77,6 +79,10 @@ function layerOf(status: LayerStatus, started: number, now: number): Layer {
     now,
     ...(link && { link, linkKnown: syncers.length > 0 }),
     ...(status.sync && { sync: status.sync }),
+    ...(savings && { savings }),
+    ...(storage?.deltas && {
+      deltas: { ...storage.deltas, ...(configuration && { limit: configuration.delta.cache }) },
+    }),
     ...(storage && { held: heldOf(storage), space: storage.space, tokens: storage.tokens }),
     children: {
       count: children.length,

@@ -31,6 +31,16 @@ const held = (fields: Partial<StorageStatus>): LayerStatus => ({
   ...well,
   storage: { ...storage, ...fields },
 });
+const saving = (fields: object): LayerStatus => ({
+  ...well,
+  syncers: [
+    syncer,
+    {
+      ...syncer,
+      savings: { since: 1, saved: 9, crossed: 1, transfers: 1, mismatched: 0, cpuMs: 3, ...fields },
+    },
+  ],
+});
 const parked = (code: string) => ({
   ...{ repository: 'a', reference: 't', code, reason: 'it is locked', since: 3, attempts: 1, retry: 9 },
 });
@@ -85,6 +95,9 @@ const table: [status: LayerStatus, codes: string[]][] = [
     [],
   ],
   [held({ outgoing: { unsent: 9, withdrawn: 0, parked: 0, kept: 2, keptIn: ['x'] } }), ['not-selected']],
+  [saving({ mismatched: 0 }), []],
+  [saving({ mismatched: 2 }), []],
+  [saving({ mismatched: 2, mismatchedAt: 5 }), ['delta-mismatched']],
   [held({ space: { free: 1, reserve: 5, low: true } }), ['space-low']],
   [held({ damaged: 2 }), ['content-damaged']],
   [held({ metadata: ['000012.ldb'] }), ['metadata-damaged']],
