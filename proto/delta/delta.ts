@@ -51,10 +51,13 @@ export type DeltaHeader = { format: number; target: Stored; bases: readonly Stor
 /**
  * Makes a delta, and applies it to prove that it makes the target. It may be longer than the target: compare.
  * @returns the delta; it is in scratch bytes, so copy it before they end
- * @throws DeltaLimitExceeded; RangeError if a blob has fewer bytes than its size; what scratch, blobs and signal throw
+ * @throws DeltaInvalid if the bytes of a blob have another SHA-256; DeltaLimitExceeded; RangeError if there are too
+ * many bases, or a blob has fewer bytes than its size; what scratch, blobs and signal throw
  */
 export function encodeDelta({ target, bases, ...options }: EncodeDeltaOptions): Bytes {
+  if (bases.length > MAX_BASES) throw new RangeError(`a delta has ${MAX_BASES} bases at most`);
   const work = new BoundedWork(options);
+  refuseDamaged(bases, work);
   const expansion = work.expansion(storedBytes(target.bytes.size, bases));
   const sourceOf = ({ bytes, sha256 }: DeltaBlob) => {
     const expanded = expandBlob(work.bytes(bytes), expansion);
@@ -68,11 +71,10 @@ export function encodeDelta({ target, bases, ...options }: EncodeDeltaOptions): 
       const hash = createHash('sha256');
       const base = joinedExpansion(sources.map((source) => source.expansion));
       apply(delta, base, { append: (bytes) => hash.update(bytes) }, expansion);
-      if (!hash.digest().equals(target.sha256))
-        throw new Error('the delta makes other bytes than the target');
+      if (!hash.digest().equals(target.sha256)) throw new DeltaInvalid('the target is damaged');
       return delta;
     },
-    (cause) => new Error('the delta does not make the target', { cause }),
+    (cause) => new DeltaInvalid('the delta does not make the target', { cause }),
   );
 }
 
@@ -123,8 +125,8 @@ export function applyDelta({ delta, bases, target, sink, ...options }: ApplyDelt
   }
 }
 
-/** A delta that does not fit may be right, and its base damaged. @throws DeltaInvalid that names such a base */
-function refuseDamaged(bases: readonly DeltaBlob[], work: BoundedWork, cause: DeltaInvalid): void {
+/** A delta that does not fit may be right, and a base damaged. @throws DeltaInvalid that names such a base */
+function refuseDamaged(bases: readonly DeltaBlob[], work: BoundedWork, cause?: DeltaInvalid): void {
   for (const [index, { bytes, sha256 }] of bases.entries()) {
     const hash = createHash('sha256');
     for (const piece of piecesOf(work.bytes(bytes), 0, bytes.size)) hash.update(piece);

@@ -13,8 +13,8 @@ import { compress, decompress } from './zstd.ts';
  *                else a zstd frame with the references, one behind the other, as its dictionary
  */
 
-export const MAX_PIECE_BYTES = 4 * 1024 * 1024;
-export const MAX_REFERENCE_BYTES = 16 * 1024 * 1024;
+const MAX_PIECE_BYTES = 4 * 1024 * 1024;
+const MAX_REFERENCE_BYTES = 16 * 1024 * 1024;
 const MAX_REFERENCES = 4_096;
 /** Max bytes of what comes before the frame. */
 const MAX_HEAD_BYTES = 24 + MAX_REFERENCES * 16;
@@ -25,26 +25,35 @@ const DICTIONARY_MAGIC = [0x37, 0xa4, 0x30, 0xec];
 /** If the dictionary saves less than this share, it is tried without. */
 const POOR_SHARE = 0.5;
 
-export function writePiece(
-  bytes: Uint8Array,
-  base: Bytes,
-  references: readonly Range[],
-  sink: ByteSink,
-): void {
-  let used = references;
-  let frame: Uint8Array = compress(bytes, dictionaryOf(base, references));
-  if (references.length > 0 && frame.length > bytes.length * POOR_SHARE) {
-    const alone = compress(bytes, new Uint8Array());
-    if (alone.length <= frame.length) [used, frame] = [[], alone];
+/** Writes the pieces of one section. */
+export class PieceWriter {
+  readonly #base: Bytes;
+  readonly #sink: ByteSink;
+  readonly #dictionary = new Dictionary();
+  readonly #head = new Uint8Array(MAX_HEAD_BYTES);
+
+  constructor(base: Bytes, sink: ByteSink) {
+    this.#base = base;
+    this.#sink = sink;
   }
-  const isRaw = frame.length >= bytes.length;
-  if (isRaw) [used, frame] = [[], bytes];
-  const head = new Uint8Array(MAX_HEAD_BYTES);
-  let at = writeVarint(head, writeVarint(head, 0, bytes.length), used.length);
-  for (const { start, end } of used) at = writeVarint(head, writeVarint(head, at, start), end - start);
-  at = writeVarint(head, at, frame.length * 2 + Number(isRaw));
-  sink.append(head.subarray(0, at));
-  sink.append(frame);
+
+  /** @param references ranges of the base in any order; none are used if the piece is not shorter with them */
+  write(bytes: Uint8Array, references: readonly Range[]): void {
+    let used = references;
+    let frame: Uint8Array = compress(bytes, this.#dictionary.of(this.#base, references));
+    if (references.length > 0 && frame.length > bytes.length * POOR_SHARE) {
+      const alone = compress(bytes, new Uint8Array());
+      if (alone.length <= frame.length) [used, frame] = [[], alone];
+    }
+    const isRaw = frame.length >= bytes.length;
+    if (isRaw) [used, frame] = [[], bytes];
+    const head = this.#head;
+    let at = writeVarint(head, writeVarint(head, 0, bytes.length), used.length);
+    for (const { start, end } of used) at = writeVarint(head, writeVarint(head, at, start), end - start);
+    at = writeVarint(head, at, frame.length * 2 + Number(isRaw));
+    this.#sink.append(head.subarray(0, at));
+    this.#sink.append(frame);
+  }
 }
 
 export type PieceHead = {
@@ -85,17 +94,29 @@ export function readHead(section: Bytes, at: number): PieceHead {
   return { length, references, frameAt: at + next, frameLength, isRaw };
 }
 
-/** The content of a piece. @throws DeltaInvalid */
-export function readPiece(section: Bytes, head: PieceHead, base: Bytes): Uint8Array {
-  const { length, references, frameAt, frameLength, isRaw } = head;
-  if (frameAt + frameLength > section.size) throw new DeltaInvalid('a section ends within a piece');
-  if (references.some(({ end }) => end > base.size))
-    throw new DeltaInvalid('a reference reaches behind the base');
-  const frame = readExactly(section, frameAt, frameLength);
-  if (isRaw) return frame;
-  const content = contentOf(frame, dictionaryOf(base, references), length);
-  if (content.length !== length) throw new DeltaInvalid('a piece has another length');
-  return content;
+/** Reads the pieces of one section. */
+export class PieceReader {
+  readonly #section: Bytes;
+  readonly #base: Bytes;
+  readonly #dictionary = new Dictionary();
+
+  constructor(section: Bytes, base: Bytes) {
+    this.#section = section;
+    this.#base = base;
+  }
+
+  /** The content of a piece. @throws DeltaInvalid */
+  read({ length, references, frameAt, frameLength, isRaw }: PieceHead): Uint8Array {
+    if (frameAt + frameLength > this.#section.size) throw new DeltaInvalid('a section ends within a piece');
+    if (references.some(({ end }) => end > this.#base.size)) {
+      throw new DeltaInvalid('a reference reaches behind the base');
+    }
+    const frame = readExactly(this.#section, frameAt, frameLength);
+    if (isRaw) return frame;
+    const content = contentOf(frame, this.#dictionary.of(this.#base, references), length);
+    if (content.length !== length) throw new DeltaInvalid('a piece has another length');
+    return content;
+  }
 }
 
 function contentOf(frame: Uint8Array, dictionary: Uint8Array, length: number): Uint8Array {
@@ -106,13 +127,21 @@ function contentOf(frame: Uint8Array, dictionary: Uint8Array, length: number): U
   }
 }
 
-function dictionaryOf(base: Bytes, references: readonly Range[]): Uint8Array {
-  // One byte before it, which is only used if the content would be taken for a dictionary with tables.
-  const bytes = new Uint8Array(1 + lengthOf(references));
-  let at = 1;
-  for (const { start, end } of references) {
-    base.read(bytes.subarray(at, at + end - start), start);
-    at += end - start;
+/** References as a dictionary. Its buffer is used again: a dictionary is valid until the next one. */
+class Dictionary {
+  #buffer = new Uint8Array();
+
+  of(base: Bytes, references: readonly Range[]): Uint8Array {
+    // One byte before it, which is only used if the content would be taken for a dictionary with tables.
+    const size = 1 + lengthOf(references);
+    if (this.#buffer.length < size) this.#buffer = new Uint8Array(Math.max(size, 2 * this.#buffer.length));
+    const bytes = this.#buffer.subarray(0, size);
+    bytes[0] = 0;
+    let at = 1;
+    for (const { start, end } of references) {
+      base.read(bytes.subarray(at, at + end - start), start);
+      at += end - start;
+    }
+    return DICTIONARY_MAGIC.every((byte, index) => bytes[1 + index] === byte) ? bytes : bytes.subarray(1);
   }
-  return DICTIONARY_MAGIC.every((byte, index) => bytes[1 + index] === byte) ? bytes : bytes.subarray(1);
 }

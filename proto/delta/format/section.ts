@@ -1,12 +1,12 @@
 import type { Bytes, Pieces } from '../bytes/bytes.ts';
 import { lengthOf } from '../matching/references.ts';
 import { DeltaInvalid } from './invalid.ts';
-import { readHead, readPiece } from './piece.ts';
+import { PieceReader, readHead } from './piece.ts';
 
 /** Bounds of the work that any pieces of a section may cause. */
 const MIN_PIECE_SHARE = 4 * 1024;
 const SPARE_PIECES = 64;
-const MAX_REFERENCE_FACTOR = 16;
+const MAX_REFERENCE_FACTOR = 32;
 const SPARE_REFERENCE_BYTES = 64 * 1024 * 1024;
 
 /** Content of a section, piece by piece. */
@@ -14,7 +14,7 @@ export class SectionReader implements Pieces {
   piece: Uint8Array = new Uint8Array();
   at = 0;
   readonly #section: Bytes;
-  readonly #base: Bytes;
+  readonly #reader: PieceReader;
   readonly #length: number;
   #next = 0;
   #read = 0;
@@ -24,7 +24,7 @@ export class SectionReader implements Pieces {
   /** @param length of the stream, in bytes */
   constructor(section: Bytes, base: Bytes, length: number) {
     this.#section = section;
-    this.#base = base;
+    this.#reader = new PieceReader(section, base);
     this.#length = length;
   }
 
@@ -45,7 +45,7 @@ export class SectionReader implements Pieces {
     if (this.#referenced > SPARE_REFERENCE_BYTES + length * MAX_REFERENCE_FACTOR) {
       throw new DeltaInvalid('the references of a section are too long');
     }
-    this.piece = readPiece(this.#section, head, this.#base);
+    this.piece = this.#reader.read(head);
     this.at = 0;
     this.#next = head.frameAt + head.frameLength;
     return true;

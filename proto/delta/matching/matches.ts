@@ -17,15 +17,16 @@ export function findMatches(before: Bytes, after: Bytes): Match[] {
   const index = new ChunkIndex(Math.ceil((before.size / averageBytes) * 2) + 1);
   for (const { at, bytes } of chunksOf(before, averageBytes)) index.add(bytes, at);
   const matches: Match[] = [];
+  const isAt = comparisonWith(before);
   let last: Match | undefined;
   for (const { at, bytes } of chunksOf(after, averageBytes)) {
     const expected = last && last.at + last.length === at ? last.from + last.length : undefined;
-    if (last && expected !== undefined && isAt(before, expected, bytes)) {
+    if (last && expected !== undefined && isAt(expected, bytes)) {
       last.length += bytes.length;
       continue;
     }
     const from = index.find(bytes);
-    if (from === undefined || !isAt(before, from, bytes)) continue;
+    if (from === undefined || !isAt(from, bytes)) continue;
     last = { at, from, length: bytes.length };
     matches.push(last);
   }
@@ -38,10 +39,15 @@ function averageOf(size: number): number {
   return Math.min(MAX_AVERAGE, Math.max(MIN_AVERAGE, average));
 }
 
-function isAt(content: Bytes, at: number, bytes: Uint8Array): boolean {
-  return (
-    at + bytes.length <= content.size && Buffer.compare(readUpTo(content, at, bytes.length), bytes) === 0
-  );
+/** Whether some content has these bytes at a place. Its buffer is used again, as it is needed for each chunk. */
+function comparisonWith(content: Bytes): (at: number, bytes: Uint8Array) => boolean {
+  const buffer = Buffer.allocUnsafe(MAX_AVERAGE << 3);
+  return (at, bytes) => {
+    if (at + bytes.length > content.size) return false;
+    const read = buffer.subarray(0, bytes.length);
+    content.read(read, at);
+    return read.equals(bytes);
+  };
 }
 
 function extend(matches: Match[], before: Bytes, after: Bytes): void {

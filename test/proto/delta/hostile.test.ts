@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { DeltaLimitExceeded } from '#proto/delta/bounded-work.ts';
 import { bytesOf } from '#proto/delta/bytes/bytes.ts';
-import { applyDelta } from '#proto/delta/delta.ts';
+import { applyDelta, type DeltaBlob, encodeDelta } from '#proto/delta/delta.ts';
 import { DeltaInvalid } from '#proto/delta/format/invalid.ts';
 import { noise, text } from './blobs.ts';
 import { deltaFile, raw, rawPiece, type Section, varint } from './delta-file.ts';
-import { applied, BOUNDS, encoded, Memory, options, sha256, storedOf } from './in-memory.ts';
+import { applied, BOUNDS, blobOf, encoded, Memory, options, sha256, storedOf } from './in-memory.ts';
 
 /** A delta from outside may hold anything: it is refused within its bounds, and makes no more bytes than declared. */
 
@@ -270,6 +270,15 @@ for (const [name, [delta, message, of = base]] of Object.entries(invalid)) {
     assert.ok(performance.now() - from < 5_000);
   });
 }
+
+test('no delta is made of a damaged blob', () => {
+  const damaged = { bytes: bytesOf(noise(9_000)), sha256: sha256(base) };
+  const encode = (blob: DeltaBlob, bases: DeltaBlob[]) => () =>
+    encodeDelta({ ...options, target: blob, bases });
+  assert.throws(encode(blobOf(target), [blobOf(base), damaged]), { message: 'base 2 is damaged' });
+  assert.throws(encode(damaged, [blobOf(base)]), { message: 'the target is damaged' });
+  assert.throws(encode(blobOf(target), Array(5).fill(blobOf(base))), RangeError);
+});
 
 test('a damaged base is named', () => {
   const delta = encoded(target, [target, base]);
