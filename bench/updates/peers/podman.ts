@@ -24,20 +24,21 @@ graphroot = "${join(folder, 'store')}"
 runroot = "${join(folder, 'run')}"
 [storage.options]
 pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree_repos = ""}
+[storage.options.overlay]
+skip_mount_home = "true"
 `,
     );
     const env = { ...process.env, CONTAINERS_STORAGE_CONF: configuration };
-    const podman = (...parameters: string[]) => run('podman', parameters, { env });
-    const pull = (version: Version) =>
-      podman('pull', '--quiet', '--tls-verify=false', `${link.host}/${repositoryOf(pair)}:${version}`);
+    const pull = (version: Version) => {
+      const image = `${link.host}/${repositoryOf(pair)}:${version}`;
+      return run('podman', ['pull', '--quiet', '--tls-verify=false', image], { env });
+    };
     await pull('v1');
     await link.limit();
     let seconds = 0;
     const bytes = await link.bytesOf(async () => {
       seconds = await timed(() => pull('v2'));
     });
-    // The store is mounted.
-    await podman('system', 'reset', '--force');
     return { bytes, seconds };
   },
 };

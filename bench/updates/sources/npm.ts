@@ -4,7 +4,7 @@ import { run } from '../run-program.ts';
 import { made } from './made.ts';
 
 /** Nothing that was published later is installed: what a version range stands for remains the same. */
-const BEFORE = '2026-11-01';
+const BEFORE = '2026-11-29';
 const QUIET = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
 
 /** The files of one version of a package. @returns path of a folder */
