@@ -106,6 +106,8 @@ export const LinkStatus = Type.Object({
   live: Type.Optional(Type.Boolean()),
   /** When the schedule begins the next pass. */
   next: Type.Optional(Instant),
+  /** Measured on the way down, in bytes/s; absent before the first measurement. */
+  rate: Type.Optional(Bytes),
 });
 export type LinkStatus = Static<typeof LinkStatus>;
 export const linkStatus = state('link', LinkStatus);

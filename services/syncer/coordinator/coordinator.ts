@@ -64,11 +64,13 @@ export function coordinate(
   const lease = new CoordinatorLease(bus, instance, log, (held) =>
     actor.send(held ? { type: 'lease.gained', pass: newRequest('start') } : { type: 'lease.lost' }),
   );
+  const deltaPace = new DeltaPace({ limit: () => settings.bandwidth.rate });
   const linkReport = new LinkReport({
     bus,
     log,
     by: instance,
     times,
+    rate: () => deltaPace.rate,
     scope: () => (settings.hasParent ? comparisonScope(settings.get()) : ''),
     isCoordinator: () => !lease.ended,
   });
@@ -79,7 +81,6 @@ export function coordinate(
     onCheck: () => void linkReport.refresh(),
     log,
   });
-  const deltaPace = new DeltaPace({ limit: () => settings.bandwidth.rate });
   const shared = { context, volume, settings, link, linkReport, deltaPace };
   const termTasks = new TermTasks({
     ...shared,
@@ -108,7 +109,7 @@ export function coordinate(
   });
   const actor = createActor(machine, { input: { times: plainTimes(times()) } });
   actor.on('lease.gained', ({ link: at }) => {
-    void linkReport.takeOver();
+    void linkReport.takeOver().then(() => deltaPace.inherit(linkReport.rate));
     if (at?.paused) void linkReport.refresh();
     else if (at && !at.usable) void linkReport.reportOutsideWindow(at.until);
   });

@@ -24,6 +24,8 @@ export type LinkReportDeps = {
   times: () => ScheduleTimes | undefined;
   /** What a pass that begins now compares: `comparisonScope`. */
   scope: () => string;
+  /** Of the link, on the way down, in bytes/s; undefined: it is unknown. */
+  rate?: () => number | undefined;
   /** Whether this process is the coordinator: only the coordinator writes the state. */
   isCoordinator: () => boolean;
 };
@@ -146,6 +148,11 @@ export class LinkReport {
     return this.#settled?.state === 'Offline' && this.#settled.code === 'parent-unreachable';
   }
 
+  /** Rate of the link at the end of the last pass, in bytes/s. */
+  get rate(): number | undefined {
+    return this.#last?.rate;
+  }
+
   /** What is left out, as the last pass reported it. */
   get leftOut(): LeftOutSummary | undefined {
     return this.#last?.leftOut;
@@ -213,7 +220,7 @@ export class LinkReport {
       unmatched = this.#last?.unmatched ?? [],
       leftOut = this.#last?.leftOut,
     } = report;
-    const { bus, log, by, times, isCoordinator } = this.#deps;
+    const { bus, log, by, times, isCoordinator, rate: measure } = this.#deps;
     // After a takeover, the new coordinator writes the state.
     if (!isCoordinator()) return;
     const before = this.#last;
@@ -224,6 +231,8 @@ export class LinkReport {
     const comparison = compared
       ? { comparedAt: compared.at, comparedScope: compared.scope }
       : { ...(comparedAt && { comparedAt }), ...(comparedScope && { comparedScope }) };
+    // It changes all the time, and is to be known after a restart.
+    const rate = (passes && measure?.()) ?? before?.rate;
     const schedule = times();
     const { state: own, detail: ownDetail, code: ownCode } = report;
     if (report !== UNKNOWN) {
@@ -246,6 +255,7 @@ export class LinkReport {
       ...(counted && { passes: counted }),
       ...(unmatched.length > 0 && { unmatched }),
       ...(leftOut && { leftOut }),
+      ...(rate !== undefined && { rate: Math.round(rate) }),
       ...(schedule && scheduleFields(schedule, now)),
     };
     if (isDeepStrictEqual(link, before) && !this.#unwritten) return;

@@ -53,6 +53,16 @@ export class DeltaPace {
     this.#parent = url;
   }
 
+  /** Measured rate of the link, in bytes/s; undefined before the first measurement. */
+  get rate(): number | undefined {
+    return this.#link.bytesPerS;
+  }
+
+  /** @param rate of the link as an earlier coordinator measured it: it counts until there is a newer one */
+  inherit(rate: number | undefined): void {
+    this.#link.inherit(rate);
+  }
+
   /** @param roundTripMs of the link; undefined: it is unknown */
   now(roundTripMs = 0): Pace {
     const { bytesPerS } = this.#link;

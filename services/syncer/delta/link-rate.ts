@@ -41,6 +41,11 @@ export class LinkRate {
     return this.#rate;
   }
 
+  /** What was measured before, unless it was measured here. */
+  inherit(rate: number | undefined): void {
+    this.#rate ??= rate;
+  }
+
   /** A transfer begins or resumes; `present` bytes are here. */
   started(transfer: Reported, present: number): void {
     if (crossing(transfer) <= MAX_GROUPED_BYTES) return;

@@ -43,13 +43,14 @@ beforeEach(() => {
 });
 afterEach(() => mock.timers.reset());
 
-const newReport = (isCoordinator = () => true) =>
+const newReport = (isCoordinator = () => true, rate?: number) =>
   new LinkReport({
     bus: fake.bus,
     log: quiet,
     by: 'one',
     times: () => ({ schedule: '0 4 * * *' }),
     scope: () => scope,
+    rate: () => rate,
     isCoordinator,
   });
 
@@ -266,4 +267,16 @@ test('a new coordinator outside the window replaces a Syncing that an earlier on
   await third.reportOutsideWindow(undefined);
   assert.equal(fake.link?.state, 'Online');
   assert.equal(fake.link?.lastSync, 1);
+});
+
+test('the rate of the link is known to the next coordinator, until that has measured another one', async () => {
+  const first = newReport(undefined, 1_234.5);
+  await first.takeOver();
+  assert.equal(first.rate, undefined);
+  await begun(first).ended(NOTHING, { isUnscoped: true, announced: true });
+  const next = newReport();
+  await next.takeOver();
+  assert.equal(next.rate, 1_235);
+  await begun(next).ended(NOTHING, { isUnscoped: true, announced: true });
+  assert.equal(next.rate, 1_235);
 });

@@ -100,3 +100,19 @@ test('the rates of making and applying are learned, those of another parent are 
   assert.equal(pace.now().making, before);
   assert.equal(pace.now().applying, 100_000_000);
 });
+
+test('what an earlier coordinator measured counts until there is a measurement', () => {
+  const { clock, rate } = clocked();
+  const pace = new DeltaPace({ link: rate });
+  pace.inherit(undefined);
+  assert.equal(pace.now().link, undefined);
+  pace.inherit(100_000);
+  assert.equal(pace.now().link, 100_000);
+  for (let round = 0; round < 20; round += 1) {
+    rate.started(blob(`${round}`, 8 * MIB), 0);
+    clock.now += 1_000;
+    rate.ended(blob(`${round}`, 8 * MIB), { complete: true });
+  }
+  pace.inherit(100_000);
+  assert.ok((pace.now().link ?? 0) > 7 * MIB);
+});
