@@ -87,8 +87,8 @@ const TransferClaim = Type.Object({ ...Claim.properties, clean: Type.Boolean() }
  * Claims the one ingest of a blob that crosses the link. The first claim creates it; every later claim, by any syncer,
  * finds it again. `clean` is false if an earlier claim was not released in good order: the bytes on disk must then be
  * verified before they are used. `repository` is the one that the blob is for, and `part` its place there, for the
- * layers below: see `arriving.ts`. With `delta`, content that is committed already is held as this delta from then on,
- * and the answer is `exists`. Faults: `busy`, `exists`.
+ * layers below: see `arriving.ts`. With `delta`, content that is committed already is held as this delta from then on
+ * if its header says that it is one, and the answer is `exists`. Faults: `busy`, `exists`.
  */
 export const claimTransfer = request(
   'storage.transfer.claim',

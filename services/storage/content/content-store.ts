@@ -89,7 +89,7 @@ export interface DeltaKeeper {
     repository: string | undefined,
     changes: Change[],
   ): Promise<void>;
-  /** Writes the record of content that is committed already. No-op if it has one, or is not committed. */
+  /** Writes the record of content that is committed already. No-op if it has one, or is not this delta. */
   keepCommitted(digest: string, delta: DeltaRecord, repository: string | undefined): Promise<void>;
 }
 

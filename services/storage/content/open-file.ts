@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, fsync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, fsync, openSync, readSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 const fsyncInThread = promisify(fsync);
@@ -18,6 +18,11 @@ export class OpenFile implements Disposable {
   /** In bytes. */
   get size(): number {
     return fstatSync(this.#fd).size;
+  }
+
+  /** Reads few bytes from `at` on. @returns how many */
+  read(target: Uint8Array, at: number): number {
+    return readSync(this.#fd, target, 0, target.byteLength, at);
   }
 
   /** Appends the bytes, which are few. */

@@ -5,8 +5,8 @@ import type { BlobStore } from '../content/blob-store.ts';
 import type { DeltaKeeper } from '../content/content-store.ts';
 import { GRACE_MS, type Grace } from '../content/grace.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
-import type { KeptDelta } from '../metadata/records.ts';
-import { DeltaIndex } from './delta-index.ts';
+import { isDeltaFile } from './delta-file.ts';
+import { DeltaIndex, type IndexedDelta } from './delta-index.ts';
 import { isNamed } from './named-content.ts';
 
 /** Max deltas: the index is in memory. */
@@ -47,8 +47,8 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
   static async open(deps: DeltaCacheDeps, maxCount = MAX_DELTAS): Promise<DeltaCache> {
     const { metadata } = deps;
     const cache = new DeltaCache(deps, maxCount);
-    const found: [digest: string, record: KeptDelta][] = [];
-    let page: [digest: string, record: KeptDelta][] = [];
+    const found: [digest: string, delta: IndexedDelta][] = [];
+    let page: typeof found = [];
     const addPage = async () => {
       const blobs = await metadata.blobsByDigest(page.map(([digest]) => digest));
       for (const [i, entry] of page.entries()) {
@@ -57,11 +57,11 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
       }
       page = [];
     };
-    for await (const entry of metadata.allDeltas()) if (page.push(entry) === PAGE) await addPage();
+    for await (const [digest, { to, size, used }] of metadata.allDeltas())
+      if (page.push([digest, { to, size, used, stored: used }]) === PAGE) await addPage();
     await addPage();
     found.sort(([, a], [, b]) => a.used - b.used);
-    for (const [digest, { to, size, used }] of found)
-      cache.index.set(digest, { to, size, used, stored: used });
+    for (const [digest, delta] of found) cache.index.set(digest, delta);
     return cache;
   }
 
@@ -98,12 +98,13 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
   }
 
   async keepCommitted(digest: string, delta: DeltaRecord, repository: string | undefined): Promise<void> {
-    const { metadata, locks } = this.#deps;
+    const { metadata, store, locks } = this.#deps;
     await locks.run(`blob ${digest}`, async () => {
       const blob = await metadata.blob(digest);
       if (!blob) return;
       if (this.index.get(digest)) this.touch(digest);
-      else await this.keep({ digest, size: blob.size }, delta, repository, []);
+      else if (isDeltaFile(store.file(digest), blob.size, delta))
+        await this.keep({ digest, size: blob.size }, delta, repository, []);
     });
   }
 

@@ -23,6 +23,7 @@ import { isSamePair, type RefusedPairs } from './refused-pairs.ts';
  *   delta-cache.ts     records, written with the commit of the content; eviction
  *   delta-index.ts     all deltas in the order of their last use, in memory
  *   delta-list.ts      pages of deltas and refused pairs, for people
+ *   delta-file.ts      whether a file is the delta that a record describes
  *   delta-access.ts    which targets a repository has
  *   refused-pairs.ts   pairs of bases and target that are not tried again
  *   named-content.ts   which repositories link content

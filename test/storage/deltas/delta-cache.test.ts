@@ -10,7 +10,7 @@ import { smallVolume } from '../../support/small-volume.ts';
 import { until } from '../../support/until.ts';
 import { fault, Rig, random } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
-import { absent, app, type DeltaSample, keepDelta, sampleDelta } from './delta-rig.ts';
+import { absent, app, type DeltaSample, keepDelta, sampleDelta, sampleWithHeader } from './delta-rig.ts';
 
 /** The budget of deltas, their leases, and what they give up for space. */
 
@@ -103,7 +103,7 @@ test('content that a repository links stays when its delta is deleted', async ()
   const { rig, digests } = await open([100]);
   await using _ = rig;
   const [digest] = digests as [string];
-  const sample = sampleDelta(absent(), [absent()]);
+  const sample = sampleWithHeader(absent(), [absent()]);
   await rig.gateway.push(app, sample.bytes);
   await assert.rejects(keepDelta(rig.syncer, sample), fault('exists'));
   await untilCount(rig, 2);

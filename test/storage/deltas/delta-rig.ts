@@ -1,5 +1,6 @@
 import type { DeltaRecord } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob } from '#proto/content/ingests.ts';
+import { type Header, STREAMS, writeHeader } from '#proto/delta/format/header.ts';
 import { type Client, digestOf, random } from '../rig.ts';
 
 export const app = 'line/app';
@@ -23,6 +24,22 @@ export function sampleDelta(
 ): DeltaSample {
   const bytes = random(size);
   return { digest: digestOf(bytes), bytes, delta: deltaTo(to, from, more), repository: app };
+}
+
+/** The same with the header of a delta, and no content. */
+export function sampleWithHeader(to: string, from: string[], more: Partial<DeltaRecord> = {}): DeltaSample {
+  const delta = deltaTo(to, from, more);
+  const stored = (digest: string, length: number) => ({
+    length,
+    sha256: Buffer.from(digest.slice(7), 'hex'),
+  });
+  const none = { length: 0, section: 0 };
+  const bytes = writeHeader({
+    target: stored(to, delta.toSize),
+    bases: from.map((digest, i) => ({ ...stored(digest, 100 + i), isGzip: true })),
+    streams: Object.fromEntries(STREAMS.map((name) => [name, none])) as Header['streams'],
+  });
+  return { digest: digestOf(bytes), bytes, delta, repository: app };
 }
 
 /** Writes the bytes of a delta into its ingest, as a transfer does. */

@@ -13,7 +13,7 @@ import { sharedFolder } from '../../support/shared-folder.ts';
 import { repair } from '../repair/repair-rig.ts';
 import { descriptorOf, digestOf, fault, imageOf, Rig, random } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
-import { absent, app, keepDelta, sampleDelta, transferDelta } from './delta-rig.ts';
+import { absent, app, keepDelta, sampleDelta, sampleWithHeader, transferDelta } from './delta-rig.ts';
 
 /** Deltas in garbage collection, scrub, backup, repair, and after an earlier version. */
 
@@ -102,7 +102,7 @@ test('a damaged delta is deleted by a scrub: it is neither quarantined nor missi
   const { rig, to, digest } = await open();
   await using _ = rig;
   const linked = await rig.gateway.push(app, random(80));
-  const sample = sampleDelta(to, [linked], 90);
+  const sample = sampleWithHeader(to, [linked]);
   await rig.gateway.push(app, sample.bytes);
   await assert.rejects(transferDelta(rig.syncer, sample), fault('exists'));
   await damage(rig, digest);
@@ -134,7 +134,7 @@ test('a backup has neither the records nor the content of deltas', async () => {
   const { rig, old, to, digest } = await open();
   const folder = await mkdtemp(join(root, 'backup-'));
   const [target, data] = [join(folder, 'b'), join(folder, 'restored')];
-  const linked = sampleDelta(to, [absent()], 90);
+  const linked = sampleWithHeader(to, [absent()]);
   {
     await using _ = rig;
     await rig.gateway.push(app, linked.bytes);

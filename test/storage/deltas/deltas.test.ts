@@ -9,7 +9,7 @@ import { claimTransfer, commitBlob, commitTransfers } from '#proto/content/inges
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { bytesOf, digestOf, fault, Rig, random } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
-import { absent, app, keepDelta, sampleDelta, transferDelta } from './delta-rig.ts';
+import { absent, app, keepDelta, sampleDelta, sampleWithHeader, transferDelta } from './delta-rig.ts';
 
 const buses = await sharedBuses();
 
@@ -138,12 +138,31 @@ test('a repeated commit of a delta whose answer was lost succeeds', async () => 
 test('content that is committed already becomes a delta by a claim', async () => {
   const { rig, gateway, syncer, old, to, find } = await open();
   await using _ = rig;
-  const sample = sampleDelta(to, [old]);
+  const sample = sampleWithHeader(to, [old]);
   const digest = await gateway.push(app, sample.bytes);
   await assert.rejects(transferDelta(syncer, sample), fault('exists'));
   const { deltas } = await find([old]);
-  assert.deepEqual(deltas, [{ ...sample.delta, digest, size: 100 }]);
+  assert.deepEqual(deltas, [{ ...sample.delta, digest, size: sample.bytes.byteLength }]);
   assert.deepEqual(await gateway.read(app, digest), Buffer.from(sample.bytes));
+});
+
+test('a claim does not make a delta of content that is none, or another one', async () => {
+  const { rig, gateway, syncer, old, to, find } = await open();
+  await using _ = rig;
+  const secret = { ...sampleDelta(to, [old]), bytes: await gateway.read(app, old), digest: old };
+  const other = sampleWithHeader(to, [old]);
+  await gateway.push('line/other', other.bytes);
+  const claims = [
+    secret,
+    ...[{ to: old }, { from: [to] }, { from: [old, to] }, { toSize: 1 }, { format: 2 }].map((more) => ({
+      ...other,
+      delta: { ...other.delta, ...more },
+    })),
+  ];
+  for (const claim of claims) await assert.rejects(transferDelta(syncer, claim), fault('exists'));
+  assert.deepEqual((await find([old, to], [old, to])).deltas, []);
+  for (const { digest } of [secret, other])
+    await assert.rejects(gateway.call(locateDelta, { repository: app, digest }), fault('blob-unknown'));
 });
 
 test('a pair that is refused as wrong loses its deltas, one that is refused as poor does not', async () => {
