@@ -27,7 +27,7 @@ export const DeltaDocument = mapping(
     time: optional(
       Duration,
       'Max time for making or applying one delta; content that needs more crosses the link in full.',
-      'write an ISO 8601 duration, such as PT15M',
+      'write an ISO 8601 duration from PT1S to P1D, such as PT15M',
       { default: 'PT15M' },
     ),
   },

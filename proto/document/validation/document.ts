@@ -10,6 +10,7 @@ import { declaredComplaints } from './accounts.ts';
 import { archiveComplaints } from './archive.ts';
 import { auditComplaints } from './audit.ts';
 import { runsEver } from './cron.ts';
+import { deltaComplaints } from './delta.ts';
 import { exchangeComplaints } from './exchanges.ts';
 import { linkComplaints } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
@@ -31,7 +32,7 @@ import { entriesOf, wellFormedPart } from './well-formed.ts';
  * `complaintsOf` first checks the form of the fields against the schema of `Document`. In all that is well-formed
  * (`well-formed.ts`), it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`),
  * repositories (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), archives (`archive.ts`),
- * the audit (`audit.ts`), and the other fields here. `remedies.ts` finds the remedy of a field in the schema. No
+ * the audit (`audit.ts`), deltas (`delta.ts`), and the other fields here. `remedies.ts` finds the remedy of a field in the schema. No
  * complaint contains a password or a hash (`secrets.ts`).
  */
 
@@ -85,6 +86,7 @@ function meaningComplaints(document: Document, files: DocumentFiles): string[] {
     notificationComplaints(document.notifications ?? {}, files),
     archiveComplaints(document.archive ?? {}, files),
     auditComplaints(document.audit ?? {}, files),
+    deltaComplaints(document.delta ?? {}),
   ];
   for (const complaint of parts.flat()) complaints.push(complaint);
   for (const [, pattern] of entriesOf(anonymousPull))
