@@ -32,8 +32,8 @@ import { entriesOf, wellFormedPart } from './well-formed.ts';
  * `complaintsOf` first checks the form of the fields against the schema of `Document`. In all that is well-formed
  * (`well-formed.ts`), it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`, `azure.ts`),
  * repositories (`selection.ts`), accounts (`accounts.ts`), notifications (`notifications.ts`), archives (`archive.ts`),
- * the audit (`audit.ts`), deltas (`delta.ts`), and the other fields here. `remedies.ts` finds the remedy of a field in the schema. No
- * complaint contains a password or a hash (`secrets.ts`).
+ * the audit (`audit.ts`), deltas (`delta.ts`), and the other fields here. `remedies.ts` finds the remedy of a field in
+ * the schema. No complaint contains a password or a hash (`secrets.ts`).
  */
 
 /** @returns no complaint if the fields are a `Document` that can be put in force */
