@@ -28,6 +28,13 @@ const Grouped = {
   imageContext: Type.Optional(ImageContext),
 };
 
+/** Max layers in a job that its blob may resemble. */
+export const MAX_FRAME_BASES = 8;
+
+/** `bases`: layers of the repository that are here, and may have frames of the blob. The best one is the first. */
+export const FramesHint = Type.Object({ bases: Type.Array(Digest, { maxItems: MAX_FRAME_BASES }) });
+export type FramesHint = Static<typeof FramesHint>;
+
 const TransferJob = Type.Object({
   ...Blob,
   pass: PassId,
@@ -44,6 +51,8 @@ const TransferJob = Type.Object({
   retryRefused: Type.Optional(Type.Boolean()),
   /** On the way down: what crosses the link instead of the blob. */
   delta: Type.Optional(HeldDelta),
+  /** On the way down, below a parent that is no Terrace: what the blob may be made of. */
+  frames: Type.Optional(FramesHint),
   /** Where traces are on: what requested the blob. */
   traceparent: Type.Optional(Traceparent),
 });

@@ -8,6 +8,7 @@ import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
 import { coordinate } from './coordinator/coordinator.ts';
+import { PlainBlobs } from './frames/frames.ts';
 import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
 import { SyncerSettings } from './link/parent/settings.ts';
@@ -91,6 +92,7 @@ export async function runSyncer(context: Context): Promise<void> {
     parent: async () => (await settings.clients()).parent,
     pushClient: async () => (await settings.clients()).pushClient,
     pace: new SendRate(),
+    plainBlobs: new PlainBlobs(),
     bandwidth,
     by: instance,
     activity,

@@ -113,7 +113,7 @@ test('a transfer ends when its window closes, also after the clock is set forwar
     },
     activity: {
       counters: new TransferCounters(),
-      begin: () => ({ crosses() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+      begin: () => ({ crosses() {}, reached() {}, copied() {}, waits() {}, [Symbol.dispose]() {} }),
     },
     ...{ by: 'syncer', log: quiet, signal, slots: { count: 1 } },
   };

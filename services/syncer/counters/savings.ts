@@ -14,7 +14,7 @@ const RECENT_MS = 86_400_000;
  * @param now in ms since 1970, as `since`
  */
 export function savingsOf(
-  { down, up, deltas }: TransferCounters,
+  { down, up, deltas, frameMismatches }: TransferCounters,
   since: number,
   now: number,
 ): Savings | undefined {
@@ -29,7 +29,7 @@ export function savingsOf(
     saved: sum(saved.map(({ bytes }) => bytes)),
     crossed: crossed(down) + crossed(up),
     transfers,
-    mismatched: outcomes.mismatched,
+    mismatched: outcomes.mismatched + frameMismatches,
     ...(mismatchedAt !== undefined && now - mismatchedAt < RECENT_MS && { mismatchedAt }),
     cpuMs: makeMs + applyMs + down.saved.frames.cpuMs + up.saved.frames.cpuMs,
   };

@@ -18,6 +18,8 @@ export class TransferCounters {
   readonly up = emptyMetrics();
   /** Of the deltas that this process makes and applies, also for its own transfers. */
   readonly deltas = new DeltaCounters();
+  /** Blobs that were made of frames of others, and were not what their digest says. */
+  frameMismatches = 0;
 
   bytes(direction: Direction, kind: ByteKind, bytes: number): void {
     this[direction].bytes[kind] += Math.max(0, bytes);

@@ -112,6 +112,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     leftOut.begin(everything);
     const refused = deps.caches.refused(deps.parent);
     const shared = {
+      isBelowTerrace: deps.feed.hasAnswered,
       transferJobs,
       behind: behind.book,
       unsentChanges,

@@ -15,11 +15,13 @@ import {
 } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
-import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
+import { MAX_GROUPED_BYTES, type SavedBytes } from '#proto/sync/transfers.ts';
 import type { IngestFile, Volume } from '#proto/volume/volume.ts';
 import type { TransferCounters } from '../counters/transfer-counters.ts';
+import { type Copied, copyFrames, type PlainBlobs } from '../frames/frames.ts';
+import type { Extent } from '../link/answers/extents.ts';
 import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
-import { Download, type PartialSource, type WantedBlob } from './download.ts';
+import { Download, type DownloadOptions, type PartialSource, type WantedBlob } from './download.ts';
 import { ChunkLog } from './pieces/chunk-log.ts';
 import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
@@ -40,7 +42,13 @@ export type DownloadStepDeps = {
   started: (present: number) => void;
   /** @param isLast all of it has arrived, but it is not the end of the transfer */
   progress: (done: number, isLast?: boolean) => void;
+  /** Called with bytes that were missing, and that this attempt copied from other blobs. */
+  copied: (bytes: number) => void;
+  /** Called once the blob is here, if less than all of it crossed the link. */
+  saved: (saved: SavedBytes) => void;
   counters: TransferCounters;
+  /** Of this process: blobs that are not made of frames. Absent: none is. */
+  plainBlobs?: PlainBlobs;
 };
 
 /** The transfer machine with the actors of a download. */
@@ -81,8 +89,7 @@ class DownloadHold implements Hold {
   readonly #wanted: WantedBlob;
   readonly #claim: Claim;
   readonly #clean: boolean;
-  /** Digest of the blob, if this attempt wrote all of it. */
-  #hashed: Digest | undefined;
+  #downloaded: Downloaded = {};
 
   /** @param clean false if the bytes on disk must be verified first */
   constructor(deps: DownloadStepDeps, wanted: WantedBlob, claim: Claim, clean: boolean) {
@@ -94,11 +101,13 @@ class DownloadHold implements Hold {
 
   async move(): Promise<void> {
     const fetching = downloadBlob(this.#deps, this.#wanted, this.#claim, this.#clean);
-    this.#hashed = await logged(this.#deps, fetching);
+    this.#downloaded = await logged(this.#deps, fetching);
   }
 
-  commit(): Promise<void> {
-    return logged(this.#deps, commitDownload(this.#deps, this.#wanted, this.#claim, this.#hashed));
+  async commit(): Promise<void> {
+    const { hashed, copied, saved } = this.#downloaded;
+    await logged(this.#deps, commitDownload(this.#deps, this.#wanted, this.#claim, hashed, copied));
+    if (saved) this.#deps.saved(saved);
   }
 
   async release(): Promise<void> {
@@ -117,17 +126,24 @@ async function recoverChunks(log: ChunkLog, file: IngestFile, { digest, size }: 
   if (digestOf(bytes, digest) === digest) await log.append({ start: 0, end: size, crc: crc32(bytes) });
 }
 
-/** @returns the digest, if this attempt wrote all of the blob */
+/** `hashed`: the digest, if the attempt wrote all of the blob. `copied`: what other layers had of it. */
+type Downloaded = {
+  hashed?: Digest | undefined;
+  copied?: Copied | undefined;
+  saved?: SavedBytes | undefined;
+};
+
 async function downloadBlob(
   deps: DownloadStepDeps,
   wanted: WantedBlob,
   claim: Claim,
   clean: boolean,
-): Promise<Digest | undefined> {
+): Promise<Downloaded> {
   return renewing(deps, claim, async (signal) => {
     await using file = await deps.volume.openIngest(claim);
     await using log = await ChunkLog.open(await deps.volume.openLog(claim));
-    if (!clean || claim.offset === wanted.size) await recoverChunks(log, file, wanted);
+    const mayBeComplete = claim.offset === wanted.size && wanted.size <= MAX_GROUPED_BYTES;
+    if (!clean || mayBeComplete) await recoverChunks(log, file, wanted);
     let reached = log.chunks.reduce((sum, { start, end }) => sum + end - start, 0);
     deps.started(reached);
     const { slots, bandwidth, counters } = deps;
@@ -138,14 +154,44 @@ async function downloadBlob(
       reached = done;
       deps.progress(done);
     };
-    const wasted = (bytes: number) => counters.bytes('down', 'again', bytes);
-    const download = new Download(wanted, { parent, file, log, slots, bandwidth, signal, progress, wasted });
+    let again = 0;
+    const wasted = (bytes: number) => {
+      again += bytes;
+      counters.bytes('down', 'again', bytes);
+    };
+    const transfer = { parent, file, log, slots, bandwidth, signal, progress, wasted };
+    let gained = 0;
+    const fetch = async (options: DownloadOptions) => {
+      const download = new Download(wanted, transfer, options);
+      try {
+        return await download.run();
+      } finally {
+        gained += download.gained;
+      }
+    };
+    const fetchPart = async (within: Extent) => void (await fetch({ within }));
+    // A delta is no layer.
+    const plainBlobs = wanted.deltaRecord ? undefined : deps.plainBlobs;
+    const { throughput } = slots.gauge;
     try {
-      return await download.run();
+      const copied =
+        plainBlobs &&
+        (await copyFrames({ ...deps, plainBlobs, throughput, signal }, wanted, { file, log }, fetchPart));
+      if (copied) {
+        reached += copied.filled;
+        deps.copied(copied.filled);
+      }
+      const hashed = await fetch({ sparse: copied !== undefined });
+      return { hashed, copied, saved: copied && savedOf(copied, again) };
     } catch (error) {
-      throw withGainedBytes(error, download.gained);
+      throw withGainedBytes(error, gained);
     }
   });
+}
+
+/** @param again bytes of it that crossed the link all the same */
+function savedOf({ bytes, cpuMs }: Copied, again: number): SavedBytes | undefined {
+  return bytes > again ? { by: 'frames', bytes: bytes - again, cpuMs } : undefined;
 }
 
 /** @param hashed digest of the content, if one attempt wrote all of it in order */
@@ -154,6 +200,7 @@ export async function commitDownload(
   wanted: WantedBlob,
   claim: Claim,
   hashed: Digest | undefined,
+  copied?: Copied,
 ): Promise<void> {
   const { digest, size, deltaRecord: delta } = wanted;
   await renewing(deps, claim, async (signal) => {
@@ -162,28 +209,38 @@ export async function commitDownload(
       await deps.bus.call(commitBlob, query, { ...PATIENCE, signal });
     } catch (error) {
       if (Fault.is(error, 'digest-invalid', 'size-invalid'))
-        await explainMismatch(deps, wanted, claim, error);
+        await explainMismatch(deps, wanted, claim, { cause: error, copied });
       throw error;
     }
   });
 }
 
 /**
- * The content does not match its digest or size. If the disk lost bytes, only those are fetched again. Otherwise the
- * parent sent wrong bytes; it is unknown which ones, so the ingest is discarded.
+ * The content does not match its digest or size. If the disk lost bytes, or other bytes were copied than those of the
+ * blob, only those are fetched again. Otherwise the parent sent wrong bytes; it is unknown which ones, so the ingest is
+ * discarded.
  * @throws Fault `unavailable` or `parent-invalid`, always
  */
 async function explainMismatch(
-  { bus, volume, parent }: DownloadStepDeps,
+  { bus, volume, parent, plainBlobs, counters, log: logger }: DownloadStepDeps,
   { repository, digest }: WantedBlob,
   claim: Claim,
-  cause: Fault,
+  { cause, copied }: { cause: Fault; copied: Copied | undefined },
 ): Promise<never> {
   await using file = await volume.openIngest(claim);
   await using log = await ChunkLog.open(await volume.openLog(claim));
   const lost = await log.verify(file);
   if (lost > 0) {
     throw new Fault('unavailable', `the data volume lost ${lost} bytes of ${digest}`, { cause });
+  }
+  if (copied && copied.bytes > 0) {
+    plainBlobs?.add(digest);
+    counters.frameMismatches += 1;
+    await log.drop(copied.rows);
+    logger.warn({ digest, bytes: copied.bytes }, 'frames of other layers do not fit; requesting them');
+    throw new Fault('unavailable', `the layers here do not have the frames of ${digest}: all of it comes`, {
+      cause,
+    });
   }
   await bus.call(discardIngest, keyOf(claim), PATIENCE);
   (await parent()).invalidateBlob?.(repository, digest);

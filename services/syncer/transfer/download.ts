@@ -4,11 +4,20 @@ import type { ImageContext } from '#proto/content/arriving.ts';
 import type { DeltaRecord } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import type { FramesHint } from '#proto/sync/transfers.ts';
+import { MAX_RANGES, type Positioned } from '../link/answers/byte-ranges.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
-import type { BlobAnswer, BlobSource } from '../link/parent/parent-reader.ts';
+import type { BlobSource } from '../link/parent/parent-reader.ts';
 import { OrderedHash } from './pieces/ordered-hash.ts';
-import { isTooSlow, type PieceSizing, Pieces, pieceSize } from './pieces/piece-sizing.ts';
+import {
+  isTooSlow,
+  joinBytes,
+  type PieceSizing,
+  Pieces,
+  pieceSize,
+  RANGE_COST,
+} from './pieces/piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './pieces/piece-writer.ts';
 import { type RequestInFlight, RequestsInFlight } from './pieces/requests-in-flight.ts';
 import { watchRequests } from './pieces/watch-requests.ts';
@@ -29,6 +38,7 @@ export type WantedBlob = {
   imageContext?: ImageContext;
   /** The content is this delta. */
   deltaRecord?: DeltaRecord;
+  frames?: FramesHint;
 };
 /**
  * Source of a blob's bytes. `isPartial`: an answer may hold fewer bytes than requested, and bandwidth is taken as
@@ -44,6 +54,9 @@ export type DownloadDeps = WriterDeps & {
   /** Called with bytes that arrived in vain: they were present, or were lost before they were logged. */
   wasted?: (bytes: number) => void;
 };
+
+/** `within`: only this part. `sparse`: many small parts are present, between others that are missing. */
+export type DownloadOptions = { within?: Extent; sparse?: boolean };
 
 /**
  * Fetches the missing chunks of one blob: several ranged requests at a time, each written at its offset and logged.
@@ -63,15 +76,20 @@ export class Download {
   #failure: unknown;
   /** The parent ignores `Range`. */
   #sequential = false;
+  /** Of one request; more than 1 if small parts are missing, until the parent does not send several. */
+  #maxRanges = 1;
   /** Of the bytes that one request for the complete blob receives. */
   #hash: OrderedHash | undefined;
   #gained = 0;
 
-  constructor(wanted: WantedBlob, deps: DownloadDeps) {
+  constructor(wanted: WantedBlob, deps: DownloadDeps, { within, sparse = false }: DownloadOptions = {}) {
     this.#wanted = wanted;
     this.#deps = deps;
     this.#present = new Extents(deps.log.chunks);
-    this.#pieces = new Pieces(this.#present, wanted.size);
+    this.#pieces = new Pieces(this.#present, wanted.size, within);
+    if (!sparse) return;
+    if (deps.parent.blobParts) this.#maxRanges = MAX_RANGES;
+    this.#pieces.join(joinBytes(this.#maxRanges, deps.slots.gauge));
   }
 
   /** Bytes that were missing before this attempt and are present now. Bytes fetched twice are no progress. */
@@ -126,8 +144,8 @@ export class Download {
         await this.#anyEnd(running);
         continue;
       }
-      const piece = this.#failure ? undefined : this.#pieces.next(sizing);
-      if (!piece) {
+      const piece = this.#failure ? [] : this.#pieces.next(sizing, this.#maxRanges);
+      if (piece.length === 0) {
         slot[Symbol.dispose]();
         continue;
       }
@@ -168,18 +186,22 @@ export class Download {
     this.#isEnding = false;
   }
 
-  async #work(piece: Extent, slot: Slot, onRanged: () => void): Promise<void> {
+  /** @param piece one extent, or several small ones */
+  async #work(piece: Extent[], slot: Slot, onRanged: () => void): Promise<void> {
     const { size, digest } = this.#wanted;
+    const [{ start, end } = { start: 0, end: 0 }] = piece;
     // Hashing while writing pays only if one request covers the complete blob: no other one writes in its middle then.
-    if (piece.start === 0 && piece.end === size) this.#hash = new OrderedHash(digest);
-    const writer = new PieceWriter(this.#deps, piece.start, this.#present);
+    if (start === 0 && end === size) this.#hash = new OrderedHash(digest);
+    const writer = new PieceWriter(this.#deps, start, this.#present);
     const before = this.#present.bytes;
     const { bandwidth, signal, slots } = this.#deps;
     try {
-      await bandwidth.take(this.#prepaid(piece) + REQUEST_BYTES, 'down', signal);
+      const headers = REQUEST_BYTES + (piece.length - 1) * RANGE_COST;
+      await bandwidth.take(this.#prepaid(...piece) + headers, 'down', signal);
       using request = this.#requests.begin(signal);
       try {
-        await this.#fetch(piece, writer, slot, request, onRanged);
+        if (piece.length > 1) await this.#fetchSeveral(piece, writer, request, onRanged);
+        else await this.#fetch({ start, end }, writer, slot, request, onRanged);
       } catch (error) {
         if (!request.isSuperseded) throw error;
         await writer.end();
@@ -193,10 +215,19 @@ export class Download {
     } finally {
       this.#gained += writer.gained;
       this.#deps.wasted?.(writer.received - writer.gained);
-      if (!this.#sequential) {
-        this.#pieces.giveBack({ start: Math.max(piece.start, writer.at), end: piece.end });
-      }
+      if (!this.#sequential) this.#giveBack(piece, writer.at);
     }
+  }
+
+  /** @param at offset up to which one extent has arrived */
+  #giveBack(piece: Extent[], at: number): void {
+    const [{ start, end } = { start: 0, end: 0 }] = piece;
+    if (piece.length === 1) this.#pieces.giveBack({ start: Math.max(start, at), end });
+    else {
+      const gaps = piece.flatMap(({ start, end }) => this.#present.missing(end, start));
+      for (const gap of gaps) this.#pieces.giveBack(gap);
+    }
+    if (piece.length > 1 && this.#maxRanges === 1) this.#pieces.join(joinBytes(1, this.#deps.slots.gauge));
   }
 
   async #fetch(
@@ -222,7 +253,12 @@ export class Download {
       end = size;
     }
     if (!parent.isPartial) request.expect(end - piece.start);
-    await this.#read(answer, writer, request, end, this.#prepaid(piece));
+    await this.#read(positioned(answer.body, writer.at), answer.body, {
+      writer,
+      request,
+      end,
+      paid: this.#prepaid(piece),
+    });
     if (writer.at < end) {
       throw new Fault(
         'parent-unreachable',
@@ -233,24 +269,45 @@ export class Download {
     await writer.end();
   }
 
+  /** Fetches several extents with one request. If the parent sends one at a time, the others are given back. */
+  async #fetchSeveral(
+    piece: Extent[],
+    writer: PieceWriter,
+    request: RequestInFlight,
+    onRanged: () => void,
+  ): Promise<void> {
+    const { repository, digest, size } = this.#wanted;
+    const { parent, slots } = this.#deps;
+    const begun = performance.now();
+    const ranges = await parent.blobParts?.(repository, digest, size, piece, request.signal);
+    request.onBytes();
+    slots.gauge.answered(performance.now() - begun);
+    if (!ranges || ranges.isOne) this.#maxRanges = 1;
+    if (!ranges) return;
+    onRanged();
+    const paid = this.#prepaid(...piece);
+    if (!ranges.isOne) request.expect(paid);
+    await this.#read(ranges, ranges, { writer, request, end: size, paid });
+    await writer.end();
+  }
+
   /** Bytes of the piece for which bandwidth is taken before the request. */
-  #prepaid({ start, end }: Extent): number {
-    return this.#deps.parent.isPartial ? 0 : end - start;
+  #prepaid(...piece: Extent[]): number {
+    return this.#deps.parent.isPartial ? 0 : piece.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
   /** @param paid bytes for which bandwidth is taken already; for further ones it is taken as they arrive */
   async #read(
-    { body }: BlobAnswer,
-    writer: PieceWriter,
-    request: RequestInFlight,
-    end: number,
-    paid: number,
+    parts: AsyncIterable<Positioned>,
+    body: { destroy(): void },
+    { writer, request, end, paid }: Reading,
   ): Promise<void> {
     const { signal, slots, bandwidth } = this.#deps;
     let received = 0;
     try {
-      for await (const bytes of body) {
+      for await (const { at, bytes } of parts) {
         signal.throwIfAborted();
+        await writer.seek(at);
         if (writer.at + bytes.length > end) {
           const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
@@ -270,6 +327,17 @@ export class Download {
 
   #fail(error: unknown): void {
     this.#failure ??= error ?? new Error('failed');
+  }
+}
+
+/** `end`: no byte may follow it. */
+type Reading = { writer: PieceWriter; request: RequestInFlight; end: number; paid: number };
+
+async function* positioned(body: AsyncIterable<Buffer>, start: number): AsyncGenerator<Positioned> {
+  let at = start;
+  for await (const bytes of body) {
+    yield { at, bytes };
+    at += bytes.length;
   }
 }
 

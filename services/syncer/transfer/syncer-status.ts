@@ -24,6 +24,8 @@ export type ActiveTransfer = Disposable & {
   attempts(present: number): void;
   /** `done` bytes are at the far end. */
   reached(done: number): void;
+  /** Bytes came to be at the far end without crossing the link. */
+  copied(bytes: number): void;
   /** The transfer waits until then, in ms since 1970. @param code of the fault */
   waits(until: number, code: string): void;
 };
@@ -94,6 +96,9 @@ export class SyncerActivity implements TransferRecorder, AsyncDisposable {
         reached(present);
       },
       reached,
+      copied: (bytes) => {
+        transfer.done = (transfer.done ?? 0) + bytes;
+      },
       waits: (until, code) => {
         transfer.waits = until;
         transfer.code = code;

@@ -30,7 +30,15 @@ import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
 type About = Omit<
   TransferJob,
-  'until' | 'from' | 'resend' | 'retryRefused' | 'imageContext' | 'others' | 'delta' | 'traceparent'
+  | 'until'
+  | 'from'
+  | 'resend'
+  | 'retryRefused'
+  | 'imageContext'
+  | 'others'
+  | 'delta'
+  | 'frames'
+  | 'traceparent'
 > & { syncer: string; delta?: CrossingDelta };
 
 /** Min interval between progress events of one transfer, in ms. */
@@ -41,11 +49,12 @@ const PROGRESS_SHARE_MS = 250;
 const BUSY_MS = 1_500;
 
 /** What a step reports, and what ends it. */
-type StepControl = Pick<DeltaStepDeps, 'signal' | 'started' | 'progress' | 'saved' | 'counters'>;
+type StepControl = Pick<DeltaStepDeps, 'signal' | 'started' | 'progress' | 'copied' | 'saved' | 'counters'>;
 type RecorderDeps = { activity: TransferRecorder };
 /** What transfers need for deltas. */
 export type DeltaTools = Pick<DeltaStepDeps, 'deltas' | 'applier'>;
-export type DownloadWorkerDeps = Omit<DownloadStepDeps, 'started' | 'progress' | 'counters'> &
+export type DownloadWorkerDeps = Omit<DownloadStepDeps, keyof StepControl> &
+  Pick<DownloadStepDeps, 'signal'> &
   RecorderDeps &
   Partial<DeltaTools>;
 export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> & RecorderDeps;
@@ -177,6 +186,7 @@ async function runTransfer(
     resend: _resend,
     retryRefused: _retry,
     imageContext,
+    frames,
     traceparent: _trace,
     ...blob
   } = job;
@@ -207,6 +217,10 @@ async function runTransfer(
       active.attempts(present);
       bus.publish(transferStarted, { ...about, present });
     },
+    copied: (bytes) => {
+      active.copied(bytes);
+      publishedBytes += bytes;
+    },
     saved: (bytes) => {
       saved = bytes;
     },
@@ -222,7 +236,8 @@ async function runTransfer(
       bus.publish(transferProgressed, { ...about, done, rate });
     },
   });
-  const actor = createActor(machine, { input: { ...blob, ...(imageContext && { imageContext }) } });
+  const input = { ...blob, ...(imageContext && { imageContext }), ...(frames && { frames }) };
+  const actor = createActor(machine, { input });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && lastState !== 'waiting' && fault) {

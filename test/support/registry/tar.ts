@@ -2,7 +2,7 @@ import type { Descriptor } from '#proto/oci/manifest.ts';
 import { type Content, pieces } from './content.ts';
 import { pushBlob } from './registry.ts';
 
-const BLOCK = 512;
+export const BLOCK = 512;
 
 /** Pushes a tar archive of one file as a layer, generated as a stream. */
 export async function pushTar(
@@ -16,14 +16,14 @@ export async function pushTar(
 }
 
 function* archive(name: string, content: Content): Generator<Buffer> {
-  yield header(name, content.size);
+  yield tarHeader(name, content.size);
   yield* pieces(content);
-  yield Buffer.alloc((BLOCK - (content.size % BLOCK)) % BLOCK);
+  yield padding(content.size);
   yield Buffer.alloc(2 * BLOCK);
 }
 
 /** A header of POSIX.1-1988 (ustar). */
-function header(name: string, size: number): Buffer {
+export function tarHeader(name: string, size: number): Buffer {
   const block = Buffer.alloc(BLOCK);
   const octal = (value: number, at: number, width: number) =>
     block.write(value.toString(8).padStart(width - 1, '0'), at);
@@ -42,3 +42,5 @@ function header(name: string, size: number): Buffer {
   );
   return block;
 }
+
+export const padding = (size: number): Buffer => Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);

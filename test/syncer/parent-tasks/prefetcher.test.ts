@@ -137,7 +137,14 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   const activity = {
     counters: new TransferCounters(),
     moved() {},
-    begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+    begin: () => ({
+      crosses() {},
+      attempts() {},
+      reached() {},
+      copied() {},
+      waits() {},
+      [Symbol.dispose]() {},
+    }),
   };
   const prefetcher = new Prefetcher({
     bus,

@@ -71,7 +71,14 @@ class World implements AsyncDisposable {
     const activity = {
       counters: this.counters,
       moved() {},
-      begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+      begin: () => ({
+        crosses() {},
+        attempts() {},
+        reached() {},
+        copied() {},
+        waits() {},
+        [Symbol.dispose]() {},
+      }),
     };
     const applier = { applyInto: this.#apply.bind(this) };
     const { volume } = this.rig.syncer;

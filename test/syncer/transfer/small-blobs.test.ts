@@ -17,7 +17,14 @@ const repository = 'small/app';
 const activity = {
   counters: new TransferCounters(),
   moved() {},
-  begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+  begin: () => ({
+    crosses() {},
+    attempts() {},
+    reached() {},
+    copied() {},
+    waits() {},
+    [Symbol.dispose]() {},
+  }),
 };
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 

@@ -17,7 +17,14 @@ const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass
 const activity = {
   counters: new TransferCounters(),
   moved() {},
-  begin: () => ({ crosses() {}, attempts() {}, reached() {}, waits() {}, [Symbol.dispose]() {} }),
+  begin: () => ({
+    crosses() {},
+    attempts() {},
+    reached() {},
+    copied() {},
+    waits() {},
+    [Symbol.dispose]() {},
+  }),
 };
 
 test('a job whose blob another syncer holds is retried after a whole number of ms', async () => {

@@ -3,7 +3,8 @@ export type Extent = { start: number; end: number };
 
 /** A set of bytes, as sorted extents that neither overlap nor touch: present bytes, and the gaps to fetch. Pure. */
 export class Extents {
-  #list: Extent[] = [];
+  readonly #list: Extent[] = [];
+  #bytes = 0;
 
   constructor(extents: Iterable<Extent> = []) {
     for (const extent of extents) this.add(extent);
@@ -11,39 +12,63 @@ export class Extents {
 
   add({ start, end }: Extent): void {
     if (end <= start) return;
-    const before = this.#list.filter((one) => one.end < start);
-    const after = this.#list.filter((one) => one.start > end);
-    const touched = this.#list.slice(before.length, this.#list.length - after.length);
-    const merged = {
-      start: Math.min(start, touched[0]?.start ?? start),
-      end: Math.max(end, touched.at(-1)?.end ?? end),
-    };
-    this.#list = [...before, merged, ...after];
+    const first = this.#indexAt(start);
+    let after = first;
+    const merged = { start, end };
+    for (let one = this.#list[after]; one && one.start <= end; one = this.#list[after]) {
+      merged.start = Math.min(merged.start, one.start);
+      merged.end = Math.max(merged.end, one.end);
+      this.#bytes -= one.end - one.start;
+      after += 1;
+    }
+    this.#list.splice(first, after - first, merged);
+    this.#bytes += merged.end - merged.start;
   }
 
   get bytes(): number {
-    return this.#list.reduce((sum, { start, end }) => sum + end - start, 0);
+    return this.#bytes;
+  }
+
+  [Symbol.iterator](): Iterator<Extent> {
+    return this.#list.values();
   }
 
   /** End of the contiguous bytes from `at` on; `at` itself if that byte is missing. */
   reach(at: number): number {
-    return this.#list.find((one) => one.start <= at && at < one.end)?.end ?? at;
+    const one = this.#list[this.#indexAt(at + 1)];
+    return one && one.start <= at ? one.end : at;
   }
 
   /** Start of the next extent after `at`; infinity if none follows. */
   next(at: number): number {
-    return this.#list.find((one) => one.start > at)?.start ?? Number.POSITIVE_INFINITY;
+    const index = this.#indexAt(at + 1);
+    const one = this.#list[index];
+    const following = one && one.start <= at ? this.#list[index + 1] : one;
+    return following?.start ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The gaps in `[0, size)`. */
-  missing(size: number): Extent[] {
+  /** The gaps in `[from, size)`. */
+  missing(size: number, from = 0): Extent[] {
     const gaps: Extent[] = [];
-    let at = 0;
-    for (const { start, end } of [...this.#list, { start: size, end: size }]) {
+    let at = from;
+    for (let index = this.#indexAt(from); at < size; index += 1) {
+      const { start, end } = this.#list[index] ?? { start: size, end: size };
       const until = Math.min(start, size);
       if (at < until) gaps.push({ start: at, end: until });
       at = Math.max(at, end);
     }
     return gaps;
+  }
+
+  /** Index of the first extent that ends at `at` or later. */
+  #indexAt(at: number): number {
+    let low = 0;
+    let high = this.#list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#list[middle] as Extent).end < at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }

@@ -5,7 +5,9 @@ import type { RepositoryNames } from '#proto/oci/repository-names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Asked, type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
+import { type BlobRanges, blobRanges, rangesHeader } from '../answers/byte-ranges.ts';
 import { EncodedBodies } from '../answers/encoded-body.ts';
+import type { Extent } from '../answers/extents.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { blobPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
@@ -19,6 +21,9 @@ const MAX_BLOBS = 1_000;
 /** Statuses with which a server without ranges may answer a request for one. */
 const NO_RANGES = [400, 405, 416, 501];
 
+/** How long a parent that sends one part at a time is not asked for several, in ms. */
+const RECHECK_RANGES_MS = 6 * 60 * 60_000;
+
 /** A part of a blob of a repository of this layer. */
 type BlobPart = Omit<Asked, 'repository'> & { repository: Repository };
 
@@ -28,6 +33,8 @@ export class BlobReader {
   readonly #names: RepositoryNames;
   readonly #addresses = new BlobAddresses();
   readonly #encoded = new EncodedBodies(new BoundedMap(MAX_BLOBS));
+  /** Until then, the parent is asked for one part at a time. */
+  #singleUntil = Number.NEGATIVE_INFINITY;
   /** The last blob came from another host. */
   #wasElsewhere = false;
 
@@ -70,24 +77,66 @@ export class BlobReader {
    * @throws Fault `blob-unknown`, `parent-invalid`, …
    */
   async part(part: BlobPart, signal: AbortSignal): Promise<BlobAnswer> {
-    const { digest, extent } = part;
-    const name = this.#names.above(part.repository);
-    const asked: Asked = { ...part, repository: name };
-    const range = `bytes=${extent.start}-${extent.end - 1}`;
+    const { extent, repository } = part;
+    const asked: Asked = { ...part, repository: this.#names.above(repository) };
+    const range = extent.end > extent.start ? rangesHeader([extent]) : undefined;
+    const read = (answer: Answer) => blobAnswer(answer, asked, this.#encoded);
+    return this.#ask(asked, { range, mayAskForAll: true, signal }, read);
+  }
+
+  /**
+   * Several parts of a blob, of which there are `MAX_RANGES` at most, with one request; as `part`.
+   * @returns undefined if the parent sends one part at a time, or is known to
+   */
+  async parts(
+    { repository, digest, size }: Omit<BlobPart, 'extent'>,
+    extents: readonly Extent[],
+    signal: AbortSignal,
+  ): Promise<BlobRanges | undefined> {
+    if (performance.now() < this.#singleUntil) return undefined;
+    const extent = { start: 0, end: size };
+    const asked: Asked = { digest, size, extent, repository: this.#names.above(repository) };
+    const read = async (answer: Answer) => {
+      const ranges = blobRanges(answer, digest, size);
+      if (ranges && !ranges.isOne) return ranges;
+      this.#singleUntil = performance.now() + RECHECK_RANGES_MS;
+      if (ranges) return ranges;
+      // An answer with all of the blob, or with an error that a request for one part may not have.
+      if (answer.statusCode < 300 || NO_RANGES.includes(answer.statusCode)) answer.body.destroy();
+      else await blobAnswer(answer, asked);
+      return undefined;
+    };
+    return this.#ask(asked, { range: rangesHeader(extents), mayAskForAll: false, signal }, read);
+  }
+
+  /**
+   * Sends a request for parts of a blob.
+   * @param mayAskForAll whether to ask for all of the blob if the parent refuses to send a part of it
+   * @param read reads the answer of the registry, or of the host to which it redirects
+   */
+  async #ask<T>(
+    { repository: name, digest }: Asked,
+    {
+      range,
+      mayAskForAll,
+      signal,
+    }: { range: string | undefined; mayAskForAll: boolean; signal: AbortSignal },
+    read: (answer: Answer) => Promise<T>,
+  ): Promise<T> {
     const ask: RequestOptions = {
       scope: pullScope(name),
-      headers: { 'accept-encoding': 'identity', ...(extent.end > extent.start && { range }) },
+      headers: { 'accept-encoding': 'identity', ...(range && { range }) },
       signal,
       bandwidthTaken: true,
       redirects: 'follow',
     };
     const known = this.#addresses.get(name, digest);
-    const found = known && (await this.#at(known, ask, asked));
-    if (found) return found;
+    const found = known && (await this.#at(known, ask, { repository: name, digest, read }));
+    if (found) return found.read;
     for (let isRetry = false; ; isRetry = true) {
-      const answer = await this.#request(blobPath(name, digest), ask);
+      const answer = await this.#request(blobPath(name, digest), ask, mayAskForAll);
       if (!this.#isExpired(answer)) {
-        const bytes = await blobAnswer(answer, asked, this.#encoded);
+        const bytes = await read(answer);
         this.#wasElsewhere = this.#isElsewhere(answer);
         if (this.#wasElsewhere) this.#addresses.served(name, digest, answer.from);
         return bytes;
@@ -112,10 +161,15 @@ export class BlobReader {
   }
 
   /** Asks for the whole blob if the parent refuses to send a part of it. */
-  async #request(path: string, ask: RequestOptions): Promise<Answer> {
+  async #request(path: string, ask: RequestOptions, mayAskForAll: boolean): Promise<Answer> {
     const answer = await this.#link.request(path, ask);
     const { range, ...headers } = ask.headers ?? {};
-    if (range === undefined || !NO_RANGES.includes(answer.statusCode) || this.#isExpired(answer))
+    if (
+      !mayAskForAll ||
+      range === undefined ||
+      !NO_RANGES.includes(answer.statusCode) ||
+      this.#isExpired(answer)
+    )
       return answer;
     await answer.body.dump();
     return this.#link.request(path, { ...ask, headers });
@@ -127,11 +181,18 @@ export class BlobReader {
   }
 
   /** Part of a blob at an address that served another one; undefined if the address is of no use any more. */
-  async #at(url: URL, ask: RequestOptions, asked: Asked): Promise<BlobAnswer | undefined> {
-    const { repository, digest } = asked;
+  async #at<T>(
+    url: URL,
+    ask: RequestOptions,
+    {
+      repository,
+      digest,
+      read,
+    }: Pick<Asked, 'repository' | 'digest'> & { read: (answer: Answer) => Promise<T> },
+  ): Promise<{ read: T } | undefined> {
     try {
       const answer = await this.#link.requestAt(url, ask);
-      if (!EXPIRED.includes(answer.statusCode)) return await blobAnswer(answer, asked, this.#encoded);
+      if (!EXPIRED.includes(answer.statusCode)) return { read: await read(answer) };
       await readErrorBody(answer);
     } catch (error) {
       this.#addresses.forget(repository, digest);

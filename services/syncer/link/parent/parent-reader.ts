@@ -2,6 +2,7 @@ import type { LeftOutReferrers } from '#proto/content/left-out-referrers.ts';
 import type { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { BlobAnswer } from '../answers/blob-answer.ts';
+import type { BlobRanges } from '../answers/byte-ranges.ts';
 import type { Extent } from '../answers/extents.ts';
 import type { ReadManifest } from '../answers/manifest-answer.ts';
 import type { ReferrerList } from './referrers-api.ts';
@@ -121,6 +122,15 @@ export interface BlobSource extends ConnectionOpener {
     extent: Extent,
     signal: AbortSignal,
   ): Promise<BlobAnswer>;
+
+  /** Parts of a blob with one request, see `BlobReader.parts`. Absent if the source sends one at a time. */
+  blobParts?(
+    repository: Repository,
+    digest: Digest,
+    size: number,
+    extents: readonly Extent[],
+    signal: AbortSignal,
+  ): Promise<BlobRanges | undefined>;
 
   /**
    * The content of a blob did not match its digest: the registry is asked for it again, not the host to which it

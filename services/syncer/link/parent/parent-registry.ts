@@ -4,6 +4,7 @@ import { type Digest, isRepository, isTag, type Repository, type Tag } from '#pr
 import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
 import { refusedAnswer } from '../answers/answers.ts';
 import { readErrorBody } from '../answers/bodies.ts';
+import type { BlobRanges } from '../answers/byte-ranges.ts';
 import type { Extent } from '../answers/extents.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
 import { parentNames } from '../http/name-list.ts';
@@ -175,6 +176,16 @@ export class ParentRegistry implements ParentReader, BlobSource {
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
     return this.#blobs.part({ repository, digest, size, extent }, signal);
+  }
+
+  blobParts(
+    repository: Repository,
+    digest: Digest,
+    size: number,
+    extents: readonly Extent[],
+    signal: AbortSignal,
+  ): Promise<BlobRanges | undefined> {
+    return this.#blobs.parts({ repository, digest, size }, extents, signal);
   }
 
   invalidateBlob(repository: Repository, digest: Digest): void {

@@ -69,6 +69,8 @@ export type PassContext = PassTools & {
   /** Changes that the parent reported; undefined if everything, or only the request's scope, is compared. */
   parentChanges: ParentChanges | undefined;
   pass: string;
+  /** The parent has answered as a Terrace. */
+  isBelowTerrace: boolean;
   prefetch: PassPrefetch;
   transferJobs: Pick<TransferJobs, 'download' | 'upload'>;
   /** What the layer lacks, for the figure of synchronization. */

@@ -16,7 +16,7 @@ import { traceField } from '#proto/tracing/traced.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { TransferGroups } from './transfer-groups.ts';
 
-type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'imageContext' | 'delta'>;
+type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'imageContext' | 'delta' | 'frames'>;
 type Waiting = {
   job: TransferJob;
   /** Number of times that the job was submitted again. */

@@ -3,6 +3,7 @@ import { platformName } from '#proto/content/platforms.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
+import { compressionOf } from '../../frames/framed-types.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 
 /**
@@ -45,7 +46,12 @@ export const strip = ({
   }),
 });
 
-const bare = ({ digest, size }: Descriptor): Descriptor => ({ mediaType: '', digest, size });
+/** The media type is retained where a layer may have frames. */
+const bare = ({ digest, size, mediaType }: Descriptor): Descriptor => ({
+  mediaType: compressionOf(mediaType) ? mediaType : '',
+  digest,
+  size,
+});
 
 /** Blobs of the nodes, foreign layers among them, without duplicates. */
 export function blobsOf(nodes: readonly ImageNode[]): Descriptor[] {

@@ -291,6 +291,7 @@ class Batch {
     const similar = () => [...targets()].slice(0, MAX_SIMILAR);
     return {
       tags,
+      similar,
       deltas: (nodes, missing) =>
         this.#deltas?.decisions({ repository, nodes, missing, similar }) ?? new Map(),
     };

@@ -20,6 +20,7 @@ import { bySize, largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { DeltaDecision } from '../deltas/image-deltas.ts';
 import { type IsLeftOut, leftOutReferrer, planCommits } from './commit-plan.ts';
+import { frameBases } from './frame-bases.ts';
 import { recordLeftOutReferrers } from './hidden-referrers.ts';
 import { imageContexts } from './image-context.ts';
 import { blobsOf, type ImageNode } from './image-node.ts';
@@ -40,8 +41,11 @@ export type Load = {
   isPartlyHere: boolean;
 };
 
-/** `tags`: will point to the image; `deltas`: begins to ask for deltas to its missing blobs. */
-export type Target = { tags: Tag[]; deltas: DeltasOf };
+/**
+ * `tags`: will point to the image; `similar`: finds manifests here that it may resemble, best ones first; `deltas`: begins
+ * to ask for deltas to its missing blobs.
+ */
+export type Target = { tags: Tag[]; similar: () => readonly Digest[]; deltas: DeltasOf };
 type DeltasOf = (
   nodes: readonly ImageNode[],
   missing: readonly Descriptor[],
@@ -80,7 +84,7 @@ export async function beginDownloads(
   context: PassContext,
   repository: Repository,
   nodes: readonly ImageNode[],
-  { tags, deltas }: Target,
+  target: Target,
 ): Promise<void> {
   const blobs = blobsOf(nodes).sort(bySize);
   const missing = await findMissingBlobs(
@@ -88,7 +92,7 @@ export async function beginDownloads(
     blobs.map(({ digest }) => digest),
   );
   const wanted = blobs.filter(({ digest }) => missing.has(digest));
-  const hints = { contexts: imageContexts(nodes, tags), deltas: deltas(nodes, wanted) };
+  const hints = await hintsFor(context, repository, { nodes, missing: wanted }, target);
   await downloadBlobs(context, repository, wanted, hints);
 }
 
@@ -101,10 +105,10 @@ export async function pullLoad(
   context: PassContext,
   repository: Repository,
   { root, nodes, problems, missing }: Load,
-  { tags, deltas }: Target,
+  target: Target,
 ): Promise<LeftOutItem[]> {
   const { pass, failedParts, leftOutByParent } = context;
-  const hints = { contexts: imageContexts(nodes, tags), deltas: deltas(nodes, missing) };
+  const hints = await hintsFor(context, repository, { nodes, missing }, target);
   const failed = await downloadBlobs(context, repository, missing, hints);
   const isLeftOut: IsLeftOut = (digest, error) =>
     failedParts.isLeftOut(partOf(repository, digest), error, pass);
@@ -140,7 +144,23 @@ async function linkForeign(
 type Hints = {
   contexts: ReadonlyMap<Digest, ImageContext>;
   deltas: ReadonlyMap<Digest, DeltaDecision>;
+  /** Layers here that may have frames of it. */
+  bases: ReadonlyMap<Digest, Digest[]>;
 };
+
+async function hintsFor(
+  context: PassContext,
+  repository: Repository,
+  { nodes, missing }: { nodes: readonly ImageNode[]; missing: readonly Descriptor[] },
+  { tags, similar, deltas }: Target,
+): Promise<Hints> {
+  const hints = { contexts: imageContexts(nodes, tags), deltas: deltas(nodes, missing) };
+  // A Terrace has deltas.
+  const bases = context.isBelowTerrace
+    ? new Map<Digest, Digest[]>()
+    : await frameBases(context, repository, nodes, missing, similar);
+  return { ...hints, bases };
+}
 
 /**
  * Downloads blobs, as jobs.
@@ -173,10 +193,15 @@ async function downloadBlob(
   { transferJobs, behind, parent, log, signal }: PassContext,
   repository: Repository,
   { digest, size }: Descriptor,
-  { contexts, deltas }: Hints,
+  { contexts, deltas, bases }: Hints,
 ): Promise<void> {
   const imageContext = contexts.get(digest);
-  const wanted = { repository, digest, size, ...(imageContext && { imageContext }) };
+  const frames = bases.has(digest) && { bases: bases.get(digest) ?? [] };
+  const wanted = {
+    ...{ repository, digest, size },
+    ...(imageContext && { imageContext }),
+    ...(frames && { frames }),
+  };
   // No other blob waits for it.
   const delta = await deltas.get(digest);
   try {

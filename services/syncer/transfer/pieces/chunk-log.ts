@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
-import type { Extent } from '../../link/answers/extents.ts';
+import { type Extent, Extents } from '../../link/answers/extents.ts';
 
 /** Bytes that are read at a time to verify a chunk. */
 const READ_BYTES = 1024 * 1024;
@@ -29,9 +29,9 @@ export class ChunkLog implements AsyncDisposable {
     return this.#chunks;
   }
 
-  async append(chunk: Chunk): Promise<void> {
-    this.#chunks.push(chunk);
-    await this.#file.appendFile(encodeChunk(chunk));
+  async append(...chunks: Chunk[]): Promise<void> {
+    this.#chunks.push(...chunks);
+    await this.#file.appendFile(Buffer.concat(chunks.map(encodeChunk)));
   }
 
   /**
@@ -47,6 +47,13 @@ export class ChunkLog implements AsyncDisposable {
     }
     if (dropped > 0) await this.replace(good);
     return dropped;
+  }
+
+  /** Drops the chunks in which some of these bytes are. */
+  async drop(extents: Iterable<Extent>): Promise<void> {
+    const wrong = new Extents(extents);
+    const isApart = ({ start, end }: Chunk) => wrong.reach(start) === start && wrong.next(start) >= end;
+    await this.replace(this.#chunks.filter(isApart));
   }
 
   /** Replaces all chunks. */

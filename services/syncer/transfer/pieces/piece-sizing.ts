@@ -47,6 +47,28 @@ export type PieceSizing = {
   maxBytes: number | undefined;
 };
 
+/** What one more range of a request costs: its headers, in bytes, and writing it by itself, in seconds. */
+export const RANGE_COST = 256;
+const RANGE_S = 0.000_5;
+/** Bounds of what one more request costs, in bytes: its headers, and what its connection would carry meanwhile. */
+const MIN_REQUEST_COST = 8 * KIB;
+const MAX_REQUEST_COST = 32 * KIB;
+
+/** The link as it was measured; `undefined`: not yet. */
+type LinkSpeed = Partial<Record<'rate' | 'throughput' | 'roundTripMs', number | undefined>>;
+
+/**
+ * Present bytes between missing ones, below which it is cheaper to request them, too.
+ * @param maxRanges of one request
+ */
+export function joinBytes(
+  maxRanges: number,
+  { rate = 0, throughput = 0, roundTripMs = 0 }: LinkSpeed,
+): number {
+  if (maxRanges > 1) return between(RANGE_COST, Math.max(throughput, rate) * RANGE_S, MAX_REQUEST_COST);
+  return between(MIN_REQUEST_COST, (rate * roundTripMs) / 1_000, MAX_REQUEST_COST);
+}
+
 /** Bytes to request next, of the `left` ones that are not requested yet. */
 export function pieceSize(left: number, sizing: PieceSizing): number {
   const { own, average, connections, roundTripMs = 0, maxBytes: max = MAX_REQUEST_BYTES } = sizing;
@@ -81,8 +103,8 @@ const between = (low: number, value: number, high: number) => Math.max(low, Math
 export class Pieces {
   #gaps: Extent[];
 
-  constructor(present: Extents, size: number) {
-    this.#gaps = present.missing(size);
+  constructor(present: Extents, size: number, within: Extent = { start: 0, end: size }) {
+    this.#gaps = present.missing(within.end, within.start);
   }
 
   /** In bytes. */
@@ -90,20 +112,42 @@ export class Pieces {
     return this.#gaps.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  next(pace: PieceSizing): Extent | undefined {
-    const gap = this.#gaps.shift();
-    if (!gap) return undefined;
-    const size = pieceSize(this.left + gap.end - gap.start, pace);
+  /** What one request asks for: a part of one gap, or several small ones. @returns none if nothing is left */
+  next(pace: PieceSizing, maxRanges = 1): Extent[] {
+    const [first] = this.#gaps;
+    if (!first) return [];
+    const size = pieceSize(this.left, pace);
     // A small remainder is not worth a request of its own.
-    const end = gap.end - gap.start <= size * 1.25 ? gap.end : gap.start + size;
-    if (end < gap.end) this.#gaps.unshift({ start: end, end: gap.end });
-    return { start: gap.start, end };
+    if (first.end - first.start > size * 1.25) {
+      const end = first.start + size;
+      this.#gaps[0] = { start: end, end: first.end };
+      return [{ start: first.start, end }];
+    }
+    let [count, bytes] = [0, 0];
+    while (count < maxRanges) {
+      const gap = this.#gaps[count];
+      if (!gap || (count > 0 && bytes + gap.end - gap.start > size)) break;
+      bytes += gap.end - gap.start + RANGE_COST;
+      count += 1;
+    }
+    return this.#gaps.splice(0, count);
   }
 
   giveBack({ start, end }: Extent): void {
     if (start >= end) return;
     const at = this.#gaps.findIndex((gap) => gap.start >= end);
     this.#gaps.splice(at < 0 ? this.#gaps.length : at, 0, { start, end });
+  }
+
+  /** Joins what is less than `bytes` apart. What lies between is requested, too. */
+  join(bytes: number): void {
+    const gaps: Extent[] = [];
+    for (const { start, end } of this.#gaps) {
+      const last = gaps.at(-1);
+      if (last && start - last.end < bytes) last.end = Math.max(last.end, end);
+      else gaps.push({ start, end });
+    }
+    this.#gaps = gaps;
   }
 
   clear(): void {

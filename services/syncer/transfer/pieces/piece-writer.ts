@@ -66,6 +66,13 @@ export class PieceWriter {
     if (this.#open && this.#isDue(this.#open)) await this.#log();
   }
 
+  /** The next bytes from the parent are from another offset on. */
+  async seek(at: number): Promise<void> {
+    if (at === this.at) return;
+    await this.end();
+    this.at = at;
+  }
+
   #isDue({ start, end }: { start: number; end: number }): boolean {
     return end - start + BATCH_BYTES > MAX_CHUNK || performance.now() - this.#loggedAt >= LOG_MS;
   }

@@ -15,13 +15,14 @@ const bytesOf = (extents: { start: number; end: number }[]) => {
 };
 
 test('the present and the missing bytes together are every byte exactly once', () => {
+  const sizes = [fc.integer({ min: 0, max: 90 }), fc.integer({ min: 0, max: 90 })] as const;
   fc.assert(
-    fc.property(fc.array(extent), fc.integer({ min: 0, max: 90 }), (list, size) => {
+    fc.property(fc.array(extent), ...sizes, (list, size, from) => {
       const present = bytesOf(list);
-      const missing = new Extents(list).missing(size);
+      const missing = new Extents(list).missing(size, from);
       const gaps = missing.flatMap((piece) => [...bytesOf([piece])]);
       assert.equal(new Set(gaps).size, gaps.length);
-      const expected = [...Array(size).keys()].filter((at) => !present.has(at));
+      const expected = [...Array(size).keys()].filter((at) => at >= from && !present.has(at));
       assert.deepEqual(
         gaps.sort((a, b) => a - b),
         expected,
@@ -37,6 +38,7 @@ test('`bytes`, `reach` and `next` refer to the union of the extents', () => {
       const present = bytesOf(list);
       const extents = new Extents(list);
       assert.equal(extents.bytes, present.size);
+      assert.deepEqual(bytesOf([...extents]), present);
       let reach = at;
       while (present.has(reach)) reach += 1;
       assert.equal(extents.reach(at), reach);

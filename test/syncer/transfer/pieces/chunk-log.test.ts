@@ -94,3 +94,17 @@ test('verify drops chunks beyond the end of a truncated file', async () => {
   assert.equal(await log.verify(bytes), 1_000_000);
   assert.deepEqual(log.chunks, [chunks[0], chunks[2]]);
 });
+
+test('chunks in which some bytes are wrong are dropped, the others are read again', async () => {
+  const { volume, claim, chunks } = await writeLog();
+  {
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    await log.drop([
+      { start: 500_000, end: 500_001 },
+      { start: 1_500_000, end: 2_000_000 },
+    ]);
+    assert.deepEqual(log.chunks, chunks.slice(1));
+  }
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.deepEqual(log.chunks, chunks.slice(1));
+});

@@ -90,7 +90,7 @@ test('each missing byte is handed out once, and once more after it is given back
       assert.equal(pieces.left, missing);
       const received = new Extents();
       for (let turn = 0; ; turn += 1) {
-        const piece = pieces.next(paces[turn % paces.length]!);
+        const [piece] = pieces.next(paces[turn % paces.length]!);
         if (!piece) break;
         const half = turn % 3 === 0 ? Math.floor((piece.start + piece.end) / 2) : piece.end;
         if (piece.end - piece.start > 1_000) pieces.giveBack({ start: half, end: piece.end });
