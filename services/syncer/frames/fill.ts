@@ -13,7 +13,7 @@ export type Ingest = {
   file: IngestFile;
   log: {
     readonly chunks: readonly Chunk[];
-    append(...chunks: Chunk[]): Promise<void>;
+    appendAll(chunks: readonly Chunk[]): Promise<void>;
     sync(): Promise<void>;
   };
 };
@@ -45,7 +45,7 @@ export async function fill(
       filled += content.length;
     }
     await file.write([bytes], start);
-    await log.append(...chunks);
+    await log.appendAll(chunks);
   }
   await file.sync();
   await log.sync();

@@ -3,9 +3,10 @@ import type { Extent } from '../link/answers/extents.ts';
 /**
  * Where the table of contents of a layer is.
  *
- * zstd:chunked ends with a skippable frame of 40 or 64 bytes: position, length and uncompressed length of the table, its
- * type (1), the position of the tar-split data (64 only), and a magic word; all as little-endian numbers of 64 bits.
- * eStargz ends with an empty gzip member of 51 bytes, whose extra field has the position of the table in hexadecimal.
+ * zstd:chunked ends with a skippable frame of 40 or 64 bytes: position, length and uncompressed length of the table,
+ * its type (1), the position of the tar-split data (64 only), and a magic word; all as little-endian numbers of 64
+ * bits. eStargz ends with an empty gzip member of 51 bytes, whose extra field has the position of the table in
+ * hexadecimal.
  */
 export type TocPlace = {
   compression: 'zstd' | 'gzip';
@@ -28,7 +29,7 @@ const CRFS = 1n;
 const ESTARGZ_BYTES = 51;
 /** Of its gzip header: an extra field follows. */
 const GZIP_WITH_EXTRA = 0x04088b1f;
-/** Offset and value of that field: 26 bytes, one subfield `SG` of 22. */
+/** Offset and value of that field: 26 bytes, one subfield SG of 22. */
 const EXTRA = 10;
 const EXTRA_BEGINS = Buffer.from('1a0053471600', 'hex');
 const POSITION = /^([0-9a-f]{16})STARGZ$/;

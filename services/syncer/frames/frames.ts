@@ -133,13 +133,13 @@ async function openBases(
 }
 
 /**
- * Where the part at the end begins that is requested first. The table of a layer is about as long as that of one that it
- * resembles, so one request brings all of it, in general.
+ * Where the part at the end begins that is requested first. The table of a layer is about as long as that of one that
+ * it resembles, so one request brings all of it, in general.
  * @returns 0 or less if there is no reason to request it
  */
 function tailStartOf(size: number, bases: readonly Base[]): number {
   if (bases.length === 0) return 0;
-  const longest = Math.max(...bases.map((base) => base.size - base.place.end));
+  const longest = bases.reduce((max, base) => Math.max(max, base.size - base.place.end), 0);
   return size - Math.ceil(longest * TAIL_FACTOR) - TAIL_BYTES;
 }
 

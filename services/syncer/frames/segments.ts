@@ -26,9 +26,9 @@ const PLACES = new Set([
 /**
  * Cuts a layer into segments, by the entries of its table of contents, which are in the order of the tar. Pure.
  *
- * The content of a file, or each chunk of it, begins a new frame. With zstd:chunked the frame has this content alone, and
- * the headers up to the next content are a frame of their own, of which the table does not have the position: it is what
- * lies between. With eStargz they end the frame of the content.
+ * The content of a file, or each chunk of it, begins a new frame. With zstd:chunked the frame has this content alone,
+ * and the headers up to the next content are a frame of their own, of which the table does not have the position: it is
+ * what lies between. With eStargz they end the frame of the content.
  */
 export class SegmentCutter {
   readonly #end: number;

@@ -108,7 +108,7 @@ test('of an update in eStargz, only what has changed crosses the link, also over
   await syncing.catch(() => {});
   await sync(layer);
   await layer.event(transferFinished, (transfer) => transfer.digest === digest);
-  // Whatever broke, what is here was never requested; what had come was, at most, while it was not on the disk.
+  // What is here was never requested. What had come was requested again only if it was not on the disk yet.
   const requested = new Extents(rangesOf(proxy, digest)).bytes;
   assert.ok(requested < 0.6 * update.length, `${requested} of ${update.length} bytes`);
   const crossed = proxy.bytesOf(path);

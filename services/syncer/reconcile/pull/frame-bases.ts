@@ -31,7 +31,9 @@ export async function frameBases(
   if (wanted.size === 0) return bases;
   const platforms = platformsOf(nodes.map(({ manifest }) => manifest));
   const images: LocalLayers[] = [];
-  for (const digest of similar()) images.push(...(await localLayers(tools, repository, digest)));
+  for (const digest of similar()) {
+    for (const image of await localLayers(tools, repository, digest)) images.push(image);
+  }
   for (const { digest: image, manifest } of nodes) {
     const platform = platforms.get(image) ?? '';
     const ofPlatform = images.filter((one) => one.platform === platform || !one.platform || !platform);

@@ -42,8 +42,8 @@ export type Load = {
 };
 
 /**
- * `tags`: will point to the image; `similar`: finds manifests here that it may resemble, best ones first; `deltas`: begins
- * to ask for deltas to its missing blobs.
+ * `tags`: will point to the image; `similar`: finds manifests here that it may resemble, best ones first; `deltas`:
+ * begins to ask for deltas to its missing blobs.
  */
 export type Target = { tags: Tag[]; similar: () => readonly Digest[]; deltas: DeltasOf };
 type DeltasOf = (

@@ -29,8 +29,12 @@ export class ChunkLog implements AsyncDisposable {
     return this.#chunks;
   }
 
-  async append(...chunks: Chunk[]): Promise<void> {
-    this.#chunks.push(...chunks);
+  append(chunk: Chunk): Promise<void> {
+    return this.appendAll([chunk]);
+  }
+
+  async appendAll(chunks: readonly Chunk[]): Promise<void> {
+    for (const chunk of chunks) this.#chunks.push(chunk);
     await this.#file.appendFile(Buffer.concat(chunks.map(encodeChunk)));
   }
 

@@ -95,8 +95,8 @@ test('a body that is cut off, or that is not what it says, is a fault', async ()
   await faulty(multipart([{ start: 0, end: 100 }], 'C'), 'parent-invalid');
   await faulty(Buffer.from(good.toString('latin1').replace(`/${size}`, '/5'), 'latin1'), 'parent-invalid');
   await faulty(Buffer.from(`--B\r\n${'x'.repeat(10_000)}`), 'parent-invalid');
-  const whole = { start: 0, end: size };
-  await faulty(multipart([whole, whole, whole], 'B'), 'parent-invalid');
+  const complete = { start: 0, end: size };
+  await faulty(multipart([complete, complete, complete], 'B'), 'parent-invalid');
 });
 
 test('the header of a request names the ranges', () => {
