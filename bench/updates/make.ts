@@ -23,12 +23,16 @@ import { PairMaker } from './maker.ts';
  * an OCI layout, `pairs/KIND/BUILDER/v1` and `v2`, of which the files are links to those of the registry.
  */
 
-const starts: Record<string, (folder: string) => Promise<Engine>> = {
-  buildah: (folder) => Buildah.start(folder),
-  docker: (folder) => Docker.start(folder, 'docker'),
-  'docker-28': (folder) => Docker.start(folder, 'docker-28'),
+/** Engines, by the builders that each is. */
+const starts: Record<string, { builders: string[]; start: (folder: string) => Promise<Engine> }> = {
+  buildah: {
+    builders: ['buildah', 'podman-zstd-chunked', 'buildah-plain'],
+    start: (folder) => Buildah.start(folder),
+  },
+  docker: { builders: ['docker'], start: (folder) => Docker.start(folder, 'docker') },
+  'docker-28': { builders: ['docker-28'], start: (folder) => Docker.start(folder, 'docker-28') },
 };
-const builders = [...Object.keys(starts), 'podman-zstd-chunked', 'buildah-plain'];
+const builders = Object.values(starts).flatMap((engine) => engine.builders);
 
 /** An image that another builder has made again: the same files, other layers. */
 const REBUILT = { kind: 'builder-changed', from: 'node-modules', version: 'v2' } as const;
@@ -58,12 +62,15 @@ const maker = new PairMaker(folder, (builder) => chosen.includes(builder));
 let failures = 0;
 await using running = new AsyncDisposableStack();
 const engines: Engine[] = [];
-for (const [name, start] of Object.entries(starts)) {
+for (const [name, { builders: own, start }] of Object.entries(starts)) {
+  if (!own.some((builder) => chosen.includes(builder))) continue;
   const engine = running.use(await start(join(folder, 'engines', name)));
   await maker.makeBase(engine);
   engines.push(engine);
 }
-for (const kind of kinds.filter((each) => names.length === 0 || names.includes(each.name)))
+const wanted =
+  names.length === 0 ? kinds : names.flatMap((name) => kinds.find((kind) => kind.name === name) ?? []);
+for (const kind of wanted)
   for (const engine of engines) await report(kind.name, () => maker.makePairs(engine, kind));
 if (names.length === 0 || names.includes(REBUILT.kind)) {
   for (const [before, after] of REBUILT_BY) {
