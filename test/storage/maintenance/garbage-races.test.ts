@@ -105,6 +105,15 @@ class World implements AsyncDisposable {
     return digest;
   }
 
+  /** A held transfer of a delta with these bytes in it, and the query that commits it. */
+  async transferredDelta(to: string, bytes: Uint8Array) {
+    const [digest, size] = [digestOf(bytes), bytes.byteLength];
+    const delta = { to, toSize: 1, from: [to], format: 1, kind: 'raw' as const, cpuMs: 0 };
+    const { id, claim, path } = await this.ingests.claimTransfer({ digest, size, by: 'a', delta });
+    await writeFile(join(this.data, path, 'data'), bytes);
+    return { id, claim, digest, delta };
+  }
+
   async isPresent(digest: string): Promise<boolean> {
     const hex = digest.slice(7);
     const file = stat(join(this.data, 'blobs/sha256', hex.slice(0, 2), hex)).catch(() => undefined);
@@ -220,9 +229,38 @@ const scenes: Record<string, Scene> = {
   },
 };
 
+const delta = (serial: number) => bytesOf(`delta ${serial}`);
+
+/** Deltas to the blob that nothing links, which is deleted with its deltas. */
+const deltaScenes: typeof scenes = {
+  'the content of a delta is mounted': {
+    refusable: true,
+    async before(world, serial) {
+      await world.blobs.commit(await world.transferredDelta(digestOf(layer(serial)), delta(serial)));
+      return () => world.blobs.link('to', [digestOf(delta(serial))]);
+    },
+    async holds(world, serial) {
+      assert.ok(await world.metadata.link('to', digestOf(delta(serial))));
+      assert.ok(await world.isPresent(digestOf(delta(serial))));
+    },
+  },
+  'the content of a delta is pushed as a blob': {
+    refusable: false,
+    async before(world, serial) {
+      await world.blobs.commit(await world.transferredDelta(digestOf(layer(serial)), delta(serial)));
+      const held = await world.uploaded('to', delta(serial));
+      return () => world.blobs.commit({ ...held, digest: digestOf(delta(serial)), repository: 'to' });
+    },
+    async holds(world, serial) {
+      assert.ok(await world.metadata.link('to', digestOf(delta(serial))));
+      assert.ok(await world.isPresent(digestOf(delta(serial))));
+    },
+  },
+};
+
 const refusals = ['blob-unknown', 'name-unknown', 'manifest-blob-unknown'];
 
-for (const [name, scene] of Object.entries(scenes)) {
+for (const [name, scene] of Object.entries({ ...scenes, ...deltaScenes })) {
   test(`during garbage collection, ${name}: it is refused, or all its content is present`, async () => {
     let serial = 0;
     let stepCount = 1;
@@ -257,6 +295,8 @@ for (const [name, scene] of Object.entries(scenes)) {
       for await (const [repository, named] of world.metadata.named('l')) {
         assert.ok(await world.isPresent(named), `${repository} links ${named}, which is missing`);
       }
+      for await (const [kept] of world.metadata.allDeltas())
+        assert.ok(await world.isPresent(kept), `the delta ${kept} has no content`);
       if (outcome === 'ok') await scene.holds(world, serial);
     };
     const numRuns = process.env.TERRACE_FULL === '1' ? 2_000 : 40;
