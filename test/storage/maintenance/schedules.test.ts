@@ -6,6 +6,7 @@ import { Schedules } from '../../../services/storage/maintenance/schedules.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { until } from '../../support/until.ts';
+import { app, keepDelta, sampleDelta } from '../deltas/delta-rig.ts';
 import { bytesOf, Rig } from '../rig.ts';
 import { sharedBuses } from '../shared-buses.ts';
 
@@ -52,4 +53,21 @@ test('what is to be pushed counts as pending in a ReadWrite layer with a parent 
   assert.equal(await unsent({}), 0, 'a top layer');
   assert.equal(await unsent({ parent, mode: 'ReadOnly' }), 0);
   assert.equal(await unsent({ parent, mode: 'ReadWrite' }), 1);
+});
+
+test('the budget of deltas is that of the configuration', async () => {
+  await using rig = await Rig.open(buses);
+  const to = await rig.gateway.push(app, bytesOf('target'));
+  for (const size of [600, 700, 800]) {
+    await keepDelta(rig.syncer, sampleDelta(to, [to], size));
+    rig.now += 1_000;
+  }
+  rig.now += 3_600_000;
+  using schedules = new Schedules(rig.storage, quiet);
+  const untilLeft = (bytes: number) =>
+    until(async () => ((await rig.storage.status()).deltas?.bytes ?? 0) === bytes, `${bytes} bytes are left`);
+  schedules.set(configurationWith({ delta: { cache: 1_500 } }));
+  await untilLeft(1_500);
+  schedules.set(configurationWith({ delta: { mode: 'off' } }));
+  await untilLeft(0);
 });
