@@ -89,5 +89,9 @@ export const deltaFailed = event(
 /** A delta made other bytes than the target. Nothing of it was committed, and the pair is not tried again. */
 export const deltaMismatched = event(
   'delta.mismatched',
-  Type.Object({ ...About, from: From, digest: described(Digest, 'Digest of the delta.') }),
+  Type.Object({
+    ...About,
+    from: From,
+    digest: Type.Optional(described(Digest, 'Digest of the delta; not of one that was just made.')),
+  }),
 );

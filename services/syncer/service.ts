@@ -1,13 +1,17 @@
 import type { StateWatcher } from '#proto/bus/roles.ts';
-import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { loadWorkload } from '#proto/iot-edge/load-workload.ts';
 import { stopMsOf } from '#proto/process/supervision.ts';
+import { deltaJob } from '#proto/sync/delta-jobs.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { type Direction, transferBlob } from '#proto/sync/transfers.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
 import { coordinate } from './coordinator/coordinator.ts';
+import { DeltaApplications } from './delta/jobs/delta-applications.ts';
+import type { DeltaSettings } from './delta/jobs/delta-deps.ts';
+import { DeltaJobs } from './delta/jobs/delta-jobs.ts';
 import { PlainBlobs } from './frames/frames.ts';
 import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
@@ -30,7 +34,8 @@ import { WorkerPool } from './transfer/worker-pool.ts';
  * `coordinator/` decides when a pass runs and reports the state of the link; `schedule/` computes windows and due
  * times. A pass (`reconcile/`) compares parent and layer, plans one action per tag, and submits transfer jobs. While it
  * holds the lease, the coordinator also runs `parent-tasks/`: it follows the parent's changes, prefetches, and reports
- * to the parent. `notify/` sends events to webhooks. All traffic to the parent goes through the clients in `link/`.
+ * to the parent. `delta/` makes and applies deltas. `notify/` sends events to webhooks. All traffic to the parent goes
+ * through the clients in `link/`.
  */
 
 /**
@@ -71,7 +76,13 @@ export async function runSyncer(context: Context): Promise<void> {
   });
   using cancellation = new PassCancellation(bus);
   await using activity = new SyncerActivity(bus, instance, log, settings.bandwidth);
-  const coordinator = coordinate(context, volume, settings, pause, activity);
+  const deltaDeps = {
+    ...{ bus, volume, data, env, by: instance, log },
+    settings: inForce.deltas,
+    counters: activity.counters.deltas,
+  };
+  const applier = new DeltaApplications(deltaDeps);
+  const coordinator = coordinate({ context, volume, settings, pause, activity, applier });
   pause.onChange(() => {
     windowAlarm.check();
     coordinator.repaused();
@@ -86,9 +97,14 @@ export async function runSyncer(context: Context): Promise<void> {
   context.measure(async () => ({
     sync: await readSyncMetrics(settings, coordinator.passes, activity.counters),
   }));
+  const deltaJobs = new DeltaJobs(deltaDeps, applier);
+  // One at a time: there are few processors.
+  const deltaWork = bus.work('delta', deltaJob, signal, (job) => deltaJobs.run(job, signal));
   const deps = {
     bus,
     volume,
+    applier,
+    deltas: async () => (await settings.clients()).deltas.source(),
     parent: async () => (await settings.clients()).parent,
     pushClient: async () => (await settings.clients()).pushClient,
     pace: new SendRate(),
@@ -115,16 +131,20 @@ export async function runSyncer(context: Context): Promise<void> {
     );
   }
   await ended(signal);
-  await coordinator.ended;
+  await Promise.all([coordinator.ended, deltaWork]);
   unlisten();
   inForce.unwatch();
 }
+
+/** Until the first configuration. */
+const NO_DELTAS = { mode: 'off' as const, scratch: 0, timeMs: 0 };
 
 type InForce = {
   /** Resolves with the first configuration. */
   received: Promise<void>;
   /** Bytes to keep free on the data volume. */
   reserve(): number;
+  deltas(): DeltaSettings;
   /** Sets the callback for further ones. `isForPasses`: fields have changed on which the passes depend. */
   onChange(changed: (isForPasses: boolean) => void): void;
   unwatch(): void;
@@ -134,12 +154,14 @@ type InForce = {
 function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools: WorkerPool[]): InForce {
   const { promise: received, resolve } = Promise.withResolvers<void>();
   let reserve = RESERVE;
+  let delta: Configuration['delta'] | undefined;
   let before = '';
   let changed = (_isForPasses: boolean) => {};
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     settings.set(value);
     reserve = value.reserve;
+    delta = value.delta;
     for (const pool of pools) pool.maxConnections = value.connections;
     const { parent, repositories, mode, schedule, windowMs } = value;
     const forPasses = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
@@ -150,6 +172,7 @@ function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools:
   return {
     received,
     reserve: () => reserve,
+    deltas: () => ({ ...(delta ?? NO_DELTAS), reserve }),
     onChange(call) {
       changed = call;
     },

@@ -13,6 +13,7 @@ import {
   PARENT_PASSWORD,
   QUARANTINE,
   RUN,
+  SCRATCH,
   SPARE,
 } from '#proto/volume/layout.ts';
 import { serviceHere } from '../subject/service-process.ts';
@@ -30,7 +31,7 @@ const SECRETS = [
   AUDIT_LOG,
 ];
 /** Folders that the services write to. */
-const FOLDERS = ['.', METADATA, BLOBS, INGESTS, SPARE, QUARANTINE, BUS, RUN, LOGS];
+const FOLDERS = ['.', METADATA, BLOBS, INGESTS, SPARE, SCRATCH, QUARANTINE, BUS, RUN, LOGS];
 /** Max files of the metadata that are examined. */
 const MAX_FILES = 2_000;
 

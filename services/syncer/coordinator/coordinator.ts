@@ -12,6 +12,7 @@ import type { SyncerSettings } from '../link/parent/settings.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
 import type { PauseWatch } from '../schedule/pause-watch.ts';
+import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
 import { PassClock } from './pass-clock.ts';
@@ -46,14 +47,24 @@ export type Coordinator = {
   renotify(): void;
 };
 
+type CoordinatorDeps = {
+  context: Context;
+  volume: Volume;
+  settings: SyncerSettings;
+  pause: PauseWatch;
+  activity: SyncerActivity;
+  applier: DeltaApplier;
+};
+
 /** Makes the passes of the layer while this process holds the lease. Ends when the signal of `context` aborts. */
-export function coordinate(
-  context: Context,
-  volume: Volume,
-  settings: SyncerSettings,
-  pause: PauseWatch,
-  activity: SyncerActivity,
-): Coordinator {
+export function coordinate({
+  context,
+  volume,
+  settings,
+  pause,
+  activity,
+  applier,
+}: CoordinatorDeps): Coordinator {
   const { bus, log, instance, signal } = context;
   const times = () => (settings.hasParent ? { ...settings.get(), paused: pause.current } : undefined);
   const link = (): LinkUse | undefined => {
@@ -85,6 +96,7 @@ export function coordinate(
   const termTasks = new TermTasks({
     ...shared,
     activity,
+    applier,
     requestPass,
     requestedPass: (isScoped) => requestedPass(actor.getSnapshot(), isScoped),
   });

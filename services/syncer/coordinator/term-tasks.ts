@@ -13,6 +13,7 @@ import { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
 import { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { unusable } from '../schedule/abort-at-close.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
+import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import type { LinkReport } from './link-report.ts';
 
@@ -53,6 +54,7 @@ export type TermTasksDeps = {
   link: () => LinkUse | undefined;
   linkReport: LinkReport;
   deltaPace: DeltaPace;
+  applier: DeltaApplier;
   requestPass: (request: PassRequest) => void;
   /** Id of the pass that answers the last request. */
   requestedPass: (isScoped: boolean) => string | undefined;
@@ -75,7 +77,8 @@ export class TermTasks {
 
   /** @returns a function that ends the term and its tasks */
   start({ term, changeCursor }: TermState): () => void {
-    const { context, volume, settings, activity, link, requestPass, linkReport, deltaPace } = this.#deps;
+    const { context, volume, settings, activity, link, requestPass, linkReport, deltaPace, applier } =
+      this.#deps;
     const { bus, log, instance, layer, signal } = context;
     activity.coordinates(true);
     const stopGrants = settings.bandwidth.serveGrants();
@@ -92,6 +95,7 @@ export class TermTasks {
       link,
       activity,
       deltaPace,
+      applier,
       coordinator: {
         requestPass: () => requestPass(newRequest('parent')),
         unchanged: () => requestPass(newRequest('schedule')),

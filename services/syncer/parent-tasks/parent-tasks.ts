@@ -9,6 +9,7 @@ import type { SyncerSettings } from '../link/parent/settings.ts';
 import { WebhookTasks } from '../notify/webhooks.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';
+import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { awaitParent } from './await-parent.ts';
 import { follow } from './follower.ts';
@@ -37,6 +38,7 @@ export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'
   link: () => LinkUse | undefined;
   activity: SyncerActivity;
   deltaPace: DeltaPace;
+  applier: DeltaApplier;
   coordinator: PassCoordinator;
 };
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { fromPromise } from 'xstate';
 import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import {
   CLAIM_RENEW_MS,
@@ -251,7 +252,7 @@ async function explainMismatch(
 
 /** Renews the claim while `task` runs. If the claim is lost, the task's signal aborts with `claim-lost`. */
 export async function renewing<T>(
-  { bus, signal }: Pick<DownloadStepDeps, 'bus' | 'signal'>,
+  { bus, signal }: { bus: BusCaller; signal: AbortSignal },
   claim: Claim,
   task: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {

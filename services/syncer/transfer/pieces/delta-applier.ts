@@ -2,7 +2,7 @@ import type { HeldDelta } from '#proto/content/deltas.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { WriterDeps } from './piece-writer.ts';
 
-/** What transfers need of `services/syncer/delta/`: it applies deltas outside of the event loop, one at a time. */
+/** What transfers need of `services/syncer/delta/jobs/`: it applies deltas outside of the event loop, one at a time. */
 export interface DeltaApplier {
   /**
    * Writes the bytes of a delta's target that the chunk log lacks, in order, and logs them as they come, so that layers

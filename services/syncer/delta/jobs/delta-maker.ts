@@ -1,0 +1,105 @@
+import { type DeltaRecord, findDeltas, MAX_BASES } from '#proto/content/deltas.ts';
+import { BoundedMap } from '#proto/contract/bounded-map.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { DELTA_FORMAT } from '#proto/delta/delta.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { PATIENCE } from '../../transfer/steps.ts';
+import type { Content, MakeTask } from '../work/task.ts';
+import { type DeltaDeps, limitsOf } from './delta-deps.ts';
+import { ingest } from './delta-ingest.ts';
+import { locatedBases, locatedBlob } from './located-content.ts';
+import { firstOf, isSameSet, MakeEnd, type MakeJob, poor } from './make-end.ts';
+import { type Outcome, runTask } from './run-task.ts';
+import { openScratch } from './scratch-folder.ts';
+
+/** A delta that has more than this share of its target's bytes is not worth its cost. */
+const MAX_SHARE = 0.85;
+/** Max sketches that are retained, of up to 44 kB each. */
+const MAX_SKETCHES = 32;
+
+/** Makes deltas, unless they are here or were refused. Only one that was applied, with the right digest, is kept. */
+export class DeltaMaker {
+  readonly #deps: DeltaDeps;
+  readonly #end: MakeEnd;
+  /** What the content of blobs that were read lately consists of: see `choice/sketch.ts`. */
+  readonly #sketches = new BoundedMap<string>(MAX_SKETCHES);
+
+  constructor(deps: DeltaDeps) {
+    this.#deps = deps;
+    this.#end = new MakeEnd(deps);
+  }
+
+  /** Publishes how the job ended. @throws the reason of `signal`: nothing is left of the job then */
+  async make(job: MakeJob, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#make(job, signal);
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      await this.#end.failed(job, error);
+    }
+  }
+
+  async #make(job: MakeJob, signal: AbortSignal): Promise<void> {
+    const { bus, data } = this.#deps;
+    const { repository, to, candidates } = job;
+    const query = { repository, wanted: [to], held: candidates };
+    const { deltas, refused } = await bus.call(findDeltas, query, PATIENCE);
+    const here = deltas.find(({ format }) => format === DELTA_FORMAT);
+    if (here) return this.#end.made(job, here, 0);
+    const tried = refused.filter(({ format }) => format === DELTA_FORMAT).map(({ from }) => from);
+    if (tried.some((from) => isSameSet(from, firstOf(candidates)))) throw poor(job);
+    const target = await locatedBlob({ bus, data, repository }, to);
+    const located = await locatedBases({ bus, data, repository }, candidates);
+    if (located.length === 0) throw new Fault('blob-unknown', 'none of the bases is here');
+    const outcome = await this.#run(job, { target, candidates: located, refused: tried }, signal);
+    for (const [digest, sketch] of Object.entries(outcome.sketches)) this.#sketches.set(digest, sketch);
+    if (outcome.kind === 'poor') return this.#end.poor(job, outcome);
+    if (outcome.kind === 'wrong') return this.#end.wrong(job, outcome);
+    const { digest, size, cpuMs } = outcome;
+    this.#deps.counters.made(target.size, size, cpuMs);
+    this.#end.made(job, { ...recordOf(outcome, target), digest, size }, outcome.ms);
+  }
+
+  /** A delta that was made is committed when this resolves. */
+  async #run(
+    { repository }: MakeJob,
+    content: Pick<MakeTask, 'target' | 'candidates' | 'refused'>,
+    signal: AbortSignal,
+  ): Promise<MakeOutcome> {
+    const { data, settings, log } = this.#deps;
+    const { target, candidates } = content;
+    const task: MakeTask = {
+      kind: 'make',
+      ...content,
+      sketches: this.#sketchesOf([target, ...candidates]),
+      maxBases: MAX_BASES,
+      maxShare: MAX_SHARE,
+      scratch: await openScratch(data),
+      limits: limitsOf('make', settings()),
+    };
+    const { outcome } = await ingest(this.#deps, repository, signal, async (onBytes, claimed) => {
+      const outcome = (await runTask(task, { signal: claimed, log, onBytes })) as MakeOutcome;
+      if (outcome.kind !== 'made') return { outcome, commit: undefined };
+      const { digest, size } = outcome;
+      return { outcome, commit: { digest, size, delta: recordOf(outcome, target) } };
+    });
+    const { kind, from, cpuMs, ms, memoryBytes } = outcome;
+    log.info({ to: target.digest, from, kind, cpuMs, ms, memoryBytes }, 'made a delta');
+    return outcome;
+  }
+
+  #sketchesOf(blobs: Content[]): Record<Digest, string> {
+    const known = blobs.flatMap(({ digest }): [Digest, string][] => {
+      const sketch = this.#sketches.get(digest);
+      return sketch === undefined ? [] : [[digest, sketch]];
+    });
+    return Object.fromEntries(known);
+  }
+}
+
+type MakeOutcome = Exclude<Outcome, { kind: 'applied' }>;
+type Made = Extract<MakeOutcome, { kind: 'made' }>;
+
+function recordOf({ from, format, deltaKind: kind, cpuMs }: Made, target: Content): DeltaRecord {
+  return { to: target.digest, toSize: target.size, from, format, kind, cpuMs };
+}
