@@ -18,6 +18,7 @@ const LINES_WITH_DATES: Record<string, number> = {
   'services/gateway/auth/account-cache.ts': 1,
   'services/process/health.ts': 1,
   'services/syncer/coordinator/pass-clock.ts': 1,
+  'services/syncer/delta/jobs/scratch-folder.ts': 1,
   'services/syncer/notify/delivery.ts': 1,
   'services/syncer/schedule/alarm.ts': 1,
   'services/syncer/transfer/download-steps.ts': 1,

@@ -45,6 +45,7 @@ export class DeltaRig implements AsyncDisposable {
       data,
       settings: () => this.settings,
       counters: this.counters,
+      env: process.env,
       by: syncer.by,
       log: quiet,
     };

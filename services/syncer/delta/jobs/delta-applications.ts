@@ -14,7 +14,7 @@ import { openScratch } from './scratch-folder.ts';
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
 const SYNC_MS = 2_000;
 
-export type ApplicationDeps = Pick<DeltaDeps, 'bus' | 'data' | 'settings' | 'log'>;
+export type ApplicationDeps = Pick<DeltaDeps, 'bus' | 'data' | 'settings' | 'env' | 'log'>;
 
 /** A delta and its bases, in the order of its header. */
 export type LocatedDelta = { delta: Content; bases: Content[] };
@@ -70,13 +70,13 @@ export class DeltaApplications implements DeltaApplier {
     signal: AbortSignal,
     onBytes: (bytes: Buffer) => Promise<void>,
   ): Promise<Outcome> {
-    const { data, settings, log } = this.#deps;
+    const { data, settings, env, log } = this.#deps;
     const target = { digest: to, size: toSize };
     const limits = limitsOf('apply', settings());
     const scratch = await openScratch(data);
     const outcome = await runTask(
       { kind: 'apply', delta, bases, target, scratch, limits },
-      { signal, log, onBytes },
+      { env, signal, log, onBytes },
     );
     const { cpuMs, ms, memoryBytes } = outcome;
     log.debug({ to, delta: delta.digest, cpuMs, ms, memoryBytes }, 'a delta was applied');

@@ -19,6 +19,8 @@ export type DeltaDeps = {
   /** Those in force. */
   settings: () => DeltaSettings;
   counters: DeltaCounters;
+  /** Environment of this process. */
+  env: NodeJS.ProcessEnv;
   /** Id of this process, as the holder of claims. */
   by: string;
   log: Log;

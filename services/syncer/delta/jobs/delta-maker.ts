@@ -66,7 +66,7 @@ export class DeltaMaker {
     content: Pick<MakeTask, 'target' | 'candidates' | 'refused'>,
     signal: AbortSignal,
   ): Promise<MakeOutcome> {
-    const { data, settings, log } = this.#deps;
+    const { data, settings, env, log } = this.#deps;
     const { target, candidates } = content;
     const task: MakeTask = {
       kind: 'make',
@@ -78,7 +78,7 @@ export class DeltaMaker {
       limits: limitsOf('make', settings()),
     };
     const { outcome } = await ingest(this.#deps, repository, signal, async (onBytes, claimed) => {
-      const outcome = (await runTask(task, { signal: claimed, log, onBytes })) as MakeOutcome;
+      const outcome = (await runTask(task, { env, signal: claimed, log, onBytes })) as MakeOutcome;
       if (outcome.kind !== 'made') return { outcome, commit: undefined };
       const { digest, size } = outcome;
       return { outcome, commit: { digest, size, delta: recordOf(outcome, target) } };

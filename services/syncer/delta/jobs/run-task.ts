@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Fault, fromWire } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
+import { formatSeconds } from '#proto/contract/quantity-text.ts';
 import { REPORT_FD, type Report, type Task } from '../work/task.ts';
 
 const MAIN = join(import.meta.dirname, '../work/main.ts');
@@ -20,6 +21,8 @@ const ENVIRONMENT = ['PATH', 'NODE_COMPILE_CACHE', 'MALLOC_ARENA_MAX'];
 type Ended = [number | null, NodeJS.Signals | null];
 
 export type RunOptions = {
+  /** Environment of this process. */
+  env: NodeJS.ProcessEnv;
   /** Kills the process. */
   signal: AbortSignal;
   log: Log;
@@ -37,11 +40,11 @@ export type Outcome = Exclude<Report, { kind: 'failed' }> & {
  * @throws Fault: those of the task; `unavailable` if the process crashed. What `onBytes` throws, and the reason of
  * `signal`
  */
-export async function runTask(task: Task, { signal, log, onBytes }: RunOptions): Promise<Outcome> {
+export async function runTask(task: Task, { env, signal, log, onBytes }: RunOptions): Promise<Outcome> {
   signal.throwIfAborted();
   const begun = performance.now();
   const child = spawn(process.execPath, [...FLAGS, MAIN], {
-    env: Object.fromEntries(ENVIRONMENT.map((name) => [name, process.env[name]])),
+    env: Object.fromEntries(ENVIRONMENT.map((name) => [name, env[name]])),
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   });
   const { stdin, stdout, stderr } = child;
@@ -72,7 +75,8 @@ export async function runTask(task: Task, { signal, log, onBytes }: RunOptions):
         'the process of a delta reports',
       );
     }
-    if (isLate) throw new Fault('too-slow', `it takes longer than ${task.limits.timeMs} ms (delta.time)`);
+    if (isLate)
+      throw new Fault('too-slow', `it takes longer than ${formatSeconds(task.limits.timeMs)} (delta.time)`);
     if (end.status === 'rejected') {
       throw new Fault('unavailable', 'no process could be started for the delta', { cause: end.reason });
     }

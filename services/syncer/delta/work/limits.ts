@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { Fault } from '#proto/contract/fault.ts';
-import { formatBytes } from '#proto/contract/quantity-text.ts';
+import { formatBytes, formatSeconds } from '#proto/contract/quantity-text.ts';
 import { noSpace } from '#proto/volume/space.ts';
 import type { Limits } from './task.ts';
 
@@ -40,7 +40,7 @@ export class WorkLimits {
     // Nothing could take the result, and signals do not reach a process that computes.
     if (process.ppid !== this.#parent) process.exit(1);
     if (now > this.#end) {
-      throw new Fault('too-slow', `it takes longer than ${this.#limits.timeMs} ms (delta.time)`);
+      throw new Fault('too-slow', `it takes longer than ${formatSeconds(this.#limits.timeMs)} (delta.time)`);
     }
     if (process.memoryUsage.rss() > this.#maxRss) {
       throw new Fault('too-large', `it needs more than ${formatBytes(this.#limits.memoryBytes)} of memory`);

@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
-/** Whatever else runs on this machine comes first, and the kernel ends this process first if memory is short. */
+/** All else on this machine comes first, and the kernel ends this process first if memory is short. */
 export function yieldToOthers(niceness: number): void {
   for (const thread of threads()) {
     try {

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { findDeltas } from '#proto/content/deltas.ts';
+import { MakeEnd, type MakeJob } from '../../../services/syncer/delta/jobs/make-end.ts';
+import { sharedBuses } from '../../storage/shared-buses.ts';
+import { app, DeltaRig, versions } from './delta-rig.ts';
+
+const buses = await sharedBuses();
+
+test('a delta that makes other bytes is reported, counted, and the pair is not tried again', async () => {
+  await using rig = await DeltaRig.open(buses);
+  const { old, next } = versions();
+  const [from, to] = [await rig.push(old), await rig.push(next)];
+  const end = new MakeEnd(rig.deps);
+  await end.wrong(rig.jobFor(to, [from]) as MakeJob, { from: [from], cpuMs: 7 });
+  const types = rig.published.map(([type, body]) => [type, (body as { code?: string }).code]);
+  assert.deepEqual(types, [
+    ['delta.mismatched', undefined],
+    ['delta.failed', 'delta-invalid'],
+  ]);
+  const { outcomes, makeMs } = rig.counters.metrics;
+  assert.deepEqual([outcomes.mismatched, makeMs], [1, 7]);
+  const { syncer } = rig.storage;
+  const { refused } = await syncer.call(findDeltas, { repository: app, wanted: [to], held: [from] });
+  assert.deepEqual(refused, [{ to, from: [from], format: 1, reason: 'wrong' }]);
+  assert.equal((await rig.make(to, [from])).type, 'delta.failed');
+  assert.equal(outcomes.made, 0);
+});
