@@ -101,9 +101,11 @@ export async function copyFrames(
     const { user, system } = process.threadCpuUsage(before);
     return { rows, bytes, filled, cpuMs: Math.round((user + system) / 1_000) };
   } catch (error) {
-    if (!(error instanceof OddLayer)) throw error;
+    // Another error is one of the disk: if the ingest has it too, the transfer meets it again.
+    if (Fault.is(error) || signal.aborted) throw error;
     plainBlobs.add(digest);
-    log.info({ digest, reason: error.message }, 'the layer comes without the use of its frames');
+    const { message: reason } = error as Error;
+    log.info({ digest, reason }, 'the layer comes without the use of its frames');
     return undefined;
   }
 }

@@ -282,11 +282,11 @@ export class Download {
     const ranges = await parent.blobParts?.(repository, digest, size, piece, request.signal);
     request.onBytes();
     slots.gauge.answered(performance.now() - begun);
-    if (!ranges || ranges.isOne) this.#maxRanges = 1;
+    if (!ranges || ranges.one) this.#maxRanges = 1;
     if (!ranges) return;
     onRanged();
     const paid = this.#prepaid(...piece);
-    if (!ranges.isOne) request.expect(paid);
+    if (!ranges.one) request.expect(paid);
     await this.#read(ranges, ranges, { writer, request, end: size, paid });
     await writer.end();
   }

@@ -25,7 +25,7 @@ function parentWith(
   answer: (extents: readonly Extent[], index: number) => AsyncGenerator<Positioned> | undefined,
 ) {
   const served: Served = { several: [], single: [] };
-  let isOne = false;
+  let one: Extent | undefined;
   const parent: PartialSource = {
     blob: async (_repository, _digest, _size, extent) => {
       served.single.push(extent);
@@ -42,11 +42,11 @@ function parentWith(
     blobParts: async (_repository, _digest, _size, extents): Promise<BlobRanges | undefined> => {
       served.several.push([...extents]);
       const parts = answer(extents, served.several.length - 1);
-      return parts && { isOne, destroy() {}, [Symbol.asyncIterator]: () => parts };
+      return parts && { one, destroy() {}, [Symbol.asyncIterator]: () => parts };
     },
   };
   const first = () => {
-    isOne = true;
+    one = { start: 0, end: 1_000 };
   };
   return { parent, served, first };
 }

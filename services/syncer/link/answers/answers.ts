@@ -7,8 +7,9 @@ import type { Answer } from './bodies.ts';
 /**
  * How answers of the parent are read. `bodies.ts` bounds a body in size and time. This file maps a status to a Fault,
  * and a Fault to the wait before a retry; `retry.ts` retries small requests by that rule. `blob-answer.ts` checks
- * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list,
- * `parent-path.ts` what an address in an answer means, and `extents.ts` holds sets of byte ranges.
+ * an answer to a ranged GET, `byte-ranges.ts` one to a GET of several ranges, `read-as.ts` a message of a Terrace,
+ * `link-header.ts` finds the next page of a list, `parent-path.ts` what an address in an answer means, and
+ * `extents.ts` holds sets of byte ranges.
  *
  * An `Answer` arrives from `ParentLink` with its status and an unread body. Its reader streams the body (`guarded`),
  * reads all of it up to a limit (`readAll`), or reads the beginning of an error body (`readErrorBody`) and throws

@@ -5,8 +5,8 @@ import type { Extent } from './extents.ts';
 
 /** Bytes of a blob, from the offset `at` on. */
 export type Positioned = { at: number; bytes: Buffer };
-/** Several ranges of a blob. `isOne`: the parent sent only one of them, or one for all. */
-export type BlobRanges = AsyncIterable<Positioned> & { isOne: boolean; destroy(): void };
+/** Several ranges of a blob. `one`: the parent sent only this one, which is one of them, or covers some of them. */
+export type BlobRanges = AsyncIterable<Positioned> & { one?: Extent | undefined; destroy(): void };
 
 /** Max ranges of one request. Some servers allow this many, and some lines of this length: 4 KiB. */
 export const MAX_RANGES = 200;
@@ -31,14 +31,14 @@ export function blobRanges(answer: Answer, digest: Digest, size: number): BlobRa
   const found = BOUNDARY.exec(firstValue(headers['content-type']) ?? '');
   const boundary = found?.[1] ?? found?.[2];
   const body = guarded(answer);
-  const parts = (isOne: boolean, bytes: AsyncGenerator<Positioned>): BlobRanges => ({
-    isOne,
+  const parts = (one: Extent | undefined, bytes: AsyncGenerator<Positioned>): BlobRanges => ({
+    one,
     destroy: () => body.destroy(),
     [Symbol.asyncIterator]: () => bytes,
   });
-  if (boundary !== undefined) return parts(false, partsOf(body, boundary, digest, size));
+  if (boundary !== undefined) return parts(undefined, partsOf(body, boundary, digest, size));
   const one = extentIn(ANSWER_RANGE.exec(firstValue(headers['content-range']) ?? ''), size);
-  return one && parts(true, oneOf(body, one, digest));
+  return one && parts(one, oneOf(body, one, digest));
 }
 
 async function* oneOf(body: Body, { start, end }: Extent, digest: Digest): AsyncGenerator<Positioned> {

@@ -24,6 +24,12 @@ const NO_RANGES = [400, 405, 416, 501];
 /** How long a parent that sends one part at a time is not asked for several, in ms. */
 const RECHECK_RANGES_MS = 6 * 60 * 60_000;
 
+/** Max multiple of the bytes that were asked for in several parts, in one that covers them. */
+const MAX_COVERING = 2;
+
+const bytesOf = (extents: readonly Extent[]): number =>
+  extents.reduce((sum, { start, end }) => sum + end - start, 0);
+
 /** A part of a blob of a repository of this layer. */
 type BlobPart = Omit<Asked, 'repository'> & { repository: Repository };
 
@@ -98,10 +104,10 @@ export class BlobReader {
     const asked: Asked = { digest, size, extent, repository: this.#names.above(repository) };
     const read = async (answer: Answer) => {
       const ranges = blobRanges(answer, digest, size);
-      if (ranges && !ranges.isOne) return ranges;
+      if (ranges && !ranges.one) return ranges;
       this.#singleUntil = performance.now() + RECHECK_RANGES_MS;
-      if (ranges) return ranges;
-      // An answer with all of the blob, or with an error that a request for one part may not have.
+      if (ranges?.one && bytesOf([ranges.one]) <= MAX_COVERING * bytesOf(extents)) return ranges;
+      // An answer with too much or all of the blob, or with an error that a request for one part may not have.
       if (answer.statusCode < 300 || NO_RANGES.includes(answer.statusCode)) answer.body.destroy();
       else await blobAnswer(answer, asked);
       return undefined;
