@@ -9,6 +9,7 @@ import {
   tagDeleted,
   tagMoved,
 } from '#proto/content/content-events.ts';
+import { FORMAT } from '#proto/delta/format/header.ts';
 import { CHANGES_PATH, type Changes, listChanges } from '#proto/sync/changes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { sees } from '../auth/request-caller.ts';
@@ -62,6 +63,7 @@ export function registerChangeRoutes(app: FastifyInstance, gateway: Gateway): vo
         ...page,
         ...(wantsArriving && { arriving: isArriving }),
         ...(known && { known }),
+        ...(gateway.configuration()?.delta.mode !== 'off' && { deltas: [FORMAT] }),
         changes: visible,
         cursor: `${page.cursor}.${rights}`,
       };

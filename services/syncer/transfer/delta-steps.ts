@@ -4,6 +4,7 @@ import { type Claim, claimTransfer, releaseClaim } from '#proto/content/ingests.
 import { Fault, toWire } from '#proto/contract/fault.ts';
 import { deltaApplied, deltaFailed, deltaMismatched } from '#proto/sync/delta-jobs.ts';
 import type { SavedBytes } from '#proto/sync/transfers.ts';
+import { isTransient } from '../link/answers/answers.ts';
 import type { PartialSource, WantedBlob } from './download.ts';
 import {
   commitDownload,
@@ -97,8 +98,7 @@ class DeltaHold implements Hold {
     const { started, progress } = this.#deps;
     const { size } = this.#delta;
     if (this.#crossing) {
-      await this.#crossing.move();
-      await this.#crossing.commit();
+      await this.#cross(this.#crossing);
       this.#crossing = undefined;
       progress(size, true);
       this.#claim = await claimTarget(this.#deps, this.#wanted);
@@ -124,6 +124,20 @@ class DeltaHold implements Hold {
     if (!this.#claim) return;
     const { id, claim } = this.#claim;
     await this.#deps.bus.call(releaseClaim, { id, claim });
+  }
+
+  async #cross(delta: Hold): Promise<void> {
+    try {
+      await delta.move();
+      await delta.commit();
+    } catch (error) {
+      // The target comes without it. What is left can't be released any more; it expires if it can't be discarded.
+      if (Fault.is(error) && !isTransient(error) && !this.#deps.signal.aborted) {
+        this.#crossing = undefined;
+        await delta.discard?.().catch(() => {});
+      }
+      throw error;
+    }
   }
 
   /** @throws Fault `delta-invalid`, also for other failures of which a repetition is of no use */

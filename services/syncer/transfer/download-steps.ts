@@ -114,6 +114,10 @@ class DownloadHold implements Hold {
   async release(): Promise<void> {
     await this.#deps.bus.call(releaseClaim, keyOf(this.#claim));
   }
+
+  async discard(): Promise<void> {
+    await this.#deps.bus.call(discardIngest, keyOf(this.#claim));
+  }
 }
 
 /**

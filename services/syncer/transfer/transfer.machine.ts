@@ -35,6 +35,8 @@ export type Hold = {
   /** Called once all is moved. It gives up the right, too. */
   commit(): Promise<void>;
   release(): Promise<void>;
+  /** In place of `release`, if what arrived is of no use any more. */
+  discard?(): Promise<void>;
 };
 
 /** Result of `locating`. */
