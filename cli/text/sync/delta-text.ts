@@ -18,7 +18,7 @@ export type ShownDeltas = { name: string; mode?: DeltaMode } & ImageDeltas;
 const MAX_LISTED = 100;
 
 const REASONS = {
-  poor: 'its delta is hardly smaller than the layer',
+  poor: 'its delta is hardly smaller, or takes more than the budgets',
   wrong: 'its delta made other bytes: see the events delta.mismatched',
 };
 
