@@ -20,8 +20,8 @@ import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PauseWatch } from './schedule/pause-watch.ts';
 import { readSyncMetrics } from './sync-metrics.ts';
+import { SendRate } from './transfer/pace/send-rate.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
-import { SendRate } from './transfer/send-rate.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
 import { runDownload, runUpload } from './transfer/worker.ts';
 import { WorkerPool } from './transfer/worker-pool.ts';
@@ -105,6 +105,8 @@ export async function runSyncer(context: Context): Promise<void> {
     volume,
     applier,
     deltas: async () => (await settings.clients()).deltas.source(),
+    pusher: async () => (await settings.clients()).deltas,
+    applyMs: () => inForce.deltas().timeMs,
     parent: async () => (await settings.clients()).parent,
     pushClient: async () => (await settings.clients()).pushClient,
     pace: new SendRate(),

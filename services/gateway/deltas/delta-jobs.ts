@@ -39,6 +39,10 @@ const MAX_TIMES = 4;
 /** Max time for one delta while there is no configuration, in ms. */
 const TIME_MS = 15 * 60_000;
 
+/** Formats of the deltas that a layer of this configuration makes and applies; none while deltas are off. */
+export const deltaFormats = (configuration: Configuration | undefined): number[] =>
+  configuration?.delta?.mode === 'off' ? [] : [FORMAT];
+
 /** Why a job failed, unless that is not known. */
 export type JobOutcome = { state: 'done' } | { state: 'failed'; fault?: Fault };
 /** `pending`: in the queue, or in progress. `full`: too many are. An outcome: that of a while ago. */
@@ -93,12 +97,11 @@ export class DeltaJobs {
 
   /** Whether deltas are made and applied here at all. */
   get isEnabled(): boolean {
-    return this.#deps.configuration()?.delta.mode !== 'off';
+    return this.formats.length > 0;
   }
 
-  /** Formats of the deltas that are made and applied here. */
   get formats(): number[] {
-    return this.isEnabled ? [FORMAT] : [];
+    return deltaFormats(this.#deps.configuration());
   }
 
   /** Number of jobs without an outcome, by reason. */

@@ -4,12 +4,12 @@ import { findDeltas, MAX_HELD, MIN_DELTA_TARGET_BYTES } from '#proto/content/del
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { DeltaAnswer, DeltaQuestion } from '#proto/sync/delta-exchange.ts';
+import { type FoundDeltas, makeJobFor } from '#proto/sync/make-delta-job.ts';
 import { mayAlso } from '../auth/request-caller.ts';
 import type { PollStep } from '../children/long-poll.ts';
 import type { ContentCache } from '../content/content-cache.ts';
 import { BaseRights } from './base-rights.ts';
 import type { DeltaJobs } from './delta-jobs.ts';
-import { type FoundDeltas, makeJobFor } from './make-job.ts';
 
 export type QuestionDeps = {
   bus: BusCaller;

@@ -8,11 +8,11 @@ import { isIndexType } from '#proto/oci/manifest.ts';
 import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
 import { readManifest } from '#proto/oci/read-manifest.ts';
 import type { DeltaQuestion } from '#proto/sync/delta-exchange.ts';
+import { type MakeJob, makeJobFor } from '#proto/sync/make-delta-job.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { ContentCache } from '../content/content-cache.ts';
 import { readManifestBytes } from '../content/open-content.ts';
 import type { DeltaJobs } from './delta-jobs.ts';
-import { type MakeJob, makeJobFor } from './make-job.ts';
 
 /** How long children are expected to ask again after a question, in ms: some links are used once a week. */
 const EXPECTED_MS = 14 * 24 * 60 * 60_000;

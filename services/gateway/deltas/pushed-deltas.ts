@@ -53,7 +53,7 @@ export class PushedDeltas {
    * Has the delta applied, unless its target is in the repository.
    * @returns whether the target is there
    * @throws Fault `denied`; `malformed`, naming the field; `blob-unknown` if the delta or a base is not here;
-   * `too-many`; why the delta could not be applied
+   * `delta-invalid` if it could not be applied
    */
   async apply(request: FastifyRequest, { repository, delta }: PushedDelta): Promise<PollStep<boolean>> {
     const { jobs } = this.#deps;
@@ -73,15 +73,14 @@ export class PushedDeltas {
     }
     await this.#mustHave(request, repository, delta);
     const outcome = await jobs.submit({ kind: 'apply', repository, delta }, accountOf(request));
-    if (outcome.state === 'pending') return { answer: false, isReady: false };
-    if (outcome.state === 'full') {
-      throw new Fault('too-many', 'too many deltas wait to be applied: send the blob itself');
-    }
+    if (outcome.state === 'pending' || outcome.state === 'full') return { answer: false, isReady: false };
     if (outcome.state === 'done' && (await this.#sizeOf(repository, delta.to))) {
       return { answer: true, isReady: true };
     }
-    const fault = outcome.state === 'failed' ? outcome.fault : undefined;
-    throw fault ?? new Fault('unavailable', 'the delta was not applied: send the blob itself');
+    // Final, for any cause: what is transient for a blob would be retried.
+    const cause = outcome.state === 'failed' ? outcome.fault : undefined;
+    const reason = cause?.message ?? 'no syncer has reported its end';
+    throw new Fault('delta-invalid', `the delta was not applied: ${reason}; send the blob itself`);
   }
 
   /** @throws Fault `blob-unknown`, `malformed` */

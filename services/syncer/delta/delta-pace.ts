@@ -1,8 +1,9 @@
 import { availableParallelism, loadavg } from 'node:os';
 import type { EventListener } from '#proto/bus/roles.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
-import { deltaApplied } from '#proto/sync/delta-jobs.ts';
+import { deltaApplied, deltaMade } from '#proto/sync/delta-jobs.ts';
 import {
+  type Direction,
   transferDelayed,
   transferFailed,
   transferFinished,
@@ -35,8 +36,12 @@ export class DeltaPace {
   readonly #load: () => number;
   #parent: string | undefined;
   #link: LinkRate;
+  /** On the way up. */
+  #pushLink = new LinkRate();
   #applying: number | undefined;
   #making: number | undefined;
+  /** In this layer. */
+  #makingHere: number | undefined;
 
   constructor({ link, limit, load = () => loadavg()[0] ?? 0 }: DeltaPaceOptions = {}) {
     this.#link = link ?? new LinkRate();
@@ -48,6 +53,7 @@ export class DeltaPace {
   use(url: string | undefined): void {
     if (this.#parent !== undefined && this.#parent !== url) {
       this.#link = new LinkRate();
+      this.#pushLink = new LinkRate();
       this.#making = undefined;
     }
     this.#parent = url;
@@ -65,15 +71,27 @@ export class DeltaPace {
 
   /** @param roundTripMs of the link; undefined: it is unknown */
   now(roundTripMs = 0): Pace {
-    const { bytesPerS } = this.#link;
-    const limit = this.#limit();
     return {
-      link: limit === undefined ? bytesPerS : Math.min(bytesPerS ?? limit, limit),
+      link: this.#limited(this.#link.bytesPerS),
       roundTripMs,
       applying: this.#applying ?? APPLYING,
       making: this.#making ?? MAKING,
       load: this.#load(),
     };
+  }
+
+  /**
+   * The same on the way up, where this layer makes deltas, and the parent applies them, as fast as this one does. While
+   * nothing was sent, the link is taken for as fast as on the way down.
+   */
+  ofPushes(roundTripMs = 0): Pace {
+    const link = this.#limited(this.#pushLink.bytesPerS ?? this.#link.bytesPerS);
+    return { ...this.now(roundTripMs), link, making: this.#makingHere ?? MAKING };
+  }
+
+  #limited(bytesPerS: number | undefined): number | undefined {
+    const limit = this.#limit();
+    return limit === undefined ? bytesPerS : Math.min(bytesPerS ?? limit, limit);
   }
 
   /** The parent has made it. @param waitedMs time that this layer waited for it */
@@ -88,6 +106,11 @@ export class DeltaPace {
     if (rate < (this.#making ?? MAKING)) this.#making = average(this.#making ?? MAKING, rate);
   }
 
+  /** A delta was made in this layer. @param ms elapsed time; 0: it was here */
+  madeHere({ toSize, ms }: { toSize: number; ms: number }): void {
+    if (ms >= MIN_MEASURED_MS) this.#makingHere = average(this.#makingHere, (toSize * 1_000) / ms);
+  }
+
   /** A delta was applied in this layer. */
   applied({ toSize, cpuMs }: { toSize: number; cpuMs: number }): void {
     if (cpuMs >= MIN_MEASURED_MS) this.#applying = average(this.#applying, (toSize * 1_000) / cpuMs);
@@ -95,24 +118,22 @@ export class DeltaPace {
 
   /** @returns a function that stops it */
   listen(bus: EventListener): () => void {
-    const isMeasured = ({ direction, pass }: { direction: string; pass: string }) =>
-      direction === 'down' && pass !== PREFETCH;
+    const linkOf = ({ direction, pass }: { direction: Direction; pass: string }) => {
+      if (direction === 'up') return this.#pushLink;
+      return pass === PREFETCH ? undefined : this.#link;
+    };
     const interrupted = { complete: false };
     const unlisten = [
-      bus.listen(transferStarted, ({ data }) => {
-        if (isMeasured(data)) this.#link.started(data, data.present);
-      }),
-      bus.listen(transferProgressed, ({ data }) => {
-        if (isMeasured(data)) this.#link.reached(data, data.done);
-      }),
+      bus.listen(transferStarted, ({ data }) => linkOf(data)?.started(data, data.present)),
+      bus.listen(transferProgressed, ({ data }) => linkOf(data)?.reached(data, data.done)),
       bus.listen(transferFinished, ({ data }) => {
-        if (!isMeasured(data)) return;
         const { by, bytes = 0 } = data.saved ?? {};
-        this.#link.ended(data, { complete: true, saved: by === 'frames' ? bytes : 0 });
+        linkOf(data)?.ended(data, { complete: !data.mounted, saved: by === 'frames' ? bytes : 0 });
       }),
-      bus.listen(transferDelayed, ({ data }) => this.#link.ended(data, interrupted)),
-      bus.listen(transferPaused, ({ data }) => this.#link.ended(data, interrupted)),
-      bus.listen(transferFailed, ({ data }) => this.#link.ended(data, interrupted)),
+      ...[transferDelayed, transferPaused, transferFailed].map((event) =>
+        bus.listen(event as typeof transferPaused, ({ data }) => linkOf(data)?.ended(data, interrupted)),
+      ),
+      bus.listen(deltaMade, ({ data }) => this.madeHere(data)),
       bus.listen(deltaApplied, ({ data }) => this.applied(data)),
     ];
     return () => {

@@ -1,4 +1,4 @@
-import type { DeltaMode } from '#proto/content/deltas.ts';
+import { type DeltaMode, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
 
 /**
  * Whether content crosses the link sooner as a delta. Pure. `always` saves bytes, at any price in time up to
@@ -17,9 +17,6 @@ export type Pace = {
   /** Processes that are ready to run, for each processor of this machine. */
   load: number;
 };
-
-/** Smaller blobs cross the link as they are, in bytes. */
-export const MIN_DELTA_TARGET = 256 * 1024;
 
 /** Share of the target that a delta is expected to have, in a question, and while it is being made. */
 const HOPED_SHARE = 0.1;
@@ -56,7 +53,7 @@ export function worthAsking<T extends { size: number }>(
   pace: Pace,
   blobs: readonly T[],
 ): T[] {
-  const large = blobs.filter(({ size }) => size >= MIN_DELTA_TARGET);
+  const large = blobs.filter(({ size }) => size >= MIN_DELTA_TARGET_BYTES);
   const { link, roundTripMs } = pace;
   if (mode === 'off') return [];
   if (mode === 'always' || link === undefined) return large;

@@ -1,4 +1,4 @@
-import { Gauge } from './gauge.ts';
+import { Gauge } from './pace/gauge.ts';
 
 /**
  * A right to use one connection. `rate`: of that connection so far, in bytes/s; undefined before its first measurement.

@@ -15,7 +15,7 @@ import { Extents } from '../link/answers/extents.ts';
 import { REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { WantedBlob } from './download.ts';
 import { type DownloadStepDeps, digestOf, renewing } from './download-steps.ts';
-import { MIN_RATE_BYTES } from './gauge.ts';
+import { MIN_RATE_BYTES } from './pace/gauge.ts';
 import { ChunkLog } from './pieces/chunk-log.ts';
 import { PieceWriter } from './pieces/piece-writer.ts';
 import { logged, PATIENCE } from './steps.ts';

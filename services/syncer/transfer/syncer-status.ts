@@ -5,7 +5,7 @@ import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } f
 import type { CrossingDelta, TransferJob } from '#proto/sync/transfers.ts';
 import { savingsOf } from '../counters/savings.ts';
 import { TransferCounters } from '../counters/transfer-counters.ts';
-import { RateMeter } from './rate-meter.ts';
+import { RateMeter } from './pace/rate-meter.ts';
 
 /** Max delay from a change to its publication, in ms. Changes within it are published together. */
 const DELAY_MS = 1_000;

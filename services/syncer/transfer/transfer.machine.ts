@@ -6,14 +6,15 @@ import { missing, present } from './machine-states.ts';
 
 /**
  * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each
- * direction takes jobs from the queue, as many as `concurrency.ts` finds useful. `worker.ts` runs one `transferMachine`
- * for each job and publishes its progress.
+ * direction takes jobs from the queue, as many as `pace/concurrency.ts` finds useful. `worker.ts` runs one
+ * `transferMachine` for each job and publishes its progress.
  *
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
  * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob (`pieces/`), and a
  * group of small blobs goes without the machine (`small-blobs.ts`). `delta-steps.ts` has them for a blob that comes as
  * a delta, which is transferred as a blob is, and then applied. `upload-steps.ts` has them for an upload: `upload.ts`
- * sends pieces in a session at the parent, under the lease of `upload-lease.ts`. `steps.ts` has what all share.
+ * sends pieces in a session at the parent, under the lease of `upload-lease.ts`; `upload-delta-steps.ts` has them for a
+ * blob that goes up as a delta. `steps.ts` has what all share.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromPromise } from 'xstate';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { locateBlob } from '#proto/content/blobs.ts';
+import { type BlobPlace, locateBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Repository, splitDigest } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
@@ -11,7 +11,7 @@ import type { BlobUploadState } from '../link/parent/blob-upload-state.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { UploadSession } from '../link/parent/session.ts';
 import type { WantedBlob } from './download.ts';
-import type { SendRate } from './send-rate.ts';
+import type { SendRate } from './pace/send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
 import { logged, PATIENCE, withGainedBytes } from './steps.ts';
@@ -35,6 +35,8 @@ export type UploadStepDeps = {
   started: (present: number) => void;
   progress: (done: number) => void;
   counters: TransferCounters;
+  /** Location of the content here; without it, that of a blob. @throws Fault `blob-unknown` */
+  locateHere?: (wanted: WantedBlob) => Promise<BlobPlace>;
 };
 
 /** Fields of a job other than the blob. */
@@ -52,17 +54,24 @@ export type UploadOptions = {
 /** The transfer machine with the actors of an upload. */
 export const uploadMachine = (deps: UploadStepDeps, options: UploadOptions) => {
   const steps = new UploadSteps(deps, options);
-  return transferMachine.provide({
+  return uploadMachineWith(deps, (wanted) => steps.locate(wanted));
+};
+
+export const uploadMachineWith = (
+  deps: Pick<UploadStepDeps, 'log' | 'signal'>,
+  locate: (wanted: WantedBlob) => Promise<Located>,
+) =>
+  transferMachine.provide({
     actors: {
-      locate: fromPromise(({ input }) => logged(deps, steps.locate(input))),
+      locate: fromPromise(({ input }) => logged(deps, locate(input))),
       wait: fromPromise(({ input: { until } }) =>
         sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
       ),
     },
   });
-};
 
-class UploadSteps {
+/** The steps of one upload, in all its attempts. */
+export class UploadSteps {
   readonly #deps: UploadStepDeps;
   readonly #options: UploadOptions;
   readonly #sessions: UploadSessions;
@@ -230,10 +239,12 @@ class UploadSteps {
     this.#sentUpTo = Math.max(this.#sentUpTo, end);
   }
 
-  async #open({ repository, digest }: WantedBlob): Promise<BlobFile> {
-    const { bus, volume } = this.#deps;
+  async #open(wanted: WantedBlob): Promise<BlobFile> {
+    const { repository, digest } = wanted;
+    const { bus, volume, locateHere } = this.#deps;
+    const locate = locateHere ?? (() => bus.call(locateBlob, { repository, digest }, PATIENCE));
     for (let attempt = 1; ; attempt += 1) {
-      const file = await volume.openBlob(await bus.call(locateBlob, { repository, digest }, PATIENCE));
+      const file = await volume.openBlob(await locate(wanted));
       if (file) return file;
       if (attempt === 3) throw new Fault('blob-unknown', `${digest} of ${repository} can't be found here`);
     }

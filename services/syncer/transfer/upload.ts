@@ -7,7 +7,7 @@ import type { UploadSession } from '../link/parent/session.ts';
 import type { UploadClient } from '../link/parent/upload-client.ts';
 import { type FailedRequest, failureKind } from '../link/parent/upload-plan.ts';
 import type { WantedBlob } from './download.ts';
-import type { SendRate } from './send-rate.ts';
+import type { SendRate } from './pace/send-rate.ts';
 import type { Slots } from './slots.ts';
 
 /** Bytes that are read from the file at a time. */

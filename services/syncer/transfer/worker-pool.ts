@@ -1,5 +1,5 @@
 import type { Log } from '#proto/bus/bus.ts';
-import { Concurrency } from './concurrency.ts';
+import { Concurrency } from './pace/concurrency.ts';
 import { Slots } from './slots.ts';
 
 /** Bounds of an interval of measurement, in ms. */

@@ -26,6 +26,7 @@ import { blobsOf, downloadSmallBlobs } from './small-blobs.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import { tracedTransfer } from './traced-transfer.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
+import { type UploadDeltaDeps, uploadDeltaMachine } from './upload-delta-steps.ts';
 import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
 type About = Omit<
@@ -57,7 +58,11 @@ export type DownloadWorkerDeps = Omit<DownloadStepDeps, keyof StepControl> &
   Pick<DownloadStepDeps, 'signal'> &
   RecorderDeps &
   Partial<DeltaTools>;
-export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> & RecorderDeps;
+/** What uploads need for deltas. */
+export type DeltaPushTools = Pick<UploadDeltaDeps, 'pusher' | 'applyMs'>;
+export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> &
+  RecorderDeps &
+  Partial<DeltaPushTools>;
 type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
 
 /**
@@ -89,6 +94,15 @@ export async function runDelta(
 ): Promise<JobVerdict> {
   const machine = (control: StepControl) =>
     deltaMachine({ ...deps, ...control, stop: deps.signal }, job.delta);
+  return runWithDelta(deps, job, machine, plain);
+}
+
+async function runWithDelta(
+  deps: WorkerDeps,
+  job: TransferJob,
+  machine: (control: StepControl) => ReturnType<typeof downloadMachine>,
+  plain: (() => Promise<JobVerdict>) | undefined,
+): Promise<JobVerdict> {
   let isPlain = false;
   const isHandled = (outcome: TransferOutcome): boolean => {
     isPlain = plain !== undefined && isOfDelta(outcome);
@@ -161,9 +175,22 @@ function openWindow(stop: AbortSignal, until: number | undefined) {
   };
 }
 
-/** Carries out one job of direction `up`, see `runTransfer`. */
-export const runUpload = (deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> =>
-  tracedTransfer(job, () => runTransfer(deps, job, (control) => uploadMachine({ ...deps, ...control }, job)));
+/**
+ * Carries out one job of direction `up`, see `runTransfer`. If the delta of the job can't be sent or applied, the blob
+ * itself crosses the link.
+ */
+export async function runUpload(deps: UploadWorkerDeps, job: TransferJob): Promise<JobVerdict> {
+  const { delta, ...single } = job;
+  const { pusher, applyMs } = deps;
+  const tools = pusher && applyMs && { pusher, applyMs };
+  const plain = () => runTransfer(deps, single, (control) => uploadMachine({ ...deps, ...control }, single));
+  return tracedTransfer(job, () => {
+    if (!delta || !tools) return plain();
+    const machine = (control: StepControl) =>
+      uploadDeltaMachine({ ...deps, ...tools, ...control }, single, delta);
+    return runWithDelta(deps, job, machine, plain);
+  });
+}
 
 /**
  * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes or the link is

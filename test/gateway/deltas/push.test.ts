@@ -95,9 +95,9 @@ test('a delta that can not be applied is refused with the reason; its target is 
   const to = await target();
   const delta = await layer.pushDelta('app', to, [base], pusher);
   const refused = await apply(delta);
-  equal(refused.status, 507);
+  equal(refused.status, 422);
   match(await refused.text(), /the data volume is full/);
-  equal((await apply(delta)).status, 507, 'again');
+  equal((await apply(delta)).status, 422, 'again');
   equal((await rig.fetch('HEAD', `/v2/app/blobs/${to}`, { headers: pusher })).status, 404);
   outcome = applyByLink;
 });

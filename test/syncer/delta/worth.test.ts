@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DeltaMode } from '#proto/content/deltas.ts';
-import {
-  isWorthTaking,
-  MIN_DELTA_TARGET,
-  type Pace,
-  waitMs,
-  worthAsking,
-} from '../../../services/syncer/delta/worth.ts';
+import { type DeltaMode, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
+import { isWorthTaking, type Pace, waitMs, worthAsking } from '../../../services/syncer/delta/worth.ts';
 
 const MB = 1_000_000;
 const MAX_MS = 15 * 60_000;
@@ -49,7 +43,7 @@ test('a delta that is taken in auto is expected within the time of the blob', ()
 });
 
 const asked: [why: string, mode: DeltaMode, pace: Pace, sizes: number[], asked: number[]][] = [
-  ['small blobs are never asked for', 'always', slow, [MIN_DELTA_TARGET - 1, MB], [MB]],
+  ['small blobs are never asked for', 'always', slow, [MIN_DELTA_TARGET_BYTES - 1, MB], [MB]],
   ['on a slow link, all others are', 'auto', slow, [10 * MB, MB], [10 * MB, MB]],
   ['on a fast link, nothing is', 'auto', loopback, [100 * MB, MB], []],
   ['not even one question, if it takes longer than it may save', 'auto', slow, [0.4 * MB], []],

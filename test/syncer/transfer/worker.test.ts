@@ -7,7 +7,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
+import { SendRate } from '../../../services/syncer/transfer/pace/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { runDownload, runUpload } from '../../../services/syncer/transfer/worker.ts';
 

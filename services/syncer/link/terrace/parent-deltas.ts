@@ -1,14 +1,21 @@
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Static, TSchema } from '#proto/contract/schema.ts';
 import { FORMAT } from '#proto/delta/format/header.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { type RepositoryNames, SAME_NAMES } from '#proto/oci/repository-names.ts';
-import { DELTAS_PATH, DeltaAnswer, type DeltaQuestion } from '#proto/sync/delta-exchange.ts';
-import { MAX_PAGE_BYTES } from '../answers/bodies.ts';
+import {
+  BasesAnswer,
+  DELTAS_PATH,
+  DeltaAnswer,
+  type DeltaQuestion,
+  type PushedDelta,
+} from '#proto/sync/delta-exchange.ts';
+import { type Answer, MAX_PAGE_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { ParentLink } from '../http/parent-link.ts';
 import { bodyOf } from '../http/sending.ts';
-import { pullScope } from '../login/token-scopes.ts';
+import { pullScope, pushScope } from '../login/token-scopes.ts';
 import { ArrivingSource } from './arriving-source.ts';
 import type { ParentFeed } from './parent-feed.ts';
 import { refusalIn, throwIfTransient } from './terrace-api.ts';
@@ -25,8 +32,15 @@ export interface DeltaOffers {
   ask: ParentDeltas['ask'];
 }
 
-/** Deltas that a Terrace above makes of what this layer holds. */
-export class ParentDeltas implements DeltaOffers {
+/** Asks the parent of what a pushed delta may be made. */
+export interface DeltaBases {
+  readonly areOffered: boolean;
+  readonly roundTripMs: number | undefined;
+  bases: ParentDeltas['bases'];
+}
+
+/** Deltas that a Terrace above makes of what this layer holds, and applies to what it holds itself. */
+export class ParentDeltas implements DeltaOffers, DeltaBases {
   readonly #link: ParentLink;
   readonly #feed: Pick<ParentFeed, 'deltas'>;
   readonly #names: RepositoryNames;
@@ -53,26 +67,82 @@ export class ParentDeltas implements DeltaOffers {
    */
   async ask(question: AskedDeltas, signal: AbortSignal): Promise<Map<Digest, OfferedDelta> | undefined> {
     const repository = this.#names.above(question.repository);
-    const body: DeltaQuestion = { ...question, repository, formats: [FORMAT] };
-    const waitMs = question.wait * 1_000;
-    const answer = await this.#link.request(DELTAS_PATH, {
+    const answer = await this.#post(DELTAS_PATH, pullScope(repository), this.#asked(question), signal);
+    const read = answer && (await this.#read(answer, DELTAS_PATH, DeltaAnswer));
+    return read && offersIn(read, question);
+  }
+
+  /**
+   * Asks of what a pushed delta may be made.
+   * @returns undefined if the parent answers no such question
+   * @throws Fault `parent-unreachable`, `busy`
+   */
+  async bases(question: AskedDeltas, signal: AbortSignal): Promise<BasesAnswer | undefined> {
+    const path = `${DELTAS_PATH}/bases`;
+    const scope = pushScope(this.#names.above(question.repository));
+    const answer = await this.#post(path, scope, this.#asked(question), signal);
+    return answer && this.#read(answer, path, BasesAnswer);
+  }
+
+  /**
+   * Has the parent apply a delta that was sent to its repository as a blob.
+   * @returns whether the target is there; false: not yet, after `wait` seconds
+   * @throws Fault `delta-invalid` if the target itself has to be sent; `parent-unreachable`, `busy`
+   */
+  async apply(push: PushedDelta, signal: AbortSignal): Promise<boolean> {
+    const path = `${DELTAS_PATH}/apply`;
+    const repository = this.#names.above(push.repository);
+    const answer = await this.#send(path, pushScope(repository), { ...push, repository }, signal);
+    if (answer.statusCode === 201 || answer.statusCode === 202) {
+      await answer.body.dump();
+      return answer.statusCode === 201;
+    }
+    const fault = await refusalIn(answer, `POST ${path}`);
+    throwIfTransient(fault);
+    throw new Fault('delta-invalid', fault.message, { cause: fault });
+  }
+
+  #asked(question: AskedDeltas): DeltaQuestion {
+    return { ...question, repository: this.#names.above(question.repository), formats: [FORMAT] };
+  }
+
+  /** @returns undefined if the parent refuses @throws Fault `parent-unreachable`, `busy` */
+  async #post(
+    path: string,
+    scope: string,
+    question: DeltaQuestion,
+    signal: AbortSignal,
+  ): Promise<Answer | undefined> {
+    const answer = await this.#send(path, scope, question, signal);
+    if (answer.statusCode === 200) return answer;
+    throwIfTransient(await refusalIn(answer, `POST ${path}`));
+    return undefined;
+  }
+
+  #send(
+    path: string,
+    scope: string,
+    body: DeltaQuestion | PushedDelta,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const waitMs = body.wait * 1_000;
+    return this.#link.request(path, {
       method: 'POST',
-      scope: pullScope(repository),
+      scope,
       headers: { 'content-type': 'application/json' },
       body: { ...bodyOf(Buffer.from(JSON.stringify(body))), slackMs: waitMs },
       waitMs,
       signal,
     });
-    if (answer.statusCode !== 200) {
-      throwIfTransient(await refusalIn(answer, `POST ${DELTAS_PATH}`));
-      return undefined;
-    }
-    const bytes = await this.#link.read(answer, MAX_PAGE_BYTES, DELTAS_PATH).catch((error) => {
+  }
+
+  /** @returns undefined if it is not as the schema says */
+  async #read<T extends TSchema>(answer: Answer, path: string, schema: T): Promise<Static<T> | undefined> {
+    const bytes = await this.#link.read(answer, MAX_PAGE_BYTES, path).catch((error) => {
       if (!Fault.is(error, 'parent-invalid')) throw error;
       return undefined;
     });
-    const read = bytes && readAs(DeltaAnswer, bytes);
-    return read && offersIn(read, question);
+    return bytes && readAs(schema, bytes);
   }
 
   /** A source of deltas, by their own digests, for one attempt. Its `repository` is that of the target. */

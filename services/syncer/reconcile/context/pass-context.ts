@@ -9,7 +9,7 @@ import type { DeltaPace } from '../../delta/delta-pace.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent-reader.ts';
 import type { PushClient } from '../../link/parent/push-client.ts';
-import type { DeltaOffers } from '../../link/terrace/parent-deltas.ts';
+import type { DeltaBases, DeltaOffers } from '../../link/terrace/parent-deltas.ts';
 import type { BehindBook } from '../behind/behind-book.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { FailedParts } from './leave-out.ts';
@@ -49,7 +49,7 @@ export type PassTools = {
   parent: ParentReader;
   pushClient: PushClient;
   /** Deltas of the parent, and what decides whether they save time. Absent: none are asked for. */
-  deltas?: DeltaOffers;
+  deltas?: DeltaOffers & DeltaBases;
   deltaPace?: DeltaPace;
   configuration: Configuration;
   log: Log;

@@ -36,6 +36,8 @@ type Change = Outbound & {
 
 /** Max changes carried out in parallel. */
 const MAX_PARALLEL = 8;
+/** Max tags, and manifests, that a manifest without a tag is compared with. */
+const MAX_SIMILAR = 8;
 
 /** Pushes the changes of this layer, each separately, so that a failure does not block the others. */
 export async function pushChanges(context: PassContext, surveys: Survey[]): Promise<void> {
@@ -138,6 +140,7 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
     tags.flatMap((change) => (change.digest && isCarried(change) ? [change.digest] : [])),
   );
   const targets = new Set(survey.parentTargets.values());
+  const similar = () => similarToAny(survey);
   const manifests: Change[] = unsentChanges
     .unsent(repository)
     .filter(({ digest }) => !carried.has(digest))
@@ -147,7 +150,10 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
       digest,
       stage: 0,
       run: async () => {
-        if (!targets.has(digest)) return (await pushTree(context, repository, digest)) ? 'sent' : undefined;
+        if (!targets.has(digest)) {
+          const isSent = await pushTree(context, repository, digest, undefined, { similar });
+          return isSent ? 'sent' : undefined;
+        }
         await settleSent(context.bus, repository, [digest]);
         return undefined;
       },
@@ -182,12 +188,9 @@ function tagChange(context: PassContext, survey: Survey, usage: ParentUsage, one
   return [{ ...change, stage: 2, run }];
 }
 
-async function push(
-  context: PassContext,
-  { repository }: Survey,
-  { tag, views, known, action }: TagAction,
-  digest: Digest,
-): Promise<void> {
+async function push(context: PassContext, survey: Survey, one: TagAction, digest: Digest): Promise<void> {
+  const { repository } = survey;
+  const { tag, views, known, action } = one;
   const { bus, parent, pushClient, pass, layer, signal } = context;
   const { loser } = action;
   const conflictTag = loser && loserTag(tag, layer, loser);
@@ -196,13 +199,25 @@ async function push(
     const manifest = await parent.manifest(repository, loser, signal);
     await pushClient.putManifest(repository, conflictTag, manifest, signal);
   };
-  await pushTree(context, repository, digest, {
-    ...{ tag, known, prepare },
-    expect: views.parent,
-    base: views.base,
-  });
+  const move = { tag, known, prepare, expect: views.parent, base: views.base };
+  await pushTree(context, repository, digest, move, { similar: () => similarTo(survey, one) });
   if (conflictTag)
     bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
+}
+
+/** Manifests here that the new target of a tag may resemble, and that the parent may have. */
+function similarTo({ similarTo }: Survey, { tag, views, action }: TagAction): Digest[] {
+  const known = [views.parent, views.base, ...similarTo(tag)];
+  return [...new Set(known)].filter((one) => one !== undefined && one !== action.digest) as Digest[];
+}
+
+/** The same for a manifest without a tag, such as that of an index: it is pushed with the tags that move. */
+function similarToAny(survey: Survey): Digest[] {
+  const moves = survey.actions.filter(({ action }) => action.kind === 'push').slice(0, MAX_SIMILAR);
+  return [...new Set([...moves.flatMap((move) => similarTo(survey, move)), ...survey.here])].slice(
+    0,
+    MAX_SIMILAR,
+  );
 }
 
 /** Whether the manifest has to remain at the parent when this tag is deleted. */

@@ -1,10 +1,9 @@
 import { each } from '#proto/async/each.ts';
-import { locateBlob, repositoriesOfBlob } from '#proto/content/blobs.ts';
+import { locateBlob } from '#proto/content/blobs.ts';
 import type { KnownTag } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent-reader.ts';
 import { readLocalManifest } from '../context/local-manifest.ts';
@@ -12,11 +11,23 @@ import { largestOf } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { MAX_TREE_DEPTH, TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { settleSent } from '../context/unsent-changes.ts';
+import { layersOf, platformsOf } from '../deltas/image-layers.ts';
+import type { ImageToPush } from '../deltas/push-deltas.ts';
 import { beginSends, dropIfDenied, recordSent } from './begin-sends.ts';
 import { noteReferrer } from './referrers-tag.ts';
+import { decideDeltas, uploadBlobs, uploadsOf } from './upload-blobs.ts';
 
 /** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
-type PushNode = { digest: Digest; blobs: Descriptor[] };
+type PushNode = {
+  digest: Digest;
+  blobs: Descriptor[];
+  /** Of an image, in its order. */
+  layers: Digest[];
+  /** Of the manifests of an index. */
+  platforms: ReadonlyMap<Digest, string>;
+};
+/** `similar`: manifests here that the tree may resemble, best ones first. */
+export type PushOptions = { limits?: TreeLimits; similar?: () => readonly Digest[] };
 
 /** `expect`: target at the parent. `prepare` runs right before the tag is moved. */
 type TagMove = {
@@ -29,8 +40,6 @@ type TagMove = {
 
 /** Max requests to the parent in parallel. */
 const MAX_PARALLEL = 8;
-/** Max repositories from which a blob may be mounted. */
-const MAX_MOUNT_SOURCES = 10;
 
 /**
  * Pushes what the parent lacks of a manifest: blobs (as jobs, executed by any syncer), then manifests, children before
@@ -44,7 +53,7 @@ export async function pushTree(
   repository: Repository,
   digest: Digest,
   move?: TagMove,
-  limits?: TreeLimits,
+  { limits, similar }: PushOptions = {},
 ): Promise<boolean> {
   const { bus, pass } = context;
   const about = { pass, repository, tag: move?.tag ?? null, digest };
@@ -65,7 +74,9 @@ export async function pushTree(
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   const largest = largestOf(missing);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes, largest });
-  await uploadBlobs(context, repository, missing);
+  const wanted = await uploadsOf(context, repository, missing);
+  const deltas = similar && decideDeltas(context, wanted, { repository, images: imagesOf(nodes), similar });
+  await uploadBlobs(context, wanted, deltas);
   const sent = move && { tag: move.tag, base: move.base ?? null, digest, known: move.known };
   using _ = await beginSends(context, repository, {
     digests: nodes.map((node) => node.digest),
@@ -118,7 +129,12 @@ async function findMissing(
     budget.visit();
     budget.fetched(0, blobs.length);
     for (const child of await filterMissing(manifests)) await visit(child, depth + 1);
-    nodes.push({ digest, blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })) });
+    nodes.push({
+      digest,
+      blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })),
+      layers: layersOf(node.manifest),
+      platforms: platformsOf([node.manifest]),
+    });
   };
   /** Returns those that the parent lacks. Each manifest is checked once. */
   const filterMissing = async (manifests: { digest: Digest }[]): Promise<Digest[]> => {
@@ -164,6 +180,12 @@ async function readNode(
   }
 }
 
+/** Layers of the images among the nodes. */
+function imagesOf(nodes: PushNode[]): ImageToPush[] {
+  const platforms = new Map(nodes.flatMap((node) => [...node.platforms]));
+  return nodes.map(({ digest, layers }) => ({ layers, platform: platforms.get(digest) ?? '' }));
+}
+
 /** Blobs of the nodes, without duplicates, small ones first. */
 function blobsOf(nodes: PushNode[]): Descriptor[] {
   const all = nodes.flatMap((node) => node.blobs);
@@ -182,52 +204,6 @@ async function findBlobsMissingAtParent(
   return blobs.filter(({ digest }) => missing.has(digest));
 }
 
-async function uploadBlobs(
-  context: PassContext,
-  repository: Repository,
-  blobs: Descriptor[],
-  { resend = false } = {},
-): Promise<void> {
-  const wanted = await Promise.all(
-    blobs.map(async ({ digest, size }) => ({
-      repository,
-      digest,
-      size: await sizeHere(context, repository, digest, size),
-      ...(resend ? { resend } : { from: await findMountSources(context, repository, digest) }),
-    })),
-  );
-  const results = await Promise.allSettled(wanted.map((one) => context.transferJobs.upload(one)));
-  const failure = results.find((result) => result.status === 'rejected');
-  if (failure) throw failure.reason;
-}
-
-/** The size of a blob that is here: a manifest of another parent may have a wrong one. */
-async function sizeHere(
-  { bus }: PassContext,
-  repository: Repository,
-  digest: Digest,
-  described: number,
-): Promise<number> {
-  const place = await bus.call(locateBlob, { repository, digest }).catch((error) => {
-    // The upload fails by itself, with the reason.
-    if (Fault.is(error, 'blob-unknown', 'name-unknown')) return undefined;
-    throw error;
-  });
-  return place?.size ?? described;
-}
-
-/** Other repositories of the layer that have the blob, and so may have it at the parent. */
-async function findMountSources(
-  { bus, configuration }: PassContext,
-  repository: Repository,
-  digest: Digest,
-): Promise<Repository[]> {
-  const { repositories } = await bus.call(repositoriesOfBlob, { digest, limit: 100 });
-  return repositories
-    .filter((name) => name !== repository && selectionOf(configuration.repositories, name))
-    .slice(0, MAX_MOUNT_SOURCES);
-}
-
 async function put(
   context: PassContext,
   repository: Repository,
@@ -239,7 +215,7 @@ async function put(
   const { subject } = await attempt().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
     // The parent claimed to have the blobs, but its refusal of the manifest counts.
-    await uploadBlobs(context, repository, manifest.blobs, { resend: true });
+    await uploadBlobs(context, await uploadsOf(context, repository, manifest.blobs, { resend: true }));
     return attempt();
   });
   if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, node);

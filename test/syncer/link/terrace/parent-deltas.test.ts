@@ -115,3 +115,54 @@ test('bytes of a delta are requested for the repository of its target', async ()
   assert.deepEqual(Buffer.concat(parts), bytes);
   assert.deepEqual(paths, [`${DELTAS_PATH}/${DELTA}?repository=plant%2Fapp&wait=4`]);
 });
+
+test('the parent says of what a pushed delta may be made', async () => {
+  const asked: unknown[] = [];
+  const answer = { present: [OTHER], held: [BASE] };
+  await using parent = await serving(async (request, response) => {
+    asked.push([request.method, request.url, await json(request)]);
+    response.end(JSON.stringify(answer));
+  });
+  assert.deepEqual(await parent.deltas.bases(question, signal), answer);
+  const body = { ...question, repository: 'plant/app', formats: [1] };
+  assert.deepEqual(asked, [['POST', `${DELTAS_PATH}/bases`, body]]);
+});
+
+test('a parent that refuses, or answers otherwise, holds no bases', async () => {
+  for (const [status, body] of [
+    [403, '{}'],
+    [404, ''],
+    [200, '{"held":["latest"],"present":[]}'],
+    [200, 'no JSON'],
+  ] as const) {
+    await using parent = await serving((request, response) => {
+      request.resume();
+      response.writeHead(status).end(body);
+    });
+    assert.equal(await parent.deltas.bases(question, signal), undefined, `${status} ${body}`);
+  }
+});
+
+test('the parent applies a pushed delta, or says that the blob itself has to be sent', async () => {
+  const asked: unknown[] = [];
+  let status = 201;
+  await using parent = await serving(async (request, response) => {
+    asked.push([request.method, request.url, await json(request)]);
+    response.writeHead(status).end();
+  });
+  const push = { repository: 'line/app', delta: held, wait: 5 };
+  assert.equal(await parent.deltas.apply(push, signal), true);
+  assert.deepEqual(asked, [['POST', `${DELTAS_PATH}/apply`, { ...push, repository: 'plant/app' }]]);
+  status = 202;
+  assert.equal(await parent.deltas.apply(push, signal), false);
+  for (status of [400, 403, 404, 405, 422]) {
+    await assert.rejects(parent.deltas.apply(push, signal), { code: 'delta-invalid' });
+  }
+  for (const [transient, code] of [
+    [503, 'parent-unreachable'],
+    [429, 'busy'],
+  ] as const) {
+    status = transient;
+    await assert.rejects(parent.deltas.apply(push, signal), { code });
+  }
+});

@@ -149,7 +149,9 @@ test('an oversized image is not pushed, and fails by name', async () => {
   const { digest } = await pushIndex(rig.layer.url, 'w/large', 'v1', [image]);
   await using up = await rig.context();
   for (const limit of [{ manifests: 1 }, { blobs: 1 }]) {
-    const sending = pushTree(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
+    const sending = pushTree(up, 'w/large', digest, undefined, {
+      limits: { ...TREE_LIMITS, ...limit },
+    });
     await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
   }
   assert.deepEqual([...rig.contentRequests('w/large'), ...rig.manifestPuts('w/large')], []);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
+import { SendRate } from '../../../../services/syncer/transfer/pace/send-rate.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gauge } from '../../../services/syncer/transfer/gauge.ts';
+import { Gauge } from '../../../../services/syncer/transfer/pace/gauge.ts';
 
 test('the throughput is that of all connections, without pauses', () => {
   let now = 10_000;

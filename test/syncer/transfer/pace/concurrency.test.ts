@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Concurrency } from '../../../services/syncer/transfer/concurrency.ts';
-import { random } from '../../support/time/random.ts';
+import { Concurrency } from '../../../../services/syncer/transfer/pace/concurrency.ts';
+import { random } from '../../../support/time/random.ts';
 
 const INTERVAL_MS = 1_800;
 

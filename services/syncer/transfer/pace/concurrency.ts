@@ -1,3 +1,8 @@
+/**
+ * How fast transfers are: the rate of the last seconds (rate-meter.ts), that of what is sent (send-rate.ts), the use of
+ * connections (gauge.ts), and how many of them are useful (this file).
+ */
+
 /** Measurements of one interval of use. */
 export type Sample = {
   /** End of the interval, in ms. */

@@ -1,8 +1,8 @@
-import { type findDeltas, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
-import type { Static } from '#proto/contract/schema.ts';
-import type { Digest } from '#proto/oci/names.ts';
-import { deltaCandidates, type ImageLayers } from '#proto/sync/delta-candidates.ts';
-import type { DeltaJob } from '#proto/sync/delta-jobs.ts';
+import { type findDeltas, MIN_DELTA_TARGET_BYTES } from '../content/deltas.ts';
+import type { Static } from '../contract/schema.ts';
+import type { Digest } from '../oci/names.ts';
+import { deltaCandidates, type ImageLayers } from './delta-candidates.ts';
+import type { DeltaJob } from './delta-jobs.ts';
 
 /** A base has this share of the bytes of its target: four smaller ones would save too little. */
 const MIN_BASE_SHARE = 1 / 128;

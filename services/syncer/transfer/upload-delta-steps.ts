@@ -1,0 +1,80 @@
+import { type HeldDelta, locateDelta } from '#proto/content/deltas.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { PushedDelta } from '#proto/sync/delta-exchange.ts';
+import type { SavedBytes } from '#proto/sync/transfers.ts';
+import type { WantedBlob } from './download.ts';
+import { PATIENCE } from './steps.ts';
+import type { Hold, Located } from './transfer.machine.ts';
+import { type UploadOptions, type UploadStepDeps, UploadSteps, uploadMachineWith } from './upload-steps.ts';
+
+/** Max wait of one request for the application, in s. */
+const WAIT_S = 50;
+
+/** Has the parent apply a delta that was sent to it. */
+export type DeltaPusher = { apply(push: PushedDelta, signal: AbortSignal): Promise<boolean> };
+
+export type UploadDeltaDeps = UploadStepDeps & {
+  pusher: () => Promise<DeltaPusher>;
+  /** Max time for the application of a delta at the parent, in ms. */
+  applyMs: () => number;
+  /** `isLast`: no more bytes cross the link. */
+  progress: (done: number, isLast?: boolean) => void;
+  saved: (saved: SavedBytes) => void;
+};
+
+/**
+ * The transfer machine with the actors of an upload for which a delta crosses the link: it is sent as a blob of the
+ * repository, and the parent applies it. A failure leaves the target to an upload without the delta.
+ */
+export const uploadDeltaMachine = (deps: UploadDeltaDeps, options: UploadOptions, delta: HeldDelta) => {
+  const { bus } = deps;
+  const { digest, size } = delta;
+  const locateHere = ({ repository }: WantedBlob) => bus.call(locateDelta, { repository, digest }, PATIENCE);
+  const steps = new UploadSteps({ ...deps, locateHere }, { until: options.until });
+  return uploadMachineWith(deps, async (wanted) => {
+    const { repository } = wanted;
+    const pushClient = await deps.pushClient();
+    if (await pushClient.hasBlob(repository, wanted.digest, deps.signal)) return { kind: 'present' };
+    const located = await steps.locate({ repository, digest, size });
+    return located.kind === 'busy' ? located : held(deps, wanted, delta, located);
+  });
+};
+
+function held(deps: UploadDeltaDeps, wanted: WantedBlob, delta: HeldDelta, located: Located): Located {
+  const crossing = located.kind === 'claimed' ? located.hold : undefined;
+  // An earlier attempt sent all of it.
+  if (!crossing) deps.started(delta.size);
+  const hold: Hold = {
+    move: async () => crossing?.move(),
+    commit: async () => {
+      await crossing?.commit();
+      deps.progress(delta.size, true);
+      await apply(deps, wanted, delta);
+      deps.saved({ by: 'delta', bytes: Math.max(0, wanted.size - delta.size) });
+    },
+    release: async () => crossing?.release(),
+  };
+  return { kind: 'claimed', hold };
+}
+
+/** @throws Fault `delta-invalid` if the target itself has to be sent */
+async function apply(
+  { pusher, applyMs, signal, log }: UploadDeltaDeps,
+  { repository }: WantedBlob,
+  delta: HeldDelta,
+): Promise<void> {
+  const end = performance.now() + applyMs();
+  for (;;) {
+    const leftS = Math.ceil((end - performance.now()) / 1_000);
+    if (leftS <= 0) throw new Fault('delta-invalid', `the parent did not apply ${delta.digest} in time`);
+    const push = { repository, delta, wait: Math.min(WAIT_S, leftS) };
+    try {
+      if (await (await pusher()).apply(push, signal)) return;
+    } catch (error) {
+      if (Fault.is(error, 'delta-invalid')) {
+        log.warn({ to: delta.to, delta: delta.digest, reason: error.message }, 'the parent applies no delta');
+      }
+      throw error;
+    }
+  }
+}
