@@ -15,6 +15,7 @@ import { transferStarted } from '#proto/sync/transfers.ts';
 import { sees } from '../auth/request-caller.ts';
 import { recordPresence } from '../children/child-presence.ts';
 import { Waiters, waitOf } from '../children/long-poll.ts';
+import { deltaFormats } from '../deltas/delta-jobs.ts';
 import { parameter } from '../http/parameters.ts';
 import { type Gateway, type RouteHandler, registerResource } from './resource.ts';
 
@@ -47,21 +48,21 @@ export function registerChangeRoutes(app: FastifyInstance, gateway: Gateway): vo
     const check = async () => {
       const query = { ...(after !== undefined && { after }), limit: PAGE };
       const page = await bus.call(listChanges, query, patience);
-      const { blobs, deltas = [] } = wantsArriving
-        ? await bus.call(listArriving, {}, patience)
-        : { blobs: [] };
+      const arriving = wantsArriving ? await bus.call(listArriving, {}, patience) : { blobs: [] };
       // Rights that were checked before the wait do not count.
       await access.recheck(request, reply);
       const visible = page.changes.filter(({ repository }) => sees(request, repository));
       // Whether content is arriving that the caller may pull.
-      const isArriving = [...blobs, ...deltas].some(({ repository }) =>
+      const isArriving = [...arriving.blobs, ...(arriving.deltas ?? [])].some(({ repository }) =>
         sees(request, repository, 'content/read'),
       );
+      const deltas = deltaFormats(gateway.configuration());
       const isReady = page.lost || after === undefined || visible.length > 0 || isArriving;
       after = page.cursor;
       const answer: Changes = {
         ...page,
         ...(wantsArriving && { arriving: isArriving }),
+        ...(deltas.length > 0 && { deltas }),
         ...(known && { known }),
         ...(gateway.configuration()?.delta.mode !== 'off' && { deltas: [FORMAT] }),
         changes: visible,
