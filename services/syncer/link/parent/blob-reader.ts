@@ -8,6 +8,7 @@ import { type Answer, firstValue, readErrorBody } from '../answers/bodies.ts';
 import { type BlobRanges, blobRanges, rangesHeader } from '../answers/byte-ranges.ts';
 import { EncodedBodies } from '../answers/encoded-body.ts';
 import type { Extent } from '../answers/extents.ts';
+import { isStatus } from '../answers/retry.ts';
 import type { ParentLink, RequestOptions } from '../http/parent-link.ts';
 import { blobPath } from '../http/repository-paths.ts';
 import { pullScope } from '../login/token-scopes.ts';
@@ -29,6 +30,9 @@ const MAX_COVERING = 2;
 
 const bytesOf = (extents: readonly Extent[]): number =>
   extents.reduce((sum, { start, end }) => sum + end - start, 0);
+
+/** Statuses with which a server or a firewall may refuse many ranges: it is asked for one part before that counts. */
+const REFUSED_RANGES = [400, 403, 406, 410, 413, 414, 431];
 
 /** A part of a blob of a repository of this layer. */
 type BlobPart = Omit<Asked, 'repository'> & { repository: Repository };
@@ -105,14 +109,24 @@ export class BlobReader {
     const read = async (answer: Answer) => {
       const ranges = blobRanges(answer, digest, size);
       if (ranges && !ranges.one) return ranges;
-      this.#singleUntil = performance.now() + RECHECK_RANGES_MS;
+      this.#sendsOne();
       if (ranges?.one && bytesOf([ranges.one]) <= MAX_COVERING * bytesOf(extents)) return ranges;
       // An answer with too much or all of the blob, or with an error that a request for one part may not have.
       if (answer.statusCode < 300 || NO_RANGES.includes(answer.statusCode)) answer.body.destroy();
       else await blobAnswer(answer, asked);
       return undefined;
     };
-    return this.#ask(asked, { range: rangesHeader(extents), mayAskForAll: false, signal }, read);
+    try {
+      return await this.#ask(asked, { range: rangesHeader(extents), mayAskForAll: false, signal }, read);
+    } catch (error) {
+      if (!isStatus(error, ...REFUSED_RANGES)) throw error;
+      this.#sendsOne();
+      return undefined;
+    }
+  }
+
+  #sendsOne(): void {
+    this.#singleUntil = performance.now() + RECHECK_RANGES_MS;
   }
 
   /**

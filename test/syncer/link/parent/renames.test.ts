@@ -52,6 +52,7 @@ const CALLS: {
     referrers: () => client.referrers('cell/a', digest, signal),
     blobSize: () => client.blobSize('cell/a', digest, signal),
     blob: () => client.blob('cell/a', digest, size, extent, signal),
+    blobParts: () => client.blobParts('cell/a', digest, size, [extent, { start: 8, end: 9 }], signal),
   }),
   pushClient: (client) => ({
     hasBlob: () => client.hasBlob('cell/a', digest, signal),
