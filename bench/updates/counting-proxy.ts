@@ -74,7 +74,8 @@ export class CountingProxy implements AsyncDisposable {
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         this.#sockets.delete(socket);
-        other.destroy();
+        // What it received last may still be on its way to the other side.
+        other.destroySoon();
       });
     }
   }

@@ -12,7 +12,7 @@ const server = createServer((near) => {
     socket.setNoDelay(true);
     socket.pipe(other);
     socket.on('error', () => other.destroy());
-    socket.on('close', () => other.destroy());
+    socket.on('close', () => other.destroySoon());
   }
 });
 server.listen(Number(port), hostname);

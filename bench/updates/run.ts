@@ -9,7 +9,7 @@ import { pairsIn } from './pairs.ts';
 import type { Peer } from './peers/peer.ts';
 import { podmanPull } from './peers/podman.ts';
 import { skopeoSync } from './peers/skopeo.ts';
-import { terrace } from './peers/terrace.ts';
+import { terraceWith } from './peers/terrace.ts';
 import { type Update, updateRows } from './shares.ts';
 
 /*
@@ -17,14 +17,22 @@ import { type Update, updateRows } from './shares.ts';
  * link, in percent of the layers that changed, and seconds.
  */
 
-const peers: readonly Peer[] = [terrace, skopeoSync, podmanPull];
+/** With deltas where they save bytes, where they save time, and without. */
+const peers: readonly Peer[] = [
+  terraceWith('terrace', 'always'),
+  terraceWith('auto', 'auto'),
+  terraceWith('plain', 'off'),
+  skopeoSync,
+  podmanPull,
+];
+const DEFAULT = ['terrace', 'skopeo', 'podman'];
 
 const program = new Command('run')
   .description('measures updates over a link')
   .argument('<folder>', 'the folder of make.ts')
   .option('--kind <kind...>', 'only these kinds')
   .option('--builder <builder...>', 'only these builders')
-  .option('--peer <peer...>', `of ${peers.map(({ name }) => name).join('; ')}`)
+  .option('--peer <peer...>', `of ${peers.map(({ name }) => name).join(', ')}`, DEFAULT)
   .option('--mbit <n>', 'over an emulated link of this rate', Number)
   .option('--delay <ms>', 'of each direction of that link, in ms', Number, 0)
   .option('--loss <percent>', 'of each direction of that link, in percent', Number, 0)
@@ -34,7 +42,7 @@ const folder = resolve(program.args[0]!);
 const { kind, builder, peer, mbit, delay, loss, json } = program.opts<{
   kind?: string[];
   builder?: string[];
-  peer?: string[];
+  peer: string[];
   mbit?: number;
   delay: number;
   loss: number;
@@ -46,7 +54,7 @@ const pairs = (await pairsIn(join(folder, 'pairs'))).filter(
   (pair) => isChosen(pair.kind, kind) && isChosen(pair.builder, builder),
 );
 if (pairs.length === 0) program.error(`run: ${folder} has no such pair: run make.ts with this folder first`);
-const chosen = peers.filter(({ name }) => isChosen(name, peer));
+const chosen = peers.filter(({ name }) => peer.includes(name));
 await using source = await startCloud({ folder: join(folder, 'registry') });
 
 await using tools = await TemporaryFolder.create();

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { testLayer } from '../../../test/support/layer.ts';
+import { type TestLayerOptions, testLayer } from '../../../test/support/layer.ts';
 import { getManifest } from '../../../test/support/registry/image.ts';
 import { timed } from '../../measure.ts';
 import type { Version } from '../kinds/kind.ts';
@@ -7,19 +7,22 @@ import { type Pair, repositoryOf } from '../pairs.ts';
 import { run } from '../run-program.ts';
 import type { Peer } from './peer.ts';
 
+type DeltaMode = NonNullable<NonNullable<TestLayerOptions['delta']>['mode']>;
+
 /** A layer below another one, which gets the pair; the time is that from the end of the push. */
-export const terrace: Peer = {
-  name: 'terrace',
+export const terraceWith = (name: string, mode: DeltaMode): Peer => ({
+  name,
   takes: () => true,
   update: async (source, pair, folder, openLink) => {
-    await using parent = await testLayer({ name: 'top', data: join(folder, 'top'), logLevel: 'warn' });
+    const options = { delta: { mode }, logLevel: 'warn' as const };
+    await using parent = await testLayer({ ...options, name: 'top', data: join(folder, 'top') });
     await using link = await openLink(parent.host);
     await using child = await testLayer({
+      ...options,
       name: 'bottom',
       data: join(folder, 'bottom'),
       parent: `http://${link.host}`,
       repositories: [repositoryOf(pair)],
-      logLevel: 'warn',
     });
     const sync = async (version: Version) => {
       const { ok, failures } = await child.sync();
@@ -39,7 +42,7 @@ export const terrace: Peer = {
     });
     return { bytes, seconds };
   },
-};
+});
 
 /** Pushes one image of the pair, byte for byte. */
 async function push(source: string, target: string, pair: Pair, version: Version): Promise<void> {
