@@ -5,6 +5,9 @@ import { Command, InvalidArgumentError } from 'commander';
 import { canInstallDebian, installDebian } from '../cli/layer/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
 import { cutThrough } from './cut-through.ts';
+import { deltaKills } from './delta/kills.ts';
+import { deltaMemory } from './delta/memory.ts';
+import { deltaLayers } from './delta/through-layers.ts';
 import { idle } from './idle.ts';
 import { images } from './images.ts';
 import { link } from './link.ts';
@@ -35,6 +38,7 @@ import { watched } from './watched.ts';
  *   temporary-folder.ts         the folder of a subject
  *   curl.ts, load.ts            the clients: curl for blobs, wrk and ab for many requests
  *   link/                       an emulated link, and a registry beyond it
+ *   delta/                      updates as deltas: through layers, with kills, memory
  *   watched/                    events, pulls and viewers for a layer whose page is open
  *   nginx.ts, slow-parent.ts    nginx over a folder, and a registry of one image that sends at a given rate
  *   resident.ts, cpu-seconds.ts memory and CPU time of processes; work-cost.ts: of one, during some work
@@ -61,9 +65,12 @@ const subjects: Record<string, Subject> = {
   'start-up': startUp,
   scale,
   link,
+  'delta-layers': deltaLayers,
+  'delta-kills': deltaKills,
+  'delta-memory': deltaMemory,
 };
 /** Subjects that take long, or need root: they run where they are named. */
-const onDemand = ['link'];
+const onDemand = ['link', 'delta-layers', 'delta-kills', 'delta-memory'];
 
 function count(text: string): number {
   const value = Number(text);
