@@ -9,7 +9,6 @@ import {
   tagDeleted,
   tagMoved,
 } from '#proto/content/content-events.ts';
-import { FORMAT } from '#proto/delta/format/header.ts';
 import { CHANGES_PATH, type Changes, listChanges } from '#proto/sync/changes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { sees } from '../auth/request-caller.ts';
@@ -64,7 +63,6 @@ export function registerChangeRoutes(app: FastifyInstance, gateway: Gateway): vo
         ...(wantsArriving && { arriving: isArriving }),
         ...(deltas.length > 0 && { deltas }),
         ...(known && { known }),
-        ...(gateway.configuration()?.delta.mode !== 'off' && { deltas: [FORMAT] }),
         changes: visible,
         cursor: `${page.cursor}.${rights}`,
       };
