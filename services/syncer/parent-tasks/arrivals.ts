@@ -35,9 +35,18 @@ export function arrivalsIn({ blobs, deltas = [] }: Arriving): Arrival[] {
   return [...arrivals.values()].filter(({ size }) => size >= MIN_BYTES);
 }
 
-/** How to pull what is missing here. @param mayUse whether the bases are here, and it is worth it */
-export const choosePulls = (arrivals: readonly Arrival[], mayUse: (delta: HeldDelta) => boolean): Pull[] =>
+/**
+ * How to pull what is missing here.
+ * @param mayUse whether the bases are here, and it is worth it
+ * @param awaited repositories of which the pass will get deltas: blobs themselves are left to it
+ */
+export const choosePulls = (
+  arrivals: readonly Arrival[],
+  mayUse: (delta: HeldDelta) => boolean,
+  awaited: ReadonlySet<Repository>,
+): Pull[] =>
   arrivals.flatMap(({ deltas, isBlob, ...blob }) => {
     const delta = deltas.find(mayUse);
-    return delta || isBlob ? [{ ...blob, ...(delta && { delta }) }] : [];
+    const isPulled = delta || (isBlob && !awaited.has(blob.repository));
+    return isPulled ? [{ ...blob, ...(delta && { delta }) }] : [];
   });

@@ -8,7 +8,7 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { FORMAT } from '#proto/delta/format/header.ts';
-import type { Digest } from '#proto/oci/names.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
 import { selectionOf } from '#proto/oci/repository-pattern.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
@@ -26,6 +26,7 @@ import { runDelta, runDownload } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
 import { type Arrival, arrivalsIn, choosePulls, type Pull } from './arrivals.ts';
+import { repositoriesWithDeltas } from './awaited-deltas.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or the parent has no change feed, in ms. */
@@ -66,10 +67,11 @@ export interface ArrivalFollower {
 
 /**
  * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
- * several layers at the same time; as deltas, if that is how the parent gets them, and their bases are here. It is an
- * optimization: the pass that needs the content finds it here, completely or
- * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
- * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
+ * several layers at the same time; as deltas, if that is how the parent gets them, and their bases are here. What the
+ * pass will get as a delta is left to it. It is an optimization: the pass that needs the content finds it here,
+ * completely or in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none
+ * arrives at the parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that
+ * changes.
  */
 export class Prefetcher implements ArrivalFollower {
   readonly #deps: PrefetcherDeps;
@@ -195,9 +197,11 @@ export class Prefetcher implements ArrivalFollower {
       .slice(0, capacity);
     if (fresh.length === 0) return 0;
     const missing = await this.#missing(fresh, signal);
+    const absent = fresh.filter(({ digest }) => missing.has(digest));
     const wanted = choosePulls(
-      fresh.filter(({ digest }) => missing.has(digest)),
+      absent,
       (delta) => this.#isWorth(delta) && delta.from.every((base) => !missing.has(base)),
+      await this.#awaited(absent, signal),
     );
     this.#waiting = [...this.#waiting, ...wanted];
     this.#queued.resolve();
@@ -216,6 +220,15 @@ export class Prefetcher implements ArrivalFollower {
       for (const digest of answer.digests) missing.add(digest);
     }
     return missing;
+  }
+
+  async #awaited(absent: readonly Arrival[], signal: AbortSignal): Promise<Set<Repository>> {
+    const { bus, settings, deltaPace } = this.#deps;
+    const { deltas } = await settings.clients();
+    const { mode } = settings.get().delta;
+    const areOffered = deltaPace !== undefined && deltas.areOffered;
+    const repositories = absent.map(({ repository }) => repository);
+    return repositoriesWithDeltas(bus, { mode, areOffered }, repositories, signal);
   }
 
   #isWorth({ format, digest, toSize, size }: HeldDelta): boolean {

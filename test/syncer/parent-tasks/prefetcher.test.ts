@@ -6,6 +6,7 @@ import { after, beforeEach, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { ARRIVING_PATH, type ArrivingBlob, type ArrivingDelta } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
+import type { DeltaMode } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
@@ -22,6 +23,7 @@ import { GatewayRig, sha256 } from '../../gateway/gateway-rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { serveHttp } from '../../support/http-server.ts';
+import { pushImage } from '../../support/registry/image.ts';
 import { patience, until } from '../../support/until.ts';
 
 /** When a prefetch begins and how it ends, below a test parent. */
@@ -122,11 +124,11 @@ function deltaOf(repository: string, bases: string[], isRight = true) {
   return { target: entry, digest, entry: { ...own.entry, delta }, own: own.digest };
 }
 
-function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
+function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }, mode: DeltaMode = 'auto') {
   const arriving = new ParentArriving(link);
   const settings = {
     get: () => ({
-      ...configurationWith({ repositories: ['app/*'] }),
+      ...configurationWith({ repositories: ['app/*'], delta: { mode } }),
       parent: { url: 'http://parent' },
     }),
     clients: async () => ({ arriving, deltas: new ParentDeltas(link, { deltas: [1] }) }),
@@ -319,4 +321,19 @@ test('a blob that the parent makes of a delta is pulled as that delta where its 
     [here, elsewhere].map(({ own }) => requestsFor(own) > 0),
     [true, false],
   );
+});
+
+test('with delta.mode always, a blob that the parent gets in full is left to the pass where an image is here', async () => {
+  await pushImage(`127.0.0.1:${layer.port}`, 'app/held', '1');
+  await using _following = follow(undefined, 'always');
+  const [awaited, first] = [blob('app/held'), blob('app/first')];
+  parent.report(awaited.entry, first.entry);
+  await until(() => isHere(first.digest));
+  assert.deepEqual([requestsFor(awaited.digest), await isHere(awaited.digest)], [0, false]);
+  const base = blob('app/first');
+  parent.report(base.entry);
+  await until(() => isHere(base.digest));
+  const delta = deltaOf('app/held', [base.digest]);
+  parent.reportDeltas([delta.entry], [delta.target]);
+  await until(() => isHere(delta.digest));
 });
