@@ -45,14 +45,17 @@ export type ApplyDeltaOptions = DeltaOptions & {
   sink: ByteSink;
 };
 
+/** A delta that was made does not make its target: the target is damaged, or the codec is wrong. */
+export class DeltaMismatch extends DeltaInvalid {}
+
 /** What a delta makes, and of what. */
 export type DeltaHeader = { format: number; target: Stored; bases: readonly Stored[] };
 
 /**
  * Makes a delta, and applies it to prove that it makes the target. It may be longer than the target: compare.
  * @returns the delta; it is in scratch bytes, so copy it before they end
- * @throws DeltaInvalid if the bytes of a blob have another SHA-256; DeltaLimitExceeded; RangeError if there are too
- * many bases, or a blob has fewer bytes than its size; what scratch, blobs and signal throw
+ * @throws DeltaInvalid if a base has another SHA-256; DeltaMismatch if the target has; DeltaLimitExceeded; RangeError
+ * if there are too many bases, or a blob has fewer bytes than its size; what scratch, blobs and signal throw
  */
 export function encodeDelta({ target, bases, ...options }: EncodeDeltaOptions): Bytes {
   if (bases.length > MAX_BASES) throw new RangeError(`a delta has ${MAX_BASES} bases at most`);
@@ -71,10 +74,10 @@ export function encodeDelta({ target, bases, ...options }: EncodeDeltaOptions): 
       const hash = createHash('sha256');
       const base = joinedExpansion(sources.map((source) => source.expansion));
       apply(delta, base, { append: (bytes) => hash.update(bytes) }, expansion);
-      if (!hash.digest().equals(target.sha256)) throw new DeltaInvalid('the target is damaged');
+      if (!hash.digest().equals(target.sha256)) throw new DeltaMismatch('the target is damaged');
       return delta;
     },
-    (cause) => new DeltaInvalid('the delta does not make the target', { cause }),
+    (cause) => new DeltaMismatch('the delta does not make the target', { cause }),
   );
 }
 

@@ -15,6 +15,7 @@ import { layerPair, type Pick } from './layer-pair.ts';
  *
  *   encoders.ts    encoders of gzip: Node, GNU gzip, pigz, Go, pgzip, Python, and one by hand
  *   layer-pair.ts  layers and their updates
+ *   hostile.ts     what hostile deltas and blobs cost
  */
 
 const DEFAULT_COUNT = 10_000;

@@ -5,6 +5,7 @@ import { type Expansion, type ExpansionOptions, unexpanded } from '../expansion/
 import { expandAt } from '../expansion/gzip.ts';
 import { BufferedSection } from '../format/buffered-section.ts';
 import { readCopies } from '../format/copies.ts';
+import { Dictionary } from '../format/dictionary.ts';
 import { INNER, OUTER, readHeader, STREAMS, type StreamName } from '../format/header.ts';
 import { DeltaInvalid } from '../format/invalid.ts';
 import { readPlaces } from '../format/places.ts';
@@ -14,7 +15,8 @@ import { ContentPieces } from './content-pieces.ts';
 /**
  * Writes the stored bytes of the target. They are those that were encoded only if their digest is the expected one.
  * @param base the bases that the header names, joined
- * @throws DeltaInvalid, DeflateInvalid; the sink received a part of the bytes then, and no more than the header names
+ * @throws DeltaInvalid, DeflateInvalid, DeflateTooLong; the sink received a part of the bytes then, and no more than
+ * the header names
  */
 export function apply(delta: Bytes, base: Expansion, sink: ByteSink, options: ExpansionOptions): void {
   const { streams, sectionsAt, target } = readHeader(delta);
@@ -24,10 +26,11 @@ export function apply(delta: Bytes, base: Expansion, sink: ByteSink, options: Ex
     sections[name] = sliceOf(delta, at, streams[name].section);
     at += streams[name].section;
   }
+  const dictionary = new Dictionary();
   const used: (() => boolean)[] = [];
   /** Bytes of a stream, of which something may be left at the end. */
   const reader = (name: StreamName, of: Bytes): SectionReader => {
-    const section = new SectionReader(sections[name], of, streams[name].length);
+    const section = new SectionReader(sections[name], of, streams[name].length, dictionary);
     used.push(() => isLeft(section));
     return section;
   };
@@ -50,7 +53,12 @@ export function apply(delta: Bytes, base: Expansion, sink: ByteSink, options: Ex
     return new Contraction({ content, tokens, segments, blocks });
   };
   const copies = readCopies(reader('copies', NOTHING));
-  const expanded = new ContentPieces(copies, reader('content', inner.content), inner.content);
+  const expanded = new ContentPieces(
+    copies,
+    reader('content', inner.content),
+    inner.content,
+    options.maxLength,
+  );
   const stored = contraction(contraction(expanded, INNER, inner), OUTER, base);
   let written = 0;
   while (stored.refill()) {

@@ -1,4 +1,5 @@
 import type { Bytes, Pieces } from '../bytes/bytes.ts';
+import { DeflateTooLong } from '../deflate/parse.ts';
 import type { Copy } from '../format/copies.ts';
 import { DeltaInvalid } from '../format/invalid.ts';
 
@@ -14,14 +15,25 @@ export class ContentPieces implements Pieces {
   readonly #buffer = new Uint8Array(COPIED_BYTES);
   #copy: Copy | undefined;
   #isEnd = false;
+  /** Bytes that may follow. */
+  #left: number;
 
-  constructor(copies: Iterator<Copy>, literals: Pieces, base: Bytes) {
+  constructor(copies: Iterator<Copy>, literals: Pieces, base: Bytes, maxLength: number) {
+    this.#left = maxLength;
     this.#copies = copies;
     this.#literals = literals;
     this.#base = base;
   }
 
+  /** @throws DeltaInvalid; DeflateTooLong if it has more than the max length */
   refill(): boolean {
+    if (!this.#next()) return false;
+    this.#left -= this.piece.length;
+    if (this.#left < 0) throw new DeflateTooLong('the content is too long');
+    return true;
+  }
+
+  #next(): boolean {
     for (;;) {
       if (!this.#copy && !this.#isEnd) {
         const next = this.#copies.next();

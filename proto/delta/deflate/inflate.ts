@@ -214,8 +214,11 @@ export class Inflater {
       if (distance > next) throw new DeflateInvalid('a distance reaches before the content');
       parse.match(length, distance, length === MAX_MATCH && symbol - FIRST_LENGTH === LONG_SYMBOL);
       const stop = next + length;
-      if (distance >= length) out.copyWithin(next, next - distance, stop - distance);
-      else for (let to = next; to < stop; to += 1) out[to] = out[to - distance] as number;
+      if (length > 24 && distance >= length) out.copyWithin(next, next - distance, stop - distance);
+      else if (distance === 1) out.fill(out[next - 1] as number, next, stop);
+      else
+        for (let to = next, from = next - distance; to < stop; to += 1, from += 1)
+          out[to] = out[from] as number;
       next = stop;
     }
   }

@@ -2,7 +2,7 @@ import { type Bytes, readUpTo } from '../bytes/bytes.ts';
 import { Inflater } from '../deflate/inflate.ts';
 import { DeflateInvalid } from '../deflate/parse.ts';
 import { gzipHeaderLength } from '../expansion/gzip-header.ts';
-import type { Range } from '../matching/references.ts';
+import { lengthOf, type Range } from '../matching/references.ts';
 
 /** Content of a stream that is worth to be expanded, in bytes. */
 const MIN_CONTENT = 1_024;
@@ -10,6 +10,9 @@ const MAX_CONTENT = 2 ** 31;
 /** Bound of the lists that are kept. */
 const MAX_STREAMS = 2 ** 18;
 const SCANNED_BYTES = 256 * 1024;
+/** Work spent on what begins like a stream and is none, in bytes: of each try, and besides the content. */
+const TRY_BYTES = 2 * 1024;
+const SPARE_BYTES = 64 * 1024 * 1024;
 /** Bytes of a signature, and of a local header of zip without its names. */
 const SIGNATURE_BYTES = 4;
 const ZIP_HEADER_BYTES = 30;
@@ -36,20 +39,23 @@ class Counter {
  * @param poll called at times; it may throw to end the search
  */
 export function findStreams(content: Bytes, ranges: readonly Range[], poll: () => void): Range[] {
-  const inflater = new Inflater(content, {
-    content: new Counter(poll),
-    tokens: new Counter(poll),
-    blocks: new Counter(poll),
-  });
+  const inflated = new Counter(poll);
+  const parse = new Counter(poll);
+  const inflater = new Inflater(content, { content: inflated, tokens: parse, blocks: parse });
   const streams: Range[] = [];
   let behind = 0;
+  let spare = SPARE_BYTES + lengthOf(ranges);
   for (const { start, end } of ranges) {
     for (const at of candidates(content, Math.max(start, behind), end)) {
       if (at < behind) continue;
-      if (streams.length === MAX_STREAMS) return streams;
+      if (streams.length === MAX_STREAMS || spare < 0) return streams;
       poll();
+      const before = inflated.size;
       const stop = endOf(inflater, at);
-      if (stop === undefined) continue;
+      if (stop === undefined) {
+        spare -= TRY_BYTES + inflated.size - before;
+        continue;
+      }
       streams.push({ start: at, end: stop });
       behind = stop;
     }

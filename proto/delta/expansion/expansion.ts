@@ -28,6 +28,9 @@ export type ExpansionOptions = {
   poll: () => void;
 };
 
+/** Content between two known places. */
+const MIN_PLACE_BYTES = 32 * 1024;
+
 /** Expands bytes from the first to the last. */
 export class Expander {
   readonly #source: Bytes;
@@ -51,6 +54,7 @@ export class Expander {
     this.#blocks = blocks;
     this.#list = new SegmentWriter((bytes) => segments.append(bytes));
     const onPlace = (inContent: number, inTokens: number) => {
+      if (inContent - (this.#places.content.at(-1) ?? 0) < MIN_PLACE_BYTES) return;
       this.#places.content.push(inContent);
       this.#places.tokens.push(inTokens);
     };

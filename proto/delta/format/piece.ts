@@ -1,6 +1,7 @@
-import { type ByteSink, type Bytes, readExactly } from '../bytes/bytes.ts';
+import { type ByteSink, type Bytes, readExactly, readUpTo } from '../bytes/bytes.ts';
 import { readVarint, writeVarint } from '../bytes/varint.ts';
 import { lengthOf, type Range } from '../matching/references.ts';
+import { Dictionary } from './dictionary.ts';
 import { DeltaInvalid } from './invalid.ts';
 import { compress, decompress } from './zstd.ts';
 
@@ -16,11 +17,10 @@ import { compress, decompress } from './zstd.ts';
 const MAX_PIECE_BYTES = 4 * 1024 * 1024;
 const MAX_REFERENCE_BYTES = 16 * 1024 * 1024;
 const MAX_REFERENCES = 4_096;
-/** Max bytes of what comes before the frame. */
+/** Max bytes of what comes before the frame, and those of most. */
 const MAX_HEAD_BYTES = 24 + MAX_REFERENCES * 16;
-
-/** Of a dictionary with tables: RFC 8878, 5. */
-const DICTIONARY_MAGIC = [0x37, 0xa4, 0x30, 0xec];
+const USUAL_HEAD_BYTES = 512;
+const MAX_NUMBER_BYTES = 8;
 
 /** If the dictionary saves less than this share, it is tried without. */
 const POOR_SHARE = 0.5;
@@ -66,10 +66,12 @@ export type PieceHead = {
 
 /** @throws DeltaInvalid if its numbers are damaged or beyond their bounds */
 export function readHead(section: Bytes, at: number): PieceHead {
-  const bytes = new Uint8Array(Math.min(MAX_HEAD_BYTES, Math.max(0, section.size - at)));
-  section.read(bytes, at);
+  let bytes = readUpTo(section, at, USUAL_HEAD_BYTES);
   let next = 0;
   const number = () => {
+    if (next + MAX_NUMBER_BYTES > bytes.length && bytes.length === USUAL_HEAD_BYTES) {
+      bytes = readUpTo(section, at, MAX_HEAD_BYTES);
+    }
     const read = readVarint(bytes, next);
     if (!read) throw new DeltaInvalid('a number of a piece is damaged');
     next = read.end;
@@ -98,11 +100,12 @@ export function readHead(section: Bytes, at: number): PieceHead {
 export class PieceReader {
   readonly #section: Bytes;
   readonly #base: Bytes;
-  readonly #dictionary = new Dictionary();
+  readonly #dictionary: Dictionary;
 
-  constructor(section: Bytes, base: Bytes) {
+  constructor(section: Bytes, base: Bytes, dictionary: Dictionary) {
     this.#section = section;
     this.#base = base;
+    this.#dictionary = dictionary;
   }
 
   /** The content of a piece. @throws DeltaInvalid */
@@ -124,24 +127,5 @@ function contentOf(frame: Uint8Array, dictionary: Uint8Array, length: number): U
     return decompress(frame, dictionary, length);
   } catch (error) {
     throw new DeltaInvalid('a frame is damaged', { cause: error });
-  }
-}
-
-/** References as a dictionary. Its buffer is used again: a dictionary is valid until the next one. */
-class Dictionary {
-  #buffer = new Uint8Array();
-
-  of(base: Bytes, references: readonly Range[]): Uint8Array {
-    // One byte before it, which is only used if the content would be taken for a dictionary with tables.
-    const size = 1 + lengthOf(references);
-    if (this.#buffer.length < size) this.#buffer = new Uint8Array(Math.max(size, 2 * this.#buffer.length));
-    const bytes = this.#buffer.subarray(0, size);
-    bytes[0] = 0;
-    let at = 1;
-    for (const { start, end } of references) {
-      base.read(bytes.subarray(at, at + end - start), start);
-      at += end - start;
-    }
-    return DICTIONARY_MAGIC.every((byte, index) => bytes[1 + index] === byte) ? bytes : bytes.subarray(1);
   }
 }

@@ -1,5 +1,6 @@
 import type { Bytes, Pieces } from '../bytes/bytes.ts';
 import { lengthOf } from '../matching/references.ts';
+import type { Dictionary } from './dictionary.ts';
 import { DeltaInvalid } from './invalid.ts';
 import { PieceReader, readHead } from './piece.ts';
 
@@ -21,10 +22,10 @@ export class SectionReader implements Pieces {
   #pieces = 0;
   #referenced = 0;
 
-  /** @param length of the stream, in bytes */
-  constructor(section: Bytes, base: Bytes, length: number) {
+  /** @param length of the stream, in bytes @param dictionary one for all sections that are read in turn */
+  constructor(section: Bytes, base: Bytes, length: number, dictionary: Dictionary) {
     this.#section = section;
-    this.#reader = new PieceReader(section, base);
+    this.#reader = new PieceReader(section, base, dictionary);
     this.#length = length;
   }
 

@@ -302,6 +302,12 @@ test('a base that expands beyond the bounds is refused', () => {
   assert.throws(() => applied(delta, [bomb], storedOf(target), { bounds }), DeltaLimitExceeded);
 });
 
+test('a target whose content is beyond the bounds is refused', () => {
+  const large = gzipSync(Buffer.alloc(30_000_000));
+  const bounds = { ...BOUNDS, maxContentBytes: 20_000_000 };
+  assert.throws(() => applied(encoded(large, []), [], storedOf(large), { bounds }), DeltaLimitExceeded);
+});
+
 test('a delta that takes too long is refused', () => {
   // Deflate streams without content, of which each costs time and few bytes.
   const count = 300_000;

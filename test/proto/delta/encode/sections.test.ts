@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bytes } from '#proto/delta/bytes/bytes.ts';
 import { writeContent } from '#proto/delta/encode/sections.ts';
+import { Dictionary } from '#proto/delta/format/dictionary.ts';
 import { SectionReader } from '#proto/delta/format/section.ts';
 import { References } from '#proto/delta/matching/references.ts';
 import { Memory } from '../in-memory.ts';
@@ -34,7 +35,7 @@ for (const [gap, count] of [
     const references = new References(copies, before.size);
     const length = writeContent(after, before, { copies, references }, sink);
     assert.equal(length, count * gap);
-    const reader = new SectionReader(sink, before, length);
+    const reader = new SectionReader(sink, before, length, new Dictionary());
     let read = 0;
     while (reader.refill()) read += reader.piece.length;
     assert.equal(read, length);

@@ -1,0 +1,191 @@
+import { spawnSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { bytesOf } from '#proto/delta/bytes/bytes.ts';
+import { applyDelta, encodeDelta } from '#proto/delta/delta.ts';
+import { ScratchFile } from '../../../services/syncer/delta/work/scratch-file.ts';
+import { noise, numbers } from '../../../test/proto/delta/blobs.ts';
+import { deltaFile, raw, rawPiece, type Section, varint } from '../../../test/proto/delta/delta-file.ts';
+import { blobOf, sha256 } from '../../../test/proto/delta/in-memory.ts';
+
+/*
+ * What hostile deltas cost a receiver, and hostile blobs a sender: `node bench/delta/fuzz/hostile.ts`. Each runs in a
+ * process of its own, within the bounds below. A delta must be refused; the table has the time, and the highest memory
+ * above that of a process which has only made the delta or the blobs.
+ */
+
+const MIB = 2 ** 20;
+const BOUNDS = {
+  maxContentBytes: 2 ** 32,
+  maxContentRatio: 300,
+  maxScratchBytes: 2 ** 30,
+  maxTimeMs: 20_000,
+};
+/** Size that the target is expected to have. */
+const TARGET_BYTES = 2 ** 30;
+
+/** Files without a name, as a service has them. */
+let scratchFiles = 0;
+const scratch = () => {
+  scratchFiles += 1;
+  return new ScratchFile(join(tmpdir(), `terrace-delta-${process.pid}-${scratchFiles}`));
+};
+
+const target = { length: TARGET_BYTES, sha256: sha256(Buffer.from('expected')) };
+const base = noise(MIB);
+/** Takes all, and keeps nothing. */
+const nowhere = { append: () => {} };
+
+const zeros = zstdCompressSync(Buffer.alloc(4 * MIB));
+const zeroPiece = Buffer.concat([varint(4 * MIB, 0, 2 * zeros.length), zeros]);
+const repeated = (bytes: Uint8Array, count: number): Section => ({
+  length: 0,
+  bytes: Buffer.alloc(bytes.length * count, bytes),
+});
+const declared = (length: number, section: Section): Section => ({ ...section, length });
+const zerosOf = (length: number) => declared(length, repeated(zeroPiece, Math.ceil(length / (4 * MIB))));
+/** A stream of one number, again and again, in pieces of 1 MiB. */
+function numbersOf(bytes: Uint8Array, count: number): Section {
+  const all = Buffer.alloc(bytes.length * count, bytes);
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < all.length; at += MIB) {
+    const piece = all.subarray(at, at + MIB);
+    const frame = zstdCompressSync(piece);
+    pieces.push(varint(piece.length, 0, 2 * frame.length), frame);
+  }
+  return { length: all.length, bytes: Buffer.concat(pieces) };
+}
+
+function references(length: number): Section {
+  const many = Array.from({ length: 4_096 }, (_, index) => [index, 4_096]).flat();
+  const frame = zstdCompressSync(Buffer.alloc(MIB));
+  return declared(
+    length,
+    repeated(Buffer.concat([varint(MIB, 4_096, ...many, 2 * frame.length), frame]), 60),
+  );
+}
+
+const receivers: Record<string, () => { delta: Buffer; base?: Buffer }> = {
+  'more content than declared': () => ({
+    delta: fileOf({ content: declared(2 ** 50, repeated(zeroPiece, 500)) }),
+  }),
+  'content of 1 TiB in a target of 1 GiB': () => ({
+    delta: fileOf({
+      content: declared(2 ** 40, repeated(zeroPiece, 2 ** 18)),
+      segments: raw(varint(2 ** 41 + 1)),
+      // Distance 1 and a length of 258, again and again: a block of fixed codes that ends with its stream.
+      blocks: raw(Buffer.concat([Buffer.of(5), varint(2 ** 40 / 258)])),
+      tokens: numbersOf(Buffer.of(1, 0, 0), 20 * MIB),
+    }),
+  }),
+  'a million pieces of a byte': () => ({
+    delta: fileOf({ content: declared(2 ** 32, repeated(rawPiece(Buffer.of(7)), 1_000_000)) }),
+  }),
+  'a million segments': () => ({
+    delta: fileOf({ segments: numbersOf(varint(2), 1_000_000), content: zerosOf(4 * MIB) }),
+  }),
+  '40 million streams without content': () => ({
+    delta: fileOf({
+      segments: numbersOf(Buffer.of(1), 40_000_000),
+      blocks: numbersOf(Buffer.of(5, 0), 40_000_000),
+    }),
+  }),
+  'a million copies': () => {
+    const next = numbers(5);
+    const copies = Array.from({ length: 1_000_000 }, () => varint(0, 4_096, next(MIB - 4_096)));
+    const all = Buffer.concat(copies);
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < all.length; at += MIB) pieces.push(rawPiece(all.subarray(at, at + MIB)));
+    return { delta: fileOf({ copies: { length: all.length, bytes: Buffer.concat(pieces) } }) };
+  },
+  'references of 16 MiB in each stream': () => ({
+    delta: fileOf({ content: references(TARGET_BYTES) }),
+  }),
+  'a million embedded streams': () => {
+    const stream = deflateRawSync(Buffer.alloc(0));
+    const of = Buffer.alloc(1_000_000 * stream.length, stream);
+    const places = numbersOf(varint(stream.length), 999_999);
+    return { base: of, delta: fileOf({ embedded: places, content: zerosOf(TARGET_BYTES) }, of) };
+  },
+  'a base of gzip that is a bomb': () => {
+    const of = gzipSync(Buffer.alloc(TARGET_BYTES));
+    return { base: of, delta: fileOf({ content: zerosOf(TARGET_BYTES) }, of, true) };
+  },
+  'an embedded stream that is a bomb': () => {
+    const of = Buffer.concat([Buffer.alloc(9), deflateRawSync(Buffer.alloc(TARGET_BYTES))]);
+    return { base: of, delta: fileOf({ embedded: raw(varint(9)), content: zerosOf(TARGET_BYTES) }, of) };
+  },
+};
+
+function fileOf(parts: Parameters<typeof deltaFile>[2], of: Buffer = base, isGzip = false): Buffer {
+  const file = deltaFile(Buffer.alloc(0), [of], parts, isGzip);
+  // Length and digest of the target follow the magic, the format and the number of bases.
+  const head = Buffer.concat([file.subarray(0, 10), varint(TARGET_BYTES), target.sha256]);
+  return Buffer.concat([head, file.subarray(10 + 1 + 32)]);
+}
+
+const senders: Record<string, () => [target: Buffer, base: Buffer]> = {
+  'a target that is a bomb': () => [gzipSync(Buffer.alloc(TARGET_BYTES)), base],
+  'a base that is a bomb, to a sender': () => [base, gzipSync(Buffer.alloc(TARGET_BYTES))],
+  'a million headers of zlib': () => [Buffer.alloc(8 * MIB, Buffer.of(0x78, 0x9c, 0x63)), base],
+  'streams that fail at their end': () => {
+    const stream = deflateRawSync(Buffer.alloc(4 * MIB)).subarray(0, -3);
+    const one = Buffer.concat([Buffer.of(0x78, 0x9c), stream]);
+    return [
+      Buffer.concat(Array.from({ length: 2_000 }, (_, index) => Buffer.concat([varint(index), one]))),
+      base,
+    ];
+  },
+};
+
+function run(work: () => string): void {
+  const before = process.resourceUsage().maxRSS;
+  const from = performance.now();
+  let result: string;
+  try {
+    result = work();
+  } catch (error) {
+    result = error instanceof Error ? `${error.constructor.name}: ${error.message}` : `${error}`;
+  }
+  const memory = (process.resourceUsage().maxRSS - before) / 1024;
+  console.log(
+    `${((performance.now() - from) / 1_000).toFixed(1).padStart(6)}  ${memory.toFixed(0).padStart(5)}  ${result}`,
+  );
+}
+
+const [, , name] = process.argv;
+if (name === undefined) {
+  console.log('     s    MiB');
+  for (const one of [...Object.keys(receivers), ...Object.keys(senders)]) {
+    const { stdout, stderr } = spawnSync(process.execPath, [process.argv[1] as string, one], {
+      encoding: 'utf8',
+    });
+    console.log(`${stdout.trimEnd() || stderr}  <- ${one}`);
+  }
+}
+const receiver = receivers[name ?? ''];
+if (receiver) {
+  const { delta, base: of = base } = receiver();
+  const bases = [blobOf(of)];
+  const options = {
+    bounds: BOUNDS,
+    scratch,
+    delta: bytesOf(delta),
+    bases,
+    target,
+    sink: nowhere,
+  };
+  run(() => {
+    applyDelta(options);
+    return 'NOT REFUSED';
+  });
+}
+const sender = senders[name ?? ''];
+if (sender) {
+  const [of, from] = sender();
+  run(() => {
+    const delta = encodeDelta({ bounds: BOUNDS, scratch, target: blobOf(of), bases: [blobOf(from)] });
+    return `a delta of ${delta.size} bytes for ${of.length}`;
+  });
+}
