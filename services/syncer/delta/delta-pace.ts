@@ -12,7 +12,7 @@ import {
   transferStarted,
 } from '#proto/sync/transfers.ts';
 import { average, LinkRate } from './link-rate.ts';
-import type { Pace } from './worth.ts';
+import { type Pace, START_MS } from './worth.ts';
 
 /** Rates before the first measurement, in bytes/s of targets. */
 const APPLYING = 20_000_000;
@@ -113,7 +113,8 @@ export class DeltaPace {
 
   /** A delta was applied in this layer. */
   applied({ toSize, cpuMs }: { toSize: number; cpuMs: number }): void {
-    if (cpuMs >= MIN_MEASURED_MS) this.#applying = average(this.#applying, (toSize * 1_000) / cpuMs);
+    const ms = cpuMs - START_MS;
+    if (ms >= MIN_MEASURED_MS) this.#applying = average(this.#applying, (toSize * 1_000) / ms);
   }
 
   /** @returns a function that stops it */

@@ -2,10 +2,13 @@ import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
 
 /** Weight of the newest value in a moving average. */
 const WEIGHT = 0.3;
-/** A value is measured from this many bytes on, or from fewer if they took long enough. */
-const MEASURED_BYTES = 4 * 1024 * 1024;
-const MIN_MEASURED_BYTES = 512 * 1024;
+/** The rate is known once this many bytes have crossed, or fewer if they took long enough. */
+const MEASURED_BYTES = 1024 * 1024;
+const MIN_MEASURED_BYTES = 256 * 1024;
 const MEASURED_MS = 1_000;
+/** What is older than the last of these counts half, and so on. */
+const HALVED_MS = 10_000;
+const HALVED_BYTES = 256 * 1024 * 1024;
 /** Max time without an event of a transfer, in ms: its last one was lost. */
 const MAX_SILENCE_MS = 30_000;
 
@@ -25,10 +28,10 @@ export class LinkRate {
   /** Bytes that arrived of each transfer, and when that was reported. */
   readonly #active = new Map<string, { done: number; at: number }>();
   #since: number;
-  /** Not yet part of the rate. */
+  /** Bytes that crossed, and the time that they took: those of long ago count for less. */
   #bytes = 0;
   #ms = 0;
-  #rate: number | undefined;
+  #inherited: number | undefined;
 
   /** @param now monotonic, in ms */
   constructor(now: () => number = () => performance.now()) {
@@ -38,12 +41,13 @@ export class LinkRate {
 
   /** In bytes/s; undefined before the first measurement. */
   get bytesPerS(): number | undefined {
-    return this.#rate;
+    const needed = this.#ms >= MEASURED_MS ? MIN_MEASURED_BYTES : MEASURED_BYTES;
+    return this.#bytes < needed ? this.#inherited : (this.#bytes * 1_000) / Math.max(1, this.#ms);
   }
 
-  /** What was measured before, unless it was measured here. */
+  /** What was measured before. It counts until it is measured here. */
   inherit(rate: number | undefined): void {
-    this.#rate ??= rate;
+    this.#inherited ??= rate;
   }
 
   /** A transfer begins or resumes; `present` bytes are here. */
@@ -62,7 +66,6 @@ export class LinkRate {
     this.#bytes += Math.max(0, done - before.done);
     if (done >= crossing(transfer)) this.#active.delete(key);
     else this.#active.set(key, { done, at });
-    this.#measure();
   }
 
   /** No more of it comes for now. @param complete all bytes that did not cross yet have, apart from `saved` ones */
@@ -70,7 +73,6 @@ export class LinkRate {
     if (complete) this.reached(transfer, crossing(transfer) - saved);
     this.#elapse();
     this.#active.delete(keyOf(transfer));
-    this.#measure();
   }
 
   /** @returns now */
@@ -78,15 +80,13 @@ export class LinkRate {
     const now = this.#now();
     if (this.#active.size > 0) this.#ms += Math.min(now - this.#since, MAX_SILENCE_MS);
     this.#since = now;
+    const isOld = this.#ms > HALVED_MS && this.#bytes > 2 * MIN_MEASURED_BYTES;
+    if (isOld || this.#bytes > HALVED_BYTES) {
+      this.#ms /= 2;
+      this.#bytes /= 2;
+    }
     for (const [key, { at }] of this.#active) if (now - at > MAX_SILENCE_MS) this.#active.delete(key);
     return now;
-  }
-
-  #measure(): void {
-    if (this.#bytes < (this.#ms >= MEASURED_MS ? MIN_MEASURED_BYTES : MEASURED_BYTES)) return;
-    this.#rate = average(this.#rate, (this.#bytes * 1_000) / Math.max(1, this.#ms));
-    this.#bytes = 0;
-    this.#ms = 0;
   }
 }
 

@@ -27,11 +27,14 @@ const MAX_TIME_SHARE = 0.9;
 const MAX_OVERDUE = 3;
 const MOMENT_MS = 1_000;
 
+/** Processor time until the process that applies a delta begins with it, in ms. */
+export const START_MS = 250;
+
 const plainMs = (size: number, link: number): number => (size / link) * 1_000;
 
 /** From the request of a delta to the last byte of its target. */
 function deltaMs(size: number, deltaSize: number, { applying, load }: Pace, link: number): number {
-  return plainMs(deltaSize, link) + (size / applying) * Math.max(1, load) * 1_000;
+  return plainMs(deltaSize, link) + (START_MS + (size / applying) * 1_000) * Math.max(1, load);
 }
 
 /** Time that a delta saves, in ms; negative: the blob itself comes sooner. */

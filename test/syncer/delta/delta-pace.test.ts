@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DeltaPace } from '../../../services/syncer/delta/delta-pace.ts';
 import { LinkRate } from '../../../services/syncer/delta/link-rate.ts';
+import { START_MS } from '../../../services/syncer/delta/worth.ts';
 
 const MIB = 1024 * 1024;
 const blob = (digest: string, size: number, delta?: { size: number }) => ({
@@ -55,6 +56,25 @@ test('of a delta, only the bytes that cross the link count, and not the time of 
   assert.equal(rate.bytesPerS, MIB);
 });
 
+test('also a very slow link is known after a while, and one that became faster or slower soon after', () => {
+  const { clock, rate } = clocked();
+  const large = blob('1', 1_000 * MIB);
+  rate.started(large, 0);
+  let done = 0;
+  const cross = (bytesPerS: number, seconds: number) => {
+    for (let second = 0; second < seconds; second += 1) {
+      clock.now += 1_000;
+      done += bytesPerS;
+      rate.reached(large, done);
+    }
+  };
+  for (const bytesPerS of [7_000, 2_000_000, 50_000]) {
+    cross(bytesPerS, 60);
+    const measured = rate.bytesPerS ?? 0;
+    assert.ok(measured > 0.8 * bytesPerS && measured < 1.3 * bytesPerS, `${measured} of ${bytesPerS}`);
+  }
+});
+
 test('a transfer whose end is never reported does not make the link slow for good', () => {
   const { clock, rate } = clocked();
   rate.started(blob('lost', 10 * MIB), 0);
@@ -88,7 +108,7 @@ test('the rates of making and applying are learned, those of another parent are 
   const pace = new DeltaPace();
   pace.use('https://one');
   pace.made({ toSize: 10_000_000, cpuMs: 1_000 });
-  pace.applied({ toSize: 10_000_000, cpuMs: 100 });
+  pace.applied({ toSize: 10_000_000, cpuMs: 100 + START_MS });
   assert.equal(pace.now().making, 10_000_000);
   assert.equal(pace.now().applying, 100_000_000);
   pace.overdue(1_000_000, 10_000);

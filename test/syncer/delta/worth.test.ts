@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DeltaMode, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
-import { isWorthTaking, type Pace, waitMs, worthAsking } from '../../../services/syncer/delta/worth.ts';
+import {
+  isWorthTaking,
+  type Pace,
+  START_MS,
+  waitMs,
+  worthAsking,
+} from '../../../services/syncer/delta/worth.ts';
 
 const MB = 1_000_000;
 const MAX_MS = 15 * 60_000;
@@ -35,7 +41,8 @@ test('a delta that is taken in auto is expected within the time of the blob', ()
         const pace = { ...idle, link: link * MB, load };
         const size = 10 * MB;
         const ms = (bytes: number) => (bytes / pace.link) * 1_000;
-        const withDelta = ms(size * share) + (size / pace.applying) * 1_000 * Math.max(1, load);
+        const applyMs = START_MS + (size / pace.applying) * 1_000;
+        const withDelta = ms(size * share) + applyMs * Math.max(1, load);
         if (isWorthTaking('auto', pace, size, size * share)) assert.ok(withDelta <= 0.9 * ms(size));
       }
     }
