@@ -124,9 +124,9 @@ export async function runSyncer(context: Context): Promise<void> {
     const { slots } = pool;
     pool.start((stopped) =>
       bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
-        pool.job(() =>
+        pool.job((aside) =>
           cancellation.guard(job, AbortSignal.any([signal, pause.signal]), (jobSignal) =>
-            run[direction]({ ...deps, slots, signal: jobSignal }, job),
+            run[direction]({ ...deps, slots, aside, signal: jobSignal }, job),
           ),
         ),
       ),

@@ -23,7 +23,7 @@ import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { DeltaApplier } from '../transfer/pieces/delta-applier.ts';
 import type { TransferRecorder } from '../transfer/syncer-status.ts';
 import { runDelta, runDownload } from '../transfer/worker.ts';
-import { WorkerPool } from '../transfer/worker-pool.ts';
+import { type Aside, WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
 import { type Arrival, arrivalsIn, choosePulls, type Pull } from './arrivals.ts';
 import { repositoriesWithDeltas } from './awaited-deltas.ts';
@@ -248,13 +248,13 @@ export class Prefetcher implements ArrivalFollower {
       if (!next) await Promise.race([ended, this.#queued.promise]);
       else if (!this.#running.has(next.digest)) {
         this.#running.add(next.digest);
-        await this.#pool.job(() => this.#download(next, signal));
+        await this.#pool.job((aside) => this.#download(next, signal, aside));
         this.#running.delete(next.digest);
       }
     }
   }
 
-  async #download({ part, delta, ...blob }: Pull, signal: AbortSignal): Promise<void> {
+  async #download({ part, delta, ...blob }: Pull, signal: AbortSignal, aside: Aside): Promise<void> {
     const { settings, applier, log } = this.#deps;
     const at = this.#deps.link();
     if (!at?.live) return;
@@ -272,7 +272,7 @@ export class Prefetcher implements ArrivalFollower {
     };
     if (delta) this.#tried.set(delta.digest, true);
     const pulled =
-      delta && applier ? runDelta({ ...deps, applier }, { ...job, delta }) : runDownload(deps, job);
+      delta && applier ? runDelta({ ...deps, applier, aside }, { ...job, delta }) : runDownload(deps, job);
     await pulled.catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
   }
 }

@@ -17,6 +17,7 @@ import { ChunkLog } from './pieces/chunk-log.ts';
 import type { AppliedDelta, DeltaApplier } from './pieces/delta-applier.ts';
 import { logged, PATIENCE } from './steps.ts';
 import type { Hold, Located } from './transfer.machine.ts';
+import type { Aside } from './worker-pool.ts';
 
 export type DeltaStepDeps = DownloadStepDeps & {
   /** A source of deltas. */
@@ -25,6 +26,8 @@ export type DeltaStepDeps = DownloadStepDeps & {
   /** Ends the application: the end of a window does not. */
   stop: AbortSignal;
   saved: (saved: SavedBytes) => void;
+  /** See `WorkerPool`. */
+  aside?: Aside;
 };
 
 type TargetClaim = Claim & { clean: boolean };
@@ -103,7 +106,9 @@ class DeltaHold implements Hold {
       progress(size, true);
       this.#claim = await claimTarget(this.#deps, this.#wanted);
     } else started(size);
-    if (this.#claim) this.#applied = await this.#apply(this.#claim);
+    const claim = this.#claim;
+    const { aside = (work) => work() } = this.#deps;
+    if (claim) this.#applied = await aside(() => this.#apply(claim));
   }
 
   async commit(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Log } from '#proto/bus/bus.ts';
 import { Concurrency } from './pace/concurrency.ts';
-import { Slots } from './slots.ts';
+import { type Slot, Slots } from './slots.ts';
 
 /** Bounds of an interval of measurement, in ms. */
 const MIN_INTERVAL_MS = 1_000;
@@ -10,7 +10,12 @@ const ANSWERS = 3;
 /** Share of the interval with all connections in use from which on more of them would have had work. */
 const SATURATED = 0.8;
 
+/** Max jobs that leave their place to others at a time. */
+const MAX_ASIDE = 4;
+
 type Worker = { stop: AbortController; ended: Promise<void> };
+/** Does what needs no connection: meanwhile, another job has the place of this one. */
+export type Aside = <T>(work: () => Promise<T>) => Promise<T>;
 
 /**
  * A worker pool with as many workers, each with one active job, as connections in use. Their number follows the
@@ -32,6 +37,8 @@ export class WorkerPool implements AsyncDisposable {
   #begun = performance.now();
   /** Jobs that run or wait for a slot. */
   #busy = 0;
+  /** Jobs that have left their place. */
+  #aside = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -54,14 +61,27 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   /** Runs one job as soon as a slot is free. */
-  async job<T>(task: () => Promise<T>): Promise<T> {
+  async job<T>(task: (aside: Aside) => Promise<T>): Promise<T> {
     this.#busy += 1;
     this.#wake();
     try {
-      using _slot = await this.#active.take();
-      return await task();
+      using slot = await this.#active.take();
+      return await task((work) => this.#stepAside(slot, work));
     } finally {
       this.#busy -= 1;
+    }
+  }
+
+  async #stepAside<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
+    if (this.#aside === MAX_ASIDE) return work();
+    this.#aside += 1;
+    slot[Symbol.dispose]();
+    this.#resize();
+    try {
+      return await work();
+    } finally {
+      this.#aside -= 1;
+      this.#resize();
     }
   }
 
@@ -117,8 +137,9 @@ export class WorkerPool implements AsyncDisposable {
     const { count } = this.#concurrency;
     this.slots.resize(count);
     this.#active.resize(count);
-    this.#retire(count);
-    while (this.#work && this.#workers.length < count) {
+    const workers = count + this.#aside;
+    this.#retire(workers);
+    while (this.#work && this.#workers.length < workers) {
       const stop = new AbortController();
       this.#workers.push({ stop, ended: this.#work(stop.signal) });
     }

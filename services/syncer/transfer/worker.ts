@@ -53,7 +53,7 @@ const BUSY_MS = 1_500;
 type StepControl = Pick<DeltaStepDeps, 'signal' | 'started' | 'progress' | 'copied' | 'saved' | 'counters'>;
 type RecorderDeps = { activity: TransferRecorder };
 /** What transfers need for deltas. */
-export type DeltaTools = Pick<DeltaStepDeps, 'deltas' | 'applier'>;
+export type DeltaTools = Pick<DeltaStepDeps, 'deltas' | 'applier' | 'aside'>;
 export type DownloadWorkerDeps = Omit<DownloadStepDeps, keyof StepControl> &
   Pick<DownloadStepDeps, 'signal'> &
   RecorderDeps &

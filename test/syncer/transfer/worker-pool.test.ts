@@ -60,3 +60,26 @@ test('a changed maximum applies at once, and active jobs are finished', {
   await pool[Symbol.asyncDispose]();
   assert.equal(blobs.running, 0);
 });
+
+test('a job that needs no connection for a while leaves its place to another one', {
+  timeout: patience(),
+}, async () => {
+  await using pool = new WorkerPool(log);
+  pool.maxConnections = 1;
+  const second = Promise.withResolvers<void>();
+  const first = Promise.withResolvers<void>();
+  let begun = 0;
+  pool.start(async (stopped) => {
+    while (!stopped.aborted && begun < 3) {
+      begun += 1;
+      const number = begun;
+      await pool.job(async (aside) => {
+        if (number === 1) {
+          await aside(() => second.promise);
+          first.resolve();
+        } else second.resolve();
+      });
+    }
+  });
+  await first.promise;
+});
