@@ -52,10 +52,10 @@ export type PollStep<T> = {
   more?: boolean;
 };
 
-/** The long polls of one route: woken together by an event, and when the server closes. */
+/** The long polls of one route: woken by events, and when the server closes. */
 export class Waiters {
   readonly #app: FastifyInstance;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Map<() => void, FastifyRequest>();
 
   constructor(app: FastifyInstance) {
     this.#app = app;
@@ -63,8 +63,13 @@ export class Waiters {
   }
 
   readonly wakeAll = (): void => {
-    for (const wake of this.#waiting) wake();
+    for (const wake of this.#waiting.keys()) wake();
   };
+
+  /** Wakes the long polls of these requests. */
+  wakeWhere(isConcerned: (request: FastifyRequest) => boolean): void {
+    for (const [wake, request] of this.#waiting) if (isConcerned(request)) wake();
+  }
 
   /** Whether to answer a request: at `end`, by `performance.now()`, or as its connection or the server closes. */
   isOver(request: FastifyRequest, end: number): boolean {
@@ -86,7 +91,7 @@ export class Waiters {
     for (;;) {
       // Registered before the check, so that a change during it is not missed.
       const { promise: changed, resolve: wake } = Promise.withResolvers<void>();
-      this.#waiting.add(wake);
+      this.#waiting.set(wake, request);
       try {
         const { answer, isReady, more = false } = await check();
         const leftMs = end - performance.now();

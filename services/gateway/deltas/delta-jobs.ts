@@ -69,7 +69,7 @@ export class DeltaJobs {
   readonly #quota = new Quota(MAX_PENDING);
   readonly #pending = new Map<string, Pending>();
   readonly #outcomes = new BoundedMap<KnownOutcome>(MAX_OUTCOMES);
-  readonly #onOutcome = new Set<() => void>();
+  readonly #onOutcome = new Set<(to: Digest) => void>();
   /** When a syncer reported a delta last. */
   #reportedAt = 0;
 
@@ -80,15 +80,15 @@ export class DeltaJobs {
     bus.listen(deltaMade, ({ data: { to, from } }) => {
       const isIts = ({ job }: Pending) =>
         job.kind === 'make' && from.every((digest) => job.candidates.includes(digest));
-      this.#end(makeKey(to), { state: 'done' }, isIts);
+      this.#end(to, makeKey(to), { state: 'done' }, isIts);
     });
     bus.listen(deltaApplied, ({ data: { repository, to, digest } }) =>
-      this.#end(applyKey(repository, to, digest), { state: 'done' }),
+      this.#end(to, applyKey(repository, to, digest), { state: 'done' }),
     );
     bus.listen(deltaFailed, ({ data: { job, repository, to, code, reason } }) => {
       const failed: JobOutcome = { state: 'failed', fault: fromWire({ code, message: reason }) };
-      if (job === 'make') this.#end(makeKey(to), failed);
-      else for (const key of this.#appliesTo(repository, to)) this.#end(key, failed);
+      if (job === 'make') this.#end(to, makeKey(to), failed);
+      else for (const key of this.#appliesTo(repository, to)) this.#end(to, key, failed);
     });
     bus.listen(deltaMismatched, () => {
       this.#reportedAt = this.#now();
@@ -111,8 +111,8 @@ export class DeltaJobs {
       .length;
   }
 
-  /** Calls `listener` after each outcome. */
-  onOutcome(listener: () => void): void {
+  /** Calls `listener` after each outcome, with its target. */
+  onOutcome(listener: (to: Digest) => void): void {
     this.#onOutcome.add(listener);
   }
 
@@ -143,11 +143,11 @@ export class DeltaJobs {
     return this.#pending.has(key) || !ended ? { state: 'pending' } : ended.outcome;
   }
 
-  #end(key: string, outcome: JobOutcome, isIts = (_: Pending) => true): void {
+  #end(to: Digest, key: string, outcome: JobOutcome, isIts = (_: Pending) => true): void {
     this.#reportedAt = this.#now();
     const pending = this.#pending.get(key);
     if (pending && isIts(pending)) this.#settle(key, pending, outcome);
-    for (const listener of this.#onOutcome) listener();
+    for (const listener of this.#onOutcome) listener(to);
   }
 
   #settle(key: string, pending: Pending, outcome: JobOutcome): void {

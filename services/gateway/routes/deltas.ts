@@ -5,6 +5,7 @@ import { locateDelta } from '#proto/content/deltas.ts';
 import { parse } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Static, TSchema } from '#proto/contract/schema.ts';
+import type { Digest } from '#proto/oci/names.ts';
 import { DELTAS_PATH, DeltaQuestion, PushedDelta } from '#proto/sync/delta-exchange.ts';
 import { mayAlso } from '../auth/request-caller.ts';
 import { Waiters } from '../children/long-poll.ts';
@@ -31,12 +32,15 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
   const ahead = new DeltasAhead({ bus, volume, cache, jobs, patienceMs, log });
   const pushed = new PushedDeltas({ bus, jobs, patienceMs });
   const waiters = new Waiters(app);
-  jobs.onOutcome(waiters.wakeAll);
+  /** Targets for which requests wait. */
+  const targets = new WeakMap<FastifyRequest, ReadonlySet<Digest>>();
+  jobs.onOutcome((to) => waiters.wakeWhere((request) => targets.get(request)?.has(to) ?? false));
   for (const event of [accountsChanged, storageStarted]) bus.onInvalidation(event, waiters.wakeAll);
 
   const ask: RouteHandler = async (request, reply) => {
     const question = await bodyOf(request, DeltaQuestion, gateway);
     const answers = new QuestionAnswers({ bus, cache, jobs, patienceMs }, question);
+    targets.set(request, new Set(question.wanted.map(({ digest }) => digest)));
     const end = performance.now() + question.wait * 1_000;
     using slot = longPolls.slotFor(request, DELTAS_PATH, MAX_WAITING_EACH);
     const answer = await waiters.pollUntil(request, { end, slot }, async () => {
@@ -61,6 +65,7 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
     const push = await bodyOf(request, PushedDelta, gateway);
     const { repository, delta, wait } = push;
     request.changes = { repository, digest: delta.to };
+    targets.set(request, new Set([delta.to]));
     const end = performance.now() + wait * 1_000;
     using slot = longPolls.slotFor(request, `${DELTAS_PATH}/apply`, MAX_WAITING_EACH);
     const isApplied = await waiters.pollUntil(request, { end, slot }, async () => {
