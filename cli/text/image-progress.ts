@@ -31,6 +31,7 @@ export type PassFacts = {
   loserTag?: string;
   delta?: Crossing['delta'];
   saved?: Crossing['saved'];
+  held?: boolean;
 };
 
 /** Single lines, as some views write to the terminal without `print`. */
@@ -117,7 +118,9 @@ export class ImageTracker {
         this.#reached(blob, facts, facts.done ?? 0);
         return undefined;
       case 'transfer.finished':
-        this.#reached(blob, facts, crossingBytes(crossingOf(facts)));
+        // One that was there already may have come by a delta before.
+        if (!facts.held || !this.#transfers.has(blob))
+          this.#reached(blob, facts, crossingBytes(crossingOf(facts)));
         return undefined;
       default:
         return undefined;

@@ -37,6 +37,7 @@ type TransferData = Pick<
   'direction' | 'repository' | 'digest' | 'size' | 'syncer' | 'delta' | 'saved'
 > & {
   present?: number;
+  held?: boolean;
   done?: number;
   until?: number;
   reason?: string;
@@ -74,6 +75,8 @@ export function apply(replay: Replay, past: Past): void {
   const { direction, repository, digest, size, syncer, delta, saved } = data;
   const key = keyOf(data);
   const before = replay.transfers.get(key);
+  // The blob was there already: what is known of how it came still holds.
+  if (data.held && before?.state === 'finished') return;
   const begun = type === 'transfer.started' || (before !== undefined && !isOver(before));
   const unknown = begun || isOver({ state }) ? undefined : 'it started before the first stored event';
   replay.transfers.set(key, {

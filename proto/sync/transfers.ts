@@ -146,6 +146,11 @@ export const transferFinished = event(
         description: 'No byte crossed the link, as another repository of the parent had the blob.',
       }),
     ),
+    held: Type.Optional(
+      Type.Boolean({
+        description: 'No byte crossed the link for this, as the blob was at the far end already.',
+      }),
+    ),
     saved: Type.Optional(SavedBytes),
   }),
 );

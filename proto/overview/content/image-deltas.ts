@@ -156,8 +156,9 @@ async function arrivalsOf(
 ): Promise<Map<string, LayerArrival>> {
   const arrivals = new Map<string, LayerArrival>();
   const fits = ({ data }: Envelope, child: string | undefined) => {
-    const { digest, direction } = (data ?? {}) as Partial<Finished>;
-    return child === undefined && direction === 'down' && digest !== undefined && wanted.has(digest);
+    const { digest, direction, held } = (data ?? {}) as Partial<Finished>;
+    if (child !== undefined || direction !== 'down' || held) return false;
+    return digest !== undefined && wanted.has(digest);
   };
   const query = { subject: 'events.transfer.finished', limit: 2 * wanted.size, fits };
   const { events } = await recentEvents(bus, { ...query, maxPages: MAX_EVENT_PAGES });

@@ -297,24 +297,27 @@ async function runTransfer(
       return 'done';
     }
     if (!signal.aborted && isHandled(outcome)) return 'done';
-    return conclude(deps, about, outcome, saved);
+    return conclude(deps, about, { ...outcome, saved, hasBegun: attempts > 0 });
   } finally {
     signal.removeEventListener('abort', cancel);
   }
 }
 
+/** `hasBegun`: an attempt has; without one, the blob was at the far end already. */
+type Conclusion = TransferOutcome & { saved: SavedBytes | undefined; hasBegun: boolean };
+
 function conclude(
   { bus, log, signal, activity: { counters } }: WorkerDeps,
   about: About,
-  { result, fault, mounted }: TransferOutcome,
-  saved: SavedBytes | undefined,
+  { result, fault, mounted, saved, hasBegun }: Conclusion,
 ): JobVerdict {
   const { direction, size } = about;
   if (result === 'present') {
     counters.ended(direction, mounted ? 'mounted' : 'finished');
     if (mounted) counters.bytes(direction, 'mounted', size);
     if (saved) counters.saved(direction, saved.by, saved.bytes, saved.cpuMs);
-    bus.publish(transferFinished, { ...about, ...(mounted && { mounted }), ...(saved && { saved }) });
+    const how = mounted ? { mounted } : saved ? { saved } : hasBegun ? {} : { held: true };
+    bus.publish(transferFinished, { ...about, ...how });
     return 'done';
   }
   if (result === 'busy') return { retryMs: Math.round(BUSY_MS * (1 + Math.random())) };

@@ -91,6 +91,18 @@ test('of a blob that a delta makes, the bytes of the delta count, and what does 
   assert.deepEqual([tracker.progress(0).total.bytes, tracker.progress(0).total.saved], [9 * MB, 3 * MB]);
 });
 
+test('a blob that was there already is as it came before', () => {
+  const tracker = trackerWith(...BEGUN);
+  tracker.apply(
+    'terrace.transfer.finished',
+    blob('a', { delta: { size: 1 * MB }, saved: { bytes: 3 * MB } }),
+  );
+  tracker.apply('terrace.transfer.finished', blob('a', { held: true }));
+  tracker.apply('terrace.transfer.finished', blob('b', { held: true }));
+  const { bytes, done, saved } = tracker.progress(0).images[0] ?? {};
+  assert.deepEqual([bytes, done, saved], [5 * MB, 5 * MB, 3 * MB]);
+});
+
 test('a delta that could not be used counts no more once the blob itself crosses the link', () => {
   const tracker = trackerWith(...BEGUN, ['transfer.started', blob('a', { present: 0, delta: { size: 9 } })]);
   tracker.apply('terrace.transfer.started', blob('a', { present: 0 }));

@@ -76,6 +76,8 @@ test('of a transfer by a delta, the bytes of the delta count, and its end names 
   apply(replay, byDelta('transfer.finished', { saved: { by: 'delta', bytes: 80 } }));
   assert.equal([...replay.transfers.values()][0]?.done, 20);
   assert.match(describeReplay(replay, 0), /^1 transfer finished \(80 B did not cross the link\), 0 failed/);
+  apply(replay, entry('transfer.finished', { held: true }));
+  assert.deepEqual([...replay.transfers.values()][0]?.saved, { by: 'delta', bytes: 80 });
   const plainAfterAll = [byDelta('transfer.started', { present: 5 }), started(), progressed(), finished()];
   assert.deepEqual(after(...plainAfterAll), complete);
 });

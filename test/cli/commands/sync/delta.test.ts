@@ -51,6 +51,10 @@ test('an image is shown with the deltas that are kept to its layers, and how eac
     saved: { by: 'delta', bytes: to.size - bytes.length, cpuMs: 70 },
   });
   await layer.event(transferFinished);
+  // The pass finds what a prefetch brought.
+  const finished = { repository: 'line/web', digest: to.digest, size: to.size, syncer: 's', pass: 'q' };
+  syncer.publish(transferFinished, { ...finished, direction: 'down', held: true });
+  await layer.event(transferFinished, ({ held }) => held === true);
 
   const terrace = async (...parameters: string[]) => {
     const { COLUMNS: before } = process.env;
