@@ -5,7 +5,7 @@ import { startCloud } from '../../test/support/registry/cloud.ts';
 import { TemporaryFolder } from '../temporary-folder.ts';
 import { aligned } from './aligned.ts';
 import { linkOpener } from './limited-link.ts';
-import { pairsIn } from './pairs.ts';
+import { bytesOf, changedLayers, pairsIn } from './pairs.ts';
 import type { Peer } from './peers/peer.ts';
 import { podmanPull } from './peers/podman.ts';
 import { skopeoSync } from './peers/skopeo.ts';
@@ -80,12 +80,18 @@ for (const pair of pairs) {
     }
   }
   updates.push({ pair, measured });
+  // After each pair: a run takes long.
+  if (json) await writeFile(json, `${JSON.stringify(updates.map(figuresOf), null, 2)}\n`);
 }
 if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
 const names = chosen.map(({ name }) => name);
 console.log(aligned(updateRows(updates, names), 2));
-if (json) await writeFile(json, `${JSON.stringify(updates.map(figuresOf), null, 2)}\n`);
 
-function figuresOf({ pair: { kind, builder }, measured }: Update): object {
-  return { kind, builder, measured };
+function figuresOf({ pair, measured }: Update): object {
+  return {
+    kind: pair.kind,
+    builder: pair.builder,
+    changedBytes: bytesOf(changedLayers(pair)),
+    measured,
+  };
 }
