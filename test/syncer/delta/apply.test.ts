@@ -62,6 +62,17 @@ async function target(rig: DeltaRig, { to: digest, toSize: size }: HeldDelta) {
   };
 }
 
+/** Extents of the log in the order in which they were written; a slow machine logs more often. */
+function runsOf(log: ChunkLog): [number, number][] {
+  const runs: [number, number][] = [];
+  for (const { start, end } of log.chunks) {
+    const last = runs.at(-1);
+    if (last && last[1] === start) last[1] = end;
+    else runs.push([start, end]);
+  }
+  return runs;
+}
+
 const never = new AbortController().signal;
 
 /** The writes wait. */
@@ -86,8 +97,10 @@ test('a delta is applied into the ingest of its target, whose log has all of it,
   });
   assert.equal(applied.hashed, to);
   assert.ok(applied.cpuMs > 0 && applied.ms > 0);
-  assert.deepEqual(ingest.reached, [next.length]);
-  assert.deepEqual(ingest.writer.log.chunks, [{ start: 0, end: next.length, crc: crc32(next) }]);
+  assert.equal(ingest.reached.at(-1), next.length);
+  const { file, log } = ingest.writer;
+  assert.deepEqual(runsOf(log), [[0, next.length]]);
+  assert.equal(await log.verify(file), 0);
   const { id, claim } = ingest.claim;
   const { syncer, gateway } = rig.storage;
   await syncer.call(commitBlob, { id, claim, digest: to, size: next.length, hashed: to, repository: app });
@@ -111,14 +124,11 @@ test('only bytes that are missing are written', async () => {
     signal: never,
   });
   assert.equal(applied.hashed, undefined);
-  assert.deepEqual(
-    log.chunks.map((chunk) => [chunk.start, chunk.end]),
-    [
-      [start, end],
-      [0, start],
-      [end, next.length],
-    ],
-  );
+  assert.deepEqual(runsOf(log), [
+    [start, end],
+    [0, start],
+    [end, next.length],
+  ]);
   assert.equal(await log.verify(file), 0);
 });
 

@@ -152,8 +152,10 @@ export const letters = (number: number): string => String.fromCharCode(97 + numb
 export const mixed = (seed: number): Buffer => Buffer.concat([text(20_000, seed), noise(20_000, seed)]);
 
 /** Pids of the processes that make or apply deltas for this process. */
-export async function workers(): Promise<number[]> {
-  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
+export const workers = (): Promise<number[]> => workersOf(process.pid);
+
+export async function workersOf(parent: number): Promise<number[]> {
+  const children = await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8');
   const found: number[] = [];
   for (const pid of children.split(' ').filter(Boolean)) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');

@@ -27,7 +27,7 @@ export type DeltaDeps = {
 };
 
 /** Max memory of the process that works, beyond what it has at its start, in bytes. */
-const MEMORY_BYTES = { make: 192 * 1024 * 1024, apply: 112 * 1024 * 1024 };
+const MEMORY_BYTES = { make: 224 * 1024 * 1024, apply: 128 * 1024 * 1024 };
 
 export function limitsOf(kind: 'make' | 'apply', { scratch, timeMs, reserve }: DeltaSettings): Limits {
   return { timeMs, memoryBytes: MEMORY_BYTES[kind], scratchBytes: scratch, reserveBytes: reserve };

@@ -84,7 +84,8 @@ export class DeltaMaker {
       return { outcome, commit: { digest, size, delta: recordOf(outcome, target) } };
     });
     const { kind, from, cpuMs, ms, memoryBytes } = outcome;
-    log.info({ to: target.digest, from, kind, cpuMs, ms, memoryBytes }, 'made a delta');
+    const text = kind === 'made' ? 'delta made' : 'no delta: the content itself crosses the link';
+    log.info({ to: target.digest, from, kind, cpuMs, ms, memoryBytes }, text);
     return outcome;
   }
 

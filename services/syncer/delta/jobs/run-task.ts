@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { Fault, fromWire } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { formatSeconds } from '#proto/contract/quantity-text.ts';
-import { REPORT_FD, type Report, type Task } from '../work/task.ts';
+import { type Order, REPORT_FD, type Report, type Task } from '../work/task.ts';
 
 const MAIN = join(import.meta.dirname, '../work/main.ts');
 /** Max size of the heap of JavaScript, in MB: what the codec reads and compresses is outside of it. */
@@ -58,7 +58,8 @@ export async function runTask(task: Task, { env, signal, log, onBytes }: RunOpti
   try {
     // Its end is reported by `close`.
     stdin.on('error', () => {});
-    stdin.end(JSON.stringify(task));
+    const order: Order = { ...task, parent: process.pid };
+    stdin.end(JSON.stringify(order));
     const closed = once(child, 'close');
     const report = text(child.stdio[REPORT_FD] as Readable);
     const logged = text(stderr);

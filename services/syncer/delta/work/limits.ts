@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs';
 import { Fault } from '#proto/contract/fault.ts';
 import { formatBytes, formatSeconds } from '#proto/contract/quantity-text.ts';
 import { noSpace } from '#proto/volume/space.ts';
-import type { Limits } from './task.ts';
+import type { Limits, Order } from './task.ts';
 
 /** Interval in which time, memory and the parent process are checked, in ms. */
 const CHECK_MS = 50;
@@ -12,17 +12,18 @@ const SPACE_BYTES = 16 * 1024 * 1024;
 /** Ends the work of this process when it exceeds its limits, or when the process that started it has ended. */
 export class WorkLimits {
   readonly #limits: Limits;
+  /** Of the scratch files. */
   readonly #folder: string;
-  readonly #parent = process.ppid;
+  readonly #parent: number;
   readonly #end: number;
   readonly #maxRss: number;
   #checkedAt = 0;
   #unchecked = Number.POSITIVE_INFINITY;
 
-  /** @param folder of the scratch files */
-  constructor(limits: Limits, folder: string) {
+  constructor({ limits, scratch, parent }: Pick<Order, 'limits' | 'scratch' | 'parent'>) {
     this.#limits = limits;
-    this.#folder = folder;
+    this.#folder = scratch;
+    this.#parent = parent;
     this.#end = performance.now() + limits.timeMs;
     this.#maxRss = process.memoryUsage.rss() + limits.memoryBytes;
   }

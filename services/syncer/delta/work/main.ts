@@ -5,15 +5,15 @@ import { applyTask } from './apply-delta.ts';
 import { WorkLimits } from './limits.ts';
 import { makeTask } from './make-delta.ts';
 import { yieldToOthers } from './priority.ts';
-import { REPORT_FD, type Report, type Result, type Task } from './task.ts';
+import { type Order, REPORT_FD, type Report, type Result } from './task.ts';
 
 /** Services have 0, the lowest priority is 19. The layer waits for what is applied. */
 const NICENESS = { make: 15, apply: 5 };
 
 /** See `task.ts`. */
-const task = JSON.parse(await text(process.stdin)) as Task;
+const task = JSON.parse(await text(process.stdin)) as Order;
 yieldToOthers(NICENESS[task.kind]);
-const limits = new WorkLimits(task.limits, task.scratch);
+const limits = new WorkLimits(task);
 const result = await work().catch((error): Result => {
   const fault = toWire(error);
   // For the log of the syncer.

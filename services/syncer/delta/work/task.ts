@@ -3,8 +3,8 @@ import type { WireFault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 
 /**
- * The process that makes and applies deltas (`main.ts`): it exits after one task. The task comes on stdin as JSON, the
- * bytes that it makes go to stdout, and a `Report` to `REPORT_FD` as JSON, once all bytes are written.
+ * The process that makes and applies deltas (`main.ts`): it exits after one task. An `Order` comes on stdin as JSON,
+ * the bytes that it makes go to stdout, and a `Report` to `REPORT_FD` as JSON, once all bytes are written.
  */
 
 export const REPORT_FD = 3;
@@ -52,6 +52,9 @@ export type MakeTask = Surroundings & {
 };
 
 export type Task = ApplyTask | MakeTask;
+
+/** `parent`: pid of the process that waits for the end. */
+export type Order = Task & { parent: number };
 
 /** `sketches`: those that were made. */
 export type Choice = { from: Digest[]; sketches: Record<Digest, string> };
