@@ -6,6 +6,7 @@ import type { WantedBlob } from './download.ts';
 import { PATIENCE } from './steps.ts';
 import type { Hold, Located } from './transfer.machine.ts';
 import { type UploadOptions, type UploadStepDeps, UploadSteps, uploadMachineWith } from './upload-steps.ts';
+import type { Aside } from './worker-pool.ts';
 
 /** Max wait of one request for the application, in s. */
 const WAIT_S = 50;
@@ -20,6 +21,8 @@ export type UploadDeltaDeps = UploadStepDeps & {
   /** `isLast`: no more bytes cross the link. */
   progress: (done: number, isLast?: boolean) => void;
   saved: (saved: SavedBytes) => void;
+  /** See `WorkerPool`. */
+  aside?: Aside;
 };
 
 /**
@@ -41,6 +44,7 @@ export const uploadDeltaMachine = (deps: UploadDeltaDeps, options: UploadOptions
 };
 
 function held(deps: UploadDeltaDeps, wanted: WantedBlob, delta: HeldDelta, located: Located): Located {
+  const { aside = (work) => work() } = deps;
   const crossing = located.kind === 'claimed' ? located.hold : undefined;
   // An earlier attempt sent all of it.
   if (!crossing) deps.started(delta.size);
@@ -49,7 +53,8 @@ function held(deps: UploadDeltaDeps, wanted: WantedBlob, delta: HeldDelta, locat
     commit: async () => {
       await crossing?.commit();
       deps.progress(delta.size, true);
-      await apply(deps, wanted, delta);
+      // The link is free for others meanwhile.
+      await aside(() => apply(deps, wanted, delta));
       deps.saved({ by: 'delta', bytes: Math.max(0, wanted.size - delta.size) });
     },
     release: async () => crossing?.release(),

@@ -59,7 +59,7 @@ export type DownloadWorkerDeps = Omit<DownloadStepDeps, keyof StepControl> &
   RecorderDeps &
   Partial<DeltaTools>;
 /** What uploads need for deltas. */
-export type DeltaPushTools = Pick<UploadDeltaDeps, 'pusher' | 'applyMs'>;
+export type DeltaPushTools = Pick<UploadDeltaDeps, 'pusher' | 'applyMs' | 'aside'>;
 export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> &
   RecorderDeps &
   Partial<DeltaPushTools>;
