@@ -19,6 +19,8 @@ const APPLYING = 20_000_000;
 const MAKING = 5_000_000;
 /** Min processor time, or elapsed time, of a measurement, in ms. */
 const MIN_MEASURED_MS = 20;
+/** Max power of 2 of images for which no delta is waited for after that was in vain. */
+const MAX_FRUITLESS = 6;
 /** Stands for the id of a pass in the events of prefetches, which are as fast as the parent's own link. */
 const PREFETCH = 'arriving';
 
@@ -40,6 +42,9 @@ export class DeltaPace {
   #pushLink = new LinkRate();
   #applying: number | undefined;
   #making: number | undefined;
+  /** How often in a row deltas were waited for in vain, and the number of next images for which none is. */
+  #fruitless = 0;
+  #impatient = 0;
   /** In this layer. */
   #makingHere: number | undefined;
 
@@ -98,12 +103,21 @@ export class DeltaPace {
   made({ toSize, cpuMs }: Pick<HeldDelta, 'toSize' | 'cpuMs'>, waitedMs = 0): void {
     const ms = Math.max(cpuMs, waitedMs);
     if (ms >= MIN_MEASURED_MS) this.#making = average(this.#making, (toSize * 1_000) / ms);
+    if (waitedMs > 0) this.#fruitless = 0;
   }
 
-  /** The parent has not made deltas to targets of this size, in `waitedMs`. */
-  overdue(toSize: number, waitedMs: number): void {
-    const rate = (toSize * 1_000) / Math.max(MIN_MEASURED_MS, waitedMs);
-    if (rate < (this.#making ?? MAKING)) this.#making = average(this.#making ?? MAKING, rate);
+  /** The parent has not made deltas to targets of these bytes in all, in `waitedMs`. */
+  overdue(bytes: number, waitedMs: number): void {
+    const rate = (bytes * 1_000) / Math.max(MIN_MEASURED_MS, waitedMs);
+    this.#making = Math.min(this.#making ?? MAKING, rate);
+    this.#fruitless = Math.min(MAX_FRUITLESS, this.#fruitless + 1);
+    this.#impatient = 2 ** this.#fruitless - 1;
+  }
+
+  /** Whether to wait for deltas of the next image: not for some time after that was in vain, each time for longer. */
+  mayWait(): boolean {
+    this.#impatient = Math.max(-1, this.#impatient - 1);
+    return this.#impatient < 0;
   }
 
   /** A delta was made in this layer. @param ms elapsed time; 0: it was here */

@@ -24,9 +24,10 @@ const EXPECTED_SHARE = 0.25;
 /** A delta has to be expected within this share of the time of the blob: predictions are inexact. */
 const MAX_TIME_SHARE = 0.9;
 /** No delta that is being made is waited for longer than this multiple of what it should take, and a moment. */
-const MAX_OVERDUE = 3;
+const MAX_OVERDUE = 1.5;
 const MOMENT_MS = 1_000;
-
+/** Share of the time of the blobs for which a delta is waited for where that was in vain before. */
+const IMPATIENT_SHARE = 0.03;
 /** Processor time until the process that applies a delta begins with it, in ms. */
 export const START_MS = 250;
 
@@ -66,27 +67,32 @@ export function worthAsking<T extends { size: number }>(
   return sum > roundTripMs ? worth : [];
 }
 
+/** `ms`: since the first question. `idleMs`: since the last delta came, or since the first question. */
+export type Waited = { ms: number; idleMs: number };
+
 /**
  * How much longer to wait for deltas that the parent is making, in ms. In `auto`, while the link is unknown, not at
- * all; else as long as their transfer and application would still save time, unless they are long overdue.
+ * all; else as long as their transfer and application would still save time, unless they are overdue. If `isPatient` is
+ * false, because that was in vain before, only for a time that does not matter.
  * @param sizes of their targets
- * @param waited since the first question, and since the last delta came (or since the first question), in ms
  * @param maxMs `delta.time`
  */
 export function waitMs(
   mode: DeltaMode,
   pace: Pace,
   sizes: readonly number[],
-  waited: { ms: number; idleMs: number },
-  maxMs: number,
+  waited: Waited,
+  { maxMs, isPatient = true }: { maxMs: number; isPatient?: boolean },
 ): number {
   if (mode === 'off' || sizes.length === 0) return 0;
   const left = Math.max(0, maxMs - waited.ms);
   if (mode === 'always') return left;
   const { link } = pace;
   if (link === undefined) return 0;
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
   const gain = sizes.reduce((ms, size) => ms + gainMs(size, size * EXPECTED_SHARE, pace, link), 0);
-  const making = (sizes.reduce((sum, size) => sum + size, 0) / pace.making) * 1_000;
-  if (making > gain) return 0;
-  return Math.max(0, Math.min(left, Math.min(gain, MAX_OVERDUE * making + MOMENT_MS) - waited.idleMs));
+  const making = (bytes / pace.making) * 1_000;
+  if (making > gain && isPatient) return 0;
+  const patience = isPatient ? MAX_OVERDUE * making + MOMENT_MS : plainMs(bytes, link) * IMPATIENT_SHARE;
+  return Math.max(0, Math.min(left, gain - waited.idleMs, patience - waited.idleMs));
 }

@@ -136,3 +136,17 @@ test('what an earlier coordinator measured counts until there is a measurement',
   pace.inherit(100_000);
   assert.ok((pace.now().link ?? 0) > 7 * MIB);
 });
+
+test('after a wait in vain, none is tried for one image, then for three, until a delta came in time', () => {
+  const pace = new DeltaPace();
+  const patient = (count: number) => Array.from({ length: count }, () => pace.mayWait());
+  assert.deepEqual(patient(2), [true, true]);
+  pace.overdue(1_000_000, 10_000);
+  assert.equal(pace.now().making, 100_000);
+  assert.deepEqual(patient(2), [false, true]);
+  pace.overdue(1_000_000, 10_000);
+  assert.deepEqual(patient(4), [false, false, false, true]);
+  pace.made({ toSize: 1_000_000, cpuMs: 10 }, 500);
+  pace.overdue(1_000_000, 10_000);
+  assert.deepEqual(patient(2), [false, true]);
+});

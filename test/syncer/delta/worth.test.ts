@@ -72,21 +72,30 @@ for (const [why, mode, pace, sizes, expected] of asked) {
 }
 
 const start = { ms: 0, idleMs: 0 };
-test('on a slow link, a delta is waited for three times as long as it should take, and then no longer', () => {
-  assert.equal(waitMs('auto', slow, [50 * MB], start, MAX_MS), 31_000);
-  assert.equal(waitMs('auto', slow, [50 * MB], { ms: 30_000, idleMs: 30_000 }, MAX_MS), 1_000);
-  assert.equal(waitMs('auto', slow, [50 * MB], { ms: 40_000, idleMs: 40_000 }, MAX_MS), 0);
-  assert.equal(waitMs('auto', slow, [50 * MB], { ms: 40_000, idleMs: 0 }, MAX_MS), 31_000);
+const limits = { maxMs: MAX_MS };
+const waits = (pace: Pace, sizes: number[], waited = start, isPatient = true) =>
+  waitMs('auto', pace, sizes, waited, { ...limits, isPatient });
+
+test('on a slow link, a delta is waited for little longer than it should take', () => {
+  assert.equal(waits(slow, [50 * MB]), 16_000);
+  assert.equal(waits(slow, [50 * MB], { ms: 15_000, idleMs: 15_000 }), 1_000);
+  assert.equal(waits(slow, [50 * MB], { ms: 20_000, idleMs: 20_000 }), 0);
+  assert.equal(waits(slow, [50 * MB], { ms: 20_000, idleMs: 0 }), 16_000, 'one came meanwhile');
+});
+
+test('where that was in vain, a wait takes at most 3 % of the time of the blob', () => {
+  assert.equal(waits(slow, [50 * MB], start, false), 2_400);
+  assert.equal(waits({ ...slow, making: 0.1 * MB }, [50 * MB], start, false), 2_400);
 });
 
 test('no delta is waited for where making it takes longer than it saves, or nobody knows', () => {
-  for (const pace of [office, loopback, unknown])
-    assert.equal(waitMs('auto', pace, [50 * MB], start, MAX_MS), 0);
-  assert.equal(waitMs('auto', { ...slow, making: 0.6 * MB }, [50 * MB], start, MAX_MS), 0);
-  assert.equal(waitMs('auto', slow, [], start, MAX_MS), 0);
+  for (const pace of [office, loopback, unknown]) assert.equal(waits(pace, [50 * MB]), 0);
+  assert.equal(waits({ ...slow, making: 0.6 * MB }, [50 * MB]), 0);
+  assert.equal(waits(slow, []), 0);
 });
 
 test('where bytes are to be saved, the configured time is the only bound', () => {
-  assert.equal(waitMs('always', unknown, [50 * MB], { ms: 60_000, idleMs: 60_000 }, MAX_MS), MAX_MS - 60_000);
-  assert.equal(waitMs('always', loopback, [MB], { ms: MAX_MS, idleMs: 0 }, MAX_MS), 0);
+  const always = (pace: Pace, ms: number) => waitMs('always', pace, [50 * MB], { ms, idleMs: ms }, limits);
+  assert.equal(always(unknown, 60_000), MAX_MS - 60_000);
+  assert.equal(always(loopback, MAX_MS), 0);
 });

@@ -142,6 +142,7 @@ export class ImageDeltas {
     const begun = performance.now();
     let lastAt = begun;
     let { wanted } = question;
+    let isPatient: boolean | undefined;
     for (let wait = 0; wanted.length > 0; ) {
       const answer = await offers.ask({ ...question, wanted, wait }, signal);
       const now = performance.now();
@@ -160,10 +161,14 @@ export class ImageDeltas {
       }
       const sizes = making.map(({ size }) => size);
       const waited = { ms: now - begun, idleMs: now - lastAt };
-      const ms = waitMs(mode, this.#paceNow(), sizes, waited, timeMs);
+      if (making.length > 0) isPatient ??= pace.mayWait();
+      const ms = waitMs(mode, this.#paceNow(), sizes, waited, {
+        maxMs: timeMs,
+        isPatient: isPatient !== false,
+      });
       if (making.length > 0 && ms === 0) {
-        // Nothing was waited for: it says nothing about the parent.
-        if (wait > 0) pace.overdue(sizes[0] ?? 0, waited.idleMs);
+        // A time that does not matter says nothing about the parent.
+        if (wait > 0 && isPatient) pace.overdue(sumOf(sizes), waited.idleMs);
         break;
       }
       wait = Math.min(making.length > 1 ? SEVERAL_WAIT_S : MAX_WAIT_S, Math.max(1, Math.ceil(ms / 1_000)));
@@ -181,6 +186,8 @@ export class ImageDeltas {
     return pace.now(offers?.roundTripMs);
   }
 }
+
+const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
 
 const isPairOf = ({ to, from, format }: RefusedDelta, delta: HeldDelta): boolean =>
   to === delta.to && format === delta.format && from.join() === delta.from.join();

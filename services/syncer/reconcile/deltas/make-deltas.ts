@@ -42,7 +42,7 @@ export async function makeDeltas(
   const leftMs = () => {
     const now = performance.now();
     const waited = { ms: now - begun, idleMs: now - lastAt };
-    return waitMs(mode, paceNow(), [...waiting.values()], waited, timeMs);
+    return waitMs(mode, paceNow(), [...waiting.values()], waited, { maxMs: timeMs });
   };
   const take = async (): Promise<FoundDeltas> => {
     const query = { repository, wanted: [...waiting.keys()], held: [...new Set(held.flat())] };
