@@ -6,6 +6,7 @@ import { configDigestOf, platformText } from '../../oci/image-config.ts';
 import { jsonOf } from '../../oci/manifest.ts';
 import { readManifest } from '../../oci/read-manifest.ts';
 import { crossingBytes } from '../../sync/crossing.ts';
+import type { deltaApplied } from '../../sync/delta-jobs.ts';
 import type { transferFinished } from '../../sync/transfers.ts';
 import { recentEvents } from '../recent-events.ts';
 import { baseNames } from './base-names.ts';
@@ -35,7 +36,10 @@ export type KeptDelta = {
   used: number;
 };
 
-/** The last transfer of a layer of an image from the parent. `bytes`: those that crossed the link. */
+/**
+ * The last transfer of a layer of an image from the parent, or its delta that a child pushed. `bytes`: those that
+ * crossed the link.
+ */
 export type LayerArrival = {
   at: number;
   by: 'delta' | 'frames' | 'blob';
@@ -64,6 +68,7 @@ export type ImageDeltas = {
 type Sources = { bus: BusCaller & HistoryReader; read: ReadManifestBytes };
 type Listed = Static<typeof listDeltas.reply>;
 type Finished = Static<typeof transferFinished.data>;
+type Applied = Static<typeof deltaApplied.data>;
 
 /** @throws Fault `name-unknown`, `manifest-unknown`, `unavailable` */
 export async function imageDeltas(
@@ -167,7 +172,27 @@ async function arrivalsOf(
     // Newest first.
     if (!arrivals.has(data.digest)) arrivals.set(data.digest, arrivalOf(time, data));
   }
+  await addPushed(bus, wanted, arrivals);
   return arrivals;
+}
+
+/** Adds what children pushed as deltas. Those that came from the parent are known by their transfers. */
+async function addPushed(
+  bus: HistoryReader,
+  wanted: ReadonlySet<string>,
+  arrivals: Map<string, LayerArrival>,
+): Promise<void> {
+  const fits = ({ data }: Envelope, child: string | undefined) => {
+    const { to } = (data ?? {}) as Partial<Applied>;
+    return child === undefined && to !== undefined && wanted.has(to) && !arrivals.has(to);
+  };
+  const query = { subject: 'events.delta.applied', limit: 2 * wanted.size, fits };
+  const { events } = await recentEvents(bus, { ...query, maxPages: MAX_EVENT_PAGES });
+  for (const { time: at, event } of events) {
+    const { to, toSize, size, cpuMs } = event.data as Applied;
+    const saved = Math.max(0, toSize - size);
+    if (!arrivals.has(to)) arrivals.set(to, { at, by: 'delta', bytes: size, saved, cpuMs });
+  }
 }
 
 function arrivalOf(at: number, data: Finished): LayerArrival {

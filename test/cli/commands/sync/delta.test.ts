@@ -6,6 +6,7 @@ import { Bus } from '#proto/bus/bus.ts';
 import { refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer, commitBlob } from '#proto/content/ingests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
+import { deltaApplied } from '#proto/sync/delta-jobs.ts';
 import { transferFinished } from '#proto/sync/transfers.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { quiet } from '../../../../cli/connection/connect.ts';
@@ -56,6 +57,13 @@ test('an image is shown with the deltas that are kept to its layers, and how eac
   syncer.publish(transferFinished, { ...finished, direction: 'down', held: true });
   await layer.event(transferFinished, ({ held }) => held === true);
 
+  // What a child pushed as a delta.
+  const pushed = await pushImage(layer.host, 'line/pushed', '1', { layers: [randomBytes(9_000)] });
+  const applied = { to: pushed.layers[0]?.digest ?? '', toSize: 9_000, from: [from.digest], digest };
+  const cost = { size: 500, cpuMs: 90, ms: 100, repository: 'line/pushed', syncer: 's' };
+  syncer.publish(deltaApplied, { ...applied, ...cost });
+  await layer.event(deltaApplied);
+
   const terrace = async (...parameters: string[]) => {
     const { COLUMNS: before } = process.env;
     process.env.COLUMNS = '80';
@@ -92,6 +100,8 @@ test('an image is shown with the deltas that are kept to its layers, and how eac
   assert.deepEqual(second?.refused, [
     { from: [{ digest: from.digest, names: ['2 before'] }], reason: 'poor' },
   ]);
+
+  assert.match(await terrace('line/pushed:1'), / ago: 500 B by delta, 8\.5 kB saved, CPU 0\.09 s\n/);
 
   // An index: each of its manifests; one without deltas.
   const index = await pushManifest(layer.host, 'line/web', 'all', mediaTypes.ociIndex, {
