@@ -55,6 +55,18 @@ test('of several candidates, those are chosen that cover the target: of two imag
   assert.ok((made.size as number) < 0.1 * next.length, `${made.size} of ${next.length} bytes`);
 });
 
+test('of content without files that changed everywhere, the first candidate is tried', async () => {
+  await using rig = await DeltaRig.open(buses);
+  const old = noise(1_000_000, 3);
+  const next = Buffer.from(old);
+  for (let at = 0; at < next.length; at += 4_096) next.writeUInt32LE(at, at);
+  const [unlike, first] = [await rig.push(noise(1_000_000, 4)), await rig.push(old)];
+  const to = await rig.push(next);
+  const made = await rig.make(to, [first, unlike]);
+  assert.deepEqual([made.type, made.from], ['delta.made', [first]]);
+  assert.ok((made.size as number) < 0.1 * next.length, `${made.size} of ${next.length} bytes`);
+});
+
 test('a delta that is hardly smaller than its target is refused, and the pair is not tried again', async () => {
   await using rig = await DeltaRig.open(buses);
   const [from, to] = [

@@ -11,7 +11,8 @@ const MAX_SHARE_OF_TIME = 0.25;
 /**
  * Chooses bases among the candidates. A single one is taken unread; several are read in their order until they cover
  * the target clearly, or time is short.
- * @returns none if no candidate is like the target; the sketches that were made
+ * @returns none if no candidate is like the target, a tar archive; of other content the first one then. The sketches
+ * that were made
  */
 export async function chooseBases(
   { target, candidates, sketches: known, maxBases }: MakeTask,
@@ -35,6 +36,8 @@ export async function chooseBases(
     const share = new Coverage(wanted).gain(sketch);
     if (share >= CLEAR_SHARE || limits.leftMs < (1 - MAX_SHARE_OF_TIME) * leftMs) break;
   }
-  const chosen = chooseByCoverage(wanted, read, maxBases);
-  return { bases: chosen.map((index) => candidates[index] as Content), sketches };
+  const chosen = chooseByCoverage(wanted, read, maxBases).map((index) => candidates[index] as Content);
+  // Changes may be closer together than the chunks of a sketch: only a delta shows then what they have in common.
+  const isUnsure = chosen.length === 0 && wanted.kind === 'chunks';
+  return { bases: isUnsure ? candidates.slice(0, 1) : chosen, sketches };
 }
