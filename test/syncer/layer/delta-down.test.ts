@@ -6,7 +6,8 @@ import { listDeltas } from '#proto/content/deltas.ts';
 import { CHANGES_PATH } from '#proto/sync/changes.ts';
 import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { deltaApplied, deltaMade } from '#proto/sync/delta-jobs.ts';
-import { transferFinished, transferProgressed } from '#proto/sync/transfers.ts';
+import { endLinkPause, setLinkPause } from '#proto/sync/pause.ts';
+import { transferFinished, transferPaused, transferProgressed } from '#proto/sync/transfers.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
@@ -210,4 +211,20 @@ test('after a kill of the syncer while the delta crosses the link, and while it 
   assert.ok(deltaBytes() <= (delta?.size ?? 0) + 2 * MIB, `${deltaBytes()} of ${delta?.size}`);
   assert.ok(repeatedBytes(link.requests, DELTA) <= 2 * MIB);
   assert.deepEqual(await ingests(), []);
+});
+
+test('a link that is paused while the delta crosses it continues where it was', async () => {
+  const { digest } = await updated('paused', (version) => rawLayer(version, 16 * MIB, { seed: 'paused' }));
+  link.bandwidth = { total: slowedRate(MIB) };
+  const pass = child.sync().catch(() => {});
+  await link.until((proxy) => proxy.bytesOf(DELTA) > 300_000);
+  await child.bus().call(setLinkPause, {});
+  await child.event(transferPaused, (data) => data.digest === digest && data.delta !== undefined);
+  await pass;
+  link.bandwidth = {};
+  await child.bus().call(endLinkPause, {});
+  await pull();
+  await assertSame('paused');
+  assert.equal(plainBytes(digest), 0);
+  assert.ok(repeatedBytes(link.requests, DELTA) <= MIB);
 });
