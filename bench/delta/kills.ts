@@ -3,7 +3,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { bytesOf } from '../../test/support/proxy/requests.ts';
 import { firstDifference } from '../../test/support/registry/image.ts';
 import type { Subject } from '../measure.ts';
-import { arrivals, madeBy, startHierarchy } from './layers.ts';
+import { arrivals, madeBy, slowDown, startHierarchy } from './layers.ts';
 import { pushModel } from './model.ts';
 
 const MIB = 1024 * 1024;
@@ -25,7 +25,7 @@ export const deltaKills: Subject = async ({ full, progress }) => {
   const first = arrivals([bottom], 'v1', performance.now());
   await pushModel(top.url, REPOSITORY, { tag: 'v1', size, version: 1 });
   await first;
-  link.bandwidth = { total: RATE };
+  await slowDown({ layers, links }, { rate: RATE, latency: 0 });
   link.requests = [];
   await pushModel(top.url, REPOSITORY, { tag: 'v2', size, version: 2 });
   const arrived = arrivals([bottom], 'v2', performance.now());

@@ -2,6 +2,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import { deltaMade } from '#proto/sync/delta-jobs.ts';
 import { type TestLayer, testLayer } from '../../test/support/layer.ts';
 import { type FaultProxy, startProxy } from '../../test/support/proxy/fault-proxy.ts';
+import { pushImage } from '../../test/support/registry/image.ts';
 
 /** Layers above one another, the first without a parent, and the links between them. */
 export type Hierarchy = { layers: TestLayer[]; links: FaultProxy[] };
@@ -30,6 +31,21 @@ export async function startHierarchy(
     layers.push(stack.use(await testLayer({ name, logLevel: 'warn', delta: { mode: delta }, ...parent })));
   }
   return { layers, links };
+}
+
+/** Size of an image that shows how fast a link is, in bytes. */
+const SAMPLE_BYTES = 2 * 1024 * 1024;
+
+/** Makes the links slower, and brings a small image over them, so that the layers know how fast they are. */
+export async function slowDown({ layers, links }: Hierarchy, { rate, latency }: LinkOptions): Promise<void> {
+  for (const link of links) {
+    link.latency = latency;
+    link.bandwidth = { total: rate };
+  }
+  const [top, ...below] = layers as [TestLayer, ...TestLayer[]];
+  const arrived = arrivals(below, 'sample', performance.now());
+  await pushImage(top.url, 'models/sample', 'sample', { layers: [SAMPLE_BYTES] });
+  await arrived;
 }
 
 /** Resolves with the time when each layer has the tag, in s since `start` of the monotonic clock. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestLayer } from '../../test/support/layer.ts';
 import type { Comparison, Subject } from '../measure.ts';
 import { memoryOf } from '../resident.ts';
-import { arrivals, startHierarchy } from './layers.ts';
+import { arrivals, slowDown, startHierarchy } from './layers.ts';
 import { pushModel } from './model.ts';
 
 const MIB = 1024 * 1024;
@@ -30,7 +30,7 @@ export const deltaMemory: Subject = async ({ full, progress }) => {
     const first = arrivals([bottom], 'v1', performance.now());
     await pushModel(top.url, REPOSITORY, { tag: 'v1', size, version: 1 });
     await first;
-    for (const link of links) link.bandwidth = { total: RATE };
+    await slowDown({ layers, links }, { rate: RATE, latency: 0 });
     await sleep(QUIET_MS);
     const quiet = await answers(top, sleep(QUIET_MS));
     const idle = await Promise.all(layers.map((layer) => syncerMemory(layer)));

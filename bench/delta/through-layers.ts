@@ -1,7 +1,7 @@
 import { bytesOf } from '../../test/support/proxy/requests.ts';
 import { firstDifference } from '../../test/support/registry/image.ts';
 import type { Comparison, Subject } from '../measure.ts';
-import { arrivals, madeBy, startHierarchy } from './layers.ts';
+import { arrivals, madeBy, slowDown, startHierarchy } from './layers.ts';
 import { pushModel } from './model.ts';
 
 const MIB = 1024 * 1024;
@@ -20,10 +20,7 @@ export const deltaLayers: Subject = async ({ full, progress }) => {
   const first = arrivals([middle, bottom], 'v1', performance.now());
   await pushModel(top.url, REPOSITORY, { tag: 'v1', size, version: 1 });
   await first;
-  for (const link of links) {
-    link.latency = LINK.latency;
-    link.bandwidth = { total: LINK.rate };
-  }
+  await slowDown({ layers, links }, LINK);
   progress('delta-layers: the update');
   const before = links.map((link) => bytesOf(link.requests, /^/));
   const start = performance.now();
