@@ -289,6 +289,8 @@ export class Download {
     if (!ranges.one) request.expect(paid);
     await this.#read(ranges, ranges, { writer, request, end: size, paid });
     await writer.end();
+    // An answer to one range is checked, so that a parent that leaves out parts is not asked without end.
+    if (piece.some(({ start, end }) => this.#present.missing(end, start).length > 0)) this.#maxRanges = 1;
   }
 
   /** Bytes of the piece for which bandwidth is taken before the request. */

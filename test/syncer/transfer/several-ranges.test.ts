@@ -106,3 +106,10 @@ test('the first of several ranges is used if the parent sends no other', async (
   assert.equal(served.several.length, 1);
   assert.ok(new Extents(served.single).reach(0) === 0, 'the first range was requested again');
 });
+
+test('a parent that leaves out parts of what it is asked for is asked for one at a time from then on', async () => {
+  const { parent, served } = parentWith((extents) => bytesOf(extents.slice(0, 2), SIZE));
+  const { gained } = await download(parent);
+  assert.equal(gained, MISSING);
+  assert.ok(served.several.length <= 2, `${served.several.length} requests`);
+});
