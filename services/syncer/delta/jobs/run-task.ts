@@ -47,6 +47,12 @@ export async function runTask(task: Task, { env, signal, log, onBytes }: RunOpti
     env: Object.fromEntries(ENVIRONMENT.map((name) => [name, env[name]])),
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   });
+  child.on('error', () => {});
+  // Without file descriptors, it has no streams either.
+  if (child.pid === undefined) {
+    const [cause] = await once(child, 'error');
+    throw new Fault('unavailable', 'no process could be started for the delta', { cause });
+  }
   const { stdin, stdout, stderr } = child;
   const kill = () => child.kill('SIGKILL');
   let isLate = false;
