@@ -45,7 +45,7 @@ export class DeltaPace {
   /** How often in a row deltas were waited for in vain, and the number of next images for which none is. */
   #fruitless = 0;
   #impatient = 0;
-  /** In this layer. */
+  /** In this layer, with one processor to itself. */
   #makingHere: number | undefined;
 
   constructor({ link, limit, load = () => loadavg()[0] ?? 0 }: DeltaPaceOptions = {}) {
@@ -91,7 +91,9 @@ export class DeltaPace {
    */
   ofPushes(roundTripMs = 0): Pace {
     const link = this.#limited(this.#pushLink.bytesPerS ?? this.#link.bytesPerS);
-    return { ...this.now(roundTripMs), link, making: this.#makingHere ?? MAKING };
+    const making = (this.#makingHere ?? MAKING) / Math.max(1, this.#load());
+    // That of the parent is not known.
+    return { ...this.now(roundTripMs), link, making, load: 1 };
   }
 
   #limited(bytesPerS: number | undefined): number | undefined {
@@ -120,9 +122,10 @@ export class DeltaPace {
     return this.#impatient < 0;
   }
 
-  /** A delta was made in this layer. @param ms elapsed time; 0: it was here */
-  madeHere({ toSize, ms }: { toSize: number; ms: number }): void {
-    if (ms >= MIN_MEASURED_MS) this.#makingHere = average(this.#makingHere, (toSize * 1_000) / ms);
+  /** A delta was made in this layer. @param made `ms`: elapsed time; 0: it was here */
+  madeHere({ toSize, ms, cpuMs }: { toSize: number; ms: number; cpuMs: number }): void {
+    if (Math.min(ms, cpuMs) < MIN_MEASURED_MS) return;
+    this.#makingHere = average(this.#makingHere, (toSize * 1_000) / cpuMs);
   }
 
   /** A delta was applied in this layer. */

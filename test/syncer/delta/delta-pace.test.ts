@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { DeltaPace } from '../../../services/syncer/delta/delta-pace.ts';
 import { LinkRate } from '../../../services/syncer/delta/link-rate.ts';
@@ -149,4 +150,13 @@ test('after a wait in vain, none is tried for one image, then for three, until a
   pace.made({ toSize: 1_000_000, cpuMs: 10 }, 500);
   pace.overdue(1_000_000, 10_000);
   assert.deepEqual(patient(2), [false, true]);
+});
+
+test('on the way up, the load of this machine delays what is made here, and not what the parent applies', () => {
+  const [idle, busy] = [0, 4].map((load) => new DeltaPace({ load: () => load * availableParallelism() }));
+  for (const pace of [idle, busy]) pace?.madeHere({ toSize: 10_000_000, ms: 9_000, cpuMs: 1_000 });
+  const [one, other] = [idle?.ofPushes(), busy?.ofPushes()];
+  assert.deepEqual([one?.making, one?.load], [10_000_000, 1]);
+  assert.deepEqual([other?.making, other?.load], [2_500_000, 1]);
+  assert.equal(other?.applying, one?.applying);
 });
