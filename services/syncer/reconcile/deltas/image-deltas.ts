@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { each } from '#proto/async/each.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import {
@@ -22,6 +23,8 @@ const MAX_PARALLEL = 4;
 const SEVERAL_WAIT_S = 4;
 /** Share of a blob that is expected to be missing if an earlier transfer left a part of it. */
 const MISSING_SHARE = 0.5;
+/** Min interval of questions while a delta is being made, in ms: a parent may answer at once instead of waiting. */
+const MIN_INTERVAL_MS = 1_000;
 
 type Node = { digest: Digest; manifest: Manifest; isReferrer: boolean };
 /** An image to pull. `similar`: manifests here that it may resemble, best ones first. */
@@ -45,6 +48,8 @@ export type ImageDeltasDeps = Pick<PassTools, 'bus' | 'volume' | 'configuration'
 export class ImageDeltas {
   readonly #deps: ImageDeltasDeps;
   readonly #decisions = new Map<Digest, { promise: DeltaDecision; decide: (delta?: HeldDelta) => void }>();
+  /** Blobs that were not worth a question: they may be crossing by now. */
+  readonly #unasked = new Set<Digest>();
 
   constructor(deps: ImageDeltasDeps) {
     this.#deps = deps;
@@ -56,9 +61,12 @@ export class ImageDeltas {
     const layers = new Set(image.nodes.flatMap((node) => (node.isReferrer ? [] : layersOf(node.manifest))));
     const missing = image.missing.filter(({ digest }) => layers.has(digest));
     if (offers?.areOffered) {
-      const fresh = missing.filter(({ digest }) => !this.#decisions.has(digest));
-      const worth = worthAsking(configuration.delta.mode, this.#paceNow(), fresh);
-      if (worth.length > 0) void this.#decide(offers, { ...image, missing: worth });
+      const fresh = missing.filter(
+        ({ digest }) => !this.#decisions.has(digest) && !this.#unasked.has(digest),
+      );
+      const worth = new Set(worthAsking(configuration.delta.mode, this.#paceNow(), fresh));
+      for (const blob of fresh) if (!worth.has(blob)) this.#unasked.add(blob.digest);
+      if (worth.size > 0) void this.#decide(offers, { ...image, missing: [...worth] });
     }
     return new Map(
       missing.flatMap(({ digest }) => {
@@ -77,7 +85,16 @@ export class ImageDeltas {
     try {
       const { left, refused } = await this.#useKept(image.missing);
       const questions = await this.#questions({ ...image, missing: left });
-      await each(questions, MAX_PARALLEL, (question) => this.#ask(offers, question, refused));
+      const asked = new Set(questions.flatMap(({ wanted }) => wanted.map(({ digest }) => digest)));
+      for (const { digest } of left) if (!asked.has(digest)) this.#decisions.get(digest)?.decide();
+      const waiting: Waiting[] = [];
+      // What the parent has is known of all images before any delta is waited for.
+      await each(questions, MAX_PARALLEL, async (question) => {
+        const begun = performance.now();
+        const one = { question, wanted: question.wanted, begun, lastAt: begun };
+        if ((await this.#ask(offers, one, refused)) > 0) waiting.push(one);
+      });
+      await each(waiting, MAX_PARALLEL, (one) => this.#wait(offers, one, refused));
     } catch (err) {
       log.debug({ err, repository: image.repository }, 'no deltas: the parent could not be asked');
     } finally {
@@ -136,44 +153,59 @@ export class ImageDeltas {
   }
 
   /** Asks until each delta is here or not worth the wait. */
-  async #ask(offers: DeltaOffers, question: AskedDeltas, refused: readonly RefusedDelta[]): Promise<void> {
-    const { pace, signal, configuration, isPartial } = this.#deps;
-    const { mode, timeMs } = configuration.delta;
-    const begun = performance.now();
-    let lastAt = begun;
-    let { wanted } = question;
-    let isPatient: boolean | undefined;
-    for (let wait = 0; wanted.length > 0; ) {
-      const answer = await offers.ask({ ...question, wanted, wait }, signal);
-      const now = performance.now();
-      const making: AskedDeltas['wanted'] = [];
-      for (const blob of wanted) {
-        const offer = answer?.get(blob.digest) ?? 'plain';
-        if (offer === 'making' && !isPartial(blob.digest)) {
-          making.push(blob);
-          continue;
-        }
-        const delta = typeof offer === 'string' ? undefined : offer;
-        if (delta) pace.made(delta, wait > 0 ? now - lastAt : 0);
-        if (delta && wait > 0) lastAt = now;
-        const isTaken = delta && this.#isTaken(delta) && !refused.some((pair) => isPairOf(pair, delta));
-        this.#decisions.get(blob.digest)?.decide(isTaken ? delta : undefined);
-      }
-      const sizes = making.map(({ size }) => size);
-      const waited = { ms: now - begun, idleMs: now - lastAt };
-      if (making.length > 0) isPatient ??= pace.mayWait();
-      const ms = waitMs(mode, this.#paceNow(), sizes, waited, {
-        maxMs: timeMs,
-        isPatient: isPatient !== false,
-      });
-      if (making.length > 0 && ms === 0) {
-        // A time that does not matter says nothing about the parent.
-        if (wait > 0 && isPatient) pace.overdue(sumOf(sizes), waited.idleMs);
-        break;
-      }
-      wait = Math.min(making.length > 1 ? SEVERAL_WAIT_S : MAX_WAIT_S, Math.max(1, Math.ceil(ms / 1_000)));
-      wanted = making;
+  async #wait(offers: DeltaOffers, waiting: Waiting, refused: readonly RefusedDelta[]): Promise<void> {
+    const { signal } = this.#deps;
+    for (let ms = this.#leftMs(waiting); ; ) {
+      const begun = performance.now();
+      const maxS = waiting.wanted.length > 1 ? SEVERAL_WAIT_S : MAX_WAIT_S;
+      const wait = Math.min(maxS, Math.max(1, Math.ceil(ms / 1_000)));
+      ms = await this.#ask(offers, waiting, refused, wait);
+      if (ms === 0) return;
+      await sleep(Math.max(0, begun + MIN_INTERVAL_MS - performance.now()), undefined, { signal });
     }
+  }
+
+  /** Decides what the answer decides. @returns how long to wait for the others, in ms; 0 if all are decided */
+  async #ask(
+    offers: DeltaOffers,
+    waiting: Waiting,
+    refused: readonly RefusedDelta[],
+    wait = 0,
+  ): Promise<number> {
+    const { pace, signal, isPartial } = this.#deps;
+    const { question, wanted } = waiting;
+    const answer = await offers.ask({ ...question, wanted, wait }, signal);
+    const now = performance.now();
+    const making: AskedDeltas['wanted'] = [];
+    for (const blob of wanted) {
+      const offer = answer?.get(blob.digest) ?? 'plain';
+      if (offer === 'making' && !isPartial(blob.digest)) {
+        making.push(blob);
+        continue;
+      }
+      const delta = typeof offer === 'string' ? undefined : offer;
+      if (delta) pace.made(delta, wait > 0 ? now - waiting.lastAt : 0);
+      if (delta && wait > 0) waiting.lastAt = now;
+      const isTaken = delta && this.#isTaken(delta) && !refused.some((pair) => isPairOf(pair, delta));
+      this.#decisions.get(blob.digest)?.decide(isTaken ? delta : undefined);
+    }
+    waiting.wanted = making;
+    if (making.length === 0) return 0;
+    waiting.isPatient ??= pace.mayWait();
+    const ms = this.#leftMs(waiting, now);
+    if (ms > 0) return ms;
+    // A time that does not matter says nothing about the parent.
+    if (wait > 0 && waiting.isPatient)
+      pace.overdue(sumOf(making.map(({ size }) => size)), now - waiting.lastAt);
+    for (const { digest } of making) this.#decisions.get(digest)?.decide();
+    return 0;
+  }
+
+  #leftMs({ wanted, begun, lastAt, isPatient }: Waiting, now = performance.now()): number {
+    const { mode, timeMs: maxMs } = this.#deps.configuration.delta;
+    const sizes = wanted.map(({ size }) => size);
+    const waited = { ms: now - begun, idleMs: now - lastAt };
+    return waitMs(mode, this.#paceNow(), sizes, waited, { maxMs, isPatient: isPatient !== false });
   }
 
   #isTaken({ to, toSize, size }: HeldDelta): boolean {
@@ -186,6 +218,17 @@ export class ImageDeltas {
     return pace.now(offers?.roundTripMs);
   }
 }
+
+/** A question, and those of its blobs of which deltas are being made. Times are of `performance.now()`. */
+type Waiting = {
+  question: AskedDeltas;
+  wanted: AskedDeltas['wanted'];
+  begun: number;
+  /** When the last delta came that was waited for. */
+  lastAt: number;
+  /** Undefined until a delta is being made. */
+  isPatient?: boolean;
+};
 
 const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
 

@@ -68,11 +68,13 @@ async function deltasOf(
     mode = 'auto',
     kept,
     isPartial = () => false,
+    timeMs,
   }: {
     rate?: number;
     mode?: 'auto' | 'always' | 'off';
     kept?: Kept;
     isPartial?: ImageDeltasDeps['isPartial'];
+    timeMs?: number;
   } = {},
 ): Promise<ImageDeltas> {
   const clock = { now: 0 };
@@ -86,10 +88,12 @@ async function deltasOf(
   const bus = await layer.testBus.connect('syncer');
   const call = (contract: { subject: string }, query: never, options: never) =>
     kept && contract.subject === listDeltas.subject ? kept : bus.call(contract as never, query, options);
+  const configuration = configurationWith({ delta: { mode } });
+  if (timeMs !== undefined) configuration.delta.timeMs = timeMs;
   return new ImageDeltas({
     bus: { call } as never,
     volume: layer.gateway.volume,
-    configuration: configurationWith({ delta: { mode } }),
+    configuration,
     log: quiet,
     signal,
     offers,
@@ -257,4 +261,94 @@ test('a delta that an earlier transfer brought is used without a question, and o
   const refused: RefusedDelta[] = [{ to: OTHER, from, format: 1, reason: 'wrong' }];
   const wrong = await deltasOf(offers, { kept: { deltas: [], refused } });
   assert.deepEqual(await answersOf(wrong, image), [[OTHER, undefined]]);
+});
+
+/** An index above of this number of platforms, each of one new layer, and the same here. */
+async function multi(count: number): Promise<ImageToPull> {
+  const platforms = Array.from({ length: count }, (_, at) => ({ os: 'linux', architecture: `a${at}` }));
+  const children = [];
+  for (const [at, platform] of platforms.entries())
+    children.push({
+      ...(await pushImage(host, 'app', undefined, { layers: [4_000 + at], platform })),
+      platform,
+    });
+  const index = await pushIndex(host, 'app', 'several', children as never);
+  const images = platforms.map((_, at) => imageOf([sha256(`new ${at}`)], []));
+  const nodes = images.flatMap(({ nodes }, at) =>
+    nodes.map((node) => ({ ...node, digest: sha256(`${at}`) })),
+  );
+  const manifests = nodes.map(({ digest }, at) => ({ ...descriptor(digest, 1), platform: platforms[at]! }));
+  const above = {
+    digest: sha256('index'),
+    manifest: { mediaType: mediaTypes.ociIndex, blobs: [], foreign: [], manifests },
+    isReferrer: false,
+  };
+  return {
+    repository: 'app',
+    nodes: [...nodes, above],
+    missing: images.flatMap(({ missing }) => missing),
+    similar: () => [index.digest],
+  };
+}
+
+test('what the parent has is known of each platform before a delta is waited for', async () => {
+  const image = await multi(6);
+  const { promise: never } = Promise.withResolvers<undefined>();
+  const last = sha256('new 5');
+  const { offers } = parentWith((digest) => (digest === last ? 'plain' : 'making'));
+  const { ask } = offers;
+  const waiting: DeltaOffers = { ...offers, ask: (...args) => (args[0].wait > 0 ? never : ask(...args)) };
+  const deltas = await deltasOf(waiting, { mode: 'always' });
+  assert.equal(await deltas.decisions(image).get(last), undefined);
+});
+
+test('a blob that no question names does not wait for the answers', async () => {
+  const image = await multi(2);
+  const { promise: never } = Promise.withResolvers<undefined>();
+  const { offers } = parentWith();
+  const deltas = await deltasOf({ ...offers, ask: () => never }, { mode: 'always' });
+  const other = imageOf([OTHER], []);
+  const platform = { os: 'windows', architecture: 'a' };
+  const [node] = other.nodes as [ImageToPull['nodes'][number]];
+  const nodes = image.nodes.map((one) => ({
+    ...one,
+    manifest: {
+      ...one.manifest,
+      manifests: [...one.manifest.manifests, { ...descriptor(node.digest, 1), platform }],
+    },
+  }));
+  const decisions = deltas.decisions({
+    ...image,
+    nodes: [...nodes, node],
+    missing: [...image.missing, ...other.missing],
+  });
+  assert.equal(await decisions.get(OTHER), undefined);
+});
+
+test('a blob that was not worth a question is not asked for later', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const { offers, asked } = parentWith(() => 'plain');
+  let roundTripMs = 3_600_000;
+  const deltas = await deltasOf(
+    {
+      ...offers,
+      get roundTripMs() {
+        return roundTripMs;
+      },
+    },
+    { rate: 0.1 * MB },
+  );
+  const image = imageOf([OTHER], [held.digest]);
+  assert.equal(deltas.decisions(image).size, 0);
+  roundTripMs = 1;
+  assert.equal(deltas.decisions(image).size, 0);
+  assert.deepEqual(asked, []);
+});
+
+test('a parent that does not wait is not asked in quick succession', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const { offers, asked } = parentWith(() => 'making');
+  const deltas = await deltasOf(offers, { mode: 'always', timeMs: 1_500 });
+  assert.deepEqual(await answersOf(deltas, imageOf([OTHER], [held.digest])), [[OTHER, undefined]]);
+  assert.ok(asked.length <= 4, `${asked.length} questions`);
 });
