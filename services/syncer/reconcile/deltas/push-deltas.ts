@@ -1,15 +1,17 @@
 import { each } from '#proto/async/each.ts';
-import { type HeldDelta, MAX_HELD, MAX_WANTED } from '#proto/content/deltas.ts';
+import { findDeltas, type HeldDelta, MAX_HELD, MAX_WANTED } from '#proto/content/deltas.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { DeltaPace } from '../../delta/delta-pace.ts';
 import { worthAsking } from '../../delta/worth.ts';
 import type { AskedDeltas, DeltaBases } from '../../link/terrace/parent-deltas.ts';
 import type { PassTools } from '../context/pass-context.ts';
-import { heldFor, readImageLayers } from './image-layers.ts';
+import { heldFor, type ImageLayers, readImageLayers } from './image-layers.ts';
 import { makeDeltas } from './make-deltas.ts';
 
 /** Max questions about one tree, and max of its blobs that are searched at the parent, at a time. */
 const MAX_PARALLEL = 4;
+/** Max images of one tree of which deltas are being made. */
+const MAX_MAKING = 16;
 
 /** Layers of an image that the parent lacks, in its order; `''`: its platform is unknown. */
 export type ImageToPush = { layers: readonly Digest[]; platform: string };
@@ -67,19 +69,54 @@ class DeltaPush {
   async run(tree: TreeToPush): Promise<void> {
     const { parent, log, signal } = this.#deps;
     try {
-      const missing = await this.#unmountable(tree);
-      await each(await this.#questions({ ...tree, missing }), MAX_PARALLEL, async (question) => {
+      const here = await readImageLayers(this.#deps, tree.repository, tree.similar());
+      const usable = await this.#usable(tree, here);
+      const missing = await this.#unmountable({ ...tree, missing: usable });
+      const questions = this.#questions({ ...tree, missing }, here);
+      const asked = questions.flatMap(({ wanted }) => wanted);
+      this.#withoutDelta(tree.missing, asked);
+      const makeable: AskedDeltas[] = [];
+      await each(questions, MAX_PARALLEL, async (question) => {
         const answer = await parent.bases(question, signal);
         const left = new Set(answer?.held);
         const present = new Set(answer?.present);
-        const wanted = question.wanted.filter(({ digest }) => !present.has(digest));
+        const wanted = left.size === 0 ? [] : question.wanted.filter(({ digest }) => !present.has(digest));
         const held = question.held.map((image) => image.filter((digest) => left.has(digest)));
-        if (left.size > 0 && wanted.length > 0)
-          await makeDeltas(this.#deps, { ...question, wanted, held }, this.#decide);
+        this.#withoutDelta(question.wanted, wanted);
+        if (wanted.length > 0) makeable.push({ ...question, wanted, held });
       });
+      for (const { wanted } of makeable.slice(MAX_MAKING)) this.#withoutDelta(wanted);
+      await each(makeable.slice(0, MAX_MAKING), MAX_MAKING, (question) =>
+        makeDeltas(this.#deps, question, this.#decide),
+      );
     } catch (err) {
       log.debug({ err, repository: tree.repository }, 'pushing without deltas');
     }
+  }
+
+  /** Those of `blobs` that are not among the others cross the link themselves. */
+  #withoutDelta(blobs: TreeToPush['missing'], others: TreeToPush['missing'] = []): void {
+    const left = new Set(others.map(({ digest }) => digest));
+    for (const { digest } of blobs) if (!left.has(digest)) this.#decide(digest, undefined);
+  }
+
+  /**
+   * Of the missing blobs, those that may cross as deltas. In `auto`, while the link is unknown, none is waited for, so
+   * that only those count that are here.
+   */
+  async #usable(
+    { repository, missing }: TreeToPush,
+    images: readonly ImageLayers[],
+  ): Promise<TreeToPush['missing']> {
+    const { bus, configuration, pace, parent, signal } = this.#deps;
+    if (configuration.delta.mode !== 'auto' || pace.ofPushes(parent.roundTripMs).link !== undefined) {
+      return missing;
+    }
+    const wanted = missing.slice(0, MAX_WANTED).map(({ digest }) => digest);
+    const held = [...new Set(images.flatMap(({ layers }) => layers))].slice(0, MAX_HELD);
+    const { deltas } = await bus.call(findDeltas, { repository, wanted, held }, { signal });
+    const made = new Set(deltas.map(({ to }) => to));
+    return missing.filter(({ digest }) => made.has(digest));
   }
 
   async #unmountable({ missing, isMountable }: TreeToPush): Promise<TreeToPush['missing']> {
@@ -93,8 +130,7 @@ class DeltaPush {
   }
 
   /** One for each image of the tree that has missing blobs. */
-  async #questions({ repository, images, missing, similar }: TreeToPush): Promise<AskedDeltas[]> {
-    const here = await readImageLayers(this.#deps, repository, similar());
+  #questions({ repository, images, missing }: TreeToPush, here: readonly ImageLayers[]): AskedDeltas[] {
     const left = new Map(missing.map((blob) => [blob.digest, blob]));
     const lacking = new Set(missing.map(({ digest }) => digest));
     const questions: AskedDeltas[] = [];

@@ -62,8 +62,8 @@ async function hasOne(
   digest: Digest,
   sources: readonly Repository[],
 ): Promise<boolean> {
-  for (const source of sources) if (await pushClient.hasBlob(source, digest, signal)) return true;
-  return false;
+  const found = await Promise.all(sources.map((source) => pushClient.hasBlob(source, digest, signal)));
+  return found.includes(true);
 }
 
 /** The size of a blob that is here: a manifest of another parent may have a wrong one. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
+import { MAX_WANTED } from '#proto/content/deltas.ts';
 import type { BasesAnswer } from '#proto/sync/delta-exchange.ts';
 import type { DeltaJob } from '#proto/sync/delta-jobs.ts';
 import { DeltaPace } from '../../../../services/syncer/delta/delta-pace.ts';
@@ -46,7 +47,7 @@ function parentWith(answer: Partial<BasesAnswer> | undefined, areOffered = true)
 
 type Options = { mode?: 'auto' | 'always' | 'off'; rate?: number; isMountable?: TreeToPush['isMountable'] };
 
-async function decide(
+function begin(
   deltas: DeltaBases | undefined,
   tree: Partial<TreeToPush>,
   { mode = 'always', rate, isMountable = async () => false }: Options = {},
@@ -65,11 +66,13 @@ async function decide(
     ...{ deltas, deltaPace: new DeltaPace({ link, load: () => 0 }) },
   };
   const complete = { repository: 'app', images: [], missing: [], similar: () => [], isMountable, ...tree };
-  const decisions = deltasToPush(deps, complete);
-  return Promise.all(
-    [...decisions].map(async ([digest, decision]) => [digest, (await decision)?.from] as const),
-  );
+  return deltasToPush(deps, complete);
 }
+
+const decide = async (...args: Parameters<typeof begin>) =>
+  Promise.all(
+    [...begin(...args)].map(async ([digest, decision]) => [digest, (await decision)?.from] as const),
+  );
 
 /** An image that the parent has, and one that it lacks: of its two layers, the second is new. */
 async function update(repository: string, size = MB, name = 'v') {
@@ -154,4 +157,43 @@ test('a parent that can not be reached is no reason to fail', async () => {
   const { to, tree } = await update('a/seven');
   const deltas = { ...parentWith({}).deltas, bases: () => Promise.reject(new Error('unreachable')) };
   assert.deepEqual(await decide(deltas, tree), [[to, undefined]]);
+});
+
+test('a blob that the parent has, or that no question names, does not wait for a delta that is being made', async () => {
+  const { base, from, to, tree } = await update('a/eight');
+  const { promise, resolve } = Promise.withResolvers<void>();
+  outcome = async (job) => {
+    await promise;
+    await layer.fail(job);
+  };
+  const others = Array.from({ length: MAX_WANTED }, (_, at) => sha256(`other ${at}`));
+  const [present, unnamed] = [others.slice(0, -1), others.at(-1) as string];
+  const { deltas } = parentWith({ held: [base, from], present });
+  const decisions = begin(deltas, {
+    ...tree,
+    images: [{ layers: [base, to, ...others], platform: '' }],
+    missing: [...tree.missing, ...others.map((digest) => ({ digest, size: MB }))],
+  });
+  assert.equal(await decisions.get(present[0] as string), undefined);
+  assert.equal(await decisions.get(unnamed), undefined);
+  resolve();
+  assert.equal(await decisions.get(to), undefined);
+});
+
+test('in auto, while the link is unknown, the parent is asked only for a delta that is here', async () => {
+  const { base, from, to, tree } = await update('a/nine');
+  const { deltas, asked } = parentWith({ held: [base, from] });
+  let heads = 0;
+  const options = {
+    mode: 'auto' as const,
+    isMountable: async () => {
+      heads += 1;
+      return false;
+    },
+  };
+  assert.deepEqual(await decide(deltas, tree, options), [[to, undefined]]);
+  assert.deepEqual([asked.length, heads], [0, 0]);
+  await decide(deltas, tree);
+  assert.deepEqual(await decide(deltas, tree, options), [[to, [from]]]);
+  assert.deepEqual([asked.length, heads], [2, 1]);
 });
