@@ -2,13 +2,12 @@ import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
 
 /** Weight of the newest value in a moving average. */
 const WEIGHT = 0.3;
-/** The rate is known once this many bytes have crossed, or fewer if they took long enough. */
+/** An interval of measurement ends after this time with so many bytes, or after the longer one with any. */
+const INTERVAL_MS = 1_000;
+const INTERVAL_BYTES = 256 * 1024;
+const LONG_INTERVAL_MS = 10_000;
+/** Without a transfer any more, it ends with so many bytes. The rate is known from so many bytes on. */
 const MEASURED_BYTES = 1024 * 1024;
-const MIN_MEASURED_BYTES = 256 * 1024;
-const MEASURED_MS = 1_000;
-/** What is older than the last of these counts half, and so on. */
-const HALVED_MS = 10_000;
-const HALVED_BYTES = 256 * 1024 * 1024;
 /** Max time without an event of a transfer, in ms: its last one was lost. */
 const MAX_SILENCE_MS = 30_000;
 
@@ -20,17 +19,20 @@ type Reported = { repository: string; digest: string; size: number; delta?: { si
 
 /**
  * Rate of the link on the way down, over all syncers of the layer: bytes of blobs, by the time in which at least one
- * crossed. Small blobs do not count, as they measure the latency, and neither does content that the parent itself was
- * still receiving. Pure, but for the clock.
+ * crossed. Each interval counts half as much as the next one, by the logarithm of its rate, so that a link that is a
+ * hundred times slower now is known after a few. Small blobs do not count, as they measure the latency, and neither does
+ * content that the parent itself was still receiving. Pure, but for the clock.
  */
 export class LinkRate {
   readonly #now: () => number;
   /** Bytes that arrived of each transfer, and when that was reported. */
   readonly #active = new Map<string, { done: number; at: number }>();
   #since: number;
-  /** Bytes that crossed, and the time that they took: those of long ago count for less. */
+  /** Of the current interval: bytes that crossed, and the time that they took. */
   #bytes = 0;
   #ms = 0;
+  /** By the intervals that have ended, in bytes/s. */
+  #measured: number | undefined;
   #inherited: number | undefined;
 
   /** @param now monotonic, in ms */
@@ -41,8 +43,8 @@ export class LinkRate {
 
   /** In bytes/s; undefined before the first measurement. */
   get bytesPerS(): number | undefined {
-    const needed = this.#ms >= MEASURED_MS ? MIN_MEASURED_BYTES : MEASURED_BYTES;
-    return this.#bytes < needed ? this.#inherited : (this.#bytes * 1_000) / Math.max(1, this.#ms);
+    const isKnown = this.#measured !== undefined || this.#bytes < MEASURED_BYTES;
+    return isKnown ? (this.#measured ?? this.#inherited) : this.#current;
   }
 
   /** What was measured before. It counts until it is measured here. */
@@ -66,6 +68,7 @@ export class LinkRate {
     this.#bytes += Math.max(0, done - before.done);
     if (done >= crossing(transfer)) this.#active.delete(key);
     else this.#active.set(key, { done, at });
+    this.#endInterval();
   }
 
   /** No more of it comes for now. @param complete all bytes that did not cross yet have, apart from `saved` ones */
@@ -80,13 +83,23 @@ export class LinkRate {
     const now = this.#now();
     if (this.#active.size > 0) this.#ms += Math.min(now - this.#since, MAX_SILENCE_MS);
     this.#since = now;
-    const isOld = this.#ms > HALVED_MS && this.#bytes > 2 * MIN_MEASURED_BYTES;
-    if (isOld || this.#bytes > HALVED_BYTES) {
-      this.#ms /= 2;
-      this.#bytes /= 2;
-    }
     for (const [key, { at }] of this.#active) if (now - at > MAX_SILENCE_MS) this.#active.delete(key);
     return now;
+  }
+
+  /** If it is long enough. */
+  #endInterval(): void {
+    const isIdle = this.#active.size === 0 && this.#bytes >= MEASURED_BYTES;
+    const isLong = this.#ms >= INTERVAL_MS && this.#bytes >= INTERVAL_BYTES;
+    if (!isIdle && !isLong && (this.#ms < LONG_INTERVAL_MS || this.#bytes === 0)) return;
+    const rate = this.#current;
+    this.#measured = this.#measured === undefined ? rate : Math.sqrt(this.#measured * rate);
+    this.#bytes = 0;
+    this.#ms = 0;
+  }
+
+  get #current(): number {
+    return (this.#bytes * 1_000) / Math.max(1, this.#ms);
   }
 }
 

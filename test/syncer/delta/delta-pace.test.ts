@@ -76,6 +76,22 @@ test('also a very slow link is known after a while, and one that became faster o
   }
 });
 
+test('a link that is far slower than before is known to be so once a small image has crossed it', () => {
+  const { clock, rate } = clocked();
+  rate.started(blob('1', 1_000 * MIB), 0);
+  clock.now = 5_000;
+  rate.ended(blob('1', 1_000 * MIB), { complete: true });
+  assert.equal(rate.bytesPerS, 200 * MIB);
+  const small = blob('2', 2 * MIB);
+  rate.started(small, 0);
+  for (let done = 0; done < small.size; ) {
+    clock.now += 1_000;
+    done = Math.min(small.size, done + MIB / 2);
+    rate.reached(small, done);
+  }
+  assert.ok((rate.bytesPerS ?? 0) < 10 * MIB, `${rate.bytesPerS}`);
+});
+
 test('a transfer whose end is never reported does not make the link slow for good', () => {
   const { clock, rate } = clocked();
   rate.started(blob('lost', 10 * MIB), 0);
