@@ -35,6 +35,7 @@ test('an empty document gives an independent layer on loopback', () => {
         transfersMs: 30 * 86_400_000,
       },
       scrub: { rate: 20_000_000 },
+      delta: { mode: 'auto', cache: 2 ** 31, scratch: 2 ** 34, timeMs: 900_000 },
       syncers: 1,
       connections: 32,
       logLevel: 'info',
