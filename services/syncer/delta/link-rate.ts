@@ -2,11 +2,11 @@ import { MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
 
 /** Weight of the newest value in a moving average. */
 const WEIGHT = 0.3;
-/** An interval of measurement ends after this time with so many bytes, or after the longer one with any. */
+/** An interval of measurement ends after this time with this number of bytes, or after the longer one with any. */
 const INTERVAL_MS = 1_000;
 const INTERVAL_BYTES = 256 * 1024;
 const LONG_INTERVAL_MS = 10_000;
-/** Without a transfer any more, it ends with so many bytes. The rate is known from so many bytes on. */
+/** It also ends with this number of bytes when no transfer runs any more. From it on, the first rate is known. */
 const MEASURED_BYTES = 1024 * 1024;
 /** Max time without an event of a transfer, in ms: its last one was lost. */
 const MAX_SILENCE_MS = 30_000;
@@ -20,8 +20,8 @@ type Reported = { repository: string; digest: string; size: number; delta?: { si
 /**
  * Rate of the link on the way down, over all syncers of the layer: bytes of blobs, by the time in which at least one
  * crossed. Each interval counts half as much as the next one, by the logarithm of its rate, so that a link that is a
- * hundred times slower now is known after a few. Small blobs do not count, as they measure the latency, and neither does
- * content that the parent itself was still receiving. Pure, but for the clock.
+ * hundred times slower now is known after a few. Small blobs do not count, as they measure the latency, and neither
+ * does content that the parent itself was still receiving. Pure, but for the clock.
  */
 export class LinkRate {
   readonly #now: () => number;
