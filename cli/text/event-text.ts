@@ -97,7 +97,7 @@ function deltaDetail({ repository, to, toSize, size, from, ...rest }: Record<str
 const othersOf = (fields: Record<string, unknown>): string[] =>
   Object.entries(fields).flatMap(([name, value]) => {
     const shown = text(value);
-    return shown === '' || name === 'pass' ? [] : [`${name}=${shown}`];
+    return shown === '' || name === 'pass' || name === 'jobId' ? [] : [`${name}=${shown}`];
   });
 
 /** Lists and nested values are only in `--json`. */

@@ -78,6 +78,13 @@ export const deltaFailed = event(
   Type.Object({
     ...About,
     job: Type.Union([Type.Literal('make'), Type.Literal('apply')], { description: 'What failed.' }),
+    jobId: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        description:
+          'Which job failed, among those of its target; none if a syncer applied what it had pulled.',
+      }),
+    ),
     poor: Type.Optional(
       Type.Boolean({ description: 'Its delta is hardly smaller than the target: no fault.' }),
     ),

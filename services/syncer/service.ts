@@ -157,6 +157,7 @@ function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools:
   const { promise: received, resolve } = Promise.withResolvers<void>();
   let reserve = RESERVE;
   let delta: Configuration['delta'] | undefined;
+  let takesPushes = false;
   let before = '';
   let changed = (_isForPasses: boolean) => {};
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
@@ -164,6 +165,7 @@ function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools:
     settings.set(value);
     reserve = value.reserve;
     delta = value.delta;
+    takesPushes = value.mode === 'ReadWrite';
     for (const pool of pools) pool.maxConnections = value.connections;
     const { parent, repositories, mode, schedule, windowMs } = value;
     const forPasses = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
@@ -174,7 +176,7 @@ function followConfiguration(bus: StateWatcher, settings: SyncerSettings, pools:
   return {
     received,
     reserve: () => reserve,
-    deltas: () => ({ ...(delta ?? NO_DELTAS), reserve }),
+    deltas: () => ({ ...(delta ?? NO_DELTAS), reserve, takesPushes }),
     onChange(call) {
       changed = call;
     },

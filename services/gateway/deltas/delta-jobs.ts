@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
 import type { Log } from '#proto/bus/bus.ts';
-import type { EventListener, JobSubmitter } from '#proto/bus/roles.ts';
+import type { EventListener, InvalidationListener, JobSubmitter } from '#proto/bus/roles.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { type Fault, fromWire } from '#proto/contract/fault.ts';
 import { FORMAT } from '#proto/delta/format/header.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import {
   type DeltaJob,
   deltaApplied,
@@ -26,9 +26,13 @@ import { Quota } from '../children/quota.ts';
 
 /** Max jobs in the queue at a time, and max ones of one account. */
 const MAX_PENDING = 500;
-const MAX_PENDING_EACH = 100;
-/** Max outcomes that are remembered. */
+const MAX_PENDING_EACH = 16;
+/** Max outcomes, and max targets of an account, that are remembered. */
 const MAX_OUTCOMES = 2_000;
+const MAX_TARGETS = 2_000;
+/** Max sets of candidates that an account has tried for one target in this time, in ms. */
+const MAX_VARIANTS = 3;
+const VARIANTS_MS = 60 * 60_000;
 /** How long a job is not submitted again after it was done, and after it failed, in ms. */
 const DONE_MS = 60_000;
 const FAILED_MS = 10 * 60_000;
@@ -45,14 +49,15 @@ export const deltaFormats = (configuration: Configuration | undefined): number[]
 
 /** Why a job failed, unless that is not known. */
 export type JobOutcome = { state: 'done' } | { state: 'failed'; fault?: Fault };
-/** `pending`: in the queue, or in progress. `full`: too many are. An outcome: that of a while ago. */
+/** `pending`: in the queue, or in progress. `full`: too many are, or were for this target. An outcome: a recent one. */
 export type JobState = { state: 'pending' | 'full' } | JobOutcome;
 
-type Pending = { variant: string; job: DeltaJob; submittedAt: number; slot: Disposable };
+type Pending = { id: string; job: DeltaJob; submittedAt: number; slot: Disposable };
+type Variants = { ids: Set<string>; since: number };
 type KnownOutcome = { outcome: JobOutcome; until: number };
 
 export type DeltaJobsDeps = {
-  bus: Pick<JobSubmitter, 'submit'> & EventListener;
+  bus: Pick<JobSubmitter, 'submit'> & EventListener & Pick<InvalidationListener, 'onGap'>;
   configuration: () => Configuration | undefined;
   log: Log;
   /** Elapsed time, in ms. */
@@ -68,7 +73,10 @@ export class DeltaJobs {
   readonly #now: () => number;
   readonly #quota = new Quota(MAX_PENDING);
   readonly #pending = new Map<string, Pending>();
+  /** By the id of the job. */
   readonly #outcomes = new BoundedMap<KnownOutcome>(MAX_OUTCOMES);
+  /** By account and target. */
+  readonly #variants = new BoundedMap<Variants>(MAX_TARGETS);
   readonly #onOutcome = new Set<(to: Digest) => void>();
   /** When a syncer reported a delta last. */
   #reportedAt = 0;
@@ -85,13 +93,18 @@ export class DeltaJobs {
     bus.listen(deltaApplied, ({ data: { repository, to, digest } }) =>
       this.#end(to, applyKey(repository, to, digest), { state: 'done' }),
     );
-    bus.listen(deltaFailed, ({ data: { job, repository, to, code, reason } }) => {
+    bus.listen(deltaFailed, ({ data: { jobId, to, code, reason } }) => {
       const failed: JobOutcome = { state: 'failed', fault: fromWire({ code, message: reason }) };
-      if (job === 'make') this.#end(to, makeKey(to), failed);
-      else for (const key of this.#appliesTo(repository, to)) this.#end(to, key, failed);
+      const isIts = ({ id }: Pending) => id === jobId;
+      const [key] = [...this.#pending].find(([, pending]) => isIts(pending)) ?? [''];
+      this.#end(to, key, failed, isIts);
     });
     bus.listen(deltaMismatched, () => {
       this.#reportedAt = this.#now();
+    });
+    // Their outcomes may be lost: who still waits for one submits it again, and a job is idempotent.
+    bus.onGap(() => {
+      for (const [key, pending] of this.#pending) this.#remove(key, pending);
     });
   }
 
@@ -124,14 +137,17 @@ export class DeltaJobs {
   async submit(job: DeltaJob, account: string): Promise<JobState> {
     this.#dropLost();
     const key = keyOf(job);
-    const variant = variantOf(job);
+    const id = deltaJobId(job);
     if (this.#pending.has(key)) return { state: 'pending' };
-    const known = this.#outcomes.get(`${key} ${variant}`);
+    const known = this.#outcomes.get(id);
     if (known && this.#now() < known.until) return known.outcome;
+    const variants = this.#variantsOf(job, account);
+    if (!variants.has(id) && variants.size >= MAX_VARIANTS) return { state: 'full' };
     const slot = this.#quota.take(account, MAX_PENDING_EACH);
     if (typeof slot === 'string') return { state: 'full' };
     // Before the wait, so that a concurrent request does not submit it, too, and no event is missed.
-    const pending = { variant, job, submittedAt: this.#now(), slot };
+    variants.add(id);
+    const pending = { id, job, submittedAt: this.#now(), slot };
     this.#pending.set(key, pending);
     try {
       await this.#deps.bus.submit(deltaJob, job);
@@ -139,7 +155,7 @@ export class DeltaJobs {
       if (this.#pending.get(key) === pending) this.#remove(key, pending);
       throw error;
     }
-    const ended = this.#outcomes.get(`${key} ${variant}`);
+    const ended = this.#outcomes.get(id);
     return this.#pending.has(key) || !ended ? { state: 'pending' } : ended.outcome;
   }
 
@@ -153,7 +169,7 @@ export class DeltaJobs {
   #settle(key: string, pending: Pending, outcome: JobOutcome): void {
     this.#remove(key, pending);
     const until = this.#now() + (outcome.state === 'done' ? DONE_MS : FAILED_MS);
-    this.#outcomes.set(`${key} ${pending.variant}`, { outcome, until });
+    this.#outcomes.set(pending.id, { outcome, until });
   }
 
   #remove(key: string, { slot }: Pending): void {
@@ -174,9 +190,15 @@ export class DeltaJobs {
     }
   }
 
-  #appliesTo(repository: string, to: Digest): string[] {
-    const prefix = applyKey(repository, to, '');
-    return [...this.#pending.keys()].filter((key) => key.startsWith(prefix));
+  /** Ids of the jobs for other candidates that this account has had for this target lately. */
+  #variantsOf(job: DeltaJob, account: string): Set<string> {
+    if (job.kind === 'apply') return new Set();
+    const name = `${account} ${job.to}`;
+    const known = this.#variants.get(name);
+    if (known && this.#now() - known.since < VARIANTS_MS) return known.ids;
+    const ids = new Set<string>();
+    this.#variants.set(name, { ids, since: this.#now() });
+    return ids;
   }
 }
 
@@ -186,7 +208,3 @@ const applyKey = (repository: string, to: Digest, delta: string): string =>
 
 const keyOf = (job: DeltaJob): string =>
   job.kind === 'make' ? makeKey(job.to) : applyKey(job.repository, job.delta.to, job.delta.digest);
-
-/** Jobs of one key that may have different outcomes. */
-const variantOf = (job: DeltaJob): string =>
-  job.kind === 'make' ? createHash('sha256').update(job.candidates.join()).digest('base64') : '';

@@ -24,6 +24,9 @@ type Known = FoundDeltas & { mayPull: (digest: Digest) => boolean };
 /** Whose jobs they are, for their bound. */
 export const accountOf = ({ caller }: FastifyRequest): string => caller?.identity?.name ?? '';
 
+/** Whether deltas are made for the caller: they cost processor time, which is bounded by account. */
+export const mayOrder = ({ caller }: FastifyRequest): boolean => caller?.identity?.anonymous === false;
+
 /** @throws Fault `malformed` */
 export function heldDigests({ held }: Pick<DeltaQuestion, 'held'>): Digest[] {
   const digests = [...new Set(held.flat())];
@@ -89,6 +92,7 @@ export class QuestionAnswers {
   /** @returns whether a delta is being made */
   async #make(request: FastifyRequest, to: Digest, known: Known): Promise<boolean> {
     const { jobs } = this.#deps;
+    if (!mayOrder(request)) return false;
     const toSize = await this.#sizeOf(to);
     if (toSize === undefined) return false;
     const { repository } = this.#question;

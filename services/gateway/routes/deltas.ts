@@ -10,7 +10,7 @@ import { DELTAS_PATH, DeltaQuestion, PushedDelta } from '#proto/sync/delta-excha
 import { mayAlso } from '../auth/request-caller.ts';
 import { Waiters } from '../children/long-poll.ts';
 import { DeltaJobs } from '../deltas/delta-jobs.ts';
-import { QuestionAnswers } from '../deltas/delta-question.ts';
+import { mayOrder, QuestionAnswers } from '../deltas/delta-question.ts';
 import { DeltasAhead } from '../deltas/deltas-ahead.ts';
 import { PushedDeltas } from '../deltas/pushed-deltas.ts';
 import { readBody } from '../http/read-body.ts';
@@ -36,6 +36,8 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
   const targets = new WeakMap<FastifyRequest, ReadonlySet<Digest>>();
   jobs.onOutcome((to) => waiters.wakeWhere((request) => targets.get(request)?.has(to) ?? false));
   for (const event of [accountsChanged, storageStarted]) bus.onInvalidation(event, waiters.wakeAll);
+  // After `jobs` has forgotten what was pending.
+  bus.onGap(waiters.wakeAll);
 
   const ask: RouteHandler = async (request, reply) => {
     const question = await bodyOf(request, DeltaQuestion, gateway);
@@ -47,7 +49,8 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
       await access.recheck(request, reply);
       return answers.check(request);
     });
-    if (mayAlso(request, question.repository, 'content/read')) ahead.onQuestion(question);
+    if (mayOrder(request) && mayAlso(request, question.repository, 'content/read'))
+      ahead.onQuestion(question);
     reply.header('cache-control', 'no-store').type('application/json');
     return reply.send(JSON.stringify(answer));
   };
@@ -70,6 +73,7 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
     using slot = longPolls.slotFor(request, `${DELTAS_PATH}/apply`, MAX_WAITING_EACH);
     const isApplied = await waiters.pollUntil(request, { end, slot }, async () => {
       await access.recheck(request, reply);
+      checkMode(gateway);
       return pushed.apply(request, push);
     });
     return isApplied ? created(reply, repository, delta.to) : reply.code(202).send();

@@ -97,6 +97,55 @@ test('pushed deltas are applied independently of each other and of deltas to the
   equal(failed.state === 'failed' && failed.fault?.message, 'a base is missing');
 });
 
+test('a failure of another job, or of a delta that was pulled, is no outcome of a job for the same target', async () => {
+  const { bus, jobs, outcomes } = setUp();
+  const pushed = apply('x') as Extract<DeltaJob, { kind: 'apply' }>;
+  for (const job of [make('x', 'a'), pushed]) await jobs.submit(job, 'c');
+  bus.failed(make('x', 'b'));
+  bus.failed({ ...make('x', 'a'), repository: 'other' });
+  bus.failed(apply('x', 'garbage'));
+  bus.failedToApply({ ...pushed.delta, repository: 'app' });
+  deepEqual(outcomes, Array(4).fill(sha256('x')), 'who waits checks again');
+  for (const job of [make('x', 'a'), pushed]) {
+    deepEqual(await jobs.submit(job, 'c'), { state: 'pending' });
+    bus.failed(job);
+    equal((await jobs.submit(job, 'c')).state, 'failed');
+  }
+  equal(bus.submitted.length, 2);
+});
+
+test('after a gap in the events, a job that is still wanted is submitted again, and ends', async () => {
+  const { bus, jobs } = setUp();
+  await jobs.submit(make('x', 'a'), 'c');
+  bus.missed();
+  equal(jobs.countOf('asked'), 0);
+  deepEqual(await jobs.submit(make('x', 'a'), 'c'), { state: 'pending' });
+  equal(bus.submitted.length, 2);
+  bus.made(make('x', 'a'));
+  deepEqual(await jobs.submit(make('x', 'a'), 'c'), { state: 'done' });
+  for (let n = 0; n < 15; n += 1) await jobs.submit(make(`y${n}`, 'a'), 'c');
+  bus.missed();
+  for (let n = 0; n < 16; n += 1)
+    deepEqual(await jobs.submit(make(`z${n}`, 'a'), 'c'), { state: 'pending' }, 'its slots are free');
+});
+
+test('for one target, an account has three sets of candidates tried per hour', async () => {
+  const { bus, jobs, clock } = setUp();
+  for (const base of ['a', 'b', 'c']) {
+    deepEqual(await jobs.submit(make('x', base), 'c'), { state: 'pending' });
+    bus.failed(make('x', base));
+  }
+  deepEqual(await jobs.submit(make('x', 'd'), 'c'), { state: 'full' });
+  deepEqual(await jobs.submit(make('y', 'd'), 'c'), { state: 'pending' });
+  deepEqual(await jobs.submit(make('x', 'd'), 'other'), { state: 'pending' });
+  bus.failed(make('x', 'd'));
+  clock.now += 11 * 60_000;
+  deepEqual(await jobs.submit(make('x', 'a'), 'c'), { state: 'pending' }, 'again');
+  bus.failed(make('x', 'a'));
+  clock.now += 60 * 60_000;
+  deepEqual(await jobs.submit(make('x', 'd'), 'c'), { state: 'pending' });
+});
+
 test('a job that no syncer takes is lost after the time of one delta, unless syncers report others', async () => {
   const { bus, jobs, clock, logged } = setUp();
   await jobs.submit(make('x', 'a'), 'c');
@@ -118,9 +167,9 @@ test('a job that no syncer takes is lost after the time of one delta, unless syn
 
 test('the jobs of an account, and of all, are bounded; an outcome makes room', async () => {
   const { bus, jobs } = setUp();
-  for (let n = 0; n < 100; n += 1) await jobs.submit(make(`of-c-${n}`, 'a'), 'c');
+  for (let n = 0; n < 16; n += 1) await jobs.submit(make(`of-c-${n}`, 'a'), 'c');
   deepEqual(await jobs.submit(make('more', 'a'), 'c'), { state: 'full' });
-  for (let n = 0; n < 400; n += 1) await jobs.submit(make(`of-${n}`, 'a'), `account-${n % 10}`);
+  for (let n = 0; n < 484; n += 1) await jobs.submit(make(`of-${n}`, 'a'), `account-${n % 40}`);
   deepEqual(await jobs.submit(make('more', 'a'), 'new'), { state: 'full' });
   equal(bus.submitted.length, 500);
   bus.made(make('of-c-7', 'a'));

@@ -9,6 +9,7 @@ import {
   type DeltaQuestion,
   type PushedDelta,
 } from '#proto/sync/delta-exchange.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { type DeltaJob, deltaFailed, deltaJob, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
 import { Volume } from '#proto/volume/volume.ts';
@@ -80,7 +81,14 @@ export class DeltaLayer implements AsyncDisposable {
 
   readonly fail = async (job: DeltaJob): Promise<void> => {
     const { to, toSize } = job.kind === 'make' ? job : job.delta;
-    const about = { repository: job.repository, to, toSize, syncer: 's', job: job.kind };
+    const about = {
+      repository: job.repository,
+      to,
+      toSize,
+      syncer: 's',
+      job: job.kind,
+      jobId: deltaJobId(job),
+    };
     this.syncer.publish(deltaFailed, { ...about, code: 'no-space', reason: 'the data volume is full' });
   };
 

@@ -35,6 +35,10 @@ const caller = (...actions: string[]) => {
   const identity = { rules: new AccessRules(actions), name: 'child', anonymous: false };
   return { caller: { identity } } as unknown as FastifyRequest;
 };
+const anonymous = (...actions: string[]) => {
+  const identity = { rules: new AccessRules(actions), name: '', anonymous: true };
+  return { caller: { identity } } as unknown as FastifyRequest;
+};
 const EVERYTHING = caller(...on('*', 'content/read'));
 
 function layer(held: Held, { mode = 'auto' } = {}) {
@@ -144,6 +148,15 @@ test('nothing is made while deltas are off, for formats not known here, or of no
   deepEqual(await layer({}).ask({ formats: [7] }), PLAIN);
   deepEqual(await layer({}).ask({ held: [] }), PLAIN);
   deepEqual(await layer({}).ask({ held: [[sha256('unknown here')]] }), PLAIN);
+});
+
+test('an anonymous caller gets deltas that are here, and has none made', async () => {
+  const request = anonymous(...on('*', 'content/read'));
+  const here = layer({ deltas: [delta([OLD])] });
+  equal((await here.ask({}, request))[0]?.state, 'delta');
+  const none = layer({});
+  deepEqual(await none.ask({}, request), PLAIN);
+  deepEqual(none.jobBus.submitted, []);
 });
 
 test('each wanted blob has one answer, in the order of the question', async () => {

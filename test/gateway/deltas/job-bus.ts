@@ -1,6 +1,7 @@
 import type { TSchema } from '@sinclair/typebox';
 import type { Event, Job } from '#proto/contract/contract.ts';
 import type { Static } from '#proto/contract/schema.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { type DeltaJob, deltaApplied, deltaFailed, deltaMade } from '#proto/sync/delta-jobs.ts';
 
 /** A bus that keeps the jobs that are submitted, and publishes their outcomes. */
@@ -18,6 +19,19 @@ export class JobBus {
     this.#listeners.set(event.type, listener);
     return () => {};
   }) as never;
+
+  onGap = (handler: () => void): void => {
+    this.missed = handler;
+  };
+
+  /** Events may have been missed. */
+  missed = (): void => {};
+
+  /** The target of the job failed to be made of a delta that this layer has pulled. */
+  failedToApply({ repository, to, toSize }: { repository: string; to: string; toSize: number }): void {
+    const about = { repository, to, toSize, syncer: 's', job: 'apply' };
+    this.#publish(deltaFailed, { ...about, code: 'delta-invalid', reason: 'it makes other bytes' });
+  }
 
   /** The last job with this target has made a delta. */
   made(job: DeltaJob, from?: string[]): void {
@@ -37,7 +51,8 @@ export class JobBus {
   failed(job: DeltaJob, code = 'no-space', reason = 'the data volume is full'): void {
     const { to, toSize } = job.kind === 'make' ? job : job.delta;
     const { repository, kind } = job;
-    this.#publish(deltaFailed, { repository, to, toSize, syncer: 's', job: kind, code, reason });
+    const about = { repository, to, toSize, syncer: 's', job: kind };
+    this.#publish(deltaFailed, { ...about, jobId: deltaJobId(job), code, reason });
   }
 
   #publish(event: { type: string }, data: unknown): void {

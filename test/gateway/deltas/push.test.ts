@@ -5,6 +5,7 @@ import type { HeldDelta } from '#proto/content/deltas.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { BasesAnswer, DeltaQuestion } from '#proto/sync/delta-exchange.ts';
 import { type DeltaJob, deltaApplied } from '#proto/sync/delta-jobs.ts';
+import { until } from '../../support/until.ts';
 import { ALL, basic, on, Tokens } from '../accounts.ts';
 import { sha256 } from '../gateway-rig.ts';
 import { DeltaLayer, questionFor } from './delta-layer.ts';
@@ -88,6 +89,21 @@ test('an answer that would come too late is asked for again, and the delta is ap
   resolve();
   equal((await waiting).status, 201);
   equal(layer.jobs.length, before + 1);
+});
+
+test('a layer that becomes ReadOnly while a push waits refuses it', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  release = promise;
+  outcome = layer.fail;
+  const delta = await layer.pushDelta('app', await target(), [base], pusher);
+  const before = layer.jobs.length;
+  const waiting = apply(delta);
+  await until(() => layer.jobs.length > before);
+  rig.mode = 'ReadOnly';
+  resolve();
+  equal((await waiting).status, 403);
+  rig.mode = 'ReadWrite';
+  outcome = applyByLink;
 });
 
 test('a delta that can not be applied is refused with the reason; its target is not there', async () => {

@@ -238,7 +238,43 @@ test('a delta that a child pushed is applied: the target is in the repository, a
   );
 });
 
-test('a pushed delta that makes other bytes commits nothing, and the pair is not tried again', async () => {
+test('a pushed delta that makes other bytes is no reason to drop or refuse deltas to what it names', async () => {
+  await using rig = await DeltaRig.open(buses);
+  const { old, next } = versions();
+  const [from, to] = [await rig.push(old), await rig.push(next)];
+  const delta = await rig.made(to, [from], next.length);
+  const { syncer } = rig.storage;
+  const kept = async () => {
+    const found = await syncer.call(findDeltas, { repository: app, wanted: [to], held: [from] });
+    return [found.deltas.map(({ digest }) => digest), found.refused];
+  };
+  const bytes = noise(1_000, 9);
+  const [repository, digest] = ['line/other', await rig.push(bytes, 'line/other')];
+  await rig.push(old, repository);
+  const pushed = { ...delta, digest, size: bytes.length };
+  await rig.run({ kind: 'apply', repository, delta: pushed });
+  assert.deepEqual([rig.last.type, rig.last.code], ['delta.failed', 'delta-invalid']);
+  assert.deepEqual(await kept(), [[delta.digest], []]);
+  // Its target is there: it is not applied, and so not kept.
+  await rig.push(bytes);
+  await rig.run({ kind: 'apply', repository: app, delta: pushed });
+  assert.equal(rig.last.type, 'delta.applied');
+  assert.deepEqual(await kept(), [[delta.digest], []]);
+});
+
+test('no pushed delta is applied in a layer that does not take pushes', async () => {
+  const { old, next } = versions();
+  const { below: rig, to, delta, bytes } = await open(old, next);
+  await using _ = rig;
+  await rig.push(bytes);
+  rig.settings.takesPushes = false;
+  await rig.run({ kind: 'apply', repository: app, delta });
+  assert.deepEqual([rig.last.type, rig.last.code], ['delta.failed', 'denied']);
+  const { syncer } = rig.storage;
+  await assert.rejects(syncer.call(locateBlob, { repository: app, digest: to }), fault('blob-unknown'));
+});
+
+test('a pushed delta that makes other bytes commits nothing', async () => {
   const { old, next } = versions();
   const { below: rig, from, to, delta, bytes } = await open(old, next);
   await using _ = rig;

@@ -24,7 +24,13 @@ export class DeltaRig implements AsyncDisposable {
   readonly deps: DeltaDeps;
   readonly applications: DeltaApplications;
   readonly jobs: DeltaJobs;
-  readonly settings: DeltaSettings = { mode: 'auto', scratch: 2 ** 30, timeMs: 120_000, reserve: 1 };
+  readonly settings: DeltaSettings = {
+    mode: 'auto',
+    scratch: 2 ** 30,
+    timeMs: 120_000,
+    reserve: 1,
+    takesPushes: true,
+  };
   /** What the syncer published: `[type, data]`. */
   readonly published: [string, unknown][] = [];
   readonly counters = new DeltaCounters();

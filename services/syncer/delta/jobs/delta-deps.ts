@@ -8,6 +8,8 @@ import type { Limits } from '../work/task.ts';
 export type DeltaSettings = Pick<Configuration['delta'], 'mode' | 'scratch' | 'timeMs'> & {
   /** Bytes to keep free on the data volume. */
   reserve: number;
+  /** Whether the mode of the layer is `ReadWrite`. */
+  takesPushes: boolean;
 };
 
 /** What making and applying deltas needs. */

@@ -1,4 +1,6 @@
 import type { JobVerdict } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { type DeltaJob, deltaFailed } from '#proto/sync/delta-jobs.ts';
 import type { DeltaApplications } from './delta-applications.ts';
 import type { DeltaDeps } from './delta-deps.ts';
@@ -25,9 +27,12 @@ export class DeltaJobs {
 
   /** Carries out one job. One that is interrupted by `signal` is given back. */
   async run(job: DeltaJob, signal: AbortSignal): Promise<JobVerdict> {
-    if (this.#deps.settings().mode === 'off') {
-      this.#refuse(job);
-      return 'done';
+    const { mode, takesPushes } = this.#deps.settings();
+    if (mode === 'off') {
+      return this.#refuse(job, new Fault('unsupported', 'deltas are off in this layer (delta.mode)'));
+    }
+    if (job.kind === 'apply' && !takesPushes) {
+      return this.#refuse(job, new Fault('denied', 'nothing is pushed to this layer: its mode is ReadOnly'));
     }
     try {
       if (job.kind === 'make') await this.#maker.make(job, signal);
@@ -39,11 +44,12 @@ export class DeltaJobs {
     }
   }
 
-  #refuse(job: DeltaJob): void {
+  #refuse(job: DeltaJob, { code, message: reason }: Fault): JobVerdict {
     const { repository, kind } = job;
     const { to, toSize } = job.kind === 'make' ? job : job.delta;
     const { bus, by: syncer } = this.#deps;
-    const reason = 'deltas are off in this layer (delta.mode)';
-    bus.publish(deltaFailed, { repository, to, toSize, syncer, job: kind, code: 'unsupported', reason });
+    const about = { repository, to, toSize, syncer };
+    bus.publish(deltaFailed, { ...about, job: kind, jobId: deltaJobId(job), code, reason });
+    return 'done';
   }
 }

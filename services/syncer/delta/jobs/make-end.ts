@@ -4,6 +4,7 @@ import { Fault, toWire } from '#proto/contract/fault.ts';
 import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { type DeltaJob, deltaFailed, deltaMade, deltaMismatched } from '#proto/sync/delta-jobs.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { DeltaDeps } from './delta-deps.ts';
@@ -80,7 +81,8 @@ export class MakeEnd {
 
   #publishFailed(job: MakeJob, { code, message: reason, detail }: Fault): void {
     const isPoor = detail?.poor === true && { poor: true };
-    this.#deps.bus.publish(deltaFailed, { ...this.#about(job), job: 'make', ...isPoor, code, reason });
+    const failed = { job: 'make' as const, jobId: deltaJobId(job), ...isPoor, code, reason };
+    this.#deps.bus.publish(deltaFailed, { ...this.#about(job), ...failed });
   }
 
   #about({ repository, to, toSize }: MakeJob) {

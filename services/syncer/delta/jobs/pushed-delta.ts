@@ -1,8 +1,9 @@
 import { locateBlob } from '#proto/content/blobs.ts';
-import { type HeldDelta, refuseDelta } from '#proto/content/deltas.ts';
+import type { HeldDelta } from '#proto/content/deltas.ts';
 import { claimTransfer, discardIngest } from '#proto/content/ingests.ts';
 import { Fault, toWire } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { type DeltaJob, deltaApplied, deltaFailed, deltaMismatched } from '#proto/sync/delta-jobs.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { DeltaApplications } from './delta-applications.ts';
@@ -31,22 +32,28 @@ export class PushedDeltas {
     const { bus, counters } = this.#deps;
     const { repository, delta } = job;
     try {
-      const { cpuMs, ms } = await this.#commitTarget(job, signal);
-      await this.#keep(repository, delta);
-      counters.applied(cpuMs);
+      const applied = await this.#commitTarget(job, signal);
+      const { cpuMs, ms } = applied ?? { cpuMs: 0, ms: 0 };
+      if (applied) {
+        await this.#keep(repository, delta);
+        counters.applied(cpuMs);
+      }
       const { from, digest, size } = delta;
       bus.publish(deltaApplied, { ...this.#about(job), from, digest, size, cpuMs, ms });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      await this.#failed(job, error);
+      this.#failed(job, error);
     }
   }
 
-  /** A job that is delivered again may find it committed. */
+  /**
+   * A job that is delivered again may find it committed.
+   * @returns undefined if it is in the repository already: nothing is known of the delta then
+   */
   async #commitTarget({ repository, delta }: ApplyJob, signal: AbortSignal) {
     const { bus, data } = this.#deps;
     const { to, toSize, digest, size } = delta;
-    if (await this.#isLinked(repository, to)) return { cpuMs: 0, ms: 0 };
+    if (await this.#isLinked(repository, to)) return undefined;
     const pushed = await locatedBlob({ bus, data, repository }, digest);
     if (pushed.size !== size) throw new Fault('delta-invalid', `the pushed delta has ${pushed.size} bytes`);
     const bases = await allLocatedBases({ bus, data, repository }, delta.from);
@@ -78,18 +85,18 @@ export class PushedDeltas {
     }
   }
 
-  async #failed(job: ApplyJob, error: unknown): Promise<void> {
+  /** The pair is not refused: what the child said of the bytes need not be true, and deltas of it may be here. */
+  #failed(job: ApplyJob, error: unknown): void {
     const { bus, counters, log } = this.#deps;
-    const { to, from, format, digest } = job.delta;
+    const { to, from, digest } = job.delta;
     const { code, message: reason } = toWire(error);
     if (!Fault.is(error)) log.error({ err: error, to, delta: digest }, 'a pushed delta could not be applied');
     else log.warn({ to, delta: digest, code, reason }, 'a pushed delta could not be applied');
     if (Fault.is(error, 'delta-invalid')) {
       counters.mismatched('apply');
-      await bus.call(refuseDelta, { to, from, format, reason: 'wrong' }, PATIENCE);
       bus.publish(deltaMismatched, { ...this.#about(job), from, digest });
     } else counters.failed('apply', code);
-    bus.publish(deltaFailed, { ...this.#about(job), job: 'apply', code, reason });
+    bus.publish(deltaFailed, { ...this.#about(job), job: 'apply', jobId: deltaJobId(job), code, reason });
   }
 
   #about({ repository, delta: { to, toSize } }: ApplyJob) {

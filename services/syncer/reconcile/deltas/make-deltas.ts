@@ -2,6 +2,7 @@ import { within } from '#proto/async/within.ts';
 import type { EventListener } from '#proto/bus/roles.ts';
 import { findDeltas, type HeldDelta } from '#proto/content/deltas.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { deltaFailed, deltaJob, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { type FoundDeltas, makeJobFor } from '#proto/sync/make-delta-job.ts';
 import type { DeltaPace } from '../../delta/delta-pace.ts';
@@ -56,25 +57,30 @@ export async function makeDeltas(
     return found;
   };
   const found = await take();
+  /** Targets, by the id of the job. */
+  const submitted = new Map<string, Digest>();
   if (leftMs() > 0) {
     for (const [to, toSize] of waiting) {
       const target = { repository, to, toSize, reason: 'push' as const };
       const job = makeJobFor(target, { layers, held }, found, () => true);
-      if (job) await bus.submit(deltaJob, job);
-      else end(to);
+      if (job) {
+        submitted.set(deltaJobId(job), to);
+        await bus.submit(deltaJob, job);
+      } else end(to);
     }
   }
   while (leftMs() > 0) {
     await outcomes.next(Math.min(leftMs(), POLL_MS), signal);
     await take();
-    for (const to of outcomes.failed) if (waiting.has(to)) end(to);
+    for (const [id, to] of submitted) if (outcomes.failed.has(id) && waiting.has(to)) end(to);
   }
   for (const to of waiting.keys()) end(to);
 }
 
 /** Outcomes of jobs for these targets, as syncers report them. */
 class MakeOutcomes implements Disposable {
-  readonly failed = new Set<Digest>();
+  /** Ids of jobs. */
+  readonly failed = new Set<string>();
   readonly #unlisten: (() => void)[];
   #changed = Promise.withResolvers<void>();
 
@@ -82,9 +88,9 @@ class MakeOutcomes implements Disposable {
     const onOutcome = (to: Digest) => targets.has(to) && this.#changed.resolve();
     this.#unlisten = [
       bus.listen(deltaMade, ({ data }) => void onOutcome(data.to)),
-      bus.listen(deltaFailed, ({ data: { job, to } }) => {
-        if (job !== 'make') return;
-        this.failed.add(to);
+      bus.listen(deltaFailed, ({ data: { job, jobId, to } }) => {
+        if (job !== 'make' || jobId === undefined || !targets.has(to)) return;
+        this.failed.add(jobId);
         onOutcome(to);
       }),
     ];

@@ -153,6 +153,15 @@ test('a delta that can not be made ends the wait for it, and not for the others'
   assert.deepEqual([decided.get(one.to), decided.get(two.to)?.length], [undefined, 1]);
 });
 
+test('a job of others for the same target that fails does not end the wait', async () => {
+  const { base, from, to, tree } = await update('a/six');
+  outcome = async (job) => {
+    if (job.kind === 'make') await layer.fail({ ...job, candidates: [base] });
+    await layer.make(job);
+  };
+  assert.deepEqual(await decide(parentWith({ held: [base, from] }).deltas, tree), [[to, [from]]]);
+});
+
 test('a parent that can not be reached is no reason to fail', async () => {
   const { to, tree } = await update('a/seven');
   const deltas = { ...parentWith({}).deltas, bases: () => Promise.reject(new Error('unreachable')) };
