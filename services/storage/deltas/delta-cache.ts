@@ -13,6 +13,9 @@ import { isNamed } from './named-content.ts';
 const MAX_DELTAS = 10_000;
 /** Min time between two writes of the last use of a delta, in ms. */
 const STORE_MS = 60 * 60_000;
+/** Leases count up to this multiple of the budget, or up to these bytes: with a small one, a delta is still applied. */
+const LEASED_FACTOR = 1.5;
+const MIN_LEASED_BYTES = 64 * 1024 * 1024;
 /** Interval at which deltas whose lease has ended are evicted, in ms. */
 const TRIM_MS = 60_000;
 /** Records that are read at a time at the opening. */
@@ -28,7 +31,7 @@ export type DeltaCacheDeps = {
   now: () => number;
 };
 
-/** `maxBytes`: budget. `leaseMs`: a delta stays for this time after its last use, also above the budget. */
+/** `maxBytes`: budget. `leaseMs`: a delta stays for this time after its last use, also somewhat above the budget. */
 export type DeltaLimits = { maxBytes: number; leaseMs: number };
 
 /** The deltas that are kept, and their eviction: the one that was not used for the longest time goes first. */
@@ -51,10 +54,9 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
     let page: typeof found = [];
     const addPage = async () => {
       const blobs = await metadata.blobsByDigest(page.map(([digest]) => digest));
-      for (const [i, entry] of page.entries()) {
-        if (blobs[i]) found.push(entry);
-        else await metadata.write(drop.delta(entry[0]));
-      }
+      for (const [i, entry] of page.entries()) if (blobs[i]) found.push(entry);
+      const lost = page.filter((_, i) => !blobs[i]);
+      if (lost.length > 0) await metadata.write(lost.flatMap(([digest]) => drop.delta(digest)));
       page = [];
     };
     for await (const [digest, { to, size, used }] of metadata.allDeltas())
@@ -135,19 +137,6 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
   }
 
   /**
-   * The same, but nothing while a request in progress holds the content.
-   * @returns false if nothing was deleted
-   */
-  drop(digest: string): Promise<boolean> {
-    return this.#deps.locks.run(`blob ${digest}`, async () => {
-      if (await this.#remove(digest)) return true;
-      if (this.#deps.grace.leftMs(digest) === Number.POSITIVE_INFINITY) return false;
-      await this.#dropRecord(digest);
-      return true;
-    });
-  }
-
-  /**
    * Deletes a delta whose bytes are damaged. The caller has the blob's lock.
    * @returns false if the content is something else, or also something else
    */
@@ -169,12 +158,17 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
     return this.#trimming;
   }
 
-  /** Evicts deltas, also ones in use, for space. @returns whether there were any */
+  /**
+   * Evicts deltas, also ones in use, for space. Those whose content is linked stay: they take no more space than it
+   * does. So do all while the files of deleted content are held: nothing would be freed.
+   * @returns whether anything was freed
+   */
   async relieve(need: { bytes: number; files: number }): Promise<boolean> {
+    const { store, locks } = this.#deps;
     let [bytes, files] = [0, 0];
     for (const [digest, { size }] of [...this.index.byUse()]) {
-      if (bytes >= need.bytes && files >= need.files) break;
-      if (!(await this.drop(digest))) continue;
+      if (store.hold.current || (bytes >= need.bytes && files >= need.files)) break;
+      if (!(await locks.run(`blob ${digest}`, () => this.#remove(digest)))) continue;
       bytes += size;
       files += 1;
     }
@@ -195,18 +189,27 @@ export class DeltaCache implements DeltaKeeper, AsyncDisposable {
       this.#needsTrim = false;
       for (const [digest] of [...this.index.byUse()]) {
         if (this.#isClosed || !this.#isExcess(digest)) break;
-        // One that a request holds goes with a later run.
-        await this.drop(digest);
+        await this.#evict(digest);
       }
     }
+  }
+
+  /** Deletes a delta. One that a request in progress holds goes with a later run. */
+  #evict(digest: string): Promise<void> {
+    return this.#deps.locks.run(`blob ${digest}`, async () => {
+      const isHeld = () => this.#deps.grace.leftMs(digest) === Number.POSITIVE_INFINITY;
+      if (!(await this.#remove(digest)) && !isHeld()) await this.#dropRecord(digest);
+    });
   }
 
   #isExcess(digest: string): boolean {
     const { bytes, count } = this.index;
     const { maxBytes, leaseMs } = this.#limits;
+    if (bytes <= maxBytes && count <= this.#maxCount) return false;
+    const maxLeasedBytes = Math.max(LEASED_FACTOR * maxBytes, MIN_LEASED_BYTES);
+    if (bytes > maxLeasedBytes || count > LEASED_FACTOR * this.#maxCount) return true;
     const delta = this.index.get(digest);
-    const isOver = bytes > maxBytes || count > this.#maxCount;
-    return isOver && (!delta || delta.used + leaseMs <= this.#deps.now());
+    return !delta || delta.used + leaseMs <= this.#deps.now();
   }
 
   /** @returns false if something else names the content, or a request holds it: nothing is deleted */

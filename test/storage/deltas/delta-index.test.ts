@@ -1,18 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { KeyedLock } from '#proto/async/keyed-lock.ts';
-import { BlobStore } from '../../../services/storage/content/blob-store.ts';
-import { Grace } from '../../../services/storage/content/grace.ts';
 import { DeltaCache } from '../../../services/storage/deltas/delta-cache.ts';
 import { DeltaIndex } from '../../../services/storage/deltas/delta-index.ts';
 import { linkingRepositories } from '../../../services/storage/deltas/named-content.ts';
 import { RefusedPairs } from '../../../services/storage/deltas/refused-pairs.ts';
-import { Metadata, put } from '../../../services/storage/metadata/metadata.ts';
-import { quiet } from '../../support/bus.ts';
+import { put } from '../../../services/storage/metadata/metadata.ts';
+import { openCacheRig } from './cache-rig.ts';
 import { absent, deltaTo } from './delta-rig.ts';
 
 /** Bounds of deltas and of refused pairs; what holds them. */
@@ -53,29 +47,8 @@ test('the index counts its deltas, and has them in the order of their last use',
   );
 });
 
-/** Metadata of their own, and a clock. */
-async function open() {
-  const folder = await mkdtemp(join(tmpdir(), 'terrace-deltas-'));
-  const metadata = await Metadata.open(join(folder, 'metadata'));
-  const clock = { now: 1_000_000 };
-  const now = () => clock.now;
-  const [store, grace, locks] = [new BlobStore(folder), new Grace(now), new KeyedLock()];
-  const deps = { metadata, store, grace, locks, log: quiet, now };
-  const end = async () => {
-    await metadata[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  };
-  const keep = async (cache: DeltaCache, size = 10) => {
-    const digest = absent();
-    clock.now += 1;
-    await cache.keep({ digest, size }, deltaTo(absent(), [absent()]), undefined, put.blob(digest, { size }));
-    return digest;
-  };
-  return { deps, metadata, grace, clock, keep, [Symbol.asyncDispose]: end };
-}
-
 test('the number of deltas is bounded', async () => {
-  await using rig = await open();
+  await using rig = await openCacheRig();
   await using cache = new DeltaCache(rig.deps, 2);
   cache.limits = { maxBytes: 1_000, leaseMs: 0 };
   const digests = [await rig.keep(cache), await rig.keep(cache), await rig.keep(cache)];
@@ -86,8 +59,38 @@ test('the number of deltas is bounded', async () => {
   );
 });
 
+test('leases count up to one and a half times the limits', async () => {
+  const MiB = 1024 * 1024;
+  await using rig = await openCacheRig();
+  const left = (cache: DeltaCache) => [...cache.index.byUse()].map(([digest]) => digest);
+  {
+    await using cache = new DeltaCache(rig.deps);
+    cache.limits = { maxBytes: 100 * MiB, leaseMs: 3_600_000 };
+    const digests: string[] = [];
+    for (let i = 0; i < 3; i += 1) digests.push(await rig.keep(cache, 50 * MiB));
+    await cache.trim();
+    assert.deepEqual(left(cache), digests);
+    digests.push(await rig.keep(cache, 1 * MiB));
+    await cache.trim();
+    assert.deepEqual(left(cache), digests.slice(1), 'as many as are needed');
+    using _ = await rig.grace.hold(digests[1] as string);
+    digests.push(await rig.keep(cache, 60 * MiB));
+    await cache.trim();
+    assert.deepEqual(left(cache), [digests[1], ...digests.slice(3)], 'not one that a request holds');
+    cache.limits = { maxBytes: 1, leaseMs: 3_600_000 };
+    digests.push(await rig.keep(cache, 10 * MiB));
+    await cache.trim();
+    assert.deepEqual(left(cache), [digests[1], digests[5]], 'one that has just come is applied yet');
+  }
+  await using cache = new DeltaCache(rig.deps, 2);
+  cache.limits = { maxBytes: 1_000, leaseMs: 3_600_000 };
+  for (let i = 0; i < 4; i += 1) await rig.keep(cache);
+  await cache.trim();
+  assert.equal(cache.index.count, 3);
+});
+
 test('a delta that a request in progress holds is evicted after it', async () => {
-  await using rig = await open();
+  await using rig = await openCacheRig();
   await using cache = new DeltaCache(rig.deps);
   const digest = await rig.keep(cache);
   cache.limits = { maxBytes: 0, leaseMs: 0 };
@@ -107,7 +110,7 @@ test('a delta that a request in progress holds is evicted after it', async () =>
 });
 
 test('for space, deltas are deleted until it is enough, those in use too', async () => {
-  await using rig = await open();
+  await using rig = await openCacheRig();
   await using cache = new DeltaCache(rig.deps);
   const digests = [
     await rig.keep(cache),
@@ -124,8 +127,48 @@ test('for space, deltas are deleted until it is enough, those in use too', async
   );
 });
 
+test('for space, only what was freed counts: not linked content, and nothing while a backup holds files', async () => {
+  await using rig = await openCacheRig();
+  await using cache = new DeltaCache(rig.deps);
+  const digests = [await rig.keep(cache), await rig.keep(cache)];
+  await rig.metadata.write(put.link('a', digests[0] as string));
+  rig.store.hold.begin('a backup is running', 0);
+  assert.equal(await cache.relieve({ bytes: 10, files: 0 }), false);
+  assert.equal(cache.index.count, 2);
+  rig.store.hold.end();
+  assert.equal(await cache.relieve({ bytes: 10, files: 0 }), true);
+  assert.deepEqual(
+    [...cache.index.byUse()].map(([digest]) => digest),
+    digests.slice(0, 1),
+  );
+  assert.ok(await rig.metadata.blob(digests[0] as string));
+  assert.equal(await cache.relieve({ bytes: 10, files: 0 }), false);
+});
+
+test('records without content are dropped by one write for each thousand', async () => {
+  await using rig = await openCacheRig();
+  const lost = Array.from({ length: 1_200 }, absent);
+  const facts = { size: 1, used: 1, made: 1 };
+  await rig.metadata.write(
+    lost.flatMap((digest) => put.delta(digest, { ...deltaTo(absent(), [absent()]), ...facts })),
+  );
+  const { metadata } = rig;
+  let writes = 0;
+  const counting = new Proxy(metadata, {
+    get: (target, name) => {
+      if (name === 'write') writes += 1;
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  await using cache = await DeltaCache.open({ ...rig.deps, metadata: counting });
+  assert.equal(cache.index.count, 0);
+  assert.deepEqual((await metadata.deltasByDigest(lost)).filter(Boolean), []);
+  assert.equal(writes, 2);
+});
+
 test('an opened cache has the deltas in the order of their last use', async () => {
-  await using rig = await open();
+  await using rig = await openCacheRig();
   const expected: string[] = [];
   {
     await using cache = new DeltaCache(rig.deps);
@@ -143,7 +186,7 @@ test('an opened cache has the deltas in the order of their last use', async () =
 });
 
 test('the number of refused pairs is bounded: the oldest are forgotten, also after a start', async () => {
-  await using rig = await open();
+  await using rig = await openCacheRig();
   const { now } = rig.deps;
   const [to, from] = [absent(), Array.from({ length: 5 }, absent)];
   const add = async (pairs: RefusedPairs, base: string) => {
@@ -160,7 +203,7 @@ test('the number of refused pairs is bounded: the oldest are forgotten, also aft
 });
 
 test('what one question reads is bounded', async () => {
-  await using rig = await open();
+  await using rig = await openCacheRig();
   const [digest, other] = [absent(), absent()];
   for (const name of ['a', 'b', 'c']) await rig.metadata.write(put.link(name, digest));
   await rig.metadata.write(put.link('d', other));
