@@ -31,7 +31,7 @@ export type ArrivedBytesOptions = {
  * or 204 if none has arrived in the time that the request may wait.
  */
 export function sendArrivedBytes(
-  { volume, times, log, access, longPolls }: Gateway,
+  { volume, times, log, cache, access, longPolls }: Gateway,
   { path, what, locate, waiters }: ArrivedBytesOptions,
 ): RouteHandler {
   const reader = new ArrivingReader(locate, volume);
@@ -71,7 +71,12 @@ export function sendArrivedBytes(
     const callerAllowed = access.stillAllowed(request, reply);
     const stillAllowed = async () => (await callerAllowed()) && mayAlso(request, repository, 'content/read');
     const sending = sendParts(reply, file, [range], { ...times, stillAllowed });
-    await sending.catch((err) => log.warn({ err, digest }, `cannot read a ${what} in transfer`));
+    await sending.catch((err) => {
+      log.warn({ err, digest }, `cannot read a ${what} in transfer; storage checks it if it is complete`);
+      void cache
+        .check(digest)
+        .catch((error) => log.warn({ err: error, digest }, `the ${what} was not checked`));
+    });
     return reply;
   };
 }

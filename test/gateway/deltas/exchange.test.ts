@@ -1,4 +1,6 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { chmod, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ARRIVING_PATH, type Arriving } from '#proto/content/arriving.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
@@ -72,6 +74,17 @@ test('a delta that still arrives here is handed on, as far as it has arrived', a
   ok(Buffer.from(await rest.arrayBuffer()).equals(bytes.subarray(400)));
   const blob = await rig.fetch('GET', `/v2/app/blobs/${digest}`);
   equal(blob.status, 404, 'to clients, it is no content');
+});
+
+test('a delta whose file cannot be read is checked by storage, and is not offered again', async () => {
+  const [old, to] = [await layer.blob('app'), await layer.blob('app')];
+  const { digest, size } = await layer.keep('app', to, [old]);
+  const file = join(rig.data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));
+  await chmod(file, 0o600);
+  await truncate(file, 10);
+  const read = () => layer.bytes('app', digest, 0, size);
+  await rejects(async () => (await read()).arrayBuffer());
+  await until(async () => (await read().catch(() => {}))?.status === 404, 'storage has deleted the delta');
 });
 
 async function list(): Promise<Arriving> {
