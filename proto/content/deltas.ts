@@ -57,9 +57,11 @@ export type RefusedDelta = Static<typeof RefusedDelta>;
 
 /**
  * What is known of deltas to blobs that the repository links, for one who holds `held`. `deltas`: those whose bases are
- * all among `held`, at most four for each blob, the smallest first. `refused`: pairs whose bases are all among `held`.
+ * all among `held`, at most four for each blob, the smallest first. `refused`: pairs whose bases are all among `held`,
+ * at most 64 for each blob, the newest first.
  * `bases`: which of `held` are committed here, with repositories that link them: the asked one alone if it does, else
- * the first four in bytewise order; their grace is renewed. What is found counts as used.
+ * none, or with `elsewhere`, which costs a search through all repositories, the first four in bytewise order;
+ * their grace is renewed. What is found counts as used.
  * Wanted blobs that the repository does not link are ignored.
  */
 export const findDeltas = request(
@@ -68,6 +70,7 @@ export const findDeltas = request(
     repository: Repository,
     wanted: Type.Array(Digest, { maxItems: MAX_WANTED }),
     held: Type.Array(Digest, { maxItems: MAX_HELD }),
+    elsewhere: Type.Optional(Type.Boolean()),
   }),
   Type.Object({
     deltas: Type.Array(HeldDelta, { maxItems: 4 * MAX_WANTED }),

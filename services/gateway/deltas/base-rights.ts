@@ -1,13 +1,15 @@
 import type { FastifyRequest } from 'fastify';
 import { each } from '#proto/async/each.ts';
+import { Turns } from '#proto/async/turns.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { repositoriesOfBlob } from '#proto/content/blobs.ts';
-import type { findDeltas } from '#proto/content/deltas.ts';
+import { findDeltas } from '#proto/content/deltas.ts';
 import type { Static } from '#proto/contract/schema.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { sees } from '../auth/request-caller.ts';
 
-export type FoundBase = Static<typeof findDeltas.reply>['bases'][number];
+type Found = Static<typeof findDeltas.reply>;
+type FoundBase = Found['bases'][number];
 
 /** Repositories of a base that storage names in the first place. */
 const MAX_NAMED = 4;
@@ -15,6 +17,9 @@ const MAX_NAMED = 4;
 const MAX_REPOSITORIES = 100;
 /** Max bases of a request whose further repositories are read, and how many at a time. */
 const [MAX_READ, MAX_PARALLEL] = [64, 8];
+/** Max searches through all repositories at a time, for all callers, and how long others wait for a turn, in ms. */
+const [MAX_SEARCHES, TURN_MS] = [2, 10_000];
+const searches = new Turns(MAX_SEARCHES, TURN_MS, 'many bases of deltas are already being searched for');
 
 /**
  * Which bases a caller may pull: those in a repository that it may read. Of others it must not learn, not even that
@@ -30,9 +35,27 @@ export class BaseRights {
     this.#patienceMs = patienceMs;
   }
 
-  /** @returns whether the caller may pull a base. One that is not here it may pull if it may pull everything. */
-  async of(request: FastifyRequest, bases: readonly FoundBase[]): Promise<(digest: Digest) => boolean> {
-    if (sees(request, '*', 'content/read')) return () => true;
+  /**
+   * Asks storage. The search for bases in other repositories is left out for a caller who may pull everything.
+   * @returns also whether the caller may pull a base. One that is not here it may pull if it may pull everything.
+   * @throws Fault `unavailable`; `too-many`
+   */
+  async find(
+    request: FastifyRequest,
+    query: Omit<Static<typeof findDeltas.query>, 'elsewhere'>,
+  ): Promise<Found & { mayPull: (digest: Digest) => boolean }> {
+    const patience = { patience: this.#patienceMs };
+    if (sees(request, '*', 'content/read')) {
+      const found = await this.#bus.call(findDeltas, query, patience);
+      return { ...found, mayPull: () => true };
+    }
+    const found = await searches.run(() =>
+      this.#bus.call(findDeltas, { ...query, elsewhere: true }, patience),
+    );
+    return { ...found, mayPull: await this.#of(request, found.bases) };
+  }
+
+  async #of(request: FastifyRequest, bases: readonly FoundBase[]): Promise<(digest: Digest) => boolean> {
     const isReadable = (repository: string) => sees(request, repository, 'content/read');
     const permitted = new Set<Digest>();
     const others: FoundBase[] = [];

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { BusCaller } from '#proto/bus/roles.ts';
-import { findDeltas, MAX_HELD, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
+import { MAX_HELD, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { DeltaAnswer, DeltaQuestion } from '#proto/sync/delta-exchange.ts';
@@ -67,16 +67,10 @@ export class QuestionAnswers {
     return { answer: { deltas }, isReady: deltas.every(({ state }) => state !== 'making') };
   }
 
-  async #find(request: FastifyRequest, worth: DeltaQuestion['wanted']): Promise<Known> {
-    const { bus, patienceMs } = this.#deps;
+  #find(request: FastifyRequest, worth: DeltaQuestion['wanted']): Promise<Known> {
     const { repository } = this.#question;
     const wanted = [...new Set(worth.map(({ digest }) => digest))];
-    const found = await bus.call(
-      findDeltas,
-      { repository, wanted, held: this.#held },
-      { patience: patienceMs },
-    );
-    return { ...found, mayPull: await this.#rights.of(request, found.bases) };
+    return this.#rights.find(request, { repository, wanted, held: this.#held });
   }
 
   async #answer(request: FastifyRequest, to: Digest, known: Known): Promise<Entry> {

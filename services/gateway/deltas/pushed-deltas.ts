@@ -2,7 +2,6 @@ import type { FastifyRequest } from 'fastify';
 import { each } from '#proto/async/each.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { locateBlob } from '#proto/content/blobs.ts';
-import { findDeltas } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { BasesAnswer, DeltaQuestion, PushedDelta } from '#proto/sync/delta-exchange.ts';
@@ -40,9 +39,8 @@ export class PushedDeltas {
     await each(new Set(wanted.map(({ digest }) => digest)), MAX_PARALLEL, async (digest) => {
       if (await this.#sizeOf(repository, digest)) present.add(digest);
     });
-    const query = { repository, wanted: [], held };
-    const { bases } = await bus.call(findDeltas, query, { patience: patienceMs });
-    const mayPull = await new BaseRights(bus, patienceMs).of(request, bases);
+    const rights = new BaseRights(bus, patienceMs);
+    const { bases, mayPull } = await rights.find(request, { repository, wanted: [], held });
     return {
       present: [...present],
       held: bases.map(({ digest }) => digest).filter(mayPull),
@@ -94,9 +92,8 @@ export class PushedDeltas {
     if (pushed === undefined)
       throw new Fault('blob-unknown', `repository ${repository} has no blob ${digest}`);
     if (pushed !== size) throw new Fault('malformed', `/delta/size: the blob ${digest} has ${pushed} bytes`);
-    const query = { repository, wanted: [], held: from };
-    const { bases } = await bus.call(findDeltas, query, { patience: patienceMs });
-    const mayPull = await new BaseRights(bus, patienceMs).of(request, bases);
+    const rights = new BaseRights(bus, patienceMs);
+    const { bases, mayPull } = await rights.find(request, { repository, wanted: [], held: from });
     const here = new Set(bases.map((base) => base.digest).filter(mayPull));
     const missing = from.find((base) => !here.has(base));
     if (missing !== undefined) {

@@ -1,6 +1,13 @@
 import type { Static } from '@sinclair/typebox';
 import type { BlobPlace } from '#proto/content/blobs.ts';
-import type { DeltaRecord, findDeltas, HeldDelta, listDeltas, RefusedDelta } from '#proto/content/deltas.ts';
+import {
+  type DeltaRecord,
+  type findDeltas,
+  type HeldDelta,
+  type listDeltas,
+  MAX_WANTED,
+  type RefusedDelta,
+} from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { BlobStore } from '../content/blob-store.ts';
@@ -12,7 +19,7 @@ import type { KeptDelta } from '../metadata/records.ts';
 import { DeltaAccess } from './delta-access.ts';
 import type { DeltaCache } from './delta-cache.ts';
 import { listKept } from './delta-list.ts';
-import { linkingRepositories } from './named-content.ts';
+import { linkedBy, linkingRepositories } from './named-content.ts';
 import { isSamePair, type RefusedPairs } from './refused-pairs.ts';
 
 /*
@@ -34,6 +41,8 @@ import { isSamePair, type RefusedPairs } from './refused-pairs.ts';
 /** Max deltas of one blob that are read, the last used ones; and max that are answered, the smallest. */
 const MAX_READ = 32;
 const MAX_FOUND = 4;
+/** Max refused pairs of one blob that are answered, and of all. */
+const [MAX_REFUSED_EACH, MAX_REFUSED] = [64, MAX_FOUND * MAX_WANTED];
 /** Max time for which a delta stays after its last use, above the budget, in ms. */
 const MAX_LEASE_MS = 60 * 60_000;
 
@@ -77,7 +86,7 @@ export class Deltas {
     refusedPairs.drop(isDropped).catch((err) => log.debug({ err }, 'refused pairs could not be dropped'));
   }
 
-  async find({ repository, wanted, held }: FindQuery): Promise<Found> {
+  async find({ repository, wanted, held, elsewhere = false }: FindQuery): Promise<Found> {
     const { metadata, deltaCache, refusedPairs } = this.#deps;
     const targets = [...new Set(wanted)];
     const access = await DeltaAccess.of(metadata, repository, targets);
@@ -85,6 +94,7 @@ export class Deltas {
     const isCovered = ({ from }: { from: string[] }) => from.every((digest) => known.has(digest));
     const deltas: HeldDelta[] = [];
     const refused: RefusedDelta[] = [];
+    const maxRefused = Math.min(MAX_REFUSED_EACH, Math.floor(MAX_REFUSED / Math.max(1, targets.length)));
     for (const to of targets) {
       const all = await this.#committed(deltaCache.index.of(to).slice(-MAX_READ));
       const found = all
@@ -96,10 +106,9 @@ export class Deltas {
         deltas.push({ ...factsOf(delta), digest, size: delta.size });
       }
       if (!access.hasTarget(to)) continue;
-      const pairs = await refusedPairs.of(to);
-      for (const pair of pairs.filter(isCovered).slice(0, MAX_FOUND)) refused.push(pair);
+      for (const pair of await refusedPairs.of(to, isCovered, maxRefused)) refused.push(pair);
     }
-    return { deltas, refused, bases: await this.#bases(repository, [...known]) };
+    return { deltas, refused, bases: await this.#bases(repository, [...known], elsewhere) };
   }
 
   async locate(repository: string, digest: string): Promise<Place> {
@@ -149,12 +158,13 @@ export class Deltas {
   }
 
   /** Those of `held` that are committed here. Their grace is renewed: a delta may be made of them. */
-  async #bases(repository: string, held: string[]): Promise<Found['bases']> {
+  async #bases(repository: string, held: string[], elsewhere: boolean): Promise<Found['bases']> {
     const { metadata, grace } = this.#deps;
     const blobs = await metadata.blobsByDigest(held);
     const digests = held.filter((_, i) => blobs[i]);
     using _ = await grace.holdAll(digests);
-    const linking = await linkingRepositories(metadata, digests, repository);
+    const named = elsewhere ? linkingRepositories : linkedBy;
+    const linking = await named(metadata, digests, repository);
     return held.flatMap((digest, i) =>
       blobs[i] ? [{ digest, size: blobs[i].size, repositories: linking.get(digest) ?? [] }] : [],
     );

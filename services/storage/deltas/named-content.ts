@@ -6,7 +6,9 @@ const PAGE = 1_000;
 /** Max repositories named of each. */
 const MAX_NAMED = 4;
 /** Max links that one question reads: content that a later repository links counts as linked by none. */
-const MAX_READS = 300_000;
+const MAX_READS = 30_000;
+/** Max characters of all names of other repositories: with the rest of an answer, they fit into a message. */
+const MAX_NAMES_CHARACTERS = 64 * 1024;
 
 /** Whether a repository or an image that is still in transfer names the content. Reads one record per repository. */
 export async function isNamed(metadata: MetadataReader, digest: string): Promise<boolean> {
@@ -21,8 +23,19 @@ export async function isNamed(metadata: MetadataReader, digest: string): Promise
   return false;
 }
 
+/** Repositories that link each of these: `first` if it does, otherwise none. */
+export async function linkedBy(
+  metadata: MetadataReader,
+  digests: readonly string[],
+  first: string,
+): Promise<Map<string, string[]>> {
+  const ofFirst = await metadata.linksByDigest(first, [...digests]);
+  return new Map(digests.map((digest, i) => [digest, ofFirst[i] ? [first] : []]));
+}
+
 /**
- * Repositories that link each of these: `first` alone if it does, otherwise the first four in bytewise order.
+ * Repositories that link each of these: `first` alone if it does, otherwise the first four in bytewise order, as far as
+ * their names are not too long in all.
  * @param maxReads links that are read
  */
 export async function linkingRepositories(
@@ -31,17 +44,22 @@ export async function linkingRepositories(
   first: string,
   maxReads = MAX_READS,
 ): Promise<Map<string, string[]>> {
-  const ofFirst = await metadata.linksByDigest(first, [...digests]);
-  const linking = new Map(digests.map((digest, i) => [digest, ofFirst[i] ? [first] : []]));
-  const searched = new Set(digests.filter((_, i) => !ofFirst[i]));
+  const linking = await linkedBy(metadata, digests, first);
+  const searched = new Set(digests.filter((digest) => linking.get(digest)?.length === 0));
   let left = maxReads;
+  let room = MAX_NAMES_CHARACTERS;
   for await (const names of repositoryPages(metadata)) {
     for (const digest of searched) {
       left -= names.length;
       if (left < 0) return linking;
       const found = linking.get(digest)!;
       const links = await metadata.linksByRepository(names, digest);
-      for (const [i, name] of names.entries()) if (links[i] && found.length < MAX_NAMED) found.push(name);
+      for (const [i, name] of names.entries()) {
+        if (!links[i] || found.length === MAX_NAMED) continue;
+        room -= name.length;
+        if (room < 0) return linking;
+        found.push(name);
+      }
       if (found.length === MAX_NAMED) searched.delete(digest);
     }
     if (searched.size === 0) break;

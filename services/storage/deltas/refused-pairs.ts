@@ -5,8 +5,6 @@ import type { RefusedRecord } from '../metadata/records.ts';
 
 /** Max pairs; the oldest are dropped first. */
 const MAX_PAIRS = 10_000;
-/** Max pairs of one target that are read. */
-const MAX_OF_TARGET = 64;
 
 type RefusedDeps = { metadata: Metadata; now: () => number };
 type Pair = Omit<RefusedDelta, 'reason'>;
@@ -60,14 +58,20 @@ export class RefusedPairs {
     await metadata.writeUnsynced([...put.refusedDelta(to, pair, record), ...oldest.flatMap(dropNamed)]);
   }
 
-  /** Pairs of a target. */
-  async of(to: string): Promise<RefusedDelta[]> {
-    const pairs: RefusedDelta[] = [];
-    for await (const [, { from, format, reason }] of this.#deps.metadata.refusedDeltasOf(to)) {
-      pairs.push({ to, from, format, reason });
-      if (pairs.length === MAX_OF_TARGET) break;
-    }
-    return pairs;
+  /**
+   * Pairs of a target, the newest first.
+   * @param max pairs that are returned, of those that are wanted
+   */
+  async of(
+    to: string,
+    isWanted: (pair: Pick<Pair, 'from'>) => boolean,
+    max: number,
+  ): Promise<RefusedDelta[]> {
+    const found: RefusedRecord[] = [];
+    for await (const [, pair] of this.#deps.metadata.refusedDeltasOf(to))
+      if (isWanted(pair)) found.push(pair);
+    found.sort((a, b) => b.since - a.since);
+    return found.slice(0, max).map(({ from, format, reason }) => ({ to, from, format, reason }));
   }
 
   /** Forgets the pairs of the targets for which `isDropped`. */

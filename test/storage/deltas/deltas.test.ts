@@ -20,7 +20,7 @@ async function open() {
   const old = await gateway.push(app, random(2_000));
   const to = await gateway.push(app, random(2_000));
   const find = (held: string[], wanted = [to], repository = app) =>
-    gateway.call(findDeltas, { repository, wanted, held });
+    gateway.call(findDeltas, { repository, wanted, held, elsewhere: true });
   return { rig, gateway, syncer, old, to, find };
 }
 

@@ -26,7 +26,8 @@ export async function locatedDelta({ bus, data, repository }: Locating, digest: 
 /** Those of these blobs that are here and linked, in their order, whichever repository links them. */
 export async function locatedBases(locating: Locating, digests: readonly Digest[]): Promise<Content[]> {
   const { bus, repository } = locating;
-  const { bases } = await bus.call(findDeltas, { repository, wanted: [], held: [...digests] }, PATIENCE);
+  const query = { repository, wanted: [], held: [...digests], elsewhere: true };
+  const { bases } = await bus.call(findDeltas, query, PATIENCE);
   const found = await Promise.all(
     bases.map(async ({ digest, repositories: [linking] }) => {
       if (linking === undefined) return [];
