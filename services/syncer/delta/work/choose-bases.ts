@@ -1,37 +1,48 @@
 import type { Digest } from '#proto/oci/names.ts';
 import { CLEAR_SHARE, Coverage, chooseByCoverage } from '../choice/coverage.ts';
-import { packSketch, type Sketch, unpackSketch } from '../choice/sketch.ts';
-import type { WorkLimits } from './limits.ts';
-import { readSketch } from './read-sketch.ts';
+import { FileSketch, packSketch, type Sketch, unpackSketch } from '../choice/sketch.ts';
+import { MAX_CONTENT_RATIO } from './codec-options.ts';
+import { readSketch, type SketchLimits } from './read-sketch.ts';
 import type { Content, MakeTask } from './task.ts';
 
 /** Max share of the time that reading candidates may take. */
 const MAX_SHARE_OF_TIME = 0.25;
+/** Max share of what is left of it for one candidate: a slow one leaves time for the others. */
+const MAX_SHARE_OF_REST = 0.5;
+
+/** Content of small blobs may be larger than the ratio allows. */
+const SPARE_CONTENT_BYTES = 1024 * 1024;
+/** Of content that is unlike any other. */
+const NOTHING = new FileSketch().end();
+
+type BasesTask = Pick<MakeTask, 'target' | 'candidates' | 'sketches' | 'maxBases' | 'limits'>;
 
 /**
  * Chooses bases among the candidates. A single one is taken unread; several are read in their order until they cover
- * the target clearly, or time is short.
+ * the target clearly, or time is short. One that takes too long, or has too much content, counts as unlike.
  * @returns none if no candidate is like the target, a tar archive; of other content the first one then. The sketches
  * that were made
  */
 export async function chooseBases(
-  { target, candidates, sketches: known, maxBases }: MakeTask,
-  limits: WorkLimits,
+  { target, candidates, sketches: known, maxBases, limits: { scratchBytes } }: BasesTask,
+  limits: SketchLimits,
 ): Promise<{ bases: Content[]; sketches: Record<Digest, string> }> {
   if (candidates.length <= 1) return { bases: candidates, sketches: {} };
   const sketches: Record<Digest, string> = {};
-  const sketchOf = async (content: Content): Promise<Sketch> => {
+  const sketchOf = async (content: Content, minLeftMs: number): Promise<Sketch | undefined> => {
     const packed = known[content.digest];
     if (packed) return unpackSketch(packed);
-    const sketch = await readSketch(content, limits);
-    sketches[content.digest] = packSketch(sketch);
+    const maxContentBytes = Math.min(scratchBytes, MAX_CONTENT_RATIO * content.size + SPARE_CONTENT_BYTES);
+    const sketch = await readSketch(content, limits, { maxContentBytes, minLeftMs });
+    if (sketch) sketches[content.digest] = packSketch(sketch);
     return sketch;
   };
   const { leftMs } = limits;
-  const wanted = await sketchOf(target);
+  const wanted = (await sketchOf(target, 0)) ?? NOTHING;
   const read: Sketch[] = [];
   for (const candidate of candidates) {
-    const sketch = await sketchOf(candidate);
+    const spareMs = Math.max(0, limits.leftMs - (1 - MAX_SHARE_OF_TIME) * leftMs);
+    const sketch = (await sketchOf(candidate, limits.leftMs - MAX_SHARE_OF_REST * spareMs)) ?? NOTHING;
     read.push(sketch);
     const share = new Coverage(wanted).gain(sketch);
     if (share >= CLEAR_SHARE || limits.leftMs < (1 - MAX_SHARE_OF_TIME) * leftMs) break;

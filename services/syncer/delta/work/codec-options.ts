@@ -7,7 +7,7 @@ import { ScratchFile } from './scratch-file.ts';
 import type { Task } from './task.ts';
 
 /** Max size of content, as a multiple of the stored bytes: layers that are nearly empty have some hundred. */
-const MAX_CONTENT_RATIO = 300;
+export const MAX_CONTENT_RATIO = 300;
 
 export const codecOptions = (
   { scratch, limits: { scratchBytes } }: Task,

@@ -14,34 +14,56 @@ const READ_BYTES = 256 * 1024;
 /** Bytes of a chunk, on average. */
 const CHUNK_BYTES = 16 * 1024;
 
+export type SketchLimits = Pick<WorkLimits, 'leftMs' | 'throwIfAborted'>;
+/** `minLeftMs`: time that has to be left at the end. */
+export type SketchBounds = { maxContentBytes: number; minLeftMs: number };
+
 /**
- * Reads content once: of gzip its content as far as it is a tar archive, else the bytes as they are stored.
+ * Reads content once: of gzip its content as far as it is a tar archive, else the bytes as they are stored. Of an
+ * archive with more bytes than it may have, the sketch is empty.
+ * @returns undefined if the time is too short
  * @throws Fault `blob-unknown`; those of the limits
  */
-export async function readSketch(content: Content, limits: WorkLimits): Promise<Sketch> {
+export async function readSketch(
+  content: Content,
+  limits: SketchLimits,
+  { maxContentBytes, minLeftMs }: SketchBounds,
+): Promise<Sketch | undefined> {
   using bytes = openBytes(content);
   const isGzip = gzipHeaderLength(bytes, 0) !== undefined;
   const files = new FileSketch();
   const tar = new TarFiles((path, size) => files.add(path, size));
-  await readTar(content.path, isGzip, tar, limits);
+  let left = isGzip ? maxContentBytes : Number.POSITIVE_INFINITY;
+  await readTar(content.path, isGzip, limits, (piece) => {
+    left -= piece.length;
+    tar.add(piece);
+    return !tar.isDone && left >= 0 && limits.leftMs >= minLeftMs;
+  });
+  if (tar.isTar && left < 0) return new FileSketch().end();
+  if (limits.leftMs < minLeftMs) return undefined;
   if (tar.isTar) return files.end();
   const chunks = new ChunkSketch();
   for (const chunk of chunksOf(bytes, CHUNK_BYTES)) {
     limits.throwIfAborted();
+    if (limits.leftMs < minLeftMs) return undefined;
     chunks.add(chunk.bytes);
   }
   return chunks.end();
 }
 
-/** Ends at the end of the archive, at a damaged byte, or where it turns out to be none. */
-async function readTar(path: string, isGzip: boolean, tar: TarFiles, limits: WorkLimits): Promise<void> {
+/** Ends at a damaged byte, or when `add` needs no more bytes. */
+async function readTar(
+  path: string,
+  isGzip: boolean,
+  limits: SketchLimits,
+  add: (piece: Buffer) => boolean,
+): Promise<void> {
   const file = createReadStream(path, { highWaterMark: READ_BYTES });
   const source: Readable = isGzip ? pipeline(file, createGunzip({ chunkSize: READ_BYTES }), () => {}) : file;
   try {
     for await (const piece of source) {
       limits.throwIfAborted();
-      tar.add(piece);
-      if (tar.isDone) break;
+      if (!add(piece)) break;
     }
   } catch (error) {
     // Damaged content is found when it is opened as a base.
