@@ -12,6 +12,7 @@ import { coordinate } from './coordinator/coordinator.ts';
 import { DeltaApplications } from './delta/jobs/delta-applications.ts';
 import type { DeltaSettings } from './delta/jobs/delta-deps.ts';
 import { DeltaJobs } from './delta/jobs/delta-jobs.ts';
+import { applyWaitMs } from './delta/worth.ts';
 import { PlainBlobs } from './frames/frames.ts';
 import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
@@ -106,7 +107,10 @@ export async function runSyncer(context: Context): Promise<void> {
     applier,
     deltas: async () => (await settings.clients()).deltas.source(),
     pusher: async () => (await settings.clients()).deltas,
-    applyMs: () => inForce.deltas().timeMs,
+    applyMs: (blobMs?: number) => {
+      const { mode, timeMs } = inForce.deltas();
+      return applyWaitMs(mode, timeMs, blobMs);
+    },
     parent: async () => (await settings.clients()).parent,
     pushClient: async () => (await settings.clients()).pushClient,
     pace: new SendRate(),

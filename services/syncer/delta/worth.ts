@@ -31,6 +31,10 @@ const IMPATIENT_SHARE = 0.03;
 /** Processor time until the process that applies a delta begins with it, in ms. */
 export const START_MS = 250;
 
+/** Min time in which the parent may apply a pushed delta, in ms, and the time if that of the blob is unknown. */
+const MIN_APPLY_MS = 5_000;
+const UNKNOWN_APPLY_MS = 30_000;
+
 const plainMs = (size: number, link: number): number => (size / link) * 1_000;
 
 /** From the request of a delta to the last byte of its target. */
@@ -95,4 +99,13 @@ export function waitMs(
   if (making > gain && isPatient) return 0;
   const patience = isPatient ? MAX_OVERDUE * making + MOMENT_MS : plainMs(bytes, link) * IMPATIENT_SHARE;
   return Math.max(0, Math.min(left, gain - waited.idleMs, patience - waited.idleMs));
+}
+
+/**
+ * How long the parent may take to apply a pushed delta, in ms: in `auto`, no longer than the blob itself needs.
+ * @param maxMs `delta.time`
+ * @param blobMs predicted time of the blob; undefined: it is unknown
+ */
+export function applyWaitMs(mode: DeltaMode, maxMs: number, blobMs: number = UNKNOWN_APPLY_MS): number {
+  return mode === 'always' ? maxMs : Math.min(maxMs, Math.max(MIN_APPLY_MS, blobMs));
 }

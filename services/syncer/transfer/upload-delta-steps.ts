@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type HeldDelta, locateDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { PushedDelta } from '#proto/sync/delta-exchange.ts';
@@ -10,14 +11,19 @@ import type { Aside } from './worker-pool.ts';
 
 /** Max wait of one request for the application, in s. */
 const WAIT_S = 50;
+/** Min interval of requests for it, in ms: a parent may answer at once instead of waiting. */
+const MIN_INTERVAL_MS = 1_000;
 
 /** Has the parent apply a delta that was sent to it. */
 export type DeltaPusher = { apply(push: PushedDelta, signal: AbortSignal): Promise<boolean> };
 
 export type UploadDeltaDeps = UploadStepDeps & {
   pusher: () => Promise<DeltaPusher>;
-  /** Max time for the application of a delta at the parent, in ms. */
-  applyMs: () => number;
+  /**
+   * Max time for the application of a delta at the parent, in ms. `blobMs`: predicted time of the blob itself;
+   * undefined: it is unknown.
+   */
+  applyMs: (blobMs?: number) => number;
   /** `isLast`: no more bytes cross the link. */
   progress: (done: number, isLast?: boolean) => void;
   saved: (saved: SavedBytes) => void;
@@ -48,13 +54,23 @@ function held(deps: UploadDeltaDeps, wanted: WantedBlob, delta: HeldDelta, locat
   const crossing = located.kind === 'claimed' ? located.hold : undefined;
   // An earlier attempt sent all of it.
   if (!crossing) deps.started(delta.size);
+  let crossingMs: number | undefined;
+  const blobMs = () => {
+    const { throughput } = deps.slots.gauge;
+    if (throughput) return (wanted.size / throughput) * 1_000;
+    return crossingMs && (crossingMs * wanted.size) / delta.size;
+  };
   const hold: Hold = {
-    move: async () => crossing?.move(),
+    move: async () => {
+      const begun = performance.now();
+      await crossing?.move();
+      if (crossing) crossingMs = performance.now() - begun;
+    },
     commit: async () => {
       await crossing?.commit();
       deps.progress(delta.size, true);
       // The link is free for others meanwhile.
-      await aside(() => apply(deps, wanted, delta));
+      await aside(() => apply(deps, wanted, delta, blobMs()));
       deps.saved({ by: 'delta', bytes: Math.max(0, wanted.size - delta.size) });
     },
     release: async () => crossing?.release(),
@@ -67,14 +83,17 @@ async function apply(
   { pusher, applyMs, signal, log }: UploadDeltaDeps,
   { repository }: WantedBlob,
   delta: HeldDelta,
+  blobMs: number | undefined,
 ): Promise<void> {
-  const end = performance.now() + applyMs();
+  const end = performance.now() + applyMs(blobMs);
   for (;;) {
+    const begun = performance.now();
     const leftS = Math.ceil((end - performance.now()) / 1_000);
     if (leftS <= 0) throw new Fault('delta-invalid', `the parent did not apply ${delta.digest} in time`);
     const push = { repository, delta, wait: Math.min(WAIT_S, leftS) };
     try {
       if (await (await pusher()).apply(push, signal)) return;
+      await sleep(Math.max(0, begun + MIN_INTERVAL_MS - performance.now()), undefined, { signal });
     } catch (error) {
       if (Fault.is(error, 'delta-invalid')) {
         log.warn({ to: delta.to, delta: delta.digest, reason: error.message }, 'the parent applies no delta');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DeltaMode, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
 import {
+  applyWaitMs,
   isWorthTaking,
   type Pace,
   START_MS,
@@ -98,4 +99,12 @@ test('where bytes are to be saved, the configured time is the only bound', () =>
   const always = (pace: Pace, ms: number) => waitMs('always', pace, [50 * MB], { ms, idleMs: ms }, limits);
   assert.equal(always(unknown, 60_000), MAX_MS - 60_000);
   assert.equal(always(loopback, MAX_MS), 0);
+});
+
+test('in auto, the application of a pushed delta is waited for no longer than the blob itself takes', () => {
+  assert.equal(applyWaitMs('auto', MAX_MS, 60_000), 60_000);
+  assert.equal(applyWaitMs('auto', MAX_MS, 2 * MAX_MS), MAX_MS);
+  const [shortest, unknown] = [applyWaitMs('auto', MAX_MS, 1), applyWaitMs('auto', MAX_MS)];
+  assert.ok(shortest > 1_000 && shortest <= unknown && unknown < MAX_MS / 10, `${shortest} ${unknown}`);
+  assert.equal(applyWaitMs('always', MAX_MS, 1), MAX_MS);
 });

@@ -14,6 +14,7 @@ import { PushClient } from '../../../services/syncer/link/parent/push-client.ts'
 import { ParentDeltas } from '../../../services/syncer/link/terrace/parent-deltas.ts';
 import { SendRate } from '../../../services/syncer/transfer/pace/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
+import type { DeltaPusher } from '../../../services/syncer/transfer/upload-delta-steps.ts';
 import { runUpload } from '../../../services/syncer/transfer/worker.ts';
 import { DeltaLayer } from '../../gateway/deltas/delta-layer.ts';
 import { quiet } from '../../support/bus.ts';
@@ -50,6 +51,8 @@ async function apply(job: DeltaJob): Promise<void> {
   syncer.publish(deltaApplied, { ...about, cpuMs: 1, ms: 1 });
 }
 let outcome = apply;
+/** Times of blobs, in ms, with which the time of an application was bounded. */
+const predicted: (number | undefined)[] = [];
 parent.work((job) => outcome(job));
 
 /** A blob here, of which the parent has the base, and a delta to it. */
@@ -62,7 +65,12 @@ async function updated(repository: string): Promise<{ to: string; delta: HeldDel
   return { to, delta };
 }
 
-async function upload(repository: string, digest: string, delta: HeldDelta, { applyMs = 30_000 } = {}) {
+async function upload(
+  repository: string,
+  digest: string,
+  delta: HeldDelta,
+  { applyMs = 30_000, pusher }: { applyMs?: number; pusher?: DeltaPusher } = {},
+) {
   await using link = new ParentLink({ url: proxy.url });
   const counters = new TransferCounters();
   const { syncer } = layer;
@@ -89,8 +97,11 @@ async function upload(repository: string, digest: string, delta: HeldDelta, { ap
       ...{ bus: syncer, volume: new Volume(layer.rig.data), activity, log: quiet, by: 's' },
       ...{ slots: new Slots(2), pace: new SendRate(), graceMs: 1_000, signal: new AbortController().signal },
       pushClient: async () => pushClient,
-      pusher: async () => deltas,
-      applyMs: () => applyMs,
+      pusher: async () => pusher ?? deltas,
+      applyMs: (blobMs?: number) => {
+        predicted.push(blobMs);
+        return applyMs;
+      },
     },
     job,
   );
@@ -159,7 +170,9 @@ test('a delta that the parent can not apply, or not in time, is followed by the 
   const late = await updated('app/e');
   const { promise, resolve } = Promise.withResolvers<void>();
   outcome = () => promise;
+  predicted.length = 0;
   const second = await upload('app/e', late.to, late.delta, { applyMs: 1_000 });
+  assert.ok((predicted[0] ?? 0) > 0, `${predicted}`);
   resolve();
   outcome = apply;
   assert.equal(await hasTarget('app/e', late.to), true);
@@ -176,4 +189,18 @@ test('a delta that was deleted here is not needed', async () => {
     requests.filter(({ path }) => path.startsWith(DELTAS_PATH)),
     [],
   );
+});
+
+test('a parent that does not wait is not asked in quick succession for the application', async () => {
+  const { to, delta } = await updated('app/g');
+  let asked = 0;
+  const pusher = {
+    apply: async () => {
+      asked += 1;
+      return false;
+    },
+  };
+  await upload('app/g', to, delta, { applyMs: 1_500, pusher });
+  assert.equal(await hasTarget('app/g', to), true);
+  assert.ok(asked <= 3, `${asked} requests`);
 });
