@@ -1,7 +1,7 @@
 import { missingBlobs } from '#proto/content/blobs.ts';
 import { type HeldDelta, refuseDelta } from '#proto/content/deltas.ts';
-import { type Claim, claimTransfer, releaseClaim } from '#proto/content/ingests.ts';
-import { Fault, toWire } from '#proto/contract/fault.ts';
+import { type Claim, claimTransfer, discardIngest, releaseClaim } from '#proto/content/ingests.ts';
+import { Fault, fromWire, toWire } from '#proto/contract/fault.ts';
 import { deltaApplied, deltaFailed, deltaMismatched } from '#proto/sync/delta-jobs.ts';
 import type { SavedBytes } from '#proto/sync/transfers.ts';
 import { isTransient } from '../link/answers/answers.ts';
@@ -32,18 +32,29 @@ export type DeltaStepDeps = DownloadStepDeps & {
 
 type TargetClaim = Claim & { clean: boolean };
 
+/** Max applications that one transfer begins, and how many of them may crash. */
+const MAX_APPLICATIONS = 6;
+const MAX_CRASHES = 2;
+/** Applications of one transfer that failed for reasons that may pass. */
+type Failures = { all: number; crashes: number };
+
 /**
  * The transfer machine with the actors of a download for which a delta crosses the link: it is content of its own, and
  * is transferred as a blob is, unless it is here already. Then it is applied into the ingest of its target. A failure
  * leaves the target to a transfer without the delta.
  */
-export const deltaMachine = (deps: DeltaStepDeps, delta: HeldDelta) =>
-  machineWith(deps, (wanted) => locate(deps, wanted, delta));
+export const deltaMachine = (deps: DeltaStepDeps, delta: HeldDelta) => {
+  const failures = { all: 0, crashes: 0 };
+  return machineWith(deps, (wanted) => locate({ ...deps, failures }, wanted, delta));
+};
 
-async function locate(deps: DeltaStepDeps, wanted: WantedBlob, delta: HeldDelta): Promise<Located> {
+type Deps = DeltaStepDeps & { failures: Failures };
+
+async function locate(deps: Deps, wanted: WantedBlob, delta: HeldDelta): Promise<Located> {
   const { digests } = await deps.bus.call(missingBlobs, { digests: [wanted.digest, delta.digest] }, PATIENCE);
   if (!digests.includes(wanted.digest)) return { kind: 'present' };
   if (digests.includes(delta.digest)) {
+    if (await isInTransfer(deps, wanted)) return { kind: 'busy' };
     const { digest, size, ...record } = delta;
     const source = { ...deps, parent: deps.deltas };
     const located = await locateDownload(source, { ...wanted, digest, size, deltaRecord: record });
@@ -59,7 +70,25 @@ async function locate(deps: DeltaStepDeps, wanted: WantedBlob, delta: HeldDelta)
   }
 }
 
+/** Whether what has arrived of the delta is of no use: no repetition would bring the rest. */
+const isOfDelta = (error: unknown): boolean =>
+  Fault.is(error) && !isTransient(error) && !Fault.is(error, 'no-space', 'window-closed', 'paused');
+
 const held = (hold: Hold): Located => ({ kind: 'claimed', hold });
+
+/** Whether another transfer has the blob. A claim without a repository is not announced to the layers below. */
+async function isInTransfer({ bus, by }: DeltaStepDeps, { digest, size }: WantedBlob): Promise<boolean> {
+  try {
+    const { id, claim, offset } = await bus.call(claimTransfer, { digest, size, by }, PATIENCE);
+    await bus.call(offset === 0 ? discardIngest : releaseClaim, { id, claim }, PATIENCE);
+    return false;
+  } catch (error) {
+    // It is found by the next step that it is here.
+    if (Fault.is(error, 'exists')) return false;
+    if (Fault.is(error, 'busy')) return true;
+    throw error;
+  }
+}
 
 /** @returns undefined if it is committed by now @throws Fault `busy` */
 async function claimTarget(
@@ -75,7 +104,7 @@ async function claimTarget(
 
 /** A claim on the delta's ingest while it crosses the link, then one on its target's. */
 class DeltaHold implements Hold {
-  readonly #deps: DeltaStepDeps;
+  readonly #deps: Deps;
   readonly #wanted: WantedBlob;
   readonly #delta: HeldDelta;
   #crossing: Hold | undefined;
@@ -84,7 +113,7 @@ class DeltaHold implements Hold {
 
   /** @param crossing of the delta; undefined: it is here @param claim on the target, then */
   constructor(
-    deps: DeltaStepDeps,
+    deps: Deps,
     wanted: WantedBlob,
     delta: HeldDelta,
     crossing: Hold | undefined,
@@ -137,7 +166,7 @@ class DeltaHold implements Hold {
       await delta.commit();
     } catch (error) {
       // The target comes without it. What is left can't be released any more; it expires if it can't be discarded.
-      if (Fault.is(error) && !isTransient(error) && !this.#deps.signal.aborted) {
+      if (isOfDelta(error) && !this.#deps.signal.aborted) {
         this.#crossing = undefined;
         await delta.discard?.().catch(() => {});
       }
@@ -145,7 +174,10 @@ class DeltaHold implements Hold {
     }
   }
 
-  /** @throws Fault `delta-invalid`, also for other failures of which a repetition is of no use */
+  /**
+   * @throws Fault `delta-invalid`, also for other failures of which a repetition is of no use. Others as they are: the
+   * delta is here, and is applied again after a while.
+   */
   async #apply(claim: TargetClaim): Promise<AppliedDelta> {
     const { applier, volume, bus, stop } = this.#deps;
     const { repository } = this.#wanted;
@@ -158,13 +190,22 @@ class DeltaHold implements Hold {
         return await applier.applyInto({ repository, delta: this.#delta, target, signal });
       });
     } catch (error) {
-      if (stop.aborted || Fault.is(error, 'claim-lost')) throw error;
+      if (stop.aborted || Fault.is(error, 'claim-lost') || this.#mayPass(error)) throw error;
       await this.#failed(error);
       const { message } = toWire(error);
       throw new Fault('delta-invalid', `${this.#delta.digest} can't be applied: ${message}`, {
         cause: error,
       });
     }
+  }
+
+  #mayPass(error: unknown): boolean {
+    const { failures } = this.#deps;
+    const fault = fromWire(toWire(error));
+    if (!Fault.is(fault, 'no-space', 'busy', 'unavailable')) return false;
+    failures.all += 1;
+    if (fault.detail?.crashed === true) failures.crashes += 1;
+    return failures.all < MAX_APPLICATIONS && failures.crashes < MAX_CRASHES;
   }
 
   async #failed(error: unknown): Promise<void> {

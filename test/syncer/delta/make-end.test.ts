@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findDeltas } from '#proto/content/deltas.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { MakeEnd, type MakeJob } from '../../../services/syncer/delta/jobs/make-end.ts';
 import { sharedBuses } from '../../storage/shared-buses.ts';
 import { app, DeltaRig, versions } from './delta-rig.ts';
@@ -25,4 +26,21 @@ test('a delta that makes other bytes is reported, counted, and the pair is not t
   assert.deepEqual(refused, [{ to, from: [from], format: 1, reason: 'wrong' }]);
   assert.equal((await rig.make(to, [from])).type, 'delta.failed');
   assert.equal(outcomes.made, 0);
+});
+
+test('a delta whose process crashed is made once more before it is reported as failed', async () => {
+  await using rig = await DeltaRig.open(buses);
+  const { old, next } = versions();
+  const [from, to] = [await rig.push(old), await rig.push(next)];
+  const end = new MakeEnd(rig.deps);
+  const job = rig.jobFor(to, [from]) as MakeJob;
+  const crash = new Fault('unavailable', 'the process of the delta crashed', { detail: { crashed: true } });
+  const verdict = await end.failed(job, crash);
+  assert.ok(typeof verdict === 'object' && verdict.retryMs > 0);
+  const query = { repository: app, wanted: [to], held: [from] };
+  const { syncer } = rig.storage;
+  assert.deepEqual([rig.published, (await syncer.call(findDeltas, query)).refused], [[], []]);
+  assert.equal(await end.failed(job, crash), 'done');
+  assert.equal(rig.last.type, 'delta.failed');
+  assert.equal((await syncer.call(findDeltas, query)).refused.length, 1);
 });

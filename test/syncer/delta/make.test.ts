@@ -152,28 +152,31 @@ test('a delta is not made from damaged content, which is named, nor below the re
   assert.deepEqual(refused, []);
 });
 
-test('a killed worker fails its job, and the second time the pair is not tried again', async () => {
+test('after its worker was killed, a job is retried, and the second time it fails and the pair is not tried again', async () => {
   await using rig = await DeltaRig.open(buses);
   const { old, next } = versions();
   const [from, to] = [await rig.push(old), await rig.push(next)];
   await rig.stall(from);
-  for (const reasons of [[], ['poor']]) {
-    const making = rig.make(to, [from]);
+  const runs: [isRetried: boolean, reasons: string[]][] = [
+    [true, []],
+    [false, ['poor']],
+  ];
+  for (const [isRetried, reasons] of runs) {
+    const making = rig.run(rig.jobFor(to, [from]));
     process.kill(await oneWorker(15), 'SIGKILL');
-    const failed = await making;
-    assert.deepEqual([failed.type, failed.code], ['delta.failed', 'unavailable']);
-    assert.match(failed.reason as string, /SIGKILL/);
-    const { refused } = await rig.storage.syncer.call(findDeltas, {
-      repository: app,
-      wanted: [to],
-      held: [from],
-    });
+    assert.equal((await making) !== 'done', isRetried);
+    assert.equal(rig.published.length, isRetried ? 0 : 1);
+    const query = { repository: app, wanted: [to], held: [from] };
+    const { refused } = await rig.storage.syncer.call(findDeltas, query);
     assert.deepEqual(
       refused.map(({ reason }) => reason),
       reasons,
     );
     assert.deepEqual(await rig.left(), []);
   }
+  const { type, code, reason } = rig.last;
+  assert.deepEqual([type, code], ['delta.failed', 'unavailable']);
+  assert.match(reason as string, /SIGKILL/);
 });
 
 test('an aborted job is given back at once, and leaves nothing', async () => {

@@ -43,6 +43,8 @@ class World implements AsyncDisposable {
   applying: ((application: DeltaApplication) => Promise<void>) | undefined;
   /** Answers instead of the parent. */
   answering: ((digest: Digest) => void) | undefined;
+  /** Ends an answer after half of its bytes. */
+  breaking: Fault | undefined;
 
   static async create(): Promise<World> {
     return new World(await Rig.open(buses));
@@ -115,10 +117,13 @@ class World implements AsyncDisposable {
   async #answer(_: string, digest: Digest, _size: number, { start, end }: Extent) {
     this.answering?.(digest);
     const content = digest === this.delta.digest ? this.bytes : this.target;
-    const crossed = this.crossed;
+    const { crossed, breaking } = this;
+    this.breaking = undefined;
+    const sent = breaking ? (start + end) >> 1 : end;
     const body = async function* () {
-      crossed.set(digest, (crossed.get(digest) ?? 0) + end - start);
-      yield Buffer.from(content.subarray(start, end));
+      crossed.set(digest, (crossed.get(digest) ?? 0) + sent - start);
+      yield Buffer.from(content.subarray(start, sent));
+      if (breaking) throw breaking;
     };
     return { start, ranged: true, body: { destroy() {}, [Symbol.asyncIterator]: body } };
   }
@@ -230,7 +235,7 @@ test('while another one has the ingest of the delta or of the blob, the job is p
     await world.rig.syncer.call(claimTransfer, { ...query, by: 'other' });
     const verdict = await world.run();
     assert.ok(typeof verdict === 'object' && verdict.retryMs > 0);
-    assert.equal(world.applied, 0);
+    assert.deepEqual([world.applied, world.crossed.size], [0, 0]);
   }
 });
 
@@ -243,4 +248,37 @@ test('a window that closes does not end an application', async () => {
   assert.equal(await world.run(until), 'done');
   assert.equal(world.types.at(-1), 'transfer.finished');
   assert.ok(await world.isHere());
+});
+
+test('a volume that is full for a moment costs neither the bytes of the delta nor its application', async () => {
+  await using world = await World.create();
+  world.breaking = new Fault('no-space', 'the data volume is full');
+  world.applying = async () => {
+    if (world.applied === 1) throw new Fault('no-space', 'the data volume is full');
+  };
+  assert.equal(await world.run(), 'done');
+  assert.equal(world.applied, 2);
+  assert.deepEqual([...world.crossed], [[world.delta.digest, world.delta.size]]);
+  const delayed = world.events.filter(({ type }) => type === 'transfer.delayed').map(({ data }) => data.code);
+  assert.deepEqual(delayed, ['no-space', 'no-space']);
+  assert.ok(!world.types.includes('delta.failed'));
+});
+
+test('a delta whose process crashed is applied once more, and then the blob itself crosses the link', async () => {
+  for (const [crashes, applied] of [
+    [1, 2],
+    [9, 2],
+  ] as const) {
+    await using world = await World.create();
+    world.applying = async () => {
+      if (world.applied > crashes) return;
+      throw new Fault('unavailable', 'the process of the delta crashed', { detail: { crashed: true } });
+    };
+    assert.equal(await world.run(), 'done');
+    assert.equal(world.applied, applied);
+    assert.ok(await world.isHere());
+    const isFailed = crashes > 1;
+    assert.equal(world.types.includes('delta.failed'), isFailed);
+    assert.equal(world.crossed.has(world.delta.to), isFailed);
+  }
 });

@@ -35,8 +35,8 @@ export class DeltaJobs {
       return this.#refuse(job, new Fault('denied', 'nothing is pushed to this layer: its mode is ReadOnly'));
     }
     try {
-      if (job.kind === 'make') await this.#maker.make(job, signal);
-      else await this.#pushed.apply(job, signal);
+      if (job.kind === 'make') return await this.#maker.make(job, signal);
+      await this.#pushed.apply(job, signal);
       return 'done';
     } catch (error) {
       if (signal.aborted) return { retryMs: 0 };

@@ -1,3 +1,4 @@
+import type { JobVerdict } from '#proto/bus/bus.ts';
 import { type DeltaRecord, findDeltas, MAX_BASES } from '#proto/content/deltas.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -30,12 +31,13 @@ export class DeltaMaker {
   }
 
   /** Publishes how the job ended. @throws the reason of `signal`: nothing is left of the job then */
-  async make(job: MakeJob, signal: AbortSignal): Promise<void> {
+  async make(job: MakeJob, signal: AbortSignal): Promise<JobVerdict> {
     try {
       await this.#make(job, signal);
+      return 'done';
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      await this.#end.failed(job, error);
+      return await this.#end.failed(job, error);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { JobVerdict } from '#proto/bus/bus.ts';
 import { type HeldDelta, MAX_BASES, type RefusedDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault, toWire } from '#proto/contract/fault.ts';
@@ -16,6 +17,8 @@ type Cost = { from: Digest[]; cpuMs: number };
 
 /** Crashes of its process after which a pair is not tried again. */
 const MAX_CRASHES = 2;
+/** Delay of a job whose process crashed, in ms: memory may be short for a moment. */
+const CRASHED_MS = 2_000;
 /** Targets of which crashes are counted. */
 const MAX_COUNTED = 1_000;
 
@@ -51,19 +54,26 @@ export class MakeEnd {
     this.#publishFailed(job, new Fault('delta-invalid', 'the delta makes other bytes than its target'));
   }
 
-  async failed(job: MakeJob, error: unknown): Promise<void> {
+  /** Publishes nothing if the job is to be repeated. */
+  async failed(job: MakeJob, error: unknown): Promise<JobVerdict> {
     const { counters, log } = this.#deps;
     const { to } = job;
     const { code, message, detail = {} } = toWire(error);
     const fault = Fault.is(error) ? error : new Fault('internal', message);
     if (!Fault.is(error)) log.error({ err: error, to }, 'a delta could not be made');
+    const wouldFailAgain = this.#wouldFailAgain(job, fault);
+    if (detail.crashed === true && !wouldFailAgain) {
+      log.warn({ to, code, reason: message }, 'the process that makes a delta crashed; retrying');
+      return { retryMs: CRASHED_MS };
+    }
     if (detail.poor !== true) {
       counters.failed('make', code);
       log.warn({ to, code, reason: message }, 'no delta was made');
       const { from } = detail;
-      if (this.#wouldFailAgain(job, fault)) await this.#refuse(job, Array.isArray(from) ? from : [], 'poor');
+      if (wouldFailAgain) await this.#refuse(job, Array.isArray(from) ? from : [], 'poor');
     }
     this.#publishFailed(job, fault);
+    return 'done';
   }
 
   #wouldFailAgain({ to }: MakeJob, fault: Fault): boolean {

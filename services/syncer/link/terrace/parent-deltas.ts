@@ -154,10 +154,11 @@ export class ParentDeltas implements DeltaOffers, DeltaBases {
 /** What the answer says of each blob of the question. A delta that can't be one of these blobs is none. */
 export function offersIn(
   { deltas }: DeltaAnswer,
-  { wanted, held }: Pick<AskedDeltas, 'wanted' | 'held'>,
+  { wanted, layers, held }: Pick<AskedDeltas, 'wanted' | 'layers' | 'held'>,
 ): Map<Digest, OfferedDelta> {
   const answers = new Map(deltas.map((one) => [one.to, one]));
   const bases = new Set(held.flat());
+  const blobs = new Set([...layers, ...wanted.map(({ digest }) => digest)]);
   const offers = new Map<Digest, OfferedDelta>();
   for (const { digest, size } of wanted) {
     const { state = 'plain', delta } = answers.get(digest) ?? {};
@@ -166,6 +167,7 @@ export function offersIn(
       delta.toSize === size &&
       delta.size < size &&
       delta.format === FORMAT &&
+      !blobs.has(delta.digest) &&
       delta.from.every((base) => bases.has(base));
     if (state === 'delta') offers.set(digest, delta && isUsable ? delta : 'plain');
     else offers.set(digest, state);

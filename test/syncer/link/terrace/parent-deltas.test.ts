@@ -94,8 +94,11 @@ test('a delta that can not make the blob of what is here counts as none', () => 
     { size: 1_000_000 },
     { format: 2 },
     { from: [BASE, OTHER] },
+    { digest: TO },
   ];
   for (const changes of wrong) assert.deepEqual([...offersIn(delta(changes), question).values()], ['plain']);
+  const image = { ...question, layers: [TO, DELTA] };
+  assert.deepEqual([...offersIn(delta(), image).values()], ['plain']);
   assert.deepEqual([...offersIn({ deltas: [] }, question).values()], ['plain']);
   assert.deepEqual([...offersIn({ deltas: [{ to: TO, state: 'making' }] }, question).values()], ['making']);
 });
