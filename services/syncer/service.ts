@@ -21,6 +21,7 @@ import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PauseWatch } from './schedule/pause-watch.ts';
 import { readSyncMetrics } from './sync-metrics.ts';
+import { FailedDeltas } from './transfer/failed-deltas.ts';
 import { SendRate } from './transfer/pace/send-rate.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
@@ -115,6 +116,7 @@ export async function runSyncer(context: Context): Promise<void> {
     pushClient: async () => (await settings.clients()).pushClient,
     pace: new SendRate(),
     plainBlobs: new PlainBlobs(),
+    failedDeltas: new FailedDeltas(),
     bandwidth,
     by: instance,
     activity,

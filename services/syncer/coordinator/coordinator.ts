@@ -75,7 +75,10 @@ export function coordinate({
   const lease = new CoordinatorLease(bus, instance, log, (held) =>
     actor.send(held ? { type: 'lease.gained', pass: newRequest('start') } : { type: 'lease.lost' }),
   );
-  const deltaPace = new DeltaPace({ limit: () => settings.bandwidth.rate });
+  const deltaPace = new DeltaPace({
+    limit: () => settings.bandwidth.rate,
+    timeMs: () => (settings.hasParent ? settings.get().delta.timeMs : undefined),
+  });
   const linkReport = new LinkReport({
     bus,
     log,

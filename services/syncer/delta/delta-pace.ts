@@ -1,7 +1,7 @@
 import { availableParallelism, loadavg } from 'node:os';
 import type { EventListener } from '#proto/bus/roles.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
-import { deltaApplied, deltaMade } from '#proto/sync/delta-jobs.ts';
+import { deltaApplied, deltaFailed, deltaMade } from '#proto/sync/delta-jobs.ts';
 import {
   type Direction,
   transferDelayed,
@@ -19,6 +19,8 @@ const APPLYING = 20_000_000;
 const MAKING = 5_000_000;
 /** Min processor time, or elapsed time, of a measurement, in ms. */
 const MIN_MEASURED_MS = 20;
+/** Time for which no delta is taken whose target is as large as one that could not be applied, in ms. */
+const TOO_LARGE_MS = 30 * 60_000;
 /** Max power of 2 of images for which no delta is waited for after that was in vain. */
 const MAX_FRUITLESS = 6;
 /** Stands for the id of a pass in the events of prefetches, which are as fast as the parent's own link. */
@@ -30,12 +32,20 @@ export type DeltaPaceOptions = {
   limit?: () => number | undefined;
   /** Processes that are ready to run. */
   load?: () => number;
+  /** Max time of an application, in ms; undefined: it is unknown. */
+  timeMs?: () => number | undefined;
+  /** Monotonic clock, in ms. */
+  now?: () => number;
 };
 
 /** Measures what decides whether deltas save time, from events of all syncers. Of one coordinator. */
 export class DeltaPace {
   readonly #limit: () => number | undefined;
   readonly #load: () => number;
+  readonly #timeMs: () => number | undefined;
+  readonly #clock: () => number;
+  /** Targets from `bytes` on are too large for this layer until then. */
+  #tooLarge: { bytes: number; until: number } | undefined;
   #parent: string | undefined;
   #link: LinkRate;
   /** On the way up. */
@@ -48,7 +58,15 @@ export class DeltaPace {
   /** In this layer, with one processor to itself. */
   #makingHere: number | undefined;
 
-  constructor({ link, limit, load = () => loadavg()[0] ?? 0 }: DeltaPaceOptions = {}) {
+  constructor({
+    link,
+    limit,
+    load = () => loadavg()[0] ?? 0,
+    timeMs = () => undefined,
+    now = () => performance.now(),
+  }: DeltaPaceOptions = {}) {
+    this.#timeMs = timeMs;
+    this.#clock = now;
     this.#link = link ?? new LinkRate();
     this.#limit = limit ?? (() => undefined);
     this.#load = () => load() / availableParallelism();
@@ -134,6 +152,27 @@ export class DeltaPace {
     if (ms >= MIN_MEASURED_MS) this.#applying = average(this.#applying, (toSize * 1_000) / ms);
   }
 
+  /** A delta could not be applied in this layer. @param code of the fault; `unavailable`: its process crashed */
+  notApplied({ toSize, code }: { toSize: number; code: string }): void {
+    const timeMs = this.#timeMs();
+    if (code === 'too-slow' && timeMs) {
+      this.#applying = Math.min(this.#applying ?? APPLYING, (toSize * 1_000) / timeMs);
+    }
+    if (code !== 'too-large' && code !== 'unavailable') return;
+    const bytes = Math.min(toSize, this.#maxTarget ?? toSize);
+    this.#tooLarge = { bytes, until: this.#clock() + TOO_LARGE_MS };
+  }
+
+  /** Whether this layer can be expected to apply a delta to a target of this size. */
+  mayApply(toSize: number): boolean {
+    return toSize < (this.#maxTarget ?? Number.POSITIVE_INFINITY);
+  }
+
+  get #maxTarget(): number | undefined {
+    const known = this.#tooLarge;
+    return known && this.#clock() < known.until ? known.bytes : undefined;
+  }
+
   /** @returns a function that stops it */
   listen(bus: EventListener): () => void {
     const linkOf = ({ direction, pass }: { direction: Direction; pass: string }) => {
@@ -153,6 +192,9 @@ export class DeltaPace {
       ),
       bus.listen(deltaMade, ({ data }) => this.madeHere(data)),
       bus.listen(deltaApplied, ({ data }) => this.applied(data)),
+      bus.listen(deltaFailed, ({ data }) => {
+        if (data.job === 'apply') this.notApplied(data);
+      }),
     ];
     return () => {
       for (const stop of unlisten) stop();

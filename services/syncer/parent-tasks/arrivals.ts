@@ -22,6 +22,8 @@ export function arrivalsIn({ blobs, deltas = [] }: Arriving): Arrival[] {
   const arrivals = new Map<Digest, Arrival>();
   for (const { repository, digest, size, part, delta } of deltas) {
     const { to, toSize } = delta;
+    // It would be a blob, and no delta.
+    if (digest === to) continue;
     const own = { repository, digest: to, size: toSize, ...(part && { part }), deltas: [], isBlob: false };
     const arrival = arrivals.get(to) ?? own;
     arrival.deltas.push({ ...delta, digest, size });
@@ -39,14 +41,16 @@ export function arrivalsIn({ blobs, deltas = [] }: Arriving): Arrival[] {
  * How to pull what is missing here.
  * @param mayUse whether the bases are here, and it is worth it
  * @param awaited repositories of which the pass will get deltas: blobs themselves are left to it
+ * @param isBegun whether a part of a delta to the blob may be here: it, too, is left to the pass
  */
 export const choosePulls = (
   arrivals: readonly Arrival[],
   mayUse: (delta: HeldDelta) => boolean,
   awaited: ReadonlySet<Repository>,
+  isBegun: (target: Digest) => boolean,
 ): Pull[] =>
   arrivals.flatMap(({ deltas, isBlob, ...blob }) => {
     const delta = deltas.find(mayUse);
-    const isPulled = delta || (isBlob && !awaited.has(blob.repository));
+    const isPulled = delta || (isBlob && !awaited.has(blob.repository) && !isBegun(blob.digest));
     return isPulled ? [{ ...blob, ...(delta && { delta }) }] : [];
   });

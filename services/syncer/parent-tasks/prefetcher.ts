@@ -79,6 +79,8 @@ export class Prefetcher implements ArrivalFollower {
   /** Queue, in the order in which the parent began to receive the blobs. */
   #waiting: Pull[] = [];
   readonly #tried = new BoundedMap<true>(MAX_TRIED);
+  /** Blobs of which a delta was begun and may be continued: a pass does that. */
+  readonly #begun = new BoundedMap<true>(MAX_TRIED);
   readonly #running = new Set<Digest>();
   #queued = Promise.withResolvers<void>();
   /** The parent reported no arriving blobs. */
@@ -202,6 +204,7 @@ export class Prefetcher implements ArrivalFollower {
       absent,
       (delta) => this.#isWorth(delta) && delta.from.every((base) => !missing.has(base)),
       await this.#awaited(absent, signal),
+      (target) => this.#begun.has(target),
     );
     this.#waiting = [...this.#waiting, ...wanted];
     this.#queued.resolve();
@@ -235,6 +238,7 @@ export class Prefetcher implements ArrivalFollower {
     const { settings, deltaPace, applier } = this.#deps;
     const { mode } = settings.get().delta;
     if (!deltaPace || !applier || format !== FORMAT || this.#tried.has(digest)) return false;
+    if (!deltaPace.mayApply(toSize)) return false;
     return isWorthTaking(mode, deltaPace.now(), toSize, size);
   }
 
@@ -273,7 +277,16 @@ export class Prefetcher implements ArrivalFollower {
     if (delta) this.#tried.set(delta.digest, true);
     const pulled =
       delta && applier ? runDelta({ ...deps, applier, aside }, { ...job, delta }) : runDownload(deps, job);
-    await pulled.catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
+    const verdict = await pulled.catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
+    if (!delta) return;
+    const now = this.#deps.link();
+    const isClosed = !now?.live || now.until !== at.until;
+    const isKnown = verdict === 'done' && !deps.signal.aborted && !isClosed;
+    if (isKnown) this.#begun.delete(blob.digest);
+    else {
+      this.#tried.delete(delta.digest);
+      this.#begun.set(blob.digest, true);
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { each } from '#proto/async/each.ts';
 import type { JobVerdict } from '#proto/bus/bus.ts';
 import type { HeldDelta } from '#proto/content/deltas.ts';
 import { MAX_TRANSFER_GROUP } from '#proto/content/ingests.ts';
-import { Fault, type FaultCode, fromWire } from '#proto/contract/fault.ts';
+import { Fault, type FaultCode } from '#proto/contract/fault.ts';
 import {
   type CrossingDelta,
   type SavedBytes,
@@ -17,11 +17,11 @@ import {
   transferStarted,
 } from '#proto/sync/transfers.ts';
 import { tracer } from '#proto/tracing/tracer.ts';
-import { isTransient } from '../link/answers/answers.ts';
 import { Alarm } from '../schedule/alarm.ts';
 import { type DeltaStepDeps, deltaMachine } from './delta-steps.ts';
 import type { WantedBlob } from './download.ts';
 import { type DownloadStepDeps, downloadMachine } from './download-steps.ts';
+import type { FailedDeltas } from './failed-deltas.ts';
 import { blobsOf, downloadSmallBlobs } from './small-blobs.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import { tracedTransfer } from './traced-transfer.ts';
@@ -51,7 +51,7 @@ const BUSY_MS = 1_500;
 
 /** What a step reports, and what ends it. */
 type StepControl = Pick<DeltaStepDeps, 'signal' | 'started' | 'progress' | 'copied' | 'saved' | 'counters'>;
-type RecorderDeps = { activity: TransferRecorder };
+type RecorderDeps = { activity: TransferRecorder; failedDeltas?: FailedDeltas };
 /** What transfers need for deltas. */
 export type DeltaTools = Pick<DeltaStepDeps, 'deltas' | 'applier' | 'aside'>;
 export type DownloadWorkerDeps = Omit<DownloadStepDeps, keyof StepControl> &
@@ -63,7 +63,10 @@ export type DeltaPushTools = Pick<UploadDeltaDeps, 'pusher' | 'applyMs' | 'aside
 export type UploadWorkerDeps = Omit<UploadStepDeps, 'started' | 'progress' | 'counters'> &
   RecorderDeps &
   Partial<DeltaPushTools>;
-type WorkerDeps = Pick<DownloadWorkerDeps, 'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity'>;
+type WorkerDeps = Pick<
+  DownloadWorkerDeps,
+  'bus' | 'by' | 'log' | 'signal' | 'slots' | 'activity' | 'failedDeltas'
+>;
 
 /**
  * Carries out one job of direction `down`, see `runTransfer`; a group of small blobs as `small-blobs.ts` does. If the
@@ -77,7 +80,7 @@ export async function runDownload(deps: DownloadWorkerDeps, job: TransferJob): P
   const tools = deltas && applier && { deltas, applier };
   return tracedTransfer(job, () => {
     if (others) return runGroup(deps, job, one);
-    return delta && tools
+    return delta && tools && !deps.failedDeltas?.has(delta.digest)
       ? runDelta({ ...deps, ...tools }, { ...single, delta }, () => one(single))
       : one(single);
   });
@@ -99,22 +102,25 @@ export async function runDelta(
 
 async function runWithDelta(
   deps: WorkerDeps,
-  job: TransferJob,
+  job: TransferJob & { delta: HeldDelta },
   machine: (control: StepControl) => ReturnType<typeof downloadMachine>,
   plain: (() => Promise<JobVerdict>) | undefined,
 ): Promise<JobVerdict> {
   let isPlain = false;
-  const isHandled = (outcome: TransferOutcome): boolean => {
-    isPlain = plain !== undefined && isOfDelta(outcome);
+  // Also if it may be the link that failed: it is not known whether the blob crosses it, and a delta is no condition.
+  const isHandled = ({ result, fault }: TransferOutcome): boolean => {
+    isPlain = plain !== undefined && result === 'failed';
+    if (isPlain) {
+      const { digest, delta } = job;
+      deps.failedDeltas?.add(delta.digest);
+      const { code, message: reason } = fault ?? {};
+      deps.log.warn({ digest, delta: delta.digest, code, reason }, 'a delta failed: the blob itself crosses');
+    }
     return isPlain;
   };
   const verdict = await runTransfer(deps, job, machine, isHandled);
   return plain && isPlain ? plain() : verdict;
 }
-
-/** Whether the delta is the cause, and not the link. */
-const isOfDelta = ({ result, fault }: TransferOutcome): boolean =>
-  result === 'failed' && !(fault && isTransient(fromWire(fault)));
 
 async function runGroup(
   deps: DownloadWorkerDeps,
@@ -185,10 +191,10 @@ export async function runUpload(deps: UploadWorkerDeps, job: TransferJob): Promi
   const tools = pusher && applyMs && { pusher, applyMs };
   const plain = () => runTransfer(deps, single, (control) => uploadMachine({ ...deps, ...control }, single));
   return tracedTransfer(job, () => {
-    if (!delta || !tools) return plain();
+    if (!delta || !tools || deps.failedDeltas?.has(delta.digest)) return plain();
     const machine = (control: StepControl) =>
       uploadDeltaMachine({ ...deps, ...tools, ...control }, single, delta);
-    return runWithDelta(deps, job, machine, plain);
+    return runWithDelta(deps, { ...job, delta }, machine, plain);
   });
 }
 

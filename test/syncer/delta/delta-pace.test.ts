@@ -176,3 +176,24 @@ test('on the way up, the load of this machine delays what is made here, and not 
   assert.deepEqual([other?.making, other?.load], [2_500_000, 1]);
   assert.equal(other?.applying, one?.applying);
 });
+
+test('an application that took too long makes deltas less worth it', () => {
+  const pace = new DeltaPace({ timeMs: () => 100_000 });
+  pace.notApplied({ toSize: 10 * MIB, code: 'too-slow' });
+  assert.equal(Math.round(pace.now().applying), Math.round((10 * MIB) / 100));
+  pace.notApplied({ toSize: 5_000 * MIB, code: 'too-slow' });
+  assert.equal(Math.round(pace.now().applying), Math.round((10 * MIB) / 100));
+  assert.ok(pace.mayApply(10 * MIB));
+});
+
+test('after an application that needed too much or crashed, no delta is taken for as large a target for some time', () => {
+  const clock = { now: 0 };
+  const pace = new DeltaPace({ now: () => clock.now });
+  pace.notApplied({ toSize: 1, code: 'delta-invalid' });
+  pace.notApplied({ toSize: 200 * MIB, code: 'too-large' });
+  assert.deepEqual([pace.mayApply(199 * MIB), pace.mayApply(200 * MIB)], [true, false]);
+  pace.notApplied({ toSize: 300 * MIB, code: 'unavailable' });
+  assert.deepEqual([pace.mayApply(199 * MIB), pace.mayApply(200 * MIB)], [true, false]);
+  clock.now = 3_600_000;
+  assert.ok(pace.mayApply(300 * MIB));
+});

@@ -337,3 +337,30 @@ test('with delta.mode always, a blob that the parent gets in full is left to the
   parent.reportDeltas([delta.entry], [delta.target]);
   await until(() => isHere(delta.digest));
 });
+
+test('a delta whose pull was ended is pulled when it is reported again, and its target is left to the pass', async () => {
+  const base = blob('app/a');
+  await using _following = follow();
+  parent.report(base.entry);
+  await until(() => isHere(base.digest));
+  const delta = deltaOf('app/a', [base.digest]);
+  const bytes = parent.content.get(delta.own) as Buffer;
+  parent.content.set(delta.own, Buffer.alloc(0));
+  const pause = new AbortController();
+  linkUse = { ...linkUse, interrupted: pause.signal };
+  parent.reportDeltas([delta.entry]);
+  await until(async () => (await holderOf(delta.own)) === 'prefetch');
+  linkUse = { usable: true, live: true };
+  pause.abort(new Fault('paused', 'the link is paused'));
+  await until(async () => (await holderOf(delta.own)) === undefined);
+  // The parent has all of the delta, and makes its target.
+  const other = blob('app/b');
+  parent.content.set(delta.digest, targets.get(delta.digest) as Buffer);
+  parent.report(delta.target, other.entry);
+  await until(() => isHere(other.digest));
+  assert.equal(requestsFor(delta.digest), 0);
+  parent.content.set(delta.own, bytes);
+  parent.reportDeltas([delta.entry], [delta.target]);
+  await until(() => isHere(delta.digest));
+  assert.equal(requestsFor(delta.digest), 0);
+});

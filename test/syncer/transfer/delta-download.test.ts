@@ -11,6 +11,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
 import type { Extent } from '../../../services/syncer/link/answers/extents.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { FailedDeltas } from '../../../services/syncer/transfer/failed-deltas.ts';
 import type { DeltaApplication } from '../../../services/syncer/transfer/pieces/delta-applier.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { runDelta, runDownload } from '../../../services/syncer/transfer/worker.ts';
@@ -37,6 +38,7 @@ class World implements AsyncDisposable {
   readonly crossed = new Map<Digest, number>();
   readonly events: { type: string; data: Record<string, unknown> }[] = [];
   readonly counters = new TransferCounters();
+  readonly failedDeltas = new FailedDeltas();
   stop = new AbortController();
   applied = 0;
   /** Instead of the application. */
@@ -85,7 +87,8 @@ class World implements AsyncDisposable {
     const applier = { applyInto: this.#apply.bind(this) };
     const { volume } = this.rig.syncer;
     const link = { parent: source, deltas: source, slots: new Slots(2), bandwidth: UNLIMITED };
-    return { ...link, bus, volume, by: 's', activity, applier, log, signal: this.stop.signal };
+    const { failedDeltas } = this;
+    return { ...link, bus, volume, by: 's', activity, applier, failedDeltas, log, signal: this.stop.signal };
   }
 
   run(until?: number) {
@@ -281,4 +284,25 @@ test('a delta whose process crashed is applied once more, and then the blob itse
     assert.equal(world.types.includes('delta.failed'), isFailed);
     assert.equal(world.crossed.has(world.delta.to), isFailed);
   }
+});
+
+test('a delta that does not come after all attempts is replaced by the blob, and is not tried again at once', async () => {
+  await using world = await World.create();
+  const detail = { retryAfterMs: 60 * 60_000 };
+  let asked = 0;
+  world.answering = (digest) => {
+    if (digest === world.delta.digest) asked += 1;
+    throw new Fault('parent-unreachable', 'the parent answers 503', { detail });
+  };
+  assert.equal(await world.run(), 'done');
+  assert.equal(world.types.at(-1), 'transfer.failed');
+  assert.ok(asked > 0);
+  asked = 0;
+  world.answering = (digest) => {
+    if (digest === world.delta.digest) asked += 1;
+  };
+  assert.equal(await world.run(), 'done');
+  assert.equal(asked, 0);
+  assert.deepEqual([...world.crossed], [[world.delta.to, world.delta.toSize]]);
+  assert.equal(world.types.at(-1), 'transfer.finished');
 });

@@ -293,7 +293,10 @@ class Batch {
       tags,
       similar,
       deltas: (nodes, missing) =>
-        this.#deltas?.decisions({ repository, nodes, missing, similar }) ?? new Map(),
+        this.#deltas?.decisions({
+          ...{ repository, nodes, similar },
+          missing: missing.filter(({ size }) => this.#context.deltaPace?.mayApply(size)),
+        }) ?? new Map(),
     };
   }
 
