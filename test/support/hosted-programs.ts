@@ -33,6 +33,7 @@ class HostedServices extends EventEmitter {
   readonly #end = new AbortController();
   /** Storage ends after the others. */
   readonly #storageEnd = new AbortController();
+  readonly #running = new Set<ServiceName>();
 
   constructor(settings: ProgramSettings, log: LayerLog) {
     super();
@@ -47,7 +48,12 @@ class HostedServices extends EventEmitter {
   }
 
   kill(signal: NodeJS.Signals): boolean {
-    if (signal !== 'SIGTERM') throw new Error('services in the process of the test cannot be killed');
+    if (signal !== 'SIGTERM') {
+      const running = [...this.#running].join(', ');
+      throw new Error(
+        `services in the process of the test cannot be killed; these have not ended: ${running}`,
+      );
+    }
     this.#end.abort(new Error(signal));
     return true;
   }
@@ -59,6 +65,7 @@ class HostedServices extends EventEmitter {
     let code = 0;
     const start = async (service: ServiceName, main: Main, signal: AbortSignal) => {
       const log = logger.child({ service });
+      this.#running.add(service);
       try {
         await runService(service, main, { layer, env, signal, log }, stop);
       } catch (err) {
@@ -66,6 +73,8 @@ class HostedServices extends EventEmitter {
         log.fatal({ err }, 'service failed');
         code = 1;
         stop(`${service} has failed`);
+      } finally {
+        this.#running.delete(service);
       }
     };
     const storageEnded = start('storage', runStorage, this.#storageEnd.signal);
