@@ -3,6 +3,7 @@ import { chmod, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ARRIVING_PATH, type Arriving } from '#proto/content/arriving.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { until } from '../../support/until.ts';
@@ -41,6 +42,20 @@ test('a job that fails ends the wait: the blob crosses the link in full', async 
   deepEqual(await layer.ask(questionFor('app', to, [old], { wait: 30 })), [{ to, state: 'plain' }]);
   outcome = layer.make;
   deepEqual(await layer.ask(questionFor('app', to, [old], { wait: 30 })), [{ to, state: 'plain' }]);
+});
+
+test('if events may have been missed, a job without an outcome is submitted again for those who wait', async () => {
+  const [old, to] = [await layer.blob('app'), await layer.blob('app')];
+  const before = layer.jobs.length;
+  const storage = await rig.testBus.connect('storage', 'storage-of-test');
+  // It does not report its end.
+  outcome = async () => {};
+  const waiting = layer.ask(questionFor('app', to, [old], { wait: 15 }));
+  await until(() => layer.jobs.length > before);
+  outcome = layer.make;
+  // A malformed event counts as missed.
+  storage.publish(tagMoved, {} as never);
+  equal((await waiting)[0]?.state, 'delta');
 });
 
 test('one answer covers an image; without a wait, it says what is being made', async () => {
