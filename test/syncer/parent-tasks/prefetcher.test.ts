@@ -134,7 +134,8 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }, mode: DeltaMo
     clients: async () => ({ arriving, deltas: new ParentDeltas(link, { deltas: [1] }) }),
     bandwidth: UNLIMITED as never,
   };
-  const changeCursor = { cursor: '1.a', passEnded: new Promise<void>(() => {}) };
+  const { promise: passEnded, resolve: endPass } = Promise.withResolvers<void>();
+  const changeCursor = { cursor: '1.a', passEnded };
   const volume = new Volume(layer.data);
   const activity = {
     counters: new TransferCounters(),
@@ -165,6 +166,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }, mode: DeltaMo
   const ended = prefetcher.run(end.signal);
   return {
     prefetcher,
+    endPass,
     [Symbol.asyncDispose]: () => {
       end.abort(new Error('the test is over'));
       return ended;
@@ -340,7 +342,7 @@ test('with delta.mode always, a blob that the parent gets in full is left to the
 
 test('a delta whose pull was ended is pulled when it is reported again, and its target is left to the pass', async () => {
   const base = blob('app/a');
-  await using _following = follow();
+  await using following = follow();
   parent.report(base.entry);
   await until(() => isHere(base.digest));
   const delta = deltaOf('app/a', [base.digest]);
@@ -352,6 +354,7 @@ test('a delta whose pull was ended is pulled when it is reported again, and its 
   await until(async () => (await holderOf(delta.own)) === 'prefetch');
   linkUse = { usable: true, live: true };
   pause.abort(new Fault('paused', 'the link is paused'));
+  following.endPass();
   await until(async () => (await holderOf(delta.own)) === undefined);
   // The parent has all of the delta, and makes its target.
   const other = blob('app/b');
