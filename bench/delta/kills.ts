@@ -18,7 +18,12 @@ const REPOSITORY = 'models/weights';
 export const deltaKills: Subject = async ({ full, progress }) => {
   const size = (full ? 1_024 : 128) * MIB;
   await using stack = new AsyncDisposableStack();
-  const { layers, links } = await startHierarchy(stack, ['top', 'bottom'], { rate: 200 * MIB, latency: 0 });
+  const { layers, links } = await startHierarchy(
+    stack,
+    ['top', 'bottom'],
+    { rate: 200 * MIB, latency: 0 },
+    'always',
+  );
   const [top, bottom] = layers as [(typeof layers)[0], (typeof layers)[0]];
   const [link] = links as [(typeof links)[0]];
   progress('delta-kills: the first version');

@@ -33,8 +33,8 @@ export async function startHierarchy(
   return { layers, links };
 }
 
-/** Size of an image that shows how fast a link is, in bytes. */
-const SAMPLE_BYTES = 2 * 1024 * 1024;
+/** Time that an image takes which shows how fast a link is, in s. */
+const SAMPLE_S = 6;
 
 /** Makes the links slower, and brings a small image over them, so that the layers know how fast they are. */
 export async function slowDown({ layers, links }: Hierarchy, { rate, latency }: LinkOptions): Promise<void> {
@@ -44,7 +44,7 @@ export async function slowDown({ layers, links }: Hierarchy, { rate, latency }: 
   }
   const [top, ...below] = layers as [TestLayer, ...TestLayer[]];
   const arrived = arrivals(below, 'sample', performance.now());
-  await pushImage(top.url, 'models/sample', 'sample', { layers: [SAMPLE_BYTES] });
+  await pushImage(top.url, 'models/sample', 'sample', { layers: [rate * SAMPLE_S] });
   await arrived;
 }
 
