@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { bytesOf } from '#proto/delta/bytes/bytes.ts';
 import { applyDelta, encodeDelta } from '#proto/delta/delta.ts';
-import { ScratchFile } from '../../../services/syncer/delta/work/scratch-file.ts';
+import { ScratchFile } from '../../../services/syncer/delta/worker/scratch-file.ts';
 import { noise, numbers } from '../../../test/proto/delta/blobs.ts';
 import { deltaFile, raw, rawPiece, type Section, varint } from '../../../test/proto/delta/delta-file.ts';
 import { blobOf, sha256 } from '../../../test/proto/delta/in-memory.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { chooseBases } from '../../../services/syncer/delta/work/choose-bases.ts';
+import { chooseBases } from '../../../services/syncer/delta/worker/choose-bases.ts';
 import { digestOf } from '../../storage/samples.ts';
 import { layerOf, tarOf, versions } from './delta-rig.ts';
 

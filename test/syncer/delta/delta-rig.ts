@@ -165,7 +165,7 @@ export async function workersOf(parent: number): Promise<number[]> {
   const found: number[] = [];
   for (const pid of children.split(' ').filter(Boolean)) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (command.includes('delta/work/main.ts')) found.push(Number(pid));
+    if (command.includes('delta/worker/main.ts')) found.push(Number(pid));
   }
   return found;
 }

@@ -4,7 +4,7 @@ import type { Chunk } from '#proto/volume/chunk-log.ts';
 import { Extents } from '../../link/answers/extents.ts';
 import type { AppliedDelta, DeltaApplication, DeltaApplier } from '../../transfer/pieces/delta-applier.ts';
 import { PieceWriter, type WriterDeps } from '../../transfer/pieces/piece-writer.ts';
-import type { Content } from '../work/task.ts';
+import type { Content } from '../worker/task.ts';
 import { type DeltaDeps, limitsOf } from './delta-deps.ts';
 import { allLocatedBases, locatedDelta } from './located-content.ts';
 import { OneAtATime } from './one-at-a-time.ts';

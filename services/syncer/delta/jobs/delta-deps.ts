@@ -3,7 +3,7 @@ import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { DeltaCounters } from '../../counters/delta-counters.ts';
-import type { Limits } from '../work/task.ts';
+import type { Limits } from '../worker/task.ts';
 
 export type DeltaSettings = Pick<Configuration['delta'], 'mode' | 'scratch' | 'timeMs'> & {
   /** Bytes to keep free on the data volume. */

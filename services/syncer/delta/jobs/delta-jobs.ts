@@ -11,7 +11,7 @@ import { PushedDeltas } from './pushed-delta.ts';
  * Deltas: what crosses the link instead of content that resembles what the receiver holds (proto/content/deltas.ts).
  * This file carries out the jobs that make them, and that apply those which a child pushed; any syncer of a layer does.
  * `delta-maker.ts` makes, `delta-applications.ts` applies, also for the transfers of this process. The codec
- * (proto/delta/) runs in `../work/`, a process of its own for each delta (`run-task.ts`); `../choice/` decides what a
+ * (proto/delta/) runs in `../worker/`, a process of its own for each delta (`run-task.ts`); `../choice/` decides what a
  * delta is made of.
  */
 export class DeltaJobs {

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
-import type { Content, MakeTask } from '../work/task.ts';
+import type { Content, MakeTask } from '../worker/task.ts';
 import { type DeltaDeps, limitsOf } from './delta-deps.ts';
 import { ingest } from './delta-ingest.ts';
 import { locatedBases, locatedBlob } from './located-content.ts';

@@ -5,7 +5,7 @@ import { findDeltas, locateDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
-import type { Content } from '../work/task.ts';
+import type { Content } from '../worker/task.ts';
 
 type Locating = { bus: BusCaller; data: string; repository: Repository };
 

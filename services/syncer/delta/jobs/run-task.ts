@@ -6,9 +6,9 @@ import { text } from 'node:stream/consumers';
 import { Fault, fromWire } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { formatSeconds } from '#proto/contract/quantity-text.ts';
-import { type Order, REPORT_FD, type Report, type Task } from '../work/task.ts';
+import { type Order, REPORT_FD, type Report, type Task } from '../worker/task.ts';
 
-const MAIN = join(import.meta.dirname, '../work/main.ts');
+const MAIN = join(import.meta.dirname, '../worker/main.ts');
 /** Max size of the heap of JavaScript, in MB: what the codec reads and compresses is outside of it. */
 const FLAGS = ['--max-old-space-size=128', '--max-semi-space-size=2', '--liftoff-only'];
 /** Time that the process has to report that its time is over, in ms. */
