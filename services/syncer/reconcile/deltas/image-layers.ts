@@ -1,10 +1,9 @@
 import { MAX_HELD } from '#proto/content/deltas.ts';
 import { platformName } from '#proto/content/platforms.ts';
-import { Fault } from '#proto/contract/fault.ts';
 import { isIndexType, type Manifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { MAX_HELD_IMAGES } from '#proto/sync/delta-exchange.ts';
-import { readLocalManifest } from '../context/local-manifest.ts';
+import { readManifestIfHere } from '../context/local-manifest.ts';
 import type { PassTools } from '../context/pass-context.ts';
 
 /**
@@ -38,12 +37,12 @@ export async function readImageLayers(
 ): Promise<ImageLayers[]> {
   const images: ImageLayers[] = [];
   for (const root of roots) {
-    const manifest = await read(tools, repository, root);
+    const manifest = await readManifestIfHere(tools, repository, root);
     if (!manifest) continue;
     images.push({ platform: '', layers: layersOf(manifest) });
     const platforms = platformsOf([manifest]);
     for (const child of manifest.manifests.slice(0, MAX_CHILDREN)) {
-      const image = await read(tools, repository, child.digest);
+      const image = await readManifestIfHere(tools, repository, child.digest);
       if (image) images.push({ platform: platforms.get(child.digest) ?? '', layers: layersOf(image) });
     }
   }
@@ -61,18 +60,4 @@ export function heldFor(platform: string, images: readonly ImageLayers[]): Diges
     if (part.length > 0) held.push(part);
   }
   return held;
-}
-
-/** @returns undefined if the layer does not have it, or can't read it */
-async function read(
-  tools: Pick<PassTools, 'bus' | 'volume'>,
-  repository: Repository,
-  digest: Digest,
-): Promise<Manifest | undefined> {
-  try {
-    return (await readLocalManifest(tools, repository, digest))?.manifest;
-  } catch (error) {
-    if (Fault.is(error)) return undefined;
-    throw error;
-  }
 }

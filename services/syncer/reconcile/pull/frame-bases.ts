@@ -1,11 +1,11 @@
 import { platformName } from '#proto/content/platforms.ts';
-import { Fault } from '#proto/contract/fault.ts';
-import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
+import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { MAX_FRAME_BASES, MAX_GROUPED_BYTES } from '#proto/sync/transfers.ts';
 import { compressionOf } from '../../frames/framed-types.ts';
-import { readLocalManifest } from '../context/local-manifest.ts';
+import { readManifestIfHere } from '../context/local-manifest.ts';
 import type { PassTools } from '../context/pass-context.ts';
+import { platformsOf } from '../deltas/image-layers.ts';
 import type { ImageNode } from './image-node.ts';
 
 /** Max children of an index here that are read. */
@@ -64,39 +64,17 @@ function resembling(
     .map(({ layer }) => layer.digest);
 }
 
-/** Platforms of images, as indexes name them. */
-const platformsOf = (manifests: readonly Manifest[]): Map<Digest, string> =>
-  new Map(
-    manifests.flatMap(({ manifests: children }) =>
-      children.map((child) => [child.digest, platformName(child)] as const),
-    ),
-  );
-
 async function localLayers(
   tools: Pick<PassTools, 'bus' | 'volume'>,
   repository: Repository,
   root: Digest,
 ): Promise<LocalLayers[]> {
-  const manifest = await read(tools, repository, root);
+  const manifest = await readManifestIfHere(tools, repository, root);
   if (!manifest) return [];
   const found: LocalLayers[] = [{ platform: '', layers: manifest.blobs }];
   for (const child of manifest.manifests.slice(0, MAX_CHILDREN)) {
-    const layers = (await read(tools, repository, child.digest))?.blobs;
+    const layers = (await readManifestIfHere(tools, repository, child.digest))?.blobs;
     if (layers) found.push({ platform: platformName(child), layers });
   }
   return found;
-}
-
-/** @returns undefined if the layer does not have it */
-async function read(
-  tools: Pick<PassTools, 'bus' | 'volume'>,
-  repository: Repository,
-  digest: Digest,
-): Promise<Manifest | undefined> {
-  try {
-    return (await readLocalManifest(tools, repository, digest))?.manifest;
-  } catch (error) {
-    if (Fault.is(error)) return undefined;
-    throw error;
-  }
 }
