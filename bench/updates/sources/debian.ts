@@ -1,10 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../run-program.ts';
 import { made } from './made.ts';
 
-const MIRROR = 'http://deb.debian.org/debian';
-const SECURITY = 'http://deb.debian.org/debian-security';
 const SUITE = 'bookworm';
 /** Latest time of a file in a root filesystem, in s since 1970: images of a distribution are clamped to their date. */
 const CLAMPED_TO = '1767225600';
@@ -15,10 +14,18 @@ const LEFTOVERS = ['var/lib/apt/lists/*', 'var/cache/apt/*.bin', 'var/cache/apt/
 /** The distribution as it was published, or with all updates since then. */
 export type State = 'published' | 'updated';
 
+/** Address of the mirror from which this machine gets a suite. @throws if it gets none from there */
+function mirrorOf(suite: string): string {
+  const targets = execFileSync('apt-get', ['indextargets', '--format', '$(RELEASE) $(SITE)']).toString();
+  const line = targets.split('\n').find((target) => target.startsWith(`${suite} `));
+  if (!line) throw new Error(`no source of ${suite}: add one to the sources.list of this machine`);
+  return line.slice(suite.length + 1);
+}
+
 /** Lines of a sources.list. */
 export const sourcesOf = (state: State): string[] => [
-  `deb ${MIRROR} ${SUITE} main`,
-  ...(state === 'updated' ? [`deb ${SECURITY} ${SUITE}-security main`] : []),
+  `deb ${mirrorOf(SUITE)} ${SUITE} main`,
+  ...(state === 'updated' ? [`deb ${mirrorOf(`${SUITE}-security`)} ${SUITE}-security main`] : []),
 ];
 
 /** A package of the state: `apt-get` takes it from there, also where both are sources. */
@@ -26,7 +33,7 @@ export const packageOf = (name: string, state: State): string =>
   `${name}/${state === 'updated' ? `${SUITE}-security` : SUITE}`;
 
 /** Of another suite, whose keys this machine may lack. */
-const lineOf = (suite: string) => `deb [trusted=yes check-valid-until=no] ${MIRROR} ${suite} main`;
+const lineOf = (suite: string) => `deb [trusted=yes check-valid-until=no] ${mirrorOf(SUITE)} ${suite} main`;
 
 /** A minimal root filesystem. @returns path of a tar */
 export const rootfsTar = (folder: string, state: State): Promise<string> =>
