@@ -8,16 +8,18 @@ import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { deltaApplied, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { endLinkPause, setLinkPause } from '#proto/sync/pause.ts';
 import { transferFinished, transferPaused, transferProgressed } from '#proto/sync/transfers.ts';
+import {
+  ALWAYS,
+  completePass,
+  deltaOf,
+  resetLink,
+  startDeltaLayers,
+  updatedImage,
+} from '../../support/delta-layers.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
-import {
-  digestOf,
-  firstDifference,
-  type PushedImage,
-  pushImage,
-  pushIndex,
-} from '../../support/registry/image.ts';
+import { digestOf, firstDifference, pushImage, pushIndex } from '../../support/registry/image.ts';
 import { gzipLayer, rawLayer } from '../../support/registry/versions.ts';
 import { slowedRate, until } from '../../support/until.ts';
 
@@ -25,7 +27,6 @@ import { slowedRate, until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 const DELTA = new RegExp(`^${DELTAS_PATH}/sha256:`);
-const ALWAYS = { mode: 'always' as const };
 
 const stack = new AsyncDisposableStack();
 let parent: TestLayer;
@@ -33,33 +34,16 @@ let link: FaultProxy;
 let child: TestLayer;
 
 before(async () => {
-  parent = stack.use(await testLayer({ name: 'parent', compact: 'hosted', delta: ALWAYS }));
-  link = stack.use(await startProxy(parent.url));
-  child = stack.use(await testLayer({ name: 'child', parent: link.url, delta: ALWAYS }));
+  ({ parent, link, child } = await startDeltaLayers(stack));
 });
 after(() => stack.disposeAsync());
-beforeEach(() => {
-  link.fault();
-  link.bandwidth = {};
-  link.clearRequests();
-});
+beforeEach(() => resetLink(link));
 
 /** Pulls version 1 of an image, and pushes version 2 of it to the parent. @returns its changed layer */
-async function updated(
-  repository: string,
-  layerOf: (version: number) => Buffer = (version) => gzipLayer(version, { seed: repository }),
-): Promise<{ image: PushedImage; digest: string; size: number }> {
-  await pushImage(parent.host, repository, 'v1', { layers: [layerOf(1)] });
-  await pull();
-  link.clearRequests();
-  const image = await pushImage(parent.host, repository, 'v1', { layers: [layerOf(2)] });
-  const { digest, size } = image.layers[0]!;
-  return { image, digest, size };
-}
+const updated = (repository: string, layerOf?: (version: number) => Buffer) =>
+  updatedImage({ parent, link, child }, parent, repository, layerOf);
 
-async function pull(layer = child): Promise<void> {
-  assert.deepEqual((await layer.sync()).failures, []);
-}
+const pull = (layer = child) => completePass(layer);
 
 async function assertSame(repository: string, layer = child): Promise<void> {
   assert.equal(await firstDifference(parent.host, layer.host, [repository]), undefined);
@@ -71,11 +55,7 @@ const questions = () => link.requests.filter(({ path, method }) => method === 'P
 const ingests = () => readdir(join(child.data, 'ingest'));
 const finishedOf = (digest: string) => child.event(transferFinished, (data) => data.digest === digest);
 
-/** Of the delta to this blob, at the parent. */
-async function deltaTo(digest: string) {
-  const { deltas } = await parent.bus().call(listDeltas, { to: [digest] });
-  return deltas[0];
-}
+const deltaTo = (digest: string) => deltaOf(parent, digest);
 
 test('an update crosses the link as a delta, for one question, and the delta is kept for the layers below', async () => {
   const { digest, size } = await updated('update');

@@ -2,53 +2,42 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { type HeldDelta, listDeltas } from '#proto/content/deltas.ts';
 import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { deltaApplied, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { transferFinished } from '#proto/sync/transfers.ts';
+import {
+  ALWAYS,
+  completePass,
+  deltaOf,
+  resetLink,
+  startDeltaLayers,
+  updatedImage,
+} from '../../support/delta-layers.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
-import { firstDifference, type PushedImage, pushImage, pushIndex } from '../../support/registry/image.ts';
+import { firstDifference, pushImage, pushIndex } from '../../support/registry/image.ts';
 import { gzipLayer, rawLayer } from '../../support/registry/versions.ts';
 import { slowedRate } from '../../support/until.ts';
 
 /** Updates that cross the link as deltas, on the way up, between two real layers, and what may go wrong. */
 
 const MIB = 1024 * 1024;
-const ALWAYS = { mode: 'always' as const };
 const stack = new AsyncDisposableStack();
 let parent: TestLayer;
 let link: FaultProxy;
 let child: TestLayer;
 
 before(async () => {
-  parent = stack.use(await testLayer({ name: 'parent', compact: 'hosted', delta: ALWAYS }));
-  link = stack.use(await startProxy(parent.url));
-  child = stack.use(await testLayer({ name: 'child', parent: link.url, mode: 'ReadWrite', delta: ALWAYS }));
+  ({ parent, link, child } = await startDeltaLayers(stack));
 });
 after(() => stack.disposeAsync());
-beforeEach(() => {
-  link.fault();
-  link.bandwidth = {};
-  link.clearRequests();
-});
+beforeEach(() => resetLink(link));
 
 /** The parent has version 1 of an image, and the child gets version 2 of it. @returns its changed layer */
-async function updated(
-  repository: string,
-  layerOf: (version: number) => Buffer = (version) => gzipLayer(version, { seed: repository }),
-): Promise<{ image: PushedImage; digest: string; size: number }> {
-  await pushImage(child.host, repository, 'v1', { layers: [layerOf(1)] });
-  await push();
-  link.clearRequests();
-  const image = await pushImage(child.host, repository, 'v1', { layers: [layerOf(2)] });
-  const { digest, size } = image.layers[0]!;
-  return { image, digest, size };
-}
+const updated = (repository: string, layerOf?: (version: number) => Buffer) =>
+  updatedImage({ parent, link, child }, child, repository, layerOf);
 
-async function push(layer = child): Promise<void> {
-  assert.deepEqual((await layer.sync()).failures, []);
-}
+const push = (layer = child) => completePass(layer);
 
 const assertSame = async (repository: string) =>
   assert.equal(await firstDifference(parent.host, child.host, [repository]), undefined);
@@ -60,9 +49,7 @@ const sentBytes = (repository: string) =>
 const asked = (path: string) => link.requests.filter((seen) => seen.path === `${DELTAS_PATH}/${path}`);
 const finishedOf = (digest: string) => child.event(transferFinished, (data) => data.digest === digest);
 
-async function deltaTo(digest: string, layer = child): Promise<HeldDelta | undefined> {
-  return (await layer.bus().call(listDeltas, { to: [digest] })).deltas[0];
-}
+const deltaTo = (digest: string, layer = child) => deltaOf(layer, digest);
 
 test('an update goes up as a delta, for one question, and both layers keep it', async () => {
   const { image, digest, size } = await updated('update');
