@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findDeltas } from '#proto/content/deltas.ts';
+import { findDeltas, listDeltas } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MakeEnd, type MakeJob } from '../../../services/syncer/delta/jobs/make-end.ts';
 import { sharedBuses } from '../../storage/shared-buses.ts';
@@ -43,4 +43,21 @@ test('a delta whose process crashed is made once more before it is reported as f
   assert.equal(await end.failed(job, crash), 'done');
   assert.equal(rig.last.type, 'delta.failed');
   assert.equal((await syncer.call(findDeltas, query)).refused.length, 1);
+});
+
+test('a delta whose making what passes by itself has ended is made again, and not refused', async () => {
+  await using rig = await DeltaRig.open(buses);
+  const end = new MakeEnd(rig.deps);
+  const job = rig.jobFor(await rig.push(versions().next), [await rig.push(versions().old)]) as MakeJob;
+  const restart = new Fault('unavailable', 'storage does not answer');
+  const verdicts = [];
+  while (rig.published.length === 0) verdicts.push(await end.failed(job, restart));
+  assert.ok(verdicts.length > 3 && verdicts.length < 10, `${verdicts.length} attempts`);
+  assert.equal(verdicts.pop(), 'done');
+  assert.ok(verdicts.every((verdict) => typeof verdict === 'object' && verdict.retryMs > 0));
+  assert.equal(rig.last.type, 'delta.failed');
+  const { refused } = await rig.storage.syncer.call(listDeltas, { to: [job.to] });
+  assert.deepEqual(refused, []);
+  const again = await end.failed(job, restart);
+  assert.notEqual(again, 'done', 'a later job has as many attempts');
 });

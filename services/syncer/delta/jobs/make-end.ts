@@ -7,6 +7,7 @@ import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { deltaJobId } from '#proto/sync/delta-job-id.ts';
 import { type DeltaJob, deltaFailed, deltaMade, deltaMismatched } from '#proto/sync/delta-jobs.ts';
+import { isTransient } from '../../link/answers/answers.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { DeltaDeps } from './delta-deps.ts';
 
@@ -17,9 +18,11 @@ type Cost = { from: Digest[]; cpuMs: number };
 
 /** Crashes of its process after which a pair is not tried again. */
 const MAX_CRASHES = 2;
-/** Delay of a job whose process crashed, in ms: memory may be short for a moment. */
-const CRASHED_MS = 2_000;
-/** Targets of which crashes are counted. */
+/** Attempts of a job that what passes by itself has ended, such as a restart of storage. */
+const MAX_INTERRUPTED = 6;
+/** Delay of a job that is repeated, in ms: memory may be short for a moment, or storage starts again. */
+const REPEAT_MS = 2_000;
+/** Targets of which crashes, and interruptions, are counted. */
 const MAX_COUNTED = 1_000;
 
 /** How a job that makes a delta ends: what is published, counted, and not tried again. */
@@ -27,6 +30,7 @@ export class MakeEnd {
   readonly #deps: EndDeps;
   /** By target. */
   readonly #crashes = new BoundedMap<number>(MAX_COUNTED);
+  readonly #interrupted = new BoundedMap<number>(MAX_COUNTED);
 
   constructor(deps: EndDeps) {
     this.#deps = deps;
@@ -34,6 +38,7 @@ export class MakeEnd {
 
   /** @param ms elapsed time */
   made(job: MakeJob, { from, digest, size, kind, cpuMs }: HeldDelta, ms: number): void {
+    this.#interrupted.delete(job.to);
     this.#deps.bus.publish(deltaMade, { ...this.#about(job), from, digest, size, kind, cpuMs, ms });
   }
 
@@ -64,7 +69,11 @@ export class MakeEnd {
     const wouldFailAgain = this.#wouldFailAgain(job, fault);
     if (detail.crashed === true && !wouldFailAgain) {
       log.warn({ to, code, reason: message }, 'the process that makes a delta crashed; retrying');
-      return { retryMs: CRASHED_MS };
+      return { retryMs: REPEAT_MS };
+    }
+    if (detail.crashed !== true && isTransient(fault) && this.#mayRepeat(job)) {
+      log.warn({ to, code, reason: message }, 'making a delta was interrupted; retrying');
+      return { retryMs: REPEAT_MS };
     }
     if (detail.poor !== true) {
       counters.failed('make', code);
@@ -81,6 +90,12 @@ export class MakeEnd {
     const crashes = (this.#crashes.get(to) ?? 0) + 1;
     this.#crashes.set(to, crashes);
     return crashes >= MAX_CRASHES;
+  }
+
+  #mayRepeat({ to }: MakeJob): boolean {
+    const interrupted = (this.#interrupted.get(to) ?? 0) + 1;
+    this.#interrupted.set(to, interrupted % MAX_INTERRUPTED);
+    return interrupted < MAX_INTERRUPTED;
   }
 
   /** @param from none if no base was chosen */
