@@ -16,6 +16,7 @@ import { isWorthTaking, type Pace, waitMs, worthAsking } from '../../delta/worth
 import type { AskedDeltas, DeltaOffers } from '../../link/terrace/parent-deltas.ts';
 import type { PassTools } from '../context/pass-context.ts';
 import { heldFor, layersOf, platformsOf, readImageLayers } from './image-layers.ts';
+import { untilAnswered } from './until-answered.ts';
 
 /** Max questions about one image at a time. */
 const MAX_PARALLEL = 4;
@@ -174,7 +175,11 @@ export class ImageDeltas {
   ): Promise<number> {
     const { pace, signal, isPartial } = this.#deps;
     const { question, wanted } = waiting;
-    const answer = await offers.ask({ ...question, wanted, wait }, signal);
+    const { answer, lostMs } = await untilAnswered(this.#deps, this.#leftMs(waiting), () =>
+      offers.ask({ ...question, wanted, wait }, signal),
+    );
+    waiting.begun += lostMs;
+    waiting.lastAt += lostMs;
     const now = performance.now();
     const making: AskedDeltas['wanted'] = [];
     for (const blob of wanted) {

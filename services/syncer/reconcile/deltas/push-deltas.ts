@@ -7,6 +7,7 @@ import type { AskedDeltas, DeltaBases } from '../../link/terrace/parent-deltas.t
 import type { PassTools } from '../context/pass-context.ts';
 import { heldFor, type ImageLayers, readImageLayers } from './image-layers.ts';
 import { makeDeltas } from './make-deltas.ts';
+import { untilAnswered } from './until-answered.ts';
 
 /** Max questions about one tree, and max of its blobs that are searched at the parent, at a time. */
 const MAX_PARALLEL = 4;
@@ -77,7 +78,7 @@ class DeltaPush {
       this.#withoutDelta(tree.missing, asked);
       const makeable: AskedDeltas[] = [];
       await each(questions, MAX_PARALLEL, async (question) => {
-        const answer = await parent.bases(question, signal);
+        const { answer } = await untilAnswered(this.#deps, 0, () => parent.bases(question, signal));
         const left = new Set(answer?.held);
         const present = new Set(answer?.present);
         const wanted = left.size === 0 ? [] : question.wanted.filter(({ digest }) => !present.has(digest));

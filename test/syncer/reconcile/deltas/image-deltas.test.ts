@@ -244,6 +244,35 @@ test('a parent that does not answer costs no delta more than the question', asyn
     ]);
 });
 
+test('a parent that is down for a moment while it makes a delta is asked again, and so is one that is busy', async () => {
+  const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
+  const from = [held.layers[0]!.digest];
+  const outage = new Fault('parent-unreachable', 'the connection was reset');
+  for (const failure of [outage, new Fault('busy', '429')]) {
+    const failed: number[] = [];
+    const { offers, asked } = parentWith(
+      () => 'making',
+      (digest) => deltaTo(digest, from),
+    );
+    const { ask } = offers;
+    const failing: DeltaOffers = {
+      ...offers,
+      ask: async (...args) => {
+        // Once before the first answer, and once while a delta is being made.
+        if (failed.length <= asked.length) {
+          failed.push(args[0].wait);
+          throw failure;
+        }
+        return ask(...args);
+      },
+    };
+    const image = imageOf([OTHER], [held.digest], [MB]);
+    const deltas = await deltasOf(failing, { rate: 0.05 * MB });
+    assert.ok((await answersOf(deltas, image))[0]?.[1], failure.code);
+    assert.deepEqual([failed.length, asked.length], [2, 2]);
+  }
+});
+
 test('a delta that an earlier transfer brought is used without a question, and one that was wrong is not', async () => {
   const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
   const from = [held.layers[0]!.digest];
