@@ -28,7 +28,7 @@ export type JobsDeps = {
 export const jobDropped = event(
   'job.dropped',
   Type.Object({
-    queue: Type.String({ maxLength: 64, description: 'Queue of the job: `down`, `up` or `delta`.' }),
+    queue: Type.String({ maxLength: 64, description: 'Queue of the job: `down`, `up`, `make` or `apply`.' }),
     attempts: described(Count, 'How often a worker has failed.'),
     reason: Reason,
   }),

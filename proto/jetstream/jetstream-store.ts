@@ -55,7 +55,7 @@ export class JetStreamStore implements Store {
       drop: (name) => this.#dropConsumer(name),
     });
     const queue = (name: ConsumerName) => new JobQueue(name, this.#queueDeps(name), dropped, log);
-    this.#queues = { down: queue('down'), up: queue('up'), delta: queue('delta') };
+    this.#queues = { down: queue('down'), up: queue('up'), make: queue('make'), apply: queue('apply') };
     this.archive = this.#archive();
     this.room = roomOf({
       info: async (filter) =>

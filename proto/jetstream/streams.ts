@@ -29,13 +29,14 @@ export const streams = {
 export type Stream = (typeof streams)[keyof typeof streams];
 
 /**
- * Consumers of the job queue: transfers by direction, and deltas. A job not acknowledged within `ackWaitMs` is
+ * Consumers of the job queue: transfers by direction, and what makes and applies deltas. A job not acknowledged within `ackWaitMs` is
  * redelivered.
  */
 export const consumers = {
   down: { stream: streams.jobs.name, name: 'down', subject: 'jobs.transfer.down', ackWaitMs: 8 * SECOND },
   up: { stream: streams.jobs.name, name: 'up', subject: 'jobs.transfer.up', ackWaitMs: 8 * SECOND },
-  delta: { stream: streams.jobs.name, name: 'delta', subject: 'jobs.delta', ackWaitMs: 8 * SECOND },
+  make: { stream: streams.jobs.name, name: 'make', subject: 'jobs.delta.make', ackWaitMs: 8 * SECOND },
+  apply: { stream: streams.jobs.name, name: 'apply', subject: 'jobs.delta.apply', ackWaitMs: 8 * SECOND },
 } as const;
 
 /**

@@ -30,10 +30,15 @@ const ApplyDelta = Type.Object({
 
 /**
  * Makes a delta, unless it is here or refused, or applies one that a child pushed. A job is idempotent. It ends with
- * one of the events below.
+ * one of the events below. One queue each: a child waits for an application, and making a delta may take minutes.
  */
-export const deltaJob = job('jobs.delta', Type.Union([MakeDelta, ApplyDelta]));
-export type DeltaJob = Static<typeof deltaJob.body>;
+export const deltaJob = {
+  make: job('jobs.delta.make', MakeDelta),
+  apply: job('jobs.delta.apply', ApplyDelta),
+};
+export type MakeJob = Static<typeof MakeDelta>;
+export type ApplyJob = Static<typeof ApplyDelta>;
+export type DeltaJob = MakeJob | ApplyJob;
 
 const About = {
   repository: described(Repository, 'Repository that the target is for.'),

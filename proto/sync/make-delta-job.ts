@@ -2,14 +2,13 @@ import { type findDeltas, MIN_DELTA_TARGET_BYTES } from '../content/deltas.ts';
 import type { Static } from '../contract/schema.ts';
 import type { Digest } from '../oci/names.ts';
 import { deltaCandidates, type ImageLayers } from './delta-candidates.ts';
-import type { DeltaJob } from './delta-jobs.ts';
+import type { MakeJob } from './delta-jobs.ts';
 
 /** A base has this share of the bytes of its target: four smaller ones would save too little. */
 const MIN_BASE_SHARE = 1 / 128;
 /** Max refused pairs of the candidates with one target: each attempt costs processor time. */
 const MAX_REFUSED = 3;
 
-export type MakeJob = Extract<DeltaJob, { kind: 'make' }>;
 export type FoundDeltas = Static<typeof findDeltas.reply>;
 
 /**

@@ -100,8 +100,12 @@ export async function runSyncer(context: Context): Promise<void> {
     sync: await readSyncMetrics(settings, coordinator.passes, activity.counters),
   }));
   const deltaJobs = new DeltaJobs(deltaDeps, applier);
-  // One at a time: there are few processors.
-  const deltaWork = bus.work('delta', deltaJob, signal, (job) => deltaJobs.run(job, signal));
+  // One of each kind at a time: there are few processors.
+  const deltaWork = (['make', 'apply'] as const).map((kind) =>
+    bus.work<(typeof deltaJob)[typeof kind]['body']>(kind, deltaJob[kind], signal, (job) =>
+      deltaJobs.run(job, signal),
+    ),
+  );
   const deps = {
     bus,
     volume,
@@ -139,7 +143,7 @@ export async function runSyncer(context: Context): Promise<void> {
     );
   }
   await ended(signal);
-  await Promise.all([coordinator.ended, deltaWork]);
+  await Promise.all([coordinator.ended, ...deltaWork]);
   unlisten();
   inForce.unwatch();
 }

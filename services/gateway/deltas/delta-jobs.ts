@@ -6,14 +6,7 @@ import { FORMAT } from '#proto/delta/format/header.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { deltaJobId } from '#proto/sync/delta-job-id.ts';
-import {
-  type DeltaJob,
-  deltaApplied,
-  deltaFailed,
-  deltaJob,
-  deltaMade,
-  deltaMismatched,
-} from '#proto/sync/delta-jobs.ts';
+import { type DeltaJob, deltaApplied, deltaFailed, deltaJob, deltaMade } from '#proto/sync/delta-jobs.ts';
 import { Quota } from '../children/quota.ts';
 
 /**
@@ -24,7 +17,7 @@ import { Quota } from '../children/quota.ts';
  * caller may pull. `DeltasAhead` has deltas made before a child asks. `PushedDeltas` applies those that a child pushes.
  */
 
-/** Max jobs in the queue at a time, and max ones of one account. */
+/** Max jobs of each kind in its queue at a time, and max ones of one account. */
 const MAX_PENDING = 500;
 const MAX_PENDING_EACH = 16;
 /** Max outcomes, and max targets of an account, that are remembered. */
@@ -49,10 +42,15 @@ export const deltaFormats = (configuration: Configuration | undefined): number[]
 
 /** Why a job failed, unless that is not known. */
 export type JobOutcome = { state: 'done' } | { state: 'failed'; fault?: Fault };
-/** `pending`: in the queue, or in progress. `full`: too many are, or were for this target. An outcome: a recent one. */
-export type JobState = { state: 'pending' | 'full' } | JobOutcome;
+/**
+ * `pending`: in the queue, or in progress. `later`: too many of the account are; to be submitted again after the next
+ * outcome of one. `full`: too many of all accounts are, or were for this target. An outcome: a recent one.
+ */
+export type JobState = { state: 'pending' | 'later' | 'full' } | JobOutcome;
+export type OutcomeListener = (to: Digest, account: string | undefined) => void;
 
-type Pending = { id: string; job: DeltaJob; submittedAt: number; slot: Disposable };
+type Kind = DeltaJob['kind'];
+type Pending = { id: string; job: DeltaJob; account: string; submittedAt: number; slot: Disposable };
 type Variants = { ids: Set<string>; since: number };
 type KnownOutcome = { outcome: JobOutcome; until: number };
 
@@ -71,15 +69,15 @@ export type DeltaJobsDeps = {
 export class DeltaJobs {
   readonly #deps: DeltaJobsDeps;
   readonly #now: () => number;
-  readonly #quota = new Quota(MAX_PENDING);
+  readonly #quotas = { make: new Quota(MAX_PENDING), apply: new Quota(MAX_PENDING) };
   readonly #pending = new Map<string, Pending>();
   /** By the id of the job. */
   readonly #outcomes = new BoundedMap<KnownOutcome>(MAX_OUTCOMES);
   /** By account and target. */
   readonly #variants = new BoundedMap<Variants>(MAX_TARGETS);
-  readonly #onOutcome = new Set<(to: Digest) => void>();
-  /** When a syncer reported a delta last. */
-  #reportedAt = 0;
+  readonly #onOutcome = new Set<OutcomeListener>();
+  /** When a syncer reported a delta last that it made, or applied. */
+  readonly #reportedAt = { make: 0, apply: 0 };
 
   constructor(deps: DeltaJobsDeps) {
     this.#deps = deps;
@@ -88,19 +86,16 @@ export class DeltaJobs {
     bus.listen(deltaMade, ({ data: { to, from } }) => {
       const isIts = ({ job }: Pending) =>
         job.kind === 'make' && from.every((digest) => job.candidates.includes(digest));
-      this.#end(to, makeKey(to), { state: 'done' }, isIts);
+      this.#end('make', to, makeKey(to), { state: 'done' }, isIts);
     });
     bus.listen(deltaApplied, ({ data: { repository, to, digest } }) =>
-      this.#end(to, applyKey(repository, to, digest), { state: 'done' }),
+      this.#end('apply', to, applyKey(repository, to, digest), { state: 'done' }),
     );
-    bus.listen(deltaFailed, ({ data: { jobId, to, code, reason } }) => {
+    bus.listen(deltaFailed, ({ data: { job: kind, jobId, to, code, reason } }) => {
       const failed: JobOutcome = { state: 'failed', fault: fromWire({ code, message: reason }) };
       const isIts = ({ id }: Pending) => id === jobId;
       const [key] = [...this.#pending].find(([, pending]) => isIts(pending)) ?? [''];
-      this.#end(to, key, failed, isIts);
-    });
-    bus.listen(deltaMismatched, () => {
-      this.#reportedAt = this.#now();
+      this.#end(kind, to, key, failed, isIts);
     });
     // Their outcomes may be lost: who still waits for one submits it again, and a job is idempotent.
     bus.onGap(() => {
@@ -124,8 +119,8 @@ export class DeltaJobs {
       .length;
   }
 
-  /** Calls `listener` after each outcome, with its target. */
-  onOutcome(listener: (to: Digest) => void): void {
+  /** Calls `listener` after each outcome, with its target, and the account of the job that it ends. */
+  onOutcome(listener: OutcomeListener): void {
     this.#onOutcome.add(listener);
   }
 
@@ -143,14 +138,14 @@ export class DeltaJobs {
     if (known && this.#now() < known.until) return known.outcome;
     const variants = this.#variantsOf(job, account);
     if (!variants.has(id) && variants.size >= MAX_VARIANTS) return { state: 'full' };
-    const slot = this.#quota.take(account, MAX_PENDING_EACH);
-    if (typeof slot === 'string') return { state: 'full' };
+    const slot = this.#quotas[job.kind].take(account, MAX_PENDING_EACH);
+    if (typeof slot === 'string') return { state: slot === 'each' ? 'later' : 'full' };
     // Before the wait, so that a concurrent request does not submit it, too, and no event is missed.
     variants.add(id);
-    const pending = { id, job, submittedAt: this.#now(), slot };
+    const pending = { id, job, account, submittedAt: this.#now(), slot };
     this.#pending.set(key, pending);
     try {
-      await this.#deps.bus.submit(deltaJob, job);
+      await this.#submit(job);
     } catch (error) {
       if (this.#pending.get(key) === pending) this.#remove(key, pending);
       throw error;
@@ -159,11 +154,17 @@ export class DeltaJobs {
     return this.#pending.has(key) || !ended ? { state: 'pending' } : ended.outcome;
   }
 
-  #end(to: Digest, key: string, outcome: JobOutcome, isIts = (_: Pending) => true): void {
-    this.#reportedAt = this.#now();
+  #submit(job: DeltaJob): Promise<void> {
+    const { bus } = this.#deps;
+    return job.kind === 'make' ? bus.submit(deltaJob.make, job) : bus.submit(deltaJob.apply, job);
+  }
+
+  #end(kind: Kind, to: Digest, key: string, outcome: JobOutcome, isIts = (_: Pending) => true): void {
+    this.#reportedAt[kind] = this.#now();
     const pending = this.#pending.get(key);
-    if (pending && isIts(pending)) this.#settle(key, pending, outcome);
-    for (const listener of this.#onOutcome) listener(to);
+    const ended = pending && isIts(pending) ? pending : undefined;
+    if (ended) this.#settle(key, ended, outcome);
+    for (const listener of this.#onOutcome) listener(to, ended?.account);
   }
 
   #settle(key: string, pending: Pending, outcome: JobOutcome): void {
@@ -182,7 +183,7 @@ export class DeltaJobs {
     const now = this.#now();
     for (const [key, pending] of this.#pending) {
       const { submittedAt, job } = pending;
-      const idleMs = now - Math.max(submittedAt, this.#reportedAt);
+      const idleMs = now - Math.max(submittedAt, this.#reportedAt[job.kind]);
       if (idleMs <= timeMs + LOST_MS && now - submittedAt <= MAX_TIMES * timeMs) continue;
       this.#settle(key, pending, { state: 'failed' });
       const { to } = job.kind === 'make' ? job : job.delta;

@@ -40,6 +40,8 @@ export class QuestionAnswers {
   readonly #question: DeltaQuestion;
   readonly #held: Digest[];
   readonly #rights: BaseRights;
+  /** Whether a job waits until another one of the account has ended, by the last check. */
+  hasWaitingJobs = false;
 
   /** @throws Fault `malformed` */
   constructor(deps: QuestionDeps, question: DeltaQuestion) {
@@ -58,6 +60,7 @@ export class QuestionAnswers {
     const worth = wanted.filter(({ size }) => size >= MIN_DELTA_TARGET_BYTES);
     const known = isKnown && mayPull && worth.length > 0 ? await this.#find(request, worth) : undefined;
     const deltas: Entry[] = [];
+    this.hasWaitingJobs = false;
     for (const { digest, size } of wanted) {
       const isWorth = size >= MIN_DELTA_TARGET_BYTES;
       deltas.push(
@@ -91,7 +94,10 @@ export class QuestionAnswers {
     if (toSize === undefined) return false;
     const { repository } = this.#question;
     const job = makeJobFor({ repository, to, toSize, reason: 'asked' }, this.#question, known, known.mayPull);
-    return job !== undefined && (await jobs.submit(job, accountOf(request))).state === 'pending';
+    if (!job) return false;
+    const { state } = await jobs.submit(job, accountOf(request));
+    if (state === 'later') this.hasWaitingJobs = true;
+    return state === 'pending' || state === 'later';
   }
 
   /** Its size in fact; undefined if the repository does not have it. */

@@ -71,7 +71,8 @@ export class PushedDeltas {
     }
     await this.#mustHave(request, repository, delta);
     const outcome = await jobs.submit({ kind: 'apply', repository, delta }, accountOf(request));
-    if (outcome.state === 'pending' || outcome.state === 'full') return { answer: false, isReady: false };
+    const isWaiting = ['pending', 'later', 'full'].includes(outcome.state);
+    if (isWaiting) return { answer: false, isReady: false };
     if (outcome.state === 'done' && (await this.#sizeOf(repository, delta.to))) {
       return { answer: true, isReady: true };
     }

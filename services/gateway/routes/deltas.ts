@@ -10,7 +10,7 @@ import { DELTAS_PATH, DeltaQuestion, PushedDelta } from '#proto/sync/delta-excha
 import { mayAlso } from '../auth/request-caller.ts';
 import { Waiters } from '../children/long-poll.ts';
 import { DeltaJobs } from '../deltas/delta-jobs.ts';
-import { mayOrder, QuestionAnswers } from '../deltas/delta-question.ts';
+import { accountOf, mayOrder, QuestionAnswers } from '../deltas/delta-question.ts';
 import { DeltasAhead } from '../deltas/deltas-ahead.ts';
 import { PushedDeltas } from '../deltas/pushed-deltas.ts';
 import { readBody } from '../http/read-body.ts';
@@ -32,9 +32,15 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
   const ahead = new DeltasAhead({ bus, volume, cache, jobs, patienceMs, log });
   const pushed = new PushedDeltas({ bus, jobs, patienceMs });
   const waiters = new Waiters(app);
-  /** Targets for which requests wait. */
+  /** Targets for which requests wait, and those who may have to submit jobs. */
   const targets = new WeakMap<FastifyRequest, ReadonlySet<Digest>>();
-  jobs.onOutcome((to) => waiters.wakeWhere((request) => targets.get(request)?.has(to) ?? false));
+  const submitters = new WeakMap<FastifyRequest, { readonly hasWaitingJobs: boolean }>();
+  jobs.onOutcome((to, account) =>
+    waiters.wakeWhere((request) => {
+      if (targets.get(request)?.has(to)) return true;
+      return submitters.get(request)?.hasWaitingJobs === true && accountOf(request) === account;
+    }),
+  );
   for (const event of [accountsChanged, storageStarted]) bus.onInvalidation(event, waiters.wakeAll);
   // After `jobs` has forgotten what was pending.
   bus.onGap(waiters.wakeAll);
@@ -43,6 +49,7 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
     const question = await bodyOf(request, DeltaQuestion, gateway);
     const answers = new QuestionAnswers({ bus, cache, jobs, patienceMs }, question);
     targets.set(request, new Set(question.wanted.map(({ digest }) => digest)));
+    submitters.set(request, answers);
     const end = performance.now() + question.wait * 1_000;
     using slot = longPolls.slotFor(request, DELTAS_PATH, MAX_WAITING_EACH);
     const answer = await waiters.pollUntil(request, { end, slot }, async () => {
@@ -69,6 +76,7 @@ export function registerDeltaRoutes(app: FastifyInstance, gateway: Gateway): voi
     const { repository, delta, wait } = push;
     request.changes = { repository, digest: delta.to };
     targets.set(request, new Set([delta.to]));
+    submitters.set(request, { hasWaitingJobs: true });
     const end = performance.now() + wait * 1_000;
     using slot = longPolls.slotFor(request, `${DELTAS_PATH}/apply`, MAX_WAITING_EACH);
     const isApplied = await waiters.pollUntil(request, { end, slot }, async () => {

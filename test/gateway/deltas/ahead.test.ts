@@ -96,7 +96,7 @@ test('two jobs at most are in the queue, and none while a child waits for anothe
   for (let n = 0; n < 2; n += 1) await next();
   equal((await waiting)[0]?.state, 'delta');
   await until(() => makes('queued').length === 1);
-  ok((await layer.syncer.backlog('delta')) <= 2);
+  ok((await layer.syncer.backlog('make')) <= 2);
   for (let n = 0; n < 4; n += 1) await next();
   await until(() => makes('queued').length === 4);
   mustHold = false;

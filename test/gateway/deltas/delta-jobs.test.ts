@@ -163,15 +163,21 @@ test('a job that no syncer takes is lost after the time of one delta, unless syn
     bus.made(make('other', 'a'));
   }
   deepEqual(await jobs.submit(make('y', 'a'), 'c'), { state: 'failed' }, 'the queue is too long');
+  await jobs.submit(apply('x'), 'c');
+  clock.now += TIME_MS;
+  bus.made(make('other', 'a'));
+  clock.now += 30_001;
+  deepEqual(await jobs.submit(apply('x'), 'c'), { state: 'failed' }, 'what is made is another queue');
 });
 
 test('the jobs of an account, and of all, are bounded; an outcome makes room', async () => {
   const { bus, jobs } = setUp();
   for (let n = 0; n < 16; n += 1) await jobs.submit(make(`of-c-${n}`, 'a'), 'c');
-  deepEqual(await jobs.submit(make('more', 'a'), 'c'), { state: 'full' });
+  deepEqual(await jobs.submit(make('more', 'a'), 'c'), { state: 'later' });
+  deepEqual(await jobs.submit(apply('x'), 'c'), { state: 'pending' }, 'applications have their own queue');
   for (let n = 0; n < 484; n += 1) await jobs.submit(make(`of-${n}`, 'a'), `account-${n % 40}`);
   deepEqual(await jobs.submit(make('more', 'a'), 'new'), { state: 'full' });
-  equal(bus.submitted.length, 500);
+  equal(bus.submitted.length, 501);
   bus.made(make('of-c-7', 'a'));
   deepEqual(await jobs.submit(make('more', 'a'), 'c'), { state: 'pending' });
 });

@@ -62,11 +62,17 @@ export class DeltaLayer implements AsyncDisposable {
 
   /** Takes jobs for deltas from now on. Their outcome is that of `handler`. */
   work(handler: (job: DeltaJob) => Promise<void>): void {
-    this.#working = this.syncer.work('delta', deltaJob, this.#end.signal, async (job) => {
+    const run = async (job: DeltaJob) => {
       this.jobs.push(job);
       await handler(job);
-      return 'done';
-    });
+      return 'done' as const;
+    };
+    const { signal } = this.#end;
+    const working = [
+      this.syncer.work('make', deltaJob.make, signal, run),
+      this.syncer.work('apply', deltaJob.apply, signal, run),
+    ];
+    this.#working = Promise.all(working).then(() => {});
   }
 
   /** Makes a delta to the target of the job, of its first candidate, as a syncer does. */

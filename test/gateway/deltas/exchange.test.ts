@@ -68,6 +68,23 @@ test('one answer covers an image; without a wait, it says what is being made', a
   deepEqual(states(await layer.ask({ ...question, wait: 30 })), ['delta', 'plain', 'delta']);
 });
 
+test('an image gets all of its deltas, also if it has more of them than an account may have jobs', async () => {
+  const old = await layer.blob('app');
+  const targets = await Promise.all(Array.from({ length: 40 }, () => layer.blob('app')));
+  const wanted = targets.map((digest) => ({ digest, size: 300_000 }));
+  const question = { ...questionFor('app', old, [old]), wanted, layers: targets };
+  const before = layer.jobs.length;
+  const [answers, others] = await Promise.all([
+    layer.ask({ ...question, wanted: wanted.slice(0, 25), wait: 30 }),
+    layer.ask({ ...question, wanted: wanted.slice(25), wait: 30 }),
+  ]);
+  deepEqual(
+    [...answers, ...others].map(({ state }) => state),
+    targets.map(() => 'delta'),
+  );
+  equal(layer.jobs.length - before, 40);
+});
+
 test('a delta that still arrives here is handed on, as far as it has arrived', async () => {
   const [old, to] = [await layer.blob('app'), await layer.blob('app')];
   const before = await list();

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findDeltas, listDeltas } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { MakeEnd, type MakeJob } from '../../../services/syncer/delta/jobs/make-end.ts';
+import type { MakeJob } from '#proto/sync/delta-jobs.ts';
+import { MakeEnd } from '../../../services/syncer/delta/jobs/make-end.ts';
 import { sharedBuses } from '../../storage/shared-buses.ts';
 import { app, DeltaRig, versions } from './delta-rig.ts';
 

@@ -6,8 +6,8 @@ import type { AppliedDelta, DeltaApplication, DeltaApplier } from '../../transfe
 import { PieceWriter, type WriterDeps } from '../../transfer/pieces/piece-writer.ts';
 import type { Content } from '../worker/task.ts';
 import { type DeltaDeps, limitsOf } from './delta-deps.ts';
+import { FairTurns } from './fair-turns.ts';
 import { allLocatedBases, locatedDelta } from './located-content.ts';
-import { OneAtATime } from './one-at-a-time.ts';
 import { type Outcome, runTask } from './run-task.ts';
 import { openScratch } from './scratch-folder.ts';
 
@@ -19,10 +19,14 @@ export type ApplicationDeps = Pick<DeltaDeps, 'bus' | 'data' | 'settings' | 'env
 /** A delta and its bases, in the order of its header. */
 export type LocatedDelta = { delta: Content; bases: Content[] };
 
-/** Applies deltas, one at a time: each in a process of its own, which passes on the bytes that it makes. */
+/**
+ * Applies deltas, one at a time, as memory is bounded: each in a process of its own, which passes on the bytes that it
+ * makes. Those that this layer pulled and those that a child pushed have alternate turns. Where a delta is made
+ * meanwhile and processors are few, the application has about nine tenths of the time, by its priority.
+ */
 export class DeltaApplications implements DeltaApplier {
   readonly #deps: ApplicationDeps;
-  readonly #turns = new OneAtATime();
+  readonly #turns = new FairTurns();
 
   constructor(deps: ApplicationDeps) {
     this.#deps = deps;
@@ -30,7 +34,7 @@ export class DeltaApplications implements DeltaApplier {
 
   async applyInto({ repository, delta, target, signal }: DeltaApplication): Promise<AppliedDelta> {
     const { bus, data } = this.#deps;
-    using _turn = await this.#turns.take(signal);
+    using _turn = await this.#turns.take('pulled', signal);
     const located = {
       delta: await locatedDelta({ bus, data, repository }, delta.digest),
       bases: await allLocatedBases({ bus, data, repository }, delta.from),
@@ -50,7 +54,7 @@ export class DeltaApplications implements DeltaApplier {
   }
 
   /**
-   * Makes the target of a delta, when its turn comes.
+   * Makes the target of a delta that a child pushed, when its turn comes.
    * @param onBytes receives all bytes of the target, in order
    * @throws Fault as `DeltaApplier`
    */
@@ -60,7 +64,7 @@ export class DeltaApplications implements DeltaApplier {
     signal: AbortSignal,
     onBytes: (bytes: Buffer) => Promise<void>,
   ): Promise<Outcome> {
-    using _turn = await this.#turns.take(signal);
+    using _turn = await this.#turns.take('pushed', signal);
     return await this.#run(located, delta, signal, onBytes);
   }
 

@@ -4,12 +4,13 @@ import { BoundedMap } from '#proto/contract/bounded-map.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import type { MakeJob } from '#proto/sync/delta-jobs.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { Content, MakeTask } from '../worker/task.ts';
 import { type DeltaDeps, limitsOf } from './delta-deps.ts';
 import { ingest } from './delta-ingest.ts';
 import { locatedBases, locatedBlob } from './located-content.ts';
-import { firstOf, isSameSet, MakeEnd, type MakeJob, poor } from './make-end.ts';
+import { firstOf, isSameSet, MakeEnd, poor } from './make-end.ts';
 import { type Outcome, runTask } from './run-task.ts';
 import { openScratch } from './scratch-folder.ts';
 

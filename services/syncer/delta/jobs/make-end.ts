@@ -6,12 +6,10 @@ import { formatBytes } from '#proto/contract/quantity-text.ts';
 import { DELTA_FORMAT } from '#proto/delta/delta.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { deltaJobId } from '#proto/sync/delta-job-id.ts';
-import { type DeltaJob, deltaFailed, deltaMade, deltaMismatched } from '#proto/sync/delta-jobs.ts';
+import { deltaFailed, deltaMade, deltaMismatched, type MakeJob } from '#proto/sync/delta-jobs.ts';
 import { isTransient } from '../../link/answers/answers.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { DeltaDeps } from './delta-deps.ts';
-
-export type MakeJob = Extract<DeltaJob, { kind: 'make' }>;
 
 type EndDeps = Pick<DeltaDeps, 'bus' | 'counters' | 'by' | 'log'>;
 type Cost = { from: Digest[]; cpuMs: number };

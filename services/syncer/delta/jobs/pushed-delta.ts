@@ -4,14 +4,12 @@ import { claimTransfer, discardIngest } from '#proto/content/ingests.ts';
 import { Fault, toWire } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { deltaJobId } from '#proto/sync/delta-job-id.ts';
-import { type DeltaJob, deltaApplied, deltaFailed, deltaMismatched } from '#proto/sync/delta-jobs.ts';
+import { type ApplyJob, deltaApplied, deltaFailed, deltaMismatched } from '#proto/sync/delta-jobs.ts';
 import { PATIENCE } from '../../transfer/steps.ts';
 import type { DeltaApplications } from './delta-applications.ts';
 import type { DeltaDeps } from './delta-deps.ts';
 import { ingest } from './delta-ingest.ts';
 import { allLocatedBases, locatedBlob } from './located-content.ts';
-
-type ApplyJob = Extract<DeltaJob, { kind: 'apply' }>;
 
 /** Applies deltas that a child pushed as blobs of a repository. */
 export class PushedDeltas {

@@ -65,7 +65,7 @@ export async function makeDeltas(
       const job = makeJobFor(target, { layers, held }, found, () => true);
       if (job) {
         submitted.set(deltaJobId(job), to);
-        await bus.submit(deltaJob, job);
+        await bus.submit(deltaJob.make, job);
       } else end(to);
     }
   }
