@@ -29,8 +29,8 @@ export const streams = {
 export type Stream = (typeof streams)[keyof typeof streams];
 
 /**
- * Consumers of the job queue: transfers by direction, and what makes and applies deltas. A job not acknowledged within `ackWaitMs` is
- * redelivered.
+ * Consumers of the job queue: transfers by direction, and what makes and applies deltas. A job not acknowledged within
+ * `ackWaitMs` is redelivered.
  */
 export const consumers = {
   down: { stream: streams.jobs.name, name: 'down', subject: 'jobs.transfer.down', ackWaitMs: 8 * SECOND },

@@ -7,7 +7,7 @@ import { makeTask } from './make-delta.ts';
 import { yieldToOthers } from './priority.ts';
 import { type Order, REPORT_FD, type Report, type Result } from './task.ts';
 
-/** Services have 0, the lowest priority is 19. Who waits for an application does not wait for what is made meanwhile. */
+/** Services have 0, the lowest priority is 19. What is applied hardly waits for what is made meanwhile. */
 const NICENESS = { make: 15, apply: 5 };
 
 /** See `task.ts`. */
