@@ -132,7 +132,7 @@ export class EmulatedLink implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#emulator.exitCode === null) {
+    if (this.#emulator.exitCode === null && this.#emulator.signalCode === null) {
       this.#emulator.kill('SIGKILL');
       await once(this.#emulator, 'exit');
     }

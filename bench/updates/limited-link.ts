@@ -1,20 +1,13 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  compileEmulator,
-  EmulatedLink,
-  emulationFailure,
-  type LinkConditions,
-} from '../link/emulated-link.ts';
+import { compileEmulator, EmulatedLink, emulationFailure } from '../link/emulated-link.ts';
 import { CountingProxy } from './counting-proxy.ts';
-import type { Link, OpenLink } from './peers/peer.ts';
+import type { Link, LinkLimits, OpenLink } from './peers/peer.ts';
 
 const PORT = 5_000;
 /** Time in which the forwarder starts; a check over the link would be traffic on it. */
 const START_MS = 1_500;
-
-type Limits = Omit<LinkConditions, 'congestion'>;
 
 /**
  * Opens links that count. From the moment they are limited, they are emulated ones (`EmulatedLink`): first, the proxy
@@ -22,7 +15,7 @@ type Limits = Omit<LinkConditions, 'congestion'>;
  * through a socket in the folder.
  * @throws Error if links can't be emulated here
  */
-export function linkOpener(folder: string, limits: Limits | undefined): OpenLink {
+export function linkOpener(folder: string, limits: LinkLimits | undefined): OpenLink {
   if (!limits) return async (target) => new CountedLink(await CountingProxy.start(target));
   const failure = emulationFailure();
   if (failure) throw new Error(`a link can't be emulated: ${failure}`);
@@ -31,7 +24,7 @@ export function linkOpener(folder: string, limits: Limits | undefined): OpenLink
   return async (target) => {
     links += 1;
     const socket = join(folder, `${links}.sock`);
-    return new CountedLink(await CountingProxy.start(target), async (stack) => {
+    const emulate = async (stack: AsyncDisposableStack) => {
       stack.use(await CountingProxy.start(target, socket));
       const link = stack.use(await EmulatedLink.create(emulator, { ...limits, congestion: 'cubic' }));
       const host = `${link.address}:${PORT}`;
@@ -44,27 +37,31 @@ export function linkOpener(folder: string, limits: Limits | undefined): OpenLink
       await sleep(START_MS);
       if (forwarder.exitCode !== null) throw new Error('the forwarder beyond the link ended');
       return host;
-    });
+    };
+    return new CountedLink(await CountingProxy.start(target), { emulate, rate: (limits.mbit * 1e6) / 8 });
   };
 }
+
+/** `emulate` returns `host:port` beyond the link; its rate is in bytes a second. */
+type Limited = { emulate: (stack: AsyncDisposableStack) => Promise<string>; rate: number };
 
 class CountedLink implements Link {
   readonly #proxy: CountingProxy;
   readonly #stack = new AsyncDisposableStack();
-  readonly #emulate: ((stack: AsyncDisposableStack) => Promise<string>) | undefined;
+  readonly #limited: Limited | undefined;
 
-  /** @param emulate returns `host:port` beyond the link */
-  constructor(proxy: CountingProxy, emulate?: (stack: AsyncDisposableStack) => Promise<string>) {
+  constructor(proxy: CountingProxy, limited?: Limited) {
     this.#proxy = this.#stack.use(proxy);
-    this.#emulate = emulate;
+    this.#limited = limited;
   }
 
   get host(): string {
     return this.#proxy.host;
   }
 
-  async limit(): Promise<void> {
-    if (this.#emulate) this.#proxy.route(await this.#emulate(this.#stack));
+  async limit(): Promise<number | undefined> {
+    if (this.#limited) this.#proxy.route(await this.#limited.emulate(this.#stack));
+    return this.#limited?.rate;
   }
 
   bytesOf(work: () => Promise<unknown>): Promise<number> {

@@ -24,11 +24,15 @@ export function changedLayers({ images: { v1, v2 } }: Pair): Descriptor[] {
 export const bytesOf = (layers: readonly Descriptor[]): number =>
   layers.reduce((sum, { size }) => sum + size, 0);
 
-/** Reads the layouts that `linkLayout` has made. A pair of which one image is missing is left out. */
-export async function pairsIn(folder: string): Promise<Pair[]> {
+/** Reads the chosen layouts that `linkLayout` has made. A pair of which one image is missing is left out. */
+export async function pairsIn(
+  folder: string,
+  isChosen: (name: Pick<Pair, 'kind' | 'builder'>) => boolean = () => true,
+): Promise<Pair[]> {
   const pairs: Pair[] = [];
   for (const kind of await foldersIn(folder))
     for (const builder of await foldersIn(join(folder, kind))) {
+      if (!isChosen({ kind, builder })) continue;
       const [v1, v2] = await Promise.all(
         VERSIONS.map((version) => imageOf(join(folder, kind, builder, version))),
       );

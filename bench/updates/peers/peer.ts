@@ -1,3 +1,4 @@
+import type { LinkConditions } from '../../link/emulated-link.ts';
 import type { Pair } from '../pairs.ts';
 
 /** What brings an update over a link. */
@@ -21,9 +22,11 @@ export type Link = AsyncDisposable & {
   readonly host: string;
   /** Does some work. @returns the bytes that crossed meanwhile, both ways together */
   bytesOf(work: () => Promise<unknown>): Promise<number>;
-  /** From now on, the link has its rate and delay. */
-  limit(): Promise<void>;
+  /** From now on, the link has its rate and delay. @returns its rate in bytes a second, if it has one */
+  limit(): Promise<number | undefined>;
 };
+
+export type LinkLimits = Omit<LinkConditions, 'congestion'>;
 
 /** Of the new image alone: bytes over the link, both ways, with all headers; seconds until it was there. */
 export type Measured = { bytes: number; seconds: number };

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type TestLayerOptions, testLayer } from '../../../test/support/layer.ts';
-import { getManifest } from '../../../test/support/registry/image.ts';
+import { getManifest, pushImage } from '../../../test/support/registry/image.ts';
 import { timed } from '../../measure.ts';
 import type { Version } from '../kinds/kind.ts';
 import { type Pair, repositoryOf } from '../pairs.ts';
@@ -8,6 +8,10 @@ import { run } from '../run-program.ts';
 import type { Peer } from './peer.ts';
 
 type DeltaMode = NonNullable<NonNullable<TestLayerOptions['delta']>['mode']>;
+
+/** Brought over a limited link before the update, so that the layer knows its rate. */
+const SAMPLE = 'sample/noise';
+const SAMPLE_S = 6;
 
 /** A layer below another one, which gets the pair; the time is that from the end of the push. */
 export const terraceWith = (name: string, mode: DeltaMode): Peer => ({
@@ -22,7 +26,7 @@ export const terraceWith = (name: string, mode: DeltaMode): Peer => ({
       name: 'bottom',
       data: join(folder, 'bottom'),
       parent: `http://${link.host}`,
-      repositories: [repositoryOf(pair)],
+      repositories: [repositoryOf(pair), SAMPLE],
     });
     const sync = async (version: Version) => {
       const { ok, failures } = await child.sync();
@@ -31,7 +35,8 @@ export const terraceWith = (name: string, mode: DeltaMode): Peer => ({
     };
     await push(source, parent.host, pair, 'v1');
     await sync('v1');
-    await link.limit();
+    const rate = await link.limit();
+    if (rate !== undefined) await pushImage(parent.url, SAMPLE, 'v1', { layers: [rate * SAMPLE_S] });
     // Its connections are those of the limited link.
     await sync('v1');
     let seconds = 0;
