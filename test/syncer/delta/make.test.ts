@@ -36,6 +36,30 @@ test('a delta is made of the base that a child holds, kept, and not made twice',
   assert.equal(rig.counters.metrics.outcomes.made, 1);
 });
 
+test('a delta whose file has other bytes than those that were applied is not kept', async () => {
+  await using rig = await DeltaRig.open(buses);
+  const { old, next } = versions();
+  const [from, to] = [await rig.push(old), await rig.push(next)];
+  const { volume } = rig.deps;
+  const openIngest: typeof volume.openIngest = async (claim) => {
+    const file = await volume.openIngest(claim);
+    const write = file.write.bind(file);
+    file.write = ([first, ...others], position) => {
+      const damaged = Buffer.from(first as Uint8Array);
+      damaged[0] = (damaged[0] as number) ^ 1;
+      return write([damaged, ...others], position);
+    };
+    return file;
+  };
+  rig.deps.volume = { openIngest } as typeof volume;
+  const { type, code } = await rig.make(to, [from]);
+  assert.deepEqual([type, code], ['delta.failed', 'digest-invalid']);
+  const { syncer } = rig.storage;
+  const query = { repository: app, wanted: [to], held: [from] };
+  assert.deepEqual((await syncer.call(findDeltas, query)).deltas, []);
+  assert.deepEqual(await rig.left(), []);
+});
+
 test('of several candidates, those are chosen that cover the target: of two images, two bases', async () => {
   await using rig = await DeltaRig.open(buses);
   const filesOf = (folder: string, seed: number) =>

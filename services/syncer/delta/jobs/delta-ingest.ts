@@ -35,12 +35,10 @@ export async function ingest<T extends { commit: Commit | undefined }>(
     return await renewing({ bus, signal }, claim, async (lost) => {
       const done = await writeInto(volume, claim, (onBytes) => write(onBytes, lost));
       if (done.commit) {
-        const { digest } = done.commit;
-        await bus.call(
-          commitBlob,
-          { ...held, ...done.commit, hashed: digest },
-          { ...PATIENCE, signal: lost },
-        );
+        const { digest, delta } = done.commit;
+        // A delta was applied before it was written: storage compares the file with what was applied.
+        const hashed = delta ? {} : { hashed: digest };
+        await bus.call(commitBlob, { ...held, ...done.commit, ...hashed }, { ...PATIENCE, signal: lost });
         isCommitted = true;
       }
       return done;
