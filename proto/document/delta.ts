@@ -8,7 +8,7 @@ export const DeltaDocument = mapping(
   {
     mode: optional(
       DeltaMode,
-      'Whether content crosses the link, in either direction, as a delta to what the receiver holds: `auto` where it saves time, `always` where it saves bytes, `off` never.',
+      'Whether content crosses the link, in either direction, as a delta to what the receiver holds: `auto` where it saves time, `always` where it saves bytes, `off` never. With `off`, layers in zstd:chunked and eStargz come in full from any registry, too.',
       'write auto, always or off',
       { default: 'auto' },
     ),

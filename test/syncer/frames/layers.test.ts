@@ -160,3 +160,18 @@ test('a layer without frames comes as it always did, and so does the first one w
   }
   assert.equal(await firstDifference(cloud.url, layer.url), undefined);
 });
+
+test('with `delta.mode: off`, all of a layer crosses the link', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowedRate(8 * MIB) } });
+  const delta = { mode: 'off' } as const;
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], compact: 'hosted', delta });
+  for (const changed of [32, 30]) {
+    const bytes = estargz(filesOf(32, 24 * KIB, changed));
+    await pushImage(cloud.url, 'app', 'latest', { layers: [bytes] });
+    await sync(layer);
+    assert.equal(requestedOnce(proxy, digestOf(bytes)), bytes.length);
+    const { saved } = await layer.event(transferFinished, (one) => one.digest === digestOf(bytes));
+    assert.equal(saved, undefined);
+  }
+});

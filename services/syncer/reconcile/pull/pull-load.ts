@@ -156,9 +156,10 @@ async function hintsFor(
 ): Promise<Hints> {
   const hints = { contexts: imageContexts(nodes, tags), deltas: deltas(nodes, missing) };
   // A Terrace has deltas.
-  const bases = context.isBelowTerrace
-    ? new Map<Digest, Digest[]>()
-    : await frameBases(context, repository, nodes, missing, similar);
+  const hasFrames = !context.isBelowTerrace && context.configuration.delta.mode !== 'off';
+  const bases = hasFrames
+    ? await frameBases(context, repository, nodes, missing, similar)
+    : new Map<Digest, Digest[]>();
   return { ...hints, bases };
 }
 
