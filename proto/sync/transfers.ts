@@ -100,12 +100,20 @@ const Progress = {
   ),
 };
 
+const Made = Type.Optional(
+  described(
+    Bytes,
+    'Of these, bytes that did not cross the link: frames of other layers, or made by a delta.',
+  ),
+);
+
 /** A syncer begins or resumes the transfer of a blob. */
 export const transferStarted = event(
   'transfer.started',
   Type.Object({
     ...Progress,
     present: described(Bytes, 'Bytes that earlier attempts transferred, which do not cross the link again.'),
+    made: Made,
   }),
 );
 
@@ -115,6 +123,7 @@ export const transferProgressed = event(
   Type.Object({
     ...Progress,
     done: described(Bytes, 'Bytes at the destination.'),
+    made: Made,
     rate: Type.Optional(described(Bytes, 'Bytes a second since the previous event.')),
   }),
 );

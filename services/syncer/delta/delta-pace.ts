@@ -181,12 +181,9 @@ export class DeltaPace {
     };
     const interrupted = { complete: false };
     const unlisten = [
-      bus.listen(transferStarted, ({ data }) => linkOf(data)?.started(data, data.present)),
-      bus.listen(transferProgressed, ({ data }) => linkOf(data)?.reached(data, data.done)),
-      bus.listen(transferFinished, ({ data }) => {
-        const { by, bytes = 0 } = data.saved ?? {};
-        linkOf(data)?.ended(data, { complete: !data.mounted, saved: by === 'frames' ? bytes : 0 });
-      }),
+      bus.listen(transferStarted, ({ data }) => linkOf(data)?.started(data, data.present, data.made)),
+      bus.listen(transferProgressed, ({ data }) => linkOf(data)?.reached(data, data.done, data.made)),
+      bus.listen(transferFinished, ({ data }) => linkOf(data)?.ended(data, { complete: !data.mounted })),
       ...[transferDelayed, transferPaused, transferFailed].map((event) =>
         bus.listen(event as typeof transferPaused, ({ data }) => linkOf(data)?.ended(data, interrupted)),
       ),

@@ -21,12 +21,12 @@ type Reported = { repository: string; digest: string; size: number; delta?: { si
  * Rate of the link on the way down, over all syncers of the layer: bytes of blobs, by the time in which at least one
  * crossed. Each interval counts half as much as the next one, by the logarithm of its rate, so that a link that is a
  * hundred times slower now is known after a few. Small blobs do not count, as they measure the latency, and neither
- * does content that the parent itself was still receiving. Pure, but for the clock.
+ * does content that the parent itself was still receiving, nor bytes that are made here. Pure, but for the clock.
  */
 export class LinkRate {
   readonly #now: () => number;
-  /** Bytes that arrived of each transfer, and when that was reported. */
-  readonly #active = new Map<string, { done: number; at: number }>();
+  /** Bytes that crossed of each transfer, those that were made here, and when that was reported. */
+  readonly #active = new Map<string, { crossed: number; made: number; at: number }>();
   #since: number;
   /** Of the current interval: bytes that crossed, and the time that they took. */
   #bytes = 0;
@@ -52,30 +52,32 @@ export class LinkRate {
     this.#inherited ??= rate;
   }
 
-  /** A transfer begins or resumes; `present` bytes are here. */
-  started(transfer: Reported, present: number): void {
+  /** A transfer begins or resumes; `present` bytes are here. @param made those of them that did not cross the link */
+  started(transfer: Reported, present: number, made = 0): void {
     if (crossing(transfer) <= MAX_GROUPED_BYTES) return;
     const at = this.#elapse();
-    this.#active.set(keyOf(transfer), { done: present, at });
+    this.#active.set(keyOf(transfer), { crossed: present - made, made, at });
   }
 
-  /** `done` bytes are here. */
-  reached(transfer: Reported, done: number): void {
+  /** `done` bytes are here. @param made those of them that did not cross the link */
+  reached(transfer: Reported, done: number, made = 0): void {
     const key = keyOf(transfer);
     const before = this.#active.get(key);
     if (before === undefined) return;
     const at = this.#elapse();
-    this.#bytes += Math.max(0, done - before.done);
+    const crossed = done - made;
+    this.#bytes += Math.max(0, crossed - before.crossed);
     if (done >= crossing(transfer)) this.#active.delete(key);
-    else this.#active.set(key, { done, at });
+    else this.#active.set(key, { crossed, made, at });
     this.#endInterval();
   }
 
-  /** No more of it comes for now. @param complete all bytes that did not cross yet have, apart from `saved` ones */
-  ended(transfer: Reported, { complete, saved = 0 }: { complete: boolean; saved?: number }): void {
-    if (complete) this.reached(transfer, crossing(transfer) - saved);
+  /** No more of it comes for now. @param complete all bytes have crossed, apart from those that were made here */
+  ended(transfer: Reported, { complete }: { complete: boolean }): void {
+    const key = keyOf(transfer);
+    if (complete) this.reached(transfer, crossing(transfer), this.#active.get(key)?.made);
     this.#elapse();
-    this.#active.delete(keyOf(transfer));
+    this.#active.delete(key);
   }
 
   /** @returns now */

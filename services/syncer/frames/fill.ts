@@ -41,7 +41,7 @@ export async function fill(
       const content = bytes.subarray(part.start - start, part.end - start);
       if (!(await copied.read(content, part.start)))
         throw new OddLayer('a layer that it resembles was cut off');
-      chunks.push({ ...part, crc: crc32(content) });
+      chunks.push({ ...part, crc: crc32(content), by: 'frames' });
       filled += content.length;
     }
     await file.write([bytes], start);

@@ -41,8 +41,8 @@ export type FrameDeps = {
   throughput: number | undefined;
 };
 
-/** Bytes of a layer that were copied from others, in all, and by this call, which took `cpuMs` of its thread. */
-export type Copied = { rows: Extent[]; bytes: number; filled: number; cpuMs: number };
+/** Bytes of a layer that were missing, and that this call copied from others; it took `cpuMs` of its thread. */
+export type Copied = { bytes: number; cpuMs: number };
 
 /** Throughput of a link, in bytes/s, that brings a layer sooner than it is compared with others. */
 const FAST = 50_000_000;
@@ -95,11 +95,10 @@ export async function copyFrames(
       else log.debug({ digest, base: base.digest }, 'another encoder made the layer here');
     }
     const rows = copied.rows(tailStart);
-    const filled = await fill(ingest, copied, rows, signal);
-    const bytes = rows.reduce((sum, { start, end }) => sum + end - start, 0);
+    const bytes = await fill(ingest, copied, rows, signal);
     log.debug({ digest, bytes, rows: rows.length }, 'frames of other layers were copied');
     const { user, system } = process.threadCpuUsage(before);
-    return { rows, bytes, filled, cpuMs: Math.round((user + system) / 1_000) };
+    return { bytes, cpuMs: Math.round((user + system) / 1_000) };
   } catch (error) {
     // Another error is one of the disk: if the ingest has it too, the transfer meets it again.
     if (Fault.is(error) || signal.aborted) throw error;

@@ -110,6 +110,8 @@ class DeltaHold implements Hold {
   #crossing: Hold | undefined;
   #claim: TargetClaim | undefined;
   #applied: AppliedDelta | undefined;
+  /** Bytes of the target that had crossed the link. */
+  #received = 0;
 
   /** @param crossing of the delta; undefined: it is here @param claim on the target, then */
   constructor(
@@ -145,10 +147,10 @@ class DeltaHold implements Hold {
     const { hashed, cpuMs, ms } = this.#applied;
     // The target needs no link any more.
     const deps = { ...this.#deps, signal: this.#deps.stop };
-    await logged(deps, commitDownload(deps, this.#wanted, this.#claim, hashed));
+    await logged(deps, commitDownload(deps, this.#wanted, this.#claim, hashed, true));
     const { saved, counters, bus } = this.#deps;
     const { digest, size, from } = this.#delta;
-    saved({ by: 'delta', bytes: Math.max(0, this.#wanted.size - size), cpuMs });
+    saved({ by: 'delta', bytes: Math.max(0, this.#wanted.size - size - this.#received), cpuMs });
     counters.deltas.applied(cpuMs);
     bus.publish(deltaApplied, { ...this.#about, digest, size, from, cpuMs, ms });
   }
@@ -186,6 +188,7 @@ class DeltaHold implements Hold {
         await using file = await volume.openIngest(claim);
         await using log = await ChunkLog.open(await volume.openLog(claim));
         if (!claim.clean) await log.verify(file);
+        this.#received = log.origins.link;
         const target = { file, log, progress: () => {} };
         return await applier.applyInto({ repository, delta: this.#delta, target, signal });
       });

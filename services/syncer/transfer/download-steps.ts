@@ -39,17 +39,19 @@ export type DownloadStepDeps = {
   log: Log;
   /** Ends the transfer cleanly: the bytes that arrived are retained and the claim is released. */
   signal: AbortSignal;
-  /** Called once per attempt, with the bytes that are present already. */
-  started: (present: number) => void;
+  /** Called once per attempt, with the bytes that are present already, and those of them that were made here. */
+  started: (present: number, made?: number) => void;
   /** @param isLast all of it has arrived, but it is not the end of the transfer */
   progress: (done: number, isLast?: boolean) => void;
-  /** Called with bytes that were missing, and that this attempt copied from other blobs. */
-  copied: (bytes: number) => void;
+  /** Called with bytes that were missing and that this attempt copied from other blobs, and with all that are here. */
+  copied: (bytes: number, done: number) => void;
   /** Called once the blob is here, if less than all of it crossed the link. */
   saved: (saved: SavedBytes) => void;
   counters: TransferCounters;
   /** Of this process: blobs that are not made of frames. Absent: none is. */
   plainBlobs?: PlainBlobs;
+  /** Size of a delta of the blob that failed before, in bytes. */
+  failedDelta?: number;
 };
 
 /** The transfer machine with the actors of a download. */
@@ -106,8 +108,8 @@ class DownloadHold implements Hold {
   }
 
   async commit(): Promise<void> {
-    const { hashed, copied, saved } = this.#downloaded;
-    await logged(this.#deps, commitDownload(this.#deps, this.#wanted, this.#claim, hashed, copied));
+    const { hashed, saved } = this.#downloaded;
+    await logged(this.#deps, commitDownload(this.#deps, this.#wanted, this.#claim, hashed));
     if (saved) this.#deps.saved(saved);
   }
 
@@ -131,12 +133,8 @@ async function recoverChunks(log: ChunkLog, file: IngestFile, { digest, size }: 
   if (digestOf(bytes, digest) === digest) await log.append({ start: 0, end: size, crc: crc32(bytes) });
 }
 
-/** `hashed`: the digest, if the attempt wrote all of the blob. `copied`: what other layers had of it. */
-type Downloaded = {
-  hashed?: Digest | undefined;
-  copied?: Copied | undefined;
-  saved?: SavedBytes | undefined;
-};
+/** `hashed`: the digest, if the attempt wrote all of the blob. */
+type Downloaded = { hashed?: Digest | undefined; saved?: SavedBytes | undefined };
 
 async function downloadBlob(
   deps: DownloadStepDeps,
@@ -149,8 +147,10 @@ async function downloadBlob(
     await using log = await ChunkLog.open(await deps.volume.openLog(claim));
     const mayBeComplete = claim.offset === wanted.size && wanted.size <= MAX_GROUPED_BYTES;
     if (!clean || mayBeComplete) await recoverChunks(log, file, wanted);
-    let reached = log.chunks.reduce((sum, { start, end }) => sum + end - start, 0);
-    deps.started(reached);
+    const { link, frames, delta } = log.origins;
+    let made = frames + delta;
+    let reached = link + made;
+    deps.started(reached, made);
     const { slots, bandwidth, counters } = deps;
     const parent = await deps.parent();
     const kind = parent.isPartial && !wanted.deltaRecord ? 'cut-through' : 'new';
@@ -159,10 +159,9 @@ async function downloadBlob(
       reached = done;
       deps.progress(done);
     };
-    let again = 0;
-    const wasted = (bytes: number) => {
-      again += bytes;
+    const wasted = async (bytes: number) => {
       counters.bytes('down', 'again', bytes);
+      if (made > 0) await log.addRepeated(bytes);
     };
     const transfer = { parent, file, log, slots, bandwidth, signal, progress, wasted };
     let gained = 0;
@@ -183,29 +182,39 @@ async function downloadBlob(
         plainBlobs &&
         (await copyFrames({ ...deps, plainBlobs, throughput, signal }, wanted, { file, log }, fetchPart));
       if (copied) {
-        reached += copied.filled;
-        deps.copied(copied.filled);
+        made += copied.bytes;
+        reached += copied.bytes;
+        deps.copied(copied.bytes, reached);
       }
-      const hashed = await fetch({ sparse: copied !== undefined });
-      return { hashed, copied, saved: copied && savedOf(copied, again) };
+      const hashed = await fetch({ sparse: made > 0 });
+      return { hashed, saved: savedOf(log, copied, deps.failedDelta) };
     } catch (error) {
       throw withGainedBytes(error, gained);
     }
   });
 }
 
-/** @param again bytes of it that crossed the link all the same */
-function savedOf({ bytes, cpuMs }: Copied, again: number): SavedBytes | undefined {
-  return bytes > again ? { by: 'frames', bytes: bytes - again, cpuMs } : undefined;
+/** By the log, as earlier attempts and other processes may have made most of it. @param failedDelta its size */
+function savedOf(
+  { origins: { frames, delta }, repeated }: ChunkLog,
+  copied: Copied | undefined,
+  failedDelta = 0,
+): SavedBytes | undefined {
+  const bytes = frames + Math.max(0, delta - failedDelta) - repeated;
+  const cpuMs = copied && { cpuMs: copied.cpuMs };
+  return bytes > 0 ? { by: frames >= delta ? 'frames' : 'delta', bytes, ...cpuMs } : undefined;
 }
 
-/** @param hashed digest of the content, if one attempt wrote all of it in order */
+/**
+ * @param hashed digest of the content, if one attempt wrote all of it in order
+ * @param isMadeRight whether what did not cross the link is known to be right
+ */
 export async function commitDownload(
   deps: DownloadStepDeps,
   wanted: WantedBlob,
   claim: Claim,
   hashed: Digest | undefined,
-  copied?: Copied,
+  isMadeRight = false,
 ): Promise<void> {
   const { digest, size, deltaRecord: delta } = wanted;
   await renewing(deps, claim, async (signal) => {
@@ -214,23 +223,23 @@ export async function commitDownload(
       await deps.bus.call(commitBlob, query, { ...PATIENCE, signal });
     } catch (error) {
       if (Fault.is(error, 'digest-invalid', 'size-invalid'))
-        await explainMismatch(deps, wanted, claim, { cause: error, copied });
+        await explainMismatch(deps, wanted, claim, { cause: error, isMadeRight });
       throw error;
     }
   });
 }
 
 /**
- * The content does not match its digest or size. If the disk lost bytes, or other bytes were copied than those of the
- * blob, only those are fetched again. Otherwise the parent sent wrong bytes; it is unknown which ones, so the ingest is
- * discarded.
+ * The content does not match its digest or size. If the disk lost bytes, or other bytes were made here than those of
+ * the blob, only those are fetched again. Otherwise the parent sent wrong bytes; it is unknown which ones, so the
+ * ingest is discarded.
  * @throws Fault `unavailable` or `parent-invalid`, always
  */
 async function explainMismatch(
   { bus, volume, parent, plainBlobs, counters, log: logger }: DownloadStepDeps,
   { repository, digest }: WantedBlob,
   claim: Claim,
-  { cause, copied }: { cause: Fault; copied: Copied | undefined },
+  { cause, isMadeRight }: { cause: Fault; isMadeRight: boolean },
 ): Promise<never> {
   await using file = await volume.openIngest(claim);
   await using log = await ChunkLog.open(await volume.openLog(claim));
@@ -238,14 +247,23 @@ async function explainMismatch(
   if (lost > 0) {
     throw new Fault('unavailable', `the data volume lost ${lost} bytes of ${digest}`, { cause });
   }
-  if (copied && copied.bytes > 0) {
-    plainBlobs?.add(digest);
-    counters.frameMismatches += 1;
-    await log.drop(copied.rows);
-    logger.warn({ digest, bytes: copied.bytes }, 'frames of other layers do not fit; requesting them');
-    throw new Fault('unavailable', `the layers here do not have the frames of ${digest}: all of it comes`, {
-      cause,
-    });
+  const { frames, delta } = log.origins;
+  if (frames + delta > 0 && !isMadeRight) {
+    await log.dropMade();
+    if (frames > 0) {
+      plainBlobs?.add(digest);
+      counters.frameMismatches += 1;
+      logger.warn({ digest, bytes: frames }, 'frames of other layers do not fit; requesting them');
+    }
+    if (delta > 0) {
+      counters.deltas.mismatched('apply');
+      logger.warn({ digest, bytes: delta }, 'a part that a delta made does not fit; requesting it');
+    }
+    const what =
+      frames > 0
+        ? `the layers here do not have the frames of ${digest}`
+        : `a delta made wrong bytes of ${digest}`;
+    throw new Fault('unavailable', `${what}: all of it comes`, { cause });
   }
   await bus.call(discardIngest, keyOf(claim), PATIENCE);
   (await parent()).invalidateBlob?.(repository, digest);

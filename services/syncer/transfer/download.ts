@@ -52,7 +52,7 @@ export type DownloadDeps = WriterDeps & {
   bandwidth: Bandwidth;
   signal: AbortSignal;
   /** Called with bytes that arrived in vain: they were present, or were lost before they were logged. */
-  wasted?: (bytes: number) => void;
+  wasted?: (bytes: number) => Promise<void>;
 };
 
 /** `within`: only this part. `sparse`: many small parts are present, between others that are missing. */
@@ -214,8 +214,9 @@ export class Download {
       else if (writer.gained < MIN_PROGRESS) await sleep(jittered(BACKOFF_MS));
     } finally {
       this.#gained += writer.gained;
-      this.#deps.wasted?.(writer.received - writer.gained);
       if (!this.#sequential) this.#giveBack(piece, writer.at);
+      const wasted = writer.received - writer.gained;
+      if (wasted > 0) await this.#deps.wasted?.(wasted).catch((failure) => this.#fail(failure));
     }
   }
 

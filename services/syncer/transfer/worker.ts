@@ -74,15 +74,18 @@ type WorkerDeps = Pick<
  */
 export async function runDownload(deps: DownloadWorkerDeps, job: TransferJob): Promise<JobVerdict> {
   const { others, delta, ...single } = job;
-  const one = (blob: WantedBlob) =>
-    runTransfer(deps, { ...single, ...blob }, (control) => downloadMachine({ ...deps, ...control }));
+  const one = (blob: WantedBlob, failedDelta = 0) =>
+    runTransfer(deps, { ...single, ...blob }, (control) =>
+      downloadMachine({ ...deps, ...control, failedDelta }),
+    );
   const { deltas, applier } = deps;
   const tools = deltas && applier && { deltas, applier };
   return tracedTransfer(job, () => {
-    if (others) return runGroup(deps, job, one);
+    if (others) return runGroup(deps, job, (blob) => one(blob));
+    const plain = () => one(single, delta?.size);
     return delta && tools && !deps.failedDeltas?.has(delta.digest)
-      ? runDelta({ ...deps, ...tools }, { ...single, delta }, () => one(single))
-      : one(single);
+      ? runDelta({ ...deps, ...tools }, { ...single, delta }, plain)
+      : plain();
   });
 }
 
@@ -236,23 +239,30 @@ async function runTransfer(
   let saved: SavedBytes | undefined;
   let publishedAt = performance.now();
   let publishedBytes = 0;
+  /** Bytes that are here and did not cross the link. */
+  let made = 0;
+  const madeBytes = () => (made > 0 ? { made } : {});
   let lastState = 'locating';
   let attempts = 0;
   const machine = machineOf({
     signal,
     counters,
-    started: (present: number) => {
+    started: (present, madeBefore = 0) => {
       attempts += 1;
+      made = madeBefore;
       // Later attempts find what this transfer itself has moved.
-      if (attempts === 1) counters.bytes(direction, 'reused', present);
+      if (attempts === 1) counters.bytes(direction, 'reused', present - made);
       publishedBytes = present;
       publishedAt = performance.now();
       active.attempts(present);
-      bus.publish(transferStarted, { ...about, present });
+      bus.publish(transferStarted, { ...about, present, ...madeBytes() });
     },
-    copied: (bytes) => {
+    copied: (bytes, done) => {
+      made += bytes;
       active.copied(bytes);
       publishedBytes += bytes;
+      // At once: they do not count in the rate of the link.
+      if (bytes > 0) bus.publish(transferProgressed, { ...about, done, ...madeBytes() });
     },
     saved: (bytes) => {
       saved = bytes;
@@ -266,7 +276,7 @@ async function runTransfer(
       const rate = Math.max(0, Math.round(((done - publishedBytes) * 1_000) / ms));
       publishedAt = now;
       publishedBytes = done;
-      bus.publish(transferProgressed, { ...about, done, rate });
+      bus.publish(transferProgressed, { ...about, done, ...madeBytes(), rate });
     },
   });
   const input = { ...blob, ...(imageContext && { imageContext }), ...(frames && { frames }) };

@@ -57,6 +57,18 @@ test('of a delta, only the bytes that cross the link count, and not the time of 
   assert.equal(rate.bytesPerS, MIB);
 });
 
+test('bytes that are made here do not count', () => {
+  const { clock, rate } = clocked();
+  const layer = blob('1', 100 * MIB);
+  rate.started(layer, 50 * MIB, 20 * MIB);
+  rate.reached(layer, 90 * MIB, 60 * MIB);
+  clock.now = 1_000;
+  rate.reached(layer, 92 * MIB, 60 * MIB);
+  clock.now = 5_000;
+  rate.ended(layer, { complete: true });
+  assert.equal(rate.bytesPerS, 2 * MIB);
+});
+
 test('also a very slow link is known after a while, and one that became faster or slower soon after', () => {
   const { clock, rate } = clocked();
   const large = blob('1', 1_000 * MIB);

@@ -107,12 +107,14 @@ test('of an update in eStargz, only what has changed crosses the link, also over
   await layer.kill('syncer-1');
   await syncing.catch(() => {});
   await sync(layer);
-  await layer.event(transferFinished, (transfer) => transfer.digest === digest);
+  const { saved } = await layer.event(transferFinished, (transfer) => transfer.digest === digest);
   // What is here was never requested. What had come was requested again only if it was not on the disk yet.
   const requested = new Extents(rangesOf(proxy, digest)).bytes;
   assert.ok(requested < 0.6 * update.length, `${requested} of ${update.length} bytes`);
   const crossed = proxy.bytesOf(path);
   assert.ok(crossed < requested + 2 * MIB, `${crossed} bytes for ${requested}`);
+  const unsaved = update.length - (saved?.bytes ?? 0);
+  assert.ok(unsaved >= requested && unsaved <= crossed, `${unsaved} bytes not saved, of ${crossed}`);
   assert.equal(await firstDifference(cloud.url, layer.url), undefined);
 });
 

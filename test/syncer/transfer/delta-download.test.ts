@@ -5,13 +5,15 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { listArriving } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import { type HeldDelta, listDeltas } from '#proto/content/deltas.ts';
-import { claimTransfer } from '#proto/content/ingests.ts';
+import { type Claim, claimTransfer, releaseClaim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import type { MadeBy } from '#proto/volume/chunk-log.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
-import type { Extent } from '../../../services/syncer/link/answers/extents.ts';
+import { type Extent, Extents } from '../../../services/syncer/link/answers/extents.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { FailedDeltas } from '../../../services/syncer/transfer/failed-deltas.ts';
+import { ChunkLog } from '../../../services/syncer/transfer/pieces/chunk-log.ts';
 import type { DeltaApplication } from '../../../services/syncer/transfer/pieces/delta-applier.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { runDelta, runDownload } from '../../../services/syncer/transfer/worker.ts';
@@ -41,6 +43,7 @@ class World implements AsyncDisposable {
   readonly failedDeltas = new FailedDeltas();
   stop = new AbortController();
   applied = 0;
+  isMadeWrong = false;
   /** Instead of the application. */
   applying: ((application: DeltaApplication) => Promise<void>) | undefined;
   /** Answers instead of the parent. */
@@ -95,6 +98,33 @@ class World implements AsyncDisposable {
     return runDownload(this.#deps, { ...this.#job, ...(until !== undefined && { until }) });
   }
 
+  plain() {
+    const { delta: _, ...job } = this.#job;
+    return runDownload(this.#deps, job);
+  }
+
+  /** Leaves parts of the blob in its ingest, as a process does that was killed. */
+  async leave(...parts: [start: number, end: number, by?: MadeBy][]): Promise<void> {
+    const { syncer } = this.rig;
+    const { to: digest, toSize: size } = this.delta;
+    const claim = await syncer.call(claimTransfer, { repository, digest, size, by: 'killed' });
+    await this.#log(claim, parts);
+    await syncer.call(releaseClaim, { id: claim.id, claim: claim.claim });
+  }
+
+  async #log(claim: Claim, parts: [start: number, end: number, by?: MadeBy][]): Promise<void> {
+    const { volume } = this.rig.syncer;
+    await using file = await volume.openIngest(claim);
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    for (const [start, end, by] of parts) {
+      const bytes = this.target.subarray(start, end);
+      await file.write([by && this.isMadeWrong ? random(bytes.length) : bytes], start);
+      const written = Buffer.alloc(bytes.length);
+      await file.read(written, start);
+      await log.append({ start, end, crc: crc32(written), ...(by && { by }) });
+    }
+  }
+
   prefetch() {
     return runDelta(this.#deps, this.#job);
   }
@@ -112,8 +142,11 @@ class World implements AsyncDisposable {
     await this.applying?.(application);
     const { file, log } = application.target;
     const present = log.chunks.length > 0;
-    await file.write([this.target], 0);
-    await log.append({ start: 0, end: this.target.length, crc: crc32(this.target) });
+    for (const { start, end } of new Extents(log.chunks).missing(this.target.length)) {
+      const bytes = this.target.subarray(start, end);
+      await file.write([bytes], start);
+      await log.append({ start, end, crc: crc32(bytes), by: 'delta' });
+    }
     return { hashed: present ? undefined : this.delta.to, cpuMs: 7, ms: 9 };
   }
 
@@ -305,4 +338,49 @@ test('a delta that does not come after all attempts is replaced by the blob, and
   assert.equal(asked, 0);
   assert.deepEqual([...world.crossed], [[world.delta.to, world.delta.toSize]]);
   assert.equal(world.types.at(-1), 'transfer.finished');
+});
+
+test('what a killed process had received, copied, or made by a delta is counted as that', async () => {
+  await using world = await World.create();
+  await world.leave([0, 100_000], [100_000, 400_000, 'frames']);
+  assert.equal(await world.plain(), 'done');
+  assert.ok(await world.isHere());
+  assert.deepEqual([...world.crossed], [[world.delta.to, 200_000]]);
+  const { reused, new: fresh, again } = world.counters.down.bytes;
+  assert.deepEqual([reused, fresh, again], [100_000, 200_000, 0]);
+  assert.partialDeepStrictEqual(world.events[0], {
+    type: 'transfer.started',
+    data: { present: 400_000, made: 300_000 },
+  });
+  assert.deepEqual(world.events.at(-1)?.data.saved, { by: 'frames', bytes: 300_000 });
+  assert.equal(world.counters.down.saved.frames.bytes, 300_000);
+});
+
+test('a delta saves what neither it nor parts of the blob brought, over a kill of its application', async () => {
+  await using world = await World.create();
+  await world.leave([0, 100_000], [200_000, 300_000, 'delta']);
+  assert.equal(await world.run(), 'done');
+  assert.ok(await world.isHere());
+  assert.partialDeepStrictEqual(world.events.at(-1)?.data.saved, { by: 'delta', bytes: 450_000 });
+});
+
+test('what a delta made before it failed is saved, apart from its own bytes', async () => {
+  await using world = await World.create();
+  await world.leave([200_000, 300_000, 'delta']);
+  world.applying = () => Promise.reject(new Fault('too-slow', 'time'));
+  assert.equal(await world.run(), 'done');
+  assert.equal(world.crossed.get(world.delta.to), 500_000);
+  assert.deepEqual(world.events.at(-1)?.data.saved, { by: 'delta', bytes: 50_000 });
+});
+
+test('wrong bytes that a killed process had made here are replaced, and nothing else comes again', async () => {
+  for (const by of ['frames', 'delta'] as const) {
+    await using world = await World.create();
+    world.isMadeWrong = true;
+    await world.leave([0, 100_000], [100_000, 400_000, by]);
+    assert.equal(await world.plain(), 'done');
+    assert.ok(await world.isHere());
+    assert.deepEqual([...world.crossed], [[world.delta.to, 500_000]]);
+    assert.equal(world.events.at(-1)?.data.saved, undefined);
+  }
 });

@@ -40,7 +40,7 @@ export class DeltaApplications implements DeltaApplier {
       bases: await allLocatedBases({ bus, data, repository }, delta.from),
     };
     const present = [...target.log.chunks];
-    const writer = new PieceWriter(target, 0, new Extents(present));
+    const writer = new PieceWriter(target, 0, new Extents(present), 'delta');
     try {
       await using _syncs = periodicSyncs(target);
       const { cpuMs, ms } = await this.#run(located, delta, signal, (bytes) => writer.add(bytes));

@@ -1,8 +1,16 @@
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
+import {
+  type Chunk,
+  type DecodedLog,
+  decodeLog,
+  encodeChunk,
+  encodeRepeated,
+  LOG_MAGIC,
+  type MadeBy,
+} from '#proto/volume/chunk-log.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
-import { type Extent, Extents } from '../../link/answers/extents.ts';
+import type { Extent } from '../../link/answers/extents.ts';
 
 /** Bytes that are read at a time to verify a chunk. */
 const READ_BYTES = 1024 * 1024;
@@ -11,22 +19,41 @@ const READ_BYTES = 1024 * 1024;
 export class ChunkLog implements AsyncDisposable {
   readonly #file: FileHandle;
   #chunks: Chunk[];
+  #repeated: number;
 
   /** Reads the log and cuts off a torn end. Only the holder of the ingest's claim may call this. */
   static async open(file: FileHandle): Promise<ChunkLog> {
-    const { chunks, good } = decodeLog(await file.readFile());
-    await file.truncate(good);
-    if (good === 0) await file.appendFile(LOG_MAGIC);
-    return new ChunkLog(file, chunks);
+    const decoded = decodeLog(await file.readFile());
+    await file.truncate(decoded.good);
+    if (decoded.good === 0) await file.appendFile(LOG_MAGIC);
+    return new ChunkLog(file, decoded);
   }
 
-  private constructor(file: FileHandle, chunks: Chunk[]) {
+  private constructor(file: FileHandle, { chunks, repeated }: DecodedLog) {
     this.#file = file;
     this.#chunks = chunks;
+    this.#repeated = repeated;
   }
 
   get chunks(): readonly Chunk[] {
     return this.#chunks;
+  }
+
+  /** Bytes of the chunks that crossed the link, and of those that were made here. */
+  get origins(): Record<'link' | MadeBy, number> {
+    const origins = { link: 0, frames: 0, delta: 0 };
+    for (const { start, end, by = 'link' } of this.#chunks) origins[by] += end - start;
+    return origins;
+  }
+
+  /** Bytes that crossed the link although other content here had them. */
+  get repeated(): number {
+    return this.#repeated;
+  }
+
+  async addRepeated(bytes: number): Promise<void> {
+    this.#repeated += bytes;
+    await this.#file.appendFile(encodeRepeated(bytes));
   }
 
   append(chunk: Chunk): Promise<void> {
@@ -53,18 +80,18 @@ export class ChunkLog implements AsyncDisposable {
     return dropped;
   }
 
-  /** Drops the chunks in which some of these bytes are. */
-  async drop(extents: Iterable<Extent>): Promise<void> {
-    const wrong = new Extents(extents);
-    const isApart = ({ start, end }: Chunk) => wrong.reach(start) === start && wrong.next(start) >= end;
-    await this.replace(this.#chunks.filter(isApart));
+  /** Drops the chunks that were made here. */
+  async dropMade(): Promise<void> {
+    this.#repeated = 0;
+    await this.replace(this.#chunks.filter(({ by }) => by === undefined));
   }
 
   /** Replaces all chunks. */
   async replace(chunks: Chunk[]): Promise<void> {
     this.#chunks = chunks;
     await this.#file.truncate(0);
-    await this.#file.appendFile(Buffer.concat([LOG_MAGIC, ...chunks.map(encodeChunk)]));
+    const repeated = this.#repeated > 0 ? [encodeRepeated(this.#repeated)] : [];
+    await this.#file.appendFile(Buffer.concat([LOG_MAGIC, ...repeated, ...chunks.map(encodeChunk)]));
   }
 
   async sync(): Promise<void> {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { MAX_CHUNK } from '#proto/volume/chunk-log.ts';
+import { type Chunk, MAX_CHUNK, type MadeBy } from '#proto/volume/chunk-log.ts';
 import type { IngestFile } from '#proto/volume/volume.ts';
 import type { Extents } from '../../link/answers/extents.ts';
 import type { ChunkLog } from './chunk-log.ts';
@@ -31,12 +31,15 @@ export class PieceWriter {
   #size = 0;
   #from: number;
   /** Bytes written and not logged yet. */
-  #open: { start: number; end: number; crc: number } | undefined;
+  #open: Chunk | undefined;
+  readonly #by: MadeBy | undefined;
   /** When a chunk was last logged. */
   #loggedAt = performance.now();
 
-  constructor(deps: WriterDeps, at: number, present: Extents) {
+  /** @param by what makes the bytes, if they do not cross the link */
+  constructor(deps: WriterDeps, at: number, present: Extents, by?: MadeBy) {
     this.#deps = deps;
+    this.#by = by;
     this.#present = present;
     this.at = at;
     this.#from = at;
@@ -102,7 +105,7 @@ export class PieceWriter {
     this.#open = undefined;
     this.#loggedAt = performance.now();
     if (!chunk) return;
-    await this.#deps.log.append(chunk);
+    await this.#deps.log.append(this.#by ? { ...chunk, by: this.#by } : chunk);
     this.gained += chunk.end - chunk.start;
     this.#present.add(chunk);
     this.#deps.progress(this.#present.bytes);

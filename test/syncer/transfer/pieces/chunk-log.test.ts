@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
+import { type Chunk, decodeLog, MAX_CHUNK } from '#proto/volume/chunk-log.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { ChunkLog } from '../../../../services/syncer/transfer/pieces/chunk-log.ts';
 
@@ -95,16 +96,39 @@ test('verify drops chunks beyond the end of a truncated file', async () => {
   assert.deepEqual(log.chunks, [chunks[0], chunks[2]]);
 });
 
-test('chunks in which some bytes are wrong are dropped, the others are read again', async () => {
+test('a log says what crossed the link, what was made here, and what crossed all the same', async () => {
   const { volume, claim, chunks } = await writeLog();
+  const made: Chunk[] = [
+    { start: 1_500_000, end: 1_800_000, crc: 0xffffffff, by: 'frames' },
+    { start: 1_800_000, end: 1_800_000 + MAX_CHUNK, crc: 0, by: 'delta' },
+  ];
   {
     await using log = await ChunkLog.open(await volume.openLog(claim));
-    await log.drop([
-      { start: 500_000, end: 500_001 },
-      { start: 1_500_000, end: 2_000_000 },
-    ]);
-    assert.deepEqual(log.chunks, chunks.slice(1));
+    await log.addRepeated(7_000);
+    await log.appendAll(made);
+    await log.addRepeated(500);
+  }
+  {
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    assert.deepEqual(log.chunks, [...chunks, ...made]);
+    assert.deepEqual(log.origins, { link: 2_500_000, frames: 300_000, delta: MAX_CHUNK });
+    assert.equal(log.repeated, 7_500);
+    await log.replace([...chunks, ...made.slice(0, 1)]);
+  }
+  {
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    assert.deepEqual([log.origins.frames, log.repeated], [300_000, 7_500]);
+    await log.dropMade();
   }
   await using log = await ChunkLog.open(await volume.openLog(claim));
-  assert.deepEqual(log.chunks, chunks.slice(1));
+  assert.deepEqual([log.chunks, log.repeated], [chunks, 0]);
+});
+
+test('a log of before there were other origins is read', () => {
+  // One entry of 5 bytes at 3, with the checksum 7.
+  const entry = Buffer.from('00000000000000030000000500000007', 'hex');
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32(entry));
+  const decoded = decodeLog(Buffer.concat([Buffer.from('TERCHK01'), entry, sum]));
+  assert.deepEqual(decoded, { chunks: [{ start: 3, end: 8, crc: 7 }], repeated: 0, good: 28 });
 });
