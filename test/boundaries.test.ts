@@ -79,7 +79,7 @@ test('each package is imported only where it belongs', () => {
     '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
     level: /^services\/storage\/(metadata\/(database|open-level)|repair\/(rebuilt-records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,
-    xstate: /^services\/syncer\/(transfer|coordinator)\/(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
+    xstate: /^services\/syncer\/(transfer|coordinator)\/(.+\.machine|.+-steps|run-transfer|coordinator)\.ts$/,
     semver: /^proto\/oci\/semver\.ts$|^services\/syncer\/reconcile\/select\//,
     re2js: /^proto\/oci\/tag-regex\.ts$/,
     fastify: /^services\/gateway\//,

@@ -23,9 +23,9 @@ const LINES_WITH_DATES: Record<string, number> = {
   'services/syncer/schedule/alarm.ts': 1,
   'services/syncer/transfer/download-steps.ts': 1,
   'services/syncer/transfer/pass-cancellation.ts': 1,
+  'services/syncer/transfer/run-transfer.ts': 2,
   'services/syncer/transfer/transfer.machine.ts': 1,
   'services/syncer/transfer/upload-steps.ts': 1,
-  'services/syncer/transfer/worker.ts': 2,
 };
 
 test('no duration is measured with the wall clock', () => {

@@ -12,7 +12,7 @@ const GROUPS: [name: string, types: string][] = [
     'Images and transfers',
     'image.started,image.finished,image.failed,transfer.started,transfer.finished,transfer.failed',
   ],
-  ['Deltas', 'delta.made,delta.applied,delta.failed,delta.mismatched'],
+  ['Deltas', 'delta.made,delta.offered,delta.applied,delta.failed,delta.mismatched'],
   [
     'Failures',
     'image.failed,image.parked,image.conflict,image.incomplete,transfer.failed,job.dropped,blob.damaged,history.lost,history.refused,configuration.refused,backup.failed',

@@ -18,6 +18,7 @@ export const eventTypes: readonly string[] = [
   'delta.failed',
   'delta.made',
   'delta.mismatched',
+  'delta.offered',
   'forwarding.changed',
   'garbage.collected',
   'history.lost',

@@ -65,6 +65,23 @@ export const deltaMade = event(
   }),
 );
 
+/**
+ * The parent has a delta to a blob that is crossing the link in full, and the delta brings the rest sooner. The syncer
+ * that has the blob continues with it.
+ */
+export const deltaOffered = event(
+  'delta.offered',
+  Type.Object({
+    ...About,
+    from: From,
+    digest: described(Digest, 'Digest of the delta.'),
+    size: described(Bytes, 'Size of the delta, in bytes.'),
+    format: described(HeldDelta.properties.format, 'Version of the delta format.'),
+    kind: described(DeltaKind, 'What was compared: the content of gzip streams, or the bytes as they are.'),
+    cpuMs: described(Count, 'Processor time that it took to make it, in ms.'),
+  }),
+);
+
 /** A delta was applied: the target is here, with the right digest. */
 export const deltaApplied = event(
   'delta.applied',

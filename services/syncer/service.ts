@@ -21,7 +21,8 @@ import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PauseWatch } from './schedule/pause-watch.ts';
 import { readSyncMetrics } from './sync-metrics.ts';
-import { FailedDeltas } from './transfer/failed-deltas.ts';
+import { FailedDeltas } from './transfer/deltas/failed-deltas.ts';
+import { OfferedDeltas } from './transfer/deltas/offered-deltas.ts';
 import { SendRate } from './transfer/pace/send-rate.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
@@ -77,6 +78,7 @@ export async function runSyncer(context: Context): Promise<void> {
     windowAlarm.check();
   });
   using cancellation = new PassCancellation(bus);
+  using offered = new OfferedDeltas(bus);
   await using activity = new SyncerActivity(bus, instance, log, settings.bandwidth);
   const deltaDeps = {
     ...{ bus, volume, data, env, by: instance, log },
@@ -121,6 +123,7 @@ export async function runSyncer(context: Context): Promise<void> {
     pace: new SendRate(),
     plainBlobs: new PlainBlobs(),
     failedDeltas: new FailedDeltas(),
+    offered,
     bandwidth,
     by: instance,
     activity,

@@ -21,8 +21,8 @@ const MAKING = 5_000_000;
 const MIN_MEASURED_MS = 20;
 /** Time for which no delta is taken whose target is as large as one that could not be applied, in ms. */
 const TOO_LARGE_MS = 30 * 60_000;
-/** Max power of 2 of images for which no delta is waited for after that was in vain. */
-const MAX_FRUITLESS = 6;
+/** Max time that deltas have saved, of which waits in vain may cost as much, in ms. */
+const MAX_SAVED_MS = 10 * 60_000;
 /** Stands for the id of a pass in the events of prefetches, which are as fast as the parent's own link. */
 const PREFETCH = 'arriving';
 
@@ -52,9 +52,7 @@ export class DeltaPace {
   #pushLink = new LinkRate();
   #applying: number | undefined;
   #making: number | undefined;
-  /** How often in a row deltas were waited for in vain, and the number of next images for which none is. */
-  #fruitless = 0;
-  #impatient = 0;
+  #savedMs = 0;
   /** In this layer, with one processor to itself. */
   #makingHere: number | undefined;
 
@@ -78,6 +76,7 @@ export class DeltaPace {
       this.#link = new LinkRate();
       this.#pushLink = new LinkRate();
       this.#making = undefined;
+      this.#savedMs = 0;
     }
     this.#parent = url;
   }
@@ -123,21 +122,25 @@ export class DeltaPace {
   made({ toSize, cpuMs }: Pick<HeldDelta, 'toSize' | 'cpuMs'>, waitedMs = 0): void {
     const ms = Math.max(cpuMs, waitedMs);
     if (ms >= MIN_MEASURED_MS) this.#making = average(this.#making, (toSize * 1_000) / ms);
-    if (waitedMs > 0) this.#fruitless = 0;
   }
 
   /** The parent has not made deltas to targets of these bytes in all, in `waitedMs`. */
   overdue(bytes: number, waitedMs: number): void {
     const rate = (bytes * 1_000) / Math.max(MIN_MEASURED_MS, waitedMs);
     this.#making = Math.min(this.#making ?? MAKING, rate);
-    this.#fruitless = Math.min(MAX_FRUITLESS, this.#fruitless + 1);
-    this.#impatient = 2 ** this.#fruitless - 1;
   }
 
-  /** Whether to wait for deltas of the next image: not for some time after that was in vain, each time for longer. */
-  mayWait(): boolean {
-    this.#impatient = Math.max(-1, this.#impatient - 1);
-    return this.#impatient < 0;
+  /**
+   * Time that deltas have saved, less that of waits in vain, in ms: while there is none, hardly any is risked, so that
+   * deltas never cost time in all.
+   */
+  get savedMs(): number {
+    return this.#savedMs;
+  }
+
+  /** @param ms that a delta has saved; negative: what a wait in vain has cost */
+  saved(ms: number): void {
+    this.#savedMs = Math.max(0, Math.min(MAX_SAVED_MS, this.#savedMs + ms));
   }
 
   /** A delta was made in this layer. @param made `ms`: elapsed time; 0: it was here */

@@ -6,8 +6,11 @@ const WEIGHT = 0.3;
 const INTERVAL_MS = 1_000;
 const INTERVAL_BYTES = 256 * 1024;
 const LONG_INTERVAL_MS = 10_000;
-/** It also ends with this number of bytes when no transfer runs any more. From it on, the first rate is known. */
+/** It also ends with this number of bytes when no transfer runs any more. */
 const MEASURED_BYTES = 1024 * 1024;
+/** Until one has ended, the rate is known with `MEASURED_BYTES`, or after this time with this number of bytes. */
+const FIRST_MS = 3_000;
+const FIRST_BYTES = 64 * 1024;
 /** Max time without an event of a transfer, in ms: its last one was lost. */
 const MAX_SILENCE_MS = 30_000;
 
@@ -43,8 +46,15 @@ export class LinkRate {
 
   /** In bytes/s; undefined before the first measurement. */
   get bytesPerS(): number | undefined {
-    const isKnown = this.#measured !== undefined || this.#bytes < MEASURED_BYTES;
-    return isKnown ? (this.#measured ?? this.#inherited) : this.#current;
+    if (this.#measured === undefined) return this.#isKnown ? this.#current : this.#inherited;
+    if (this.#ms < INTERVAL_MS) return this.#measured;
+    // At the measured rate, the interval would have ended.
+    return Math.min(this.#measured, ((this.#bytes + INTERVAL_BYTES) * 1_000) / this.#ms);
+  }
+
+  get #isKnown(): boolean {
+    if (this.#bytes >= MEASURED_BYTES) return true;
+    return this.#ms >= FIRST_MS && this.#bytes >= FIRST_BYTES;
   }
 
   /** What was measured before. It counts until it is measured here. */

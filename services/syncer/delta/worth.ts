@@ -23,11 +23,16 @@ const HOPED_SHARE = 0.1;
 const EXPECTED_SHARE = 0.25;
 /** A delta has to be expected within this share of the time of the blob: predictions are inexact. */
 const MAX_TIME_SHARE = 0.9;
-/** No delta that is being made is waited for longer than this multiple of what it should take, and a moment. */
+/**
+ * No delta that is being made is waited for longer than this multiple of what it should take, and the time in which
+ * another syncer takes up the job of one that was killed.
+ */
 const MAX_OVERDUE = 1.5;
-const MOMENT_MS = 1_000;
-/** Share of the time of the blobs for which a delta is waited for where that was in vain before. */
-const IMPATIENT_SHARE = 0.03;
+const TAKEOVER_MS = 10_000;
+/** Share of the time of the blobs that a wait in vain may cost. */
+const MAX_LOSS = 0.03;
+/** Min time that a question can wait, in ms. */
+const MIN_WAIT_MS = 1_000;
 /** Processor time until the process that applies a delta begins with it, in ms. */
 export const START_MS = 250;
 
@@ -45,6 +50,12 @@ function deltaMs(size: number, deltaSize: number, { applying, load }: Pace, link
 /** Time that a delta saves, in ms; negative: the blob itself comes sooner. */
 const gainMs = (size: number, deltaSize: number, pace: Pace, link: number): number =>
   plainMs(size, link) * MAX_TIME_SHARE - deltaMs(size, deltaSize, pace, link);
+
+/** Time that the blob takes, less that of its delta, in ms; 0 if it saves none, or the link is unknown. */
+export const savedMs = (pace: Pace, size: number, deltaSize: number): number =>
+  pace.link === undefined
+    ? 0
+    : Math.max(0, plainMs(size, pace.link) - deltaMs(size, deltaSize, pace, pace.link));
 
 /** Whether a delta that the parent has is taken. While the link is unknown, it is. */
 export function isWorthTaking(mode: DeltaMode, pace: Pace, size: number, deltaSize: number): boolean {
@@ -71,22 +82,36 @@ export function worthAsking<T extends { size: number }>(
   return sum > roundTripMs ? worth : [];
 }
 
+/** Of a blob that is crossing the link: its size, and what has not crossed yet. */
+export type Rest = { size: number; left: number };
+
+/** Time that a delta of this size saves if it replaces the rest of its target, in ms; 0: it saves none. */
+export function switchGainMs(mode: DeltaMode, pace: Pace, { size, left }: Rest, deltaSize: number): number {
+  if (mode === 'off' || pace.link === undefined) return 0;
+  return Math.max(0, plainMs(left, pace.link) * MAX_TIME_SHARE - deltaMs(size, deltaSize, pace, pace.link));
+}
+
+/** Whether to ask for a delta to a blob that is crossing the link. */
+export const isWorthAskingStill = (mode: DeltaMode, pace: Pace, rest: Rest): boolean =>
+  switchGainMs(mode, pace, rest, rest.size * HOPED_SHARE) > pace.roundTripMs;
+
 /** `ms`: since the first question. `idleMs`: since the last delta came, or since the first question. */
 export type Waited = { ms: number; idleMs: number };
 
 /**
- * How much longer to wait for deltas that the parent is making, in ms. In `auto`, while the link is unknown, not at
- * all; else as long as their transfer and application would still save time, unless they are overdue. If `isPatient` is
- * false, because that was in vain before, only for a time that does not matter.
+ * How much longer to wait for deltas that the parent is making before the blobs themselves begin to cross, in ms. In
+ * `auto`, while the link is unknown, not at all; else as long as their transfer and application would still save time,
+ * unless they are overdue, or the wait would cost more than `MAX_LOSS` and what deltas have saved.
  * @param sizes of their targets
  * @param maxMs `delta.time`
+ * @param savedMs time that deltas have saved, and that waits in vain have not used up
  */
 export function waitMs(
   mode: DeltaMode,
   pace: Pace,
   sizes: readonly number[],
   waited: Waited,
-  { maxMs, isPatient = true }: { maxMs: number; isPatient?: boolean },
+  { maxMs, savedMs = Number.POSITIVE_INFINITY }: { maxMs: number; savedMs?: number },
 ): number {
   if (mode === 'off' || sizes.length === 0) return 0;
   const left = Math.max(0, maxMs - waited.ms);
@@ -96,9 +121,11 @@ export function waitMs(
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   const gain = sizes.reduce((ms, size) => ms + gainMs(size, size * EXPECTED_SHARE, pace, link), 0);
   const making = (bytes / pace.making) * 1_000;
-  if (making > gain && isPatient) return 0;
-  const patience = isPatient ? MAX_OVERDUE * making + MOMENT_MS : plainMs(bytes, link) * IMPATIENT_SHARE;
-  return Math.max(0, Math.min(left, gain - waited.idleMs, patience - waited.idleMs));
+  if (making > gain) return 0;
+  const affordable = plainMs(bytes, link) * MAX_LOSS + savedMs;
+  const patience = Math.min(MAX_OVERDUE * making + TAKEOVER_MS, affordable);
+  const ms = Math.min(left, gain - waited.idleMs, patience - waited.idleMs);
+  return ms < MIN_WAIT_MS ? 0 : ms;
 }
 
 /**

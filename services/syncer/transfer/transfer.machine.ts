@@ -6,8 +6,8 @@ import { missing, present } from './machine-states.ts';
 
 /**
  * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each
- * direction takes jobs from the queue, as many as `pace/concurrency.ts` finds useful. `worker.ts` runs one
- * `transferMachine` for each job and publishes its progress.
+ * direction takes jobs from the queue, as many as `pace/concurrency.ts` finds useful. `worker.ts` decides how each job
+ * is done; `run-transfer.ts` runs a `transferMachine` to its end and publishes its progress.
  *
  * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
  * `download-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob (`pieces/`), and a

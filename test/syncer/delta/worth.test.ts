@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import { type DeltaMode, MIN_DELTA_TARGET_BYTES } from '#proto/content/deltas.ts';
 import {
   applyWaitMs,
+  isWorthAskingStill,
   isWorthTaking,
   type Pace,
   START_MS,
+  switchGainMs,
   waitMs,
   worthAsking,
 } from '../../../services/syncer/delta/worth.ts';
@@ -74,19 +76,43 @@ for (const [why, mode, pace, sizes, expected] of asked) {
 
 const start = { ms: 0, idleMs: 0 };
 const limits = { maxMs: MAX_MS };
-const waits = (pace: Pace, sizes: number[], waited = start, isPatient = true) =>
-  waitMs('auto', pace, sizes, waited, { ...limits, isPatient });
+const waits = (pace: Pace, sizes: number[], waited = start, savedMs = 60_000) =>
+  waitMs('auto', pace, sizes, waited, { ...limits, savedMs });
 
-test('on a slow link, a delta is waited for little longer than it should take', () => {
-  assert.equal(waits(slow, [50 * MB]), 16_000);
-  assert.equal(waits(slow, [50 * MB], { ms: 15_000, idleMs: 15_000 }), 1_000);
-  assert.equal(waits(slow, [50 * MB], { ms: 20_000, idleMs: 20_000 }), 0);
-  assert.equal(waits(slow, [50 * MB], { ms: 20_000, idleMs: 0 }), 16_000, 'one came meanwhile');
+test('on a slow link, a delta is waited for as long as it should take, and another syncer to take up its job', () => {
+  assert.equal(waits(slow, [50 * MB]), 25_000);
+  assert.equal(waits(slow, [50 * MB], { ms: 24_000, idleMs: 24_000 }), 1_000);
+  assert.equal(waits(slow, [50 * MB], { ms: 25_000, idleMs: 25_000 }), 0);
+  assert.equal(waits(slow, [50 * MB], { ms: 25_000, idleMs: 0 }), 25_000, 'one came meanwhile');
 });
 
-test('where that was in vain, a wait takes at most 3 % of the time of the blob', () => {
-  assert.equal(waits(slow, [50 * MB], start, false), 2_400);
-  assert.equal(waits({ ...slow, making: 0.1 * MB }, [50 * MB], start, false), 2_400);
+test('until deltas have saved time, a wait takes at most 3 % of the time of the blobs', () => {
+  assert.equal(waits(slow, [50 * MB], start, 0), 2_400);
+  assert.equal(waits(slow, [40 * MB, 10 * MB], start, 0), 2_400);
+  assert.equal(waits(slow, [50 * MB], start, 10_000), 12_400);
+  assert.equal(waits(slow, [2 * MB], start, 0), 0, 'a question waits for a second or more');
+  for (const link of [0.01, 0.1, 0.3, 1, 3, 10, 100]) {
+    for (const making of [0.01, 0.1, 1, 5, 50]) {
+      for (const size of [0.3, 3, 30, 300]) {
+        const pace = { ...slow, link: link * MB, making: making * MB };
+        const waited = waits(pace, [size * MB], start, 0);
+        assert.ok(waited <= 0.03 * ((size * MB) / pace.link) * 1_000);
+      }
+    }
+  }
+});
+
+test('the rest of a blob is exchanged for its delta where that saves time', () => {
+  const half = { size: 50 * MB, left: 25 * MB };
+  const gain = switchGainMs('auto', slow, half, 5 * MB);
+  assert.equal(gain, 0.9 * 40_000 - (8_000 + START_MS + 2_500));
+  assert.equal(switchGainMs('auto', slow, { ...half, left: 6 * MB }, 5 * MB), 0, 'little is left');
+  assert.equal(switchGainMs('auto', loopback, half, MB), 0);
+  assert.equal(switchGainMs('auto', unknown, half, MB), 0);
+  assert.equal(switchGainMs('off', slow, half, MB), 0);
+  assert.ok(isWorthAskingStill('auto', slow, half));
+  assert.ok(!isWorthAskingStill('auto', slow, { ...half, left: 6 * MB }));
+  assert.ok(!isWorthAskingStill('auto', office, { ...half, left: 30 * MB }), 'in an office, hardly ever');
 });
 
 test('no delta is waited for where making it takes longer than it saves, or nobody knows', () => {

@@ -1,180 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { crc32 } from 'node:zlib';
-import type { Bus } from '#proto/bus/bus.ts';
+import { test } from 'node:test';
 import { listArriving } from '#proto/content/arriving.ts';
-import { missingBlobs } from '#proto/content/blobs.ts';
-import { type HeldDelta, listDeltas } from '#proto/content/deltas.ts';
-import { type Claim, claimTransfer, releaseClaim } from '#proto/content/ingests.ts';
+import { listDeltas } from '#proto/content/deltas.ts';
+import { claimTransfer } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
-import type { MadeBy } from '#proto/volume/chunk-log.ts';
-import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
-import { type Extent, Extents } from '../../../services/syncer/link/answers/extents.ts';
-import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { FailedDeltas } from '../../../services/syncer/transfer/failed-deltas.ts';
-import { ChunkLog } from '../../../services/syncer/transfer/pieces/chunk-log.ts';
-import type { DeltaApplication } from '../../../services/syncer/transfer/pieces/delta-applier.ts';
-import { Slots } from '../../../services/syncer/transfer/slots.ts';
-import { runDelta, runDownload } from '../../../services/syncer/transfer/worker.ts';
-import { type Buses, connectAll, digestOf, Rig, random } from '../../storage/rig.ts';
+import { DeltaWorld, repository } from './delta-world.ts';
 
 /** Transfers with a delta: it crosses the link, and is applied. If any of that fails, the blob itself crosses. */
-
-const repository = 'app';
-const log = { debug() {}, info() {}, warn() {}, error() {} };
-
-let buses: Buses;
-before(async () => {
-  buses = await connectAll();
-});
-after(() => buses.server[Symbol.asyncDispose]());
-
-/** A parent that has a blob and a delta to it, and a syncer whose deltas are applied by writing the blob. */
-class World implements AsyncDisposable {
-  readonly rig: Rig;
-  readonly target = Buffer.from(random(600_000));
-  readonly bytes = Buffer.from(random(50_000));
-  readonly delta: HeldDelta;
-  /** Bytes that crossed the link, by digest. */
-  readonly crossed = new Map<Digest, number>();
-  readonly events: { type: string; data: Record<string, unknown> }[] = [];
-  readonly counters = new TransferCounters();
-  readonly failedDeltas = new FailedDeltas();
-  stop = new AbortController();
-  applied = 0;
-  isMadeWrong = false;
-  /** Instead of the application. */
-  applying: ((application: DeltaApplication) => Promise<void>) | undefined;
-  /** Answers instead of the parent. */
-  answering: ((digest: Digest) => void) | undefined;
-  /** Ends an answer after half of its bytes. */
-  breaking: Fault | undefined;
-
-  static async create(): Promise<World> {
-    return new World(await Rig.open(buses));
-  }
-
-  private constructor(rig: Rig) {
-    this.rig = rig;
-    const record = { to: digestOf(this.target) as Digest, toSize: this.target.length, format: 1 };
-    const from = [`sha256:${'b'.repeat(64)}`];
-    const own = { digest: digestOf(this.bytes) as Digest, size: this.bytes.length };
-    this.delta = { ...record, from, kind: 'raw', cpuMs: 5, ...own };
-  }
-
-  get #job() {
-    const { to: digest, toSize: size } = this.delta;
-    return { repository, digest, size, direction: 'down' as const, pass: 'p', delta: this.delta };
-  }
-
-  get #deps() {
-    const bus = {
-      call: this.rig.syncer.call.bind(this.rig.syncer),
-      publish: ({ type }: { type: string }, data: Record<string, unknown>) =>
-        this.events.push({ type, data }),
-    } as unknown as Bus;
-    const source = async () => ({ blob: this.#answer.bind(this) });
-    const activity = {
-      counters: this.counters,
-      moved() {},
-      begin: () => ({
-        crosses() {},
-        attempts() {},
-        reached() {},
-        copied() {},
-        waits() {},
-        [Symbol.dispose]() {},
-      }),
-    };
-    const applier = { applyInto: this.#apply.bind(this) };
-    const { volume } = this.rig.syncer;
-    const link = { parent: source, deltas: source, slots: new Slots(2), bandwidth: UNLIMITED };
-    const { failedDeltas } = this;
-    return { ...link, bus, volume, by: 's', activity, applier, failedDeltas, log, signal: this.stop.signal };
-  }
-
-  run(until?: number) {
-    return runDownload(this.#deps, { ...this.#job, ...(until !== undefined && { until }) });
-  }
-
-  plain() {
-    const { delta: _, ...job } = this.#job;
-    return runDownload(this.#deps, job);
-  }
-
-  /** Leaves parts of the blob in its ingest, as a process does that was killed. */
-  async leave(...parts: [start: number, end: number, by?: MadeBy][]): Promise<void> {
-    const { syncer } = this.rig;
-    const { to: digest, toSize: size } = this.delta;
-    const claim = await syncer.call(claimTransfer, { repository, digest, size, by: 'killed' });
-    await this.#log(claim, parts);
-    await syncer.call(releaseClaim, { id: claim.id, claim: claim.claim });
-  }
-
-  async #log(claim: Claim, parts: [start: number, end: number, by?: MadeBy][]): Promise<void> {
-    const { volume } = this.rig.syncer;
-    await using file = await volume.openIngest(claim);
-    await using log = await ChunkLog.open(await volume.openLog(claim));
-    for (const [start, end, by] of parts) {
-      const bytes = this.target.subarray(start, end);
-      await file.write([by && this.isMadeWrong ? random(bytes.length) : bytes], start);
-      const written = Buffer.alloc(bytes.length);
-      await file.read(written, start);
-      await log.append({ start, end, crc: crc32(written), ...(by && { by }) });
-    }
-  }
-
-  prefetch() {
-    return runDelta(this.#deps, this.#job);
-  }
-
-  async isHere(digest = this.delta.to): Promise<boolean> {
-    return (await this.rig.syncer.call(missingBlobs, { digests: [digest] })).digests.length === 0;
-  }
-
-  get types(): string[] {
-    return this.events.map(({ type }) => type);
-  }
-
-  async #apply(application: DeltaApplication) {
-    this.applied += 1;
-    await this.applying?.(application);
-    const { file, log } = application.target;
-    const present = log.chunks.length > 0;
-    for (const { start, end } of new Extents(log.chunks).missing(this.target.length)) {
-      const bytes = this.target.subarray(start, end);
-      await file.write([bytes], start);
-      await log.append({ start, end, crc: crc32(bytes), by: 'delta' });
-    }
-    return { hashed: present ? undefined : this.delta.to, cpuMs: 7, ms: 9 };
-  }
-
-  async #answer(_: string, digest: Digest, _size: number, { start, end }: Extent) {
-    this.answering?.(digest);
-    const content = digest === this.delta.digest ? this.bytes : this.target;
-    const { crossed, breaking } = this;
-    this.breaking = undefined;
-    const sent = breaking ? (start + end) >> 1 : end;
-    const body = async function* () {
-      crossed.set(digest, (crossed.get(digest) ?? 0) + sent - start);
-      yield Buffer.from(content.subarray(start, sent));
-      if (breaking) throw breaking;
-    };
-    return { start, ranged: true, body: { destroy() {}, [Symbol.asyncIterator]: body } };
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.rig[Symbol.asyncDispose]();
-  }
-}
 
 const unknown = (digest: Digest) => {
   throw new Fault('blob-unknown', `${digest} is not here`);
 };
 
 test('the delta crosses the link, is kept for the layers below, and makes the blob', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   const { digest, size, to } = world.delta;
   const listed: unknown[] = [];
   world.answering = () => void world.rig.gateway.call(listArriving, {}).then((answer) => listed.push(answer));
@@ -203,7 +43,7 @@ test('the delta crosses the link, is kept for the layers below, and makes the bl
 });
 
 test('what failed after the delta had arrived is repeated without the link', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   world.applying = () => {
     world.stop.abort(new Error('the process ends'));
     throw world.stop.signal.reason;
@@ -219,7 +59,7 @@ test('what failed after the delta had arrived is repeated without the link', asy
 });
 
 test('a delta that the parent no longer has is no failure: the blob itself crosses the link', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   world.answering = (digest) => digest === world.delta.digest && unknown(digest);
   assert.equal(await world.run(), 'done');
   assert.ok(await world.isHere());
@@ -232,7 +72,7 @@ test('a delta that the parent no longer has is no failure: the blob itself cross
 });
 
 test('a delta that makes other bytes is reported and not used again, and the blob itself crosses the link', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   world.applying = () => Promise.reject(new Fault('delta-invalid', 'other bytes'));
   assert.equal(await world.run(), 'done');
   assert.ok(await world.isHere());
@@ -245,7 +85,7 @@ test('a delta that makes other bytes is reported and not used again, and the blo
 });
 
 test('a delta that takes too much memory is not held against the pair', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   world.applying = () => Promise.reject(new Fault('too-large', 'memory'));
   assert.equal(await world.run(), 'done');
   assert.ok(await world.isHere());
@@ -256,7 +96,7 @@ test('a delta that takes too much memory is not held against the pair', async ()
 });
 
 test('a prefetch of a delta leaves the blob to the pass if it fails', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   world.answering = (digest) => digest === world.delta.digest && unknown(digest);
   assert.equal(await world.prefetch(), 'done');
   assert.ok(!(await world.isHere()));
@@ -265,7 +105,7 @@ test('a prefetch of a delta leaves the blob to the pass if it fails', async () =
 
 test('while another one has the ingest of the delta or of the blob, the job is put back', async () => {
   for (const which of ['delta', 'target'] as const) {
-    await using world = await World.create();
+    await using world = await DeltaWorld.create();
     const { digest, size, ...delta } = world.delta;
     const query = which === 'delta' ? { digest, size, delta } : { digest: delta.to, size: delta.toSize };
     await world.rig.syncer.call(claimTransfer, { ...query, by: 'other' });
@@ -276,7 +116,7 @@ test('while another one has the ingest of the delta or of the blob, the job is p
 });
 
 test('a window that closes does not end an application', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   const until = Date.now() + 300;
   world.applying = async () => {
     while (Date.now() <= until + 50) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -287,7 +127,7 @@ test('a window that closes does not end an application', async () => {
 });
 
 test('a volume that is full for a moment costs neither the bytes of the delta nor its application', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   world.breaking = new Fault('no-space', 'the data volume is full');
   world.applying = async () => {
     if (world.applied === 1) throw new Fault('no-space', 'the data volume is full');
@@ -305,7 +145,7 @@ test('a delta whose process crashed is applied once more, and then the blob itse
     [1, 2],
     [9, 2],
   ] as const) {
-    await using world = await World.create();
+    await using world = await DeltaWorld.create();
     world.applying = async () => {
       if (world.applied > crashes) return;
       throw new Fault('unavailable', 'the process of the delta crashed', { detail: { crashed: true } });
@@ -320,7 +160,7 @@ test('a delta whose process crashed is applied once more, and then the blob itse
 });
 
 test('a delta that does not come after all attempts is replaced by the blob, and is not tried again at once', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   const detail = { retryAfterMs: 60 * 60_000 };
   let asked = 0;
   world.answering = (digest) => {
@@ -341,7 +181,7 @@ test('a delta that does not come after all attempts is replaced by the blob, and
 });
 
 test('what a killed process had received, copied, or made by a delta is counted as that', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   await world.leave([0, 100_000], [100_000, 400_000, 'frames']);
   assert.equal(await world.plain(), 'done');
   assert.ok(await world.isHere());
@@ -357,7 +197,7 @@ test('what a killed process had received, copied, or made by a delta is counted 
 });
 
 test('a delta saves what neither it nor parts of the blob brought, over a kill of its application', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   await world.leave([0, 100_000], [200_000, 300_000, 'delta']);
   assert.equal(await world.run(), 'done');
   assert.ok(await world.isHere());
@@ -365,7 +205,7 @@ test('a delta saves what neither it nor parts of the blob brought, over a kill o
 });
 
 test('what a delta made before it failed is saved, apart from its own bytes', async () => {
-  await using world = await World.create();
+  await using world = await DeltaWorld.create();
   await world.leave([200_000, 300_000, 'delta']);
   world.applying = () => Promise.reject(new Fault('too-slow', 'time'));
   assert.equal(await world.run(), 'done');
@@ -375,7 +215,7 @@ test('what a delta made before it failed is saved, apart from its own bytes', as
 
 test('wrong bytes that a killed process had made here are replaced, and nothing else comes again', async () => {
   for (const by of ['frames', 'delta'] as const) {
-    await using world = await World.create();
+    await using world = await DeltaWorld.create();
     world.isMadeWrong = true;
     await world.leave([0, 100_000], [100_000, 400_000, by]);
     assert.equal(await world.plain(), 'done');

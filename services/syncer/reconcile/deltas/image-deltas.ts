@@ -1,21 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { each } from '#proto/async/each.ts';
-import { missingBlobs } from '#proto/content/blobs.ts';
-import {
-  type HeldDelta,
-  listDeltas,
-  MAX_HELD,
-  MAX_WANTED,
-  type RefusedDelta,
-} from '#proto/content/deltas.ts';
-import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
-import type { Digest, Repository } from '#proto/oci/names.ts';
+import { type HeldDelta, MIN_DELTA_TARGET_BYTES, type RefusedDelta } from '#proto/content/deltas.ts';
+import type { Descriptor } from '#proto/oci/manifest.ts';
+import type { Digest } from '#proto/oci/names.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { DeltaPace } from '../../delta/delta-pace.ts';
-import { isWorthTaking, type Pace, waitMs, worthAsking } from '../../delta/worth.ts';
+import { isWorthTaking, type Pace, savedMs, waitMs, worthAsking } from '../../delta/worth.ts';
 import type { AskedDeltas, DeltaOffers } from '../../link/terrace/parent-deltas.ts';
 import type { PassTools } from '../context/pass-context.ts';
-import { heldFor, layersOf, platformsOf, readImageLayers } from './image-layers.ts';
+import { layersOf } from './image-layers.ts';
+import { type ImageToPull, questionsOf } from './image-questions.ts';
+import { findKeptDeltas, isRefused } from './kept-deltas.ts';
+import { type FullBlob, LateDeltas } from './late-deltas.ts';
 import { untilAnswered } from './until-answered.ts';
 
 /** Max questions about one image at a time. */
@@ -27,33 +23,35 @@ const MISSING_SHARE = 0.5;
 /** Min interval of questions while a delta is being made, in ms: a parent may answer at once instead of waiting. */
 const MIN_INTERVAL_MS = 1_000;
 
-type Node = { digest: Digest; manifest: Manifest; isReferrer: boolean };
-/** An image to pull. `similar`: manifests here that it may resemble, best ones first. */
-export type ImageToPull = {
-  repository: Repository;
-  nodes: readonly Node[];
-  missing: readonly Descriptor[];
-  similar: () => readonly Digest[];
-};
 /** The delta by which a blob is pulled; undefined: it crosses the link itself. */
 export type DeltaDecision = Promise<HeldDelta | undefined>;
 
-export type ImageDeltasDeps = Pick<PassTools, 'bus' | 'volume' | 'configuration' | 'log' | 'signal'> & {
+export type ImageDeltasDeps = Pick<
+  PassTools,
+  'bus' | 'volume' | 'configuration' | 'log' | 'signal' | 'by'
+> & {
   offers: DeltaOffers | undefined;
   pace: DeltaPace;
   /** Whether an earlier transfer has left a part of the blob. */
   isPartial: (digest: Digest) => boolean;
 };
 
-/** Decides which blobs of images cross the link as deltas. Each blob is asked for once. Of one batch of images. */
-export class ImageDeltas {
+/**
+ * Decides which blobs of images cross the link as deltas. Each blob is asked for once; one that begins to cross the
+ * link in full may continue as a delta (`LateDeltas`). Of one batch of images.
+ */
+export class ImageDeltas implements Disposable {
   readonly #deps: ImageDeltasDeps;
   readonly #decisions = new Map<Digest, { promise: DeltaDecision; decide: (delta?: HeldDelta) => void }>();
   /** Blobs that were not worth a question: they may be crossing by now. */
   readonly #unasked = new Set<Digest>();
+  readonly #late: LateDeltas | undefined;
 
   constructor(deps: ImageDeltasDeps) {
     this.#deps = deps;
+    const { offers } = deps;
+    if (offers?.areOffered && deps.configuration.delta.mode !== 'off')
+      this.#late = new LateDeltas({ ...deps, offers });
   }
 
   /** Begins to ask, where that is worth it. A blob that is not in the result is not asked for. */
@@ -66,7 +64,13 @@ export class ImageDeltas {
         ({ digest }) => !this.#decisions.has(digest) && !this.#unasked.has(digest),
       );
       const worth = new Set(worthAsking(configuration.delta.mode, this.#paceNow(), fresh));
+      const unasked = fresh.filter((blob) => !worth.has(blob) && blob.size >= MIN_DELTA_TARGET_BYTES);
       for (const blob of fresh) if (!worth.has(blob)) this.#unasked.add(blob.digest);
+      this.#late?.add({
+        questions: () => questionsOf(this.#deps, { ...image, missing: unasked }),
+        blobs: unasked,
+        refused: [],
+      });
       if (worth.size > 0) void this.#decide(offers, { ...image, missing: [...worth] });
     }
     return new Map(
@@ -85,7 +89,7 @@ export class ImageDeltas {
     const { log } = this.#deps;
     try {
       const { left, refused } = await this.#useKept(image.missing);
-      const questions = await this.#questions({ ...image, missing: left });
+      const questions = await questionsOf(this.#deps, { ...image, missing: left });
       const asked = new Set(questions.flatMap(({ wanted }) => wanted.map(({ digest }) => digest)));
       for (const { digest } of left) if (!asked.has(digest)) this.#decisions.get(digest)?.decide();
       const waiting: Waiting[] = [];
@@ -105,52 +109,9 @@ export class ImageDeltas {
 
   /** Uses the deltas that an earlier transfer has brought here. @returns the other blobs, and pairs without a delta */
   async #useKept(missing: readonly Descriptor[]): Promise<{ left: Descriptor[]; refused: RefusedDelta[] }> {
-    const { bus } = this.#deps;
-    const to = missing.map(({ digest }) => digest).slice(0, MAX_WANTED);
-    const { deltas, refused } = await bus.call(listDeltas, { to });
-    const bases = [...new Set(deltas.flatMap(({ from }) => from))];
-    const lacking = new Set(
-      bases.length > 0 ? (await bus.call(missingBlobs, { digests: bases })).digests : [],
-    );
-    const usable = deltas.filter(
-      (delta) =>
-        delta.from.every((base) => !lacking.has(base)) && !refused.some((pair) => isPairOf(pair, delta)),
-    );
-    const left: Descriptor[] = [];
-    for (const blob of missing) {
-      const [kept] = usable.filter((one) => one.to === blob.digest && one.toSize === blob.size);
-      if (!kept) left.push(blob);
-      else {
-        const { made: _made, used: _used, ...delta } = kept;
-        this.#decisions.get(blob.digest)?.decide(delta);
-      }
-    }
-    return { left, refused };
-  }
-
-  /** One for each image of the tree that lacks blobs, with the layers here of the same platform. */
-  async #questions({ repository, nodes, missing, similar }: ImageToPull): Promise<AskedDeltas[]> {
-    if (missing.length === 0) return [];
-    const images = await readImageLayers(this.#deps, repository, similar());
-    const platforms = platformsOf(nodes.map(({ manifest }) => manifest));
-    const left = new Map(missing.map((blob) => [blob.digest, blob]));
-    const questions: AskedDeltas[] = [];
-    for (const { digest: image, manifest, isReferrer } of nodes) {
-      if (isReferrer) continue;
-      const layers = layersOf(manifest);
-      const held = heldFor(platforms.get(image) ?? '', images);
-      const wanted = layers.flatMap((layer) => left.get(layer) ?? []).slice(0, MAX_WANTED);
-      for (const { digest } of wanted) left.delete(digest);
-      if (wanted.length === 0 || held.length === 0) continue;
-      questions.push({
-        repository,
-        wanted: wanted.map(({ digest, size }) => ({ digest, size })),
-        layers: layers.slice(0, MAX_HELD),
-        held,
-        wait: 0,
-      });
-    }
-    return questions;
+    const { kept, refused } = await findKeptDeltas(this.#deps.bus, missing);
+    for (const [digest, delta] of kept) this.#decisions.get(digest)?.decide(delta);
+    return { left: missing.filter(({ digest }) => !kept.has(digest)), refused };
   }
 
   /** Asks until each delta is here or not worth the wait. */
@@ -159,7 +120,7 @@ export class ImageDeltas {
     for (let ms = this.#leftMs(waiting); ; ) {
       const begun = performance.now();
       const maxS = waiting.wanted.length > 1 ? SEVERAL_WAIT_S : MAX_WAIT_S;
-      const wait = Math.min(maxS, Math.max(1, Math.ceil(ms / 1_000)));
+      const wait = Math.min(maxS, Math.max(1, Math.floor(ms / 1_000)));
       ms = await this.#ask(offers, waiting, refused, wait);
       if (ms === 0) return;
       await sleep(Math.max(0, begun + MIN_INTERVAL_MS - performance.now()), undefined, { signal });
@@ -181,7 +142,9 @@ export class ImageDeltas {
     waiting.begun += lostMs;
     waiting.lastAt += lostMs;
     const now = performance.now();
+    const waitedMs = wait > 0 ? now - waiting.lastAt : 0;
     const making: AskedDeltas['wanted'] = [];
+    const full: FullBlob[] = [];
     for (const blob of wanted) {
       const offer = answer?.get(blob.digest) ?? 'plain';
       if (offer === 'making' && !isPartial(blob.digest)) {
@@ -189,33 +152,48 @@ export class ImageDeltas {
         continue;
       }
       const delta = typeof offer === 'string' ? undefined : offer;
-      if (delta) pace.made(delta, wait > 0 ? now - waiting.lastAt : 0);
-      if (delta && wait > 0) waiting.lastAt = now;
-      const isTaken = delta && this.#isTaken(delta) && !refused.some((pair) => isPairOf(pair, delta));
-      this.#decisions.get(blob.digest)?.decide(isTaken ? delta : undefined);
+      if (delta) {
+        pace.made(delta, waitedMs);
+        pace.saved(savedMs(this.#paceNow(), delta.toSize, delta.size) - (now - waiting.lastAt));
+        waiting.lastAt = now;
+      }
+      const isTaken = delta && this.#isTaken(delta) && !isRefused(refused, delta);
+      if (isTaken) this.#decisions.get(blob.digest)?.decide(delta);
+      else full.push({ ...blob, delta });
     }
     waiting.wanted = making;
-    if (making.length === 0) return 0;
-    waiting.isPatient ??= pace.mayWait();
+    if (waiting.lastAt === now) waiting.savedMs = pace.savedMs;
+    waiting.savedMs ??= pace.savedMs;
     const ms = this.#leftMs(waiting, now);
-    if (ms > 0) return ms;
-    // A time that does not matter says nothing about the parent.
-    if (wait > 0 && waiting.isPatient)
-      pace.overdue(sumOf(making.map(({ size }) => size)), now - waiting.lastAt);
-    for (const { digest } of making) this.#decisions.get(digest)?.decide();
-    return 0;
+    if (ms === 0) {
+      // What was waited in vain counts once.
+      pace.saved(waiting.lastAt - now);
+      if (making.length > 0) pace.overdue(sumOf(making.map(({ size }) => size)), now - waiting.lastAt);
+    }
+    this.#begin(question, ms === 0 ? [...full, ...making] : full, refused);
+    return ms;
   }
 
-  #leftMs({ wanted, begun, lastAt, isPatient }: Waiting, now = performance.now()): number {
+  /** These blobs begin to cross the link in full. */
+  #begin(question: AskedDeltas, blobs: readonly FullBlob[], refused: readonly RefusedDelta[]): void {
+    if (blobs.length > 0) this.#late?.add({ questions: async () => [question], blobs, refused });
+    for (const { digest } of blobs) this.#decisions.get(digest)?.decide();
+  }
+
+  #leftMs({ wanted, begun, lastAt, savedMs = 0 }: Waiting, now = performance.now()): number {
     const { mode, timeMs: maxMs } = this.#deps.configuration.delta;
     const sizes = wanted.map(({ size }) => size);
     const waited = { ms: now - begun, idleMs: now - lastAt };
-    return waitMs(mode, this.#paceNow(), sizes, waited, { maxMs, isPatient: isPatient !== false });
+    return waitMs(mode, this.#paceNow(), sizes, waited, { maxMs, savedMs });
   }
 
   #isTaken({ to, toSize, size }: HeldDelta): boolean {
     const missing = this.#deps.isPartial(to) ? toSize * MISSING_SHARE : toSize;
     return isWorthTaking(this.#deps.configuration.delta.mode, this.#paceNow(), missing, size);
+  }
+
+  [Symbol.dispose](): void {
+    this.#late?.[Symbol.dispose]();
   }
 
   #paceNow(): Pace {
@@ -231,11 +209,8 @@ type Waiting = {
   begun: number;
   /** When the last delta came that was waited for. */
   lastAt: number;
-  /** Undefined until a delta is being made. */
-  isPatient?: boolean;
+  /** What deltas had saved then, see `DeltaPace`; undefined until a delta is being made. */
+  savedMs?: number;
 };
 
 const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
-
-const isPairOf = ({ to, from, format }: RefusedDelta, delta: HeldDelta): boolean =>
-  to === delta.to && format === delta.format && from.join() === delta.from.join();

@@ -7,8 +7,9 @@ import { readManifestIfHere } from '../context/local-manifest.ts';
 import type { PassTools } from '../context/pass-context.ts';
 
 /**
- * Deltas that a pass asks for, on the way down: `image-deltas.ts` asks the parent once for each image, and decides with
- * `../../delta/worth.ts` which of them transfers use. This file finds the layers here that the new ones may resemble.
+ * Deltas that a pass asks for, on the way down: `image-deltas.ts` asks the parent once for each image
+ * (`image-questions.ts`), and decides with `../../delta/worth.ts` which of them transfers use; `late-deltas.ts` has
+ * blobs that began to cross in full continue as deltas. This file finds the layers here that the new ones may resemble.
  */
 
 /** Max children of an index here that are read. */

@@ -142,6 +142,7 @@ class Batch {
         if (ended.status === 'rejected') throw ended.reason;
     } finally {
       this.#cache.clear();
+      this.#deltas?.[Symbol.dispose]();
       this.#loads = Promise.resolve();
     }
   }

@@ -1,27 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { HeldDelta, RefusedDelta } from '#proto/content/deltas.ts';
-import { listDeltas } from '#proto/content/deltas.ts';
+import type { RefusedDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Descriptor } from '#proto/oci/manifest.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { readManifest } from '#proto/oci/read-manifest.ts';
-import { DeltaPace } from '../../../../services/syncer/delta/delta-pace.ts';
-import { LinkRate } from '../../../../services/syncer/delta/link-rate.ts';
-import type {
-  AskedDeltas,
-  DeltaOffers,
-  OfferedDelta,
-} from '../../../../services/syncer/link/terrace/parent-deltas.ts';
-import {
-  ImageDeltas,
-  type ImageDeltasDeps,
-  type ImageToPull,
-} from '../../../../services/syncer/reconcile/deltas/image-deltas.ts';
+import type { DeltaOffers } from '../../../../services/syncer/link/terrace/parent-deltas.ts';
+import type { ImageDeltas } from '../../../../services/syncer/reconcile/deltas/image-deltas.ts';
+import type { ImageToPull } from '../../../../services/syncer/reconcile/deltas/image-questions.ts';
 import { GatewayRig, sha256 } from '../../../gateway/gateway-rig.ts';
-import { quiet } from '../../../support/bus.ts';
-import { configurationWith } from '../../../support/configuration.ts';
 import { pushImage, pushIndex } from '../../../support/registry/image.ts';
+import { deltasOf, deltaTo, descriptor, imageOf, MB, OTHER, parentWith } from './image-rig.ts';
 
 /** Which blobs of an image are asked for, of what, and what is made of the answers. */
 
@@ -33,85 +20,6 @@ before(async () => {
 });
 after(() => layer[Symbol.asyncDispose]());
 
-const MB = 1_000_000;
-const { signal } = new AbortController();
-const [DELTA, OTHER] = [sha256('delta'), sha256('other')];
-
-/** A parent that gives these answers, one after the other, and the last one again. */
-function parentWith(...answers: ((digest: string) => OfferedDelta)[]) {
-  const asked: AskedDeltas[] = [];
-  const offers: DeltaOffers = {
-    areOffered: true,
-    roundTripMs: 10,
-    async ask(question) {
-      asked.push(question);
-      const answer = answers[Math.min(asked.length, answers.length) - 1];
-      if (!answer) return undefined;
-      return new Map(question.wanted.map(({ digest }) => [digest, answer(digest)]));
-    },
-  };
-  return { offers, asked };
-}
-
-const deltaTo = (to: string, from: string[], size = 1_000): HeldDelta => ({
-  ...{ to, toSize: MB, from, format: 1, kind: 'gzip' },
-  ...{ cpuMs: 100, digest: DELTA, size },
-});
-
-type Kept = { deltas: HeldDelta[]; refused: RefusedDelta[] };
-
-/** @param rate of the link, in bytes/s */
-async function deltasOf(
-  offers: DeltaOffers | undefined,
-  {
-    rate,
-    mode = 'auto',
-    kept,
-    isPartial = () => false,
-    timeMs,
-  }: {
-    rate?: number;
-    mode?: 'auto' | 'always' | 'off';
-    kept?: Kept;
-    isPartial?: ImageDeltasDeps['isPartial'];
-    timeMs?: number;
-  } = {},
-): Promise<ImageDeltas> {
-  const clock = { now: 0 };
-  const link = new LinkRate(() => clock.now);
-  if (rate !== undefined) {
-    const blob = { repository: 'a', digest: 'b', size: 10 * MB };
-    link.started(blob, 0);
-    clock.now = ((10 * MB) / rate) * 1_000;
-    link.ended(blob, { complete: true });
-  }
-  const bus = await layer.testBus.connect('syncer');
-  const call = (contract: { subject: string }, query: never, options: never) =>
-    kept && contract.subject === listDeltas.subject ? kept : bus.call(contract as never, query, options);
-  const configuration = configurationWith({ delta: { mode } });
-  if (timeMs !== undefined) configuration.delta.timeMs = timeMs;
-  return new ImageDeltas({
-    bus: { call } as never,
-    volume: layer.gateway.volume,
-    configuration,
-    log: quiet,
-    signal,
-    offers,
-    pace: new DeltaPace({ link, load: () => 0 }),
-    isPartial,
-  });
-}
-
-/** An image above, of these layers. */
-function imageOf(digests: string[], similar: string[], sizes: number[] = []): ImageToPull {
-  const layers = digests.map((digest, at) => descriptor(digest, sizes[at] ?? MB));
-  const document = { schemaVersion: 2, config: descriptor(sha256('config'), 100), layers };
-  const manifest = readManifest(Buffer.from(JSON.stringify(document)), mediaTypes.ociManifest);
-  const nodes = [{ digest: sha256('image'), manifest, isReferrer: false }];
-  return { repository: 'app', nodes, missing: manifest.blobs, similar: () => similar };
-}
-const descriptor = (digest: string, size: number): Descriptor => ({ mediaType: 'a/b', digest, size });
-
 const answersOf = async (deltas: ImageDeltas, image: ImageToPull) =>
   Promise.all([...deltas.decisions(image)].map(async ([digest, decision]) => [digest, await decision]));
 
@@ -121,7 +29,7 @@ test('one question asks for the large layers of an image, and names those of the
   const delta = deltaTo(sha256('new'), [first]);
   const { offers, asked } = parentWith((digest) => (digest === delta.to ? delta : 'plain'));
   const image = imageOf([sha256('new'), sha256('small'), OTHER], [held.digest], [MB, 1_000, MB]);
-  const deltas = await deltasOf(offers);
+  const deltas = await deltasOf(layer, offers);
   assert.deepEqual(await answersOf(deltas, image), [
     [sha256('new'), delta],
     [OTHER, undefined],
@@ -165,7 +73,7 @@ test('a platform of an index is asked for with the same platform of the index he
     },
     isReferrer: false,
   };
-  await answersOf(await deltasOf(offers), { ...image, nodes: [node, above] });
+  await answersOf(await deltasOf(layer, offers), { ...image, nodes: [node, above] });
   assert.deepEqual(
     asked.map(({ held }) => held),
     [[[children[1]!.layers[0]!.digest]]],
@@ -173,7 +81,7 @@ test('a platform of an index is asked for with the same platform of the index he
 });
 
 /** Cases in which nothing is asked. */
-const silent: [why: string, offers: Partial<DeltaOffers>, options: Parameters<typeof deltasOf>[1]][] = [
+const silent: [why: string, offers: Partial<DeltaOffers>, options: Parameters<typeof deltasOf>[2]][] = [
   ['the parent has not announced deltas', { areOffered: false }, {}],
   ['the mode is off', {}, { mode: 'off' }],
   ['the link is fast', {}, { rate: 500 * MB }],
@@ -182,7 +90,7 @@ for (const [why, changes, options] of silent) {
   test(`no question is asked if ${why}`, async () => {
     const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
     const { offers, asked } = parentWith(() => 'making');
-    const deltas = await deltasOf({ ...offers, ...changes }, options);
+    const deltas = await deltasOf(layer, { ...offers, ...changes }, options);
     assert.equal(deltas.decisions(imageOf([OTHER], [held.digest])).size, 0);
     assert.deepEqual(asked, []);
   });
@@ -190,7 +98,9 @@ for (const [why, changes, options] of silent) {
 
 test('no question is asked if nothing similar is here', async () => {
   const { offers, asked } = parentWith(() => 'making');
-  assert.deepEqual(await answersOf(await deltasOf(offers), imageOf([OTHER], [])), [[OTHER, undefined]]);
+  assert.deepEqual(await answersOf(await deltasOf(layer, offers), imageOf([OTHER], [])), [
+    [OTHER, undefined],
+  ]);
   assert.deepEqual(asked, []);
 });
 
@@ -210,7 +120,7 @@ test('a delta that is being made is waited for where that pays, and others are n
       return ask(...args);
     },
   };
-  const deltas = await deltasOf(waiting, { rate: 0.1 * MB });
+  const deltas = await deltasOf(layer, waiting, { rate: 0.1 * MB });
   const decisions = deltas.decisions(imageOf([sha256('new'), OTHER], [held.digest]));
   assert.ok(await decisions.get(sha256('new')));
   made.resolve();
@@ -228,7 +138,7 @@ test('nothing is waited for while the link is unknown, or if a part of the blob 
   const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
   for (const options of [{}, { rate: 0.1 * MB, isPartial: () => true }]) {
     const { offers, asked } = parentWith(() => 'making');
-    const deltas = await deltasOf(offers, options);
+    const deltas = await deltasOf(layer, offers, options);
     assert.deepEqual(await answersOf(deltas, imageOf([OTHER], [held.digest])), [[OTHER, undefined]]);
     assert.equal(asked.length, 1);
   }
@@ -239,7 +149,7 @@ test('a parent that does not answer costs no delta more than the question', asyn
   const { offers } = parentWith();
   const failing = { ...offers, ask: () => Promise.reject(new Fault('busy', '429')) };
   for (const one of [offers, failing])
-    assert.deepEqual(await answersOf(await deltasOf(one), imageOf([OTHER], [held.digest])), [
+    assert.deepEqual(await answersOf(await deltasOf(layer, one), imageOf([OTHER], [held.digest])), [
       [OTHER, undefined],
     ]);
 });
@@ -266,8 +176,8 @@ test('a parent that is down for a moment while it makes a delta is asked again, 
         return ask(...args);
       },
     };
-    const image = imageOf([OTHER], [held.digest], [MB]);
-    const deltas = await deltasOf(failing, { rate: 0.05 * MB });
+    const image = imageOf([OTHER], [held.digest], [100 * MB]);
+    const deltas = await deltasOf(layer, failing, { rate: 0.5 * MB });
     assert.ok((await answersOf(deltas, image))[0]?.[1], failure.code);
     assert.deepEqual([failed.length, asked.length], [2, 2]);
   }
@@ -280,15 +190,15 @@ test('a delta that an earlier transfer brought is used without a question, and o
   const { offers, asked } = parentWith(() => delta);
   const image = imageOf([OTHER], [held.digest]);
   const listed = { ...delta, made: 1, used: 1 };
-  const here = await deltasOf(offers, { kept: { deltas: [listed], refused: [] } });
+  const here = await deltasOf(layer, offers, { kept: { deltas: [listed], refused: [] } });
   assert.deepEqual(await answersOf(here, image), [[OTHER, delta]]);
   assert.equal(asked.length, 0);
   const lacking = { ...listed, from: [sha256('not here')] };
-  const elsewhere = await deltasOf(offers, { kept: { deltas: [lacking], refused: [] } });
+  const elsewhere = await deltasOf(layer, offers, { kept: { deltas: [lacking], refused: [] } });
   assert.deepEqual(await answersOf(elsewhere, image), [[OTHER, delta]]);
   assert.equal(asked.length, 1);
   const refused: RefusedDelta[] = [{ to: OTHER, from, format: 1, reason: 'wrong' }];
-  const wrong = await deltasOf(offers, { kept: { deltas: [], refused } });
+  const wrong = await deltasOf(layer, offers, { kept: { deltas: [], refused } });
   assert.deepEqual(await answersOf(wrong, image), [[OTHER, undefined]]);
 });
 
@@ -327,7 +237,7 @@ test('what the parent has is known of each platform before a delta is waited for
   const { offers } = parentWith((digest) => (digest === last ? 'plain' : 'making'));
   const { ask } = offers;
   const waiting: DeltaOffers = { ...offers, ask: (...args) => (args[0].wait > 0 ? never : ask(...args)) };
-  const deltas = await deltasOf(waiting, { mode: 'always' });
+  const deltas = await deltasOf(layer, waiting, { mode: 'always' });
   assert.equal(await deltas.decisions(image).get(last), undefined);
 });
 
@@ -335,7 +245,7 @@ test('a blob that no question names does not wait for the answers', async () => 
   const image = await multi(2);
   const { promise: never } = Promise.withResolvers<undefined>();
   const { offers } = parentWith();
-  const deltas = await deltasOf({ ...offers, ask: () => never }, { mode: 'always' });
+  const deltas = await deltasOf(layer, { ...offers, ask: () => never }, { mode: 'always' });
   const other = imageOf([OTHER], []);
   const platform = { os: 'windows', architecture: 'a' };
   const [node] = other.nodes as [ImageToPull['nodes'][number]];
@@ -359,6 +269,7 @@ test('a blob that was not worth a question is not asked for later', async () => 
   const { offers, asked } = parentWith(() => 'plain');
   let roundTripMs = 3_600_000;
   const deltas = await deltasOf(
+    layer,
     {
       ...offers,
       get roundTripMs() {
@@ -377,7 +288,7 @@ test('a blob that was not worth a question is not asked for later', async () => 
 test('a parent that does not wait is not asked in quick succession', async () => {
   const held = await pushImage(host, 'app', 'v1', { layers: [1_000, 2_000] });
   const { offers, asked } = parentWith(() => 'making');
-  const deltas = await deltasOf(offers, { mode: 'always', timeMs: 1_500 });
+  const deltas = await deltasOf(layer, offers, { mode: 'always', timeMs: 1_500 });
   assert.deepEqual(await answersOf(deltas, imageOf([OTHER], [held.digest])), [[OTHER, undefined]]);
   assert.ok(asked.length <= 4, `${asked.length} questions`);
 });
