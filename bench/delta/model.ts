@@ -26,19 +26,19 @@ export function* modelOf(size: number, version: number): Generator<Uint8Array> {
   }
 }
 
-/** Pushes a model as an image of one layer that is not compressed. @returns the layer */
+/** Pushes a model as an image of one layer that is not compressed. @returns the layer; the digest of the manifest */
 export async function pushModel(
   host: string,
   repository: string,
   { tag, size, version }: { tag: string; size: number; version: number },
-): Promise<{ digest: Digest; size: number }> {
+): Promise<{ digest: Digest; size: number; manifest: Digest }> {
   const layer = await pushBlob(host, repository, () => modelOf(size, version));
   const config = await pushBlob(host, repository, Buffer.from(JSON.stringify({ version })));
-  await pushManifest(host, repository, tag, mediaTypes.ociManifest, {
+  const manifest = await pushManifest(host, repository, tag, mediaTypes.ociManifest, {
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     config: { ...config, mediaType: 'application/vnd.oci.image.config.v1+json' },
     layers: [{ ...layer, mediaType: 'application/vnd.oci.image.layer.v1.tar' }],
   });
-  return { digest: layer.digest, size: layer.size };
+  return { digest: layer.digest, size: layer.size, manifest: manifest.digest };
 }
