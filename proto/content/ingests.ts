@@ -44,11 +44,17 @@ export type Claim = Static<typeof Claim>;
 
 /**
  * Opens an upload. With `hold`, the caller holds its claim, which is never idle. Otherwise the claim is idle: the
- * caller may resume it within `MAX_IDLE_CLAIM_MS`, and anyone may claim the upload.
+ * caller may resume it within `MAX_IDLE_CLAIM_MS`, and anyone may claim the upload. `alone`: nobody continues it after
+ * the caller, so that it is abandoned soon after its claim has expired.
  */
 export const startUpload = request(
   'storage.upload.start',
-  Type.Object({ repository: Repository, by: Party, hold: Type.Boolean() }),
+  Type.Object({
+    repository: Repository,
+    by: Party,
+    hold: Type.Boolean(),
+    alone: Type.Optional(Type.Boolean()),
+  }),
   Claim,
 );
 

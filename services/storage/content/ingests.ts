@@ -141,11 +141,11 @@ export class Ingests implements ContentIngester, IngestManager {
     return entries;
   }
 
-  async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<ExpiredIngests> {
+  async giveUp(after: AbandonedAfter, dryRun: boolean): Promise<ExpiredIngests> {
     const { metadata, now } = this.#deps;
     const total = { ingests: 0, bytes: 0 };
     const isExpired = (record: IngestRecord) =>
-      this.#claims.isFree(record) && record.touched + after[record.purpose] <= now();
+      this.#claims.isFree(record) && record.touched + abandonedMs(record, after) <= now();
     for await (const [id, seen] of metadata.ingests()) {
       if (!isExpired(seen)) continue;
       const bytes = await this.#claims.giveUp(id, isExpired, dryRun);
@@ -156,6 +156,15 @@ export class Ingests implements ContentIngester, IngestManager {
     return total;
   }
 }
+
+/** Time after the last activity of a holder after which an ingest is abandoned, by purpose, in ms. */
+export type AbandonedAfter = Record<IngestRecord['purpose'], number>;
+
+/** The same of an upload that nobody can continue when its holder has ended; renewals are far more frequent. */
+const MAX_ALONE_MS = 60_000;
+
+export const abandonedMs = ({ purpose, alone }: IngestRecord, after: AbandonedAfter): number =>
+  alone ? Math.min(after[purpose], MAX_ALONE_MS) : after[purpose];
 
 /** The latest request decides what the content is and for which repository; one without both changes nothing. */
 function recordFor(record: IngestRecord, { repository, part, delta }: TransferQuery): IngestRecord {

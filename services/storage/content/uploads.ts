@@ -28,7 +28,7 @@ export class Uploads {
     this.#deps = deps;
   }
 
-  async start({ repository, by, hold }: StartQuery): Promise<Claim> {
+  async start({ repository, by, hold, alone }: StartQuery): Promise<Claim> {
     const { claims, open, grace, space, now } = this.#deps;
     await space.mustHaveRoom();
     await grace.renew(repository);
@@ -39,6 +39,7 @@ export class Uploads {
       purpose: 'upload',
       repository,
       ...(account !== '' && { account }),
+      ...(alone && { alone: true }),
       touched: now(),
       writers: [],
       unclean: false,

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ingestFiles, ingestPath, QUARANTINE } from '#proto/volume/layout.ts';
+import { abandonedMs } from '../content/ingests.ts';
 import type { HeldTotals } from './held-totals.ts';
 import type { Sweep } from './sweep.ts';
 import { quarantineLeftMs } from './sweep-files.ts';
@@ -8,11 +9,12 @@ import { quarantineLeftMs } from './sweep-files.ts';
 /** Counts files that garbage collection leaves although they are no content: of ingests, quarantine and a backup. */
 export async function heldFiles(sweep: Sweep, totals: HeldTotals): Promise<void> {
   const { metadata, store, data, rules, now } = sweep;
-  for await (const [id, { purpose, touched }] of metadata.ingests()) {
-    const isUpload = purpose === 'upload';
-    const limitMs = isUpload ? rules.uploadsMs : rules.transfersMs;
+  const after = { upload: rules.uploadsMs, transfer: rules.transfersMs };
+  for await (const [id, record] of metadata.ingests()) {
+    const isUpload = record.purpose === 'upload';
+    const leftMs = record.touched + abandonedMs(record, after) - now();
     const bytes = await bytesAt(ingestFiles(join(data, ingestPath(id))).data);
-    totals.add(isUpload ? 'upload' : 'download', bytes, Math.max(0, touched + limitMs - now()));
+    totals.add(isUpload ? 'upload' : 'download', bytes, Math.max(0, leftMs));
   }
   const folder = join(data, QUARANTINE);
   for (const name of await readdir(folder).catch(() => [])) {

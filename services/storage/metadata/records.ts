@@ -102,6 +102,8 @@ export type IngestRecord = {
   delta?: DeltaRecord;
   digest?: string;
   size?: number;
+  /** Nobody continues this upload after its first holder. */
+  alone?: true;
   /** Last activity of a holder. */
   touched: number;
   /** All holders so far, at most two: only "one" and "several" matter. */

@@ -17,7 +17,8 @@ import { sharedBuses } from '../shared-buses.ts';
 
 const buses = await sharedBuses();
 
-const HOUR = 3_600_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const repository = 'lib/app';
 const layer = bytesOf('layer');
@@ -168,6 +169,17 @@ test('abandoned uploads and transfers are deleted after their time, held ones ne
   assert.deepEqual(await readdir(join(rig.data, 'ingest')), [held.id]);
   rig.now += CLAIM_TTL_MS;
   assert.equal((await collect(rig)).ingests, 1);
+});
+
+test('an upload that nobody continues is deleted a minute after its holder has ended', async () => {
+  await using rig = await Rig.open(buses);
+  const held = await rig.syncer.call(startUpload, { repository, by: 'a', hold: true, alone: true });
+  await rig.syncer.write(held, layer);
+  await rig.gateway.call(startUpload, { repository, by: 'a', hold: false });
+  rig.now += MINUTE - 1;
+  assert.equal((await collect(rig)).ingests, 0);
+  rig.now += 1;
+  assert.deepEqual(await collect(rig), { ...nothing, ingests: 1, bytes: layer.byteLength });
 });
 
 test('files without a record are deleted, and files that were in quarantine for a month', async () => {

@@ -28,7 +28,7 @@ export async function ingest<T extends { commit: Commit | undefined }>(
   signal: AbortSignal,
   write: (onBytes: Write, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const claim = await bus.call(startUpload, { repository, by, hold: true }, PATIENCE);
+  const claim = await bus.call(startUpload, { repository, by, hold: true, alone: true }, PATIENCE);
   const held = { id: claim.id, claim: claim.claim };
   let isCommitted = false;
   try {

@@ -279,7 +279,7 @@ export async function commitManifest(
     await bus.call(putManifest, { ...query, bytes });
     return;
   }
-  const claim = await bus.call(startUpload, { repository, by, hold: true });
+  const claim = await bus.call(startUpload, { repository, by, hold: true, alone: true });
   const ingest = { id: claim.id, claim: claim.claim };
   try {
     {
