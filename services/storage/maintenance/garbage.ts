@@ -9,6 +9,7 @@ import { MAX_SLICE, sweepContent } from './sweep-content.ts';
 import { sweepDeltas } from './sweep-deltas.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
+import { sweepSessions } from './sweep-sessions.ts';
 
 /*
  * Maintenance: garbage collection and scrub, each on a schedule (schedules.ts) or on request.
@@ -16,6 +17,7 @@ import { sweepLinks } from './sweep-links.ts';
  *   garbage.ts         one collection; sweep.ts has the context that its steps share
  *   sweep-links.ts     links that no manifest of the repository names; empty repositories
  *   sweep-deltas.ts    deltas to blobs that are not here any more
+ *   sweep-sessions.ts  uploads at the parent of deltas that are not here any more
  *   sweep-content.ts   blobs that no link, no manifest and no delta names
  *   sweep-files.ts     files without a record; quarantined files
  *   explain.ts         what is left, for which reason and until when; explain-names.ts has content that manifests name,
@@ -106,6 +108,7 @@ export class GarbageCollector implements ContentCollector {
     found.bytes += dropped.bytes;
     await sweepLinks(sweep);
     await sweepDeltas(sweep);
+    await sweepSessions(sweep);
     await sweepContent(sweep);
     await sweepStrays(sweep);
     if (!dryRun) await emptyQuarantine(sweep);

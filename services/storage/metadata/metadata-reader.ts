@@ -179,6 +179,8 @@ export class MetadataReader {
   withdrawnOfRepository = (repository: string) =>
     this.range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
   parkedOfRepository = (repository: string) => this.range<ParkedRecord>(prefix(kinds.parked, repository));
+  /** By `<repository>!<digest>`. */
+  allSessions = () => this.range<string>(prefix(kinds.session));
   sessionsOfRepository = (repository: string) => this.range<string>(prefix(kinds.session, repository));
   /** By `<digest>!<index>`. */
   leftOutOfRepository = (repository: string, after?: string) =>

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HeldDelta, locateDelta } from '#proto/content/deltas.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Repository } from '#proto/oci/names.ts';
 import type { PushedDelta } from '#proto/sync/delta-exchange.ts';
 import type { SavedBytes } from '#proto/sync/transfers.ts';
 import type { WantedBlob } from './download.ts';
 import { PATIENCE } from './steps.ts';
 import type { Hold, Located } from './transfer.machine.ts';
+import { UploadLease } from './upload-lease.ts';
+import { UploadSessions } from './upload-sessions.ts';
 import { type UploadOptions, type UploadStepDeps, UploadSteps, uploadMachineWith } from './upload-steps.ts';
 import type { Aside } from './worker-pool.ts';
 
@@ -43,7 +46,10 @@ export const uploadDeltaMachine = (deps: UploadDeltaDeps, options: UploadOptions
   return uploadMachineWith(deps, async (wanted) => {
     const { repository } = wanted;
     const pushClient = await deps.pushClient();
-    if (await pushClient.hasBlob(repository, wanted.digest, deps.signal)) return { kind: 'present' };
+    if (await pushClient.hasBlob(repository, wanted.digest, deps.signal)) {
+      await giveUpDelta(deps, repository, delta);
+      return { kind: 'present' };
+    }
     const located = await steps.locate({ repository, digest, size });
     return located.kind === 'busy' ? located : held(deps, wanted, delta, located);
   });
@@ -76,6 +82,25 @@ function held(deps: UploadDeltaDeps, wanted: WantedBlob, delta: HeldDelta, locat
     release: async () => crossing?.release(),
   };
   return { kind: 'claimed', hold };
+}
+
+/**
+ * Ends the upload of a delta that is not needed any more, at the parent and here, unless another transfer sends it. The
+ * garbage collections of both layers delete what a failure leaves.
+ */
+export async function giveUpDelta(
+  { bus, by, pushClient, signal, log }: Pick<UploadStepDeps, 'bus' | 'by' | 'pushClient' | 'signal' | 'log'>,
+  repository: Repository,
+  { digest, size }: Pick<HeldDelta, 'digest' | 'size'>,
+): Promise<void> {
+  try {
+    await using lease = await UploadLease.acquire(bus, by, repository, digest);
+    if (!lease) return;
+    const sessions = new UploadSessions(bus, signal, []);
+    await sessions.end(await pushClient(), { repository, digest, size });
+  } catch (err) {
+    log.debug({ err, delta: digest }, 'cannot end the upload of a delta');
+  }
 }
 
 /** @throws Fault `delta-invalid` if the target itself has to be sent */

@@ -60,6 +60,15 @@ export class UploadSessions {
     return session;
   }
 
+  /** Ends the stored session, at the parent and here: the blob is not sent any more. */
+  async end(pushClient: PushClient, wanted: WantedBlob): Promise<void> {
+    const { repository, digest } = wanted;
+    const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
+    if (location === undefined) return;
+    await this.#cancel(pushClient, wanted, { location });
+    await this.forget(wanted);
+  }
+
   /** Stores the session's location and offset. */
   async store({ repository, digest }: WantedBlob, { location, offset }: UploadSession): Promise<void> {
     if (location.length > MAX_LOCATION) return this.forget({ repository, digest });

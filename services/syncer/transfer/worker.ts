@@ -19,7 +19,7 @@ import { blobsOf, downloadSmallBlobs } from './small-blobs.ts';
 import type { TransferRecorder } from './syncer-status.ts';
 import { tracedTransfer } from './traced-transfer.ts';
 import type { TransferOutcome } from './transfer.machine.ts';
-import { type UploadDeltaDeps, uploadDeltaMachine } from './upload-delta-steps.ts';
+import { giveUpDelta, type UploadDeltaDeps, uploadDeltaMachine } from './upload-delta-steps.ts';
 import { type UploadStepDeps, uploadMachine } from './upload-steps.ts';
 
 type RecorderDeps = { activity: TransferRecorder; failedDeltas?: FailedDeltas };
@@ -176,6 +176,9 @@ export async function runUpload(deps: UploadWorkerDeps, job: TransferJob): Promi
     if (!delta || !tools || deps.failedDeltas?.has(delta.digest)) return plain();
     const machine = (control: StepControl) =>
       uploadDeltaMachine({ ...deps, ...tools, ...control }, single, delta);
-    return runWithDelta(deps, { ...job, delta }, machine, plain);
+    return runWithDelta(deps, { ...job, delta }, machine, async () => {
+      await giveUpDelta(deps, job.repository, delta);
+      return plain();
+    });
   });
 }

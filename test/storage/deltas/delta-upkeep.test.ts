@@ -7,6 +7,7 @@ import { findDeltas, locateDelta, refuseDelta } from '#proto/content/deltas.ts';
 import { claimTransfer } from '#proto/content/ingests.ts';
 import { listDamaged } from '#proto/content/maintenance.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import { getSession, storeSession } from '#proto/sync/outgoing.ts';
 import { restoreBackup } from '../../../services/storage/backup/restore/restore.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { sharedFolder } from '../../support/shared-folder.ts';
@@ -64,6 +65,25 @@ test('garbage collection leaves a delta, also without its base, and says why', a
   assert.deepEqual(await collect(rig), { ...nothing, links: 1, blobs: 1, bytes: 50 });
   assert.deepEqual(await missing(rig, [old]), [old]);
   assert.equal((await locate(rig, digest)).incomplete, false);
+});
+
+test('garbage collection forgets uploads of deltas that are not here any more, and no others', async () => {
+  const { rig, to, digest } = await open();
+  await using _ = rig;
+  const { syncer } = rig;
+  const other = digestOf(random(3));
+  for (const one of [to, digest, other])
+    await syncer.call(storeSession, { repository: app, digest: one, location: '/v2/x' });
+  const known = async () => {
+    const sessions = [to, digest, other].map((one) =>
+      syncer.call(getSession, { repository: app, digest: one }),
+    );
+    return (await Promise.all(sessions)).map(({ location }) => location !== undefined);
+  };
+  await collect(rig, true);
+  assert.deepEqual(await known(), [true, true, true]);
+  await collect(rig);
+  assert.deepEqual(await known(), [true, true, false]);
 });
 
 test('garbage collection deletes a delta together with its target, and forgets the refused pairs', async () => {

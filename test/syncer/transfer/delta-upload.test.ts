@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { type HeldDelta, refuseDelta } from '#proto/content/deltas.ts';
@@ -6,6 +8,7 @@ import { claimTransfer, commitBlob } from '#proto/content/ingests.ts';
 import type { Static } from '#proto/contract/schema.ts';
 import { DELTAS_PATH } from '#proto/sync/delta-exchange.ts';
 import { type DeltaJob, deltaApplied } from '#proto/sync/delta-jobs.ts';
+import { getSession, storeSession } from '#proto/sync/outgoing.ts';
 import { type TransferJob, transferFinished } from '#proto/sync/transfers.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { TransferCounters } from '../../../services/syncer/counters/transfer-counters.ts';
@@ -203,4 +206,36 @@ test('a parent that does not wait is not asked in quick succession for the appli
   await upload('app/g', to, delta, { applyMs: 1_500, pusher });
   assert.equal(await hasTarget('app/g', to), true);
   assert.ok(asked <= 3, `${asked} requests`);
+});
+
+/** What is left of the upload of a delta: at the parent, and here. */
+async function left(repository: string, { digest }: HeldDelta) {
+  const ingests = await readdir(join(parent.rig.data, 'ingest')).catch((): string[] => []);
+  return { ingests, session: await layer.syncer.call(getSession, { repository, digest }) };
+}
+const NOTHING = { ingests: [], session: {} };
+
+test('a delta whose upload was given up leaves nothing at the parent, nor here', async () => {
+  const { to, delta } = await updated('app/h');
+  proxy.fault(({ query }) =>
+    query.get('digest') === delta.digest ? { answer: { status: 403 } } : undefined,
+  );
+  const { end } = await upload('app/h', to, delta);
+  proxy.fault(() => undefined);
+  assert.equal(end?.saved, undefined);
+  assert.equal(await hasTarget('app/h', to), true);
+  assert.deepEqual(await left('app/h', delta), NOTHING);
+});
+
+test('of a delta that a killed process has begun to send, nothing is left once the blob is there', async () => {
+  const { to, delta } = await updated('app/i');
+  const { headers } = await parent.rig.fetch('POST', '/v2/app/i/blobs/uploads/');
+  const location = headers.get('location') as string;
+  await parent.rig.fetch('PATCH', location, { body: Buffer.alloc(100) });
+  const { digest } = delta;
+  await layer.syncer.call(storeSession, { repository: 'app/i', digest, location, offset: 100 });
+  assert.equal((await left('app/i', delta)).ingests.length, 1);
+  await parent.rig.blob('app/i', targets.get(to)!);
+  await upload('app/i', to, delta);
+  assert.deepEqual(await left('app/i', delta), NOTHING);
 });
